@@ -1,0 +1,280 @@
+//! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
+
+mod lines;
+mod output;
+mod stdin;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use lines::{Lines, RawLines};
+pub use output::HostOutput;
+pub use stdin::Stdin;
+
+use crate::command::Command;
+use crate::config::{ClientBuilder, limit};
+use crate::error::Error;
+use crate::fleet::{Fleet, Stats};
+use crate::hostkey::{LineProblem, Verifier};
+use crate::link;
+use crate::reactor::Reactor;
+use crate::session::Target;
+
+/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
+///
+/// Whoever waits, be it for one host's next line, drives all hosts. Between calls nothing happens: no thread works in the
+/// background, so output is read, and deadlines are kept, only while a call is under way.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use sshoal::{JoinOptions, ParallelClient};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = ParallelClient::builder(["web1", "web2:2222", "[::1]:22"])
+///     .user("deploy")
+///     .key_file("~/.ssh/id_ed25519")
+///     .timeout(Duration::from_secs(10))
+///     .build()?;
+/// let outputs = client.run_command("uname -a")?;
+/// for output in &outputs {
+///     for line in output.stdout() {
+///         println!("[{}] {}", output.host(), line?);
+///     }
+/// }
+/// client.join(&outputs, JoinOptions::default())?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ParallelClient {
+    fleet: Shared,
+    hosts: usize,
+    read_timeout: Option<Duration>,
+    verifier: Arc<Verifier>,
+    last: Vec<HostOutput>,
+}
+
+/// The fleet, owned by the client and by every output together, so that outputs outlive the client. The lock lets both
+/// move between threads; whoever waits holds it.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Fleet>>);
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Fleet> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fleet(..)")
+    }
+}
+
+impl ParallelClient {
+    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
+    /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
+    ///
+    /// Positions are the identity: a host that is named twice is two hosts with a connection each.
+    pub fn builder<H: Into<String>>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
+        ClientBuilder::new(hosts.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) fn new(
+        targets: Vec<Target>,
+        pool_size: usize,
+        read_timeout: Option<Duration>,
+        verifier: Arc<Verifier>,
+    ) -> Result<Self, Error> {
+        let hosts = targets.len();
+        let fleet = Fleet::new(targets, pool_size)
+            .map_err(|source| Error::System { what: "set up the event loop", source })?;
+        Ok(Self {
+            fleet: Shared(Arc::new(Mutex::new(fleet))),
+            hosts,
+            read_timeout,
+            verifier,
+            last: Vec::new(),
+        })
+    }
+
+    /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
+    ///
+    /// Outputs are in the order of the hosts. Connections of earlier commands are used again. Commands run side by side:
+    /// a second one need not wait for the first to end.
+    ///
+    /// # Errors
+    /// [`Error::Command`] if the command cannot be sent: nothing was started. [`Error::Host`] with the first host that
+    /// failed, unless [`Command::stop_on_errors`] is off; the others go on, and [`last_output`](Self::last_output) has
+    /// all outputs.
+    pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
+        let command = command.into();
+        let outputs = self.start_command(&command)?;
+        for output in &outputs {
+            output
+                .drive(None, |exec| exec.is_settled())
+                .map_err(|source| Error::System { what: "poll", source })?;
+        }
+        if command.stop_on_errors
+            && let Some(error) =
+                outputs.iter().filter_map(HostOutput::failure_in_order).min_by_key(|(order, _)| *order)
+        {
+            return Err(Error::Host(error.1));
+        }
+        Ok(outputs)
+    }
+
+    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be read while others
+    /// still connect. Hosts begin when somebody waits: a reader, [`join`](Self::join), a writer.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
+        let command = command.into();
+        let wire = command.to_wire()?;
+        let read_timeout = command.read_timeout.map_or(self.read_timeout, limit);
+        let mut fleet = self.fleet.lock();
+        let ids = fleet.start(&wire);
+        let outputs: Vec<HostOutput> = ids
+            .into_iter()
+            .enumerate()
+            .filter_map(|(position, id)| {
+                let target = fleet.target(position)?;
+                let (host, port) = (target.host.clone(), target.port);
+                Some(HostOutput::new(self.fleet.clone(), id, position, host, port, read_timeout))
+            })
+            .collect();
+        drop(fleet);
+        self.last.clone_from(&outputs);
+        Ok(outputs)
+    }
+
+    /// Waits until all these commands have ended, one way or the other. What they print is kept for later readers.
+    ///
+    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total for all outputs, whatever
+    /// the pool size.
+    ///
+    /// # Errors
+    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can be called again.
+    pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
+        let deadline = options.timeout.and_then(|after| Reactor::now().checked_add(after));
+        if options.close_stdin.unwrap_or(options.timeout.is_none()) {
+            for output in outputs {
+                output.stdin().close();
+            }
+        }
+        for output in outputs {
+            let done = output.drive(deadline, |exec| {
+                if options.consume_output {
+                    drop(exec.stdout.take_all());
+                    drop(exec.stderr.take_all());
+                }
+                exec.is_finished()
+            });
+            if !done.map_err(|source| Error::System { what: "poll", source })? {
+                return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all these commands have ended. Takes in what has arrived, but does not wait.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn finished(&self, outputs: &[HostOutput]) -> Result<bool, Error> {
+        self.fleet
+            .lock()
+            .turn(Some(Duration::ZERO))
+            .map_err(|source| Error::System { what: "poll", source })?;
+        Ok(outputs.iter().all(HostOutput::is_finished))
+    }
+
+    /// The outputs of the latest command, in the order of the hosts; empty before the first
+    /// (parallel-ssh: `get_last_output`).
+    pub fn last_output(&self) -> &[HostOutput] {
+        &self.last
+    }
+
+    /// Number of hosts.
+    pub fn len(&self) -> usize {
+        self.hosts
+    }
+
+    /// Whether the host list is empty.
+    pub fn is_empty(&self) -> bool {
+        self.hosts == 0
+    }
+
+    /// What the event loop has done so far.
+    pub fn stats(&self) -> Stats {
+        self.fleet.lock().stats()
+    }
+
+    /// Lines of the known_hosts files that were skipped because they cannot be understood.
+    pub fn known_hosts_problems(&self) -> &[LineProblem] {
+        self.verifier.known_hosts().problems()
+    }
+
+    /// The libssh that this program uses.
+    pub fn library() -> SshLibrary {
+        let version = link::version();
+        SshLibrary { bundled: version.starts_with(BUNDLED), version }
+    }
+}
+
+/// The version that the bundled libssh 0.11.4 gives itself; no system's libssh ever had it.
+const BUNDLED: &str = "0.8.90";
+
+/// Which libssh is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SshLibrary {
+    /// As libssh says, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4 calls itself 0.8.90.
+    pub version: String,
+    /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build time).
+    pub bundled: bool,
+}
+
+/// How to [`join`](ParallelClient::join).
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct JoinOptions {
+    timeout: Option<Duration>,
+    consume_output: bool,
+    close_stdin: Option<bool>,
+}
+
+impl JoinOptions {
+    /// Time limit for all outputs together. Zero: none, the default.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = limit(after);
+        self
+    }
+
+    /// Whether to throw away what the commands print. Default: `false`, it is kept and can be read afterwards.
+    pub fn consume_output(mut self, consume: bool) -> Self {
+        self.consume_output = consume;
+        self
+    }
+
+    /// Whether to end the commands' standard input first. Default: `true` without a time limit, as a command that reads
+    /// its input would never end otherwise; `false` with one, so that input can follow after a timeout.
+    pub fn close_stdin(mut self, close: bool) -> Self {
+        self.close_stdin = Some(close);
+        self
+    }
+}
+
+fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
+    let (mut finished, mut unfinished, mut not_started) = (Vec::new(), Vec::new(), Vec::new());
+    for output in outputs {
+        let list = match (output.is_finished(), output.is_started()) {
+            (true, _) => &mut finished,
+            (false, true) => &mut unfinished,
+            (false, false) => &mut not_started,
+        };
+        list.push(output.position());
+    }
+    Error::JoinTimeout { after, finished, unfinished, not_started }
+}

@@ -1,0 +1,171 @@
+//! One host's output of one command.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Lines, Shared, Stdin};
+use crate::config::limit;
+use crate::error::{HostError, HostErrorKind};
+use crate::output::{ExitSignal, Outcome};
+use crate::session::{Exec, ExecId};
+
+/// What one host made of one command (parallel-ssh: `HostOutput`).
+///
+/// It stays readable after the client is gone, and keeps the connections alive until then. Clones read the same streams.
+/// When the last clone of it is dropped, unread output is thrown away; the command itself goes on.
+#[derive(Debug, Clone)]
+pub struct HostOutput {
+    handle: Arc<Handle>,
+    position: usize,
+    host: Arc<str>,
+    port: u16,
+    read_timeout: Option<Duration>,
+}
+
+/// Gives the command's record back when nobody can read it any more.
+#[derive(Debug)]
+struct Handle {
+    fleet: Shared,
+    id: ExecId,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.fleet.lock().release(self.id);
+    }
+}
+
+/// Names one of a command's two output streams.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl HostOutput {
+    pub(super) fn new(
+        fleet: Shared,
+        id: ExecId,
+        position: usize,
+        host: Arc<str>,
+        port: u16,
+        read_timeout: Option<Duration>,
+    ) -> Self {
+        Self { handle: Arc::new(Handle { fleet, id }), position, host, port, read_timeout }
+    }
+
+    /// The host as it was given, without user and port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its position in the host list, from 0.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The lines of standard output that were not read yet, waiting for more until the command has ended.
+    ///
+    /// A new iterator goes on where the last one stopped. Text that is not UTF-8 is shown with U+FFFD;
+    /// [`Lines::raw`] has the bytes.
+    pub fn stdout(&self) -> Lines<'_> {
+        Lines::new(self, Stream::Stdout)
+    }
+
+    /// The lines of standard error; see [`stdout`](Self::stdout).
+    pub fn stderr(&self) -> Lines<'_> {
+        Lines::new(self, Stream::Stderr)
+    }
+
+    /// The command's standard input. Dropping it does not end the input: [`Stdin::close`] does.
+    pub fn stdin(&self) -> Stdin<'_> {
+        Stdin::new(self)
+    }
+
+    /// The exit status, once the server has told it; `None` while the command runs, after a signal, and on failure.
+    pub fn exit_code(&self) -> Option<u32> {
+        match self.outcome()? {
+            Outcome::Exited(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The signal that ended the command, if one did.
+    pub fn exit_signal(&self) -> Option<ExitSignal> {
+        match self.outcome()? {
+            Outcome::Signaled(signal) => Some(signal),
+            _ => None,
+        }
+    }
+
+    /// Why the command failed to run, or to be followed to its end.
+    pub fn error(&self) -> Option<HostError> {
+        match self.outcome()? {
+            Outcome::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// How the command ended; `None` while it has not. Does not wait: see [`ParallelClient::join`](super::ParallelClient::join).
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.look(|exec| exec.outcome().cloned()).flatten()
+    }
+
+    /// Whether the command has ended, one way or the other.
+    pub fn is_finished(&self) -> bool {
+        self.look(Exec::is_finished).unwrap_or(true)
+    }
+
+    /// Changes how long a reader of this output waits without a byte from its stream. Zero: no limit.
+    pub fn set_read_timeout(&mut self, after: Duration) {
+        self.read_timeout = limit(after);
+    }
+
+    pub(super) fn read_timeout(&self) -> Option<Duration> {
+        self.read_timeout
+    }
+
+    /// Whether the command may have begun on the host.
+    pub(super) fn is_started(&self) -> bool {
+        self.look(Exec::is_started).unwrap_or(true)
+    }
+
+    /// The error, and its place among all failures of the fleet.
+    pub(super) fn failure_in_order(&self) -> Option<(u64, HostError)> {
+        let order = self.look(Exec::ended)?;
+        Some((order, self.error()?))
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Exec) -> T) -> Option<T> {
+        self.handle.fleet.lock().exec(self.handle.id).map(look)
+    }
+
+    /// Changes the command's streams, then has its host visited.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Exec) -> T) -> Option<T> {
+        let mut fleet = self.handle.fleet.lock();
+        let changed = fleet.exec_mut(self.handle.id).map(change);
+        fleet.touch(self.position);
+        changed
+    }
+
+    /// Drives all hosts until this command is `done`, or until the deadline. Whether it was done.
+    pub(super) fn drive(
+        &self,
+        deadline: Option<Instant>,
+        mut done: impl FnMut(&mut Exec) -> bool,
+    ) -> io::Result<bool> {
+        let id = self.handle.id;
+        self.handle.fleet.lock().run_until(deadline, |fleet| fleet.exec_mut(id).is_none_or(&mut done))
+    }
+
+    /// An error of this output that did not come from its host.
+    pub(super) fn own_error(&self, kind: HostErrorKind) -> Option<HostError> {
+        self.handle.fleet.lock().command_error(self.position, self.handle.id, kind)
+    }
+}

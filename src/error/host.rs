@@ -1,0 +1,329 @@
+//! One host's failure.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hostkey::HostKeyError;
+use crate::text::sanitise;
+
+/// Where a host was when something happened to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Waiting for a place in the pool.
+    Queued,
+    /// Resolving the name.
+    Resolving,
+    /// TCP connect.
+    Connecting,
+    /// SSH identification, key exchange and host key.
+    Handshaking,
+    /// User authentication.
+    Authenticating,
+    /// Opening the command's channel.
+    Opening,
+    /// Waiting for the server to accept the command.
+    Requesting,
+    /// The command runs.
+    Running,
+    /// Ending the channel.
+    Closing,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "waiting in the pool",
+            Self::Resolving => "resolving the name",
+            Self::Connecting => "connecting",
+            Self::Handshaking => "SSH handshake",
+            Self::Authenticating => "authentication",
+            Self::Opening => "opening a channel",
+            Self::Requesting => "starting the command",
+            Self::Running => "running the command",
+            Self::Closing => "closing the channel",
+        })
+    }
+}
+
+/// Which time limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeoutKind {
+    /// Total of name resolution and TCP connect.
+    Connect,
+    /// Total of the SSH handshake.
+    Handshake,
+    /// Total of authentication.
+    Auth,
+    /// Total from opening the channel until the server accepted the command.
+    Exec,
+    /// No output from the stream for this long while a reader waited.
+    Read,
+    /// A reader, writer or `join` waited this long in all.
+    Join,
+}
+
+impl fmt::Display for TimeoutKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect timeout",
+            Self::Handshake => "handshake timeout",
+            Self::Auth => "authentication timeout",
+            Self::Exec => "exec timeout",
+            Self::Read => "read timeout",
+            Self::Join => "join timeout",
+        })
+    }
+}
+
+/// An authentication method, by its SSH name (RFC 4252, RFC 4256, RFC 4462).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthMethod {
+    /// `none`: the host needs no credential.
+    None,
+    /// `publickey`.
+    PublicKey,
+    /// `password`.
+    Password,
+    /// `keyboard-interactive`.
+    KeyboardInteractive,
+    /// `hostbased`.
+    HostBased,
+    /// `gssapi-with-mic`.
+    Gssapi,
+}
+
+impl fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::PublicKey => "publickey",
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+            Self::HostBased => "hostbased",
+            Self::Gssapi => "gssapi-with-mic",
+        })
+    }
+}
+
+/// One host failed: which, where, after how long, and why (parallel-ssh: the exceptions of `pssh.exceptions`).
+///
+/// Cheap to clone. Its `Display` is one line, safe for a terminal.
+#[derive(Clone)]
+pub struct HostError(Arc<HostErrorParts>);
+
+#[derive(Debug)]
+pub(crate) struct HostErrorParts {
+    pub host: Arc<str>,
+    pub port: u16,
+    pub stage: Stage,
+    pub attempt: u32,
+    pub attempts: u32,
+    pub elapsed: Duration,
+    pub kind: Arc<HostErrorKind>,
+}
+
+impl HostError {
+    pub(crate) fn new(parts: HostErrorParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The same failure, as seen from another stage.
+    pub(crate) fn at(&self, stage: Stage, elapsed: Duration) -> Self {
+        let HostErrorParts { host, port, attempt, attempts, kind, .. } = &*self.0;
+        Self::new(HostErrorParts {
+            host: host.clone(),
+            port: *port,
+            stage,
+            attempt: *attempt,
+            attempts: *attempts,
+            elapsed,
+            kind: kind.clone(),
+        })
+    }
+
+    /// The host as it was given.
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Where the host was when it failed.
+    pub fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    /// Which connection attempt failed, from 1; 0 if none had begun.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// Time from the start of the failed attempt, or of the command, to the failure.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed
+    }
+
+    /// Why.
+    pub fn kind(&self) -> &HostErrorKind {
+        &self.0.kind
+    }
+}
+
+impl fmt::Debug for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = &*self.0;
+        write!(f, "{}", sanitise(&*parts.host))?;
+        if parts.port != 22 {
+            write!(f, " port {}", parts.port)?;
+        }
+        write!(f, ": {} failed", parts.stage)?;
+        if parts.attempts > 1 && parts.attempt > 0 {
+            write!(f, " (attempt {} of {})", parts.attempt, parts.attempts)?;
+        }
+        write!(f, ": {}", parts.kind)
+    }
+}
+
+impl std::error::Error for HostError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0.kind)
+    }
+}
+
+/// Why a host failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostErrorKind {
+    /// The name has no address (parallel-ssh: `UnknownHostError`).
+    #[error("unknown host: {0}")]
+    UnknownHost(String),
+    /// The name could not be looked up for a reason of this machine's.
+    #[error("name resolution does not work: {0}")]
+    Resolver(String),
+    /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
+    #[error("{address} ({tried} of {known} addresses tried): {source}")]
+    Connect {
+        /// The address tried last.
+        address: SocketAddr,
+        /// Addresses tried in this attempt.
+        tried: usize,
+        /// Addresses that the name has.
+        known: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The SSH handshake failed (parallel-ssh: `SessionError`).
+    #[error(transparent)]
+    Handshake(HandshakeProblem),
+    /// The host's identity is not proved; no credential was sent.
+    #[error(transparent)]
+    HostKey(HostKeyError),
+    /// No credential was accepted (parallel-ssh: `AuthenticationError`).
+    #[error(
+        "no credential accepted for user {}: tried {}; the server offers {}",
+        sanitise(user),
+        listed(tried, "nothing (no credential is configured)"),
+        listed(offered, "nothing more")
+    )]
+    Auth {
+        /// The login name.
+        user: String,
+        /// The methods tried, in order.
+        tried: Vec<AuthMethod>,
+        /// The methods that the server would still take.
+        offered: Vec<AuthMethod>,
+    },
+    /// A time limit was reached (parallel-ssh: `Timeout`).
+    #[error("{kind} after {after:?}")]
+    Timeout {
+        /// Which limit.
+        kind: TimeoutKind,
+        /// Its length.
+        after: Duration,
+    },
+    /// The server refused the channel or the command (parallel-ssh: `SessionError`).
+    #[error(transparent)]
+    Channel(ChannelProblem),
+    /// The server said goodbye with SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
+    #[error("the server disconnected (reason {reason}): {}", sanitise(message))]
+    Disconnected {
+        /// The reason code.
+        reason: u32,
+        /// The server's text, as it came.
+        message: String,
+    },
+    /// The connection ended without a goodbye.
+    #[error("connection lost: {}", sanitise(.0))]
+    ConnectionLost(String),
+    /// Data on the wire was altered, or is not what the cipher made.
+    #[error("integrity check failed: {}", sanitise(.0))]
+    Integrity(String),
+    /// The peer sent what the protocol does not allow.
+    #[error("protocol error: {}", sanitise(.0))]
+    Protocol(String),
+    /// A resource of this process is used up.
+    #[error("{0}")]
+    Limit(String),
+    /// An error of libssh that fits nowhere else.
+    #[error("libssh: {}", sanitise(.0))]
+    Ssh(String),
+    /// Ended by the caller.
+    #[error("cancelled")]
+    Cancelled,
+    /// A broken invariant of sshoal itself: please report it.
+    #[error("internal error, please report it: {0}")]
+    Bug(&'static str),
+}
+
+fn listed(methods: &[AuthMethod], none: &str) -> String {
+    if methods.is_empty() {
+        return none.to_owned();
+    }
+    let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// Why the SSH handshake failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeProblem {
+    /// What answers is not an SSH 2 server.
+    #[error("no SSH 2 server answers here: {}", sanitise(.0))]
+    NotSsh(String),
+    /// Client and server share no algorithm of some kind.
+    #[error("no common algorithm: {}", sanitise(.0))]
+    NoCommonAlgorithm(String),
+}
+
+/// Why a channel or its command was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelProblem {
+    /// The server refused to open a session channel (MaxSessions, or sessions are forbidden).
+    #[error("the server refused to open a channel: {}", sanitise(.0))]
+    OpenRefused(String),
+    /// The server refused to run the command.
+    #[error("the server refused to run the command: {}", sanitise(.0))]
+    ExecRefused(String),
+    /// The server takes no input: it announced a maximum packet size of 0, or none that could be read.
+    #[error("the server announced no usable packet size, standard input cannot be sent")]
+    Unwritable,
+    /// Input was written after its end was sent.
+    #[error("standard input is closed")]
+    InputClosed,
+}

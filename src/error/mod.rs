@@ -1,0 +1,110 @@
+//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, naming host, stage and cause.
+
+mod host;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use host::HostErrorParts;
+pub use host::{AuthMethod, ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind};
+
+use crate::host::HostSpecError;
+use crate::hostkey::LoadError;
+
+/// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A host in the list cannot be one.
+    #[error("host {position} of the list: {source}")]
+    HostSpec {
+        /// Position in the host list, from 0.
+        position: usize,
+        /// What is wrong with it.
+        source: HostSpecError,
+    },
+    /// A setting that cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// The command cannot be sent as it is.
+    #[error("command refused: {0}")]
+    Command(CommandProblem),
+    /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
+    #[error("private key {}: {source}", path.display())]
+    KeyFile {
+        /// The file, or `<bytes>` for a key given as text.
+        path: PathBuf,
+        /// Why.
+        source: KeyProblem,
+    },
+    /// A known_hosts file exists but cannot be read.
+    #[error(transparent)]
+    KnownHosts(#[from] LoadError),
+    /// The first host that failed, in order of time, when `stop_on_errors` is on (the default).
+    ///
+    /// The other hosts were started and go on; their outputs are in `last_output`.
+    #[error(transparent)]
+    Host(HostError),
+    /// `join` reached its time limit (parallel-ssh: `Timeout`). Everything can be joined again and read on.
+    #[error(
+        "not finished after {after:?}: {} of {} commands still running, {} never started",
+        unfinished.len(), finished.len() + unfinished.len() + not_started.len(), not_started.len()
+    )]
+    JoinTimeout {
+        /// The limit.
+        after: Duration,
+        /// Positions of the hosts whose command has ended, one way or the other.
+        finished: Vec<usize>,
+        /// Positions of the hosts whose command was started and has not ended.
+        unfinished: Vec<usize>,
+        /// Positions of the hosts whose command was not sent yet.
+        not_started: Vec<usize>,
+    },
+    /// The operating system refused what the reactor itself needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// Why a command cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandProblem {
+    /// Nothing but white space: a login shell would start and wait for input.
+    #[error("it is empty")]
+    Empty,
+    /// A NUL byte ends a C string, so the host would run something else.
+    #[error("it contains a NUL byte at offset {0}")]
+    Nul(usize),
+    /// Longer than an SSH packet may carry.
+    #[error("it has {len} bytes, at most {max} can be sent")]
+    TooLong {
+        /// Bytes given.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+}
+
+/// Why a private key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// The file does not exist or cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// Encrypted, and no passphrase was given.
+    #[error("is encrypted and no passphrase was given")]
+    PassphraseMissing,
+    /// Encrypted, and the passphrase does not open it.
+    #[error("is encrypted and the passphrase does not open it")]
+    PassphraseWrong,
+    /// No private key in a format that libssh reads (OpenSSH, PEM, PKCS#8).
+    #[error("holds no private key in a supported format")]
+    Malformed,
+}

@@ -1,0 +1,116 @@
+//! Who may begin: a pool of places for hosts that connect or start a command, and a bound on open connections.
+//!
+//! A host gives its place back as soon as its command is accepted, so commands run on more hosts than the pool has
+//! places (parallel-ssh's `pool_size`). Its connection stays open for the next command, unless descriptors are short:
+//! then a connection that has nothing to do is closed for a host that waits.
+
+use super::descriptors;
+use super::slot::{Booked, Slot};
+use crate::reactor::IndexQueue;
+use crate::session::Execs;
+
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// As configured.
+    pool_size: usize,
+    places_used: usize,
+    connections: usize,
+    connections_max: usize,
+    waiting: IndexQueue,
+    /// Connections that had nothing to do when they were last seen, the longest idle first.
+    idle: IndexQueue,
+}
+
+impl Admission {
+    pub(super) fn new(pool_size: usize) -> Self {
+        Self {
+            pool_size,
+            places_used: 0,
+            connections: 0,
+            connections_max: usize::MAX,
+            waiting: IndexQueue::default(),
+            idle: IndexQueue::default(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Places there are.
+    pub(super) fn pool(&self) -> usize {
+        self.pool_size.min(self.connections_max)
+    }
+
+    /// Bounds the connections by the descriptors that the process has left, before a command for `hosts` hosts.
+    pub(super) fn count_descriptors(&mut self, hosts: usize) {
+        let Some(free) = descriptors::free() else { return };
+        let pool_before = self.pool();
+        self.connections_max = free.saturating_add(self.connections).max(1);
+        let pool = self.pool();
+        if pool < self.pool_size.min(hosts) && pool != pool_before {
+            log::warn!("{free} descriptors are free: pool of {pool} instead of {}", self.pool_size);
+        }
+    }
+
+    /// The next host that wants a place, if one is free.
+    pub(super) fn next(&mut self, slots: &[Slot], execs: &Execs) -> Option<usize> {
+        while self.places_used < self.pool() {
+            let index = self.waiting.pop()?;
+            if slots.get(index).is_some_and(|slot| slot.session.wants_place(execs)) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put_back(&mut self, index: usize) {
+        self.waiting.push_front(index);
+    }
+
+    pub(super) fn may_connect(&self) -> bool {
+        self.connections < self.connections_max
+    }
+
+    pub(super) fn next_idle(&mut self) -> Option<usize> {
+        self.idle.pop()
+    }
+
+    /// The system refused a descriptor: no more connections than there are. `false` if there are none to wait for.
+    pub(super) fn shrink_to_open(&mut self) -> bool {
+        if self.connections == 0 {
+            return false;
+        }
+        if self.connections < self.connections_max {
+            log::warn!("out of descriptors: going on with {} connections", self.connections);
+            self.connections_max = self.connections;
+        }
+        true
+    }
+
+    /// Books what a session has come to use or has given back.
+    pub(super) fn settle(&mut self, index: usize, slot: &mut Slot, execs: &Execs) {
+        let now = Booked { place: slot.session.uses_place(execs), connection: slot.session.is_connected() };
+        let before = std::mem::replace(&mut slot.booked, now);
+        book(&mut self.places_used, before.place, now.place);
+        book(&mut self.connections, before.connection, now.connection);
+        if !now.place && slot.session.wants_place(execs) {
+            self.waiting.push(index);
+        }
+        if slot.session.is_idle() {
+            self.idle.push(index);
+        }
+    }
+}
+
+fn book(count: &mut usize, before: bool, now: bool) {
+    match (before, now) {
+        (false, true) => *count += 1,
+        (true, false) => *count = count.saturating_sub(1),
+        _ => {}
+    }
+}

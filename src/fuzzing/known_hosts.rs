@@ -1,0 +1,170 @@
+//! The target that asks `known_hosts` files of any content for verdicts.
+
+use std::path::Path;
+
+use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPins, HostKeyPolicy, KnownHosts, Verdict, Verifier};
+
+/// The keys that hosts show, beside those that the input itself holds. The corpus uses them too.
+const SHOWN: [&str; 3] = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBMxsDtPG4AuPpayKr9+b/dzZdzjYIeXN6rq7vcJEMhp",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2ST9sAy/fdd3IQvhPFIgC6xv7NxvWKqNDNjiUNibZs",
+    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEg1ZEvUJtibKRm7jWFx+x\
+     rbqKph7azOms3ZK8UQPXDkPWUVC/LuOqI1EYd59dZoiGi9kZK8EWHSMrnyqYNNz0M=",
+];
+
+/// How many keys are asked for; more of one type than [`SHOWN`] holds are of little use.
+const KEYS_MAX: usize = 5;
+const PORTS: [u16; 2] = [22, 2222];
+
+/// Any bytes as a `known_hosts` file, for a host that shows keys of the file and others.
+///
+/// The first line of the input names the host, the rest is the file. The oracle is the file cut into single
+/// lines: on port 22 the verdict of a file is the gravest verdict of its lines, whatever their order and
+/// however the index finds them.
+pub fn known_hosts(data: &[u8]) {
+    let (host, file) = match data.iter().position(|&byte| byte == b'\n') {
+        Some(newline) => (&data[..newline], &data[newline + 1..]),
+        None => (&b"web1"[..], data),
+    };
+    let host = &*String::from_utf8_lossy(host);
+    let keys = &*keys(file);
+    let known = parse(file);
+    let lines: Vec<&[u8]> = file.split_inclusive(|&byte| byte == b'\n').collect();
+    assert!(known.len() + known.problem_count() <= lines.len(), "more keys and problems than lines");
+    check_against_lines(host, keys, &known, &lines);
+    check_other_keys(host, keys, &known);
+    check_policies(host, keys, &known, file);
+    check_revocation_wins(host, keys, file);
+    check_authorities_are_no_hosts(host, keys, &lines);
+    check_slices(host, &known);
+}
+
+fn parse(file: &[u8]) -> KnownHosts {
+    let mut known = KnownHosts::empty();
+    known.parse(file, Path::new("known_hosts"));
+    known
+}
+
+fn keys(file: &[u8]) -> Vec<HostKey> {
+    let text = String::from_utf8_lossy(file);
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let in_file = words.windows(2).filter_map(|pair| HostKey::from_openssh(&pair.join(" ")).ok());
+    let mut keys: Vec<HostKey> = SHOWN.iter().filter_map(|key| HostKey::from_openssh(key).ok()).collect();
+    assert_eq!(keys.len(), SHOWN.len());
+    for key in in_file {
+        if keys.len() == KEYS_MAX {
+            break;
+        }
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+fn ports_and_keys(keys: &[HostKey]) -> impl Iterator<Item = (u16, &HostKey)> {
+    PORTS.into_iter().flat_map(move |port| keys.iter().map(move |key| (port, key)))
+}
+
+const OTHER_TYPE: u8 = 1;
+const CHANGED: u8 = 2;
+const KNOWN: u8 = 3;
+
+/// How much a verdict weighs against those of other lines.
+fn gravity(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Unknown => 0,
+        Verdict::OtherType { .. } => OTHER_TYPE,
+        Verdict::Changed { .. } => CHANGED,
+        Verdict::Known { .. } => KNOWN,
+        Verdict::Revoked { .. } => 4,
+    }
+}
+
+fn check_against_lines(host: &str, keys: &[HostKey], known: &KnownHosts, lines: &[&[u8]]) {
+    let files: Vec<KnownHosts> = lines.iter().map(|line| parse(line)).collect();
+    for (port, key) in ports_and_keys(keys) {
+        let verdict = known.verdict(host, port, key);
+        let alone: Vec<u8> = files.iter().map(|file| gravity(&file.verdict(host, port, key))).collect();
+        let gravest = alone.iter().copied().max().unwrap_or(0);
+        // On other ports a line without a port knows the key only if there is none with the port.
+        if port == 22 || gravest != KNOWN {
+            assert_eq!(gravity(&verdict), gravest, "{verdict:?} of a file, {alone:?} of its lines");
+        }
+        if let Verdict::Known { location } | Verdict::Revoked { location } = &verdict {
+            let named = location.line().and_then(|line| alone.get(line - 1));
+            assert_eq!(named, Some(&gravity(&verdict)), "{verdict:?} names a line that does not say so");
+        }
+    }
+}
+
+/// A host with a key on record cannot show another one and pass for an unknown host, which accept-new would
+/// trust.
+fn check_other_keys(host: &str, keys: &[HostKey], known: &KnownHosts) {
+    let verdicts: Vec<u8> = keys.iter().map(|key| gravity(&known.verdict(host, 22, key))).collect();
+    let on_record = keys.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == KNOWN);
+    for (recorded, _) in on_record {
+        for (shown, &verdict) in keys.iter().zip(&verdicts) {
+            let least = if shown.key_type() == recorded.key_type() { CHANGED } else { OTHER_TYPE };
+            assert!(verdict >= least, "{shown:?} has verdict {verdict} although {recorded:?} is on record");
+        }
+    }
+}
+
+/// No policy that verifies accepts a revoked key, and the strict one accepts known keys only.
+fn check_policies(host: &str, keys: &[HostKey], known: &KnownHosts, file: &[u8]) {
+    let pins = keys.iter().fold(HostKeyPins::new(), |pins, key| pins.for_any_host(key.fingerprint()));
+    let strict = Verifier::new(parse(file), HostKeyPolicy::strict());
+    let ask = Verifier::new(parse(file), HostKeyPolicy::ask(|_| HostKeyDecision::Accept));
+    let pinned = Verifier::new(parse(file), HostKeyPolicy::pinned(pins));
+    for (port, key) in ports_and_keys(keys) {
+        let verdict = known.verdict(host, port, key);
+        let revoked = matches!(verdict, Verdict::Revoked { .. });
+        let accepted = [&strict, &ask, &pinned].map(|verifier| verifier.verify(host, port, key).is_ok());
+        assert_eq!(accepted, [matches!(verdict, Verdict::Known { .. }), !revoked, !revoked], "{verdict:?}");
+    }
+}
+
+/// Nothing that a file says can undo a revocation, wherever its line stands.
+fn check_revocation_wins(host: &str, keys: &[HostKey], file: &[u8]) {
+    let lines: String = keys.iter().map(|key| format!("@revoked * {}\n", key.to_openssh())).collect();
+    let first = parse(&[lines.as_bytes(), file].concat());
+    let last = parse(&[file, b"\n", lines.as_bytes()].concat());
+    for (port, key) in ports_and_keys(keys) {
+        for known in [&first, &last] {
+            let verdict = known.verdict(host, port, key);
+            assert!(matches!(verdict, Verdict::Revoked { .. }), "{verdict:?} in spite of a revocation");
+        }
+    }
+}
+
+/// The same file with every plain line made one of an authority makes no key of any host known.
+fn check_authorities_are_no_hosts(host: &str, keys: &[HostKey], lines: &[&[u8]]) {
+    let mut file = Vec::new();
+    for line in lines {
+        let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        if line.get(blanks) != Some(&b'@') {
+            file.extend_from_slice(b"@cert-authority ");
+        }
+        file.extend_from_slice(line);
+    }
+    let known = parse(&file);
+    for (port, key) in ports_and_keys(keys) {
+        let verdict = known.verdict(host, port, key);
+        let untrusted = matches!(verdict, Verdict::Unknown | Verdict::Revoked { .. });
+        assert!(untrusted, "{verdict:?} from authorities alone");
+    }
+}
+
+/// A search in slices of one line finds what a search at one go finds, and ends.
+fn check_slices(host: &str, known: &KnownHosts) {
+    for port in PORTS {
+        let mut scan = known.scan(host, port);
+        let mut slices = 0;
+        while !scan.advance(known, 1) {
+            slices += 1;
+            assert!(slices <= 2 * known.len() + 1, "the search does not end");
+        }
+        assert_eq!(known.algorithms_from(&scan), known.recorded_algorithms(host, port));
+    }
+}

@@ -1,0 +1,162 @@
+//! The targets that drive a line buffer.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use crate::lines::LineBuffer;
+
+/// Feeds a [`LineBuffer`] in random chunks, reads it in random ways, and compares it with a naive model.
+///
+/// The first byte says how many of the next bytes are control; what follows them is the stream. Each step
+/// takes two control bytes: the size of the chunk to push and the kind of read to follow it. The control
+/// bytes repeat.
+pub fn lines(data: &[u8]) {
+    let Some((input, events)) = run(data) else {
+        return;
+    };
+    // Only complete where no raw read cut into a line.
+    let mut taken = Vec::new();
+    for event in &events {
+        let Taken::Line(line) = event else { return };
+        taken.push(*line);
+    }
+    assert_eq!(taken, split(input), "the lines depend on the chunks");
+}
+
+/// The [`lines`] target with a mistake in its oracle: a fuzzer that cannot find it cannot find anything.
+///
+/// The mistake is an old favourite: a `\r` just before the end of the stream is taken for half a terminator.
+pub fn canary(data: &[u8]) {
+    let Some((input, _)) = run(data) else {
+        return;
+    };
+    let mistaken = input.strip_suffix(b"\r").unwrap_or(input);
+    assert_eq!(split(mistaken), split(input), "the canary was caught, as it must be");
+}
+
+enum Taken<'a> {
+    Line(&'a [u8]),
+    Raw,
+}
+
+/// The rules of lines applied to a whole stream at once.
+fn split(input: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
+    let rest = lines.pop().unwrap_or_default();
+    for line in &mut lines {
+        *line = line.strip_suffix(b"\r").unwrap_or(line);
+    }
+    lines.extend(Some(rest).filter(|rest| !rest.is_empty()));
+    lines
+}
+
+/// Drives a buffer and its model through one input; returns the stream and what was read from it.
+fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
+    let (&count, rest) = data.split_first()?;
+    let (control, input) = rest.split_at(usize::from(count).min(rest.len()));
+    let mut control = control.iter().copied().cycle();
+    let mut buffer = LineBuffer::new();
+    let mut model = Model::new(input);
+    let mut events = Vec::new();
+    while model.end < input.len() {
+        let size = usize::from(control.next().unwrap_or(u8::MAX)) + 1;
+        buffer.push(model.push(size));
+        model.compare(&buffer);
+        read(&mut buffer, &mut model, control.next().unwrap_or(0), &mut events);
+        model.compare(&buffer);
+    }
+    buffer.finish();
+    model.finished = true;
+    model.compare(&buffer);
+    assert_eq!(buffer.unread(), &input[model.start..]);
+    while let Some(expected) = model.line() {
+        assert_eq!(buffer.next_line(), Some(expected));
+        events.push(Taken::Line(expected));
+    }
+    assert_eq!(buffer.next_line(), None);
+    model.compare(&buffer);
+    Some((input, events))
+}
+
+/// One read: the low three bits of `control` say which kind, the others how much.
+fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events: &mut Vec<Taken<'a>>) {
+    let amount = usize::from(control >> 3);
+    match control & 7 {
+        0..=2 => return,
+        3 => {
+            for _ in 0..=amount {
+                let expected = model.line();
+                assert_eq!(buffer.next_line(), expected);
+                events.extend(expected.map(Taken::Line));
+            }
+            // Gives the memory of the last line back.
+            buffer.consume(0);
+            return;
+        }
+        4 => {
+            let expected = model.line();
+            assert_eq!(buffer.take_line().as_deref(), expected);
+            events.extend(expected.map(Taken::Line));
+            return;
+        }
+        5 => {
+            let mut out = [0; 32];
+            let count = buffer.read(&mut out[..amount]);
+            assert_eq!(out[..count], *model.raw(amount));
+        }
+        6 => {
+            buffer.consume(amount);
+            model.raw(amount);
+        }
+        _ => assert_eq!(buffer.take_all(), model.raw(usize::MAX)),
+    }
+    events.push(Taken::Raw);
+}
+
+/// The whole stream, whose line ends are known from the start: `start..end` is unread.
+struct Model<'a> {
+    input: &'a [u8],
+    newlines: Peekable<IntoIter<usize>>,
+    start: usize,
+    end: usize,
+    finished: bool,
+}
+
+impl<'a> Model<'a> {
+    fn new(input: &'a [u8]) -> Self {
+        let newlines: Vec<usize> = (0..input.len()).filter(|&at| input[at] == b'\n').collect();
+        Self { input, newlines: newlines.into_iter().peekable(), start: 0, end: 0, finished: false }
+    }
+
+    fn push(&mut self, size: usize) -> &'a [u8] {
+        let start = self.end;
+        self.end = self.input.len().min(start + size);
+        &self.input[start..self.end]
+    }
+
+    fn line(&mut self) -> Option<&'a [u8]> {
+        while self.newlines.next_if(|&newline| newline < self.start).is_some() {}
+        if let Some(newline) = self.newlines.next_if(|&newline| newline < self.end) {
+            let line = &self.input[self.start..newline];
+            self.start = newline + 1;
+            return Some(line.strip_suffix(b"\r").unwrap_or(line));
+        }
+        let rest = self.raw(if self.finished { usize::MAX } else { 0 });
+        Some(rest).filter(|rest| !rest.is_empty())
+    }
+
+    fn raw(&mut self, count: usize) -> &'a [u8] {
+        let start = self.start;
+        self.start += count.min(self.end - start);
+        &self.input[start..self.start]
+    }
+
+    fn compare(&self, buffer: &LineBuffer) {
+        let unread = self.end - self.start;
+        assert_eq!((buffer.len(), buffer.is_empty()), (unread, unread == 0));
+        assert_eq!(buffer.is_finished(), self.finished);
+        let idle = if self.finished { 0 } else { LineBuffer::IDLE_CAPACITY };
+        let bound = if unread == 0 { idle } else { LineBuffer::IDLE_CAPACITY.max(4 * unread) };
+        assert!(buffer.capacity() <= bound, "{buffer:?} exceeds {bound}");
+    }
+}

@@ -1,0 +1,273 @@
+//! The host specification `[user@]host[:port]`.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use crate::text::{must_escape, sanitise};
+
+/// Where to connect, and as whom: a checked `[user@]host[:port]`.
+///
+/// | text | user | host | port |
+/// |---|---|---|---|
+/// | `web1` | | `web1` | |
+/// | `web2:2222` | | `web2` | 2222 |
+/// | `deploy@web1` | `deploy` | `web1` | |
+/// | `deploy@example.org@web1:22` | `deploy@example.org` | `web1` | 22 |
+/// | `::1` | | `::1` | |
+/// | `[::1]:22` | | `::1` | 22 |
+/// | `root@[fe80::1%eth0]:2222` | `root` | `fe80::1%eth0` | 2222 |
+///
+/// The user ends at the last `@`, as in OpenSSH. An IPv6 address needs brackets only before a port, and may
+/// name its zone (RFC 4007, section 11). Brackets around a name or an IPv4 address are accepted, because
+/// known_hosts files write `[web1]:2222`. `Display` gives the shortest form, which parses to an equal value.
+///
+/// # What is refused
+/// Everything that OpenSSH refuses since 9.6 (`valid_hostname` and `valid_ruser` in `ssh.c`), so that a
+/// name which comes from an inventory cannot become an option, a shell command or a terminal escape further
+/// down the line: a leading `-`, shell metacharacters, whitespace, control characters. Stricter than
+/// OpenSSH:
+/// - An ASCII host consists of letters, digits, `.`, `-` and `_`. That keeps out `*`, `?`, `!`, `,`, `|`
+///   and `#`, which would turn a remembered host key into one for other hosts too if they reached a
+///   known_hosts file.
+/// - Invisible and bidirectional Unicode characters are refused in both parts, other non-ASCII ones accepted.
+/// - A user may not contain `:`. No passwd entry can, and `user:password@host` would spread the password
+///   into logs.
+///
+/// ```
+/// # use sshoal::HostSpec;
+/// let spec: HostSpec = "deploy@[::1]:2222".parse()?;
+/// assert_eq!((spec.user(), spec.host(), spec.port()), (Some("deploy"), "::1", Some(2222)));
+/// assert_eq!(spec.to_string(), "deploy@[::1]:2222");
+/// # Ok::<(), sshoal::HostSpecError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostSpec {
+    user: Option<String>,
+    host: String,
+    port: Option<u16>,
+}
+
+/// Why a text is not a [`HostSpec`].
+///
+/// No message repeats more than one character of the text, and that one escaped: the rest may be a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostSpecError {
+    /// A `[` without its `]`, the reverse, or something else than `:port` behind the `]`.
+    #[error("unbalanced or misplaced brackets")]
+    Brackets,
+    /// A user or a host contains a character that it must not contain.
+    #[error("the {part} contains the character '{}'", sanitise(.character.encode_utf8(&mut [0; 4])))]
+    Character {
+        /// Where.
+        part: HostSpecPart,
+        /// Which, as it was given.
+        character: char,
+    },
+    /// Nothing at all, nothing before the `@`, or nothing where the host should be.
+    #[error("the {0} is empty")]
+    Empty(HostSpecPart),
+    /// The host contains colons but is neither `host:port` nor an IPv6 address.
+    #[error("not an IPv6 address (write an IPv6 address with a port as [address]:port)")]
+    Ipv6,
+    /// A part starts with `-`, which other programs would take for an option.
+    #[error("the {0} starts with '-'")]
+    LeadingDash(HostSpecPart),
+    /// The port is not a decimal number between 1 and 65535.
+    #[error("the port is not a number between 1 and 65535")]
+    Port,
+    /// A part is longer than [`HostSpec::PART_LEN_MAX`].
+    #[error("the {part} is {len} bytes long, more than {}", HostSpec::PART_LEN_MAX)]
+    TooLong {
+        /// Which part.
+        part: HostSpecPart,
+        /// Its length in bytes.
+        len: usize,
+    },
+}
+
+/// A part of a [`HostSpec`] that an error is about; the port is the only other one and has its own error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSpecPart {
+    /// The name or address.
+    Host,
+    /// The user.
+    User,
+}
+
+impl HostSpec {
+    /// The longest host and the longest user in bytes.
+    ///
+    /// RFC 1035, section 2.3.4, limits a domain name to 255 octets; Linux limits a user name to far less.
+    pub const PART_LEN_MAX: usize = 255;
+
+    /// Builds a specification from its parts: the host without brackets, `None` for what is not given.
+    ///
+    /// # Errors
+    /// As for parsing; see [`HostSpec`].
+    pub fn from_parts(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, HostSpecError> {
+        if let Some(user) = user {
+            check_user(user)?;
+        }
+        check_host(host)?;
+        if port == Some(0) {
+            return Err(HostSpecError::Port);
+        }
+        Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
+    }
+
+    /// The user to log in as, if the specification names one.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The name or address as it was written, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if the specification names one; never 0.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+impl FromStr for HostSpec {
+    type Err = HostSpecError;
+
+    fn from_str(text: &str) -> Result<Self, HostSpecError> {
+        let (user, address) = match text.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, text),
+        };
+        let (host, port) = split_port(address)?;
+        let port = port.map(parse_port).transpose()?;
+        Self::from_parts(user, host, port)
+    }
+}
+
+impl TryFrom<&str> for HostSpec {
+    type Error = HostSpecError;
+
+    fn try_from(text: &str) -> Result<Self, HostSpecError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for HostSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.port {
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+impl fmt::Display for HostSpecPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::User => "user",
+        })
+    }
+}
+
+/// Splits `host`, `host:port`, `[host]`, `[host]:port` or a bare IPv6 address.
+fn split_port(address: &str) -> Result<(&str, Option<&str>), HostSpecError> {
+    if let Some(bracketed) = address.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']').ok_or(HostSpecError::Brackets)?;
+        if rest.is_empty() {
+            return Ok((host, None));
+        }
+        let port = rest.strip_prefix(':').ok_or(HostSpecError::Brackets)?;
+        return Ok((host, Some(port)));
+    }
+    if address.contains(['[', ']']) {
+        return Err(HostSpecError::Brackets);
+    }
+    match address.split_once(':') {
+        Some((host, port)) if !port.contains(':') => Ok((host, Some(port))),
+        _ => Ok((address, None)),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, HostSpecError> {
+    // `u16::from_str` would accept a sign.
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(HostSpecError::Port);
+    }
+    text.parse().map_err(|_| HostSpecError::Port)
+}
+
+/// What holds for a host and a user alike.
+fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
+    if text.is_empty() {
+        return Err(HostSpecError::Empty(part));
+    }
+    if text.len() > HostSpec::PART_LEN_MAX {
+        return Err(HostSpecError::TooLong { part, len: text.len() });
+    }
+    if text.starts_with('-') {
+        return Err(HostSpecError::LeadingDash(part));
+    }
+    match text.chars().find(|&character| must_escape(character) || character.is_whitespace()) {
+        Some(character) => Err(HostSpecError::Character { part, character }),
+        None => Ok(()),
+    }
+}
+
+/// Whether `user` may be the user of a [`HostSpec`], for users that come from elsewhere.
+///
+/// # Errors
+/// As for parsing; see [`HostSpec`].
+pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
+    let part = HostSpecPart::User;
+    check_part(user, part)?;
+    if let Some(character) = user.chars().find(|&character| "'`\";&<>|(){}:".contains(character)) {
+        return Err(HostSpecError::Character { part, character });
+    }
+    // Inside, it separates a Windows domain from its user; at the end, it would escape what a shell reads
+    // next.
+    if user.ends_with('\\') {
+        return Err(HostSpecError::Character { part, character: '\\' });
+    }
+    Ok(())
+}
+
+fn check_host(host: &str) -> Result<(), HostSpecError> {
+    let part = HostSpecPart::Host;
+    check_part(host, part)?;
+    if host.contains(':') {
+        return check_ipv6(host);
+    }
+    match host.chars().find(|&character| !is_name_character(character)) {
+        Some(character) => Err(HostSpecError::Character { part, character }),
+        None => Ok(()),
+    }
+}
+
+fn check_ipv6(host: &str) -> Result<(), HostSpecError> {
+    let (address, zone) = match host.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (host, None),
+    };
+    if address.parse::<Ipv6Addr>().is_err() || zone == Some("") {
+        return Err(HostSpecError::Ipv6);
+    }
+    match zone.unwrap_or_default().chars().find(|&character| !is_name_character(character)) {
+        Some(character) => Err(HostSpecError::Character { part: HostSpecPart::Host, character }),
+        None => Ok(()),
+    }
+}
+
+const fn is_name_character(character: char) -> bool {
+    !character.is_ascii() || character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The structure of public key blobs (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4, OpenSSH `PROTOCOL.u2f`).
+
+use std::borrow::Cow;
+
+use super::key::{KeyError, KeyType};
+
+/// RSA moduli below this size are refused, as OpenSSH does (`SSH_RSA_MINIMUM_MODULUS_SIZE`).
+const RSA_BITS_MIN: usize = 1024;
+/// The largest big number that OpenSSH reads (`SSHBUF_MAX_BIGNUM`).
+const BIGNUM_BYTES_MAX: usize = 16_384 / 8;
+
+/// Checks the structure of a blob and gives it the one encoding that OpenSSH itself would write.
+pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyError> {
+    let mut reader = Reader(blob);
+    let name = reader.string()?;
+    let key_type = KeyType::from_name(name).ok_or(KeyError::UnsupportedType)?;
+    let mut rewritten = None;
+    match key_type {
+        KeyType::Ed25519 => reader.bytes_of(32)?,
+        KeyType::SkEd25519 => {
+            reader.bytes_of(32)?;
+            reader.string()?;
+        }
+        KeyType::EcdsaP256 => reader.point(b"nistp256", 32)?,
+        KeyType::EcdsaP384 => reader.point(b"nistp384", 48)?,
+        KeyType::EcdsaP521 => reader.point(b"nistp521", 66)?,
+        KeyType::SkEcdsaP256 => {
+            reader.point(b"nistp256", 32)?;
+            reader.string()?;
+        }
+        KeyType::Rsa => {
+            let numbers = [reader.bignum()?, reader.bignum()?];
+            let [_, modulus] = numbers;
+            if bits(modulus) < RSA_BITS_MIN {
+                return Err(KeyError::RsaTooShort);
+            }
+            rewritten = rewrite(name, &numbers, blob.len());
+        }
+        KeyType::Dsa => {
+            let numbers = [reader.bignum()?, reader.bignum()?, reader.bignum()?, reader.bignum()?];
+            rewritten = rewrite(name, &numbers, blob.len());
+        }
+    }
+    if !reader.0.is_empty() {
+        return Err(KeyError::Damaged);
+    }
+    Ok((key_type, rewritten.map_or(Cow::Borrowed(blob), Cow::Owned)))
+}
+
+fn bits(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+/// The blob with minimal numbers, or `None` when `length` shows that it has them already.
+fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
+    let sign_byte = |number: &[u8]| usize::from(number.first().is_some_and(|first| first & 0x80 != 0));
+    let minimal = numbers.iter().map(|number| 4 + sign_byte(number) + number.len()).sum::<usize>();
+    let minimal = minimal + 4 + name.len();
+    if minimal == length {
+        return None;
+    }
+    let mut blob = Vec::with_capacity(minimal);
+    let mut put = |sign: usize, bytes: &[u8]| {
+        let length = u32::try_from(sign + bytes.len()).unwrap_or(u32::MAX);
+        blob.extend_from_slice(&length.to_be_bytes());
+        blob.extend(std::iter::repeat_n(0, sign));
+        blob.extend_from_slice(bytes);
+    };
+    put(0, name);
+    for number in numbers {
+        put(sign_byte(number), number);
+    }
+    Some(blob)
+}
+
+/// Reads the fields of RFC 4251 §5 off the front of a blob.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn string(&mut self) -> Result<&'a [u8], KeyError> {
+        let (length, rest) = self.0.split_first_chunk::<4>().ok_or(KeyError::Damaged)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| KeyError::Damaged)?;
+        let (string, rest) = rest.split_at_checked(length).ok_or(KeyError::Damaged)?;
+        self.0 = rest;
+        Ok(string)
+    }
+
+    fn bytes_of(&mut self, length: usize) -> Result<(), KeyError> {
+        let string = self.string()?;
+        if string.len() == length { Ok(()) } else { Err(KeyError::Damaged) }
+    }
+
+    /// A curve name and an uncompressed point, the only form that OpenSSH takes.
+    fn point(&mut self, curve: &[u8], coordinate: usize) -> Result<(), KeyError> {
+        if self.string()? != curve {
+            return Err(KeyError::Damaged);
+        }
+        let point = self.string()?;
+        let uncompressed = point.len() == 1 + 2 * coordinate && point.first() == Some(&4);
+        if uncompressed { Ok(()) } else { Err(KeyError::Damaged) }
+    }
+
+    /// A non-negative `mpint` without its leading zero bytes.
+    fn bignum(&mut self) -> Result<&'a [u8], KeyError> {
+        let number = self.string()?;
+        let negative = number.first().is_some_and(|first| first & 0x80 != 0);
+        if negative || number.len() > BIGNUM_BYTES_MAX + 1 {
+            return Err(KeyError::Damaged);
+        }
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        Ok(number.get(zeros..).unwrap_or_default())
+    }
+}

@@ -1,0 +1,218 @@
+//! Why a host is not trusted.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::key::{Fingerprint, HostKey, KeyError, KeyType};
+use super::names::HostNames;
+use super::printable::{Printable, PrintablePath};
+use super::verdict::{Location, Verdict};
+
+/// What is wrong with a host key.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HostKeyProblem {
+    /// The new key could not be written to the file of the accept-new policy.
+    CannotRecord {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another key of the same type is on record.
+    Changed,
+    /// The bytes that the host sent are not a key.
+    Malformed(KeyError),
+    /// The fingerprint is not among those pinned for the host.
+    NotPinned,
+    /// Keys of other types only are on record.
+    OtherType {
+        /// These types.
+        recorded: Vec<KeyType>,
+    },
+    /// The callback of the policy said no.
+    Refused,
+    /// A `@revoked` line forbids the key.
+    Revoked,
+    /// No key of the host is on record.
+    Unknown,
+}
+
+/// A host whose key was not accepted. Nothing secret has been sent to it.
+#[derive(Debug)]
+pub struct HostKeyError(Box<Detail>);
+
+#[derive(Debug)]
+struct Detail {
+    host: String,
+    port: u16,
+    problem: HostKeyProblem,
+    key: Option<(KeyType, Fingerprint)>,
+    location: Option<Location>,
+    authority: Option<Location>,
+}
+
+impl HostKeyError {
+    pub(super) fn new(host: &str, port: u16, key: Option<&HostKey>, problem: HostKeyProblem) -> Self {
+        Self(Box::new(Detail {
+            host: host.to_owned(),
+            port,
+            problem,
+            key: key.map(|key| (key.key_type(), key.fingerprint())),
+            location: None,
+            authority: None,
+        }))
+    }
+
+    /// The error for a verdict that is final.
+    pub(super) fn from_verdict(host: &str, port: u16, key: &HostKey, verdict: &Verdict) -> Self {
+        let (problem, location) = match verdict {
+            Verdict::Changed { locations } => (HostKeyProblem::Changed, locations.first()),
+            Verdict::OtherType { recorded } => {
+                let mut types = recorded.iter().map(|(key_type, _)| *key_type).collect::<Vec<_>>();
+                types.sort_unstable();
+                types.dedup();
+                let location = recorded.first().map(|(_, location)| location);
+                (HostKeyProblem::OtherType { recorded: types }, location)
+            }
+            Verdict::Revoked { location } => (HostKeyProblem::Revoked, Some(location)),
+            Verdict::Known { .. } | Verdict::Unknown => (HostKeyProblem::Unknown, None),
+        };
+        let mut error = Self::new(host, port, Some(key), problem);
+        error.0.location = location.cloned();
+        error
+    }
+
+    pub(super) fn with_authority(mut self, authority: Option<Location>) -> Self {
+        self.0.authority = authority;
+        self
+    }
+
+    /// The host as the caller named it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn problem(&self) -> &HostKeyProblem {
+        &self.0.problem
+    }
+
+    /// The type of the key that the host shows, for example `ssh-ed25519`; `None` if it is malformed.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<&'static str> {
+        self.0.key.map(|(key_type, _)| key_type.name())
+    }
+
+    /// The fingerprint of the key that the host shows; `None` if it is malformed.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.key.map(|(_, fingerprint)| fingerprint)
+    }
+
+    /// The line that forbids the key: the one with the other key or the revocation.
+    #[must_use]
+    pub fn location(&self) -> Option<&Location> {
+        self.0.location.as_ref()
+    }
+}
+
+impl std::error::Error for HostKeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.problem {
+            HostKeyProblem::CannotRecord { source, .. } => Some(source),
+            HostKeyProblem::Malformed(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// One sentence that names the key, the line that matters and what can be done.
+impl fmt::Display for HostKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = &*self.0;
+        let host = Printable(&detail.host);
+        match detail.port {
+            22 => write!(f, "host key of {host}")?,
+            port if detail.host.contains(':') => write!(f, "host key of [{host}]:{port}")?,
+            port => write!(f, "host key of {host}:{port}")?,
+        }
+        if let Some((key_type, fingerprint)) = &detail.key {
+            write!(f, " ({key_type} {fingerprint})")?;
+        }
+        match &detail.problem {
+            HostKeyProblem::CannotRecord { path, source } => {
+                write!(f, " is new but cannot be recorded in {}: {source}", PrintablePath(path))
+            }
+            HostKeyProblem::Changed => detail.write_changed(f),
+            HostKeyProblem::Malformed(error) => write!(f, " cannot be read: {error}"),
+            HostKeyProblem::NotPinned => f.write_str(" is not among the keys pinned for this host"),
+            HostKeyProblem::OtherType { recorded } => detail.write_other_type(f, recorded),
+            HostKeyProblem::Refused => f.write_str(" was refused by the host key callback"),
+            HostKeyProblem::Revoked => {
+                f.write_str(" is revoked")?;
+                detail.write_location(f, " by ")?;
+                f.write_str("; the host may be using a stolen key")
+            }
+            HostKeyProblem::Unknown => detail.write_unknown(f),
+        }
+    }
+}
+
+impl Detail {
+    fn write_location(&self, f: &mut fmt::Formatter<'_>, before: &str) -> fmt::Result {
+        match &self.location {
+            Some(location) => write!(f, "{before}{}", location),
+            None => Ok(()),
+        }
+    }
+
+    fn write_changed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(" has changed: another key is on record")?;
+        self.write_location(f, " in ")?;
+        f.write_str("; someone may be intercepting the connection")?;
+        let names = HostNames::new(&self.host, self.port);
+        if let Some(location) = self.location.as_ref().filter(|_| names.recordable()) {
+            let path = PrintablePath(location.path());
+            write!(f, "; if the change is genuine, remove the old key with")?;
+            write!(f, " `ssh-keygen -R '{}' -f '{path}'`", names.exact())?;
+        }
+        Ok(())
+    }
+
+    fn write_other_type(&self, f: &mut fmt::Formatter<'_>, recorded: &[KeyType]) -> fmt::Result {
+        f.write_str(" is not on record, but a key of another type is:")?;
+        for (position, key_type) in recorded.iter().enumerate() {
+            write!(f, "{} {key_type}", if position == 0 { "" } else { "," })?;
+        }
+        self.write_location(f, " in ")?;
+        f.write_str("; check the fingerprint and add the key, or let the server offer the recorded type")
+    }
+
+    fn write_unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(" is not known; check the fingerprint with the host's administrator")?;
+        let names = HostNames::new(&self.host, self.port);
+        if names.recordable() {
+            f.write_str(", then add the key, for example with `ssh-keyscan ")?;
+            if names.fallback().is_some() {
+                write!(f, "-p {} ", self.port)?;
+            }
+            write!(f, "'{}' >> ~/.ssh/known_hosts`", names.bare())?;
+        }
+        match &self.authority {
+            Some(location) => {
+                write!(f, " ({location} names an authority for it, but host certificates are not supported)")
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One line of a `known_hosts` file, as `sshd(8)` and OpenSSH's `hostfile.c` define it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use memchr::{memchr, memchr2};
+use sha1::Sha1;
+
+use super::key::{HostKey, KeyError};
+use super::pattern;
+
+const HASH_MAGIC: &[u8] = b"|1|";
+const SHA1_BYTES: usize = 20;
+
+/// What a line says about its key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Marker {
+    /// No marker: the key belongs to the hosts of the line.
+    None,
+    /// `@cert-authority`: the key signs host certificates; it is no host's own key.
+    CertAuthority,
+    /// `@revoked`: the key must never be accepted from the hosts of the line.
+    Revoked,
+}
+
+/// The first column of a line.
+#[derive(Debug)]
+pub(super) enum LineNames {
+    /// `|1|salt|digest`: one name, hidden behind HMAC-SHA1.
+    Hashed { salt: [u8; SHA1_BYTES], digest: [u8; SHA1_BYTES] },
+    /// A comma-separated list of names and patterns in lower case.
+    List(Box<[u8]>),
+}
+
+impl LineNames {
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Hashed { salt, digest } => hash_name(salt, name) == *digest,
+            Self::List(list) => pattern::list_matches(list, name.as_bytes()),
+        }
+    }
+
+    /// The names of a list without wildcards and negation, which an index can hold.
+    pub(super) fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let Self::List(list) = self else { return None };
+        let literal = pattern::names(list).all(|(negated, name)| !negated && pattern::is_literal(name));
+        literal.then(|| pattern::names(list).map(|(_, name)| name).filter(|name| !name.is_empty()))
+    }
+
+    fn parse(field: &[u8]) -> Result<Self, LineFault> {
+        if field.first() == Some(&b'|') {
+            return Self::parse_hash(field).ok_or(LineFault::HashedName);
+        }
+        if pattern::names(field).any(|(_, name)| name.len() > pattern::NAME_BYTES_MAX) {
+            return Err(LineFault::NameTooLong);
+        }
+        Ok(Self::List(field.to_ascii_lowercase().into_boxed_slice()))
+    }
+
+    fn parse_hash(field: &[u8]) -> Option<Self> {
+        let rest = field.strip_prefix(HASH_MAGIC)?;
+        let delimiter = rest.iter().position(|byte| *byte == b'|')?;
+        let (salt, digest) = (rest.get(..delimiter)?, rest.get(delimiter + 1..)?);
+        Some(Self::Hashed { salt: decode_sha1(salt)?, digest: decode_sha1(digest)? })
+    }
+}
+
+fn decode_sha1(encoded: &[u8]) -> Option<[u8; SHA1_BYTES]> {
+    // 20 bytes are 28 characters, for which the decoder asks one byte of room more than it fills.
+    let mut decoded = [0; SHA1_BYTES + 1];
+    let length = STANDARD.decode_slice(encoded, &mut decoded).ok()?;
+    decoded.get(..length)?.try_into().ok()
+}
+
+fn hash_name(salt: &[u8; SHA1_BYTES], name: &str) -> [u8; SHA1_BYTES] {
+    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(salt) else {
+        debug_assert!(false, "HMAC takes keys of any length");
+        return [0; SHA1_BYTES];
+    };
+    mac.update(name.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+/// The first column for a name that the file is not to show, with a salt from a good random source.
+pub(super) fn hashed_column(salt: &[u8; SHA1_BYTES], name: &str) -> String {
+    format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash_name(salt, name)))
+}
+
+/// Why a line is skipped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineFault {
+    /// A word with `@` in front that is neither `@cert-authority` nor `@revoked`, or more than one marker.
+    #[error("unknown or repeated marker")]
+    Marker,
+    /// The line ends before its key.
+    #[error("the line ends before its key")]
+    Truncated,
+    /// A hashed name that is not of the form `|1|salt|hash`.
+    #[error("damaged hashed name")]
+    HashedName,
+    /// A name or pattern of more than 1022 bytes.
+    #[error("a name of more than 1022 bytes")]
+    NameTooLong,
+    /// The key cannot be read.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+}
+
+/// The content of a line.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) marker: Marker,
+    pub(super) names: LineNames,
+    pub(super) key: HostKey,
+}
+
+impl Line {
+    /// Reads a line without its line feed; `None` for an empty line or a comment.
+    ///
+    /// Like OpenSSH, which works on C strings, it reads a line only up to a NUL byte.
+    pub(super) fn parse(line: &[u8]) -> Result<Option<Self>, LineFault> {
+        let end = memchr(0, line).unwrap_or(line.len());
+        let line = skip_blanks(line.get(..end).unwrap_or_default());
+        if line.first().is_none_or(|first| *first == b'#') || line == b"\r" {
+            return Ok(None);
+        }
+        let (marker, rest) = split_marker(line)?;
+        let (names, rest) = split_field(rest);
+        let (column, rest) = split_field(rest);
+        let (encoded, _comment) = split_field(rest);
+        if names.is_empty() || encoded.is_empty() {
+            return Err(LineFault::Truncated);
+        }
+        let names = LineNames::parse(names)?;
+        let key = HostKey::from_fields(column, encoded)?;
+        Ok(Some(Self { marker, names, key }))
+    }
+}
+
+/// OpenSSH ignores a line whose marker ends with a tab; here the tab is as good as a space, because the line
+/// of a revoked key must not lose its effect.
+fn split_marker(line: &[u8]) -> Result<(Marker, &[u8]), LineFault> {
+    if line.first() != Some(&b'@') {
+        return Ok((Marker::None, line));
+    }
+    let (word, rest) = split_field(line);
+    let marker = match word {
+        b"@cert-authority" => Marker::CertAuthority,
+        b"@revoked" => Marker::Revoked,
+        _ => return Err(LineFault::Marker),
+    };
+    if rest.first() == Some(&b'@') {
+        return Err(LineFault::Marker);
+    }
+    Ok((marker, rest))
+}
+
+fn skip_blanks(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
+}
+
+/// Splits off the first field and the blanks after it.
+fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr2(b' ', b'\t', text).unwrap_or(text.len());
+    let (field, rest) = text.split_at(end);
+    (field, skip_blanks(rest))
+}

@@ -1,0 +1,95 @@
+//! Reading of `known_hosts` files.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::known_hosts::KnownHosts;
+use super::printable::PrintablePath;
+
+/// The largest file that is read, in bytes: some 300,000 lines with RSA keys.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// The files that `ssh` reads when nothing else is configured, the user's own first.
+#[must_use]
+pub fn default_files(home: &Path) -> [PathBuf; 4] {
+    [
+        home.join(".ssh/known_hosts"),
+        home.join(".ssh/known_hosts2"),
+        PathBuf::from("/etc/ssh/ssh_known_hosts"),
+        PathBuf::from("/etc/ssh/ssh_known_hosts2"),
+    ]
+}
+
+/// A `known_hosts` file that exists but cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read known hosts file {}: {source}", PrintablePath(path))]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// The cause.
+    pub source: io::Error,
+}
+
+/// How far a file has been read.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) path: Arc<Path>,
+    /// Device and inode, which tell a replaced file.
+    pub(super) id: Option<(u64, u64)>,
+    /// Bytes up to the last line feed; what follows may still grow.
+    pub(super) bytes: u64,
+    /// Line feeds in these bytes.
+    pub(super) lines: usize,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.into(), id: None, bytes: 0, lines: 0 }
+    }
+}
+
+impl KnownHosts {
+    /// Reads files in their order. A file that does not exist counts as empty.
+    ///
+    /// Lines that cannot be understood are skipped and listed by [`problems`](Self::problems), as OpenSSH
+    /// skips them.
+    ///
+    /// # Errors
+    /// [`LoadError`] names a file that exists but cannot be read, is a directory or has more than
+    /// [`FILE_BYTES_MAX`] bytes.
+    pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
+        let mut known = Self::empty();
+        for path in paths {
+            let path = path.as_ref();
+            known.load_file(path).map_err(|source| LoadError { path: path.to_owned(), source })?;
+        }
+        Ok(known)
+    }
+
+    fn load_file(&mut self, path: &Path) -> io::Result<()> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let metadata = file.metadata()?;
+        let text = read_limited(file)?;
+        let mut source = Source::new(path);
+        source.id = Some((metadata.dev(), metadata.ino()));
+        self.parse_more(&text, &mut source);
+        self.add_source(source);
+        Ok(())
+    }
+}
+
+/// Reads the rest of a file, or fails when that is more than [`FILE_BYTES_MAX`].
+pub(super) fn read_limited(file: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let message = format!("larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}

@@ -1,0 +1,39 @@
+//! Host key verification: `known_hosts` files, policies, and the proof that a host was verified.
+//!
+//! A server proves in the handshake that it holds the private half of its host key. Whether that key is the
+//! host's is decided here, before any credential is sent: [`Verifier::verify`] returns a [`HostVerified`] or
+//! an error that says what is wrong with the key and where.
+//!
+//! The files are read once ([`KnownHosts::load`]) and give the verdicts of OpenSSH, with two exceptions on
+//! the safe side: a `@revoked` line for a host holds on all ports of the host, and its marker may end with a
+//! tab. Host certificates are not supported: `@cert-authority` lines make no key known.
+//!
+//! This module reads and writes no file but those it is given, and never reads the clock.
+
+mod blob;
+mod error;
+mod key;
+mod known_hosts;
+mod line;
+mod load;
+mod names;
+mod pattern;
+mod policy;
+mod printable;
+mod recorder;
+mod scan;
+mod verdict;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{HostKeyError, HostKeyProblem};
+pub use key::{Fingerprint, FingerprintError, HostKey, KeyError, KeyType};
+pub use known_hosts::{KnownHosts, PROBLEMS_MAX};
+pub use line::LineFault;
+pub use load::{FILE_BYTES_MAX, LoadError, default_files};
+pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
+pub use scan::HostScan;
+pub use verdict::{LineProblem, Location, Verdict};
+pub use verifier::{Acceptance, HostVerified, Verifier};

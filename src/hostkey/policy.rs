@@ -1,0 +1,155 @@
+//! What to do about a host key that the files do not settle.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::key::{Fingerprint, HostKey};
+use super::names::HostNames;
+use super::verdict::Verdict;
+
+/// Which host keys are accepted. The default is [`strict`](Self::strict).
+#[derive(Clone, Default)]
+pub struct HostKeyPolicy(pub(super) Kind);
+
+#[derive(Clone, Default)]
+pub(super) enum Kind {
+    #[default]
+    Strict,
+    AcceptNew {
+        file: PathBuf,
+        hashed: bool,
+    },
+    Pinned(HostKeyPins),
+    Ask(Arc<Asked>),
+    DangerAcceptAny,
+}
+
+type Asked = dyn Fn(&HostKeyQuestion<'_>) -> HostKeyDecision + Send + Sync;
+
+impl HostKeyPolicy {
+    /// Only keys on record for the host (`StrictHostKeyChecking yes`).
+    #[must_use]
+    pub fn strict() -> Self {
+        Self(Kind::Strict)
+    }
+
+    /// Keys on record, and the first key of a host that has none, which is appended to `file`
+    /// (`StrictHostKeyChecking accept-new`).
+    ///
+    /// A changed or revoked key, or one of another type than those on record, is refused. A host is trusted
+    /// only once its key has been written. `file` should be one of the files that are loaded, as the next
+    /// process would not find the key otherwise; it is created with mode 0600, in a directory with mode 0700.
+    #[must_use]
+    pub fn accept_new(file: impl Into<PathBuf>) -> Self {
+        Self(Kind::AcceptNew { file: file.into(), hashed: false })
+    }
+
+    /// As [`accept_new`](Self::accept_new), but the lines hide the names of the hosts (`HashKnownHosts yes`).
+    #[must_use]
+    pub fn accept_new_hashed(file: impl Into<PathBuf>) -> Self {
+        Self(Kind::AcceptNew { file: file.into(), hashed: true })
+    }
+
+    /// Only keys with a pinned fingerprint. Of the files only the `@revoked` lines count.
+    #[must_use]
+    pub fn pinned(pins: HostKeyPins) -> Self {
+        Self(Kind::Pinned(pins))
+    }
+
+    /// Keys on record; for any other that is not revoked, `ask` decides.
+    ///
+    /// `ask` runs in the thread that drives all hosts: it must answer from what it knows, without waiting.
+    #[must_use]
+    pub fn ask<F>(ask: F) -> Self
+    where
+        F: Fn(&HostKeyQuestion<'_>) -> HostKeyDecision + Send + Sync + 'static,
+    {
+        Self(Kind::Ask(Arc::new(ask)))
+    }
+
+    /// Any key of any host, even one that is revoked. Whoever controls the network can then read and change
+    /// everything, passwords included.
+    #[must_use]
+    pub fn danger_accept_any_host_key() -> Self {
+        Self(Kind::DangerAcceptAny)
+    }
+}
+
+impl fmt::Debug for HostKeyPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Strict => f.write_str("Strict"),
+            Kind::AcceptNew { file, hashed } => {
+                f.debug_struct("AcceptNew").field("file", file).field("hashed", hashed).finish()
+            }
+            Kind::Pinned(pins) => f.debug_tuple("Pinned").field(pins).finish(),
+            Kind::Ask(_) => f.write_str("Ask"),
+            Kind::DangerAcceptAny => f.write_str("DangerAcceptAnyHostKey"),
+        }
+    }
+}
+
+/// Fingerprints that are accepted, for all hosts or for one.
+#[derive(Clone, Debug, Default)]
+pub struct HostKeyPins {
+    any_host: HashSet<Fingerprint>,
+    by_name: HashMap<String, HashSet<Fingerprint>>,
+}
+
+impl HostKeyPins {
+    /// No pins: every host is refused.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Accepts a key from all hosts.
+    #[must_use]
+    pub fn for_any_host(mut self, fingerprint: Fingerprint) -> Self {
+        self.any_host.insert(fingerprint);
+        self
+    }
+
+    /// Accepts a key from `host`, on all its ports.
+    #[must_use]
+    pub fn for_host(self, host: &str, fingerprint: Fingerprint) -> Self {
+        self.for_port(host, 0, fingerprint)
+    }
+
+    /// Accepts a key from `host` on `port`; for port 22 that is the same as [`for_host`](Self::for_host).
+    #[must_use]
+    pub fn for_port(mut self, host: &str, port: u16, fingerprint: Fingerprint) -> Self {
+        let name = HostNames::new(host, port).exact().to_owned();
+        self.by_name.entry(name).or_default().insert(fingerprint);
+        self
+    }
+
+    pub(super) fn accept(&self, names: &HostNames, fingerprint: &Fingerprint) -> bool {
+        let by_name = |name| self.by_name.get(name).is_some_and(|pins| pins.contains(fingerprint));
+        self.any_host.contains(fingerprint) || names.all().any(by_name)
+    }
+}
+
+/// A host key that is not on record.
+#[derive(Debug)]
+pub struct HostKeyQuestion<'a> {
+    /// The host as it was named by the caller.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// The key that it shows.
+    pub key: &'a HostKey,
+    /// What the files say: unknown, changed or other type.
+    pub verdict: &'a Verdict,
+}
+
+/// The answer to a [`HostKeyQuestion`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostKeyDecision {
+    /// The key is the host's.
+    Accept,
+    /// It is not, or nobody knows.
+    Refuse,
+}

@@ -1,0 +1,28 @@
+//! Text for people: without characters that could act on a terminal or mislead its reader.
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+
+/// Text whose control, direction and other invisible characters are escaped.
+pub(super) struct Printable<'a>(pub(super) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\'' | '"' | '\\' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path, in the same way.
+pub(super) struct PrintablePath<'a>(pub(super) &'a Path);
+
+impl fmt::Display for PrintablePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(&self.0.to_string_lossy()).fmt(f)
+    }
+}

@@ -1,0 +1,214 @@
+//! What each policy does with each verdict, and how errors read.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::super::{
+    Acceptance, HostKey, HostKeyDecision, HostKeyError, HostKeyPins, HostKeyPolicy, HostKeyProblem, KeyError,
+    KnownHosts, Verifier,
+};
+use super::support::{describe, ed25519, rsa};
+
+/// `known` has key 1; `changed` has key 2; `other` has an RSA key; key 3 is revoked.
+fn known_hosts() -> KnownHosts {
+    let [one, two, three] = [1, 2, 3].map(|seed| ed25519(seed).to_openssh());
+    let rsa = rsa(1).to_openssh();
+    let text =
+        format!("known {one}\nchanged {two}\nother {rsa}\n@revoked * {three}\n@cert-authority ca* {two}\n");
+    let mut known = KnownHosts::empty();
+    known.parse(text.as_bytes(), Path::new("/etc/ssh/known"));
+    known
+}
+
+fn outcome(verifier: &Verifier, host: &str, key: &HostKey) -> String {
+    match verifier.verify(host, 22, key) {
+        Ok(verified) => {
+            assert_eq!(verified.fingerprint(), key.fingerprint());
+            assert_eq!(verified.key_type(), key.key_type());
+            match verified.acceptance() {
+                Acceptance::Known(location) => format!("known {location}"),
+                other => format!("{other:?}"),
+            }
+        }
+        Err(error) => {
+            assert_eq!(error.fingerprint(), Some(key.fingerprint()));
+            assert_eq!(error.algorithm(), Some(key.algorithm()));
+            assert_eq!((error.host(), error.port()), (host, 22));
+            let at = error.location().map(|location| format!(" {location}")).unwrap_or_default();
+            format!("{:?}{at}", error.problem())
+        }
+    }
+}
+
+fn outcomes(policy: HostKeyPolicy) -> Vec<String> {
+    let verifier = Verifier::new(known_hosts(), policy);
+    let shown = [("known", 1), ("new", 1), ("changed", 1), ("other", 1), ("known", 3), ("new", 3)];
+    shown.iter().map(|(host, seed)| outcome(&verifier, host, &ed25519(*seed))).collect()
+}
+
+#[test]
+fn strict_is_the_default_and_takes_known_keys_only() {
+    let expected = [
+        "known /etc/ssh/known:1",
+        "Unknown",
+        "Changed /etc/ssh/known:2",
+        "OtherType { recorded: [Rsa] } /etc/ssh/known:3",
+        "Revoked /etc/ssh/known:4",
+        "Revoked /etc/ssh/known:4",
+    ];
+    assert_eq!(outcomes(HostKeyPolicy::default()), expected);
+    assert_eq!(outcomes(HostKeyPolicy::strict()), expected);
+}
+
+#[test]
+fn the_dangerous_policy_takes_any_key() {
+    assert_eq!(outcomes(HostKeyPolicy::danger_accept_any_host_key()), ["DangerAcceptedAny"; 6]);
+}
+
+#[test]
+fn pins_replace_the_files_but_not_revocations() {
+    let [one, three] = [1, 3].map(|seed| ed25519(seed).fingerprint());
+    let all = HostKeyPins::new().for_any_host(one).for_any_host(three);
+    let revoked = "Revoked /etc/ssh/known:4";
+    assert_eq!(
+        outcomes(HostKeyPolicy::pinned(all)),
+        ["Pinned", "Pinned", "Pinned", "Pinned", revoked, revoked]
+    );
+    let some = HostKeyPins::new().for_host("NEW", one);
+    let not = "NotPinned";
+    assert_eq!(outcomes(HostKeyPolicy::pinned(some)), [not, "Pinned", not, not, revoked, revoked]);
+    assert_eq!(outcomes(HostKeyPolicy::pinned(HostKeyPins::new()))[..4], [not; 4]);
+}
+
+#[test]
+fn pins_of_a_port_hold_for_that_port() {
+    let key = ed25519(1);
+    let accepts = |pins: HostKeyPins, host: &str, port| {
+        let verifier = Verifier::new(KnownHosts::empty(), HostKeyPolicy::pinned(pins));
+        verifier.verify(host, port, &key).is_ok()
+    };
+    let port = || HostKeyPins::new().for_port("web1", 2222, key.fingerprint());
+    assert!(accepts(port(), "web1", 2222));
+    assert!(!accepts(port(), "web1", 22));
+    let host = || HostKeyPins::new().for_host("web1", key.fingerprint());
+    assert!(accepts(host(), "web1", 22) && accepts(host(), "web1", 2222));
+    assert!(!accepts(host(), "web2", 22));
+}
+
+#[test]
+fn the_callback_is_asked_about_what_is_open_and_its_answer_counts() {
+    for (answer, result) in [(HostKeyDecision::Accept, "Asked"), (HostKeyDecision::Refuse, "Refused")] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let policy = HostKeyPolicy::ask(move |question| {
+            assert_eq!(question.key, &ed25519(1));
+            let verdict = describe(question.verdict);
+            log.lock().unwrap().push(format!("{}:{} {verdict}", question.host, question.port));
+            answer
+        });
+        let revoked = "Revoked /etc/ssh/known:4";
+        let expected = ["known /etc/ssh/known:1", result, result, result, revoked, revoked];
+        assert_eq!(outcomes(policy), expected);
+        let asked = asked.lock().unwrap();
+        assert_eq!(*asked, ["new:22 unknown", "changed:22 changed 2", "other:22 other 3 rsa"]);
+    }
+}
+
+#[test]
+fn one_verifier_serves_all_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let verifier = Verifier::new(
+        known_hosts(),
+        HostKeyPolicy::ask(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            HostKeyDecision::Refuse
+        }),
+    );
+    shared(&verifier);
+    assert!(verifier.verify("known", 22, &ed25519(1)).is_ok());
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_finished_scan_saves_the_search_but_changes_nothing() {
+    let verifier = Verifier::new(known_hosts(), HostKeyPolicy::strict());
+    for host in ["known", "new", "changed", "other"] {
+        let mut scan = verifier.known_hosts().scan(host, 22);
+        while !scan.advance(verifier.known_hosts(), 1) {}
+        assert_eq!(verifier.algorithms_from(&scan), verifier.recorded_algorithms(host, 22));
+        for seed in 1..4 {
+            let scanned = verifier.verify_scanned(host, 22, &ed25519(seed), &scan);
+            let direct = verifier.verify(host, 22, &ed25519(seed));
+            assert_eq!(format!("{scanned:?}"), format!("{direct:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_blob_that_is_no_key_is_refused_by_every_policy() {
+    let verifier = Verifier::new(KnownHosts::empty(), HostKeyPolicy::danger_accept_any_host_key());
+    let error = verifier.verify_blob("web1", 22, b"junk".to_vec()).unwrap_err();
+    assert!(matches!(error.problem(), HostKeyProblem::Malformed(KeyError::Damaged)), "{error}");
+    assert_eq!(error.to_string(), "host key of web1 cannot be read: damaged key");
+    assert!(verifier.verify_blob("web1", 22, ed25519(1).blob().to_vec()).is_ok());
+}
+
+fn strict_error(host: &str, port: u16, seed: u64) -> HostKeyError {
+    Verifier::new(known_hosts(), HostKeyPolicy::strict()).verify(host, port, &ed25519(seed)).unwrap_err()
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let [one, three] = [1, 3].map(|seed| ed25519(seed).fingerprint());
+    assert_eq!(
+        strict_error("new", 2222, 1).to_string(),
+        format!(
+            "host key of new:2222 (ssh-ed25519 {one}) is not known; check the fingerprint with the host's \
+             administrator, then add the key, for example with \
+             `ssh-keyscan -p 2222 'new' >> ~/.ssh/known_hosts`"
+        )
+    );
+    assert_eq!(
+        strict_error("changed", 22, 1).to_string(),
+        format!(
+            "host key of changed (ssh-ed25519 {one}) has changed: another key is on record in \
+             /etc/ssh/known:2; someone may be intercepting the connection; if the change is genuine, remove \
+             the old key with `ssh-keygen -R 'changed' -f '/etc/ssh/known'`"
+        )
+    );
+    assert_eq!(
+        strict_error("other", 22, 1).to_string(),
+        format!(
+            "host key of other (ssh-ed25519 {one}) is not on record, but a key of another type is: ssh-rsa \
+             in /etc/ssh/known:3; check the fingerprint and add the key, or let the server offer the \
+             recorded type"
+        )
+    );
+    assert_eq!(
+        strict_error("known", 22, 3).to_string(),
+        format!(
+            "host key of known (ssh-ed25519 {three}) is revoked by /etc/ssh/known:4; the host may be using a \
+             stolen key"
+        )
+    );
+    let authority = strict_error("ca1", 22, 1).to_string();
+    assert!(
+        authority.ends_with(
+            "(/etc/ssh/known:5 names an authority for it, but host certificates are not supported)"
+        )
+    );
+}
+
+#[test]
+fn errors_cannot_write_to_the_terminal() {
+    for host in ["\u{1b}]52;c;eA==\u{7}", "a\rb", "a\u{9b}2J", "a\u{202e}b", "a\u{200b}b", "a'; rm -rf ~; '"]
+    {
+        let text = strict_error(host, 22, 1).to_string();
+        let visible = |character: char| character.is_ascii_graphic() || character == ' ';
+        assert!(text.chars().all(visible), "{text:?}");
+        assert!(!text.contains("ssh-keyscan"), "no command with such a name: {text}");
+    }
+}

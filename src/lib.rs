@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod command;
+mod config;
+mod dns;
+mod error;
+mod fleet;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod host;
+pub mod hostkey;
+mod limits;
+mod lines;
+mod link;
+mod output;
+mod reactor;
+mod secret;
+mod session;
+mod text;
+
+pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, SshLibrary, Stdin};
+pub use command::Command;
+pub use config::ClientBuilder;
+pub use error::{
+    AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
+    KeyProblem, Stage, TimeoutKind,
+};
+pub use fleet::Stats;
+pub use host::{HostSpec, HostSpecError};
+pub use hostkey::{HostKeyError, HostKeyPolicy};
+pub use output::{ExitSignal, Outcome};
+pub use text::sanitise;

@@ -1,0 +1,72 @@
+//! Every fixed limit of the library, each with its reason.
+
+use std::time::Duration;
+
+/// Hosts whose connection and command are being set up at once, unless told otherwise (parallel-ssh: `pool_size=100`).
+pub const POOL_SIZE: usize = 100;
+
+/// Connection attempts per host (parallel-ssh: `num_retries=3`, which counts attempts).
+pub const ATTEMPTS: u32 = 3;
+
+/// Pause between two attempts (parallel-ssh: `retry_delay=5`).
+pub const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Total time for name resolution and TCP connect when no `timeout` was set: a silent peer must not hold a place for ever.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Total time for the SSH handshake when no `timeout` was set.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Total time for authentication when no `timeout` was set: sshd's own default `LoginGraceTime`.
+pub const AUTH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Time a server has to confirm the end of a channel before the channel is given up.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shortest share of the connect time that one of several addresses gets.
+pub const ADDRESS_SLICE_MIN: Duration = Duration::from_secs(1);
+
+/// Addresses tried per name; a name with more is cut, so that one host cannot run through thousands.
+pub const ADDRESSES: usize = 32;
+
+/// Socket reads per host and visit. libssh reads at most 4 KiB at a time, so this is 256 KiB; the rest waits its turn.
+pub const PUMPS_PER_VISIT: usize = 64;
+
+/// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
+pub const TURN_BUDGET: Duration = Duration::from_millis(5);
+
+/// Readiness events taken from the kernel at once.
+pub const EVENTS_PER_POLL: usize = 1024;
+
+/// Bytes given to libssh in one write: one socket buffer's worth, so that its own output buffer stays small.
+pub const WRITE_CHUNK: usize = 32 * 1024;
+
+/// Packets that one write may be cut into when the peer accepts only tiny ones.
+pub const WRITE_PACKETS: usize = 16;
+
+/// Bytes of standard input that may wait per command before `write` waits for the peer.
+pub const STDIN_QUEUE: usize = 1024 * 1024;
+
+/// Capacity that a channel's inbox keeps between visits.
+pub const INBOX_RETAINED: usize = 16 * 1024;
+
+/// Longest text of a peer (banner, disconnect message, signal text) that is kept in an error.
+pub const PEER_TEXT: usize = 512;
+
+/// Output kept of a server that sends it before it accepts the command: one SSH window.
+pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
+
+/// Input handed to libssh per host and visit; the rest waits its turn.
+pub const INPUT_PER_VISIT: usize = 256 * 1024;
+
+/// Threads that ask the system's resolver.
+pub const RESOLVER_THREADS: usize = 4;
+
+/// Descriptors left to the embedding program when the pool is sized against the process's limit.
+pub const DESCRIPTORS_SPARED: usize = 16;
+
+/// libssh keeps a caller's descriptor in 16 bits (`SSH_OPTIONS_FD`), so higher ones are refused before they reach it.
+pub const DESCRIPTOR_MAX: i32 = 0xffff;
+
+/// Longest command: far above any shell's own limit (Linux: 128 KiB per argument), below SSH's packet limit.
+pub const COMMAND_BYTES: usize = 192 * 1024;

@@ -1,0 +1,209 @@
+//! The store of one output stream: bytes in, lines or raw bytes out.
+//!
+//! A [`LineBuffer`] belongs to the stdout or the stderr of one host. The reactor pushes what arrives, in
+//! chunks of any size; a reader takes lines or raw bytes whenever it likes. Because an unfinished line
+//! stays in the buffer, a reader that gives up (a timeout, a dropped iterator) loses nothing: the next one
+//! continues at the same byte.
+//!
+//! # What a line is
+//! `\n` and `\r\n` end a line and are stripped; nothing else does, neither a lone `\r` nor NUL. Empty lines
+//! are kept. The last line needs no terminator: it is yielded once the stream has ended, and a `\r` at its
+//! end is data.
+//!
+//! # Cost
+//! Every byte is copied once in and once out and searched once for its terminator, however it was cut into
+//! chunks. The memory of consumed bytes is given back: after every call that takes `&mut self`, the
+//! [capacity](LineBuffer::capacity) is at most [`IDLE_CAPACITY`](LineBuffer::IDLE_CAPACITY) or four times the
+//! unread bytes, whichever is larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread
+//! until the next call. Moving the unread bytes to keep this bound is paid for by the bytes consumed or
+//! pushed since the last move: amortised O(1) a byte.
+
+use std::{fmt, mem};
+
+/// Bytes of one output stream that nobody has read yet. See the [module](self) for the rules.
+#[derive(Default)]
+pub struct LineBuffer {
+    /// Consumed bytes, then unread bytes.
+    data: Vec<u8>,
+    /// Where the unread bytes start: `head <= scanned <= data.len()`.
+    head: usize,
+    /// `data[head..scanned]` is known to hold no `\n`.
+    scanned: usize,
+    finished: bool,
+}
+
+impl LineBuffer {
+    /// The capacity, in bytes, that an empty buffer of a running stream may keep for the next chunk.
+    ///
+    /// Small, because a fleet holds two buffers per host; once the stream has ended and was read, nothing
+    /// is kept.
+    pub const IDLE_CAPACITY: usize = 1024;
+
+    const GROWTH_MIN: usize = 64;
+
+    /// An empty buffer that has not allocated anything.
+    pub const fn new() -> Self {
+        Self { data: Vec::new(), head: 0, scanned: 0, finished: false }
+    }
+
+    /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream ends once.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.finished || bytes.is_empty() {
+            return;
+        }
+        self.give_back();
+        self.make_room(bytes.len());
+        self.data.extend_from_slice(bytes);
+    }
+
+    /// Marks the end of the stream, which turns an unterminated rest into the last line.
+    pub fn finish(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        self.drop_consumed();
+        self.data.shrink_to_fit();
+    }
+
+    /// Whether the stream has ended. Unread bytes may remain: see [`is_empty`](Self::is_empty).
+    pub const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Takes the next line without its terminator, or `None` while no complete line is there.
+    ///
+    /// `None` from a [finished](Self::is_finished) buffer is final.
+    pub fn next_line(&mut self) -> Option<&[u8]> {
+        self.give_back();
+        let start = self.head;
+        let Some(offset) = memchr::memchr(b'\n', &self.data[self.scanned..]) else {
+            self.scanned = self.data.len();
+            if !self.finished || self.is_empty() {
+                return None;
+            }
+            self.head = self.data.len();
+            return Some(&self.data[start..]);
+        };
+        let newline = self.scanned + offset;
+        self.head = newline + 1;
+        self.scanned = self.head;
+        let line = &self.data[start..newline];
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
+    /// once.
+    pub fn take_line(&mut self) -> Option<Vec<u8>> {
+        let line = self.next_line()?.to_vec();
+        self.give_back();
+        Some(line)
+    }
+
+    /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out` and returns how many.
+    ///
+    /// `0` means that nothing is there; whether more can come is for [`is_finished`](Self::is_finished) to
+    /// say. Raw and line reads may alternate and continue each other at the same byte. A raw read that
+    /// stops between the bytes of a `\r\n` has consumed the `\r`; the `\n` left over ends an empty line.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let unread = self.unread();
+        let count = out.len().min(unread.len());
+        out[..count].copy_from_slice(&unread[..count]);
+        self.consume(count);
+        count
+    }
+
+    /// Takes all unread bytes, terminators included, without a copy where no byte was consumed before.
+    pub fn take_all(&mut self) -> Vec<u8> {
+        self.drop_consumed();
+        self.scanned = 0;
+        mem::take(&mut self.data)
+    }
+
+    /// The unread bytes, terminators included. Together with [`consume`](Self::consume) this is a raw read
+    /// without a copy.
+    pub fn unread(&self) -> &[u8] {
+        &self.data[self.head..]
+    }
+
+    /// Discards the first `count` unread bytes, or all of them if there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        self.head += count.min(self.len());
+        self.scanned = self.scanned.max(self.head);
+        self.give_back();
+    }
+
+    /// How many bytes are unread.
+    pub const fn len(&self) -> usize {
+        self.data.len() - self.head
+    }
+
+    /// Whether no byte is unread.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The allocated bytes, for a memory budget. See the [module](self) for the bound.
+    pub const fn capacity(&self) -> usize {
+        self.data.capacity()
+    }
+
+    /// Makes `data` begin with the unread bytes.
+    fn drop_consumed(&mut self) {
+        if self.head == 0 {
+            return;
+        }
+        self.data.drain(..self.head);
+        self.scanned -= self.head;
+        self.head = 0;
+    }
+
+    /// Restores the memory bound after bytes were consumed.
+    ///
+    /// Runs before a line is lent rather than after, since the lent bytes are part of the consumed ones.
+    fn give_back(&mut self) {
+        let unread = self.len();
+        let idle = if self.finished { 0 } else { Self::IDLE_CAPACITY };
+        if unread == 0 {
+            self.data.clear();
+            self.head = 0;
+            self.scanned = 0;
+            if self.data.capacity() > idle {
+                self.data = Vec::new();
+            }
+            return;
+        }
+        if self.data.capacity() > Self::IDLE_CAPACITY && unread < self.data.capacity().div_ceil(4) {
+            self.drop_consumed();
+            self.data.shrink_to(2 * unread);
+        }
+    }
+
+    /// Makes room for `extra` bytes behind the unread ones.
+    fn make_room(&mut self, extra: usize) {
+        if self.data.capacity() - self.data.len() >= extra {
+            return;
+        }
+        let (consumed, unread) = (self.head, self.len());
+        self.drop_consumed();
+        // Growing although the move made room would waste memory; relying on a move that won less than it
+        // cost would make many small pushes quadratic.
+        if consumed < unread || self.data.capacity() - unread < extra {
+            self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
+        }
+    }
+}
+
+/// Shows figures only: the output of a command does not belong into a log.
+impl fmt::Debug for LineBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineBuffer")
+            .field("unread", &self.len())
+            .field("capacity", &self.capacity())
+            .field("finished", &self.finished)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

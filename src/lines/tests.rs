@@ -1,0 +1,297 @@
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::LineBuffer;
+
+/// What every way of feeding and reading must agree with: the rules applied to the whole input at once.
+fn reference(input: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines: Vec<Vec<u8>> = input.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+    let rest = lines.pop().unwrap_or_default();
+    for line in &mut lines {
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+fn drain(buffer: &mut LineBuffer) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| buffer.take_line()).collect()
+}
+
+fn assert_bounded(buffer: &LineBuffer) {
+    let bound = LineBuffer::IDLE_CAPACITY.max(4 * buffer.len());
+    assert!(buffer.capacity() <= bound, "{buffer:?} exceeds {bound}");
+    assert!(buffer.head <= buffer.scanned && buffer.scanned <= buffer.data.len());
+}
+
+/// Feeds `chunks`, reading after each one if `eager`, else only at the end.
+fn lines_of<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, eager: bool) -> Vec<Vec<u8>> {
+    let mut buffer = LineBuffer::new();
+    let mut lines = Vec::new();
+    for chunk in chunks {
+        buffer.push(chunk);
+        assert_bounded(&buffer);
+        if eager {
+            lines.extend(drain(&mut buffer));
+            assert_bounded(&buffer);
+        }
+    }
+    buffer.finish();
+    lines.extend(drain(&mut buffer));
+    assert!(buffer.is_empty());
+    assert_eq!(buffer.capacity(), 0);
+    lines
+}
+
+fn strings(lines: &[Vec<u8>]) -> Vec<Cow<'_, str>> {
+    lines.iter().map(|line| String::from_utf8_lossy(line)).collect()
+}
+
+#[test]
+fn only_newline_and_crlf_end_a_line() {
+    let lines = lines_of([&b"abc\ndef\nxy\rz\nend\n"[..]], true);
+    assert_eq!(strings(&lines), ["abc", "def", "xy\rz", "end"]);
+    let lines = lines_of([&b"a\r\nb\0c\r\n\r\n\n\rd\r\r\ne"[..]], true);
+    assert_eq!(strings(&lines), ["a", "b\0c", "", "", "\rd\r", "e"]);
+}
+
+#[test]
+fn carriage_return_at_the_end_of_the_stream_is_data() {
+    assert_eq!(strings(&lines_of([&b"a\nb\r"[..]], false)), ["a", "b\r"]);
+    assert_eq!(strings(&lines_of([&b"\r"[..]], false)), ["\r"]);
+    assert_eq!(strings(&lines_of([&b"\n"[..]], false)), [""]);
+    assert_eq!(strings(&lines_of([&b""[..]], false)), [] as [&str; 0]);
+}
+
+#[test]
+fn crlf_across_two_chunks_is_one_terminator() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"one\r");
+    assert_eq!(buffer.next_line(), None);
+    buffer.push(b"\ntwo");
+    assert_eq!(buffer.next_line(), Some(&b"one"[..]));
+    assert_eq!(buffer.next_line(), None);
+}
+
+#[test]
+fn partial_line_survives_a_reader_that_stops() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"whole\npart");
+    assert_eq!(buffer.next_line(), Some(&b"whole"[..]));
+    for _ in 0..3 {
+        assert_eq!(buffer.next_line(), None);
+        assert_eq!(buffer.unread(), b"part");
+    }
+    buffer.push(b"ial");
+    assert_eq!(buffer.next_line(), None);
+    buffer.finish();
+    assert_eq!(buffer.next_line(), Some(&b"partial"[..]));
+    assert_eq!(buffer.next_line(), None);
+    assert!(buffer.is_finished() && buffer.is_empty());
+}
+
+#[test]
+fn bytes_after_the_end_are_ignored() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"last");
+    buffer.finish();
+    buffer.push(b" words\n");
+    buffer.finish();
+    assert_eq!(drain(&mut buffer), [b"last"]);
+}
+
+/// Every input of up to six symbols over the four that matter, cut in every possible way.
+#[test]
+fn every_split_of_every_short_input_gives_the_same_lines() {
+    const SYMBOLS: [u8; 4] = *b"a\r\n\0";
+    for len in 0..=6_u32 {
+        for number in 0..4_usize.pow(len) {
+            let input: Vec<u8> = (0..len).map(|i| SYMBOLS[number / 4_usize.pow(i) % 4]).collect();
+            let expected = reference(&input);
+            for cuts in 0..1_usize << len.saturating_sub(1) {
+                let (mut chunks, mut rest) = (Vec::new(), &input[..]);
+                let mut taken = 0;
+                for position in (1..input.len()).filter(|position| cuts >> (position - 1) & 1 == 1) {
+                    let (chunk, tail) = rest.split_at(position - taken);
+                    chunks.push(chunk);
+                    (rest, taken) = (tail, position);
+                }
+                chunks.push(rest);
+                assert_eq!(lines_of(chunks, cuts % 2 == 0), expected, "{input:?} cut as {cuts:b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cut_of_a_text_in_two_gives_the_same_lines() {
+    let text = "é\r\n\r\nzwei\rdrei\n\u{1f980}\0\n\n\r\r\nno end \r".repeat(3);
+    let expected = reference(text.as_bytes());
+    for eager in [false, true] {
+        for position in 0..=text.len() {
+            let (head, tail) = text.as_bytes().split_at(position);
+            assert_eq!(lines_of([head, tail], eager), expected, "cut at {position}");
+        }
+    }
+}
+
+#[test]
+fn raw_and_line_reads_continue_each_other() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"first\r\nsecond\nthird\r\nfourth");
+    let mut out = [0; 3];
+    assert_eq!(buffer.read(&mut out), 3);
+    assert_eq!(&out, b"fir");
+    assert_eq!(buffer.next_line(), Some(&b"st"[..]));
+    assert_eq!(buffer.read(&mut []), 0);
+    assert_eq!(buffer.read(&mut out), 3);
+    assert_eq!(buffer.take_line().as_deref(), Some(&b"ond"[..]));
+    buffer.consume(6);
+    assert_eq!(buffer.next_line(), Some(&b""[..]), "the rest of a terminator cut by a raw read");
+    assert_eq!(buffer.next_line(), None);
+    assert_eq!(buffer.take_all(), b"fourth");
+    assert_eq!(buffer.take_all(), b"");
+    buffer.push(b"fifth\n");
+    assert_eq!(buffer.next_line(), Some(&b"fifth"[..]));
+    buffer.push(b"rest");
+    buffer.consume(usize::MAX);
+    assert_eq!(buffer.len(), 0);
+}
+
+#[test]
+fn take_all_after_a_scan_does_not_hide_the_next_newline() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"scanned without a newline");
+    assert_eq!(buffer.next_line(), None);
+    assert_eq!(buffer.take_all(), b"scanned without a newline");
+    assert_bounded(&buffer);
+    buffer.push(b"a\nb");
+    assert_eq!(buffer.next_line(), Some(&b"a"[..]));
+}
+
+/// A rescan on every chunk would make this 10^12 steps.
+#[test]
+fn a_megabyte_line_byte_by_byte_is_linear() {
+    const LEN: usize = 1_000_000;
+    let mut buffer = LineBuffer::new();
+    let mut growths = 0;
+    for _ in 0..LEN {
+        let before = buffer.capacity();
+        buffer.push(b"x");
+        growths += usize::from(buffer.capacity() != before);
+        assert_eq!(buffer.next_line(), None);
+    }
+    assert!(growths <= 20, "{growths} reallocations are not logarithmic");
+    assert!(buffer.capacity() <= 2 * LEN + 64, "{buffer:?}");
+    buffer.push(b"\r");
+    assert_eq!(buffer.next_line(), None);
+    buffer.push(b"\n");
+    assert_eq!(buffer.next_line().map(<[u8]>::len), Some(LEN));
+    assert_eq!(buffer.next_line(), None);
+    assert!(buffer.capacity() <= LineBuffer::IDLE_CAPACITY, "{buffer:?}");
+}
+
+/// The reader stays `BACKLOG` bytes behind, so that the buffer is never empty and its head always in the way.
+#[test]
+fn a_lagging_reader_of_single_bytes_is_linear_and_bounded() {
+    const BACKLOG: usize = 100_000;
+    let mut buffer = LineBuffer::new();
+    buffer.push(&vec![b'x'; BACKLOG]);
+    let mut out = [0];
+    for _ in 0..2_000_000 {
+        buffer.push(b"x");
+        assert_eq!(buffer.read(&mut out), 1);
+        assert!(buffer.capacity() <= 4 * BACKLOG, "{buffer:?}");
+    }
+    assert_eq!(buffer.len(), BACKLOG);
+}
+
+/// A move that wins one byte would be followed by the next one after one byte.
+#[test]
+fn a_full_buffer_grows_rather_than_move_much_to_win_little() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(&[b'x'; 10_000]);
+    buffer.push(b"x");
+    while buffer.data.len() < buffer.capacity() {
+        buffer.push(b"x");
+    }
+    assert_eq!(buffer.next_line(), None);
+    let (unread, scanned) = (buffer.len(), buffer.scanned);
+    buffer.consume(1);
+    buffer.push(b"x");
+    assert_eq!(buffer.len(), unread);
+    assert!(buffer.capacity() - buffer.data.len() >= unread - 2, "{buffer:?}");
+    assert_eq!(buffer.scanned, scanned - 1, "what was searched is not searched again after a move");
+}
+
+#[test]
+fn three_hundred_thousand_short_lines() {
+    let mut buffer = LineBuffer::new();
+    let input: Vec<u8> = (0..300_000).flat_map(|i| format!("{i}\n").into_bytes()).collect();
+    for chunk in input.chunks(4096) {
+        buffer.push(chunk);
+    }
+    buffer.finish();
+    for i in 0..300_000 {
+        assert_eq!(buffer.next_line(), Some(i.to_string().as_bytes()));
+    }
+    assert_eq!(buffer.next_line(), None);
+}
+
+#[test]
+fn a_burst_read_line_by_line_is_given_back_on_the_way() {
+    const LINES: usize = 2_000_000;
+    let line = [[b'x'; 99].as_slice(), b"\n"].concat();
+    let chunk = line.repeat(1_000);
+    let mut buffer = LineBuffer::new();
+    for _ in 0..LINES / 1_000 {
+        buffer.push(&chunk);
+    }
+    assert_eq!(buffer.len(), LINES * line.len());
+    assert!(buffer.capacity() <= 2 * buffer.len());
+    for read in 1..=LINES {
+        assert_eq!(buffer.next_line().map(<[u8]>::len), Some(99));
+        let lent_or_unread = (LINES - read + 1) * line.len();
+        assert!(buffer.capacity() <= LineBuffer::IDLE_CAPACITY.max(4 * lent_or_unread), "{buffer:?}");
+    }
+    assert_eq!(buffer.next_line(), None);
+    assert!(buffer.capacity() <= LineBuffer::IDLE_CAPACITY, "{buffer:?}");
+    buffer.finish();
+    assert_eq!(buffer.capacity(), 0);
+}
+
+#[test]
+fn a_finished_stream_keeps_no_spare_capacity() {
+    let mut buffer = LineBuffer::new();
+    for _ in 0..10_000 {
+        buffer.push(b"0123456789\n");
+    }
+    assert_eq!(buffer.next_line(), Some(&b"0123456789"[..]));
+    buffer.finish();
+    assert_eq!(buffer.capacity(), buffer.len());
+}
+
+#[test]
+fn debug_does_not_show_output() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"hunter2");
+    assert!(!format!("{buffer:?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn any_chunks_give_the_same_lines(
+        chunks in prop::collection::vec(prop::collection::vec(prop_oneof![
+            4 => any::<u8>(), 1 => Just(b'\n'), 1 => Just(b'\r'),
+        ], 0..200), 0..12),
+        eager: bool,
+    ) {
+        let expected = reference(&chunks.concat());
+        prop_assert_eq!(lines_of(chunks.iter().map(Vec::as_slice), eager), expected);
+    }
+}

@@ -1,0 +1,691 @@
+//! The one file that calls libssh. Everything above it is safe code.
+//!
+//! libssh is driven through its C interface because the safe crate hides what this needs: channel callbacks (data that
+//! libssh has buffered is unreadable once a session is in error), `ssh_event` (the only call that says "the socket is
+//! drained"), and the exit state. What holds for every block below:
+//!
+//! - A pointer from libssh lives in exactly one owner here, is checked for null when it is made, and is freed by that
+//!   owner's `Drop`, channels before their session, the event before its session.
+//! - `&mut self` on every call that can run callbacks: libssh is never entered twice for one session, and no reference to
+//!   an inbox is alive while it runs.
+//! - C calls back with the pointers given here, only from within a call made here, on the same thread.
+
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::task::Poll;
+
+use libssh_rs::sys;
+use slab::Slab;
+use socket2::SockRef;
+
+use super::{AuthReply, ChannelId, Credential, Inbox, LinkError, LinkErrorKind, Pumped, classify};
+use crate::error::{AuthMethod, KeyProblem};
+use crate::limits;
+use crate::output::ExitSignal;
+
+/// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
+///
+/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group18: 150 ms of CPU per handshake.
+/// No compression: a peer could make us inflate without bound.
+const ALGORITHMS: [(sys::ssh_options_e, &CStr); 7] = [
+    (
+        sys::ssh_options_e::SSH_OPTIONS_KEY_EXCHANGE,
+        c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512",
+    ),
+    (sys::ssh_options_e::SSH_OPTIONS_CIPHERS_C_S, CIPHERS),
+    (sys::ssh_options_e::SSH_OPTIONS_CIPHERS_S_C, CIPHERS),
+    (sys::ssh_options_e::SSH_OPTIONS_HMAC_C_S, MACS),
+    (sys::ssh_options_e::SSH_OPTIONS_HMAC_S_C, MACS),
+    (sys::ssh_options_e::SSH_OPTIONS_COMPRESSION_C_S, c"none"),
+    (sys::ssh_options_e::SSH_OPTIONS_COMPRESSION_S_C, c"none"),
+];
+const CIPHERS: &CStr = c"chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
+const MACS: &CStr =
+    c"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
+
+/// Any absolute path that holds no files: with it set, libssh never asks NSS for a home directory.
+const NO_SSH_DIR: &CStr = c"/nonexistent";
+
+/// Initialises libssh and OpenSSL once per process.
+fn initialise() -> Result<(), LinkError> {
+    // The safe crate's session runs the set-up that also keeps OpenSSL from tearing itself down at exit.
+    libssh_rs::Session::new().map(drop).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
+}
+
+/// The version that libssh gives itself, for instance `0.10.6/openssl/zlib`.
+pub(crate) fn version() -> String {
+    // SAFETY: returns a pointer to a static string, or null if the version asked for is newer; 0 never is.
+    unsafe { text_at(sys::ssh_version(0)) }
+}
+
+/// Copies a C string; empty for null.
+///
+/// # Safety
+/// `text` is null or points to a NUL-terminated string that nobody changes during the call.
+unsafe fn text_at(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and the caller promises the rest.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// A private key, parsed once and shared by all hosts; libssh only reads it.
+pub(crate) struct PrivateKey {
+    private: sys::ssh_key,
+    public: sys::ssh_key,
+}
+
+// SAFETY: after construction libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's reference
+// counts are atomic), so it may be used from and dropped on any thread.
+unsafe impl Send for PrivateKey {}
+// SAFETY: as above: no interior mutability that libssh uses after construction.
+unsafe impl Sync for PrivateKey {}
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivateKey(..)")
+    }
+}
+
+impl PrivateKey {
+    /// Parses a key in OpenSSH, PEM or PKCS#8 form. Slow (100 ms and more) if it is encrypted.
+    pub(crate) fn parse(text: &CStr, passphrase: Option<&CStr>) -> Result<Self, KeyProblem> {
+        initialise().map_err(|_| KeyProblem::Malformed)?;
+        let _log = LogScope::enter();
+        let mut asked = false;
+        let mut key = Self { private: ptr::null_mut(), public: ptr::null_mut() };
+        // SAFETY: both strings are NUL-terminated; `asked` outlives the call that may write it through `needs_passphrase`;
+        // the out-pointers are ours. A callback is always given, else OpenSSL would ask on the terminal.
+        let rc = unsafe {
+            sys::ssh_pki_import_privkey_base64(
+                text.as_ptr(),
+                passphrase.map_or(ptr::null(), CStr::as_ptr),
+                Some(needs_passphrase),
+                (&raw mut asked).cast(),
+                &raw mut key.private,
+            )
+        };
+        if rc != OK || key.private.is_null() {
+            return Err(match passphrase {
+                _ if asked => KeyProblem::PassphraseMissing,
+                Some(_) if looks_encrypted(text) => KeyProblem::PassphraseWrong,
+                _ => KeyProblem::Malformed,
+            });
+        }
+        // SAFETY: the private key was just made; the out-pointer is ours.
+        let rc = unsafe { sys::ssh_pki_export_privkey_to_pubkey(key.private, &raw mut key.public) };
+        if rc != OK || key.public.is_null() { Err(KeyProblem::Malformed) } else { Ok(key) }
+    }
+}
+
+impl Drop for PrivateKey {
+    fn drop(&mut self) {
+        // SAFETY: each is null (ignored) or a key that only this value owns.
+        unsafe {
+            sys::ssh_key_free(self.private);
+            sys::ssh_key_free(self.public);
+        }
+    }
+}
+
+/// Called by libssh only for an encrypted key without a passphrase: notes that, and gives none.
+unsafe extern "C" fn needs_passphrase(
+    _: *const c_char,
+    _: *mut c_char,
+    _: usize,
+    _: c_int,
+    _: c_int,
+    asked: *mut c_void,
+) -> c_int {
+    // SAFETY: `asked` is the flag that `PrivateKey::parse` passed for this very call.
+    unsafe { *asked.cast::<bool>() = true };
+    -1
+}
+
+/// PEM names the encryption in its headers; an OpenSSH key that opens at all is decided by its passphrase.
+fn looks_encrypted(text: &CStr) -> bool {
+    let text = text.to_string_lossy();
+    text.contains("ENCRYPTED") || text.contains("BEGIN OPENSSH PRIVATE KEY")
+}
+
+const OK: c_int = sys::SSH_OK as c_int;
+
+/// A libssh session over a connected socket.
+pub(super) struct Session {
+    raw: sys::ssh_session,
+    event: sys::ssh_event,
+    channels: Slab<Channel>,
+    /// Whether a CHANNEL_OPEN_CONFIRMATION may arrive in the next pump.
+    opening: bool,
+    /// The maximum packet size of the last confirmation; one channel at a time is opened, so it belongs to that one.
+    packet_max: Option<u32>,
+}
+
+struct Channel {
+    raw: sys::ssh_channel,
+    /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
+    state: *mut ChannelState,
+    /// The peer's maximum packet size, once it was seen.
+    packet_max: Option<u32>,
+}
+
+struct ChannelState {
+    inbox: Inbox,
+    callbacks: sys::ssh_channel_callbacks_struct,
+}
+
+// SAFETY: libssh ties a session to no thread; it only must not be entered twice at once, and every entry takes `&mut`.
+unsafe impl Send for Session {}
+
+impl Session {
+    /// Takes the socket over and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
+    pub(super) fn start(socket: OwnedFd, user: &CStr, host_keys: &CStr) -> Result<Self, LinkError> {
+        initialise()?;
+        let _log = LogScope::enter();
+        // SAFETY: no arguments. The result is checked before use.
+        let raw = unsafe { sys::ssh_new() };
+        if raw.is_null() {
+            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
+        }
+        let mut session =
+            Self { raw, event: ptr::null_mut(), channels: Slab::new(), opening: false, packet_max: None };
+        session.configure(socket.as_raw_fd(), user, host_keys)?;
+        let fd = socket.into_raw_fd();
+        // SAFETY: a valid session with a descriptor set.
+        let rc = unsafe { sys::ssh_connect(session.raw) };
+        session.check_fatal()?;
+        if rc == sys::SSH_ERROR {
+            return Err(session.fatal());
+        }
+        // libssh has just made the descriptor blocking; a stalled peer would then hold the thread in a send.
+        // SAFETY: the session is not in error, so libssh still has the descriptor open.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        SockRef::from(&fd)
+            .set_nonblocking(true)
+            .map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as adding it requires.
+        let rc = unsafe {
+            session.event = sys::ssh_event_new();
+            if session.event.is_null() {
+                sys::SSH_ERROR
+            } else {
+                sys::ssh_event_add_session(session.event, session.raw)
+            }
+        };
+        if rc == OK {
+            Ok(session)
+        } else {
+            Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"))
+        }
+    }
+
+    /// Sets every option that keeps libssh from reading files, asking NSS or choosing algorithms itself. No HOST: with it
+    /// libssh would scan the known_hosts files of each session.
+    fn configure(&mut self, fd: RawFd, user: &CStr, host_keys: &CStr) -> Result<(), LinkError> {
+        use sys::ssh_options_e::*;
+        if fd > limits::DESCRIPTOR_MAX {
+            return Err(LinkError::new(
+                LinkErrorKind::Limit,
+                format!(
+                    "descriptor {fd} is above {}, the highest that libssh can hold",
+                    limits::DESCRIPTOR_MAX
+                ),
+            ));
+        }
+        let process_config = false;
+        let mut options: Vec<(sys::ssh_options_e, *const c_void)> = vec![
+            (SSH_OPTIONS_PROCESS_CONFIG, (&raw const process_config).cast()),
+            (SSH_OPTIONS_USER, user.as_ptr().cast()),
+            (SSH_OPTIONS_SSH_DIR, NO_SSH_DIR.as_ptr().cast()),
+            (SSH_OPTIONS_HOSTKEYS, host_keys.as_ptr().cast()),
+        ];
+        options.extend(ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast())));
+        options.push((SSH_OPTIONS_FD, (&raw const fd).cast()));
+        // SAFETY: a valid session; each value has the type that its option documents (bool, C string, socket) and is
+        // copied by libssh; the message callback takes no user data.
+        let refused = unsafe {
+            sys::ssh_set_blocking(self.raw, 0);
+            sys::ssh_set_message_callback(self.raw, Some(refuse_message), ptr::null_mut());
+            options.iter().find(|(option, value)| sys::ssh_options_set(self.raw, *option, *value) != OK)
+        };
+        match refused {
+            None => Ok(()),
+            Some(_) => Err(LinkError::new(LinkErrorKind::Other, self.error_text())),
+        }
+    }
+
+    pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        let _log = if self.opening { LogScope::verbose() } else { LogScope::enter() };
+        for _ in 0..budget {
+            // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
+            let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
+            self.packet_max = packet_max_logged().or(self.packet_max);
+            self.check_fatal()?;
+            match rc {
+                OK => {}
+                sys::SSH_AGAIN => return Ok(Pumped::Drained),
+                _ => return Err(self.fatal()),
+            }
+        }
+        Ok(Pumped::More)
+    }
+
+    /// Whether bytes wait inside libssh for the socket to take them.
+    pub(super) fn write_pending(&self) -> bool {
+        self.status() & sys::SSH_WRITE_PENDING as c_int != 0
+    }
+
+    fn status(&self) -> c_int {
+        // SAFETY: a valid session; only reads.
+        unsafe { sys::ssh_get_status(self.raw) }
+    }
+
+    fn error_text(&self) -> String {
+        // SAFETY: a valid session; the string is copied before libssh can change it.
+        unsafe { text_at(sys::ssh_get_error(self.raw.cast())) }
+    }
+
+    /// libssh answers AGAIN for ever to a session that has failed, so its state is asked after every entry.
+    fn check_fatal(&self) -> Result<(), LinkError> {
+        if self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0 {
+            Ok(())
+        } else {
+            Err(self.fatal())
+        }
+    }
+
+    fn fatal(&self) -> LinkError {
+        classify::fatal(&self.error_text(), root_cause().as_deref())
+    }
+
+    /// Turns a return code of a stepping call into its meaning.
+    fn progress(&self, rc: c_int) -> Result<Poll<()>, LinkError> {
+        self.check_fatal()?;
+        match rc {
+            OK => Ok(Poll::Ready(())),
+            sys::SSH_AGAIN => Ok(Poll::Pending),
+            _ => Err(LinkError::new(LinkErrorKind::Denied, self.error_text())),
+        }
+    }
+
+    pub(super) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        // SAFETY: a valid session whose first `ssh_connect` was made; this continues it.
+        let rc = unsafe { sys::ssh_connect(self.raw) };
+        self.progress(rc)
+    }
+
+    /// The server's key in base64, as libssh exports it.
+    pub(super) fn server_key(&mut self) -> Result<String, LinkError> {
+        let mut key: sys::ssh_key = ptr::null_mut();
+        let mut base64: *mut c_char = ptr::null_mut();
+        // SAFETY: the out-pointers are ours; the key and the string are copies that are freed here, null being ignored.
+        let (rc, text) = unsafe {
+            let mut rc = sys::ssh_get_server_publickey(self.raw, &raw mut key);
+            if rc == OK {
+                rc = sys::ssh_pki_export_pubkey_base64(key, &raw mut base64);
+            }
+            let text = text_at(base64);
+            sys::ssh_string_free_char(base64);
+            sys::ssh_key_free(key);
+            (rc, text)
+        };
+        if rc == OK {
+            Ok(text)
+        } else {
+            Err(LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake"))
+        }
+    }
+
+    /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions; with the
+    /// service requested first it has read them.
+    pub(super) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        // SAFETY: a valid session and a static string.
+        let rc = unsafe { sys::ssh_service_request(self.raw, c"ssh-userauth".as_ptr()) };
+        self.progress(rc)
+    }
+
+    pub(super) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
+        let _log = LogScope::enter();
+        // SAFETY: a valid session; keys and password are borrowed for the call, which copies what it keeps; a null user
+        // name means the one set in the options.
+        let rc = unsafe {
+            match credential {
+                Credential::None => sys::ssh_userauth_none(self.raw, ptr::null()),
+                Credential::Probe(key) => sys::ssh_userauth_try_publickey(self.raw, ptr::null(), key.public),
+                Credential::Key(key) => sys::ssh_userauth_publickey(self.raw, ptr::null(), key.private),
+                Credential::Password(secret) => {
+                    sys::ssh_userauth_password(self.raw, ptr::null(), secret.as_c_str().as_ptr())
+                }
+            }
+        };
+        // Success first: a server may close right after it, and the state would already be an error.
+        match rc {
+            sys::ssh_auth_e_SSH_AUTH_SUCCESS => return Ok(Poll::Ready(AuthReply::Accepted)),
+            sys::ssh_auth_e_SSH_AUTH_PARTIAL => return Ok(Poll::Ready(AuthReply::Partial)),
+            _ => self.check_fatal()?,
+        }
+        match rc {
+            sys::ssh_auth_e_SSH_AUTH_DENIED => Ok(Poll::Ready(AuthReply::Denied)),
+            sys::ssh_auth_e_SSH_AUTH_AGAIN => Ok(Poll::Pending),
+            _ => Err(self.fatal()),
+        }
+    }
+
+    pub(super) fn offered(&mut self) -> Vec<AuthMethod> {
+        const NAMES: [(u32, AuthMethod); 5] = [
+            (sys::SSH_AUTH_METHOD_PUBLICKEY, AuthMethod::PublicKey),
+            (sys::SSH_AUTH_METHOD_PASSWORD, AuthMethod::Password),
+            (sys::SSH_AUTH_METHOD_INTERACTIVE, AuthMethod::KeyboardInteractive),
+            (sys::SSH_AUTH_METHOD_HOSTBASED, AuthMethod::HostBased),
+            (sys::SSH_AUTH_METHOD_GSSAPI_MIC, AuthMethod::Gssapi),
+        ];
+        // SAFETY: a valid session; returns a bit set that the last USERAUTH_FAILURE filled.
+        let bits = unsafe { sys::ssh_userauth_list(self.raw, ptr::null()) } as u32;
+        NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, method)| *method).collect()
+    }
+
+    pub(super) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+        // SAFETY: a valid session; the result is checked before use.
+        let raw = unsafe { sys::ssh_channel_new(self.raw) };
+        if raw.is_null() {
+            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
+        }
+        let state =
+            Box::into_raw(Box::new(ChannelState { inbox: Inbox::default(), callbacks: channel_callbacks() }));
+        // SAFETY: `state` is a live allocation that only `free_channel` ends, after it removed the callbacks again.
+        let rc = unsafe {
+            (*state).callbacks.userdata = state.cast();
+            sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
+        };
+        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max: None }));
+        if rc != OK {
+            self.free_channel(id);
+            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel callbacks can be set"));
+        }
+        self.packet_max = None;
+        Ok(id)
+    }
+
+    pub(super) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::verbose();
+        let Some(channel) = self.channels.get_mut(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid channel of this session.
+        let rc = unsafe { sys::ssh_channel_open_session(channel.raw) };
+        self.opening = rc == sys::SSH_AGAIN;
+        if rc == OK {
+            channel.packet_max = packet_max_logged().or(self.packet_max.take());
+        }
+        self.progress(rc)
+    }
+
+    pub(super) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid open channel; the command is copied into the packet.
+        let rc = unsafe { sys::ssh_channel_request_exec(channel.raw, command.as_ptr()) };
+        self.progress(rc)
+    }
+
+    pub(super) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
+        let state = self.channels.get(id.0)?.state;
+        // SAFETY: live until `free_channel`; libssh touches it only within calls that take `&mut self`.
+        Some(unsafe { &mut (*state).inbox })
+    }
+
+    pub(super) fn write(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that was not seen could be 0.
+        let Some(packet_max) = channel.packet_max.filter(|max| *max > 0) else {
+            return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
+        };
+        let chunk = limits::WRITE_CHUNK.min((packet_max as usize).saturating_mul(limits::WRITE_PACKETS));
+        let input = &input[..input.len().min(chunk)];
+        if input.is_empty() || self.write_pending() {
+            return Ok(0);
+        }
+        let raw = channel.raw;
+        let _log = LogScope::enter();
+        // SAFETY: a valid channel; the buffer is borrowed for the call, and its length fits u32 (at most `WRITE_CHUNK`).
+        let rc = unsafe {
+            if sys::ssh_channel_window_size(raw) == 0 {
+                0
+            } else {
+                sys::ssh_channel_write(raw, input.as_ptr().cast(), input.len() as u32)
+            }
+        };
+        self.check_fatal()?;
+        usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))
+    }
+
+    pub(super) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid channel. AGAIN means queued but not flushed, which the next pump does.
+        let rc = unsafe { sys::ssh_channel_send_eof(channel.raw) };
+        self.progress(if rc == sys::SSH_AGAIN { OK } else { rc })
+    }
+
+    pub(super) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid channel. AGAIN means that CLOSE was not sent yet: the caller comes again.
+        let rc = unsafe { sys::ssh_channel_close(channel.raw) };
+        self.progress(rc)
+    }
+
+    pub(super) fn free_channel(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.try_remove(id.0) else { return };
+        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to our state is removed first;
+        // after that nothing but this function knows the state, which is freed once.
+        unsafe {
+            sys::ssh_remove_channel_callbacks(channel.raw, &raw mut (*channel.state).callbacks);
+            sys::ssh_channel_free(channel.raw);
+            drop(Box::from_raw(channel.state));
+        }
+    }
+}
+
+fn no_channel() -> LinkError {
+    LinkError::new(LinkErrorKind::Other, "no such channel")
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _log = LogScope::enter();
+        let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
+        for id in open {
+            self.free_channel(ChannelId(id));
+        }
+        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh
+        // owns it, the disconnect closes it (unless an error already did), and the session goes last. Null is ignored.
+        unsafe {
+            sys::ssh_event_free(self.event);
+            sys::ssh_options_set(self.raw, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
+            sys::ssh_disconnect(self.raw);
+            sys::ssh_free(self.raw);
+        }
+    }
+}
+
+/// Refuses whatever a server asks of a client: channels to us and unknown requests. libssh would queue them for ever.
+unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
+    1
+}
+
+fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
+    sys::ssh_channel_callbacks_struct {
+        size: size_of::<sys::ssh_channel_callbacks_struct>(),
+        userdata: ptr::null_mut(),
+        channel_data_function: Some(on_data),
+        channel_eof_function: Some(on_eof),
+        channel_close_function: Some(on_close),
+        channel_signal_function: None,
+        channel_exit_status_function: Some(on_exit_status),
+        channel_exit_signal_function: Some(on_exit_signal),
+        channel_pty_request_function: None,
+        channel_shell_request_function: None,
+        channel_auth_agent_req_function: None,
+        channel_x11_req_function: None,
+        channel_pty_window_change_function: None,
+        channel_exec_request_function: None,
+        channel_env_request_function: None,
+        channel_subsystem_request_function: None,
+        channel_write_wontblock_function: None,
+        channel_open_response_function: None,
+        channel_request_response_function: None,
+    }
+}
+
+/// Runs a callback's body on its inbox unless the server has closed the channel. No panic crosses into C.
+///
+/// # Safety
+/// `state` is the user data that [`Session::open_channel`] installed.
+unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut Inbox)) {
+    // SAFETY: alive while the callbacks are installed, and nobody else refers to it during a call into libssh.
+    let inbox = unsafe { &mut (*state.cast::<ChannelState>()).inbox };
+    if !inbox.closed {
+        // The bodies only copy bytes; should one panic all the same, the inbox stays valid.
+        let _ = catch_unwind(AssertUnwindSafe(|| body(inbox)));
+    }
+}
+
+unsafe extern "C" fn on_data(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    data: *mut c_void,
+    len: u32,
+    is_stderr: c_int,
+    state: *mut c_void,
+) -> c_int {
+    let len = len.min(c_int::MAX as u32);
+    if len > 0 {
+        // SAFETY: libssh passes `len` readable bytes and our user data. Data after CLOSE is swallowed (CVE-2026-59850).
+        unsafe {
+            let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
+            deliver(state, |inbox| {
+                let stream = if is_stderr == 0 { &mut inbox.stdout } else { &mut inbox.stderr };
+                stream.extend_from_slice(bytes);
+            });
+        }
+    }
+    len as c_int
+}
+
+unsafe extern "C" fn on_eof(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
+    // SAFETY: our user data.
+    unsafe { deliver(state, |inbox| inbox.eof = true) }
+}
+
+unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
+    // SAFETY: our user data.
+    unsafe { deliver(state, |inbox| inbox.closed = true) }
+}
+
+unsafe extern "C" fn on_exit_status(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    status: c_int,
+    state: *mut c_void,
+) {
+    // SAFETY: our user data. C narrows the wire's u32 to int; the cast undoes that.
+    unsafe { deliver(state, |inbox| inbox.status = Some(status as u32)) }
+}
+
+unsafe extern "C" fn on_exit_signal(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    signal: *const c_char,
+    core: c_int,
+    message: *const c_char,
+    _: *const c_char,
+    state: *mut c_void,
+) {
+    // SAFETY: our user data, and strings that libssh keeps for the length of the call.
+    unsafe {
+        let signal = ExitSignal { name: text_at(signal), core_dumped: core != 0, message: text_at(message) };
+        deliver(state, |inbox| inbox.signal = Some(signal));
+    }
+}
+
+/// What libssh logged on this thread since the scope began.
+#[derive(Default)]
+struct Log {
+    root_cause: Option<String>,
+    packet_max: Option<u32>,
+}
+
+thread_local! {
+    static LOG: RefCell<Log> = const { RefCell::new(Log { root_cause: None, packet_max: None }) };
+}
+
+fn packet_max_logged() -> Option<u32> {
+    LOG.with_borrow_mut(|log| log.packet_max.take())
+}
+
+fn root_cause() -> Option<String> {
+    LOG.with_borrow(|log| log.root_cause.clone())
+}
+
+/// While alive, libssh's log of this thread goes to [`LOG`]: the only place that names the root cause of a failed
+/// handshake and a channel's maximum packet size. Puts level and callback back as it found them.
+struct LogScope {
+    level: c_int,
+    callback: sys::ssh_logging_callback,
+}
+
+impl LogScope {
+    /// Warnings only.
+    fn enter() -> Self {
+        Self::at(sys::SSH_LOG_WARN)
+    }
+
+    /// Also the line that announces an opened channel.
+    fn verbose() -> Self {
+        Self::at(sys::SSH_LOG_DEBUG)
+    }
+
+    fn at(level: u32) -> Self {
+        LOG.with_borrow_mut(|log| *log = Log::default());
+        // SAFETY: these only read and write libssh's thread-local settings.
+        unsafe {
+            let scope = Self { level: sys::ssh_get_log_level(), callback: sys::ssh_get_log_callback() };
+            sys::ssh_set_log_callback(Some(on_log));
+            sys::ssh_set_log_level(level as c_int);
+            scope
+        }
+    }
+}
+
+impl Drop for LogScope {
+    fn drop(&mut self) {
+        // SAFETY: as above; a null callback is refused by libssh, and ours then stays, unused at the level put back.
+        unsafe {
+            sys::ssh_set_log_level(self.level);
+            sys::ssh_set_log_callback(self.callback);
+        }
+    }
+}
+
+unsafe extern "C" fn on_log(_: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
+    const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
+    // SAFETY: libssh passes a NUL-terminated line for the length of the call.
+    let line = unsafe { text_at(line) };
+    let _ = catch_unwind(|| {
+        LOG.with_borrow_mut(|log| {
+            if let Some(cause) = line.strip_prefix(ROOT_CAUSE) {
+                log.root_cause.get_or_insert_with(|| cause.to_owned());
+            }
+            if let Some((_, size)) = line.split_once(", maxpacket : ") {
+                log.packet_max = size.trim().parse().ok();
+            }
+        });
+    });
+}

@@ -1,0 +1,219 @@
+//! The link to a real host: our own TCP connect, then libssh over it.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::Poll;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::libssh::Session;
+use super::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+use crate::error::AuthMethod;
+
+/// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
+const HOST_KEYS: [&str; 6] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+/// One real connection. Dropping it closes the connection without waiting.
+pub(crate) struct LibsshLink {
+    registry: Arc<Registry>,
+    token: fn(usize, u32) -> Token,
+    index: usize,
+    generation: u32,
+    state: State,
+    /// What `inbox` shows for a channel that is gone.
+    no_inbox: Inbox,
+}
+
+enum State {
+    Idle,
+    Connecting(Socket),
+    Ssh(Session),
+}
+
+impl LibsshLink {
+    /// A link whose readiness is reported under the token of its index and its connection's generation.
+    pub(crate) fn new(registry: Arc<Registry>, token: fn(usize, u32) -> Token, index: usize) -> Self {
+        Self { registry, token, index, generation: 0, state: State::Idle, no_inbox: Inbox::default() }
+    }
+
+    fn session(&mut self) -> Result<&mut Session, LinkError> {
+        match &mut self.state {
+            State::Ssh(session) => Ok(session),
+            _ => Err(LinkError::new(LinkErrorKind::Other, "SSH was not started")),
+        }
+    }
+}
+
+impl Link for LibsshLink {
+    fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.state = State::Idle;
+        self.generation = self.generation.wrapping_add(1);
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        // SSH sends small packets and waits for the answers: Nagle's algorithm would add 40 ms to each command.
+        socket.set_tcp_nodelay(true)?;
+        // Before the connect, so that no edge is missed. Never again: closing the only descriptor removes it.
+        self.registry.register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            (self.token)(self.index, self.generation),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}
+            Err(e) => return Err(e),
+        }
+        self.state = State::Connecting(socket);
+        Ok(())
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn hang_up(&mut self) {
+        self.state = State::Idle;
+    }
+
+    fn dialled(&mut self) -> Poll<io::Result<()>> {
+        let State::Connecting(socket) = &self.state else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        match socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(e)) | Err(e) => return Poll::Ready(Err(e)),
+        }
+        // A readiness event can be a leftover of an earlier descriptor: only a peer address proves the connection.
+        match socket.peer_addr() {
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Poll::Pending,
+            Err(e) => Poll::Ready(Err(e)),
+        }
+    }
+
+    fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
+        let State::Connecting(socket) = std::mem::replace(&mut self.state, State::Idle) else {
+            return Err(LinkError::new(LinkErrorKind::Other, "TCP is not connected"));
+        };
+        let host_keys = host_key_order(setup.recorded);
+        self.state = State::Ssh(Session::start(socket.into(), setup.user, &host_keys)?);
+        Ok(())
+    }
+
+    fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        match &mut self.state {
+            State::Ssh(session) => session.pump(budget),
+            _ => Ok(Pumped::Drained),
+        }
+    }
+
+    fn flushed(&self) -> bool {
+        match &self.state {
+            State::Ssh(session) => !session.write_pending(),
+            _ => true,
+        }
+    }
+
+    fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        self.session()?.handshake()
+    }
+
+    fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
+        let text = self.session()?.server_key()?;
+        BASE64_STANDARD
+            .decode(text.trim_end())
+            .map_err(|_| LinkError::new(LinkErrorKind::Protocol, "the server's key is not base64"))
+    }
+
+    fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
+        self.session()?.request_auth()
+    }
+
+    fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
+        self.session()?.authenticate(credential)
+    }
+
+    fn offered(&mut self) -> Vec<AuthMethod> {
+        self.session().map(Session::offered).unwrap_or_default()
+    }
+
+    fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+        self.session()?.open_channel()
+    }
+
+    fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        self.session()?.opened(channel)
+    }
+
+    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+        self.session()?.exec(channel, command)
+    }
+
+    fn inbox(&mut self, channel: ChannelId) -> &mut Inbox {
+        let Self { state, no_inbox, .. } = self;
+        match state {
+            State::Ssh(session) => session.inbox(channel).unwrap_or(no_inbox),
+            _ => no_inbox,
+        }
+    }
+
+    fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
+        self.session()?.write(channel, input)
+    }
+
+    fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        self.session()?.send_eof(channel)
+    }
+
+    fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        self.session()?.close_channel(channel)
+    }
+
+    fn free_channel(&mut self, channel: ChannelId) {
+        if let State::Ssh(session) = &mut self.state {
+            session.free_channel(channel);
+        }
+    }
+}
+
+/// The host key algorithms to offer: those on record first, so that a host with several keys shows the known one
+/// (OpenSSH: `order_hostkeyalgs`).
+fn host_key_order(recorded: &[&'static str]) -> CString {
+    let known = recorded.iter().filter(|name| HOST_KEYS.contains(name));
+    let others = HOST_KEYS.iter().filter(|name| !recorded.contains(name));
+    let names: Vec<&str> = known.chain(others).copied().collect();
+    // Names from a constant list hold no NUL.
+    CString::new(names.join(",")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_types_are_offered_first() {
+        let order = host_key_order(&["rsa-sha2-512", "rsa-sha2-256"]);
+        assert!(order.to_str().unwrap().starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519,"));
+        assert_eq!(order.to_str().unwrap().split(',').count(), HOST_KEYS.len());
+    }
+
+    #[test]
+    fn a_recorded_type_that_libssh_cannot_verify_is_not_offered() {
+        let order = host_key_order(&["ssh-dss"]);
+        assert!(order.to_str().unwrap().starts_with("ssh-ed25519,"));
+    }
+}

@@ -1,0 +1,190 @@
+//! What a session may ask of SSH.
+//!
+//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending` means "ask again after
+//! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
+
+mod classify;
+mod libssh;
+mod live;
+
+use std::ffi::CStr;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+
+pub(crate) use libssh::{PrivateKey, version};
+pub(crate) use live::LibsshLink;
+
+use crate::error::AuthMethod;
+use crate::output::ExitSignal;
+use crate::secret::Secret;
+
+/// One SSH connection, as a session sees it.
+///
+/// After an error the link can only be collected from ([`Link::inbox`]) and dropped, which closes the connection.
+pub(crate) trait Link: Send {
+    /// Begins a TCP connect; an earlier connection is closed.
+    fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Counts the connections begun: readiness reported for an earlier one is stale.
+    fn generation(&self) -> u32;
+    /// Whether the TCP connect has succeeded.
+    fn dialled(&mut self) -> Poll<io::Result<()>>;
+
+    /// Begins SSH over the connected socket.
+    fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError>;
+    /// Reads and dispatches what has arrived and sends what waits, in at most `budget` socket reads.
+    fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
+    /// Whether everything written so far has reached the socket.
+    fn flushed(&self) -> bool;
+    /// Closes the connection, with a goodbye if there is somebody to say it to, and without waiting.
+    fn hang_up(&mut self);
+    /// Whether the key exchange is complete.
+    fn handshake(&mut self) -> Result<Poll<()>, LinkError>;
+    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is complete.
+    fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
+
+    /// Asks for the authentication service; first of all authentication calls.
+    fn request_auth(&mut self) -> Result<Poll<()>, LinkError>;
+    /// Tries one credential; repeated with the same one until ready.
+    fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError>;
+    /// The methods that the server's last refusal offered.
+    fn offered(&mut self) -> Vec<AuthMethod>;
+
+    /// Begins to open a session channel.
+    fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
+    /// Whether the server opened the channel.
+    fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
+    /// Asks the server to run the command; repeated until ready.
+    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError>;
+    /// What has arrived on the channel. Whoever takes it leaves it empty.
+    fn inbox(&mut self, channel: ChannelId) -> &mut Inbox;
+    /// Hands input over, as much as goes now; 0 until the peer or the socket takes more.
+    fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError>;
+    /// Ends the input.
+    fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
+    /// Sends the end of the channel; ready when it is on its way.
+    fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
+    /// Forgets the channel and its inbox.
+    fn free_channel(&mut self, channel: ChannelId);
+}
+
+/// Names one channel of one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ChannelId(pub usize);
+
+/// How a handshake is to be done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    /// Login name.
+    pub user: &'a CStr,
+    /// Host key algorithms already on record for this host, to be offered first.
+    pub recorded: &'a [&'static str],
+}
+
+/// What a pump left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// The socket has nothing more for now; the next readiness event will tell.
+    Drained,
+    /// The budget ran out first.
+    More,
+}
+
+/// One way to prove who the user is.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    /// The `none` method: asks what the server offers, and succeeds where nothing is needed.
+    None,
+    /// Asks whether the server would take this key, without a signature.
+    Probe(Arc<PrivateKey>),
+    /// Signs with this key.
+    Key(Arc<PrivateKey>),
+    /// The password.
+    Password(Secret),
+}
+
+impl Credential {
+    pub(crate) fn method(&self) -> AuthMethod {
+        match self {
+            Self::None => AuthMethod::None,
+            Self::Probe(_) | Self::Key(_) => AuthMethod::PublicKey,
+            Self::Password(_) => AuthMethod::Password,
+        }
+    }
+}
+
+/// The server's answer to a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthReply {
+    /// Accepted. For a probe: a signature by that key would be.
+    Accepted,
+    /// Accepted, and the server wants another method as well (RFC 4252 section 5.1).
+    Partial,
+    /// Refused.
+    Denied,
+}
+
+/// What has arrived on a channel and was not collected yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    /// Bytes of standard output.
+    pub stdout: Vec<u8>,
+    /// Bytes of standard error.
+    pub stderr: Vec<u8>,
+    /// The server will send no more data.
+    pub eof: bool,
+    /// The server closed the channel: whatever it sends afterwards is ignored.
+    pub closed: bool,
+    /// `exit-status` (RFC 4254 section 6.10).
+    pub status: Option<u32>,
+    /// `exit-signal`.
+    pub signal: Option<ExitSignal>,
+}
+
+impl Inbox {
+    /// Whether nothing has arrived at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        let silent = self.stdout.is_empty() && self.stderr.is_empty() && !self.eof && !self.closed;
+        silent && self.status.is_none() && self.signal.is_none()
+    }
+}
+
+/// A link failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkError {
+    pub kind: LinkErrorKind,
+    /// What libssh or the system said.
+    pub text: String,
+}
+
+/// What a link failed of, as far as its text tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkErrorKind {
+    /// The peer closed the connection, or the socket failed.
+    Lost,
+    /// SSH_MSG_DISCONNECT with this reason.
+    Disconnected(u32),
+    /// The peer does not speak SSH 2.
+    NotSsh,
+    /// No algorithm in common.
+    NoCommonAlgorithm,
+    /// A packet did not decrypt, or its MAC or the host's signature is wrong.
+    Integrity,
+    /// A message out of place or malformed.
+    Protocol,
+    /// The server said no; the connection lives.
+    Denied,
+    /// The channel announced no usable packet size.
+    Unwritable,
+    /// A limit of this process.
+    Limit,
+    /// Anything else.
+    Other,
+}
+
+impl LinkError {
+    pub(crate) fn new(kind: LinkErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}

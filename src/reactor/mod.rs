@@ -1,0 +1,81 @@
+//! The reactor: one poll, the readiness it reports, the ready-list and the timer wheel.
+//!
+//! One thread, one `epoll` instance. Descriptors are registered once, edge-triggered, for both directions, and are
+//! never registered again: closing the only descriptor removes it. So every edge must be used up: whoever is visited
+//! and does not drain its socket goes to the ready-list, and as long as that is not empty the poll does not wait.
+
+mod queue;
+mod token;
+mod wheel;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Registry, Waker};
+
+pub(crate) use queue::IndexQueue;
+pub(crate) use token::token;
+pub(crate) use wheel::{TimerId, Wheel};
+
+use crate::limits;
+use token::{WAKER, index_and_generation};
+
+/// The poll and what it needs.
+pub(crate) struct Reactor {
+    poll: Poll,
+    events: Events,
+    registry: Arc<Registry>,
+    waker: Arc<Waker>,
+}
+
+/// One report of the poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// The connection of this generation at this index has news.
+    Slot { index: usize, generation: u32 },
+    /// A helper thread has a result.
+    Woken,
+}
+
+impl Reactor {
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = Arc::new(poll.registry().try_clone()?);
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self { poll, events: Events::with_capacity(limits::EVENTS_PER_POLL), registry, waker })
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub(crate) fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+
+    /// The clock: the one place where it is read.
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+
+    /// Waits at most `timeout` (`None`: for ever) for readiness and reports it. A signal may end the wait early.
+    pub(crate) fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        mut report: impl FnMut(Ready),
+    ) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        for event in &self.events {
+            report(match index_and_generation(event.token()) {
+                Some((index, generation)) => Ready::Slot { index, generation },
+                None => Ready::Woken,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Secrets: passwords and passphrases.
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroize;
+
+/// A password or passphrase: shared by reference, never printed, overwritten when the last owner drops it.
+///
+/// libssh keeps copies of its own for as long as an authentication is under way.
+#[derive(Clone)]
+pub struct Secret(Arc<Buffer>);
+
+struct Buffer(Option<CString>);
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(text) = self.0.take() {
+            let mut bytes = text.into_bytes();
+            bytes.zeroize();
+        }
+    }
+}
+
+impl Secret {
+    /// Takes the text over. `None` if it contains a NUL byte, which libssh's C strings cannot carry.
+    pub(crate) fn new(text: String) -> Option<Self> {
+        match CString::new(text) {
+            Ok(text) => Some(Self(Arc::new(Buffer(Some(text))))),
+            Err(rejected) => {
+                rejected.into_vec().zeroize();
+                None
+            }
+        }
+    }
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        self.0.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_the_text() {
+        let secret = Secret::new("hunter2".to_owned()).unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(secret.as_c_str().to_bytes(), b"hunter2");
+    }
+
+    #[test]
+    fn nul_is_refused() {
+        assert!(Secret::new("a\0b".to_owned()).is_none());
+    }
+}

@@ -1,0 +1,81 @@
+//! From what failed to what the caller reads.
+
+use std::io;
+
+use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind, Stage};
+use crate::link::{LinkError, LinkErrorKind};
+
+/// Why a step could not go on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The host failed, for a reason found here.
+    Host(HostErrorKind),
+    /// The link failed.
+    Link(LinkError),
+    /// No descriptor was free: nothing is wrong with the host.
+    NoDescriptor(io::Error),
+}
+
+impl From<HostErrorKind> for Failure {
+    fn from(kind: HostErrorKind) -> Self {
+        Self::Host(kind)
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+/// Reads a link's failure in the light of the stage: libssh's text alone often says too little.
+pub(super) fn host_error_kind(error: LinkError, stage: Stage) -> HostErrorKind {
+    let LinkError { kind, text } = error;
+    match kind {
+        LinkErrorKind::Lost => HostErrorKind::ConnectionLost(text),
+        LinkErrorKind::Disconnected(reason) => HostErrorKind::Disconnected { reason, message: text },
+        LinkErrorKind::NotSsh => HostErrorKind::Handshake(HandshakeProblem::NotSsh(text)),
+        LinkErrorKind::NoCommonAlgorithm => {
+            HostErrorKind::Handshake(HandshakeProblem::NoCommonAlgorithm(text))
+        }
+        // Before the first keys there is no cipher to fail; only the host's signature is proved in this stage.
+        LinkErrorKind::Integrity if stage == Stage::Handshaking && !text.contains("signature") => {
+            HostErrorKind::Protocol(text)
+        }
+        LinkErrorKind::Integrity => HostErrorKind::Integrity(text),
+        LinkErrorKind::Protocol => HostErrorKind::Protocol(text),
+        LinkErrorKind::Unwritable => HostErrorKind::Channel(ChannelProblem::Unwritable),
+        LinkErrorKind::Limit => HostErrorKind::Limit(text),
+        // libssh drops some packets that it cannot read without a word.
+        LinkErrorKind::Other if text.is_empty() && stage == Stage::Handshaking => {
+            HostErrorKind::Protocol("a packet that cannot be read".to_owned())
+        }
+        LinkErrorKind::Other if text.is_empty() => {
+            HostErrorKind::Integrity("a packet that cannot be read".to_owned())
+        }
+        LinkErrorKind::Denied | LinkErrorKind::Other => HostErrorKind::Ssh(text),
+    }
+}
+
+/// Whether another attempt can end differently. A refusal stays one, and a mistrusted host must not be asked again.
+pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
+    match kind {
+        HostErrorKind::UnknownHost(_)
+        | HostErrorKind::Resolver(_)
+        | HostErrorKind::Connect { .. }
+        | HostErrorKind::Timeout { .. }
+        | HostErrorKind::ConnectionLost(_) => true,
+        // 2: protocol error, as sshd ends too many authentication tries; 14: no more methods; 15: illegal user.
+        HostErrorKind::Disconnected { reason, .. } => !matches!(reason, 2 | 14 | 15),
+        HostErrorKind::Handshake(_)
+        | HostErrorKind::HostKey(_)
+        | HostErrorKind::Auth { .. }
+        | HostErrorKind::Channel(_)
+        | HostErrorKind::Integrity(_)
+        | HostErrorKind::Protocol(_)
+        | HostErrorKind::Limit(_)
+        | HostErrorKind::Ssh(_)
+        | HostErrorKind::Cancelled
+        | HostErrorKind::Bug(_) => false,
+    }
+}

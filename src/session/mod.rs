@@ -1,0 +1,433 @@
+//! One host's connection and the commands on it, as an explicit state machine.
+//!
+//! The contract of [`Session::step`]:
+//! - It never blocks, never reads the clock (`now` is an argument), and knows neither sockets nor libssh, only a [`Link`].
+//! - It is called with an input, or because the link may have news; a call without news changes nothing.
+//! - It goes as far as it can; `Step::again` says that its share of this turn was used up, not the work.
+//! - Between two calls, all that waits is named by [`Session::deadline`] and by the link's readiness.
+//! - Every command that was attached ends in exactly one [`Outcome`], whatever the peer does.
+//! - No error leaves it: a failure becomes the state of the connection and the outcome of its commands.
+
+mod auth;
+mod connect;
+mod exec;
+mod failure;
+mod state;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use exec::{Exec, ExecId, Execs};
+pub(crate) use target::{AuthPlan, Offer, Profile, Target, Timeouts};
+
+use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
+use crate::limits;
+use crate::link::{Link, Pumped, Setup};
+
+use self::auth::{Login, LoginResult};
+use self::connect::Addresses;
+use self::exec::{ExecCx, Progress, deadline};
+use self::failure::Failure;
+use self::state::{Phase, State};
+
+/// One host's connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    target: Target,
+    state: State,
+    /// When the present stage has taken too long.
+    deadline: Option<Instant>,
+    /// The connection attempt under way, from 1.
+    attempt: u32,
+    attempt_begun: Option<Instant>,
+    /// Commands attached and not finished, in order.
+    active: Vec<ExecId>,
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A place in the pool is free for it.
+    Admitted,
+    /// The name's addresses, or why there are none.
+    Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
+    /// The link may have news, or there is new input to send.
+    Readiness,
+    /// A deadline may have passed.
+    Timer,
+    /// Close an idle connection.
+    Close,
+    /// It cannot be served, for this reason.
+    GiveUp(HostErrorKind),
+}
+
+/// What a step needs besides its input.
+pub(crate) struct Cx<'a> {
+    pub now: Instant,
+    pub link: &'a mut dyn Link,
+    pub execs: &'a mut Execs,
+}
+
+/// What a step asks of its caller.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// More can be done at once: visit again, after the others.
+    pub again: bool,
+    /// The name must be looked up.
+    pub lookup: bool,
+    /// No descriptor was free; the session is queued again.
+    pub no_descriptor: bool,
+}
+
+impl Session {
+    pub(crate) fn new(target: Target) -> Self {
+        Self {
+            target,
+            state: State::Queued,
+            deadline: None,
+            attempt: 0,
+            attempt_begun: None,
+            active: Vec::new(),
+        }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Gives the session a command. It begins once the session is admitted, with a full set of attempts.
+    pub(crate) fn attach(&mut self, id: ExecId, now: Instant) {
+        if self.active.is_empty() {
+            self.attempt = 0;
+        }
+        self.active.push(id);
+        if matches!(self.state, State::Closed | State::Failed(_)) {
+            self.enter(State::Queued, now);
+        }
+    }
+
+    /// Whether it waits for a place in the pool.
+    pub(crate) fn wants_place(&self, execs: &Execs) -> bool {
+        let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
+        match self.state {
+            State::Queued => !self.active.is_empty(),
+            State::Ready(_) => self.active.iter().any(waits),
+            _ => false,
+        }
+    }
+
+    /// Whether it uses a place: it connects, or starts a command.
+    pub(crate) fn uses_place(&self, execs: &Execs) -> bool {
+        match self.state {
+            State::Resolving | State::Connecting(_) | State::Handshaking | State::Authenticating(_) => true,
+            State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
+            State::Queued | State::BackingOff | State::Closed | State::Failed(_) => false,
+        }
+    }
+
+    /// Whether it holds, or is about to hold, a descriptor.
+    pub(crate) fn is_connected(&self) -> bool {
+        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed(_))
+    }
+
+    /// Whether it is connected and has nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Ready(_)) && self.active.is_empty()
+    }
+
+    /// When it must be stepped at the latest.
+    pub(crate) fn deadline(&self, execs: &Execs) -> Option<Instant> {
+        let slice = match &self.state {
+            State::Connecting(addresses) => addresses.slice_end(),
+            _ => None,
+        };
+        let commands = self.active.iter().filter_map(|id| execs.get(*id)?.deadline());
+        commands.chain(self.deadline).chain(slice).min()
+    }
+
+    /// Goes as far as the link, the clock and the input allow.
+    pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Step {
+        match self.react(input, cx) {
+            Ok(step) => step,
+            Err(Failure::NoDescriptor(_)) => {
+                cx.link.hang_up();
+                self.attempt = self.attempt.saturating_sub(1);
+                self.enter(State::Queued, cx.now);
+                Step { no_descriptor: true, ..Step::default() }
+            }
+            Err(Failure::Host(kind)) => {
+                self.fail(kind, cx);
+                Step::default()
+            }
+            Err(Failure::Link(error)) => {
+                let kind = failure::host_error_kind(error, self.state.stage());
+                self.fail(kind, cx);
+                Step::default()
+            }
+        }
+    }
+
+    fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+        match input {
+            Input::Admitted => self.admit(cx),
+            Input::Resolved(result) => {
+                if matches!(self.state, State::Resolving) {
+                    self.dial(result?, cx)?;
+                }
+                Ok(Step::default())
+            }
+            Input::Readiness => self.drive(cx),
+            Input::Timer => {
+                self.expire(cx)?;
+                self.drive(cx)
+            }
+            Input::GiveUp(kind) => Err(kind.into()),
+            Input::Close => {
+                if self.is_idle() {
+                    cx.link.hang_up();
+                    self.enter(State::Closed, cx.now);
+                }
+                Ok(Step::default())
+            }
+        }
+    }
+
+    fn admit(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+        for id in &self.active {
+            if let Some(exec) = cx.execs.get_mut(*id) {
+                exec.admit();
+            }
+        }
+        match self.state {
+            State::Queued => {
+                self.attempt += 1;
+                self.attempt_begun = Some(cx.now);
+                self.enter(State::Resolving, cx.now);
+                // An address needs no lookup.
+                let Ok(address) = self.target.host.parse::<IpAddr>() else {
+                    return Ok(Step { lookup: true, ..Step::default() });
+                };
+                self.dial(vec![SocketAddr::new(address, self.target.port)], cx)?;
+                Ok(Step::default())
+            }
+            _ => self.drive(cx),
+        }
+    }
+
+    fn dial(&mut self, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.enter(State::Connecting(Addresses::new(list)), cx.now);
+        match &mut self.state {
+            State::Connecting(addresses) => addresses.dial(cx.now, self.deadline, cx.link, None),
+            _ => Ok(()),
+        }
+    }
+
+    /// Pumps the link and steps the state until neither has more to do.
+    fn drive(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+        let mut input_budget = limits::INPUT_PER_VISIT;
+        let mut more = cx.link.pump(limits::PUMPS_PER_VISIT)? == Pumped::More;
+        loop {
+            while self.advance(&mut input_budget, cx)? {}
+            if cx.link.flushed() {
+                break;
+            }
+            // Packets wait inside libssh. A pump hands them to the socket or finds it full, and then its becoming
+            // writable is the next event; without it that event may already be past.
+            more |= cx.link.pump(limits::PUMPS_PER_VISIT)? == Pumped::More;
+            if more || !cx.link.flushed() {
+                self.advance(&mut input_budget, cx)?;
+                break;
+            }
+        }
+        Ok(Step { again: more || input_budget == 0, ..Step::default() })
+    }
+
+    /// One step of the state. Whether anything changed.
+    fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        match &mut self.state {
+            State::Connecting(addresses) => {
+                if addresses.poll(cx.now, self.deadline, cx.link)?.is_pending() {
+                    return Ok(false);
+                }
+                self.begin_ssh(cx)
+            }
+            State::Handshaking => {
+                if cx.link.handshake()?.is_pending() {
+                    return Ok(false);
+                }
+                self.verify_host(cx)
+            }
+            State::Authenticating(login) => match login.step(&self.target.profile, cx.link)? {
+                LoginResult::Pending => Ok(false),
+                LoginResult::Accepted => {
+                    self.become_ready(cx.now);
+                    Ok(true)
+                }
+            },
+            State::Ready(_) => self.step_commands(input_budget, cx),
+            State::Queued | State::Resolving | State::BackingOff | State::Closed | State::Failed(_) => {
+                Ok(false)
+            }
+        }
+    }
+
+    fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        self.enter(State::Handshaking, cx.now);
+        let Target { host, port, profile } = &self.target;
+        let recorded = profile.verifier.recorded_algorithms(host, *port);
+        cx.link.start(&Setup { user: &profile.user, recorded: &recorded })?;
+        Ok(true)
+    }
+
+    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
+    fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        let Target { host, port, profile } = &self.target;
+        let key = cx.link.server_key()?;
+        let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
+        self.enter(State::Authenticating(Login::new(proof)), cx.now);
+        Ok(true)
+    }
+
+    fn become_ready(&mut self, now: Instant) {
+        let from = std::mem::replace(&mut self.state, State::Queued);
+        let phase = from.phase();
+        match from {
+            State::Authenticating(login) => self.arrive(phase, State::Ready(login.into_proof()), now),
+            other => self.state = other,
+        }
+    }
+
+    fn step_commands(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        let mut advanced = false;
+        let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
+        let mut index = 0;
+        while let Some(id) = self.active.get(index).copied() {
+            let mut exec_cx = ExecCx {
+                target: &self.target,
+                attempt: self.attempt,
+                now: cx.now,
+                link: &mut *cx.link,
+                input_budget: &mut *input_budget,
+                may_open,
+            };
+            match cx.execs.step(id, &mut exec_cx)? {
+                Progress::Done => {
+                    self.active.remove(index);
+                    advanced = true;
+                    continue;
+                }
+                Progress::Advanced => advanced = true,
+                Progress::Pending => {}
+            }
+            may_open &= !cx.execs.get(id).is_some_and(Exec::is_opening);
+            index += 1;
+        }
+        Ok(advanced)
+    }
+
+    fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        if self.deadline.is_some_and(|at| at <= cx.now) {
+            let timeouts = &self.target.profile.timeouts;
+            let (kind, after) = match self.state {
+                State::Resolving | State::Connecting(_) => (TimeoutKind::Connect, timeouts.connect),
+                State::Handshaking => (TimeoutKind::Handshake, timeouts.handshake),
+                State::Authenticating(_) => (TimeoutKind::Auth, timeouts.auth),
+                State::BackingOff => {
+                    self.enter(State::Queued, cx.now);
+                    return Ok(());
+                }
+                State::Queued | State::Ready(_) | State::Closed | State::Failed(_) => return Ok(()),
+            };
+            return Err(HostErrorKind::Timeout { kind, after: after.unwrap_or_default() }.into());
+        }
+        let due = |id: &ExecId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
+        let expired: Vec<ExecId> = self.active.iter().copied().filter(due).collect();
+        for id in expired {
+            let mut exec_cx = ExecCx {
+                target: &self.target,
+                attempt: self.attempt,
+                now: cx.now,
+                link: &mut *cx.link,
+                input_budget: &mut 0,
+                may_open: false,
+            };
+            if cx.execs.expire(id, &mut exec_cx)? == Progress::Done {
+                self.active.retain(|active| *active != id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection and what ran on it; what cannot have started is tried again if an attempt is left.
+    fn fail(&mut self, kind: HostErrorKind, cx: &mut Cx<'_>) {
+        let error = self.host_error(kind, cx.now);
+        log::debug!("{error}");
+        for id in &self.active {
+            cx.execs.cut(*id, cx.now, cx.link, &error);
+        }
+        cx.link.hang_up();
+        self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
+        let was_ready = matches!(self.state, State::Ready(_));
+        let attempts_left =
+            self.attempt < self.target.profile.attempts && failure::is_retryable(error.kind());
+        let next = if was_ready && self.active.is_empty() {
+            State::Closed
+        } else if attempts_left && self.attempt == 0 {
+            State::Queued
+        } else if attempts_left {
+            State::BackingOff
+        } else {
+            for id in std::mem::take(&mut self.active) {
+                cx.execs.fail(id, cx.now, &error);
+            }
+            State::Failed(error)
+        };
+        self.enter(next, cx.now);
+    }
+
+    /// The error that a command of this host ends with, or its reader gets.
+    pub(crate) fn command_error(&self, exec: &Exec, kind: HostErrorKind, now: Instant) -> HostError {
+        exec.error(&self.target, self.attempt, now, kind)
+    }
+
+    fn host_error(&self, kind: HostErrorKind, now: Instant) -> HostError {
+        let elapsed =
+            self.attempt_begun.map_or_else(Default::default, |begun| now.saturating_duration_since(begun));
+        HostError::new(HostErrorParts {
+            host: self.target.host.clone(),
+            port: self.target.port,
+            stage: self.state.stage(),
+            attempt: self.attempt,
+            attempts: self.target.profile.attempts,
+            elapsed,
+            kind: Arc::new(kind),
+        })
+    }
+
+    /// The only way into a state.
+    fn enter(&mut self, next: State, now: Instant) {
+        let from = std::mem::replace(&mut self.state, State::Queued);
+        self.arrive(from.phase(), next, now);
+    }
+
+    /// Checks the edge, sets the stage's deadline and leaves a trace.
+    fn arrive(&mut self, from: Phase, next: State, now: Instant) {
+        let (from, to) = (from, next.phase());
+        log::trace!("{}: {from:?} -> {to:?}", self.target.host);
+        debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
+        let Profile { timeouts, retry_delay, .. } = &*self.target.profile;
+        self.deadline = match to {
+            Phase::Resolving => deadline(now, timeouts.connect),
+            Phase::Connecting => self.deadline,
+            Phase::Handshaking => deadline(now, timeouts.handshake),
+            Phase::Authenticating => deadline(now, timeouts.auth),
+            Phase::BackingOff => deadline(now, Some(*retry_delay)),
+            Phase::Queued | Phase::Ready | Phase::Closed | Phase::Failed => None,
+        };
+        self.state = next;
+    }
+}

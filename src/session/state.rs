@@ -1,0 +1,116 @@
+//! The states of one connection and the edges between them.
+
+use super::auth::Login;
+use super::connect::Addresses;
+use crate::error::{HostError, Stage};
+use crate::hostkey::HostVerified;
+
+/// Where a connection is. Each variant carries exactly what is valid in it.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Not connected; waits for a place in the pool, or for a command.
+    Queued,
+    /// The name is being looked up.
+    Resolving,
+    /// A TCP connect is under way.
+    Connecting(Addresses),
+    /// SSH identification and key exchange.
+    Handshaking,
+    /// The host is who it should be; the user is being proved. Only a [`HostVerified`] leads here.
+    Authenticating(Login),
+    /// Authenticated: commands can run.
+    Ready(HostVerified),
+    /// The next attempt waits for the deadline.
+    BackingOff,
+    /// Was connected once, and is no more.
+    Closed,
+    /// Given up; the next command begins anew.
+    Failed(HostError),
+}
+
+/// A state's name, without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Queued,
+    Resolving,
+    Connecting,
+    Handshaking,
+    Authenticating,
+    Ready,
+    BackingOff,
+    Closed,
+    Failed,
+}
+
+impl Phase {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Resolving,
+        Self::Connecting,
+        Self::Handshaking,
+        Self::Authenticating,
+        Self::Ready,
+        Self::BackingOff,
+        Self::Closed,
+        Self::Failed,
+    ];
+}
+
+/// Every legal transition, with its cause.
+pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
+    (Phase::Queued, Phase::Resolving, "admitted"),
+    (Phase::Queued, Phase::Failed, "no descriptor, and none of ours to wait for"),
+    (Phase::Resolving, Phase::Connecting, "addresses known"),
+    (Phase::Resolving, Phase::BackingOff, "no address, attempts left"),
+    (Phase::Resolving, Phase::Failed, "no address"),
+    (Phase::Connecting, Phase::Handshaking, "TCP connected"),
+    (Phase::Connecting, Phase::Queued, "no descriptor free"),
+    (Phase::Connecting, Phase::BackingOff, "no address answers, attempts left"),
+    (Phase::Connecting, Phase::Failed, "no address answers"),
+    (Phase::Handshaking, Phase::Authenticating, "host key verified"),
+    (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
+    (Phase::Handshaking, Phase::Failed, "handshake or host key refused"),
+    (Phase::Authenticating, Phase::Ready, "credential accepted"),
+    (Phase::Authenticating, Phase::BackingOff, "connection lost or timeout, attempts left"),
+    (Phase::Authenticating, Phase::Failed, "no credential accepted"),
+    (Phase::Ready, Phase::Queued, "connection had died while idle, commands wait"),
+    (Phase::Ready, Phase::BackingOff, "connection lost, commands wait, attempts left"),
+    (Phase::Ready, Phase::Closed, "connection lost or given up"),
+    (Phase::Ready, Phase::Failed, "connection lost, commands wait"),
+    (Phase::BackingOff, Phase::Queued, "delay over"),
+    (Phase::Closed, Phase::Queued, "new command"),
+    (Phase::Failed, Phase::Queued, "new command"),
+];
+
+impl State {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::Queued => Phase::Queued,
+            Self::Resolving => Phase::Resolving,
+            Self::Connecting(_) => Phase::Connecting,
+            Self::Handshaking => Phase::Handshaking,
+            Self::Authenticating(_) => Phase::Authenticating,
+            Self::Ready(_) => Phase::Ready,
+            Self::BackingOff => Phase::BackingOff,
+            Self::Closed => Phase::Closed,
+            Self::Failed(_) => Phase::Failed,
+        }
+    }
+
+    /// The stage that an error in this state names.
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed(_) => Stage::Queued,
+            Self::Resolving => Stage::Resolving,
+            Self::Connecting(_) => Stage::Connecting,
+            Self::Handshaking => Stage::Handshaking,
+            Self::Authenticating(_) => Stage::Authenticating,
+            Self::Ready(_) => Stage::Running,
+        }
+    }
+}
+
+pub(super) fn is_legal(from: Phase, to: Phase) -> bool {
+    EDGES.iter().any(|(a, b, _)| (*a, *b) == (from, to))
+}

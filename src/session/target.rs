@@ -1,0 +1,63 @@
+//! What a session needs to know of its host. Nothing here changes while the fleet runs.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hostkey::Verifier;
+use crate::link::PrivateKey;
+use crate::secret::Secret;
+
+/// One host of the list.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As it was given: resolved, and looked up in known_hosts, by this name.
+    pub host: Arc<str>,
+    pub port: u16,
+    pub profile: Arc<Profile>,
+}
+
+/// Settings that many hosts share.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub user: CString,
+    pub plan: AuthPlan,
+    pub timeouts: Timeouts,
+    /// Connection attempts, at least 1.
+    pub attempts: u32,
+    pub retry_delay: Duration,
+    pub verifier: Arc<Verifier>,
+}
+
+impl Profile {
+    pub(crate) fn user_name(&self) -> String {
+        self.user.to_string_lossy().into_owned()
+    }
+}
+
+/// Time limits per stage, each a total. `None`: no limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// Name resolution and TCP connect together.
+    pub connect: Option<Duration>,
+    pub handshake: Option<Duration>,
+    pub auth: Option<Duration>,
+    /// From opening the channel until the command is accepted.
+    pub exec: Option<Duration>,
+}
+
+/// What to offer the server, in order.
+pub(crate) type AuthPlan = Vec<Offer>;
+
+/// One way to log in.
+#[derive(Debug, Clone)]
+pub(crate) enum Offer {
+    /// `none`, where nothing else is configured: succeeds on hosts that ask for nothing, else tells what they want.
+    None,
+    /// Sign at once: the caller named this key, or it is the only one.
+    Sign(Arc<PrivateKey>),
+    /// Ask first whether the server knows the key: a signature costs more than the question (2 ms for RSA).
+    AskThenSign(Arc<PrivateKey>),
+    /// The password.
+    Password(Secret),
+}

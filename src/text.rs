@@ -1,0 +1,144 @@
+//! Makes text that a peer chose safe to show on a terminal or to write into a log.
+//!
+//! A server names its banner, its disconnect message, the text of an exit signal and much of what libssh
+//! reports as an error. Printed as it is, such text could set the clipboard (OSC 52), disguise a link (OSC
+//! 8), rename the window, clear the screen, overwrite a line with `\r`, forge a log line with `\n`, or
+//! reorder and hide characters with Unicode's bidirectional and invisible ones ("Trojan Source",
+//! CVE-2021-42574). OpenSSH passes it through `vis(3)` for that reason (`utf8.c`, `fmprintf`). Output of
+//! commands is not touched by this module: the byte API stays raw.
+//!
+//! What is shown escaped:
+//! - C0 and C1 controls and DEL: `\t`, `\n`, `\r`, else `\x1b` for ASCII and `\u{9b}` above;
+//! - bytes that are not valid UTF-8, among them 8-bit C1 controls such as a raw CSI: `\x9b`;
+//! - every character of category Cf, Zl or Zp and every default-ignorable one: bidirectional controls,
+//!   zero-width characters, variation selectors, tags, fillers: `\u{202e}`.
+//!
+//! A backslash stays as it is, so that sanitising is idempotent: text may pass several layers, each of
+//! which makes sure for itself. The price is that a peer can send the four characters `\x1b` itself; what
+//! is shown is for eyes, not for decoding.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// Marks the place where [`sanitise_bounded`] cut.
+const ELLIPSIS: &str = "…";
+
+/// The text with everything escaped that could deceive a terminal or a log; borrowed if there was nothing
+/// to escape.
+///
+/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input: for text
+/// of unknown length use [`sanitise_bounded`]. Sanitising twice is the same as once.
+pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
+    let bytes = text.as_ref();
+    match str::from_utf8(bytes) {
+        Ok(clean) if !clean.chars().any(must_escape) => Cow::Borrowed(clean),
+        _ => {
+            let mut out = String::with_capacity(bytes.len() + 16);
+            escape_into(&mut out, bytes, |_| true);
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// Like [`sanitise`], but at most `max_bytes` long, including the `…` that ends a text which had to be cut.
+///
+/// No character and no escape is cut in half. Work and memory depend on `max_bytes` only, whatever a peer
+/// sends. Below three bytes there is no room for the mark, and a text that is too long becomes empty.
+pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
+    let bytes = text.as_ref();
+    // Escaping never shortens, so what lies further in cannot be part of the result. A character that this
+    // slice cuts in half starts behind the last place where the mark fits, and is dropped below.
+    let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
+    if bytes.len() <= max_bytes
+        && let Ok(clean) = str::from_utf8(bytes)
+        && !clean.chars().any(must_escape)
+    {
+        return Cow::Borrowed(clean);
+    }
+    let mut out = String::with_capacity(bytes.len() + 16);
+    let mut cut = 0;
+    escape_into(&mut out, bytes, |len| {
+        if len + ELLIPSIS.len() <= max_bytes {
+            cut = len;
+        }
+        len <= max_bytes
+    });
+    if out.len() > max_bytes {
+        out.truncate(cut);
+        if ELLIPSIS.len() <= max_bytes {
+            out.push_str(ELLIPSIS);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Appends `bytes` escaped, calling `go_on` with the length of `out` after each character until it says no.
+fn escape_into(out: &mut String, bytes: &[u8], mut go_on: impl FnMut(usize) -> bool) {
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            escape_char(out, character);
+            if !go_on(out.len()) {
+                return;
+            }
+        }
+        for byte in chunk.invalid() {
+            write_escape(out, format_args!("\\x{byte:02x}"));
+            if !go_on(out.len()) {
+                return;
+            }
+        }
+    }
+}
+
+fn escape_char(out: &mut String, character: char) {
+    match character {
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        _ if !must_escape(character) => out.push(character),
+        _ if character.is_ascii() => write_escape(out, format_args!("\\x{:02x}", u32::from(character))),
+        _ => write_escape(out, format_args!("\\u{{{:x}}}", u32::from(character))),
+    }
+}
+
+fn write_escape(out: &mut String, escape: fmt::Arguments<'_>) {
+    let written = out.write_fmt(escape);
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// Whether a character is invisible, changes what others look like, or is a command to a terminal.
+///
+/// General categories Cc, Cf, Zl and Zp and the property `Default_Ignorable_Code_Point` of Unicode 16.
+pub(crate) const fn must_escape(character: char) -> bool {
+    matches!(character,
+        '\0'..='\u{1f}'
+        | '\u{7f}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{600}'..='\u{605}'
+        | '\u{61c}'
+        | '\u{6dd}'
+        | '\u{70f}'
+        | '\u{890}'..='\u{891}'
+        | '\u{8e2}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{110bd}'
+        | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Runs one command of one channel, when it needs time, input or a fault; short ones the handler answers
+//! itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use russh::server::Handle;
+use russh::{ChannelId, Disconnect, Sig};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+
+use crate::exec::{CHUNK, Content, Finish, Program, Step, Stream, pattern};
+use crate::faults::{Deed, Fault, Stage};
+use crate::fleet::{EVENTS, Host};
+use crate::wire::{DRIP, Wire};
+
+/// SSH_EXTENDED_DATA_STDERR (RFC 4254 section 5.2).
+pub(crate) const STDERR: u32 = 1;
+
+/// The session ended, or a deed ended it.
+pub(crate) struct Gone;
+
+/// Channel data on its way to a program. Unbounded, because a session that waited here could not pass on the
+/// output that would make room; the handler gives up on a client beyond a fixed backlog.
+pub(crate) struct Input {
+    pub(crate) queue: UnboundedReceiver<Bytes>,
+    pub(crate) backlog: Arc<AtomicUsize>,
+}
+
+impl Input {
+    async fn next(&mut self) -> Option<Bytes> {
+        let bytes = self.queue.recv().await?;
+        self.backlog.fetch_sub(bytes.len(), Ordering::Relaxed);
+        Some(bytes)
+    }
+}
+
+/// One running command.
+pub(crate) struct Run {
+    pub(crate) handle: Handle,
+    pub(crate) channel: ChannelId,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) input: Input,
+    /// Bytes of output handed to the session.
+    pub(crate) sent: u64,
+    /// The deed of [`Stage::Stream`], until it is done.
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Run {
+    pub(crate) async fn run(mut self, program: Program) -> Result<(), Gone> {
+        let host = self.host.clone();
+        let plan = &host.profile.plan;
+        self.fault = plan.at(Stage::Stream).cloned();
+        // Output counts from 0: a fault after 0 bytes comes before all of it.
+        self.write(Stream::Stdout, Bytes::new()).await?;
+        for step in program.steps {
+            self.step(step).await?;
+        }
+        if program.finish == Finish::Never {
+            return std::future::pending().await;
+        }
+        if plan.deed(Stage::End) == Some(&Deed::NoStatus) {
+            return self.handle.eof(self.channel).await.map_err(|()| Gone);
+        }
+        self.deed(plan.deed(Stage::End)).await?;
+        self.status(program.finish).await.map_err(|()| Gone)?;
+        if plan.deed(Stage::Close) == Some(&Deed::NoClose) {
+            return Ok(());
+        }
+        self.deed(plan.deed(Stage::Close)).await?;
+        self.handle.eof(self.channel).await.map_err(|()| Gone)?;
+        self.handle.close(self.channel).await.map_err(|()| Gone)
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), Gone> {
+        match step {
+            Step::Sleep(time) => sleep(time).await,
+            Step::Write(stream, content) => self.content(stream, content).await?,
+            Step::Drip(text) => {
+                for at in 0..text.len() {
+                    self.write(Stream::Stdout, text.slice(at..=at)).await?;
+                    sleep(DRIP).await;
+                }
+            }
+            Step::Cat => {
+                while let Some(bytes) = self.input.next().await {
+                    self.write(Stream::Stdout, bytes).await?;
+                }
+            }
+            Step::Count => {
+                let mut total = 0_u64;
+                while let Some(bytes) = self.input.next().await {
+                    total += bytes.len() as u64;
+                }
+                self.write(Stream::Stdout, format!("{total}\n").into())
+                    .await?;
+            }
+            Step::Yes => {
+                let block = Bytes::from("y\n".repeat(CHUNK / 2));
+                loop {
+                    self.write(Stream::Stdout, block.clone()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn content(&mut self, stream: Stream, mut content: Content) -> Result<(), Gone> {
+        let mut offset = 0;
+        while let Some(piece) = content.next_chunk(offset) {
+            offset += piece.len() as u64;
+            self.write(stream, piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands `bytes` to the session; waits while the client's window and the socket are full. A fault within
+    /// the piece comes exactly where it is due.
+    async fn write(&mut self, stream: Stream, mut bytes: Bytes) -> Result<(), Gone> {
+        let end = self.sent + bytes.len() as u64;
+        if let Some(fault) = self.fault.take_if(|fault| fault.after <= end) {
+            let before = usize::try_from(fault.after - self.sent).unwrap_or(bytes.len());
+            self.send(stream, bytes.split_to(before)).await?;
+            self.deed(Some(&fault.deed)).await?;
+        }
+        self.send(stream, bytes).await
+    }
+
+    async fn send(&mut self, stream: Stream, bytes: Bytes) -> Result<(), Gone> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.sent += bytes.len() as u64;
+        let sent = match stream {
+            Stream::Stdout => self.handle.data(self.channel, bytes).await,
+            Stream::Stderr => self.handle.extended_data(self.channel, STDERR, bytes).await,
+        };
+        sent.map_err(|_| Gone)
+    }
+
+    async fn status(&self, finish: Finish) -> Result<(), ()> {
+        match finish {
+            Finish::Exit(status) => self.handle.exit_status_request(self.channel, status).await,
+            Finish::Signal(name) => {
+                let (name, text) = (Sig::Custom(name), String::new());
+                self.handle
+                    .exit_signal_request(self.channel, name, false, text, String::new())
+                    .await
+            }
+            Finish::NoStatus | Finish::Never => Ok(()),
+        }
+    }
+
+    async fn deed(&mut self, deed: Option<&Deed>) -> Result<(), Gone> {
+        match deed {
+            None => Ok(()),
+            Some(Deed::Delay(time)) => {
+                sleep(*time).await;
+                Ok(())
+            }
+            Some(Deed::Drip) => {
+                self.wire.drip();
+                Ok(())
+            }
+            Some(Deed::Flood) => self.flood().await,
+            Some(Deed::Disconnect(text)) => {
+                let reason = Disconnect::ByApplication;
+                let _ = self
+                    .handle
+                    .disconnect(reason, text.clone(), String::new())
+                    .await;
+                Err(Gone)
+            }
+            Some(deed) => {
+                self.settle().await?;
+                self.wire.retire_when_flushed(deed);
+                Err(Gone)
+            }
+        }
+    }
+
+    async fn flood(&mut self) -> Result<(), Gone> {
+        loop {
+            let piece = pattern(self.sent, CHUNK);
+            self.send(Stream::Stdout, piece).await?;
+        }
+    }
+
+    /// Waits until the session has taken everything from its queue: empty messages, which put nothing on the
+    /// wire, push the real ones out of it.
+    async fn settle(&self) -> Result<(), Gone> {
+        for _ in 0..=EVENTS {
+            self.handle
+                .data(self.channel, Bytes::new())
+                .await
+                .map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! Fixtures of the integration tests: real servers and hostile peers, started by the test that needs them.
+//!
+//! Nothing here knows sshoal. Every fixture listens on loopback only, on a port below the ephemeral range,
+//! and takes its processes, threads, users and files with it when it is dropped; where a test process is
+//! killed instead, a [`process::Janitor`] cleans up in its place.
+
+#![allow(dead_code, reason = "a toolbox: each test uses what it needs")]
+#![allow(clippy::expect_used, reason = "a fixture that cannot do its work fails the test at once")]
+
+pub mod alarm;
+pub mod dropbear;
+pub mod fds;
+pub mod keys;
+pub mod openssh_client;
+pub mod peers;
+pub mod ports;
+pub mod process;
+pub mod proxy;
+#[cfg(test)]
+mod selftest;
+pub mod sshd;
+mod sshd_config;
+pub mod system;
+pub mod user;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Polls `probe` every 2 ms until it yields a value.
+///
+/// # Panics
+/// After `limit`, naming `what` was awaited.
+#[track_caller]
+pub fn eventually<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,51 @@
+//! OpenSSH's own client, free of the machine's and the user's configuration: it proves the fixtures, and
+//! tells a test how the field's reference behaves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::keys::write_private;
+
+/// What `ssh` is told to log in with; a password or passphrase comes from an askpass program.
+pub struct Login<'a> {
+    pub known_hosts: &'a Path,
+    pub user: &'a str,
+    pub key: Option<PathBuf>,
+    pub secret: Option<&'a str>,
+}
+
+impl Login<'_> {
+    /// Runs one command to its end.
+    pub fn run(&self, host: &str, port: u16, command: &str) -> Output {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut ssh = self.command(host, port, dir.path());
+        ssh.arg(command).stdin(Stdio::null()).output().expect("ssh (Debian: openssh-client)")
+    }
+
+    /// `ssh` with everything but the command; `dir` holds the secret while it runs.
+    pub fn command(&self, host: &str, port: u16, dir: &Path) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"]);
+        ssh.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "NumberOfPasswordPrompts=1"]);
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", self.known_hosts.display()));
+        ssh.args(["-p", &port.to_string(), "-l", self.user]);
+        match &self.key {
+            Some(key) => ssh.arg("-i").arg(key),
+            None => ssh.args(["-o", "PubkeyAuthentication=no"]),
+        };
+        ssh.env_remove("SSH_AUTH_SOCK");
+        if let Some(secret) = self.secret {
+            write_private(&dir.join("secret"), secret);
+            let askpass = dir.join("askpass");
+            fs::write(&askpass, "#!/bin/sh\ncat \"$(dirname \"$0\")/secret\"\n").expect("write askpass");
+            fs::set_permissions(&askpass, fs::Permissions::from_mode(0o700)).expect("chmod");
+            ssh.env("SSH_ASKPASS", askpass).env("SSH_ASKPASS_REQUIRE", "force");
+        } else {
+            ssh.args(["-o", "BatchMode=yes"]);
+        }
+        ssh.arg(host);
+        ssh
+    }
+}
