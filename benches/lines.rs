@@ -8,10 +8,14 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-#[path = "../src/lines.rs"]
-mod lines;
+// The module is private to the crate.
+#[path = "../src"]
+#[allow(dead_code, reason = "a bench uses a part of it")]
+mod crate_source {
+    pub mod lines;
+}
 
-use lines::LineBuffer;
+use crate_source::lines::LineBuffer;
 
 const CHUNK_BYTES: usize = 4096;
 const INPUT_BYTES: usize = 4 << 20;
@@ -40,11 +44,7 @@ fn drain_owned(buffer: &mut LineBuffer) {
     }
 }
 
-fn run(
-    input: &[u8],
-    mut after_chunk: impl FnMut(&mut LineBuffer),
-    at_end: impl FnOnce(&mut LineBuffer),
-) {
+fn run(input: &[u8], mut after_chunk: impl FnMut(&mut LineBuffer), at_end: impl FnOnce(&mut LineBuffer)) {
     let mut buffer = LineBuffer::new();
     for chunk in input.chunks(CHUNK_BYTES) {
         buffer.push(black_box(chunk));
@@ -67,23 +67,15 @@ fn benchmark(criterion: &mut Criterion) {
             elements: line_count(&input),
             bytes: input.len() as u64,
         });
-        group.bench_with_input(
-            BenchmarkId::new("borrowed", name),
-            &input,
-            |bencher, input| {
-                bencher.iter(|| run(input, drain_borrowed, drain_borrowed));
-            },
-        );
+        group.bench_with_input(BenchmarkId::new("borrowed", name), &input, |bencher, input| {
+            bencher.iter(|| run(input, drain_borrowed, drain_borrowed));
+        });
         group.bench_with_input(BenchmarkId::new("owned", name), &input, |bencher, input| {
             bencher.iter(|| run(input, drain_owned, drain_owned));
         });
-        group.bench_with_input(
-            BenchmarkId::new("backlog", name),
-            &input,
-            |bencher, input| {
-                bencher.iter(|| run(input, |_| {}, drain_borrowed));
-            },
-        );
+        group.bench_with_input(BenchmarkId::new("backlog", name), &input, |bencher, input| {
+            bencher.iter(|| run(input, |_| {}, drain_borrowed));
+        });
     }
     let (_, input) = &inputs()[0];
     group.throughput(Throughput::Bytes(input.len() as u64));

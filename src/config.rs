@@ -12,7 +12,7 @@ use nix::unistd::{User, geteuid};
 
 use crate::client::ParallelClient;
 use crate::error::{Error, KeyProblem};
-use crate::host::HostSpec;
+use crate::host::{HostSpec, check_user};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::link::PrivateKey;
@@ -296,6 +296,9 @@ impl ClientBuilder {
             profiles.push(made.clone());
             Ok(made)
         };
+        if let Some(user) = &self.user {
+            check_user(user).map_err(|problem| Error::Config(format!("user {user:?}: {problem}")))?;
+        }
         let mut targets = Vec::with_capacity(self.hosts.len());
         for (position, text) in self.hosts.iter().enumerate() {
             let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;

@@ -20,7 +20,7 @@ mod secret;
 mod session;
 mod text;
 
-pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, SshLibrary, Stdin};
+pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin};
 pub use command::Command;
 pub use config::ClientBuilder;
 pub use error::{
@@ -28,7 +28,7 @@ pub use error::{
     KeyProblem, Stage, TimeoutKind,
 };
 pub use fleet::Stats;
-pub use host::{HostSpec, HostSpecError};
+pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};
 pub use output::{ExitSignal, Outcome};
 pub use text::sanitise;

@@ -50,7 +50,7 @@ pub const STDIN_QUEUE: usize = 1024 * 1024;
 /// Capacity that a channel's inbox keeps between visits.
 pub const INBOX_RETAINED: usize = 16 * 1024;
 
-/// Longest text of a peer (banner, disconnect message, signal text) that is kept in an error.
+/// Longest text of a peer (disconnect message, signal text, libssh's words about it) that an error shows, in bytes.
 pub const PEER_TEXT: usize = 512;
 
 /// Output kept of a server that sends it before it accepts the command: one SSH window.

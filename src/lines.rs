@@ -18,7 +18,7 @@
 //! until the next call. Moving the unread bytes to keep this bound is paid for by the bytes consumed or
 //! pushed since the last move: amortised O(1) a byte.
 
-use std::{fmt, mem};
+use std::fmt;
 
 /// Bytes of one output stream that nobody has read yet. See the [module](self) for the rules.
 #[derive(Default)]
@@ -67,13 +67,14 @@ impl LineBuffer {
     }
 
     /// Whether the stream has ended. Unread bytes may remain: see [`is_empty`](Self::is_empty).
+    #[cfg(any(test, fuzzing))]
     pub const fn is_finished(&self) -> bool {
         self.finished
     }
 
     /// Takes the next line without its terminator, or `None` while no complete line is there.
     ///
-    /// `None` from a [finished](Self::is_finished) buffer is final.
+    /// `None` from a [finished](Self::finish) buffer is final.
     pub fn next_line(&mut self) -> Option<&[u8]> {
         self.give_back();
         let start = self.head;
@@ -102,8 +103,7 @@ impl LineBuffer {
 
     /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out` and returns how many.
     ///
-    /// `0` means that nothing is there; whether more can come is for [`is_finished`](Self::is_finished) to
-    /// say. Raw and line reads may alternate and continue each other at the same byte. A raw read that
+    /// `0` means that nothing is there; whether more can come depends on whether the stream has ended. Raw and line reads may alternate and continue each other at the same byte. A raw read that
     /// stops between the bytes of a `\r\n` has consumed the `\r`; the `\n` left over ends an empty line.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let unread = self.unread();
@@ -111,13 +111,6 @@ impl LineBuffer {
         out[..count].copy_from_slice(&unread[..count]);
         self.consume(count);
         count
-    }
-
-    /// Takes all unread bytes, terminators included, without a copy where no byte was consumed before.
-    pub fn take_all(&mut self) -> Vec<u8> {
-        self.drop_consumed();
-        self.scanned = 0;
-        mem::take(&mut self.data)
     }
 
     /// The unread bytes, terminators included. Together with [`consume`](Self::consume) this is a raw read
@@ -131,6 +124,11 @@ impl LineBuffer {
         self.head += count.min(self.len());
         self.scanned = self.scanned.max(self.head);
         self.give_back();
+    }
+
+    /// Discards all unread bytes.
+    pub fn clear(&mut self) {
+        self.consume(usize::MAX);
     }
 
     /// How many bytes are unread.

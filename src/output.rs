@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::error::HostError;
-use crate::text::sanitise;
+use crate::limits;
+use crate::text::sanitise_bounded;
 
 /// How a command on one host ended. An exit status is what the server's message said, never guessed.
 #[derive(Debug, Clone)]
@@ -51,12 +52,12 @@ pub struct ExitSignal {
 
 impl fmt::Display for ExitSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "killed by signal {}", sanitise(&self.name))?;
+        write!(f, "killed by signal {}", sanitise_bounded(&self.name, limits::PEER_TEXT))?;
         if self.core_dumped {
             f.write_str(" (core dumped)")?;
         }
         if !self.message.is_empty() {
-            write!(f, ": {}", sanitise(&self.message))?;
+            write!(f, ": {}", sanitise_bounded(&self.message, limits::PEER_TEXT))?;
         }
         Ok(())
     }
@@ -112,11 +113,6 @@ impl StdinQueue {
 
     pub(crate) fn eof_sent(&mut self) {
         self.end = InputEnd::Reached;
-    }
-
-    /// Whether nothing more can be written.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.end != InputEnd::Open
     }
 
     /// Drops what is queued: the command takes no more input.

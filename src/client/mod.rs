@@ -2,13 +2,16 @@
 
 mod lines;
 mod output;
+mod reader;
 mod stdin;
+mod wait;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use lines::{Lines, RawLines};
 pub use output::HostOutput;
+pub use reader::Reader;
 pub use stdin::Stdin;
 
 use crate::command::Command;
@@ -166,8 +169,8 @@ impl ParallelClient {
         for output in outputs {
             let done = output.drive(deadline, |exec| {
                 if options.consume_output {
-                    drop(exec.stdout.take_all());
-                    drop(exec.stderr.take_all());
+                    exec.stdout.clear();
+                    exec.stderr.clear();
                 }
                 exec.is_finished()
             });

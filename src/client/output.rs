@@ -4,10 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Lines, Shared, Stdin};
+use super::{Lines, Reader, Shared, Stdin};
 use crate::config::limit;
-use crate::error::{HostError, HostErrorKind};
+use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::lines::LineBuffer;
 use crate::output::{ExitSignal, Outcome};
+use crate::reactor::Reactor;
 use crate::session::{Exec, ExecId};
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
@@ -41,6 +43,15 @@ impl Drop for Handle {
 pub(super) enum Stream {
     Stdout,
     Stderr,
+}
+
+impl Stream {
+    pub(super) fn of(self, exec: &mut Exec) -> &mut LineBuffer {
+        match self {
+            Self::Stdout => &mut exec.stdout,
+            Self::Stderr => &mut exec.stderr,
+        }
+    }
 }
 
 impl HostOutput {
@@ -81,6 +92,16 @@ impl HostOutput {
     /// The lines of standard error; see [`stdout`](Self::stdout).
     pub fn stderr(&self) -> Lines<'_> {
         Lines::new(self, Stream::Stderr)
+    }
+
+    /// Standard output as bytes; see [`Reader`].
+    pub fn stdout_reader(&self) -> Reader<'_> {
+        Reader::new(self, Stream::Stdout)
+    }
+
+    /// Standard error as bytes; see [`Reader`].
+    pub fn stderr_reader(&self) -> Reader<'_> {
+        Reader::new(self, Stream::Stderr)
     }
 
     /// The command's standard input. Dropping it does not end the input: [`Stdin::close`] does.
@@ -165,7 +186,11 @@ impl HostOutput {
     }
 
     /// An error of this output that did not come from its host.
-    pub(super) fn own_error(&self, kind: HostErrorKind) -> Option<HostError> {
-        self.handle.fleet.lock().command_error(self.position, self.handle.id, kind)
+    pub(super) fn own_error(&self, kind: HostErrorKind) -> HostError {
+        let now = Reactor::now();
+        let look = |exec: &Exec| (exec.stage(), now.saturating_duration_since(exec.begun()));
+        let (stage, elapsed) = self.look(look).unwrap_or((Stage::Running, Duration::ZERO));
+        let (host, port, kind) = (self.host.clone(), self.port, Arc::new(kind));
+        HostError::new(HostErrorParts { host, port, stage, attempt: 0, attempts: 0, elapsed, kind })
     }
 }

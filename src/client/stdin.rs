@@ -54,9 +54,9 @@ impl<'a> Stdin<'a> {
     }
 
     fn error(&self, kind: io::ErrorKind, cause: HostErrorKind) -> io::Error {
-        match (self.output.outcome(), self.output.own_error(cause)) {
-            (Some(Outcome::Failed(error)), _) | (_, Some(error)) => io::Error::new(kind, error),
-            (_, None) => kind.into(),
+        match self.output.outcome() {
+            Some(Outcome::Failed(error)) => io::Error::new(kind, error),
+            _ => io::Error::new(kind, self.output.own_error(cause)),
         }
     }
 }

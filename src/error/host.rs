@@ -1,5 +1,6 @@
 //! One host's failure.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hostkey::HostKeyError;
-use crate::text::sanitise;
+use crate::limits;
+use crate::text::{sanitise, sanitise_bounded};
 
 /// Where a host was when something happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -260,7 +262,7 @@ pub enum HostErrorKind {
     #[error(transparent)]
     Channel(ChannelProblem),
     /// The server said goodbye with SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
-    #[error("the server disconnected (reason {reason}): {}", sanitise(message))]
+    #[error("the server disconnected (reason {reason}): {}", peer(message))]
     Disconnected {
         /// The reason code.
         reason: u32,
@@ -268,19 +270,19 @@ pub enum HostErrorKind {
         message: String,
     },
     /// The connection ended without a goodbye.
-    #[error("connection lost: {}", sanitise(.0))]
+    #[error("connection lost: {}", peer(.0))]
     ConnectionLost(String),
     /// Data on the wire was altered, or is not what the cipher made.
-    #[error("integrity check failed: {}", sanitise(.0))]
+    #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
     /// The peer sent what the protocol does not allow.
-    #[error("protocol error: {}", sanitise(.0))]
+    #[error("protocol error: {}", peer(.0))]
     Protocol(String),
     /// A resource of this process is used up.
     #[error("{0}")]
     Limit(String),
     /// An error of libssh that fits nowhere else.
-    #[error("libssh: {}", sanitise(.0))]
+    #[error("libssh: {}", peer(.0))]
     Ssh(String),
     /// Ended by the caller.
     #[error("cancelled")]
@@ -288,6 +290,11 @@ pub enum HostErrorKind {
     /// A broken invariant of sshoal itself: please report it.
     #[error("internal error, please report it: {0}")]
     Bug(&'static str),
+}
+
+/// A text that the peer may have written: made safe for a terminal, and not too long.
+fn peer(text: &str) -> Cow<'_, str> {
+    sanitise_bounded(text, limits::PEER_TEXT)
 }
 
 fn listed(methods: &[AuthMethod], none: &str) -> String {
@@ -303,10 +310,10 @@ fn listed(methods: &[AuthMethod], none: &str) -> String {
 #[non_exhaustive]
 pub enum HandshakeProblem {
     /// What answers is not an SSH 2 server.
-    #[error("no SSH 2 server answers here: {}", sanitise(.0))]
+    #[error("no SSH 2 server answers here: {}", peer(.0))]
     NotSsh(String),
     /// Client and server share no algorithm of some kind.
-    #[error("no common algorithm: {}", sanitise(.0))]
+    #[error("no common algorithm: {}", peer(.0))]
     NoCommonAlgorithm(String),
 }
 
@@ -315,10 +322,10 @@ pub enum HandshakeProblem {
 #[non_exhaustive]
 pub enum ChannelProblem {
     /// The server refused to open a session channel (MaxSessions, or sessions are forbidden).
-    #[error("the server refused to open a channel: {}", sanitise(.0))]
+    #[error("the server refused to open a channel: {}", peer(.0))]
     OpenRefused(String),
     /// The server refused to run the command.
-    #[error("the server refused to run the command: {}", sanitise(.0))]
+    #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
     /// The server takes no input: it announced a maximum packet size of 0, or none that could be read.
     #[error("the server announced no usable packet size, standard input cannot be sent")]

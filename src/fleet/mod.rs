@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::dns::{LookupId, Resolver};
-use crate::error::{HostError, HostErrorKind};
+use crate::error::HostErrorKind;
 use crate::limits;
 use crate::link::LibsshLink;
 use crate::reactor::{IndexQueue, Reactor, Ready, TimerId, Wheel, token};
@@ -332,11 +332,5 @@ impl Fleet {
             let kind = HostErrorKind::Limit("no descriptor is free (see `ulimit -n`)".to_owned());
             self.visit(index, Input::GiveUp(kind), now);
         }
-    }
-
-    /// An error of one command that did not come from its host, such as a reader's timeout.
-    pub(crate) fn command_error(&self, index: usize, id: ExecId, kind: HostErrorKind) -> Option<HostError> {
-        let exec = self.execs.get(id)?;
-        Some(self.slots.get(index)?.session.command_error(exec, kind, Reactor::now()))
     }
 }

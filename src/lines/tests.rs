@@ -154,8 +154,9 @@ fn raw_and_line_reads_continue_each_other() {
     buffer.consume(6);
     assert_eq!(buffer.next_line(), Some(&b""[..]), "the rest of a terminator cut by a raw read");
     assert_eq!(buffer.next_line(), None);
-    assert_eq!(buffer.take_all(), b"fourth");
-    assert_eq!(buffer.take_all(), b"");
+    assert_eq!(buffer.unread(), b"fourth");
+    buffer.clear();
+    assert_eq!(buffer.unread(), b"");
     buffer.push(b"fifth\n");
     assert_eq!(buffer.next_line(), Some(&b"fifth"[..]));
     buffer.push(b"rest");
@@ -164,11 +165,11 @@ fn raw_and_line_reads_continue_each_other() {
 }
 
 #[test]
-fn take_all_after_a_scan_does_not_hide_the_next_newline() {
+fn clearing_after_a_scan_does_not_hide_the_next_newline() {
     let mut buffer = LineBuffer::new();
     buffer.push(b"scanned without a newline");
     assert_eq!(buffer.next_line(), None);
-    assert_eq!(buffer.take_all(), b"scanned without a newline");
+    buffer.clear();
     assert_bounded(&buffer);
     buffer.push(b"a\nb");
     assert_eq!(buffer.next_line(), Some(&b"a"[..]));

@@ -137,11 +137,6 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         self.timers.len()
     }
 
-    /// Whether no timer is armed.
-    pub fn is_empty(&self) -> bool {
-        self.timers.is_empty()
-    }
-
     /// Arms a timer: the first [`advance`](Self::advance) at or after `deadline`, rounded up to a tick,
     /// returns `key`. A deadline of 2^64 ticks or more from the origin is never reached.
     pub fn arm(&mut self, deadline: Instant, key: K) -> TimerId {

@@ -41,8 +41,8 @@ impl Login {
         Self { proof, step: LoginStep::Service, tried: Vec::new(), offered: Vec::new() }
     }
 
-    pub(super) fn into_proof(self) -> HostVerified {
-        self.proof
+    pub(super) fn proof(&self) -> &HostVerified {
+        &self.proof
     }
 
     /// Goes as far as the server lets it.

@@ -45,7 +45,7 @@ impl Addresses {
             self.slice_end = self.slice(now, deadline);
             match link.dial(address) {
                 Ok(()) => return Ok(()),
-                Err(e) if is_out_of_descriptors(&e) => return Err(Failure::NoDescriptor(e)),
+                Err(e) if is_out_of_descriptors(&e) => return Err(Failure::NoDescriptor),
                 Err(e) => error = Some(e),
             }
         }

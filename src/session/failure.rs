@@ -1,7 +1,5 @@
 //! From what failed to what the caller reads.
 
-use std::io;
-
 use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind, Stage};
 use crate::link::{LinkError, LinkErrorKind};
 
@@ -13,7 +11,7 @@ pub(super) enum Failure {
     /// The link failed.
     Link(LinkError),
     /// No descriptor was free: nothing is wrong with the host.
-    NoDescriptor(io::Error),
+    NoDescriptor,
 }
 
 impl From<HostErrorKind> for Failure {

@@ -10,6 +10,7 @@
 
 mod auth;
 mod connect;
+mod drive;
 mod exec;
 mod failure;
 mod state;
@@ -19,18 +20,16 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use exec::{Exec, ExecId, Execs};
 pub(crate) use target::{AuthPlan, Offer, Profile, Target, Timeouts};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
-use crate::limits;
-use crate::link::{Link, Pumped, Setup};
+use crate::link::Link;
 
-use self::auth::{Login, LoginResult};
 use self::connect::Addresses;
-use self::exec::{ExecCx, Progress, deadline};
+use self::exec::{ExecCx, Progress};
 use self::failure::Failure;
 use self::state::{Phase, State};
 
@@ -105,7 +104,7 @@ impl Session {
             self.attempt = 0;
         }
         self.active.push(id);
-        if matches!(self.state, State::Closed | State::Failed(_)) {
+        if matches!(self.state, State::Closed | State::Failed) {
             self.enter(State::Queued, now);
         }
     }
@@ -115,7 +114,7 @@ impl Session {
         let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
         match self.state {
             State::Queued => !self.active.is_empty(),
-            State::Ready(_) => self.active.iter().any(waits),
+            State::Ready => self.active.iter().any(waits),
             _ => false,
         }
     }
@@ -124,19 +123,19 @@ impl Session {
     pub(crate) fn uses_place(&self, execs: &Execs) -> bool {
         match self.state {
             State::Resolving | State::Connecting(_) | State::Handshaking | State::Authenticating(_) => true,
-            State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
-            State::Queued | State::BackingOff | State::Closed | State::Failed(_) => false,
+            State::Ready => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
+            State::Queued | State::BackingOff | State::Closed | State::Failed => false,
         }
     }
 
     /// Whether it holds, or is about to hold, a descriptor.
     pub(crate) fn is_connected(&self) -> bool {
-        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed(_))
+        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed)
     }
 
     /// Whether it is connected and has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Ready(_)) && self.active.is_empty()
+        matches!(self.state, State::Ready) && self.active.is_empty()
     }
 
     /// When it must be stepped at the latest.
@@ -153,7 +152,7 @@ impl Session {
     pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Step {
         match self.react(input, cx) {
             Ok(step) => step,
-            Err(Failure::NoDescriptor(_)) => {
+            Err(Failure::NoDescriptor) => {
                 cx.link.hang_up();
                 self.attempt = self.attempt.saturating_sub(1);
                 self.enter(State::Queued, cx.now);
@@ -226,109 +225,6 @@ impl Session {
         }
     }
 
-    /// Pumps the link and steps the state until neither has more to do.
-    fn drive(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
-        let mut input_budget = limits::INPUT_PER_VISIT;
-        let mut more = cx.link.pump(limits::PUMPS_PER_VISIT)? == Pumped::More;
-        loop {
-            while self.advance(&mut input_budget, cx)? {}
-            if cx.link.flushed() {
-                break;
-            }
-            // Packets wait inside libssh. A pump hands them to the socket or finds it full, and then its becoming
-            // writable is the next event; without it that event may already be past.
-            more |= cx.link.pump(limits::PUMPS_PER_VISIT)? == Pumped::More;
-            if more || !cx.link.flushed() {
-                self.advance(&mut input_budget, cx)?;
-                break;
-            }
-        }
-        Ok(Step { again: more || input_budget == 0, ..Step::default() })
-    }
-
-    /// One step of the state. Whether anything changed.
-    fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        match &mut self.state {
-            State::Connecting(addresses) => {
-                if addresses.poll(cx.now, self.deadline, cx.link)?.is_pending() {
-                    return Ok(false);
-                }
-                self.begin_ssh(cx)
-            }
-            State::Handshaking => {
-                if cx.link.handshake()?.is_pending() {
-                    return Ok(false);
-                }
-                self.verify_host(cx)
-            }
-            State::Authenticating(login) => match login.step(&self.target.profile, cx.link)? {
-                LoginResult::Pending => Ok(false),
-                LoginResult::Accepted => {
-                    self.become_ready(cx.now);
-                    Ok(true)
-                }
-            },
-            State::Ready(_) => self.step_commands(input_budget, cx),
-            State::Queued | State::Resolving | State::BackingOff | State::Closed | State::Failed(_) => {
-                Ok(false)
-            }
-        }
-    }
-
-    fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        self.enter(State::Handshaking, cx.now);
-        let Target { host, port, profile } = &self.target;
-        let recorded = profile.verifier.recorded_algorithms(host, *port);
-        cx.link.start(&Setup { user: &profile.user, recorded: &recorded })?;
-        Ok(true)
-    }
-
-    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
-    fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let Target { host, port, profile } = &self.target;
-        let key = cx.link.server_key()?;
-        let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
-        self.enter(State::Authenticating(Login::new(proof)), cx.now);
-        Ok(true)
-    }
-
-    fn become_ready(&mut self, now: Instant) {
-        let from = std::mem::replace(&mut self.state, State::Queued);
-        let phase = from.phase();
-        match from {
-            State::Authenticating(login) => self.arrive(phase, State::Ready(login.into_proof()), now),
-            other => self.state = other,
-        }
-    }
-
-    fn step_commands(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let mut advanced = false;
-        let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
-        let mut index = 0;
-        while let Some(id) = self.active.get(index).copied() {
-            let mut exec_cx = ExecCx {
-                target: &self.target,
-                attempt: self.attempt,
-                now: cx.now,
-                link: &mut *cx.link,
-                input_budget: &mut *input_budget,
-                may_open,
-            };
-            match cx.execs.step(id, &mut exec_cx)? {
-                Progress::Done => {
-                    self.active.remove(index);
-                    advanced = true;
-                    continue;
-                }
-                Progress::Advanced => advanced = true,
-                Progress::Pending => {}
-            }
-            may_open &= !cx.execs.get(id).is_some_and(Exec::is_opening);
-            index += 1;
-        }
-        Ok(advanced)
-    }
-
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if self.deadline.is_some_and(|at| at <= cx.now) {
             let timeouts = &self.target.profile.timeouts;
@@ -340,7 +236,7 @@ impl Session {
                     self.enter(State::Queued, cx.now);
                     return Ok(());
                 }
-                State::Queued | State::Ready(_) | State::Closed | State::Failed(_) => return Ok(()),
+                State::Queued | State::Ready | State::Closed | State::Failed => return Ok(()),
             };
             return Err(HostErrorKind::Timeout { kind, after: after.unwrap_or_default() }.into());
         }
@@ -371,7 +267,7 @@ impl Session {
         }
         cx.link.hang_up();
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
-        let was_ready = matches!(self.state, State::Ready(_));
+        let was_ready = matches!(self.state, State::Ready);
         let attempts_left =
             self.attempt < self.target.profile.attempts && failure::is_retryable(error.kind());
         let next = if was_ready && self.active.is_empty() {
@@ -384,14 +280,9 @@ impl Session {
             for id in std::mem::take(&mut self.active) {
                 cx.execs.fail(id, cx.now, &error);
             }
-            State::Failed(error)
+            State::Failed
         };
         self.enter(next, cx.now);
-    }
-
-    /// The error that a command of this host ends with, or its reader gets.
-    pub(crate) fn command_error(&self, exec: &Exec, kind: HostErrorKind, now: Instant) -> HostError {
-        exec.error(&self.target, self.attempt, now, kind)
     }
 
     fn host_error(&self, kind: HostErrorKind, now: Instant) -> HostError {
@@ -408,15 +299,9 @@ impl Session {
         })
     }
 
-    /// The only way into a state.
+    /// The only way into a state: checks the edge, sets the stage's deadline and leaves a trace.
     fn enter(&mut self, next: State, now: Instant) {
-        let from = std::mem::replace(&mut self.state, State::Queued);
-        self.arrive(from.phase(), next, now);
-    }
-
-    /// Checks the edge, sets the stage's deadline and leaves a trace.
-    fn arrive(&mut self, from: Phase, next: State, now: Instant) {
-        let (from, to) = (from, next.phase());
+        let (from, to) = (self.state.phase(), next.phase());
         log::trace!("{}: {from:?} -> {to:?}", self.target.host);
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
         let Profile { timeouts, retry_delay, .. } = &*self.target.profile;
@@ -430,4 +315,8 @@ impl Session {
         };
         self.state = next;
     }
+}
+
+fn deadline(now: Instant, after: Option<Duration>) -> Option<Instant> {
+    now.checked_add(after?)
 }

@@ -2,8 +2,7 @@
 
 use super::auth::Login;
 use super::connect::Addresses;
-use crate::error::{HostError, Stage};
-use crate::hostkey::HostVerified;
+use crate::error::Stage;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]
@@ -16,16 +15,17 @@ pub(super) enum State {
     Connecting(Addresses),
     /// SSH identification and key exchange.
     Handshaking,
-    /// The host is who it should be; the user is being proved. Only a [`HostVerified`] leads here.
+    /// The host is who it should be; the user is being proved. A login holds the proof of that, a
+    /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
     Authenticating(Login),
     /// Authenticated: commands can run.
-    Ready(HostVerified),
+    Ready,
     /// The next attempt waits for the deadline.
     BackingOff,
     /// Was connected once, and is no more.
     Closed,
     /// Given up; the next command begins anew.
-    Failed(HostError),
+    Failed,
 }
 
 /// A state's name, without its data.
@@ -91,22 +91,22 @@ impl State {
             Self::Connecting(_) => Phase::Connecting,
             Self::Handshaking => Phase::Handshaking,
             Self::Authenticating(_) => Phase::Authenticating,
-            Self::Ready(_) => Phase::Ready,
+            Self::Ready => Phase::Ready,
             Self::BackingOff => Phase::BackingOff,
             Self::Closed => Phase::Closed,
-            Self::Failed(_) => Phase::Failed,
+            Self::Failed => Phase::Failed,
         }
     }
 
     /// The stage that an error in this state names.
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed(_) => Stage::Queued,
+            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed => Stage::Queued,
             Self::Resolving => Stage::Resolving,
             Self::Connecting(_) => Stage::Connecting,
             Self::Handshaking => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
-            Self::Ready(_) => Stage::Running,
+            Self::Ready => Stage::Running,
         }
     }
 }

@@ -95,7 +95,7 @@ fn expires_in_order_of_ticks() {
     let mut sorted = ticks;
     sorted.sort_unstable();
     assert_eq!(wheel.expired_at(origin + ms(300_000)), sorted);
-    assert!(wheel.is_empty());
+    assert_eq!(wheel.len(), 0);
 }
 
 #[test]

@@ -26,9 +26,7 @@ pub(crate) fn takes_key(profile: &Profile, key_done: bool, key: &PublicKey) -> b
     let policy = match profile.auth {
         AuthPolicy::Any | AuthPolicy::Key => true,
         AuthPolicy::KeyThenPassword => !key_done,
-        AuthPolicy::Password | AuthPolicy::Keyboard | AuthPolicy::None | AuthPolicy::Refuse => {
-            false
-        }
+        AuthPolicy::Password | AuthPolicy::Keyboard | AuthPolicy::None | AuthPolicy::Refuse => false,
     };
     policy && key.key_data() == profile.user_key.key_data()
 }

@@ -72,10 +72,7 @@ impl SimBuilder {
     /// A fault of some hosts.
     #[must_use]
     pub fn fault(mut self, hosts: Subset, fault: Fault) -> Self {
-        self.config.rules.push(Rule {
-            hosts,
-            behaviour: Behaviour::Fault(fault),
-        });
+        self.config.rules.push(Rule { hosts, behaviour: Behaviour::Fault(fault) });
         self
     }
 
@@ -107,31 +104,17 @@ impl SimBuilder {
         }
         let args = self.config.to_args();
         if args.iter().any(|arg| arg.contains('\n')) {
-            return Err(SimError::Refused(
-                "a line break in the configuration".to_owned(),
-            ));
+            return Err(SimError::Refused("a line break in the configuration".to_owned()));
         }
-        let stderr = if std::env::var_os("HOSTSIM_STDERR").is_some() {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
-        };
-        command
-            .env(ENVIRONMENT, args.join("\n"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(stderr);
+        let stderr =
+            if std::env::var_os("HOSTSIM_STDERR").is_some() { Stdio::inherit() } else { Stdio::null() };
+        command.env(ENVIRONMENT, args.join("\n")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let answers = reader(&mut child);
         let pipes = Mutex::new(Pipes { stdin, answers });
-        let mut sim = Sim {
-            child,
-            pipes,
-            port: 0,
-            keys: Keys::from_seed(self.config.seed),
-            config: self.config,
-        };
+        let mut sim =
+            Sim { child, pipes, port: 0, keys: Keys::from_seed(self.config.seed), config: self.config };
         sim.port = sim.wait_for_port()?;
         Ok(sim)
     }

@@ -59,12 +59,8 @@ impl Config {
         let mut config = Self::default();
         let mut args = args.into_iter();
         while let Some(option) = args.next() {
-            let name = option
-                .strip_prefix("--")
-                .ok_or_else(|| format!("not an option: {option:?}"))?;
-            let value = args
-                .next()
-                .ok_or_else(|| format!("--{name} needs a value"))?;
+            let name = option.strip_prefix("--").ok_or_else(|| format!("not an option: {option:?}"))?;
+            let value = args.next().ok_or_else(|| format!("--{name} needs a value"))?;
             match name {
                 "port" => config.port = Some(number(&value)?),
                 "ipv6" => config.ipv6 = number(&value)?,
@@ -83,12 +79,8 @@ impl Config {
     /// The inverse of [`Config::from_args`].
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
-        let mut args = vec![
-            "--seed".to_owned(),
-            hex(&self.seed),
-            "--password".to_owned(),
-            self.password.clone(),
-        ];
+        let mut args =
+            vec!["--seed".to_owned(), hex(&self.seed), "--password".to_owned(), self.password.clone()];
         if let Some(port) = self.port {
             args.extend(["--port".to_owned(), port.to_string()]);
         }
@@ -140,17 +132,8 @@ mod tests {
         assert_eq!(Config::from_args(config.to_args()), Ok(config.clone()));
         assert_eq!(config.host().auth, AuthPolicy::KeyThenPassword);
         assert_eq!(Config::from_args([]), Ok(Config::default()));
-        for bad in [
-            &["--port"][..],
-            &["--port", "x"],
-            &["port", "1"],
-            &["--seed", "00"],
-            &["--rule", "x"],
-        ] {
-            assert!(
-                Config::from_args(bad.iter().map(ToString::to_string)).is_err(),
-                "{bad:?}"
-            );
+        for bad in [&["--port"][..], &["--port", "x"], &["port", "1"], &["--seed", "00"], &["--rule", "x"]] {
+            assert!(Config::from_args(bad.iter().map(ToString::to_string)).is_err(), "{bad:?}");
         }
     }
 }

@@ -67,10 +67,7 @@ impl Program {
     /// message on stderr and exit status 127, as from a shell.
     pub(crate) fn parse(command: &str, hostname: &str) -> Self {
         let inner = unwrap_shell(command);
-        let mut program = Self {
-            steps: Vec::new(),
-            finish: Finish::Exit(0),
-        };
+        let mut program = Self { steps: Vec::new(), finish: Finish::Exit(0) };
         for part in split_commands(&inner) {
             let (name, rest) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
             if !program.push(name, rest.trim_start(), hostname) {
@@ -101,11 +98,7 @@ impl Program {
             ("cat", _) => Step::Cat,
             ("count", _) => Step::Count,
             ("yes", _) => Step::Yes,
-            ("sleep", _) => match rest
-                .parse()
-                .ok()
-                .and_then(|time| Duration::try_from_secs_f64(time).ok())
-            {
+            ("sleep", _) => match rest.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok()) {
                 Some(time) => Step::Sleep(time),
                 None => return self.fail(1, format!("sleep: invalid time {rest:?}\n")),
             },
@@ -136,8 +129,7 @@ impl Program {
     }
 
     fn fail(&mut self, status: u32, message: String) -> bool {
-        self.steps
-            .push(Step::Write(Stream::Stderr, Content::Text(message.into())));
+        self.steps.push(Step::Write(Stream::Stderr, Content::Text(message.into())));
         self.finish = Finish::Exit(status);
         true
     }
@@ -155,9 +147,7 @@ impl Program {
     }
 
     pub(crate) fn reads_input(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| matches!(step, Step::Cat | Step::Count))
+        self.steps.iter().any(|step| matches!(step, Step::Cat | Step::Count))
     }
 }
 
@@ -198,11 +188,7 @@ impl Content {
 /// `length` (at most [`CHUNK`]) bytes of the pattern from `offset` on, shared with all other users of it.
 pub(crate) fn pattern(offset: u64, length: usize) -> Bytes {
     static PATTERN: OnceLock<Bytes> = OnceLock::new();
-    let all = PATTERN.get_or_init(|| {
-        (0..(CHUNK + usize::from(PERIOD)) as u64)
-            .map(pattern_byte)
-            .collect()
-    });
+    let all = PATTERN.get_or_init(|| (0..(CHUNK + usize::from(PERIOD)) as u64).map(pattern_byte).collect());
     let start = usize::from(pattern_byte(offset));
     all.slice(start..start + length)
 }
@@ -217,10 +203,7 @@ fn unwrap_shell(command: &str) -> String {
     let is_shell = program == "$SHELL" || program.ends_with("sh");
     let is_wrapper = shell == program || shell.starts_with("sudo ");
     let quoted = quoted.trim();
-    let Some(body) = quoted
-        .strip_prefix('\'')
-        .and_then(|body| body.strip_suffix('\''))
-    else {
+    let Some(body) = quoted.strip_prefix('\'').and_then(|body| body.strip_suffix('\'')) else {
         return command.to_owned();
     };
     if !(is_shell && is_wrapper) {
@@ -240,16 +223,11 @@ fn split_commands(line: &str) -> impl Iterator<Item = &str> {
         }
         c == ';' && quote.is_none()
     };
-    line.split(outside)
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
+    line.split(outside).map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn unquote(text: &str) -> &str {
-    let inside = |quote| {
-        text.strip_prefix(quote)
-            .and_then(|text: &str| text.strip_suffix(quote))
-    };
+    let inside = |quote| text.strip_prefix(quote).and_then(|text: &str| text.strip_suffix(quote));
     inside('\'').or_else(|| inside('"')).unwrap_or(text)
 }
 
@@ -261,14 +239,8 @@ mod tests {
         let program = Program::parse(command, "127.1.0.1");
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         for step in program.steps {
-            let Step::Write(stream, mut content) = step else {
-                panic!("{step:?}")
-            };
-            let sink = if stream == Stream::Stdout {
-                &mut stdout
-            } else {
-                &mut stderr
-            };
+            let Step::Write(stream, mut content) = step else { panic!("{step:?}") };
+            let sink = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
             let mut offset = 0;
             while let Some(piece) = content.next_chunk(offset) {
                 assert!(piece.len() <= CHUNK);
@@ -283,42 +255,19 @@ mod tests {
     fn commands_and_sequences() {
         let text = |command: &str| {
             let (stdout, stderr, finish) = output(command);
-            (
-                String::from_utf8(stdout).unwrap(),
-                String::from_utf8(stderr).unwrap(),
-                finish,
-            )
+            (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), finish)
         };
-        let exit =
-            |out: &str, err: &str, status| (out.to_owned(), err.to_owned(), Finish::Exit(status));
+        let exit = |out: &str, err: &str, status| (out.to_owned(), err.to_owned(), Finish::Exit(status));
         assert_eq!(text("echo a  b"), exit("a  b\n", "", 0));
-        assert_eq!(
-            text("echo 'a; b'; stderr \"c\"; exit 3; echo never"),
-            exit("a; b\n", "c\n", 3)
-        );
-        assert_eq!(
-            text("both x;lines 2;hostname"),
-            exit("x\nline 0\nline 1\n127.1.0.1\n", "x\n", 0)
-        );
-        assert_eq!(
-            text("nope 1"),
-            exit("", "hostsim: nope: command not found\n", 127)
-        );
-        assert_eq!(
-            text("nope; true"),
-            exit("", "hostsim: nope: command not found\n", 0)
-        );
-        assert_eq!(
-            text("bytes x"),
-            exit("", "hostsim: bytes: command not found\n", 127)
-        );
+        assert_eq!(text("echo 'a; b'; stderr \"c\"; exit 3; echo never"), exit("a; b\n", "c\n", 3));
+        assert_eq!(text("both x;lines 2;hostname"), exit("x\nline 0\nline 1\n127.1.0.1\n", "x\n", 0));
+        assert_eq!(text("nope 1"), exit("", "hostsim: nope: command not found\n", 127));
+        assert_eq!(text("nope; true"), exit("", "hostsim: nope: command not found\n", 0));
+        assert_eq!(text("bytes x"), exit("", "hostsim: bytes: command not found\n", 127));
         assert_eq!(text("exit 4294967295"), exit("", "", u32::MAX));
         assert_eq!(text(""), exit("", "", 0));
         assert_eq!(text("signal SIGKILL").2, Finish::Signal("KILL".to_owned()));
-        assert_eq!(
-            text("echo x; noexit; echo y"),
-            ("x\n".to_owned(), String::new(), Finish::NoStatus)
-        );
+        assert_eq!(text("echo x; noexit; echo y"), ("x\n".to_owned(), String::new(), Finish::NoStatus));
     }
 
     #[test]
@@ -339,12 +288,7 @@ mod tests {
     fn long_contents_are_exact_across_chunks() {
         let (stdout, ..) = output("bytes 100000");
         assert_eq!(stdout.len(), 100_000);
-        assert!(
-            stdout
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| *byte == pattern_byte(at as u64))
-        );
+        assert!(stdout.iter().enumerate().all(|(at, byte)| *byte == pattern_byte(at as u64)));
         let (stdout, ..) = output("lines 20000");
         let expected: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
         assert!(stdout == expected.as_bytes());
@@ -353,22 +297,10 @@ mod tests {
     #[test]
     fn only_small_timeless_programs_are_short() {
         let short = |command| Program::parse(command, "h").is_short();
-        assert!(
-            short("echo x; exit 3")
-                && short("bytes 32768")
-                && short("lines 100")
-                && short("noexit")
-        );
-        for long in [
-            "bytes 32769",
-            "lines 18446744073709551615",
-            "sleep 0",
-            "cat",
-            "count",
-            "yes",
-            "hang",
-            "drip a",
-        ] {
+        assert!(short("echo x; exit 3") && short("bytes 32768") && short("lines 100") && short("noexit"));
+        for long in
+            ["bytes 32769", "lines 18446744073709551615", "sleep 0", "cat", "count", "yes", "hang", "drip a"]
+        {
             assert!(!short(long), "{long}");
         }
     }

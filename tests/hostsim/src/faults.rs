@@ -105,9 +105,7 @@ impl Fault {
     pub fn after(stage: Stage, after: u64, deed: Deed) -> Result<Self, String> {
         use Stage::{Accept, Auth, Close, End, Exec, Open, Stream, Wire};
         let legal = match deed {
-            Deed::Silence | Deed::Fin | Deed::Rst | Deed::Stall | Deed::Garbage | Deed::Raw(_) => {
-                true
-            }
+            Deed::Silence | Deed::Fin | Deed::Rst | Deed::Stall | Deed::Garbage | Deed::Raw(_) => true,
             Deed::Drip | Deed::Delay(_) => stage != Wire,
             Deed::Disconnect(_) => !matches!(stage, Accept | Wire),
             Deed::Refuse => matches!(stage, Auth | Open | Exec),
@@ -162,10 +160,7 @@ const STAGES: [(Stage, &str); 10] = [
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = STAGES
-            .iter()
-            .find(|(stage, _)| stage == self)
-            .map_or("", |(_, name)| name);
+        let name = STAGES.iter().find(|(stage, _)| stage == self).map_or("", |(_, name)| name);
         f.write_str(name)
     }
 }
@@ -175,9 +170,7 @@ impl FromStr for Stage {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = STAGES.iter().find(|(_, name)| *name == text);
-        found
-            .map(|(stage, _)| *stage)
-            .ok_or_else(|| format!("not a stage: {text:?}"))
+        found.map(|(stage, _)| *stage).ok_or_else(|| format!("not a stage: {text:?}"))
     }
 }
 
@@ -205,12 +198,9 @@ impl fmt::Display for Deed {
             Self::Disconnect(text) => write!(f, "disconnect={text}"),
             Self::Raw(bytes) => write!(f, "raw={}", hex(bytes)),
             Self::Flip(mask) => write!(f, "flip={mask:02x}"),
-            plain => f.write_str(
-                PLAIN_DEEDS
-                    .iter()
-                    .find(|(deed, _)| deed == plain)
-                    .map_or("", |(_, name)| name),
-            ),
+            plain => {
+                f.write_str(PLAIN_DEEDS.iter().find(|(deed, _)| deed == plain).map_or("", |(_, name)| name))
+            }
         }
     }
 }
@@ -225,9 +215,7 @@ impl FromStr for Deed {
             return found.map(|(deed, _)| deed.clone()).ok_or_else(bad);
         };
         match name {
-            "delay" => Ok(Self::Delay(Duration::from_millis(
-                value.parse().map_err(|_| bad())?,
-            ))),
+            "delay" => Ok(Self::Delay(Duration::from_millis(value.parse().map_err(|_| bad())?))),
             "disconnect" => Ok(Self::Disconnect(value.to_owned())),
             "raw" => unhex(value).map(Self::Raw).ok_or_else(bad),
             "flip" => match unhex(value).as_deref() {
@@ -252,16 +240,9 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (place, deed) = text
-            .split_once(':')
-            .ok_or_else(|| format!("not STAGE:DEED: {text:?}"))?;
+        let (place, deed) = text.split_once(':').ok_or_else(|| format!("not STAGE:DEED: {text:?}"))?;
         let (stage, after) = match place.split_once('@') {
-            Some((stage, after)) => (
-                stage,
-                after
-                    .parse()
-                    .map_err(|_| format!("not a number: {after:?}"))?,
-            ),
+            Some((stage, after)) => (stage, after.parse().map_err(|_| format!("not a number: {after:?}"))?),
             None => (place, 0),
         };
         Self::after(stage.parse()?, after, deed.parse()?)
@@ -281,17 +262,13 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (hosts, behaviour) = text
-            .split_once(' ')
-            .ok_or_else(|| format!("not SUBSET BEHAVIOUR: {text:?}"))?;
+        let (hosts, behaviour) =
+            text.split_once(' ').ok_or_else(|| format!("not SUBSET BEHAVIOUR: {text:?}"))?;
         let behaviour = match behaviour.strip_prefix("set:") {
             Some(setting) => Behaviour::Set(setting.parse()?),
             None => Behaviour::Fault(behaviour.parse()?),
         };
-        Ok(Self {
-            hosts: hosts.parse()?,
-            behaviour,
-        })
+        Ok(Self { hosts: hosts.parse()?, behaviour })
     }
 }
 
@@ -303,10 +280,7 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

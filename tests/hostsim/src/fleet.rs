@@ -39,9 +39,7 @@ impl Plan {
 
     /// Whether any deed needs the output to go through a task of its own.
     pub(crate) fn touches_output(&self) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| matches!(fault.stage, Stage::Stream | Stage::End | Stage::Close))
+        self.faults.iter().any(|fault| matches!(fault.stage, Stage::Stream | Stage::End | Stage::Close))
     }
 
     fn set(&mut self, fault: Fault) {
@@ -104,16 +102,10 @@ impl Fleet {
             return Ok(host.clone());
         }
         let rules = self.config.rules.iter().enumerate();
-        let matching = rules
-            .filter(|(_, rule)| rule.hosts.contains(address))
-            .map(|(index, _)| index)
-            .collect();
+        let matching =
+            rules.filter(|(_, rule)| rule.hosts.contains(address)).map(|(index, _)| index).collect();
         let profile = self.profile(matching)?;
-        let host = Arc::new(Host {
-            address,
-            counters: Counters::default(),
-            profile,
-        });
+        let host = Arc::new(Host { address, counters: Counters::default(), profile });
         Ok(lock(&self.hosts).entry(address).or_insert(host).clone())
     }
 
@@ -128,9 +120,7 @@ impl Fleet {
                 }
             }
             None => {
-                hosts
-                    .values()
-                    .for_each(|host| host.counters.add_to(&mut stats));
+                hosts.values().for_each(|host| host.counters.add_to(&mut stats));
                 stats.panics = self.panics.load(Ordering::Relaxed);
             }
         }
@@ -147,10 +137,7 @@ impl Fleet {
         }
         let mut host = self.config.host();
         let mut plan = Plan::default();
-        for rule in rules
-            .iter()
-            .filter_map(|index| self.config.rules.get(*index))
-        {
+        for rule in rules.iter().filter_map(|index| self.config.rules.get(*index)) {
             match &rule.behaviour {
                 Behaviour::Fault(fault) => plan.set(fault.clone()),
                 Behaviour::Set(setting) => setting.apply(&mut host)?,
@@ -169,19 +156,12 @@ impl Fleet {
 }
 
 fn server_config(host: &HostConfig, keys: &Keys) -> Result<server::Config, String> {
-    let host_keys = host
-        .host_keys
-        .iter()
-        .map(|kind| keys.host(*kind, host.other_host_key));
+    let host_keys = host.host_keys.iter().map(|kind| keys.host(*kind, host.other_host_key));
     Ok(server::Config {
         methods: methods(host.auth, false),
         auth_rejection_time: Duration::ZERO,
         keys: host_keys.collect::<Result<_, _>>()?,
-        limits: Limits::new(
-            host.rekey_bytes,
-            host.rekey_bytes,
-            Duration::from_secs(3600),
-        ),
+        limits: Limits::new(host.rekey_bytes, host.rekey_bytes, Duration::from_secs(3600)),
         window_size: host.window,
         maximum_packet_size: host.packet,
         event_buffer_size: EVENTS,
@@ -198,10 +178,7 @@ fn preferred(host: &HostConfig) -> Result<Preferred, String> {
     if !host.kex.is_empty() {
         // The markers of RFC 8308 and of strict key exchange travel in this list, but are no methods.
         let mut kex = chosen(&host.kex)?;
-        kex.extend([
-            kex::EXTENSION_SUPPORT_AS_SERVER,
-            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
-        ]);
+        kex.extend([kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER]);
         preferred.kex = Cow::Owned(kex);
     }
     if !host.ciphers.is_empty() {
@@ -214,9 +191,8 @@ fn preferred(host: &HostConfig) -> Result<Preferred, String> {
 }
 
 fn chosen<'a, T: TryFrom<&'a str>>(names: &'a [String]) -> Result<Vec<T>, String> {
-    let known = |name: &'a String| {
-        T::try_from(name.as_str()).map_err(|_| format!("no algorithm of russh: {name:?}"))
-    };
+    let known =
+        |name: &'a String| T::try_from(name.as_str()).map_err(|_| format!("no algorithm of russh: {name:?}"));
     names.iter().map(known).collect()
 }
 
@@ -230,10 +206,7 @@ pub(crate) struct Gauge {
 impl Gauge {
     pub(crate) fn new(host: &Arc<Host>, counter: fn(&Counters) -> &AtomicU64) -> Self {
         add(counter(&host.counters), 1);
-        Self {
-            host: host.clone(),
-            counter,
-        }
+        Self { host: host.clone(), counter }
     }
 }
 

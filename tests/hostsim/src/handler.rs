@@ -4,8 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use russh::server::{
-    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session,
-    VerifiedPublicKey,
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty};
 use tokio::time::sleep;
@@ -70,14 +69,10 @@ impl HostHandler {
             }
             Some(Deed::Disconnect(text)) => {
                 match (session, self.handle.get()) {
-                    (Some(session), _) => {
-                        session.disconnect(Disconnect::ByApplication, text, "")?
-                    }
+                    (Some(session), _) => session.disconnect(Disconnect::ByApplication, text, "")?,
                     // During authentication russh first sends the refusal that this callback has to return.
                     (None, Some(handle)) => {
-                        handle
-                            .disconnect(Disconnect::ByApplication, text.clone(), String::new())
-                            .await?;
+                        handle.disconnect(Disconnect::ByApplication, text.clone(), String::new()).await?;
                     }
                     (None, None) => (),
                 }
@@ -94,11 +89,7 @@ impl HostHandler {
     async fn consider(&mut self) -> Result<Verdict, Error> {
         let first = !std::mem::replace(&mut self.auth_met, true);
         let refuses = self.host.profile.plan.deed(Stage::Auth) == Some(&Deed::Refuse);
-        let verdict = if first || refuses {
-            self.pass(Stage::Auth, None).await?
-        } else {
-            Verdict::Go
-        };
+        let verdict = if first || refuses { self.pass(Stage::Auth, None).await? } else { Verdict::Go };
         let delay = self.host.profile.auth_delay;
         // Even a sleep of no length lasts until the next tick.
         if !delay.is_zero() {
@@ -110,19 +101,12 @@ impl HostHandler {
     /// Whether `right` credentials let the client in, after what authentication has to wait for.
     async fn answer(&mut self, right: bool) -> Result<Auth, Error> {
         let verdict = self.consider().await?;
-        Ok(if right && verdict == Verdict::Go {
-            Auth::Accept
-        } else {
-            self.refusal()
-        })
+        Ok(if right && verdict == Verdict::Go { Auth::Accept } else { self.refusal() })
     }
 
     fn refusal(&self) -> Auth {
         let methods = methods(self.host.profile.auth, self.key_done);
-        Auth::Reject {
-            proceed_with_methods: Some(methods),
-            partial_success: false,
-        }
+        Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }
     }
 }
 
@@ -136,8 +120,7 @@ impl Handler for HostHandler {
 
     async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
         count(&self.host.counters.auth_none);
-        self.answer(self.host.profile.auth == AuthPolicy::None)
-            .await
+        self.answer(self.host.profile.auth == AuthPolicy::None).await
     }
 
     async fn auth_publickey_offered(
@@ -147,19 +130,10 @@ impl Handler for HostHandler {
     ) -> Result<Auth, Error> {
         count(&self.host.counters.auth_publickey_query);
         self.offered_at = Some(self.wire.reads());
-        self.answer(takes_key(
-            &self.host.profile,
-            self.key_done,
-            offer.public_key,
-        ))
-        .await
+        self.answer(takes_key(&self.host.profile, self.key_done, offer.public_key)).await
     }
 
-    async fn auth_publickey(
-        &mut self,
-        _user: &str,
-        key: VerifiedPublicKey<'_>,
-    ) -> Result<Auth, Error> {
+    async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
         // Without a query before it, a signed request was offered in the same message: it is one request.
         let right = takes_key(&self.host.profile, self.key_done, key.public_key);
         let answer = if self.offered_at == Some(self.wire.reads()) {
@@ -174,20 +148,12 @@ impl Handler for HostHandler {
         }
         self.key_done = true;
         let rest = methods(AuthPolicy::KeyThenPassword, true);
-        Ok(Auth::Reject {
-            proceed_with_methods: Some(rest),
-            partial_success: true,
-        })
+        Ok(Auth::Reject { proceed_with_methods: Some(rest), partial_success: true })
     }
 
     async fn auth_password(&mut self, _user: &str, password: &str) -> Result<Auth, Error> {
         count(&self.host.counters.auth_password);
-        self.answer(takes_password(
-            &self.host.profile,
-            self.key_done,
-            password.as_bytes(),
-        ))
-        .await
+        self.answer(takes_password(&self.host.profile, self.key_done, password.as_bytes())).await
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -209,9 +175,7 @@ impl Handler for HostHandler {
             };
         };
         count(&self.host.counters.auth_keyboard_answers);
-        let right = response
-            .next()
-            .is_some_and(|word| word == self.host.profile.password.as_bytes());
+        let right = response.next().is_some_and(|word| word == self.host.profile.password.as_bytes());
         self.answer(policy && right).await
     }
 
@@ -291,11 +255,7 @@ impl Handler for HostHandler {
         session.channel_success(channel)
     }
 
-    async fn shell_request(
-        &mut self,
-        channel: ChannelId,
-        session: &mut Session,
-    ) -> Result<(), Error> {
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
         session.channel_failure(channel)
     }
 
@@ -308,31 +268,18 @@ impl Handler for HostHandler {
         session.channel_failure(channel)
     }
 
-    async fn data(
-        &mut self,
-        channel: ChannelId,
-        data: &[u8],
-        session: &mut Session,
-    ) -> Result<(), Error> {
+    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Error> {
         add(&self.host.counters.stdin_bytes, data.len() as u64);
         self.slots.feed(channel, data, session)
     }
 
-    async fn channel_eof(
-        &mut self,
-        channel: ChannelId,
-        _session: &mut Session,
-    ) -> Result<(), Error> {
+    async fn channel_eof(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Error> {
         count(&self.host.counters.eofs);
         self.slots.end_input(channel);
         Ok(())
     }
 
-    async fn channel_close(
-        &mut self,
-        channel: ChannelId,
-        _session: &mut Session,
-    ) -> Result<(), Error> {
+    async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Error> {
         self.slots.close(channel);
         Ok(())
     }

@@ -39,8 +39,7 @@ impl Keys {
     /// As for [`Keys::user`].
     pub fn user_openssh(&self) -> Result<String, String> {
         let text = self.user()?.to_openssh(LineEnding::LF);
-        text.map(|text| text.to_string())
-            .map_err(|error| error.to_string())
+        text.map(|text| text.to_string()).map_err(|error| error.to_string())
     }
 
     /// The host key of this type; all hosts share it. `other` gives the key of hosts whose key has changed.
@@ -48,9 +47,7 @@ impl Keys {
     /// # Errors
     /// None in practice; for RSA none either, as the changed key is reported as unavailable.
     pub fn host(&self, kind: HostKeyKind, other: bool) -> Result<PrivateKey, String> {
-        let ecdsa = Algorithm::Ecdsa {
-            curve: EcdsaCurve::NistP256,
-        };
+        let ecdsa = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
         match (kind, other) {
             (HostKeyKind::Ed25519, false) => self.derive(1, Algorithm::Ed25519),
             (HostKeyKind::Ed25519, true) => self.derive(2, Algorithm::Ed25519),
@@ -59,9 +56,7 @@ impl Keys {
             (HostKeyKind::Rsa, false) => {
                 PrivateKey::from_openssh(RSA_TEST_KEY).map_err(|error| error.to_string())
             }
-            (HostKeyKind::Rsa, true) => {
-                Err("there is one RSA host key only: it cannot change".to_owned())
-            }
+            (HostKeyKind::Rsa, true) => Err("there is one RSA host key only: it cannot change".to_owned()),
         }
     }
 
@@ -71,10 +66,7 @@ impl Keys {
     /// As for [`Keys::host`].
     pub fn host_public(&self, kind: HostKeyKind) -> Result<String, String> {
         let key = self.host(kind, false)?;
-        key.public_key()
-            .to_openssh()
-            .map(|text| without_comment(&text))
-            .map_err(|error| error.to_string())
+        key.public_key().to_openssh().map(|text| without_comment(&text)).map_err(|error| error.to_string())
     }
 
     fn derive(&self, purpose: u8, algorithm: Algorithm) -> Result<PrivateKey, String> {
@@ -104,11 +96,7 @@ pub fn known_hosts_name(host: &str, port: u16) -> String {
 pub fn hashed_name(name: &str, salt: [u8; 20]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
     let hash = hmac::sign(&key, name.as_bytes());
-    format!(
-        "|1|{}|{}",
-        BASE64.encode(&salt),
-        BASE64.encode(hash.as_ref())
-    )
+    format!("|1|{}|{}", BASE64.encode(&salt), BASE64.encode(hash.as_ref()))
 }
 
 #[cfg(test)]
@@ -118,10 +106,7 @@ mod tests {
     #[test]
     fn seeds_make_keys_reproducible_and_distinct() {
         let (one, two) = (Keys::from_seed([1; 32]), Keys::from_seed([2; 32]));
-        assert_eq!(
-            one.user_openssh().unwrap(),
-            Keys::from_seed([1; 32]).user_openssh().unwrap()
-        );
+        assert_eq!(one.user_openssh().unwrap(), Keys::from_seed([1; 32]).user_openssh().unwrap());
         let mut all: Vec<String> = Vec::new();
         for keys in [&one, &two] {
             all.push(keys.user().unwrap().public_key().to_openssh().unwrap());
@@ -131,35 +116,21 @@ mod tests {
                 (HostKeyKind::EcdsaP256, false),
                 (HostKeyKind::EcdsaP256, true),
             ] {
-                all.push(
-                    keys.host(kind, other)
-                        .unwrap()
-                        .public_key()
-                        .to_openssh()
-                        .unwrap(),
-                );
+                all.push(keys.host(kind, other).unwrap().public_key().to_openssh().unwrap());
             }
         }
         let number = all.len();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), number);
-        assert!(
-            one.host_public(HostKeyKind::Rsa)
-                .unwrap()
-                .starts_with("ssh-rsa AAAA")
-        );
+        assert!(one.host_public(HostKeyKind::Rsa).unwrap().starts_with("ssh-rsa AAAA"));
     }
 
     #[test]
     fn hashed_names_are_openssh_s() {
         // `ssh-keygen -H` made this line of `[127.1.0.1]:2222`.
         let line = "|1|b/2eYroH4+Mj08/nmn1EdVyGGKQ=|pg3u1T1eWhvyYQ7z0XscSiG8O+4=";
-        let salt: [u8; 20] = BASE64
-            .decode(b"b/2eYroH4+Mj08/nmn1EdVyGGKQ=")
-            .unwrap()
-            .try_into()
-            .unwrap();
+        let salt: [u8; 20] = BASE64.decode(b"b/2eYroH4+Mj08/nmn1EdVyGGKQ=").unwrap().try_into().unwrap();
         assert_eq!(hashed_name("[127.1.0.1]:2222", salt), line);
     }
 }

@@ -56,7 +56,7 @@
 //! refused.
 //!
 //! # Faults
-//! A [`Rule`] gives some hosts ([`Subset`]) a [`Fault`] — a [`Deed`] at a [`Stage`] — or another [`Setting`],
+//! A [`Rule`] gives some hosts ([`Subset`]) a [`Fault`] (a [`Deed`] at a [`Stage`]) or another [`Setting`],
 //! all in text forms that also serve as command line:
 //!
 //! | rule | meaning |

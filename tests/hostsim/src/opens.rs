@@ -19,10 +19,5 @@ pub(crate) async fn open_to_client(handle: Handle, host: Arc<Host>) {
     note(handle.channel_open_session().await.is_err());
     note(handle.channel_open_x11("127.0.0.1", 6000).await.is_err());
     note(handle.channel_open_agent().await.is_err());
-    note(
-        handle
-            .channel_open_forwarded_tcpip("127.0.0.1", 80, "127.0.0.1", 40_000)
-            .await
-            .is_err(),
-    );
+    note(handle.channel_open_forwarded_tcpip("127.0.0.1", 80, "127.0.0.1", 40_000).await.is_err());
 }

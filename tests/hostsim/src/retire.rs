@@ -62,14 +62,7 @@ async fn drain(tcp: &mut TcpStream) -> io::Result<()> {
 async fn stall(tcp: &TcpStream) -> io::Result<()> {
     loop {
         let mut fds = [PollFd::new(tcp, PollFlags::RDHUP)];
-        if poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        )? > 0
-        {
+        if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
             return Ok(());
         }
         sleep(LOOK).await;
@@ -104,10 +97,7 @@ fn clear_disconnect(text: &str) -> Vec<u8> {
     // At least 4 bytes of padding, and a multiple of 8 in all.
     let padding = 4 + (8 - (payload.len() + 5 + 4) % 8) % 8;
     let length = payload.len() + 1 + padding;
-    let mut packet = u32::try_from(length)
-        .unwrap_or(u32::MAX)
-        .to_be_bytes()
-        .to_vec();
+    let mut packet = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     packet.push(u8::try_from(padding).unwrap_or(u8::MAX));
     packet.extend(payload);
     packet.resize(4 + length, 0);

@@ -95,8 +95,7 @@ impl Run {
                 while let Some(bytes) = self.input.next().await {
                     total += bytes.len() as u64;
                 }
-                self.write(Stream::Stdout, format!("{total}\n").into())
-                    .await?;
+                self.write(Stream::Stdout, format!("{total}\n").into()).await?;
             }
             Step::Yes => {
                 let block = Bytes::from("y\n".repeat(CHUNK / 2));
@@ -146,9 +145,7 @@ impl Run {
             Finish::Exit(status) => self.handle.exit_status_request(self.channel, status).await,
             Finish::Signal(name) => {
                 let (name, text) = (Sig::Custom(name), String::new());
-                self.handle
-                    .exit_signal_request(self.channel, name, false, text, String::new())
-                    .await
+                self.handle.exit_signal_request(self.channel, name, false, text, String::new()).await
             }
             Finish::NoStatus | Finish::Never => Ok(()),
         }
@@ -168,10 +165,7 @@ impl Run {
             Some(Deed::Flood) => self.flood().await,
             Some(Deed::Disconnect(text)) => {
                 let reason = Disconnect::ByApplication;
-                let _ = self
-                    .handle
-                    .disconnect(reason, text.clone(), String::new())
-                    .await;
+                let _ = self.handle.disconnect(reason, text.clone(), String::new()).await;
                 Err(Gone)
             }
             Some(deed) => {
@@ -193,10 +187,7 @@ impl Run {
     /// wire, push the real ones out of it.
     async fn settle(&self) -> Result<(), Gone> {
         for _ in 0..=EVENTS {
-            self.handle
-                .data(self.channel, Bytes::new())
-                .await
-                .map_err(|_| Gone)?;
+            self.handle.data(self.channel, Bytes::new()).await.map_err(|_| Gone)?;
         }
         Ok(())
     }

@@ -68,21 +68,17 @@ fn serve(config: Config) -> Result<(), String> {
         counted.count_panic();
         report(info);
     }));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async move {
         let (listener, port) = match port {
-            Some(port) => (
-                listen((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|error| error.to_string())?,
-                port,
-            ),
+            Some(port) => {
+                (listen((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|error| error.to_string())?, port)
+            }
             None => listen_anywhere(ipv6)?,
         };
         if ipv6 {
-            let listener =
-                listen((Ipv6Addr::LOCALHOST, port).into()).map_err(|error| error.to_string())?;
+            let listener = listen((Ipv6Addr::LOCALHOST, port).into()).map_err(|error| error.to_string())?;
             tokio::spawn(accept(listener, fleet.clone()));
         }
         let mut stdout = io::stdout();
@@ -100,21 +96,11 @@ fn serve(config: Config) -> Result<(), String> {
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Small fleets work with what there is.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -177,22 +163,17 @@ async fn connection(tcp: TcpStream, fleet: Arc<Fleet>) {
 fn answer_parent(fleet: &Fleet) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        let answer = match line
-            .split_once(' ')
-            .map_or((line.as_str(), None), |(word, rest)| (word, Some(rest)))
-        {
-            ("stats", None) => fleet.stats(None).to_json(),
-            ("stats", Some(address)) => match address.parse() {
-                Ok(address) => fleet.stats(Some(address)).to_json(),
-                Err(_) => format!("error not an address: {address:?}"),
-            },
-            _ => format!("error not a command: {line:?}"),
-        };
+        let answer =
+            match line.split_once(' ').map_or((line.as_str(), None), |(word, rest)| (word, Some(rest))) {
+                ("stats", None) => fleet.stats(None).to_json(),
+                ("stats", Some(address)) => match address.parse() {
+                    Ok(address) => fleet.stats(Some(address)).to_json(),
+                    Err(_) => format!("error not an address: {address:?}"),
+                },
+                _ => format!("error not a command: {line:?}"),
+            };
         let mut stdout = io::stdout();
-        if writeln!(stdout, "{answer}")
-            .and_then(|()| stdout.flush())
-            .is_err()
-        {
+        if writeln!(stdout, "{answer}").and_then(|()| stdout.flush()).is_err() {
             break;
         }
     }

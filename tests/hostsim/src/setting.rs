@@ -114,10 +114,7 @@ impl Setting {
     pub fn new(name: &str, value: &str) -> Result<Self, String> {
         let known = SETTINGS.iter().find(|known| **known == name);
         let known = known.ok_or_else(|| format!("not a setting: {name:?}"))?;
-        let setting = Self {
-            name: known,
-            value: value.to_owned(),
-        };
+        let setting = Self { name: known, value: value.to_owned() };
         setting.apply(&mut HostConfig::default())?;
         Ok(setting)
     }
@@ -129,9 +126,7 @@ impl Setting {
             "auth-delay" => config.auth_delay = Duration::from_millis(number(value)?),
             "auth-tries-max" => config.auth_tries_max = number(value)?,
             "host-keys" => {
-                config.host_keys = list(value)
-                    .map(|kind| kind.parse())
-                    .collect::<Result<_, _>>()?
+                config.host_keys = list(value).map(|kind| kind.parse()).collect::<Result<_, _>>()?
             }
             "other-host-key" => config.other_host_key = number(value)?,
             "kex" => config.kex = names::<russh::kex::Name>(value)?,
@@ -146,8 +141,7 @@ impl Setting {
 }
 
 pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("not a value that fits: {text:?}"))
+    text.parse().map_err(|_| format!("not a value that fits: {text:?}"))
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -173,9 +167,7 @@ impl FromStr for Setting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| format!("not NAME=VALUE: {text:?}"))?;
+        let (name, value) = text.split_once('=').ok_or_else(|| format!("not NAME=VALUE: {text:?}"))?;
         Self::new(name, value)
     }
 }
@@ -192,12 +184,7 @@ const POLICIES: [(AuthPolicy, &str); 7] = [
 
 impl fmt::Display for AuthPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            POLICIES
-                .iter()
-                .find(|(policy, _)| policy == self)
-                .map_or("", |(_, name)| name),
-        )
+        f.write_str(POLICIES.iter().find(|(policy, _)| policy == self).map_or("", |(_, name)| name))
     }
 }
 
@@ -206,9 +193,7 @@ impl FromStr for AuthPolicy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = POLICIES.iter().find(|(_, name)| *name == text);
-        found
-            .map(|(policy, _)| *policy)
-            .ok_or_else(|| format!("not a way to authenticate: {text:?}"))
+        found.map(|(policy, _)| *policy).ok_or_else(|| format!("not a way to authenticate: {text:?}"))
     }
 }
 
@@ -246,10 +231,7 @@ mod tests {
         ];
         for (name, value) in SETTINGS.iter().zip(values) {
             let mut config = HostConfig::default();
-            Setting::new(name, value)
-                .unwrap()
-                .apply(&mut config)
-                .unwrap();
+            Setting::new(name, value).unwrap().apply(&mut config).unwrap();
             assert_ne!(config, HostConfig::default(), "{name}");
             assert!(Setting::new(name, "nonsense").is_err(), "{name}");
         }

@@ -78,12 +78,10 @@ pub(crate) struct Pipes {
 
 impl Pipes {
     fn next(&self) -> Result<String, SimError> {
-        self.answers
-            .recv_timeout(PATIENCE)
-            .map_err(|error| match error {
-                RecvTimeoutError::Timeout => SimError::Silent(PATIENCE),
-                RecvTimeoutError::Disconnected => SimError::Ended,
-            })
+        self.answers.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => SimError::Silent(PATIENCE),
+            RecvTimeoutError::Disconnected => SimError::Ended,
+        })
     }
 
     fn ask(&mut self, question: &str) -> Result<String, SimError> {
@@ -151,9 +149,7 @@ impl Sim {
     /// The first `count` hosts as `ADDRESS:PORT`.
     #[must_use]
     pub fn hosts(&self, count: usize) -> Vec<String> {
-        (0..count)
-            .map(|index| format!("{}:{}", host_address(index), self.port))
-            .collect()
+        (0..count).map(|index| format!("{}:{}", host_address(index), self.port)).collect()
     }
 
     /// The password of every account.
@@ -181,13 +177,7 @@ impl Sim {
     /// # Errors
     /// None in practice, see [`Keys::host`].
     pub fn host_key_openssh(&self) -> Result<String, SimError> {
-        let kind = self
-            .config
-            .host()
-            .host_keys
-            .first()
-            .copied()
-            .unwrap_or(HostKeyKind::Ed25519);
+        let kind = self.config.host().host_keys.first().copied().unwrap_or(HostKeyKind::Ed25519);
         self.keys.host_public(kind).map_err(SimError::Refused)
     }
 
@@ -197,9 +187,7 @@ impl Sim {
     /// # Errors
     /// None in practice, see [`Keys::host`].
     pub fn known_hosts(&self) -> Result<String, SimError> {
-        let names = ["127.*", "::1"]
-            .map(|host| known_hosts_name(host, self.port))
-            .join(",");
+        let names = ["127.*", "::1"].map(|host| known_hosts_name(host, self.port)).join(",");
         self.known_hosts_lines([names])
     }
 
@@ -222,15 +210,10 @@ impl Sim {
         self.known_hosts_lines((0..count).map(name))
     }
 
-    fn known_hosts_lines(
-        &self,
-        names: impl IntoIterator<Item = String>,
-    ) -> Result<String, SimError> {
+    fn known_hosts_lines(&self, names: impl IntoIterator<Item = String>) -> Result<String, SimError> {
         let kinds = self.config.host().host_keys;
         let keys = kinds.into_iter().map(|kind| self.keys.host_public(kind));
-        let keys = keys
-            .collect::<Result<Vec<String>, String>>()
-            .map_err(SimError::Refused)?;
+        let keys = keys.collect::<Result<Vec<String>, String>>().map_err(SimError::Refused)?;
         let mut lines = String::new();
         for name in names {
             for key in &keys {
@@ -261,11 +244,7 @@ impl Sim {
     ///
     /// # Errors
     /// As for [`Sim::stats`].
-    pub fn wait_stats(
-        &self,
-        patience: Duration,
-        wanted: impl Fn(&Stats) -> bool,
-    ) -> Result<Stats, SimError> {
+    pub fn wait_stats(&self, patience: Duration, wanted: impl Fn(&Stats) -> bool) -> Result<Stats, SimError> {
         let start = Instant::now();
         loop {
             let stats = self.stats()?;
@@ -277,21 +256,14 @@ impl Sim {
     }
 
     fn ask(&self, question: &str) -> Result<Stats, SimError> {
-        let answer = self
-            .pipes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ask(question)?;
+        let answer = self.pipes.lock().unwrap_or_else(PoisonError::into_inner).ask(question)?;
         Stats::from_json(&answer).ok_or(SimError::Refused(answer))
     }
 }
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        self.pipes
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stdin = None;
+        self.pipes.get_mut().unwrap_or_else(PoisonError::into_inner).stdin = None;
         let start = Instant::now();
         while start.elapsed() < FAREWELL {
             if !matches!(self.child.try_wait(), Ok(None)) {

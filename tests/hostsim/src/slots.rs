@@ -40,16 +40,9 @@ impl Drop for Slot {
 impl Slots {
     pub(crate) fn open(&mut self, channel: ChannelId, host: &Arc<Host>) {
         // russh does not report the end of channels that the server closed: forget those here.
-        self.0
-            .retain(|slot| !slot.program.as_ref().is_some_and(AbortHandle::is_finished));
+        self.0.retain(|slot| !slot.program.as_ref().is_some_and(AbortHandle::is_finished));
         let open = Some(Gauge::new(host, |counters| &counters.channels_now));
-        self.0.push(Slot {
-            channel,
-            open,
-            program: None,
-            input: None,
-            backlog: Arc::default(),
-        });
+        self.0.push(Slot { channel, open, program: None, input: None, backlog: Arc::default() });
     }
 
     /// Ends the program of `channel`, if there is one.
@@ -99,20 +92,9 @@ impl Slots {
         };
         let (sender, queue) = unbounded_channel();
         slot.input = program.reads_input().then_some(sender);
-        let input = Input {
-            queue,
-            backlog: slot.backlog.clone(),
-        };
+        let input = Input { queue, backlog: slot.backlog.clone() };
         let open = slot.open.take();
-        let run = Run {
-            handle: session.handle(),
-            channel,
-            wire,
-            host,
-            input,
-            sent: 0,
-            fault: None,
-        };
+        let run = Run { handle: session.handle(), channel, wire, host, input, sent: 0, fault: None };
         let task = tokio::spawn(async move {
             // Either way the program is over, and the client has been told or is gone.
             let _ = run.run(program).await;
@@ -144,9 +126,7 @@ impl Slots {
         }
         match program.finish {
             Finish::Exit(status) => session.exit_status_request(channel, status)?,
-            Finish::Signal(name) => {
-                session.exit_signal_request(channel, Sig::Custom(name), false, "", "")?
-            }
+            Finish::Signal(name) => session.exit_signal_request(channel, Sig::Custom(name), false, "", "")?,
             Finish::NoStatus | Finish::Never => (),
         }
         session.eof(channel)?;

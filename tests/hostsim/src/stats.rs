@@ -134,10 +134,7 @@ mod tests {
         let mut sum = Stats::default();
         one.add_to(&mut sum);
         two.add_to(&mut sum);
-        assert_eq!(
-            (sum.execs, sum.stdin_bytes, sum.userauth_messages()),
-            (2, 4_294_967_296, 1)
-        );
+        assert_eq!((sum.execs, sum.stdin_bytes, sum.userauth_messages()), (2, 4_294_967_296, 1));
         assert_eq!(Stats::from_json(&sum.to_json()), Some(sum));
         assert!(!sum.to_json().contains('\n'));
         for bad in ["", "{", "{\"execs\":x}", "{\"nonsense\":1}", "{execs}"] {

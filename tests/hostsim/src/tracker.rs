@@ -37,10 +37,9 @@ impl Tracker {
     /// How much of `buf` belongs to the present line or packet, or to its header.
     pub(crate) fn unit(&self, buf: &[u8]) -> usize {
         match &self.phase {
-            Phase::Identification => buf
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(buf.len(), |at| at + 1),
+            Phase::Identification => {
+                buf.iter().position(|byte| *byte == b'\n').map_or(buf.len(), |at| at + 1)
+            }
             Phase::Packet { sent, .. } if *sent < HEADER => HEADER - sent,
             Phase::Packet { header, sent } => packet_size(header).saturating_sub(*sent).max(1),
             Phase::Sealed(_) => buf.len(),
@@ -50,10 +49,7 @@ impl Tracker {
     /// Notes that `bytes`, at most one [`unit`](Self::unit), were sent; returns the stage that this
     /// completes.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<Stage> {
-        const START: Phase = Phase::Packet {
-            header: [0; HEADER],
-            sent: 0,
-        };
+        const START: Phase = Phase::Packet { header: [0; HEADER], sent: 0 };
         match &mut self.phase {
             Phase::Identification => {
                 if bytes.last() != Some(&b'\n') {
@@ -63,21 +59,13 @@ impl Tracker {
                 Some(Stage::Banner)
             }
             Phase::Packet { header, sent } => {
-                header
-                    .iter_mut()
-                    .skip(*sent)
-                    .zip(bytes)
-                    .for_each(|(to, from)| *to = *from);
+                header.iter_mut().skip(*sent).zip(bytes).for_each(|(to, from)| *to = *from);
                 *sent += bytes.len();
                 if *sent < HEADER || *sent < packet_size(header) {
                     return None;
                 }
                 let message = header[5];
-                self.phase = if message == SSH_MSG_NEWKEYS {
-                    Phase::Sealed(0)
-                } else {
-                    START
-                };
+                self.phase = if message == SSH_MSG_NEWKEYS { Phase::Sealed(0) } else { START };
                 (message == SSH_MSG_KEXINIT).then_some(Stage::Kex)
             }
             Phase::Sealed(sent) => {
@@ -90,9 +78,7 @@ impl Tracker {
 
 fn packet_size(header: &[u8; HEADER]) -> usize {
     let [a, b, c, d, ..] = *header;
-    usize::try_from(u32::from_be_bytes([a, b, c, d]))
-        .unwrap_or(usize::MAX)
-        .saturating_add(4)
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX).saturating_add(4)
 }
 
 #[cfg(test)]
@@ -107,13 +93,7 @@ mod tests {
 
     #[test]
     fn stages_are_found_whatever_the_chunks() {
-        let clear = [
-            b"SSH-2.0-x\r\n".to_vec(),
-            packet(20),
-            packet(31),
-            packet(21),
-        ]
-        .concat();
+        let clear = [b"SSH-2.0-x\r\n".to_vec(), packet(20), packet(31), packet(21)].concat();
         let all = [clear.clone(), vec![7; 100]].concat();
         for chunk in [1, 2, 3, 5, 7, 11, 16, 200] {
             let mut tracker = Tracker::default();
@@ -125,16 +105,9 @@ mod tests {
                 let stage = tracker.advance(&rest[..length]);
                 at += length;
                 stages.extend(stage.map(|stage| (stage, at)));
-                assert_eq!(
-                    tracker.sealed(),
-                    at.checked_sub(clear.len()).map(|sent| sent as u64)
-                );
+                assert_eq!(tracker.sealed(), at.checked_sub(clear.len()).map(|sent| sent as u64));
             }
-            assert_eq!(
-                stages,
-                [(Stage::Banner, 11), (Stage::Kex, 27)],
-                "chunks of {chunk}"
-            );
+            assert_eq!(stages, [(Stage::Banner, 11), (Stage::Kex, 27)], "chunks of {chunk}");
         }
     }
 }

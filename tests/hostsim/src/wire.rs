@@ -59,22 +59,10 @@ struct Script {
 
 impl Wire {
     pub(crate) fn new(tcp: TcpStream, host: &Arc<Host>) -> Self {
-        let connection = Connection {
-            tcp,
-            open: Gauge::new(host, |counters| &counters.connections_now),
-        };
+        let connection = Connection { tcp, open: Gauge::new(host, |counters| &counters.connections_now) };
         let script = Script::of(&host.profile.plan).map(Box::new);
-        let state = State {
-            connection: Some(connection),
-            reads: 0,
-            reader: None,
-            armed: None,
-            script,
-        };
-        Self {
-            host: host.clone(),
-            state: Mutex::new(state),
-        }
+        let state = State { connection: Some(connection), reads: 0, reader: None, armed: None, script };
+        Self { host: host.clone(), state: Mutex::new(state) }
     }
 
     pub(crate) fn reads(&self) -> u64 {
@@ -113,12 +101,7 @@ impl State {
         }
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-        host: &Host,
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8], host: &Host) -> Poll<io::Result<usize>> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Err(gone()));
         };
@@ -141,17 +124,9 @@ impl State {
 impl Script {
     fn of(plan: &Plan) -> Option<Self> {
         let stages = [Stage::Banner, Stage::Kex, Stage::Wire];
-        let marks: Vec<Fault> = stages
-            .iter()
-            .filter_map(|stage| plan.at(*stage))
-            .cloned()
-            .collect();
+        let marks: Vec<Fault> = stages.iter().filter_map(|stage| plan.at(*stage)).cloned().collect();
         let drip = plan.deed(Stage::Accept) == Some(&Deed::Drip);
-        (drip || !marks.is_empty()).then(|| Self {
-            drip,
-            marks,
-            ..Self::default()
-        })
+        (drip || !marks.is_empty()).then(|| Self { drip, marks, ..Self::default() })
     }
 
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -202,15 +177,12 @@ impl Script {
         let before = self.tracker.sealed();
         let reached = self.tracker.advance(sent);
         let now = self.tracker.sealed();
-        let due = self
-            .marks
-            .iter()
-            .position(|fault| match (fault.stage, &fault.deed) {
-                // Its byte has gone when the count passes it.
-                (Stage::Wire, Deed::Flip(_)) => before == Some(fault.after) && now > before,
-                (Stage::Wire, _) => now == Some(fault.after),
-                (stage, _) => reached == Some(stage),
-            })?;
+        let due = self.marks.iter().position(|fault| match (fault.stage, &fault.deed) {
+            // Its byte has gone when the count passes it.
+            (Stage::Wire, Deed::Flip(_)) => before == Some(fault.after) && now > before,
+            (Stage::Wire, _) => now == Some(fault.after),
+            (stage, _) => reached == Some(stage),
+        })?;
         match self.marks.remove(due).deed {
             Deed::Flip(_) => None,
             Deed::Drip => {
@@ -235,11 +207,7 @@ fn gone() -> io::Error {
 pub(crate) struct WireStream(pub(crate) Arc<Wire>);
 
 impl AsyncRead for WireStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &self.0;
         let mut state = lock(&wire.state);
         if let Some(deed) = state.armed.take() {
@@ -250,30 +218,19 @@ impl AsyncRead for WireStream {
         };
         let before = buf.filled().len();
         let Poll::Ready(result) = Pin::new(&mut connection.tcp).poll_read(cx, buf) else {
-            if !state
-                .reader
-                .as_ref()
-                .is_some_and(|reader| reader.will_wake(cx.waker()))
-            {
+            if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
                 state.reader = Some(cx.waker().clone());
             }
             return Poll::Pending;
         };
         state.reads += 1;
-        add(
-            &wire.host.counters.wire_in,
-            (buf.filled().len() - before) as u64,
-        );
+        add(&wire.host.counters.wire_in, (buf.filled().len() - before) as u64);
         Poll::Ready(result)
     }
 }
 
 impl AsyncWrite for WireStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wire = &self.0;
         let sent = ready!(lock(&wire.state).poll_write(cx, buf, &wire.host))?;
         add(&wire.host.counters.wire_out, sent as u64);

@@ -95,7 +95,7 @@ impl<const LEVELS: usize, const SLOTS: usize> Model<LEVELS, SLOTS> {
             Op::NextDeadline => self.check_next_deadline(),
         }
         assert_eq!(self.wheel.len(), self.queue.len());
-        assert_eq!(self.wheel.is_empty(), self.queue.is_empty());
+        assert_eq!(self.wheel.len() == 0, self.queue.is_empty());
     }
 
     fn resolve(&self, when: When) -> Instant {

@@ -12,26 +12,16 @@ use std::sync::Arc;
 use crate::support::*;
 
 fn other_key() -> PrivateKeyWithHashAlg {
-    PrivateKeyWithHashAlg::new(
-        Arc::new(hostsim::Keys::from_seed([9; 32]).user().unwrap()),
-        None,
-    )
+    PrivateKeyWithHashAlg::new(Arc::new(hostsim::Keys::from_seed([9; 32]).user().unwrap()), None)
 }
 
 async fn keyboard(session: &mut Session, word: &str) -> bool {
-    match session
-        .authenticate_keyboard_interactive_start("user", None)
-        .await
-        .unwrap()
-    {
+    match session.authenticate_keyboard_interactive_start("user", None).await.unwrap() {
         Keyboard::InfoRequest { prompts, .. } => assert_eq!(prompts.len(), 1),
         Keyboard::Success => return true,
         Keyboard::Failure { .. } => return false,
     }
-    let answer = session
-        .authenticate_keyboard_interactive_respond(vec![word.to_owned()])
-        .await
-        .unwrap();
+    let answer = session.authenticate_keyboard_interactive_respond(vec![word.to_owned()]).await.unwrap();
     matches!(answer, Keyboard::Success)
 }
 
@@ -53,36 +43,16 @@ fn each_policy_lets_in_whom_it_should() {
             let (mut session, _) = connect(&sim, 0).await;
             results[0] = session.authenticate_none("user").await.unwrap().success();
             let (mut session, _) = connect(&sim, 1).await;
-            results[1] = session
-                .authenticate_publickey("user", key(&sim))
-                .await
-                .unwrap()
-                .success();
+            results[1] = session.authenticate_publickey("user", key(&sim)).await.unwrap().success();
             let (mut session, _) = connect(&sim, 2).await;
-            results[2] = session
-                .authenticate_password("user", "open sesame")
-                .await
-                .unwrap()
-                .success();
+            results[2] = session.authenticate_password("user", "open sesame").await.unwrap().success();
             let (mut session, _) = connect(&sim, 3).await;
             results[3] = keyboard(&mut session, "open sesame").await;
             assert_eq!(results, expected, "{policy}");
             let (mut session, _) = connect(&sim, 4).await;
             if policy != None {
-                assert!(
-                    !session
-                        .authenticate_publickey("user", other_key())
-                        .await
-                        .unwrap()
-                        .success()
-                );
-                assert!(
-                    !session
-                        .authenticate_password("user", "open says me")
-                        .await
-                        .unwrap()
-                        .success()
-                );
+                assert!(!session.authenticate_publickey("user", other_key()).await.unwrap().success());
+                assert!(!session.authenticate_password("user", "open says me").await.unwrap().success());
                 assert!(!keyboard(&mut session, "open says me").await);
             }
         });
@@ -101,46 +71,15 @@ fn key_then_password_is_a_partial_success() {
     let sim = spawn(Sim::builder().auth(AuthPolicy::KeyThenPassword));
     run(async {
         let (mut session, _) = connect(&sim, 0).await;
-        assert!(
-            !session
-                .authenticate_password("user", sim.password())
-                .await
-                .unwrap()
-                .success()
-        );
-        let result = session
-            .authenticate_publickey("user", key(&sim))
-            .await
-            .unwrap();
-        let AuthResult::Failure {
-            remaining_methods,
-            partial_success: true,
-        } = result
-        else {
+        assert!(!session.authenticate_password("user", sim.password()).await.unwrap().success());
+        let result = session.authenticate_publickey("user", key(&sim)).await.unwrap();
+        let AuthResult::Failure { remaining_methods, partial_success: true } = result else {
             panic!("{result:?}")
         };
         assert_eq!(remaining_methods[..], [MethodKind::Password]);
-        let wrong = session
-            .authenticate_password("user", "wrong")
-            .await
-            .unwrap();
-        assert!(
-            matches!(
-                wrong,
-                AuthResult::Failure {
-                    partial_success: false,
-                    ..
-                }
-            ),
-            "{wrong:?}"
-        );
-        assert!(
-            session
-                .authenticate_password("user", sim.password())
-                .await
-                .unwrap()
-                .success()
-        );
+        let wrong = session.authenticate_password("user", "wrong").await.unwrap();
+        assert!(matches!(wrong, AuthResult::Failure { partial_success: false, .. }), "{wrong:?}");
+        assert!(session.authenticate_password("user", sim.password()).await.unwrap().success());
     });
     let stats = sim.stats().unwrap();
     assert_eq!((stats.auth_password, stats.auth_successes), (3, 1));
@@ -152,28 +91,13 @@ fn a_signed_request_is_one_request_and_a_query_is_another() {
     run(async {
         login(&sim, 0).await;
         let (mut session, _) = connect(&sim, 1).await;
-        assert!(
-            !session
-                .authenticate_publickey("user", other_key())
-                .await
-                .unwrap()
-                .success()
-        );
+        assert!(!session.authenticate_publickey("user", other_key()).await.unwrap().success());
     });
     let signed = sim.stats_of(sim.host(0)).unwrap();
-    assert_eq!(
-        (signed.auth_publickey_signed, signed.auth_successes),
-        (1, 1)
-    );
+    assert_eq!((signed.auth_publickey_signed, signed.auth_successes), (1, 1));
     let refused = sim.stats_of(sim.host(1)).unwrap();
-    assert_eq!(
-        (refused.auth_publickey_query, refused.auth_publickey_signed),
-        (1, 0)
-    );
-    assert_eq!(
-        sim.stats().unwrap().userauth_messages(),
-        signed.userauth_messages() + 1
-    );
+    assert_eq!((refused.auth_publickey_query, refused.auth_publickey_signed), (1, 0));
+    assert_eq!(sim.stats().unwrap().userauth_messages(), signed.userauth_messages() + 1);
 }
 
 #[test]
@@ -182,13 +106,7 @@ fn too_many_refusals_end_in_a_disconnect() {
     run(async {
         let (mut session, log) = connect(&sim, 0).await;
         for _ in 0..2 {
-            assert!(
-                !session
-                    .authenticate_password("user", "wrong")
-                    .await
-                    .unwrap()
-                    .success()
-            );
+            assert!(!session.authenticate_password("user", "wrong").await.unwrap().success());
         }
         let third = session.authenticate_password("user", sim.password()).await;
         assert!(!third.is_ok_and(|result| result.success()));
@@ -201,18 +119,10 @@ fn answers_can_be_slow() {
     let sim = spawn(Sim::builder().set("auth-delay", "200"));
     run(async {
         let (mut session, _) = connect(&sim, 0).await;
-        takes(
-            Duration::from_millis(200),
-            session.authenticate_password("user", "wrong"),
-        )
-        .await
-        .unwrap();
-        takes(
-            Duration::from_millis(200),
-            session.authenticate_password("user", sim.password()),
-        )
-        .await
-        .unwrap();
+        takes(Duration::from_millis(200), session.authenticate_password("user", "wrong")).await.unwrap();
+        takes(Duration::from_millis(200), session.authenticate_password("user", sim.password()))
+            .await
+            .unwrap();
     });
 }
 
@@ -221,32 +131,13 @@ fn host_keys_are_of_the_types_asked_for() {
     let sim = spawn(Sim::builder().set("host-keys", "ecdsa,rsa,ed25519"));
     let known_hosts = sim.known_hosts().unwrap();
     assert_eq!(known_hosts.lines().count(), 3);
-    assert!(
-        sim.host_key_openssh()
-            .unwrap()
-            .starts_with("ecdsa-sha2-nistp256 ")
-    );
-    let kinds = [
-        HostKeyKind::EcdsaP256,
-        HostKeyKind::Rsa,
-        HostKeyKind::Ed25519,
-    ];
-    let algorithms = [
-        Algorithm::Ecdsa {
-            curve: russh::keys::EcdsaCurve::NistP256,
-        },
-        rsa_sha2_512(),
-        Algorithm::Ed25519,
-    ];
+    assert!(sim.host_key_openssh().unwrap().starts_with("ecdsa-sha2-nistp256 "));
+    let kinds = [HostKeyKind::EcdsaP256, HostKeyKind::Rsa, HostKeyKind::Ed25519];
+    let algorithms =
+        [Algorithm::Ecdsa { curve: russh::keys::EcdsaCurve::NistP256 }, rsa_sha2_512(), Algorithm::Ed25519];
     for (kind, algorithm) in kinds.into_iter().zip(algorithms) {
-        let preferred = Preferred {
-            key: Cow::Owned(vec![algorithm]),
-            ..Preferred::DEFAULT
-        };
-        let config = client::Config {
-            preferred,
-            ..client::Config::default()
-        };
+        let preferred = Preferred { key: Cow::Owned(vec![algorithm]), ..Preferred::DEFAULT };
+        let config = client::Config { preferred, ..client::Config::default() };
         let (session, log) = run(connect_with(&sim, sim.host(0), config));
         session.unwrap();
         let expected = sim.keys().host_public(kind).unwrap();
@@ -257,9 +148,7 @@ fn host_keys_are_of_the_types_asked_for() {
 }
 
 fn rsa_sha2_512() -> Algorithm {
-    Algorithm::Rsa {
-        hash: Some(russh::keys::HashAlg::Sha512),
-    }
+    Algorithm::Rsa { hash: Some(russh::keys::HashAlg::Sha512) }
 }
 
 #[test]
@@ -290,40 +179,17 @@ fn algorithms_can_be_forced_or_made_impossible() {
             kex: Cow::Owned(kex.to_vec()),
             ..Preferred::DEFAULT
         };
-        client::Config {
-            preferred,
-            ..client::Config::default()
-        }
+        client::Config { preferred, ..client::Config::default() }
     };
     use russh::{cipher, kex, mac};
     let kexes = [kex::CURVE25519, kex::ECDH_SHA2_NISTP256];
     run(async {
         for (host, config, common) in [
-            (
-                0,
-                client(cipher::AES_256_CTR, mac::HMAC_SHA256_ETM, &kexes),
-                true,
-            ),
-            (
-                0,
-                client(cipher::CHACHA20_POLY1305, mac::HMAC_SHA256_ETM, &kexes),
-                false,
-            ),
-            (
-                0,
-                client(cipher::AES_256_CTR, mac::HMAC_SHA512, &kexes),
-                false,
-            ),
-            (
-                0,
-                client(cipher::AES_256_CTR, mac::HMAC_SHA256_ETM, &kexes[..1]),
-                false,
-            ),
-            (
-                1,
-                client(cipher::CHACHA20_POLY1305, mac::HMAC_SHA512, &kexes),
-                true,
-            ),
+            (0, client(cipher::AES_256_CTR, mac::HMAC_SHA256_ETM, &kexes), true),
+            (0, client(cipher::CHACHA20_POLY1305, mac::HMAC_SHA256_ETM, &kexes), false),
+            (0, client(cipher::AES_256_CTR, mac::HMAC_SHA512, &kexes), false),
+            (0, client(cipher::AES_256_CTR, mac::HMAC_SHA256_ETM, &kexes[..1]), false),
+            (1, client(cipher::CHACHA20_POLY1305, mac::HMAC_SHA512, &kexes), true),
         ] {
             let (session, _) = connect_with(&sim, sim.host(host), config).await;
             assert_eq!(session.is_ok(), common, "{:?}", session.err());

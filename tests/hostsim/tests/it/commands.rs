@@ -19,12 +19,7 @@ fn commands_do_what_the_table_says() {
             ("exit 4294967295", "", "", u32::MAX),
             ("sudo -S $SHELL -c 'echo wrapped'", "wrapped\n", "", 0),
             ("no-such", "", "hostsim: no-such: command not found\n", 127),
-            (
-                "sleep 0.01; echo slow; stderr way; exit 9",
-                "slow\n",
-                "way\n",
-                9,
-            ),
+            ("sleep 0.01; echo slow; stderr way; exit 9", "slow\n", "way\n", 9),
         ] {
             let expected = Outcome::good(stdout.as_bytes(), stderr.as_bytes(), status);
             assert_eq!(exec(&session, command).await, expected, "{command}");
@@ -43,15 +38,9 @@ fn commands_do_what_the_table_says() {
         }
     });
     let stats = left_alone(&sim);
-    assert_eq!(
-        (stats.channels, stats.channels_now, stats.execs),
-        (12, 0, 12)
-    );
+    assert_eq!((stats.channels, stats.channels_now, stats.execs), (12, 0, 12));
     assert_eq!(sim.stats_of(sim.host(0)).unwrap(), stats);
-    assert_eq!(
-        sim.stats_of(sim.host(1)).unwrap(),
-        hostsim::Stats::default()
-    );
+    assert_eq!(sim.stats_of(sim.host(1)).unwrap(), hostsim::Stats::default());
 }
 
 #[test]
@@ -59,9 +48,7 @@ fn long_output_is_exact_and_in_order() {
     let sim = healthy();
     run(async {
         let (session, _) = login(&sim, 0).await;
-        assert!(
-            exec(&session, "bytes 10000000").await == Outcome::good(&pattern(10_000_000), b"", 0)
-        );
+        assert!(exec(&session, "bytes 10000000").await == Outcome::good(&pattern(10_000_000), b"", 0));
         let lines: String = (0..300_000).map(|n| format!("line {n}\n")).collect();
         assert!(exec(&session, "lines 300000").await == Outcome::good(lines.as_bytes(), b"", 0));
     });
@@ -72,9 +59,7 @@ fn output_is_exact_across_key_exchanges() {
     let sim = spawn(hostsim::Sim::builder().set("rekey-bytes", "65536"));
     run(async {
         let (session, log) = login(&sim, 0).await;
-        assert!(
-            exec(&session, "bytes 3000000").await == Outcome::good(&pattern(3_000_000), b"", 0)
-        );
+        assert!(exec(&session, "bytes 3000000").await == Outcome::good(&pattern(3_000_000), b"", 0));
         // A host key signature and two KEXINITs each: visible beside the same output without re-exchange.
         assert!(log.received() > 3_030_000, "{}", log.received());
     });
@@ -135,11 +120,7 @@ fn hang_accepts_and_says_no_more_until_the_channel_closes() {
         let outcome = until_quiet(&mut channel).await;
         assert_eq!(
             outcome,
-            Outcome {
-                accepted: Some(true),
-                stdout: b"before\n".to_vec(),
-                ..Outcome::default()
-            }
+            Outcome { accepted: Some(true), stdout: b"before\n".to_vec(), ..Outcome::default() }
         );
         settled(&sim, |stats| stats.channels_now == 1).await;
         channel.close().await.unwrap();
@@ -168,10 +149,7 @@ fn endless_output_waits_for_its_reader_and_ends_with_its_channel() {
         assert!(sent < 5_000_000 + (32 << 20), "{sent} bytes sent");
         drop(channel);
         drop(session);
-        settled(&sim, |stats| {
-            stats.channels_now == 0 && stats.connections_now == 0
-        })
-        .await;
+        settled(&sim, |stats| stats.channels_now == 0 && stats.connections_now == 0).await;
     });
 }
 
@@ -183,18 +161,14 @@ fn a_thousand_hosts_answer_from_one_process() {
         let mut visits = Vec::new();
         // Some at a time, so that client and fleet both have work: unoptimised handshakes take milliseconds.
         for first in (0..HOSTS).step_by(20) {
-            let tasks: Vec<_> = (first..first + 20)
-                .map(|index| tokio::spawn(visit(sim.clone(), index)))
-                .collect();
+            let tasks: Vec<_> =
+                (first..first + 20).map(|index| tokio::spawn(visit(sim.clone(), index))).collect();
             for task in tasks {
                 visits.push(task.await.unwrap());
             }
         }
         let stats = sim.stats().unwrap();
-        assert_eq!(
-            (stats.connections, stats.connections_now, stats.execs),
-            (1000, 1000, 1000)
-        );
+        assert_eq!((stats.connections, stats.connections_now, stats.execs), (1000, 1000, 1000));
         assert_eq!((stats.handshakes, stats.auth_successes), (1000, 1000));
     });
     left_alone(&sim);
@@ -203,9 +177,6 @@ fn a_thousand_hosts_answer_from_one_process() {
 
 async fn visit(sim: Arc<hostsim::Sim>, index: usize) -> Session {
     let (session, _) = login(&sim, index).await;
-    assert_eq!(
-        exec(&session, "hostname").await.text(),
-        format!("{}\n", sim.host(index))
-    );
+    assert_eq!(exec(&session, "hostname").await.text(), format!("{}\n", sim.host(index)));
     session
 }

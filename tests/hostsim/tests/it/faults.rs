@@ -13,20 +13,8 @@ fn authentication_refused_silent_closed_reset_or_disconnected() {
         let sim = faulty("* auth:refuse");
         let (mut session, _) = connect(&sim, 0).await;
         for _ in 0..3 {
-            assert!(
-                !session
-                    .authenticate_publickey("user", key(&sim))
-                    .await
-                    .unwrap()
-                    .success()
-            );
-            assert!(
-                !session
-                    .authenticate_password("user", sim.password())
-                    .await
-                    .unwrap()
-                    .success()
-            );
+            assert!(!session.authenticate_publickey("user", key(&sim)).await.unwrap().success());
+            assert!(!session.authenticate_password("user", sim.password()).await.unwrap().success());
         }
 
         let sim = faulty("* auth:silence");
@@ -51,10 +39,7 @@ fn authentication_refused_silent_closed_reset_or_disconnected() {
 
         let sim = faulty("* auth:delay=250");
         let (mut session, _) = connect(&sim, 0).await;
-        let answer = takes(
-            Duration::from_millis(250),
-            session.authenticate_password("user", sim.password()),
-        );
+        let answer = takes(Duration::from_millis(250), session.authenticate_password("user", sim.password()));
         assert!(answer.await.unwrap().success());
     });
 }
@@ -65,16 +50,13 @@ fn channels_refused_silent_or_reset() {
         let sim = faulty("* open:refuse");
         let (session, _) = login(&sim, 0).await;
         let refused = session.channel_open_session().await;
-        let Err(russh::Error::ChannelOpenFailure(reason)) = refused else {
-            panic!("opened")
-        };
+        let Err(russh::Error::ChannelOpenFailure(reason)) = refused else { panic!("opened") };
         assert_eq!(reason, ChannelOpenFailure::ResourceShortage);
         assert_eq!(sim.stats().unwrap().channels, 0);
 
         let sim = faulty("* open:silence");
         let (session, log) = login(&sim, 0).await;
-        let opened =
-            tokio::time::timeout(Duration::from_millis(300), session.channel_open_session()).await;
+        let opened = tokio::time::timeout(Duration::from_millis(300), session.channel_open_session()).await;
         assert!(opened.is_err());
         assert_eq!(log.tcp(), TcpEnd::Open);
 
@@ -97,13 +79,7 @@ fn exec_refused_silent_delayed_or_closed() {
         let (session, _) = login(&sim, 0).await;
         let mut channel = start(&session, "echo x").await;
         let outcome = until_quiet(&mut channel).await;
-        assert_eq!(
-            outcome,
-            Outcome {
-                accepted: Some(false),
-                ..Outcome::default()
-            }
-        );
+        assert_eq!(outcome, Outcome { accepted: Some(false), ..Outcome::default() });
 
         let sim = faulty("* exec:silence");
         let (session, log) = login(&sim, 0).await;
@@ -127,11 +103,7 @@ fn exec_refused_silent_delayed_or_closed() {
 fn output_is_cut_at_the_exact_byte() {
     run(async {
         for after in [0, 1, 7, 40_000, 1_000_000] {
-            for (deed, expected) in [
-                ("fin", TcpEnd::Fin),
-                ("rst", TcpEnd::Rst),
-                ("silence", TcpEnd::Open),
-            ] {
+            for (deed, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst), ("silence", TcpEnd::Open)] {
                 let sim = faulty(&format!("* stream@{after}:{deed}"));
                 let (session, log) = login(&sim, 0).await;
                 let mut channel = start(&session, "bytes 2000000").await;
@@ -143,18 +115,26 @@ fn output_is_cut_at_the_exact_byte() {
                 );
                 assert_eq!(log.tcp(), expected, "{after} {deed}");
                 // A reset may overtake output that the client has not read yet.
-                let length = if deed == "rst" {
-                    outcome.stdout.len().min(after)
-                } else {
-                    after
-                };
-                assert!(
-                    outcome.stdout == pattern(length),
-                    "{after} {deed}: {}",
-                    outcome.stdout.len()
-                );
+                let length = if deed == "rst" { outcome.stdout.len().min(after) } else { after };
+                assert!(outcome.stdout == pattern(length), "{after} {deed}: {}", outcome.stdout.len());
             }
         }
+    });
+}
+
+#[test]
+fn a_slow_reader_gets_all_output_before_the_cut() {
+    run(async {
+        let sim = faulty("* stream@1900000:fin");
+        let (session, log) = login(&sim, 0).await;
+        let mut channel = start(&session, "bytes 4000000").await;
+        let mut outcome = Outcome::default();
+        assert!(note(&mut channel, &mut outcome).await);
+        // Blocks the client's only thread: the sockets fill up, and the host has to hold the rest.
+        std::thread::sleep(Duration::from_millis(300));
+        while note(&mut channel, &mut outcome).await {}
+        assert_eq!(log.tcp(), TcpEnd::Fin);
+        assert!(outcome.stdout == pattern(1_900_000), "{}", outcome.stdout.len());
     });
 }
 
@@ -169,10 +149,7 @@ fn a_disconnect_in_mid_output_carries_its_text() {
         assert_eq!(log.disconnect().await, "maintenance: now");
         // Shorter output is not met by it.
         let (session, _) = login(&sim, 0).await;
-        assert_eq!(
-            exec(&session, "bytes 49999").await,
-            Outcome::good(&pattern(49_999), b"", 0)
-        );
+        assert_eq!(exec(&session, "bytes 49999").await, Outcome::good(&pattern(49_999), b"", 0));
     });
 }
 
@@ -181,8 +158,9 @@ fn drip_and_delay_in_mid_output_lose_nothing() {
     run(async {
         let sim = faulty("* stream@3:delay=250");
         let (session, _) = login(&sim, 0).await;
-        let outcome = takes(Duration::from_millis(250), exec(&session, "echo hello")).await;
-        assert_eq!(outcome, Outcome::good(b"hello\n", b"", 0));
+        let command = "echo hello; echo again";
+        let outcome = takes(Duration::from_millis(250), exec(&session, command)).await;
+        assert_eq!(outcome, Outcome::good(b"hello\nagain\n", b"", 0));
 
         let sim = faulty("* stream:drip");
         let (session, log) = login(&sim, 0).await;
@@ -233,30 +211,17 @@ fn endings_that_are_incomplete() {
             let outcome = until_quiet(&mut channel).await;
             if tcp != TcpEnd::Rst {
                 assert_eq!(outcome.text(), "out\n", "{rule}");
-                assert_eq!(
-                    (outcome.status, outcome.eof, outcome.close),
-                    (status, eof, false),
-                    "{rule}"
-                );
+                assert_eq!((outcome.status, outcome.eof, outcome.close), (status, eof, false), "{rule}");
             }
             assert_eq!(log.tcp(), tcp, "{rule}");
             if rule.contains("no-") {
                 // The connection lives.
-                assert_eq!(
-                    until_quiet(&mut start(&session, "echo more").await)
-                        .await
-                        .text(),
-                    "more\n"
-                );
+                assert_eq!(until_quiet(&mut start(&session, "echo more").await).await.text(), "more\n");
             }
         }
         let sim = faulty("* close:delay=250");
         let (session, _) = login(&sim, 0).await;
-        let outcome = takes(
-            Duration::from_millis(250),
-            exec(&session, "echo out; exit 3"),
-        )
-        .await;
+        let outcome = takes(Duration::from_millis(250), exec(&session, "echo out; exit 3")).await;
         assert_eq!(outcome, Outcome::good(b"out\n", b"", 3));
     });
 }
@@ -276,10 +241,7 @@ fn a_host_that_stops_reading_stalls_its_client() {
         };
         silent(sent).await;
         let stats = sim.stats().unwrap();
-        assert!(
-            stats.retired == 1 && stats.stdin_bytes < 4 << 20,
-            "{stats:?}"
-        );
+        assert!(stats.retired == 1 && stats.stdin_bytes < 4 << 20, "{stats:?}");
     });
 }
 
@@ -288,15 +250,7 @@ fn a_packet_size_of_zero_is_announced() {
     run(async {
         let sim = spawn(Sim::builder().rule("127.1.0.2 set:packet=0"));
         let (session, _) = login(&sim, 0).await;
-        assert_eq!(
-            session
-                .channel_open_session()
-                .await
-                .unwrap()
-                .writable_packet_size()
-                .await,
-            32_768
-        );
+        assert_eq!(session.channel_open_session().await.unwrap().writable_packet_size().await, 32_768);
         // russh's client knows better than to send data in packets of zero bytes.
         let (session, _) = login(&sim, 1).await;
         assert!(session.channel_open_session().await.is_err());
@@ -309,10 +263,7 @@ fn channels_that_the_server_opens_are_counted() {
     run(async {
         let sim = faulty("* exec:opens");
         let (session, _) = login(&sim, 0).await;
-        assert_eq!(
-            exec(&session, "sleep 0.1; echo x").await,
-            Outcome::good(b"x\n", b"", 0)
-        );
+        assert_eq!(exec(&session, "sleep 0.1; echo x").await, Outcome::good(b"x\n", b"", 0));
         let stats = settled(&sim, |stats| stats.server_opens == 4).await;
         // russh's client takes what nobody told it to refuse; OpenSSH's is asked elsewhere.
         assert_eq!(stats.server_opens_refused, 0);

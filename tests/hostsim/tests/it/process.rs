@@ -16,19 +16,13 @@ fn hostsim() -> Command {
 
 #[test]
 fn the_process_ends_with_its_input() {
-    let mut child = hostsim()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = hostsim().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let port: u16 = first.strip_prefix("listening ").unwrap().parse().unwrap();
     assert!((20_000..32_000).contains(&port));
-    stdin
-        .write_all(b"stats\nstats 127.0.0.5\nstats x\nnonsense\n")
-        .unwrap();
+    stdin.write_all(b"stats\nstats 127.0.0.5\nstats x\nnonsense\n").unwrap();
     for expected in [Some(Stats::default()), Some(Stats::default()), None, None] {
         let line = lines.next().unwrap().unwrap();
         assert_eq!(Stats::from_json(&line), expected, "{line}");
@@ -63,19 +57,11 @@ fn a_process_that_cannot_serve_says_why() {
         (Sim::builder().port(port), "in use"),
         (Sim::builder().rule("* accept:refuse"), "no such fault"),
         (Sim::builder().set("colour", "red"), "not a setting"),
-        (
-            Sim::builder()
-                .set("host-keys", "rsa")
-                .set("other-host-key", "true"),
-            "cannot change",
-        ),
+        (Sim::builder().set("host-keys", "rsa").set("other-host-key", "true"), "cannot change"),
         (Sim::builder().password("two\nlines"), "line break"),
     ] {
         let error = builder.spawn(hostsim()).unwrap_err();
-        assert!(
-            matches!(&error, SimError::Refused(text) if text.contains(reason)),
-            "{error}"
-        );
+        assert!(matches!(&error, SimError::Refused(text) if text.contains(reason)), "{error}");
     }
     let error = Sim::builder().spawn(Command::new("true")).unwrap_err();
     assert!(matches!(error, SimError::Ended), "{error}");
@@ -85,8 +71,7 @@ fn a_process_that_cannot_serve_says_why() {
 fn ipv6_is_one_more_host() {
     let sim = spawn(Sim::builder().ipv6().rule("::1 set:auth=none"));
     run(async {
-        let (session, _) =
-            connect_with(&sim, Ipv6Addr::LOCALHOST, russh::client::Config::default()).await;
+        let (session, _) = connect_with(&sim, Ipv6Addr::LOCALHOST, russh::client::Config::default()).await;
         let mut session = session.unwrap();
         assert!(session.authenticate_none("user").await.unwrap().success());
         assert_eq!(exec(&session, "hostname").await.text(), "::1\n");
@@ -98,21 +83,12 @@ fn ipv6_is_one_more_host() {
 fn addresses_and_texts_of_the_handle() {
     let sim = healthy();
     let port = sim.port();
-    assert_eq!(
-        sim.hosts(2),
-        [format!("127.1.0.1:{port}"), format!("127.1.0.2:{port}")]
-    );
+    assert_eq!(sim.hosts(2), [format!("127.1.0.1:{port}"), format!("127.1.0.2:{port}")]);
     assert_eq!(sim.known_hosts_of(3, false).unwrap().lines().count(), 3);
     let key = sim.host_key_openssh().unwrap();
-    assert_eq!(
-        sim.known_hosts_of(1, false).unwrap(),
-        format!("[127.1.0.1]:{port} {key}\n")
-    );
+    assert_eq!(sim.known_hosts_of(1, false).unwrap(), format!("[127.1.0.1]:{port} {key}\n"));
     let others = healthy();
-    assert_ne!(
-        others.user_key_openssh().unwrap(),
-        sim.user_key_openssh().unwrap()
-    );
+    assert_ne!(others.user_key_openssh().unwrap(), sim.user_key_openssh().unwrap());
     assert_ne!(others.host_key_openssh().unwrap(), key);
 }
 
@@ -144,39 +120,21 @@ impl Drop for Files {
 
 fn ssh(sim: &Sim, files: &Files, host: &str, command: &str) -> Output {
     let known_hosts = format!("UserKnownHostsFile={}", files.known_hosts.display());
-    let strict = [
-        "StrictHostKeyChecking=yes",
-        "GlobalKnownHostsFile=/dev/null",
-        &known_hosts,
-    ];
-    let quiet = [
-        "BatchMode=yes",
-        "IdentitiesOnly=yes",
-        "ConnectTimeout=10",
-        "LogLevel=ERROR",
-    ];
+    let strict = ["StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null", &known_hosts];
+    let quiet = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=10", "LogLevel=ERROR"];
     let mut ssh = Command::new("ssh");
-    ssh.args(["-F", "none", "-p", &sim.port().to_string(), "-i"])
-        .arg(&files.key);
+    ssh.args(["-F", "none", "-p", &sim.port().to_string(), "-i"]).arg(&files.key);
     for option in strict.iter().chain(&quiet) {
         ssh.args(["-o", option]);
     }
-    ssh.args([host, command])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the OpenSSH client is installed")
+    ssh.args([host, command]).stdin(Stdio::null()).output().expect("the OpenSSH client is installed")
 }
 
 #[test]
 fn openssh_gets_exact_output_with_strict_host_key_checking() {
     let sim = healthy();
     let files = files(&sim, &sim.known_hosts().unwrap());
-    let output = ssh(
-        &sim,
-        &files,
-        "user@127.1.0.7",
-        "echo out; stderr err; hostname; exit 3",
-    );
+    let output = ssh(&sim, &files, "user@127.1.0.7", "echo out; stderr err; hostname; exit 3");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "out\n127.1.0.7\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "err\n");
     assert_eq!(output.status.code(), Some(3));
@@ -184,17 +142,10 @@ fn openssh_gets_exact_output_with_strict_host_key_checking() {
     assert!(output.stdout == pattern(1_000_000) && output.status.success());
     let stats = sim.stats().unwrap();
     // OpenSSH asks `none` first, then whether the key would do, then signs.
-    let auth = [
-        stats.auth_none,
-        stats.auth_publickey_query,
-        stats.auth_publickey_signed,
-        stats.auth_successes,
-    ];
+    let auth =
+        [stats.auth_none, stats.auth_publickey_query, stats.auth_publickey_signed, stats.auth_successes];
     assert_eq!(auth, [2; 4]);
-    assert_eq!(
-        (stats.userauth_messages(), stats.auth_password, stats.execs),
-        (6, 0, 2)
-    );
+    assert_eq!((stats.userauth_messages(), stats.auth_password, stats.execs), (6, 0, 2));
 }
 
 #[test]
@@ -205,33 +156,20 @@ fn openssh_agrees_about_known_hosts() {
         let known = ssh(&sim, &files, "user@127.1.0.2", "echo in");
         assert_eq!(known.stdout, b"in\n", "hashed: {hashed}");
         let unknown = ssh(&sim, &files, "user@127.1.0.4", "echo in");
-        assert_eq!(
-            (unknown.status.code(), unknown.stdout.len()),
-            (Some(255), 0)
-        );
+        assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(255), 0));
         let changed = ssh(&sim, &files, "user@127.1.0.3", "echo in");
         assert!(String::from_utf8_lossy(&changed.stderr).contains("HAS CHANGED"));
         assert_eq!(changed.status.code(), Some(255));
     }
     let refused = sim.stats_of(sim.host(2)).unwrap();
-    assert_eq!(
-        (
-            refused.connections,
-            refused.handshakes,
-            refused.userauth_messages()
-        ),
-        (2, 0, 0)
-    );
+    assert_eq!((refused.connections, refused.handshakes, refused.userauth_messages()), (2, 0, 0));
 }
 
 #[test]
 fn openssh_refuses_channels_that_the_server_opens() {
     let sim = faulty("* exec:opens");
     let files = files(&sim, &sim.known_hosts().unwrap());
-    assert_eq!(
-        ssh(&sim, &files, "user@127.1.0.1", "sleep 0.3; echo x").stdout,
-        b"x\n"
-    );
+    assert_eq!(ssh(&sim, &files, "user@127.1.0.1", "sleep 0.3; echo x").stdout, b"x\n");
     let stats = left_alone(&sim);
     assert_eq!((stats.server_opens, stats.server_opens_refused), (4, 4));
 }

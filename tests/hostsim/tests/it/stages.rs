@@ -27,10 +27,7 @@ async fn banner(tcp: &mut TcpStream) -> String {
         line.push(tcp.read_u8().await.unwrap());
     }
     let line = String::from_utf8(line).unwrap();
-    assert!(
-        line.starts_with("SSH-2.0-") && line.ends_with("\r\n"),
-        "{line:?}"
-    );
+    assert!(line.starts_with("SSH-2.0-") && line.ends_with("\r\n"), "{line:?}");
     line
 }
 
@@ -53,10 +50,7 @@ fn right_after_accept() {
         silent(open(&sim).await.read_u8()).await;
 
         let sim = faulty("* accept:fin");
-        assert_eq!(
-            read_all(&mut open(&sim).await).await,
-            (Vec::new(), TcpEnd::Fin)
-        );
+        assert_eq!(read_all(&mut open(&sim).await).await, (Vec::new(), TcpEnd::Fin));
 
         let sim = faulty("* accept:rst");
         // The reset may come before connect(2) has returned.
@@ -92,11 +86,7 @@ fn lines_without_end_and_a_line_without_end() {
         open(&sim).await.read_exact(&mut bytes).await.unwrap();
         let lines = std::str::from_utf8(&bytes).unwrap().split("\r\n");
         assert!(lines.clone().count() > 100_000);
-        assert!(
-            lines
-                .take(100_000)
-                .all(|line| line == "this host will let you in soon")
-        );
+        assert!(lines.take(100_000).all(|line| line == "this host will let you in soon"));
 
         let sim = faulty("* accept:long-line");
         let mut host = open(&sim).await;
@@ -139,10 +129,7 @@ fn after_the_banner() {
             // A reset may overtake the banner.
             let (bytes, end) = read_all(&mut host).await;
             assert_eq!(end, expected);
-            assert!(
-                bytes.is_empty() && deed == "rst" || bytes.ends_with(b"\r\n"),
-                "{bytes:?}"
-            );
+            assert!(bytes.is_empty() && deed == "rst" || bytes.ends_with(b"\r\n"), "{bytes:?}");
         }
 
         let sim = faulty("* banner:raw=ffffffff");
@@ -188,8 +175,7 @@ fn during_key_exchange() {
             }
             // The whole client gets no further either.
             if deed != "silence" {
-                let (session, _) =
-                    connect_with(&sim, sim.host(1), russh::client::Config::default()).await;
+                let (session, _) = connect_with(&sim, sim.host(1), russh::client::Config::default()).await;
                 assert!(session.is_err());
             }
             assert_eq!(sim.stats().unwrap().handshakes, 0);
@@ -217,10 +203,7 @@ fn a_stalled_host_reads_nothing_and_notices_that_its_client_left() {
 
         let sim = faulty("* banner:stall");
         drop(open(&sim).await);
-        settled(&sim, |stats| {
-            stats.connections == 1 && stats.connections_now == 0
-        })
-        .await;
+        settled(&sim, |stats| stats.connections == 1 && stats.connections_now == 0).await;
     });
 }
 
@@ -240,11 +223,7 @@ fn a_silent_host_takes_everything_and_notices_that_its_client_left() {
 
 #[test]
 fn only_the_hosts_of_a_rule_are_faulty() {
-    let sim = spawn(
-        Sim::builder()
-            .rule("i%3==1 accept:fin")
-            .rule("127.1.0.3 accept:http"),
-    );
+    let sim = spawn(Sim::builder().rule("i%3==1 accept:fin").rule("127.1.0.3 accept:http"));
     run(async {
         for index in 0..6 {
             let mut host = tcp(&sim, sim.host(index)).await;

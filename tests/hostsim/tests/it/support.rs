@@ -21,9 +21,7 @@ use tokio::net::TcpStream;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn spawn(builder: SimBuilder) -> Sim {
-    builder
-        .spawn(Command::new(env!("CARGO_BIN_EXE_hostsim")))
-        .unwrap()
+    builder.spawn(Command::new(env!("CARGO_BIN_EXE_hostsim"))).unwrap()
 }
 
 pub fn healthy() -> Sim {
@@ -39,15 +37,8 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub fn run_within<T>(patience: Duration, future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(patience, future)
-            .await
-            .expect("no end in sight")
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(patience, future).await.expect("no end in sight") })
 }
 
 /// Asserts that `future` takes at least `least`, and returns its value.
@@ -81,9 +72,7 @@ pub async fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
 
 /// Waits for the fleet to see that the client has gone.
 pub fn left_alone(sim: &Sim) -> Stats {
-    run(settled(sim, |stats| {
-        stats.connections_now == 0 && stats.channels_now == 0
-    }))
+    run(settled(sim, |stats| stats.connections_now == 0 && stats.channels_now == 0))
 }
 
 /// How the TCP stream ended, from the client's side.
@@ -157,9 +146,7 @@ impl AsyncRead for Observed {
         match &result {
             Ok(()) if length == 0 => seen.tcp = Some(TcpEnd::Fin),
             Ok(()) => seen.received += length as u64,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                seen.tcp = Some(TcpEnd::Rst)
-            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => seen.tcp = Some(TcpEnd::Rst),
             Err(error) => panic!("{error}"),
         }
         Poll::Ready(result)
@@ -167,11 +154,7 @@ impl AsyncRead for Observed {
 }
 
 impl AsyncWrite for Observed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
@@ -211,9 +194,7 @@ impl client::Handler for Observer {
 pub type Session = Handle<Observer>;
 
 pub async fn tcp(sim: &Sim, address: impl Into<IpAddr>) -> TcpStream {
-    TcpStream::connect(SocketAddr::new(address.into(), sim.port()))
-        .await
-        .unwrap()
+    TcpStream::connect(SocketAddr::new(address.into(), sim.port())).await.unwrap()
 }
 
 pub async fn connect_with(
@@ -222,14 +203,8 @@ pub async fn connect_with(
     config: client::Config,
 ) -> (Result<Session, Error>, Log) {
     let log = Log::default();
-    let stream = Observed {
-        tcp: tcp(sim, address).await,
-        log: log.clone(),
-    };
-    (
-        client::connect_stream(Arc::new(config), stream, Observer(log.clone())).await,
-        log,
-    )
+    let stream = Observed { tcp: tcp(sim, address).await, log: log.clone() };
+    (client::connect_stream(Arc::new(config), stream, Observer(log.clone())).await, log)
 }
 
 /// Connects to host number `index`, as far as the end of key exchange.
@@ -245,10 +220,7 @@ pub fn key(sim: &Sim) -> PrivateKeyWithHashAlg {
 
 pub async fn login(sim: &Sim, index: usize) -> (Session, Log) {
     let (mut session, log) = connect(sim, index).await;
-    let result = session
-        .authenticate_publickey("user", key(sim))
-        .await
-        .unwrap();
+    let result = session.authenticate_publickey("user", key(sim)).await.unwrap();
     assert!(matches!(result, AuthResult::Success), "{result:?}");
     (session, log)
 }

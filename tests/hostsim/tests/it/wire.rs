@@ -25,17 +25,11 @@ fn a_flipped_bit_is_noticed_whatever_the_cipher() {
                     mac: Cow::Owned(vec![mac]),
                     ..Preferred::DEFAULT
                 };
-                let config = client::Config {
-                    preferred,
-                    ..client::Config::default()
-                };
+                let config = client::Config { preferred, ..client::Config::default() };
                 let (session, _) = connect_with(&sim, sim.host(0), config).await;
                 let stdout = output(session, &sim).await;
                 assert!(stdout.len() < 30_000, "{cipher:?} {offset}");
-                assert!(
-                    stdout == pattern(stdout.len()),
-                    "{cipher:?} {offset}: altered output was accepted"
-                );
+                assert!(stdout == pattern(stdout.len()), "{cipher:?} {offset}: altered output was accepted");
             }
         }
     });
@@ -75,27 +69,13 @@ fn the_stream_is_cut_at_the_exact_byte() {
             let (session, log) = login(&sim, 0).await;
             let mut channel = start(&session, "bytes 100000").await;
             let outcome = until_quiet(&mut channel).await;
-            assert_eq!(
-                log.tcp(),
-                if deed == "fin" {
-                    TcpEnd::Fin
-                } else {
-                    TcpEnd::Open
-                }
-            );
+            assert_eq!(log.tcp(), if deed == "fin" { TcpEnd::Fin } else { TcpEnd::Open });
             assert!(outcome.stdout == pattern(outcome.stdout.len()) && outcome.status.is_none());
-            assert!(
-                log.received() < whole && log.received() > clear,
-                "{}",
-                log.received()
-            );
+            assert!(log.received() < whole && log.received() > clear, "{}", log.received());
             received.push(log.received());
         }
         // Key exchange is of constant size, but for its padding and signature: none of them varies with
         // ed25519.
-        assert_eq!(
-            [received[1] - received[0], received[2] - received[0]],
-            [1, 40_000]
-        );
+        assert_eq!([received[1] - received[0], received[2] - received[0]], [1, 40_000]);
     });
 }

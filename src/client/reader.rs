@@ -1,0 +1,48 @@
+//! One stream as bytes.
+
+use std::io;
+
+use super::output::{HostOutput, Stream};
+use super::wait::{Unread, wait};
+use crate::lines::LineBuffer;
+
+/// Reads one stream as it came, line ends included: for output that is not lines.
+///
+/// Waits for at least one byte, and drives all hosts meanwhile. It goes on where lines were read before, and the other way
+/// round. Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `TimedOut` after a read timeout, which can be
+/// followed by another read, `ConnectionAborted` where the output was cut short.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut client = sshoal::ParallelClient::builder(["web1"]).build()?;
+/// let outputs = client.run_command("tar -c /etc")?;
+/// let mut file = std::fs::File::create("etc.tar")?;
+/// std::io::copy(&mut outputs[0].stdout_reader(), &mut file)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Reader<'a> {
+    output: &'a HostOutput,
+    stream: Stream,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(output: &'a HostOutput, stream: Stream) -> Self {
+        Self { output, stream }
+    }
+}
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let read = |buffer: &mut LineBuffer| Some(buffer.read(bytes)).filter(|count| *count > 0);
+        match wait(self.output, self.stream, read) {
+            Ok(count) => Ok(count.unwrap_or(0)),
+            Err(Unread::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
+            Err(Unread::Cut(error)) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
+        }
+    }
+}

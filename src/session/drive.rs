@@ -1,0 +1,109 @@
+//! From news to progress: pumps the link, then steps the state for as long as it moves.
+
+use super::auth::{Login, LoginResult};
+use super::exec::{Exec, ExecCx, Progress};
+use super::failure::Failure;
+use super::state::State;
+use super::{Cx, Session, Step, Target};
+use crate::error::HostErrorKind;
+use crate::limits;
+use crate::link::{Pumped, Setup};
+
+impl Session {
+    /// Pumps the link and steps the state until neither has more to do.
+    ///
+    /// Edges are reported once, so the last pump must have found nothing to read, and nothing to write or the socket full:
+    /// then whatever comes next makes a new edge.
+    pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+        let mut input_budget = limits::INPUT_PER_VISIT;
+        loop {
+            let pumped = cx.link.pump(limits::PUMPS_PER_VISIT)?;
+            let was_connecting = matches!(self.state, State::Connecting(_));
+            let mut progressed = false;
+            while self.advance(&mut input_budget, cx)? {
+                progressed = true;
+            }
+            if pumped == Pumped::More || input_budget == 0 {
+                return Ok(Step { again: true, ..Step::default() });
+            }
+            // SSH that has just begun was never pumped; packets that wait inside libssh may have room in the socket.
+            let began = was_connecting && !matches!(self.state, State::Connecting(_));
+            if !began && (!progressed || cx.link.flushed()) {
+                return Ok(Step::default());
+            }
+        }
+    }
+
+    /// One step of the state. Whether anything changed.
+    fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        match &mut self.state {
+            State::Connecting(addresses) => {
+                if addresses.poll(cx.now, self.deadline, cx.link)?.is_pending() {
+                    return Ok(false);
+                }
+                self.begin_ssh(cx)
+            }
+            State::Handshaking => {
+                if cx.link.handshake()?.is_pending() {
+                    return Ok(false);
+                }
+                self.verify_host(cx)
+            }
+            State::Authenticating(login) => match login.step(&self.target.profile, cx.link)? {
+                LoginResult::Pending => Ok(false),
+                LoginResult::Accepted => {
+                    log::debug!("{}: logged in; {:?}", self.target.host, login.proof());
+                    self.enter(State::Ready, cx.now);
+                    Ok(true)
+                }
+            },
+            State::Ready => self.step_commands(input_budget, cx),
+            State::Queued | State::Resolving | State::BackingOff | State::Closed | State::Failed => Ok(false),
+        }
+    }
+
+    fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        self.enter(State::Handshaking, cx.now);
+        let Target { host, port, profile } = &self.target;
+        let recorded = profile.verifier.recorded_algorithms(host, *port);
+        cx.link.start(&Setup { user: &profile.user, recorded: &recorded })?;
+        Ok(true)
+    }
+
+    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
+    fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        let Target { host, port, profile } = &self.target;
+        let key = cx.link.server_key()?;
+        let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
+        self.enter(State::Authenticating(Login::new(proof)), cx.now);
+        Ok(true)
+    }
+
+    fn step_commands(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        let mut advanced = false;
+        let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
+        let mut index = 0;
+        while let Some(id) = self.active.get(index).copied() {
+            let mut exec_cx = ExecCx {
+                target: &self.target,
+                attempt: self.attempt,
+                now: cx.now,
+                link: &mut *cx.link,
+                input_budget: &mut *input_budget,
+                may_open,
+            };
+            match cx.execs.step(id, &mut exec_cx)? {
+                Progress::Done => {
+                    self.active.remove(index);
+                    advanced = true;
+                    continue;
+                }
+                Progress::Advanced => advanced = true,
+                Progress::Pending => {}
+            }
+            may_open &= !cx.execs.get(id).is_some_and(Exec::is_opening);
+            index += 1;
+        }
+        Ok(advanced)
+    }
+}
