@@ -128,7 +128,8 @@ impl ParallelClient {
     }
 
     /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be read while others
-    /// still connect. Hosts begin when somebody waits: a reader, [`join`](Self::join), a writer.
+    /// still connect. The first connections are begun at once; all else happens while somebody waits: a reader,
+    /// [`join`](Self::join), a writer.
     ///
     /// # Errors
     /// [`Error::Command`].

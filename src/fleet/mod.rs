@@ -34,6 +34,8 @@ pub(crate) struct Fleet {
     /// Hosts to be visited.
     ready: IndexQueue,
     admission: Admission,
+    /// The last admission ended for lack of time, not of hosts or places.
+    admit_again: bool,
     resolver: Resolver,
     /// Lookups under way and who waits for them.
     lookups: Vec<(LookupId, usize)>,
@@ -95,6 +97,7 @@ impl Fleet {
             execs: Execs::default(),
             ready: IndexQueue::default(),
             admission: Admission::new(pool_size),
+            admit_again: false,
             resolver: Resolver::new(reactor.waker().clone()),
             lookups: Vec::new(),
             waits: Slab::new(),
@@ -216,7 +219,7 @@ impl Fleet {
 
     /// How long the poll may wait: not at all while hosts are ready, else until the next timer.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.admit_again {
             return Some(Duration::ZERO);
         }
         let next = self.wheel.next_deadline()?;
@@ -238,7 +241,8 @@ impl Fleet {
             match timer {
                 Timer::Slot(index) => {
                     self.slots[index].timer = None;
-                    self.visit(index, Input::Timer, now);
+                    self.slots[index].due = true;
+                    self.ready.push(index);
                 }
                 Timer::Wait(key) => {
                     if let Some(wait) = self.waits.get_mut(key) {
@@ -254,8 +258,9 @@ impl Fleet {
     fn visit_ready(&mut self, now: Instant) {
         for _ in 0..self.ready.len() {
             let Some(index) = self.ready.pop() else { break };
-            self.visit(index, Input::Readiness, now);
-            if Reactor::now().saturating_duration_since(now) >= limits::TURN_BUDGET {
+            let due = std::mem::take(&mut self.slots[index].due);
+            self.visit(index, if due { Input::Timer } else { Input::Readiness }, now);
+            if is_over(now) {
                 break;
             }
         }
@@ -301,8 +306,9 @@ impl Fleet {
         self.admission.settle(index, slot, &self.execs);
     }
 
-    /// Lets hosts begin as places and descriptors allow.
+    /// Lets hosts begin as places, descriptors and the turn's time allow.
     fn admit(&mut self, now: Instant) {
+        self.admit_again = false;
         while let Some(index) = self.admission.next(&self.slots, &self.execs) {
             if !self.slots[index].session.is_connected()
                 && !self.admission.may_connect()
@@ -312,6 +318,10 @@ impl Fleet {
                 return;
             }
             self.visit(index, Input::Admitted, now);
+            if is_over(now) {
+                self.admit_again = true;
+                return;
+            }
         }
     }
 
@@ -333,4 +343,9 @@ impl Fleet {
             self.visit(index, Input::GiveUp(kind), now);
         }
     }
+}
+
+/// Whether a turn that began at `begun` has used its time up.
+fn is_over(begun: Instant) -> bool {
+    Reactor::now().saturating_duration_since(begun) >= limits::TURN_BUDGET
 }

@@ -11,6 +11,8 @@ pub(super) struct Slot {
     pub link: Box<dyn Link>,
     /// The wheel's entry for the session's deadline.
     pub timer: Option<Armed>,
+    /// The session's deadline has passed, and it was not visited since.
+    pub due: bool,
     /// What the admission has booked for it.
     pub booked: Booked,
 }
@@ -30,6 +32,6 @@ pub(super) struct Booked {
 
 impl Slot {
     pub(super) fn new(session: Session, link: Box<dyn Link>) -> Self {
-        Self { session, link, timer: None, booked: Booked::default() }
+        Self { session, link, timer: None, due: false, booked: Booked::default() }
     }
 }

@@ -74,7 +74,7 @@ fn lost_text(kind: LinkErrorKind, text: &str) -> String {
         return text.to_owned();
     }
     match text.strip_prefix("Socket error: ") {
-        Some("disconnected" | "Success" | "") => "the peer closed it".to_owned(),
+        Some("disconnected" | "Success" | "") => "the peer closed the connection".to_owned(),
         Some(cause) => cause.to_owned(),
         None => text.to_owned(),
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn end_of_stream_is_said_plainly() {
-        assert_eq!(fatal("Socket error: disconnected", None).text, "the peer closed it");
+        assert_eq!(fatal("Socket error: disconnected", None).text, "the peer closed the connection");
         let reset = fatal("Socket error: Connection reset by peer", None);
         assert_eq!(reset, LinkError::new(LinkErrorKind::Lost, "Connection reset by peer"));
     }

@@ -301,7 +301,13 @@ impl Session {
     }
 
     fn fatal(&self) -> LinkError {
-        classify::fatal(&self.error_text(), root_cause().as_deref())
+        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref());
+        // SAFETY: a valid session; the pointer is only compared.
+        let named_itself = unsafe { !sys::ssh_get_serverbanner(self.raw).is_null() };
+        if error.kind == LinkErrorKind::Lost && !named_itself {
+            error.text.push_str(" before it named itself an SSH server");
+        }
+        error
     }
 
     /// Turns a return code of a stepping call into its meaning.
@@ -674,13 +680,16 @@ impl Drop for LogScope {
     }
 }
 
-unsafe extern "C" fn on_log(_: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
+unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
     const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
     // SAFETY: libssh passes a NUL-terminated line for the length of the call.
     let line = unsafe { text_at(line) };
     let _ = catch_unwind(|| {
         LOG.with_borrow_mut(|log| {
-            if let Some(cause) = line.strip_prefix(ROOT_CAUSE) {
+            // At lower levels the state machine only says what it is about to do.
+            if level <= sys::SSH_LOG_WARN as c_int
+                && let Some(cause) = line.strip_prefix(ROOT_CAUSE)
+            {
                 log.root_cause.get_or_insert_with(|| cause.to_owned());
             }
             if let Some((_, size)) = line.split_once(", maxpacket : ") {

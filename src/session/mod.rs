@@ -304,6 +304,8 @@ impl Session {
         let (from, to) = (self.state.phase(), next.phase());
         log::trace!("{}: {from:?} -> {to:?}", self.target.host);
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
+        #[cfg(test)]
+        tests::record(from, to);
         let Profile { timeouts, retry_delay, .. } = &*self.target.profile;
         self.deadline = match to {
             Phase::Resolving => deadline(now, timeouts.connect),

@@ -106,7 +106,8 @@ impl State {
             Self::Connecting(_) => Stage::Connecting,
             Self::Handshaking => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
-            Self::Ready => Stage::Running,
+            // What runs has a stage of its own; what waits was about to get its channel.
+            Self::Ready => Stage::Opening,
         }
     }
 }

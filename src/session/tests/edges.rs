@@ -1,0 +1,222 @@
+//! One test for each legal edge, and the table itself as a snapshot.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::harness::{Bench, Config, address};
+use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
+use crate::error::HostErrorKind;
+use crate::link::LinkErrorKind;
+use crate::session::Input;
+use crate::session::state::{EDGES, Phase};
+
+thread_local! {
+    static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Called by the session on every edge it takes.
+pub(in crate::session) fn record(from: Phase, to: Phase) {
+    TAKEN.with_borrow_mut(|taken| taken.push((from, to)));
+}
+
+fn take_edges(scenario: impl FnOnce()) -> Vec<(Phase, Phase)> {
+    TAKEN.take();
+    scenario();
+    TAKEN.take()
+}
+
+/// Makes a test of each scenario, which must take its edge, and lists them all.
+macro_rules! edges {
+    ($($from:ident => $to:ident, $name:ident: $scenario:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            let taken = take_edges($scenario);
+            assert!(taken.contains(&(Phase::$from, Phase::$to)), "{taken:?}");
+        })*
+
+        const SCENARIOS: &[(Phase, Phase, fn())] = &[$((Phase::$from, Phase::$to, $scenario)),*];
+    };
+}
+
+edges! {
+    Queued => Resolving, admission_begins_the_lookup: || happy(0);
+    Queued => Failed, a_queued_session_can_be_given_up: || {
+        let mut bench = Bench::new(Script::default());
+        bench.command();
+        bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor".to_owned())));
+    };
+    Resolving => Connecting, addresses_are_dialled: || happy(0);
+    Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
+    Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
+    Connecting => Handshaking, ssh_follows_tcp: || happy(0);
+    Connecting => Queued, without_a_descriptor_it_waits_again: || {
+        let dials = [Dial::FailsAtOnce(Errno::EMFILE), Dial::Connects(1)];
+        run(Script::default().dialling(address(1), &dials), 1);
+    };
+    Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
+    Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
+    Handshaking => Authenticating, a_verified_host_is_logged_in_to: || happy(0);
+    Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: || handshake(LinkErrorKind::Lost);
+    Handshaking => Failed, a_mistrusted_host_is_final: || {
+        run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
+    };
+    Authenticating => Ready, an_accepted_credential_makes_it_ready: || happy(0);
+    Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
+        let service = Answer { after: Some(1), says: Err(lost()) };
+        run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]), 3);
+    };
+    Authenticating => Failed, a_refused_credential_is_final: || {
+        run(Script::peer(Peer { replies: Vec::new(), ..Peer::default() }), 3);
+    };
+    Ready => Queued, a_connection_that_died_idle_is_made_anew: || {
+        let mut bench = Bench::new(Script::default());
+        bench.command();
+        bench.run();
+        bench.command();
+        bench.link.arrive(0, Packet::Fault(lost()));
+        bench.step(Input::Readiness);
+        bench.run();
+        assert!(bench.all_ended());
+    };
+    Ready => BackingOff, a_command_that_cannot_have_started_is_tried_again: || opening_fails(LinkErrorKind::Lost);
+    Ready => Closed, an_idle_connection_can_be_closed: || happy_then_closed();
+    Ready => Failed, a_command_that_waits_fails_with_a_final_error: || opening_fails(LinkErrorKind::Integrity);
+    BackingOff => Queued, after_the_delay_it_waits_again: || lookup_fails(3);
+    Closed => Queued, a_closed_session_takes_a_command: || {
+        let mut bench = happy_bench();
+        bench.step(Input::Close);
+        bench.command();
+        bench.run();
+        assert!(bench.outcome(1).is_success());
+    };
+    Failed => Queued, a_failed_session_takes_a_command: || {
+        let dials = [Dial::Fails(1, Errno::ECONNREFUSED), Dial::Connects(1)];
+        let config = Config { attempts: 1, ..Config::default() };
+        let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
+        bench.command();
+        bench.run_until_phase(Phase::Failed);
+        bench.command();
+        bench.run();
+        assert!(bench.outcome(1).is_success());
+    };
+}
+
+fn run(script: Script, attempts: u32) -> Bench {
+    let mut bench = Bench::with(Config { attempts, ..Config::default() }, script);
+    bench.command();
+    bench.run();
+    assert!(bench.all_ended());
+    bench
+}
+
+fn happy_bench() -> Bench {
+    let bench = run(Script::default(), 1);
+    assert!(bench.outcome(0).is_success());
+    bench
+}
+
+fn happy(_: u32) {
+    happy_bench();
+}
+
+fn happy_then_closed() {
+    happy_bench().step(Input::Close);
+}
+
+fn lookup_fails(attempts: u32) {
+    let mut bench = Bench::with(Config { attempts, ..Config::default() }, Script::default());
+    bench.lookups = vec![Err(|| HostErrorKind::UnknownHost("no such name".to_owned()))];
+    bench.command();
+    bench.run();
+    assert_eq!(bench.error(0).attempt(), attempts);
+}
+
+fn refused(attempts: u32) {
+    let dials = [Dial::Fails(1, Errno::ECONNREFUSED)];
+    let bench = run(Script::default().dialling(address(1), &dials), attempts);
+    assert_eq!(bench.error(0).attempt(), attempts);
+}
+
+fn handshake(kind: LinkErrorKind) {
+    let bad = Peer { handshake: Answer::error(1, kind), ..Peer::default() };
+    run(Script::peers(vec![bad, Peer::default()]), 3);
+}
+
+fn opening_fails(kind: LinkErrorKind) {
+    let channel = Channel { open: Answer::error(1, kind), ..Channel::default() };
+    let bad = Peer { channels: vec![channel], ..Peer::default() };
+    run(Script::peers(vec![bad, Peer::default()]), 3);
+}
+
+#[test]
+fn every_legal_edge_has_its_test() {
+    for (from, to, cause) in EDGES {
+        assert!(SCENARIOS.iter().any(|(a, b, _)| (a, b) == (from, to)), "{from:?} -> {to:?}: {cause}");
+    }
+    assert_eq!(SCENARIOS.len(), EDGES.len());
+    for (from, to, scenario) in SCENARIOS {
+        let taken = take_edges(scenario);
+        assert!(taken.contains(&(*from, *to)), "{from:?} -> {to:?} is not among {taken:?}");
+    }
+}
+
+#[test]
+fn no_edge_is_listed_twice_and_every_state_is_left_and_reached() {
+    for (index, (from, to, _)) in EDGES.iter().enumerate() {
+        assert!(!EDGES[..index].iter().any(|(a, b, _)| (a, b) == (from, to)), "{from:?} -> {to:?}");
+    }
+    for phase in Phase::ALL {
+        assert!(EDGES.iter().any(|(from, _, _)| *from == phase), "{phase:?} is never left");
+        assert!(EDGES.iter().any(|(_, to, _)| *to == phase), "{phase:?} is never reached");
+    }
+}
+
+fn dot() -> String {
+    let mut dot = String::from("digraph session {\n    node [shape=box, style=rounded];\n");
+    for phase in Phase::ALL {
+        writeln!(dot, "    {phase:?};").unwrap();
+    }
+    for (from, to, cause) in EDGES {
+        writeln!(dot, "    {from:?} -> {to:?} [label=\"{cause}\"];").unwrap();
+    }
+    dot + "}\n"
+}
+
+/// State by state: a cross where an edge leads from the row's state to the column's.
+fn table() -> String {
+    let mut table = format!("{:15}", "from \\ to");
+    for to in Phase::ALL {
+        write!(table, " {:14}", format!("{to:?}")).unwrap();
+    }
+    for from in Phase::ALL {
+        write!(table, "\n{:15}", format!("{from:?}")).unwrap();
+        for to in Phase::ALL {
+            let legal = crate::session::state::is_legal(from, to);
+            write!(table, " {:14}", if legal { "x" } else { "." }).unwrap();
+        }
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn assert_snapshot(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&file, text).unwrap();
+    }
+    let committed = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == text,
+        "{path} is not what the code says; if the change is meant, run the test with UPDATE_SNAPSHOTS=1.\n\
+         --- committed ---\n{committed}\n--- now ---\n{text}"
+    );
+}
+
+#[test]
+fn the_table_is_as_committed() {
+    assert_snapshot("docs/states.dot", &dot());
+    assert_snapshot("src/session/tests/states.snap", &table());
+}

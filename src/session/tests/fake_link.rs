@@ -1,0 +1,421 @@
+//! A link without IO: it follows a script, writes down every call, and panics when the session breaks a link's rules.
+//!
+//! News reach the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session that stops
+//! pumping too early therefore hangs here as it would hang in earnest.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use nix::errno::Errno;
+
+use super::script::{Answer, Cred, Dial, Packet, Peer, Script, Take, host_key};
+use super::wire::{Arrival, Op, Wire};
+use crate::error::AuthMethod;
+use crate::link::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+
+/// More calls than any step has reason to make.
+const CALLS_PER_STEP: usize = 5_000;
+
+/// One call, as it was made. Channels are numbered through all connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Call {
+    Dial(SocketAddr),
+    Dialled,
+    Start,
+    Pump,
+    HangUp,
+    Handshake,
+    ServerKey,
+    RequestAuth,
+    Authenticate(Cred),
+    Open(usize),
+    Opened(usize),
+    Exec(usize, String),
+    Write(usize, usize),
+    SendEof(usize),
+    Close(usize),
+    Free(usize),
+}
+
+/// Lets one call fail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    /// Which of the calls that can fail, from 1.
+    pub nth: usize,
+    pub with: Failing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// It, and its like on the same connection, are pending from then on.
+    Pending,
+    Error(LinkErrorKind),
+}
+
+#[derive(Debug)]
+enum Connection {
+    None,
+    Dialling(Dial),
+    Up(Box<Wire>),
+    /// Failed: it can be collected from and hung up.
+    Broken(Box<Wire>),
+}
+
+#[derive(Debug)]
+pub(super) struct FakeLink {
+    script: Script,
+    connection: Connection,
+    generation: u32,
+    /// Connections that SSH was started on.
+    started: usize,
+    channels_opened: usize,
+    /// On which channel each command was requested.
+    requested: HashMap<String, usize>,
+    pub calls: Vec<Call>,
+    calls_before_step: usize,
+    edge: bool,
+    pub fault: Option<Fault>,
+    /// Calls made that can fail.
+    pub fallible: usize,
+    stuck: Option<mem::Discriminant<Call>>,
+}
+
+impl FakeLink {
+    pub(super) fn new(script: Script) -> Self {
+        Self {
+            script,
+            connection: Connection::None,
+            generation: 0,
+            started: 0,
+            channels_opened: 0,
+            requested: HashMap::new(),
+            calls: Vec::new(),
+            calls_before_step: 0,
+            edge: false,
+            fault: None,
+            fallible: 0,
+            stuck: None,
+        }
+    }
+
+    pub(super) fn begin_step(&mut self) {
+        self.calls_before_step = self.calls.len();
+    }
+
+    /// One round passes.
+    pub(super) fn tick(&mut self) {
+        self.edge |= match &mut self.connection {
+            Connection::None | Connection::Broken(_) => false,
+            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            Connection::Dialling(_) => false,
+            Connection::Up(wire) => wire.tick(),
+        };
+    }
+
+    /// Whether there was news since the last time: told once.
+    pub(super) fn take_edge(&mut self) -> bool {
+        mem::take(&mut self.edge)
+    }
+
+    /// Whether something is on its way.
+    pub(super) fn expects_news(&self) -> bool {
+        match &self.connection {
+            Connection::None | Connection::Broken(_) => self.edge,
+            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => *left > 0 || self.edge,
+            Connection::Dialling(_) => self.edge,
+            Connection::Up(wire) => wire.expects_news() || self.edge,
+        }
+    }
+
+    /// The peer sends something of its own accord.
+    pub(super) fn arrive(&mut self, channel: usize, packet: Packet) {
+        if let Connection::Up(wire) = &mut self.connection {
+            wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
+            self.edge = true;
+        }
+    }
+
+    /// Channels of the present connection that were opened and not freed.
+    pub(super) fn open_channels(&self) -> usize {
+        match &self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),
+            _ => 0,
+        }
+    }
+
+    /// The input that a channel has received.
+    pub(super) fn received(&self, channel: usize) -> &[u8] {
+        match &self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => {
+                wire.channels.get(&channel).map_or(&[], |channel| &channel.received)
+            }
+            _ => &[],
+        }
+    }
+
+    fn note(&mut self, call: Call) {
+        self.calls.push(call);
+        assert!(self.calls.len() - self.calls_before_step < CALLS_PER_STEP, "a step without end");
+    }
+
+    /// Writes down a call that can fail. `Ok(true)`: it is to be pending.
+    fn enter(&mut self, call: Call) -> Result<bool, LinkError> {
+        let kind = mem::discriminant(&call);
+        self.note(call);
+        self.fallible += 1;
+        if self.stuck == Some(kind) {
+            return Ok(true);
+        }
+        let Some(fault) = self.fault.filter(|fault| fault.nth == self.fallible) else { return Ok(false) };
+        match fault.with {
+            Failing::Pending => {
+                self.stuck = Some(kind);
+                Ok(true)
+            }
+            Failing::Error(kind) => Err(self.breaks(LinkError::new(kind, "injected"))),
+        }
+    }
+
+    fn breaks(&mut self, error: LinkError) -> LinkError {
+        self.connection = match mem::replace(&mut self.connection, Connection::None) {
+            Connection::Up(wire) => Connection::Broken(wire),
+            other => other,
+        };
+        error
+    }
+
+    /// The SSH connection, which the session must know to be up.
+    fn wire(&mut self) -> &mut Wire {
+        match &mut self.connection {
+            Connection::Up(wire) => wire,
+            other => panic!("{:?} on {other:?}", self.calls.last()),
+        }
+    }
+
+    /// Sends a request, or takes its answer.
+    fn ask(&mut self, op: Op, answer: &Answer) -> Result<Poll<()>, LinkError> {
+        if !self.wire().ask(op, answer.after) {
+            return Ok(Poll::Pending);
+        }
+        match &answer.says {
+            Ok(()) => Ok(Poll::Ready(())),
+            Err(error) if error.kind == LinkErrorKind::Denied => Err(error.clone()),
+            Err(error) => Err(self.breaks(error.clone())),
+        }
+    }
+}
+
+impl Link for FakeLink {
+    fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.connection = Connection::None;
+        self.stuck = None;
+        self.edge = false;
+        self.generation += 1;
+        let dials = self.script.dials.get_mut(&address);
+        let next = |dials: &mut Vec<Dial>| if dials.len() > 1 { dials.remove(0) } else { dials[0] };
+        let mut dial = dials.map_or(Dial::Connects(1), next);
+        match self.enter(Call::Dial(address)) {
+            Ok(false) => {}
+            Ok(true) => dial = Dial::Silent,
+            Err(error) if error.kind == LinkErrorKind::Limit => dial = Dial::FailsAtOnce(Errno::EMFILE),
+            Err(_) => dial = Dial::FailsAtOnce(Errno::ENETUNREACH),
+        }
+        if let Dial::FailsAtOnce(errno) = dial {
+            return Err(errno.into());
+        }
+        self.connection = Connection::Dialling(dial);
+        Ok(())
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn dialled(&mut self) -> Poll<io::Result<()>> {
+        match self.enter(Call::Dialled) {
+            Ok(false) => {}
+            Ok(true) => return Poll::Pending,
+            Err(_) => return Poll::Ready(Err(Errno::ECONNRESET.into())),
+        }
+        match self.connection {
+            Connection::Dialling(Dial::Connects(0)) => Poll::Ready(Ok(())),
+            Connection::Dialling(Dial::Fails(0, errno)) => Poll::Ready(Err(errno.into())),
+            Connection::Dialling(_) => Poll::Pending,
+            ref other => panic!("dialled on {other:?}"),
+        }
+    }
+
+    fn start(&mut self, _setup: &Setup<'_>) -> Result<(), LinkError> {
+        assert!(matches!(self.connection, Connection::Dialling(Dial::Connects(0))), "SSH before TCP");
+        let last = self.script.peers.len().checked_sub(1);
+        let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
+        self.started += 1;
+        let result = peer.start.clone();
+        self.connection = Connection::Up(Box::new(Wire::new(peer)));
+        self.enter(Call::Start)?;
+        result.map_err(|error| self.breaks(error))
+    }
+
+    fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        assert!(budget > 0);
+        if !matches!(self.connection, Connection::Up(_)) {
+            assert!(!matches!(self.connection, Connection::Broken(_)), "pumped a link that has failed");
+            self.note(Call::Pump);
+            return Ok(Pumped::Drained);
+        }
+        if self.enter(Call::Pump)? {
+            return Ok(Pumped::Drained);
+        }
+        self.wire().pump().map_err(|error| self.breaks(error))
+    }
+
+    fn flushed(&self) -> bool {
+        match &self.connection {
+            Connection::Up(wire) => wire.outbox.is_empty(),
+            _ => true,
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.note(Call::HangUp);
+        self.connection = Connection::None;
+        self.edge = false;
+    }
+
+    fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        if self.enter(Call::Handshake)? {
+            return Ok(Poll::Pending);
+        }
+        let answer = self.wire().peer.handshake.clone();
+        self.ask(Op::Handshake, &answer)
+    }
+
+    fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
+        self.enter(Call::ServerKey)?;
+        let wire = self.wire();
+        wire.key_shown = true;
+        Ok(wire.peer.key.clone())
+    }
+
+    fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
+        let wire = self.wire();
+        assert!(
+            wire.key_shown && wire.peer.key == host_key(0),
+            "authentication on a host that is not trusted"
+        );
+        let answer = wire.peer.service.clone();
+        if self.enter(Call::RequestAuth)? {
+            return Ok(Poll::Pending);
+        }
+        self.ask(Op::Service, &answer)
+    }
+
+    fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
+        let cred = Cred::from(credential);
+        let wire = self.wire();
+        assert!(
+            wire.key_shown && wire.peer.key == host_key(0),
+            "a credential for a host that is not trusted"
+        );
+        let after = wire.peer.auth_after;
+        let known = wire.peer.replies.iter().find(|(of, _)| *of == cred);
+        let reply = known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone());
+        if self.enter(Call::Authenticate(cred))? || !self.wire().ask(Op::Auth(cred), after) {
+            return Ok(Poll::Pending);
+        }
+        if matches!(reply, Ok(AuthReply::Denied | AuthReply::Partial)) {
+            self.wire().refusals += 1;
+        }
+        reply.map(Poll::Ready).map_err(|error| self.breaks(error))
+    }
+
+    fn offered(&mut self) -> Vec<AuthMethod> {
+        let wire = self.wire();
+        let offers = &wire.peer.offers;
+        offers.get((wire.refusals - 1).min(offers.len() - 1)).cloned().unwrap_or_default()
+    }
+
+    fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+        let id = self.channels_opened;
+        self.enter(Call::Open(id))?;
+        self.channels_opened += 1;
+        self.wire().open(id);
+        Ok(ChannelId(id))
+    }
+
+    fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        let answer = self.wire().channel(channel).script.open.clone();
+        if self.enter(Call::Opened(channel.0))? {
+            return Ok(Poll::Pending);
+        }
+        let result = self.ask(Op::Open(channel.0), &answer);
+        if let Connection::Up(wire) = &mut self.connection {
+            wire.channel(channel).is_open |= matches!(result, Ok(Poll::Ready(())));
+        }
+        result
+    }
+
+    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+        assert!(self.wire().channel(channel).is_open, "a command on a channel that is not open");
+        let command = command.to_str().unwrap().to_owned();
+        let on = *self.requested.entry(command.clone()).or_insert(channel.0);
+        assert_eq!(on, channel.0, "{command} may run twice");
+        let answer = self.wire().channel(channel).script.exec.clone();
+        if self.enter(Call::Exec(channel.0, command))? {
+            return Ok(Poll::Pending);
+        }
+        self.ask(Op::Exec(channel.0), &answer)
+    }
+
+    fn inbox(&mut self, channel: ChannelId) -> &mut Inbox {
+        match &mut self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => &mut wire.channel(channel).inbox,
+            other => panic!("inbox of channel {} on {other:?}", channel.0),
+        }
+    }
+
+    fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
+        assert!(!input.is_empty(), "an empty write");
+        assert!(self.wire().channel(channel).is_open, "input for a channel that is not open");
+        if self.enter(Call::Write(channel.0, input.len()))? || !self.flushed() {
+            return Ok(0);
+        }
+        match self.wire().write(channel, input) {
+            Ok(taken) => Ok(taken),
+            Err(Take::Denied) => Err(LinkError::new(LinkErrorKind::Denied, "the channel is closed")),
+            Err(_) => Err(LinkError::new(LinkErrorKind::Unwritable, "")),
+        }
+    }
+
+    fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        let answer = Answer { after: self.wire().channel(channel).script.eof_after, says: Ok(()) };
+        if self.enter(Call::SendEof(channel.0))? {
+            return Ok(Poll::Pending);
+        }
+        self.ask(Op::Eof(channel.0), &answer)
+    }
+
+    fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
+        let answer = Answer { after: self.wire().channel(channel).script.close_after, says: Ok(()) };
+        if self.enter(Call::Close(channel.0))? {
+            return Ok(Poll::Pending);
+        }
+        self.ask(Op::Close(channel.0), &answer)
+    }
+
+    fn free_channel(&mut self, channel: ChannelId) {
+        self.note(Call::Free(channel.0));
+        let freed = self.wire().channels.remove(&channel.0);
+        assert!(freed.is_some(), "channel {} freed twice", channel.0);
+    }
+}
+
+/// Arrivals that wait for a pump.
+pub(super) type Socket = VecDeque<Arrival>;

@@ -1,0 +1,287 @@
+//! Drives one session as a fleet would, in rounds of invented time, and checks after every step what must always hold.
+
+use std::ffi::CString;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::fake_link::{Call, FakeLink};
+use super::script::{Script, private_key, verifier};
+use crate::error::{HostError, HostErrorKind};
+use crate::output::Outcome;
+use crate::session::state::Phase;
+use crate::session::{
+    AuthPlan, Cx, Exec, ExecId, Execs, Input, Offer, Profile, Session, Step, Target, Timeouts,
+};
+
+pub(super) const CONNECT: Duration = Duration::from_secs(11);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(12);
+pub(super) const AUTH: Duration = Duration::from_secs(13);
+pub(super) const EXEC: Duration = Duration::from_secs(14);
+pub(super) const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// More rounds than any scenario takes.
+const ROUNDS: usize = 10_000;
+
+/// What a session is made with.
+pub(super) struct Config {
+    pub host: &'static str,
+    pub addresses: Vec<SocketAddr>,
+    pub plan: AuthPlan,
+    pub attempts: u32,
+    pub timeouts: Timeouts,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "web1",
+            addresses: vec![address(1)],
+            plan: vec![Offer::Sign(private_key(0))],
+            attempts: 3,
+            timeouts: Timeouts {
+                connect: Some(CONNECT),
+                handshake: Some(HANDSHAKE),
+                auth: Some(AUTH),
+                exec: Some(EXEC),
+            },
+        }
+    }
+}
+
+pub(super) fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 22))
+}
+
+pub(super) struct Bench {
+    pub session: Session,
+    pub link: FakeLink,
+    pub execs: Execs,
+    pub now: Instant,
+    /// The time that a round takes.
+    pub round: Duration,
+    pub commands: Vec<ExecId>,
+    /// What the next lookups find; the last repeats.
+    pub lookups: Vec<Result<Vec<SocketAddr>, fn() -> HostErrorKind>>,
+    lookup: bool,
+    again: bool,
+    /// The outcomes seen, to notice one that changes.
+    seen: Vec<Option<String>>,
+    /// Steps that ended for want of a descriptor.
+    pub no_descriptor: usize,
+    /// Whether each step is followed by one without news, which must change nothing.
+    pub check_idle: bool,
+    bounded: bool,
+}
+
+impl Bench {
+    pub(super) fn new(script: Script) -> Self {
+        Self::with(Config::default(), script)
+    }
+
+    pub(super) fn with(config: Config, script: Script) -> Self {
+        let Config { host, addresses, plan, attempts, timeouts } = config;
+        let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
+        let profile = Profile {
+            user: c"deploy".to_owned(),
+            plan,
+            timeouts,
+            attempts,
+            retry_delay: RETRY_DELAY,
+            verifier: verifier(),
+        };
+        Self {
+            session: Session::new(Target { host: host.into(), port: 22, profile: Arc::new(profile) }),
+            link: FakeLink::new(script),
+            execs: Execs::default(),
+            now: Instant::now(),
+            round: Duration::from_millis(1),
+            commands: Vec::new(),
+            lookups: vec![Ok(addresses)],
+            lookup: false,
+            again: false,
+            seen: Vec::new(),
+            no_descriptor: 0,
+            check_idle: true,
+            bounded: limits.iter().all(Option::is_some),
+        }
+    }
+
+    /// Gives the session a command of its own name.
+    pub(super) fn command(&mut self) -> usize {
+        self.command_with_input(b"", false)
+    }
+
+    pub(super) fn command_with_input(&mut self, input: &[u8], end: bool) -> usize {
+        let number = self.commands.len();
+        let text = CString::new(format!("command {number}")).unwrap();
+        let mut exec = Exec::new(text.into(), self.now);
+        exec.stdin.push(input);
+        if end {
+            exec.stdin.close();
+        }
+        let id = self.execs.insert(exec);
+        self.session.attach(id, self.now);
+        self.commands.push(id);
+        self.seen.push(None);
+        number
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.session.state.phase()
+    }
+
+    pub(super) fn exec(&self, number: usize) -> &Exec {
+        self.execs.get(self.commands[number]).unwrap()
+    }
+
+    pub(super) fn outcome(&self, number: usize) -> &Outcome {
+        self.exec(number).outcome().unwrap_or_else(|| panic!("command {number} has not ended"))
+    }
+
+    pub(super) fn error(&self, number: usize) -> &HostError {
+        match self.outcome(number) {
+            Outcome::Failed(error) => error,
+            other => panic!("command {number}: {other}"),
+        }
+    }
+
+    pub(super) fn all_ended(&self) -> bool {
+        (0..self.commands.len()).all(|number| self.exec(number).is_finished())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.session.deadline(&self.execs)
+    }
+
+    pub(super) fn wants_place(&self) -> bool {
+        self.session.wants_place(&self.execs)
+    }
+
+    pub(super) fn uses_place(&self) -> bool {
+        self.session.uses_place(&self.execs)
+    }
+
+    pub(super) fn calls(&self, wanted: impl Fn(&Call) -> bool) -> Vec<&Call> {
+        self.link.calls.iter().filter(|call| wanted(call)).collect()
+    }
+
+    pub(super) fn dials(&self) -> usize {
+        self.calls(|call| matches!(call, Call::Dial(_))).len()
+    }
+
+    /// One step, and what must hold after it.
+    pub(super) fn step(&mut self, input: Input) -> Step {
+        let timer = matches!(input, Input::Timer);
+        let step = self.raw_step(input);
+        self.again = step.again;
+        self.lookup |= step.lookup;
+        self.no_descriptor += usize::from(step.no_descriptor);
+        self.check(timer);
+        if self.check_idle && !step.again {
+            let before = self.digest();
+            let idle = self.raw_step(Input::Readiness);
+            assert_eq!(idle, Step::default(), "a step without news asks for something");
+            assert_eq!(before, self.digest(), "a step without news has changed something");
+        }
+        step
+    }
+
+    fn raw_step(&mut self, input: Input) -> Step {
+        self.link.begin_step();
+        let Self { session, link, execs, now, .. } = self;
+        session.step(input, &mut Cx { now: *now, link, execs })
+    }
+
+    /// Everything but the polls that were answered with "pending".
+    fn digest(&self) -> String {
+        format!("{:?}\n{:?}\n{}", self.session, self.execs, self.link.open_channels())
+    }
+
+    fn check(&mut self, timer: bool) {
+        let phase = self.phase();
+        let deadline = self.deadline();
+        if matches!(phase, Phase::Queued | Phase::Closed | Phase::Failed) {
+            assert_eq!(deadline, None, "a deadline is left on a session that is {phase:?}");
+            assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
+        }
+        assert!(!timer || deadline.is_none_or(|at| at > self.now), "a deadline has passed unnoticed");
+        assert!(!self.bounded || !self.uses_place() || deadline.is_some(), "a place is held for ever");
+        for number in 0..self.commands.len() {
+            let outcome = self.execs.get(self.commands[number]).and_then(Exec::outcome);
+            match (&self.seen[number], outcome.map(|outcome| format!("{outcome:?}"))) {
+                (None, now) => self.seen[number] = now,
+                (before, now) => assert_eq!(*before, now, "the outcome of command {number} has changed"),
+            }
+        }
+        let unfinished = self.seen.iter().filter(|outcome| outcome.is_none()).count();
+        let active = self.session.active.len();
+        assert_eq!(active, unfinished, "commands without outcome, and commands of the session");
+        if matches!(phase, Phase::Closed | Phase::Failed) {
+            assert_eq!(unfinished, 0, "a command is left on a session that is {phase:?}");
+        }
+        if phase == Phase::Ready && unfinished == 0 {
+            assert_eq!(self.link.open_channels(), 0, "a channel of a finished command is left");
+        }
+        if !self.session.is_connected() {
+            assert_eq!(self.link.open_channels(), 0, "a connection was not hung up");
+        }
+    }
+
+    /// The next event, as a fleet would report it. `false` if nothing is left that could happen.
+    pub(super) fn round(&mut self) -> bool {
+        self.round_but_timers() || self.round_of_timers()
+    }
+
+    /// As [`round`](Self::round), but time moves on only by the length of a round.
+    pub(super) fn round_but_timers(&mut self) -> bool {
+        self.now += self.round;
+        self.link.tick();
+        if self.lookup {
+            self.lookup = false;
+            let last = self.lookups.len() - 1;
+            let found = if last > 0 { self.lookups.remove(0) } else { self.lookups[0].clone() };
+            self.step(Input::Resolved(found.map_err(|kind| kind())));
+            return true;
+        }
+        if self.wants_place() {
+            self.step(Input::Admitted);
+            return true;
+        }
+        if self.deadline().is_some_and(|at| at <= self.now) {
+            self.step(Input::Timer);
+            return true;
+        }
+        if self.link.take_edge() || self.again {
+            self.step(Input::Readiness);
+            return true;
+        }
+        self.link.expects_news()
+    }
+
+    fn round_of_timers(&mut self) -> bool {
+        let Some(at) = self.deadline() else { return false };
+        self.now = self.now.max(at);
+        self.step(Input::Timer);
+        true
+    }
+
+    /// Runs until nothing is left that could happen.
+    pub(super) fn run(&mut self) {
+        self.run_until(|_| false);
+    }
+
+    pub(super) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..ROUNDS {
+            if done(self) || !self.round() {
+                return;
+            }
+        }
+        panic!("no end after {ROUNDS} rounds: {:?}", self.session);
+    }
+
+    pub(super) fn run_until_phase(&mut self, phase: Phase) {
+        self.run_until(|bench| bench.phase() == phase);
+        assert_eq!(self.phase(), phase);
+    }
+}

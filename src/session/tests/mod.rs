@@ -1,0 +1,16 @@
+//! The session against a scripted link and invented time: no IO, no clock, no sleep.
+
+mod auth;
+mod commands;
+mod connect;
+mod deadlines;
+mod edges;
+mod fake_link;
+mod harness;
+mod retry;
+mod script;
+mod simulation;
+mod torture;
+mod wire;
+
+pub(super) use edges::record;

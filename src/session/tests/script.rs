@@ -1,0 +1,254 @@
+//! What a scripted peer does. A round is one turn of the world: whatever is on its way comes one step nearer.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use nix::errno::Errno;
+
+use crate::error::AuthMethod;
+use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
+use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey};
+use crate::output::ExitSignal;
+use crate::secret::Secret;
+
+/// All that a link will meet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Script {
+    /// How dialling an address goes: each dial takes the next, the last repeats. Others connect in one round.
+    pub dials: HashMap<SocketAddr, Vec<Dial>>,
+    /// The peers behind the connections, in order; the last repeats.
+    pub peers: Vec<Peer>,
+}
+
+/// How one dial goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dial {
+    Connects(u32),
+    Fails(u32, Errno),
+    FailsAtOnce(Errno),
+    Silent,
+}
+
+/// An answer and the rounds until it arrives; `None`: never.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub after: Option<u32>,
+    pub says: Result<(), LinkError>,
+}
+
+/// One SSH server.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub start: Result<(), LinkError>,
+    pub handshake: Answer,
+    pub key: Vec<u8>,
+    pub service: Answer,
+    /// Credentials that are not simply refused.
+    pub replies: Vec<(Cred, Result<AuthReply, LinkError>)>,
+    pub auth_after: Option<u32>,
+    /// The methods offered with each refusal; the last repeats.
+    pub offers: Vec<Vec<AuthMethod>>,
+    /// Channels in the order of opening; the last repeats.
+    pub channels: Vec<Channel>,
+    /// Packets that one pump takes in before it says that there is more.
+    pub packets_per_pump: usize,
+    /// Rounds for which the socket takes nothing.
+    pub full_rounds: u32,
+    /// Whether requests reach the socket without a pump. The identification never does.
+    pub write_through: bool,
+}
+
+/// One session channel.
+#[derive(Debug, Clone)]
+pub(super) struct Channel {
+    pub open: Answer,
+    pub exec: Answer,
+    /// What the command sends, in rounds after the request reached the server.
+    pub output: Vec<(u32, Packet)>,
+    /// What each write takes; afterwards everything.
+    pub takes: Vec<Take>,
+    /// Rounds until EOF and CLOSE can be sent; 0: at once.
+    pub eof_after: Option<u32>,
+    pub close_after: Option<u32>,
+    /// Rounds until the server answers our CLOSE, unless it has sent its own.
+    pub confirm_after: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Packet {
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
+    Eof,
+    Status(u32),
+    Signal(ExitSignal),
+    Close,
+    /// The connection fails, once everything before has been taken in.
+    Fault(LinkError),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Nothing, until a window adjustment two rounds later.
+    Nothing,
+    AtMost(usize),
+    Denied,
+    Unwritable,
+}
+
+/// A credential, as a test names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cred {
+    None,
+    Probe(usize),
+    Sign(usize),
+    Password,
+}
+
+impl Answer {
+    pub(super) fn ok(after: u32) -> Self {
+        Self { after: Some(after), says: Ok(()) }
+    }
+
+    pub(super) fn never() -> Self {
+        Self { after: None, says: Ok(()) }
+    }
+
+    pub(super) fn error(after: u32, kind: LinkErrorKind) -> Self {
+        Self { after: Some(after), says: Err(LinkError::new(kind, format!("{kind:?}"))) }
+    }
+}
+
+impl Default for Peer {
+    /// A good host: every answer in one round, key 0 logs in, every command ends with status 0.
+    fn default() -> Self {
+        Self {
+            start: Ok(()),
+            handshake: Answer::ok(1),
+            key: host_key(0),
+            service: Answer::ok(1),
+            replies: vec![(Cred::Sign(0), Ok(AuthReply::Accepted))],
+            auth_after: Some(1),
+            offers: vec![vec![AuthMethod::PublicKey, AuthMethod::Password]],
+            channels: vec![Channel::default()],
+            packets_per_pump: usize::MAX,
+            full_rounds: 0,
+            write_through: false,
+        }
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        let output = vec![
+            (2, Packet::Stdout(b"out\n".to_vec())),
+            (2, Packet::Stderr(b"err\n".to_vec())),
+            (3, Packet::Status(0)),
+            (3, Packet::Eof),
+            (3, Packet::Close),
+        ];
+        Self {
+            open: Answer::ok(1),
+            exec: Answer::ok(1),
+            output,
+            takes: Vec::new(),
+            eof_after: Some(0),
+            close_after: Some(0),
+            confirm_after: Some(1),
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn sending(output: Vec<(u32, Packet)>) -> Self {
+        Self { output, ..Self::default() }
+    }
+}
+
+impl Script {
+    pub(super) fn peer(peer: Peer) -> Self {
+        Self { peers: vec![peer], ..Self::default() }
+    }
+
+    pub(super) fn peers(peers: Vec<Peer>) -> Self {
+        Self { peers, ..Self::default() }
+    }
+
+    pub(super) fn channel(channel: Channel) -> Self {
+        Self::peer(Peer { channels: vec![channel], ..Peer::default() })
+    }
+
+    pub(super) fn dialling(mut self, address: SocketAddr, dials: &[Dial]) -> Self {
+        self.dials.insert(address, dials.to_vec());
+        self
+    }
+}
+
+pub(super) fn lost() -> LinkError {
+    LinkError::new(LinkErrorKind::Lost, "reset by peer")
+}
+
+/// Key 0 and key 1: both made for these tests, used nowhere else.
+const PRIVATE_KEYS: [&str; 2] = [
+    "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LAAAAIitKmHArSph
+wAAAAAtzc2gtZWQyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LA
+AAAEDnBoyenQx9rriGv88WJ8iqr+4MqkiD45/ZP0XTi8Sjoz8hSsXad5opUZ43IUbAWaga
+vDMvTs+b6cOA4kI5ebcsAAAAAAECAwQF
+-----END OPENSSH PRIVATE KEY-----
+",
+    "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACAXZbxLwL9hNknMIupPAqre4kifAZrK5fAghTQmZPvH1gAAAIguI9pmLiPa
+ZgAAAAtzc2gtZWQyNTUxOQAAACAXZbxLwL9hNknMIupPAqre4kifAZrK5fAghTQmZPvH1g
+AAAEAkZrXEEdTcYahndLWpUEysjrrirHdgQqIicfxwvhEBaRdlvEvAv2E2Scwi6k8Cqt7i
+SJ8Bmsrl8CCFNCZk+8fWAAAAAAECAwQF
+-----END OPENSSH PRIVATE KEY-----
+",
+];
+
+/// Host key 0, which the tests' policy pins, and host key 1, which it refuses.
+const HOST_KEYS: [&str; 2] = [
+    "AAAAC3NzaC1lZDI1NTE5AAAAID8hSsXad5opUZ43IUbAWagavDMvTs+b6cOA4kI5ebcs",
+    "AAAAC3NzaC1lZDI1NTE5AAAAIBdlvEvAv2E2Scwi6k8Cqt7iSJ8Bmsrl8CCFNCZk+8fW",
+];
+
+static KEYS: LazyLock<[Arc<PrivateKey>; 2]> = LazyLock::new(|| {
+    PRIVATE_KEYS.map(|text| {
+        let text = Secret::new(text.to_owned()).unwrap();
+        Arc::new(PrivateKey::parse(text.as_c_str(), None).unwrap())
+    })
+});
+
+static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
+    let trusted = HostKey::from_blob(host_key(0)).unwrap();
+    let pins = HostKeyPins::new().for_any_host(trusted.fingerprint());
+    Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::pinned(pins)))
+});
+
+pub(super) fn private_key(index: usize) -> Arc<PrivateKey> {
+    KEYS[index].clone()
+}
+
+pub(super) fn host_key(index: usize) -> Vec<u8> {
+    BASE64_STANDARD.decode(HOST_KEYS[index]).unwrap()
+}
+
+pub(super) fn verifier() -> Arc<Verifier> {
+    VERIFIER.clone()
+}
+
+impl From<&Credential> for Cred {
+    fn from(credential: &Credential) -> Self {
+        let index = |key| KEYS.iter().position(|known| Arc::ptr_eq(known, key)).unwrap();
+        match credential {
+            Credential::None => Self::None,
+            Credential::Probe(key) => Self::Probe(index(key)),
+            Credential::Key(key) => Self::Sign(index(key)),
+            Credential::Password(_) => Self::Password,
+        }
+    }
+}

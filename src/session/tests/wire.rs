@@ -1,0 +1,221 @@
+//! The far side of a [`FakeLink`](super::fake_link::FakeLink) connection: what was asked, what is on its way, what came.
+
+use std::collections::BTreeMap;
+
+use super::fake_link::Socket;
+use super::script::{Channel, Cred, Packet, Peer, Take};
+use crate::link::{ChannelId, Inbox, LinkError, Pumped};
+
+/// Something that is asked once and answered once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Handshake,
+    Service,
+    Auth(Cred),
+    Open(usize),
+    Exec(usize),
+    Eof(usize),
+    Close(usize),
+}
+
+/// What comes from the peer.
+#[derive(Debug, Clone)]
+pub(super) enum Arrival {
+    Answer(Op),
+    Packet(ChannelId, Packet),
+    Window(usize),
+}
+
+/// One SSH connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub peer: Peer,
+    pub key_shown: bool,
+    pub refusals: usize,
+    pub channels: BTreeMap<usize, ChannelState>,
+    channels_opened: usize,
+    asked: Vec<Op>,
+    answered: Vec<Op>,
+    /// Requests that wait for a pump, with what they bring about and after how many rounds.
+    pub outbox: Vec<Vec<(u32, Arrival)>>,
+    transit: Vec<(u32, Arrival)>,
+    pub socket: Socket,
+}
+
+#[derive(Debug)]
+pub(super) struct ChannelState {
+    pub script: Channel,
+    pub inbox: Inbox,
+    pub is_open: bool,
+    pub received: Vec<u8>,
+    writes: usize,
+    window_closed: bool,
+}
+
+impl Wire {
+    pub(super) fn new(peer: Peer) -> Self {
+        let mut wire = Self {
+            key_shown: false,
+            refusals: 0,
+            channels: BTreeMap::new(),
+            channels_opened: 0,
+            asked: vec![Op::Handshake],
+            answered: Vec::new(),
+            outbox: Vec::new(),
+            transit: Vec::new(),
+            socket: Socket::new(),
+            peer,
+        };
+        // Our identification waits for a pump, and the server does not wait for ours.
+        wire.outbox.push(Vec::new());
+        wire.transit.extend(wire.peer.handshake.after.map(|after| (after, Arrival::Answer(Op::Handshake))));
+        wire
+    }
+
+    /// One round passes. Whether a poll would tell.
+    pub(super) fn tick(&mut self) -> bool {
+        let before = self.socket.len();
+        for (left, arrival) in &mut self.transit {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.socket.push_back(arrival.clone());
+            }
+        }
+        self.transit.retain(|(left, _)| *left > 0);
+        let writable = self.peer.full_rounds == 1;
+        self.peer.full_rounds = self.peer.full_rounds.saturating_sub(1);
+        self.socket.len() > before || writable
+    }
+
+    pub(super) fn expects_news(&self) -> bool {
+        !self.transit.is_empty() || self.peer.full_rounds > 0
+    }
+
+    pub(super) fn open(&mut self, id: usize) {
+        let opening = self.channels.values().find(|channel| !channel.is_open);
+        assert!(opening.is_none(), "channel {id} is begun while {opening:?} is being opened");
+        let scripts = &self.peer.channels;
+        let script = scripts[self.channels_opened.min(scripts.len() - 1)].clone();
+        self.channels_opened += 1;
+        let state = ChannelState {
+            script,
+            inbox: Inbox::default(),
+            is_open: false,
+            received: Vec::new(),
+            writes: 0,
+            window_closed: false,
+        };
+        self.channels.insert(id, state);
+    }
+
+    pub(super) fn channel(&mut self, id: ChannelId) -> &mut ChannelState {
+        self.channels.get_mut(&id.0).unwrap_or_else(|| panic!("channel {} is gone", id.0))
+    }
+
+    /// Sends a request the first time. Whether its answer has been taken in.
+    pub(super) fn ask(&mut self, op: Op, after: Option<u32>) -> bool {
+        if let Some(at) = self.answered.iter().position(|answered| *answered == op) {
+            self.answered.remove(at);
+            self.asked.retain(|asked| *asked != op);
+            return true;
+        }
+        if self.asked.contains(&op) {
+            return false;
+        }
+        let mut news: Vec<_> = after.map(|after| (after, Arrival::Answer(op))).into_iter().collect();
+        match op {
+            Op::Exec(id) => {
+                let accepted = self.channels[&id].script.exec.says.is_ok();
+                let output = self.channels[&id].script.output.iter().filter(|_| accepted);
+                news.extend(
+                    output.map(|(after, packet)| (*after, Arrival::Packet(ChannelId(id), packet.clone()))),
+                );
+            }
+            Op::Close(id) => {
+                let confirm = self.channels[&id].script.confirm_after;
+                news.extend(confirm.map(|after| (after, Arrival::Packet(ChannelId(id), Packet::Close))));
+            }
+            _ => {}
+        }
+        let at_once = matches!(op, Op::Eof(_) | Op::Close(_)) && after == Some(0);
+        if at_once {
+            news.remove(0);
+        } else {
+            self.asked.push(op);
+        }
+        self.send(news);
+        at_once
+    }
+
+    fn send(&mut self, news: Vec<(u32, Arrival)>) {
+        if self.peer.write_through && self.outbox.is_empty() {
+            self.transit.extend(news);
+        } else {
+            self.outbox.push(news);
+        }
+    }
+
+    pub(super) fn write(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, Take> {
+        let channel = self.channel(id);
+        if channel.window_closed {
+            return Ok(0);
+        }
+        let take = channel.script.takes.get(channel.writes).copied().unwrap_or(Take::AtMost(usize::MAX));
+        if take != Take::Unwritable {
+            channel.writes += 1;
+        }
+        let taken = match take {
+            Take::Denied | Take::Unwritable => return Err(take),
+            Take::Nothing => {
+                channel.window_closed = true;
+                self.transit.push((2, Arrival::Window(id.0)));
+                return Ok(0);
+            }
+            Take::AtMost(most) => input.len().min(most),
+        };
+        channel.received.extend(&input[..taken]);
+        self.send(Vec::new());
+        Ok(taken)
+    }
+
+    pub(super) fn pump(&mut self) -> Result<Pumped, LinkError> {
+        if self.peer.full_rounds == 0 {
+            self.transit.extend(self.outbox.drain(..).flatten());
+        }
+        for _ in 0..self.peer.packets_per_pump {
+            match self.socket.pop_front() {
+                None => return Ok(Pumped::Drained),
+                Some(Arrival::Answer(op)) => self.answered.push(op),
+                Some(Arrival::Window(id)) => {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.window_closed = false;
+                    }
+                }
+                Some(Arrival::Packet(_, Packet::Fault(error))) => return Err(error),
+                Some(Arrival::Packet(id, packet)) => {
+                    // What comes for a channel that was freed goes nowhere.
+                    if let Some(channel) = self.channels.get_mut(&id.0) {
+                        receive(&mut channel.inbox, packet);
+                    }
+                }
+            }
+        }
+        Ok(Pumped::More)
+    }
+}
+
+fn receive(inbox: &mut Inbox, packet: Packet) {
+    // RFC 4254 section 5.3: nothing follows a CLOSE.
+    if inbox.closed {
+        return;
+    }
+    match packet {
+        Packet::Stdout(bytes) => inbox.stdout.extend(bytes),
+        Packet::Stderr(bytes) => inbox.stderr.extend(bytes),
+        Packet::Eof => inbox.eof = true,
+        Packet::Status(status) => inbox.status = Some(status),
+        Packet::Signal(signal) => inbox.signal = Some(signal),
+        Packet::Close => inbox.closed = true,
+        Packet::Fault(_) => {}
+    }
+}
