@@ -229,15 +229,6 @@ impl Session {
     /// libssh would scan the known_hosts files of each session.
     fn configure(&mut self, fd: RawFd, user: &CStr, host_keys: &CStr) -> Result<(), LinkError> {
         use sys::ssh_options_e::*;
-        if fd > limits::DESCRIPTOR_MAX {
-            return Err(LinkError::new(
-                LinkErrorKind::Limit,
-                format!(
-                    "descriptor {fd} is above {}, the highest that libssh can hold",
-                    limits::DESCRIPTOR_MAX
-                ),
-            ));
-        }
         let process_config = false;
         let mut options: Vec<(sys::ssh_options_e, *const c_void)> = vec![
             (SSH_OPTIONS_PROCESS_CONFIG, (&raw const process_config).cast()),

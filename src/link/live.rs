@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::libssh::Session;
 use super::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
 use crate::error::AuthMethod;
+use crate::limits;
 
 /// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
 const HOST_KEYS: [&str; 6] = [
@@ -109,6 +110,7 @@ impl Link for LibsshLink {
         let State::Connecting(socket) = std::mem::replace(&mut self.state, State::Idle) else {
             return Err(LinkError::new(LinkErrorKind::Other, "TCP is not connected"));
         };
+        check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
         self.state = State::Ssh(Session::start(socket.into(), setup.user, &host_keys)?);
         Ok(())
@@ -200,9 +202,27 @@ fn host_key_order(recorded: &[&'static str]) -> CString {
     CString::new(names.join(",")).unwrap_or_default()
 }
 
+/// libssh keeps a descriptor in 16 bits: a higher one would become another's.
+fn check_descriptor(fd: RawFd) -> Result<(), LinkError> {
+    if fd <= limits::DESCRIPTOR_MAX {
+        return Ok(());
+    }
+    let max = limits::DESCRIPTOR_MAX;
+    Err(LinkError::new(
+        LinkErrorKind::Limit,
+        format!("descriptor {fd} is above {max}, the highest libssh can hold"),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_above_16_bits_are_refused() {
+        assert!(check_descriptor(65_535).is_ok());
+        assert_eq!(check_descriptor(65_536).unwrap_err().kind, LinkErrorKind::Limit);
+    }
 
     #[test]
     fn recorded_types_are_offered_first() {

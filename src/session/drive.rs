@@ -15,6 +15,10 @@ impl Session {
     /// Edges are reported once, so the last pump must have found nothing to read, and nothing to write or the socket full:
     /// then whatever comes next makes a new edge.
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+        // Nothing is dialled: the link has nothing to tell, and after a failure it must be left alone.
+        if !self.is_connected() || matches!(self.state, State::Resolving) {
+            return Ok(Step::default());
+        }
         let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
             let pumped = cx.link.pump(limits::PUMPS_PER_VISIT)?;

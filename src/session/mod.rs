@@ -60,7 +60,7 @@ pub(crate) enum Input {
     Timer,
     /// Close an idle connection.
     Close,
-    /// It cannot be served, for this reason.
+    /// It cannot be served, for this reason: one that no further attempt can change.
     GiveUp(HostErrorKind),
 }
 
@@ -184,6 +184,7 @@ impl Session {
                 self.expire(cx)?;
                 self.drive(cx)
             }
+            Input::GiveUp(_) if matches!(self.state, State::Closed | State::Failed) => Ok(Step::default()),
             Input::GiveUp(kind) => Err(kind.into()),
             Input::Close => {
                 if self.is_idle() {

@@ -79,6 +79,7 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Ready, Phase::Closed, "connection lost or given up"),
     (Phase::Ready, Phase::Failed, "connection lost, commands wait"),
     (Phase::BackingOff, Phase::Queued, "delay over"),
+    (Phase::BackingOff, Phase::Failed, "given up"),
     (Phase::Closed, Phase::Queued, "new command"),
     (Phase::Failed, Phase::Queued, "new command"),
 ];

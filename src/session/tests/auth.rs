@@ -1,1 +1,160 @@
-//! To come.
+//! Logging in: what is offered, in which order, and what must never be.
+
+use super::fake_link::Call;
+use super::harness::{Bench, Config};
+use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
+use crate::error::{AuthMethod, HostErrorKind};
+use crate::link::{AuthReply, LinkErrorKind};
+use crate::secret::Secret;
+use crate::session::{AuthPlan, Offer};
+
+fn password() -> Offer {
+    Offer::Password(Secret::new("hunter2".to_owned()).unwrap())
+}
+
+fn login(plan: AuthPlan, peer: Peer) -> Bench {
+    let mut bench = Bench::with(Config { plan, ..Config::default() }, Script::peer(peer));
+    bench.command();
+    bench.run();
+    assert!(bench.all_ended());
+    bench
+}
+
+/// The credentials tried; asking again for the answer to one does not count.
+fn tried(bench: &Bench) -> Vec<Cred> {
+    let creds = bench.link.calls.iter().filter_map(|call| match call {
+        Call::Authenticate(cred) => Some(*cred),
+        _ => None,
+    });
+    let mut creds: Vec<Cred> = creds.collect();
+    creds.dedup();
+    creds
+}
+
+fn peer(replies: &[(Cred, AuthReply)], offers: Vec<Vec<AuthMethod>>) -> Peer {
+    let replies = replies.iter().map(|(cred, reply)| (*cred, Ok(*reply))).collect();
+    Peer { replies, offers, ..Peer::default() }
+}
+
+fn both() -> Vec<Vec<AuthMethod>> {
+    vec![vec![AuthMethod::PublicKey, AuthMethod::Password]]
+}
+
+#[test]
+fn a_key_to_sign_with_is_not_asked_about() {
+    let bench = login(
+        vec![Offer::Sign(private_key(0)), password()],
+        peer(&[(Cred::Sign(0), AuthReply::Accepted)], both()),
+    );
+    assert_eq!(tried(&bench), [Cred::Sign(0)]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn an_identity_is_signed_with_only_after_the_server_wants_it() {
+    let replies = [(Cred::Probe(1), AuthReply::Accepted), (Cred::Sign(1), AuthReply::Accepted)];
+    let plan = vec![Offer::AskThenSign(private_key(0)), Offer::AskThenSign(private_key(1)), password()];
+    let bench = login(plan, peer(&replies, both()));
+    assert_eq!(tried(&bench), [Cred::Probe(0), Cred::Probe(1), Cred::Sign(1)]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn a_key_that_is_wanted_and_then_refused_gives_way_to_the_next() {
+    let replies = [(Cred::Probe(0), AuthReply::Accepted), (Cred::Password, AuthReply::Accepted)];
+    let bench = login(vec![Offer::AskThenSign(private_key(0)), password()], peer(&replies, both()));
+    assert_eq!(tried(&bench), [Cred::Probe(0), Cred::Sign(0), Cred::Password]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn offers_go_in_the_order_of_the_plan() {
+    let plan = vec![Offer::Sign(private_key(1)), Offer::AskThenSign(private_key(0)), password()];
+    let bench = login(plan, peer(&[(Cred::Password, AuthReply::Accepted)], both()));
+    assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Probe(0), Cred::Password]);
+}
+
+#[test]
+fn none_logs_in_where_nothing_is_needed() {
+    let bench = login(vec![Offer::None], peer(&[(Cred::None, AuthReply::Accepted)], both()));
+    assert_eq!(tried(&bench), [Cred::None]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn methods_that_the_server_does_not_offer_are_skipped() {
+    let plan = vec![Offer::Sign(private_key(0)), Offer::Sign(private_key(1)), password()];
+    let accepted = [(Cred::Password, AuthReply::Accepted)];
+    let bench = login(plan, peer(&accepted, vec![vec![AuthMethod::Password]]));
+    assert_eq!(tried(&bench), [Cred::Sign(0), Cred::Password]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn partial_success_goes_on_with_what_the_server_wants_next() {
+    let replies = [(Cred::Sign(0), AuthReply::Partial), (Cred::Password, AuthReply::Accepted)];
+    let plan = vec![Offer::Sign(private_key(0)), Offer::Sign(private_key(1)), password()];
+    let bench = login(plan, peer(&replies, vec![vec![AuthMethod::Password]]));
+    assert_eq!(tried(&bench), [Cred::Sign(0), Cred::Password]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn the_error_lists_what_was_tried_and_what_is_offered() {
+    let offers = vec![both().remove(0), vec![AuthMethod::KeyboardInteractive]];
+    let plan = vec![Offer::Sign(private_key(0)), Offer::Sign(private_key(1)), password()];
+    let bench = login(plan, peer(&[], offers));
+    let HostErrorKind::Auth { user, tried: methods, offered } = bench.error(0).kind() else {
+        panic!("{}", bench.error(0))
+    };
+    assert_eq!(user, "deploy");
+    assert_eq!(*methods, [AuthMethod::PublicKey]);
+    assert_eq!(*offered, [AuthMethod::KeyboardInteractive]);
+    assert_eq!(tried(&bench), [Cred::Sign(0), Cred::Sign(1)]);
+    assert_eq!(bench.error(0).attempt(), 1, "a refusal was tried again");
+}
+
+#[test]
+fn none_is_not_listed_as_a_credential() {
+    let bench = login(vec![Offer::None], peer(&[], both()));
+    let HostErrorKind::Auth { tried, offered, .. } = bench.error(0).kind() else { panic!() };
+    assert!(tried.is_empty());
+    assert_eq!(*offered, both()[0]);
+}
+
+#[test]
+fn no_authentication_before_the_host_key_is_verified() {
+    let bench = login(vec![Offer::Sign(private_key(0))], Peer::default());
+    let at = |wanted: Call| bench.link.calls.iter().position(|call| *call == wanted).unwrap();
+    assert!(at(Call::ServerKey) < at(Call::RequestAuth));
+    assert!(at(Call::RequestAuth) < at(Call::Authenticate(Cred::Sign(0))));
+}
+
+#[test]
+fn a_refused_host_key_means_no_authentication_at_all() {
+    for key in [host_key(1), b"not a key".to_vec()] {
+        let bench = login(vec![Offer::None, password()], Peer { key, ..Peer::default() });
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::HostKey(_)), "{}", bench.error(0));
+        let auth = |call: &Call| matches!(call, Call::RequestAuth | Call::Authenticate(_));
+        assert!(bench.calls(auth).is_empty());
+        assert_eq!(bench.dials(), 1, "a mistrusted host was asked again");
+        assert_eq!(bench.link.calls.last(), Some(&Call::HangUp));
+    }
+}
+
+#[test]
+fn the_service_is_asked_for_until_it_is_granted_and_no_longer() {
+    let peer = Peer { service: Answer::ok(5), ..Peer::default() };
+    let bench = login(vec![Offer::Sign(private_key(0))], peer);
+    let last = bench.link.calls.iter().rposition(|call| *call == Call::RequestAuth).unwrap();
+    let first = bench.link.calls.iter().position(|call| matches!(call, Call::Authenticate(_))).unwrap();
+    assert!(last < first);
+}
+
+#[test]
+fn an_error_in_the_login_names_its_stage() {
+    let replies = vec![(Cred::Sign(0), Err(crate::link::LinkError::new(LinkErrorKind::Integrity, "mac")))];
+    let bench = login(vec![Offer::Sign(private_key(0))], Peer { replies, ..Peer::default() });
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Integrity(_)));
+    assert_eq!(bench.error(0).stage(), crate::error::Stage::Authenticating);
+}

@@ -1,1 +1,188 @@
-//! To come.
+//! From a name to a connection: addresses in turn, time slices, and descriptors that run out.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::fake_link::Call;
+use super::harness::{Bench, CONNECT, Config, address};
+use super::script::{Dial, Script};
+use crate::error::{HostErrorKind, Stage, TimeoutKind};
+use crate::limits;
+use crate::session::Input;
+use crate::session::state::Phase;
+
+fn config(addresses: u8, attempts: u32) -> Config {
+    let addresses = (1..=addresses).map(address).collect();
+    Config { addresses, attempts, ..Config::default() }
+}
+
+fn dialled(bench: &Bench) -> Vec<u8> {
+    let last = |call: &Call| match call {
+        Call::Dial(address) => Some(*address.to_string().strip_suffix(":22")?.as_bytes().last()? - b'0'),
+        _ => None,
+    };
+    bench.link.calls.iter().filter_map(last).collect()
+}
+
+#[test]
+fn an_address_needs_no_lookup() {
+    let mut bench = Bench::with(Config { host: "192.0.2.7", ..Config::default() }, Script::default());
+    bench.command();
+    let step = bench.step(Input::Admitted);
+    assert!(!step.lookup);
+    assert_eq!(bench.calls(|call| *call == Call::Dial(address(7))).len(), 1);
+}
+
+#[test]
+fn a_name_is_looked_up_before_anything_is_dialled() {
+    let mut bench = Bench::new(Script::default());
+    bench.command();
+    assert!(bench.step(Input::Admitted).lookup);
+    assert!(bench.link.calls.is_empty());
+    assert!(bench.uses_place());
+}
+
+#[test]
+fn each_address_is_dialled_until_one_answers() {
+    let script = Script::default()
+        .dialling(address(1), &[Dial::FailsAtOnce(Errno::ENETUNREACH)])
+        .dialling(address(2), &[Dial::Fails(2, Errno::ECONNREFUSED)]);
+    let mut bench = Bench::with(config(4, 1), script);
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(dialled(&bench), [1, 2, 3]);
+}
+
+#[test]
+fn the_error_names_the_last_address_and_how_many_were_tried() {
+    let script = Script::default()
+        .dialling(address(1), &[Dial::Fails(1, Errno::EHOSTUNREACH)])
+        .dialling(address(2), &[Dial::Fails(1, Errno::ECONNREFUSED)]);
+    let mut bench = Bench::with(config(2, 1), script);
+    bench.command();
+    bench.run();
+    let HostErrorKind::Connect { address: last, tried, known, source } = bench.error(0).kind() else {
+        panic!("{}", bench.error(0))
+    };
+    assert_eq!((*last, *tried, *known), (address(2), 2, 2));
+    assert_eq!(source.raw_os_error(), Some(Errno::ECONNREFUSED as i32));
+    assert_eq!(bench.error(0).stage(), Stage::Connecting);
+}
+
+#[test]
+fn a_name_without_addresses_is_unknown() {
+    let mut bench = Bench::with(config(0, 1), Script::default());
+    bench.command();
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::UnknownHost(_)));
+}
+
+#[test]
+fn no_more_addresses_are_dialled_than_the_limit() {
+    let addresses: Vec<_> = (0..200).map(address).collect();
+    let mut script = Script::default();
+    for address in &addresses {
+        script = script.dialling(*address, &[Dial::FailsAtOnce(Errno::ENETUNREACH)]);
+    }
+    let mut bench = Bench::with(Config { addresses, attempts: 1, ..Config::default() }, script);
+    bench.command();
+    bench.run();
+    assert_eq!(bench.dials(), limits::ADDRESSES);
+}
+
+#[test]
+fn a_silent_address_gives_way_after_its_share_and_the_last_has_the_rest() {
+    let mut script = Script::default();
+    for last in 1..=3 {
+        script = script.dialling(address(last), &[Dial::Silent]);
+    }
+    let mut bench = Bench::with(config(3, 1), script);
+    bench.round = Duration::ZERO;
+    bench.command();
+    let begun = bench.now;
+    let mut at = Vec::new();
+    while !bench.all_ended() {
+        let before = bench.dials();
+        assert!(bench.round());
+        if bench.dials() > before {
+            at.push(bench.now - begun);
+        }
+    }
+    let third = CONNECT / 3;
+    assert_eq!(at, [Duration::ZERO, third, third + (CONNECT - third) / 2]);
+    assert_eq!(bench.now - begun, CONNECT, "the total is not what was asked for");
+    let HostErrorKind::Timeout { kind: TimeoutKind::Connect, after } = bench.error(0).kind() else {
+        panic!()
+    };
+    assert_eq!(*after, CONNECT);
+}
+
+#[test]
+fn an_address_has_a_second_even_if_its_share_is_less() {
+    let addresses: Vec<_> = (1..=30).map(address).collect();
+    let mut script = Script::default();
+    for address in &addresses {
+        script = script.dialling(*address, &[Dial::Silent]);
+    }
+    let mut bench = Bench::with(Config { addresses, attempts: 1, ..Config::default() }, script);
+    bench.round = Duration::ZERO;
+    bench.command();
+    let begun = bench.now;
+    bench.run();
+    assert_eq!(bench.now - begun, CONNECT);
+    assert_eq!(bench.dials() as u64, CONNECT.as_secs() / limits::ADDRESS_SLICE_MIN.as_secs());
+}
+
+#[test]
+fn a_lookup_counts_against_the_connect_limit() {
+    let mut bench = Bench::with(config(1, 1), Script::default().dialling(address(1), &[Dial::Silent]));
+    bench.command();
+    let begun = bench.now;
+    bench.step(Input::Admitted);
+    bench.now = begun + CONNECT - Duration::from_millis(1);
+    bench.step(Input::Resolved(Ok(vec![address(1)])));
+    assert_eq!(bench.deadline(), Some(begun + CONNECT));
+}
+
+#[test]
+fn a_late_answer_to_a_lookup_is_ignored() {
+    let mut bench = Bench::with(config(1, 1), Script::default());
+    bench.command();
+    bench.step(Input::Admitted);
+    bench.now += CONNECT;
+    bench.step(Input::Timer);
+    assert_eq!(bench.phase(), Phase::Failed);
+    bench.step(Input::Resolved(Ok(vec![address(1)])));
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 0));
+}
+
+#[test]
+fn without_a_descriptor_it_waits_for_a_place_and_no_attempt_is_counted() {
+    let mut dials = vec![Dial::FailsAtOnce(Errno::EMFILE); 5];
+    dials.extend([Dial::FailsAtOnce(Errno::ENFILE), Dial::Connects(1)]);
+    let mut bench = Bench::with(config(1, 1), Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.step(Input::Admitted);
+    let step = bench.step(Input::Resolved(Ok(vec![address(1)])));
+    assert!(step.no_descriptor);
+    assert_eq!(bench.phase(), Phase::Queued);
+    assert!(bench.wants_place() && !bench.uses_place());
+    bench.run();
+    assert_eq!(bench.no_descriptor, 6);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn given_up_without_a_descriptor_it_fails_with_that_reason() {
+    let dials = [Dial::FailsAtOnce(Errno::EMFILE)];
+    let mut bench = Bench::with(config(1, 3), Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.step(Input::Admitted);
+    bench.step(Input::Resolved(Ok(vec![address(1)])));
+    bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor is free".to_owned())));
+    assert_eq!(bench.phase(), Phase::Failed);
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Limit(_)));
+    assert_eq!(bench.error(0).attempt(), 0, "an attempt is counted that never was");
+}

@@ -43,28 +43,28 @@ macro_rules! edges {
 }
 
 edges! {
-    Queued => Resolving, admission_begins_the_lookup: || happy(0);
+    Queued => Resolving, admission_begins_the_lookup: || happy();
     Queued => Failed, a_queued_session_can_be_given_up: || {
         let mut bench = Bench::new(Script::default());
         bench.command();
         bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor".to_owned())));
     };
-    Resolving => Connecting, addresses_are_dialled: || happy(0);
+    Resolving => Connecting, addresses_are_dialled: || happy();
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
     Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
-    Connecting => Handshaking, ssh_follows_tcp: || happy(0);
+    Connecting => Handshaking, ssh_follows_tcp: || happy();
     Connecting => Queued, without_a_descriptor_it_waits_again: || {
         let dials = [Dial::FailsAtOnce(Errno::EMFILE), Dial::Connects(1)];
         run(Script::default().dialling(address(1), &dials), 1);
     };
     Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
-    Handshaking => Authenticating, a_verified_host_is_logged_in_to: || happy(0);
+    Handshaking => Authenticating, a_verified_host_is_logged_in_to: || happy();
     Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: || handshake(LinkErrorKind::Lost);
     Handshaking => Failed, a_mistrusted_host_is_final: || {
         run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
     };
-    Authenticating => Ready, an_accepted_credential_makes_it_ready: || happy(0);
+    Authenticating => Ready, an_accepted_credential_makes_it_ready: || happy();
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
         let service = Answer { after: Some(1), says: Err(lost()) };
         run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]), 3);
@@ -86,6 +86,14 @@ edges! {
     Ready => Closed, an_idle_connection_can_be_closed: || happy_then_closed();
     Ready => Failed, a_command_that_waits_fails_with_a_final_error: || opening_fails(LinkErrorKind::Integrity);
     BackingOff => Queued, after_the_delay_it_waits_again: || lookup_fails(3);
+    BackingOff => Failed, a_session_can_be_given_up_between_two_attempts: || {
+        let dials = [Dial::Fails(1, Errno::ECONNREFUSED)];
+        let mut bench = Bench::new(Script::default().dialling(address(1), &dials));
+        bench.command();
+        bench.run_until_phase(Phase::BackingOff);
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    };
     Closed => Queued, a_closed_session_takes_a_command: || {
         let mut bench = happy_bench();
         bench.step(Input::Close);
@@ -119,7 +127,7 @@ fn happy_bench() -> Bench {
     bench
 }
 
-fn happy(_: u32) {
+fn happy() {
     happy_bench();
 }
 

@@ -1,1 +1,201 @@
-//! To come.
+//! Trying again: what is worth it, how often, after how long, and never a command that may have started.
+
+use nix::errno::Errno;
+
+use super::fake_link::Call;
+use super::harness::{Bench, Config, RETRY_DELAY, address};
+use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
+use crate::error::{HostErrorKind, Stage};
+use crate::link::{LinkError, LinkErrorKind};
+use crate::session::Input;
+use crate::session::state::Phase;
+
+#[test]
+fn between_two_attempts_the_place_is_free_and_the_delay_is_kept() {
+    let dials = [Dial::Fails(1, Errno::ECONNREFUSED), Dial::Connects(1)];
+    let mut bench = Bench::new(Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.run_until_phase(Phase::BackingOff);
+    assert!(!bench.uses_place() && !bench.wants_place() && !bench.session.is_connected());
+    assert_eq!(bench.deadline(), Some(bench.now + RETRY_DELAY));
+    bench.now += RETRY_DELAY;
+    bench.step(Input::Timer);
+    assert_eq!(bench.phase(), Phase::Queued);
+    assert!(bench.wants_place());
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.dials(), 2);
+}
+
+#[test]
+fn one_counter_counts_the_attempts_whatever_stage_they_end_in() {
+    let handshake = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let login = Peer { service: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let channel = Channel { open: Answer::error(1, LinkErrorKind::Lost), ..Channel::default() };
+    let opening = Peer { channels: vec![channel], ..Peer::default() };
+    let dials = [Dial::Fails(1, Errno::ECONNREFUSED), Dial::Connects(1)];
+    let script = Script::peers(vec![handshake, login, opening, Peer::default()]);
+    for (attempts, stage) in
+        [(1, Stage::Connecting), (2, Stage::Handshaking), (3, Stage::Authenticating), (4, Stage::Opening)]
+    {
+        let config = Config { attempts, ..Config::default() };
+        let mut bench = Bench::with(config, script.clone().dialling(address(1), &dials));
+        bench.command();
+        bench.run();
+        assert_eq!((bench.error(0).attempt(), bench.error(0).stage()), (attempts, stage));
+        assert_eq!(bench.dials() as u32, attempts);
+    }
+    let config = Config { attempts: 5, ..Config::default() };
+    let mut bench = Bench::with(config, script.dialling(address(1), &dials));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn only_what_can_end_differently_is_tried_again() {
+    for (kind, dials) in [
+        (LinkErrorKind::Lost, 3),
+        (LinkErrorKind::Disconnected(11), 3),
+        (LinkErrorKind::Disconnected(2), 1),
+        (LinkErrorKind::Disconnected(14), 1),
+        (LinkErrorKind::NotSsh, 1),
+        (LinkErrorKind::NoCommonAlgorithm, 1),
+        (LinkErrorKind::Integrity, 1),
+        (LinkErrorKind::Protocol, 1),
+        (LinkErrorKind::Limit, 1),
+        (LinkErrorKind::Other, 1),
+    ] {
+        let peer = Peer { handshake: Answer::error(1, kind), ..Peer::default() };
+        let mut bench = Bench::new(Script::peer(peer));
+        bench.command();
+        bench.run();
+        assert_eq!(bench.dials(), dials, "{kind:?}");
+        assert_eq!(bench.error(0).attempt() as usize, dials, "{kind:?}");
+        assert_eq!(bench.error(0).stage(), Stage::Handshaking);
+    }
+}
+
+#[test]
+fn a_new_command_for_a_failed_host_has_all_attempts_again() {
+    let peer = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let mut bench = Bench::new(Script::peer(peer));
+    bench.command();
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
+    bench.command();
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 6));
+    assert_eq!(bench.error(1).attempt(), 3);
+}
+
+#[test]
+fn a_dead_idle_connection_is_made_anew_at_once_and_with_all_attempts() {
+    let refused = Dial::Fails(1, Errno::ECONNREFUSED);
+    let dials = [Dial::Connects(1), refused, refused, Dial::Connects(1)];
+    let mut bench = Bench::new(Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.run();
+    bench.link.arrive(0, Packet::Fault(lost()));
+    bench.command();
+    bench.step(Input::Readiness);
+    assert_eq!(bench.phase(), Phase::Queued, "the first try of a new command waits for nothing");
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+    assert_eq!(bench.dials(), 4);
+}
+
+#[test]
+fn a_dead_idle_connection_is_noticed_and_closed() {
+    let mut bench = Bench::new(Script::default());
+    bench.command();
+    bench.run();
+    bench.link.arrive(0, Packet::Fault(lost()));
+    bench.run();
+    assert_eq!(bench.phase(), Phase::Closed);
+    assert!(bench.outcome(0).is_success(), "an end that was known has changed");
+}
+
+#[test]
+fn a_command_that_may_have_started_is_never_sent_twice() {
+    for exec in [Answer::never(), Answer::ok(1)] {
+        let channel = Channel { exec, output: vec![(3, Packet::Fault(lost()))], ..Channel::default() };
+        let bad = Peer { channels: vec![channel], ..Peer::default() };
+        let mut bench = Bench::new(Script::peers(vec![bad, Peer::default()]));
+        bench.command();
+        bench.run();
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)));
+        assert_eq!((bench.dials(), bench.phase()), (1, Phase::Closed));
+    }
+}
+
+#[test]
+fn commands_that_wait_survive_the_loss_of_one_that_runs() {
+    let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);
+    let opening = Channel { open: Answer::never(), ..Channel::default() };
+    let bad = Peer { channels: vec![running, opening], ..Peer::default() };
+    let mut bench = Bench::new(Script::peers(vec![bad, Peer::default()]));
+    (0..3).for_each(|_| _ = bench.command());
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)));
+    assert!(bench.outcome(1).is_success() && bench.outcome(2).is_success());
+    assert_eq!(bench.dials(), 2);
+}
+
+#[test]
+fn only_an_idle_connection_is_closed_on_request() {
+    let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
+    bench.command();
+    for phase in [Phase::Connecting, Phase::Handshaking, Phase::Authenticating, Phase::Ready] {
+        bench.run_until_phase(phase);
+        bench.step(Input::Close);
+        assert_eq!(bench.phase(), phase);
+    }
+    bench.run();
+    bench.step(Input::Close);
+    assert_eq!(bench.phase(), Phase::Ready, "a connection with a running command was closed");
+    bench.link.arrive(0, Packet::Close);
+    bench.run();
+    bench.step(Input::Close);
+    assert_eq!(bench.phase(), Phase::Closed);
+    assert_eq!(bench.link.calls.last(), Some(&Call::HangUp));
+}
+
+#[test]
+fn giving_up_ends_every_command_in_every_state() {
+    let script = Script::channel(Channel::sending(vec![]));
+    for phase in [
+        Phase::Queued,
+        Phase::Resolving,
+        Phase::Connecting,
+        Phase::Handshaking,
+        Phase::Authenticating,
+        Phase::Ready,
+    ] {
+        let mut bench = Bench::new(script.clone());
+        bench.command();
+        bench.run_until_phase(phase);
+        bench.command();
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
+        assert!(bench.all_ended(), "{phase:?}");
+        assert_eq!(bench.phase(), Phase::Failed, "{phase:?}");
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
+        assert_eq!(bench.phase(), Phase::Failed, "{phase:?}");
+        assert!(matches!(bench.error(1).kind(), HostErrorKind::Cancelled));
+    }
+}
+
+#[test]
+fn after_a_failure_the_link_is_hung_up_and_left_alone() {
+    let error = LinkError::new(LinkErrorKind::Protocol, "nonsense");
+    let mut bench = Bench::new(Script::peer(Peer { start: Err(error), ..Peer::default() }));
+    bench.command();
+    bench.run();
+    let calls = bench.link.calls.len();
+    assert_eq!(bench.link.calls.last(), Some(&Call::HangUp));
+    for input in [Input::Readiness, Input::Timer, Input::Close, Input::Admitted, Input::Resolved(Ok(vec![]))]
+    {
+        bench.step(input);
+    }
+    assert_eq!(bench.link.calls.len(), calls, "{:?}", bench.link.calls);
+}

@@ -1,0 +1,165 @@
+//! House rules that a reader relies on, kept by a test instead of by memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// The one file with `unsafe`: cutting it up would spread what must be read together.
+const UNSAFE_FILE: &str = "link/libssh.rs";
+
+/// Who reads the clock. Everybody else is given the time.
+const CLOCK_FILE: &str = "reactor/mod.rs";
+
+/// Modules from the bottom up: a module imports from its own level and from below.
+const LEVELS: [&[&str]; 6] = [
+    &["error", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
+    &["link"],
+    &["dns", "reactor"],
+    &["session"],
+    &["fleet"],
+    &["client", "config"],
+]; 6] = [
+    &["error", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
+    &["link"],
+    &["dns", "reactor"],
+    &["session"],
+    &["session"],
+    &["config"],
+];
+
+struct Source {
+    /// Relative to `src`, with `/`.
+    name: String,
+    text: String,
+}
+
+impl Source {
+    fn module(&self) -> &str {
+        let first = self.name.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// The lines before the unit tests, numbered from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().take_while(|line| !line.starts_with("mod tests {"));
+        lines.enumerate().map(|(index, line)| (index + 1, line))
+    }
+}
+
+/// The library's own sources, without the unit tests and the fuzz targets' bodies.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+            if name.contains("tests") || name.starts_with("fuzzing") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(Source { name, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    assert!(found.len() > 40, "only {} sources found", found.len());
+    found
+}
+
+fn assert_none(faults: &[String]) {
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn files_and_functions_stay_readable() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let count = source.code().count();
+        if count > FILE_LINES_MAX && source.name != UNSAFE_FILE {
+            faults.push(format!("{}: {count} lines", source.name));
+        }
+        let mut open: Option<(usize, usize)> = None;
+        for (number, line) in source.code() {
+            let indent = line.len() - line.trim_start().len();
+            let is_head = line.trim_start().split('"').next().unwrap().split(' ').any(|word| word == "fn");
+            match open {
+                None if is_head && !line.ends_with(';') && !line.trim_start().starts_with("//") => {
+                    open = Some((number, indent));
+                }
+                Some((start, depth)) if indent == depth && (line.trim() == "}" || line.ends_with(" }")) => {
+                    if number - start >= FUNCTION_LINES_MAX {
+                        faults.push(format!("{}:{start}: {} lines", source.name, number - start + 1));
+                    }
+                    open = None;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn unsafe_lives_in_one_file_and_gives_its_reason() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines: Vec<(usize, &str)> = source.code().collect();
+        for (index, (number, line)) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap();
+            let uses = code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+            if !uses || code.contains("unsafe extern") || code.contains("allow(unsafe_code)") {
+                continue;
+            }
+            if source.name != UNSAFE_FILE {
+                faults.push(format!("{}:{number}: unsafe outside of {UNSAFE_FILE}", source.name));
+            } else if code.contains("unsafe {") || code.contains("unsafe impl") {
+                let before = &lines[index.saturating_sub(4)..index];
+                if !before.iter().any(|(_, line)| line.contains("// SAFETY:")) {
+                    faults.push(format!("{}:{number}: no SAFETY reason", source.name));
+                }
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn the_clock_is_read_in_one_place() {
+    let readers: Vec<String> = sources()
+        .iter()
+        .flat_map(|source| source.code().map(move |(number, line)| (source, number, line)))
+        .filter(|(_, _, line)| line.contains("Instant::now()") || line.contains("SystemTime::now()"))
+        .map(|(source, number, _)| format!("{}:{number}", source.name))
+        .collect();
+    assert_eq!(readers.len(), 1, "{readers:?}");
+    assert!(readers[0].starts_with(CLOCK_FILE), "{readers:?}");
+}
+
+#[test]
+fn imports_go_downward_only() {
+    let level = |module: &str| LEVELS.iter().position(|names| names.contains(&module));
+    let mut faults = Vec::new();
+    for source in sources() {
+        if source.name == "lib.rs" {
+            continue;
+        }
+        let Some(own) = level(source.module()) else {
+            faults.push(format!("{}: which level is it on?", source.name));
+            continue;
+        };
+        for (number, line) in source.code() {
+            for path in line.split("//").next().unwrap().split("crate::").skip(1) {
+                let target: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if level(&target).is_some_and(|there| there > own) {
+                    faults.push(format!("{}:{number}: {} imports {target}", source.name, source.module()));
+                }
+            }
+        }
+    }
+    assert_none(&faults);
+}
