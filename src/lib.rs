@@ -2,7 +2,6 @@
 
 mod client;
 mod command;
-mod config;
 mod dns;
 mod error;
 mod fleet;
@@ -20,9 +19,8 @@ mod secret;
 mod session;
 mod text;
 
-pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin};
+pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin};
 pub use command::Command;
-pub use config::ClientBuilder;
 pub use error::{
     AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
     KeyProblem, Stage, TimeoutKind,

@@ -19,7 +19,7 @@ const LEVELS: [&[&str]; 6] = [
     &["dns", "reactor"],
     &["session"],
     &["fleet"],
-    &["client", "config"],
+    &["client"],
 ]; 6] = [
     &["error", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
     &["link"],

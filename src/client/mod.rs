@@ -1,7 +1,9 @@
 //! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
 
+mod builder;
 mod lines;
 mod output;
+mod owner;
 mod reader;
 mod stdin;
 mod wait;
@@ -9,13 +11,13 @@ mod wait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use builder::ClientBuilder;
 pub use lines::{Lines, RawLines};
 pub use output::HostOutput;
 pub use reader::Reader;
 pub use stdin::Stdin;
 
 use crate::command::Command;
-use crate::config::{ClientBuilder, limit};
 use crate::error::Error;
 use crate::fleet::{Fleet, Stats};
 use crate::hostkey::{LineProblem, Verifier};
@@ -281,4 +283,9 @@ fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
         list.push(output.position());
     }
     Error::JoinTimeout { after, finished, unfinished, not_started }
+}
+
+/// Zero means no limit, as in parallel-ssh.
+fn limit(after: Duration) -> Option<Duration> {
+    (!after.is_zero()).then_some(after)
 }

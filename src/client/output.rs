@@ -4,8 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Lines, Reader, Shared, Stdin};
-use crate::config::limit;
+use super::{Lines, Reader, Shared, Stdin, limit};
 use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::lines::LineBuffer;
 use crate::output::{ExitSignal, Outcome};

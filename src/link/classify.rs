@@ -5,18 +5,20 @@
 
 use super::{LinkError, LinkErrorKind};
 
-/// Texts of a packet that does not decrypt to what its sender made. Before the first keys they mean a malformed packet.
-const INTEGRITY: [&str; 9] = [
+/// Texts of a packet that does not decrypt to what its sender made. Before the first keys it is a malformed one.
+const UNREADABLE: [&str; 8] = [
     "HMAC error",
     "Decryption error",
     "Packet len too high",
     "Invalid padding",
     "Packet too short to read",
-    "Failed to verify server hostkey signature",
     "must be used on multiple of",
     "on at least one blocksize",
     "Given numbers of bytes left to be read < 0",
 ];
+
+/// The host does not hold the key that it shows, or the key exchange was altered on its way.
+const SIGNATURE: &str = "Failed to verify server hostkey signature";
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
 
@@ -37,17 +39,25 @@ const PROTOCOL: [&str; 12] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text and, where one was logged, its root cause.
-pub(super) fn fatal(text: &str, root_cause: Option<&str>) -> LinkError {
+/// Classifies a fatal error by the session's error text and, where one was logged, its root cause. `encrypted` is whether
+/// the peer's packets have to pass a cipher: before the first keys none of them can fail to.
+pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
     }
     let text = root_cause.unwrap_or(text);
+    let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
+    // libssh drops some packets that it cannot read without a word.
+    if text.is_empty() {
+        return LinkError::new(unreadable, "a packet that cannot be read");
+    }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     let kind = if text.contains("kex error") {
         LinkErrorKind::NoCommonAlgorithm
-    } else if has(&INTEGRITY) {
+    } else if text.contains(SIGNATURE) {
         LinkErrorKind::Integrity
+    } else if has(&UNREADABLE) {
+        unreadable
     } else if has(&NOT_SSH) {
         LinkErrorKind::NotSsh
     } else if text.starts_with("Socket error") || text.starts_with("Writing packet") {
@@ -74,7 +84,10 @@ fn lost_text(kind: LinkErrorKind, text: &str) -> String {
         return text.to_owned();
     }
     match text.strip_prefix("Socket error: ") {
-        Some("disconnected" | "Success" | "") => "the peer closed the connection".to_owned(),
+        // The last two are left in errno by an earlier call on the non-blocking socket.
+        Some("disconnected" | "Success" | "" | "Operation now in progress" | "Resource temporarily unavailable") => {
+            "the peer closed the connection".to_owned()
+        }
         Some(cause) => cause.to_owned(),
         None => text.to_owned(),
     }
@@ -85,24 +98,25 @@ mod tests {
     use super::*;
 
     fn kind(text: &str) -> LinkErrorKind {
-        fatal(text, None).kind
+        fatal(text, None, true).kind
     }
 
     #[test]
     fn disconnect_carries_reason_and_text() {
-        let error = fatal("Received SSH_MSG_DISCONNECT: 2:Too many authentication failures", None);
+        let error = fatal("Received SSH_MSG_DISCONNECT: 2:Too many authentication failures", None, true);
         assert_eq!(error, LinkError::new(LinkErrorKind::Disconnected(2), "Too many authentication failures"));
     }
 
     #[test]
     fn a_disconnect_text_with_colons_stays_whole() {
-        let error = fatal("Received SSH_MSG_DISCONNECT: 11:a: b", None);
+        let error = fatal("Received SSH_MSG_DISCONNECT: 11:a: b", None, true);
         assert_eq!(error.text, "a: b");
     }
 
     #[test]
     fn root_cause_outranks_the_overwritten_text() {
-        let error = fatal("Socket error: disconnected", Some("kex error : no match for method mac algo"));
+        let error =
+            fatal("Socket error: disconnected", Some("kex error : no match for method mac algo"), true);
         assert_eq!(error.kind, LinkErrorKind::NoCommonAlgorithm);
     }
 
@@ -119,9 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_cannot_be_read_is_a_matter_of_integrity_under_a_cipher_only() {
+        for text in ["", "HMAC error", "read_packet(): Packet len too high(3029 3a)"] {
+            assert_eq!(fatal(text, None, true).kind, LinkErrorKind::Integrity);
+            assert_eq!(fatal(text, None, false).kind, LinkErrorKind::Protocol);
+        }
+        let forged = "Failed to verify server hostkey signature";
+        assert_eq!(fatal(forged, None, false).kind, LinkErrorKind::Integrity);
+    }
+
+    #[test]
     fn end_of_stream_is_said_plainly() {
-        assert_eq!(fatal("Socket error: disconnected", None).text, "the peer closed the connection");
-        let reset = fatal("Socket error: Connection reset by peer", None);
+        assert_eq!(fatal("Socket error: disconnected", None, true).text, "the peer closed the connection");
+        let reset = fatal("Socket error: Connection reset by peer", None, true);
         assert_eq!(reset, LinkError::new(LinkErrorKind::Lost, "Connection reset by peer"));
     }
 }

@@ -292,9 +292,11 @@ impl Session {
     }
 
     fn fatal(&self) -> LinkError {
-        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref());
-        // SAFETY: a valid session; the pointer is only compared.
-        let named_itself = unsafe { !sys::ssh_get_serverbanner(self.raw).is_null() };
+        // SAFETY: a valid session; the pointers are only compared. There is no cipher until the first keys are in use.
+        let (named_itself, encrypted) = unsafe {
+            (!sys::ssh_get_serverbanner(self.raw).is_null(), !sys::ssh_get_cipher_in(self.raw).is_null())
+        };
+        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref(), encrypted);
         if error.kind == LinkErrorKind::Lost && !named_itself {
             error.text.push_str(" before it named itself an SSH server");
         }

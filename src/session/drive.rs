@@ -22,6 +22,7 @@ impl Session {
         let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
             let pumped = cx.link.pump(limits::PUMPS_PER_VISIT)?;
+            let full = !cx.link.flushed();
             let was_connecting = matches!(self.state, State::Connecting(_));
             let mut progressed = false;
             while self.advance(&mut input_budget, cx)? {
@@ -32,7 +33,7 @@ impl Session {
             }
             // SSH that has just begun was never pumped; packets that wait inside libssh may have room in the socket.
             let began = was_connecting && !matches!(self.state, State::Connecting(_));
-            if !began && (!progressed || cx.link.flushed()) {
+            if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(Step::default());
             }
         }

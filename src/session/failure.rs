@@ -1,6 +1,6 @@
 //! From what failed to what the caller reads.
 
-use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind, Stage};
+use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind};
 use crate::link::{LinkError, LinkErrorKind};
 
 /// Why a step could not go on.
@@ -26,8 +26,8 @@ impl From<LinkError> for Failure {
     }
 }
 
-/// Reads a link's failure in the light of the stage: libssh's text alone often says too little.
-pub(super) fn host_error_kind(error: LinkError, stage: Stage) -> HostErrorKind {
+/// What a link's failure is to the caller.
+pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     let LinkError { kind, text } = error;
     match kind {
         LinkErrorKind::Lost => HostErrorKind::ConnectionLost(text),
@@ -36,21 +36,10 @@ pub(super) fn host_error_kind(error: LinkError, stage: Stage) -> HostErrorKind {
         LinkErrorKind::NoCommonAlgorithm => {
             HostErrorKind::Handshake(HandshakeProblem::NoCommonAlgorithm(text))
         }
-        // Before the first keys there is no cipher to fail; only the host's signature is proved in this stage.
-        LinkErrorKind::Integrity if stage == Stage::Handshaking && !text.contains("signature") => {
-            HostErrorKind::Protocol(text)
-        }
         LinkErrorKind::Integrity => HostErrorKind::Integrity(text),
         LinkErrorKind::Protocol => HostErrorKind::Protocol(text),
         LinkErrorKind::Unwritable => HostErrorKind::Channel(ChannelProblem::Unwritable),
         LinkErrorKind::Limit => HostErrorKind::Limit(text),
-        // libssh drops some packets that it cannot read without a word.
-        LinkErrorKind::Other if text.is_empty() && stage == Stage::Handshaking => {
-            HostErrorKind::Protocol("a packet that cannot be read".to_owned())
-        }
-        LinkErrorKind::Other if text.is_empty() => {
-            HostErrorKind::Integrity("a packet that cannot be read".to_owned())
-        }
         LinkErrorKind::Denied | LinkErrorKind::Other => HostErrorKind::Ssh(text),
     }
 }

@@ -163,7 +163,7 @@ impl Session {
                 Step::default()
             }
             Err(Failure::Link(error)) => {
-                let kind = failure::host_error_kind(error, self.state.stage());
+                let kind = failure::host_error_kind(error);
                 self.fail(kind, cx);
                 Step::default()
             }

@@ -1,6 +1,6 @@
 //! Logging in: what is offered, in which order, and what must never be.
 
-use super::fake_link::Call;
+use super::call::Call;
 use super::harness::{Bench, Config};
 use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
 use crate::error::{AuthMethod, HostErrorKind};

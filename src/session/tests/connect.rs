@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::fake_link::Call;
+use super::call::Call;
 use super::harness::{Bench, CONNECT, Config, address};
 use super::script::{Dial, Script};
 use crate::error::{HostErrorKind, Stage, TimeoutKind};

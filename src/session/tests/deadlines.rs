@@ -116,7 +116,7 @@ fn a_timer_that_fires_early_changes_nothing() {
     let silent = Script::default().dialling(address(1), &[Dial::Silent]);
     let handshake = Script::peer(Peer { handshake: Answer::never(), ..Peer::default() });
     let auth = Script::peer(Peer { auth_after: None, ..Peer::default() });
-    let exec = Script::channel(Channel { exec: Answer::never(), ..Channel::default() });
+    let exec = Script::channel(Channel { exec: Answer::never(), ..Channel::sending(vec![]) });
     for (script, phase) in [
         (silent, Phase::Connecting),
         (handshake, Phase::Handshaking),

@@ -3,7 +3,7 @@
 //! News reach the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session that stops
 //! pumping too early therefore hangs here as it would hang in earnest.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::mem;
@@ -12,6 +12,7 @@ use std::task::Poll;
 
 use nix::errno::Errno;
 
+use super::call::{Call, Failing, Fault};
 use super::script::{Answer, Cred, Dial, Packet, Peer, Script, Take, host_key};
 use super::wire::{Arrival, Op, Wire};
 use crate::error::AuthMethod;
@@ -19,42 +20,6 @@ use crate::link::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, Link
 
 /// More calls than any step has reason to make.
 const CALLS_PER_STEP: usize = 5_000;
-
-/// One call, as it was made. Channels are numbered through all connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Call {
-    Dial(SocketAddr),
-    Dialled,
-    Start,
-    Pump,
-    HangUp,
-    Handshake,
-    ServerKey,
-    RequestAuth,
-    Authenticate(Cred),
-    Open(usize),
-    Opened(usize),
-    Exec(usize, String),
-    Write(usize, usize),
-    SendEof(usize),
-    Close(usize),
-    Free(usize),
-}
-
-/// Lets one call fail.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
-    /// Which of the calls that can fail, from 1.
-    pub nth: usize,
-    pub with: Failing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failing {
-    /// It, and its like on the same connection, are pending from then on.
-    Pending,
-    Error(LinkErrorKind),
-}
 
 #[derive(Debug)]
 enum Connection {
@@ -111,8 +76,9 @@ impl FakeLink {
         self.edge |= match &mut self.connection {
             Connection::None | Connection::Broken(_) => false,
             Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => {
+                let was_left = *left;
                 *left = left.saturating_sub(1);
-                *left == 0
+                was_left == 1
             }
             Connection::Dialling(_) => false,
             Connection::Up(wire) => wire.tick(),
@@ -122,6 +88,18 @@ impl FakeLink {
     /// Whether there was news since the last time: told once.
     pub(super) fn take_edge(&mut self) -> bool {
         mem::take(&mut self.edge)
+    }
+
+    pub(super) fn has_edge(&self) -> bool {
+        self.edge
+    }
+
+    /// What lies in each queue of the connection: requests to be flushed, news on its way, news to be read, channels.
+    pub(super) fn queues(&self) -> Option<[usize; 4]> {
+        match &self.connection {
+            Connection::Up(wire) => Some(wire.queues()),
+            _ => None,
+        }
     }
 
     /// Whether something is on its way.
@@ -140,6 +118,12 @@ impl FakeLink {
             wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
             self.edge = true;
         }
+    }
+
+    /// The connection fails now, whatever stage it is in, and even if it had fallen silent.
+    pub(super) fn fail_next(&mut self, error: LinkError) {
+        self.stuck = None;
+        self.arrive(0, Packet::Fault(error));
     }
 
     /// Channels of the present connection that were opened and not freed.
@@ -416,6 +400,3 @@ impl Link for FakeLink {
         assert!(freed.is_some(), "channel {} freed twice", channel.0);
     }
 }
-
-/// Arrivals that wait for a pump.
-pub(super) type Socket = VecDeque<Arrival>;

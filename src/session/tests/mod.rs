@@ -1,6 +1,7 @@
 //! The session against a scripted link and invented time: no IO, no clock, no sleep.
 
 mod auth;
+mod call;
 mod commands;
 mod connect;
 mod deadlines;

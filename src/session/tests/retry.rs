@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::fake_link::Call;
+use super::call::Call;
 use super::harness::{Bench, Config, RETRY_DELAY, address};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
 use crate::error::{HostErrorKind, Stage};

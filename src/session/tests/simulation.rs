@@ -1,1 +1,264 @@
-//! To come.
+//! Random peers, random inputs and random time, from a seed. The bench and the link check what must hold after each step.
+//!
+//! `SESSION_SEED=n` runs that seed alone; `SESSION_SEEDS=n` sets how many are run.
+
+use std::env;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::harness::{Bench, Config, address};
+use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
+use crate::error::{AuthMethod, HostErrorKind};
+use crate::link::{AuthReply, LinkError, LinkErrorKind};
+use crate::output::ExitSignal;
+use crate::secret::Secret;
+use crate::session::state::Phase;
+use crate::session::{Input, Offer};
+
+const SEEDS: u64 = 12_000;
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn rounds(&mut self) -> u32 {
+        1 + self.below(4) as u32
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize].clone()
+    }
+
+    fn error(&mut self) -> LinkError {
+        let kind = self.pick(&[
+            LinkErrorKind::Lost,
+            LinkErrorKind::Lost,
+            LinkErrorKind::Disconnected(11),
+            LinkErrorKind::Disconnected(2),
+            LinkErrorKind::NotSsh,
+            LinkErrorKind::Integrity,
+            LinkErrorKind::Protocol,
+            LinkErrorKind::Limit,
+            LinkErrorKind::Other,
+        ]);
+        LinkError::new(kind, self.pick(&["", "text", "signature"]))
+    }
+
+    fn answer(&mut self, may_deny: bool) -> Answer {
+        match self.below(100) {
+            0..3 => Answer::never(),
+            3..6 => Answer { after: Some(self.rounds()), says: Err(self.error()) },
+            6..9 if may_deny => Answer::error(self.rounds(), LinkErrorKind::Denied),
+            _ => Answer::ok(self.rounds()),
+        }
+    }
+
+    fn dial(&mut self) -> Dial {
+        match self.below(12) {
+            0 => Dial::Silent,
+            1 => Dial::Fails(self.rounds(), Errno::ECONNREFUSED),
+            2 => Dial::FailsAtOnce(Errno::ENETUNREACH),
+            3 => Dial::FailsAtOnce(Errno::EMFILE),
+            _ => Dial::Connects(self.rounds()),
+        }
+    }
+
+    fn channel(&mut self) -> Channel {
+        let mut output = Vec::new();
+        let mut at = 0;
+        for _ in 0..self.below(8) {
+            at += self.below(3) as u32;
+            let packet = match self.below(16) {
+                0..5 => Packet::Stdout(vec![b'o'; self.below(50) as usize]),
+                5..8 => Packet::Stderr(vec![b'e'; self.below(50) as usize]),
+                8..10 => Packet::Eof,
+                10..13 => Packet::Status(self.below(256) as u32),
+                13 => Packet::Signal(ExitSignal {
+                    name: "KILL".to_owned(),
+                    core_dumped: self.chance(50),
+                    message: String::new(),
+                }),
+                14 => Packet::Close,
+                _ => Packet::Fault(self.error()),
+            };
+            output.push((at.max(1), packet));
+        }
+        if self.chance(90) {
+            output.push((at + 1, Packet::Close));
+        }
+        let takes = (0..self.below(5)).map(|_| match self.below(20) {
+            0 => Take::Denied,
+            1 => Take::Unwritable,
+            2..8 => Take::Nothing,
+            _ => Take::AtMost(1 + self.below(20) as usize),
+        });
+        let takes = takes.collect();
+        Channel {
+            open: self.answer(true),
+            exec: self.answer(true),
+            output,
+            takes,
+            eof_after: Some(self.below(3) as u32),
+            close_after: (!self.chance(5)).then(|| self.below(3) as u32),
+            confirm_after: (!self.chance(10)).then(|| self.rounds()),
+        }
+    }
+
+    fn peer(&mut self) -> Peer {
+        let methods = [AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
+        let creds =
+            [Cred::None, Cred::Probe(0), Cred::Probe(1), Cred::Sign(0), Cred::Sign(1), Cred::Password];
+        let replies = creds.map(|cred| {
+            let reply = match self.below(20) {
+                0 => Err(self.error()),
+                1..3 => Ok(AuthReply::Partial),
+                3..6 => Ok(AuthReply::Denied),
+                _ => Ok(AuthReply::Accepted),
+            };
+            (cred, reply)
+        });
+        let offers = (0..3).map(|_| (0..self.below(3)).map(|_| self.pick(&methods)).collect());
+        Peer {
+            offers: offers.collect(),
+            start: if self.chance(2) { Err(self.error()) } else { Ok(()) },
+            handshake: self.answer(false),
+            key: host_key(usize::from(self.chance(4))),
+            service: self.answer(false),
+            replies: replies.to_vec(),
+            auth_after: (!self.chance(3)).then(|| self.rounds()),
+            channels: (0..3).map(|_| self.channel()).collect(),
+            packets_per_pump: self.pick(&[1, 2, usize::MAX]),
+            full_rounds: self.pick(&[0, 0, 1, 5]),
+            write_through: self.chance(50),
+        }
+    }
+
+    fn plan(&mut self) -> Vec<Offer> {
+        let password = Offer::Password(Secret::new("hunter2".to_owned()).unwrap());
+        let offers = [
+            Offer::None,
+            Offer::Sign(private_key(0)),
+            Offer::AskThenSign(private_key(0)),
+            Offer::AskThenSign(private_key(1)),
+            password,
+        ];
+        (0..1 + self.below(3)).map(|_| self.pick(&offers)).collect()
+    }
+}
+
+fn bench(random: &mut Random) -> Bench {
+    let mut script = Script::peers((0..3).map(|_| random.peer()).collect());
+    let addresses: Vec<_> = (0..1 + random.below(3) as u8).map(address).collect();
+    for address in &addresses {
+        let mut dials: Vec<Dial> = (0..random.below(3)).map(|_| random.dial()).collect();
+        // Descriptors come back in the end.
+        dials.push(random.pick(&[Dial::Connects(1), Dial::Silent, Dial::Fails(1, Errno::ECONNREFUSED)]));
+        script = script.dialling(*address, &dials);
+    }
+    let attempts = 1 + random.below(3) as u32;
+    let plan = random.plan();
+    let mut bench =
+        Bench::with(Config { addresses: addresses.clone(), plan, attempts, ..Config::default() }, script);
+    if random.chance(20) {
+        bench.lookups.insert(0, Err(|| HostErrorKind::Resolver("no answer".to_owned())));
+    }
+    bench.round = Duration::from_millis(random.pick(&[0, 1, 400, 3_000]));
+    bench
+}
+
+fn simulate(seed: u64) -> Vec<Phase> {
+    let random = &mut Random(seed);
+    let mut bench = bench(random);
+    bench.check_idle = seed % 8 == 0;
+    let mut phases = Vec::new();
+    for _ in 0..1 + random.below(4) {
+        let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
+        bench.command_with_input(input, random.chance(70));
+        for _ in 0..random.below(60) {
+            match random.below(40) {
+                0 => _ = bench.step(Input::Timer),
+                1 => _ = bench.step(Input::Close),
+                2 => _ = bench.step(Input::Admitted),
+                3 => _ = bench.step(Input::Readiness),
+                4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
+                5 if random.chance(10) => bench.link.fail_next(random.error()),
+                _ => _ = bench.round(),
+            }
+            phases.push(bench.phase());
+        }
+    }
+    bench.run();
+    if !bench.all_ended() {
+        // A command that runs waits for as long as its peer is silent.
+        assert_eq!(bench.phase(), Phase::Ready, "a command was forgotten");
+        bench.link.fail_next(lost());
+        bench.run();
+    }
+    assert!(bench.all_ended(), "a command has no outcome");
+    if bench.phase() == Phase::Ready {
+        bench.step(Input::Close);
+    }
+    assert!(matches!(bench.phase(), Phase::Closed | Phase::Failed), "{:?}", bench.phase());
+    phases.push(bench.phase());
+    phases
+}
+
+/// Says how to run a seed again when it fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed with seed {0}: run it again with SESSION_SEED={0}", self.0);
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+#[test]
+fn whatever_happens_every_command_ends_once() {
+    if let Some(seed) = number("SESSION_SEED") {
+        let _seed = Seed(seed);
+        simulate(seed);
+        return;
+    }
+    let mut reached = Vec::new();
+    for seed in 0..number("SESSION_SEEDS").unwrap_or(SEEDS) {
+        let _seed = Seed(seed);
+        for phase in simulate(seed) {
+            if !reached.contains(&phase) {
+                reached.push(phase);
+            }
+        }
+    }
+    for phase in Phase::ALL {
+        assert!(reached.contains(&phase), "no seed reaches {phase:?}");
+    }
+}
+
+#[test]
+fn a_seed_is_a_whole_run() {
+    for seed in 0..50 {
+        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
+    }
+}

@@ -1,1 +1,113 @@
-//! To come.
+//! Every call of a good run fails once, in every way.
+
+use std::mem;
+
+use super::call::{Call, Failing, Fault};
+use super::harness::{Bench, Config};
+use super::script::{Channel, Cred, Packet, Peer, Script, Take, lost, private_key};
+use crate::error::Stage;
+use crate::link::{AuthReply, LinkErrorKind};
+use crate::output::Outcome;
+use crate::session::state::Phase;
+use crate::session::{Input, Offer};
+
+/// A run that makes every call of a link: two commands with input, a question before the signature, closes on both sides.
+fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
+    let replies = vec![(Cred::Probe(0), Ok(AuthReply::Accepted)), (Cred::Sign(0), Ok(AuthReply::Accepted))];
+    let ours_first = vec![(2, Packet::Stdout(b"out".to_vec())), (4, Packet::Status(0)), (4, Packet::Eof)];
+    let takes = vec![Take::AtMost(2), Take::Nothing, Take::AtMost(2)];
+    let channels = vec![
+        Channel { takes, close_after: Some(1), ..Channel::sending(ours_first) },
+        Channel { eof_after: Some(1), ..Channel::default() },
+    ];
+    let peer = Peer { replies, channels, packets_per_pump: 2, full_rounds: 2, ..Peer::default() };
+    let plan = vec![Offer::AskThenSign(private_key(0))];
+    let mut bench = Bench::with(Config { plan, attempts, ..Config::default() }, Script::peer(peer));
+    // The step without news would be a call more.
+    bench.check_idle = false;
+    bench.link.fault = fault;
+    bench.command_with_input(b"input", true);
+    bench.command_with_input(b"more", true);
+    bench
+}
+
+#[test]
+fn the_good_run_makes_every_call() {
+    let mut bench = bench(None, 1);
+    bench.run();
+    assert!(bench.outcome(0).is_success() && bench.outcome(1).is_success());
+    bench.step(Input::Close);
+    let mut kinds: Vec<_> = bench.link.calls.iter().map(mem::discriminant).collect();
+    kinds.sort_by_key(|kind| format!("{kind:?}"));
+    kinds.dedup();
+    let all = [
+        Call::Dial(super::harness::address(1)),
+        Call::Dialled,
+        Call::Start,
+        Call::Pump,
+        Call::HangUp,
+        Call::Handshake,
+        Call::ServerKey,
+        Call::RequestAuth,
+        Call::Authenticate(Cred::None),
+        Call::Open(0),
+        Call::Opened(0),
+        Call::Exec(0, String::new()),
+        Call::Write(0, 0),
+        Call::SendEof(0),
+        Call::Close(0),
+        Call::Free(0),
+    ];
+    for call in &all {
+        assert!(kinds.contains(&mem::discriminant(call)), "{call:?} is never made");
+    }
+}
+
+#[test]
+fn whichever_call_fails_every_command_ends_once_and_nothing_hangs() {
+    let calls = {
+        let mut good = bench(None, 1);
+        good.run();
+        good.link.fallible
+    };
+    assert!(calls > 60, "{calls} calls are no run to speak of");
+    let ways = [
+        Failing::Pending,
+        Failing::Error(LinkErrorKind::Lost),
+        Failing::Error(LinkErrorKind::Protocol),
+        Failing::Error(LinkErrorKind::Limit),
+        Failing::Error(LinkErrorKind::Other),
+    ];
+    for attempts in [1, 2] {
+        for nth in 1..=calls {
+            for with in ways {
+                println!("call {nth} of {calls} fails with {with:?}, {attempts} attempts");
+                fail_one(Fault { nth, with }, attempts);
+            }
+        }
+    }
+}
+
+fn fail_one(fault: Fault, attempts: u32) {
+    let mut bench = bench(Some(fault), attempts);
+    bench.run();
+    if !bench.all_ended() {
+        // Only a command that runs may wait for ever: its peer has fallen silent, and nobody has set a limit to that.
+        assert_eq!(fault.with, Failing::Pending);
+        assert_eq!(bench.phase(), Phase::Ready);
+        assert!((0..2).any(|number| bench.exec(number).stage() == Stage::Running));
+        bench.link.fail_next(lost());
+        bench.run();
+    }
+    assert!(bench.all_ended());
+    if attempts == 1 && matches!(fault.with, Failing::Error(_)) {
+        let told = (0..2).filter(|number| matches!(bench.outcome(*number), Outcome::Exited(_))).count();
+        let ended = matches!(bench.phase(), Phase::Closed | Phase::Failed);
+        assert!(ended || told == 2, "{:?} with an outcome that nobody told", bench.phase());
+    }
+    if bench.phase() == Phase::Ready {
+        bench.step(Input::Close);
+    }
+    assert!(matches!(bench.phase(), Phase::Closed | Phase::Failed), "{:?}", bench.phase());
+    assert_eq!((bench.deadline(), bench.link.open_channels()), (None, 0));
+}

@@ -1,8 +1,7 @@
 //! The far side of a [`FakeLink`](super::fake_link::FakeLink) connection: what was asked, what is on its way, what came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::fake_link::Socket;
 use super::script::{Channel, Cred, Packet, Peer, Take};
 use crate::link::{ChannelId, Inbox, LinkError, Pumped};
 
@@ -39,7 +38,8 @@ pub(super) struct Wire {
     /// Requests that wait for a pump, with what they bring about and after how many rounds.
     pub outbox: Vec<Vec<(u32, Arrival)>>,
     transit: Vec<(u32, Arrival)>,
-    pub socket: Socket,
+    /// Arrivals that wait for a pump.
+    pub socket: VecDeque<Arrival>,
 }
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Wire {
             answered: Vec::new(),
             outbox: Vec::new(),
             transit: Vec::new(),
-            socket: Socket::new(),
+            socket: VecDeque::new(),
             peer,
         };
         // Our identification waits for a pump, and the server does not wait for ours.
@@ -85,6 +85,10 @@ impl Wire {
         let writable = self.peer.full_rounds == 1;
         self.peer.full_rounds = self.peer.full_rounds.saturating_sub(1);
         self.socket.len() > before || writable
+    }
+
+    pub(super) fn queues(&self) -> [usize; 4] {
+        [self.outbox.len(), self.transit.len(), self.socket.len(), self.channels.len()]
     }
 
     pub(super) fn expects_news(&self) -> bool {

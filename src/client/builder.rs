@@ -1,6 +1,5 @@
 //! The settings of a client.
 
-use std::env;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -8,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{User, geteuid};
+use zeroize::Zeroizing;
 
-use crate::client::ParallelClient;
+use super::owner::Owner;
+use super::{ParallelClient, limit};
 use crate::error::{Error, KeyProblem};
 use crate::host::{HostSpec, check_user};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
@@ -31,8 +31,8 @@ pub struct ClientBuilder {
     hosts: Vec<String>,
     user: Option<String>,
     port: u16,
-    password: Option<String>,
-    passphrase: Option<String>,
+    password: Option<Hidden>,
+    passphrase: Option<Hidden>,
     key: Option<KeySource>,
     identity_auth: bool,
     identity_files: Option<Vec<PathBuf>>,
@@ -43,6 +43,16 @@ pub struct ClientBuilder {
     pool_size: usize,
     host_keys: HostKeyPolicy,
     known_hosts: Option<Vec<PathBuf>>,
+}
+
+/// A password or passphrase as it was given: overwritten when dropped, and not shown by `Debug`.
+#[derive(Clone)]
+struct Hidden(Zeroizing<String>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(..)")
+    }
 }
 
 #[derive(Clone)]
@@ -95,13 +105,13 @@ impl ClientBuilder {
 
     /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys, as in parallel-ssh.
     pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(password.into());
+        self.password = Some(Hidden(password.into().into()));
         self
     }
 
     /// Passphrase of encrypted private keys.
     pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
-        self.passphrase = Some(passphrase.into());
+        self.passphrase = Some(Hidden(passphrase.into().into()));
         self
     }
 
@@ -225,8 +235,8 @@ impl ClientBuilder {
 
     /// What is offered to the servers, in order. Keys are parsed here, once for all hosts.
     fn plan(&mut self, owner: &Owner) -> Result<AuthPlan, Error> {
-        let password = self.password.take().map(|text| secret(text, "password")).transpose()?;
-        let passphrase = self.passphrase.take().map(|text| secret(text, "passphrase")).transpose()?;
+        let password = self.password.take().map(|hidden| secret(hidden, "password")).transpose()?;
+        let passphrase = self.passphrase.take().map(|hidden| secret(hidden, "passphrase")).transpose()?;
         let opener = passphrase.or_else(|| password.clone());
         let mut plan = AuthPlan::new();
         if let Some(source) = &self.key {
@@ -320,13 +330,9 @@ impl ClientBuilder {
     }
 }
 
-/// Zero means no limit, as in parallel-ssh.
-pub(crate) fn limit(after: Duration) -> Option<Duration> {
-    (!after.is_zero()).then_some(after)
-}
-
-fn secret(text: String, what: &str) -> Result<Secret, Error> {
-    Secret::new(text).ok_or_else(|| Error::Config(format!("the {what} contains a NUL byte")))
+fn secret(mut hidden: Hidden, what: &str) -> Result<Secret, Error> {
+    Secret::new(std::mem::take(&mut *hidden.0))
+        .ok_or_else(|| Error::Config(format!("the {what} contains a NUL byte")))
 }
 
 fn parse_key(text: Vec<u8>, opener: Option<&Secret>) -> Result<PrivateKey, KeyProblem> {
@@ -343,30 +349,4 @@ fn usable_identity(path: &Path, opener: Option<&Secret>) -> Option<PrivateKey> {
         Err(e) => Err(e.into()),
     };
     key.inspect_err(|problem| log::warn!("identity file {} {problem}", path.display())).ok()
-}
-
-/// Who this process belongs to.
-struct Owner {
-    name: Option<String>,
-    home: Option<PathBuf>,
-}
-
-impl Owner {
-    /// By effective user id: the environment could be anybody's.
-    fn of_this_process() -> Self {
-        let user = User::from_uid(geteuid()).ok().flatten();
-        let home = user.as_ref().map(|user| user.dir.clone());
-        Self {
-            name: user.map(|user| user.name),
-            home: home.or_else(|| env::var_os("HOME").map(PathBuf::from)),
-        }
-    }
-
-    fn expand(&self, path: &Path) -> Result<PathBuf, Error> {
-        match (path.strip_prefix("~"), &self.home) {
-            (Err(_), _) => Ok(path.to_owned()),
-            (Ok(rest), Some(home)) => Ok(home.join(rest)),
-            (Ok(_), None) => Err(Error::Config(format!("no home directory to find {} in", path.display()))),
-        }
-    }
 }

@@ -1,0 +1,34 @@
+//! The user that this process runs as.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{User, geteuid};
+
+use crate::error::Error;
+
+/// Who this process belongs to.
+pub(super) struct Owner {
+    pub name: Option<String>,
+    pub home: Option<PathBuf>,
+}
+
+impl Owner {
+    /// By effective user id: the environment could be anybody's.
+    pub fn of_this_process() -> Self {
+        let user = User::from_uid(geteuid()).ok().flatten();
+        let home = user.as_ref().map(|user| user.dir.clone());
+        Self {
+            name: user.map(|user| user.name),
+            home: home.or_else(|| env::var_os("HOME").map(PathBuf::from)),
+        }
+    }
+
+    pub fn expand(&self, path: &Path) -> Result<PathBuf, Error> {
+        match (path.strip_prefix("~"), &self.home) {
+            (Err(_), _) => Ok(path.to_owned()),
+            (Ok(rest), Some(home)) => Ok(home.join(rest)),
+            (Ok(_), None) => Err(Error::Config(format!("no home directory to find {} in", path.display()))),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The calls of a link, as a test sees them and makes them fail.
+
+use std::net::SocketAddr;
+
+use super::script::Cred;
+use crate::link::LinkErrorKind;
+
+/// One call, as it was made. Channels are numbered through all connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Call {
+    Dial(SocketAddr),
+    Dialled,
+    Start,
+    Pump,
+    HangUp,
+    Handshake,
+    ServerKey,
+    RequestAuth,
+    Authenticate(Cred),
+    Open(usize),
+    Opened(usize),
+    Exec(usize, String),
+    Write(usize, usize),
+    SendEof(usize),
+    Close(usize),
+    Free(usize),
+}
+
+/// Lets one call fail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    /// Which of the calls that can fail, from 1.
+    pub nth: usize,
+    pub with: Failing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// It, and its like on the same connection, are pending from then on.
+    Pending,
+    Error(LinkErrorKind),
+}
