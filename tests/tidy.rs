@@ -20,13 +20,6 @@ const LEVELS: [&[&str]; 6] = [
     &["session"],
     &["fleet"],
     &["client"],
-]; 6] = [
-    &["error", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
-    &["link"],
-    &["dns", "reactor"],
-    &["session"],
-    &["session"],
-    &["config"],
 ];
 
 struct Source {
