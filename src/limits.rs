@@ -32,6 +32,10 @@ pub const ADDRESSES: usize = 32;
 /// Socket reads per host and visit. libssh reads at most 4 KiB at a time, so this is 256 KiB; the rest waits its turn.
 pub const PUMPS_PER_VISIT: usize = 64;
 
+/// SSH packets read per host and visit, give or take those of one socket read. Each costs up to 30 µs, so a flood of tiny
+/// ones must not count by its bytes alone.
+pub const PACKETS_PER_VISIT: u64 = 128;
+
 /// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
 pub const TURN_BUDGET: Duration = Duration::from_millis(5);
 
@@ -43,6 +47,13 @@ pub const WRITE_CHUNK: usize = 32 * 1024;
 
 /// Packets that one write may be cut into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 16;
+
+/// What a write counts at least against [`INPUT_PER_VISIT`]: tiny packets cost time, not bytes.
+pub const WRITE_COST_MIN: usize = 16 * 1024;
+
+/// Bytes that libssh 0.10 takes off a peer's maximum packet size for headers. Nothing is left of 10, and it then loops for
+/// ever; of less, the difference wraps around, and it exceeds what the peer allows.
+pub const PACKET_HEADERS: u32 = 10;
 
 /// Bytes of standard input that may wait per command before `write` waits for the peer.
 pub const STDIN_QUEUE: usize = 1024 * 1024;

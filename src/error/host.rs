@@ -327,7 +327,8 @@ pub enum ChannelProblem {
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
-    /// The server takes no input: it announced a maximum packet size of 0, or none that could be read.
+    /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none that could be read. Some
+    /// builds of libssh do not even open a channel of packet size 0.
     #[error("the server announced no usable packet size, standard input cannot be sent")]
     Unwritable,
     /// Input was written after its end was sent.

@@ -16,7 +16,11 @@ pub(super) struct Admission {
     places_used: usize,
     connections: usize,
     connections_max: usize,
+    /// Hosts that wait for a place and need a descriptor as well.
     waiting: IndexQueue,
+    /// Hosts that wait for a place only. They come first: while one of them waited behind a host without a descriptor, its
+    /// connection could never become idle and give that host its own.
+    connected: IndexQueue,
     /// Connections that had nothing to do when they were last seen, the longest idle first.
     idle: IndexQueue,
 }
@@ -29,6 +33,7 @@ impl Admission {
             connections: 0,
             connections_max: usize::MAX,
             waiting: IndexQueue::default(),
+            connected: IndexQueue::default(),
             idle: IndexQueue::default(),
         }
     }
@@ -38,7 +43,7 @@ impl Admission {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.waiting.len()
+        self.connected.len() + self.waiting.len()
     }
 
     /// Places there are.
@@ -60,7 +65,7 @@ impl Admission {
     /// The next host that wants a place, if one is free.
     pub(super) fn next(&mut self, slots: &[Slot], execs: &Execs) -> Option<usize> {
         while self.places_used < self.pool() {
-            let index = self.waiting.pop()?;
+            let index = self.connected.pop().or_else(|| self.waiting.pop())?;
             if slots.get(index).is_some_and(|slot| slot.session.wants_place(execs)) {
                 return Some(index);
             }
@@ -99,7 +104,8 @@ impl Admission {
         book(&mut self.places_used, before.place, now.place);
         book(&mut self.connections, before.connection, now.connection);
         if !now.place && slot.session.wants_place(execs) {
-            self.waiting.push(index);
+            let queue = if now.connection { &mut self.connected } else { &mut self.waiting };
+            queue.push(index);
         }
         if slot.session.is_idle() {
             self.idle.push(index);

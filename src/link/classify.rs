@@ -37,6 +37,15 @@ const PROTOCOL: [&str; 12] = [
     "in packet",
 ];
 
+/// The system's words for a broken connection: bare where libssh finds it broken at its first look.
+const BROKEN: [&str; 5] = [
+    "Connection reset by peer",
+    "Connection timed out",
+    "No route to host",
+    "Network is unreachable",
+    "Broken pipe",
+];
+
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
 /// Classifies a fatal error by the session's error text and, where one was logged, its root cause. `encrypted` is whether
@@ -60,7 +69,7 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool) -> Li
         unreadable
     } else if has(&NOT_SSH) {
         LinkErrorKind::NotSsh
-    } else if text.starts_with("Socket error") || text.starts_with("Writing packet") {
+    } else if text.starts_with("Socket error") || text.starts_with("Writing packet") || BROKEN.contains(&text) {
         LinkErrorKind::Lost
     } else if has(&PROTOCOL) {
         LinkErrorKind::Protocol
@@ -85,9 +94,13 @@ fn lost_text(kind: LinkErrorKind, text: &str) -> String {
     }
     match text.strip_prefix("Socket error: ") {
         // The last two are left in errno by an earlier call on the non-blocking socket.
-        Some("disconnected" | "Success" | "" | "Operation now in progress" | "Resource temporarily unavailable") => {
-            "the peer closed the connection".to_owned()
-        }
+        Some(
+            "disconnected"
+            | "Success"
+            | ""
+            | "Operation now in progress"
+            | "Resource temporarily unavailable",
+        ) => "the peer closed the connection".to_owned(),
         Some(cause) => cause.to_owned(),
         None => text.to_owned(),
     }
@@ -129,6 +142,7 @@ mod tests {
         assert_eq!(kind("No version of SSH protocol usable (banner: SSH-1.5-x)"), LinkErrorKind::NotSsh);
         assert_eq!(kind("Received unexpected packets in strict KEX mode."), LinkErrorKind::Protocol);
         assert_eq!(kind("Server specified invalid channel 7"), LinkErrorKind::Protocol);
+        assert_eq!(kind("Connection reset by peer"), LinkErrorKind::Lost);
         assert_eq!(kind("something else"), LinkErrorKind::Other);
     }
 

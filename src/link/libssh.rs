@@ -165,6 +165,10 @@ pub(super) struct Session {
     opening: bool,
     /// The maximum packet size of the last confirmation; one channel at a time is opened, so it belongs to that one.
     packet_max: Option<u32>,
+    /// What libssh found wrong with the last confirmation. It drops such a one and waits for another, for ever.
+    bad_confirmation: Option<String>,
+    /// From `Box::into_raw`: libssh counts packets here until the session is freed.
+    counter: *mut sys::ssh_counter_struct,
 }
 
 struct Channel {
@@ -193,8 +197,16 @@ impl Session {
         if raw.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        let mut session =
-            Self { raw, event: ptr::null_mut(), channels: Slab::new(), opening: false, packet_max: None };
+        let zero = sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
+        let mut session = Self {
+            raw,
+            event: ptr::null_mut(),
+            channels: Slab::new(),
+            opening: false,
+            packet_max: None,
+            bad_confirmation: None,
+            counter: Box::into_raw(Box::new(zero)),
+        };
         session.configure(socket.as_raw_fd(), user, host_keys)?;
         let fd = socket.into_raw_fd();
         // SAFETY: a valid session with a descriptor set.
@@ -239,10 +251,11 @@ impl Session {
         options.extend(ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast())));
         options.push((SSH_OPTIONS_FD, (&raw const fd).cast()));
         // SAFETY: a valid session; each value has the type that its option documents (bool, C string, socket) and is
-        // copied by libssh; the message callback takes no user data.
+        // copied by libssh; the message callback takes no user data; the counter outlives the session.
         let refused = unsafe {
             sys::ssh_set_blocking(self.raw, 0);
             sys::ssh_set_message_callback(self.raw, Some(refuse_message), ptr::null_mut());
+            sys::ssh_set_counters(self.raw, ptr::null_mut(), self.counter);
             options.iter().find(|(option, value)| sys::ssh_options_set(self.raw, *option, *value) != OK)
         };
         match refused {
@@ -253,10 +266,15 @@ impl Session {
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         let _log = if self.opening { LogScope::verbose() } else { LogScope::enter() };
+        let packets_end = self.packets_read().saturating_add(limits::PACKETS_PER_VISIT);
         for _ in 0..budget {
+            if self.packets_read() >= packets_end {
+                break;
+            }
             // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
             let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
             self.packet_max = packet_max_logged().or(self.packet_max);
+            self.bad_confirmation = bad_confirmation_logged().or(self.bad_confirmation.take());
             self.check_fatal()?;
             match rc {
                 OK => {}
@@ -265,6 +283,11 @@ impl Session {
             }
         }
         Ok(Pumped::More)
+    }
+
+    fn packets_read(&self) -> u64 {
+        // SAFETY: live until `drop`, and libssh writes it only within calls that take `&mut self`.
+        unsafe { (*self.counter).in_packets }
     }
 
     /// Whether bytes wait inside libssh for the socket to take them.
@@ -410,6 +433,7 @@ impl Session {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel callbacks can be set"));
         }
         self.packet_max = None;
+        self.bad_confirmation = None;
         Ok(id)
     }
 
@@ -422,7 +446,17 @@ impl Session {
         if rc == OK {
             channel.packet_max = packet_max_logged().or(self.packet_max.take());
         }
-        self.progress(rc)
+        match self.bad_confirmation.take() {
+            Some(text) if self.opening => {
+                let kind = if text.contains("maximum packet size 0") {
+                    LinkErrorKind::Unwritable
+                } else {
+                    LinkErrorKind::Protocol
+                };
+                Err(LinkError::new(kind, text))
+            }
+            _ => self.progress(rc),
+        }
     }
 
     pub(super) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
@@ -442,10 +476,11 @@ impl Session {
     pub(super) fn write(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that was not seen could be 0.
-        let Some(packet_max) = channel.packet_max.filter(|max| *max > 0) else {
+        let payload_max = channel.packet_max.unwrap_or_default().saturating_sub(limits::PACKET_HEADERS);
+        if payload_max == 0 {
             return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
-        };
-        let chunk = limits::WRITE_CHUNK.min((packet_max as usize).saturating_mul(limits::WRITE_PACKETS));
+        }
+        let chunk = limits::WRITE_CHUNK.min((payload_max as usize).saturating_mul(limits::WRITE_PACKETS));
         let input = &input[..input.len().min(chunk)];
         if input.is_empty() || self.write_pending() {
             return Ok(0);
@@ -504,12 +539,14 @@ impl Drop for Session {
             self.free_channel(ChannelId(id));
         }
         // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh
-        // owns it, the disconnect closes it (unless an error already did), and the session goes last. Null is ignored.
+        // owns it, the disconnect closes it (unless an error already did), and the session goes last, then what it counted
+        // into. Null is ignored.
         unsafe {
             sys::ssh_event_free(self.event);
             sys::ssh_options_set(self.raw, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
             sys::ssh_disconnect(self.raw);
             sys::ssh_free(self.raw);
+            drop(Box::from_raw(self.counter));
         }
     }
 }
@@ -619,14 +656,20 @@ unsafe extern "C" fn on_exit_signal(
 struct Log {
     root_cause: Option<String>,
     packet_max: Option<u32>,
+    bad_confirmation: Option<String>,
 }
 
 thread_local! {
-    static LOG: RefCell<Log> = const { RefCell::new(Log { root_cause: None, packet_max: None }) };
+    static LOG: RefCell<Log> =
+        const { RefCell::new(Log { root_cause: None, packet_max: None, bad_confirmation: None }) };
 }
 
 fn packet_max_logged() -> Option<u32> {
     LOG.with_borrow_mut(|log| log.packet_max.take())
+}
+
+fn bad_confirmation_logged() -> Option<String> {
+    LOG.with_borrow_mut(|log| log.bad_confirmation.take())
 }
 
 fn root_cause() -> Option<String> {
@@ -675,6 +718,7 @@ impl Drop for LogScope {
 
 unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
     const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
+    const CONFIRMATION: &str = "ssh_packet_channel_open_conf: ";
     // SAFETY: libssh passes a NUL-terminated line for the length of the call.
     let line = unsafe { text_at(line) };
     let _ = catch_unwind(|| {
@@ -684,6 +728,12 @@ unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char,
                 && let Some(cause) = line.strip_prefix(ROOT_CAUSE)
             {
                 log.root_cause.get_or_insert_with(|| cause.to_owned());
+            }
+            // The first such line says what is wrong, a second one only "Invalid packet".
+            if let Some(problem) = line.strip_prefix(CONFIRMATION)
+                && problem.starts_with("Invalid")
+            {
+                log.bad_confirmation.get_or_insert_with(|| problem.to_owned());
             }
             if let Some((_, size)) = line.split_once(", maxpacket : ") {
                 log.packet_max = size.trim().parse().ok();

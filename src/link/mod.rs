@@ -143,6 +143,12 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// Whether something has arrived that only a command which was run can have sent.
+    pub(crate) fn shows_execution(&self) -> bool {
+        let printed = !self.stdout.is_empty() || !self.stderr.is_empty();
+        printed || self.status.is_some() || self.signal.is_some()
+    }
+
     /// Whether nothing has arrived at all.
     pub(crate) fn is_empty(&self) -> bool {
         let silent = self.stdout.is_empty() && self.stderr.is_empty() && !self.eof && !self.closed;

@@ -69,6 +69,9 @@ impl Execs {
             Err(LinkError { kind: LinkErrorKind::Denied, text }) => {
                 self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::OpenRefused(text)))
             }
+            Err(LinkError { kind: LinkErrorKind::Unwritable, .. }) => {
+                self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::Unwritable))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -82,17 +85,22 @@ impl Execs {
         let Some(command) = self.get(id).map(|exec| exec.command.clone()) else { return Ok(Progress::Done) };
         let replied = cx.link.exec(channel, &command);
         let inbox = cx.link.inbox(channel);
+        // A status or output before the CLOSE shows that it ran, answer or not.
+        let ran = inbox.closed && inbox.shows_execution();
         match replied {
-            Ok(Poll::Pending) if inbox.closed => {
+            Ok(Poll::Pending) if inbox.closed && !ran => {
                 let text = "it closed the channel instead of answering".to_owned();
                 self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::ExecRefused(text)))
             }
-            Ok(Poll::Pending) if inbox.stdout.len() + inbox.stderr.len() > limits::EARLY_OUTPUT => Err(
-                LinkError::new(LinkErrorKind::Protocol, "output without end before the command was accepted")
-                    .into(),
-            ),
-            Ok(Poll::Pending) => Ok(Progress::Pending),
-            Ok(Poll::Ready(())) => {
+            Ok(Poll::Pending) if !ran && inbox.stdout.len() + inbox.stderr.len() > limits::EARLY_OUTPUT => {
+                Err(LinkError::new(
+                    LinkErrorKind::Protocol,
+                    "output without end before the command was accepted",
+                )
+                .into())
+            }
+            Ok(Poll::Pending) if !ran => Ok(Progress::Pending),
+            Ok(Poll::Pending | Poll::Ready(())) => {
                 self.set(id, ExecState::Running(channel));
                 if let Some(exec) = self.get_mut(id) {
                     exec.deadline = None;
@@ -120,7 +128,7 @@ impl Execs {
                 Ok(0) => Ok(Progress::Pending),
                 Ok(written) => {
                     exec.stdin.consume(written);
-                    *cx.input_budget -= written;
+                    *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_COST_MIN));
                     Ok(Progress::Advanced)
                 }
                 // The remote side has closed the channel or its input: what is left goes nowhere.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::call::Call;
 use super::harness::{Bench, CONNECT, Config, address};
-use super::script::{Dial, Script};
+use super::script::{Answer, Dial, Peer, Script};
 use crate::error::{HostErrorKind, Stage, TimeoutKind};
 use crate::limits;
 use crate::session::Input;
@@ -32,6 +32,17 @@ fn an_address_needs_no_lookup() {
     let step = bench.step(Input::Admitted);
     assert!(!step.lookup);
     assert_eq!(bench.calls(|call| *call == Call::Dial(address(7))).len(), 1);
+}
+
+#[test]
+fn a_server_that_has_spoken_before_ssh_is_begun_is_heard() {
+    for write_through in [false, true] {
+        let peer = Peer { handshake: Answer::ok(0), write_through, ..Peer::default() };
+        let mut bench = Bench::new(Script::peer(peer));
+        bench.command();
+        bench.run();
+        assert_eq!((bench.dials(), bench.outcome(0).is_success()), (1, true));
+    }
 }
 
 #[test]
@@ -161,8 +172,9 @@ fn a_late_answer_to_a_lookup_is_ignored() {
 #[test]
 fn without_a_descriptor_it_waits_for_a_place_and_no_attempt_is_counted() {
     let mut dials = vec![Dial::FailsAtOnce(Errno::EMFILE); 5];
-    dials.extend([Dial::FailsAtOnce(Errno::ENFILE), Dial::Connects(1)]);
-    let mut bench = Bench::with(config(1, 1), Script::default().dialling(address(1), &dials));
+    let refused = Dial::Fails(1, Errno::ECONNREFUSED);
+    dials.extend([Dial::FailsAtOnce(Errno::ENFILE), refused, Dial::Connects(1)]);
+    let mut bench = Bench::with(config(1, 2), Script::default().dialling(address(1), &dials));
     bench.command();
     bench.step(Input::Admitted);
     let step = bench.step(Input::Resolved(Ok(vec![address(1)])));

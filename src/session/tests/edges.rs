@@ -12,7 +12,7 @@ use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost}
 use crate::error::HostErrorKind;
 use crate::link::LinkErrorKind;
 use crate::session::Input;
-use crate::session::state::{EDGES, Phase};
+use crate::session::state::{EDGES, Phase, State, is_legal};
 
 thread_local! {
     static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
@@ -20,10 +20,12 @@ thread_local! {
 
 /// Called by the session on every edge it takes.
 pub(in crate::session) fn record(from: Phase, to: Phase) {
+    assert!(is_legal(from, to), "{from:?} -> {to:?} is no edge");
     TAKEN.with_borrow_mut(|taken| taken.push((from, to)));
 }
 
-fn take_edges(scenario: impl FnOnce()) -> Vec<(Phase, Phase)> {
+/// The edges that a scenario takes.
+pub(super) fn take_edges(scenario: impl FnOnce()) -> Vec<(Phase, Phase)> {
     TAKEN.take();
     scenario();
     TAKEN.take()
@@ -43,28 +45,28 @@ macro_rules! edges {
 }
 
 edges! {
-    Queued => Resolving, admission_begins_the_lookup: || happy();
+    Queued => Resolving, admission_begins_the_lookup: happy;
     Queued => Failed, a_queued_session_can_be_given_up: || {
         let mut bench = Bench::new(Script::default());
         bench.command();
         bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor".to_owned())));
     };
-    Resolving => Connecting, addresses_are_dialled: || happy();
+    Resolving => Connecting, addresses_are_dialled: happy;
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
     Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
-    Connecting => Handshaking, ssh_follows_tcp: || happy();
+    Connecting => Handshaking, ssh_follows_tcp: happy;
     Connecting => Queued, without_a_descriptor_it_waits_again: || {
         let dials = [Dial::FailsAtOnce(Errno::EMFILE), Dial::Connects(1)];
         run(Script::default().dialling(address(1), &dials), 1);
     };
     Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
-    Handshaking => Authenticating, a_verified_host_is_logged_in_to: || happy();
-    Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: || handshake(LinkErrorKind::Lost);
+    Handshaking => Authenticating, a_verified_host_is_logged_in_to: happy;
+    Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: lost_in_the_handshake;
     Handshaking => Failed, a_mistrusted_host_is_final: || {
         run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
     };
-    Authenticating => Ready, an_accepted_credential_makes_it_ready: || happy();
+    Authenticating => Ready, an_accepted_credential_makes_it_ready: happy;
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
         let service = Answer { after: Some(1), says: Err(lost()) };
         run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]), 3);
@@ -82,9 +84,13 @@ edges! {
         bench.run();
         assert!(bench.all_ended());
     };
-    Ready => BackingOff, a_command_that_cannot_have_started_is_tried_again: || opening_fails(LinkErrorKind::Lost);
-    Ready => Closed, an_idle_connection_can_be_closed: || happy_then_closed();
-    Ready => Failed, a_command_that_waits_fails_with_a_final_error: || opening_fails(LinkErrorKind::Integrity);
+    Ready => BackingOff, a_command_that_cannot_have_started_is_tried_again: || {
+        opening_fails(LinkErrorKind::Lost);
+    };
+    Ready => Closed, an_idle_connection_can_be_closed: happy_then_closed;
+    Ready => Failed, a_command_that_waits_fails_with_a_final_error: || {
+        opening_fails(LinkErrorKind::Integrity);
+    };
     BackingOff => Queued, after_the_delay_it_waits_again: || lookup_fails(3);
     BackingOff => Failed, a_session_can_be_given_up_between_two_attempts: || {
         let dials = [Dial::Fails(1, Errno::ECONNREFUSED)];
@@ -149,8 +155,8 @@ fn refused(attempts: u32) {
     assert_eq!(bench.error(0).attempt(), attempts);
 }
 
-fn handshake(kind: LinkErrorKind) {
-    let bad = Peer { handshake: Answer::error(1, kind), ..Peer::default() };
+fn lost_in_the_handshake() {
+    let bad = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
     run(Script::peers(vec![bad, Peer::default()]), 3);
 }
 
@@ -170,6 +176,13 @@ fn every_legal_edge_has_its_test() {
         let taken = take_edges(scenario);
         assert!(taken.contains(&(*from, *to)), "{from:?} -> {to:?} is not among {taken:?}");
     }
+}
+
+#[test]
+#[should_panic(expected = "Queued -> Ready")]
+fn an_edge_that_is_not_in_the_table_is_a_panic() {
+    let mut bench = Bench::new(Script::default());
+    bench.session.enter(State::Ready, bench.now);
 }
 
 #[test]
@@ -203,7 +216,7 @@ fn table() -> String {
     for from in Phase::ALL {
         write!(table, "\n{:15}", format!("{from:?}")).unwrap();
         for to in Phase::ALL {
-            let legal = crate::session::state::is_legal(from, to);
+            let legal = is_legal(from, to);
             write!(table, " {:14}", if legal { "x" } else { "." }).unwrap();
         }
     }

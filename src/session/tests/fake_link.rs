@@ -1,7 +1,8 @@
-//! A link without IO: it follows a script, writes down every call, and panics when the session breaks a link's rules.
+//! A link without IO: it follows a script, writes down every call, and panics when the session breaks the
+//! rules.
 //!
-//! News reach the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session that stops
-//! pumping too early therefore hangs here as it would hang in earnest.
+//! News reaches the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session
+//! that stops pumping too early therefore hangs here as it would hang in earnest.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -85,7 +86,6 @@ impl FakeLink {
         };
     }
 
-    /// Whether there was news since the last time: told once.
     pub(super) fn take_edge(&mut self) -> bool {
         mem::take(&mut self.edge)
     }
@@ -94,7 +94,8 @@ impl FakeLink {
         self.edge
     }
 
-    /// What lies in each queue of the connection: requests to be flushed, news on its way, news to be read, channels.
+    /// How many requests wait to be flushed, news are on their way, news wait to be read, and channels are
+    /// there.
     pub(super) fn queues(&self) -> Option<[usize; 4]> {
         match &self.connection {
             Connection::Up(wire) => Some(wire.queues()),
@@ -177,10 +178,10 @@ impl FakeLink {
 
     /// The SSH connection, which the session must know to be up.
     fn wire(&mut self) -> &mut Wire {
-        match &mut self.connection {
-            Connection::Up(wire) => wire,
-            other => panic!("{:?} on {other:?}", self.calls.last()),
-        }
+        let Connection::Up(wire) = &mut self.connection else {
+            panic!("SSH is down: {:?}", self.calls.last())
+        };
+        wire
     }
 
     /// Sends a request, or takes its answer.
@@ -261,10 +262,7 @@ impl Link for FakeLink {
     }
 
     fn flushed(&self) -> bool {
-        match &self.connection {
-            Connection::Up(wire) => wire.outbox.is_empty(),
-            _ => true,
-        }
+        !matches!(&self.connection, Connection::Up(wire) if !wire.outbox.is_empty())
     }
 
     fn hang_up(&mut self) {
@@ -340,8 +338,8 @@ impl Link for FakeLink {
             return Ok(Poll::Pending);
         }
         let result = self.ask(Op::Open(channel.0), &answer);
-        if let Connection::Up(wire) = &mut self.connection {
-            wire.channel(channel).is_open |= matches!(result, Ok(Poll::Ready(())));
+        if let Ok(Poll::Ready(())) = result {
+            self.wire().channel(channel).is_open = true;
         }
         result
     }

@@ -1,4 +1,5 @@
-//! Drives one session as a fleet would, in rounds of invented time, and checks after every step what must always hold.
+//! Drives one session as a fleet would, in rounds of invented time, and checks after every step what must
+//! always hold.
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -50,6 +51,9 @@ impl Default for Config {
     }
 }
 
+/// What a lookup finds.
+pub(super) type Lookup = Result<Vec<SocketAddr>, fn() -> HostErrorKind>;
+
 pub(super) fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 22))
 }
@@ -63,7 +67,7 @@ pub(super) struct Bench {
     pub round: Duration,
     pub commands: Vec<ExecId>,
     /// What the next lookups find; the last repeats.
-    pub lookups: Vec<Result<Vec<SocketAddr>, fn() -> HostErrorKind>>,
+    pub lookups: Vec<Lookup>,
     lookup: bool,
     again: bool,
     /// The outcomes seen, to notice one that changes.

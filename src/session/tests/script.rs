@@ -43,6 +43,7 @@ pub(super) struct Answer {
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub start: Result<(), LinkError>,
+    /// After 0 rounds: the server has spoken before SSH is begun.
     pub handshake: Answer,
     pub key: Vec<u8>,
     pub service: Answer,
@@ -57,7 +58,7 @@ pub(super) struct Peer {
     pub packets_per_pump: usize,
     /// Rounds for which the socket takes nothing.
     pub full_rounds: u32,
-    /// Whether requests reach the socket without a pump. The identification never does.
+    /// Whether requests reach the socket without a pump.
     pub write_through: bool,
 }
 

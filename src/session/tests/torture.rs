@@ -11,7 +11,8 @@ use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{Input, Offer};
 
-/// A run that makes every call of a link: two commands with input, a question before the signature, closes on both sides.
+/// A run that makes every call of a link: two commands with input, a question before the signature, closes on
+/// both sides.
 fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     let replies = vec![(Cred::Probe(0), Ok(AuthReply::Accepted)), (Cred::Sign(0), Ok(AuthReply::Accepted))];
     let ours_first = vec![(2, Packet::Stdout(b"out".to_vec())), (4, Packet::Status(0)), (4, Packet::Eof)];
@@ -92,7 +93,8 @@ fn fail_one(fault: Fault, attempts: u32) {
     let mut bench = bench(Some(fault), attempts);
     bench.run();
     if !bench.all_ended() {
-        // Only a command that runs may wait for ever: its peer has fallen silent, and nobody has set a limit to that.
+        // Only a command that runs may wait for ever: its peer has fallen silent, and no limit was set to
+        // that.
         assert_eq!(fault.with, Failing::Pending);
         assert_eq!(bench.phase(), Phase::Ready);
         assert!((0..2).any(|number| bench.exec(number).stage() == Stage::Running));

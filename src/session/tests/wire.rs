@@ -1,4 +1,4 @@
-//! The far side of a [`FakeLink`](super::fake_link::FakeLink) connection: what was asked, what is on its way, what came.
+//! The far side of a [`FakeLink`](super::fake_link::FakeLink)'s connection: what was asked, and what comes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,9 +66,13 @@ impl Wire {
             socket: VecDeque::new(),
             peer,
         };
-        // Our identification waits for a pump, and the server does not wait for ours.
-        wire.outbox.push(Vec::new());
-        wire.transit.extend(wire.peer.handshake.after.map(|after| (after, Arrival::Answer(Op::Handshake))));
+        // Our identification.
+        wire.send(Vec::new());
+        // The server does not wait for it: what came with the connection was told along with that.
+        match wire.peer.handshake.after {
+            Some(0) => wire.socket.push_back(Arrival::Answer(Op::Handshake)),
+            after => wire.transit.extend(after.map(|after| (after, Arrival::Answer(Op::Handshake)))),
+        }
         wire
     }
 
