@@ -19,7 +19,9 @@ mod secret;
 mod session;
 mod text;
 
-pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin};
+pub use client::{
+    ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin,
+};
 pub use command::Command;
 pub use error::{
     AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
@@ -29,4 +31,4 @@ pub use fleet::Stats;
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};
 pub use output::{ExitSignal, Outcome};
-pub use text::sanitise;
+pub use text::{sanitise, sanitise_bounded};

@@ -48,9 +48,6 @@ pub const WRITE_CHUNK: usize = 32 * 1024;
 /// Packets that one write may be cut into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 16;
 
-/// What a write counts at least against [`INPUT_PER_VISIT`]: tiny packets cost time, not bytes.
-pub const WRITE_COST_MIN: usize = 16 * 1024;
-
 /// Bytes that libssh 0.10 takes off a peer's maximum packet size for headers. Nothing is left of 10, and it then loops for
 /// ever; of less, the difference wraps around, and it exceeds what the peer allows.
 pub const PACKET_HEADERS: u32 = 10;
@@ -67,7 +64,8 @@ pub const PEER_TEXT: usize = 512;
 /// Output kept of a server that sends it before it accepts the command: one SSH window.
 pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 
-/// Input handed to libssh per host and visit; the rest waits its turn.
+/// Input handed to libssh per host and visit; the rest waits its turn. A write counts as a whole [`WRITE_CHUNK`]: tiny
+/// packets cost time, not bytes.
 pub const INPUT_PER_VISIT: usize = 256 * 1024;
 
 /// Threads that ask the system's resolver.

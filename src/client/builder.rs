@@ -25,6 +25,14 @@ const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_e
 /// Builds a [`ParallelClient`]. Nothing touches the network before the first command.
 ///
 /// Names and defaults follow parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
+///
+/// ```
+/// use sshoal::{Error, ParallelClient};
+///
+/// // Whatever can be found out without the network is found out here.
+/// let refused = ParallelClient::builder(["web1", "web2:0"]).user("deploy").build();
+/// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ClientBuilder {

@@ -243,6 +243,21 @@ pub struct SshLibrary {
 }
 
 /// How to [`join`](ParallelClient::join).
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use sshoal::{Error, JoinOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
+/// let outputs = client.run_command("apt-get -y upgrade")?;
+/// match client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(600))) {
+///     Err(Error::JoinTimeout { unfinished, .. }) => println!("still running: {unfinished:?}"),
+///     other => other?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use]
 pub struct JoinOptions {

@@ -16,6 +16,20 @@ use crate::reactor::Reactor;
 ///
 /// Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `BrokenPipe` when the command has ended or its
 /// input is closed, `TimedOut` when the host takes nothing.
+///
+/// ```no_run
+/// use std::io::Write;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut client = sshoal::ParallelClient::builder(["web1"]).build()?;
+/// let outputs = client.run_command("tee /etc/motd")?;
+/// for output in &outputs {
+///     output.stdin().write_all(b"Welcome.\n")?;
+///     output.stdin().close();
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stdin<'a> {
     output: &'a HostOutput,

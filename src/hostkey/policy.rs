@@ -10,6 +10,19 @@ use super::names::HostNames;
 use super::verdict::Verdict;
 
 /// Which host keys are accepted. The default is [`strict`](Self::strict).
+///
+/// ```
+/// use sshoal::ParallelClient;
+/// use sshoal::hostkey::{Fingerprint, HostKeyPins, HostKeyPolicy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pin: Fingerprint = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".parse()?;
+/// let policy = HostKeyPolicy::pinned(HostKeyPins::new().for_host("web1", pin));
+/// let builder = ParallelClient::builder(["web1"]).host_keys(policy);
+/// # let _ = builder;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct HostKeyPolicy(pub(super) Kind);
 

@@ -69,7 +69,8 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool) -> Li
         unreadable
     } else if has(&NOT_SSH) {
         LinkErrorKind::NotSsh
-    } else if text.starts_with("Socket error") || text.starts_with("Writing packet") || BROKEN.contains(&text) {
+    } else if text.starts_with("Socket error") || text.starts_with("Writing packet") || BROKEN.contains(&text)
+    {
         LinkErrorKind::Lost
     } else if has(&PROTOCOL) {
         LinkErrorKind::Protocol

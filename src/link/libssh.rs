@@ -446,7 +446,7 @@ impl Session {
         if rc == OK {
             channel.packet_max = packet_max_logged().or(self.packet_max.take());
         }
-        match self.bad_confirmation.take() {
+        match bad_confirmation_logged().or(self.bad_confirmation.take()) {
             Some(text) if self.opening => {
                 let kind = if text.contains("maximum packet size 0") {
                     LinkErrorKind::Unwritable
