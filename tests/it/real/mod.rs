@@ -1,1 +1,115 @@
-//! Tests.
+//! The library against real servers, OpenSSH and Dropbear: over loopback, and through a proxy that harms the
+//! stream.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
+
+mod auth;
+mod basic;
+mod descriptors;
+mod dropbear;
+mod hostkey;
+mod input;
+mod integrity;
+mod lines;
+mod many;
+mod peers;
+mod shutdown;
+mod tape;
+mod timing;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sshoal::{ClientBuilder, Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
+
+use super::support::alarm::{Watchdog, watchdog};
+use super::support::keys::ClientKey;
+use super::support::ports;
+use super::support::sshd::Sshd;
+
+/// What a step of a test takes at most on a machine that is busy with other things.
+const SLOW: Duration = Duration::from_secs(20);
+
+fn guard(name: &str) -> Watchdog {
+    watchdog(Duration::from_secs(120), name)
+}
+
+/// For hosts of this server, by name: key login, the right known_hosts, one attempt, no limit that a slow
+/// machine reaches.
+fn client_for<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
+    let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
+    let known_hosts = sshd.known_hosts(&hosts);
+    let hosts = hosts.iter().map(|host| if host.contains(':') { format!("[{host}]") } else { host.clone() });
+    let builder = ParallelClient::builder(hosts).port(sshd.port()).user(sshd.user());
+    with_key(builder, sshd).known_hosts([known_hosts])
+}
+
+/// As [`client_for`], for addresses that lead to this server, such as those of proxies.
+fn client_at(sshd: &Sshd, addresses: impl IntoIterator<Item = SocketAddr>) -> ClientBuilder {
+    let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
+    let known_hosts = known_hosts_at(sshd, &addresses);
+    let hosts = addresses.iter().map(ToString::to_string);
+    with_key(ParallelClient::builder(hosts).user(sshd.user()), sshd).known_hosts([known_hosts])
+}
+
+fn with_key(builder: ClientBuilder, sshd: &Sshd) -> ClientBuilder {
+    let builder = builder.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false);
+    builder.num_retries(1).timeout(SLOW)
+}
+
+/// A known_hosts file that knows this server under these addresses.
+fn known_hosts_at(sshd: &Sshd, addresses: &[SocketAddr]) -> PathBuf {
+    let mut text = String::new();
+    for address in addresses {
+        for key in sshd.host_keys() {
+            text += &format!("[{}]:{} {}\n", address.ip(), address.port(), key.public());
+        }
+    }
+    let path = sshd.dir().join(format!("known_{:016x}", ports::random()));
+    fs::write(&path, text).expect("write known_hosts");
+    path
+}
+
+fn build(builder: ClientBuilder) -> ParallelClient {
+    builder.build().expect("a client")
+}
+
+/// Joins within the limit of a slow machine.
+#[track_caller]
+fn join(client: &ParallelClient, outputs: &[HostOutput]) {
+    let options = JoinOptions::default().timeout(SLOW).close_stdin(true);
+    client.join(outputs, options).expect("all commands end");
+}
+
+/// The unread rest of both streams, as bytes with their line ends made `\n`.
+fn rest(output: &HostOutput) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let all = |lines: sshoal::RawLines<'_>| lines.map_while(Result::ok).collect();
+    (all(output.stdout().raw()), all(output.stderr().raw()))
+}
+
+/// The unread lines of standard output up to its end, or to what cut it short.
+fn stdout(output: &HostOutput) -> Vec<String> {
+    output.stdout().map_while(Result::ok).collect()
+}
+
+/// One host, one command that has to succeed; its standard output.
+#[track_caller]
+fn run_one(client: &mut ParallelClient, command: &str) -> Vec<String> {
+    let outputs = client.run_command(command).expect("it starts");
+    join(client, &outputs);
+    let lines = stdout(&outputs[0]);
+    assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());
+    lines
+}
+
+/// The error of the only host, whose start has to fail.
+#[track_caller]
+fn start_error(builder: ClientBuilder) -> HostError {
+    match build(builder).run_command("true") {
+        Err(Error::Host(error)) => error,
+        Err(other) => panic!("not a host's error: {other}"),
+        Ok(outputs) => panic!("it started: {:?}", outputs[0].outcome()),
+    }
+}

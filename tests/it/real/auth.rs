@@ -1,0 +1,230 @@
+//! Credentials: which ones open a host, in which order they are offered, and what their failure says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sshoal::{AuthMethod, Error, HostErrorKind, KeyProblem, ParallelClient, Stage};
+
+use super::{SLOW, build, client_for, guard, run_one, start_error};
+use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE, write_private};
+use crate::support::sshd::Sshd;
+use crate::support::user::TestUser;
+
+const HOST: &str = "127.0.2.1";
+
+/// Knows the host, and has no credential yet.
+fn bare(sshd: &Sshd, user: &str) -> sshoal::ClientBuilder {
+    let builder = ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false);
+    builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
+}
+
+#[test]
+fn every_kind_of_key_opens_the_host() {
+    let _dog = guard("every_kind_of_key");
+    let sshd = Sshd::start();
+    for key in [ClientKey::Ed25519, ClientKey::Ecdsa, ClientKey::Rsa] {
+        let file = sshd.key(key);
+        let bytes = fs::read(&file).expect("a key");
+        let by_file = bare(&sshd, sshd.user()).key_file(&file);
+        let by_bytes = bare(&sshd, sshd.user()).key_bytes(bytes);
+        for builder in [by_file, by_bytes] {
+            assert_eq!(run_one(&mut build(builder), "echo in"), ["in"], "{key:?}");
+        }
+    }
+    // A key that the caller names is signed with at once: no question is asked first.
+    let outcomes: Vec<String> = sshd.auth_messages().into_iter().map(|message| message.outcome).collect();
+    assert_eq!(outcomes, ["Accepted"; 6]);
+}
+
+/// With many sessions at once, libssh 0.10.6 would choose RSA's algorithm before it knows the server's.
+#[test]
+fn an_rsa_key_opens_many_hosts_at_once() {
+    let _dog = guard("rsa_many");
+    let sshd = Sshd::start();
+    let hosts: Vec<String> = sshd.hosts(20).collect();
+    let builder = client_for(&sshd, &hosts).key_file(sshd.key(ClientKey::Rsa));
+    let outputs = build(builder).run_command("echo in").expect("all start");
+    for output in outputs {
+        assert_eq!(super::stdout(&output), ["in"]);
+    }
+}
+
+#[test]
+fn passphrase_or_password_opens_an_encrypted_key() {
+    let _dog = guard("encrypted_key");
+    let sshd = Sshd::start();
+    let with = || bare(&sshd, sshd.user()).key_file(sshd.key(ClientKey::Encrypted));
+    assert_eq!(run_one(&mut build(with().passphrase(PASSPHRASE)), "echo in"), ["in"]);
+    assert_eq!(run_one(&mut build(with().password(PASSPHRASE)), "echo in"), ["in"]);
+    assert!(matches!(key_error(with()), KeyProblem::PassphraseMissing));
+    let wrong = with().passphrase("wrong").password(PASSPHRASE);
+    assert!(matches!(key_error(wrong), KeyProblem::PassphraseWrong));
+}
+
+#[test]
+fn identity_files_are_offered_in_order_and_useless_ones_passed_over() {
+    let _dog = guard("identity_files");
+    let sshd = Sshd::start();
+    let dir = sshd.dir();
+    let stranger = KeyPair::generate(KeyType::Ed25519).write(dir, "stranger");
+    let locked = KeyPair::generate_encrypted(KeyType::Ed25519, "other").write(dir, "locked");
+    let garbage = dir.join("garbage");
+    write_private(&garbage, "-----BEGIN OPENSSH PRIVATE KEY-----\nno key\n");
+    let files: Vec<PathBuf> = vec![
+        dir.join("missing"),
+        garbage,
+        locked,
+        dir.to_owned(),
+        stranger,
+        sshd.key(ClientKey::Ecdsa),
+        sshd.key(ClientKey::Ed25519),
+    ];
+    let builder = bare(&sshd, sshd.user()).identity_auth(true).identity_files(files);
+    assert_eq!(run_one(&mut build(builder), "echo in"), ["in"]);
+    let messages = sshd.auth_messages();
+    let outcomes: Vec<&str> = messages.iter().map(|message| message.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["Failed", "Postponed", "Accepted"], "stranger, ECDSA asked, ECDSA signed");
+    assert_eq!(sshd.count("ssh2: ECDSA"), 1, "the key that was signed with");
+}
+
+#[test]
+fn a_password_opens_the_host_and_follows_the_keys() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("password");
+    let sshd = Sshd::start();
+    let builder = bare(&sshd, user.name()).password(user.password());
+    assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
+    let stranger = KeyPair::generate(KeyType::Ed25519).write(sshd.dir(), "stranger");
+    let builder = bare(&sshd, user.name()).password(user.password()).key_file(stranger);
+    assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
+    let told: Vec<(String, String)> =
+        sshd.auth_messages().into_iter().map(|message| (message.outcome, message.method)).collect();
+    let expected = [("Accepted", "password"), ("Failed", "publickey"), ("Accepted", "password")];
+    assert_eq!(told, expected.map(|(outcome, method)| (outcome.to_owned(), method.to_owned())));
+}
+
+#[track_caller]
+fn assert_refused(builder: sshoal::ClientBuilder, name: &str, expected: &[AuthMethod]) {
+    let error = start_error(builder);
+    assert_eq!((error.stage(), error.host()), (Stage::Authenticating, HOST));
+    let HostErrorKind::Auth { user, tried, offered } = error.kind() else { panic!("{error}") };
+    assert_eq!((user.as_str(), tried.as_slice()), (name, expected));
+    assert!(offered.contains(&AuthMethod::PublicKey) && offered.contains(&AuthMethod::Password), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(name) && text.contains(HOST) && text.contains("password"), "{text}");
+}
+
+#[test]
+fn a_refusal_names_user_tried_and_offered() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("refusal");
+    let sshd = Sshd::start();
+    let stranger = || KeyPair::generate(KeyType::Ed25519).private().to_owned();
+    let secret = "wrong-secret";
+    assert_refused(bare(&sshd, user.name()).password(secret), user.name(), &[AuthMethod::Password]);
+    assert_refused(bare(&sshd, user.name()).key_bytes(stranger()), user.name(), &[AuthMethod::PublicKey]);
+    let both = bare(&sshd, user.name()).key_bytes(stranger()).password(secret);
+    assert!(!format!("{both:?}").contains(secret), "a password in Debug");
+    assert_refused(both, user.name(), &[AuthMethod::PublicKey, AuthMethod::Password]);
+    assert_refused(bare(&sshd, user.name()), user.name(), &[]);
+    assert_refused(bare(&sshd, "sshoal-nobody").password(secret), "sshoal-nobody", &[AuthMethod::Password]);
+}
+
+#[test]
+fn a_method_that_the_server_does_not_offer_is_not_tried() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("not_offered");
+    let sshd = Sshd::builder().option("PasswordAuthentication no").start();
+    let stranger = KeyPair::generate(KeyType::Ed25519);
+    let builder = bare(&sshd, user.name()).key_bytes(stranger.private()).password(user.password());
+    let error = start_error(builder);
+    let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(
+        (tried.as_slice(), offered.as_slice()),
+        (&[AuthMethod::PublicKey][..], &[AuthMethod::PublicKey][..])
+    );
+    sshd.await_log("Failed publickey", 1);
+    assert_eq!(sshd.auth_messages().len(), 1, "the password did not leave this machine");
+}
+
+#[test]
+fn key_and_password_together() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("partial");
+    let sshd = Sshd::builder().option("AuthenticationMethods publickey,password").start();
+    let key = sshd.key(ClientKey::Ed25519);
+    let with_key = || bare(&sshd, user.name()).key_file(&key);
+    assert_eq!(run_one(&mut build(with_key().password(user.password())), "id -un"), [user.name()]);
+    let identity =
+        bare(&sshd, user.name()).identity_auth(true).identity_files([&key]).password(user.password());
+    assert_eq!(run_one(&mut build(identity), "id -un"), [user.name()]);
+
+    let error = start_error(with_key());
+    let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(
+        (tried.as_slice(), offered.as_slice()),
+        (&[AuthMethod::PublicKey][..], &[AuthMethod::Password][..])
+    );
+    let error = start_error(with_key().password("wrong"));
+    let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(tried.as_slice(), [AuthMethod::PublicKey, AuthMethod::Password]);
+    assert_eq!(offered.as_slice(), [AuthMethod::Password]);
+}
+
+#[test]
+fn too_many_tries_are_a_goodbye_of_the_server() {
+    let _dog = guard("max_auth_tries");
+    let sshd = Sshd::builder().option("MaxAuthTries 2").start();
+    let strangers: Vec<PathBuf> = (0..4)
+        .map(|i| KeyPair::generate(KeyType::Ed25519).write(sshd.dir(), &format!("stranger{i}")))
+        .collect();
+    let builder = bare(&sshd, sshd.user()).identity_auth(true).identity_files(strangers).num_retries(3);
+    let error = start_error(builder);
+    assert_eq!((error.stage(), error.attempt()), (Stage::Authenticating, 1), "{error}");
+    let HostErrorKind::Disconnected { reason: 2, message } = error.kind() else { panic!("{error}") };
+    assert!(message.contains("Too many authentication failures"), "{message}");
+    assert_eq!(sshd.count("Connection from"), 1);
+}
+
+#[track_caller]
+fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
+    match builder.build() {
+        Err(Error::KeyFile { source, .. }) => source,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_names_path(builder: sshoal::ClientBuilder, path: &Path) {
+    let error = builder.build().expect_err("an unusable key");
+    assert!(matches!(&error, Error::KeyFile { path: named, .. } if named == path), "{error:?}");
+    assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+}
+
+/// A key that the caller names must be usable, and nothing touches the network before that is known.
+#[test]
+fn an_unusable_key_file_is_an_error_of_build() {
+    let _dog = guard("unusable_key_file");
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let none = dir.path().join("known_hosts");
+    let with = |path: &Path| ParallelClient::builder([HOST]).known_hosts([&none]).key_file(path);
+    let missing = dir.path().join("missing");
+    let public = KeyPair::generate(KeyType::Ed25519).write(dir.path(), "key").with_extension("pub");
+    let (empty, binary, cut) = (dir.path().join("empty"), dir.path().join("binary"), dir.path().join("cut"));
+    fs::write(&empty, "").expect("write");
+    fs::write(&binary, [0, 159, 146, 150]).expect("write");
+    let private = ClientKey::Rsa.pair().private();
+    fs::write(&cut, &private[..private.len() / 2]).expect("write");
+    let encrypted = ClientKey::Encrypted.pair().write(dir.path(), "encrypted");
+
+    for path in [&missing, &dir.path().to_owned()] {
+        assert!(matches!(key_error(with(path)), KeyProblem::Unreadable(_)), "{}", path.display());
+        assert_names_path(with(path), path);
+    }
+    for path in [&public, &empty, &binary, &cut] {
+        assert!(matches!(key_error(with(path)), KeyProblem::Malformed), "{}", path.display());
+        assert_names_path(with(path), path);
+    }
+    assert_names_path(with(&encrypted), &encrypted);
+    assert!(matches!(key_error(with(&missing).key_bytes("no key")), KeyProblem::Malformed));
+}

@@ -1,0 +1,163 @@
+//! Host keys: what is accepted, and that nothing secret is sent to a host that is not.
+
+use std::fs;
+use std::path::PathBuf;
+
+use sshoal::hostkey::{
+    Fingerprint, HostKey, HostKeyDecision, HostKeyPins, HostKeyProblem, KeyType as RecordedType, Verdict,
+};
+use sshoal::{ClientBuilder, HostErrorKind, HostKeyPolicy, ParallelClient, Stage};
+
+use super::{SLOW, build, client_for, guard, run_one, start_error};
+use crate::support::keys::{KeyPair, KeyType};
+use crate::support::sshd::Sshd;
+
+const HOST: &str = "127.0.0.1";
+
+fn file(sshd: &Sshd, name: &str, text: &str) -> PathBuf {
+    let path = sshd.dir().join(name);
+    fs::write(&path, text).expect("write");
+    path
+}
+
+/// Every credential there is, offered to whoever is trusted.
+fn eager(sshd: &Sshd, known_hosts: PathBuf) -> ClientBuilder {
+    client_for(sshd, [HOST]).known_hosts([known_hosts]).password("a secret").num_retries(3)
+}
+
+/// The host is refused, and the server has not seen a single authentication message.
+#[track_caller]
+fn assert_refused(sshd: &Sshd, builder: ClientBuilder, expected: fn(&HostKeyProblem) -> bool) -> String {
+    let error = start_error(builder);
+    assert_eq!((error.stage(), error.attempt()), (Stage::Handshaking, 1), "{error}");
+    let HostErrorKind::HostKey(cause) = error.kind() else { panic!("{error}") };
+    assert!(expected(cause.problem()), "{error}");
+    assert_eq!((cause.host(), cause.port()), (HOST, sshd.port()));
+    // The server has noticed the end of the connection: whatever was sent it has logged.
+    sshd.await_log("Disconnected from", sshd.count("Connection from"));
+    assert_eq!(sshd.userauth_requests(), 0, "{}", sshd.log());
+    error.to_string()
+}
+
+fn fingerprint(pair: &KeyPair) -> Fingerprint {
+    use base64::Engine as _;
+    let (_, text) = pair.public().split_once(' ').expect("type and key");
+    let blob = base64::prelude::BASE64_STANDARD.decode(text).expect("base64");
+    HostKey::from_blob(blob).expect("a key").fingerprint()
+}
+
+#[test]
+fn an_unknown_host_is_refused_unless_new_ones_are_accepted() {
+    let _dog = guard("unknown_host");
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let empty = file(&sshd, "empty", "");
+    let text = assert_refused(&sshd, eager(&sshd, empty), |p| matches!(p, HostKeyProblem::Unknown));
+    assert!(text.contains(&fingerprint(&sshd.host_keys()[0]).to_string()), "{text}");
+
+    let recorded = sshd.dir().join("new").join("known_hosts");
+    for round in 0..2 {
+        let builder = client_for(&sshd, [HOST]).known_hosts([&recorded]);
+        let mut client = build(builder.host_keys(HostKeyPolicy::accept_new(&recorded)));
+        assert_eq!(run_one(&mut client, "echo in"), ["in"]);
+        let expected = sshd.known_hosts_lines(HOST);
+        assert_eq!(fs::read_to_string(&recorded).expect("written"), expected, "round {round}");
+    }
+    // What was recorded is enough for the strict ones.
+    assert_eq!(run_one(&mut build(client_for(&sshd, [HOST]).known_hosts([recorded])), "echo in"), ["in"]);
+}
+
+#[test]
+fn a_changed_key_is_refused_before_any_credential() {
+    let _dog = guard("changed_key");
+    let old = Sshd::start();
+    let recorded = old.dir().join("known_hosts");
+    let builder = client_for(&old, [HOST]).known_hosts([&recorded]);
+    run_one(&mut build(builder.host_keys(HostKeyPolicy::accept_new(&recorded))), "true");
+
+    let new = Sshd::builder().own_host_key(KeyPair::generate(KeyType::Ed25519)).log_level("DEBUG1").start();
+    let text = fs::read_to_string(&recorded).expect("recorded");
+    let known =
+        file(&new, "known", &text.replace(&format!("]:{} ", old.port()), &format!("]:{} ", new.port())));
+    let before = fs::read(&known).expect("a file");
+    let changed = |p: &HostKeyProblem| matches!(p, HostKeyProblem::Changed);
+    for policy in [HostKeyPolicy::strict(), HostKeyPolicy::accept_new(&known)] {
+        let eager = eager(&new, known.clone()).host_keys(policy.clone());
+        assert_refused(&new, eager, changed);
+        let password_only = ParallelClient::builder([HOST]).port(new.port()).user(new.user());
+        let password_only = password_only.identity_auth(false).password("a secret").known_hosts([&known]);
+        assert_refused(&new, password_only.host_keys(policy).timeout(SLOW), changed);
+    }
+    assert_eq!(fs::read(&known).expect("a file"), before);
+}
+
+#[test]
+fn a_revoked_key_is_refused_before_any_credential() {
+    let _dog = guard("revoked_key");
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let revoked = format!("@revoked * {}\n", sshd.host_keys()[0].public());
+    let known = file(&sshd, "known", &(sshd.known_hosts_lines(HOST) + &revoked));
+    let pins = HostKeyPins::new().for_any_host(fingerprint(&sshd.host_keys()[0]));
+    let policies = [
+        HostKeyPolicy::strict(),
+        HostKeyPolicy::accept_new(&known),
+        HostKeyPolicy::pinned(pins),
+        HostKeyPolicy::ask(|_| HostKeyDecision::Accept),
+    ];
+    for policy in policies {
+        let builder = eager(&sshd, known.clone()).host_keys(policy);
+        let text = assert_refused(&sshd, builder, |p| matches!(p, HostKeyProblem::Revoked));
+        assert!(text.contains("revoked"), "{text}");
+    }
+}
+
+#[test]
+fn pins_and_the_callback_decide() {
+    let _dog = guard("pins_and_callback");
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let empty = file(&sshd, "empty", "");
+    let own = fingerprint(&sshd.host_keys()[0]);
+    let other = fingerprint(&KeyPair::generate(KeyType::Ed25519));
+    let with = |policy| eager(&sshd, empty.clone()).host_keys(policy);
+
+    let pinned = HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(other).for_host("127.0.0.2", own));
+    assert_refused(&sshd, with(pinned), |p| matches!(p, HostKeyProblem::NotPinned));
+    let refuse = HostKeyPolicy::ask(|_| HostKeyDecision::Refuse);
+    assert_refused(&sshd, with(refuse), |p| matches!(p, HostKeyProblem::Refused));
+
+    let port = sshd.port();
+    let accept = HostKeyPolicy::ask(move |question| {
+        let asked = (question.host, question.port, question.key.fingerprint()) == (HOST, port, own);
+        let unknown = matches!(question.verdict, Verdict::Unknown);
+        if asked && unknown { HostKeyDecision::Accept } else { HostKeyDecision::Refuse }
+    });
+    let pinned = HostKeyPolicy::pinned(HostKeyPins::new().for_port(HOST, port, own));
+    for policy in [accept, pinned, HostKeyPolicy::danger_accept_any_host_key()] {
+        assert_eq!(run_one(&mut build(with(policy)), "echo in"), ["in"]);
+    }
+    assert_eq!(fs::read(&empty).expect("a file"), b"");
+}
+
+/// A server shows one of its keys, and the client's order decides which.
+#[test]
+fn the_recorded_type_is_asked_for() {
+    let _dog = guard("recorded_type");
+    let sshd = Sshd::builder().host_keys(KeyType::ALL).start();
+    let known = |index: usize| {
+        let line = format!("[{HOST}]:{} {}\n", sshd.port(), sshd.host_keys()[index].public());
+        file(&sshd, &format!("known{index}"), &line)
+    };
+    for index in 0..3 {
+        let mut client = build(client_for(&sshd, [HOST]).known_hosts([known(index)]));
+        assert_eq!(run_one(&mut client, "echo in"), ["in"], "key {index}");
+    }
+    // Where the server has lost the recorded type, the other one is not taken for it.
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let rsa = KeyPair::generate(KeyType::Rsa);
+    let known = file(&sshd, "known", &format!("[{HOST}]:{} {}\n", sshd.port(), rsa.public()));
+    for policy in [HostKeyPolicy::strict(), HostKeyPolicy::accept_new(&known)] {
+        assert_refused(&sshd, eager(&sshd, known.clone()).host_keys(policy), |problem| {
+            let HostKeyProblem::OtherType { recorded } = problem else { return false };
+            *recorded == [RecordedType::Rsa]
+        });
+    }
+}
