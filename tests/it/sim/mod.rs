@@ -1,1 +1,137 @@
-//! Tests.
+//! Tests against simulated fleets: many hosts, their faults, long outputs, and what a fleet costs while it
+//! waits.
+//!
+//! The fleet is a process of its own (`examples/hostsim.rs`), so that descriptors, memory and CPU time of the
+//! test's process are the client's alone.
+
+#![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
+
+mod descriptors;
+mod faults;
+mod fleet;
+mod idle;
+mod input;
+mod mistakes;
+mod pool;
+mod retries;
+mod streams;
+mod volume;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use hostsim::{Sim, SimBuilder, Stats};
+use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
+use sshoal::{ClientBuilder, HostOutput, JoinOptions, ParallelClient};
+
+use crate::support::alarm::{Watchdog, watchdog};
+
+/// What a healthy host may take on a machine that is busy with something else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command that does not stop at the first host that fails.
+pub fn command(text: &str) -> sshoal::Command {
+    sshoal::Command::new(text).stop_on_errors(false)
+}
+
+/// Ends the process of a test that hangs.
+pub fn watch() -> Watchdog {
+    watchdog(Duration::from_secs(150), thread::current().name().unwrap_or("a test"))
+}
+
+/// A fleet in which the hosts that a rule names behave as it says; see [`hostsim::Rule`].
+pub fn fleet(rules: &[&str]) -> Sim {
+    spawn(rules.iter().fold(Sim::builder(), |builder, rule| builder.rule(rule)))
+}
+
+pub fn spawn(builder: SimBuilder) -> Sim {
+    builder.spawn(Command::new(simulator())).unwrap()
+}
+
+/// A client of the fleet's first `count` hosts that trusts the fleet's host key and has the fleet's user
+/// key. One
+/// attempt per host, so that a test sees the first failure.
+pub fn client(sim: &Sim, count: usize) -> ClientBuilder {
+    trusting(sim, sim.hosts(count)).key_bytes(sim.user_key_openssh().unwrap())
+}
+
+/// As [`client`], for these hosts and without a credential.
+pub fn trusting(sim: &Sim, hosts: Vec<String>) -> ClientBuilder {
+    let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
+    ParallelClient::builder(hosts)
+        .user("demo")
+        .identity_auth(false)
+        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
+        .known_hosts(Vec::<PathBuf>::new())
+        .num_retries(1)
+        .timeout(PATIENCE)
+}
+
+/// Runs a command that every host should carry out, to its end.
+#[track_caller]
+pub fn run(client: &mut ParallelClient, text: &str) -> Vec<HostOutput> {
+    let outputs = client.run_command(text).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    outputs
+}
+
+/// The rest of a host's standard output, each line with a line feed.
+#[track_caller]
+pub fn stdout(output: &HostOutput) -> String {
+    output.stdout().map(|line| line.unwrap() + "\n").collect()
+}
+
+/// Asserts that every host has carried `hostname` out: each answers with its own address.
+#[track_caller]
+pub fn assert_hostnames<'a>(outputs: impl IntoIterator<Item = &'a HostOutput>) {
+    for output in outputs {
+        assert_eq!(stdout(output), format!("{}\n", output.host()));
+        assert_eq!(output.exit_code(), Some(0), "{}: {:?}", output.host(), output.outcome());
+    }
+}
+
+/// The fleet's counters once they are as `wanted`: what a client has done arrives there a moment later.
+#[track_caller]
+pub fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
+    let stats = sim.wait_stats(Duration::from_secs(10), &wanted).unwrap();
+    assert!(wanted(&stats), "{stats:?}");
+    assert_eq!(stats.panics, 0);
+    stats
+}
+
+/// The counters of host number `index`.
+#[track_caller]
+pub fn stats_of(sim: &Sim, index: usize) -> Stats {
+    sim.stats_of(sim.host(index)).unwrap()
+}
+
+/// The simulator's program. Test runners build it along with the tests, unless they were asked for this
+/// target alone.
+fn simulator() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile_dir = test.parent().and_then(Path::parent).unwrap();
+    let program = profile_dir.join("examples/hostsim");
+    if !program.exists() {
+        build_simulator(profile_dir);
+    }
+    program
+}
+
+fn build_simulator(profile_dir: &Path) {
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => "dev",
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--example", "hostsim", "--profile", profile, "--target-dir"]);
+    cargo.arg(profile_dir.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    // The same features as this test's, else the library would be built again.
+    if cfg!(feature = "vendored") {
+        cargo.args(["--features", "vendored"]);
+    }
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}

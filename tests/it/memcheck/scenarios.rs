@@ -1,0 +1,220 @@
+//! What is run under valgrind: small fleets, one ending each.
+
+use std::io::Write;
+use std::time::Duration;
+
+use hostsim::{AuthPolicy, Sim};
+use sshoal::{HostErrorKind, HostOutput, JoinOptions, ParallelClient};
+
+use crate::sim::{PATIENCE, assert_hostnames, client, command, fleet, run, spawn, stdout, trusting, watch};
+use crate::support::peers::Refused;
+
+const HOSTS: usize = 5;
+/// For hosts that fall silent. Long enough for a stage under valgrind.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// Runs a command on hosts that all behave as `rule` says; how it ended is for `check`.
+fn all_fail(rule: &str, check: impl Fn(&HostErrorKind) -> bool) {
+    let _dog = watch();
+    let sim = fleet(&[rule]);
+    let mut client = client(&sim, 2).num_retries(2).retry_delay(Duration::from_millis(1)).build().unwrap();
+    let outputs = client.run_command(command("hostname; bytes 100000")).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    for output in &outputs {
+        let error = output.error().unwrap();
+        assert!(check(error.kind()), "{rule}: {error:?}");
+    }
+}
+
+fn lost(kind: &HostErrorKind) -> bool {
+    matches!(kind, HostErrorKind::ConnectionLost(_))
+}
+
+fn timed_out(rule: &str) {
+    let _dog = watch();
+    let sim = fleet(&[rule]);
+    let mut client = client(&sim, 2).timeout(LIMIT).build().unwrap();
+    let outputs = client.run_command(command("hostname")).unwrap();
+    let timeout = |error: sshoal::HostError| matches!(error.kind(), HostErrorKind::Timeout { .. });
+    assert!(outputs.iter().all(|output| output.error().is_some_and(timeout)), "{outputs:?}");
+}
+
+#[test]
+fn commands_with_a_key() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, HOSTS).build().unwrap();
+    for _ in 0..2 {
+        assert_hostnames(&run(&mut client, "hostname"));
+    }
+    for text in ["signal TERM", "noexit", "exit 3", "both text"] {
+        run(&mut client, text);
+    }
+}
+
+#[test]
+fn commands_with_a_password() {
+    let _dog = watch();
+    let sim = spawn(Sim::builder().auth(AuthPolicy::Password));
+    let mut client = trusting(&sim, sim.hosts(HOSTS)).password(sim.password()).build().unwrap();
+    assert_hostnames(&run(&mut client, "hostname"));
+}
+
+#[test]
+fn connections_refused() {
+    let _dog = watch();
+    let refused = Refused::new();
+    let mut client = ParallelClient::builder([refused.address().to_string()])
+        .user("demo")
+        .password("x")
+        .identity_auth(false)
+        .num_retries(1)
+        .build()
+        .unwrap();
+    let outputs = client.run_command(command("hostname")).unwrap();
+    assert!(matches!(outputs[0].error().unwrap().kind(), HostErrorKind::Connect { .. }));
+}
+
+#[test]
+fn fin_before_the_identification() {
+    all_fail("* accept:fin", lost);
+}
+
+#[test]
+fn reset_before_the_identification() {
+    all_fail("* accept:rst", |kind| lost(kind) || matches!(kind, HostErrorKind::Connect { .. }));
+}
+
+#[test]
+fn garbage_instead_of_an_identification() {
+    all_fail("* accept:garbage", |kind| matches!(kind, HostErrorKind::Handshake(_)));
+}
+
+#[test]
+fn garbage_in_the_key_exchange() {
+    all_fail("* kex:garbage", |kind| matches!(kind, HostErrorKind::Protocol(_)));
+}
+
+#[test]
+fn no_common_algorithm() {
+    all_fail("* set:ciphers=aes192-ctr", |kind| lost(kind) || matches!(kind, HostErrorKind::Handshake(_)));
+}
+
+#[test]
+fn silence_in_the_key_exchange() {
+    timed_out("* kex:silence");
+}
+
+#[test]
+fn another_host_key() {
+    all_fail("* set:other-host-key=true", |kind| matches!(kind, HostErrorKind::HostKey(_)));
+}
+
+#[test]
+fn credentials_refused() {
+    all_fail("* set:auth=refuse", |kind| matches!(kind, HostErrorKind::Auth { .. }));
+}
+
+#[test]
+fn silence_in_authentication() {
+    timed_out("* auth:silence");
+}
+
+#[test]
+fn reset_in_authentication() {
+    all_fail("* auth:rst", lost);
+}
+
+#[test]
+fn channels_refused() {
+    all_fail("* open:refuse", |kind| matches!(kind, HostErrorKind::Channel(_)));
+}
+
+#[test]
+fn channels_unanswered() {
+    timed_out("* open:silence");
+}
+
+#[test]
+fn commands_refused() {
+    all_fail("* exec:refuse", |kind| matches!(kind, HostErrorKind::Channel(_)));
+}
+
+#[test]
+fn commands_unanswered() {
+    timed_out("* exec:silence");
+}
+
+#[test]
+fn reset_in_the_middle_of_output() {
+    all_fail("* stream@50000:rst", lost);
+}
+
+#[test]
+fn altered_output() {
+    all_fail("* wire@50000:flip=01", |kind| matches!(kind, HostErrorKind::Integrity(_)));
+}
+
+#[test]
+fn disconnected_with_a_text() {
+    let escapes = "\u{1b}]0;title\u{7}".repeat(20);
+    let rule = format!("* stream@9:disconnect={escapes}");
+    // A slow client meets the reset that follows the goodbye first.
+    all_fail(&rule, |kind| lost(kind) || matches!(kind, HostErrorKind::Disconnected { .. }));
+}
+
+#[test]
+fn channels_opened_by_the_server() {
+    let _dog = watch();
+    let sim = fleet(&["* exec:opens"]);
+    let mut client = client(&sim, 2).build().unwrap();
+    run(&mut client, "sleep 1; hostname");
+    assert_hostnames(&run(&mut client, "hostname"));
+}
+
+#[test]
+fn a_client_dropped_in_every_stage() {
+    let _dog = watch();
+    for stage in ["accept", "kex", "auth", "open", "exec", "stream@1000"] {
+        let sim = fleet(&[&format!("* {stage}:silence")]);
+        let mut client = client(&sim, 2).build().unwrap();
+        let outputs = client.start_command("bytes 5000").unwrap();
+        assert!(client.join(&outputs, JoinOptions::default().timeout(LIMIT / 4)).is_err());
+    }
+}
+
+#[test]
+fn output_larger_than_the_window_dropped_in_the_middle() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 2).build().unwrap();
+    let outputs = client.start_command("bytes 6000000").unwrap();
+    assert_eq!(outputs[0].stdout().raw().take(1000).filter(Result::is_ok).count(), 1000);
+}
+
+#[test]
+fn output_larger_than_the_window() {
+    let _dog = watch();
+    let sim = fleet(&["* set:rekey-bytes=1000000"]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = run(&mut client, "bytes 4000000");
+    let lines: Vec<Vec<u8>> = outputs[0].stdout().raw().map(Result::unwrap).collect();
+    assert_eq!(lines.join(&b'\n').len(), 4_000_000);
+}
+
+#[test]
+fn standard_input() {
+    let _dog = watch();
+    let sim = fleet(&["i:1..2 stream:stall", "i:2..3 set:packet=13"]);
+    let mut client = client(&sim, 4).build().unwrap();
+    let outputs = client.run_command(command("count").read_timeout(PATIENCE / 20)).unwrap();
+    for (output, length) in outputs.iter().zip([3_000_000, 500_000, 2_000, 0]) {
+        // The stalled host may take it or not.
+        let _ = output.stdin().write_all(&vec![b'x'; length]);
+        output.stdin().close();
+    }
+    let finished: Vec<&HostOutput> = [0, 2, 3].map(|index| &outputs[index]).into();
+    for (output, expected) in finished.iter().zip(["3000000\n", "2000\n", "0\n"]) {
+        assert_eq!(stdout(output), expected);
+    }
+}

@@ -1,0 +1,86 @@
+//! Opening a channel and starting the command.
+
+use std::io::Write;
+
+use sshoal::JoinOptions;
+
+use super::super::{client, fleet, run, settled, stdout, watch};
+use super::assert_endings;
+
+#[test]
+fn faults_before_the_command_is_accepted() {
+    assert_endings(
+        "hostname",
+        &[
+            ("open:silence", "Opening: exec timeout"),
+            ("open:stall", "Opening: exec timeout"),
+            ("open:drip", "Opening: exec timeout"),
+            ("open:fin", "Opening: connection lost"),
+            ("open:rst", "Opening: connection lost"),
+            ("open:garbage", "Opening: integrity"),
+            ("open:refuse", "Opening: open refused"),
+            ("open:disconnect=\x1b[2Jgo", "Opening: disconnected 11 \"\\u{1b}[2Jgo\""),
+            ("exec:silence", "Requesting: exec timeout"),
+            ("exec:stall", "Requesting: exec timeout"),
+            ("exec:drip", "Requesting: exec timeout"),
+            ("exec:fin", "Requesting: connection lost"),
+            ("exec:rst", "Requesting: connection lost"),
+            ("exec:garbage", "Requesting: integrity"),
+            ("exec:refuse", "Requesting: exec refused"),
+            ("exec:disconnect=no", "Requesting: disconnected 11 \"no\""),
+        ],
+    );
+}
+
+/// A client that asked for no forwarding refuses every channel to itself (RFC 4254 section 7.2), else a
+/// server
+/// could reach into its network.
+#[test]
+fn channels_that_the_server_opens_are_refused() {
+    let _dog = watch();
+    let sim = fleet(&["i:0..3 exec:opens"]);
+    let mut client = client(&sim, 5).build().unwrap();
+    for output in run(&mut client, "sleep 0.3; hostname") {
+        assert_eq!(stdout(&output), format!("{}\n", output.host()));
+    }
+    let stats = settled(&sim, |stats| stats.server_opens == 12);
+    assert_eq!(stats.server_opens_refused, 12);
+    super::assert_hostnames(&run(&mut client, "hostname"));
+    assert_eq!(sim.stats().unwrap().connections, 5);
+}
+
+/// One refused channel is that command's misfortune: the connection lives on.
+#[test]
+fn a_refused_command_leaves_the_connection_in_order() {
+    let _dog = watch();
+    let sim = fleet(&["* exec:refuse"]);
+    let mut client = client(&sim, 3).build().unwrap();
+    for _ in 0..5 {
+        let outputs = client.run_command(super::command("hostname")).unwrap();
+        assert!(outputs.iter().all(|output| super::ending(output) == "Requesting: exec refused"));
+    }
+    let stats = settled(&sim, |stats| stats.channels_now == 0);
+    assert_eq!((stats.connections, stats.execs, stats.channels), (3, 15, 15));
+}
+
+/// A maximum packet size of 0 forbids input (CVE-2026-59843). Debian's libssh refuses to open such a channel; the
+/// bundled one opens it, and a command without input runs.
+#[test]
+fn a_host_without_packet_size_gets_no_input() {
+    let _dog = watch();
+    let sim = fleet(&["i:0..1 set:packet=0"]);
+    let mut client = client(&sim, 2).build().unwrap();
+    let outputs = client.run_command(super::command("hostname")).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    let found = super::ending(&outputs[0]);
+    assert!(["exit status 0", "Opening: unwritable"].contains(&found.as_str()), "{found}");
+
+    let outputs = client.run_command(super::command("count")).unwrap();
+    for output in &outputs {
+        // Refused at once where the channel was not opened.
+        let _ = output.stdin().write_all(b"some input");
+    }
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    assert!(super::ending(&outputs[0]).ends_with(": unwritable"), "{}", super::ending(&outputs[0]));
+    assert_eq!(stdout(&outputs[1]), "10\n");
+}

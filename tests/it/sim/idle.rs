@@ -1,0 +1,61 @@
+//! A fleet that waits costs nothing.
+
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use sshoal::{Error, JoinOptions};
+
+use super::{client, fleet, run, watch};
+
+/// CPU time of this process.
+fn cpu_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(microseconds.try_into().unwrap())
+}
+
+fn wait_three_seconds(text: &str) {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 100).build().unwrap();
+    run(&mut client, "hostname");
+    let outputs = client.run_command(text).unwrap();
+    let (turns, cpu) = (client.stats().turns, cpu_time());
+    let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(3)));
+    let (turns, cpu) = (client.stats().turns - turns, cpu_time() - cpu);
+    match joined {
+        Err(Error::JoinTimeout { unfinished, .. }) => assert_eq!(unfinished.len(), 100),
+        other => panic!("{other:?}"),
+    }
+    // One for the time limit, and a few for packets that were still on their way.
+    assert!(turns <= 10, "{turns} turns");
+    assert!(cpu < Duration::from_millis(50), "{cpu:?}");
+    assert_eq!(client.stats().connections, 100);
+}
+
+#[test]
+fn commands_that_sleep() {
+    wait_three_seconds("sleep 600");
+}
+
+#[test]
+fn commands_that_never_answer() {
+    wait_three_seconds("hang");
+}
+
+/// A peer that takes its time over the handshake is waited for, not asked.
+#[test]
+fn hosts_that_are_silent_before_the_command() {
+    let _dog = watch();
+    let sim = fleet(&["i%3==0 accept:silence", "i%3==1 kex:silence", "i%3==2 auth:silence"]);
+    let mut client = client(&sim, 60).build().unwrap();
+    let outputs = client.start_command("hostname").unwrap();
+    let options = JoinOptions::default();
+    assert!(client.join(&outputs, options.timeout(Duration::from_secs(4))).is_err());
+    let (turns, cpu) = (client.stats().turns, cpu_time());
+    assert!(client.join(&outputs, options.timeout(Duration::from_secs(3))).is_err());
+    let (turns, cpu) = (client.stats().turns - turns, cpu_time() - cpu);
+    assert!(turns <= 10, "{turns} turns");
+    assert!(cpu < Duration::from_millis(50), "{cpu:?}");
+}
