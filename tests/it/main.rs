@@ -1,5 +1,7 @@
 //! Integration tests: real servers, each started by the test that needs it, and simulated fleets.
 
+mod hostile;
+mod library;
 mod memcheck;
 mod real;
 mod sim;

@@ -128,7 +128,7 @@ impl Execs {
                 Ok(0) => Ok(Progress::Pending),
                 Ok(written) => {
                     exec.stdin.consume(written);
-                    *cx.input_budget = cx.input_budget.saturating_sub(limits::WRITE_CHUNK);
+                    *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
                     Ok(Progress::Advanced)
                 }
                 // The remote side has closed the channel or its input: what is left goes nowhere.

@@ -1,0 +1,67 @@
+//! Answers to a command that are missing, doubled or malformed, and ends that contradict each other.
+
+use sshoal::{HostErrorKind, HostOutput, Outcome, Stage};
+
+use super::{Hostile, all, guard, printable, run, stdout};
+
+/// Runs `greet` on one host per kind: the kinds with what their commands came to.
+#[track_caller]
+fn outcomes(kinds: &[&'static str]) -> Vec<(&'static str, String, HostOutput)> {
+    let server = Hostile::start(kinds);
+    let mut client = server.client(all(kinds)).build().expect("a client");
+    let outputs = run(&mut client, "greet");
+    let shown = |output: &HostOutput| match output.outcome().expect("it has ended") {
+        Outcome::Failed(error) => format!("{:?}: {}", error.stage(), error.kind()),
+        outcome => outcome.to_string(),
+    };
+    kinds.iter().zip(outputs).map(|(kind, output)| (*kind, shown(&output), output)).collect()
+}
+
+#[test]
+fn what_contradicts_itself_has_one_outcome() {
+    let _dog = guard("answers");
+    let expected = [
+        ("confirmed-twice", "exit status 0"),
+        ("success-twice", "exit status 0"),
+        ("unknown-channel", "exit status 0"),
+        // The command ran, answer or not.
+        ("no-answer", "exit status 0"),
+        ("no-answer-at-once", "exit status 0"),
+        (
+            "close-for-answer",
+            "Requesting: the server refused to run the command: it closed the channel instead of answering",
+        ),
+        ("status-max", "exit status 4294967295"),
+        ("status-twice", "exit status 4"),
+        ("status-and-signal", "killed by signal TERM"),
+        ("status-truncated", "ended without an exit status"),
+    ];
+    for (index, (kind, shown, output)) in outcomes(&expected.map(|(kind, _)| kind)).iter().enumerate() {
+        assert_eq!(shown, expected[index].1, "{kind}");
+        let greets = index < 5;
+        assert_eq!(stdout(output), if greets { vec!["hello"] } else { vec![] }, "{kind}");
+    }
+}
+
+#[test]
+fn a_signals_text_is_clean_and_bounded() {
+    let _dog = guard("signal_text");
+    let outcomes = outcomes(&["signal-text"]);
+    let (_, shown, output) = &outcomes[0];
+    assert!(
+        shown.starts_with("killed by signal KILL\\x1b]52;c;cm0gLXJm\\x07 (core dumped): \\x1b[2J\\u{202e}")
+    );
+    assert!(printable(shown) && shown.len() < 1200, "{} bytes: {shown}", shown.len());
+    // The program itself gets all of it.
+    assert_eq!(output.exit_signal().map(|signal| signal.message.len()), Some(7 * 2048));
+}
+
+#[test]
+fn output_without_end_before_the_answer_is_cut_off() {
+    let _dog = guard("early_output");
+    let outcomes = outcomes(&["early-output"]);
+    let error = outcomes[0].2.error().expect("cut off");
+    let HostErrorKind::Protocol(text) = error.kind() else { panic!("{error}") };
+    assert!(text.contains("before the command was accepted"), "{error}");
+    assert!(matches!(error.stage(), Stage::Requesting | Stage::Running), "{error}");
+}

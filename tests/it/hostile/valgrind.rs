@@ -1,0 +1,28 @@
+//! The worst of it once more under valgrind: what libssh does with freed channels shows nowhere else.
+
+use std::process::Command;
+
+use crate::support::alarm::watchdog;
+use std::time::Duration;
+
+const TESTS: [&str; 6] = [
+    "hostile::after_close::nothing_after_the_close_alters_the_outcome",
+    "hostile::after_close::a_channel_that_was_refused_is_deaf",
+    "hostile::answers::what_contradicts_itself_has_one_outcome",
+    "hostile::answers::a_signals_text_is_clean_and_bounded",
+    "hostile::login::what_comes_before_the_login_is_refused",
+    "hostile::packets::a_packet_size_without_room_does_not_matter_without_input",
+];
+
+#[test]
+fn hostile_servers_leave_memory_intact() {
+    let _dog = watchdog(Duration::from_secs(300), "hostile_valgrind");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"]);
+    valgrind.arg("--quiet").arg(std::env::current_exe().expect("this program"));
+    valgrind.args(["--exact", "--test-threads=1"]).args(TESTS);
+    let output = valgrind.output().expect("valgrind (Debian: valgrind)");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}", output.status);
+    assert!(text.contains(&format!("{} passed", TESTS.len())), "{text}");
+}
