@@ -1,5 +1,7 @@
 //! House rules that a reader relies on, kept by a test instead of by memory.
 
+#![allow(clippy::unwrap_used, reason = "a source that cannot be read fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
