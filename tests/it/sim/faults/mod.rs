@@ -20,9 +20,8 @@ const SLACK: Duration = Duration::from_secs(8);
 /// Healthy hosts in each fleet.
 const HEALTHY: usize = 5;
 
-/// Runs `text` on a fleet where host number n has the n-th fault and the last ones have none, and compares
-/// how each
-/// ended, in the words of [`ending`].
+/// Runs `text` on a fleet where host number n has the n-th fault and the last ones have none, and compares how each
+/// ended, in the words of [`ending`]; ` | ` stands between endings that only the race with the peer decides.
 fn assert_endings(text: &str, cases: &[(&str, &str)]) {
     let _dog = watch();
     let sim = faulty_fleet(cases);
@@ -40,7 +39,7 @@ fn assert_endings(text: &str, cases: &[(&str, &str)]) {
         .iter()
         .zip(cases)
         .map(|(output, (fault, expected))| (fault, expected, ending(output)))
-        .filter(|(_, expected, found)| found != *expected)
+        .filter(|(_, expected, found)| !expected.split(" | ").any(|one| one == found))
         .map(|(fault, expected, found)| format!("  {fault}\n    expected {expected}\n    found    {found}"))
         .collect();
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
