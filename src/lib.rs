@@ -20,12 +20,13 @@ mod session;
 mod text;
 
 pub use client::{
-    ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin,
+    ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary,
+    Stdin,
 };
-pub use command::Command;
+pub use command::{Command, HostArg, HostArgs};
 pub use error::{
     AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
-    KeyProblem, Stage, TimeoutKind,
+    KeyProblem, Stage, TemplateProblem, TimeoutKind,
 };
 pub use fleet::Stats;
 pub use host::{HostSpec, HostSpecError, HostSpecPart};

@@ -1,17 +1,21 @@
 //! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
 
 mod builder;
+mod credentials;
+mod host_config;
 mod lines;
 mod output;
 mod owner;
 mod reader;
 mod stdin;
+mod targets;
 mod wait;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use builder::ClientBuilder;
+pub use host_config::HostConfig;
 pub use lines::{Lines, RawLines};
 pub use output::HostOutput;
 pub use reader::Reader;
@@ -54,7 +58,6 @@ use crate::session::Target;
 pub struct ParallelClient {
     fleet: Shared,
     hosts: usize,
-    read_timeout: Option<Duration>,
     verifier: Arc<Verifier>,
     last: Vec<HostOutput>,
 }
@@ -88,19 +91,12 @@ impl ParallelClient {
     pub(crate) fn new(
         targets: Vec<Target>,
         pool_size: usize,
-        read_timeout: Option<Duration>,
         verifier: Arc<Verifier>,
     ) -> Result<Self, Error> {
         let hosts = targets.len();
         let fleet = Fleet::new(targets, pool_size)
             .map_err(|source| Error::System { what: "set up the event loop", source })?;
-        Ok(Self {
-            fleet: Shared(Arc::new(Mutex::new(fleet))),
-            hosts,
-            read_timeout,
-            verifier,
-            last: Vec::new(),
-        })
+        Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), hosts, verifier, last: Vec::new() })
     }
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
@@ -109,9 +105,9 @@ impl ParallelClient {
     /// a second one need not wait for the first to end.
     ///
     /// # Errors
-    /// [`Error::Command`] if the command cannot be sent: nothing was started. [`Error::Host`] with the first host that
-    /// failed, unless [`Command::stop_on_errors`] is off; the others go on, and [`last_output`](Self::last_output) has
-    /// all outputs.
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the command cannot be sent to
+    /// some host: nothing was started on any. [`Error::Host`] with the first host that failed, unless
+    /// [`Command::stop_on_errors`] is off; the others go on, and [`last_output`](Self::last_output) has all outputs.
     pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
         let outputs = self.start_command(&command)?;
@@ -134,20 +130,19 @@ impl ParallelClient {
     /// [`join`](Self::join), a writer.
     ///
     /// # Errors
-    /// [`Error::Command`].
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
-        let wire = command.to_wire()?;
-        let read_timeout = command.read_timeout.map_or(self.read_timeout, limit);
+        let commands = command.to_wire(self.hosts)?;
         let mut fleet = self.fleet.lock();
-        let ids = fleet.start(&wire);
+        let ids = fleet.start(&commands);
         let outputs: Vec<HostOutput> = ids
             .into_iter()
             .enumerate()
             .filter_map(|(position, id)| {
                 let target = fleet.target(position)?;
-                let (host, port) = (target.host.clone(), target.port);
-                Some(HostOutput::new(self.fleet.clone(), id, position, host, port, read_timeout))
+                let read_timeout = command.read_timeout.map_or(target.profile.read_timeout, limit);
+                Some(HostOutput::new(self.fleet.clone(), id, position, target, read_timeout))
             })
             .collect();
         drop(fleet);

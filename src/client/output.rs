@@ -9,7 +9,7 @@ use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::lines::LineBuffer;
 use crate::output::{ExitSignal, Outcome};
 use crate::reactor::Reactor;
-use crate::session::{Exec, ExecId};
+use crate::session::{Exec, ExecId, Target};
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
 ///
@@ -21,6 +21,7 @@ pub struct HostOutput {
     position: usize,
     host: Arc<str>,
     port: u16,
+    alias: Option<Arc<str>>,
     read_timeout: Option<Duration>,
 }
 
@@ -58,11 +59,12 @@ impl HostOutput {
         fleet: Shared,
         id: ExecId,
         position: usize,
-        host: Arc<str>,
-        port: u16,
+        target: &Target,
         read_timeout: Option<Duration>,
     ) -> Self {
-        Self { handle: Arc::new(Handle { fleet, id }), position, host, port, read_timeout }
+        let Target { host, port, alias, .. } = target;
+        let (host, port, alias) = (host.clone(), *port, alias.clone());
+        Self { handle: Arc::new(Handle { fleet, id }), position, host, port, alias, read_timeout }
     }
 
     /// The host as it was given, without user and port.
@@ -73,6 +75,11 @@ impl HostOutput {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What [`HostConfig::alias`](super::HostConfig::alias) calls it.
+    pub fn alias(&self) -> Option<&str> {
+        self.alias.as_deref()
     }
 
     /// Its position in the host list, from 0.

@@ -11,6 +11,7 @@ pub use host::{AuthMethod, ChannelProblem, HandshakeProblem, HostError, HostErro
 
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;
+use crate::text::sanitise;
 
 /// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,28 @@ pub enum Error {
     /// The command cannot be sent as it is.
     #[error("command refused: {0}")]
     Command(CommandProblem),
+    /// [`host_args`](crate::Command::host_args) has not exactly one entry for each host (parallel-ssh:
+    /// `HostArgumentError`).
+    #[error("host_args has {args} entries for {hosts} hosts")]
+    HostArgs {
+        /// Hosts of the client.
+        hosts: usize,
+        /// Entries given.
+        args: usize,
+    },
+    /// The command's text and a host's entry in [`host_args`](crate::Command::host_args) do not fit together.
+    #[error("command for host {position} of the list: {problem}")]
+    Template {
+        /// Position in the host list, from 0, of the first host that is concerned.
+        position: usize,
+        /// What does not fit.
+        problem: TemplateProblem,
+    },
     /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
-    #[error("private key {}: {source}", path.display())]
+    #[error("{}private key {}: {source}", of_host(*position), path.display())]
     KeyFile {
+        /// The host whose own configuration names it, as a position from 0; `None` for the client's key.
+        position: Option<usize>,
         /// The file, or `<bytes>` for a key given as text.
         path: PathBuf,
         /// Why.
@@ -71,6 +91,10 @@ pub enum Error {
     },
 }
 
+fn of_host(position: Option<usize>) -> String {
+    position.map_or_else(String::new, |position| format!("host {position} of the list: "))
+}
+
 /// Why a command cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,7 +102,7 @@ pub enum CommandProblem {
     /// Nothing but white space: a login shell would start and wait for input.
     #[error("it is empty")]
     Empty,
-    /// A NUL byte ends a C string, so the host would run something else.
+    /// A NUL byte ends a C string, so the host would run something else. With the offset in what would be sent.
     #[error("it contains a NUL byte at offset {0}")]
     Nul(usize),
     /// Longer than an SSH packet may carry.
@@ -89,6 +113,35 @@ pub enum CommandProblem {
         /// Bytes allowed.
         max: usize,
     },
+}
+
+/// Why a command's text and the values for one host do not fit together. Offsets count bytes of the text from 0.
+///
+/// No message repeats a value: it may be a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateProblem {
+    /// More places (`%s`, `%d`) than values, or the values have names.
+    #[error("fewer values than places for them")]
+    MissingPositional,
+    /// More values than places (`%s`, `%d`). Names without a place are no problem.
+    #[error("more values than places for them")]
+    TooManyPositional,
+    /// A `%(name)s` or `%(name)d` whose name has no value.
+    #[error("no value is named \"{}\"", sanitise(.0))]
+    MissingKey(String),
+    /// A `%d` or `%(name)d` at this offset whose value is a text.
+    #[error("the value for the place at offset {0} is not an integer")]
+    NotAnInteger(usize),
+    /// A `%` that neither `%`, `s`, `d`, `(name)s` nor `(name)d` follows.
+    #[error("no place for a value that is understood at offset {offset} (write %% for %)")]
+    BadFormat {
+        /// Where the `%` is.
+        offset: usize,
+    },
+    /// The text with the values in it cannot be sent.
+    #[error("refused: {0}")]
+    Refused(CommandProblem),
 }
 
 /// Why a private key cannot be used.

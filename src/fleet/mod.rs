@@ -140,12 +140,15 @@ impl Fleet {
         }
     }
 
-    /// Gives every host the command. Returns at once; the hosts begin with the next turns.
-    pub(crate) fn start(&mut self, command: &Arc<CStr>) -> Vec<ExecId> {
+    /// Gives every host its command, one for each in the order of the hosts. Returns at once; the hosts begin with the
+    /// next turns.
+    pub(crate) fn start(&mut self, commands: &[Arc<CStr>]) -> Vec<ExecId> {
+        debug_assert_eq!(commands.len(), self.slots.len());
         let now = Reactor::now();
         self.admission.count_descriptors(self.slots.len());
         let ids = (0..self.slots.len())
-            .map(|index| {
+            .zip(commands)
+            .map(|(index, command)| {
                 let id = self.execs.insert(Exec::new(command.clone(), now));
                 self.slots[index].session.attach(id, now);
                 self.settle(index);

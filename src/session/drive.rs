@@ -69,7 +69,7 @@ impl Session {
 
     fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         self.enter(State::Handshaking, cx.now);
-        let Target { host, port, profile } = &self.target;
+        let Target { host, port, profile, .. } = &self.target;
         let recorded = profile.verifier.recorded_algorithms(host, *port);
         cx.link.start(&Setup { user: &profile.user, recorded: &recorded })?;
         Ok(true)
@@ -77,7 +77,7 @@ impl Session {
 
     /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
     fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let Target { host, port, profile } = &self.target;
+        let Target { host, port, profile, .. } = &self.target;
         let key = cx.link.server_key()?;
         let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
         self.enter(State::Authenticating(Login::new(proof)), cx.now);

@@ -14,6 +14,8 @@ pub(crate) struct Target {
     /// As it was given: resolved, and looked up in known_hosts, by this name.
     pub host: Arc<str>,
     pub port: u16,
+    /// What people call it. Only passed on.
+    pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
 }
 
@@ -23,6 +25,8 @@ pub(crate) struct Profile {
     pub user: CString,
     pub plan: AuthPlan,
     pub timeouts: Timeouts,
+    /// How long a reader of its output waits, unless told otherwise. The session itself does not care.
+    pub read_timeout: Option<Duration>,
     /// Connection attempts, at least 1.
     pub attempts: u32,
     pub retry_delay: Duration,

@@ -91,12 +91,18 @@ impl Bench {
             user: c"deploy".to_owned(),
             plan,
             timeouts,
+            read_timeout: None,
             attempts,
             retry_delay: RETRY_DELAY,
             verifier: verifier(),
         };
         Self {
-            session: Session::new(Target { host: host.into(), port: 22, profile: Arc::new(profile) }),
+            session: Session::new(Target {
+                host: host.into(),
+                port: 22,
+                alias: None,
+                profile: Arc::new(profile),
+            }),
             link: FakeLink::new(script),
             execs: Execs::default(),
             now: Instant::now(),

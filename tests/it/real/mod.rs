@@ -5,8 +5,10 @@
 
 mod auth;
 mod basic;
+mod command;
 mod descriptors;
 mod dropbear;
+mod host_config;
 mod hostkey;
 mod input;
 mod integrity;

@@ -1,0 +1,178 @@
+//! Passwords and keys as they were given, and what is offered to the servers in consequence.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::owner::Owner;
+use crate::error::{Error, KeyProblem};
+use crate::link::PrivateKey;
+use crate::secret::Secret;
+use crate::session::{AuthPlan, Offer};
+
+/// Identity files tried when `identity_auth` is on, in this order (parallel-ssh: `BaseSSHClient.IDENTITIES`).
+const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"];
+
+/// A password, passphrase or key as it was given: overwritten when dropped, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Hidden(Zeroizing<Vec<u8>>);
+
+impl Hidden {
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self(text.into().into())
+    }
+
+    /// `None` if it is not UTF-8 or contains a NUL byte.
+    fn to_secret(&self) -> Option<Secret> {
+        let given = str::from_utf8(&self.0).ok()?;
+        // With room for the NUL byte that ends it: growing would leave a copy behind.
+        let mut text = String::with_capacity(given.len() + 1);
+        text.push_str(given);
+        Secret::new(text)
+    }
+
+    pub fn has_nul(&self) -> bool {
+        self.0.contains(&0)
+    }
+}
+
+impl Hash for Hidden {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_slice().hash(state);
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
+/// Where a private key comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum KeySource {
+    File(PathBuf),
+    Bytes(Hidden),
+}
+
+/// What opens a key if it is encrypted.
+pub(super) type Opener<'a> = Option<&'a Hidden>;
+
+/// Identity files, `None` for the usual ones.
+pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
+
+/// How to log in on a host, as it was configured. Equal ones get equal plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Login<'a> {
+    pub key: Option<(&'a KeySource, Opener<'a>)>,
+    /// `None` where they are off.
+    pub identities: Option<Identities<'a>>,
+    pub password: Option<&'a Hidden>,
+}
+
+/// Makes the plans of all hosts. Each key is parsed once per passphrase, each secret kept once, however many hosts
+/// have it.
+pub(super) struct Credentials<'a> {
+    owner: &'a Owner,
+    keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
+    identities: HashMap<Identities<'a>, Vec<Arc<PrivateKey>>>,
+    passwords: HashMap<&'a Hidden, Secret>,
+}
+
+impl<'a> Credentials<'a> {
+    pub fn new(owner: &'a Owner) -> Self {
+        let (keys, identities, passwords) = Default::default();
+        Self { owner, keys, identities, passwords }
+    }
+
+    /// What is offered, in order.
+    pub fn plan(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
+        let mut plan = AuthPlan::new();
+        if let Some((source, opener)) = login.key {
+            plan.push(Offer::Sign(self.named_key(source, opener)?));
+        }
+        if let Some(identities) = login.identities {
+            plan.extend(self.identities(identities)?.into_iter().map(Offer::AskThenSign));
+        }
+        if let [Offer::AskThenSign(key)] = plan.as_slice() {
+            plan = vec![Offer::Sign(key.clone())];
+        }
+        if let Some(password) = login.password {
+            plan.push(Offer::Password(self.password(password)?));
+        }
+        if plan.is_empty() {
+            plan.push(Offer::None);
+        }
+        Ok(plan)
+    }
+
+    fn password(&mut self, given: &'a Hidden) -> Result<Secret, Error> {
+        if let Some(known) = self.passwords.get(given) {
+            return Ok(known.clone());
+        }
+        let secret = given.to_secret();
+        let secret = secret.ok_or_else(|| Error::Config("the password contains a NUL byte".to_owned()))?;
+        self.passwords.insert(given, secret.clone());
+        Ok(secret)
+    }
+
+    fn named_key(&mut self, source: &KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, Error> {
+        let (path, source) = match source {
+            KeySource::File(path) => {
+                let path = self.owner.expand(path)?;
+                (path.clone(), KeySource::File(path))
+            }
+            KeySource::Bytes(_) => (PathBuf::from("<bytes>"), source.clone()),
+        };
+        self.key(source, opener).map_err(|source| Error::KeyFile { position: None, path, source })
+    }
+
+    fn identities(&mut self, wanted: Identities<'a>) -> Result<Vec<Arc<PrivateKey>>, Error> {
+        if let Some(known) = self.identities.get(&wanted) {
+            return Ok(known.clone());
+        }
+        let (files, opener) = wanted;
+        let paths: Vec<PathBuf> = match (files, &self.owner.home) {
+            (Some(files), _) => files.iter().map(|file| self.owner.expand(file)).collect::<Result<_, _>>()?,
+            (None, Some(home)) => IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
+            (None, None) => Vec::new(),
+        };
+        let keys: Vec<_> = paths.iter().filter_map(|path| self.identity(path, opener)).collect();
+        self.identities.insert(wanted, keys.clone());
+        Ok(keys)
+    }
+
+    /// An identity file's key, if it has one that opens.
+    fn identity(&mut self, path: &Path, opener: Opener<'a>) -> Option<Arc<PrivateKey>> {
+        match self.key(KeySource::File(path.to_owned()), opener) {
+            Ok(key) => Some(key),
+            Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(problem) => {
+                log::warn!("identity file {} {problem}", path.display());
+                None
+            }
+        }
+    }
+
+    fn key(&mut self, source: KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, KeyProblem> {
+        let wanted = (source, opener);
+        if let Some(known) = self.keys.get(&wanted) {
+            return Ok(known.clone());
+        }
+        let text = match &wanted.0 {
+            KeySource::File(path) => Hidden::new(fs::read(path)?),
+            KeySource::Bytes(text) => text.clone(),
+        };
+        let text = text.to_secret().ok_or(KeyProblem::Malformed)?;
+        let passphrase = opener.and_then(Hidden::to_secret);
+        let key = Arc::new(PrivateKey::parse(text.as_c_str(), passphrase.as_ref().map(Secret::as_c_str))?);
+        self.keys.insert(wanted, key.clone());
+        Ok(key)
+    }
+}

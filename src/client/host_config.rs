@@ -1,0 +1,233 @@
+//! What can be set for a single host, and how it combines with the client's settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::credentials::{Hidden, KeySource, Login};
+use super::limit;
+use crate::host::check_user;
+use crate::limits;
+
+/// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
+///
+/// Given to [`ClientBuilder::host_config`](super::ClientBuilder::host_config), one per host in the order of the host list.
+/// What is not set here is inherited. For each setting by itself, the first of these that has it counts:
+///
+/// 1. the host's entry in the list (`user@host:port`),
+/// 2. its `HostConfig`,
+/// 3. the client's setting,
+/// 4. the default.
+///
+/// Unlike in parallel-ssh, `false` and zero count as set, so a host can have identity files or a time limit switched off
+/// that the others have.
+///
+/// | setting | unit | default, if the client has none either | parallel-ssh |
+/// |---|---|---|---|
+/// | [`user`](Self::user) | | the owner of this process | `user` |
+/// | [`port`](Self::port) | | 22 | `port` |
+/// | [`password`](Self::password) | | none | `password` |
+/// | [`passphrase`](Self::passphrase) | | none | (`password`) |
+/// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
+/// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
+/// | [`identity_files`](Self::identity_files) | | the usual five | |
+/// | [`num_retries`](Self::num_retries) | attempts | 3 | `num_retries` |
+/// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
+/// | [`timeout`](Self::timeout) | [`Duration`] | no limit but those before the login | `timeout` |
+/// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
+/// | [`alias`](Self::alias) | | none | `alias` |
+///
+/// ```
+/// use std::time::Duration;
+/// use sshoal::{HostConfig, ParallelClient};
+///
+/// # fn main() -> Result<(), sshoal::Error> {
+/// # let none: [&str; 0] = [];
+/// let client = ParallelClient::builder(["web1", "admin@web2:2222", "10.0.0.7"])
+///     .user("deploy")
+///     .timeout(Duration::from_secs(10))
+///     .host_config([
+///         HostConfig::default(),
+///         // Still logs in as admin, which the entry says.
+///         HostConfig::default().user("root").num_retries(1),
+///         HostConfig::default().user("pi").port(2200).timeout(Duration::ZERO).alias("cellar"),
+///     ])
+/// #   .known_hosts(none).identity_auth(false)
+///     .build()?;
+/// assert_eq!(client.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct HostConfig {
+    user: Option<String>,
+    port: Option<u16>,
+    password: Option<Hidden>,
+    passphrase: Option<Hidden>,
+    key: Option<KeySource>,
+    identity_auth: Option<bool>,
+    identity_files: Option<Vec<PathBuf>>,
+    attempts: Option<u32>,
+    retry_delay: Option<Duration>,
+    timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+    alias: Option<String>,
+}
+
+impl HostConfig {
+    /// Login name, unless the host's entry names one.
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// Port, unless the host's entry names one. 0 is refused.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Password, tried last. Where no [`passphrase`](Self::passphrase) is in force, it also opens the encrypted keys that
+    /// this `HostConfig` names; the client's keys are opened by the client's password.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Hidden::new(password.into()));
+        self
+    }
+
+    /// Passphrase of encrypted private keys, of those inherited from the client as well.
+    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
+        self.passphrase = Some(Hidden::new(passphrase.into()));
+        self
+    }
+
+    /// Private key file, tried first (parallel-ssh: `private_key`). `~/` stands for the home directory.
+    ///
+    /// Checked by [`build`](super::ClientBuilder::build), not at connect time as in parallel-ssh. A file that many hosts
+    /// name is read and parsed once.
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key = Some(KeySource::File(path.into()));
+        self
+    }
+
+    /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
+    pub fn key_bytes(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.key = Some(KeySource::Bytes(Hidden::new(key)));
+        self
+    }
+
+    /// Whether the identity files are tried.
+    pub fn identity_auth(mut self, on: bool) -> Self {
+        self.identity_auth = Some(on);
+        self
+    }
+
+    /// The identity files, in the order in which they are tried, in place of all of the client's. Files that do not exist
+    /// or cannot be used are passed over; the log says which.
+    pub fn identity_files(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.identity_files = Some(files.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Connection attempts; 0 counts as 1.
+    pub fn num_retries(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// Pause between two attempts. Zero: none.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
+    }
+
+    /// Time limit for each stage; see [`ClientBuilder::timeout`](super::ClientBuilder::timeout). Zero: none, except for
+    /// those before the login that hold without any setting.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// How long a reader of this host's output waits without a byte from its stream, and a writer without progress.
+    /// Zero: no limit. [`Command::read_timeout`](crate::Command::read_timeout) goes first.
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = Some(limit);
+        self
+    }
+
+    /// A name for people, shown by [`HostOutput::alias`](super::HostOutput::alias). Nothing connects to it, and errors
+    /// name the host.
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.alias = Some(alias.into());
+        self
+    }
+
+    /// What is wrong with it, as far as it shows without reading keys.
+    pub(super) fn problem(&self) -> Option<String> {
+        if self.port == Some(0) {
+            return Some("port 0 cannot be connected to".to_owned());
+        }
+        if let Some(user) = &self.user
+            && let Err(problem) = check_user(user)
+        {
+            return Some(format!("user {user:?}: {problem}"));
+        }
+        let has_nul = |secret: &Option<Hidden>| secret.as_ref().is_some_and(Hidden::has_nul);
+        if has_nul(&self.password) {
+            return Some("the password contains a NUL byte".to_owned());
+        }
+        has_nul(&self.passphrase).then(|| "the passphrase contains a NUL byte".to_owned())
+    }
+
+    /// Whether it names the key, or what opens it: then it is to blame for one that cannot be used.
+    pub(super) fn concerns_key(&self) -> bool {
+        self.key.is_some() || self.passphrase.is_some()
+    }
+
+    pub(super) fn alias_name(&self) -> Option<&str> {
+        self.alias.as_deref()
+    }
+
+    /// What holds for a host of its own configuration, under the client's.
+    pub(super) fn over<'a>(&'a self, client: &'a Self) -> Settings<'a> {
+        let timeout = limit(self.timeout.or(client.timeout).unwrap_or_default());
+        Settings {
+            user: self.user.as_deref().or(client.user.as_deref()),
+            port: self.port.or(client.port).unwrap_or(22),
+            login: self.login_over(client),
+            attempts: self.attempts.or(client.attempts).unwrap_or(limits::ATTEMPTS).max(1),
+            retry_delay: self.retry_delay.or(client.retry_delay).unwrap_or(limits::RETRY_DELAY),
+            timeout,
+            read_timeout: self.read_timeout.or(client.read_timeout).map_or(timeout, limit),
+        }
+    }
+
+    fn login_over<'a>(&'a self, client: &'a Self) -> Login<'a> {
+        let passphrase = self.passphrase.as_ref().or(client.passphrase.as_ref());
+        let password = self.password.as_ref().or(client.password.as_ref());
+        // Were the client's keys opened by each host's password, ten thousand passwords would cost as many attempts to
+        // open the same file, of 100 ms each.
+        let own_opener = passphrase.or(password);
+        let client_opener = passphrase.or(client.password.as_ref());
+        let own_key = self.key.as_ref().map(|key| (key, own_opener));
+        let own_files = self.identity_files.as_deref().map(|files| (Some(files), own_opener));
+        let identities = own_files.unwrap_or((client.identity_files.as_deref(), client_opener));
+        Login {
+            key: own_key.or(client.key.as_ref().map(|key| (key, client_opener))),
+            identities: self.identity_auth.or(client.identity_auth).unwrap_or(true).then_some(identities),
+            password,
+        }
+    }
+}
+
+/// What holds for a host, whoever said so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings<'a> {
+    pub user: Option<&'a str>,
+    pub port: u16,
+    pub login: Login<'a>,
+    /// At least 1.
+    pub attempts: u32,
+    pub retry_delay: Duration,
+    pub timeout: Option<Duration>,
+    pub read_timeout: Option<Duration>,
+}

@@ -1,0 +1,130 @@
+//! From the settings to the fleet's targets.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::credentials::{Credentials, Login};
+use super::host_config::{HostConfig, Settings};
+use super::owner::Owner;
+use crate::error::Error;
+use crate::host::HostSpec;
+use crate::hostkey::Verifier;
+use crate::limits;
+use crate::session::{Profile, Target, Timeouts};
+
+/// The hosts as they were given.
+pub(super) struct Inventory<'a> {
+    pub hosts: &'a [String],
+    /// The client's own settings.
+    pub client: &'a HostConfig,
+    /// One per host, or none at all.
+    pub configs: Option<&'a [HostConfig]>,
+}
+
+/// What a profile is made of; equal ones share it.
+#[derive(PartialEq, Eq, Hash)]
+struct ProfileKey<'a> {
+    user: String,
+    login: Login<'a>,
+    attempts: u32,
+    retry_delay: Duration,
+    timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+}
+
+struct Profiles<'a> {
+    credentials: Credentials<'a>,
+    verifier: &'a Arc<Verifier>,
+    known: HashMap<ProfileKey<'a>, Arc<Profile>>,
+}
+
+impl<'a> Inventory<'a> {
+    /// Checks the settings and reads the keys, each once.
+    pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
+        self.check()?;
+        let mut profiles = Profiles { credentials: Credentials::new(owner), verifier, known: HashMap::new() };
+        if self.configs.is_none() {
+            // A key that cannot be used is an error even if there is no host to use it on.
+            profiles.credentials.plan(self.client.over(self.client).login)?;
+        }
+        let mut targets = Vec::with_capacity(self.hosts.len());
+        for (position, text) in self.hosts.iter().enumerate() {
+            let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;
+            let own = self.configs.and_then(|configs| configs.get(position));
+            let settings = own.unwrap_or(self.client).over(self.client);
+            let Some(user) = spec.user().or(settings.user).or(owner.name.as_deref()) else {
+                return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
+            };
+            let profile = profiles.profile(user, settings).map_err(|error| match (own, error) {
+                (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_key() => {
+                    Error::KeyFile { position: Some(position), path, source }
+                }
+                (Some(own), error) if own.concerns_key() => of_host(position, error),
+                (_, error) => error,
+            })?;
+            targets.push(Target {
+                host: spec.host().into(),
+                port: spec.port().unwrap_or(settings.port),
+                alias: own.and_then(HostConfig::alias_name).map(Into::into),
+                profile,
+            });
+        }
+        Ok(targets)
+    }
+
+    /// What shows without reading keys, in every configuration, whether it counts or not.
+    fn check(&self) -> Result<(), Error> {
+        if let Some(problem) = self.client.problem() {
+            return Err(Error::Config(problem));
+        }
+        let Some(configs) = self.configs else { return Ok(()) };
+        if configs.len() != self.hosts.len() {
+            let (given, hosts) = (configs.len(), self.hosts.len());
+            return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
+        }
+        let wrong = |(position, config): (usize, &HostConfig)| Some((position, config.problem()?));
+        match configs.iter().enumerate().find_map(wrong) {
+            Some((position, problem)) => Err(of_host(position, problem)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> Profiles<'a> {
+    fn profile(&mut self, user: &str, settings: Settings<'a>) -> Result<Arc<Profile>, Error> {
+        let Settings { login, attempts, retry_delay, timeout, read_timeout, .. } = settings;
+        let key = ProfileKey { user: user.to_owned(), login, attempts, retry_delay, timeout, read_timeout };
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let user =
+            CString::new(user).map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
+        let profile = Arc::new(Profile {
+            user,
+            plan: self.credentials.plan(login)?,
+            timeouts: Timeouts {
+                connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
+                handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
+                auth: timeout.or(Some(limits::AUTH_TIMEOUT)),
+                exec: timeout,
+            },
+            read_timeout,
+            attempts,
+            retry_delay,
+            verifier: self.verifier.clone(),
+        });
+        self.known.insert(key, profile.clone());
+        Ok(profile)
+    }
+}
+
+/// Positions count from 0, as in [`Error::HostSpec`].
+fn of_host(position: usize, problem: impl Display) -> Error {
+    Error::Config(format!("host {position} of the list: {problem}"))
+}
+
+#[cfg(test)]
+mod tests;

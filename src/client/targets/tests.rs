@@ -1,0 +1,368 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::hostkey::{HostKeyPolicy, KnownHosts};
+use crate::link::PrivateKey;
+use crate::session::Offer;
+
+const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LAAAAIitKmHArSph
+wAAAAAtzc2gtZWQyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LA
+AAAEDnBoyenQx9rriGv88WJ8iqr+4MqkiD45/ZP0XTi8Sjoz8hSsXad5opUZ43IUbAWaga
+vDMvTs+b6cOA4kI5ebcsAAAAAAECAwQF
+-----END OPENSSH PRIVATE KEY-----
+";
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Somebody whose home has the identity file `id_rsa`, and two other keys.
+struct World {
+    home: tempfile::TempDir,
+    owner: Owner,
+    verifier: Arc<Verifier>,
+}
+
+impl World {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        for name in [".ssh/id_rsa", "one", "two"] {
+            std::fs::write(home.path().join(name), KEY).unwrap();
+        }
+        let owner = Owner { name: Some("owner".to_owned()), home: Some(home.path().to_owned()) };
+        let verifier = Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::strict()));
+        Self { home, owner, verifier }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn resolve(
+        &self,
+        entries: &[&str],
+        client: &HostConfig,
+        configs: &[HostConfig],
+    ) -> Result<Vec<Target>, Error> {
+        let hosts: Vec<String> = entries.iter().map(|&entry| entry.to_owned()).collect();
+        Inventory { hosts: &hosts, client, configs: Some(configs) }.targets(&self.owner, &self.verifier)
+    }
+
+    /// The only host's target.
+    fn one(&self, entry: &str, client: &HostConfig, own: &HostConfig) -> Target {
+        self.resolve(&[entry], client, std::slice::from_ref(own)).unwrap().remove(0)
+    }
+
+    #[track_caller]
+    fn problem(&self, entries: &[&str], client: &HostConfig, configs: &[HostConfig]) -> String {
+        match self.resolve(entries, client, configs) {
+            Err(Error::Config(problem)) => problem,
+            Err(error @ Error::KeyFile { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn config() -> HostConfig {
+    HostConfig::default()
+}
+
+fn profiles(targets: &[Target]) -> usize {
+    targets.iter().map(|target| Arc::as_ptr(&target.profile)).collect::<HashSet<_>>().len()
+}
+
+/// The plan as text: `sign`, `ask`, `password(…)`, `none`.
+fn plan(target: &Target) -> Vec<String> {
+    let told = |offer: &Offer| match offer {
+        Offer::None => "none".to_owned(),
+        Offer::Sign(_) => "sign".to_owned(),
+        Offer::AskThenSign(_) => "ask".to_owned(),
+        Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
+    };
+    target.profile.plan.iter().map(told).collect()
+}
+
+fn keys(target: &Target) -> Vec<*const PrivateKey> {
+    let key = |offer: &Offer| match offer {
+        Offer::Sign(key) | Offer::AskThenSign(key) => Some(Arc::as_ptr(key)),
+        Offer::None | Offer::Password(_) => None,
+    };
+    target.profile.plan.iter().filter_map(key).collect()
+}
+
+/// A setting's way through the layers: with neither, with the client's alone, with the host's over it.
+#[track_caller]
+fn assert_layers<T: PartialEq + std::fmt::Debug, const N: usize>(
+    look: impl Fn(&Target) -> T,
+    client: HostConfig,
+    [default, inherited]: [T; 2],
+    overridden: [(HostConfig, T); N],
+) {
+    let world = World::new();
+    assert_eq!(look(&world.one("web", &config(), &config())), default, "default");
+    assert_eq!(look(&world.one("web", &client, &config())), inherited, "inherited");
+    for (own, expected) in overridden {
+        assert_eq!(look(&world.one("web", &config(), &own)), expected, "{own:?} over the default");
+        assert_eq!(look(&world.one("web", &client, &own)), expected, "{own:?} over {client:?}");
+    }
+}
+
+#[test]
+fn user_and_port() {
+    let user = |target: &Target| target.profile.user_name();
+    let own = [(config().user("pi"), "pi".to_owned())];
+    assert_layers(user, config().user("deploy"), ["owner", "deploy"].map(str::to_owned), own);
+    assert_layers(
+        |target| target.port,
+        config().port(2022),
+        [22, 2022],
+        [(config().port(2200), 2200), (config().port(22), 22)],
+    );
+
+    let world = World::new();
+    let (client, own) = (config().user("deploy").port(2022), config().user("pi").port(2200));
+    let told = |entry| {
+        let target = world.one(entry, &client, &own);
+        (target.profile.user_name(), target.port, target.host.to_string())
+    };
+    assert_eq!(told("web"), ("pi".to_owned(), 2200, "web".to_owned()));
+    assert_eq!(told("web:22"), ("pi".to_owned(), 22, "web".to_owned()));
+    assert_eq!(told("root@web"), ("root".to_owned(), 2200, "web".to_owned()));
+    assert_eq!(told("root@web:1"), ("root".to_owned(), 1, "web".to_owned()));
+}
+
+#[test]
+fn attempts_and_their_delay() {
+    let attempts = |target: &Target| target.profile.attempts;
+    let own = [(config().num_retries(7), 7), (config().num_retries(0), 1), (config().num_retries(1), 1)];
+    assert_layers(attempts, config().num_retries(5), [3, 5], own);
+    let delay = |target: &Target| target.profile.retry_delay;
+    let own =
+        [(config().retry_delay(MINUTE), MINUTE), (config().retry_delay(Duration::ZERO), Duration::ZERO)];
+    assert_layers(delay, config().retry_delay(SECOND), [5 * SECOND, SECOND], own);
+}
+
+#[test]
+fn time_limits() {
+    let stages = |target: &Target| {
+        let Timeouts { connect, handshake, auth, exec } = target.profile.timeouts;
+        [connect, handshake, auth, exec, target.profile.read_timeout].map(Option::unwrap_or_default)
+    };
+    let all = |limit| [limit; 5];
+    let none = [60 * SECOND, 60 * SECOND, 120 * SECOND, Duration::ZERO, Duration::ZERO];
+    let own = [(config().timeout(MINUTE), all(MINUTE)), (config().timeout(Duration::ZERO), none)];
+    assert_layers(stages, config().timeout(SECOND), [none, all(SECOND)], own);
+
+    let read = |target: &Target| target.profile.read_timeout;
+    let own = [
+        (config().read_timeout(MINUTE), Some(MINUTE)),
+        (config().read_timeout(Duration::ZERO), None),
+        // Only in force where nobody set a read timeout, which the next test looks at.
+        (config().read_timeout(MINUTE).timeout(SECOND), Some(MINUTE)),
+    ];
+    assert_layers(read, config().read_timeout(SECOND).timeout(MINUTE), [None, Some(SECOND)], own);
+    let world = World::new();
+    let read_of = |client: HostConfig, own: HostConfig| read(&world.one("web", &client, &own));
+    assert_eq!(read_of(config().timeout(MINUTE), config().timeout(SECOND)), Some(SECOND));
+    assert_eq!(read_of(config().read_timeout(MINUTE), config().timeout(SECOND)), Some(MINUTE));
+    assert_eq!(read_of(config().timeout(MINUTE), config().read_timeout(Duration::ZERO)), None);
+    assert_eq!(read_of(config().timeout(MINUTE), config().timeout(Duration::ZERO)), None);
+}
+
+#[test]
+fn passwords() {
+    let none = || vec!["none".to_owned()];
+    let with = |password: &str| vec![format!("password({password})")];
+    let own = [(config().identity_auth(false).password("own"), with("own"))];
+    let look = |target: &Target| plan(target).into_iter().filter(|told| told != "sign").collect::<Vec<_>>();
+    assert_layers(look, config().password("all"), [vec![], with("all")], own);
+    let world = World::new();
+    let off = config().identity_auth(false);
+    assert_eq!(plan(&world.one("web", &off, &config())), none());
+    // An empty password is a password.
+    assert_eq!(plan(&world.one("web", &off.password("all"), &config().password(""))), with(""));
+}
+
+#[test]
+fn keys_and_identities() {
+    let world = World::new();
+    let one = || config().key_file(world.path("one"));
+    let two = || config().key_bytes(KEY).identity_files([world.path("one"), world.path("two")]);
+    let told = |client: &HostConfig, own: &HostConfig| plan(&world.one("web", client, own)).join(" ");
+    assert_eq!(told(&config(), &config()), "sign", "the only identity");
+    assert_eq!(told(&config(), &config().identity_auth(false)), "none");
+    assert_eq!(told(&config().identity_auth(false), &config().identity_auth(true)), "sign");
+    assert_eq!(told(&one(), &config()), "sign ask");
+    assert_eq!(told(&config(), &one()), "sign ask");
+    assert_eq!(told(&one(), &config().identity_auth(false)), "sign");
+    assert_eq!(told(&one(), &two()), "sign ask ask");
+    assert_eq!(told(&two(), &one()), "sign ask ask");
+    assert_eq!(told(&two(), &config().identity_files([""; 0])), "sign");
+    assert_eq!(told(&two(), &one().identity_auth(false).password("own")), "sign password(own)");
+
+    let key = |client: &HostConfig, own: &HostConfig| {
+        world.resolve(&["a", "b"], client, &[one(), own.clone()]).unwrap()
+    };
+    let same = |targets: &[Target]| keys(&targets[0])[0] == keys(&targets[1])[0];
+    assert!(same(&key(&one(), &config())), "inherited");
+    assert!(!same(&key(&one(), &config().key_file(world.path("two")))), "overridden by a file");
+    assert!(!same(&key(&one(), &config().key_bytes(KEY))), "overridden by text");
+    assert!(!same(&key(&config().key_bytes(KEY), &config())), "text inherited");
+}
+
+#[test]
+fn an_alias_is_the_hosts_own() {
+    let world = World::new();
+    let configs = [config().alias("cellar"), config(), config().alias("")];
+    let targets = world.resolve(&["a", "a", "a"], &config(), &configs).unwrap();
+    let aliases: Vec<_> = targets.iter().map(|target| target.alias.as_deref()).collect();
+    assert_eq!(aliases, [Some("cellar"), None, Some("")]);
+    assert_eq!(profiles(&targets), 1, "it makes no difference to the session");
+}
+
+#[test]
+fn a_wrong_number_of_configurations_names_both() {
+    let world = World::new();
+    let problem = world.problem(&["a", "b", "c"], &config(), &[config(), config()]);
+    assert_eq!(problem, "2 host configurations for 3 hosts");
+    assert_eq!(world.problem(&["a"], &config(), &[config(), config()]), "2 host configurations for 1 hosts");
+    assert_eq!(world.problem(&["a"], &config(), &[]), "0 host configurations for 1 hosts");
+    assert!(world.resolve(&[], &config(), &[]).unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_work_names_the_host() {
+    let world = World::new();
+    let missing = world.path("missing");
+    let path = missing.display();
+    let wrong = [
+        (config().port(0), "port 0 cannot be connected to".to_owned()),
+        (config().user("a b"), "user \"a b\": the user contains the character ' '".to_owned()),
+        (config().user(""), "user \"\": the user is empty".to_owned()),
+        (config().password("a\0b"), "the password contains a NUL byte".to_owned()),
+        (config().passphrase("a\0b"), "the passphrase contains a NUL byte".to_owned()),
+        (config().key_bytes("no key"), "private key <bytes>: holds no private key".to_owned()),
+        (config().key_bytes([0xff]), "private key <bytes>: holds no private key".to_owned()),
+        (config().key_file(&missing), format!("private key {path}: cannot be read: No such file")),
+    ];
+    for (own, expected) in wrong {
+        let problem = world.problem(&["a", "b", "root@c:22"], &config(), &[config(), config(), own]);
+        let expected = format!("host 2 of the list: {expected}");
+        assert!(problem.starts_with(&expected), "{problem}\ninstead of {expected}");
+    }
+}
+
+/// What the client says wrong is not blamed on the host that inherits it.
+#[test]
+fn an_inherited_mistake_is_the_clients() {
+    let world = World::new();
+    let missing = config().key_file(world.path("missing"));
+    for own in [config(), config().identity_files(["~/one"]).password("own").user("pi")] {
+        let error = world.resolve(&["a"], &missing, &[own]).unwrap_err();
+        assert!(matches!(error, Error::KeyFile { position: None, .. }), "{error:?}");
+    }
+    let own = config().key_file(world.path("one"));
+    world.resolve(&["a"], &missing, std::slice::from_ref(&own)).unwrap();
+    assert_eq!(world.problem(&["a"], &config().port(0), &[own.port(1)]), "port 0 cannot be connected to");
+
+    let nobody: &[String] = &[];
+    let alone = Inventory { hosts: nobody, client: &missing, configs: None };
+    let error = alone.targets(&world.owner, &world.verifier).unwrap_err();
+    assert!(matches!(error, Error::KeyFile { position: None, .. }), "{error:?}");
+}
+
+#[test]
+fn equal_settings_are_shared() {
+    let world = World::new();
+    let one = world.path("one");
+    let kinds = [
+        config(),
+        config().key_file(&one).password("secret").alias("one of many"),
+        config().key_file("~/one").user("deploy").timeout(SECOND),
+    ];
+    let configs: Vec<_> = kinds.iter().cycle().take(9_999).cloned().collect();
+    let targets = world.resolve(&vec!["web"; 9_999], &config(), &configs).unwrap();
+    assert_eq!(profiles(&targets), 3);
+    assert_ne!(keys(&targets[1])[0], keys(&targets[2])[0], "with and without a password to open it");
+
+    let users: Vec<_> = (0..1_000).map(|i| config().user(format!("user{i}")).key_file(&one)).collect();
+    let targets = world.resolve(&vec!["web"; 1_000], &config(), &users).unwrap();
+    assert_eq!(profiles(&targets), 1_000);
+    let keys: HashSet<_> = targets.iter().flat_map(keys).collect();
+    assert_eq!(keys.len(), 2, "the file and the identity, parsed once");
+}
+
+/// Otherwise an encrypted identity would be opened, slowly, once per host.
+#[test]
+fn hosts_passwords_do_not_open_the_clients_keys() {
+    let world = World::new();
+    let client = config().key_file(world.path("one"));
+    let passwords: Vec<_> = (0..1_000).map(|i| config().password(format!("password{i}"))).collect();
+    let targets = world.resolve(&vec!["web"; 1_000], &client, &passwords).unwrap();
+    assert_eq!(profiles(&targets), 1_000);
+    assert_eq!(targets.iter().flat_map(keys).collect::<HashSet<_>>().len(), 2);
+}
+
+/// Nor is a file that is missing, or does not open, asked for once per host.
+#[test]
+fn identity_files_are_read_once() {
+    let world = World::new();
+    let files = [world.path("later"), world.path("one")];
+    let client = config().identity_files(&files);
+    let (first, second) = (config().password("first"), config().password("second"));
+    let mut credentials = Credentials::new(&world.owner);
+    let before = credentials.plan(first.over(&client).login).unwrap();
+    std::fs::write(&files[0], KEY).unwrap();
+    std::fs::remove_file(&files[1]).unwrap();
+    let after = credentials.plan(second.over(&client).login).unwrap();
+    let [Offer::Sign(a), Offer::Password(_)] = before.as_slice() else { panic!("{before:?}") };
+    let [Offer::Sign(b), Offer::Password(_)] = after.as_slice() else { panic!("{after:?}") };
+    assert!(Arc::ptr_eq(a, b));
+}
+
+/// Settings that come to the same share a profile; those that do not, do not.
+#[test]
+fn each_setting_tells_profiles_apart() {
+    let world = World::new();
+    let base = || config().user("deploy").num_retries(2).identity_auth(false).password("secret");
+    let different = [
+        base().user("root"),
+        base().num_retries(3),
+        base().retry_delay(MINUTE),
+        base().timeout(MINUTE),
+        base().read_timeout(MINUTE),
+        base().password("other"),
+        base().key_file(world.path("one")),
+        base().identity_auth(true),
+        base().identity_auth(true).identity_files([world.path("one")]),
+        base().key_file(world.path("one")).passphrase("needless"),
+    ];
+    let configs: Vec<_> = std::iter::once(base()).chain(different).collect();
+    let targets = world.resolve(&vec!["web"; configs.len()], &config(), &configs).unwrap();
+    assert_eq!(profiles(&targets), configs.len());
+    let same = [
+        base(),
+        base().port(2200),
+        base().alias("a"),
+        base().timeout(Duration::ZERO),
+        base().passphrase("none"),
+    ];
+    let targets = world.resolve(&vec!["web"; same.len()], &config(), &same).unwrap();
+    assert_eq!(profiles(&targets), 1);
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let own = config().password("hunter2").passphrase("hunter3").key_bytes(KEY).key_bytes("hunter4");
+    let mut text = format!("{own:?}");
+    text += &format!(
+        "{:?}",
+        crate::ParallelClient::builder(["web"]).password("hunter5").host_config([own.clone()])
+    );
+    text += &format!("{:?}", own.over(&config()));
+    assert!(!text.contains("hunter") && !text.contains("104, 117"), "{text}");
+    assert!(!format!("{:?}", config().key_file(Path::new("id"))).contains("Hidden"));
+}

@@ -1,0 +1,163 @@
+//! One host's values for a command's text.
+
+/// What is put into the text of a command for one host: values in order, or by name.
+///
+/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a `Vec`), or by
+/// [`named`](Self::named). Where values differ in kind and a tuple does not do, they are [`HostArg`]s.
+///
+/// ```
+/// use sshoal::{Command, HostArg, HostArgs};
+///
+/// let entries = vec![
+///     HostArgs::from("one value"),
+///     HostArgs::from(("two", 2)),
+///     HostArgs::from(vec![HostArg::from("two"), HostArg::from(2)]),
+///     HostArgs::named([("host", HostArg::from("web1")), ("port", HostArg::from(8080))]),
+/// ];
+/// let command = Command::new("…").host_args(entries);
+/// # let _ = command;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostArgs(Values);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Values {
+    Positional(Vec<HostArg>),
+    Named(Vec<(String, HostArg)>),
+}
+
+/// One value that is put into the text of a command: a text or an integer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostArg(Value);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Text(String),
+    /// Wide enough for every integer that a `HostArg` is made from.
+    Integer(i128),
+}
+
+impl HostArgs {
+    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two with one name the last
+    /// counts.
+    ///
+    /// ```
+    /// use sshoal::{Command, HostArgs};
+    ///
+    /// let ports = [("web1", 80), ("web2", 8080)];
+    /// let command = Command::new("curl -s localhost:%(port)d")
+    ///     .host_args(ports.map(|(_, port)| HostArgs::named([("port", port)])));
+    /// # let _ = command;
+    /// ```
+    pub fn named(values: impl IntoIterator<Item = (impl Into<String>, impl Into<HostArg>)>) -> Self {
+        let values = values.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self(Values::Named(values))
+    }
+
+    /// The values for `%s` and `%d`; none if they have names.
+    pub(super) fn positional(&self) -> &[HostArg] {
+        match &self.0 {
+            Values::Positional(values) => values,
+            Values::Named(_) => &[],
+        }
+    }
+
+    pub(super) fn get(&self, wanted: &[u8]) -> Option<&HostArg> {
+        match &self.0 {
+            Values::Positional(_) => None,
+            Values::Named(values) => {
+                let (_, value) = values.iter().rev().find(|(name, _)| name.as_bytes() == wanted)?;
+                Some(value)
+            }
+        }
+    }
+}
+
+impl HostArg {
+    pub(super) fn append_to(&self, text: &mut Vec<u8>) {
+        match &self.0 {
+            Value::Text(value) => text.extend_from_slice(value.as_bytes()),
+            Value::Integer(value) => text.extend_from_slice(value.to_string().as_bytes()),
+        }
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.0, Value::Integer(_))
+    }
+}
+
+impl From<String> for HostArg {
+    fn from(text: String) -> Self {
+        Self(Value::Text(text))
+    }
+}
+
+impl From<&str> for HostArg {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<&String> for HostArg {
+    fn from(text: &String) -> Self {
+        text.clone().into()
+    }
+}
+
+macro_rules! from_integers {
+    ($($integer:ty)+) => {$(
+        impl From<$integer> for HostArg {
+            fn from(number: $integer) -> Self {
+                Self(Value::Integer(number as i128))
+            }
+        }
+    )+};
+}
+
+from_integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+
+macro_rules! from_single_values {
+    ($($value:ty)+) => {$(
+        impl From<$value> for HostArgs {
+            fn from(value: $value) -> Self {
+                Self::from([value])
+            }
+        }
+    )+};
+}
+
+from_single_values!(HostArg String &str &String i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+
+impl<T: Into<HostArg>> From<Vec<T>> for HostArgs {
+    fn from(values: Vec<T>) -> Self {
+        Self(Values::Positional(values.into_iter().map(Into::into).collect()))
+    }
+}
+
+impl<T: Into<HostArg>, const N: usize> From<[T; N]> for HostArgs {
+    fn from(values: [T; N]) -> Self {
+        Self(Values::Positional(values.into_iter().map(Into::into).collect()))
+    }
+}
+
+macro_rules! from_tuples {
+    ($(($($value:ident)+))+) => {$(
+        impl<$($value: Into<HostArg>),+> From<($($value,)+)> for HostArgs {
+            #[allow(non_snake_case, reason = "a variable for each type, by its name")]
+            fn from(($($value,)+): ($($value,)+)) -> Self {
+                Self(Values::Positional(vec![$($value.into()),+]))
+            }
+        }
+    )+};
+}
+
+from_tuples! {
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E F)
+    (A B C D E F G)
+    (A B C D E F G H)
+}

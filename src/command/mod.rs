@@ -1,0 +1,259 @@
+//! A command and how it is to be run.
+
+mod args;
+mod template;
+#[cfg(test)]
+mod tests;
+mod wrap;
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::args::{HostArg, HostArgs};
+use self::wrap::Wrapping;
+use crate::error::{CommandProblem, Error, TemplateProblem};
+use crate::limits;
+
+/// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
+///
+/// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is sent is made in this
+/// order: the values of [`host_args`](Self::host_args) are put into the text, then [`shell`](Self::shell),
+/// [`sudo`](Self::sudo) and [`user`](Self::user) are put around it. All of it is checked for all hosts before anything
+/// is started on any.
+///
+/// ```
+/// use std::time::Duration;
+/// use sshoal::Command;
+///
+/// let command = Command::new("uname -a").stop_on_errors(false).read_timeout(Duration::from_secs(5));
+/// # let _ = command;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Command {
+    text: Vec<u8>,
+    /// Shared, because a command may be cloned for each run and has as many of them as there are hosts.
+    host_args: Arc<[HostArgs]>,
+    wrapping: Wrapping,
+    pub(crate) stop_on_errors: bool,
+    pub(crate) read_timeout: Option<Duration>,
+}
+
+impl Command {
+    /// A command from its text, or its bytes where the remote side does not use UTF-8.
+    ///
+    /// What can be sent is neither blank, nor has it a NUL byte, nor more than 192 KiB, everything put into it and
+    /// around it included. Whoever runs it is told ([`Error::Command`]).
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self {
+            text: text.into(),
+            host_args: Arc::default(),
+            wrapping: Wrapping::default(),
+            stop_on_errors: true,
+            read_timeout: None,
+        }
+    }
+
+    /// Values to be put into the text, one entry for each host, in the order of the hosts (parallel-ssh: `host_args`).
+    /// Default, and an empty list: the text is not formatted, and `%` stands for itself.
+    ///
+    /// | in the text | becomes |
+    /// |---|---|
+    /// | `%s` | the next value |
+    /// | `%d` | the next value, which has to be an integer |
+    /// | `%(name)s` | the value with this name |
+    /// | `%(name)d` | the value with this name, which has to be an integer |
+    /// | `%%` | `%` |
+    ///
+    /// Anything else behind a `%` is an error, the rest of Python's format language included. Values are put in as they
+    /// are: the remote shell sees them, so what comes from elsewhere has to be quoted by the caller.
+    ///
+    /// ```
+    /// use sshoal::{Command, HostArgs};
+    ///
+    /// // One value for each of three hosts,
+    /// let one = Command::new("hostname %s").host_args(["web1", "web2", "web3"]);
+    /// // several for each of two,
+    /// let several = Command::new("nice -n %d tar -cf %s.tar /srv").host_args([(5, "a"), (10, "b")]);
+    /// // and by name.
+    /// let named = Command::new("echo %(role)s is %(role)s, 100%% of it")
+    ///     .host_args(["db", "web"].map(|role| HostArgs::named([("role", role)])));
+    /// # let _ = (one, several, named);
+    /// ```
+    ///
+    /// # Errors
+    /// Of whoever runs it; nothing was started anywhere then. [`Error::HostArgs`] unless there are exactly as many
+    /// entries as hosts (parallel-ssh accepts more, and starts the first hosts before it notices that there are fewer);
+    /// [`Error::Template`] if the text and an entry do not fit together.
+    ///
+    /// ```
+    /// use sshoal::{Command, Error, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let builder = |hosts: [&str; 2]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// let mut client = builder(["web1", "web2"]).build()?;
+    /// let command = Command::new("touch %s").host_args(["only-one"]);
+    /// assert!(matches!(client.run_command(command), Err(Error::HostArgs { hosts: 2, args: 1 })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn host_args(mut self, entries: impl IntoIterator<Item = impl Into<HostArgs>>) -> Self {
+        self.host_args = entries.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the command runs as another user, root unless [`user`](Self::user) says otherwise, through `sudo`
+    /// (parallel-ssh: `sudo`). Default: `false`.
+    ///
+    /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a [`shell`](Self::shell).
+    /// Unlike in parallel-ssh the text is quoted, so that its own quotes keep their meaning.
+    ///
+    /// `-S` has `sudo` read a password, should it want one, from the command's standard input, and prompt for it on
+    /// standard error. The caller writes it there, with a line end behind it. Where `sudo` wants none, the line reaches
+    /// the command instead.
+    ///
+    /// ```no_run
+    /// use std::io::Write;
+    /// use sshoal::{Command, JoinOptions, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let password = String::new();
+    /// let mut client = ParallelClient::builder(["web1", "web2"]).build()?;
+    /// let outputs = client.run_command(Command::new("id -un").sudo(true))?;
+    /// for output in &outputs {
+    ///     writeln!(output.stdin(), "{password}")?;
+    /// }
+    /// client.join(&outputs, JoinOptions::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sudo(mut self, on: bool) -> Self {
+        self.wrapping.sudo = on;
+        self
+    }
+
+    /// The user as whom the command runs, through `sudo`, whether or not [`sudo`](Self::sudo) is on (parallel-ssh:
+    /// `user`). Default: the one who logged in, or root with `sudo`.
+    ///
+    /// What is sent is `sudo -u {name} -S $SHELL -c 'the text'`, or with the [`shell`](Self::shell) in the place of
+    /// `$SHELL -c`. A name with characters that mean something to a shell is quoted; a numeric user id is written
+    /// `#1000`, as for `sudo` itself.
+    ///
+    /// ```
+    /// use sshoal::{Command, Error, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// let backup = Command::new("pg_dumpall > all.sql").user("postgres");
+    /// let mistake = Command::new("pg_dumpall > all.sql").user("postgres;reboot");
+    /// let mut client = builder(["db1"]).build()?;
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// # let _ = backup;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Of whoever runs it: [`Error::Config`] if no user can have this name, by the rules for the user of a
+    /// [`HostSpec`](crate::HostSpec).
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.wrapping.user = Some(name.into());
+        self
+    }
+
+    /// The shell that runs the command, with the option that makes it take the text as an argument, such as `bash -c`
+    /// (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`, `$SHELL -c`.
+    ///
+    /// What is sent is `{shell} 'the text'`: the login shell reads `shell` as it is, and the text in single quotes, those
+    /// in the text written `'\''`. Every POSIX shell gives the text on unaltered (POSIX.1-2024, XCU 2.2.2). Others do if
+    /// it avoids what they read inside of single quotes: csh line ends and `!`, fish a backslash.
+    ///
+    /// ```
+    /// use sshoal::Command;
+    ///
+    /// // Sent as `bash -c 'echo '\''a  b'\'''`; prints `a  b`. With parallel-ssh it prints `a`.
+    /// let command = Command::new("echo 'a  b'").shell("bash -c");
+    /// # let _ = command;
+    /// ```
+    ///
+    /// # Errors
+    /// Of whoever runs it: [`Error::Config`] if it is blank.
+    pub fn shell(mut self, shell: impl Into<String>) -> Self {
+        self.wrapping.shell = Some(shell.into());
+        self
+    }
+
+    /// Whether `run_command` returns the first host's error instead of the outputs. Default: `true`.
+    ///
+    /// With `false`, a failed host's error is in its own output. Either way every host is started.
+    pub fn stop_on_errors(mut self, stop: bool) -> Self {
+        self.stop_on_errors = stop;
+        self
+    }
+
+    /// How long a reader of this command's output waits without a byte from its stream. Zero: no limit.
+    /// Default: the client's `read_timeout`.
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = Some(limit);
+        self
+    }
+
+    /// What is sent, for each of so many hosts. Hosts with the same text share it.
+    pub(crate) fn to_wire(&self, hosts: usize) -> Result<Vec<Arc<CStr>>, Error> {
+        self.wrapping.check()?;
+        if self.host_args.is_empty() {
+            let wire = self.wrapped(&self.text).map_err(Error::Command)?;
+            return Ok(vec![wire.into(); hosts]);
+        }
+        if self.host_args.len() != hosts {
+            return Err(Error::HostArgs { hosts, args: self.host_args.len() });
+        }
+        let mut texts: HashSet<Arc<CStr>> = HashSet::new();
+        let mut wires = Vec::with_capacity(hosts);
+        for (position, args) in self.host_args.iter().enumerate() {
+            let wire = template::format(&self.text, args)
+                .and_then(|text| self.wrapped(&text).map_err(TemplateProblem::Refused))
+                .map_err(|problem| Error::Template { position, problem })?;
+            let wire = match texts.get(wire.as_c_str()) {
+                Some(known) => known.clone(),
+                None => {
+                    let wire: Arc<CStr> = wire.into();
+                    texts.insert(wire.clone());
+                    wire
+                }
+            };
+            wires.push(wire);
+        }
+        Ok(wires)
+    }
+
+    fn wrapped(&self, text: &[u8]) -> Result<CString, CommandProblem> {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Err(CommandProblem::Empty);
+        }
+        let wire = self.wrapping.apply(text);
+        if wire.len() > limits::COMMAND_BYTES {
+            return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });
+        }
+        CString::new(wire).map_err(|nul| CommandProblem::Nul(nul.nul_position()))
+    }
+}
+
+impl From<&str> for Command {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Command {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&Command> for Command {
+    fn from(command: &Command) -> Self {
+        command.clone()
+    }
+}

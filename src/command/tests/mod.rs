@@ -1,0 +1,138 @@
+//! What is sent, and what is refused.
+
+mod quoting;
+mod template;
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use super::*;
+use crate::limits;
+
+/// The bytes for the only host.
+fn sent(command: &Command) -> Vec<u8> {
+    let wires = command.to_wire(1).unwrap();
+    assert_eq!(wires.len(), 1);
+    wires[0].to_bytes().to_vec()
+}
+
+fn problem(command: impl Into<Command>) -> CommandProblem {
+    match command.into().to_wire(1) {
+        Err(Error::Command(problem)) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn config(command: &Command) -> String {
+    match command.to_wire(1) {
+        Err(Error::Config(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    assert_eq!(problem(""), CommandProblem::Empty);
+    assert_eq!(problem(" \t\n"), CommandProblem::Empty);
+    assert_eq!(problem("a\0b"), CommandProblem::Nul(1));
+    let len = limits::COMMAND_BYTES + 1;
+    assert_eq!(problem("x".repeat(len)), CommandProblem::TooLong { len, max: limits::COMMAND_BYTES });
+}
+
+#[test]
+fn the_forms_are_those_of_parallel_ssh_byte_for_byte() {
+    let command = || Command::new("command");
+    for (command, expected) in [
+        (command(), "command"),
+        (command().sudo(false), "command"),
+        (command().sudo(true), "sudo -S $SHELL -c 'command'"),
+        (command().user("u"), "sudo -u u -S $SHELL -c 'command'"),
+        (command().user("u").sudo(true), "sudo -u u -S $SHELL -c 'command'"),
+        (command().shell("bash -c"), "bash -c 'command'"),
+        (command().shell("bash -c").sudo(true), "sudo -S bash -c 'command'"),
+        (command().shell("bash -c").user("u"), "sudo -u u -S bash -c 'command'"),
+        (command().shell("bash -c").user("u").sudo(true), "sudo -u u -S bash -c 'command'"),
+    ] {
+        assert_eq!(String::from_utf8(sent(&command)).unwrap(), expected);
+    }
+}
+
+#[test]
+fn only_a_wrapped_command_is_quoted() {
+    let text = "echo 'a  b' \"$HOME\" \\ ;'";
+    assert_eq!(sent(&Command::new(text)), text.as_bytes());
+    let wrapped = br#"sh -c 'echo '\''a  b'\'' "$HOME" \ ;'\'''"#;
+    assert_eq!(sent(&Command::new(text).shell("sh -c")), wrapped);
+    assert_eq!(sent(&Command::new(*b"\xff\xfe'").shell("sh -c")), b"sh -c '\xff\xfe'\\'''");
+}
+
+#[test]
+fn users_are_checked_and_quoted_where_a_shell_would_read_them() {
+    for (user, expected) in [
+        ("a-b_c.d@example.org", "a-b_c.d@example.org"),
+        ("#1000", "'#1000'"),
+        ("DOMAIN\\user", "'DOMAIN\\user'"),
+        ("$HOME", "'$HOME'"),
+        ("~root", "'~root'"),
+        ("*", "'*'"),
+        ("jürgen", "'jürgen'"),
+    ] {
+        let wire = sent(&Command::new("id").user(user));
+        assert_eq!(String::from_utf8(wire).unwrap(), format!("sudo -u {expected} -S $SHELL -c 'id'"));
+    }
+    for user in ["", "-s", "a b", "a;b", "a'b", "`a`", "$(a)", "a\0b", "a\nb", "a|b", "a>b", &"x".repeat(256)]
+    {
+        let text = config(&Command::new("id").user(user));
+        assert!(text.starts_with("user \""), "{text}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+}
+
+#[test]
+fn a_blank_shell_is_refused() {
+    for shell in ["", " ", "\t\n"] {
+        assert_eq!(config(&Command::new("id").shell(shell)), "the shell of the command is empty");
+    }
+}
+
+#[test]
+fn what_is_checked_is_what_is_sent() {
+    let around = "sh -c ''".len();
+    let room = limits::COMMAND_BYTES - around;
+    let fits = Command::new("x".repeat(room)).shell("sh -c");
+    assert_eq!(sent(&fits).len(), limits::COMMAND_BYTES);
+    let max = limits::COMMAND_BYTES;
+    assert_eq!(
+        problem(Command::new("x".repeat(room + 1)).shell("sh -c")),
+        CommandProblem::TooLong { len: max + 1, max }
+    );
+    // Each quote takes four bytes.
+    let quotes = "'".repeat(room / 4 + 1);
+    assert!(matches!(problem(Command::new(quotes).shell("sh -c")), CommandProblem::TooLong { .. }));
+    assert_eq!(problem(Command::new("a\0b").shell("sh -c")), CommandProblem::Nul("sh -c 'a".len()));
+    assert_eq!(problem(Command::new("a").shell("sh\0-c")), CommandProblem::Nul(2));
+    // The words around it do not make a blank command a command.
+    assert_eq!(problem(Command::new(" ").sudo(true).shell("sh -c")), CommandProblem::Empty);
+}
+
+#[test]
+fn values_are_put_in_before_the_words_around() {
+    let command = Command::new("echo '%s'").shell("%s -c").host_args(["it's"]);
+    assert_eq!(sent(&command), br"%s -c 'echo '\''it'\''s'\'''");
+}
+
+#[test]
+fn there_is_one_text_per_host_and_equal_ones_are_shared() {
+    let texts = |wires: &[Arc<CStr>]| -> Vec<String> {
+        wires.iter().map(|wire| wire.to_str().unwrap().to_owned()).collect()
+    };
+    let wires = Command::new("id").to_wire(3).unwrap();
+    assert_eq!(texts(&wires), ["id"; 3]);
+    assert!(wires.iter().all(|wire| Arc::ptr_eq(wire, &wires[0])));
+    let wires = Command::new("echo %s").host_args(["a", "b", "a"]).sudo(true).to_wire(3).unwrap();
+    let [a, b] = ["a", "b"].map(|value| format!("sudo -S $SHELL -c 'echo {value}'"));
+    assert_eq!(texts(&wires), [a.clone(), b, a]);
+    assert!(Arc::ptr_eq(&wires[0], &wires[2]));
+    assert!(Command::new("id").to_wire(0).unwrap().is_empty());
+    assert!(matches!(Command::new("").to_wire(0), Err(Error::Command(CommandProblem::Empty))));
+}

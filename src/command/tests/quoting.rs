@@ -1,0 +1,89 @@
+//! Random commands through a real shell, which has to see every byte as it was given.
+
+use std::fs;
+use std::process::Command as Process;
+
+use super::*;
+
+const COMMANDS: usize = 10_000;
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// One process reads so many: the text of a process's commands is in memory twice.
+const BATCH: usize = 2_500;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(below).unwrap()).unwrap()
+    }
+
+    /// Any bytes but NUL, half of the time mostly those that mean something to a shell.
+    fn text(&mut self) -> Vec<u8> {
+        const SPECIAL: &[u8] = b"''''\"\\\\$`!#~*?[]{}()<>|&;% \t\n\r=-abc01";
+        let special_of_four = if self.next(2) == 0 { 3 } else { 0 };
+        let len = self.next(64);
+        let mut text = Vec::new();
+        for _ in 0..len {
+            text.push(if self.next(4) < special_of_four {
+                SPECIAL[self.next(SPECIAL.len())]
+            } else {
+                u8::try_from(1 + self.next(255)).unwrap()
+            });
+        }
+        // The end is where a shell might eat something.
+        text.extend([b"'".as_slice(), b"\n\n", b"\\", b""][self.next(4)]);
+        // A blank command is refused.
+        if text.iter().all(u8::is_ascii_whitespace) {
+            text.push(b'x');
+        }
+        text
+    }
+}
+
+/// What `/bin/sh` prints when it reads these lines as a script.
+fn run(lines: &[Vec<u8>]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script");
+    fs::write(&script, lines.join(&b'\n')).unwrap();
+    // An empty folder, in case a pattern is expanded after all; no locale, as on a host that has none.
+    let output =
+        Process::new("/bin/sh").arg(&script).current_dir(dir.path()).env("LC_ALL", "C").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    output.stdout
+}
+
+/// Runs `wrapped(text)` for many texts; each has to print its text with a NUL behind it.
+fn assert_unaltered(count: usize, wrapped: impl Fn(&[u8]) -> Command) {
+    let mut random = Random(SEED);
+    let texts: Vec<Vec<u8>> = (0..count).map(|_| random.text()).collect();
+    for texts in texts.chunks(BATCH) {
+        let lines: Vec<Vec<u8>> = texts.iter().map(|text| sent(&wrapped(text))).collect();
+        let printed = run(&lines);
+        let mut found = printed.split(|&byte| byte == 0);
+        for (text, line) in texts.iter().zip(&lines) {
+            let shown = || (line.escape_ascii().to_string(), text.escape_ascii().to_string());
+            assert_eq!(found.next(), Some(text.as_slice()), "{:?}", shown());
+        }
+        assert_eq!(found.collect::<Vec<_>>(), [b""], "nothing else is printed");
+    }
+}
+
+#[test]
+fn the_shell_gets_ten_thousand_random_commands_unaltered() {
+    // The "shell" is a program that prints what it is to run, so that the text may be anything.
+    assert_unaltered(COMMANDS, |text| Command::new(text).shell("printf '%s\\0'"));
+}
+
+#[test]
+fn ten_thousand_random_arguments_survive_two_shells() {
+    assert_unaltered(COMMANDS, |text| {
+        let mut command = b"printf '%s\\0' ".to_vec();
+        wrap::quote(text, &mut command);
+        Command::new(command).shell("sh -c")
+    });
+}
