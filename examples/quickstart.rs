@@ -21,8 +21,10 @@ use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient, sanitise};
 
 const HOSTS: usize = 1_000;
-const USAGE: &str =
-    "usage: quickstart [--hosts HOST[:PORT],... [--user USER] [--key FILE] [--timeout SECONDS] -- COMMAND]";
+const USAGE: &str = "usage: quickstart
+       quickstart --hosts HOST[:PORT],... [OPTIONS] -- COMMAND
+options: --user USER, --key FILE, --known-hosts FILE, --timeout SECONDS (30 for each stage of a connection)
+Without --hosts it runs a command on a simulated fleet of 1,000 hosts.";
 
 fn main() -> ExitCode {
     // The simulated fleet is this program once more, as a process of its own.
@@ -77,13 +79,16 @@ fn answered_with(output: &HostOutput, expected: &str) -> bool {
 
 /// Returns the number of hosts that failed.
 fn real_hosts(args: Vec<String>) -> Result<usize, Box<dyn Error>> {
-    let Options { hosts, user, key, timeout, command } = Options::parse(args)?;
+    let Options { hosts, user, key, known_hosts, timeout, command } = Options::parse(args)?;
     let mut builder = ParallelClient::builder(hosts).timeout(timeout).num_retries(1);
     if let Some(user) = user {
         builder = builder.user(user);
     }
     if let Some(key) = key {
         builder = builder.key_file(key);
+    }
+    if let Some(file) = known_hosts {
+        builder = builder.known_hosts([file]);
     }
     let mut client = builder.build()?;
     let outputs = client.run_command(sshoal::Command::new(command).stop_on_errors(false))?;
@@ -121,13 +126,14 @@ struct Options {
     hosts: Vec<String>,
     user: Option<String>,
     key: Option<String>,
+    known_hosts: Option<String>,
     timeout: Duration,
     command: String,
 }
 
 impl Options {
     fn parse(args: Vec<String>) -> Result<Self, String> {
-        let (mut hosts, mut user, mut key, mut timeout) = (Vec::new(), None, None, 30);
+        let (mut hosts, mut user, mut key, mut known_hosts, mut timeout) = (Vec::new(), None, None, None, 30);
         let mut args = args.into_iter();
         while let Some(option) = args.next() {
             if option == "--" {
@@ -138,6 +144,7 @@ impl Options {
                 "--hosts" => hosts = value.split(',').map(str::to_owned).collect(),
                 "--user" => user = Some(value),
                 "--key" => key = Some(value),
+                "--known-hosts" => known_hosts = Some(value),
                 "--timeout" => {
                     timeout = value.parse().map_err(|_| format!("not a number of seconds: {value}"))?
                 }
@@ -148,6 +155,6 @@ impl Options {
         if hosts.is_empty() || command.is_empty() {
             return Err(USAGE.to_owned());
         }
-        Ok(Self { hosts, user, key, timeout: Duration::from_secs(timeout), command })
+        Ok(Self { hosts, user, key, known_hosts, timeout: Duration::from_secs(timeout), command })
     }
 }

@@ -3,6 +3,7 @@
 mod hostile;
 mod library;
 mod memcheck;
+mod quickstart;
 mod real;
 mod sim;
 mod support;

@@ -17,8 +17,8 @@ mod retries;
 mod streams;
 mod volume;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use sshoal::{ClientBuilder, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
+use crate::support::examples::example;
 
 /// What a healthy host may take on a machine that is busy with something else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +48,7 @@ pub fn fleet(rules: &[&str]) -> Sim {
 }
 
 pub fn spawn(builder: SimBuilder) -> Sim {
-    builder.spawn(Command::new(simulator())).unwrap()
+    builder.spawn(Command::new(example("hostsim"))).unwrap()
 }
 
 /// A client of the fleet's first `count` hosts that trusts the fleet's host key and has the fleet's user
@@ -105,33 +106,4 @@ pub fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
 #[track_caller]
 pub fn stats_of(sim: &Sim, index: usize) -> Stats {
     sim.stats_of(sim.host(index)).unwrap()
-}
-
-/// The simulator's program. Test runners build it along with the tests, unless they were asked for this
-/// target alone.
-fn simulator() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile_dir = test.parent().and_then(Path::parent).unwrap();
-    let program = profile_dir.join("examples/hostsim");
-    if !program.exists() {
-        build_simulator(profile_dir);
-    }
-    program
-}
-
-fn build_simulator(profile_dir: &Path) {
-    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => "dev",
-        Some(name) => name,
-        None => "dev",
-    };
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--example", "hostsim", "--profile", profile, "--target-dir"]);
-    cargo.arg(profile_dir.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    // The same features as this test's, else the library would be built again.
-    if cfg!(feature = "vendored") {
-        cargo.args(["--features", "vendored"]);
-    }
-    let built = cargo.output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }

@@ -9,6 +9,7 @@
 
 pub mod alarm;
 pub mod dropbear;
+pub mod examples;
 pub mod fds;
 pub mod keys;
 pub mod openssh_client;
