@@ -100,11 +100,13 @@ impl StdinQueue {
         self.bytes.is_empty()
     }
 
-    /// Asks for the end after what is queued.
-    pub(crate) fn close(&mut self) {
-        if self.end == InputEnd::Open {
+    /// Asks for the end after what is queued; `false` if the input has ended.
+    pub(crate) fn close(&mut self) -> bool {
+        let open = self.end == InputEnd::Open;
+        if open {
             self.end = InputEnd::Wanted;
         }
+        open
     }
 
     pub(crate) fn wants_eof(&self) -> bool {

@@ -11,8 +11,9 @@ mod stdin;
 mod targets;
 mod wait;
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use builder::ClientBuilder;
 pub use host_config::HostConfig;
@@ -112,9 +113,7 @@ impl ParallelClient {
         let command = command.into();
         let outputs = self.start_command(&command)?;
         for output in &outputs {
-            output
-                .drive(None, |exec| exec.is_settled())
-                .map_err(|source| Error::System { what: "poll", source })?;
+            output.drive(None, |exec| exec.is_settled()).map_err(cannot_poll)?;
         }
         if command.stop_on_errors
             && let Some(error) =
@@ -158,7 +157,7 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can be called again.
     pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
-        let deadline = options.timeout.and_then(|after| Reactor::now().checked_add(after));
+        let deadline = deadline(options.timeout);
         if options.close_stdin.unwrap_or(options.timeout.is_none()) {
             for output in outputs {
                 output.stdin().close();
@@ -172,7 +171,7 @@ impl ParallelClient {
                 }
                 exec.is_finished()
             });
-            if !done.map_err(|source| Error::System { what: "poll", source })? {
+            if !done.map_err(cannot_poll)? {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }
         }
@@ -184,10 +183,7 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn finished(&self, outputs: &[HostOutput]) -> Result<bool, Error> {
-        self.fleet
-            .lock()
-            .turn(Some(Duration::ZERO))
-            .map_err(|source| Error::System { what: "poll", source })?;
+        self.fleet.lock().turn(Some(Duration::ZERO)).map_err(cannot_poll)?;
         Ok(outputs.iter().all(HostOutput::is_finished))
     }
 
@@ -293,6 +289,15 @@ fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
         list.push(output.position());
     }
     Error::JoinTimeout { after, finished, unfinished, not_started }
+}
+
+fn cannot_poll(source: io::Error) -> Error {
+    Error::System { what: "poll", source }
+}
+
+/// When a wait that begins now must end.
+fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    Reactor::now().checked_add(limit?)
 }
 
 /// Zero means no limit, as in parallel-ssh.

@@ -173,11 +173,13 @@ impl HostOutput {
         self.handle.fleet.lock().exec(self.handle.id).map(look)
     }
 
-    /// Changes the command's streams, then has its host visited.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Exec) -> T) -> Option<T> {
+    /// Changes the command's input, and has its host visited if there is something new to send. Whether there is.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Exec) -> bool) -> bool {
         let mut fleet = self.handle.fleet.lock();
-        let changed = fleet.exec_mut(self.handle.id).map(change);
-        fleet.touch(self.position);
+        let changed = fleet.exec_mut(self.handle.id).is_some_and(change);
+        if changed {
+            fleet.touch(self.position);
+        }
         changed
     }
 

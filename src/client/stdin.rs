@@ -2,11 +2,11 @@
 
 use std::io;
 
+use super::deadline;
 use super::output::HostOutput;
 use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
 use crate::limits;
 use crate::output::Outcome;
-use crate::reactor::Reactor;
 
 /// Writes to a command's standard input.
 ///
@@ -49,7 +49,7 @@ impl<'a> Stdin<'a> {
     fn drain_to(&self, left: usize) -> io::Result<()> {
         loop {
             let timeout = self.output.read_timeout();
-            let deadline = timeout.and_then(|after| Reactor::now().checked_add(after));
+            let deadline = deadline(timeout);
             let mut before = None;
             let mut len = 0;
             let news = self.output.drive(deadline, |exec| {
@@ -82,7 +82,7 @@ impl io::Write for Stdin<'_> {
         }
         let piece = &bytes[..bytes.len().min(limits::STDIN_QUEUE)];
         self.drain_to(limits::STDIN_QUEUE - piece.len())?;
-        if self.output.change(|exec| exec.stdin.push(piece)) == Some(true) {
+        if self.output.change(|exec| exec.stdin.push(piece)) {
             return Ok(piece.len());
         }
         Err(self.error(io::ErrorKind::BrokenPipe, HostErrorKind::Channel(ChannelProblem::InputClosed)))

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::deadline;
 use super::output::{HostOutput, Stream};
 use crate::error::{HostError, HostErrorKind, TimeoutKind};
 use crate::lines::LineBuffer;
 use crate::output::Outcome;
-use crate::reactor::Reactor;
 
 /// Why there was nothing to take.
 pub(super) enum Unread {
@@ -24,7 +24,7 @@ pub(super) fn wait<T>(
 ) -> Result<Option<T>, Unread> {
     loop {
         let timeout = output.read_timeout();
-        let deadline = timeout.and_then(|after| Reactor::now().checked_add(after));
+        let deadline = deadline(timeout);
         let mut found = None;
         let mut len_before = None;
         let news = output.drive(deadline, |exec| {
