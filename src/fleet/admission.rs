@@ -4,6 +4,8 @@
 //! places (parallel-ssh's `pool_size`). Its connection stays open for the next command, unless descriptors are short:
 //! then a connection that has nothing to do is closed for a host that waits.
 
+use slab::Slab;
+
 use super::descriptors;
 use super::slot::{Booked, Slot};
 use crate::reactor::IndexQueue;
@@ -63,7 +65,7 @@ impl Admission {
     }
 
     /// The next host that wants a place, if one is free.
-    pub(super) fn next(&mut self, slots: &[Slot], execs: &Execs) -> Option<usize> {
+    pub(super) fn next(&mut self, slots: &Slab<Slot>, execs: &Execs) -> Option<usize> {
         while self.places_used < self.pool() {
             let index = self.connected.pop().or_else(|| self.waiting.pop())?;
             if slots.get(index).is_some_and(|slot| slot.session.wants_place(execs)) {

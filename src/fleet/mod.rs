@@ -18,9 +18,9 @@ use slab::Slab;
 use crate::dns::{LookupId, Resolver};
 use crate::error::HostErrorKind;
 use crate::limits;
-use crate::link::LibsshLink;
+use crate::link::{Dialler, LibsshLink};
 use crate::reactor::{IndexQueue, Reactor, Ready, TimerId, Wheel, token};
-use crate::session::{Cx, Exec, ExecId, Execs, Input, Session, Target};
+use crate::session::{Ask, Cx, Exec, ExecId, Execs, Input, Session, Target};
 
 use self::admission::Admission;
 use self::slot::Slot;
@@ -29,7 +29,10 @@ use self::slot::Slot;
 pub(crate) struct Fleet {
     reactor: Reactor,
     wheel: Wheel<Timer>,
-    slots: Vec<Slot>,
+    slots: Slab<Slot>,
+    /// The host list: who is at which position.
+    positions: Vec<usize>,
+    dialler: Arc<Dialler>,
     execs: Execs,
     /// Hosts to be visited.
     ready: IndexQueue,
@@ -82,18 +85,12 @@ pub struct Stats {
 impl Fleet {
     pub(crate) fn new(targets: Vec<Target>, pool_size: usize) -> io::Result<Self> {
         let reactor = Reactor::new()?;
-        let registry = reactor.registry().clone();
-        let slots = targets
-            .into_iter()
-            .enumerate()
-            .map(|(index, target)| {
-                let link = LibsshLink::new(registry.clone(), token, index);
-                Slot::new(Session::new(target), Box::new(link))
-            })
-            .collect();
-        Ok(Self {
+        let dialler = Dialler::new(reactor.registry().try_clone()?, token);
+        let mut fleet = Self {
             wheel: Wheel::new(Reactor::now()),
-            slots,
+            slots: Slab::with_capacity(targets.len()),
+            positions: Vec::new(),
+            dialler: Arc::new(dialler),
             execs: Execs::default(),
             ready: IndexQueue::default(),
             admission: Admission::new(pool_size),
@@ -104,11 +101,23 @@ impl Fleet {
             stats: Stats::default(),
             expired: Vec::new(),
             reactor,
-        })
+        };
+        fleet.positions = targets.into_iter().map(|target| fleet.add(target)).collect();
+        Ok(fleet)
     }
 
-    pub(crate) fn target(&self, index: usize) -> Option<&Target> {
-        self.slots.get(index).map(|slot| slot.session.target())
+    /// Makes a place for a host.
+    fn add(&mut self, target: Target) -> usize {
+        let entry = self.slots.vacant_entry();
+        let index = entry.key();
+        let link = LibsshLink::new(self.dialler.clone(), index);
+        entry.insert(Slot::new(Session::new(target), Box::new(link)));
+        index
+    }
+
+    /// The host at this position of the list.
+    pub(crate) fn target(&self, position: usize) -> Option<&Target> {
+        self.slots.get(*self.positions.get(position)?).map(|slot| slot.session.target())
     }
 
     pub(crate) fn exec(&self, id: ExecId) -> Option<&Exec> {
@@ -125,9 +134,11 @@ impl Fleet {
         self.execs.release(id);
     }
 
-    /// There is new input for a command of this host.
-    pub(crate) fn touch(&mut self, index: usize) {
-        self.ready.push(index);
+    /// There is new input for a command of the host at this position.
+    pub(crate) fn touch(&mut self, position: usize) {
+        if let Some(index) = self.positions.get(position) {
+            self.ready.push(*index);
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -143,18 +154,17 @@ impl Fleet {
     /// Gives every host its command, one for each in the order of the hosts. Returns at once; the hosts begin with the
     /// next turns.
     pub(crate) fn start(&mut self, commands: &[Arc<CStr>]) -> Vec<ExecId> {
-        debug_assert_eq!(commands.len(), self.slots.len());
+        debug_assert_eq!(commands.len(), self.positions.len());
         let now = Reactor::now();
-        self.admission.count_descriptors(self.slots.len());
-        let ids = (0..self.slots.len())
-            .zip(commands)
-            .map(|(index, command)| {
-                let id = self.execs.insert(Exec::new(command.clone(), now));
-                self.slots[index].session.attach(id, now);
-                self.settle(index);
-                id
-            })
-            .collect();
+        self.admission.count_descriptors(self.positions.len());
+        let mut ids = Vec::with_capacity(commands.len());
+        for (position, command) in commands.iter().enumerate().take(self.positions.len()) {
+            let index = self.positions[position];
+            let id = self.execs.insert(Exec::new(command.clone(), now));
+            self.slots[index].session.attach(id, now);
+            self.settle(index);
+            ids.push(id);
+        }
         self.admit(now);
         ids
     }
@@ -243,9 +253,11 @@ impl Fleet {
         for timer in expired.drain(..) {
             match timer {
                 Timer::Slot(index) => {
-                    self.slots[index].timer = None;
-                    self.slots[index].due = true;
-                    self.ready.push(index);
+                    if let Some(slot) = self.slots.get_mut(index) {
+                        slot.timer = None;
+                        slot.due = true;
+                        self.ready.push(index);
+                    }
                 }
                 Timer::Wait(key) => {
                     if let Some(wait) = self.waits.get_mut(key) {
@@ -261,7 +273,7 @@ impl Fleet {
     fn visit_ready(&mut self, now: Instant) {
         for _ in 0..self.ready.len() {
             let Some(index) = self.ready.pop() else { break };
-            let due = std::mem::take(&mut self.slots[index].due);
+            let due = self.slots.get_mut(index).is_some_and(|slot| std::mem::take(&mut slot.due));
             self.visit(index, if due { Input::Timer } else { Input::Readiness }, now);
             if is_over(now) {
                 break;
@@ -274,11 +286,14 @@ impl Fleet {
         let Some(slot) = self.slots.get_mut(index) else { return };
         self.stats.visits += 1;
         let step = slot.session.step(input, &mut Cx { now, link: &mut *slot.link, execs: &mut self.execs });
-        if step.lookup {
-            let target = slot.session.target();
-            let id = self.resolver.start(&target.host, target.port);
-            self.lookups.retain(|(_, waiting)| *waiting != index);
-            self.lookups.push((id, index));
+        match step.ask {
+            Some(Ask::Lookup) => {
+                let target = slot.session.target();
+                let id = self.resolver.start(&target.host, target.port);
+                self.lookups.retain(|(_, waiting)| *waiting != index);
+                self.lookups.push((id, index));
+            }
+            None => {}
         }
         if step.again {
             self.ready.push(index);
@@ -291,7 +306,7 @@ impl Fleet {
 
     /// Brings timer, pool and queues in line with a session that was stepped or given a command.
     fn settle(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let deadline = slot.session.deadline(&self.execs);
         slot.timer = match (slot.timer.take(), deadline) {
             (Some(armed), Some(at)) if armed.at == at => Some(armed),
@@ -331,7 +346,7 @@ impl Fleet {
     /// Closes a connection that has nothing to do, so that another host can have its descriptor.
     fn close_idle(&mut self, now: Instant) -> bool {
         while let Some(index) = self.admission.next_idle() {
-            if self.slots[index].session.is_idle() {
+            if self.slots.get(index).is_some_and(|slot| slot.session.is_idle()) {
                 self.visit(index, Input::Close, now);
                 return true;
             }

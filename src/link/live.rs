@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use base64::Engine;
@@ -28,10 +29,33 @@ const HOST_KEYS: [&str; 6] = [
     "rsa-sha2-256",
 ];
 
+/// What all links of a fleet share: the poll they register with, and a count of their connections.
+pub(crate) struct Dialler {
+    registry: Registry,
+    token: fn(usize, u32) -> Token,
+    generations: AtomicU32,
+}
+
+impl Dialler {
+    /// Connections are registered under the token of their link's index and their own generation.
+    pub(crate) fn new(registry: Registry, token: fn(usize, u32) -> Token) -> Self {
+        Self { registry, token, generations: AtomicU32::new(0) }
+    }
+
+    /// No other connection's generation, so that a link that takes over an index takes over no readiness.
+    fn next_generation(&self) -> u32 {
+        self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    fn register(&self, fd: RawFd, index: usize, generation: u32) -> io::Result<()> {
+        let token = (self.token)(index, generation);
+        self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
 /// One real connection. Dropping it closes the connection without waiting.
 pub(crate) struct LibsshLink {
-    registry: Arc<Registry>,
-    token: fn(usize, u32) -> Token,
+    dialler: Arc<Dialler>,
     index: usize,
     generation: u32,
     state: State,
@@ -46,9 +70,9 @@ enum State {
 }
 
 impl LibsshLink {
-    /// A link whose readiness is reported under the token of its index and its connection's generation.
-    pub(crate) fn new(registry: Arc<Registry>, token: fn(usize, u32) -> Token, index: usize) -> Self {
-        Self { registry, token, index, generation: 0, state: State::Idle, no_inbox: Inbox::default() }
+    /// A link whose readiness is reported under this index.
+    pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
+        Self { dialler, index, generation: 0, state: State::Idle, no_inbox: Inbox::default() }
     }
 
     fn session(&mut self) -> Result<&mut Session, LinkError> {
@@ -62,17 +86,13 @@ impl LibsshLink {
 impl Link for LibsshLink {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
         self.state = State::Idle;
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.dialler.next_generation();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         // SSH sends small packets and waits for the answers: Nagle's algorithm would add 40 ms to each command.
         socket.set_tcp_nodelay(true)?;
         // Before the connect, so that no edge is missed. Never again: closing the only descriptor removes it.
-        self.registry.register(
-            &mut SourceFd(&socket.as_raw_fd()),
-            (self.token)(self.index, self.generation),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
+        self.dialler.register(socket.as_raw_fd(), self.index, self.generation)?;
         match socket.connect(&address.into()) {
             Ok(()) => {}
             Err(e) if e.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}

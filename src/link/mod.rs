@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 pub(crate) use libssh::{PrivateKey, version};
-pub(crate) use live::LibsshLink;
+pub(crate) use live::{Dialler, LibsshLink};
 
 use crate::error::AuthMethod;
 use crate::output::ExitSignal;
@@ -26,7 +26,7 @@ use crate::secret::Secret;
 pub(crate) trait Link: Send {
     /// Begins a TCP connect; an earlier connection is closed.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Counts the connections begun: readiness reported for an earlier one is stale.
+    /// Names the connection begun last among all of the fleet: readiness reported for an earlier one is stale.
     fn generation(&self) -> u32;
     /// Whether the TCP connect has succeeded.
     fn dialled(&mut self) -> Poll<io::Result<()>>;

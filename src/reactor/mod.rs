@@ -25,7 +25,6 @@ use token::{WAKER, index_and_generation};
 pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
-    registry: Arc<Registry>,
     waker: Arc<Waker>,
 }
 
@@ -41,13 +40,12 @@ pub(crate) enum Ready {
 impl Reactor {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let registry = Arc::new(poll.registry().try_clone()?);
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        Ok(Self { poll, events: Events::with_capacity(limits::EVENTS_PER_POLL), registry, waker })
+        Ok(Self { poll, events: Events::with_capacity(limits::EVENTS_PER_POLL), waker })
     }
 
-    pub(crate) fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
     }
 
     pub(crate) fn waker(&self) -> &Arc<Waker> {

@@ -71,15 +71,22 @@ pub(crate) struct Cx<'a> {
     pub execs: &'a mut Execs,
 }
 
-/// What a step asks of its caller.
+/// What a step leaves to its caller.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     /// More can be done at once: visit again, after the others.
     pub again: bool,
-    /// The name must be looked up.
-    pub lookup: bool,
+    /// What it waits for and its caller must get.
+    pub ask: Option<Ask>,
     /// No descriptor was free; the session is queued again.
     pub no_descriptor: bool,
+}
+
+/// What a session cannot get itself. Each is answered by an [`Input`] of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The addresses of its host's name: [`Input::Resolved`].
+    Lookup,
 }
 
 impl Session {
@@ -209,7 +216,7 @@ impl Session {
                 self.enter(State::Resolving, cx.now);
                 // An address needs no lookup.
                 let Ok(address) = self.target.host.parse::<IpAddr>() else {
-                    return Ok(Step { lookup: true, ..Step::default() });
+                    return Ok(Step { ask: Some(Ask::Lookup), ..Step::default() });
                 };
                 self.dial(vec![SocketAddr::new(address, self.target.port)], cx)?;
                 Ok(Step::default())

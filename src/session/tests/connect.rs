@@ -9,8 +9,8 @@ use super::harness::{Bench, CONNECT, Config, address};
 use super::script::{Answer, Dial, Peer, Script};
 use crate::error::{HostErrorKind, Stage, TimeoutKind};
 use crate::limits;
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Ask, Input};
 
 fn config(addresses: u8, attempts: u32) -> Config {
     let addresses = (1..=addresses).map(address).collect();
@@ -30,7 +30,7 @@ fn an_address_needs_no_lookup() {
     let mut bench = Bench::with(Config { host: "192.0.2.7", ..Config::default() }, Script::default());
     bench.command();
     let step = bench.step(Input::Admitted);
-    assert!(!step.lookup);
+    assert_eq!(step.ask, None);
     assert_eq!(bench.calls(|call| *call == Call::Dial(address(7))).len(), 1);
 }
 
@@ -49,7 +49,7 @@ fn a_server_that_has_spoken_before_ssh_is_begun_is_heard() {
 fn a_name_is_looked_up_before_anything_is_dialled() {
     let mut bench = Bench::new(Script::default());
     bench.command();
-    assert!(bench.step(Input::Admitted).lookup);
+    assert_eq!(bench.step(Input::Admitted).ask, Some(Ask::Lookup));
     assert!(bench.link.calls.is_empty());
     assert!(bench.uses_place());
 }

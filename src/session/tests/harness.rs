@@ -13,7 +13,7 @@ use crate::error::{HostError, HostErrorKind};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{
-    AuthPlan, Cx, Exec, ExecId, Execs, Input, Offer, Profile, Session, Step, Target, Timeouts,
+    Ask, AuthPlan, Cx, Exec, ExecId, Execs, Input, Offer, Profile, Session, Step, Target, Timeouts,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -187,7 +187,7 @@ impl Bench {
         let drives = matches!(input, Input::Readiness | Input::Timer);
         let step = self.raw_step(input);
         self.again = step.again || self.again && !drives;
-        self.lookup |= step.lookup;
+        self.lookup |= step.ask == Some(Ask::Lookup);
         self.no_descriptor += usize::from(step.no_descriptor);
         self.check(timer);
         if self.check_idle && !self.again && !self.link.has_edge() {
