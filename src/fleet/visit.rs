@@ -1,0 +1,100 @@
+//! Visits to hosts: what a session's step asks for, and what follows from it for the others.
+
+use std::time::Instant;
+
+use super::slot::Armed;
+use super::turn::is_over;
+use super::{Fleet, Timer};
+use crate::error::HostErrorKind;
+use crate::session::{Ask, Cx, Input};
+
+impl Fleet {
+    /// Steps one host and draws the consequences.
+    pub(super) fn visit(&mut self, index: usize, input: Input, now: Instant) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        self.stats.visits += 1;
+        let step = slot.session.step(input, &mut Cx { now, link: &mut *slot.link, execs: &mut self.execs });
+        match step.ask {
+            Some(Ask::Lookup) => {
+                let target = slot.session.target();
+                let id = self.resolver.start(&target.host, target.port);
+                self.lookups.retain(|(_, waiting)| *waiting != index);
+                self.lookups.push((id, index));
+            }
+            None => {}
+        }
+        if step.again {
+            self.ready.push(index);
+        }
+        self.settle(index);
+        if step.no_descriptor {
+            self.out_of_descriptors(index, now);
+        }
+    }
+
+    /// Brings timer, pool and queues in line with a session that was stepped or given a command.
+    pub(super) fn settle(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let deadline = slot.session.deadline(&self.execs);
+        slot.timer = match (slot.timer.take(), deadline) {
+            (Some(armed), Some(at)) if armed.at == at => Some(armed),
+            (Some(armed), Some(at)) => {
+                self.wheel.rearm(armed.id, at);
+                Some(Armed { id: armed.id, at })
+            }
+            (Some(armed), None) => {
+                self.wheel.disarm(armed.id);
+                None
+            }
+            (None, Some(at)) => Some(Armed { id: self.wheel.arm(at, Timer::Slot(index)), at }),
+            (None, None) => None,
+        };
+        self.admission.settle(index, slot, &self.execs);
+    }
+
+    /// Lets hosts begin as places, descriptors and the turn's time allow.
+    pub(super) fn admit(&mut self, now: Instant) {
+        self.admit_again = false;
+        while let Some(index) = self.admission.next(&self.slots, &self.execs) {
+            if !self.slots[index].session.is_connected()
+                && !self.admission.may_connect()
+                && !self.close_idle(now)
+            {
+                self.admission.put_back(index);
+                return;
+            }
+            self.visit(index, Input::Admitted, now);
+            if is_over(now) {
+                self.admit_again = true;
+                return;
+            }
+        }
+    }
+
+    /// Closes a connection that has nothing to do, so that another host can have its descriptor.
+    fn close_idle(&mut self, now: Instant) -> bool {
+        while let Some(index) = self.admission.next_idle() {
+            if self.slots.get(index).is_some_and(|slot| slot.session.is_idle()) {
+                self.visit(index, Input::Close, now);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The system gave no descriptor. With connections of ours open the host waits for one of them to close.
+    fn out_of_descriptors(&mut self, index: usize, now: Instant) {
+        if !self.admission.shrink_to_open() {
+            let kind = HostErrorKind::Limit("no descriptor is free (see `ulimit -n`)".to_owned());
+            self.visit(index, Input::GiveUp(kind), now);
+        }
+    }
+
+    pub(super) fn deliver_lookups(&mut self, now: Instant) {
+        for (id, result) in self.resolver.finished() {
+            let Some(at) = self.lookups.iter().position(|(waiting, _)| *waiting == id) else { continue };
+            let (_, index) = self.lookups.swap_remove(at);
+            self.visit(index, Input::Resolved(result), now);
+        }
+    }
+}
