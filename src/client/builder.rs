@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::ParallelClient;
 use super::host_config::HostConfig;
@@ -14,7 +13,8 @@ use crate::limits;
 
 /// Builds a [`ParallelClient`]. Nothing touches the network before the first command.
 ///
-/// Names and defaults follow parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
+/// Names and defaults follow parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so. What a
+/// [`HostConfig`] can set for one host is set here for all.
 ///
 /// ```
 /// use sshoal::{Error, ParallelClient};
@@ -28,7 +28,7 @@ use crate::limits;
 pub struct ClientBuilder {
     hosts: Vec<String>,
     /// What holds for hosts that do not say otherwise.
-    client: HostConfig,
+    pub(super) client: HostConfig,
     configs: Option<Vec<HostConfig>>,
     pool_size: usize,
     host_keys: HostKeyPolicy,
@@ -45,89 +45,6 @@ impl ClientBuilder {
             host_keys: HostKeyPolicy::strict(),
             known_hosts: None,
         }
-    }
-
-    /// Login name for hosts whose entry names none. Default: the owner of this process (`geteuid`).
-    pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.client = self.client.user(name);
-        self
-    }
-
-    /// Port for hosts whose entry names none. Default: 22. 0 is refused.
-    pub fn port(mut self, port: u16) -> Self {
-        self.client = self.client.port(port);
-        self
-    }
-
-    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys, as in parallel-ssh.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.client = self.client.password(password);
-        self
-    }
-
-    /// Passphrase of encrypted private keys.
-    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
-        self.client = self.client.passphrase(passphrase);
-        self
-    }
-
-    /// Private key file, tried first (parallel-ssh: `pkey`). `~/` stands for the home directory.
-    ///
-    /// It is read once, by [`build`](Self::build). Unlike in parallel-ssh, identity files and password are tried as well
-    /// when the server refuses it.
-    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.client = self.client.key_file(path);
-        self
-    }
-
-    /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
-    pub fn key_bytes(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.client = self.client.key_bytes(key);
-        self
-    }
-
-    /// Whether the identity files are tried. Default: `true`.
-    pub fn identity_auth(mut self, on: bool) -> Self {
-        self.client = self.client.identity_auth(on);
-        self
-    }
-
-    /// The identity files. Default: `id_rsa`, `id_dsa`, `identity`, `id_ecdsa`, `id_ed25519` in `~/.ssh`, in this order.
-    ///
-    /// Files that do not exist or cannot be used are passed over; the log says which.
-    pub fn identity_files(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        self.client = self.client.identity_files(files);
-        self
-    }
-
-    /// Connection attempts per host. Default: 3; 0 counts as 1.
-    ///
-    /// One counter for the whole connection. What cannot end differently is not tried again: a refused credential, a
-    /// mistrusted host key, no common algorithm. A command that may have started is never sent twice.
-    pub fn num_retries(mut self, attempts: u32) -> Self {
-        self.client = self.client.num_retries(attempts);
-        self
-    }
-
-    /// Pause between two attempts. Default: 5 s. The host's place in the pool is free meanwhile.
-    pub fn retry_delay(mut self, delay: Duration) -> Self {
-        self.client = self.client.retry_delay(delay);
-        self
-    }
-
-    /// Time limit for each stage of each host, as a total: resolving and connecting, SSH handshake, authentication,
-    /// starting the command. Default, and zero: none, except that connect and handshake are given up after 60 s and
-    /// authentication after 120 s, so that a silent peer cannot hold a place for ever.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.client = self.client.timeout(limit);
-        self
-    }
-
-    /// How long a reader waits without a byte from its stream, and a writer without progress. Zero: no limit.
-    /// Default: [`timeout`](Self::timeout).
-    pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.client = self.client.read_timeout(limit);
-        self
     }
 
     /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the order of the host list.

@@ -60,100 +60,21 @@ use crate::limits;
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct HostConfig {
-    user: Option<String>,
-    port: Option<u16>,
-    password: Option<Hidden>,
-    passphrase: Option<Hidden>,
-    key: Option<KeySource>,
-    identity_auth: Option<bool>,
-    identity_files: Option<Vec<PathBuf>>,
-    attempts: Option<u32>,
-    retry_delay: Option<Duration>,
-    timeout: Option<Duration>,
-    read_timeout: Option<Duration>,
+    pub(super) user: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) password: Option<Hidden>,
+    pub(super) passphrase: Option<Hidden>,
+    pub(super) key: Option<KeySource>,
+    pub(super) identity_auth: Option<bool>,
+    pub(super) identity_files: Option<Vec<PathBuf>>,
+    pub(super) attempts: Option<u32>,
+    pub(super) retry_delay: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) read_timeout: Option<Duration>,
     alias: Option<String>,
 }
 
 impl HostConfig {
-    /// Login name, unless the host's entry names one.
-    pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.user = Some(name.into());
-        self
-    }
-
-    /// Port, unless the host's entry names one. 0 is refused.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
-    }
-
-    /// Password, tried last. Where no [`passphrase`](Self::passphrase) is in force, it also opens the encrypted keys that
-    /// this `HostConfig` names; the client's keys are opened by the client's password.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(Hidden::new(password.into()));
-        self
-    }
-
-    /// Passphrase of encrypted private keys, of those inherited from the client as well.
-    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
-        self.passphrase = Some(Hidden::new(passphrase.into()));
-        self
-    }
-
-    /// Private key file, tried first (parallel-ssh: `private_key`). `~/` stands for the home directory.
-    ///
-    /// Checked by [`build`](super::ClientBuilder::build), not at connect time as in parallel-ssh. A file that many hosts
-    /// name is read and parsed once.
-    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.key = Some(KeySource::File(path.into()));
-        self
-    }
-
-    /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
-    pub fn key_bytes(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.key = Some(KeySource::Bytes(Hidden::new(key)));
-        self
-    }
-
-    /// Whether the identity files are tried.
-    pub fn identity_auth(mut self, on: bool) -> Self {
-        self.identity_auth = Some(on);
-        self
-    }
-
-    /// The identity files, in the order in which they are tried, in place of all of the client's. Files that do not exist
-    /// or cannot be used are passed over; the log says which.
-    pub fn identity_files(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        self.identity_files = Some(files.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Connection attempts; 0 counts as 1.
-    pub fn num_retries(mut self, attempts: u32) -> Self {
-        self.attempts = Some(attempts);
-        self
-    }
-
-    /// Pause between two attempts. Zero: none.
-    pub fn retry_delay(mut self, delay: Duration) -> Self {
-        self.retry_delay = Some(delay);
-        self
-    }
-
-    /// Time limit for each stage; see [`ClientBuilder::timeout`](super::ClientBuilder::timeout). Zero: none, except for
-    /// those before the login that hold without any setting.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
-        self
-    }
-
-    /// How long a reader of this host's output waits without a byte from its stream, and a writer without progress.
-    /// Zero: no limit. [`Command::read_timeout`](crate::Command::read_timeout) goes first.
-    pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.read_timeout = Some(limit);
-        self
-    }
-
     /// A name for people, shown by [`HostOutput::alias`](super::HostOutput::alias). Nothing connects to it, and errors
     /// name the host.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {

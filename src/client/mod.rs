@@ -7,6 +7,7 @@ mod lines;
 mod output;
 mod owner;
 mod reader;
+mod settings;
 mod stdin;
 mod targets;
 mod wait;
