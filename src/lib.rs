@@ -4,6 +4,7 @@ mod client;
 mod command;
 mod dns;
 mod error;
+mod family;
 mod fleet;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -26,8 +27,9 @@ pub use client::{
 pub use command::{Command, HostArg, HostArgs};
 pub use error::{
     AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
-    KeyProblem, Stage, TemplateProblem, TimeoutKind,
+    KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
 };
+pub use family::AddressFamily;
 pub use fleet::Stats;
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};

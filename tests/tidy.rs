@@ -16,7 +16,7 @@ const CLOCK_FILE: &str = "reactor/mod.rs";
 
 /// Modules from the bottom up: a module imports from its own level and from below.
 const LEVELS: [&[&str]; 6] = [
-    &["error", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
+    &["error", "family", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
     &["link"],
     &["dns", "reactor"],
     &["session"],

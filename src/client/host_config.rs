@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::credentials::{Hidden, KeySource, Login};
 use super::limit;
+use crate::family::AddressFamily;
 use crate::host::check_user;
 use crate::limits;
+use crate::session::{Connection, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
 ///
@@ -32,6 +34,8 @@ use crate::limits;
 /// | [`identity_files`](Self::identity_files) | | the usual five | |
 /// | [`num_retries`](Self::num_retries) | attempts | 3 | `num_retries` |
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
+/// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
+/// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
 /// | [`timeout`](Self::timeout) | [`Duration`] | no limit but those before the login | `timeout` |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
 /// | [`alias`](Self::alias) | | none | `alias` |
@@ -69,6 +73,8 @@ pub struct HostConfig {
     pub(super) identity_files: Option<Vec<PathBuf>>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
+    pub(super) retry_backoff: Option<Duration>,
+    pub(super) family: Option<AddressFamily>,
     pub(super) timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
     alias: Option<String>,
@@ -115,10 +121,20 @@ impl HostConfig {
             user: self.user.as_deref().or(client.user.as_deref()),
             port: self.port.or(client.port).unwrap_or(22),
             login: self.login_over(client),
-            attempts: self.attempts.or(client.attempts).unwrap_or(limits::ATTEMPTS).max(1),
-            retry_delay: self.retry_delay.or(client.retry_delay).unwrap_or(limits::RETRY_DELAY),
+            connection: self.connection_over(client),
             timeout,
             read_timeout: self.read_timeout.or(client.read_timeout).map_or(timeout, limit),
+        }
+    }
+
+    fn connection_over(&self, client: &Self) -> Connection {
+        Connection {
+            attempts: self.attempts.or(client.attempts).unwrap_or(limits::ATTEMPTS).max(1),
+            retry_delay: RetryDelay {
+                base: self.retry_delay.or(client.retry_delay).unwrap_or(limits::RETRY_DELAY),
+                backoff_max: self.retry_backoff.or(client.retry_backoff).and_then(limit),
+            },
+            family: self.family.or(client.family).unwrap_or_default(),
         }
     }
 
@@ -146,9 +162,7 @@ pub(super) struct Settings<'a> {
     pub user: Option<&'a str>,
     pub port: u16,
     pub login: Login<'a>,
-    /// At least 1.
-    pub attempts: u32,
-    pub retry_delay: Duration,
+    pub connection: Connection,
     pub timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
 }

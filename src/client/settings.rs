@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::builder::ClientBuilder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
+use crate::family::AddressFamily;
 
 /// Makes the method `name(argument)` of [`HostConfig`], which sets `field`, and the same one of [`ClientBuilder`].
 macro_rules! settings {
@@ -65,12 +66,39 @@ settings! {
 
     /// Connection attempts per host. Default: 3; 0 counts as 1.
     ///
-    /// One counter for the whole connection. What cannot end differently is not tried again: a refused credential, a
-    /// mistrusted host key, no common algorithm. A command that may have started is never sent twice.
+    /// One counter for the whole connection. An attempt that fails is followed by another one only if that can end
+    /// differently:
+    ///
+    /// | stage | tried again | final |
+    /// |---|---|---|
+    /// | resolving | no such name, no answer of the resolver, timeout | only addresses of the wrong [family](Self::address_family) |
+    /// | connecting | refused, unreachable, reset, timeout: every address of the name in each attempt | |
+    /// | SSH handshake | connection lost, disconnected, timeout | not an SSH server, no common algorithm, altered data, a host key that is not trusted |
+    /// | authentication | connection lost, timeout, disconnected for another reason than the user or the credentials | no credential accepted |
+    /// | opening the channel | connection lost, disconnected | refused by the server, timeout |
+    /// | from the request on | | everything: the command may have started, and is never sent twice |
+    ///
+    /// parallel-ssh counts three times, once each for connect, handshake and authentication; it repeats refused
+    /// credentials, and does not repeat a refused connect.
     num_retries(attempts: u32) => attempts = attempts;
 
     /// Pause between two attempts. Default: 5 s. Zero: none. The host's place in the pool is free meanwhile.
     retry_delay(delay: Duration) => retry_delay = delay;
+
+    /// Exponential backoff with full jitter, up to this pause: before attempt `n` a random time between nothing and
+    /// [`retry_delay`](Self::retry_delay)` * 2^(n - 1)`, at most `max`. So many hosts that fail together do not come back
+    /// together. Default, and zero: off, each pause is the `retry_delay`.
+    retry_backoff(max: Duration) => retry_backoff = max;
+
+    /// Which addresses of a host are used, and in which order. Default: all, as the resolver orders them.
+    ///
+    /// A host that has only others fails with [`UnknownHostProblem::OtherFamily`](crate::UnknownHostProblem::OtherFamily):
+    /// one that is given as an address before anything is sent, a name after its lookup.
+    address_family(family: AddressFamily) => family = family;
+
+    /// Whether IPv6 addresses alone are used (parallel-ssh: `ipv6_only`): short for
+    /// [`address_family`](Self::address_family) with [`AddressFamily::V6`], or with [`AddressFamily::Any`].
+    ipv6_only(on: bool) => family = if on { AddressFamily::V6 } else { AddressFamily::Any };
 
     /// Time limit for each stage of each host, as a total: resolving and connecting, SSH handshake, authentication,
     /// starting the command. Default, and zero: none, except that connect and handshake are given up after 60 s and

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
-use crate::session::{Profile, Target, Timeouts};
+use crate::session::{Connection, Profile, Target, Timeouts};
 
 /// The hosts as they were given.
 pub(super) struct Inventory<'a> {
@@ -29,8 +29,7 @@ pub(super) struct Inventory<'a> {
 struct ProfileKey<'a> {
     user: String,
     login: Login<'a>,
-    attempts: u32,
-    retry_delay: Duration,
+    connection: Connection,
     timeout: Option<Duration>,
     read_timeout: Option<Duration>,
 }
@@ -95,8 +94,8 @@ impl<'a> Inventory<'a> {
 
 impl<'a> Profiles<'a> {
     fn profile(&mut self, user: &str, settings: Settings<'a>) -> Result<Arc<Profile>, Error> {
-        let Settings { login, attempts, retry_delay, timeout, read_timeout, .. } = settings;
-        let key = ProfileKey { user: user.to_owned(), login, attempts, retry_delay, timeout, read_timeout };
+        let Settings { login, connection, timeout, read_timeout, .. } = settings;
+        let key = ProfileKey { user: user.to_owned(), login, connection, timeout, read_timeout };
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
@@ -112,8 +111,7 @@ impl<'a> Profiles<'a> {
                 exec: timeout,
             },
             read_timeout,
-            attempts,
-            retry_delay,
+            connection,
             verifier: self.verifier.clone(),
         });
         self.known.insert(key, profile.clone());

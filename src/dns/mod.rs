@@ -10,7 +10,7 @@ use std::thread;
 
 use mio::Waker;
 
-use crate::error::HostErrorKind;
+use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::limits;
 
 /// Names one lookup.
@@ -149,5 +149,9 @@ fn classify(error: &io::Error) -> HostErrorKind {
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned();
     let about_us =
         error.raw_os_error().is_some() || text.contains("Temporary failure") || text.contains("System error");
-    if about_us { HostErrorKind::Resolver(text) } else { HostErrorKind::UnknownHost(text) }
+    if about_us {
+        HostErrorKind::Resolver(text)
+    } else {
+        HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress(text))
+    }
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::family::AddressFamily;
 use crate::hostkey::HostKeyError;
 use crate::limits;
 use crate::text::{sanitise, sanitise_bounded};
@@ -211,9 +212,9 @@ impl std::error::Error for HostError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostErrorKind {
-    /// The name has no address (parallel-ssh: `UnknownHostError`).
-    #[error("unknown host: {0}")]
-    UnknownHost(String),
+    /// There is no address to connect to (parallel-ssh: `UnknownHostError`, `NoIPv6AddressFoundError`).
+    #[error(transparent)]
+    UnknownHost(UnknownHostProblem),
     /// The name could not be looked up for a reason of this machine's.
     #[error("name resolution does not work: {0}")]
     Resolver(String),
@@ -303,6 +304,29 @@ fn listed(methods: &[AuthMethod], none: &str) -> String {
     }
     let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+/// Why there is no address to connect to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownHostProblem {
+    /// The name has no address, as the resolver says.
+    #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
+    NoAddress(String),
+    /// It has addresses, but the settings allow only those of another family
+    /// ([`address_family`](crate::ClientBuilder::address_family)).
+    #[error("no {wanted} address: there is {}", addresses(found))]
+    OtherFamily {
+        /// What is allowed.
+        wanted: AddressFamily,
+        /// What there is.
+        found: Vec<IpAddr>,
+    },
+}
+
+fn addresses(found: &[IpAddr]) -> String {
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    found.join(", ")
 }
 
 /// Why the SSH handshake failed.

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use host::HostErrorParts;
-pub use host::{AuthMethod, ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind};
+pub use host::{
+    AuthMethod, ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind,
+    UnknownHostProblem,
+};
 
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;

@@ -20,7 +20,7 @@ use slab::Slab;
 use crate::dns::{LookupId, Resolver};
 use crate::link::{Dialler, LibsshLink};
 use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, token};
-use crate::session::{Exec, ExecId, Execs, Session, Target};
+use crate::session::{Exec, ExecId, Execs, Jitter, Session, Target};
 
 use self::admission::Admission;
 use self::slot::Slot;
@@ -43,6 +43,8 @@ pub(crate) struct Fleet {
     /// Lookups under way and who waits for them.
     lookups: Vec<(LookupId, usize)>,
     waits: Slab<Wait>,
+    /// Where the sessions' randomness comes from.
+    seeds: Jitter,
     stats: Stats,
     /// Reused from turn to turn.
     expired: Vec<Timer>,
@@ -98,6 +100,7 @@ impl Fleet {
             resolver: Resolver::new(reactor.waker().clone()),
             lookups: Vec::new(),
             waits: Slab::new(),
+            seeds: Jitter::new(getrandom::u64()?),
             stats: Stats::default(),
             expired: Vec::new(),
             reactor,
@@ -111,7 +114,7 @@ impl Fleet {
         let entry = self.slots.vacant_entry();
         let index = entry.key();
         let link = LibsshLink::new(self.dialler.clone(), index);
-        entry.insert(Slot::new(Session::new(target), Box::new(link)));
+        entry.insert(Slot::new(Session::new(target, Jitter::new(self.seeds.next())), Box::new(link)));
         index
     }
 

@@ -5,11 +5,26 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::error::HostErrorKind;
+use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::limits;
 use crate::link::Link;
 
-use super::Failure;
+use super::{Failure, Profile};
+
+impl Profile {
+    /// The addresses to dial, in order.
+    pub(super) fn select(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, HostErrorKind> {
+        let admitted = found.iter().any(|address| self.connection.family.admits(address.ip()));
+        if admitted || found.is_empty() {
+            return Ok(self.connection.family.select(found));
+        }
+        let found = found.iter().map(SocketAddr::ip).take(limits::ADDRESSES).collect();
+        Err(HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily {
+            wanted: self.connection.family,
+            found,
+        }))
+    }
+}
 
 /// The addresses of a host and how far they have been tried.
 #[derive(Debug)]
@@ -82,7 +97,8 @@ impl Addresses {
 
     fn exhausted(&self, source: io::Error) -> Failure {
         let Some(address) = self.list.get(self.begun.saturating_sub(1)).copied() else {
-            return HostErrorKind::UnknownHost("the name has no address".to_owned()).into();
+            let problem = UnknownHostProblem::NoAddress("the name has no address".to_owned());
+            return HostErrorKind::UnknownHost(problem).into();
         };
         HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), source }.into()
     }

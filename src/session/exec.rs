@@ -199,7 +199,7 @@ impl Exec {
             port: target.port,
             stage: self.stage(),
             attempt,
-            attempts: target.profile.attempts,
+            attempts: target.profile.connection.attempts,
             elapsed: now.saturating_duration_since(self.begun),
             kind: Arc::new(kind),
         })

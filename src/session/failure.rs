@@ -1,6 +1,6 @@
 //! From what failed to what the caller reads.
 
-use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind};
+use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind, UnknownHostProblem};
 use crate::link::{LinkError, LinkErrorKind};
 
 /// Why a step could not go on.
@@ -47,14 +47,15 @@ pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
 /// Whether another attempt can end differently. A refusal stays one, and a mistrusted host must not be asked again.
 pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     match kind {
-        HostErrorKind::UnknownHost(_)
+        HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress(_))
         | HostErrorKind::Resolver(_)
         | HostErrorKind::Connect { .. }
         | HostErrorKind::Timeout { .. }
         | HostErrorKind::ConnectionLost(_) => true,
         // 2: protocol error, as sshd ends too many authentication tries; 14: no more methods; 15: illegal user.
         HostErrorKind::Disconnected { reason, .. } => !matches!(reason, 2 | 14 | 15),
-        HostErrorKind::Handshake(_)
+        HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { .. })
+        | HostErrorKind::Handshake(_)
         | HostErrorKind::HostKey(_)
         | HostErrorKind::Auth { .. }
         | HostErrorKind::Channel(_)

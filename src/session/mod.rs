@@ -9,6 +9,7 @@
 //! - No error leaves it: a failure becomes the state of the connection and the outcome of its commands.
 
 mod auth;
+mod backoff;
 mod connect;
 mod drive;
 mod exec;
@@ -22,8 +23,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use backoff::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, ExecId, Execs};
-pub(crate) use target::{AuthPlan, Offer, Profile, Target, Timeouts};
+pub(crate) use target::{AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
 use crate::link::Link;
@@ -43,6 +45,7 @@ pub(crate) struct Session {
     /// The connection attempt under way, from 1.
     attempt: u32,
     attempt_begun: Option<Instant>,
+    jitter: Jitter,
     /// Commands attached and not finished, in order.
     active: Vec<ExecId>,
 }
@@ -90,13 +93,14 @@ pub(crate) enum Ask {
 }
 
 impl Session {
-    pub(crate) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target, jitter: Jitter) -> Self {
         Self {
             target,
             state: State::Queued,
             deadline: None,
             attempt: 0,
             attempt_begun: None,
+            jitter,
             active: Vec::new(),
         }
     }
@@ -182,7 +186,8 @@ impl Session {
             Input::Admitted => self.admit(cx),
             Input::Resolved(result) => {
                 if matches!(self.state, State::Resolving) {
-                    self.dial(result?, cx)?;
+                    let list = self.target.profile.select(result?)?;
+                    self.dial(list, cx)?;
                 }
                 Ok(Step::default())
             }
@@ -218,7 +223,8 @@ impl Session {
                 let Ok(address) = self.target.host.parse::<IpAddr>() else {
                     return Ok(Step { ask: Some(Ask::Lookup), ..Step::default() });
                 };
-                self.dial(vec![SocketAddr::new(address, self.target.port)], cx)?;
+                let list = self.target.profile.select(vec![SocketAddr::new(address, self.target.port)])?;
+                self.dial(list, cx)?;
                 Ok(Step::default())
             }
             _ => self.drive(cx),
@@ -277,7 +283,7 @@ impl Session {
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
         let was_ready = matches!(self.state, State::Ready);
         let attempts_left =
-            self.attempt < self.target.profile.attempts && failure::is_retryable(error.kind());
+            self.attempt < self.target.profile.connection.attempts && failure::is_retryable(error.kind());
         let next = if was_ready && self.active.is_empty() {
             State::Closed
         } else if attempts_left && self.attempt == 0 {
@@ -301,7 +307,7 @@ impl Session {
             port: self.target.port,
             stage: self.state.stage(),
             attempt: self.attempt,
-            attempts: self.target.profile.attempts,
+            attempts: self.target.profile.connection.attempts,
             elapsed,
             kind: Arc::new(kind),
         })
@@ -314,13 +320,15 @@ impl Session {
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
         #[cfg(test)]
         tests::record(from, to);
-        let Profile { timeouts, retry_delay, .. } = &*self.target.profile;
+        let Profile { timeouts, connection, .. } = &*self.target.profile;
         self.deadline = match to {
             Phase::Resolving => deadline(now, timeouts.connect),
             Phase::Connecting => self.deadline,
             Phase::Handshaking => deadline(now, timeouts.handshake),
             Phase::Authenticating => deadline(now, timeouts.auth),
-            Phase::BackingOff => deadline(now, Some(*retry_delay)),
+            Phase::BackingOff => {
+                now.checked_add(connection.retry_delay.after(self.attempt, &mut self.jitter))
+            }
             Phase::Queued | Phase::Ready | Phase::Closed | Phase::Failed => None,
         };
         self.state = next;

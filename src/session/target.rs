@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryDelay;
+use crate::family::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::PrivateKey;
 use crate::secret::Secret;
@@ -27,9 +29,7 @@ pub(crate) struct Profile {
     pub timeouts: Timeouts,
     /// How long a reader of its output waits, unless told otherwise. The session itself does not care.
     pub read_timeout: Option<Duration>,
-    /// Connection attempts, at least 1.
-    pub attempts: u32,
-    pub retry_delay: Duration,
+    pub connection: Connection,
     pub verifier: Arc<Verifier>,
 }
 
@@ -37,6 +37,16 @@ impl Profile {
     pub(crate) fn user_name(&self) -> String {
         self.user.to_string_lossy().into_owned()
     }
+}
+
+/// How a connection is made, and made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Connection {
+    /// At least 1.
+    pub attempts: u32,
+    pub retry_delay: RetryDelay,
+    /// Addresses that may be dialled.
+    pub family: AddressFamily,
 }
 
 /// Time limits per stage, each a total. `None`: no limit.

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
 use crate::session::Offer;
@@ -136,13 +137,37 @@ fn user_and_port() {
 
 #[test]
 fn attempts_and_their_delay() {
-    let attempts = |target: &Target| target.profile.attempts;
+    let attempts = |target: &Target| target.profile.connection.attempts;
     let own = [(config().num_retries(7), 7), (config().num_retries(0), 1), (config().num_retries(1), 1)];
     assert_layers(attempts, config().num_retries(5), [3, 5], own);
-    let delay = |target: &Target| target.profile.retry_delay;
+    let delay = |target: &Target| target.profile.connection.retry_delay.base;
     let own =
         [(config().retry_delay(MINUTE), MINUTE), (config().retry_delay(Duration::ZERO), Duration::ZERO)];
     assert_layers(delay, config().retry_delay(SECOND), [5 * SECOND, SECOND], own);
+}
+
+#[test]
+fn backoff_and_its_longest_pause() {
+    let longest = |target: &Target| target.profile.connection.retry_delay.backoff_max;
+    let own =
+        [(config().retry_backoff(MINUTE), Some(MINUTE)), (config().retry_backoff(Duration::ZERO), None)];
+    assert_layers(longest, config().retry_backoff(SECOND), [None, Some(SECOND)], own);
+}
+
+#[test]
+fn families_of_addresses() {
+    let family = |target: &Target| target.profile.connection.family;
+    let own = [
+        (config().address_family(AddressFamily::PreferV6), AddressFamily::PreferV6),
+        (config().ipv6_only(true), AddressFamily::V6),
+        (config().ipv6_only(false), AddressFamily::Any),
+    ];
+    assert_layers(
+        family,
+        config().address_family(AddressFamily::V4),
+        [AddressFamily::Any, AddressFamily::V4],
+        own,
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From a name to a connection: addresses in turn, time slices, and descriptors that run out.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -7,7 +8,8 @@ use nix::errno::Errno;
 use super::call::Call;
 use super::harness::{Bench, CONNECT, Config, address};
 use super::script::{Answer, Dial, Peer, Script};
-use crate::error::{HostErrorKind, Stage, TimeoutKind};
+use crate::error::{HostErrorKind, Stage, TimeoutKind, UnknownHostProblem};
+use crate::family::AddressFamily;
 use crate::limits;
 use crate::session::state::Phase;
 use crate::session::{Ask, Input};
@@ -88,6 +90,65 @@ fn a_name_without_addresses_is_unknown() {
     bench.command();
     bench.run();
     assert!(matches!(bench.error(0).kind(), HostErrorKind::UnknownHost(_)));
+}
+
+fn v6(last: u16) -> SocketAddr {
+    SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 22))
+}
+
+/// Everything refuses, so everything that may be dialled is.
+fn dialled_with(family: AddressFamily) -> Vec<SocketAddr> {
+    let addresses = vec![address(1), v6(1), address(2), v6(2)];
+    let refuse = |script: Script, address: &SocketAddr| {
+        script.dialling(*address, &[Dial::FailsAtOnce(Errno::ECONNREFUSED)])
+    };
+    let script = addresses.iter().fold(Script::default(), refuse);
+    let mut bench = Bench::with(Config { addresses, family, attempts: 1, ..Config::default() }, script);
+    bench.command();
+    bench.run();
+    let dialled = |call: &Call| if let Call::Dial(address) = call { Some(*address) } else { None };
+    bench.link.calls.iter().filter_map(dialled).collect()
+}
+
+#[test]
+fn the_family_says_which_addresses_are_dialled_and_in_which_order() {
+    let (a, b, c, d) = (address(1), v6(1), address(2), v6(2));
+    for (family, expected) in [
+        (AddressFamily::Any, vec![a, b, c, d]),
+        (AddressFamily::PreferV4, vec![a, c, b, d]),
+        (AddressFamily::PreferV6, vec![b, d, a, c]),
+        (AddressFamily::V4, vec![a, c]),
+        (AddressFamily::V6, vec![b, d]),
+    ] {
+        assert_eq!(dialled_with(family), expected, "{family}");
+    }
+}
+
+/// parallel-ssh: `NoIPv6AddressFoundError`.
+#[test]
+fn a_host_of_the_other_family_is_unknown_and_not_tried_again() {
+    for (host, addresses, family, found) in [
+        ("192.0.2.1", vec![], AddressFamily::V6, vec!["192.0.2.1"]),
+        ("2001:db8::1", vec![], AddressFamily::V4, vec!["2001:db8::1"]),
+        ("web1", vec![address(1), address(2)], AddressFamily::V6, vec!["192.0.2.1", "192.0.2.2"]),
+        ("web1", vec![v6(1)], AddressFamily::V4, vec!["2001:db8::1"]),
+    ] {
+        let config = Config { host, addresses, family, attempts: 3, ..Config::default() };
+        let mut bench = Bench::with(config, Script::default());
+        bench.command();
+        bench.run();
+        let error = bench.error(0);
+        let HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, found: others }) =
+            error.kind()
+        else {
+            panic!("{error}")
+        };
+        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+        assert_eq!((*wanted, others), (family, found.iter().map(ToString::to_string).collect()));
+        assert_eq!((error.stage(), error.attempt(), bench.dials()), (Stage::Resolving, 1, 0));
+        let text = format!("no {family} address: there is {}", found.join(", "));
+        assert!(error.to_string().ends_with(&text), "{error}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::harness::{Bench, Config, address};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
-use crate::error::HostErrorKind;
+use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::link::LinkErrorKind;
 use crate::session::Input;
 use crate::session::state::{EDGES, Phase, State, is_legal};
@@ -143,7 +143,8 @@ fn happy_then_closed() {
 
 fn lookup_fails(attempts: u32) {
     let mut bench = Bench::with(Config { attempts, ..Config::default() }, Script::default());
-    bench.lookups = vec![Err(|| HostErrorKind::UnknownHost("no such name".to_owned()))];
+    bench.lookups =
+        vec![Err(|| HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress("no such name".to_owned())))];
     bench.command();
     bench.run();
     assert_eq!(bench.error(0).attempt(), attempts);

@@ -10,10 +10,12 @@ use super::call::Call;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::error::{HostError, HostErrorKind};
+use crate::family::AddressFamily;
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{
-    Ask, AuthPlan, Cx, Exec, ExecId, Execs, Input, Offer, Profile, Session, Step, Target, Timeouts,
+    Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Offer, Profile, RetryDelay, Session,
+    Step, Target, Timeouts,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -31,6 +33,9 @@ pub(super) struct Config {
     pub addresses: Vec<SocketAddr>,
     pub plan: AuthPlan,
     pub attempts: u32,
+    pub backoff_max: Option<Duration>,
+    pub seed: u64,
+    pub family: AddressFamily,
     pub timeouts: Timeouts,
 }
 
@@ -41,6 +46,9 @@ impl Default for Config {
             addresses: vec![address(1)],
             plan: vec![Offer::Sign(private_key(0))],
             attempts: 3,
+            backoff_max: None,
+            seed: 0,
+            family: AddressFamily::Any,
             timeouts: Timeouts {
                 connect: Some(CONNECT),
                 handshake: Some(HANDSHAKE),
@@ -85,24 +93,23 @@ impl Bench {
     }
 
     pub(super) fn with(config: Config, script: Script) -> Self {
-        let Config { host, addresses, plan, attempts, timeouts } = config;
+        let Config { host, addresses, plan, attempts, backoff_max, seed, family, timeouts } = config;
+        let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
+        let connection = Connection { attempts, retry_delay, family };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),
             plan,
             timeouts,
             read_timeout: None,
-            attempts,
-            retry_delay: RETRY_DELAY,
+            connection,
             verifier: verifier(),
         };
         Self {
-            session: Session::new(Target {
-                host: host.into(),
-                port: 22,
-                alias: None,
-                profile: Arc::new(profile),
-            }),
+            session: Session::new(
+                Target { host: host.into(), port: 22, alias: None, profile: Arc::new(profile) },
+                Jitter::new(seed),
+            ),
             link: FakeLink::new(script),
             execs: Execs::default(),
             now: Instant::now(),

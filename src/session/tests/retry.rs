@@ -1,5 +1,7 @@
 //! Trying again: what is worth it, how often, after how long, and never a command that may have started.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use super::call::Call;
@@ -25,6 +27,43 @@ fn between_two_attempts_the_place_is_free_and_the_delay_is_kept() {
     bench.run();
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.dials(), 2);
+}
+
+/// The pauses of a host that refuses every connection.
+fn pauses(seed: u64, backoff_max: Duration) -> Vec<Duration> {
+    let dials = [Dial::Fails(1, Errno::ECONNREFUSED)];
+    let config = Config { attempts: 6, backoff_max: Some(backoff_max), seed, ..Config::default() };
+    let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
+    bench.command();
+    let mut pauses = Vec::new();
+    while !bench.all_ended() {
+        if bench.phase() == Phase::BackingOff {
+            pauses.push(bench.deadline().unwrap() - bench.now);
+            bench.run_until(|bench| bench.phase() != Phase::BackingOff);
+        } else {
+            bench.round();
+        }
+    }
+    pauses
+}
+
+#[test]
+fn with_backoff_each_pause_is_random_below_a_ceiling_that_doubles() {
+    let max = 12 * RETRY_DELAY;
+    let ceilings = [2, 4, 8, 12, 12].map(|factor| factor * RETRY_DELAY);
+    let mut longest = [Duration::ZERO; 5];
+    for seed in 0..500 {
+        let pauses = pauses(seed, max);
+        assert_eq!(pauses.len(), ceilings.len(), "one pause after each attempt but the last");
+        for ((pause, ceiling), longest) in pauses.iter().zip(ceilings).zip(&mut longest) {
+            assert!(*pause <= ceiling, "{pauses:?}");
+            *longest = (*longest).max(*pause);
+        }
+    }
+    for (longest, ceiling) in longest.iter().zip(ceilings) {
+        assert!(*longest > ceiling * 9 / 10, "{longest:?} of {ceiling:?}");
+    }
+    assert_ne!(pauses(1, max), pauses(2, max), "two hosts must not come back together");
 }
 
 #[test]

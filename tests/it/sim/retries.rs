@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hostsim::Sim;
 use sshoal::{HostError, HostErrorKind, JoinOptions, Stage};
 
-use super::{assert_hostnames, client, command, fleet, stats_of, watch};
+use super::{PATIENCE, assert_hostnames, client, command, fleet, stats_of, watch};
 
 const DELAY: Duration = Duration::from_millis(300);
 
@@ -87,4 +87,63 @@ fn a_failed_host_is_tried_again_by_the_next_command() {
         assert_eq!(outputs[0].error().unwrap().attempt(), 2);
         assert_eq!(stats_of(&sim, 0).connections, 2 * round);
     }
+}
+
+/// What the documentation of `num_retries` promises, row by row, as the number of connections that two attempts
+/// make.
+#[test]
+fn each_stage_is_tried_again_or_not_as_documented() {
+    let _dog = watch();
+    let limit = Duration::from_millis(1_500);
+    for (stage, rule, attempts) in [
+        (Stage::Handshaking, "* kex:rst", 2),
+        (Stage::Handshaking, "* accept:silence", 2),
+        (Stage::Handshaking, "* kex:fin", 2),
+        (Stage::Handshaking, "* accept:garbage", 1),
+        (Stage::Handshaking, "* set:other-host-key=true", 1),
+        (Stage::Authenticating, "* auth:rst", 2),
+        (Stage::Authenticating, "* auth:silence", 2),
+        (Stage::Authenticating, "* set:auth=refuse", 1),
+        (Stage::Opening, "* open:fin", 2),
+        (Stage::Opening, "* open:refuse", 1),
+        (Stage::Opening, "* open:silence", 1),
+        (Stage::Requesting, "* exec:rst", 1),
+        (Stage::Requesting, "* exec:refuse", 1),
+        (Stage::Requesting, "* exec:silence", 1),
+        (Stage::Running, "* stream:rst", 1),
+    ] {
+        let sim = fleet(&[rule]);
+        // A limit is only met by a host that is silent; the others have the time that a slow machine needs.
+        let timeout = if rule.ends_with("silence") { limit } else { PATIENCE };
+        let builder = client(&sim, 1).num_retries(2).retry_delay(Duration::ZERO).timeout(timeout);
+        let mut client = builder.build().unwrap();
+        let outputs = client.run_command(command("hostname")).unwrap();
+        client.join(&outputs, JoinOptions::default()).unwrap();
+        let error = outputs[0].error().unwrap();
+        assert_eq!((error.stage(), error.attempt()), (stage, attempts), "{rule}: {error}");
+        assert_eq!(stats_of(&sim, 0).connections, u64::from(attempts), "{rule}: {error}");
+    }
+}
+
+/// The pauses of hosts that fail together spread over the ceiling: with a fixed delay none would come back
+/// before it.
+#[test]
+fn with_backoff_hosts_that_fail_together_do_not_come_back_together() {
+    const HOSTS: usize = 40;
+    let _dog = watch();
+    let sim = fleet(&["* accept:rst"]);
+    let delay = Duration::from_secs(1);
+    let builder = client(&sim, HOSTS).num_retries(2).retry_delay(delay).retry_backoff(delay);
+    let mut client = builder.build().unwrap();
+    let begun = Instant::now();
+    let outputs = client.start_command(command("hostname")).unwrap();
+    let mut ends = Vec::new();
+    while ends.len() < HOSTS {
+        client.finished(&outputs).unwrap();
+        let ended = outputs.iter().filter(|output| output.is_finished()).count();
+        ends.resize(ended, begun.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(ends[HOSTS / 4] < delay, "a quarter came back before the ceiling: {ends:?}");
+    assert!(ends[HOSTS - 1] >= delay / 2, "and some came back late: {ends:?}");
 }

@@ -1,0 +1,121 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+/// The pause between two attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RetryDelay {
+    /// The pause, or what a backoff begins from.
+    pub base: Duration,
+    /// The longest pause of an exponential backoff; `None` without one.
+    pub backoff_max: Option<Duration>,
+}
+
+impl RetryDelay {
+    /// The pause after this failed attempt, counted from 1.
+    ///
+    /// A backoff has "full jitter": hosts that one outage has hit together do not come back together.
+    pub(super) fn after(&self, failed: u32, jitter: &mut Jitter) -> Duration {
+        let Some(max) = self.backoff_max else { return self.base };
+        let factor = 1_u128.checked_shl(failed).unwrap_or(u128::MAX);
+        jitter.up_to(self.base.as_nanos().saturating_mul(factor).min(max.as_nanos()))
+    }
+}
+
+/// A stream of random numbers that a seed determines: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), which is enough to
+/// spread pauses and takes eight bytes per host.
+#[derive(Debug, Clone)]
+pub(crate) struct Jitter(u64);
+
+impl Jitter {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Uniform in `0..=max` nanoseconds; a `max` beyond five centuries counts as that.
+    fn up_to(&mut self, max: u128) -> Duration {
+        let max = u64::try_from(max).unwrap_or(u64::MAX);
+        let scaled = (u128::from(self.next()) * (u128::from(max) + 1)) >> 64;
+        Duration::from_nanos(u64::try_from(scaled).unwrap_or(max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn backoff(base: Duration, max: Duration) -> RetryDelay {
+        RetryDelay { base, backoff_max: Some(max) }
+    }
+
+    /// The longest of many pauses, and whether one was in the lowest tenth.
+    fn spread(delay: RetryDelay, failed: u32) -> (Duration, bool) {
+        let pauses: Vec<_> =
+            (0..2_000).map(|seed| delay.after(failed, &mut Jitter::new(seed * 7_919))).collect();
+        let longest = *pauses.iter().max().unwrap();
+        (longest, pauses.iter().any(|pause| *pause < longest / 10))
+    }
+
+    #[test]
+    fn without_backoff_every_pause_is_the_delay() {
+        let delay = RetryDelay { base: 5 * SECOND, backoff_max: None };
+        for failed in [1, 2, 40, u32::MAX] {
+            assert_eq!(delay.after(failed, &mut Jitter::new(1)), 5 * SECOND);
+        }
+    }
+
+    #[test]
+    fn the_longest_pause_doubles_until_the_maximum_and_the_shortest_stays_at_nothing() {
+        let delay = backoff(SECOND, 30 * SECOND);
+        for (failed, ceiling) in
+            [(1, 2), (2, 4), (3, 8), (4, 16), (5, 30), (31, 30), (32, 30), (u32::MAX, 30)]
+        {
+            let ceiling = ceiling * SECOND;
+            let (longest, reaches_down) = spread(delay, failed);
+            assert!(longest <= ceiling && longest > ceiling * 9 / 10, "after {failed}: {longest:?}");
+            assert!(reaches_down, "after {failed} no pause is short");
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        for (base, max, ceiling) in [
+            (Duration::ZERO, Duration::MAX, Duration::ZERO),
+            (SECOND, Duration::ZERO, Duration::ZERO),
+            (Duration::MAX, SECOND, SECOND),
+            (Duration::MAX, Duration::MAX, Duration::from_nanos(u64::MAX)),
+            (Duration::from_nanos(1), Duration::MAX, Duration::from_nanos(u64::MAX)),
+        ] {
+            for failed in [1, 31, 32, 64, 127, 128, u32::MAX] {
+                assert!(backoff(base, max).after(failed, &mut Jitter::new(3)) <= ceiling, "{base:?} {max:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_pauses_and_different_ones_do_not() {
+        let pause = |seed| backoff(SECOND, 60 * SECOND).after(4, &mut Jitter::new(seed));
+        assert_eq!(pause(7), pause(7));
+        assert_ne!(pause(7), pause(8));
+    }
+
+    /// Reference values of the published algorithm for seed 1234567.
+    #[test]
+    fn the_stream_is_splitmix64() {
+        let mut jitter = Jitter::new(1_234_567);
+        let numbers: Vec<u64> = (0..3).map(|_| jitter.next()).collect();
+        assert_eq!(
+            numbers,
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
+    }
+}
