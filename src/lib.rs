@@ -24,7 +24,7 @@ pub use client::{
     ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary,
     Stdin,
 };
-pub use command::{Command, HostArg, HostArgs};
+pub use command::{Command, HostArg, HostArgs, Pty};
 pub use error::{
     AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
     KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,

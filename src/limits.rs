@@ -79,3 +79,6 @@ pub const DESCRIPTOR_MAX: i32 = 0xffff;
 
 /// Longest command: far above any shell's own limit (Linux: 128 KiB per argument), below SSH's packet limit.
 pub const COMMAND_BYTES: usize = 192 * 1024;
+
+/// Longest name of a terminal: many times that of any there is.
+pub const TERM_BYTES: usize = 256;

@@ -133,9 +133,9 @@ impl ParallelClient {
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
-        let commands = command.to_wire(self.hosts)?;
+        let requests = command.to_requests(self.hosts)?;
         let mut fleet = self.fleet.lock();
-        let ids = fleet.start(&commands);
+        let ids = fleet.start(requests);
         let outputs: Vec<HostOutput> = ids
             .into_iter()
             .enumerate()
@@ -216,13 +216,9 @@ impl ParallelClient {
 
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
-        let version = link::version();
-        SshLibrary { bundled: version.starts_with(BUNDLED), version }
+        SshLibrary { bundled: cfg!(bundled_libssh), version: link::version() }
     }
 }
-
-/// The version that the bundled libssh 0.11.4 gives itself; no system's libssh ever had it.
-const BUNDLED: &str = "0.8.90";
 
 /// Which libssh is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,17 +1,24 @@
 //! A command and how it is to be run.
 
 mod args;
+mod channel;
+mod request;
 mod template;
 #[cfg(test)]
 mod tests;
 mod wrap;
 
-use std::collections::HashSet;
-use std::ffi::{CStr, CString};
+use std::collections::HashMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::args::{HostArg, HostArgs};
+use self::channel::ChannelSettings;
+pub use self::channel::Pty;
+#[cfg(test)]
+pub(crate) use self::request::RunOptions;
+pub(crate) use self::request::{ChannelRequest, Request};
 use self::wrap::Wrapping;
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
@@ -36,6 +43,7 @@ pub struct Command {
     /// Shared, because a command may be cloned for each run and has as many of them as there are hosts.
     host_args: Arc<[HostArgs]>,
     wrapping: Wrapping,
+    channel: ChannelSettings,
     pub(crate) stop_on_errors: bool,
     pub(crate) read_timeout: Option<Duration>,
 }
@@ -50,6 +58,7 @@ impl Command {
             text: text.into(),
             host_args: Arc::default(),
             wrapping: Wrapping::default(),
+            channel: ChannelSettings::default(),
             stop_on_errors: true,
             read_timeout: None,
         }
@@ -199,33 +208,27 @@ impl Command {
         self
     }
 
-    /// What is sent, for each of so many hosts. Hosts with the same text share it.
-    pub(crate) fn to_wire(&self, hosts: usize) -> Result<Vec<Arc<CStr>>, Error> {
+    /// What is asked of each of so many hosts. Hosts with the same text share it.
+    pub(crate) fn to_requests(&self, hosts: usize) -> Result<Vec<Arc<Request>>, Error> {
         self.wrapping.check()?;
+        let options = Arc::new(self.channel.to_options()?);
+        let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
-            let wire = self.wrapped(&self.text).map_err(Error::Command)?;
-            return Ok(vec![wire.into(); hosts]);
+            let text = self.wrapped(&self.text).map_err(Error::Command)?;
+            return Ok(vec![request(text); hosts]);
         }
         if self.host_args.len() != hosts {
             return Err(Error::HostArgs { hosts, args: self.host_args.len() });
         }
-        let mut texts: HashSet<Arc<CStr>> = HashSet::new();
-        let mut wires = Vec::with_capacity(hosts);
+        let mut known: HashMap<CString, Arc<Request>> = HashMap::new();
+        let mut requests = Vec::with_capacity(hosts);
         for (position, args) in self.host_args.iter().enumerate() {
-            let wire = template::format(&self.text, args)
+            let text = template::format(&self.text, args)
                 .and_then(|text| self.wrapped(&text).map_err(TemplateProblem::Refused))
                 .map_err(|problem| Error::Template { position, problem })?;
-            let wire = match texts.get(wire.as_c_str()) {
-                Some(known) => known.clone(),
-                None => {
-                    let wire: Arc<CStr> = wire.into();
-                    texts.insert(wire.clone());
-                    wire
-                }
-            };
-            wires.push(wire);
+            requests.push(known.entry(text).or_insert_with_key(|text| request(text.clone())).clone());
         }
-        Ok(wires)
+        Ok(requests)
     }
 
     fn wrapped(&self, text: &[u8]) -> Result<CString, CommandProblem> {

@@ -28,6 +28,8 @@ pub enum Stage {
     Authenticating,
     /// Opening the command's channel.
     Opening,
+    /// Asking for what the command needs on its channel: a terminal, environment variables.
+    Preparing,
     /// Waiting for the server to accept the command.
     Requesting,
     /// The command runs.
@@ -45,6 +47,7 @@ impl fmt::Display for Stage {
             Self::Handshaking => "SSH handshake",
             Self::Authenticating => "authentication",
             Self::Opening => "opening a channel",
+            Self::Preparing => "preparing the channel",
             Self::Requesting => "starting the command",
             Self::Running => "running the command",
             Self::Closing => "closing the channel",
@@ -348,6 +351,17 @@ pub enum ChannelProblem {
     /// The server refused to open a session channel (MaxSessions, or sessions are forbidden).
     #[error("the server refused to open a channel: {}", peer(.0))]
     OpenRefused(String),
+    /// The server refused a terminal; the command was not sent.
+    #[error("the server refused a terminal: {}", peer(.0))]
+    PtyRefused(String),
+    /// The server refused an environment variable (OpenSSH: `AcceptEnv`); the command was not sent.
+    #[error("the server refused the environment variable {}: {}", sanitise(name), peer(text))]
+    EnvRefused {
+        /// The variable.
+        name: String,
+        /// What is known of the reason.
+        text: String,
+    },
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),

@@ -10,13 +10,13 @@ mod slot;
 mod turn;
 mod visit;
 
-use std::ffi::CStr;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
+use crate::command::Request;
 use crate::dns::{LookupId, Resolver};
 use crate::link::{Dialler, LibsshLink};
 use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, token};
@@ -156,14 +156,14 @@ impl Fleet {
 
     /// Gives every host its command, one for each in the order of the hosts. Returns at once; the hosts begin with the
     /// next turns.
-    pub(crate) fn start(&mut self, commands: &[Arc<CStr>]) -> Vec<ExecId> {
-        debug_assert_eq!(commands.len(), self.positions.len());
+    pub(crate) fn start(&mut self, requests: Vec<Arc<Request>>) -> Vec<ExecId> {
+        debug_assert_eq!(requests.len(), self.positions.len());
         let now = Reactor::now();
         self.admission.count_descriptors(self.positions.len());
-        let mut ids = Vec::with_capacity(commands.len());
-        for (position, command) in commands.iter().enumerate().take(self.positions.len()) {
+        let mut ids = Vec::with_capacity(requests.len());
+        for (position, request) in requests.into_iter().enumerate().take(self.positions.len()) {
             let index = self.positions[position];
-            let id = self.execs.insert(Exec::new(command.clone(), now));
+            let id = self.execs.insert(Exec::new(request, now));
             self.slots[index].session.attach(id, now);
             self.settle(index);
             ids.push(id);

@@ -13,10 +13,12 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+#[cfg(not(bundled_libssh))]
+use std::sync::OnceLock;
 use std::task::Poll;
 
 use libssh_rs::sys;
@@ -24,6 +26,7 @@ use slab::Slab;
 use socket2::SockRef;
 
 use super::{AuthReply, ChannelId, Credential, Inbox, LinkError, LinkErrorKind, Pumped, classify};
+use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, KeyProblem};
 use crate::limits;
 use crate::output::ExitSignal;
@@ -459,6 +462,23 @@ impl Session {
         }
     }
 
+    pub(super) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::enter();
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid open channel; the strings are copied into the packet.
+        let rc = unsafe {
+            match request {
+                ChannelRequest::Pty { term, columns, rows } => {
+                    request_pty(channel.raw, term, (*columns).into(), (*rows).into())
+                }
+                ChannelRequest::Env { name, value } => {
+                    sys::ssh_channel_request_env(channel.raw, name.as_ptr(), value.as_ptr())
+                }
+            }
+        };
+        self.progress(rc)
+    }
+
     pub(super) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
         let _log = LogScope::enter();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
@@ -523,6 +543,48 @@ impl Session {
             sys::ssh_remove_channel_callbacks(channel.raw, &raw mut (*channel.state).callbacks);
             sys::ssh_channel_free(channel.raw);
             drop(Box::from_raw(channel.state));
+        }
+    }
+}
+
+/// `pty-req` with any modes, which libssh has since 0.11.
+type RequestPtyWithModes =
+    unsafe extern "C" fn(sys::ssh_channel, *const c_char, c_int, c_int, *const c_uchar, usize) -> c_int;
+
+/// The system's libssh is found at run time to be 0.10 or later: a program may run with another than it was built with.
+#[cfg(not(bundled_libssh))]
+fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
+    static FOUND: OnceLock<Option<RequestPtyWithModes>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let name = c"ssh_channel_request_pty_size_modes";
+        // SAFETY: looks a name up among the libraries that this process has loaded.
+        let address = unsafe { nix::libc::dlsym(nix::libc::RTLD_DEFAULT, name.as_ptr()) };
+        // SAFETY: null becomes `None`, which `Option` of a function pointer is made of; else it is libssh's function, of the
+        // type that its header declares.
+        unsafe { std::mem::transmute::<*mut c_void, Option<RequestPtyWithModes>>(address) }
+    })
+}
+
+#[cfg(bundled_libssh)]
+fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
+    Some(sys::ssh_channel_request_pty_size_modes)
+}
+
+/// Asks for a terminal without modes. The call without them sends none in libssh 0.10, but those of this process's own
+/// terminal since 0.11, so there they are said to be none.
+///
+/// # Safety
+/// `channel` is a valid open channel.
+unsafe fn request_pty(channel: sys::ssh_channel, term: &CStr, columns: c_int, rows: c_int) -> c_int {
+    /// TTY_OP_END (RFC 4254 section 8).
+    const NO_MODES: [c_uchar; 1] = [0];
+    // SAFETY: the caller's channel; the name and the modes are copied into the packet.
+    unsafe {
+        match request_pty_with_modes() {
+            Some(request) => {
+                request(channel, term.as_ptr(), columns, rows, NO_MODES.as_ptr(), NO_MODES.len())
+            }
+            None => sys::ssh_channel_request_pty_size(channel, term.as_ptr(), columns, rows),
         }
     }
 }

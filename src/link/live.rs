@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::libssh::Session;
 use super::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::limits;
 
@@ -179,6 +180,10 @@ impl Link for LibsshLink {
 
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
         self.session()?.opened(channel)
+    }
+
+    fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
+        self.session()?.request(channel, request)
     }
 
     fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {

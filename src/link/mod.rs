@@ -16,6 +16,7 @@ use std::task::Poll;
 pub(crate) use libssh::{PrivateKey, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
+use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::output::ExitSignal;
 use crate::secret::Secret;
@@ -55,6 +56,8 @@ pub(crate) trait Link: Send {
     fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
     /// Whether the server opened the channel.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
+    /// Asks for something that the command needs; repeated with the same request until ready, one at a time on a channel.
+    fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
     /// Asks the server to run the command; repeated until ready.
     fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError>;
     /// What has arrived on the channel. Whoever takes it leaves it empty.

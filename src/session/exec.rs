@@ -1,13 +1,14 @@
 //! One command on one host: its states, its streams, and how far it is.
 
+mod prepare;
 mod step;
 
-use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
+use crate::command::Request;
 use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::limits;
 use crate::lines::LineBuffer;
@@ -83,6 +84,8 @@ pub(crate) enum ExecState {
     Admitted,
     /// A channel is being opened.
     Opening(ChannelId),
+    /// The server is asked for what the command needs on its channel, one request after the other: for number `next` now.
+    Preparing { channel: ChannelId, next: usize },
     /// The server was asked to run it: from here on it may have started.
     Requesting(ChannelId),
     /// Accepted.
@@ -97,7 +100,7 @@ pub(crate) enum ExecState {
 #[derive(Debug)]
 pub(crate) struct Exec {
     state: ExecState,
-    command: Arc<CStr>,
+    request: Arc<Request>,
     pub(crate) stdout: LineBuffer,
     pub(crate) stderr: LineBuffer,
     pub(crate) stdin: StdinQueue,
@@ -108,10 +111,10 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    pub(crate) fn new(command: Arc<CStr>, now: Instant) -> Self {
+    pub(crate) fn new(request: Arc<Request>, now: Instant) -> Self {
         Self {
             state: ExecState::Waiting,
-            command,
+            request,
             stdout: LineBuffer::new(),
             stderr: LineBuffer::new(),
             stdin: StdinQueue::default(),
@@ -133,7 +136,10 @@ impl Exec {
 
     /// Whether the command may have begun to run on the host.
     pub(crate) fn is_started(&self) -> bool {
-        !matches!(self.state, ExecState::Waiting | ExecState::Admitted | ExecState::Opening(_))
+        !matches!(
+            self.state,
+            ExecState::Waiting | ExecState::Admitted | ExecState::Opening(_) | ExecState::Preparing { .. }
+        )
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -176,9 +182,21 @@ impl Exec {
         match self.state {
             ExecState::Waiting | ExecState::Admitted => Stage::Queued,
             ExecState::Opening(_) => Stage::Opening,
+            ExecState::Preparing { .. } => Stage::Preparing,
             ExecState::Requesting(_) => Stage::Requesting,
             ExecState::Running(_) | ExecState::Finished(_) => Stage::Running,
             ExecState::Closing { .. } => Stage::Closing,
+        }
+    }
+
+    fn channel(&self) -> Option<ChannelId> {
+        match self.state {
+            ExecState::Opening(channel)
+            | ExecState::Preparing { channel, .. }
+            | ExecState::Requesting(channel)
+            | ExecState::Running(channel)
+            | ExecState::Closing { channel, .. } => Some(channel),
+            ExecState::Waiting | ExecState::Admitted | ExecState::Finished(_) => None,
         }
     }
 

@@ -265,7 +265,7 @@ impl Session {
                 input_budget: &mut 0,
                 may_open: false,
             };
-            if cx.execs.expire(id, &mut exec_cx)? == Progress::Done {
+            if cx.execs.expire(id, &mut exec_cx) == Progress::Done {
                 self.active.retain(|active| *active != id);
             }
         }

@@ -1,9 +1,9 @@
 //! What is sent, and what is refused.
 
+mod channel;
 mod quoting;
 mod template;
 
-use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::*;
@@ -11,20 +11,20 @@ use crate::limits;
 
 /// The bytes for the only host.
 fn sent(command: &Command) -> Vec<u8> {
-    let wires = command.to_wire(1).unwrap();
-    assert_eq!(wires.len(), 1);
-    wires[0].to_bytes().to_vec()
+    let requests = command.to_requests(1).unwrap();
+    assert_eq!(requests.len(), 1);
+    requests[0].text.to_bytes().to_vec()
 }
 
 fn problem(command: impl Into<Command>) -> CommandProblem {
-    match command.into().to_wire(1) {
+    match command.into().to_requests(1) {
         Err(Error::Command(problem)) => problem,
         other => panic!("{other:?}"),
     }
 }
 
 fn config(command: &Command) -> String {
-    match command.to_wire(1) {
+    match command.to_requests(1) {
         Err(Error::Config(text)) => text,
         other => panic!("{other:?}"),
     }
@@ -123,16 +123,17 @@ fn values_are_put_in_before_the_words_around() {
 
 #[test]
 fn there_is_one_text_per_host_and_equal_ones_are_shared() {
-    let texts = |wires: &[Arc<CStr>]| -> Vec<String> {
-        wires.iter().map(|wire| wire.to_str().unwrap().to_owned()).collect()
+    let texts = |requests: &[Arc<Request>]| -> Vec<String> {
+        requests.iter().map(|request| request.text.to_str().unwrap().to_owned()).collect()
     };
-    let wires = Command::new("id").to_wire(3).unwrap();
-    assert_eq!(texts(&wires), ["id"; 3]);
-    assert!(wires.iter().all(|wire| Arc::ptr_eq(wire, &wires[0])));
-    let wires = Command::new("echo %s").host_args(["a", "b", "a"]).sudo(true).to_wire(3).unwrap();
+    let requests = Command::new("id").to_requests(3).unwrap();
+    assert_eq!(texts(&requests), ["id"; 3]);
+    assert!(requests.iter().all(|request| Arc::ptr_eq(request, &requests[0])));
+    let requests = Command::new("echo %s").host_args(["a", "b", "a"]).sudo(true).to_requests(3).unwrap();
     let [a, b] = ["a", "b"].map(|value| format!("sudo -S $SHELL -c 'echo {value}'"));
-    assert_eq!(texts(&wires), [a.clone(), b, a]);
-    assert!(Arc::ptr_eq(&wires[0], &wires[2]));
-    assert!(Command::new("id").to_wire(0).unwrap().is_empty());
-    assert!(matches!(Command::new("").to_wire(0), Err(Error::Command(CommandProblem::Empty))));
+    assert_eq!(texts(&requests), [a.clone(), b, a]);
+    assert!(Arc::ptr_eq(&requests[0], &requests[2]));
+    assert!(Arc::ptr_eq(&requests[0].options, &requests[1].options));
+    assert!(Command::new("id").to_requests(0).unwrap().is_empty());
+    assert!(matches!(Command::new("").to_requests(0), Err(Error::Command(CommandProblem::Empty))));
 }

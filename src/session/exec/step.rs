@@ -1,9 +1,8 @@
 //! The steps of a command: each asks the link for one thing, and says whether it came.
 
-use std::task::Poll;
 use std::time::Instant;
 
-use super::{ExecId, ExecState, Execs};
+use super::{Exec, ExecId, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind, TimeoutKind};
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
@@ -19,6 +18,35 @@ pub(in crate::session) enum Progress {
     Pending,
     /// Finished and gone from the link.
     Done,
+}
+
+/// Why a step of a command could not go on.
+pub(super) enum Trouble {
+    /// The command ends with this error of its own; the connection lives on.
+    Refused(HostErrorKind),
+    /// The whole connection has failed.
+    Failed(Failure),
+}
+
+impl Trouble {
+    /// What a failed call is to a command: `denied` is the problem if the server said no.
+    pub(super) fn of(error: LinkError, denied: impl FnOnce(String) -> ChannelProblem) -> Self {
+        match error {
+            LinkError { kind: LinkErrorKind::Denied, text } => Self::refused(denied(text)),
+            LinkError { kind: LinkErrorKind::Unwritable, .. } => Self::refused(ChannelProblem::Unwritable),
+            error => Self::Failed(error.into()),
+        }
+    }
+
+    pub(super) fn refused(problem: ChannelProblem) -> Self {
+        Self::Refused(HostErrorKind::Channel(problem))
+    }
+}
+
+impl From<LinkError> for Trouble {
+    fn from(error: LinkError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// Context of one command's step.
@@ -37,191 +65,53 @@ impl Execs {
     /// Takes one command one step further. Errors are the link's: the whole connection has failed.
     pub(in crate::session) fn step(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Result<Progress, Failure> {
         let Some(exec) = self.slab.get_mut(id.0) else { return Ok(Progress::Done) };
-        exec.collect(cx.now, cx.link);
-        match exec.state {
-            ExecState::Admitted if cx.may_open => {
-                exec.deadline = deadline(cx.now, cx.target.profile.timeouts.exec);
-                exec.begun = cx.now;
-                exec.state = ExecState::Opening(cx.link.open_channel()?);
-                Ok(Progress::Advanced)
+        match exec.step(cx) {
+            Ok(Progress::Done) => {
+                self.leave(id, cx.link);
+                Ok(Progress::Done)
             }
-            ExecState::Waiting | ExecState::Admitted => Ok(Progress::Pending),
-            ExecState::Opening(channel) => self.step_opening(id, channel, cx),
-            ExecState::Requesting(channel) => self.step_requesting(id, channel, cx),
-            ExecState::Running(channel) => self.step_input(id, channel, cx),
-            ExecState::Closing { channel, sent, .. } => self.step_closing(id, channel, sent, cx),
-            ExecState::Finished(_) => Ok(Progress::Done),
+            Ok(progress) => Ok(progress),
+            Err(Trouble::Refused(kind)) => Ok(self.refuse(id, cx, kind)),
+            Err(Trouble::Failed(failure)) => Err(failure),
         }
-    }
-
-    fn step_opening(
-        &mut self,
-        id: ExecId,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Failure> {
-        match cx.link.opened(channel) {
-            Ok(Poll::Pending) => Ok(Progress::Pending),
-            Ok(Poll::Ready(())) => {
-                self.set(id, ExecState::Requesting(channel));
-                Ok(Progress::Advanced)
-            }
-            Err(LinkError { kind: LinkErrorKind::Denied, text }) => {
-                self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::OpenRefused(text)))
-            }
-            Err(LinkError { kind: LinkErrorKind::Unwritable, .. }) => {
-                self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::Unwritable))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn step_requesting(
-        &mut self,
-        id: ExecId,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Failure> {
-        let Some(command) = self.get(id).map(|exec| exec.command.clone()) else { return Ok(Progress::Done) };
-        let replied = cx.link.exec(channel, &command);
-        let inbox = cx.link.inbox(channel);
-        // A status or output before the CLOSE shows that it ran, answer or not.
-        let ran = inbox.closed && inbox.shows_execution();
-        match replied {
-            Ok(Poll::Pending) if inbox.closed && !ran => {
-                let text = "it closed the channel instead of answering".to_owned();
-                self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::ExecRefused(text)))
-            }
-            Ok(Poll::Pending) if !ran && inbox.stdout.len() + inbox.stderr.len() > limits::EARLY_OUTPUT => {
-                Err(LinkError::new(
-                    LinkErrorKind::Protocol,
-                    "output without end before the command was accepted",
-                )
-                .into())
-            }
-            Ok(Poll::Pending) if !ran => Ok(Progress::Pending),
-            Ok(Poll::Pending | Poll::Ready(())) => {
-                self.set(id, ExecState::Running(channel));
-                if let Some(exec) = self.get_mut(id) {
-                    exec.deadline = None;
-                }
-                Ok(Progress::Advanced)
-            }
-            Err(LinkError { kind: LinkErrorKind::Denied, text }) => {
-                self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::ExecRefused(text)))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn step_input(
-        &mut self,
-        id: ExecId,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Failure> {
-        let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
-        if *cx.input_budget > 0 && !exec.stdin.is_empty() {
-            let waiting = exec.stdin.front();
-            let waiting = &waiting[..waiting.len().min(*cx.input_budget)];
-            return match cx.link.write(channel, waiting) {
-                Ok(0) => Ok(Progress::Pending),
-                Ok(written) => {
-                    exec.stdin.consume(written);
-                    *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
-                    Ok(Progress::Advanced)
-                }
-                // The remote side has closed the channel or its input: what is left goes nowhere.
-                Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
-                    exec.stdin.abandon();
-                    Ok(Progress::Advanced)
-                }
-                Err(LinkError { kind: LinkErrorKind::Unwritable, .. }) => {
-                    self.refuse(id, channel, cx, HostErrorKind::Channel(ChannelProblem::Unwritable))
-                }
-                Err(error) => Err(error.into()),
-            };
-        }
-        if exec.stdin.wants_eof() && cx.link.send_eof(channel)?.is_ready() {
-            exec.stdin.eof_sent();
-            return Ok(Progress::Advanced);
-        }
-        Ok(Progress::Pending)
-    }
-
-    fn step_closing(
-        &mut self,
-        id: ExecId,
-        channel: ChannelId,
-        sent: bool,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Failure> {
-        let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
-        if let ExecState::Closing { sent, .. } = &mut exec.state
-            && !*sent
-        {
-            if cx.link.close_channel(channel)?.is_pending() {
-                return Ok(Progress::Pending);
-            }
-            *sent = true;
-        }
-        let confirmed = cx.link.inbox(channel).closed;
-        if !confirmed {
-            return Ok(if sent { Progress::Pending } else { Progress::Advanced });
-        }
-        self.leave(id, channel, cx);
-        Ok(Progress::Done)
     }
 
     /// Frees the channel of a command whose outcome is known, and ends it.
-    fn leave(&mut self, id: ExecId, channel: ChannelId, cx: &mut ExecCx<'_>) {
-        cx.link.free_channel(channel);
-        if let Some(ExecState::Closing { outcome, .. }) = self.get(id).map(|exec| &exec.state) {
-            let outcome = outcome.clone();
-            self.finish(id, outcome);
-        }
-    }
-
-    fn set(&mut self, id: ExecId, state: ExecState) {
-        if let Some(exec) = self.get_mut(id) {
-            exec.state = state;
-        }
+    fn leave(&mut self, id: ExecId, link: &mut dyn Link) {
+        let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
+            return;
+        };
+        link.free_channel(*channel);
+        let outcome = outcome.clone();
+        self.finish(id, outcome);
     }
 
     /// Ends one command with an error of its own; the connection lives on.
-    fn refuse(
-        &mut self,
-        id: ExecId,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-        kind: HostErrorKind,
-    ) -> Result<Progress, Failure> {
-        let Some(exec) = self.get(id) else { return Ok(Progress::Done) };
+    fn refuse(&mut self, id: ExecId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
+        let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.target, cx.attempt, cx.now, kind);
         // One try: a channel that was refused is not open, and freeing it sends the CLOSE that an open one needs.
-        cx.link.free_channel(channel);
+        if let Some(channel) = exec.channel() {
+            cx.link.free_channel(channel);
+        }
         self.finish(id, Outcome::Failed(error));
-        Ok(Progress::Done)
+        Progress::Done
     }
 
     /// A command's own deadline has passed: its start took too long, or its channel does not close.
-    pub(in crate::session) fn expire(
-        &mut self,
-        id: ExecId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Failure> {
-        let Some(exec) = self.get(id) else { return Ok(Progress::Done) };
+    pub(in crate::session) fn expire(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Progress {
+        let Some(exec) = self.get(id) else { return Progress::Done };
         match exec.state {
-            ExecState::Opening(channel) | ExecState::Requesting(channel) => {
+            ExecState::Opening(_) | ExecState::Preparing { .. } | ExecState::Requesting(_) => {
                 let after = cx.target.profile.timeouts.exec.unwrap_or_default();
-                self.refuse(id, channel, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after })
+                self.refuse(id, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after })
             }
-            ExecState::Closing { channel, .. } => {
-                self.leave(id, channel, cx);
-                Ok(Progress::Done)
+            ExecState::Closing { .. } => {
+                self.leave(id, cx.link);
+                Progress::Done
             }
             ExecState::Waiting | ExecState::Admitted | ExecState::Running(_) | ExecState::Finished(_) => {
-                Ok(Progress::Pending)
+                Progress::Pending
             }
         }
     }
@@ -239,7 +129,7 @@ impl Execs {
         exec.salvage(now, link);
         match &exec.state {
             ExecState::Waiting | ExecState::Finished(_) => {}
-            ExecState::Admitted | ExecState::Opening(_) => {
+            ExecState::Admitted | ExecState::Opening(_) | ExecState::Preparing { .. } => {
                 exec.state = ExecState::Waiting;
                 exec.deadline = None;
             }
@@ -259,5 +149,78 @@ impl Execs {
             _ => error.at(exec.stage(), now.saturating_duration_since(exec.begun)),
         };
         self.finish(id, Outcome::Failed(error));
+    }
+}
+
+impl Exec {
+    /// One step. `Done`: the channel is closed, and the outcome known.
+    fn step(&mut self, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        self.collect(cx.now, cx.link);
+        match self.state {
+            ExecState::Admitted if cx.may_open => {
+                self.deadline = deadline(cx.now, cx.target.profile.timeouts.exec);
+                self.begun = cx.now;
+                self.state = ExecState::Opening(cx.link.open_channel()?);
+                Ok(Progress::Advanced)
+            }
+            ExecState::Waiting | ExecState::Admitted => Ok(Progress::Pending),
+            ExecState::Opening(channel) => self.step_opening(channel, cx),
+            ExecState::Preparing { channel, next } => self.step_preparing(channel, next, cx),
+            ExecState::Requesting(channel) => self.step_requesting(channel, cx),
+            ExecState::Running(channel) => self.step_input(channel, cx),
+            ExecState::Closing { channel, .. } => self.step_closing(channel, cx),
+            ExecState::Finished(_) => Ok(Progress::Done),
+        }
+    }
+
+    fn step_opening(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        if cx
+            .link
+            .opened(channel)
+            .map_err(|error| Trouble::of(error, ChannelProblem::OpenRefused))?
+            .is_pending()
+        {
+            return Ok(Progress::Pending);
+        }
+        self.state = ExecState::Preparing { channel, next: 0 };
+        Ok(Progress::Advanced)
+    }
+
+    fn step_input(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        if *cx.input_budget > 0 && !self.stdin.is_empty() {
+            let waiting = self.stdin.front();
+            let waiting = &waiting[..waiting.len().min(*cx.input_budget)];
+            return match cx.link.write(channel, waiting) {
+                Ok(0) => Ok(Progress::Pending),
+                Ok(written) => {
+                    self.stdin.consume(written);
+                    *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
+                    Ok(Progress::Advanced)
+                }
+                // The remote side has closed the channel or its input: what is left goes nowhere.
+                Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
+                    self.stdin.abandon();
+                    Ok(Progress::Advanced)
+                }
+                Err(error) => Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+            };
+        }
+        if self.stdin.wants_eof() && cx.link.send_eof(channel)?.is_ready() {
+            self.stdin.eof_sent();
+            return Ok(Progress::Advanced);
+        }
+        Ok(Progress::Pending)
+    }
+
+    fn step_closing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        if let ExecState::Closing { sent, .. } = &mut self.state
+            && !*sent
+        {
+            if cx.link.close_channel(channel)?.is_pending() {
+                return Ok(Progress::Pending);
+            }
+            *sent = true;
+        }
+        Ok(if cx.link.inbox(channel).closed { Progress::Done } else { Progress::Pending })
     }
 }

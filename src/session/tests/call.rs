@@ -19,6 +19,7 @@ pub(super) enum Call {
     Authenticate(Cred),
     Open(usize),
     Opened(usize),
+    Request(usize, String),
     Exec(usize, String),
     Write(usize, usize),
     SendEof(usize),

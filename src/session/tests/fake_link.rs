@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use super::call::{Call, Failing, Fault};
 use super::script::{Answer, Cred, Dial, Packet, Peer, Script, Take, host_key};
 use super::wire::{Arrival, Op, Wire};
+use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
 
@@ -340,6 +341,22 @@ impl Link for FakeLink {
         let result = self.ask(Op::Open(channel.0), &answer);
         if let Ok(Poll::Ready(())) = result {
             self.wire().channel(channel).is_open = true;
+        }
+        result
+    }
+
+    fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
+        let state = self.wire().channel(channel);
+        assert!(state.is_open, "a request on a channel that is not open");
+        let number = state.requests;
+        let answers = &state.script.requests;
+        let answer = answers[number.min(answers.len() - 1)].clone();
+        if self.enter(Call::Request(channel.0, format!("{request:?}")))? {
+            return Ok(Poll::Pending);
+        }
+        let result = self.ask(Op::Request(channel.0, number), &answer);
+        if !matches!(result, Ok(Poll::Pending)) && matches!(self.connection, Connection::Up(_)) {
+            self.wire().channel(channel).requests += 1;
         }
         result
     }

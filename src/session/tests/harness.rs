@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::call::Call;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
+use crate::command::{Request, RunOptions};
 use crate::error::{HostError, HostErrorKind};
 use crate::family::AddressFamily;
 use crate::output::Outcome;
@@ -131,9 +132,13 @@ impl Bench {
     }
 
     pub(super) fn command_with_input(&mut self, input: &[u8], end: bool) -> usize {
+        self.command_with(RunOptions::default(), input, end)
+    }
+
+    pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let text = CString::new(format!("command {number}")).unwrap();
-        let mut exec = Exec::new(text.into(), self.now);
+        let mut exec = Exec::new(Arc::new(Request { text, options: Arc::new(options) }), self.now);
         exec.stdin.push(input);
         if end {
             exec.stdin.close();

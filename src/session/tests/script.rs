@@ -66,6 +66,8 @@ pub(super) struct Peer {
 #[derive(Debug, Clone)]
 pub(super) struct Channel {
     pub open: Answer,
+    /// Answers to the requests before the command, in order; the last repeats.
+    pub requests: Vec<Answer>,
     pub exec: Answer,
     /// What the command sends, in rounds after the request reached the server.
     pub output: Vec<(u32, Packet)>,
@@ -152,6 +154,7 @@ impl Default for Channel {
         ];
         Self {
             open: Answer::ok(1),
+            requests: vec![Answer::ok(1)],
             exec: Answer::ok(1),
             output,
             takes: Vec::new(),

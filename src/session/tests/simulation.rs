@@ -10,7 +10,9 @@ use nix::errno::Errno;
 
 use super::edges::take_edges;
 use super::harness::{Bench, Config, address};
+use super::prepare::setup;
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
+use crate::command::RunOptions;
 use crate::error::{AuthMethod, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::output::ExitSignal;
@@ -114,6 +116,7 @@ impl Random {
         let takes = takes.collect();
         Channel {
             open: self.answer(true),
+            requests: vec![self.answer(true), self.answer(true)],
             exec: self.answer(true),
             output,
             takes,
@@ -192,7 +195,9 @@ fn simulate(seed: u64) -> Vec<Phase> {
     let mut phases = Vec::new();
     for _ in 0..1 + random.below(4) {
         let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
-        bench.command_with_input(input, random.chance(70));
+        let setup = if random.chance(50) { setup() } else { Vec::new() };
+        let options = RunOptions { setup, ignore_refused_env: random.chance(50) };
+        bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {
                 0 => _ = bench.step(Input::Timer),

@@ -4,7 +4,9 @@ use std::mem;
 
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config};
+use super::prepare::setup;
 use super::script::{Channel, Cred, Packet, Peer, Script, Take, lost, private_key};
+use crate::command::RunOptions;
 use crate::error::Stage;
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::output::Outcome;
@@ -27,7 +29,7 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     // The step without news would be a call more.
     bench.check_idle = false;
     bench.link.fault = fault;
-    bench.command_with_input(b"input", true);
+    bench.command_with(RunOptions { setup: setup(), ignore_refused_env: false }, b"input", true);
     bench.command_with_input(b"more", true);
     bench
 }
@@ -53,6 +55,7 @@ fn the_good_run_makes_every_call() {
         Call::Authenticate(Cred::None),
         Call::Open(0),
         Call::Opened(0),
+        Call::Request(0, String::new()),
         Call::Exec(0, String::new()),
         Call::Write(0, 0),
         Call::SendEof(0),

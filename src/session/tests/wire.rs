@@ -12,6 +12,7 @@ pub(super) enum Op {
     Service,
     Auth(Cred),
     Open(usize),
+    Request(usize, usize),
     Exec(usize),
     Eof(usize),
     Close(usize),
@@ -47,6 +48,8 @@ pub(super) struct ChannelState {
     pub script: Channel,
     pub inbox: Inbox,
     pub is_open: bool,
+    /// Requests that were answered.
+    pub requests: usize,
     pub received: Vec<u8>,
     writes: usize,
     window_closed: bool,
@@ -109,6 +112,7 @@ impl Wire {
             script,
             inbox: Inbox::default(),
             is_open: false,
+            requests: 0,
             received: Vec::new(),
             writes: 0,
             window_closed: false,
@@ -129,6 +133,10 @@ impl Wire {
         }
         if self.asked.contains(&op) {
             return false;
+        }
+        if let Op::Request(channel, _) | Op::Exec(channel) = op {
+            let pending = |asked: &Op| matches!(asked, Op::Request(on, _) | Op::Exec(on) if *on == channel);
+            assert!(!self.asked.iter().any(pending), "{op:?} while another request waits for its answer");
         }
         let mut news: Vec<_> = after.map(|after| (after, Arrival::Answer(op))).into_iter().collect();
         match op {

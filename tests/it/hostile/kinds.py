@@ -19,6 +19,40 @@ def kind(name):
     return register
 
 
+# Before the command.
+
+
+def flood(peer, channel):
+    for _ in range(3 * WINDOW // PACKET):
+        peer.tell(DATA, channel.theirs, bytes(PACKET))
+
+
+@kind("close-for-request")
+class CloseForRequest(Peer):
+    def on_request(self, channel):
+        self.tell(CLOSE, channel.theirs)
+        channel.closed = True
+
+
+@kind("requests-refused")
+class RequestsRefused(Peer):
+    def on_request(self, channel):
+        self.tell(FAILURE, channel.theirs)
+
+
+@kind("request-answered-twice")
+class RequestAnsweredTwice(Peer):
+    def on_request(self, channel):
+        self.tell(SUCCESS, channel.theirs)
+        self.tell(FAILURE, channel.theirs)
+
+
+@kind("output-for-request")
+class OutputForRequest(Peer):
+    def on_request(self, channel):
+        flood(self, channel)
+
+
 # After CLOSE.
 
 
@@ -138,8 +172,7 @@ def close_for_answer(peer, channel):
 
 @kind("early-output")
 def early_output(peer, channel):
-    for _ in range(3 * WINDOW // PACKET):
-        peer.tell(DATA, channel.theirs, bytes(PACKET))
+    flood(peer, channel)
 
 
 # Ends of the command.

@@ -8,6 +8,7 @@ mod answers;
 mod floods;
 mod login;
 mod packets;
+mod prepare;
 mod valgrind;
 
 use std::collections::HashMap;

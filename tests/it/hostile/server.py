@@ -39,6 +39,7 @@ class Channel:
         self.stdin = bytearray()
         self.taken = 0
         self.command = None
+        self.requests = []
         self.window = window
         self.changed = threading.Condition()
         self.closed = False
@@ -141,6 +142,13 @@ class Peer(paramiko.Transport):
         self.tell(SUCCESS, channel.theirs)
         if channel.command == b"greet":
             self.greet(channel)
+        if channel.command == b"requests":
+            self.tell(DATA, channel.theirs, "".join(line + "\n" for line in channel.requests))
+            self.end(channel)
+
+    def on_request(self, channel):
+        """What a command needs first is granted; command `requests` prints the names and payloads."""
+        self.tell(SUCCESS, channel.theirs)
 
     def greet(self, channel):
         self.tell(DATA, channel.theirs, b"hello\n")
@@ -188,10 +196,14 @@ class Peer(paramiko.Transport):
 
     def _request(self, message):
         channel = self.channels[message.get_int()]
-        if message.get_text() == "exec":
-            message.get_boolean()
+        name, wants_reply = message.get_text(), message.get_boolean()
+        if name == "exec":
             channel.command = message.get_string()
             self.on_exec(channel)
+            return
+        channel.requests.append(f"{name} {message.get_remainder().hex()}")
+        if wants_reply:
+            self.on_request(channel)
 
     def _adjust(self, message):
         channel = self.channels[message.get_int()]

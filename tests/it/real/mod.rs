@@ -16,6 +16,7 @@ mod integrity;
 mod lines;
 mod many;
 mod peers;
+mod prepare;
 mod shutdown;
 mod tape;
 mod timing;

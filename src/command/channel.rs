@@ -1,0 +1,182 @@
+//! What a command's channel is given besides the command: a terminal, an environment.
+
+use std::ffi::CString;
+use std::fmt;
+
+use super::Command;
+use super::request::{ChannelRequest, RunOptions};
+use crate::error::Error;
+use crate::limits;
+
+/// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as parallel-ssh asks for.
+///
+/// It is asked for without modes: the host's own defaults apply, and nothing of this process's terminal matters.
+///
+/// ```
+/// use sshoal::{Command, Pty};
+///
+/// let command = Command::new("top -b -n 1").pty(Pty::default().term("vt100").size(132, 50));
+/// # let _ = command;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Pty {
+    term: String,
+    columns: u16,
+    rows: u16,
+}
+
+impl Default for Pty {
+    fn default() -> Self {
+        Self { term: "xterm".to_owned(), columns: 80, rows: 24 }
+    }
+}
+
+impl Pty {
+    /// The kind of terminal, which the command finds in `TERM`.
+    pub fn term(mut self, term: impl Into<String>) -> Self {
+        self.term = term.into();
+        self
+    }
+
+    /// Its size in characters. Neither may be 0, which would mean "unknown".
+    pub fn size(mut self, columns: u16, rows: u16) -> Self {
+        (self.columns, self.rows) = (columns, rows);
+        self
+    }
+
+    fn to_request(&self) -> Result<ChannelRequest, Error> {
+        let Self { term, columns, rows } = self;
+        if *columns == 0 || *rows == 0 {
+            return Err(Error::Config(format!("a terminal of {columns}x{rows} characters")));
+        }
+        match CString::new(term.as_str()) {
+            Ok(term) if !term.is_empty() && term.as_bytes().len() <= limits::TERM_BYTES => {
+                Ok(ChannelRequest::Pty { term, columns: *columns, rows: *rows })
+            }
+            _ => Err(Error::Config(format!("no terminal is called {term:?}"))),
+        }
+    }
+}
+
+/// Settings of a command's channel.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ChannelSettings {
+    pty: Option<Pty>,
+    env: Vec<Variable>,
+    ignore_refused_env: bool,
+}
+
+#[derive(Clone)]
+struct Variable {
+    name: String,
+    value: Vec<u8>,
+}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be a secret.
+        write!(f, "{:?}: ..", self.name)
+    }
+}
+
+impl Variable {
+    fn to_request(&self) -> Result<ChannelRequest, Error> {
+        let Self { name, value } = self;
+        let refuse = |why: &str| Err(Error::Config(format!("environment variable {name:?}: {why}")));
+        if name.is_empty() || name.contains('=') {
+            return refuse("no variable can have this name");
+        }
+        if name.len() + value.len() > limits::COMMAND_BYTES {
+            return refuse("too long to be sent");
+        }
+        match (CString::new(name.as_str()), CString::new(value.as_slice())) {
+            (Ok(name), Ok(value)) => Ok(ChannelRequest::Env { name, value }),
+            _ => refuse("a NUL byte in the name or the value"),
+        }
+    }
+}
+
+impl ChannelSettings {
+    /// In the order of OpenSSH's client: the terminal, then the environment.
+    pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
+        let pty = self.pty.iter().map(Pty::to_request);
+        let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
+        Ok(RunOptions { setup, ignore_refused_env: self.ignore_refused_env })
+    }
+}
+
+impl Command {
+    /// Whether the command gets a terminal, by default the one of [`Pty::default`] (parallel-ssh: `use_pty`).
+    /// Default: `false`.
+    ///
+    /// On a terminal there is one stream only: what the command writes to its standard error arrives in its standard
+    /// output, lines end with `\r\n`, and what it reads as input is shown. When the channel is closed, the host sends
+    /// SIGHUP to what runs on the terminal.
+    ///
+    /// A host that refuses the terminal does not run the command: its error is
+    /// [`ChannelProblem::PtyRefused`](crate::ChannelProblem::PtyRefused).
+    ///
+    /// ```
+    /// use sshoal::Command;
+    ///
+    /// let command = Command::new("tty").use_pty(true);
+    /// # let _ = command;
+    /// ```
+    pub fn use_pty(mut self, on: bool) -> Self {
+        self.channel.pty = on.then(|| self.channel.pty.take().unwrap_or_default());
+        self
+    }
+
+    /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
+    ///
+    /// # Errors
+    /// Of whoever runs it: [`Error::Config`] if the size is 0 in one direction, or the name is empty, has a NUL byte or
+    /// more than 256 bytes.
+    pub fn pty(mut self, pty: Pty) -> Self {
+        self.channel.pty = Some(pty);
+        self
+    }
+
+    /// A variable for the command's environment (RFC 4254 section 6.4). Of two with one name the last counts.
+    ///
+    /// Servers take only the names that they are configured for, OpenSSH's those of `AcceptEnv`, by default none. OpenSSH's
+    /// client does not even ask whether a variable was taken. Here a host that refuses one does not run the command: its
+    /// error is [`ChannelProblem::EnvRefused`](crate::ChannelProblem::EnvRefused), unless
+    /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
+    ///
+    /// ```
+    /// use sshoal::Command;
+    ///
+    /// let command = Command::new("sort names").env("LC_ALL", "C").env("LC_DEBUG", "1");
+    /// # let _ = command;
+    /// ```
+    ///
+    /// # Errors
+    /// Of whoever runs it: [`Error::Config`] if the name is empty or contains `=`, if name or value contain a NUL byte, or
+    /// if both together have more than 192 KiB.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.channel.env.retain(|known| known.name != name);
+        self.channel.env.push(Variable { name, value });
+        self
+    }
+
+    /// Several variables at once; see [`env`](Self::env).
+    ///
+    /// ```
+    /// use sshoal::Command;
+    ///
+    /// let command = Command::new("locale").envs([("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")]);
+    /// # let _ = command;
+    /// ```
+    pub fn envs(self, variables: impl IntoIterator<Item = (impl Into<String>, impl Into<Vec<u8>>)>) -> Self {
+        variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
+    }
+
+    /// Whether a command runs without the variables that its host refuses. Default: `false`, it does not run.
+    pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
+        self.channel.ignore_refused_env = ignore;
+        self
+    }
+}

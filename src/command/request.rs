@@ -1,0 +1,41 @@
+//! What is asked of one host, as it goes over the wire.
+
+use std::ffi::CString;
+use std::fmt;
+use std::sync::Arc;
+
+/// What one host is asked to run: made once, never changed, shared by all hosts with the same text.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// For the login shell.
+    pub text: CString,
+    pub options: Arc<RunOptions>,
+}
+
+/// How a command is run, the same on every host.
+#[derive(Debug, Default)]
+pub(crate) struct RunOptions {
+    /// What the server is asked for before the command, in this order.
+    pub setup: Vec<ChannelRequest>,
+    /// Whether the command runs without the environment variables that the server refuses.
+    pub ignore_refused_env: bool,
+}
+
+/// Something that a channel is given before its command (RFC 4254 section 6).
+#[derive(PartialEq, Eq)]
+pub(crate) enum ChannelRequest {
+    /// `pty-req`: a terminal without modes, its size in characters.
+    Pty { term: CString, columns: u16, rows: u16 },
+    /// `env`: an environment variable.
+    Env { name: CString, value: CString },
+}
+
+impl fmt::Debug for ChannelRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pty { term, columns, rows } => write!(f, "Pty({term:?}, {columns}x{rows})"),
+            // The value may be a secret.
+            Self::Env { name, .. } => write!(f, "Env({name:?}, ..)"),
+        }
+    }
+}

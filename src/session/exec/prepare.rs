@@ -1,0 +1,86 @@
+//! From an open channel to a running command: what it needs first, then the command itself.
+
+use std::task::Poll;
+
+use super::step::{ExecCx, Progress, Trouble};
+use super::{Exec, ExecState};
+use crate::command::ChannelRequest;
+use crate::error::ChannelProblem;
+use crate::limits;
+use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
+
+impl Exec {
+    pub(super) fn step_preparing(
+        &mut self,
+        channel: ChannelId,
+        next: usize,
+        cx: &mut ExecCx<'_>,
+    ) -> Result<Progress, Trouble> {
+        let Some(request) = self.request.options.setup.get(next) else {
+            self.state = ExecState::Requesting(channel);
+            return Ok(Progress::Advanced);
+        };
+        match cx.link.request(channel, request) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                return match unanswered(cx.link.inbox(channel))? {
+                    None => Ok(Progress::Pending),
+                    Some(text) => Err(Trouble::refused(refusal(request, text))),
+                };
+            }
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if self.may_go_without(request) => {}
+            Err(error) => return Err(Trouble::of(error, |text| refusal(request, text))),
+        }
+        self.state = ExecState::Preparing { channel, next: next + 1 };
+        Ok(Progress::Advanced)
+    }
+
+    fn may_go_without(&self, request: &ChannelRequest) -> bool {
+        match request {
+            ChannelRequest::Env { .. } => self.request.options.ignore_refused_env,
+            ChannelRequest::Pty { .. } => false,
+        }
+    }
+
+    pub(super) fn step_requesting(
+        &mut self,
+        channel: ChannelId,
+        cx: &mut ExecCx<'_>,
+    ) -> Result<Progress, Trouble> {
+        let reply = cx.link.exec(channel, &self.request.text);
+        if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
+            let inbox = cx.link.inbox(channel);
+            // A status or output before the CLOSE shows that it ran, answer or not.
+            if !(inbox.closed && inbox.shows_execution()) {
+                return match unanswered(inbox)? {
+                    None => Ok(Progress::Pending),
+                    Some(text) => Err(Trouble::refused(ChannelProblem::ExecRefused(text))),
+                };
+            }
+        }
+        self.state = ExecState::Running(channel);
+        self.deadline = None;
+        Ok(Progress::Advanced)
+    }
+}
+
+fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
+    match request {
+        ChannelRequest::Pty { .. } => ChannelProblem::PtyRefused(text),
+        ChannelRequest::Env { name, .. } => {
+            ChannelProblem::EnvRefused { name: name.to_string_lossy().into_owned(), text }
+        }
+    }
+}
+
+/// What the channel shows while a request waits for its answer: why none will come, if so.
+fn unanswered(inbox: &Inbox) -> Result<Option<String>, LinkError> {
+    if inbox.closed {
+        return Ok(Some("it closed the channel instead of answering".to_owned()));
+    }
+    if inbox.stdout.len() + inbox.stderr.len() > limits::EARLY_OUTPUT {
+        let text = "output without end before the command was accepted";
+        return Err(LinkError::new(LinkErrorKind::Protocol, text));
+    }
+    Ok(None)
+}
