@@ -26,8 +26,8 @@ pub use client::{
 };
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use error::{
-    AuthMethod, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError, HostErrorKind,
-    KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
+    AuthMethod, AuthProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
+    HostErrorKind, KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
 };
 pub use family::AddressFamily;
 pub use fleet::Stats;

@@ -98,7 +98,11 @@ impl<'a> Credentials<'a> {
             plan.push(Offer::Sign(self.named_key(source, opener)?));
         }
         if let Some(identities) = login.identities {
-            plan.extend(self.identities(identities)?.into_iter().map(Offer::AskThenSign));
+            for key in self.identities(identities)? {
+                if !plan.iter().any(|offer| offer.key().is_some_and(|known| known.is_same(&key))) {
+                    plan.push(Offer::AskThenSign(key));
+                }
+            }
         }
         if let [Offer::AskThenSign(key)] = plan.as_slice() {
             plan = vec![Offer::Sign(key.clone())];

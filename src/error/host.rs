@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::{AuthMethod, AuthProblem, explained, listed};
 use crate::family::AddressFamily;
 use crate::hostkey::HostKeyError;
 use crate::limits;
@@ -82,37 +83,6 @@ impl fmt::Display for TimeoutKind {
             Self::Exec => "exec timeout",
             Self::Read => "read timeout",
             Self::Join => "join timeout",
-        })
-    }
-}
-
-/// An authentication method, by its SSH name (RFC 4252, RFC 4256, RFC 4462).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AuthMethod {
-    /// `none`: the host needs no credential.
-    None,
-    /// `publickey`.
-    PublicKey,
-    /// `password`.
-    Password,
-    /// `keyboard-interactive`.
-    KeyboardInteractive,
-    /// `hostbased`.
-    HostBased,
-    /// `gssapi-with-mic`.
-    Gssapi,
-}
-
-impl fmt::Display for AuthMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::PublicKey => "publickey",
-            Self::Password => "password",
-            Self::KeyboardInteractive => "keyboard-interactive",
-            Self::HostBased => "hostbased",
-            Self::Gssapi => "gssapi-with-mic",
         })
     }
 }
@@ -241,10 +211,11 @@ pub enum HostErrorKind {
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
     #[error(
-        "no credential accepted for user {}: tried {}; the server offers {}",
+        "no credential accepted for user {}: tried {}; the server offers {}{}",
         sanitise(user),
         listed(tried, "nothing (no credential is configured)"),
-        listed(offered, "nothing more")
+        listed(offered, "nothing more"),
+        explained(problems)
     )]
     Auth {
         /// The login name.
@@ -253,6 +224,8 @@ pub enum HostErrorKind {
         tried: Vec<AuthMethod>,
         /// The methods that the server would still take.
         offered: Vec<AuthMethod>,
+        /// What else is known of the failure.
+        problems: Vec<AuthProblem>,
     },
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
@@ -297,16 +270,8 @@ pub enum HostErrorKind {
 }
 
 /// A text that the peer may have written: made safe for a terminal, and not too long.
-fn peer(text: &str) -> Cow<'_, str> {
+pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
-}
-
-fn listed(methods: &[AuthMethod], none: &str) -> String {
-    if methods.is_empty() {
-        return none.to_owned();
-    }
-    let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
-    names.join(", ")
 }
 
 /// Why there is no address to connect to.

@@ -1,15 +1,16 @@
 //! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, naming host, stage and cause.
 
+mod auth;
 mod host;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use auth::{AuthMethod, AuthProblem};
 pub(crate) use host::HostErrorParts;
 pub use host::{
-    AuthMethod, ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind,
-    UnknownHostProblem,
+    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind, UnknownHostProblem,
 };
 
 use crate::host::HostSpecError;

@@ -82,6 +82,8 @@ unsafe fn text_at(text: *const c_char) -> String {
 pub(crate) struct PrivateKey {
     private: sys::ssh_key,
     public: sys::ssh_key,
+    /// The public half in base64.
+    base64: String,
 }
 
 // SAFETY: after construction libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's reference
@@ -102,7 +104,7 @@ impl PrivateKey {
         initialise().map_err(|_| KeyProblem::Malformed)?;
         let _log = LogScope::enter();
         let mut asked = false;
-        let mut key = Self { private: ptr::null_mut(), public: ptr::null_mut() };
+        let mut key = Self { private: ptr::null_mut(), public: ptr::null_mut(), base64: String::new() };
         // SAFETY: both strings are NUL-terminated; `asked` outlives the call that may write it through `needs_passphrase`;
         // the out-pointers are ours. A callback is always given, else OpenSSL would ask on the terminal.
         let rc = unsafe {
@@ -123,7 +125,33 @@ impl PrivateKey {
         }
         // SAFETY: the private key was just made; the out-pointer is ours.
         let rc = unsafe { sys::ssh_pki_export_privkey_to_pubkey(key.private, &raw mut key.public) };
-        if rc != OK || key.public.is_null() { Err(KeyProblem::Malformed) } else { Ok(key) }
+        if rc != OK || key.public.is_null() {
+            return Err(KeyProblem::Malformed);
+        }
+        // SAFETY: the public key was just made.
+        key.base64 = unsafe { base64_of(key.public) }.ok_or(KeyProblem::Malformed)?;
+        Ok(key)
+    }
+
+    /// Whether both are the same key, wherever they were read from.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.base64 == other.base64
+    }
+}
+
+/// A public key's wire form (RFC 4253 section 6.6) in base64.
+///
+/// # Safety
+/// `key` is a valid key with a public half.
+unsafe fn base64_of(key: sys::ssh_key) -> Option<String> {
+    let mut base64: *mut c_char = ptr::null_mut();
+    // SAFETY: the caller vouches for the key; the out-pointer is ours; the string is a copy that is freed here, null being
+    // ignored.
+    unsafe {
+        let rc = sys::ssh_pki_export_pubkey_base64(key, &raw mut base64);
+        let text = text_at(base64);
+        sys::ssh_string_free_char(base64);
+        (rc == OK).then_some(text)
     }
 }
 
@@ -349,23 +377,14 @@ impl Session {
     /// The server's key in base64, as libssh exports it.
     pub(super) fn server_key(&mut self) -> Result<String, LinkError> {
         let mut key: sys::ssh_key = ptr::null_mut();
-        let mut base64: *mut c_char = ptr::null_mut();
-        // SAFETY: the out-pointers are ours; the key and the string are copies that are freed here, null being ignored.
-        let (rc, text) = unsafe {
-            let mut rc = sys::ssh_get_server_publickey(self.raw, &raw mut key);
-            if rc == OK {
-                rc = sys::ssh_pki_export_pubkey_base64(key, &raw mut base64);
-            }
-            let text = text_at(base64);
-            sys::ssh_string_free_char(base64);
+        // SAFETY: the out-pointer is ours; a key that is given is a copy, which is freed here.
+        let text = unsafe {
+            let rc = sys::ssh_get_server_publickey(self.raw, &raw mut key);
+            let text = if rc == OK { base64_of(key) } else { None };
             sys::ssh_key_free(key);
-            (rc, text)
+            text
         };
-        if rc == OK {
-            Ok(text)
-        } else {
-            Err(LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake"))
-        }
+        text.ok_or_else(|| LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake"))
     }
 
     /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions; with the

@@ -107,16 +107,6 @@ pub(crate) enum Credential {
     Password(Secret),
 }
 
-impl Credential {
-    pub(crate) fn method(&self) -> AuthMethod {
-        match self {
-            Self::None => AuthMethod::None,
-            Self::Probe(_) | Self::Key(_) => AuthMethod::PublicKey,
-            Self::Password(_) => AuthMethod::Password,
-        }
-    }
-}
-
 /// The server's answer to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthReply {

@@ -1,31 +1,49 @@
-//! Authentication: goes through the plan until the server is content (RFC 4252).
+//! Authentication: makes the offers of the plan until the server is content (RFC 4252).
+//!
+//! An offer is made once per connection. One that was refused while the server did not want to hear of its method says
+//! nothing about the credential: it is made again after a partial success, which changes what the server wants.
+
+mod attempt;
 
 use std::task::Poll;
 
-use super::target::{Offer, Profile};
-use crate::error::{AuthMethod, HostErrorKind};
-use crate::hostkey::HostVerified;
-use crate::link::{AuthReply, Credential, Link};
-
+use self::attempt::Attempt;
 use super::Failure;
+use super::failure::is_refusal;
+use super::target::Profile;
+use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
+use crate::hostkey::HostVerified;
+use crate::link::{AuthReply, Link};
 
 /// A login under way. It holds the proof that the host is who it should be, and cannot be made without.
 #[derive(Debug)]
 pub(super) struct Login {
     proof: HostVerified,
-    /// What the server is asked next.
     step: LoginStep,
+    /// What has become of each offer of the plan.
+    fates: Vec<Fate>,
     tried: Vec<AuthMethod>,
-    /// What the server's last refusal offered; empty before the first.
-    offered: Vec<AuthMethod>,
+    /// What the server would hear of, as its last refusal said; `None` before the first.
+    offered: Option<Vec<AuthMethod>>,
 }
 
 #[derive(Debug)]
 enum LoginStep {
     /// The authentication service was not granted yet.
     Service,
-    /// Offer number `.0` of the plan, as this credential.
-    Offer(usize, Credential),
+    /// This offer of the plan is being made.
+    Offer(usize, Attempt),
+}
+
+/// What has become of an offer on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Not made yet.
+    Open,
+    /// Refused when the server did not want its method: open again after the next partial success.
+    Unheard,
+    /// Refused for itself, or accepted as one of several.
+    Done,
 }
 
 /// What a login has come to.
@@ -37,8 +55,14 @@ pub(super) enum LoginResult {
 }
 
 impl Login {
-    pub(super) fn new(proof: HostVerified) -> Self {
-        Self { proof, step: LoginStep::Service, tried: Vec::new(), offered: Vec::new() }
+    pub(super) fn new(proof: HostVerified, profile: &Profile) -> Self {
+        Self {
+            proof,
+            step: LoginStep::Service,
+            fates: vec![Fate::Open; profile.plan.len()],
+            tried: Vec::new(),
+            offered: None,
+        }
     }
 
     pub(super) fn proof(&self) -> &HostVerified {
@@ -48,58 +72,86 @@ impl Login {
     /// Goes as far as the server lets it.
     pub(super) fn step(&mut self, profile: &Profile, link: &mut dyn Link) -> Result<LoginResult, Failure> {
         loop {
-            let (index, credential) = match &self.step {
-                LoginStep::Service => match link.request_auth()? {
-                    Poll::Pending => return Ok(LoginResult::Pending),
-                    Poll::Ready(()) => {
-                        self.advance(profile, 0)?;
-                        continue;
+            match &mut self.step {
+                LoginStep::Service => {
+                    if link.request_auth()?.is_pending() {
+                        return Ok(LoginResult::Pending);
                     }
-                },
-                LoginStep::Offer(index, credential) => (*index, credential),
-            };
-            let Poll::Ready(reply) = link.authenticate(credential)? else { return Ok(LoginResult::Pending) };
-            let method = credential.method();
-            match (credential, reply) {
-                (Credential::Probe(key), AuthReply::Accepted) => {
-                    self.step = LoginStep::Offer(index, Credential::Key(key.clone()));
                 }
-                (_, AuthReply::Accepted) => return Ok(LoginResult::Accepted),
-                (_, AuthReply::Partial | AuthReply::Denied) => {
-                    self.note(method);
-                    self.offered = link.offered();
-                    self.advance(profile, index + 1)?;
+                LoginStep::Offer(index, attempt) => {
+                    let Poll::Ready(reply) = attempt.step(link)? else { return Ok(LoginResult::Pending) };
+                    let (index, method) = (*index, profile.plan[*index].method());
+                    match reply {
+                        AuthReply::Accepted => return Ok(LoginResult::Accepted),
+                        AuthReply::Partial => self.partial(index, method, link.offered()),
+                        AuthReply::Denied => self.denied(index, method, link.offered()),
+                    }
                 }
             }
+            self.advance(profile)?;
         }
     }
 
+    /// RFC 4252 section 5.1: the method is done, and there is a new list of what the server wants.
+    fn partial(&mut self, index: usize, method: AuthMethod, offered: Vec<AuthMethod>) {
+        self.note(method);
+        for fate in &mut self.fates {
+            if *fate == Fate::Unheard {
+                *fate = Fate::Open;
+            }
+        }
+        self.fates[index] = Fate::Done;
+        self.offered = Some(offered);
+    }
+
+    fn denied(&mut self, index: usize, method: AuthMethod, offered: Vec<AuthMethod>) {
+        self.note(method);
+        self.fates[index] = if offered.contains(&method) { Fate::Done } else { Fate::Unheard };
+        self.offered = Some(offered);
+    }
+
     fn note(&mut self, method: AuthMethod) {
-        if !self.tried.contains(&method) {
+        if method != AuthMethod::None && !self.tried.contains(&method) {
             self.tried.push(method);
         }
     }
 
-    /// Takes the next offer, from `index` on, that the server would hear.
-    fn advance(&mut self, profile: &Profile, index: usize) -> Result<(), Failure> {
-        let heard = |method| self.offered.is_empty() || self.offered.contains(&method);
-        for (index, offer) in profile.plan.iter().enumerate().skip(index) {
-            let credential = match offer {
-                Offer::None => Credential::None,
-                Offer::Sign(key) => Credential::Key(key.clone()),
-                Offer::AskThenSign(key) => Credential::Probe(key.clone()),
-                Offer::Password(secret) => Credential::Password(secret.clone()),
-            };
-            if heard(credential.method()) {
-                self.step = LoginStep::Offer(index, credential);
-                return Ok(());
+    /// Takes the first open offer that the server would hear of.
+    fn advance(&mut self, profile: &Profile) -> Result<(), Failure> {
+        let heard = |method| self.offered.as_ref().is_none_or(|offered| offered.contains(&method));
+        let offers = profile.plan.iter().zip(&self.fates).enumerate();
+        let mut open = offers.filter(|(_, (_, fate))| **fate == Fate::Open);
+        match open.find(|(_, (offer, _))| heard(offer.method())) {
+            Some((index, (offer, _))) => {
+                self.step = LoginStep::Offer(index, Attempt::new(offer));
+                Ok(())
             }
+            None => Err(self.failed(profile, Vec::new()).into()),
         }
-        Err(HostErrorKind::Auth {
+    }
+
+    fn failed(&mut self, profile: &Profile, problems: Vec<AuthProblem>) -> HostErrorKind {
+        HostErrorKind::Auth {
             user: profile.user_name(),
-            tried: self.tried.iter().copied().filter(|method| *method != AuthMethod::None).collect(),
-            offered: std::mem::take(&mut self.offered),
+            tried: std::mem::take(&mut self.tried),
+            offered: self.offered.take().unwrap_or_default(),
+            problems,
         }
-        .into())
+    }
+
+    /// What a failure of the connection was, seen from the login that it cut off: the goodbye of a server that has refused
+    /// something already (sshd: "Too many authentication failures") is a failed authentication.
+    pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
+        match kind {
+            HostErrorKind::Disconnected { reason, message }
+                if self.offered.is_some() && is_refusal(reason) =>
+            {
+                if let LoginStep::Offer(index, _) = &self.step {
+                    self.note(profile.plan[*index].method());
+                }
+                self.failed(profile, vec![AuthProblem::Disconnected { reason, message }])
+            }
+            kind => kind,
+        }
     }
 }

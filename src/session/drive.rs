@@ -80,7 +80,7 @@ impl Session {
         let Target { host, port, profile, .. } = &self.target;
         let key = cx.link.server_key()?;
         let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
-        self.enter(State::Authenticating(Login::new(proof)), cx.now);
+        self.enter(State::Authenticating(Login::new(proof, profile)), cx.now);
         Ok(true)
     }
 

@@ -52,8 +52,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Connect { .. }
         | HostErrorKind::Timeout { .. }
         | HostErrorKind::ConnectionLost(_) => true,
-        // 2: protocol error, as sshd ends too many authentication tries; 14: no more methods; 15: illegal user.
-        HostErrorKind::Disconnected { reason, .. } => !matches!(reason, 2 | 14 | 15),
+        HostErrorKind::Disconnected { reason, .. } => !is_refusal(*reason),
         HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { .. })
         | HostErrorKind::Handshake(_)
         | HostErrorKind::HostKey(_)
@@ -66,4 +65,10 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Cancelled
         | HostErrorKind::Bug(_) => false,
     }
+}
+
+/// Whether a server that disconnects for this reason (RFC 4253 section 11.1) has made up its mind about the user.
+pub(super) fn is_refusal(reason: u32) -> bool {
+    // 2: protocol error, as sshd ends too many authentication tries; 14: no more methods; 15: illegal user.
+    matches!(reason, 2 | 14 | 15)
 }

@@ -274,6 +274,10 @@ impl Session {
 
     /// Ends the connection and what ran on it; what cannot have started is tried again if an attempt is left.
     fn fail(&mut self, kind: HostErrorKind, cx: &mut Cx<'_>) {
+        let kind = match &mut self.state {
+            State::Authenticating(login) => login.explain(kind, &self.target.profile),
+            _ => kind,
+        };
         let error = self.host_error(kind, cx.now);
         log::debug!("{error}");
         for id in &self.active {

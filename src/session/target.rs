@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RetryDelay;
+use crate::error::AuthMethod;
 use crate::family::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::PrivateKey;
@@ -60,7 +61,8 @@ pub(crate) struct Timeouts {
     pub exec: Option<Duration>,
 }
 
-/// What to offer the server, in order.
+/// What to offer the server, in order: GSSAPI, the named key, the agent's keys, identity files, password,
+/// keyboard-interactive.
 pub(crate) type AuthPlan = Vec<Offer>;
 
 /// One way to log in.
@@ -74,4 +76,23 @@ pub(crate) enum Offer {
     AskThenSign(Arc<PrivateKey>),
     /// The password.
     Password(Secret),
+}
+
+impl Offer {
+    /// The key that it signs with.
+    pub(crate) fn key(&self) -> Option<&PrivateKey> {
+        match self {
+            Self::Sign(key) | Self::AskThenSign(key) => Some(key),
+            Self::None | Self::Password(_) => None,
+        }
+    }
+
+    /// The method that the server has to want for this to be worth making.
+    pub(crate) fn method(&self) -> AuthMethod {
+        match self {
+            Self::None => AuthMethod::None,
+            Self::Sign(_) | Self::AskThenSign(_) => AuthMethod::PublicKey,
+            Self::Password(_) => AuthMethod::Password,
+        }
+    }
 }

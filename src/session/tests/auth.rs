@@ -8,11 +8,11 @@ use crate::link::{AuthReply, LinkErrorKind};
 use crate::secret::Secret;
 use crate::session::{AuthPlan, Offer};
 
-fn password() -> Offer {
+pub(super) fn password() -> Offer {
     Offer::Password(Secret::new("hunter2".to_owned()).unwrap())
 }
 
-fn login(plan: AuthPlan, peer: Peer) -> Bench {
+pub(super) fn login(plan: AuthPlan, peer: Peer) -> Bench {
     let mut bench = Bench::with(Config { plan, ..Config::default() }, Script::peer(peer));
     bench.command();
     bench.run();
@@ -21,7 +21,7 @@ fn login(plan: AuthPlan, peer: Peer) -> Bench {
 }
 
 /// The credentials tried; asking again for the answer to one does not count.
-fn tried(bench: &Bench) -> Vec<Cred> {
+pub(super) fn tried(bench: &Bench) -> Vec<Cred> {
     let creds = bench.link.calls.iter().filter_map(|call| match call {
         Call::Authenticate(cred) => Some(*cred),
         _ => None,
@@ -104,7 +104,7 @@ fn the_error_lists_what_was_tried_and_what_is_offered() {
     let offers = vec![both().remove(0), vec![AuthMethod::KeyboardInteractive]];
     let plan = vec![Offer::Sign(private_key(0)), Offer::Sign(private_key(1)), password()];
     let bench = login(plan, peer(&[], offers));
-    let HostErrorKind::Auth { user, tried: methods, offered } = bench.error(0).kind() else {
+    let HostErrorKind::Auth { user, tried: methods, offered, .. } = bench.error(0).kind() else {
         panic!("{}", bench.error(0))
     };
     assert_eq!(user, "deploy");

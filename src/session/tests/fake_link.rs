@@ -308,11 +308,10 @@ impl Link for FakeLink {
             "a credential for a host that is not trusted"
         );
         let after = wire.peer.auth_after;
-        let known = wire.peer.replies.iter().find(|(of, _)| *of == cred);
-        let reply = known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone());
         if self.enter(Call::Authenticate(cred))? || !self.wire().ask(Op::Auth(cred), after) {
             return Ok(Poll::Pending);
         }
+        let reply = self.wire().reply(cred);
         if matches!(reply, Ok(AuthReply::Denied | AuthReply::Partial)) {
             self.wire().refusals += 1;
         }
@@ -321,6 +320,9 @@ impl Link for FakeLink {
 
     fn offered(&mut self) -> Vec<AuthMethod> {
         let wire = self.wire();
+        if let Some(policy) = &wire.peer.policy {
+            return policy.offered();
+        }
         let offers = &wire.peer.offers;
         offers.get((wire.refusals - 1).min(offers.len() - 1)).cloned().unwrap_or_default()
     }

@@ -8,6 +8,8 @@ mod deadlines;
 mod edges;
 mod fake_link;
 mod harness;
+mod partial;
+mod policy;
 mod prepare;
 mod retry;
 mod script;

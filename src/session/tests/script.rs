@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nix::errno::Errno;
 
+use super::policy::Policy;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey};
@@ -49,6 +50,8 @@ pub(super) struct Peer {
     pub service: Answer,
     /// Credentials that are not simply refused.
     pub replies: Vec<(Cred, Result<AuthReply, LinkError>)>,
+    /// In place of `replies` and `offers`.
+    pub policy: Option<Policy>,
     pub auth_after: Option<u32>,
     /// The methods offered with each refusal; the last repeats.
     pub offers: Vec<Vec<AuthMethod>>,
@@ -133,6 +136,7 @@ impl Default for Peer {
             key: host_key(0),
             service: Answer::ok(1),
             replies: vec![(Cred::Sign(0), Ok(AuthReply::Accepted))],
+            policy: None,
             auth_after: Some(1),
             offers: vec![vec![AuthMethod::PublicKey, AuthMethod::Password]],
             channels: vec![Channel::default()],
@@ -220,8 +224,9 @@ const HOST_KEYS: [&str; 2] = [
     "AAAAC3NzaC1lZDI1NTE5AAAAIBdlvEvAv2E2Scwi6k8Cqt7iSJ8Bmsrl8CCFNCZk+8fW",
 ];
 
-static KEYS: LazyLock<[Arc<PrivateKey>; 2]> = LazyLock::new(|| {
-    PRIVATE_KEYS.map(|text| {
+/// Key 2 and key 3 are other objects of the same keys.
+static KEYS: LazyLock<[Arc<PrivateKey>; 4]> = LazyLock::new(|| {
+    [0, 1, 0, 1].map(|index| PRIVATE_KEYS[index]).map(|text| {
         let text = Secret::new(text.to_owned()).unwrap();
         Arc::new(PrivateKey::parse(text.as_c_str(), None).unwrap())
     })
@@ -243,6 +248,16 @@ pub(super) fn host_key(index: usize) -> Vec<u8> {
 
 pub(super) fn verifier() -> Arc<Verifier> {
     VERIFIER.clone()
+}
+
+impl Cred {
+    pub(super) fn method(self) -> AuthMethod {
+        match self {
+            Self::None => AuthMethod::None,
+            Self::Probe(_) | Self::Sign(_) => AuthMethod::PublicKey,
+            Self::Password => AuthMethod::Password,
+        }
+    }
 }
 
 impl From<&Credential> for Cred {

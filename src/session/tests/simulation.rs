@@ -147,6 +147,7 @@ impl Random {
             key: host_key(usize::from(self.chance(4))),
             service: self.answer(false),
             replies: replies.to_vec(),
+            policy: None,
             auth_after: (!self.chance(3)).then(|| self.rounds()),
             channels: (0..3).map(|_| self.channel()).collect(),
             packets_per_pump: self.pick(&[1, 2, usize::MAX]),

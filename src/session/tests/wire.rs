@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Channel, Cred, Packet, Peer, Take};
-use crate::link::{ChannelId, Inbox, LinkError, Pumped};
+use crate::link::{AuthReply, ChannelId, Inbox, LinkError, Pumped};
 
 /// Something that is asked once and answered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,15 @@ impl Wire {
         }
         self.send(news);
         at_once
+    }
+
+    /// The answer to a credential.
+    pub(super) fn reply(&mut self, cred: Cred) -> Result<AuthReply, LinkError> {
+        if let Some(policy) = &mut self.peer.policy {
+            return Ok(policy.reply(cred));
+        }
+        let known = self.peer.replies.iter().find(|(of, _)| *of == cred);
+        known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone())
     }
 
     fn send(&mut self, news: Vec<(u32, Arrival)>) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sshoal::{AuthMethod, Error, HostErrorKind, KeyProblem, ParallelClient, Stage};
+use sshoal::{AuthMethod, AuthProblem, Error, HostErrorKind, KeyProblem, ParallelClient, Stage};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE, write_private};
@@ -107,7 +107,7 @@ fn a_password_opens_the_host_and_follows_the_keys() {
 fn assert_refused(builder: sshoal::ClientBuilder, name: &str, expected: &[AuthMethod]) {
     let error = start_error(builder);
     assert_eq!((error.stage(), error.host()), (Stage::Authenticating, HOST));
-    let HostErrorKind::Auth { user, tried, offered } = error.kind() else { panic!("{error}") };
+    let HostErrorKind::Auth { user, tried, offered, .. } = error.kind() else { panic!("{error}") };
     assert_eq!((user.as_str(), tried.as_slice()), (name, expected));
     assert!(offered.contains(&AuthMethod::PublicKey) && offered.contains(&AuthMethod::Password), "{error}");
     let text = error.to_string();
@@ -171,6 +171,43 @@ fn key_and_password_together() {
     assert_eq!(offered.as_slice(), [AuthMethod::Password]);
 }
 
+fn messages(sshd: &Sshd) -> Vec<String> {
+    sshd.auth_messages()
+        .into_iter()
+        .map(|message| format!("{} {}", message.outcome, message.method))
+        .collect()
+}
+
+/// The key goes first, when this server does not look at keys yet.
+#[test]
+fn password_and_then_key() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("password_then_key");
+    let sshd = Sshd::builder().option("AuthenticationMethods password,publickey").log_level("DEBUG1").start();
+    let builder = bare(&sshd, user.name()).key_file(sshd.key(ClientKey::Ed25519)).password(user.password());
+    assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
+    assert_eq!(messages(&sshd), ["Partial password", "Accepted publickey"]);
+    assert_eq!(sshd.userauth_requests(), 3, "the key, unheard, the password, and the key again");
+}
+
+#[test]
+fn two_different_keys() {
+    let _dog = guard("two_keys");
+    let sshd = Sshd::builder().option("AuthenticationMethods publickey,publickey").start();
+    let keys = [ClientKey::Ed25519, ClientKey::Ecdsa].map(|key| sshd.key(key));
+    let named = bare(&sshd, sshd.user()).key_file(&keys[0]).identity_auth(true);
+    assert_eq!(run_one(&mut build(named.clone().identity_files(&keys)), "echo in"), ["in"]);
+    // The same key twice is one key.
+    let error = start_error(named.identity_files([&keys[0]]));
+    let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(
+        (tried.as_slice(), offered.as_slice()),
+        (&[AuthMethod::PublicKey][..], &[AuthMethod::PublicKey][..])
+    );
+    let signed = sshd.count("Partial publickey") + sshd.count("Accepted publickey");
+    assert_eq!((signed, sshd.count("Failed publickey")), (3, 0), "{}", sshd.log());
+}
+
 #[test]
 fn too_many_tries_are_a_goodbye_of_the_server() {
     let _dog = guard("max_auth_tries");
@@ -181,7 +218,10 @@ fn too_many_tries_are_a_goodbye_of_the_server() {
     let builder = bare(&sshd, sshd.user()).identity_auth(true).identity_files(strangers).num_retries(3);
     let error = start_error(builder);
     assert_eq!((error.stage(), error.attempt()), (Stage::Authenticating, 1), "{error}");
-    let HostErrorKind::Disconnected { reason: 2, message } = error.kind() else { panic!("{error}") };
+    let HostErrorKind::Auth { tried, offered, problems, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(tried.as_slice(), [AuthMethod::PublicKey]);
+    assert!(offered.contains(&AuthMethod::PublicKey), "{error}");
+    let [AuthProblem::Disconnected { reason: 2, message }] = problems.as_slice() else { panic!("{error}") };
     assert!(message.contains("Too many authentication failures"), "{message}");
     assert_eq!(sshd.count("Connection from"), 1);
 }

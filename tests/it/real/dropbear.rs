@@ -70,7 +70,7 @@ fn every_credential_opens_it_and_wrong_ones_do_not() {
     ];
     for (builder, method) in wrong {
         let error = start_error(builder);
-        let HostErrorKind::Auth { user, tried, offered } = error.kind() else { panic!("{error}") };
+        let HostErrorKind::Auth { user, tried, offered, .. } = error.kind() else { panic!("{error}") };
         assert_eq!(
             (error.stage(), user.as_str(), tried.as_slice()),
             (Stage::Authenticating, name, &[method][..])

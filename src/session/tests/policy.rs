@@ -1,0 +1,60 @@
+//! A server that wants methods in an order, as OpenSSH's `AuthenticationMethods` lays it down.
+
+use super::script::Cred;
+use crate::error::AuthMethod;
+use crate::link::AuthReply;
+
+/// What has to succeed, and what does. It panics where a credential is offered again that was refused for itself.
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
+    /// Lists of methods, of which one has to be gone through.
+    lists: Vec<Vec<AuthMethod>>,
+    good: Vec<Cred>,
+    used: Vec<Cred>,
+    refused: Vec<Cred>,
+}
+
+impl Policy {
+    /// Each list as `publickey,password`; `good` are the credentials that succeed, keys as [`Cred::Sign`].
+    pub(super) fn new(lists: &[&[AuthMethod]], good: &[Cred]) -> Self {
+        Self {
+            lists: lists.iter().map(|list| list.to_vec()).collect(),
+            good: good.to_vec(),
+            used: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// The methods that can continue.
+    pub(super) fn offered(&self) -> Vec<AuthMethod> {
+        let mut heads: Vec<AuthMethod> = self.lists.iter().filter_map(|list| list.first().copied()).collect();
+        heads.dedup();
+        heads
+    }
+
+    pub(super) fn reply(&mut self, cred: Cred) -> AuthReply {
+        let asked = match cred {
+            Cred::Probe(key) => Cred::Sign(key),
+            cred => cred,
+        };
+        assert!(!self.refused.contains(&asked), "{cred:?} was refused before");
+        assert!(!self.used.contains(&asked), "{cred:?} was accepted before");
+        if !self.offered().contains(&cred.method()) {
+            return AuthReply::Denied;
+        }
+        if !self.good.contains(&asked) {
+            self.refused.push(asked);
+            return AuthReply::Denied;
+        }
+        if asked != cred {
+            return AuthReply::Accepted;
+        }
+        self.used.push(cred);
+        for list in &mut self.lists {
+            if list.first() == Some(&cred.method()) {
+                list.remove(0);
+            }
+        }
+        if self.lists.iter().any(Vec::is_empty) { AuthReply::Accepted } else { AuthReply::Partial }
+    }
+}
