@@ -3,6 +3,7 @@
 mod client;
 mod command;
 mod dns;
+mod encoding;
 mod error;
 mod family;
 mod fleet;

@@ -10,6 +10,9 @@
 //! are kept. The last line needs no terminator: it is yielded once the stream has ended, and a `\r` at its
 //! end is data.
 //!
+//! A character of a line end is one byte, or a code unit of UTF-16 where the reader [says so](LineEnds). Units are
+//! counted from the start of the stream, whoever has read what is before them.
+//!
 //! # Cost
 //! Every byte is copied once in and once out and searched once for its terminator, however it was cut into
 //! chunks. The memory of consumed bytes is given back: after every call that takes `&mut self`, the
@@ -19,6 +22,31 @@
 //! pushed since the last move: amortised O(1) a byte.
 
 use std::fmt;
+use std::ops::Range;
+
+/// What the characters of a line end are made of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnds {
+    /// Single bytes: right for every encoding that contains ASCII, as no byte of a longer character is below 0x20 there.
+    #[default]
+    Bytes,
+    /// Code units of UTF-16, low byte first.
+    Utf16Le,
+    /// Code units of UTF-16, high byte first.
+    Utf16Be,
+}
+
+impl LineEnds {
+    /// The line in what precedes its `\n`.
+    fn strip_carriage_return(self, line: &[u8]) -> &[u8] {
+        let carriage_return: &[u8] = match self {
+            Self::Bytes => b"\r",
+            Self::Utf16Le => b"\r\0",
+            Self::Utf16Be => b"\0\r",
+        };
+        line.strip_suffix(carriage_return).unwrap_or(line)
+    }
+}
 
 /// Bytes of one output stream that nobody has read yet. See the [module](self) for the rules.
 #[derive(Default)]
@@ -27,8 +55,11 @@ pub struct LineBuffer {
     data: Vec<u8>,
     /// Where the unread bytes start: `head <= scanned <= data.len()`.
     head: usize,
-    /// `data[head..scanned]` is known to hold no `\n`.
+    /// No `\n` begins in `data[head..scanned]`.
     scanned: usize,
+    /// How many bytes of the stream were consumed.
+    position: u64,
+    ends: LineEnds,
     finished: bool,
 }
 
@@ -43,7 +74,20 @@ impl LineBuffer {
 
     /// An empty buffer that has not allocated anything.
     pub const fn new() -> Self {
-        Self { data: Vec::new(), head: 0, scanned: 0, finished: false }
+        Self { data: Vec::new(), head: 0, scanned: 0, position: 0, ends: LineEnds::Bytes, finished: false }
+    }
+
+    /// How lines end from the first unread byte on. Default: [`LineEnds::Bytes`].
+    pub fn set_line_ends(&mut self, ends: LineEnds) {
+        if self.ends != ends {
+            self.ends = ends;
+            self.scanned = self.head;
+        }
+    }
+
+    /// How many bytes of the stream were consumed.
+    pub const fn position(&self) -> u64 {
+        self.position
     }
 
     /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream ends once.
@@ -78,19 +122,46 @@ impl LineBuffer {
     pub fn next_line(&mut self) -> Option<&[u8]> {
         self.give_back();
         let start = self.head;
-        let Some(offset) = memchr::memchr(b'\n', &self.data[self.scanned..]) else {
-            self.scanned = self.data.len();
+        let Some(newline) = self.find_newline() else {
             if !self.finished || self.is_empty() {
                 return None;
             }
-            self.head = self.data.len();
+            self.advance(self.data.len());
             return Some(&self.data[start..]);
         };
-        let newline = self.scanned + offset;
-        self.head = newline + 1;
-        self.scanned = self.head;
-        let line = &self.data[start..newline];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        self.advance(newline.end);
+        Some(self.ends.strip_carriage_return(&self.data[start..newline.start]))
+    }
+
+    /// The next `\n` of the unread bytes. Takes note of those that hold none.
+    fn find_newline(&mut self) -> Option<Range<usize>> {
+        let from = self.scanned;
+        if self.ends == LineEnds::Bytes {
+            let offset = memchr::memchr(b'\n', &self.data[from..]);
+            self.scanned = self.data.len();
+            return offset.map(|offset| from + offset..from + offset + 1);
+        }
+        // Of a unit that a raw read has cut, what is left is data.
+        let first = self.head + usize::from(!self.position.is_multiple_of(2));
+        let low = if self.ends == LineEnds::Utf16Le { 0 } else { 1 };
+        for offset in memchr::memchr_iter(b'\n', &self.data[from..]) {
+            let Some(unit) = (from + offset).checked_sub(low).filter(|unit| *unit >= first) else { continue };
+            let is_whole = (unit - first).is_multiple_of(2) && unit + 2 <= self.data.len();
+            if is_whole && self.data[unit + 1 - low] == 0 {
+                return Some(unit..unit + 2);
+            }
+        }
+        // The first byte of a unit waits for the second one.
+        let units = self.data.len().saturating_sub(first) / 2;
+        self.scanned = self.scanned.max(first + 2 * units).min(self.data.len());
+        None
+    }
+
+    /// Consumes the bytes before `head`.
+    fn advance(&mut self, head: usize) {
+        self.position += u64::try_from(head - self.head).unwrap_or(u64::MAX);
+        self.head = head;
+        self.scanned = head;
     }
 
     /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
@@ -121,8 +192,9 @@ impl LineBuffer {
 
     /// Discards the first `count` unread bytes, or all of them if there are fewer.
     pub fn consume(&mut self, count: usize) {
-        self.head += count.min(self.len());
-        self.scanned = self.scanned.max(self.head);
+        let scanned = self.scanned;
+        self.advance(self.head + count.min(self.len()));
+        self.scanned = scanned.max(self.head);
         self.give_back();
     }
 

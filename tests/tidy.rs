@@ -16,7 +16,10 @@ const CLOCK_FILE: &str = "reactor/mod.rs";
 
 /// Modules from the bottom up: a module imports from its own level and from below.
 const LEVELS: [&[&str]; 6] = [
-    &["error", "family", "host", "hostkey", "command", "limits", "lines", "output", "secret", "text"],
+    &[
+        "encoding", "error", "family", "host", "hostkey", "command", "limits", "lines", "output", "secret",
+        "text",
+    ],
     &["link"],
     &["dns", "reactor"],
     &["session"],

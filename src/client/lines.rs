@@ -5,11 +5,13 @@ use super::wait::{Unread, wait};
 use crate::error::HostError;
 use crate::lines::LineBuffer;
 
-/// The unread lines of one stream, as text. Bytes that are not UTF-8 become U+FFFD.
+/// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
+/// or with [`strict_encoding`](crate::Command::strict_encoding) an error in the place of the line.
 ///
-/// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line needs no line end.
+/// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line needs no line end. A byte
+/// order mark of the encoding at the start of the stream is no part of the first line.
 /// Yields an error once where the output ends early because the host failed; what had arrived comes first. After a read
-/// timeout the next call waits again, and nothing is lost.
+/// timeout, and after a line that is not in its encoding, the next call goes on, and nothing is lost.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct Lines<'a>(RawLines<'a>);
@@ -29,14 +31,12 @@ impl Iterator for Lines<'_> {
     type Item = Result<String, HostError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.next()?.map(|line| match String::from_utf8(line) {
-            Ok(text) => text,
-            Err(raw) => String::from_utf8_lossy(raw.as_bytes()).into_owned(),
-        }))
+        let RawLines { output, .. } = self.0;
+        Some(self.0.take_next()?.and_then(|Taken { line, at_start }| output.decode(line, at_start)))
     }
 }
 
-/// The unread lines of one stream, as bytes; see [`Lines`].
+/// The unread lines of one stream, as bytes; see [`Lines`]. Only where lines end follows from the encoding.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct RawLines<'a> {
@@ -45,15 +45,25 @@ pub struct RawLines<'a> {
     ended: bool,
 }
 
-impl Iterator for RawLines<'_> {
-    type Item = Result<Vec<u8>, HostError>;
+struct Taken {
+    line: Vec<u8>,
+    /// Whether it is the first of its stream.
+    at_start: bool,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
+impl RawLines<'_> {
+    fn take_next(&mut self) -> Option<Result<Taken, HostError>> {
         if self.ended {
             return None;
         }
-        match wait(self.output, self.stream, LineBuffer::take_line) {
-            Ok(Some(line)) => Some(Ok(line)),
+        let ends = self.output.line_ends();
+        let take = |buffer: &mut LineBuffer| {
+            buffer.set_line_ends(ends);
+            let at_start = buffer.position() == 0;
+            Some(Taken { line: buffer.take_line()?, at_start })
+        };
+        match wait(self.output, self.stream, take) {
+            Ok(Some(taken)) => Some(Ok(taken)),
             Ok(None) => {
                 self.ended = true;
                 None
@@ -64,5 +74,13 @@ impl Iterator for RawLines<'_> {
                 Some(Err(error))
             }
         }
+    }
+}
+
+impl Iterator for RawLines<'_> {
+    type Item = Result<Vec<u8>, HostError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.take_next()?.map(|taken| taken.line))
     }
 }

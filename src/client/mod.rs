@@ -134,6 +134,7 @@ impl ParallelClient {
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
         let requests = command.to_requests(self.hosts)?;
+        let decoding = command.decoding()?;
         let mut fleet = self.fleet.lock();
         let ids = fleet.start(requests);
         let outputs: Vec<HostOutput> = ids
@@ -142,7 +143,7 @@ impl ParallelClient {
             .filter_map(|(position, id)| {
                 let target = fleet.target(position)?;
                 let read_timeout = command.read_timeout.map_or(target.profile.read_timeout, limit);
-                Some(HostOutput::new(self.fleet.clone(), id, position, target, read_timeout))
+                Some(HostOutput::new(self.fleet.clone(), id, position, target, read_timeout, decoding))
             })
             .collect();
         drop(fleet);

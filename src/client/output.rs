@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Lines, Reader, Shared, Stdin, limit};
-use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
-use crate::lines::LineBuffer;
+use crate::encoding::{Decoding, Encoding, Malformed};
+use crate::error::{Error, HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::lines::{LineBuffer, LineEnds};
 use crate::output::{ExitSignal, Outcome};
 use crate::reactor::Reactor;
 use crate::session::{Exec, ExecId, Target};
@@ -23,6 +24,7 @@ pub struct HostOutput {
     port: u16,
     alias: Option<Arc<str>>,
     read_timeout: Option<Duration>,
+    decoding: Decoding,
 }
 
 /// Gives the command's record back when nobody can read it any more.
@@ -61,10 +63,11 @@ impl HostOutput {
         position: usize,
         target: &Target,
         read_timeout: Option<Duration>,
+        decoding: Decoding,
     ) -> Self {
         let Target { host, port, alias, .. } = target;
         let (host, port, alias) = (host.clone(), *port, alias.clone());
-        Self { handle: Arc::new(Handle { fleet, id }), position, host, port, alias, read_timeout }
+        Self { handle: Arc::new(Handle { fleet, id }), position, host, port, alias, read_timeout, decoding }
     }
 
     /// The host as it was given, without user and port.
@@ -89,7 +92,7 @@ impl HostOutput {
 
     /// The lines of standard output that were not read yet, waiting for more until the command has ended.
     ///
-    /// A new iterator goes on where the last one stopped. Text that is not UTF-8 is shown with U+FFFD;
+    /// A new iterator goes on where the last one stopped. They are text in the [`encoding`](Self::encoding);
     /// [`Lines::raw`] has the bytes.
     pub fn stdout(&self) -> Lines<'_> {
         Lines::new(self, Stream::Stdout)
@@ -152,6 +155,51 @@ impl HostOutput {
     /// Changes how long a reader of this output waits without a byte from its stream. Zero: no limit.
     pub fn set_read_timeout(&mut self, after: Duration) {
         self.read_timeout = limit(after);
+    }
+
+    /// The encoding of both streams, by its name in the WHATWG's standard, such as `UTF-8` (parallel-ssh:
+    /// `HostOutput.encoding`).
+    pub fn encoding(&self) -> &'static str {
+        self.decoding.encoding.name()
+    }
+
+    /// Changes the encoding for all lines that were not read yet: see [`Command::encoding`](crate::Command::encoding).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["win1"]).build()?;
+    /// let mut outputs = client.run_command("wmic os get caption")?;
+    /// outputs[0].set_encoding("utf-16")?;
+    /// for line in outputs[0].stdout() {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a label that is none; then nothing is changed.
+    pub fn set_encoding(&mut self, label: &str) -> Result<(), Error> {
+        self.decoding.encoding = Encoding::for_label(label)?;
+        Ok(())
+    }
+
+    /// Changes what becomes of lines that are not in the encoding: see
+    /// [`Command::strict_encoding`](crate::Command::strict_encoding).
+    pub fn set_strict_encoding(&mut self, strict: bool) {
+        self.decoding.strict = strict;
+    }
+
+    pub(super) fn line_ends(&self) -> LineEnds {
+        self.decoding.encoding.line_ends()
+    }
+
+    /// The text of a line that was read.
+    pub(super) fn decode(&self, line: Vec<u8>, at_start: bool) -> Result<String, HostError> {
+        self.decoding.decode(line, at_start).map_err(|Malformed { line, offset }| {
+            let encoding = self.encoding();
+            self.own_error(HostErrorKind::Undecodable { encoding, offset, line })
+        })
     }
 
     pub(super) fn read_timeout(&self) -> Option<Duration> {

@@ -20,15 +20,16 @@ pub use self::channel::Pty;
 pub(crate) use self::request::RunOptions;
 pub(crate) use self::request::{ChannelRequest, Request};
 use self::wrap::Wrapping;
+use crate::encoding::{Decoding, Encoding};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
 /// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is sent is made in this
-/// order: the values of [`host_args`](Self::host_args) are put into the text, then [`shell`](Self::shell),
-/// [`sudo`](Self::sudo) and [`user`](Self::user) are put around it. All of it is checked for all hosts before anything
-/// is started on any.
+/// order: the values of [`host_args`](Self::host_args) are put into the text, which is then put into the
+/// [`encoding`](Self::encoding); [`shell`](Self::shell), [`sudo`](Self::sudo) and [`user`](Self::user) are put around it. All
+/// of it is checked for all hosts before anything is started on any.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Command {
     host_args: Arc<[HostArgs]>,
     wrapping: Wrapping,
     channel: ChannelSettings,
+    encoding: Option<String>,
+    strict_encoding: bool,
     pub(crate) stop_on_errors: bool,
     pub(crate) read_timeout: Option<Duration>,
 }
@@ -59,6 +62,8 @@ impl Command {
             host_args: Arc::default(),
             wrapping: Wrapping::default(),
             channel: ChannelSettings::default(),
+            encoding: None,
+            strict_encoding: false,
             stop_on_errors: true,
             read_timeout: None,
         }
@@ -193,6 +198,51 @@ impl Command {
         self
     }
 
+    /// The encoding of the text and of what the command prints, by any of the WHATWG's labels, such as `shift_jis`, `latin1`
+    /// or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
+    ///
+    /// The text, given as UTF-8, is sent in it; for UTF-16 it is sent as UTF-8, since a command has no NUL bytes. UTF-8 is
+    /// sent as it was given, well-formed or not. The lines of both streams are text in it: [`Lines`](crate::Lines). Readers
+    /// of bytes and standard input know no encoding. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it
+    /// later.
+    ///
+    /// By the WHATWG's rules `latin1` and `ascii` are windows-1252, and `utf-16` is UTF-16LE: a byte order mark is taken off
+    /// the start of a stream, but chooses nothing. In ISO-2022-JP each line begins with ASCII (RFC 1468).
+    ///
+    /// ```
+    /// use sshoal::{Command, Error, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
+    /// let mistake = Command::new("ls /srv").encoding("utf-32");
+    /// let mut client = builder(["files1"]).build()?;
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// # let _ = listing;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] for a label that is none, or a user or a shell
+    /// that cannot be written in the encoding (parallel-ssh: `LookupError`, from the first host that is reached).
+    /// [`Error::Command`] or [`Error::Template`] if the text cannot, with the position of the first character concerned.
+    pub fn encoding(mut self, label: impl Into<String>) -> Self {
+        self.encoding = Some(label.into());
+        self
+    }
+
+    /// Whether a line that is not in the [`encoding`](Self::encoding) is an error,
+    /// [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of the line. Default: `false`, what is
+    /// not in it becomes U+FFFD.
+    ///
+    /// The error has the line's bytes, and the lines behind it can be read on (parallel-ssh raises `UnicodeDecodeError` and
+    /// loses the line).
+    pub fn strict_encoding(mut self, strict: bool) -> Self {
+        self.strict_encoding = strict;
+        self
+    }
+
     /// Whether `run_command` returns the first host's error instead of the outputs. Default: `true`.
     ///
     /// With `false`, a failed host's error is in its own output. Either way every host is started.
@@ -210,11 +260,13 @@ impl Command {
 
     /// What is asked of each of so many hosts. Hosts with the same text share it.
     pub(crate) fn to_requests(&self, hosts: usize) -> Result<Vec<Arc<Request>>, Error> {
-        self.wrapping.check()?;
+        let encoding = self.decoding()?.encoding;
+        let prefix = self.wrapping.prefix(encoding)?;
+        let wrapped = |text: &[u8]| wrapped(text, prefix.as_deref(), encoding);
         let options = Arc::new(self.channel.to_options()?);
         let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
-            let text = self.wrapped(&self.text).map_err(Error::Command)?;
+            let text = wrapped(&self.text).map_err(Error::Command)?;
             return Ok(vec![request(text); hosts]);
         }
         if self.host_args.len() != hosts {
@@ -224,23 +276,40 @@ impl Command {
         let mut requests = Vec::with_capacity(hosts);
         for (position, args) in self.host_args.iter().enumerate() {
             let text = template::format(&self.text, args)
-                .and_then(|text| self.wrapped(&text).map_err(TemplateProblem::Refused))
+                .and_then(|text| wrapped(&text).map_err(TemplateProblem::Refused))
                 .map_err(|problem| Error::Template { position, problem })?;
             requests.push(known.entry(text).or_insert_with_key(|text| request(text.clone())).clone());
         }
         Ok(requests)
     }
 
-    fn wrapped(&self, text: &[u8]) -> Result<CString, CommandProblem> {
-        if text.iter().all(u8::is_ascii_whitespace) {
-            return Err(CommandProblem::Empty);
-        }
-        let wire = self.wrapping.apply(text);
-        if wire.len() > limits::COMMAND_BYTES {
-            return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });
-        }
-        CString::new(wire).map_err(|nul| CommandProblem::Nul(nul.nul_position()))
+    /// How its output becomes text.
+    pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
+        let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
+        Ok(Decoding { encoding, strict: self.strict_encoding })
     }
+}
+
+/// What is sent for a text: it alone, or quoted behind a prefix.
+fn wrapped(text: &[u8], prefix: Option<&[u8]>, encoding: Encoding) -> Result<CString, CommandProblem> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(CommandProblem::Empty);
+    }
+    // Quoted behind the encoding: the quotes are for a shell that reads bytes, and ISO-2022-JP has those of `'` in other
+    // characters.
+    let text = encoding.encode(text)?;
+    let wire = match prefix {
+        Some(prefix) => {
+            let mut wire = prefix.to_vec();
+            wrap::quote(&text, &mut wire);
+            wire
+        }
+        None => text.into_owned(),
+    };
+    if wire.len() > limits::COMMAND_BYTES {
+        return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });
+    }
+    CString::new(wire).map_err(|nul| CommandProblem::Nul(nul.nul_position()))
 }
 
 impl From<&str> for Command {

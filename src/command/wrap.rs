@@ -1,5 +1,8 @@
 //! The words around a command: `sudo`, a user, a shell.
 
+use std::borrow::Cow;
+
+use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::host::check_user;
 
@@ -14,37 +17,34 @@ pub(super) struct Wrapping {
 }
 
 impl Wrapping {
-    pub(super) fn check(&self) -> Result<(), Error> {
-        if let Some(user) = &self.user {
-            check_user(user)
-                .map_err(|problem| Error::Config(format!("user {user:?} of the command: {problem}")))?;
-        }
-        match &self.shell {
-            Some(shell) if shell.trim().is_empty() => {
-                Err(Error::Config("the shell of the command is empty".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The bytes for the login shell.
-    pub(super) fn apply(&self, text: &[u8]) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(text.len() + 64);
+    /// The bytes for the login shell that precede the text, which is then quoted; `None` if nothing is around it.
+    pub(super) fn prefix(&self, encoding: Encoding) -> Result<Option<Vec<u8>>, Error> {
+        let mut wire = Vec::new();
         match &self.user {
             Some(user) => {
+                check_user(user)
+                    .map_err(|problem| Error::Config(format!("user {user:?} of the command: {problem}")))?;
                 wire.extend_from_slice(b"sudo -u ");
-                quote_if_needed(user, &mut wire);
+                quote_if_needed(&encoded("user", user, encoding)?, &mut wire);
                 wire.extend_from_slice(b" -S ");
             }
             None if self.sudo => wire.extend_from_slice(b"sudo -S "),
-            None if self.shell.is_none() => return text.to_vec(),
+            None if self.shell.is_none() => return Ok(None),
             None => {}
         }
-        wire.extend_from_slice(self.shell.as_deref().unwrap_or(REMOTE_SHELL).as_bytes());
+        let shell = self.shell.as_deref().unwrap_or(REMOTE_SHELL);
+        if shell.trim().is_empty() {
+            return Err(Error::Config("the shell of the command is empty".to_owned()));
+        }
+        wire.extend_from_slice(&encoded("shell", shell, encoding)?);
         wire.push(b' ');
-        quote(text, &mut wire);
-        wire
+        Ok(Some(wire))
     }
+}
+
+fn encoded<'a>(what: &str, text: &'a str, encoding: Encoding) -> Result<Cow<'a, [u8]>, Error> {
+    let refused = |problem| Error::Config(format!("{what} {text:?} of the command: {problem}"));
+    encoding.encode(text.as_bytes()).map_err(refused)
 }
 
 /// One word for a POSIX shell. Nothing is special inside of single quotes but the single quote (POSIX.1-2024, XCU 2.2.2).
@@ -61,11 +61,11 @@ pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
 
 /// Usual names go as they are, as in parallel-ssh. Others are possible, such as `#1000`, which would begin a comment, or
 /// `DOMAIN\name`.
-fn quote_if_needed(name: &str, out: &mut Vec<u8>) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.@+".contains(&byte);
-    if name.bytes().all(is_plain) {
-        out.extend_from_slice(name.as_bytes());
+fn quote_if_needed(name: &[u8], out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.@+".contains(byte);
+    if name.iter().all(is_plain) {
+        out.extend_from_slice(name);
     } else {
-        quote(name.as_bytes(), out);
+        quote(name, out);
     }
 }

@@ -255,6 +255,17 @@ pub enum HostErrorKind {
     /// The peer sent what the protocol does not allow.
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
+    /// A line of output is not in its encoding, and the reader is
+    /// [strict](crate::Command::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only this line is concerned.
+    #[error("a line of output is not {encoding} at byte {offset}")]
+    Undecodable {
+        /// The encoding's name.
+        encoding: &'static str,
+        /// Where, in the line, the first sequence of bytes begins that is none of the encoding.
+        offset: usize,
+        /// The line as the host sent it, without its line end.
+        line: Vec<u8>,
+    },
     /// A resource of this process is used up.
     #[error("{0}")]
     Limit(String),

@@ -109,6 +109,23 @@ pub enum CommandProblem {
     /// A NUL byte ends a C string, so the host would run something else. With the offset in what would be sent.
     #[error("it contains a NUL byte at offset {0}")]
     Nul(usize),
+    /// Not UTF-8 at this offset, so it cannot be put into another [`encoding`](crate::Command::encoding).
+    #[error("it is not UTF-8 at offset {offset}, so it cannot be put into {encoding}")]
+    NotUtf8 {
+        /// Where the first byte is that is not.
+        offset: usize,
+        /// The encoding's name.
+        encoding: &'static str,
+    },
+    /// A character at this offset, counted in bytes of UTF-8, that the [`encoding`](crate::Command::encoding) has not
+    /// (parallel-ssh: `UnicodeEncodeError`).
+    #[error("{encoding} has not the character at offset {offset}")]
+    Unencodable {
+        /// Where the character begins.
+        offset: usize,
+        /// The encoding's name.
+        encoding: &'static str,
+    },
     /// Longer than an SSH packet may carry.
     #[error("it has {len} bytes, at most {max} can be sent")]
     TooLong {

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use crate::lines::LineBuffer;
+use crate::lines::{LineBuffer, LineEnds};
 
 /// Feeds a [`LineBuffer`] in random chunks, reads it in random ways, and compares it with a naive model.
 ///
@@ -14,7 +14,7 @@ pub fn lines(data: &[u8]) {
     let Some((input, events)) = run(data) else {
         return;
     };
-    // Only complete where no raw read cut into a line.
+    // Only complete where no raw read cut into a line, and lines always ended in the same way.
     let mut taken = Vec::new();
     for event in &events {
         let Taken::Line(line) = event else { return };
@@ -37,7 +37,10 @@ pub fn canary(data: &[u8]) {
 enum Taken<'a> {
     Line(&'a [u8]),
     Raw,
+    OtherEnds,
 }
+
+const ENDS: [LineEnds; 3] = [LineEnds::Bytes, LineEnds::Utf16Le, LineEnds::Utf16Be];
 
 /// The rules of lines applied to a whole stream at once.
 fn split(input: &[u8]) -> Vec<&[u8]> {
@@ -82,7 +85,16 @@ fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
 fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events: &mut Vec<Taken<'a>>) {
     let amount = usize::from(control >> 3);
     match control & 7 {
-        0..=2 => return,
+        0..=1 => return,
+        2 => {
+            let kind = amount % ENDS.len();
+            buffer.set_line_ends(ENDS[kind]);
+            if kind != model.kind {
+                model.kind = kind;
+                events.push(Taken::OtherEnds);
+            }
+            return;
+        }
         3 => {
             for _ in 0..=amount {
                 let expected = model.line();
@@ -116,10 +128,11 @@ fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events:
     events.push(Taken::Raw);
 }
 
-/// The whole stream, whose line ends are known from the start: `start..end` is unread.
+/// The whole stream, whose line ends of each kind are known from the start: `start..end` is unread.
 struct Model<'a> {
     input: &'a [u8],
-    newlines: Peekable<IntoIter<usize>>,
+    newlines: [Peekable<IntoIter<usize>>; 3],
+    kind: usize,
     start: usize,
     end: usize,
     finished: bool,
@@ -127,8 +140,14 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     fn new(input: &'a [u8]) -> Self {
-        let newlines: Vec<usize> = (0..input.len()).filter(|&at| input[at] == b'\n').collect();
-        Self { input, newlines: newlines.into_iter().peekable(), start: 0, end: 0, finished: false }
+        let bytes: Vec<usize> = (0..input.len()).filter(|&at| input[at] == b'\n').collect();
+        let units = |newline: &[u8; 2]| -> Vec<usize> {
+            let (units, _) = input.as_chunks::<2>();
+            (0..units.len()).filter(|&at| units[at] == *newline).map(|at| 2 * at).collect()
+        };
+        let newlines = [bytes, units(b"\n\0"), units(b"\0\n")];
+        let newlines = newlines.map(|offsets| offsets.into_iter().peekable());
+        Self { input, newlines, kind: 0, start: 0, end: 0, finished: false }
     }
 
     fn push(&mut self, size: usize) -> &'a [u8] {
@@ -138,11 +157,13 @@ impl<'a> Model<'a> {
     }
 
     fn line(&mut self) -> Option<&'a [u8]> {
-        while self.newlines.next_if(|&newline| newline < self.start).is_some() {}
-        if let Some(newline) = self.newlines.next_if(|&newline| newline < self.end) {
+        let (width, carriage_return) = [(1, &b"\r"[..]), (2, b"\r\0"), (2, b"\0\r")][self.kind];
+        let newlines = &mut self.newlines[self.kind];
+        while newlines.next_if(|&newline| newline < self.start).is_some() {}
+        if let Some(newline) = newlines.next_if(|&newline| newline + width <= self.end) {
             let line = &self.input[self.start..newline];
-            self.start = newline + 1;
-            return Some(line.strip_suffix(b"\r").unwrap_or(line));
+            self.start = newline + width;
+            return Some(line.strip_suffix(carriage_return).unwrap_or(line));
         }
         let rest = self.raw(if self.finished { usize::MAX } else { 0 });
         Some(rest).filter(|rest| !rest.is_empty())
@@ -157,6 +178,7 @@ impl<'a> Model<'a> {
     fn compare(&self, buffer: &LineBuffer) {
         let unread = self.end - self.start;
         assert_eq!((buffer.len(), buffer.is_empty()), (unread, unread == 0));
+        assert_eq!(usize::try_from(buffer.position()), Ok(self.start));
         assert_eq!(buffer.is_finished(), self.finished);
         let idle = if self.finished { 0 } else { LineBuffer::IDLE_CAPACITY };
         let bound = if unread == 0 { idle } else { LineBuffer::IDLE_CAPACITY.max(4 * unread) };

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::LineBuffer;
+use super::{LineBuffer, LineEnds};
 
 /// What every way of feeding and reading must agree with: the rules applied to the whole input at once.
 fn reference(input: &[u8]) -> Vec<Vec<u8>> {
@@ -126,6 +126,108 @@ fn every_split_of_every_short_input_gives_the_same_lines() {
             }
         }
     }
+}
+
+/// The rules for UTF-16, applied to whole units at once.
+fn reference_of_units(units: &[u16]) -> Vec<Vec<u16>> {
+    let mut lines: Vec<Vec<u16>> = units.split(|&unit| unit == 0x0a).map(<[u16]>::to_vec).collect();
+    let rest = lines.pop().unwrap_or_default();
+    for line in &mut lines {
+        line.pop_if(|unit| *unit == 0x0d);
+    }
+    lines.extend(Some(rest).filter(|rest| !rest.is_empty()));
+    lines
+}
+
+type ToBytes = fn(u16) -> [u8; 2];
+
+const UTF_16: [(LineEnds, ToBytes); 2] =
+    [(LineEnds::Utf16Le, u16::to_le_bytes), (LineEnds::Utf16Be, u16::to_be_bytes)];
+
+/// Every input of up to four of the units that matter, among them those with the bytes of a line end that are none, cut
+/// in every possible way.
+#[test]
+fn every_split_of_every_short_input_of_units_gives_the_same_lines() {
+    const SYMBOLS: [u16; 6] = [0x61, 0x0a, 0x0d, 0x0a00, 0x0a0a, 0];
+    for (ends, to_bytes) in UTF_16 {
+        let lines_of_units = |chunks: &[u8], cuts: usize| {
+            let mut buffer = LineBuffer::new();
+            buffer.set_line_ends(ends);
+            let mut lines = Vec::new();
+            for (position, byte) in chunks.iter().enumerate() {
+                buffer.push(&[*byte]);
+                assert_bounded(&buffer);
+                if cuts >> position & 1 == 1 {
+                    lines.extend(drain(&mut buffer));
+                }
+            }
+            buffer.finish();
+            lines.extend(drain(&mut buffer));
+            lines
+        };
+        for len in 0..=4_u32 {
+            for number in 0..6_usize.pow(len) {
+                let units: Vec<u16> = (0..len).map(|i| SYMBOLS[number / 6_usize.pow(i) % 6]).collect();
+                let to_bytes = |units: &[u16]| units.iter().copied().flat_map(to_bytes).collect::<Vec<u8>>();
+                let expected: Vec<_> = reference_of_units(&units).iter().map(|line| to_bytes(line)).collect();
+                let input = to_bytes(&units);
+                for cuts in 0..1_usize << input.len().saturating_sub(1) {
+                    assert_eq!(lines_of_units(&input, cuts), expected, "{ends:?} {units:x?} cut as {cuts:b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn half_a_unit_at_the_end_of_the_stream_is_data() {
+    for (ends, to_bytes) in UTF_16 {
+        let mut buffer = LineBuffer::new();
+        buffer.set_line_ends(ends);
+        buffer.push(&[to_bytes(0x61), to_bytes(0x0a)].concat());
+        buffer.push(&to_bytes(0x0a)[..1]);
+        assert_eq!(drain(&mut buffer), [to_bytes(0x61)]);
+        buffer.finish();
+        assert_eq!(drain(&mut buffer), [&to_bytes(0x0a)[..1]]);
+    }
+}
+
+#[test]
+fn units_are_counted_from_the_start_of_the_stream() {
+    for (ends, to_bytes) in UTF_16 {
+        let mut buffer = LineBuffer::new();
+        buffer.set_line_ends(ends);
+        let [a, newline, b] = [0x61, 0x0a, 0x62].map(to_bytes);
+        buffer.push(&[a, newline, b, newline].concat());
+        assert_eq!(buffer.read(&mut [0; 1]), 1);
+        assert_eq!(buffer.take_line().as_deref(), Some(&a[1..]), "the rest of a unit that was cut");
+        assert_eq!(buffer.position(), 4);
+        assert_eq!(buffer.take_line().as_deref(), Some(&b[..]));
+        // Half of a line end is none.
+        buffer.push(&[newline, a, newline].concat());
+        buffer.consume(1);
+        assert_eq!(buffer.take_line(), Some([&newline[1..], &a].concat()));
+        assert_eq!(buffer.take_line(), None);
+    }
+}
+
+#[test]
+fn other_line_ends_count_from_the_first_unread_byte() {
+    let mut buffer = LineBuffer::new();
+    buffer.push(b"text\na\0b\0");
+    assert_eq!(buffer.take_line().as_deref(), Some(&b"text"[..]));
+    buffer.consume(1);
+    buffer.push(b"\n\0c\0\n\0\n");
+    buffer.set_line_ends(LineEnds::Utf16Be);
+    assert_eq!(buffer.take_line().as_deref(), Some(&b"\0b"[..]));
+    assert_eq!(buffer.take_line().as_deref(), Some(&b"\0c"[..]));
+    assert_eq!(buffer.take_line().as_deref(), Some(&b""[..]));
+    assert_eq!(buffer.take_line(), None);
+    buffer.push(b"\0x\n\0");
+    assert_eq!(buffer.take_line(), None);
+    // What was searched for units was not searched for bytes.
+    buffer.set_line_ends(LineEnds::Bytes);
+    assert_eq!(buffer.take_line().as_deref(), Some(&b"\0x"[..]));
 }
 
 #[test]

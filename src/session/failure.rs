@@ -60,6 +60,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Channel(_)
         | HostErrorKind::Integrity(_)
         | HostErrorKind::Protocol(_)
+        | HostErrorKind::Undecodable { .. }
         | HostErrorKind::Limit(_)
         | HostErrorKind::Ssh(_)
         | HostErrorKind::Cancelled

@@ -122,6 +122,59 @@ fn values_are_put_in_before_the_words_around() {
 }
 
 #[test]
+fn the_text_is_sent_in_its_encoding() {
+    let text = "echo 表 '%s'";
+    let command = |label: &str| Command::new(text).host_args(["ア"]).encoding(label);
+    assert_eq!(sent(&command("shift_jis")), b"echo \x95\x5c '\x83\x41'");
+    assert_eq!(sent(&command("euc-jp")), b"echo \xc9\xbd '\xa5\xa2'");
+    // A command has no NUL bytes.
+    for label in ["utf-8", "utf-16", "utf-16be"] {
+        assert_eq!(sent(&command(label)), "echo 表 'ア'".as_bytes(), "{label}");
+    }
+    assert_eq!(sent(&Command::new(*b"\xff\xfe").encoding("utf-8")), b"\xff\xfe");
+    // What is around the text is in it too.
+    let wrapped = Command::new("é's").user("jürgen").shell("/opt/é/sh -c").encoding("latin1");
+    assert_eq!(sent(&wrapped), b"sudo -u 'j\xfcrgen' -S /opt/\xe9/sh -c '\xe9'\\''s'");
+}
+
+/// The first byte of `б` in ISO-2022-JP is that of a single quote.
+#[test]
+fn the_quotes_are_for_a_shell_that_reads_bytes() {
+    let wire = sent(&Command::new("echo б").shell("sh -c").encoding("iso-2022-jp"));
+    let shifted = b"\x1b$B'\\''R\x1b(B";
+    assert_eq!(wire, [b"sh -c 'echo ".as_slice(), shifted, b"'"].concat());
+}
+
+#[test]
+fn what_the_encoding_has_not_is_refused_before_anything_is_started() {
+    let latin1 = |text: &str| Command::new(text).encoding("latin1");
+    let encoding = "windows-1252";
+    assert_eq!(problem(latin1("aé表")), CommandProblem::Unencodable { offset: 3, encoding });
+    assert_eq!(
+        problem(Command::new(*b"a\xe9").encoding("latin1")),
+        CommandProblem::NotUtf8 { offset: 1, encoding }
+    );
+    match latin1("echo %s").host_args(["é", "表"]).to_requests(2) {
+        Err(Error::Template { position: 1, problem }) => {
+            assert_eq!(
+                problem,
+                TemplateProblem::Refused(CommandProblem::Unencodable { offset: 5, encoding })
+            );
+            assert!(!problem.to_string().contains('表'), "a value may be a password: {problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        config(&latin1("id").user("ж")),
+        "user \"ж\" of the command: windows-1252 has not the character at offset 0"
+    );
+    assert!(config(&latin1("id").shell("/opt/ж -c")).starts_with("shell \"/opt/ж -c\" of the command:"));
+    for label in ["", "klingon", "utf-32", "utf_16"] {
+        assert_eq!(config(&Command::new("id").encoding(label)), format!("unknown encoding {label:?}"));
+    }
+}
+
+#[test]
 fn there_is_one_text_per_host_and_equal_ones_are_shared() {
     let texts = |requests: &[Arc<Request>]| -> Vec<String> {
         requests.iter().map(|request| request.text.to_str().unwrap().to_owned()).collect()

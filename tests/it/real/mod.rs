@@ -8,6 +8,7 @@ mod basic;
 mod command;
 mod descriptors;
 mod dropbear;
+mod encoding;
 mod family;
 mod host_config;
 mod hostkey;

@@ -1,0 +1,156 @@
+//! Between the bytes of a host and text.
+
+use std::borrow::Cow;
+
+use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
+
+use crate::error::{CommandProblem, Error};
+use crate::lines::LineEnds;
+
+/// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Encoding(&'static encoding_rs::Encoding);
+
+impl Default for Encoding {
+    fn default() -> Self {
+        Self(UTF_8)
+    }
+}
+
+/// How lines of output become text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Decoding {
+    pub encoding: Encoding,
+    /// Whether a line that is not in the encoding is an error, instead of text with U+FFFD in it.
+    pub strict: bool,
+}
+
+impl Decoding {
+    pub(crate) fn decode(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
+        match self.strict {
+            true => self.encoding.decode_strict(line, at_start),
+            false => Ok(self.encoding.decode_lossy(line, at_start)),
+        }
+    }
+}
+
+/// A line is not what its encoding says. It comes back as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    pub line: Vec<u8>,
+    /// Where the first sequence of bytes begins that means nothing.
+    pub offset: usize,
+}
+
+impl Encoding {
+    pub(crate) fn for_label(label: &str) -> Result<Self, Error> {
+        let encoding = encoding_rs::Encoding::for_label_no_replacement(label.as_bytes());
+        encoding.map(Self).ok_or_else(|| Error::Config(format!("unknown encoding {label:?}")))
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    pub(crate) fn line_ends(self) -> LineEnds {
+        match () {
+            () if self.0 == UTF_16LE => LineEnds::Utf16Le,
+            () if self.0 == UTF_16BE => LineEnds::Utf16Be,
+            () => LineEnds::Bytes,
+        }
+    }
+
+    /// The text of a line, with U+FFFD for what is not in the encoding. At the start of a stream the encoding's own byte
+    /// order mark is no part of it.
+    fn decode_lossy(self, line: Vec<u8>, at_start: bool) -> String {
+        let mark = self.mark(&line, at_start);
+        match self.decode_whole(line, mark) {
+            Ok(text) => text,
+            Err(line) => self.0.decode_without_bom_handling(&line[mark..]).0.into_owned(),
+        }
+    }
+
+    /// The text of a line that is altogether in the encoding.
+    fn decode_strict(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
+        let mark = self.mark(&line, at_start);
+        self.decode_whole(line, mark).map_err(|line| {
+            let offset = mark + self.first_malformed(&line[mark..]);
+            Malformed { line, offset }
+        })
+    }
+
+    fn decode_whole(self, line: Vec<u8>, mark: usize) -> Result<String, Vec<u8>> {
+        if self.0 == UTF_8 && mark == 0 {
+            return String::from_utf8(line).map_err(|error| error.into_bytes());
+        }
+        let text = self.0.decode_without_bom_handling_and_without_replacement(&line[mark..]);
+        match text.map(Cow::into_owned) {
+            Some(text) => Ok(text),
+            None => Err(line),
+        }
+    }
+
+    fn first_malformed(self, bytes: &[u8]) -> usize {
+        let mut decoder = self.0.new_decoder_without_bom_handling();
+        let mut text = [0; 256];
+        let mut offset = 0;
+        loop {
+            let (result, read, _) =
+                decoder.decode_to_utf8_without_replacement(&bytes[offset..], &mut text, true);
+            offset += read;
+            match result {
+                DecoderResult::OutputFull => {}
+                DecoderResult::InputEmpty => return offset,
+                DecoderResult::Malformed(len, behind) => {
+                    return offset.saturating_sub(usize::from(len) + usize::from(behind));
+                }
+            }
+        }
+    }
+
+    /// The length of the byte order mark that the line begins with.
+    fn mark(self, line: &[u8], at_start: bool) -> usize {
+        let mark: &[u8] = match () {
+            () if !at_start => b"",
+            () if self.0 == UTF_8 => b"\xef\xbb\xbf",
+            () if self.0 == UTF_16LE => b"\xff\xfe",
+            () if self.0 == UTF_16BE => b"\xfe\xff",
+            () => b"",
+        };
+        if line.starts_with(mark) { mark.len() } else { 0 }
+    }
+
+    /// The bytes to send for a text. UTF-8 goes as it is, whether or not it is well-formed, and instead of UTF-16 too: that
+    /// has NUL bytes, and a command cannot.
+    pub(crate) fn encode(self, text: &[u8]) -> Result<Cow<'_, [u8]>, CommandProblem> {
+        if self.0.output_encoding() == UTF_8 {
+            return Ok(Cow::Borrowed(text));
+        }
+        let encoding = self.name();
+        let text = str::from_utf8(text)
+            .map_err(|error| CommandProblem::NotUtf8 { offset: error.valid_up_to(), encoding })?;
+        let mut encoder = self.0.new_encoder();
+        let mut bytes = Vec::new();
+        let mut done = 0;
+        loop {
+            let rest = &text[done..];
+            bytes.reserve(
+                encoder.max_buffer_length_from_utf8_without_replacement(rest.len()).unwrap_or(rest.len()),
+            );
+            let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut bytes, true);
+            done += read;
+            match result {
+                EncoderResult::InputEmpty => return Ok(Cow::Owned(bytes)),
+                EncoderResult::OutputFull => {}
+                // It has read the character, and does not always tell the same one.
+                EncoderResult::Unmappable(_) => {
+                    let offset = text[..done].char_indices().next_back().map_or(0, |(offset, _)| offset);
+                    return Err(CommandProblem::Unencodable { offset, encoding });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
