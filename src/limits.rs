@@ -36,6 +36,12 @@ pub const PUMPS_PER_VISIT: usize = 64;
 /// ones must not count by its bytes alone.
 pub const PACKETS_PER_VISIT: u64 = 128;
 
+/// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
+pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
+
+/// Keepalives without an answer before a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
+pub const KEEPALIVE_MISSED: u32 = 3;
+
 /// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
 pub const TURN_BUDGET: Duration = Duration::from_millis(5);
 

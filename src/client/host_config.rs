@@ -8,7 +8,7 @@ use super::limit;
 use crate::family::AddressFamily;
 use crate::host::check_user;
 use crate::limits;
-use crate::session::{Connection, RetryDelay};
+use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
 ///
@@ -36,6 +36,9 @@ use crate::session::{Connection, RetryDelay};
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
+/// | [`compress`](Self::compress) | | `false` | `compress` |
+/// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
+/// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
 /// | [`timeout`](Self::timeout) | [`Duration`] | no limit but those before the login | `timeout` |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
 /// | [`alias`](Self::alias) | | none | `alias` |
@@ -75,6 +78,9 @@ pub struct HostConfig {
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Duration>,
     pub(super) family: Option<AddressFamily>,
+    pub(super) compress: Option<bool>,
+    pub(super) keepalive: Option<Duration>,
+    pub(super) keepalive_max_missed: Option<u32>,
     pub(super) timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
     alias: Option<String>,
@@ -92,6 +98,9 @@ impl HostConfig {
     pub(super) fn problem(&self) -> Option<String> {
         if self.port == Some(0) {
             return Some("port 0 cannot be connected to".to_owned());
+        }
+        if self.keepalive_max_missed == Some(0) {
+            return Some("keepalive_max_missed must be at least 1".to_owned());
         }
         if let Some(user) = &self.user
             && let Err(problem) = check_user(user)
@@ -135,6 +144,14 @@ impl HostConfig {
                 backoff_max: self.retry_backoff.or(client.retry_backoff).and_then(limit),
             },
             family: self.family.or(client.family).unwrap_or_default(),
+            compress: self.compress.or(client.compress).unwrap_or(false),
+            keepalive: self.keepalive.or(client.keepalive).and_then(limit).map(|interval| Keepalive {
+                interval,
+                missed_max: self
+                    .keepalive_max_missed
+                    .or(client.keepalive_max_missed)
+                    .unwrap_or(limits::KEEPALIVE_MISSED),
+            }),
         }
     }
 

@@ -75,7 +75,7 @@ settings! {
     /// | connecting | refused, unreachable, reset, timeout: every address of the name in each attempt | |
     /// | SSH handshake | connection lost, disconnected, timeout | not an SSH server, no common algorithm, altered data, a host key that is not trusted |
     /// | authentication | connection lost, timeout, disconnected for another reason than the user or the credentials | no credential accepted |
-    /// | opening the channel | connection lost, disconnected | refused by the server, timeout |
+    /// | opening the channel | connection lost, disconnected, [peer dead](Self::keepalive) | refused by the server, timeout |
     /// | from the request on | | everything: the command may have started, and is never sent twice |
     ///
     /// parallel-ssh counts three times, once each for connect, handshake and authentication; it repeats refused
@@ -99,6 +99,31 @@ settings! {
     /// Whether IPv6 addresses alone are used (parallel-ssh: `ipv6_only`): short for
     /// [`address_family`](Self::address_family) with [`AddressFamily::V6`], or with [`AddressFamily::Any`].
     ipv6_only(on: bool) => family = if on { AddressFamily::V6 } else { AddressFamily::Any };
+
+    /// Whether to compress what goes over the wire, both ways, where the server agrees (RFC 4253 section 6.2,
+    /// `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
+    ///
+    /// Off unless the network is the bottleneck: it takes 120 to 300 KiB of memory per connection, and CPU time in the one
+    /// thread, and the length of compressed data tells about its content. Compression begins after the login, so that
+    /// nobody but a host that is trusted can have this process inflate data, and no packet inflates beyond 256 KiB.
+    compress(on: bool) => compress = on;
+
+    /// How long a connection may be silent before the server is asked for a sign of life (parallel-ssh:
+    /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default, and zero: never, as in OpenSSH.
+    ///
+    /// Whatever the server sends is a sign of life. After [`keepalive_max_missed`](Self::keepalive_max_missed) questions
+    /// in a row without one, and another interval, the connection is given up: commands that run on it fail with
+    /// [`HostErrorKind::PeerDead`](crate::HostErrorKind::PeerDead), commands that wait for it are tried on a new one, and
+    /// without any it is made anew for the next command. In parallel-ssh no answer is asked for, so a dead server is never
+    /// noticed, and the libssh client does nothing at all.
+    ///
+    /// Between two calls of the client nothing is sent and nobody is declared dead: a server that closes idle connections
+    /// may do so then, which the next command mends.
+    keepalive(interval: Duration) => keepalive = interval;
+
+    /// Keepalives in a row without a sign of life after which the server counts as dead (OpenSSH:
+    /// `ServerAliveCountMax`). Default: 3; 0 is refused.
+    keepalive_max_missed(count: u32) => keepalive_max_missed = count;
 
     /// Time limit for each stage of each host, as a total: resolving and connecting, SSH handshake, authentication,
     /// starting the command. Default, and zero: none, except that connect and handshake are given up after 60 s and

@@ -249,6 +249,15 @@ pub enum HostErrorKind {
     /// The connection ended without a goodbye.
     #[error("connection lost: {}", peer(.0))]
     ConnectionLost(String),
+    /// Nothing was heard from the server any more, not even answers to keepalives
+    /// ([`keepalive`](crate::ClientBuilder::keepalive)).
+    #[error("the server is dead: nothing heard for {after:?}, {unanswered} keepalives unanswered")]
+    PeerDead {
+        /// Since the last sign of life.
+        after: Duration,
+        /// Keepalives sent since then.
+        unanswered: u32,
+    },
     /// Data on the wire was altered, or is not what the cipher made.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),

@@ -56,8 +56,9 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool) -> Li
     }
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
-    // libssh drops some packets that it cannot read without a word.
-    if text.is_empty() {
+    // libssh drops some packets that it cannot read without a word. The text is then an earlier one, such as that of a
+    // keepalive, which servers answer with a refusal.
+    if text.is_empty() || text.starts_with("Global request ") {
         return LinkError::new(unreadable, "a packet that cannot be read");
     }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
@@ -149,7 +150,12 @@ mod tests {
 
     #[test]
     fn a_packet_that_cannot_be_read_is_a_matter_of_integrity_under_a_cipher_only() {
-        for text in ["", "HMAC error", "read_packet(): Packet len too high(3029 3a)"] {
+        for text in [
+            "",
+            "Global request keepalive@openssh.com failed",
+            "HMAC error",
+            "read_packet(): Packet len too high(3029 3a)",
+        ] {
             assert_eq!(fatal(text, None, true).kind, LinkErrorKind::Integrity);
             assert_eq!(fatal(text, None, false).kind, LinkErrorKind::Protocol);
         }

@@ -25,7 +25,7 @@ use libssh_rs::sys;
 use slab::Slab;
 use socket2::SockRef;
 
-use super::{AuthReply, ChannelId, Credential, Inbox, LinkError, LinkErrorKind, Pumped, classify};
+use super::{AuthReply, ChannelId, Credential, Inbox, LinkError, LinkErrorKind, Pumped, Setup, classify};
 use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, KeyProblem};
 use crate::limits;
@@ -34,8 +34,7 @@ use crate::output::ExitSignal;
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
 /// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group18: 150 ms of CPU per handshake.
-/// No compression: a peer could make us inflate without bound.
-const ALGORITHMS: [(sys::ssh_options_e, &CStr); 7] = [
+const ALGORITHMS: [(sys::ssh_options_e, &CStr); 5] = [
     (
         sys::ssh_options_e::SSH_OPTIONS_KEY_EXCHANGE,
         c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512",
@@ -44,9 +43,10 @@ const ALGORITHMS: [(sys::ssh_options_e, &CStr); 7] = [
     (sys::ssh_options_e::SSH_OPTIONS_CIPHERS_S_C, CIPHERS),
     (sys::ssh_options_e::SSH_OPTIONS_HMAC_C_S, MACS),
     (sys::ssh_options_e::SSH_OPTIONS_HMAC_S_C, MACS),
-    (sys::ssh_options_e::SSH_OPTIONS_COMPRESSION_C_S, c"none"),
-    (sys::ssh_options_e::SSH_OPTIONS_COMPRESSION_S_C, c"none"),
 ];
+/// Not plain `zlib`: it begins before the login, so anybody could have us inflate.
+const COMPRESSION: &CStr = c"zlib@openssh.com,none";
+const NO_COMPRESSION: &CStr = c"none";
 const CIPHERS: &CStr = c"chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
 const MACS: &CStr =
     c"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
@@ -200,6 +200,7 @@ pub(super) struct Session {
     bad_confirmation: Option<String>,
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
     counter: *mut sys::ssh_counter_struct,
+    packets_per_visit: u64,
 }
 
 struct Channel {
@@ -220,7 +221,7 @@ unsafe impl Send for Session {}
 
 impl Session {
     /// Takes the socket over and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
-    pub(super) fn start(socket: OwnedFd, user: &CStr, host_keys: &CStr) -> Result<Self, LinkError> {
+    pub(super) fn start(socket: OwnedFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<Self, LinkError> {
         initialise()?;
         let _log = LogScope::enter();
         // SAFETY: no arguments. The result is checked before use.
@@ -237,8 +238,13 @@ impl Session {
             packet_max: None,
             bad_confirmation: None,
             counter: Box::into_raw(Box::new(zero)),
+            packets_per_visit: if setup.compress {
+                limits::COMPRESSED_PACKETS_PER_VISIT
+            } else {
+                limits::PACKETS_PER_VISIT
+            },
         };
-        session.configure(socket.as_raw_fd(), user, host_keys)?;
+        session.configure(socket.as_raw_fd(), setup, host_keys)?;
         let fd = socket.into_raw_fd();
         // SAFETY: a valid session with a descriptor set.
         let rc = unsafe { sys::ssh_connect(session.raw) };
@@ -270,14 +276,17 @@ impl Session {
 
     /// Sets every option that keeps libssh from reading files, asking NSS or choosing algorithms itself. No HOST: with it
     /// libssh would scan the known_hosts files of each session.
-    fn configure(&mut self, fd: RawFd, user: &CStr, host_keys: &CStr) -> Result<(), LinkError> {
+    fn configure(&mut self, fd: RawFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<(), LinkError> {
         use sys::ssh_options_e::*;
         let process_config = false;
+        let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
         let mut options: Vec<(sys::ssh_options_e, *const c_void)> = vec![
             (SSH_OPTIONS_PROCESS_CONFIG, (&raw const process_config).cast()),
-            (SSH_OPTIONS_USER, user.as_ptr().cast()),
+            (SSH_OPTIONS_USER, setup.user.as_ptr().cast()),
             (SSH_OPTIONS_SSH_DIR, NO_SSH_DIR.as_ptr().cast()),
             (SSH_OPTIONS_HOSTKEYS, host_keys.as_ptr().cast()),
+            (SSH_OPTIONS_COMPRESSION_C_S, compression.as_ptr().cast()),
+            (SSH_OPTIONS_COMPRESSION_S_C, compression.as_ptr().cast()),
         ];
         options.extend(ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast())));
         options.push((SSH_OPTIONS_FD, (&raw const fd).cast()));
@@ -297,7 +306,7 @@ impl Session {
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         let _log = if self.opening { LogScope::verbose() } else { LogScope::enter() };
-        let packets_end = self.packets_read().saturating_add(limits::PACKETS_PER_VISIT);
+        let packets_end = self.packets_read().saturating_add(self.packets_per_visit);
         for _ in 0..budget {
             if self.packets_read() >= packets_end {
                 break;
@@ -316,9 +325,21 @@ impl Session {
         Ok(Pumped::More)
     }
 
-    fn packets_read(&self) -> u64 {
+    pub(super) fn packets_read(&self) -> u64 {
         // SAFETY: live until `drop`, and libssh writes it only within calls that take `&mut self`.
         unsafe { (*self.counter).in_packets }
+    }
+
+    pub(super) fn send_keepalive(&mut self) -> Result<(), LinkError> {
+        let _log = LogScope::enter();
+        // libssh has one global request at a time, and a call after its answer only takes note of that: then the second
+        // one sends. It does not say what it did; as long as no answer has come it sends nothing.
+        for _ in 0..2 {
+            // SAFETY: a valid session. Packets that arrive meanwhile reach only boxed channel states (see `Channel`).
+            unsafe { sys::ssh_send_keepalive(self.raw) };
+            self.check_fatal()?;
+        }
+        Ok(())
     }
 
     /// Whether bytes wait inside libssh for the socket to take them.

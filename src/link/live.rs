@@ -133,7 +133,7 @@ impl Link for LibsshLink {
         };
         check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
-        self.state = State::Ssh(Session::start(socket.into(), setup.user, &host_keys)?);
+        self.state = State::Ssh(Session::start(socket.into(), setup, &host_keys)?);
         Ok(())
     }
 
@@ -142,6 +142,17 @@ impl Link for LibsshLink {
             State::Ssh(session) => session.pump(budget),
             _ => Ok(Pumped::Drained),
         }
+    }
+
+    fn packets_read(&self) -> u64 {
+        match &self.state {
+            State::Ssh(session) => session.packets_read(),
+            _ => 0,
+        }
+    }
+
+    fn send_keepalive(&mut self) -> Result<(), LinkError> {
+        self.session()?.send_keepalive()
     }
 
     fn flushed(&self) -> bool {

@@ -36,6 +36,10 @@ pub(crate) trait Link: Send {
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError>;
     /// Reads and dispatches what has arrived and sends what waits, in at most `budget` socket reads.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
+    /// Packets received so far; while it grows, the peer lives.
+    fn packets_read(&self) -> u64;
+    /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.
+    fn send_keepalive(&mut self) -> Result<(), LinkError>;
     /// Whether everything written so far has reached the socket.
     fn flushed(&self) -> bool;
     /// Closes the connection, with a goodbye if there is somebody to say it to, and without waiting.
@@ -83,6 +87,8 @@ pub(crate) struct Setup<'a> {
     pub user: &'a CStr,
     /// Host key algorithms already on record for this host, to be offered first.
     pub recorded: &'a [&'static str],
+    /// Whether to compress once the user is logged in, if the server agrees.
+    pub compress: bool,
 }
 
 /// What a pump left behind.

@@ -3,6 +3,7 @@
 use super::auth::{Login, LoginResult};
 use super::exec::{Exec, ExecCx, Progress};
 use super::failure::Failure;
+use super::pulse::Pulse;
 use super::state::State;
 use super::{Cx, Session, Step, Target};
 use crate::error::HostErrorKind;
@@ -58,11 +59,14 @@ impl Session {
                 LoginResult::Pending => Ok(false),
                 LoginResult::Accepted => {
                     log::debug!("{}: logged in; {:?}", self.target.host, login.proof());
-                    self.enter(State::Ready, cx.now);
+                    let packets = cx.link.packets_read();
+                    let keepalive = self.target.profile.connection.keepalive;
+                    let pulse = keepalive.map(|keepalive| Pulse::new(keepalive, packets, cx.now));
+                    self.enter(State::Ready(pulse), cx.now);
                     Ok(true)
                 }
             },
-            State::Ready => self.step_commands(input_budget, cx),
+            State::Ready(_) => Ok(self.step_commands(input_budget, cx)? || self.keep_alive(cx)?),
             State::Queued | State::Resolving | State::BackingOff | State::Closed | State::Failed => Ok(false),
         }
     }
@@ -71,7 +75,8 @@ impl Session {
         self.enter(State::Handshaking, cx.now);
         let Target { host, port, profile, .. } = &self.target;
         let recorded = profile.verifier.recorded_algorithms(host, *port);
-        cx.link.start(&Setup { user: &profile.user, recorded: &recorded })?;
+        let compress = profile.connection.compress;
+        cx.link.start(&Setup { user: &profile.user, recorded: &recorded, compress })?;
         Ok(true)
     }
 

@@ -51,7 +51,8 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Resolver(_)
         | HostErrorKind::Connect { .. }
         | HostErrorKind::Timeout { .. }
-        | HostErrorKind::ConnectionLost(_) => true,
+        | HostErrorKind::ConnectionLost(_)
+        | HostErrorKind::PeerDead { .. } => true,
         HostErrorKind::Disconnected { reason, .. } => !is_refusal(*reason),
         HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { .. })
         | HostErrorKind::Handshake(_)

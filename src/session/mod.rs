@@ -14,6 +14,7 @@ mod connect;
 mod drive;
 mod exec;
 mod failure;
+mod pulse;
 mod state;
 mod target;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use backoff::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, ExecId, Execs};
+pub(crate) use pulse::Keepalive;
 pub(crate) use target::{AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
@@ -33,6 +35,7 @@ use crate::link::Link;
 use self::connect::Addresses;
 use self::exec::{ExecCx, Progress};
 use self::failure::Failure;
+use self::pulse::Pulse;
 use self::state::{Phase, State};
 
 /// One host's connection.
@@ -125,7 +128,7 @@ impl Session {
         let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
         match self.state {
             State::Queued => !self.active.is_empty(),
-            State::Ready => self.active.iter().any(waits),
+            State::Ready(_) => self.active.iter().any(waits),
             _ => false,
         }
     }
@@ -134,7 +137,7 @@ impl Session {
     pub(crate) fn uses_place(&self, execs: &Execs) -> bool {
         match self.state {
             State::Resolving | State::Connecting(_) | State::Handshaking | State::Authenticating(_) => true,
-            State::Ready => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
+            State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
             State::Queued | State::BackingOff | State::Closed | State::Failed => false,
         }
     }
@@ -146,17 +149,18 @@ impl Session {
 
     /// Whether it is connected and has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Ready) && self.active.is_empty()
+        matches!(self.state, State::Ready(_)) && self.active.is_empty()
     }
 
     /// When it must be stepped at the latest.
     pub(crate) fn deadline(&self, execs: &Execs) -> Option<Instant> {
-        let slice = match &self.state {
+        let own = match &self.state {
             State::Connecting(addresses) => addresses.slice_end(),
+            State::Ready(pulse) => pulse.as_ref().and_then(Pulse::due),
             _ => None,
         };
         let commands = self.active.iter().filter_map(|id| execs.get(*id)?.deadline());
-        commands.chain(self.deadline).chain(slice).min()
+        commands.chain(self.deadline).chain(own).min()
     }
 
     /// Goes as far as the link, the clock and the input allow.
@@ -250,7 +254,7 @@ impl Session {
                     self.enter(State::Queued, cx.now);
                     return Ok(());
                 }
-                State::Queued | State::Ready | State::Closed | State::Failed => return Ok(()),
+                State::Queued | State::Ready(_) | State::Closed | State::Failed => return Ok(()),
             };
             return Err(HostErrorKind::Timeout { kind, after: after.unwrap_or_default() }.into());
         }
@@ -285,7 +289,7 @@ impl Session {
         }
         cx.link.hang_up();
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
-        let was_ready = matches!(self.state, State::Ready);
+        let was_ready = matches!(self.state, State::Ready(_));
         let attempts_left =
             self.attempt < self.target.profile.connection.attempts && failure::is_retryable(error.kind());
         let next = if was_ready && self.active.is_empty() {

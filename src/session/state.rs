@@ -2,6 +2,7 @@
 
 use super::auth::Login;
 use super::connect::Addresses;
+use super::pulse::Pulse;
 use crate::error::Stage;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
@@ -18,8 +19,8 @@ pub(super) enum State {
     /// The host is who it should be; the user is being proved. A login holds the proof of that, a
     /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
     Authenticating(Login),
-    /// Authenticated: commands can run.
-    Ready,
+    /// Authenticated: commands can run. With a pulse where the peer's is watched.
+    Ready(Option<Pulse>),
     /// The next attempt waits for the deadline.
     BackingOff,
     /// Was connected once, and is no more.
@@ -92,7 +93,7 @@ impl State {
             Self::Connecting(_) => Phase::Connecting,
             Self::Handshaking => Phase::Handshaking,
             Self::Authenticating(_) => Phase::Authenticating,
-            Self::Ready => Phase::Ready,
+            Self::Ready(_) => Phase::Ready,
             Self::BackingOff => Phase::BackingOff,
             Self::Closed => Phase::Closed,
             Self::Failed => Phase::Failed,
@@ -108,7 +109,7 @@ impl State {
             Self::Handshaking => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
             // What runs has a stage of its own; what waits was about to get its channel.
-            Self::Ready => Stage::Opening,
+            Self::Ready(_) => Stage::Opening,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RetryDelay;
+use super::{Keepalive, RetryDelay};
 use crate::error::AuthMethod;
 use crate::family::AddressFamily;
 use crate::hostkey::Verifier;
@@ -40,7 +40,7 @@ impl Profile {
     }
 }
 
-/// How a connection is made, and made again.
+/// How a connection is made, kept, and made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Connection {
     /// At least 1.
@@ -48,6 +48,9 @@ pub(crate) struct Connection {
     pub retry_delay: RetryDelay,
     /// Addresses that may be dialled.
     pub family: AddressFamily,
+    /// Whether the server is asked to compress, and told that we would.
+    pub compress: bool,
+    pub keepalive: Option<Keepalive>,
 }
 
 /// Time limits per stage, each a total. `None`: no limit.

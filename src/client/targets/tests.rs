@@ -8,7 +8,7 @@ use super::*;
 use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
-use crate::session::Offer;
+use crate::session::{Keepalive, Offer};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -162,6 +162,32 @@ fn families_of_addresses() {
         [AddressFamily::Any, AddressFamily::V4],
         own,
     );
+}
+
+#[test]
+fn compression_is_on_request() {
+    let compress = |target: &Target| target.profile.connection.compress;
+    let own = [(config().compress(true), true), (config().compress(false), false)];
+    assert_layers(compress, config().compress(true), [false, true], own);
+}
+
+#[test]
+fn keepalives_and_how_many_may_be_missed() {
+    let keepalive = |target: &Target| target.profile.connection.keepalive;
+    let every = |interval, missed_max| Some(Keepalive { interval, missed_max });
+    let own = [
+        (config().keepalive(MINUTE), every(MINUTE, 3)),
+        (config().keepalive(Duration::ZERO), None),
+        (config().keepalive(MINUTE).keepalive_max_missed(1), every(MINUTE, 1)),
+    ];
+    assert_layers(keepalive, config().keepalive(SECOND), [None, every(SECOND, 3)], own);
+    let world = World::new();
+    let own = config().keepalive_max_missed(0);
+    assert_eq!(
+        world.problem(&["web"], &config(), std::slice::from_ref(&own)),
+        "host 0 of the list: keepalive_max_missed must be at least 1"
+    );
+    assert_eq!(world.problem(&[], &own, &[]), "keepalive_max_missed must be at least 1");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(super) enum Call {
     Start,
     Pump,
     HangUp,
+    Keepalive,
     Handshake,
     ServerKey,
     RequestAuth,

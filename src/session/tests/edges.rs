@@ -183,7 +183,7 @@ fn every_legal_edge_has_its_test() {
 #[should_panic(expected = "Queued -> Ready")]
 fn an_edge_that_is_not_in_the_table_is_a_panic() {
     let mut bench = Bench::new(Script::default());
-    bench.session.enter(State::Ready, bench.now);
+    bench.session.enter(State::Ready(None), bench.now);
 }
 
 #[test]

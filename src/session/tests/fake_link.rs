@@ -262,6 +262,20 @@ impl Link for FakeLink {
         self.wire().pump().map_err(|error| self.breaks(error))
     }
 
+    fn packets_read(&self) -> u64 {
+        match &self.connection {
+            Connection::Up(wire) => wire.packets,
+            other => panic!("packets of {other:?}"),
+        }
+    }
+
+    fn send_keepalive(&mut self) -> Result<(), LinkError> {
+        if !self.enter(Call::Keepalive)? {
+            self.wire().keepalive();
+        }
+        Ok(())
+    }
+
     fn flushed(&self) -> bool {
         !matches!(&self.connection, Connection::Up(wire) if !wire.outbox.is_empty())
     }

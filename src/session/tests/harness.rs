@@ -15,8 +15,8 @@ use crate::family::AddressFamily;
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{
-    Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Offer, Profile, RetryDelay, Session,
-    Step, Target, Timeouts,
+    Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
+    Session, Step, Target, Timeouts,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -37,6 +37,7 @@ pub(super) struct Config {
     pub backoff_max: Option<Duration>,
     pub seed: u64,
     pub family: AddressFamily,
+    pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
 }
 
@@ -50,6 +51,7 @@ impl Default for Config {
             backoff_max: None,
             seed: 0,
             family: AddressFamily::Any,
+            keepalive: None,
             timeouts: Timeouts {
                 connect: Some(CONNECT),
                 handshake: Some(HANDSHAKE),
@@ -94,9 +96,10 @@ impl Bench {
     }
 
     pub(super) fn with(config: Config, script: Script) -> Self {
-        let Config { host, addresses, plan, attempts, backoff_max, seed, family, timeouts } = config;
+        let Config { host, addresses, plan, attempts, backoff_max, seed, family, keepalive, timeouts } =
+            config;
         let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
-        let connection = Connection { attempts, retry_delay, family };
+        let connection = Connection { attempts, retry_delay, family, compress: false, keepalive };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),

@@ -8,6 +8,7 @@ mod deadlines;
 mod edges;
 mod fake_link;
 mod harness;
+mod keepalive;
 mod partial;
 mod policy;
 mod prepare;

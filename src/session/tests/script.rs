@@ -63,6 +63,8 @@ pub(super) struct Peer {
     pub full_rounds: u32,
     /// Whether requests reach the socket without a pump.
     pub write_through: bool,
+    /// Rounds until a keepalive is answered.
+    pub alive_after: Option<u32>,
 }
 
 /// One session channel.
@@ -143,6 +145,7 @@ impl Default for Peer {
             packets_per_pump: usize::MAX,
             full_rounds: 0,
             write_through: false,
+            alive_after: Some(1),
         }
     }
 }

@@ -153,6 +153,7 @@ impl Random {
             packets_per_pump: self.pick(&[1, 2, usize::MAX]),
             full_rounds: self.pick(&[0, 0, 1, 5]),
             write_through: self.chance(50),
+            alive_after: Some(1),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) enum Arrival {
     Answer(Op),
     Packet(ChannelId, Packet),
     Window(usize),
+    /// The answer to a keepalive.
+    Alive,
 }
 
 /// One SSH connection.
@@ -41,6 +43,10 @@ pub(super) struct Wire {
     transit: Vec<(u32, Arrival)>,
     /// Arrivals that wait for a pump.
     pub socket: VecDeque<Arrival>,
+    /// Arrivals taken in.
+    pub packets: u64,
+    /// A keepalive has no answer yet.
+    keepalive_pending: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +73,8 @@ impl Wire {
             outbox: Vec::new(),
             transit: Vec::new(),
             socket: VecDeque::new(),
+            packets: 0,
+            keepalive_pending: false,
             peer,
         };
         // Our identification.
@@ -172,6 +180,16 @@ impl Wire {
         known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone())
     }
 
+    /// Asks for a sign of life, one at a time.
+    pub(super) fn keepalive(&mut self) {
+        if self.keepalive_pending {
+            return;
+        }
+        self.keepalive_pending = true;
+        let after = self.peer.alive_after;
+        self.send(after.map(|after| (after, Arrival::Alive)).into_iter().collect());
+    }
+
     fn send(&mut self, news: Vec<(u32, Arrival)>) {
         if self.peer.write_through && self.outbox.is_empty() {
             self.transit.extend(news);
@@ -208,8 +226,11 @@ impl Wire {
             self.transit.extend(self.outbox.drain(..).flatten());
         }
         for _ in 0..self.peer.packets_per_pump {
-            match self.socket.pop_front() {
+            let arrival = self.socket.pop_front();
+            self.packets += u64::from(arrival.is_some());
+            match arrival {
                 None => return Ok(Pumped::Drained),
+                Some(Arrival::Alive) => self.keepalive_pending = false,
                 Some(Arrival::Answer(op)) => self.answered.push(op),
                 Some(Arrival::Window(id)) => {
                     if let Some(channel) = self.channels.get_mut(&id) {

@@ -6,6 +6,7 @@
 mod auth;
 mod basic;
 mod command;
+mod compression;
 mod descriptors;
 mod dropbear;
 mod encoding;
@@ -14,6 +15,7 @@ mod host_config;
 mod hostkey;
 mod input;
 mod integrity;
+mod keepalive;
 mod lines;
 mod many;
 mod peers;
