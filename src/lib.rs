@@ -20,6 +20,7 @@ mod reactor;
 mod secret;
 mod session;
 mod text;
+mod workers;
 
 pub use client::{
     ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary,

@@ -20,7 +20,7 @@ const LEVELS: [&[&str]; 6] = [
         "encoding", "error", "family", "host", "hostkey", "command", "limits", "lines", "output", "secret",
         "text",
     ],
-    &["link"],
+    &["link", "workers"],
     &["dns", "reactor"],
     &["session"],
     &["fleet"],

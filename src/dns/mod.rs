@@ -2,16 +2,15 @@
 //!
 //! Threads start with the first name that is not an IP address and end with the resolver, after the lookup they are in.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use mio::Waker;
 
 use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::limits;
+use crate::workers::{Job, Workers};
 
 /// Names one lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +21,11 @@ pub(crate) type LookupResult = Result<Vec<SocketAddr>, HostErrorKind>;
 
 /// The resolver of one fleet.
 pub(crate) struct Resolver {
-    shared: Arc<Shared>,
-    threads: usize,
+    workers: Workers<Lookup>,
     next: u64,
 }
 
-struct Shared {
-    work: Mutex<Work>,
-    work_added: Condvar,
-    waker: Arc<Waker>,
-}
-
-#[derive(Default)]
-struct Work {
-    jobs: VecDeque<Job>,
-    done: Vec<(LookupId, LookupResult)>,
-    idle: usize,
-    closed: bool,
-}
-
-struct Job {
+struct Lookup {
     id: LookupId,
     host: Arc<str>,
     port: u16,
@@ -50,89 +34,32 @@ struct Job {
 impl Resolver {
     /// `waker` is woken when results are there.
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        let shared = Shared { work: Mutex::default(), work_added: Condvar::new(), waker };
-        Self { shared: Arc::new(shared), threads: 0, next: 0 }
+        Self { workers: Workers::new("sshoal-resolver", limits::RESOLVER_THREADS, waker), next: 0 }
     }
 
     /// Begins a lookup. Its result comes through [`Resolver::finished`].
     pub(crate) fn start(&mut self, host: &Arc<str>, port: u16) -> LookupId {
         let id = LookupId(self.next);
         self.next += 1;
-        let mut work = self.shared.lock();
-        work.jobs.push_back(Job { id, host: host.clone(), port });
-        let needs_thread = work.idle < work.jobs.len() && self.threads < limits::RESOLVER_THREADS;
-        drop(work);
-        self.shared.work_added.notify_one();
-        if needs_thread {
-            self.add_thread();
-        }
+        self.workers.start(Lookup { id, host: host.clone(), port });
         id
     }
 
     /// The lookups that have ended since the last call.
     pub(crate) fn finished(&mut self) -> Vec<(LookupId, LookupResult)> {
-        std::mem::take(&mut self.shared.lock().done)
-    }
-
-    fn add_thread(&mut self) {
-        let shared = self.shared.clone();
-        match thread::Builder::new().name("sshoal-resolver".to_owned()).spawn(move || shared.serve()) {
-            Ok(_) => self.threads += 1,
-            // With a thread there already the job is served, only later.
-            Err(e) if self.threads == 0 => self.shared.refuse_all(&e),
-            Err(_) => {}
-        }
+        self.workers.finished()
     }
 }
 
-impl Drop for Resolver {
-    fn drop(&mut self) {
-        let mut work = self.shared.lock();
-        work.closed = true;
-        work.jobs.clear();
-        drop(work);
-        self.shared.work_added.notify_all();
-    }
-}
+impl Job for Lookup {
+    type Done = (LookupId, LookupResult);
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn run(self) -> Self::Done {
+        (self.id, look_up(&self.host, self.port))
     }
 
-    fn serve(&self) {
-        let mut work = self.lock();
-        while !work.closed {
-            let Some(job) = work.jobs.pop_front() else {
-                work.idle += 1;
-                work = self.work_added.wait(work).unwrap_or_else(PoisonError::into_inner);
-                work.idle -= 1;
-                continue;
-            };
-            drop(work);
-            let result = look_up(&job.host, job.port);
-            work = self.lock();
-            if work.closed {
-                return;
-            }
-            work.done.push((job.id, result));
-            self.wake();
-        }
-    }
-
-    fn refuse_all(&self, cause: &io::Error) {
-        let mut work = self.lock();
-        while let Some(job) = work.jobs.pop_front() {
-            let kind = HostErrorKind::Resolver(format!("no thread for the lookup: {cause}"));
-            work.done.push((job.id, Err(kind)));
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Err(e) = self.waker.wake() {
-            log::error!("cannot wake the reactor: {e}");
-        }
+    fn refuse(self, cause: &io::Error) -> Self::Done {
+        (self.id, Err(HostErrorKind::Resolver(format!("no thread for the lookup: {cause}"))))
     }
 }
 

@@ -1,0 +1,268 @@
+//! A few threads for calls that block and cannot be cancelled, so that the reactor never waits for them.
+//!
+//! Threads start with the jobs that find none idle, up to a limit, and end with the pool. Dropping the pool does not wait:
+//! jobs that were not begun are dropped, and a thread in a call ends after it, its result being nobody's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use mio::Waker;
+
+/// Work that may block.
+pub(crate) trait Job: Send + 'static {
+    type Done: Send + 'static;
+
+    /// Does it, on a thread of the pool.
+    fn run(self) -> Self::Done;
+    /// Ends it undone: the system gives no thread.
+    fn refuse(self, cause: &io::Error) -> Self::Done;
+}
+
+/// The threads and their queue: first come, first served.
+pub(crate) struct Workers<J: Job>(Arc<Shared<J>>);
+
+struct Shared<J: Job> {
+    name: &'static str,
+    threads_max: usize,
+    work: Mutex<Work<J>>,
+    work_added: Condvar,
+    waker: Arc<Waker>,
+}
+
+struct Work<J: Job> {
+    jobs: VecDeque<J>,
+    done: Vec<J::Done>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl<J: Job> Workers<J> {
+    /// At most `threads_max` threads of this name. `waker` is woken when results are there.
+    pub(crate) fn new(name: &'static str, threads_max: usize, waker: Arc<Waker>) -> Self {
+        let work = Work { jobs: VecDeque::new(), done: Vec::new(), threads: 0, idle: 0, closed: false };
+        let work_added = Condvar::new();
+        Self(Arc::new(Shared { name, threads_max, work: Mutex::new(work), work_added, waker }))
+    }
+
+    /// Queues a job. What comes of it is in [`Workers::finished`].
+    pub(crate) fn start(&self, job: J) {
+        let mut work = self.0.lock();
+        work.jobs.push_back(job);
+        if work.idle < work.jobs.len() && work.threads < self.0.threads_max {
+            self.add_thread(&mut work);
+        }
+        drop(work);
+        self.0.work_added.notify_one();
+    }
+
+    /// What the jobs that have ended since the last call came to.
+    pub(crate) fn finished(&self) -> Vec<J::Done> {
+        std::mem::take(&mut self.0.lock().done)
+    }
+
+    fn add_thread(&self, work: &mut Work<J>) {
+        let shared = self.0.clone();
+        match thread::Builder::new().name(shared.name.to_owned()).spawn(move || shared.serve()) {
+            Ok(_) => work.threads += 1,
+            // With a thread there already the job is done, only later.
+            Err(_) if work.threads > 0 => {}
+            Err(e) => self.0.refuse_all(work, &e),
+        }
+    }
+}
+
+impl<J: Job> Drop for Workers<J> {
+    fn drop(&mut self) {
+        let mut work = self.0.lock();
+        work.closed = true;
+        let unbegun = std::mem::take(&mut work.jobs);
+        drop(work);
+        self.0.work_added.notify_all();
+        drop(unbegun);
+    }
+}
+
+impl<J: Job> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, Work<J>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self) {
+        let mut work = self.lock();
+        while !work.closed {
+            let Some(job) = work.jobs.pop_front() else {
+                work.idle += 1;
+                work = self.work_added.wait(work).unwrap_or_else(PoisonError::into_inner);
+                work.idle -= 1;
+                continue;
+            };
+            drop(work);
+            let done = job.run();
+            work = self.lock();
+            if work.closed {
+                return;
+            }
+            work.done.push(done);
+            self.wake();
+        }
+    }
+
+    fn refuse_all(&self, work: &mut Work<J>, cause: &io::Error) {
+        let refused = work.jobs.drain(..).map(|job| job.refuse(cause));
+        work.done.extend(refused);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(e) = self.waker.wake() {
+            log::error!("cannot wake the reactor: {e}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    /// Long for a machine that is not stuck.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Reports its begin, then does not end before it is told to.
+    struct Gated {
+        number: usize,
+        begun: Sender<usize>,
+        gate: Receiver<()>,
+    }
+
+    impl Job for Gated {
+        type Done = Result<usize, String>;
+
+        fn run(self) -> Self::Done {
+            self.begun.send(self.number).ok();
+            self.gate.recv().ok();
+            Ok(self.number)
+        }
+
+        fn refuse(self, cause: &io::Error) -> Self::Done {
+            Err(cause.to_string())
+        }
+    }
+
+    struct Bench {
+        poll: Poll,
+        workers: Workers<Gated>,
+        begun: Receiver<usize>,
+        begins: Sender<usize>,
+        gates: Vec<Sender<()>>,
+    }
+
+    impl Bench {
+        fn new(threads_max: usize) -> Self {
+            let poll = Poll::new().unwrap();
+            let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+            let (begins, begun) = channel();
+            Self { poll, workers: Workers::new("test", threads_max, waker), begun, begins, gates: Vec::new() }
+        }
+
+        fn start(&mut self, count: usize) {
+            for _ in 0..count {
+                let (open, gate) = channel();
+                let number = self.gates.len();
+                self.gates.push(open);
+                self.workers.start(Gated { number, begun: self.begins.clone(), gate });
+            }
+        }
+
+        fn next_begun(&self) -> usize {
+            self.begun.recv_timeout(LIMIT).unwrap()
+        }
+
+        fn await_done(&mut self) -> Vec<Result<usize, String>> {
+            let mut events = Events::with_capacity(4);
+            loop {
+                self.poll.poll(&mut events, Some(LIMIT)).unwrap();
+                assert!(!events.is_empty(), "nobody wakes the reactor");
+                let done = self.workers.finished();
+                if !done.is_empty() {
+                    return done;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn jobs_run_side_by_side_up_to_the_limit_and_the_next_in_order() {
+        let mut bench = Bench::new(2);
+        bench.start(4);
+        let mut first = [bench.next_begun(), bench.next_begun()];
+        first.sort_unstable();
+        assert_eq!(first, [0, 1]);
+        assert!(bench.begun.try_recv().is_err(), "a third thread");
+        bench.gates[1].send(()).unwrap();
+        assert_eq!(bench.next_begun(), 2);
+        assert_eq!(bench.await_done(), [Ok(1)]);
+        bench.gates[2].send(()).unwrap();
+        assert_eq!(bench.next_begun(), 3);
+    }
+
+    #[test]
+    fn a_job_that_never_ends_holds_its_own_thread_only() {
+        let mut bench = Bench::new(2);
+        bench.start(1);
+        assert_eq!(bench.next_begun(), 0);
+        for number in 1..20 {
+            bench.start(1);
+            assert_eq!(bench.next_begun(), number);
+            bench.gates[number].send(()).unwrap();
+            assert_eq!(bench.await_done(), [Ok(number)]);
+        }
+    }
+
+    #[test]
+    fn an_idle_thread_is_used_again() {
+        let mut bench = Bench::new(8);
+        bench.start(1);
+        bench.next_begun();
+        bench.gates[0].send(()).unwrap();
+        bench.await_done();
+        while bench.workers.0.lock().idle == 0 {
+            thread::yield_now();
+        }
+        bench.start(1);
+        bench.next_begun();
+        assert_eq!(bench.workers.0.lock().threads, 1);
+    }
+
+    #[test]
+    fn dropping_the_pool_waits_for_nobody_and_drops_what_was_not_begun() {
+        let mut bench = Bench::new(1);
+        bench.start(2);
+        assert_eq!(bench.next_begun(), 0);
+        let Bench { workers, gates, begun, begins, .. } = bench;
+        drop(workers);
+        // The receiver of a job that was dropped is gone, that of the one under way is not.
+        assert!(gates[1].send(()).is_err());
+        gates[0].send(()).unwrap();
+        drop(begins);
+        // Disconnects when the thread has ended the first job; the second never reports.
+        assert!(begun.recv_timeout(LIMIT).is_err());
+    }
+
+    #[test]
+    fn without_a_single_thread_jobs_end_refused() {
+        let mut bench = Bench::new(0);
+        bench.start(2);
+        assert!(bench.workers.finished().is_empty());
+        let shared = bench.workers.0.clone();
+        shared.refuse_all(&mut shared.lock(), &io::Error::other("no thread"));
+        assert_eq!(bench.await_done(), [Err("no thread".to_owned()), Err("no thread".to_owned())]);
+    }
+}
