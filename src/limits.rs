@@ -77,6 +77,13 @@ pub const INPUT_PER_VISIT: usize = 256 * 1024;
 /// Threads that ask the system's resolver.
 pub const RESOLVER_THREADS: usize = 4;
 
+/// Longest name of a server or user for GSSAPI, in bytes: libssh puts `host@` before it in a buffer of 256, and cuts.
+pub const GSSAPI_NAME: usize = 250;
+
+/// Threads that wait for a KDC. A live one answers in milliseconds; a silent one holds each for half a minute, and the hosts
+/// behind them until their own limit.
+pub const GSSAPI_THREADS: usize = 4;
+
 /// Descriptors left to the embedding program when the pool is sized against the process's limit.
 pub const DESCRIPTORS_SPARED: usize = 16;
 

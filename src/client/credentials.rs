@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::owner::Owner;
 use crate::error::{Error, KeyProblem};
-use crate::link::PrivateKey;
+use crate::link::{Gssapi, PrivateKey};
 use crate::secret::Secret;
 use crate::session::{AuthPlan, Offer};
 
@@ -91,8 +91,19 @@ impl<'a> Credentials<'a> {
         Self { owner, keys, identities, passwords }
     }
 
-    /// What is offered, in order.
-    pub fn plan(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
+    /// What is offered, in order: GSSAPI first, as in parallel-ssh.
+    pub fn plan(&mut self, gssapi: Option<Gssapi>, login: Login<'a>) -> Result<AuthPlan, Error> {
+        let gssapi = gssapi.map(|gssapi| Offer::Gssapi(Arc::new(gssapi)));
+        let keys = self.public_keys(login)?;
+        let password = match login.password {
+            Some(given) => Some(Offer::Password(self.password(given)?)),
+            None => None,
+        };
+        let plan: AuthPlan = gssapi.into_iter().chain(keys).chain(password).collect();
+        Ok(if plan.is_empty() { vec![Offer::None] } else { plan })
+    }
+
+    fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
         let mut plan = AuthPlan::new();
         if let Some((source, opener)) = login.key {
             plan.push(Offer::Sign(self.named_key(source, opener)?));
@@ -106,12 +117,6 @@ impl<'a> Credentials<'a> {
         }
         if let [Offer::AskThenSign(key)] = plan.as_slice() {
             plan = vec![Offer::Sign(key.clone())];
-        }
-        if let Some(password) = login.password {
-            plan.push(Offer::Password(self.password(password)?));
-        }
-        if plan.is_empty() {
-            plan.push(Offer::None);
         }
         Ok(plan)
     }

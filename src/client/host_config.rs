@@ -1,5 +1,6 @@
 //! What can be set for a single host, and how it combines with the client's settings.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::limit;
 use crate::family::AddressFamily;
 use crate::host::check_user;
 use crate::limits;
+use crate::link::Gssapi;
 use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
@@ -30,6 +32,10 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`password`](Self::password) | | none | `password` |
 /// | [`passphrase`](Self::passphrase) | | none | (`password`) |
 /// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
+/// | [`gssapi_auth`](Self::gssapi_auth) | | `false`, unless an identity is set | `gssapi_auth` |
+/// | [`gssapi_server_identity`](Self::gssapi_server_identity) | | the host's name | `gssapi_server_identity` |
+/// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the default tickets' | `gssapi_client_identity` |
+/// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the usual five | |
 /// | [`num_retries`](Self::num_retries) | attempts | 3 | `num_retries` |
@@ -74,6 +80,10 @@ pub struct HostConfig {
     pub(super) key: Option<KeySource>,
     pub(super) identity_auth: Option<bool>,
     pub(super) identity_files: Option<Vec<PathBuf>>,
+    pub(super) gssapi_auth: Option<bool>,
+    pub(super) gssapi_server: Option<String>,
+    pub(super) gssapi_client: Option<String>,
+    pub(super) gssapi_delegate: Option<bool>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Duration>,
@@ -111,7 +121,19 @@ impl HostConfig {
         if has_nul(&self.password) {
             return Some("the password contains a NUL byte".to_owned());
         }
-        has_nul(&self.passphrase).then(|| "the passphrase contains a NUL byte".to_owned())
+        if has_nul(&self.passphrase) {
+            return Some("the passphrase contains a NUL byte".to_owned());
+        }
+        let identities = [("server", &self.gssapi_server), ("client", &self.gssapi_client)];
+        identities.iter().find_map(|(whose, name)| {
+            let problem = gssapi_name_problem(name.as_deref()?)?;
+            Some(format!("the GSSAPI {whose} identity {problem}"))
+        })
+    }
+
+    /// Whether it says itself that tickets are delegated.
+    pub(super) fn delegates(&self) -> bool {
+        self.gssapi_delegate == Some(true)
     }
 
     /// Whether it names the key, or what opens it: then it is to blame for one that cannot be used.
@@ -130,10 +152,20 @@ impl HostConfig {
             user: self.user.as_deref().or(client.user.as_deref()),
             port: self.port.or(client.port).unwrap_or(22),
             login: self.login_over(client),
+            gssapi: self.gssapi_over(client),
             connection: self.connection_over(client),
             timeout,
             read_timeout: self.read_timeout.or(client.read_timeout).map_or(timeout, limit),
         }
+    }
+
+    /// `None` where it is off. A `false` outranks an identity, whoever set that.
+    fn gssapi_over<'a>(&'a self, client: &'a Self) -> Option<GssapiSettings<'a>> {
+        let server = self.gssapi_server.as_deref().or(client.gssapi_server.as_deref());
+        let user = self.gssapi_client.as_deref().or(client.gssapi_client.as_deref());
+        let on = self.gssapi_auth.or(client.gssapi_auth).unwrap_or(server.is_some() || user.is_some());
+        let delegate = self.gssapi_delegate.or(client.gssapi_delegate).unwrap_or(false);
+        on.then_some(GssapiSettings { server, client: user, delegate })
     }
 
     fn connection_over(&self, client: &Self) -> Connection {
@@ -179,7 +211,45 @@ pub(super) struct Settings<'a> {
     pub user: Option<&'a str>,
     pub port: u16,
     pub login: Login<'a>,
+    /// `None` where it is off.
+    pub gssapi: Option<GssapiSettings<'a>>,
     pub connection: Connection,
     pub timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
+}
+
+/// How GSSAPI is used on a host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GssapiSettings<'a> {
+    /// `None`: the host's name.
+    pub server: Option<&'a str>,
+    /// `None`: the default principal.
+    pub client: Option<&'a str>,
+    pub delegate: bool,
+}
+
+impl GssapiSettings<'_> {
+    /// For the host of this name.
+    pub fn of(self, host: &str) -> Result<Gssapi, String> {
+        let server = self.server.unwrap_or(host);
+        if let Some(problem) = gssapi_name_problem(server) {
+            return Err(format!("its name as a GSSAPI identity {problem}"));
+        }
+        // Names with a NUL byte were refused.
+        let text = |name: &str| CString::new(name).unwrap_or_default();
+        Ok(Gssapi { server: text(server), client: self.client.map(text), delegate: self.delegate })
+    }
+}
+
+/// What makes a name unusable for GSSAPI.
+fn gssapi_name_problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.contains('\0') {
+        Some("contains a NUL byte")
+    } else if name.len() > limits::GSSAPI_NAME {
+        Some("is too long")
+    } else {
+        None
+    }
 }

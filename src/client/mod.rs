@@ -217,7 +217,7 @@ impl ParallelClient {
 
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
-        SshLibrary { bundled: cfg!(bundled_libssh), version: link::version() }
+        SshLibrary { bundled: cfg!(bundled_libssh), gssapi: link::has_gssapi(), version: link::version() }
     }
 }
 
@@ -229,6 +229,8 @@ pub struct SshLibrary {
     pub version: String,
     /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build time).
     pub bundled: bool,
+    /// Whether it was built with GSSAPI: the system's usually is, the bundled one never.
+    pub gssapi: bool,
 }
 
 /// How to [`join`](ParallelClient::join).

@@ -54,6 +54,32 @@ settings! {
     /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
     key_bytes(key: impl Into<Vec<u8>>) => key = KeySource::Bytes(Hidden::new(key));
 
+    /// Whether GSSAPI is tried, first of all methods: a Kerberos ticket, by `gssapi-with-mic` (RFC 4462). Default: `false`,
+    /// unless an identity is set ([`gssapi_server_identity`](Self::gssapi_server_identity),
+    /// [`gssapi_client_identity`](Self::gssapi_client_identity)), as in parallel-ssh. If it fails, the other methods follow;
+    /// the log says what was wrong with the ticket.
+    ///
+    /// Tickets are taken where Kerberos keeps them (`KRB5CCNAME`, `krb5.conf`). The KDC is asked on a few helper threads: a
+    /// silent one delays hosts with GSSAPI only, each until its [`timeout`](Self::timeout).
+    ///
+    /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
+    /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
+    gssapi_auth(on: bool) => gssapi_auth = on;
+
+    /// The host name in the server's Kerberos principal, for instance `web1.example.org` for
+    /// `host/web1.example.org@EXAMPLE.ORG`. Default: the host as it stands in the list, also behind a proxy. Kerberos may
+    /// make it canonical first (`dns_canonicalize_hostname` in `krb5.conf`).
+    gssapi_server_identity(name: impl Into<String>) => gssapi_server = name.into();
+
+    /// The Kerberos principal to log in as, chosen from the collection of tickets. Default: that of the default tickets.
+    gssapi_client_identity(name: impl Into<String>) => gssapi_client = name.into();
+
+    /// Whether the host gets a ticket to act as the user elsewhere. Default: `false`. The ticket must be forwardable.
+    ///
+    /// It switches nothing on by itself: where no host uses GSSAPI it is an error. parallel-ssh delegates only if an
+    /// identity is set.
+    gssapi_delegate_credentials(on: bool) => gssapi_delegate = on;
+
     /// Whether the identity files are tried. Default: `true`.
     identity_auth(on: bool) => identity_auth = on;
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
+use crate::link::{self, Gssapi};
 use crate::session::{Connection, Profile, Target, Timeouts};
 
 /// The hosts as they were given.
@@ -29,6 +30,8 @@ pub(super) struct Inventory<'a> {
 struct ProfileKey<'a> {
     user: String,
     login: Login<'a>,
+    /// Names the host, unless all have one identity: then each profile has one host.
+    gssapi: Option<Gssapi>,
     connection: Connection,
     timeout: Option<Duration>,
     read_timeout: Option<Duration>,
@@ -44,10 +47,11 @@ impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
     pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
         self.check()?;
+        self.check_gssapi()?;
         let mut profiles = Profiles { credentials: Credentials::new(owner), verifier, known: HashMap::new() };
         if self.configs.is_none() {
             // A key that cannot be used is an error even if there is no host to use it on.
-            profiles.credentials.plan(self.client.over(self.client).login)?;
+            profiles.credentials.plan(None, self.client.over(self.client).login)?;
         }
         let mut targets = Vec::with_capacity(self.hosts.len());
         for (position, text) in self.hosts.iter().enumerate() {
@@ -57,7 +61,9 @@ impl<'a> Inventory<'a> {
             let Some(user) = spec.user().or(settings.user).or(owner.name.as_deref()) else {
                 return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
             };
-            let profile = profiles.profile(user, settings).map_err(|error| match (own, error) {
+            let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
+            let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
+            let profile = profiles.profile(user, gssapi, settings).map_err(|error| match (own, error) {
                 (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_key() => {
                     Error::KeyFile { position: Some(position), path, source }
                 }
@@ -90,12 +96,36 @@ impl<'a> Inventory<'a> {
             None => Ok(()),
         }
     }
+
+    /// Neither GSSAPI without a libssh that has it nor delegation without GSSAPI is passed over in silence.
+    fn check_gssapi(&self) -> Result<(), Error> {
+        const IDLE: &str = "gssapi_delegate_credentials is on, but GSSAPI is not: set gssapi_auth";
+        let uses = |config: &HostConfig| config.over(self.client).gssapi.is_some();
+        let all = self.configs.unwrap_or(std::slice::from_ref(self.client));
+        let used = all.iter().any(uses);
+        if used && !link::has_gssapi() {
+            return Err(Error::Unsupported { feature: "GSSAPI", library: link::version() });
+        }
+        let idle = |config: &HostConfig| config.delegates() && !uses(config);
+        if let Some(position) = self.configs.and_then(|configs| configs.iter().position(idle)) {
+            return Err(of_host(position, IDLE));
+        }
+        if self.client.delegates() && !used && !uses(self.client) {
+            return Err(Error::Config(IDLE.to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Profiles<'a> {
-    fn profile(&mut self, user: &str, settings: Settings<'a>) -> Result<Arc<Profile>, Error> {
+    fn profile(
+        &mut self,
+        user: &str,
+        gssapi: Option<Gssapi>,
+        settings: Settings<'a>,
+    ) -> Result<Arc<Profile>, Error> {
         let Settings { login, connection, timeout, read_timeout, .. } = settings;
-        let key = ProfileKey { user: user.to_owned(), login, connection, timeout, read_timeout };
+        let key = ProfileKey { user: user.to_owned(), login, gssapi, connection, timeout, read_timeout };
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
@@ -103,7 +133,7 @@ impl<'a> Profiles<'a> {
             CString::new(user).map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
         let profile = Arc::new(Profile {
             user,
-            plan: self.credentials.plan(login)?,
+            plan: self.credentials.plan(key.gssapi.clone(), login)?,
             timeouts: Timeouts {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),

@@ -48,6 +48,15 @@ pub enum AuthProblem {
         /// The server's text, as it came.
         message: String,
     },
+    /// A credential could not be used at this end, for instance a Kerberos ticket that has expired. The server has refused
+    /// nothing.
+    #[error("{method} could not go on: {}", peer(reason))]
+    Unable {
+        /// The method.
+        method: AuthMethod,
+        /// What the library that it needs says.
+        reason: String,
+    },
 }
 
 pub(super) fn listed(methods: &[AuthMethod], none: &str) -> String {

@@ -66,6 +66,8 @@ pub enum TimeoutKind {
     Handshake,
     /// Total of authentication.
     Auth,
+    /// The same, reached while GSSAPI was tried: the KDC is silent, or the server is.
+    Gssapi,
     /// Total from opening the channel until the server accepted the command.
     Exec,
     /// No output from the stream for this long while a reader waited.
@@ -80,6 +82,7 @@ impl fmt::Display for TimeoutKind {
             Self::Connect => "connect timeout",
             Self::Handshake => "handshake timeout",
             Self::Auth => "authentication timeout",
+            Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
             Self::Exec => "exec timeout",
             Self::Read => "read timeout",
             Self::Join => "join timeout",

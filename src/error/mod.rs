@@ -32,6 +32,14 @@ pub enum Error {
     /// A setting that cannot work.
     #[error("{0}")]
     Config(String),
+    /// The libssh in use has no part that a setting needs ([`ParallelClient::library`](crate::ParallelClient::library)).
+    #[error("{feature} needs a libssh that was built with it, and libssh {library} was not")]
+    Unsupported {
+        /// What is missing.
+        feature: &'static str,
+        /// The version that libssh gives itself.
+        library: String,
+    },
     /// The command cannot be sent as it is.
     #[error("command refused: {0}")]
     Command(CommandProblem),

@@ -87,7 +87,7 @@ pub struct Stats {
 impl Fleet {
     pub(crate) fn new(targets: Vec<Target>, pool_size: usize) -> io::Result<Self> {
         let reactor = Reactor::new()?;
-        let dialler = Dialler::new(reactor.registry().try_clone()?, token);
+        let dialler = Dialler::new(reactor.registry().try_clone()?, token, reactor.waker().clone());
         let mut fleet = Self {
             wheel: Wheel::new(Reactor::now()),
             slots: Slab::with_capacity(targets.len()),

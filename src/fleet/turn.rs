@@ -26,6 +26,7 @@ impl Fleet {
         self.stats.turns += 1;
         if woken {
             self.deliver_lookups(now);
+            self.note_returned();
         }
         self.fire_timers(now);
         self.visit_ready(now);

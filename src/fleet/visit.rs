@@ -90,6 +90,13 @@ impl Fleet {
         }
     }
 
+    /// Links that had lent something to a helper thread are visited again.
+    pub(super) fn note_returned(&mut self) {
+        for index in self.dialler.returned() {
+            self.ready.push(index);
+        }
+    }
+
     pub(super) fn deliver_lookups(&mut self, now: Instant) {
         for (id, result) in self.resolver.finished() {
             let Some(at) = self.lookups.iter().position(|(waiting, _)| *waiting == id) else { continue };

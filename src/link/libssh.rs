@@ -17,15 +17,17 @@ use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-#[cfg(not(bundled_libssh))]
 use std::sync::OnceLock;
 use std::task::Poll;
 
 use libssh_rs::sys;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use socket2::SockRef;
 
-use super::{AuthReply, ChannelId, Credential, Inbox, LinkError, LinkErrorKind, Pumped, Setup, classify};
+use super::{
+    AuthReply, ChannelId, Credential, Gssapi, Inbox, LinkError, LinkErrorKind, Pumped, Setup, classify,
+};
 use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, KeyProblem};
 use crate::limits;
@@ -64,6 +66,31 @@ fn initialise() -> Result<(), LinkError> {
 pub(crate) fn version() -> String {
     // SAFETY: returns a pointer to a static string, or null if the version asked for is newer; 0 never is.
     unsafe { text_at(sys::ssh_version(0)) }
+}
+
+/// Whether libssh was built with GSSAPI; asked once per process.
+///
+/// Told by what it does: without, it refuses before it looks at the session; with, it waits for a connection, and this
+/// session has none. Neither touches a ticket or the network.
+pub(crate) fn has_gssapi() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        if initialise().is_err() {
+            return false;
+        }
+        let _log = LogScope::enter();
+        // SAFETY: the session is checked for null, used by this block alone, and freed once.
+        unsafe {
+            let raw = sys::ssh_new();
+            if raw.is_null() {
+                return false;
+            }
+            sys::ssh_set_blocking(raw, 0);
+            let rc = sys::ssh_userauth_gssapi(raw);
+            sys::ssh_free(raw);
+            rc != sys::ssh_auth_e_SSH_AUTH_DENIED
+        }
+    })
 }
 
 /// Copies a C string; empty for null.
@@ -198,6 +225,10 @@ pub(super) struct Session {
     packet_max: Option<u32>,
     /// What libssh found wrong with the last confirmation. It drops such a one and waits for another, for ever.
     bad_confirmation: Option<String>,
+    /// Whether GSSAPI is being tried: its steps are taken within pumps.
+    in_gssapi: bool,
+    /// What GSSAPI last complained about.
+    gssapi_problem: Option<String>,
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
     counter: *mut sys::ssh_counter_struct,
     packets_per_visit: u64,
@@ -237,6 +268,8 @@ impl Session {
             opening: false,
             packet_max: None,
             bad_confirmation: None,
+            in_gssapi: false,
+            gssapi_problem: None,
             counter: Box::into_raw(Box::new(zero)),
             packets_per_visit: if setup.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
@@ -305,7 +338,7 @@ impl Session {
     }
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
-        let _log = if self.opening { LogScope::verbose() } else { LogScope::enter() };
+        let _log = if self.opening || self.in_gssapi { LogScope::verbose() } else { LogScope::enter() };
         let packets_end = self.packets_read().saturating_add(self.packets_per_visit);
         for _ in 0..budget {
             if self.packets_read() >= packets_end {
@@ -315,6 +348,7 @@ impl Session {
             let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
             self.packet_max = packet_max_logged().or(self.packet_max);
             self.bad_confirmation = bad_confirmation_logged().or(self.bad_confirmation.take());
+            self.gssapi_problem = gssapi_problem_logged().or(self.gssapi_problem.take());
             self.check_fatal()?;
             match rc {
                 OK => {}
@@ -345,6 +379,20 @@ impl Session {
     /// Whether bytes wait inside libssh for the socket to take them.
     pub(super) fn write_pending(&self) -> bool {
         self.status() & sys::SSH_WRITE_PENDING as c_int != 0
+    }
+
+    /// Whether a pump would find anything now: something to read, or room for what waits to be sent.
+    pub(super) fn has_news(&self) -> bool {
+        // SAFETY: a valid session; only reads. The descriptor is open while libssh has it, and it has it during this call.
+        let fd = unsafe { sys::ssh_get_fd(self.raw) };
+        if fd < 0 {
+            return true;
+        }
+        // SAFETY: as above.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, self.write_pending());
+        poll(&mut [PollFd::new(fd, wanted)], PollTimeout::ZERO) != Ok(0)
     }
 
     fn status(&self) -> c_int {
@@ -429,8 +477,64 @@ impl Session {
                 Credential::Password(secret) => {
                     sys::ssh_userauth_password(self.raw, ptr::null(), secret.as_c_str().as_ptr())
                 }
+                Credential::Gssapi(gssapi) => return self.gssapi(gssapi),
             }
         };
+        self.auth_reply(rc)
+    }
+
+    /// Goes on with the GSSAPI method. This call and the pumps until its reply are the only ones that can block: for as long
+    /// as the KDC is silent.
+    fn gssapi(&mut self, gssapi: &Gssapi) -> Result<Poll<AuthReply>, LinkError> {
+        let begins = !self.in_gssapi;
+        if begins {
+            self.configure_gssapi(gssapi)?;
+            self.gssapi_problem = None;
+        }
+        let _log = LogScope::verbose();
+        // SAFETY: a valid session whose authentication service was granted.
+        let rc = unsafe { sys::ssh_userauth_gssapi(self.raw) };
+        self.gssapi_problem = gssapi_problem_logged().or(self.gssapi_problem.take());
+        // An error is one of this end while the connection lives, and so is a refusal before anything was sent. The server
+        // drops what was begun at the next request.
+        let reply = match rc {
+            sys::ssh_auth_e_SSH_AUTH_ERROR => {
+                self.check_fatal()?;
+                Poll::Ready(AuthReply::Unable(self.unable()))
+            }
+            sys::ssh_auth_e_SSH_AUTH_DENIED if begins => Poll::Ready(AuthReply::Unable(self.unable())),
+            _ => self.auth_reply(rc)?,
+        };
+        self.in_gssapi = reply.is_pending();
+        Ok(reply)
+    }
+
+    /// Why GSSAPI was given up, from libssh's log: its error text is of an earlier call. 0.10.6 does not log that there are no
+    /// credentials at all.
+    fn unable(&mut self) -> String {
+        self.gssapi_problem.take().unwrap_or_else(|| "there are no usable credentials (see klist)".to_owned())
+    }
+
+    fn configure_gssapi(&mut self, gssapi: &Gssapi) -> Result<(), LinkError> {
+        use sys::ssh_options_e::*;
+        let delegate = c_int::from(gssapi.delegate);
+        let mut options: Vec<(sys::ssh_options_e, *const c_void)> = vec![
+            (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, gssapi.server.as_ptr().cast()),
+            (SSH_OPTIONS_GSSAPI_DELEGATE_CREDENTIALS, (&raw const delegate).cast()),
+        ];
+        if let Some(client) = &gssapi.client {
+            options.push((SSH_OPTIONS_GSSAPI_CLIENT_IDENTITY, client.as_ptr().cast()));
+        }
+        for (option, value) in options {
+            // SAFETY: a valid session; each value has the type that its option documents (C string, int) and is copied.
+            if unsafe { sys::ssh_options_set(self.raw, option, value) } != OK {
+                return Err(LinkError::new(LinkErrorKind::Other, self.error_text()));
+            }
+        }
+        Ok(())
+    }
+
+    fn auth_reply(&self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
         // Success first: a server may close right after it, and the state would already be an error.
         match rc {
             sys::ssh_auth_e_SSH_AUTH_SUCCESS => return Ok(Poll::Ready(AuthReply::Accepted)),
@@ -754,16 +858,20 @@ unsafe extern "C" fn on_exit_signal(
 }
 
 /// What libssh logged on this thread since the scope began.
-#[derive(Default)]
 struct Log {
     root_cause: Option<String>,
     packet_max: Option<u32>,
     bad_confirmation: Option<String>,
+    gssapi_problem: Option<String>,
+}
+
+impl Log {
+    const EMPTY: Self =
+        Self { root_cause: None, packet_max: None, bad_confirmation: None, gssapi_problem: None };
 }
 
 thread_local! {
-    static LOG: RefCell<Log> =
-        const { RefCell::new(Log { root_cause: None, packet_max: None, bad_confirmation: None }) };
+    static LOG: RefCell<Log> = const { RefCell::new(Log::EMPTY) };
 }
 
 fn packet_max_logged() -> Option<u32> {
@@ -772,6 +880,10 @@ fn packet_max_logged() -> Option<u32> {
 
 fn bad_confirmation_logged() -> Option<String> {
     LOG.with_borrow_mut(|log| log.bad_confirmation.take())
+}
+
+fn gssapi_problem_logged() -> Option<String> {
+    LOG.with_borrow_mut(|log| log.gssapi_problem.take())
 }
 
 fn root_cause() -> Option<String> {
@@ -791,13 +903,13 @@ impl LogScope {
         Self::at(sys::SSH_LOG_WARN)
     }
 
-    /// Also the line that announces an opened channel.
+    /// Also the lines that announce an opened channel and that say what is wrong with a ticket.
     fn verbose() -> Self {
         Self::at(sys::SSH_LOG_DEBUG)
     }
 
     fn at(level: u32) -> Self {
-        LOG.with_borrow_mut(|log| *log = Log::default());
+        LOG.with_borrow_mut(|log| *log = Log::EMPTY);
         // SAFETY: these only read and write libssh's thread-local settings.
         unsafe {
             let scope = Self { level: sys::ssh_get_log_level(), callback: sys::ssh_get_log_callback() };
@@ -836,6 +948,12 @@ unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char,
                 && problem.starts_with("Invalid")
             {
                 log.bad_confirmation.get_or_insert_with(|| problem.to_owned());
+            }
+            // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
+            if let Some((_, problem)) = line.split_once(": GSSAPI(")
+                && let Some((_, problem)) = problem.split_once("): ")
+            {
+                log.gssapi_problem = Some(problem.to_owned());
             }
             if let Some((_, size)) = line.split_once(", maxpacket : ") {
                 log.packet_max = size.trim().parse().ok();

@@ -11,11 +11,12 @@ use std::task::Poll;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::gssapi::{self, Lender};
 use super::libssh::Session;
-use super::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+use super::{AuthReply, ChannelId, Credential, Gssapi, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::limits;
@@ -30,17 +31,26 @@ const HOST_KEYS: [&str; 6] = [
     "rsa-sha2-256",
 ];
 
-/// What all links of a fleet share: the poll they register with, and a count of their connections.
+/// What all links of a fleet share: the poll they register with, a count of their connections, and the threads for what
+/// would block the reactor.
 pub(crate) struct Dialler {
     registry: Registry,
     token: fn(usize, u32) -> Token,
     generations: AtomicU32,
+    lender: Lender,
 }
 
 impl Dialler {
-    /// Connections are registered under the token of their link's index and their own generation.
-    pub(crate) fn new(registry: Registry, token: fn(usize, u32) -> Token) -> Self {
-        Self { registry, token, generations: AtomicU32::new(0) }
+    /// Connections are registered under the token of their link's index and their own generation. `waker` is woken when
+    /// links must look again for another reason than readiness: [`Dialler::returned`].
+    pub(crate) fn new(registry: Registry, token: fn(usize, u32) -> Token, waker: Arc<Waker>) -> Self {
+        let lender = Lender::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
+        Self { registry, token, generations: AtomicU32::new(0), lender }
+    }
+
+    /// The indices of links that may have news since the last call: a thread is done with what they lent it.
+    pub(crate) fn returned(&self) -> Vec<usize> {
+        self.lender.finished()
     }
 
     /// No other connection's generation, so that a link that takes over an index takes over no readiness.
@@ -68,6 +78,8 @@ enum State {
     Idle,
     Connecting(Socket),
     Ssh(Session),
+    /// SSH, in the middle of a method that may block.
+    Gssapi(gssapi::Login),
 }
 
 impl LibsshLink {
@@ -79,7 +91,33 @@ impl LibsshLink {
     fn session(&mut self) -> Result<&mut Session, LinkError> {
         match &mut self.state {
             State::Ssh(session) => Ok(session),
-            _ => Err(LinkError::new(LinkErrorKind::Other, "SSH was not started")),
+            _ => Err(no_ssh()),
+        }
+    }
+}
+
+fn no_ssh() -> LinkError {
+    LinkError::new(LinkErrorKind::Other, "SSH was not started")
+}
+
+impl LibsshLink {
+    fn authenticate_gssapi(&mut self, gssapi: &Arc<Gssapi>) -> Result<Poll<AuthReply>, LinkError> {
+        let mut login = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Gssapi(login) => login,
+            State::Ssh(session) => {
+                gssapi::Login::begin(session, self.index, gssapi.clone(), &self.dialler.lender)
+            }
+            State::Idle | State::Connecting(_) => return Err(no_ssh()),
+        };
+        match login.end()? {
+            Poll::Ready((session, reply)) => {
+                self.state = State::Ssh(session);
+                Ok(Poll::Ready(reply))
+            }
+            Poll::Pending => {
+                self.state = State::Gssapi(login);
+                Ok(Poll::Pending)
+            }
         }
     }
 }
@@ -140,7 +178,8 @@ impl Link for LibsshLink {
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         match &mut self.state {
             State::Ssh(session) => session.pump(budget),
-            _ => Ok(Pumped::Drained),
+            State::Gssapi(login) => login.pump(budget, &self.dialler.lender),
+            State::Idle | State::Connecting(_) => Ok(Pumped::Drained),
         }
     }
 
@@ -178,7 +217,10 @@ impl Link for LibsshLink {
     }
 
     fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
-        self.session()?.authenticate(credential)
+        match credential {
+            Credential::Gssapi(gssapi) => self.authenticate_gssapi(gssapi),
+            _ => self.session()?.authenticate(credential),
+        }
     }
 
     fn offered(&mut self) -> Vec<AuthMethod> {

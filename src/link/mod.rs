@@ -4,16 +4,17 @@
 //! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
 
 mod classify;
+mod gssapi;
 mod libssh;
 mod live;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-pub(crate) use libssh::{PrivateKey, version};
+pub(crate) use libssh::{PrivateKey, has_gssapi, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
 use crate::command::ChannelRequest;
@@ -111,10 +112,23 @@ pub(crate) enum Credential {
     Key(Arc<PrivateKey>),
     /// The password.
     Password(Secret),
+    /// A Kerberos ticket, by `gssapi-with-mic` (RFC 4462 section 3).
+    Gssapi(Arc<Gssapi>),
 }
 
-/// The server's answer to a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who proves what to whom by GSSAPI.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Gssapi {
+    /// The host in the name of the server's service, `host@` being put before it.
+    pub server: CString,
+    /// Whose ticket. `None`: the default one's.
+    pub client: Option<CString>,
+    /// Whether the server gets a ticket to act for the user with.
+    pub delegate: bool,
+}
+
+/// What came of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthReply {
     /// Accepted. For a probe: a signature by that key would be.
     Accepted,
@@ -122,6 +136,8 @@ pub(crate) enum AuthReply {
     Partial,
     /// Refused.
     Denied,
+    /// Given up at this end for this reason; the server has refused nothing.
+    Unable(String),
 }
 
 /// What has arrived on a channel and was not collected yet.

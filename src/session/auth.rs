@@ -11,7 +11,7 @@ use self::attempt::Attempt;
 use super::Failure;
 use super::failure::is_refusal;
 use super::target::Profile;
-use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
+use crate::error::{AuthMethod, AuthProblem, HostErrorKind, TimeoutKind};
 use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, Link};
 
@@ -23,6 +23,8 @@ pub(super) struct Login {
     /// What has become of each offer of the plan.
     fates: Vec<Fate>,
     tried: Vec<AuthMethod>,
+    /// What went wrong besides the server's refusals.
+    problems: Vec<AuthProblem>,
     /// What the server would hear of, as its last refusal said; `None` before the first.
     offered: Option<Vec<AuthMethod>>,
 }
@@ -61,6 +63,7 @@ impl Login {
             step: LoginStep::Service,
             fates: vec![Fate::Open; profile.plan.len()],
             tried: Vec::new(),
+            problems: Vec::new(),
             offered: None,
         }
     }
@@ -85,6 +88,7 @@ impl Login {
                         AuthReply::Accepted => return Ok(LoginResult::Accepted),
                         AuthReply::Partial => self.partial(index, method, link.offered()),
                         AuthReply::Denied => self.denied(index, method, link.offered()),
+                        AuthReply::Unable(reason) => self.unable(index, method, reason),
                     }
                 }
             }
@@ -110,6 +114,23 @@ impl Login {
         self.offered = Some(offered);
     }
 
+    /// The server has said nothing, so what it wants is as unknown as before.
+    fn unable(&mut self, index: usize, method: AuthMethod, reason: String) {
+        self.note(method);
+        self.fates[index] = Fate::Done;
+        self.problems.push(AuthProblem::Unable { method, reason });
+    }
+
+    /// Which limit it is that a login under way reaches.
+    pub(super) fn timeout_kind(&self, profile: &Profile) -> TimeoutKind {
+        match &self.step {
+            LoginStep::Offer(index, _) if profile.plan[*index].method() == AuthMethod::Gssapi => {
+                TimeoutKind::Gssapi
+            }
+            _ => TimeoutKind::Auth,
+        }
+    }
+
     fn note(&mut self, method: AuthMethod) {
         if method != AuthMethod::None && !self.tried.contains(&method) {
             self.tried.push(method);
@@ -126,16 +147,16 @@ impl Login {
                 self.step = LoginStep::Offer(index, Attempt::new(offer));
                 Ok(())
             }
-            None => Err(self.failed(profile, Vec::new()).into()),
+            None => Err(self.failed(profile).into()),
         }
     }
 
-    fn failed(&mut self, profile: &Profile, problems: Vec<AuthProblem>) -> HostErrorKind {
+    fn failed(&mut self, profile: &Profile) -> HostErrorKind {
         HostErrorKind::Auth {
             user: profile.user_name(),
             tried: std::mem::take(&mut self.tried),
             offered: self.offered.take().unwrap_or_default(),
-            problems,
+            problems: std::mem::take(&mut self.problems),
         }
     }
 
@@ -149,7 +170,8 @@ impl Login {
                 if let LoginStep::Offer(index, _) = &self.step {
                     self.note(profile.plan[*index].method());
                 }
-                self.failed(profile, vec![AuthProblem::Disconnected { reason, message }])
+                self.problems.push(AuthProblem::Disconnected { reason, message });
+                self.failed(profile)
             }
             kind => kind,
         }

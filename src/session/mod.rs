@@ -246,10 +246,10 @@ impl Session {
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if self.deadline.is_some_and(|at| at <= cx.now) {
             let timeouts = &self.target.profile.timeouts;
-            let (kind, after) = match self.state {
+            let (kind, after) = match &self.state {
                 State::Resolving | State::Connecting(_) => (TimeoutKind::Connect, timeouts.connect),
                 State::Handshaking => (TimeoutKind::Handshake, timeouts.handshake),
-                State::Authenticating(_) => (TimeoutKind::Auth, timeouts.auth),
+                State::Authenticating(login) => (login.timeout_kind(&self.target.profile), timeouts.auth),
                 State::BackingOff => {
                     self.enter(State::Queued, cx.now);
                     return Ok(());

@@ -8,7 +8,7 @@ use super::{Keepalive, RetryDelay};
 use crate::error::AuthMethod;
 use crate::family::AddressFamily;
 use crate::hostkey::Verifier;
-use crate::link::PrivateKey;
+use crate::link::{Gssapi, PrivateKey};
 use crate::secret::Secret;
 
 /// One host of the list.
@@ -79,6 +79,8 @@ pub(crate) enum Offer {
     AskThenSign(Arc<PrivateKey>),
     /// The password.
     Password(Secret),
+    /// A Kerberos ticket.
+    Gssapi(Arc<Gssapi>),
 }
 
 impl Offer {
@@ -86,7 +88,7 @@ impl Offer {
     pub(crate) fn key(&self) -> Option<&PrivateKey> {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
-            Self::None | Self::Password(_) => None,
+            Self::None | Self::Password(_) | Self::Gssapi(_) => None,
         }
     }
 
@@ -96,6 +98,7 @@ impl Offer {
             Self::None => AuthMethod::None,
             Self::Sign(_) | Self::AskThenSign(_) => AuthMethod::PublicKey,
             Self::Password(_) => AuthMethod::Password,
+            Self::Gssapi(_) => AuthMethod::Gssapi,
         }
     }
 }

@@ -15,4 +15,6 @@ fn the_program_can_ask_which_libssh_it_uses() {
     let library = ParallelClient::library();
     assert_eq!(library.bundled, cfg!(feature = "vendored") || !system_has_libssh(), "{library:?}");
     assert!(library.version.contains("openssl"), "{library:?}");
+    // Debian's has it; the bundled one cannot.
+    assert_eq!(library.gssapi, !library.bundled, "{library:?}");
 }

@@ -76,6 +76,11 @@ fn plan(target: &Target) -> Vec<String> {
         Offer::Sign(_) => "sign".to_owned(),
         Offer::AskThenSign(_) => "ask".to_owned(),
         Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
+        Offer::Gssapi(gssapi) => {
+            let client = gssapi.client.as_deref().unwrap_or(c"-").to_str().unwrap();
+            let delegate = if gssapi.delegate { ", delegate" } else { "" };
+            format!("gssapi(host@{}, {client}{delegate})", gssapi.server.to_str().unwrap())
+        }
     };
     target.profile.plan.iter().map(told).collect()
 }
@@ -83,7 +88,7 @@ fn plan(target: &Target) -> Vec<String> {
 fn keys_of(target: &Target) -> Vec<*const PrivateKey> {
     let key = |offer: &Offer| match offer {
         Offer::Sign(key) | Offer::AskThenSign(key) => Some(Arc::as_ptr(key)),
-        Offer::None | Offer::Password(_) => None,
+        Offer::None | Offer::Password(_) | Offer::Gssapi(_) => None,
     };
     target.profile.plan.iter().filter_map(key).collect()
 }
@@ -359,13 +364,78 @@ fn identity_files_are_read_once() {
     let client = config().identity_files(&files);
     let (first, second) = (config().password("first"), config().password("second"));
     let mut credentials = Credentials::new(&world.owner);
-    let before = credentials.plan(first.over(&client).login).unwrap();
+    let before = credentials.plan(None, first.over(&client).login).unwrap();
     std::fs::write(&files[0], KEY).unwrap();
     std::fs::remove_file(&files[1]).unwrap();
-    let after = credentials.plan(second.over(&client).login).unwrap();
+    let after = credentials.plan(None, second.over(&client).login).unwrap();
     let [Offer::Sign(a), Offer::Password(_)] = before.as_slice() else { panic!("{before:?}") };
     let [Offer::Sign(b), Offer::Password(_)] = after.as_slice() else { panic!("{after:?}") };
     assert!(Arc::ptr_eq(a, b));
+}
+
+/// A Kerberos identity that names the host is the host's alone; one that all share is not.
+#[test]
+fn gssapi_goes_first_and_names_the_host() {
+    if !link::has_gssapi() {
+        return;
+    }
+    let told = |target: &Target| plan(target).join(" ");
+    let off = || config().identity_auth(false);
+    let on = || off().gssapi_auth(true);
+    let own = [
+        (on(), "gssapi(host@web, -)".to_owned()),
+        (off().gssapi_auth(false), "none".to_owned()),
+        // An identity switches it on, unless it was switched off, by whomever.
+        (off().gssapi_client_identity("pi"), "gssapi(host@web, pi)".to_owned()),
+        (off().gssapi_server_identity("node").gssapi_auth(false), "none".to_owned()),
+        (
+            on().password("own").gssapi_delegate_credentials(true),
+            "gssapi(host@web, -, delegate) password(own)".to_owned(),
+        ),
+    ];
+    let look = |target: &Target| told(target).replace("sign", "none");
+    assert_layers(look, on(), ["none", "gssapi(host@web, -)"].map(str::to_owned), own);
+
+    let world = World::new();
+    let all = on()
+        .gssapi_server_identity("cluster")
+        .gssapi_client_identity("ops")
+        .gssapi_delegate_credentials(true);
+    let of = |client: &HostConfig, own: HostConfig| told(&world.one("web", client, &own));
+    assert_eq!(of(&all, config()), "gssapi(host@cluster, ops, delegate)");
+    assert_eq!(of(&all, config().gssapi_server_identity("web")), "gssapi(host@web, ops, delegate)");
+    assert_eq!(of(&all, config().gssapi_client_identity("pi")), "gssapi(host@cluster, pi, delegate)");
+    assert_eq!(of(&all, config().gssapi_delegate_credentials(false)), "gssapi(host@cluster, ops)");
+
+    let hosts = ["one", "two", "one"];
+    let none = [config(), config(), config()];
+    assert_eq!(profiles(&world.resolve(&hosts, &on(), &none).unwrap()), 2);
+    assert_eq!(profiles(&world.resolve(&hosts, &all, &none).unwrap()), 1);
+}
+
+#[test]
+fn what_gssapi_cannot_use_is_refused() {
+    let world = World::new();
+    let problem = |client: HostConfig, own: HostConfig| world.problem(&["web"], &client, &[own]);
+    let long = "x".repeat(limits::GSSAPI_NAME + 1);
+    for (name, what) in [("", "is empty"), ("a\0b", "contains a NUL byte"), (long.as_str(), "is too long")] {
+        let server = format!("the GSSAPI server identity {what}");
+        assert_eq!(problem(config().gssapi_server_identity(name), config()), server);
+        let client = format!("host 0 of the list: the GSSAPI client identity {what}");
+        assert_eq!(problem(config(), config().gssapi_client_identity(name)), client);
+    }
+    let idle = "gssapi_delegate_credentials is on, but GSSAPI is not: set gssapi_auth";
+    assert_eq!(problem(config().gssapi_delegate_credentials(true), config()), idle);
+    let own = config().gssapi_delegate_credentials(true);
+    assert_eq!(problem(config(), own), format!("host 0 of the list: {idle}"));
+    if link::has_gssapi() {
+        let name = "x".repeat(limits::GSSAPI_NAME + 1);
+        let too_long = world.problem(&[&name], &config().gssapi_auth(true), &[config()]);
+        assert_eq!(too_long, "host 0 of the list: its name as a GSSAPI identity is too long");
+    } else {
+        let refused = world.resolve(&["web"], &config().gssapi_auth(true), &[config()]);
+        assert!(matches!(refused, Err(Error::Unsupported { feature: "GSSAPI", .. })));
+    }
 }
 
 /// Settings that come to the same share a profile; those that do not, do not.

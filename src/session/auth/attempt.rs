@@ -19,6 +19,7 @@ impl Attempt {
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
             Offer::Password(secret) => Credential::Password(secret.clone()),
+            Offer::Gssapi(gssapi) => Credential::Gssapi(gssapi.clone()),
         };
         Self { credential }
     }

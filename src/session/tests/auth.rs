@@ -32,7 +32,7 @@ pub(super) fn tried(bench: &Bench) -> Vec<Cred> {
 }
 
 fn peer(replies: &[(Cred, AuthReply)], offers: Vec<Vec<AuthMethod>>) -> Peer {
-    let replies = replies.iter().map(|(cred, reply)| (*cred, Ok(*reply))).collect();
+    let replies = replies.iter().map(|(cred, reply)| (*cred, Ok(reply.clone()))).collect();
     Peer { replies, offers, ..Peer::default() }
 }
 

@@ -7,6 +7,7 @@ mod connect;
 mod deadlines;
 mod edges;
 mod fake_link;
+mod gssapi;
 mod harness;
 mod keepalive;
 mod partial;

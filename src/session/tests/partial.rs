@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::auth::{login, password, tried};
+use super::gssapi::gssapi;
 use super::harness::Bench;
 use super::policy::Policy;
 use super::script::{Cred, Peer, private_key};
@@ -130,6 +131,7 @@ fn plan(offers: &[Cred]) -> AuthPlan {
         Cred::Sign(key) => sign(key),
         Cred::None => Offer::None,
         Cred::Password => password(),
+        Cred::Gssapi => gssapi(),
     };
     offers.iter().map(offer).collect()
 }

@@ -113,6 +113,7 @@ pub(super) enum Cred {
     Probe(usize),
     Sign(usize),
     Password,
+    Gssapi,
 }
 
 impl Answer {
@@ -259,6 +260,7 @@ impl Cred {
             Self::None => AuthMethod::None,
             Self::Probe(_) | Self::Sign(_) => AuthMethod::PublicKey,
             Self::Password => AuthMethod::Password,
+            Self::Gssapi => AuthMethod::Gssapi,
         }
     }
 }
@@ -271,6 +273,7 @@ impl From<&Credential> for Cred {
             Credential::Probe(key) => Self::Probe(index(key)),
             Credential::Key(key) => Self::Sign(index(key)),
             Credential::Password(_) => Self::Password,
+            Credential::Gssapi(_) => Self::Gssapi,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::edges::take_edges;
+use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
 use super::prepare::setup;
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
@@ -127,11 +128,24 @@ impl Random {
     }
 
     fn peer(&mut self) -> Peer {
-        let methods = [AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
-        let creds =
-            [Cred::None, Cred::Probe(0), Cred::Probe(1), Cred::Sign(0), Cred::Sign(1), Cred::Password];
+        let methods = [
+            AuthMethod::PublicKey,
+            AuthMethod::Password,
+            AuthMethod::KeyboardInteractive,
+            AuthMethod::Gssapi,
+        ];
+        let creds = [
+            Cred::None,
+            Cred::Probe(0),
+            Cred::Probe(1),
+            Cred::Sign(0),
+            Cred::Sign(1),
+            Cred::Password,
+            Cred::Gssapi,
+        ];
         let replies = creds.map(|cred| {
             let reply = match self.below(20) {
+                6..12 if cred == Cred::Gssapi => Ok(AuthReply::Unable(String::new())),
                 0 => Err(self.error()),
                 1..3 => Ok(AuthReply::Partial),
                 3..6 => Ok(AuthReply::Denied),
@@ -165,6 +179,7 @@ impl Random {
             Offer::AskThenSign(private_key(0)),
             Offer::AskThenSign(private_key(1)),
             password,
+            gssapi(),
         ];
         (0..1 + self.below(3)).map(|_| self.pick(&offers)).collect()
     }

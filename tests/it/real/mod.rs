@@ -11,6 +11,7 @@ mod descriptors;
 mod dropbear;
 mod encoding;
 mod family;
+mod gssapi;
 mod host_config;
 mod hostkey;
 mod input;

@@ -11,6 +11,7 @@ pub mod alarm;
 pub mod dropbear;
 pub mod examples;
 pub mod fds;
+pub mod kdc;
 pub mod keys;
 pub mod openssh_client;
 pub mod peers;

@@ -1,0 +1,362 @@
+//! GSSAPI logins with the tickets of a real KDC, or, where libssh has no GSSAPI, the error that says so.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sshoal::{
+    AuthMethod, AuthProblem, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostKeyPolicy,
+    JoinOptions, ParallelClient, Stage, TimeoutKind,
+};
+
+use super::{SLOW, build, guard, run_one, start_error, stdout};
+use crate::support::eventually;
+use crate::support::fds::FdBaseline;
+use crate::support::kdc::{REALM, Realm, in_a_realm};
+use crate::support::keys::{ClientKey, KeyPair, KeyType};
+use crate::support::sshd::{AuthMessage, Sshd};
+
+const HOST: &str = "127.0.2.1";
+
+/// Knows these hosts, and has no credential but the default tickets.
+fn by_ticket<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
+    let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
+    let known_hosts = sshd.known_hosts(&hosts);
+    let builder = ParallelClient::builder(hosts).port(sshd.port()).user(sshd.user()).identity_auth(false);
+    builder.known_hosts([known_hosts]).num_retries(1).timeout(SLOW).gssapi_auth(true)
+}
+
+/// A realm with the host's service, and its sshd; the user has an account and no ticket.
+fn with_realm(test: &str, body: impl FnOnce(&Realm, &Sshd)) {
+    let _dog = guard(test);
+    if !ParallelClient::library().gssapi {
+        return;
+    }
+    in_a_realm(module_path!(), test, |realm| {
+        realm.add_host(HOST);
+        let sshd = realm.sshd().start();
+        realm.add_user(sshd.user());
+        body(realm, &sshd);
+    });
+}
+
+/// As [`with_realm`], with the user logged in.
+fn with_ticket(test: &str, body: impl FnOnce(&Realm, &Sshd)) {
+    with_realm(test, |realm, sshd| {
+        realm.log_in(sshd.user(), &[]);
+        body(realm, sshd);
+    });
+}
+
+/// What became of each method, as `Accepted gssapi-with-mic`.
+fn methods(sshd: &Sshd) -> Vec<String> {
+    let words = |message: AuthMessage| format!("{} {}", message.outcome, message.method);
+    sshd.auth_messages().into_iter().map(words).collect()
+}
+
+/// The login has to fail. What was tried, and what else explains it.
+#[track_caller]
+fn refused(builder: ClientBuilder) -> (Vec<AuthMethod>, Vec<AuthProblem>) {
+    let error = start_error(builder);
+    assert_eq!(error.stage(), Stage::Authenticating, "{error}");
+    assert!(error.to_string().contains("tried gssapi-with-mic"), "{error}");
+    match error.kind() {
+        HostErrorKind::Auth { tried, problems, .. } => (tried.clone(), problems.clone()),
+        _ => panic!("{error}"),
+    }
+}
+
+/// What GSSAPI itself complained about.
+#[track_caller]
+fn complaint(builder: ClientBuilder) -> String {
+    match refused(builder) {
+        (_, problems) if problems.len() == 1 => problems[0].to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_libssh_without_gssapi_is_an_error_before_anything_is_dialled() {
+    if ParallelClient::library().gssapi {
+        return;
+    }
+    let none: [&Path; 0] = [];
+    let hosts = || ParallelClient::builder(["web1", "web2"]).identity_auth(false).known_hosts(none);
+    let asks = [
+        hosts().gssapi_auth(true),
+        hosts().gssapi_server_identity("web"),
+        hosts().gssapi_client_identity("deploy"),
+        hosts().host_config([HostConfig::default(), HostConfig::default().gssapi_auth(true)]),
+    ];
+    for builder in asks {
+        let error = builder.build().expect_err("not in silence");
+        assert!(matches!(error, Error::Unsupported { feature: "GSSAPI", .. }), "{error:?}");
+    }
+    hosts().gssapi_auth(false).build().expect("nobody asks for it");
+}
+
+#[test]
+fn a_ticket_opens_the_host() {
+    with_ticket("a_ticket_opens_the_host", |realm, sshd| {
+        let mut client = build(by_ticket(sshd, [HOST]));
+        assert_eq!(run_one(&mut client, "echo in"), ["in"]);
+        assert_eq!(run_one(&mut client, "echo again"), ["again"]);
+        assert!(methods(sshd).iter().all(|method| method.ends_with("gssapi-with-mic")), "{}", sshd.log());
+        // The name of the service is the host's as it stands in the list.
+        assert_eq!(realm.issued(&format!("host/{HOST}")), 1);
+    });
+}
+
+#[test]
+fn without_a_ticket_the_next_method_follows() {
+    with_realm("without_a_ticket_the_next_method_follows", |_, sshd| {
+        let with_key = by_ticket(sshd, [HOST]).key_file(sshd.key(ClientKey::Ed25519));
+        assert_eq!(run_one(&mut build(with_key), "echo in"), ["in"]);
+        assert_eq!(methods(sshd), ["Accepted publickey"]);
+
+        let text = complaint(by_ticket(sshd, [HOST]));
+        assert!(
+            text.starts_with("gssapi-with-mic could not go on: ") && text.contains("credential"),
+            "{text}"
+        );
+        let stranger = KeyPair::generate(KeyType::Ed25519).write(sshd.dir(), "stranger");
+        let (tried, _) = refused(by_ticket(sshd, [HOST]).key_file(stranger));
+        assert_eq!(tried, [AuthMethod::Gssapi, AuthMethod::PublicKey]);
+    });
+}
+
+#[test]
+fn an_expired_ticket_is_refused_and_the_next_method_follows() {
+    with_realm("an_expired_ticket_is_refused_and_the_next_method_follows", |realm, sshd| {
+        realm.log_in(sshd.user(), &["-l", "1s"]);
+        eventually(SLOW, "the ticket expires", || (!realm.is_logged_in()).then_some(()));
+        refused(by_ticket(sshd, [HOST]));
+        let with_key = by_ticket(sshd, [HOST]).key_file(sshd.key(ClientKey::Ed25519));
+        assert_eq!(run_one(&mut build(with_key), "echo in"), ["in"]);
+        assert!(methods(sshd).contains(&"Accepted publickey".to_owned()), "{}", sshd.log());
+    });
+}
+
+#[test]
+fn a_server_unknown_to_the_kdc_is_named_and_the_next_method_follows() {
+    with_ticket("a_server_unknown_to_the_kdc_is_named_and_the_next_method_follows", |_, sshd| {
+        let text = complaint(by_ticket(sshd, [HOST]).gssapi_server_identity("nobody.sshoal.test"));
+        assert!(text.contains("not found in Kerberos database"), "{text}");
+        let with_key = by_ticket(sshd, [HOST]).gssapi_server_identity("nobody.sshoal.test");
+        let with_key = with_key.key_file(sshd.key(ClientKey::Ed25519));
+        assert_eq!(run_one(&mut build(with_key), "echo in"), ["in"]);
+        assert_eq!(methods(sshd).last().expect("a login"), "Accepted publickey");
+    });
+}
+
+#[test]
+fn a_server_without_gssapi_is_opened_by_the_next_method() {
+    with_ticket("a_server_without_gssapi_is_opened_by_the_next_method", |realm, _| {
+        let sshd = Sshd::start();
+        refused(by_ticket(&sshd, [HOST]));
+        let with_key = by_ticket(&sshd, [HOST]).key_file(sshd.key(ClientKey::Ed25519));
+        assert_eq!(run_one(&mut build(with_key), "echo in"), ["in"]);
+        assert_eq!(realm.issued(&format!("host/{HOST}")), 0);
+    });
+}
+
+/// sshd's `AuthenticationMethods`: the ticket is one half of what it wants.
+#[test]
+fn a_ticket_and_a_key_open_a_host_that_wants_both() {
+    with_ticket("a_ticket_and_a_key_open_a_host_that_wants_both", |realm, _| {
+        let sshd = realm.sshd().option("AuthenticationMethods gssapi-with-mic,publickey").start();
+        let both = by_ticket(&sshd, [HOST]).key_file(sshd.key(ClientKey::Ed25519));
+        assert_eq!(run_one(&mut build(both), "echo in"), ["in"]);
+        refused(by_ticket(&sshd, [HOST]));
+    });
+}
+
+#[test]
+fn credentials_are_delegated_only_if_asked() {
+    with_ticket("credentials_are_delegated_only_if_asked", |realm, sshd| {
+        let sees = "klist -s && echo \"$KRB5CCNAME\" || echo nothing";
+        let tgt = format!("krbtgt/{REALM}");
+        assert_eq!(run_one(&mut build(by_ticket(sshd, [HOST])), sees), ["nothing"]);
+        assert_eq!(realm.issued(&tgt), 1);
+
+        let mut client = build(by_ticket(sshd, [HOST]).gssapi_delegate_credentials(true));
+        let seen = run_one(&mut client, sees).remove(0);
+        let file = Path::new(seen.strip_prefix("FILE:").expect("a file of tickets")).to_owned();
+        assert!(file.exists(), "{seen}");
+        // A ticket of the server's own, made for the occasion.
+        assert_eq!(realm.issued(&tgt), 2);
+        drop(client);
+        eventually(SLOW, "sshd removes the delegated ticket", || (!file.exists()).then_some(()));
+    });
+}
+
+#[test]
+fn a_host_can_delegate_where_the_client_does_not() {
+    with_ticket("a_host_can_delegate_where_the_client_does_not", |_, sshd| {
+        let configs = [HostConfig::default(), HostConfig::default().gssapi_delegate_credentials(true)];
+        let mut client = build(by_ticket(sshd, [HOST, HOST]).host_config(configs));
+        let outputs = client.run_command("klist -s && echo yes || echo no").expect("it starts");
+        assert_eq!(outputs.iter().flat_map(stdout).collect::<Vec<_>>(), ["no", "yes"]);
+    });
+}
+
+#[test]
+fn the_client_identity_chooses_among_tickets() {
+    with_ticket("the_client_identity_chooses_among_tickets", |realm, sshd| {
+        // Whose ticket comes last is the default one, and nobody lets him in.
+        realm.add_user("stranger");
+        realm.log_in("stranger", &[]);
+        refused(by_ticket(sshd, [HOST]));
+        let named = by_ticket(sshd, [HOST]).gssapi_client_identity(sshd.user());
+        assert_eq!(run_one(&mut build(named), "echo in"), ["in"]);
+        let full = by_ticket(sshd, [HOST]).gssapi_client_identity(format!("{}@{REALM}", sshd.user()));
+        assert_eq!(run_one(&mut build(full), "echo in"), ["in"]);
+        refused(by_ticket(sshd, [HOST]).gssapi_client_identity("stranger"));
+    });
+}
+
+#[test]
+fn the_server_identity_overrides_the_hosts_name() {
+    with_ticket("the_server_identity_overrides_the_hosts_name", |realm, sshd| {
+        realm.add_host("node.sshoal.test");
+        let other = "127.0.2.2";
+        refused(by_ticket(sshd, [other]));
+        // The identity alone switches GSSAPI on.
+        let builder =
+            ParallelClient::builder([other]).port(sshd.port()).user(sshd.user()).identity_auth(false);
+        let builder = builder.known_hosts([sshd.known_hosts([other])]).num_retries(1).timeout(SLOW);
+        let named = builder.clone().gssapi_server_identity("node.sshoal.test");
+        assert_eq!(run_one(&mut build(named.clone()), "echo in"), ["in"]);
+        assert_eq!(realm.issued("host/node.sshoal.test"), 1);
+        // And a spoken "no" outranks it.
+        let error = start_error(named.gssapi_auth(false));
+        assert!(!error.to_string().contains("tried gssapi"), "{error}");
+    });
+}
+
+#[test]
+fn gssapi_is_a_matter_of_each_host() {
+    with_ticket("gssapi_is_a_matter_of_each_host", |_, sshd| {
+        let key = sshd.key(ClientKey::Ed25519);
+        let configs = [
+            HostConfig::default(),
+            HostConfig::default().gssapi_auth(false).key_file(&key),
+            HostConfig::default().gssapi_auth(false),
+        ];
+        let mut client = build(by_ticket(sshd, [HOST, HOST, HOST]).host_config(configs));
+        let command = Command::new("echo in").stop_on_errors(false);
+        let outputs = client.run_command(command).expect("in the outputs");
+        assert_eq!(stdout(&outputs[0]), ["in"]);
+        assert_eq!(stdout(&outputs[1]), ["in"]);
+        let error = outputs[2].error().expect("no credential");
+        assert!(!error.to_string().contains("tried gssapi"), "{error}");
+        let methods = methods(sshd);
+        assert!(methods.contains(&"Accepted gssapi-with-mic".to_owned()), "{methods:?}");
+        assert!(methods.contains(&"Accepted publickey".to_owned()), "{methods:?}");
+    });
+}
+
+#[test]
+fn ten_hosts_log_in_at_once() {
+    with_ticket("ten_hosts_log_in_at_once", |realm, sshd| {
+        let hosts: Vec<String> = sshd.hosts(10).collect();
+        hosts.iter().filter(|host| *host != HOST).for_each(|host| realm.add_host(host));
+        let mut client = build(by_ticket(sshd, &hosts));
+        let outputs = client.run_command("echo in").expect("all start");
+        for output in &outputs {
+            assert_eq!(stdout(output), ["in"]);
+        }
+        for host in hosts {
+            assert_eq!(realm.issued(&format!("host/{host}")), 1, "{host}");
+        }
+    });
+}
+
+/// No ticket reaches a host that is not who it should be, and the KDC is not asked for one.
+#[test]
+fn a_host_with_a_wrong_key_gets_no_ticket() {
+    with_ticket("a_host_with_a_wrong_key_gets_no_ticket", |realm, sshd| {
+        let other =
+            realm.sshd().own_host_key(KeyPair::generate(KeyType::Ed25519)).log_level("DEBUG1").start();
+        let text = sshd.known_hosts_lines(HOST).replace(&sshd.port().to_string(), &other.port().to_string());
+        let known = other.dir().join("known");
+        std::fs::write(&known, text).expect("write known_hosts");
+        let builder = by_ticket(&other, [HOST]).known_hosts([known]).host_keys(HostKeyPolicy::strict());
+        let error = start_error(builder.gssapi_delegate_credentials(true));
+        assert!(matches!(error.kind(), HostErrorKind::HostKey(_)), "{error}");
+        assert_eq!(other.userauth_requests(), 0);
+        assert_eq!(realm.issued(&format!("host/{HOST}")), 0);
+    });
+}
+
+/// One call into GSSAPI then takes half a minute: it must hold up nobody but those that need it.
+#[test]
+fn a_silent_kdc_fails_only_the_hosts_that_need_it() {
+    with_ticket("a_silent_kdc_fails_only_the_hosts_that_need_it", |realm, sshd| {
+        const LIMIT: Duration = Duration::from_secs(8);
+        let hosts: Vec<String> = sshd.hosts(40).collect();
+        let key = sshd.key(ClientKey::Ed25519);
+        let by_gssapi = HostConfig::default().timeout(LIMIT);
+        let by_key = HostConfig::default().gssapi_auth(false).key_file(key);
+        let configs = (0..40).map(|position| if position < 20 { by_gssapi.clone() } else { by_key.clone() });
+        realm.silence();
+        let mut client = build(by_ticket(sshd, &hosts).host_config(configs));
+        let outputs = client.start_command("echo in").expect("it starts");
+        let (waiting, prompt) = outputs.split_at(20);
+        for output in prompt {
+            assert_eq!(stdout(output), ["in"]);
+        }
+        assert!(waiting.iter().all(|output| output.outcome().is_none()), "the key hosts waited for the KDC");
+        client.join(&outputs, JoinOptions::default().timeout(SLOW)).expect("all end");
+        for output in waiting {
+            let error = output.error().expect("no ticket");
+            let HostErrorKind::Timeout { kind, after } = error.kind() else { panic!("{error}") };
+            assert_eq!((*kind, *after), (TimeoutKind::Gssapi, LIMIT));
+            assert!(error.to_string().contains("GSSAPI"), "{error}");
+        }
+        let longest = client.stats().longest_turn;
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        realm.unsilence();
+    });
+}
+
+#[test]
+fn a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descriptor() {
+    let name = "a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descriptor";
+    with_ticket(name, |realm, sshd| {
+        // What OpenSSL and Kerberos keep open. The helper thread lets go of the client's waker a little after it.
+        run_one(&mut build(by_ticket(sshd, [HOST])), "true");
+        let has_waker =
+            || FdBaseline::now().targets().any(|(_, target)| target.ends_with("anon_inode:[eventfd]"));
+        eventually(SLOW, "the helper thread ends", || (!has_waker()).then_some(()));
+        let before = FdBaseline::now();
+        realm.silence();
+        let mut client = build(by_ticket(sshd, sshd.hosts(20).skip(1)));
+        let outputs = client.start_command("true").expect("it starts");
+        let soon = JoinOptions::default().timeout(Duration::from_secs(2));
+        let Err(Error::JoinTimeout { not_started, .. }) = client.join(&outputs, soon) else {
+            panic!("they end")
+        };
+        assert_eq!(not_started.len(), 19);
+        let begun = Instant::now();
+        drop(outputs);
+        drop(client);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        realm.unsilence();
+        before.assert_same_within(Duration::from_secs(60));
+    });
+}
+
+/// After the silence, what was stuck is no longer in anybody's way.
+#[test]
+fn hosts_log_in_when_the_kdc_speaks_again() {
+    with_ticket("hosts_log_in_when_the_kdc_speaks_again", |realm, sshd| {
+        realm.silence();
+        let mut client = build(by_ticket(sshd, [HOST]));
+        let outputs = client.start_command("echo in").expect("it starts");
+        let soon = JoinOptions::default().timeout(Duration::from_secs(2)).close_stdin(true);
+        assert!(client.join(&outputs, soon).is_err(), "nobody answers");
+        realm.unsilence();
+        client.join(&outputs, JoinOptions::default().timeout(SLOW)).expect("it ends");
+        assert_eq!(stdout(&outputs[0]), ["in"]);
+    });
+}
