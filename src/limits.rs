@@ -42,6 +42,10 @@ pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 /// Keepalives without an answer before a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
 pub const KEEPALIVE_MISSED: u32 = 3;
 
+/// Pumps for a host that leaves the list, each of [`PUMPS_PER_VISIT`] reads: 4 MiB, twice an SSH window. What it had sent
+/// by then is kept, and no more.
+pub const LAST_PUMPS: usize = 16;
+
 /// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
 pub const TURN_BUDGET: Duration = Duration::from_millis(5);
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::ParallelClient;
 use super::host_config::HostConfig;
+use super::hosts::HostList;
 use super::owner::Owner;
-use super::targets::Inventory;
 use crate::error::Error;
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
@@ -97,15 +97,9 @@ impl ClientBuilder {
     /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::KnownHosts`], [`Error::System`]. What is wrong
     /// with a [`HostConfig`], an unusable key included, is an [`Error::Config`] that names the host's position.
     pub fn build(self) -> Result<ParallelClient, Error> {
-        if self.pool_size == 0 {
-            return Err(Error::Config("pool_size must be at least 1".to_owned()));
-        }
-        let owner = Owner::of_this_process();
-        let verifier = Arc::new(self.verifier(&owner)?);
-        let inventory =
-            Inventory { hosts: &self.hosts, client: &self.client, configs: self.configs.as_deref() };
-        let targets = inventory.targets(&owner, &verifier)?;
-        ParallelClient::new(targets, self.pool_size, verifier)
+        let verifier = Arc::new(self.verifier(&Owner::of_this_process())?);
+        let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
+        ParallelClient::new(list, self.pool_size, verifier)
     }
 
     fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {

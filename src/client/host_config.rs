@@ -70,7 +70,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct HostConfig {
     pub(super) user: Option<String>,

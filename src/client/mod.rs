@@ -3,6 +3,7 @@
 mod builder;
 mod credentials;
 mod host_config;
+mod hosts;
 mod lines;
 mod output;
 mod owner;
@@ -23,13 +24,14 @@ pub use output::HostOutput;
 pub use reader::Reader;
 pub use stdin::Stdin;
 
+use self::hosts::{HostList, check_pool_size};
+use self::owner::Owner;
 use crate::command::Command;
 use crate::error::Error;
 use crate::fleet::{Fleet, Stats};
 use crate::hostkey::{LineProblem, Verifier};
 use crate::link;
 use crate::reactor::Reactor;
-use crate::session::Target;
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
 ///
@@ -59,7 +61,7 @@ use crate::session::Target;
 #[derive(Debug)]
 pub struct ParallelClient {
     fleet: Shared,
-    hosts: usize,
+    list: HostList,
     verifier: Arc<Verifier>,
     last: Vec<HostOutput>,
 }
@@ -90,15 +92,12 @@ impl ParallelClient {
         ClientBuilder::new(hosts.into_iter().map(Into::into).collect())
     }
 
-    pub(crate) fn new(
-        targets: Vec<Target>,
-        pool_size: usize,
-        verifier: Arc<Verifier>,
-    ) -> Result<Self, Error> {
-        let hosts = targets.len();
+    fn new(list: HostList, pool_size: usize, verifier: Arc<Verifier>) -> Result<Self, Error> {
+        check_pool_size(pool_size)?;
+        let targets = list.inventory().targets(&Owner::of_this_process(), &verifier)?;
         let fleet = Fleet::new(targets, pool_size)
             .map_err(|source| Error::System { what: "set up the event loop", source })?;
-        Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), hosts, verifier, last: Vec::new() })
+        Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), list, verifier, last: Vec::new() })
     }
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
@@ -133,7 +132,7 @@ impl ParallelClient {
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
-        let requests = command.to_requests(self.hosts)?;
+        let requests = command.to_requests(self.len())?;
         let decoding = command.decoding()?;
         let mut fleet = self.fleet.lock();
         let ids = fleet.start(requests);
@@ -197,12 +196,12 @@ impl ParallelClient {
 
     /// Number of hosts.
     pub fn len(&self) -> usize {
-        self.hosts
+        self.list.hosts.len()
     }
 
     /// Whether the host list is empty.
     pub fn is_empty(&self) -> bool {
-        self.hosts == 0
+        self.list.hosts.is_empty()
     }
 
     /// What the event loop has done so far.

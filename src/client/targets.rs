@@ -46,15 +46,29 @@ struct Profiles<'a> {
 impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
     pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
+        Ok(self.changes(owner, verifier, |_| false)?.into_iter().flatten().collect())
+    }
+
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which nothing is read.
+    pub fn changes(
+        &self,
+        owner: &'a Owner,
+        verifier: &'a Arc<Verifier>,
+        stays: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Option<Target>>, Error> {
         self.check()?;
         self.check_gssapi()?;
         let mut profiles = Profiles { credentials: Credentials::new(owner), verifier, known: HashMap::new() };
-        if self.configs.is_none() {
+        if self.configs.is_none() && self.hosts.is_empty() {
             // A key that cannot be used is an error even if there is no host to use it on.
             profiles.credentials.plan(None, self.client.over(self.client).login)?;
         }
         let mut targets = Vec::with_capacity(self.hosts.len());
         for (position, text) in self.hosts.iter().enumerate() {
+            if stays(position) {
+                targets.push(None);
+                continue;
+            }
             let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;
             let own = self.configs.and_then(|configs| configs.get(position));
             let settings = own.unwrap_or(self.client).over(self.client);
@@ -70,12 +84,12 @@ impl<'a> Inventory<'a> {
                 (Some(own), error) if own.concerns_key() => of_host(position, error),
                 (_, error) => error,
             })?;
-            targets.push(Target {
+            targets.push(Some(Target {
                 host: spec.host().into(),
                 port: spec.port().unwrap_or(settings.port),
                 alias: own.and_then(HostConfig::alias_name).map(Into::into),
                 profile,
-            });
+            }));
         }
         Ok(targets)
     }

@@ -40,6 +40,10 @@ impl Admission {
         }
     }
 
+    pub(super) fn resize(&mut self, pool_size: usize) {
+        self.pool_size = pool_size;
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.connections
     }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod descriptors;
+mod hosts;
 mod slot;
 mod turn;
 mod visit;

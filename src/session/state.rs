@@ -61,7 +61,7 @@ impl Phase {
 /// Every legal transition, with its cause.
 pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Queued, Phase::Resolving, "admitted"),
-    (Phase::Queued, Phase::Failed, "no descriptor, and none of ours to wait for"),
+    (Phase::Queued, Phase::Failed, "given up: no descriptor, or off the list"),
     (Phase::Resolving, Phase::Connecting, "addresses known"),
     (Phase::Resolving, Phase::BackingOff, "no address, attempts left"),
     (Phase::Resolving, Phase::Failed, "no address"),

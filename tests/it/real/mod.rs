@@ -14,6 +14,7 @@ mod family;
 mod gssapi;
 mod host_config;
 mod hostkey;
+mod hosts;
 mod input;
 mod integrity;
 mod keepalive;

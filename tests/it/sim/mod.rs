@@ -9,6 +9,7 @@
 mod descriptors;
 mod faults;
 mod fleet;
+mod hosts;
 mod idle;
 mod input;
 mod mistakes;
