@@ -20,6 +20,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Total time for authentication when no `timeout` was set: sshd's own default `LoginGraceTime`.
 pub const AUTH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Rounds of questions in one keyboard-interactive authentication. Real ones take up to four: password, code, and what PAM
+/// says in between.
+pub const INTERACTIVE_ROUNDS: u32 = 16;
+
 /// Time a server has to confirm the end of a channel before the channel is given up.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 

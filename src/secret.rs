@@ -35,6 +35,14 @@ impl Secret {
         }
     }
 
+    /// As [`new`](Self::new), for a text that its owner keeps.
+    pub(crate) fn copy(given: &str) -> Option<Self> {
+        // With room for the NUL byte that ends it: growing would leave a copy behind.
+        let mut text = String::with_capacity(given.len() + 1);
+        text.push_str(given);
+        Self::new(text)
+    }
+
     pub(crate) fn as_c_str(&self) -> &CStr {
         self.0.0.as_deref().unwrap_or_default()
     }

@@ -17,7 +17,17 @@ const CLOCK_FILE: &str = "reactor/mod.rs";
 /// Modules from the bottom up: a module imports from its own level and from below.
 const LEVELS: [&[&str]; 6] = [
     &[
-        "encoding", "error", "family", "host", "hostkey", "command", "limits", "lines", "output", "secret",
+        "encoding",
+        "error",
+        "family",
+        "host",
+        "hostkey",
+        "command",
+        "interactive",
+        "limits",
+        "lines",
+        "output",
+        "secret",
         "text",
     ],
     &["link", "workers"],

@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use super::owner::Owner;
 use crate::error::{Error, KeyProblem};
+use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
 use crate::secret::Secret;
-use crate::session::{AuthPlan, Offer};
+use crate::session::{Answerer, AuthPlan, Offer};
 
 /// Identity files tried when `identity_auth` is on, in this order (parallel-ssh: `BaseSSHClient.IDENTITIES`).
 const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"];
@@ -30,11 +31,7 @@ impl Hidden {
 
     /// `None` if it is not UTF-8 or contains a NUL byte.
     fn to_secret(&self) -> Option<Secret> {
-        let given = str::from_utf8(&self.0).ok()?;
-        // With room for the NUL byte that ends it: growing would leave a copy behind.
-        let mut text = String::with_capacity(given.len() + 1);
-        text.push_str(given);
-        Secret::new(text)
+        Secret::copy(str::from_utf8(&self.0).ok()?)
     }
 
     pub fn has_nul(&self) -> bool {
@@ -74,6 +71,25 @@ pub(super) struct Login<'a> {
     /// `None` where they are off.
     pub identities: Option<Identities<'a>>,
     pub password: Option<&'a Hidden>,
+    pub interactive: Option<Interactive<'a>>,
+}
+
+/// Who answers in keyboard-interactive authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Interactive<'a> {
+    /// The password of the same login.
+    Password,
+    Responder(&'a Responder),
+}
+
+fn answerer(interactive: Interactive<'_>, password: Option<Secret>) -> Result<Answerer, Error> {
+    match (interactive, password) {
+        (Interactive::Responder(responder), _) => Ok(Answerer::Responder(responder.clone())),
+        (Interactive::Password, Some(password)) => Ok(Answerer::Password(password)),
+        (Interactive::Password, None) => {
+            Err(Error::Config("keyboard_interactive needs a password or a responder".to_owned()))
+        }
+    }
 }
 
 /// Makes the plans of all hosts. Each key is parsed once per passphrase, each secret kept once, however many hosts
@@ -95,11 +111,11 @@ impl<'a> Credentials<'a> {
     pub fn plan(&mut self, gssapi: Option<Gssapi>, login: Login<'a>) -> Result<AuthPlan, Error> {
         let gssapi = gssapi.map(|gssapi| Offer::Gssapi(Arc::new(gssapi)));
         let keys = self.public_keys(login)?;
-        let password = match login.password {
-            Some(given) => Some(Offer::Password(self.password(given)?)),
-            None => None,
-        };
-        let plan: AuthPlan = gssapi.into_iter().chain(keys).chain(password).collect();
+        let password = login.password.map(|password| self.password(password)).transpose()?;
+        let interactive =
+            login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
+        let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
+        let plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
         Ok(if plan.is_empty() { vec![Offer::None] } else { plan })
     }
 

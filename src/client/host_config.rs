@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::credentials::{Hidden, KeySource, Login};
+use super::credentials::{Hidden, Interactive, KeySource, Login};
 use super::limit;
 use crate::family::AddressFamily;
 use crate::host::check_user;
+use crate::interactive::Responder;
 use crate::limits;
 use crate::link::Gssapi;
 use crate::session::{Connection, Keepalive, RetryDelay};
@@ -38,6 +39,8 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the usual five | |
+/// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
+/// | [`responder`](Self::responder) | | none | |
 /// | [`num_retries`](Self::num_retries) | attempts | 3 | `num_retries` |
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
@@ -84,6 +87,8 @@ pub struct HostConfig {
     pub(super) gssapi_server: Option<String>,
     pub(super) gssapi_client: Option<String>,
     pub(super) gssapi_delegate: Option<bool>,
+    pub(super) keyboard_interactive: Option<bool>,
+    pub(super) responder: Option<Responder>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Duration>,
@@ -136,9 +141,9 @@ impl HostConfig {
         self.gssapi_delegate == Some(true)
     }
 
-    /// Whether it names the key, or what opens it: then it is to blame for one that cannot be used.
-    pub(super) fn concerns_key(&self) -> bool {
-        self.key.is_some() || self.passphrase.is_some()
+    /// Whether it says how to log in: then it is to blame for a way that cannot be gone.
+    pub(super) fn concerns_login(&self) -> bool {
+        self.key.is_some() || self.passphrase.is_some() || self.keyboard_interactive.is_some()
     }
 
     pub(super) fn alias_name(&self) -> Option<&str> {
@@ -201,7 +206,17 @@ impl HostConfig {
             key: own_key.or(client.key.as_ref().map(|key| (key, client_opener))),
             identities: self.identity_auth.or(client.identity_auth).unwrap_or(true).then_some(identities),
             password,
+            interactive: self.interactive_over(client),
         }
+    }
+
+    /// A responder switches the method on unless whoever is asked first has switched it off.
+    fn interactive_over<'a>(&'a self, client: &'a Self) -> Option<Interactive<'a>> {
+        let switch =
+            |config: &Self| config.keyboard_interactive.or(config.responder.is_some().then_some(true));
+        let on = switch(self).or(switch(client)).unwrap_or(false);
+        let responder = self.responder.as_ref().or(client.responder.as_ref());
+        on.then(|| responder.map_or(Interactive::Password, Interactive::Responder))
     }
 }
 

@@ -7,6 +7,7 @@ use super::builder::ClientBuilder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
 use crate::family::AddressFamily;
+use crate::interactive::{Answer, Challenge, Responder};
 
 /// Makes the method `name(argument)` of [`HostConfig`], which sets `field`, and the same one of [`ClientBuilder`].
 macro_rules! settings {
@@ -36,7 +37,7 @@ settings! {
     /// Port for hosts whose entry in the list names none. Default: 22. 0 is refused.
     port(port: u16) => port = port;
 
-    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys, as in parallel-ssh:
+    /// Password, tried after all keys. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys, as in parallel-ssh:
     /// a host's own password those that its `HostConfig` names, the client's those of the client.
     password(password: impl Into<String>) => password = Hidden::new(password.into());
 
@@ -89,6 +90,44 @@ settings! {
     /// Files that do not exist or cannot be used are passed over; the log says which.
     identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         identity_files = files.into_iter().map(Into::into).collect();
+
+    /// Whether keyboard-interactive authentication (RFC 4256) is tried, last of all. Default: only where there is a
+    /// [`responder`](Self::responder).
+    ///
+    /// Without a responder it takes a [`password`](Self::password), as in parallel-ssh: that is given once per login, to a
+    /// hidden prompt that comes alone, such as PAM's `Password: `. It is never typed where it could be shown, nor to a second
+    /// prompt; what else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
+    /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
+    keyboard_interactive(on: bool) => keyboard_interactive = on;
+
+    /// Who answers the questions of keyboard-interactive authentication, such as those for a one-time code. Default: nobody.
+    ///
+    /// It is called once for each round of prompts, and returns one [`Answer`] per prompt, in order; or `None`, to decline:
+    /// then the host goes without this method. It runs in the thread that drives all hosts, all of which wait meanwhile: it
+    /// must answer from what it knows. It sees every prompt, that for the password included, and takes the place of the
+    /// password's automatic use. `keyboard_interactive(false)` switches it off again.
+    ///
+    /// ```
+    /// use sshoal::{Challenge, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), sshoal::Error> {
+    /// # let none: [&str; 0] = [];
+    /// let answer = |challenge: &Challenge<'_>| {
+    ///     let answers = challenge.prompts.iter().map(|prompt| match prompt.text.as_str() {
+    ///         "Password: " if !prompt.echo => Some("correct horse".into()),
+    ///         "Verification code: " => Some("271828".into()),
+    ///         _ => None,
+    ///     });
+    ///     answers.collect()
+    /// };
+    /// let client = ParallelClient::builder(["web1"]).responder(answer)
+    /// #   .known_hosts(none).identity_auth(false)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static) =>
+        responder = Responder::new(respond);
 
     /// Connection attempts per host. Default: 3; 0 counts as 1.
     ///

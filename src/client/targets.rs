@@ -78,10 +78,10 @@ impl<'a> Inventory<'a> {
             let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
             let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
             let profile = profiles.profile(user, gssapi, settings).map_err(|error| match (own, error) {
-                (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_key() => {
+                (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_login() => {
                     Error::KeyFile { position: Some(position), path, source }
                 }
-                (Some(own), error) if own.concerns_key() => of_host(position, error),
+                (Some(own), error) if own.concerns_login() => of_host(position, error),
                 (_, error) => error,
             })?;
             targets.push(Some(Target {

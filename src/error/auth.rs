@@ -57,6 +57,43 @@ pub enum AuthProblem {
         /// What the library that it needs says.
         reason: String,
     },
+    /// keyboard-interactive: nobody answers. The [responder](crate::ClientBuilder::responder) declined; or there is none, and
+    /// the server asked for something else than the password: more than one thing, or one that may be shown.
+    #[error("no answer to {}", asked(prompt, *prompts))]
+    Unanswered {
+        /// The first prompt, as it came, cut to 512 bytes.
+        prompt: String,
+        /// Prompts in the round.
+        prompts: usize,
+    },
+    /// keyboard-interactive: the [responder](crate::ClientBuilder::responder) gave more or fewer answers than there were
+    /// prompts. None of them was sent.
+    #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
+    WrongAnswers {
+        /// The first prompt, as it came, cut to 512 bytes.
+        prompt: String,
+        /// Prompts in the round.
+        prompts: usize,
+        /// Answers given.
+        answers: usize,
+    },
+    /// keyboard-interactive: an answer contains a NUL byte. None was sent.
+    #[error("the answer to prompt {index} contains a NUL byte")]
+    NulInAnswer {
+        /// Which prompt of the round, from 0.
+        index: usize,
+    },
+    /// keyboard-interactive: the server asks on and on.
+    #[error("the server asked again after {0} rounds of questions")]
+    TooManyRounds(u32),
+}
+
+fn asked(prompt: &str, prompts: usize) -> String {
+    let first = peer(prompt);
+    match prompts {
+        1 => format!("\"{first}\""),
+        _ => format!("{prompts} prompts, the first of which is \"{first}\""),
+    }
 }
 
 pub(super) fn listed(methods: &[AuthMethod], none: &str) -> String {

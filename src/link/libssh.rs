@@ -13,7 +13,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -26,12 +26,15 @@ use slab::Slab;
 use socket2::SockRef;
 
 use super::{
-    AuthReply, ChannelId, Credential, Gssapi, Inbox, LinkError, LinkErrorKind, Pumped, Setup, classify,
+    AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, LinkError, LinkErrorKind, Pumped,
+    Questions, Setup, classify,
 };
 use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, KeyProblem};
+use crate::interactive::Prompt;
 use crate::limits;
 use crate::output::ExitSignal;
+use crate::secret::Secret;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
@@ -213,6 +216,9 @@ fn looks_encrypted(text: &CStr) -> bool {
 }
 
 const OK: c_int = sys::SSH_OK as c_int;
+
+/// How libssh words that it cannot use a request of keyboard-interactive authentication. It takes at most 256 prompts.
+const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
 
 /// A libssh session over a connected socket.
 pub(super) struct Session {
@@ -546,6 +552,54 @@ impl Session {
             sys::ssh_auth_e_SSH_AUTH_AGAIN => Ok(Poll::Pending),
             _ => Err(self.fatal()),
         }
+    }
+
+    pub(super) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+        let _log = LogScope::enter();
+        // SAFETY: a valid session; null for the user name means the one set in the options, for the submethods none.
+        let rc = unsafe { sys::ssh_userauth_kbdint(self.raw, ptr::null(), ptr::null()) };
+        if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
+            return Ok(Poll::Ready(Interaction::Asks(self.questions())));
+        }
+        let reply = self.auth_reply(rc)?.map(Interaction::Replies);
+        // libssh only notes a request that it cannot read, and waits for the next one, for ever.
+        let text = self.error_text();
+        if reply.is_pending() && BAD_QUESTIONS.iter().any(|bad| text.starts_with(bad)) {
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        Ok(reply)
+    }
+
+    /// What the server asks, after libssh has said that it asks.
+    fn questions(&mut self) -> Questions {
+        // SAFETY: a valid session; every string is one that libssh keeps until the next request, and is copied here. The
+        // index stays below the number of prompts, and `echo` is ours.
+        unsafe {
+            let count = sys::ssh_userauth_kbdint_getnprompts(self.raw).max(0) as c_uint;
+            let prompt = |index| {
+                let mut echo: c_char = 0;
+                let text = text_at(sys::ssh_userauth_kbdint_getprompt(self.raw, index, &raw mut echo));
+                Prompt { text, echo: echo != 0 }
+            };
+            Questions {
+                name: text_at(sys::ssh_userauth_kbdint_getname(self.raw)),
+                instruction: text_at(sys::ssh_userauth_kbdint_getinstruction(self.raw)),
+                prompts: (0..count).map(prompt).collect(),
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
+        for (index, answer) in (0..).zip(answers) {
+            // SAFETY: a valid session; the answer is copied, and the copy overwritten once it was sent. libssh checks the
+            // index.
+            let rc =
+                unsafe { sys::ssh_userauth_kbdint_setanswer(self.raw, index, answer.as_c_str().as_ptr()) };
+            if rc != OK {
+                return Err(LinkError::new(LinkErrorKind::Other, self.error_text()));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn offered(&mut self) -> Vec<AuthMethod> {

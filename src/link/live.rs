@@ -16,10 +16,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::gssapi::{self, Lender};
 use super::libssh::Session;
-use super::{AuthReply, ChannelId, Credential, Gssapi, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+use super::{
+    AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped,
+    Setup,
+};
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::limits;
+use crate::secret::Secret;
 
 /// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
 const HOST_KEYS: [&str; 6] = [
@@ -221,6 +225,14 @@ impl Link for LibsshLink {
             Credential::Gssapi(gssapi) => self.authenticate_gssapi(gssapi),
             _ => self.session()?.authenticate(credential),
         }
+    }
+
+    fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+        self.session()?.interact()
+    }
+
+    fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
+        self.session()?.answer(answers)
     }
 
     fn offered(&mut self) -> Vec<AuthMethod> {

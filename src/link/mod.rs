@@ -19,6 +19,7 @@ pub(crate) use live::{Dialler, LibsshLink};
 
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
+use crate::interactive::Prompt;
 use crate::output::ExitSignal;
 use crate::secret::Secret;
 
@@ -54,6 +55,10 @@ pub(crate) trait Link: Send {
     fn request_auth(&mut self) -> Result<Poll<()>, LinkError>;
     /// Tries one credential; repeated with the same one until ready.
     fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError>;
+    /// Begins keyboard-interactive, or sends the answers that were given; repeated until ready.
+    fn interact(&mut self) -> Result<Poll<Interaction>, LinkError>;
+    /// Answers the questions asked, one each, in order. The next [`interact`](Self::interact) sends them.
+    fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError>;
     /// The methods that the server's last refusal offered.
     fn offered(&mut self) -> Vec<AuthMethod>;
 
@@ -138,6 +143,23 @@ pub(crate) enum AuthReply {
     Denied,
     /// Given up at this end for this reason; the server has refused nothing.
     Unable(String),
+}
+
+/// What a server does in keyboard-interactive authentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Interaction {
+    /// It asks.
+    Asks(Questions),
+    /// It has made up its mind.
+    Replies(AuthReply),
+}
+
+/// One round of questions (RFC 4256 section 3.2), as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Questions {
+    pub name: String,
+    pub instruction: String,
+    pub prompts: Vec<Prompt>,
 }
 
 /// What has arrived on a channel and was not collected yet.

@@ -4,13 +4,14 @@
 //! nothing about the credential: it is made again after a partial success, which changes what the server wants.
 
 mod attempt;
+mod interactive;
 
 use std::task::Poll;
 
-use self::attempt::Attempt;
+use self::attempt::{Attempt, Verdict};
 use super::Failure;
 use super::failure::is_refusal;
-use super::target::Profile;
+use super::target::{Profile, Target};
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind, TimeoutKind};
 use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, Link};
@@ -44,7 +45,7 @@ enum Fate {
     Open,
     /// Refused when the server did not want its method: open again after the next partial success.
     Unheard,
-    /// Refused for itself, or accepted as one of several.
+    /// Refused for itself, accepted as one of several, or given up.
     Done,
 }
 
@@ -73,7 +74,8 @@ impl Login {
     }
 
     /// Goes as far as the server lets it.
-    pub(super) fn step(&mut self, profile: &Profile, link: &mut dyn Link) -> Result<LoginResult, Failure> {
+    pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<LoginResult, Failure> {
+        let profile = &*target.profile;
         loop {
             match &mut self.step {
                 LoginStep::Service => {
@@ -82,13 +84,19 @@ impl Login {
                     }
                 }
                 LoginStep::Offer(index, attempt) => {
-                    let Poll::Ready(reply) = attempt.step(link)? else { return Ok(LoginResult::Pending) };
+                    let Poll::Ready(verdict) = attempt.step(target, link)? else {
+                        return Ok(LoginResult::Pending);
+                    };
                     let (index, method) = (*index, profile.plan[*index].method());
-                    match reply {
-                        AuthReply::Accepted => return Ok(LoginResult::Accepted),
-                        AuthReply::Partial => self.partial(index, method, link.offered()),
-                        AuthReply::Denied => self.denied(index, method, link.offered()),
-                        AuthReply::Unable(reason) => self.unable(index, method, reason),
+                    self.note(method);
+                    match verdict {
+                        Verdict::Server(AuthReply::Accepted) => return Ok(LoginResult::Accepted),
+                        Verdict::Server(AuthReply::Partial) => self.partial(index, link.offered()),
+                        Verdict::Server(AuthReply::Denied) => self.denied(index, method, link.offered()),
+                        Verdict::Server(AuthReply::Unable(reason)) => {
+                            self.dropped(index, AuthProblem::Unable { method, reason });
+                        }
+                        Verdict::Dropped(problem) => self.dropped(index, problem),
                     }
                 }
             }
@@ -97,8 +105,7 @@ impl Login {
     }
 
     /// RFC 4252 section 5.1: the method is done, and there is a new list of what the server wants.
-    fn partial(&mut self, index: usize, method: AuthMethod, offered: Vec<AuthMethod>) {
-        self.note(method);
+    fn partial(&mut self, index: usize, offered: Vec<AuthMethod>) {
         for fate in &mut self.fates {
             if *fate == Fate::Unheard {
                 *fate = Fate::Open;
@@ -109,16 +116,14 @@ impl Login {
     }
 
     fn denied(&mut self, index: usize, method: AuthMethod, offered: Vec<AuthMethod>) {
-        self.note(method);
         self.fates[index] = if offered.contains(&method) { Fate::Done } else { Fate::Unheard };
         self.offered = Some(offered);
     }
 
     /// The server has said nothing, so what it wants is as unknown as before.
-    fn unable(&mut self, index: usize, method: AuthMethod, reason: String) {
-        self.note(method);
+    fn dropped(&mut self, index: usize, problem: AuthProblem) {
         self.fates[index] = Fate::Done;
-        self.problems.push(AuthProblem::Unable { method, reason });
+        self.problems.push(problem);
     }
 
     /// Which limit it is that a login under way reaches.

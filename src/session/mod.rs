@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub(crate) use backoff::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, ExecId, Execs};
 pub(crate) use pulse::Keepalive;
-pub(crate) use target::{AuthPlan, Connection, Offer, Profile, Target, Timeouts};
+pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
 use crate::link::Link;

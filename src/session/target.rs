@@ -8,6 +8,7 @@ use super::{Keepalive, RetryDelay};
 use crate::error::AuthMethod;
 use crate::family::AddressFamily;
 use crate::hostkey::Verifier;
+use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
 use crate::secret::Secret;
 
@@ -81,6 +82,17 @@ pub(crate) enum Offer {
     Password(Secret),
     /// A Kerberos ticket.
     Gssapi(Arc<Gssapi>),
+    /// keyboard-interactive, answered by this.
+    Interactive(Answerer),
+}
+
+/// Who answers a server's questions.
+#[derive(Debug, Clone)]
+pub(crate) enum Answerer {
+    /// The password, given to the one hidden prompt of a round that has no other.
+    Password(Secret),
+    /// The caller.
+    Responder(Responder),
 }
 
 impl Offer {
@@ -88,7 +100,7 @@ impl Offer {
     pub(crate) fn key(&self) -> Option<&PrivateKey> {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
-            Self::None | Self::Password(_) | Self::Gssapi(_) => None,
+            Self::None | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
         }
     }
 
@@ -99,6 +111,7 @@ impl Offer {
             Self::Sign(_) | Self::AskThenSign(_) => AuthMethod::PublicKey,
             Self::Password(_) => AuthMethod::Password,
             Self::Gssapi(_) => AuthMethod::Gssapi,
+            Self::Interactive(_) => AuthMethod::KeyboardInteractive,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
-use crate::session::{Keepalive, Offer};
+use crate::session::{Answerer, Keepalive, Offer};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -81,6 +81,8 @@ fn plan(target: &Target) -> Vec<String> {
             let delegate = if gssapi.delegate { ", delegate" } else { "" };
             format!("gssapi(host@{}, {client}{delegate})", gssapi.server.to_str().unwrap())
         }
+        Offer::Interactive(Answerer::Password(_)) => "type".to_owned(),
+        Offer::Interactive(Answerer::Responder(_)) => "respond".to_owned(),
     };
     target.profile.plan.iter().map(told).collect()
 }
@@ -88,7 +90,7 @@ fn plan(target: &Target) -> Vec<String> {
 fn keys_of(target: &Target) -> Vec<*const PrivateKey> {
     let key = |offer: &Offer| match offer {
         Offer::Sign(key) | Offer::AskThenSign(key) => Some(Arc::as_ptr(key)),
-        Offer::None | Offer::Password(_) | Offer::Gssapi(_) => None,
+        _ => None,
     };
     target.profile.plan.iter().filter_map(key).collect()
 }
@@ -234,6 +236,40 @@ fn passwords() {
     assert_eq!(plan(&world.one("web", &off, &config())), none());
     // An empty password is a password.
     assert_eq!(plan(&world.one("web", &off.password("all"), &config().password(""))), with(""));
+}
+
+#[test]
+fn keyboard_interactive() {
+    let world = World::new();
+    let base = || config().identity_auth(false).password("secret");
+    let told = |client: &HostConfig, own: &HostConfig| plan(&world.one("web", client, own)).join(" ");
+    let (on, off) =
+        (|config: HostConfig| config.keyboard_interactive(true), config().keyboard_interactive(false));
+    let asking = |config: HostConfig| config.responder(|_| None);
+    assert_eq!(told(&base(), &config()), "password(secret)");
+    assert_eq!(told(&on(base()), &config()), "password(secret) type");
+    assert_eq!(told(&base(), &on(config())), "password(secret) type");
+    assert_eq!(told(&on(base()), &off), "password(secret)", "false overrides");
+    assert_eq!(told(&asking(base()), &config()), "password(secret) respond");
+    assert_eq!(
+        told(&asking(on(base())), &config()),
+        "password(secret) respond",
+        "it takes the password's place"
+    );
+    assert_eq!(told(&asking(base()), &off), "password(secret)");
+    assert_eq!(told(&off.clone().password("all"), &asking(base())), "password(secret) respond");
+    assert_eq!(told(&asking(base()).keyboard_interactive(false), &config()), "password(secret)");
+    assert_eq!(told(&asking(config().identity_auth(false)), &config()), "respond", "no password needed");
+
+    let nobody = on(config().identity_auth(false));
+    let problem = "keyboard_interactive needs a password or a responder";
+    assert_eq!(world.problem(&["web"], &nobody, &[config()]), problem);
+    let of_host = format!("host 1 of the list: {problem}");
+    assert_eq!(world.problem(&["web", "db"], &config(), &[config(), nobody]), of_host);
+
+    let one = asking(base());
+    let targets = world.resolve(&["a", "b", "c"], &config(), &[one.clone(), one, asking(base())]).unwrap();
+    assert_eq!(profiles(&targets), 2, "the same function is the same, another one is not");
 }
 
 #[test]

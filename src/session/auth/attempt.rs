@@ -2,37 +2,50 @@
 
 use std::task::Poll;
 
+use super::interactive::Interactive;
+use crate::error::AuthProblem;
 use crate::link::{AuthReply, Credential, Link, LinkError};
-use crate::session::target::Offer;
+use crate::session::target::{Offer, Target};
 
 /// An offer that is being made.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    /// What the server is asked now.
-    credential: Credential,
+pub(super) enum Attempt {
+    /// The server is shown this.
+    Credential(Credential),
+    Interactive(Interactive),
+}
+
+/// What an offer came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Server(AuthReply),
+    /// Given up on this side.
+    Dropped(AuthProblem),
 }
 
 impl Attempt {
     pub(super) fn new(offer: &Offer) -> Self {
-        let credential = match offer {
+        Self::Credential(match offer {
             Offer::None => Credential::None,
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
             Offer::Password(secret) => Credential::Password(secret.clone()),
             Offer::Gssapi(gssapi) => Credential::Gssapi(gssapi.clone()),
-        };
-        Self { credential }
+            Offer::Interactive(answerer) => return Self::Interactive(Interactive::new(answerer.clone())),
+        })
     }
 
-    /// Goes as far as the server lets it; what comes out at last is the answer to the whole offer.
-    pub(super) fn step(&mut self, link: &mut dyn Link) -> Result<Poll<AuthReply>, LinkError> {
+    /// Goes as far as the server lets it; what comes out at last is about the whole offer.
+    pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<Poll<Verdict>, LinkError> {
         loop {
-            let Poll::Ready(reply) = link.authenticate(&self.credential)? else { return Ok(Poll::Pending) };
-            match (&self.credential, reply) {
-                (Credential::Probe(key), AuthReply::Accepted) => {
-                    self.credential = Credential::Key(key.clone())
-                }
-                (_, reply) => return Ok(Poll::Ready(reply)),
+            let credential = match self {
+                Self::Credential(credential) => credential,
+                Self::Interactive(interactive) => return interactive.step(target, link),
+            };
+            let Poll::Ready(reply) = link.authenticate(credential)? else { return Ok(Poll::Pending) };
+            match (&credential, reply) {
+                (Credential::Probe(key), AuthReply::Accepted) => *credential = Credential::Key(key.clone()),
+                (_, reply) => return Ok(Poll::Ready(Verdict::Server(reply))),
             }
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn login(plan: AuthPlan, peer: Peer) -> Bench {
 pub(super) fn tried(bench: &Bench) -> Vec<Cred> {
     let creds = bench.link.calls.iter().filter_map(|call| match call {
         Call::Authenticate(cred) => Some(*cred),
+        Call::Interact => Some(Cred::Interactive),
         _ => None,
     });
     let mut creds: Vec<Cred> = creds.collect();

@@ -18,6 +18,9 @@ pub(super) enum Call {
     ServerKey,
     RequestAuth,
     Authenticate(Cred),
+    Interact,
+    /// With so many answers.
+    Answer(usize),
     Open(usize),
     Opened(usize),
     Request(usize, String),

@@ -18,7 +18,10 @@ use super::script::{Answer, Cred, Dial, Packet, Peer, Script, Take, host_key};
 use super::wire::{Arrival, Op, Wire};
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
-use crate::link::{AuthReply, ChannelId, Credential, Inbox, Link, LinkError, LinkErrorKind, Pumped, Setup};
+use crate::link::{
+    AuthReply, ChannelId, Credential, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped, Setup,
+};
+use crate::secret::Secret;
 
 /// More calls than any step has reason to make.
 const CALLS_PER_STEP: usize = 5_000;
@@ -43,6 +46,8 @@ pub(super) struct FakeLink {
     /// On which channel each command was requested.
     requested: HashMap<String, usize>,
     pub calls: Vec<Call>,
+    /// All answers to servers' questions, in order.
+    pub answers: Vec<String>,
     calls_before_step: usize,
     edge: bool,
     pub fault: Option<Fault>,
@@ -61,6 +66,7 @@ impl FakeLink {
             channels_opened: 0,
             requested: HashMap::new(),
             calls: Vec::new(),
+            answers: Vec::new(),
             calls_before_step: 0,
             edge: false,
             fault: None,
@@ -325,11 +331,25 @@ impl Link for FakeLink {
         if self.enter(Call::Authenticate(cred))? || !self.wire().ask(Op::Auth(cred), after) {
             return Ok(Poll::Pending);
         }
-        let reply = self.wire().reply(cred);
-        if matches!(reply, Ok(AuthReply::Denied | AuthReply::Partial)) {
-            self.wire().refusals += 1;
+        self.wire().reply(cred).map(Poll::Ready).map_err(|error| self.breaks(error))
+    }
+
+    fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+        let wire = self.wire();
+        assert!(wire.key_shown && wire.peer.key == host_key(0), "answers for a host that is not trusted");
+        let after = wire.peer.auth_after;
+        if self.enter(Call::Interact)? || !self.wire().ask(Op::Interact, after) {
+            return Ok(Poll::Pending);
         }
-        reply.map(Poll::Ready).map_err(|error| self.breaks(error))
+        self.wire().interact().map(Poll::Ready).map_err(|error| self.breaks(error))
+    }
+
+    fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
+        self.enter(Call::Answer(answers.len()))?;
+        self.wire().answer(answers.len());
+        let told = answers.iter().map(|answer| answer.as_c_str().to_str().unwrap().to_owned());
+        self.answers.extend(told);
+        Ok(())
     }
 
     fn offered(&mut self) -> Vec<AuthMethod> {

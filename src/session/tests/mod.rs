@@ -9,6 +9,7 @@ mod edges;
 mod fake_link;
 mod gssapi;
 mod harness;
+mod interactive;
 mod keepalive;
 mod partial;
 mod policy;

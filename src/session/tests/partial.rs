@@ -10,7 +10,8 @@ use super::script::{Cred, Peer, private_key};
 use crate::error::AuthMethod::{self, KeyboardInteractive, Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{LinkError, LinkErrorKind};
-use crate::session::{AuthPlan, Offer};
+use crate::secret::Secret;
+use crate::session::{Answerer, AuthPlan, Offer};
 
 fn wants(plan: AuthPlan, lists: &[&[AuthMethod]], good: &[Cred]) -> Bench {
     login(plan, Peer { policy: Some(Policy::new(lists, good)), ..Peer::default() })
@@ -116,8 +117,14 @@ fn a_goodbye_that_judges_nobody_stays_one() {
 }
 
 fn offers() -> impl Strategy<Value = Vec<Cred>> {
-    let all = vec![Cred::Sign(0), Cred::Probe(1), Cred::Sign(2), Cred::Probe(3), Cred::Password];
-    proptest::sample::subsequence(all, 1..=5).prop_shuffle()
+    let all =
+        vec![Cred::Sign(0), Cred::Probe(1), Cred::Sign(2), Cred::Probe(3), Cred::Password, Cred::Interactive];
+    proptest::sample::subsequence(all, 1..=6).prop_shuffle()
+}
+
+fn good() -> impl Strategy<Value = Vec<Cred>> {
+    let all: Vec<Cred> = (0..4).map(Cred::Sign).chain([Cred::Password, Cred::Interactive]).collect();
+    proptest::sample::subsequence(all, 0..=6)
 }
 
 fn list() -> impl Strategy<Value = Vec<AuthMethod>> {
@@ -132,6 +139,9 @@ fn plan(offers: &[Cred]) -> AuthPlan {
         Cred::None => Offer::None,
         Cred::Password => password(),
         Cred::Gssapi => gssapi(),
+        Cred::Interactive => {
+            Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()))
+        }
     };
     offers.iter().map(offer).collect()
 }
@@ -151,7 +161,7 @@ proptest! {
     fn a_login_succeeds_exactly_if_the_plan_has_what_the_server_wants(
         offers in offers(),
         list in list(),
-        good in proptest::sample::subsequence((0..4).map(Cred::Sign).chain([Cred::Password]).collect::<Vec<_>>(), 0..=5),
+        good in good(),
     ) {
         let bench = wants(plan(&offers), &[&list], &good);
         let count = |method| offers.iter().filter(|cred| cred.method() == method && good.contains(&signed(**cred))).count();
@@ -164,7 +174,7 @@ proptest! {
     fn a_login_ends_whatever_ways_the_server_has(
         offers in offers(),
         lists in proptest::collection::vec(list(), 0..4),
-        good in proptest::sample::subsequence((0..4).map(Cred::Sign).chain([Cred::Password]).collect::<Vec<_>>(), 0..=5),
+        good in good(),
     ) {
         let lists: Vec<&[AuthMethod]> = lists.iter().map(Vec::as_slice).collect();
         let bench = wants(plan(&offers), &lists, &good);

@@ -32,6 +32,10 @@ impl Policy {
         heads
     }
 
+    pub(super) fn wants(&self, method: AuthMethod) -> bool {
+        self.offered().contains(&method)
+    }
+
     pub(super) fn reply(&mut self, cred: Cred) -> AuthReply {
         let asked = match cred {
             Cred::Probe(key) => Cred::Sign(key),
@@ -39,7 +43,7 @@ impl Policy {
         };
         assert!(!self.refused.contains(&asked), "{cred:?} was refused before");
         assert!(!self.used.contains(&asked), "{cred:?} was accepted before");
-        if !self.offered().contains(&cred.method()) {
+        if !self.wants(cred.method()) {
             return AuthReply::Denied;
         }
         if !self.good.contains(&asked) {

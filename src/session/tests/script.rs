@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::policy::Policy;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
-use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey};
+use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions};
 use crate::output::ExitSignal;
 use crate::secret::Secret;
 
@@ -50,6 +50,8 @@ pub(super) struct Peer {
     pub service: Answer,
     /// Credentials that are not simply refused.
     pub replies: Vec<(Cred, Result<AuthReply, LinkError>)>,
+    /// The rounds of keyboard-interactive; after them it is accepted or refused as other credentials are.
+    pub rounds: Vec<Questions>,
     /// In place of `replies` and `offers`.
     pub policy: Option<Policy>,
     pub auth_after: Option<u32>,
@@ -114,6 +116,7 @@ pub(super) enum Cred {
     Sign(usize),
     Password,
     Gssapi,
+    Interactive,
 }
 
 impl Answer {
@@ -139,6 +142,7 @@ impl Default for Peer {
             key: host_key(0),
             service: Answer::ok(1),
             replies: vec![(Cred::Sign(0), Ok(AuthReply::Accepted))],
+            rounds: Vec::new(),
             policy: None,
             auth_after: Some(1),
             offers: vec![vec![AuthMethod::PublicKey, AuthMethod::Password]],
@@ -261,6 +265,7 @@ impl Cred {
             Self::Probe(_) | Self::Sign(_) => AuthMethod::PublicKey,
             Self::Password => AuthMethod::Password,
             Self::Gssapi => AuthMethod::Gssapi,
+            Self::Interactive => AuthMethod::KeyboardInteractive,
         }
     }
 }

@@ -11,15 +11,17 @@ use nix::errno::Errno;
 use super::edges::take_edges;
 use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
+use super::interactive::prompt;
 use super::prepare::setup;
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
 use crate::command::RunOptions;
 use crate::error::{AuthMethod, HostErrorKind};
-use crate::link::{AuthReply, LinkError, LinkErrorKind};
+use crate::interactive::Responder;
+use crate::link::{AuthReply, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
 use crate::secret::Secret;
 use crate::session::state::{EDGES, Phase};
-use crate::session::{Input, Offer};
+use crate::session::{Answerer, Input, Offer};
 
 const SEEDS: u64 = 12_000;
 
@@ -134,16 +136,9 @@ impl Random {
             AuthMethod::KeyboardInteractive,
             AuthMethod::Gssapi,
         ];
-        let creds = [
-            Cred::None,
-            Cred::Probe(0),
-            Cred::Probe(1),
-            Cred::Sign(0),
-            Cred::Sign(1),
-            Cred::Password,
-            Cred::Gssapi,
-        ];
-        let replies = creds.map(|cred| {
+        let keys = [Cred::Probe(0), Cred::Probe(1), Cred::Sign(0), Cred::Sign(1)];
+        let others = [Cred::None, Cred::Password, Cred::Gssapi, Cred::Interactive];
+        let replies = others.into_iter().chain(keys).map(|cred| {
             let reply = match self.below(20) {
                 6..12 if cred == Cred::Gssapi => Ok(AuthReply::Unable(String::new())),
                 0 => Err(self.error()),
@@ -153,6 +148,7 @@ impl Random {
             };
             (cred, reply)
         });
+        let replies = replies.collect();
         let offers = (0..3).map(|_| (0..self.below(3)).map(|_| self.pick(&methods)).collect());
         Peer {
             offers: offers.collect(),
@@ -160,7 +156,8 @@ impl Random {
             handshake: if self.chance(20) { Answer::ok(0) } else { self.answer(false) },
             key: host_key(usize::from(self.chance(4))),
             service: self.answer(false),
-            replies: replies.to_vec(),
+            replies,
+            rounds: self.questions(),
             policy: None,
             auth_after: (!self.chance(3)).then(|| self.rounds()),
             channels: (0..3).map(|_| self.channel()).collect(),
@@ -181,7 +178,24 @@ impl Random {
             password,
             gssapi(),
         ];
-        (0..1 + self.below(3)).map(|_| self.pick(&offers)).collect()
+        let mut plan: Vec<Offer> = (0..1 + self.below(3)).map(|_| self.pick(&offers)).collect();
+        let answerers = [
+            Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()),
+            Answerer::Responder(Responder::new(|asked| Some(vec!["answer".into(); asked.prompts.len()]))),
+            Answerer::Responder(Responder::new(|asked| (asked.round < 2).then(|| vec!["one".into()]))),
+        ];
+        if self.chance(30) {
+            plan.push(Offer::Interactive(self.pick(&answerers)));
+        }
+        plan
+    }
+
+    fn questions(&mut self) -> Vec<Questions> {
+        let round = |random: &mut Self| {
+            let prompts = (0..random.below(3)).map(|_| prompt("?", random.chance(20)));
+            Questions { name: String::new(), instruction: String::new(), prompts: prompts.collect() }
+        };
+        (0..self.below(3)).map(|_| round(self)).collect()
     }
 }
 

@@ -4,27 +4,37 @@ use std::mem;
 
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config};
+use super::interactive::{hidden, typed};
 use super::prepare::setup;
 use super::script::{Channel, Cred, Packet, Peer, Script, Take, lost, private_key};
 use crate::command::RunOptions;
-use crate::error::Stage;
+use crate::error::{AuthMethod, Stage};
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{Input, Offer};
 
-/// A run that makes every call of a link: two commands with input, a question before the signature, closes on
+/// A run that makes every call of a link: two commands with input, a question before the signature, a
+/// password typed after it, closes on
 /// both sides.
 fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
-    let replies = vec![(Cred::Probe(0), Ok(AuthReply::Accepted)), (Cred::Sign(0), Ok(AuthReply::Accepted))];
+    let replies = [
+        (Cred::Probe(0), AuthReply::Accepted),
+        (Cred::Sign(0), AuthReply::Partial),
+        (Cred::Interactive, AuthReply::Accepted),
+    ];
+    let replies = replies.map(|(cred, reply)| (cred, Ok(reply))).to_vec();
+    let offers = vec![vec![AuthMethod::KeyboardInteractive]];
+    let rounds = vec![hidden("Password: ")];
     let ours_first = vec![(2, Packet::Stdout(b"out".to_vec())), (4, Packet::Status(0)), (4, Packet::Eof)];
     let takes = vec![Take::AtMost(2), Take::Nothing, Take::AtMost(2)];
     let channels = vec![
         Channel { takes, close_after: Some(1), ..Channel::sending(ours_first) },
         Channel { eof_after: Some(1), ..Channel::default() },
     ];
-    let peer = Peer { replies, channels, packets_per_pump: 2, full_rounds: 2, ..Peer::default() };
-    let plan = vec![Offer::AskThenSign(private_key(0))];
+    let peer =
+        Peer { replies, offers, rounds, channels, packets_per_pump: 2, full_rounds: 2, ..Peer::default() };
+    let plan = vec![Offer::AskThenSign(private_key(0)), typed()];
     let mut bench = Bench::with(Config { plan, attempts, ..Config::default() }, Script::peer(peer));
     // The step without news would be a call more.
     bench.check_idle = false;
@@ -53,6 +63,8 @@ fn the_good_run_makes_every_call() {
         Call::ServerKey,
         Call::RequestAuth,
         Call::Authenticate(Cred::None),
+        Call::Interact,
+        Call::Answer(0),
         Call::Open(0),
         Call::Opened(0),
         Call::Request(0, String::new()),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Channel, Cred, Packet, Peer, Take};
-use crate::link::{AuthReply, ChannelId, Inbox, LinkError, Pumped};
+use crate::error::AuthMethod;
+use crate::link::{AuthReply, ChannelId, Inbox, Interaction, LinkError, Pumped};
 
 /// Something that is asked once and answered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,7 @@ pub(super) enum Op {
     Handshake,
     Service,
     Auth(Cred),
+    Interact,
     Open(usize),
     Request(usize, usize),
     Exec(usize),
@@ -34,6 +36,9 @@ pub(super) struct Wire {
     pub peer: Peer,
     pub key_shown: bool,
     pub refusals: usize,
+    /// Rounds of questions asked, and whether the last one waits for its answers.
+    pub asked_rounds: usize,
+    pub waits_for_answers: bool,
     pub channels: BTreeMap<usize, ChannelState>,
     channels_opened: usize,
     asked: Vec<Op>,
@@ -66,6 +71,8 @@ impl Wire {
         let mut wire = Self {
             key_shown: false,
             refusals: 0,
+            asked_rounds: 0,
+            waits_for_answers: false,
             channels: BTreeMap::new(),
             channels_opened: 0,
             asked: vec![Op::Handshake],
@@ -173,11 +180,35 @@ impl Wire {
 
     /// The answer to a credential.
     pub(super) fn reply(&mut self, cred: Cred) -> Result<AuthReply, LinkError> {
-        if let Some(policy) = &mut self.peer.policy {
-            return Ok(policy.reply(cred));
+        let reply = if let Some(policy) = &mut self.peer.policy {
+            Ok(policy.reply(cred))
+        } else {
+            let known = self.peer.replies.iter().find(|(of, _)| *of == cred);
+            known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone())
+        };
+        self.refusals += usize::from(matches!(reply, Ok(AuthReply::Denied | AuthReply::Partial)));
+        reply
+    }
+
+    /// The next turn of keyboard-interactive. A server that does not want it asks nothing.
+    pub(super) fn interact(&mut self) -> Result<Interaction, LinkError> {
+        assert!(!self.waits_for_answers, "the questions were not answered");
+        let wanted =
+            self.peer.policy.as_ref().is_none_or(|policy| policy.wants(AuthMethod::KeyboardInteractive));
+        match self.peer.rounds.get(self.asked_rounds) {
+            Some(questions) if wanted => {
+                self.asked_rounds += 1;
+                self.waits_for_answers = true;
+                Ok(Interaction::Asks(questions.clone()))
+            }
+            _ => self.reply(Cred::Interactive).map(Interaction::Replies),
         }
-        let known = self.peer.replies.iter().find(|(of, _)| *of == cred);
-        known.map_or(Ok(AuthReply::Denied), |(_, reply)| reply.clone())
+    }
+
+    pub(super) fn answer(&mut self, answers: usize) {
+        assert!(std::mem::take(&mut self.waits_for_answers), "answers that nobody asked for");
+        let prompts = self.peer.rounds[self.asked_rounds - 1].prompts.len();
+        assert_eq!(answers, prompts, "one answer per prompt");
     }
 
     /// Asks for a sign of life, one at a time.

@@ -278,6 +278,113 @@ class KeyForPassword(Peer):
         self.tell(USERAUTH_PK_OK, "ssh-ed25519", bytes(51))
 
 
+class Asks(Peer):
+    """Asks round after round, then lets the user in."""
+
+    rounds = []
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.asked = 0
+        self.answers = []
+        self._handler_table[USERAUTH_INFO_RESPONSE] = Asks._answers
+
+    def on_auth(self, method, message):
+        if method == "keyboard-interactive":
+            self.ask()
+        else:
+            self.tell(USERAUTH_FAILURE, "keyboard-interactive", False)
+
+    def ask(self):
+        if self.asked < len(self.rounds):
+            self.tell(USERAUTH_INFO_REQUEST, *questions(self.rounds[self.asked]))
+            self.asked += 1
+        else:
+            self.tell(USERAUTH_SUCCESS)
+
+    def _answers(self, message):
+        self.answers.append([message.get_text() for _ in range(message.get_int())])
+        self.ask()
+
+    def greet(self, channel):
+        self.tell(DATA, channel.theirs, repr(self.answers) + "\n")
+        super().greet(channel)
+
+
+def questions(prompts, count=None):
+    """The fields of one round; `prompts` as (text, echo)."""
+    fields = ["name", "instruction \x1b[2J", "", len(prompts) if count is None else count]
+    for text, echo in prompts:
+        fields += [text, echo]
+    return fields
+
+
+@kind("asks-two-factors")
+class AsksTwoFactors(Asks):
+    rounds = [[("Password: ", False)], [], [("Code: ", False), ("Again: ", True)], []]
+
+
+@kind("asks-for-ever")
+class AsksForEver(Asks):
+    rounds = [[("More: ", False)]] * 100_000
+
+
+@kind("asks-nothing-for-ever")
+class AsksNothingForEver(Asks):
+    rounds = [[]] * 100_000
+
+
+@kind("asks-256")
+class Asks256(Asks):
+    rounds = [[("More: ", False)] * 256]
+
+
+@kind("asks-257")
+class Asks257(Asks):
+    rounds = [[("More: ", False)] * 257]
+
+
+@kind("asks-in-escapes")
+class AsksInEscapes(Asks):
+    rounds = [[("\x1b]0;pwned\x07\u202e" + "x" * 30_000, False)]]
+
+
+@kind("asks-less-than-it-says")
+class AsksLess(Asks):
+    def ask(self):
+        self.tell(USERAUTH_INFO_REQUEST, *questions([("More: ", False)], 3))
+
+
+@kind("asks-four-billion")
+class AsksFourBillion(Asks):
+    def ask(self):
+        self.tell(USERAUTH_INFO_REQUEST, *questions([], 0xFFFFFFFF))
+
+
+@kind("asks-twice-at-once")
+class AsksTwiceAtOnce(Asks):
+    def ask(self):
+        with self.together():
+            for _ in range(2):
+                self.tell(USERAUTH_INFO_REQUEST, *questions([("More: ", False)]))
+
+
+@kind("asks-and-refuses-at-once")
+class AsksAndRefusesAtOnce(Asks):
+    def ask(self):
+        with self.together():
+            self.tell(USERAUTH_INFO_REQUEST, *questions([("More: ", False)]))
+            self.tell(USERAUTH_FAILURE, "keyboard-interactive", False)
+
+
+@kind("asks-for-a-password")
+class AsksForAPassword(Asks):
+    """Questions in answer to the password method, which has none."""
+
+    def on_auth(self, method, message):
+        self.tell(USERAUTH_INFO_REQUEST, *questions([("More: ", False)]))
+
+
 @kind("banner")
 class Banner(Peer):
     """A megabyte of banners, each as long as a packet may be, with escapes."""

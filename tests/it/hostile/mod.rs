@@ -6,6 +6,7 @@
 mod after_close;
 mod answers;
 mod floods;
+mod interactive;
 mod login;
 mod packets;
 mod prepare;
@@ -28,6 +29,7 @@ const SLOW: Duration = Duration::from_secs(20);
 /// Message types that the server counts (RFC 4253, 4252 and 4254).
 const KEXINIT: u8 = 20;
 const USERAUTH: u8 = 50;
+const INFO_RESPONSE: u8 = 61;
 const REQUEST_SUCCESS: u8 = 81;
 const REQUEST_FAILURE: u8 = 82;
 const OPEN: u8 = 90;

@@ -5,11 +5,12 @@ use std::process::Command;
 use crate::support::alarm::watchdog;
 use std::time::Duration;
 
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "hostile::after_close::nothing_after_the_close_alters_the_outcome",
     "hostile::after_close::a_channel_that_was_refused_is_deaf",
     "hostile::answers::what_contradicts_itself_has_one_outcome",
     "hostile::answers::a_signals_text_is_clean_and_bounded",
+    "hostile::interactive::questions_that_cannot_be_read_end_the_connection",
     "hostile::login::what_comes_before_the_login_is_refused",
     "hostile::packets::a_packet_size_without_room_does_not_matter_without_input",
 ];

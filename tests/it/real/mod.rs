@@ -17,6 +17,7 @@ mod hostkey;
 mod hosts;
 mod input;
 mod integrity;
+mod interactive;
 mod keepalive;
 mod lines;
 mod many;

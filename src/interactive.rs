@@ -1,0 +1,113 @@
+//! Keyboard-interactive authentication (RFC 4256): what a server asks, and who answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// One round of questions of a server, for a [responder](crate::ClientBuilder::responder).
+///
+/// The texts are as they came, except that bytes which are no UTF-8 are replaced: pass them through
+/// [`sanitise`](crate::sanitise) before they reach a terminal.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Challenge<'a> {
+    /// The host as it was named by the caller.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// The login name.
+    pub user: &'a str,
+    /// Which round of this login it is, from 1. Rounds without a prompt count, but are not shown.
+    pub round: u32,
+    /// A title; often empty.
+    pub name: &'a str,
+    /// What the user should know; often empty.
+    pub instruction: &'a str,
+    /// What has to be answered, in order. Never empty.
+    pub prompts: &'a [Prompt],
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Prompt {
+    /// Such as `Password: ` or `Verification code: `.
+    pub text: String,
+    /// Whether the answer may be shown while it is typed; a secret's is `false`.
+    pub echo: bool,
+}
+
+/// The answer to a [`Prompt`]: overwritten when dropped, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer(Zeroizing<String>);
+
+impl Answer {
+    /// `None` if it contains a NUL byte, which libssh's C strings cannot carry.
+    pub(crate) fn to_secret(&self) -> Option<Secret> {
+        Secret::copy(&self.0)
+    }
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Answer {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+type Respond = dyn Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync;
+
+/// The caller's function that answers. Two are equal if they are the same function, not only alike.
+#[derive(Clone)]
+pub(crate) struct Responder(Arc<Respond>);
+
+impl Responder {
+    pub(crate) fn new<F>(respond: F) -> Self
+    where
+        F: Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
+    {
+        Self(Arc::new(respond))
+    }
+
+    pub(crate) fn respond(&self, challenge: &Challenge<'_>) -> Option<Vec<Answer>> {
+        (self.0)(challenge)
+    }
+
+    fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+}
+
+impl PartialEq for Responder {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Responder {}
+
+impl std::hash::Hash for Responder {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Responder(..)")
+    }
+}

@@ -1,0 +1,95 @@
+//! keyboard-interactive authentication (RFC 4256): rounds of questions and answers.
+
+use std::task::Poll;
+
+use super::attempt::Verdict;
+use crate::error::AuthProblem;
+use crate::interactive::{Challenge, Responder};
+use crate::limits;
+use crate::link::{Interaction, Link, LinkError, Questions};
+use crate::secret::Secret;
+use crate::session::target::{Answerer, Target};
+
+/// Where the exchange is.
+#[derive(Debug)]
+pub(super) struct Interactive {
+    answerer: Answerer,
+    /// Rounds asked so far.
+    rounds: u32,
+    /// Whether the password was given: a second prompt is for something else, or the password was wrong.
+    password_given: bool,
+}
+
+impl Interactive {
+    pub(super) fn new(answerer: Answerer) -> Self {
+        Self { answerer, rounds: 0, password_given: false }
+    }
+
+    pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<Poll<Verdict>, LinkError> {
+        loop {
+            let questions = match link.interact()? {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Interaction::Replies(reply)) => return Ok(Poll::Ready(Verdict::Server(reply))),
+                Poll::Ready(Interaction::Asks(questions)) => questions,
+            };
+            match self.answers(&questions, target) {
+                Ok(answers) => link.answer(&answers)?,
+                Err(problem) => return Ok(Poll::Ready(Verdict::Dropped(problem))),
+            }
+        }
+    }
+
+    fn answers(&mut self, questions: &Questions, target: &Target) -> Result<Vec<Secret>, AuthProblem> {
+        if self.rounds == limits::INTERACTIVE_ROUNDS {
+            return Err(AuthProblem::TooManyRounds(self.rounds));
+        }
+        self.rounds += 1;
+        // PAM tells news this way; they still want an answer, without anything in it.
+        let Some(first) = questions.prompts.first() else { return Ok(Vec::new()) };
+        match &self.answerer {
+            Answerer::Password(password) => {
+                let for_password = questions.prompts.len() == 1 && !first.echo && !self.password_given;
+                self.password_given = true;
+                if for_password { Ok(vec![password.clone()]) } else { Err(unanswered(questions)) }
+            }
+            Answerer::Responder(responder) => ask(responder, questions, self.rounds, target),
+        }
+    }
+}
+
+fn ask(
+    responder: &Responder,
+    questions: &Questions,
+    round: u32,
+    target: &Target,
+) -> Result<Vec<Secret>, AuthProblem> {
+    let answers = responder.respond(&Challenge {
+        host: &target.host,
+        port: target.port,
+        user: &target.profile.user_name(),
+        round,
+        name: &questions.name,
+        instruction: &questions.instruction,
+        prompts: &questions.prompts,
+    });
+    let Some(answers) = answers else { return Err(unanswered(questions)) };
+    let prompts = questions.prompts.len();
+    if answers.len() != prompts {
+        return Err(AuthProblem::WrongAnswers { prompt: first(questions), prompts, answers: answers.len() });
+    }
+    let secret = |(index, answer): (usize, &crate::interactive::Answer)| {
+        answer.to_secret().ok_or(AuthProblem::NulInAnswer { index })
+    };
+    answers.iter().enumerate().map(secret).collect()
+}
+
+fn unanswered(questions: &Questions) -> AuthProblem {
+    AuthProblem::Unanswered { prompt: first(questions), prompts: questions.prompts.len() }
+}
+
+/// The first prompt, at a length that an error may keep.
+fn first(questions: &Questions) -> String {
+    let text = questions.prompts.first().map_or("", |prompt| prompt.text.as_str());
+    let end = (0..=text.len().min(limits::PEER_TEXT)).rev().find(|at| text.is_char_boundary(*at));
+    text[..end.unwrap_or_default()].to_owned()
+}

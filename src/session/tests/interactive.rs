@@ -1,0 +1,202 @@
+//! keyboard-interactive: which questions get which answers, and what never gets one.
+
+use std::sync::{Arc, Mutex};
+
+use super::auth::{login, password, tried};
+use super::call::Call;
+use super::harness::Bench;
+use super::policy::Policy;
+use super::script::{Cred, Peer, private_key};
+use crate::error::AuthMethod::{KeyboardInteractive, Password, PublicKey};
+use crate::error::{AuthProblem, HostErrorKind};
+use crate::interactive::{Answer, Challenge, Prompt, Responder};
+use crate::limits;
+use crate::link::{AuthReply, LinkError, LinkErrorKind, Questions};
+use crate::secret::Secret;
+use crate::session::{Answerer, Offer};
+
+pub(super) fn prompt(text: &str, echo: bool) -> Prompt {
+    Prompt { text: text.to_owned(), echo }
+}
+
+fn round(prompts: &[Prompt]) -> Questions {
+    Questions { name: "name".to_owned(), instruction: "instruction".to_owned(), prompts: prompts.to_vec() }
+}
+
+pub(super) fn hidden(text: &str) -> Questions {
+    round(&[prompt(text, false)])
+}
+
+pub(super) fn typed() -> Offer {
+    Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()))
+}
+
+fn responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static) -> Offer {
+    Offer::Interactive(Answerer::Responder(Responder::new(respond)))
+}
+
+/// With a server that wants nothing else, and accepts any answers.
+fn asked(offer: Offer, rounds: Vec<Questions>) -> Bench {
+    let replies = vec![(Cred::Interactive, Ok(AuthReply::Accepted))];
+    login(vec![offer], Peer { replies, rounds, offers: vec![vec![KeyboardInteractive]], ..Peer::default() })
+}
+
+fn problems(bench: &Bench) -> Vec<AuthProblem> {
+    let HostErrorKind::Auth { tried, problems, .. } = bench.error(0).kind() else {
+        panic!("{}", bench.error(0))
+    };
+    assert_eq!(*tried, [KeyboardInteractive]);
+    problems.clone()
+}
+
+fn unanswered(prompt: &str, prompts: usize) -> Vec<AuthProblem> {
+    vec![AuthProblem::Unanswered { prompt: prompt.to_owned(), prompts }]
+}
+
+#[test]
+fn the_password_answers_a_single_hidden_prompt() {
+    let bench = asked(typed(), vec![hidden("Password: ")]);
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.link.answers, ["hunter2"]);
+}
+
+#[test]
+fn rounds_without_prompts_are_answered_without_anything() {
+    for offer in [typed(), responder(|asked| Some(vec!["hunter2".into(); asked.prompts.len()]))] {
+        let bench = asked(offer, vec![round(&[]), hidden("Password: "), round(&[])]);
+        assert!(bench.outcome(0).is_success());
+        assert_eq!(bench.link.answers, ["hunter2"]);
+        let answered = bench.calls(|call| matches!(call, Call::Answer(_)));
+        assert_eq!(answered, [&Call::Answer(0), &Call::Answer(1), &Call::Answer(0)]);
+    }
+}
+
+/// Where it could be shown, or where something else is asked for.
+#[test]
+fn the_password_is_typed_nowhere_else() {
+    let two = [prompt("Password: ", false), prompt("Code: ", false)];
+    let cases = [
+        (vec![round(&[prompt("Login: ", true)])], unanswered("Login: ", 1)),
+        (vec![round(&two)], unanswered("Password: ", 2)),
+    ];
+    for (rounds, expected) in cases {
+        let bench = asked(typed(), rounds);
+        assert_eq!(problems(&bench), expected);
+        assert!(bench.link.answers.is_empty());
+    }
+}
+
+#[test]
+fn the_password_is_given_once() {
+    let bench = asked(typed(), vec![hidden("Password: "), hidden("Verification code: ")]);
+    assert_eq!(problems(&bench), unanswered("Verification code: ", 1));
+    assert_eq!(bench.link.answers, ["hunter2"]);
+    let text = bench.error(0).to_string();
+    assert!(text.ends_with("; no answer to \"Verification code: \""), "{text}");
+}
+
+#[test]
+fn a_responder_sees_each_round_and_answers_it() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let offer = responder(move |asked| {
+        log.lock().unwrap().push(format!("{asked:?}"));
+        Some(asked.prompts.iter().map(|prompt| prompt.text.to_uppercase().into()).collect())
+    });
+    let two = [prompt("login", true), prompt("pin", false)];
+    let bench = asked(offer, vec![hidden("password"), round(&[]), round(&two)]);
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.link.answers, ["PASSWORD", "LOGIN", "PIN"]);
+    let seen = seen.lock().unwrap();
+    let frame = |round: u32, prompts: &[Prompt]| {
+        format!(
+            "Challenge {{ host: \"web1\", port: 22, user: \"deploy\", round: {round}, name: \"name\", \
+             instruction: \"instruction\", prompts: {prompts:?} }}"
+        )
+    };
+    assert_eq!(*seen, [frame(1, &[prompt("password", false)]), frame(3, &two)]);
+}
+
+#[test]
+fn answers_that_do_not_fit_are_not_sent() {
+    let two = || vec![round(&[prompt("a\x1b[2J", false), prompt("b", false)])];
+    let prompt = || "a\x1b[2J".to_owned();
+    let given = |answers: &'static [&'static str]| {
+        asked(responder(|_| Some(answers.iter().map(|answer| Answer::from(*answer)).collect())), two())
+    };
+    for answers in [&[][..], &["one"], &["one", "two", "three"]] {
+        let bench = given(answers);
+        let expected = AuthProblem::WrongAnswers { prompt: prompt(), prompts: 2, answers: answers.len() };
+        assert_eq!(problems(&bench), [expected]);
+        assert!(bench.link.answers.is_empty());
+        let text = bench.error(0).to_string();
+        let end = format!("gave {} answers to 2 prompts, the first of which is \"a\\x1b[2J\"", answers.len());
+        assert!(text.ends_with(&end), "{text}");
+    }
+    let bench = given(&["one", "t\0wo"]);
+    assert_eq!(problems(&bench), [AuthProblem::NulInAnswer { index: 1 }]);
+    assert!(bench.link.answers.is_empty());
+    let bench = asked(responder(|_| None), two());
+    assert_eq!(problems(&bench), unanswered("a\x1b[2J", 2));
+}
+
+#[test]
+fn questions_without_end_are_given_up() {
+    for rounds in [vec![round(&[]); 100], vec![hidden("again"); 100]] {
+        let bench = asked(responder(|_| Some(vec!["answer".into()])), rounds);
+        assert_eq!(problems(&bench), [AuthProblem::TooManyRounds(limits::INTERACTIVE_ROUNDS)]);
+        let answered = bench.calls(|call| matches!(call, Call::Answer(_))).len();
+        assert_eq!(answered, limits::INTERACTIVE_ROUNDS as usize);
+    }
+}
+
+#[test]
+fn a_prompt_of_any_length_is_kept_short() {
+    let long = "\u{e9}".repeat(100_000);
+    let bench = asked(responder(|_| None), vec![hidden(&long)]);
+    let [AuthProblem::Unanswered { prompt, .. }] = &problems(&bench)[..] else { panic!() };
+    assert_eq!(prompt.len(), limits::PEER_TEXT);
+    assert!(long.starts_with(prompt));
+}
+
+#[test]
+fn a_method_that_is_given_up_gives_way_to_the_next() {
+    let replies = vec![(Cred::Password, Ok(AuthReply::Accepted))];
+    let offers = vec![vec![KeyboardInteractive, Password]];
+    let plan = vec![responder(|_| None), password()];
+    let bench = login(plan, Peer { replies, offers, rounds: vec![hidden("?")], ..Peer::default() });
+    assert_eq!(tried(&bench), [Cred::Interactive, Cred::Password]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn key_then_questions() {
+    let policy = Policy::new(&[&[PublicKey, KeyboardInteractive]], &[Cred::Sign(0), Cred::Interactive]);
+    let rounds = vec![hidden("Password: "), hidden("Code: ")];
+    let peer = Peer { policy: Some(policy), rounds, ..Peer::default() };
+    let offer = responder(|asked| Some(vec![asked.prompts[0].text.as_str().into()]));
+    let bench = login(vec![Offer::Sign(private_key(0)), password(), offer], peer);
+    assert_eq!(tried(&bench), [Cred::Sign(0), Cred::Interactive]);
+    assert_eq!(bench.link.answers, ["Password: ", "Code: "]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn wrong_answers_are_not_given_twice() {
+    let offers = vec![vec![KeyboardInteractive]];
+    let peer = Peer { offers, rounds: vec![hidden("Code: ")], ..Peer::default() };
+    let bench = login(vec![responder(|_| Some(vec!["wrong".into()]))], peer);
+    assert_eq!(problems(&bench), []);
+    assert_eq!(bench.link.answers, ["wrong"]);
+    assert_eq!((bench.error(0).attempt(), bench.dials()), (1, 1));
+}
+
+#[test]
+fn questions_that_cannot_be_read_end_the_connection() {
+    let bad =
+        LinkError::new(LinkErrorKind::Protocol, "Too much prompts requested by the server: 257 (0x0101)");
+    let replies = vec![(Cred::Interactive, Err(bad))];
+    let bench = login(vec![typed(), password()], Peer { replies, ..Peer::default() });
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Protocol(_)));
+    assert_eq!(tried(&bench), [Cred::Interactive]);
+}
