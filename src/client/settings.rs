@@ -143,6 +143,9 @@ settings! {
     /// | opening the channel | connection lost, disconnected, [peer dead](Self::keepalive) | refused by the server, timeout |
     /// | from the request on | | everything: the command may have started, and is never sent twice |
     ///
+    /// A connection that has carried a command was no failed attempt. When it is lost, the commands that wait for it have
+    /// all their attempts, the first one at once.
+    ///
     /// parallel-ssh counts three times, once each for connect, handshake and authentication; it repeats refused
     /// credentials, and does not repeat a refused connect.
     num_retries(attempts: u32) => attempts = attempts;

@@ -284,6 +284,10 @@ impl Session {
         };
         let error = self.host_error(kind, cx.now);
         log::debug!("{error}");
+        // A connection that carried a command was no failed attempt: who waited to use it begins anew.
+        if self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_settled)) {
+            self.attempt = 0;
+        }
         for id in &self.active {
             cx.execs.cut(*id, cx.now, cx.link, &error);
         }

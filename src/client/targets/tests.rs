@@ -483,6 +483,11 @@ fn each_setting_tells_profiles_apart() {
         base().user("root"),
         base().num_retries(3),
         base().retry_delay(MINUTE),
+        base().retry_backoff(MINUTE),
+        base().address_family(AddressFamily::PreferV4),
+        base().compress(true),
+        base().keepalive(MINUTE),
+        base().keepalive(MINUTE).keepalive_max_missed(1),
         base().timeout(MINUTE),
         base().read_timeout(MINUTE),
         base().password("other"),
@@ -500,6 +505,8 @@ fn each_setting_tells_profiles_apart() {
         base().alias("a"),
         base().timeout(Duration::ZERO),
         base().passphrase("none"),
+        base().retry_backoff(Duration::ZERO).ipv6_only(false).compress(false).keepalive(Duration::ZERO),
+        base().keepalive_max_missed(1),
     ];
     let targets = world.resolve(&vec!["web"; same.len()], &config(), &same).unwrap();
     assert_eq!(profiles(&targets), 1);

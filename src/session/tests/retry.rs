@@ -181,6 +181,35 @@ fn commands_that_wait_survive_the_loss_of_one_that_runs() {
     assert_eq!(bench.dials(), 2);
 }
 
+/// As after a death while idle: nothing was tried for it yet.
+#[test]
+fn a_command_that_waits_behind_one_that_runs_has_all_attempts_and_no_delay() {
+    let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);
+    let opening = Channel { open: Answer::never(), ..Channel::default() };
+    let bad = Peer { channels: vec![running, opening], ..Peer::default() };
+    let config = Config { attempts: 1, ..Config::default() };
+    let mut bench = Bench::with(config, Script::peers(vec![bad, Peer::default()]));
+    (0..2).for_each(|_| _ = bench.command());
+    bench.run_until(|bench| bench.exec(0).is_finished());
+    assert_eq!((bench.error(0).attempt(), bench.phase()), (1, Phase::Queued));
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+    assert_eq!(bench.dials(), 2);
+}
+
+/// Each new connection has cost a command that ran, so there is an end.
+#[test]
+fn a_server_that_ends_each_connection_under_a_command_runs_every_command_once() {
+    let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);
+    let opening = Channel { open: Answer::never(), ..Channel::default() };
+    let bad = Peer { channels: vec![running, opening], ..Peer::default() };
+    let mut bench = Bench::with(Config { attempts: 1, ..Config::default() }, Script::peer(bad));
+    (0..5).for_each(|_| _ = bench.command());
+    bench.run();
+    assert!((0..5).all(|number| bench.error(number).stage() == Stage::Running));
+    assert_eq!(bench.dials(), 5);
+}
+
 #[test]
 fn only_an_idle_connection_is_closed_on_request() {
     let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));

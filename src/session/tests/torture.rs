@@ -120,7 +120,9 @@ fn fail_one(fault: Fault, attempts: u32) {
     if attempts == 1 && matches!(fault.with, Failing::Error(_)) {
         let told = (0..2).filter(|number| matches!(bench.outcome(*number), Outcome::Exited(_))).count();
         let ended = matches!(bench.phase(), Phase::Closed | Phase::Failed);
-        assert!(ended || told == 2, "{:?} with an outcome that nobody told", bench.phase());
+        // One that ran was cut off, and the one that waited behind it has a new connection.
+        let replaced = bench.dials() == 2 && told == 1;
+        assert!(ended || told == 2 || replaced, "{:?} with an outcome that nobody told", bench.phase());
     }
     if bench.phase() == Phase::Ready {
         bench.step(Input::Close);

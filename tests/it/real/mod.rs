@@ -23,6 +23,7 @@ mod lines;
 mod many;
 mod peers;
 mod prepare;
+mod sessions;
 mod shutdown;
 mod tape;
 mod timing;
