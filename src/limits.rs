@@ -98,6 +98,9 @@ pub const DESCRIPTORS_SPARED: usize = 16;
 /// libssh keeps a caller's descriptor in 16 bits (`SSH_OPTIONS_FD`), so higher ones are refused before they reach it.
 pub const DESCRIPTOR_MAX: i32 = 0xffff;
 
+/// Longest password for `sudo`: older ones read 255 bytes, its line end included, and leave the rest to the command.
+pub const SUDO_PASSWORD_BYTES: usize = 254;
+
 /// Longest command: far above any shell's own limit (Linux: 128 KiB per argument), below SSH's packet limit.
 pub const COMMAND_BYTES: usize = 192 * 1024;
 

@@ -102,7 +102,7 @@ impl ChannelSettings {
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
         let pty = self.pty.iter().map(Pty::to_request);
         let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
-        Ok(RunOptions { setup, ignore_refused_env: self.ignore_refused_env })
+        Ok(RunOptions { setup, ignore_refused_env: self.ignore_refused_env, sudo: None })
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod channel;
 mod request;
+mod sudo;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,9 @@ use std::time::Duration;
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
-#[cfg(test)]
-pub(crate) use self::request::RunOptions;
-pub(crate) use self::request::{ChannelRequest, Request};
-use self::wrap::Wrapping;
+pub(crate) use self::request::{ChannelRequest, Request, RunOptions};
+pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
+use self::wrap::{Prefix, Wrapping};
 use crate::encoding::{Decoding, Encoding};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
@@ -125,7 +125,8 @@ impl Command {
     ///
     /// `-S` has `sudo` read a password, should it want one, from the command's standard input, and prompt for it on
     /// standard error. The caller writes it there, with a line end behind it. Where `sudo` wants none, the line reaches
-    /// the command instead.
+    /// the command instead. [`sudo_password`](Self::sudo_password) has it answered;
+    /// [`sudo_non_interactive`](Self::sudo_non_interactive) lets it fail instead.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -261,9 +262,9 @@ impl Command {
     /// What is asked of each of so many hosts. Hosts with the same text share it.
     pub(crate) fn to_requests(&self, hosts: usize) -> Result<Vec<Arc<Request>>, Error> {
         let encoding = self.decoding()?.encoding;
-        let prefix = self.wrapping.prefix(encoding)?;
+        let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, prefix.as_deref(), encoding);
-        let options = Arc::new(self.channel.to_options()?);
+        let options = Arc::new(RunOptions { sudo: login, ..self.channel.to_options()? });
         let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
             let text = wrapped(&self.text).map_err(Error::Command)?;

@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
 
+use super::sudo::SudoLogin;
+
 /// What one host is asked to run: made once, never changed, shared by all hosts with the same text.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -19,6 +21,15 @@ pub(crate) struct RunOptions {
     pub setup: Vec<ChannelRequest>,
     /// Whether the command runs without the environment variables that the server refuses.
     pub ignore_refused_env: bool,
+    /// How to answer the `sudo` that it runs through, if this is known.
+    pub sudo: Option<SudoLogin>,
+}
+
+impl RunOptions {
+    /// Whether standard error arrives as standard output.
+    pub fn on_terminal(&self) -> bool {
+        self.setup.iter().any(|request| matches!(request, ChannelRequest::Pty { .. }))
+    }
 }
 
 /// Something that a channel is given before its command (RFC 4254 section 6).

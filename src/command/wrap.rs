@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::sudo::{Prompts, SudoLogin};
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::host::check_user;
@@ -12,34 +13,47 @@ const REMOTE_SHELL: &str = "$SHELL -c";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wrapping {
     pub sudo: bool,
+    pub prompts: Prompts,
     pub user: Option<String>,
     pub shell: Option<String>,
 }
 
 impl Wrapping {
-    /// The bytes for the login shell that precede the text, which is then quoted; `None` if nothing is around it.
-    pub(super) fn prefix(&self, encoding: Encoding) -> Result<Option<Vec<u8>>, Error> {
-        let mut wire = Vec::new();
-        match &self.user {
-            Some(user) => {
+    /// The bytes for the login shell that precede the text, which is then quoted, and how to answer the `sudo` in them.
+    pub(super) fn prefix(&self, encoding: Encoding) -> Result<Prefix, Error> {
+        let mut bytes = Vec::new();
+        let mut login = None;
+        if self.user.is_some() || self.sudo || self.prompts.want_sudo() {
+            bytes.extend_from_slice(b"sudo ");
+            if let Some(user) = &self.user {
                 check_user(user)
                     .map_err(|problem| Error::Config(format!("user {user:?} of the command: {problem}")))?;
-                wire.extend_from_slice(b"sudo -u ");
-                quote_if_needed(&encoded("user", user, encoding)?, &mut wire);
-                wire.extend_from_slice(b" -S ");
+                bytes.extend_from_slice(b"-u ");
+                quote_if_needed(&encoded("user", user, encoding)?, &mut bytes);
+                bytes.push(b' ');
             }
-            None if self.sudo => wire.extend_from_slice(b"sudo -S "),
-            None if self.shell.is_none() => return Ok(None),
-            None => {}
+            let options;
+            (options, login) = self.prompts.options()?;
+            bytes.extend_from_slice(options.as_bytes());
+            bytes.push(b' ');
+        } else if self.shell.is_none() {
+            return Ok(Prefix { bytes: None, login });
         }
         let shell = self.shell.as_deref().unwrap_or(REMOTE_SHELL);
         if shell.trim().is_empty() {
             return Err(Error::Config("the shell of the command is empty".to_owned()));
         }
-        wire.extend_from_slice(&encoded("shell", shell, encoding)?);
-        wire.push(b' ');
-        Ok(Some(wire))
+        bytes.extend_from_slice(&encoded("shell", shell, encoding)?);
+        bytes.push(b' ');
+        Ok(Prefix { bytes: Some(bytes), login })
     }
+}
+
+/// What precedes the text of a command.
+pub(super) struct Prefix {
+    /// `None` if the text goes as it is.
+    pub bytes: Option<Vec<u8>>,
+    pub login: Option<SudoLogin>,
 }
 
 fn encoded<'a>(what: &str, text: &'a str, encoding: Encoding) -> Result<Cow<'a, [u8]>, Error> {

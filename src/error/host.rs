@@ -70,6 +70,9 @@ pub enum TimeoutKind {
     Gssapi,
     /// Total from opening the channel until the server accepted the command.
     Exec,
+    /// Total from the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password) until `sudo` lets it
+    /// begin: as long as a login may take.
+    Sudo,
     /// No output from the stream for this long while a reader waited.
     Read,
     /// A reader, writer or `join` waited this long in all.
@@ -84,6 +87,7 @@ impl fmt::Display for TimeoutKind {
             Self::Auth => "authentication timeout",
             Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
             Self::Exec => "exec timeout",
+            Self::Sudo => "sudo timeout",
             Self::Read => "read timeout",
             Self::Join => "join timeout",
         })
@@ -357,6 +361,9 @@ pub enum ChannelProblem {
     /// builds of libssh do not even open a channel of packet size 0.
     #[error("the server announced no usable packet size, standard input cannot be sent")]
     Unwritable,
+    /// `sudo` asked for the [password](crate::Command::sudo_password) again: it had not accepted it. The command was not run.
+    #[error("sudo did not accept the password")]
+    SudoPasswordRefused,
     /// Input was written after its end was sent.
     #[error("standard input is closed")]
     InputClosed,

@@ -2,6 +2,7 @@
 
 mod prepare;
 mod step;
+mod sudo;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::lines::LineBuffer;
 use crate::link::{ChannelId, Link};
 use crate::output::{Outcome, StdinQueue};
 
+use self::sudo::SudoDialogue;
 use super::Target;
 
 pub(super) use step::{ExecCx, Progress};
@@ -64,6 +66,7 @@ impl Execs {
         }
         self.ended += 1;
         exec.ended = self.ended;
+        exec.end_dialogue();
         exec.stdout.finish();
         exec.stderr.finish();
         exec.stdin.abandon();
@@ -104,6 +107,8 @@ pub(crate) struct Exec {
     pub(crate) stdout: LineBuffer,
     pub(crate) stderr: LineBuffer,
     pub(crate) stdin: StdinQueue,
+    /// While the `sudo` that it runs through has not let it begin, and its password is known.
+    sudo: Option<SudoDialogue>,
     deadline: Option<Instant>,
     begun: Instant,
     ended: u64,
@@ -112,12 +117,14 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn new(request: Arc<Request>, now: Instant) -> Self {
+        let sudo = request.options.sudo.as_ref().map(|_| SudoDialogue::default());
         Self {
             state: ExecState::Waiting,
             request,
             stdout: LineBuffer::new(),
             stderr: LineBuffer::new(),
             stdin: StdinQueue::default(),
+            sudo,
             deadline: None,
             begun: now,
             ended: 0,
@@ -170,7 +177,8 @@ impl Exec {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        let dialogue = self.sudo.as_ref().and_then(|dialogue| dialogue.deadline);
+        [self.deadline, dialogue].into_iter().flatten().min()
     }
 
     /// When it was given, or its channel was begun.
@@ -227,6 +235,7 @@ impl Exec {
     fn collect(&mut self, now: Instant, link: &mut dyn Link) {
         let ExecState::Running(channel) = self.state else { return };
         let inbox = link.inbox(channel);
+        self.listen_to_sudo(inbox);
         if !self.released {
             self.stdout.push(&inbox.stdout);
             self.stderr.push(&inbox.stderr);
@@ -234,7 +243,7 @@ impl Exec {
         drain(&mut inbox.stdout);
         drain(&mut inbox.stderr);
         let told = inbox.status.is_some() || inbox.signal.is_some();
-        if !(inbox.closed || inbox.eof && told) {
+        if !(inbox.closed || inbox.eof && told) || self.is_refused_by_sudo() {
             return;
         }
         let outcome = match (inbox.signal.take(), inbox.status) {
@@ -242,6 +251,12 @@ impl Exec {
             (None, Some(status)) => Outcome::Exited(status),
             (None, None) => Outcome::NoStatus,
         };
+        self.close(channel, outcome, now);
+    }
+
+    /// Its end is known: the channel is closed from here on.
+    fn close(&mut self, channel: ChannelId, outcome: Outcome, now: Instant) {
+        self.end_dialogue();
         self.deadline = now.checked_add(limits::CLOSE_TIMEOUT);
         self.state = ExecState::Closing { channel, outcome, sent: false };
     }

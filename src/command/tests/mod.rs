@@ -2,6 +2,7 @@
 
 mod channel;
 mod quoting;
+mod sudo;
 mod template;
 
 use std::sync::Arc;

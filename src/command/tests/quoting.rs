@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command as Process;
 
 use super::*;
+use crate::command::SudoMark;
 
 const COMMANDS: usize = 10_000;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -44,11 +45,14 @@ impl Random {
     }
 }
 
+/// A `sudo` that asks for nothing, and keeps what is said on standard error to itself.
+const SUDO: &[u8] = b"sudo() { shift 3; \"$@\" 2>/dev/null; }";
+
 /// What `/bin/sh` prints when it reads these lines as a script.
 fn run(lines: &[Vec<u8>]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("script");
-    fs::write(&script, lines.join(&b'\n')).unwrap();
+    fs::write(&script, [SUDO, &lines.join(&b'\n')].join(&b'\n')).unwrap();
     // An empty folder, in case a pattern is expanded after all; no locale, as on a host that has none.
     let output =
         Process::new("/bin/sh").arg(&script).current_dir(dir.path()).env("LC_ALL", "C").output().unwrap();
@@ -86,4 +90,28 @@ fn ten_thousand_random_arguments_survive_two_shells() {
         wrap::quote(text, &mut command);
         Command::new(command).shell("sh -c")
     });
+}
+
+/// Each takes two processes more than without `sudo`, so only some of them are run;
+#[test]
+fn two_thousand_random_commands_survive_a_sudo_with_a_password() {
+    assert_unaltered(COMMANDS / 5, |text| {
+        Command::new(text).shell("printf '%s\\0'").sudo_password("open sesame")
+    });
+}
+
+/// but all of them are quoted as they are without it, behind words in which nothing depends on them.
+#[test]
+fn twenty_thousand_random_commands_are_quoted_alike_with_and_without_sudo() {
+    let mut random = Random(SEED);
+    for _ in 0..2 * COMMANDS {
+        let text = random.text();
+        let alone = sent(&Command::new(text.as_slice()).shell("sh -c"));
+        let command = Command::new(text).shell("sh -c").user("web").sudo_password("open sesame");
+        let requests = command.to_requests(1).unwrap();
+        let login = requests[0].options.sudo.as_ref().unwrap();
+        let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
+        let words = format!("sudo -u web -S -p {prompt} sh -c 'printf %s \"$0\" >&2; exec \"$@\"' {start} ");
+        assert_eq!(requests[0].text.to_bytes(), [words.as_bytes(), &alone].concat());
+    }
 }

@@ -60,6 +60,7 @@ impl Exec {
         }
         self.state = ExecState::Running(channel);
         self.deadline = None;
+        self.begin_dialogue(cx);
         Ok(Progress::Advanced)
     }
 }

@@ -110,9 +110,13 @@ impl Execs {
                 self.leave(id, cx.link);
                 Progress::Done
             }
-            ExecState::Waiting | ExecState::Admitted | ExecState::Running(_) | ExecState::Finished(_) => {
+            ExecState::Running(_) => {
+                if let Some(exec) = self.get_mut(id) {
+                    exec.expire_dialogue(cx);
+                }
                 Progress::Pending
             }
+            ExecState::Waiting | ExecState::Admitted | ExecState::Finished(_) => Progress::Pending,
         }
     }
 
@@ -167,6 +171,7 @@ impl Exec {
             ExecState::Opening(channel) => self.step_opening(channel, cx),
             ExecState::Preparing { channel, next } => self.step_preparing(channel, next, cx),
             ExecState::Requesting(channel) => self.step_requesting(channel, cx),
+            ExecState::Running(channel) if self.sudo.is_some() => self.step_sudo(channel, cx),
             ExecState::Running(channel) => self.step_input(channel, cx),
             ExecState::Closing { channel, .. } => self.step_closing(channel, cx),
             ExecState::Finished(_) => Ok(Progress::Done),

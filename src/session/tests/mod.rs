@@ -17,6 +17,7 @@ mod prepare;
 mod retry;
 mod script;
 mod simulation;
+mod sudo;
 mod torture;
 mod wire;
 

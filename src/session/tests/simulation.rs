@@ -227,7 +227,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
     for _ in 0..1 + random.below(4) {
         let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
         let setup = if random.chance(50) { setup() } else { Vec::new() };
-        let options = RunOptions { setup, ignore_refused_env: random.chance(50) };
+        let options = RunOptions { setup, ignore_refused_env: random.chance(50), sudo: None };
         bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {

@@ -39,7 +39,7 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     // The step without news would be a call more.
     bench.check_idle = false;
     bench.link.fault = fault;
-    bench.command_with(RunOptions { setup: setup(), ignore_refused_env: false }, b"input", true);
+    bench.command_with(RunOptions { setup: setup(), ignore_refused_env: false, sudo: None }, b"input", true);
     bench.command_with_input(b"more", true);
     bench
 }

@@ -25,6 +25,8 @@ mod peers;
 mod prepare;
 mod sessions;
 mod shutdown;
+mod sudo;
+mod sudo_stub;
 mod tape;
 mod timing;
 

@@ -22,6 +22,7 @@ pub mod proxy;
 mod selftest;
 pub mod sshd;
 mod sshd_config;
+pub mod sudoers;
 pub mod system;
 pub mod user;
 

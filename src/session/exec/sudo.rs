@@ -1,0 +1,159 @@
+//! The dialogue with the `sudo` that a command runs through, from its acceptance until it begins.
+
+use std::mem;
+use std::time::Instant;
+
+use super::step::{ExecCx, Progress, Trouble};
+use super::{Exec, ExecState};
+use crate::command::{Found, SudoLogin, SudoMark};
+use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
+use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
+use crate::output::Outcome;
+use crate::session::deadline;
+
+/// How far `sudo` is. While there is one, the caller's input waits.
+#[derive(Debug, Default)]
+pub(super) struct SudoDialogue {
+    state: SudoState,
+    /// Output that may be the start of a mark.
+    held: Vec<u8>,
+    /// On a terminal, `sudo` ends the line of its prompt, as the answer's own line end is not shown.
+    line_end_due: bool,
+    pub deadline: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum SudoState {
+    /// Nothing is known yet: it may ask, or need no password.
+    #[default]
+    Silent,
+    /// It has asked; so many bytes of the answer are on their way.
+    Asked { sent: usize },
+    /// It has the answer.
+    Answered,
+    /// It has asked again.
+    Refused,
+    /// The command begins.
+    Over,
+}
+
+impl SudoDialogue {
+    /// Takes the marks out of what has arrived, and note of them. What may become one is held until more has arrived.
+    fn filter(&mut self, login: &SudoLogin, on_terminal: bool, output: &mut Vec<u8>) {
+        if output.is_empty() {
+            return;
+        }
+        let mut arrived = mem::take(&mut self.held);
+        arrived.append(output);
+        let mut rest = &arrived[..];
+        while self.state != SudoState::Over && !rest.is_empty() {
+            if mem::take(&mut self.line_end_due) {
+                if rest == b"\r" {
+                    self.line_end_due = true;
+                    self.held = mem::take(&mut rest).to_vec();
+                    break;
+                }
+                rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+            }
+            match login.find(rest) {
+                Found::Perhaps(start) => {
+                    self.held = rest[start..].to_vec();
+                    rest = &rest[..start];
+                    break;
+                }
+                Found::Mark { mark, start, end } => {
+                    output.extend_from_slice(&rest[..start]);
+                    rest = &rest[end..];
+                    self.state = self.state.after(mark);
+                    self.line_end_due = on_terminal;
+                }
+            }
+        }
+        output.extend_from_slice(rest);
+    }
+}
+
+impl SudoState {
+    fn after(self, mark: SudoMark) -> Self {
+        match (mark, self) {
+            (SudoMark::Start, _) => Self::Over,
+            (SudoMark::Prompt, Self::Silent) => Self::Asked { sent: 0 },
+            (SudoMark::Prompt, _) => Self::Refused,
+        }
+    }
+}
+
+impl Exec {
+    /// The command was accepted: the time of `sudo` begins.
+    pub(super) fn begin_dialogue(&mut self, cx: &ExecCx<'_>) {
+        if let Some(dialogue) = &mut self.sudo {
+            dialogue.deadline = deadline(cx.now, cx.target.profile.timeouts.auth);
+        }
+    }
+
+    /// Whether the command is to be given up, whatever else is told of its end.
+    pub(super) fn is_refused_by_sudo(&self) -> bool {
+        self.sudo.as_ref().is_some_and(|dialogue| dialogue.state == SudoState::Refused)
+    }
+
+    /// Takes what `sudo` has said out of the inbox.
+    pub(super) fn listen_to_sudo(&mut self, inbox: &mut Inbox) {
+        let options = &self.request.options;
+        let (Some(dialogue), Some(login)) = (&mut self.sudo, &options.sudo) else { return };
+        let on_terminal = options.on_terminal();
+        let output = if on_terminal { &mut inbox.stdout } else { &mut inbox.stderr };
+        dialogue.filter(login, on_terminal, output);
+        if dialogue.state == SudoState::Over {
+            self.sudo = None;
+        }
+    }
+
+    /// Nothing more will come: what was held was no mark.
+    pub(super) fn end_dialogue(&mut self) {
+        let Some(SudoDialogue { held, .. }) = self.sudo.take() else { return };
+        if !self.released {
+            let on_terminal = self.request.options.on_terminal();
+            if on_terminal { &mut self.stdout } else { &mut self.stderr }.push(&held);
+        }
+    }
+
+    /// Answers `sudo`, if it has asked.
+    pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
+            return Ok(Progress::Pending);
+        };
+        let sent = match dialogue.state {
+            SudoState::Asked { sent } => sent,
+            SudoState::Refused => {
+                self.give_up(channel, cx, HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused));
+                return Ok(Progress::Advanced);
+            }
+            SudoState::Silent | SudoState::Answered | SudoState::Over => return Ok(Progress::Pending),
+        };
+        let line = &login.answer()[sent..];
+        dialogue.state = match cx.link.write(channel, line) {
+            Ok(0) => return Ok(Progress::Pending),
+            Ok(written) if written < line.len() => SudoState::Asked { sent: sent + written },
+            // Denied: it takes no input any more, so it ends by itself.
+            Ok(_) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => SudoState::Answered,
+            Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+        };
+        Ok(Progress::Advanced)
+    }
+
+    /// `sudo` has neither asked nor let the command begin.
+    pub(super) fn expire_dialogue(&mut self, cx: &ExecCx<'_>) {
+        if let (ExecState::Running(channel), Some(dialogue)) = (&self.state, &self.sudo)
+            && dialogue.deadline.is_some_and(|at| at <= cx.now)
+        {
+            let after = cx.target.profile.timeouts.auth.unwrap_or_default();
+            self.give_up(*channel, cx, HostErrorKind::Timeout { kind: TimeoutKind::Sudo, after });
+        }
+    }
+
+    /// Closes the channel of a command that runs no further.
+    fn give_up(&mut self, channel: ChannelId, cx: &ExecCx<'_>, kind: HostErrorKind) {
+        let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+        self.close(channel, outcome, cx.now);
+    }
+}

@@ -1,0 +1,362 @@
+//! The dialogue with a `sudo` whose password is known.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::harness::{AUTH, Bench, EXEC};
+use super::prepare::setup;
+use super::script::{Channel, Packet, Peer, Script, Take, lost};
+use crate::command::{Command, RunOptions, SudoMark};
+use crate::error::{ChannelProblem, HostErrorKind, Stage, TimeoutKind};
+use crate::limits;
+use crate::session::state::Phase;
+
+const INPUT: &[u8] = b"for the command\n";
+const ANSWER: &[u8] = b"open sesame\n";
+
+/// How a command is run whose password for `sudo` is `open sesame`, with the prompt and the start of its `sudo`.
+fn options() -> (RunOptions, String, String) {
+    let request = Command::new("id").sudo_password("open sesame").to_requests(1).unwrap().remove(0);
+    let options = Arc::into_inner(Arc::into_inner(request).unwrap().options).unwrap();
+    let login = options.sudo.as_ref().unwrap();
+    let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
+    (options, prompt, start)
+}
+
+/// A host that has accepted such a command, and has said nothing.
+struct Dialogue {
+    bench: Bench,
+    prompt: String,
+    start: String,
+}
+
+impl Dialogue {
+    fn new() -> Self {
+        Self::on(Channel::sending(vec![]))
+    }
+
+    fn on(channel: Channel) -> Self {
+        let peer = Peer { channels: vec![channel, Channel::default()], ..Peer::default() };
+        let (options, prompt, start) = options();
+        Self::with(Bench::new(Script::peer(peer)), options, prompt, start)
+    }
+
+    fn with(mut bench: Bench, options: RunOptions, prompt: String, start: String) -> Self {
+        bench.command_with(options, INPUT, true);
+        // The timer of the dialogue is left alone.
+        for _ in 0..100 {
+            bench.round_but_timers();
+        }
+        assert_eq!(bench.exec(0).stage(), Stage::Running);
+        Self { bench, prompt, start }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            self.bench.round_but_timers();
+        }
+    }
+
+    /// `sudo` writes this.
+    fn says(&mut self, text: &str) {
+        self.bench.link.arrive(0, Packet::Stderr(text.as_bytes().to_vec()));
+        self.settle();
+    }
+
+    fn prompts(&mut self) {
+        self.says(&self.prompt.clone());
+    }
+
+    fn starts(&mut self) {
+        self.says(&self.start.clone());
+    }
+
+    fn ends(&mut self) {
+        for packet in [Packet::Status(0), Packet::Eof, Packet::Close] {
+            self.bench.link.arrive(0, packet);
+        }
+        self.settle();
+    }
+
+    fn received(&self) -> &[u8] {
+        self.bench.link.received(0)
+    }
+
+    fn input_has_ended(&self) -> bool {
+        !self.bench.calls(|call| matches!(call, Call::SendEof(_))).is_empty()
+    }
+
+    fn stderr(&self) -> String {
+        String::from_utf8(self.bench.exec(0).stderr.unread().to_vec()).unwrap()
+    }
+}
+
+fn both() -> Vec<u8> {
+    [ANSWER, INPUT].concat()
+}
+
+#[test]
+fn a_prompt_is_answered_once_and_input_waits_for_the_start() {
+    let mut dialogue = Dialogue::new();
+    assert_eq!(dialogue.received(), b"");
+    dialogue.says("We trust you.\n");
+    assert_eq!(dialogue.received(), b"");
+    dialogue.prompts();
+    assert_eq!(dialogue.received(), ANSWER);
+    dialogue.says("Fine.\n");
+    assert_eq!(dialogue.received(), ANSWER);
+    assert!(!dialogue.input_has_ended());
+    dialogue.starts();
+    assert_eq!(dialogue.received(), both());
+    assert!(dialogue.input_has_ended());
+    assert_eq!(dialogue.bench.deadline(), None);
+    dialogue.says("error\n");
+    dialogue.ends();
+    assert_eq!(dialogue.stderr(), "We trust you.\nFine.\nerror\n");
+    assert!(dialogue.bench.outcome(0).is_success());
+}
+
+#[test]
+fn a_sudo_that_asks_for_nothing_gets_nothing() {
+    let mut dialogue = Dialogue::new();
+    dialogue.says("lecture\n");
+    assert_eq!(dialogue.received(), b"");
+    dialogue.starts();
+    assert_eq!(dialogue.received(), INPUT);
+    assert!(dialogue.input_has_ended());
+    dialogue.ends();
+    assert_eq!(dialogue.stderr(), "lecture\n");
+}
+
+#[test]
+fn marks_are_found_however_they_are_cut() {
+    let (_, prompt, start) = options();
+    for cut in 1..prompt.len().max(start.len()) {
+        let mut dialogue = Dialogue::new();
+        let said = format!("a{}b", dialogue.prompt);
+        dialogue.says(&said[..=cut]);
+        assert_eq!(dialogue.received(), b"", "cut at {cut}");
+        dialogue.says(&said[cut + 1..]);
+        assert_eq!(dialogue.received(), ANSWER, "cut at {cut}");
+        let said = format!("c{}d", dialogue.start);
+        let cut = cut.min(said.len() - 3);
+        dialogue.says(&said[..=cut]);
+        assert_eq!(dialogue.received(), ANSWER, "cut at {cut}");
+        dialogue.says(&said[cut + 1..]);
+        assert_eq!(dialogue.received(), both(), "cut at {cut}");
+        assert_eq!(dialogue.stderr(), "abcd", "cut at {cut}");
+    }
+    // Byte by byte, and all at once.
+    let mut dialogue = Dialogue::new();
+    let said = format!("{0}{1}", dialogue.prompt, dialogue.start);
+    said.bytes().for_each(|byte| dialogue.says(std::str::from_utf8(&[byte]).unwrap()));
+    assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (&both()[..], ""));
+    let mut dialogue = Dialogue::new();
+    dialogue.says(&format!("x{}y{}z", dialogue.prompt, dialogue.start));
+    assert_eq!(dialogue.stderr(), "xyz");
+    // It has begun: no password is wanted any more.
+    assert_eq!(dialogue.received(), INPUT);
+}
+
+#[test]
+fn what_looks_like_a_prompt_is_output() {
+    let (_, other, _) = options();
+    let mut dialogue = Dialogue::new();
+    let cut = |text: &str, less: usize| text[..text.len() - less].to_owned();
+    let said = [
+        "[sudo] password for deploy: Password: ".to_owned(),
+        other,
+        cut(&dialogue.prompt, 1) + "_",
+        dialogue.prompt.to_uppercase(),
+        cut(&dialogue.start, 3) + "\n",
+        "sshoal-sshoal-\n".to_owned(),
+        // Held to the end, as it may become one.
+        cut(&dialogue.prompt, 1),
+    ]
+    .concat();
+    dialogue.says(&said);
+    dialogue
+        .bench
+        .link
+        .arrive(0, Packet::Stdout(format!("{}{}", dialogue.prompt, dialogue.start).into_bytes()));
+    dialogue.settle();
+    assert_eq!(dialogue.received(), b"");
+    dialogue.ends();
+    assert_eq!(dialogue.stderr(), said);
+    assert_eq!(dialogue.bench.exec(0).stdout.len(), dialogue.prompt.len() + dialogue.start.len());
+    assert!(dialogue.bench.outcome(0).is_success());
+}
+
+#[test]
+fn a_command_that_has_begun_cannot_ask() {
+    let mut dialogue = Dialogue::new();
+    dialogue.starts();
+    let said = format!("{}{}", dialogue.prompt, dialogue.start);
+    dialogue.says(&said);
+    assert_eq!(dialogue.received(), INPUT);
+    assert_eq!(dialogue.stderr(), said);
+}
+
+#[test]
+fn a_second_prompt_gives_the_command_up_and_nothing_else() {
+    let mut dialogue = Dialogue::new();
+    dialogue.prompts();
+    let sorry = format!("Sorry, try again.\n{}", dialogue.prompt);
+    dialogue.says(&sorry);
+    let bench = &mut dialogue.bench;
+    let HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused) = bench.error(0).kind() else {
+        panic!("{}", bench.error(0));
+    };
+    assert_eq!(bench.error(0).stage(), Stage::Running);
+    assert_eq!(bench.exec(0).stderr.unread(), b"Sorry, try again.\n");
+    assert_eq!(bench.calls(|call| matches!(call, Call::Write(..))).len(), 1);
+    assert_eq!(bench.calls(|call| *call == Call::Close(0)).len(), 1);
+    assert_eq!(bench.phase(), Phase::Ready);
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+}
+
+/// Its own status is 1, as that of many a command.
+#[test]
+fn a_refused_password_outranks_the_status_that_came_with_it() {
+    let mut dialogue = Dialogue::new();
+    dialogue.prompts();
+    let bench = &mut dialogue.bench;
+    let said = format!("Sorry.\n{}sudo: no password\n", dialogue.prompt);
+    for packet in [Packet::Stderr(said.into_bytes()), Packet::Status(1), Packet::Eof, Packet::Close] {
+        bench.link.arrive(0, packet);
+    }
+    bench.run();
+    let HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused) = bench.error(0).kind() else {
+        panic!("{}", bench.error(0));
+    };
+    assert_eq!(bench.exec(0).stderr.unread(), b"Sorry.\nsudo: no password\n");
+    assert_eq!(bench.link.open_channels(), 0);
+}
+
+#[test]
+fn a_user_without_rights_has_the_status_of_sudo() {
+    let mut dialogue = Dialogue::new();
+    dialogue.prompts();
+    dialogue.says("deploy is not in the sudoers file.\n");
+    assert_eq!(dialogue.received(), ANSWER);
+    for packet in [Packet::Status(1), Packet::Eof, Packet::Close] {
+        dialogue.bench.link.arrive(0, packet);
+    }
+    dialogue.bench.run();
+    assert_eq!(dialogue.bench.outcome(0).to_string(), "exit status 1");
+    assert!(!dialogue.input_has_ended());
+}
+
+#[test]
+fn a_sudo_that_says_nothing_has_a_limit_and_the_connection_lives_on() {
+    for asks in [false, true] {
+        let mut dialogue = Dialogue::new();
+        let accepted = dialogue.bench.deadline().expect("a limit") - AUTH;
+        if asks {
+            dialogue.prompts();
+            dialogue.says("Verification code: ");
+        }
+        assert_eq!(dialogue.received(), if asks { ANSWER } else { b"" });
+        let bench = &mut dialogue.bench;
+        assert_eq!(bench.deadline(), Some(accepted + AUTH), "a total");
+        bench.run();
+        let HostErrorKind::Timeout { kind: TimeoutKind::Sudo, after: AUTH } = bench.error(0).kind() else {
+            panic!("{}", bench.error(0));
+        };
+        assert_eq!(bench.exec(0).stderr.len(), if asks { "Verification code: ".len() } else { 0 });
+        assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
+    }
+    assert_ne!(AUTH, EXEC);
+}
+
+/// The limit of the dialogue is none of the channel's end.
+#[test]
+fn an_end_that_was_told_during_the_dialogue_has_its_own_time() {
+    let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
+    let dialogue_end = dialogue.bench.deadline().expect("a limit");
+    let bench = &mut dialogue.bench;
+    bench.now = dialogue_end - limits::CLOSE_TIMEOUT / 2;
+    for packet in [Packet::Status(1), Packet::Eof] {
+        bench.link.arrive(0, packet);
+    }
+    for _ in 0..3 {
+        bench.round_but_timers();
+    }
+    assert!(bench.deadline().expect("a limit") > dialogue_end);
+}
+
+#[test]
+fn the_answer_goes_as_the_peer_takes_it() {
+    let takes = vec![Take::AtMost(3), Take::Nothing, Take::AtMost(1), Take::Nothing, Take::AtMost(2)];
+    let mut dialogue = Dialogue::on(Channel { takes, ..Channel::sending(vec![]) });
+    dialogue.prompts();
+    assert_eq!(dialogue.received(), ANSWER);
+    dialogue.starts();
+    assert_eq!(dialogue.received(), both());
+}
+
+#[test]
+fn a_sudo_that_takes_no_answer_ends_by_itself() {
+    let mut dialogue = Dialogue::on(Channel { takes: vec![Take::Denied], ..Channel::sending(vec![]) });
+    dialogue.prompts();
+    dialogue.ends();
+    assert_eq!(dialogue.received(), b"");
+    assert!(dialogue.bench.outcome(0).is_success());
+}
+
+#[test]
+fn on_a_terminal_sudo_asks_on_standard_output() {
+    let (options, prompt, start) = options();
+    let options = RunOptions { setup: setup(), ..options };
+    let mut dialogue =
+        Dialogue::with(Bench::new(Script::channel(Channel::sending(vec![]))), options, prompt, start);
+    dialogue.prompts();
+    assert_eq!(dialogue.received(), b"");
+    assert_eq!(dialogue.stderr(), dialogue.prompt);
+    let said = |dialogue: &mut Dialogue, text: &str| {
+        dialogue.bench.link.arrive(0, Packet::Stdout(text.as_bytes().to_vec()));
+        dialogue.settle();
+    };
+    let [prompt, start] = [dialogue.prompt.clone(), dialogue.start.clone()];
+    said(&mut dialogue, &format!("\r\nlecture\r\n{prompt}"));
+    assert_eq!(dialogue.received(), ANSWER);
+    // Of the line ends, one is that of the prompt.
+    said(&mut dialogue, "\r");
+    said(&mut dialogue, "\n");
+    said(&mut dialogue, "\r\n");
+    said(&mut dialogue, &format!("{start}\r\n"));
+    assert_eq!(dialogue.received(), both());
+    assert_eq!(dialogue.bench.exec(0).stdout.unread(), b"\r\nlecture\r\n\r\n\r\n");
+}
+
+#[test]
+fn a_command_whose_output_nobody_reads_is_answered_too() {
+    let mut dialogue = Dialogue::new();
+    let id = dialogue.bench.commands.remove(0);
+    dialogue.bench.execs.release(id);
+    for mark in [dialogue.prompt.clone(), dialogue.start.clone()] {
+        dialogue.bench.link.arrive(0, Packet::Stderr(mark.into_bytes()));
+        dialogue.bench.again_without_checks();
+    }
+    assert_eq!(dialogue.received(), both());
+}
+
+/// Acceptance, marks and failure in one: nothing is answered any more, and no mark is left.
+#[test]
+fn a_lost_connection_leaves_no_mark_in_the_output_and_loses_nothing_else() {
+    for started in [false, true] {
+        let (options, prompt, start) = options();
+        let start = if started { start } else { String::new() };
+        let begun = &prompt[..9];
+        let said = format!("before {prompt}between {start}behind {begun}").into_bytes();
+        let channel = Channel::sending(vec![(1, Packet::Stderr(said)), (1, Packet::Fault(lost()))]);
+        let mut bench = Bench::new(Script::channel(channel));
+        bench.command_with(options, INPUT, true);
+        bench.run();
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)));
+        let left = format!("before between behind {begun}");
+        assert_eq!(bench.exec(0).stderr.unread(), left.as_bytes());
+    }
+}

@@ -1,0 +1,147 @@
+//! Debian's own `sudo`, with and without a password.
+
+use std::io::Write as _;
+
+use sshoal::{ChannelProblem, Command, HostErrorKind, HostOutput, Outcome, ParallelClient};
+
+use super::{build, client_for, guard, join, rest};
+use crate::support::keys::ClientKey;
+use crate::support::sshd::Sshd;
+use crate::support::sudoers::Sudoers;
+use crate::support::user::TestUser;
+
+/// A user with these rights on a host.
+struct Rights {
+    client: ParallelClient,
+    user: TestUser,
+    _sudoers: Sudoers,
+    _sshd: Sshd,
+}
+
+impl Rights {
+    fn new(lines: &str) -> Option<Self> {
+        let user = TestUser::create()?;
+        let _sudoers = Sudoers::add(&user, lines)?;
+        let sshd = Sshd::start();
+        let key = sshd.key(ClientKey::Ed25519);
+        let client = build(client_for(&sshd, ["127.0.2.1"]).user(user.name()).key_file(key));
+        Some(Self { client, user, _sudoers, _sshd: sshd })
+    }
+
+    fn command(&self, text: &str) -> Command {
+        Command::new(text).sudo_password(self.user.password())
+    }
+
+    /// Runs it with input that is nobody's password.
+    fn run(&mut self, command: &Command) -> HostOutput {
+        let output = self.client.run_command(command).expect("it starts").remove(0);
+        output.stdin().write_all(b"for the command\n").expect("queued");
+        join(&self.client, std::slice::from_ref(&output));
+        output
+    }
+}
+
+/// Both streams, as text.
+fn printed(output: &HostOutput) -> (Vec<String>, Vec<String>) {
+    let text =
+        |lines: Vec<Vec<u8>>| lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let (stdout, stderr) = rest(output);
+    (text(stdout), text(stderr))
+}
+
+const WHO: &str = "id -un; echo \"it's  $HOME\"; cat";
+
+fn who() -> (Vec<String>, Vec<String>) {
+    (["root", "it's  /root", "for the command"].map(str::to_owned).to_vec(), Vec::new())
+}
+
+const ASKING: &str = "Defaults:{user} lecture=never\n{user} ALL=(ALL) ALL";
+
+/// Without a terminal, what was given once is remembered for one process and what it starts; like this for the user.
+const REMEMBERING: &str = "Defaults:{user} lecture=never, timestamp_type=global\n{user} ALL=(ALL) ALL";
+
+#[test]
+fn a_password_is_given_where_it_is_asked_for() {
+    let _dog = guard("a_password_is_given");
+    for (rules, remembers) in [(ASKING, false), (REMEMBERING, true)] {
+        let Some(mut rights) = Rights::new(rules) else { return };
+        for command in
+            [rights.command(WHO), rights.command(WHO).sudo(true).shell("bash -c"), rights.command(WHO)]
+        {
+            let output = rights.run(&command);
+            assert_eq!(printed(&output), who(), "{command:?}");
+            assert_eq!(output.exit_code(), Some(0));
+        }
+        // Shows that the later ones were asked, or not.
+        let output = rights.run(&Command::new("cat").sudo_non_interactive(true));
+        assert_eq!(output.exit_code(), Some(if remembers { 0 } else { 1 }));
+        let name = rights.user.name().to_owned();
+        let output = rights.run(&rights.command("id -un; exit 7").user(name.as_str()));
+        assert_eq!((printed(&output).0, output.exit_code()), (vec![name], Some(7)));
+    }
+}
+
+#[test]
+fn without_need_nothing_is_given() {
+    let _dog = guard("without_need");
+    let Some(mut rights) = Rights::new("{user} ALL=(ALL) NOPASSWD: ALL") else { return };
+    let output = rights.run(&rights.command(WHO));
+    assert_eq!(printed(&output), who());
+    let output = rights.run(&Command::new(WHO).sudo_non_interactive(true));
+    assert_eq!((printed(&output), output.exit_code()), (who(), Some(0)));
+}
+
+#[test]
+fn a_wrong_password_is_said_once_and_told() {
+    let _dog = guard("a_wrong_password");
+    let Some(mut rights) = Rights::new(ASKING) else { return };
+    let output = rights.run(&Command::new("id -un; cat").sudo_password("not it"));
+    match output.outcome() {
+        Some(Outcome::Failed(error)) => {
+            assert!(matches!(error.kind(), HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused)));
+            assert!(
+                error.to_string().ends_with("running the command failed: sudo did not accept the password")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(printed(&output), (vec![], vec!["Sorry, try again.".to_owned()]));
+    // The connection is as good as before.
+    let output = rights.run(&rights.command("id -un"));
+    assert_eq!(printed(&output).0, ["root"]);
+}
+
+#[test]
+fn a_user_without_rights_is_told_so_by_sudo() {
+    let _dog = guard("a_user_without_rights");
+    let Some(mut rights) = Rights::new("Defaults:{user} lecture=never, !mail_no_user, !mail_badpass") else {
+        return;
+    };
+    let output = rights.run(&rights.command("id -un; cat"));
+    let (stdout, stderr) = printed(&output);
+    assert!(stdout.is_empty() && stderr[0].contains("is not in the sudoers file"), "{stderr:?}");
+    assert_eq!(output.exit_code(), Some(1));
+    let output = rights.run(&Command::new("id -un; cat").sudo_non_interactive(true));
+    let (stdout, stderr) = printed(&output);
+    assert!(stdout.is_empty() && stderr[0].contains("a password is required"), "{stderr:?}");
+    assert_eq!(output.exit_code(), Some(1));
+}
+
+#[test]
+fn on_a_terminal_the_password_is_not_shown() {
+    let _dog = guard("on_a_terminal");
+    for rules in [ASKING, "Defaults:{user} lecture=never, use_pty\n{user} ALL=(ALL) ALL"] {
+        let Some(mut rights) = Rights::new(rules) else { return };
+        let command =
+            rights.command("id -un; read -r line; echo \"<$line>\"; tty >/dev/null && exit 7").use_pty(true);
+        let output = rights.run(&command);
+        let (mut stdout, stderr) = printed(&output);
+        // The terminal shows the input as soon as it comes.
+        stdout.sort();
+        assert_eq!(stdout, ["<for the command>", "for the command", "root"], "{rules}");
+        assert_eq!((stderr, output.exit_code()), (vec![], Some(7)));
+        let output = rights.run(&Command::new("id -un").sudo_password("not it").use_pty(true));
+        assert!(output.error().is_some_and(|error| error.to_string().contains("did not accept")));
+        assert_eq!(printed(&output).0, ["Sorry, try again."]);
+    }
+}

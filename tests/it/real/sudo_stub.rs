@@ -1,0 +1,214 @@
+//! A `sudo` that does as it is told, and tells what it was given.
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sshoal::{ChannelProblem, Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
+use tempfile::TempDir;
+
+use super::{SLOW, build, client_for, guard, join, rest, run_one};
+use crate::support::eventually;
+use crate::support::sshd::Sshd;
+use crate::support::system::public_dir;
+
+/// Writes its arguments, and the answers that it reads, to files beside it, then behaves as `mode` says.
+const PROGRAM: &str = r#"#!/bin/sh
+here=${0%/*}
+for argument do printf '%s\n' "$argument"; done >"$here/arguments"
+while :; do
+    case $1 in
+    -u | -p) [ "$1" = -p ] && prompt=$2; shift 2 ;;
+    -S) shift ;;
+    *) break ;;
+    esac
+done
+ask() {
+    printf "$1" "$prompt" >&2
+    IFS= read -r answer || { echo 'no answer' >>"$here/answers"; exit 1; }
+    printf '%s\n' "$answer" >>"$here/answers"
+}
+case $(cat "$here/mode") in
+needs-none) ;;
+asks) ask '%s' ;;
+asks-late) sleep 0.3; ask 'lecture\n%s'; sleep 0.3 ;;
+asks-in-pieces)
+    left=$prompt
+    while [ "$left" ]; do
+        tail=${left#?????????}
+        printf %s "${left%"$tail"}" >&2
+        left=$tail
+        [ "$left" = "${left#?????????}" ] && { printf %s "$left" >&2; left=; }
+        sleep 0.02
+    done
+    ask ''
+    ;;
+refuses) while :; do ask '%s'; echo Sorry. >&2; done ;;
+looks-alike) printf '[sudo] password for web: sshoal-%032d-password' 0 >&2 ;;
+is-silent) cat >>"$here/answers"; exit 1 ;;
+esac
+exec "$@"
+"#;
+
+struct Stub {
+    dir: TempDir,
+    sshd: Sshd,
+}
+
+impl Stub {
+    fn new(mode: &str) -> Self {
+        let dir = public_dir();
+        let program = dir.path().join("sudo");
+        fs::write(&program, PROGRAM).expect("write the program");
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("make it one");
+        fs::write(dir.path().join("mode"), mode).expect("write the mode");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", dir.path().display());
+        Self { sshd: Sshd::builder().env("PATH", &path).start(), dir }
+    }
+
+    fn client(&self) -> ParallelClient {
+        build(client_for(&self.sshd, ["127.0.2.1"]))
+    }
+
+    fn lines(&self, file: &str) -> Vec<String> {
+        let path: PathBuf = self.dir.path().join(file);
+        fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+}
+
+fn command(text: &str) -> Command {
+    Command::new(text).sudo_password("open  sesame'$HOME")
+}
+
+const ANSWER: &str = "open  sesame'$HOME";
+
+/// More than one packet, and lines that `sudo` could take for a password.
+fn input() -> Vec<u8> {
+    (0..20_000).flat_map(|line| format!("not a password {line}\n").into_bytes()).collect()
+}
+
+/// Runs it with all its input written at once.
+fn run(client: &mut ParallelClient, command: Command) -> HostOutput {
+    let output = client.run_command(command).expect("it starts").remove(0);
+    output.stdin().write_all(&input()).expect("queued");
+    join(client, std::slice::from_ref(&output));
+    output
+}
+
+fn as_bytes(lines: &[&str]) -> Vec<Vec<u8>> {
+    lines.iter().map(|line| line.as_bytes().to_vec()).collect()
+}
+
+#[test]
+fn the_answer_reaches_sudo_and_the_input_the_command() {
+    let _dog = guard("the_answer_reaches_sudo");
+    for (mode, stderr) in
+        [("asks", vec!["end"]), ("asks-late", vec!["lecture", "end"]), ("asks-in-pieces", vec!["end"])]
+    {
+        let stub = Stub::new(mode);
+        let mut client = stub.client();
+        let output = run(&mut client, command("echo 'a  b'; cat; echo end >&2"));
+        let (stdout, printed) = rest(&output);
+        assert_eq!(printed, as_bytes(&stderr), "{mode}");
+        assert_eq!(stdout[0], b"a  b");
+        let mut echoed = stdout[1..].join(&b'\n');
+        echoed.push(b'\n');
+        assert!(echoed == input(), "{mode}: {} bytes, or other ones", echoed.len());
+        assert_eq!(stub.lines("answers"), [ANSWER], "{mode}");
+        assert_eq!(output.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn sudo_gets_the_words_that_it_understands() {
+    let _dog = guard("words_with_a_password");
+    let stub = Stub::new("asks");
+    let mut client = stub.client();
+    let login_shell = &run_one(&mut client, "echo $SHELL")[0];
+    let text = "echo 'a  b' \"$((1 + 1))\"; exit 3";
+    for (command, before, behind) in [
+        (command(text), vec![], vec![login_shell, "-c", text]),
+        (command(text).user("web"), vec!["-u", "web"], vec![login_shell, "-c", text]),
+        (command(text).user("AD\\web").shell("bash -c"), vec!["-u", "AD\\web"], vec!["bash", "-c", text]),
+        (command(text).sudo(true).shell("sh -e -c"), vec![], vec!["sh", "-e", "-c", text]),
+    ] {
+        let output = run(&mut client, command);
+        assert_eq!(rest(&output), (as_bytes(&["a  b 2"]), vec![]));
+        assert_eq!(output.exit_code(), Some(3));
+        let words = stub.lines("arguments");
+        let mark = words[before.len() + 2].strip_suffix("password").expect("the prompt").to_owned();
+        let prompt = format!("{mark}password");
+        let start = format!("{mark}started");
+        let announce = r#"printf %s "$0" >&2; exec "$@""#;
+        let own = ["-S", "-p", &prompt, "sh", "-c", announce, &start];
+        let expected: Vec<&str> =
+            before.into_iter().chain(own).chain(behind.into_iter().map(|w| w as &str)).collect();
+        assert_eq!(words, expected);
+    }
+    assert!(stub.lines("answers").iter().all(|answer| answer == ANSWER));
+}
+
+#[test]
+fn a_sudo_that_does_not_ask_is_told_nothing() {
+    let _dog = guard("does_not_ask");
+    for (mode, stderr) in [
+        ("needs-none", String::new()),
+        ("looks-alike", { format!("[sudo] password for web: sshoal-{}-password", "0".repeat(32)) }),
+    ] {
+        let stub = Stub::new(mode);
+        let mut client = stub.client();
+        // The command asks as sudo did not: it gets the caller's first line.
+        let text = "IFS= read -r line; printf 'got %s' \"$line\" >&2; cat | cksum";
+        let output = run(&mut client, command(text));
+        let (stdout, printed) = rest(&output);
+        assert_eq!(printed, as_bytes(&[&format!("{stderr}got not a password 0")]), "{mode}");
+        assert_eq!(stdout.len(), 1);
+        assert!(stub.lines("answers").is_empty());
+        // What ran `sudo` knows the prompt, and so may the command.
+        let prompt = stub.lines("arguments")[2].clone();
+        let text = "prompt=$(sed -n 3p \"$(dirname \"$(command -v sudo)\")/arguments\"); \
+             printf '%s\\n' \"$prompt\" >&2; read -r line; echo \"$line\"";
+        let output = run(&mut client, command(text));
+        let (stdout, printed) = rest(&output);
+        assert_eq!(stdout, as_bytes(&["not a password 0"]));
+        let shown = String::from_utf8_lossy(&printed[0]).into_owned();
+        assert!(shown.ends_with("-password") && !shown.ends_with(&prompt), "{shown}");
+    }
+}
+
+#[test]
+fn a_sudo_that_goes_on_asking_is_answered_once() {
+    let _dog = guard("goes_on_asking");
+    let stub = Stub::new("refuses");
+    let mut client = stub.client();
+    let output = run(&mut client, command("touch never"));
+    let error = output.error().expect("the password is refused");
+    assert!(matches!(error.kind(), HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused)), "{error}");
+    assert_eq!(rest(&output), (vec![], as_bytes(&["Sorry."])));
+    // It reads the end of its input, and gives up.
+    let answers = eventually(SLOW, "sudo gives up", || {
+        Some(stub.lines("answers")).filter(|answers| answers.last().is_some_and(|last| last == "no answer"))
+    });
+    assert_eq!(answers, [ANSWER, "no answer"]);
+    assert_eq!(run_one(&mut client, "echo next"), ["next"]);
+    assert_eq!(stub.sshd.count("Connection from"), 1);
+}
+
+#[test]
+fn a_silent_sudo_gets_neither_password_nor_input() {
+    let _dog = guard("silent_sudo");
+    let stub = Stub::new("is-silent");
+    let mut client = stub.client();
+    let output = client.run_command(command("cat")).expect("it starts").remove(0);
+    output.stdin().write_all(b"for the command\n").expect("queued");
+    let outputs = [output];
+    // The end of the input waits, too: were it told, sudo could not be answered any more.
+    let options = JoinOptions::default().timeout(Duration::from_millis(300)).close_stdin(true);
+    client.join(&outputs, options).expect_err("sudo waits for input");
+    assert!(stub.lines("answers").is_empty());
+    assert!(!outputs[0].is_finished());
+    drop((outputs, client));
+    assert!(stub.lines("answers").is_empty());
+}
