@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod agent;
+mod agent_wire;
 mod client;
 mod command;
 mod dns;

@@ -106,3 +106,20 @@ pub const COMMAND_BYTES: usize = 192 * 1024;
 
 /// Longest name of a terminal: many times that of any there is.
 pub const TERM_BYTES: usize = 256;
+
+/// Longest message of an ssh-agent (OpenSSH: `MAX_AGENT_REPLY_LEN`).
+pub const AGENT_MESSAGE: usize = 256 * 1024;
+
+/// Keys that an ssh-agent may list (OpenSSH: `MAX_AGENT_IDENTITIES`).
+pub const AGENT_KEYS: usize = 2048;
+
+/// Longest public key or certificate, and longest comment, of an agent's key that is used: ten times a certificate with
+/// dozens of principals. libssh is handed both in one socket buffer.
+pub const AGENT_KEY: usize = 16 * 1024;
+
+/// Longest signature of an ssh-agent: one of RSA with 16,384 bits, the longest that OpenSSH takes, has 2 KiB.
+pub const AGENT_SIGNATURE: usize = 4 * 1024;
+
+/// Requests sent to an ssh-agent before it has answered: enough to keep it busy. The others wait here, where those of
+/// hosts that have given up are dropped.
+pub const AGENT_WINDOW: usize = 16;

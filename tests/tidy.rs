@@ -17,6 +17,7 @@ const CLOCK_FILE: &str = "reactor/mod.rs";
 /// Modules from the bottom up: a module imports from its own level and from below.
 const LEVELS: [&[&str]; 6] = [
     &[
+        "agent_wire",
         "encoding",
         "error",
         "family",
@@ -31,7 +32,7 @@ const LEVELS: [&[&str]; 6] = [
         "text",
     ],
     &["link", "workers"],
-    &["dns", "reactor"],
+    &["agent", "dns", "reactor"],
     &["session"],
     &["fleet"],
     &["client"],

@@ -64,12 +64,17 @@ pub(super) type Opener<'a> = Option<&'a Hidden>;
 /// Identity files, `None` for the usual ones.
 pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
 
+/// The socket of an ssh-agent, `None` for the environment's.
+pub(super) type AgentSocket<'a> = Option<&'a Path>;
+
 /// How to log in on a host, as it was configured. Equal ones get equal plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Login<'a> {
     pub key: Option<(&'a KeySource, Opener<'a>)>,
     /// `None` where they are off.
     pub identities: Option<Identities<'a>>,
+    /// `None` where no agent is asked.
+    pub agent: Option<AgentSocket<'a>>,
     pub password: Option<&'a Hidden>,
     pub interactive: Option<Interactive<'a>>,
 }
@@ -115,14 +120,23 @@ impl<'a> Credentials<'a> {
         let interactive =
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
-        let plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
-        Ok(if plan.is_empty() { vec![Offer::None] } else { plan })
+        let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
+        // An agent may have nothing to offer; once it has, the server takes no `none` any more.
+        if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
+            plan.push(Offer::None);
+        }
+        Ok(plan)
     }
 
     fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
         let mut plan = AuthPlan::new();
         if let Some((source, opener)) = login.key {
             plan.push(Offer::Sign(self.named_key(source, opener)?));
+        }
+        if let Some(socket) = login.agent
+            && self.agent(socket)?.is_some()
+        {
+            plan.push(Offer::Agent);
         }
         if let Some(identities) = login.identities {
             for key in self.identities(identities)? {
@@ -135,6 +149,14 @@ impl<'a> Credentials<'a> {
             plan = vec![Offer::Sign(key.clone())];
         }
         Ok(plan)
+    }
+
+    /// Where the agent listens, if there is one.
+    pub fn agent(&self, socket: AgentSocket<'_>) -> Result<Option<Arc<Path>>, Error> {
+        match socket {
+            Some(path) => Ok(Some(self.owner.expand(path)?.into())),
+            None => Ok(self.owner.agent.as_deref().map(Into::into)),
+        }
     }
 
     fn password(&mut self, given: &'a Hidden) -> Result<Secret, Error> {

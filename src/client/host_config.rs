@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::credentials::{Hidden, Interactive, KeySource, Login};
+use socket2::SockAddr;
+
+use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::limit;
 use crate::family::AddressFamily;
 use crate::host::check_user;
@@ -37,6 +39,8 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`gssapi_server_identity`](Self::gssapi_server_identity) | | the host's name | `gssapi_server_identity` |
 /// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the default tickets' | `gssapi_client_identity` |
 /// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
+/// | [`allow_agent`](Self::allow_agent) | | `true` | `allow_agent` |
+/// | [`agent_socket`](Self::agent_socket) | | `SSH_AUTH_SOCK` | |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the usual five | |
 /// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
@@ -81,6 +85,8 @@ pub struct HostConfig {
     pub(super) password: Option<Hidden>,
     pub(super) passphrase: Option<Hidden>,
     pub(super) key: Option<KeySource>,
+    pub(super) allow_agent: Option<bool>,
+    pub(super) agent_socket: Option<PathBuf>,
     pub(super) identity_auth: Option<bool>,
     pub(super) identity_files: Option<Vec<PathBuf>>,
     pub(super) gssapi_auth: Option<bool>,
@@ -122,6 +128,11 @@ impl HostConfig {
         {
             return Some(format!("user {user:?}: {problem}"));
         }
+        if let Some(path) = &self.agent_socket
+            && let Err(e) = SockAddr::unix(path)
+        {
+            return Some(format!("no socket can be at {}: {e}", path.display()));
+        }
         let has_nul = |secret: &Option<Hidden>| secret.as_ref().is_some_and(Hidden::has_nul);
         if has_nul(&self.password) {
             return Some("the password contains a NUL byte".to_owned());
@@ -159,6 +170,7 @@ impl HostConfig {
             login: self.login_over(client),
             gssapi: self.gssapi_over(client),
             connection: self.connection_over(client),
+            agent_socket: self.agent_socket_over(client),
             timeout,
             read_timeout: self.read_timeout.or(client.read_timeout).map_or(timeout, limit),
         }
@@ -192,6 +204,10 @@ impl HostConfig {
         }
     }
 
+    fn agent_socket_over<'a>(&'a self, client: &'a Self) -> AgentSocket<'a> {
+        self.agent_socket.as_deref().or(client.agent_socket.as_deref())
+    }
+
     fn login_over<'a>(&'a self, client: &'a Self) -> Login<'a> {
         let passphrase = self.passphrase.as_ref().or(client.passphrase.as_ref());
         let password = self.password.as_ref().or(client.password.as_ref());
@@ -205,6 +221,11 @@ impl HostConfig {
         Login {
             key: own_key.or(client.key.as_ref().map(|key| (key, client_opener))),
             identities: self.identity_auth.or(client.identity_auth).unwrap_or(true).then_some(identities),
+            agent: self
+                .allow_agent
+                .or(client.allow_agent)
+                .unwrap_or(true)
+                .then(|| self.agent_socket_over(client)),
             password,
             interactive: self.interactive_over(client),
         }
@@ -229,6 +250,7 @@ pub(super) struct Settings<'a> {
     /// `None` where it is off.
     pub gssapi: Option<GssapiSettings<'a>>,
     pub connection: Connection,
+    pub agent_socket: AgentSocket<'a>,
     pub timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
 }

@@ -11,6 +11,8 @@ use crate::error::Error;
 pub(super) struct Owner {
     pub name: Option<String>,
     pub home: Option<PathBuf>,
+    /// The socket of the ssh-agent, as `SSH_AUTH_SOCK` names it.
+    pub agent: Option<PathBuf>,
 }
 
 impl Owner {
@@ -21,6 +23,7 @@ impl Owner {
         Self {
             name: user.map(|user| user.name),
             home: home.or_else(|| env::var_os("HOME").map(PathBuf::from)),
+            agent: env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
         }
     }
 

@@ -81,6 +81,21 @@ settings! {
     /// identity is set.
     gssapi_delegate_credentials(on: bool) => gssapi_delegate = on;
 
+    /// Whether the keys of the ssh-agent are tried: after a named key, before the identity files, in the agent's order.
+    /// Default: `true`. Without an agent nothing is tried.
+    ///
+    /// All hosts share one connection to the agent, which does not block. The keys are listed once per command, and a
+    /// signature is asked for only if the host wants the key. Whatever else an agent does, a host goes on with its next
+    /// credential, and the log says why; the time that an agent takes counts as the host's authentication. Certificates in
+    /// the agent are offered like keys. A host gets to see every key, and may hang up after too many (sshd: `MaxAuthTries`).
+    ///
+    /// parallel-ssh documents it as unused, yet asks the agent once per host, and `False` in a `HostConfig` does not count.
+    allow_agent(on: bool) => allow_agent = on;
+
+    /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](ClientBuilder::build) is
+    /// called, or none (OpenSSH: `IdentityAgent`).
+    agent_socket(path: impl Into<PathBuf>) => agent_socket = path.into();
+
     /// Whether the identity files are tried. Default: `true`.
     identity_auth(on: bool) => identity_auth = on;
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credentials::{Credentials, Login};
+use super::credentials::{AgentSocket, Credentials, Login};
 use super::host_config::{HostConfig, Settings};
 use super::owner::Owner;
 use crate::error::Error;
@@ -33,6 +33,7 @@ struct ProfileKey<'a> {
     /// Names the host, unless all have one identity: then each profile has one host.
     gssapi: Option<Gssapi>,
     connection: Connection,
+    agent_socket: AgentSocket<'a>,
     timeout: Option<Duration>,
     read_timeout: Option<Duration>,
 }
@@ -138,8 +139,16 @@ impl<'a> Profiles<'a> {
         gssapi: Option<Gssapi>,
         settings: Settings<'a>,
     ) -> Result<Arc<Profile>, Error> {
-        let Settings { login, connection, timeout, read_timeout, .. } = settings;
-        let key = ProfileKey { user: user.to_owned(), login, gssapi, connection, timeout, read_timeout };
+        let Settings { login, connection, agent_socket, timeout, read_timeout, .. } = settings;
+        let key = ProfileKey {
+            user: user.to_owned(),
+            login,
+            gssapi,
+            connection,
+            agent_socket,
+            timeout,
+            read_timeout,
+        };
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
@@ -148,6 +157,7 @@ impl<'a> Profiles<'a> {
         let profile = Arc::new(Profile {
             user,
             plan: self.credentials.plan(key.gssapi.clone(), login)?,
+            agent: self.credentials.agent(agent_socket)?,
             timeouts: Timeouts {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),

@@ -68,6 +68,8 @@ pub enum TimeoutKind {
     Auth,
     /// The same, reached while GSSAPI was tried: the KDC is silent, or the server is.
     Gssapi,
+    /// The same, when it was used up waiting for the ssh-agent.
+    Agent,
     /// Total from opening the channel until the server accepted the command.
     Exec,
     /// Total from the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password) until `sudo` lets it
@@ -86,6 +88,7 @@ impl fmt::Display for TimeoutKind {
             Self::Handshake => "handshake timeout",
             Self::Auth => "authentication timeout",
             Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
+            Self::Agent => "authentication timeout, waiting for the ssh-agent,",
             Self::Exec => "exec timeout",
             Self::Sudo => "sudo timeout",
             Self::Read => "read timeout",

@@ -5,6 +5,7 @@
 //! time. Nothing in a turn grows with the number of hosts, only with the number of ready ones.
 
 mod admission;
+mod agents;
 mod descriptors;
 mod hosts;
 mod slot;
@@ -24,6 +25,7 @@ use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, token};
 use crate::session::{Exec, ExecId, Execs, Jitter, Session, Target};
 
 use self::admission::Admission;
+use self::agents::Agents;
 use self::slot::Slot;
 
 /// Every host, its connection and its commands.
@@ -43,6 +45,7 @@ pub(crate) struct Fleet {
     resolver: Resolver,
     /// Lookups under way and who waits for them.
     lookups: Vec<(LookupId, usize)>,
+    agents: Agents,
     waits: Slab<Wait>,
     /// Where the sessions' randomness comes from.
     seeds: Jitter,
@@ -100,6 +103,7 @@ impl Fleet {
             admit_again: false,
             resolver: Resolver::new(reactor.waker().clone()),
             lookups: Vec::new(),
+            agents: Agents::new(&reactor)?,
             waits: Slab::new(),
             seeds: Jitter::new(getrandom::u64()?),
             stats: Stats::default(),
@@ -161,6 +165,7 @@ impl Fleet {
         debug_assert_eq!(requests.len(), self.positions.len());
         let now = Reactor::now();
         self.admission.count_descriptors(self.positions.len());
+        self.agents.forget_identities();
         let mut ids = Vec::with_capacity(requests.len());
         for (position, request) in requests.into_iter().enumerate().take(self.positions.len()) {
             let index = self.positions[position];

@@ -12,7 +12,7 @@ impl Fleet {
     /// One turn of the loop. Waits for news at most `patience` (`None`: for ever), and no longer than to the next timer.
     pub(crate) fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
         let timeout = [patience, self.timeout()].into_iter().flatten().min();
-        let Self { reactor, ready, slots, .. } = self;
+        let Self { reactor, ready, slots, agents, .. } = self;
         let mut woken = false;
         reactor.poll(timeout, |news| match news {
             Ready::Slot { index, generation } => {
@@ -20,6 +20,7 @@ impl Fleet {
                     ready.push(index);
                 }
             }
+            Ready::Agent { index, generation } => agents.note_ready(index, generation),
             Ready::Woken => woken = true,
         })?;
         let now = Reactor::now();
@@ -29,6 +30,7 @@ impl Fleet {
             self.note_returned();
         }
         self.fire_timers(now);
+        self.visit_agents(now);
         self.visit_ready(now);
         self.admit(now);
         self.stats.longest_turn = self.stats.longest_turn.max(Reactor::now().saturating_duration_since(now));
@@ -73,7 +75,7 @@ impl Fleet {
 
     /// How long the poll may wait: not at all while hosts are ready, else until the next timer.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.admit_again {
+        if !self.ready.is_empty() || self.admit_again || self.agents.has_answers() {
             return Some(Duration::ZERO);
         }
         let next = self.wheel.next_deadline()?;

@@ -21,6 +21,8 @@ impl Fleet {
                 self.lookups.retain(|(_, waiting)| *waiting != index);
                 self.lookups.push((id, index));
             }
+            Some(Ask::Identities) => self.ask_agent(index, None),
+            Some(Ask::Signature(request)) => self.ask_agent(index, Some(request)),
             None => {}
         }
         if step.again {

@@ -20,15 +20,19 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::task::Poll;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use libssh_rs::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use socket2::SockRef;
 
+use super::agent_script::AgentScript;
 use super::{
     AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, LinkError, LinkErrorKind, Pumped,
     Questions, Setup, classify,
 };
+use crate::agent_wire::Identity;
 use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, KeyProblem};
 use crate::interactive::Prompt;
@@ -167,6 +171,11 @@ impl PrivateKey {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.base64 == other.base64
     }
+
+    /// Whether this is the private half of a public key in its wire form.
+    pub(crate) fn is_half_of(&self, blob: &[u8]) -> bool {
+        BASE64_STANDARD.encode(blob) == self.base64.trim_end()
+    }
 }
 
 /// A public key's wire form (RFC 4253 section 6.6) in base64.
@@ -235,6 +244,8 @@ pub(super) struct Session {
     in_gssapi: bool,
     /// What GSSAPI last complained about.
     gssapi_problem: Option<String>,
+    /// While libssh is in the middle of a login by an agent's key: the packets read before.
+    agent_begun: Option<u64>,
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
     counter: *mut sys::ssh_counter_struct,
     packets_per_visit: u64,
@@ -276,6 +287,7 @@ impl Session {
             bad_confirmation: None,
             in_gssapi: false,
             gssapi_problem: None,
+            agent_begun: None,
             counter: Box::into_raw(Box::new(zero)),
             packets_per_visit: if setup.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
@@ -480,6 +492,9 @@ impl Session {
                 Credential::None => sys::ssh_userauth_none(self.raw, ptr::null()),
                 Credential::Probe(key) => sys::ssh_userauth_try_publickey(self.raw, ptr::null(), key.public),
                 Credential::Key(key) => sys::ssh_userauth_publickey(self.raw, ptr::null(), key.private),
+                Credential::Agent { identity, signature } => {
+                    return self.authenticate_by_agent(identity, signature.as_deref());
+                }
                 Credential::Password(secret) => {
                     sys::ssh_userauth_password(self.raw, ptr::null(), secret.as_c_str().as_ptr())
                 }
@@ -600,6 +615,40 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// libssh believes that it talks to an agent; see [`AgentScript`]. Each call gets a socket of its own, so that no
+    /// descriptor is held while the server or the agent is waited for.
+    fn authenticate_by_agent(
+        &mut self,
+        identity: &Identity,
+        signature: Option<&[u8]>,
+    ) -> Result<Poll<AuthReply>, LinkError> {
+        /// No socket: libssh neither uses nor closes it.
+        const NONE: c_int = -1;
+        let packets_begun = self.agent_begun.unwrap_or_else(|| self.packets_read());
+        let script = AgentScript::new(identity, self.agent_begun.is_some(), signature)
+            .map_err(|e| LinkError::new(LinkErrorKind::Limit, format!("no socket to sign over: {e}")))?;
+        // SAFETY: a valid session, whose user name is the one set in the options. The script's socket is open during the
+        // call, and libssh forgets it before it is closed.
+        let rc = unsafe {
+            sys::ssh_set_agent_socket(self.raw, script.fd());
+            let rc = sys::ssh_userauth_agent(self.raw, ptr::null());
+            sys::ssh_set_agent_socket(self.raw, NONE);
+            rc
+        };
+        self.agent_begun = (rc == sys::ssh_auth_e_SSH_AUTH_AGAIN).then_some(packets_begun);
+        match (rc, script.sign_request()) {
+            // The refusal of the first pass, which libssh takes for an error.
+            (sys::ssh_auth_e_SSH_AUTH_ERROR, Some(request)) if signature.is_none() => {
+                self.check_fatal()?;
+                Ok(Poll::Ready(AuthReply::ToSign(request)))
+            }
+            (sys::ssh_auth_e_SSH_AUTH_DENIED, _) if self.packets_read() == packets_begun => {
+                Ok(Poll::Ready(AuthReply::Unable(self.error_text())))
+            }
+            _ => self.auth_reply(rc),
+        }
     }
 
     pub(super) fn offered(&mut self) -> Vec<AuthMethod> {

@@ -3,6 +3,7 @@
 //! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending` means "ask again after
 //! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
 
+mod agent_script;
 mod classify;
 mod gssapi;
 mod libssh;
@@ -17,6 +18,7 @@ use std::task::Poll;
 pub(crate) use libssh::{PrivateKey, has_gssapi, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
+use crate::agent_wire::Identity;
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::interactive::Prompt;
@@ -115,6 +117,9 @@ pub(crate) enum Credential {
     Probe(Arc<PrivateKey>),
     /// Signs with this key.
     Key(Arc<PrivateKey>),
+    /// A key whose private half an agent keeps. Without the agent's signature: asks whether the server would take the
+    /// key, and what to sign ([`AuthReply::ToSign`]). With it: signs.
+    Agent { identity: Identity, signature: Option<Arc<[u8]>> },
     /// The password.
     Password(Secret),
     /// A Kerberos ticket, by `gssapi-with-mic` (RFC 4462 section 3).
@@ -137,6 +142,8 @@ pub(crate) struct Gssapi {
 pub(crate) enum AuthReply {
     /// Accepted. For a probe: a signature by that key would be.
     Accepted,
+    /// A signature by the agent's key would be accepted: this is the request for it, as an agent wants it.
+    ToSign(Vec<u8>),
     /// Accepted, and the server wants another method as well (RFC 4252 section 5.1).
     Partial,
     /// Refused.

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Registry, Waker};
 
 pub(crate) use queue::IndexQueue;
-pub(crate) use token::token;
+pub(crate) use token::{agent_token, token};
 pub(crate) use wheel::{TimerId, Wheel};
 
 use crate::limits;
-use token::{WAKER, index_and_generation};
+use token::WAKER;
 
 /// The poll and what it needs.
 pub(crate) struct Reactor {
@@ -33,6 +33,8 @@ pub(crate) struct Reactor {
 pub(crate) enum Ready {
     /// The connection of this generation at this index has news.
     Slot { index: usize, generation: u32 },
+    /// The connection of this generation to the agent at this index has news.
+    Agent { index: usize, generation: u32 },
     /// A helper thread has a result.
     Woken,
 }
@@ -69,10 +71,7 @@ impl Reactor {
             Err(e) => return Err(e),
         }
         for event in &self.events {
-            report(match index_and_generation(event.token()) {
-                Some((index, generation)) => Ready::Slot { index, generation },
-                None => Ready::Woken,
-            });
+            report(token::ready(event.token()));
         }
         Ok(())
     }

@@ -1,22 +1,37 @@
-//! Tokens: an index and the generation of the connection behind it, so that an event of a descriptor that was closed
+//! Tokens: what a descriptor belongs to, an index and a generation, so that an event of a descriptor that was closed
 //! since, and whose number the kernel has given to another, is told apart.
 
 use mio::Token;
+
+use super::Ready;
 
 /// Reports of helper threads.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
 const HALF: u32 = usize::BITS / 2;
 const MASK: usize = (1 << HALF) - 1;
+/// Told apart from slots by the highest bit of the index.
+const AGENT: usize = 1 << (HALF - 1);
 
-/// The token of one connection. Generations wrap where they no longer fit.
+/// The token of one host's connection. Generations wrap where they no longer fit.
 pub(crate) fn token(index: usize, generation: u32) -> Token {
-    debug_assert!(index < MASK, "the index of the waker");
+    debug_assert!(index < AGENT, "a slot or an agent");
     Token((generation as usize & MASK) << HALF | index & MASK)
 }
 
-pub(super) fn index_and_generation(token: Token) -> Option<(usize, u32)> {
-    (token != WAKER).then_some((token.0 & MASK, (token.0 >> HALF) as u32))
+/// The token of one connection to an agent.
+pub(crate) fn agent_token(index: usize, generation: u32) -> Token {
+    debug_assert!(index < MASK ^ AGENT, "the index of the waker");
+    Token(token(index, generation).0 | AGENT)
+}
+
+pub(super) fn ready(token: Token) -> Ready {
+    let (index, generation) = (token.0 & MASK, (token.0 >> HALF) as u32);
+    match token {
+        WAKER => Ready::Woken,
+        _ if index & AGENT != 0 => Ready::Agent { index: index ^ AGENT, generation },
+        _ => Ready::Slot { index, generation },
+    }
 }
 
 #[cfg(test)]
@@ -26,12 +41,13 @@ mod tests {
     #[test]
     fn a_token_gives_back_what_went_in() {
         for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
-            assert_eq!(index_and_generation(token(index, generation)), Some((index, generation)));
+            assert_eq!(ready(token(index, generation)), Ready::Slot { index, generation });
+            assert_eq!(ready(agent_token(index, generation)), Ready::Agent { index, generation });
         }
     }
 
     #[test]
     fn the_waker_is_no_connection() {
-        assert_eq!(index_and_generation(WAKER), None);
+        assert_eq!(ready(WAKER), Ready::Woken);
     }
 }

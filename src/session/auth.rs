@@ -3,18 +3,22 @@
 //! An offer is made once per connection. One that was refused while the server did not want to hear of its method says
 //! nothing about the credential: it is made again after a partial success, which changes what the server wants.
 
+mod agent;
 mod attempt;
 mod interactive;
 
+use std::sync::Arc;
 use std::task::Poll;
 
+use self::agent::AgentKeys;
 use self::attempt::{Attempt, Verdict};
-use super::Failure;
 use super::failure::is_refusal;
-use super::target::{Profile, Target};
+use super::target::{Offer, Profile, Target};
+use super::{Ask, Failure};
+use crate::agent_wire::Identity;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind, TimeoutKind};
 use crate::hostkey::HostVerified;
-use crate::link::{AuthReply, Link};
+use crate::link::{AuthReply, Link, PrivateKey};
 
 /// A login under way. It holds the proof that the host is who it should be, and cannot be made without.
 #[derive(Debug)]
@@ -23,6 +27,10 @@ pub(super) struct Login {
     step: LoginStep,
     /// What has become of each offer of the plan.
     fates: Vec<Fate>,
+    /// Keys of the agent that the server has refused, or accepted as one of several.
+    spent: Vec<Identity>,
+    /// Keys that the agent did not sign with.
+    unsigned: Vec<Identity>,
     tried: Vec<AuthMethod>,
     /// What went wrong besides the server's refusals.
     problems: Vec<AuthProblem>,
@@ -63,6 +71,8 @@ impl Login {
             proof,
             step: LoginStep::Service,
             fates: vec![Fate::Open; profile.plan.len()],
+            spent: Vec::new(),
+            unsigned: Vec::new(),
             tried: Vec::new(),
             problems: Vec::new(),
             offered: None,
@@ -87,16 +97,28 @@ impl Login {
                     let Poll::Ready(verdict) = attempt.step(target, link)? else {
                         return Ok(LoginResult::Pending);
                     };
-                    let (index, method) = (*index, profile.plan[*index].method());
-                    self.note(method);
+                    let (index, offer) = (*index, &profile.plan[*index]);
+                    let method = offer.method();
+                    if let Attempt::Agent(keys) = attempt {
+                        self.spent.extend(keys.take_spent());
+                        let unsigned = keys.take_unsigned();
+                        self.note_unsigned(unsigned);
+                    }
+                    if verdict != Verdict::Nothing {
+                        self.note(method);
+                    }
                     match verdict {
                         Verdict::Server(AuthReply::Accepted) => return Ok(LoginResult::Accepted),
-                        Verdict::Server(AuthReply::Partial) => self.partial(index, link.offered()),
+                        Verdict::Server(AuthReply::Partial) => self.partial(index, offer, link.offered()),
                         Verdict::Server(AuthReply::Denied) => self.denied(index, method, link.offered()),
                         Verdict::Server(AuthReply::Unable(reason)) => {
                             self.dropped(index, AuthProblem::Unable { method, reason });
                         }
                         Verdict::Dropped(problem) => self.dropped(index, problem),
+                        // What there is to sign is the agent's offer's own business.
+                        Verdict::Nothing | Verdict::Server(AuthReply::ToSign(_)) => {
+                            self.fates[index] = Fate::Done;
+                        }
                     }
                 }
             }
@@ -105,13 +127,14 @@ impl Login {
     }
 
     /// RFC 4252 section 5.1: the method is done, and there is a new list of what the server wants.
-    fn partial(&mut self, index: usize, offered: Vec<AuthMethod>) {
+    fn partial(&mut self, index: usize, offer: &Offer, offered: Vec<AuthMethod>) {
         for fate in &mut self.fates {
             if *fate == Fate::Unheard {
                 *fate = Fate::Open;
             }
         }
-        self.fates[index] = Fate::Done;
+        // The agent may have other keys.
+        self.fates[index] = if matches!(offer, Offer::Agent) { Fate::Open } else { Fate::Done };
         self.offered = Some(offered);
     }
 
@@ -129,6 +152,7 @@ impl Login {
     /// Which limit it is that a login under way reaches.
     pub(super) fn timeout_kind(&self, profile: &Profile) -> TimeoutKind {
         match &self.step {
+            LoginStep::Offer(..) if self.awaits_agent() => TimeoutKind::Agent,
             LoginStep::Offer(index, _) if profile.plan[*index].method() == AuthMethod::Gssapi => {
                 TimeoutKind::Gssapi
             }
@@ -146,13 +170,64 @@ impl Login {
     fn advance(&mut self, profile: &Profile) -> Result<(), Failure> {
         let heard = |method| self.offered.as_ref().is_none_or(|offered| offered.contains(&method));
         let offers = profile.plan.iter().zip(&self.fates).enumerate();
-        let mut open = offers.filter(|(_, (_, fate))| **fate == Fate::Open);
+        let is_spent = |key: &PrivateKey| self.spent.iter().any(|spent| key.is_half_of(spent.blob()));
+        let mut open =
+            offers.filter(|(_, (offer, fate))| **fate == Fate::Open && !offer.key().is_some_and(is_spent));
         match open.find(|(_, (offer, _))| heard(offer.method())) {
             Some((index, (offer, _))) => {
                 self.step = LoginStep::Offer(index, Attempt::new(offer));
                 Ok(())
             }
             None => Err(self.failed(profile).into()),
+        }
+    }
+
+    /// The server has refused nothing: a caller who wonders why it was not the agent's key is told.
+    fn note_unsigned(&mut self, unsigned: Vec<Identity>) {
+        if let Some(first) = unsigned.first() {
+            let reason =
+                format!("the ssh-agent did not sign with {}", String::from_utf8_lossy(first.comment()));
+            self.problems.push(AuthProblem::Unable { method: AuthMethod::PublicKey, reason });
+        }
+        self.unsigned.extend(unsigned);
+    }
+
+    /// What the agent is to be asked.
+    pub(super) fn take_ask(&mut self) -> Option<Ask> {
+        self.agent_keys()?.take_ask()
+    }
+
+    pub(super) fn awaits_agent(&self) -> bool {
+        matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_agent())
+    }
+
+    /// The agent has said which keys it holds.
+    pub(super) fn listed(&mut self, profile: &Profile, identities: &[Identity]) {
+        let Self { step: LoginStep::Offer(_, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
+        else {
+            return;
+        };
+        // The same key as a file has been used already, or was refused.
+        let is_done = |identity: &Identity| {
+            let mut done = profile.plan.iter().zip(&*fates).filter(|(_, fate)| **fate == Fate::Done);
+            done.any(|(offer, _)| offer.key().is_some_and(|key| key.is_half_of(identity.blob())))
+        };
+        let is_spent =
+            |identity: &Identity| spent.iter().chain(&*unsigned).any(|spent| spent.blob() == identity.blob());
+        keys.listed(identities, |identity| !is_spent(identity) && !is_done(identity));
+    }
+
+    /// The agent has signed, or not.
+    pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
+        if let Some(keys) = self.agent_keys() {
+            keys.signed(signature);
+        }
+    }
+
+    fn agent_keys(&mut self) -> Option<&mut AgentKeys> {
+        match &mut self.step {
+            LoginStep::Offer(_, Attempt::Agent(keys)) => Some(keys),
+            _ => None,
         }
     }
 
@@ -165,13 +240,15 @@ impl Login {
         }
     }
 
+    fn was_refused(&self) -> bool {
+        self.offered.is_some() || matches!(&self.step, LoginStep::Offer(_, attempt) if attempt.was_refused())
+    }
+
     /// What a failure of the connection was, seen from the login that it cut off: the goodbye of a server that has refused
     /// something already (sshd: "Too many authentication failures") is a failed authentication.
     pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
         match kind {
-            HostErrorKind::Disconnected { reason, message }
-                if self.offered.is_some() && is_refusal(reason) =>
-            {
+            HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {
                 if let LoginStep::Offer(index, _) = &self.step {
                     self.note(profile.plan[*index].method());
                 }

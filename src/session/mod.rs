@@ -29,6 +29,7 @@ pub(crate) use exec::{Exec, ExecId, Execs};
 pub(crate) use pulse::Keepalive;
 pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 
+use crate::agent_wire::Identity;
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
 use crate::link::Link;
 
@@ -60,6 +61,10 @@ pub(crate) enum Input {
     Admitted,
     /// The name's addresses, or why there are none.
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
+    /// The keys that the agent holds.
+    Identities(Arc<[Identity]>),
+    /// The agent's signature, or that there is none.
+    Signed(Option<Arc<[u8]>>),
     /// The link may have news, or there is new input to send.
     Readiness,
     /// A deadline may have passed.
@@ -78,7 +83,7 @@ pub(crate) struct Cx<'a> {
 }
 
 /// What a step leaves to its caller.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Step {
     /// More can be done at once: visit again, after the others.
     pub again: bool,
@@ -89,10 +94,14 @@ pub(crate) struct Step {
 }
 
 /// What a session cannot get itself. Each is answered by an [`Input`] of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// The addresses of its host's name: [`Input::Resolved`].
     Lookup,
+    /// What its agent holds: [`Input::Identities`].
+    Identities,
+    /// A signature, with this request to its agent: [`Input::Signed`].
+    Signature(Vec<u8>),
 }
 
 impl Session {
@@ -166,7 +175,7 @@ impl Session {
     /// Goes as far as the link, the clock and the input allow.
     pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Step {
         match self.react(input, cx) {
-            Ok(step) => step,
+            Ok(step) => Step { ask: step.ask.or_else(|| self.ask_of_login()), ..step },
             Err(Failure::NoDescriptor) => {
                 cx.link.hang_up();
                 self.attempt = self.attempt.saturating_sub(1);
@@ -185,6 +194,18 @@ impl Session {
         }
     }
 
+    fn ask_of_login(&mut self) -> Option<Ask> {
+        match &mut self.state {
+            State::Authenticating(login) => login.take_ask(),
+            _ => None,
+        }
+    }
+
+    /// Whether an agent owes it an answer.
+    pub(crate) fn awaits_agent(&self) -> bool {
+        matches!(&self.state, State::Authenticating(login) if login.awaits_agent())
+    }
+
     fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<Step, Failure> {
         match input {
             Input::Admitted => self.admit(cx),
@@ -194,6 +215,18 @@ impl Session {
                     self.dial(list, cx)?;
                 }
                 Ok(Step::default())
+            }
+            Input::Identities(identities) => {
+                if let State::Authenticating(login) = &mut self.state {
+                    login.listed(&self.target.profile, &identities);
+                }
+                self.drive(cx)
+            }
+            Input::Signed(signature) => {
+                if let State::Authenticating(login) = &mut self.state {
+                    login.signed(signature);
+                }
+                self.drive(cx)
             }
             Input::Readiness => self.drive(cx),
             Input::Timer => {

@@ -1,6 +1,7 @@
 //! What a session needs to know of its host. Nothing here changes while the fleet runs.
 
 use std::ffi::CString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Target {
 pub(crate) struct Profile {
     pub user: CString,
     pub plan: AuthPlan,
+    /// The socket of the agent that the plan means. Only passed on.
+    pub agent: Option<Arc<Path>>,
     pub timeouts: Timeouts,
     /// How long a reader of its output waits, unless told otherwise. The session itself does not care.
     pub read_timeout: Option<Duration>,
@@ -78,6 +81,8 @@ pub(crate) enum Offer {
     Sign(Arc<PrivateKey>),
     /// Ask first whether the server knows the key: a signature costs more than the question (2 ms for RSA).
     AskThenSign(Arc<PrivateKey>),
+    /// Every key that the agent holds, in its order, for which no other offer was made already.
+    Agent,
     /// The password.
     Password(Secret),
     /// A Kerberos ticket.
@@ -100,7 +105,7 @@ impl Offer {
     pub(crate) fn key(&self) -> Option<&PrivateKey> {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
-            Self::None | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
+            Self::None | Self::Agent | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
         }
     }
 
@@ -108,7 +113,7 @@ impl Offer {
     pub(crate) fn method(&self) -> AuthMethod {
         match self {
             Self::None => AuthMethod::None,
-            Self::Sign(_) | Self::AskThenSign(_) => AuthMethod::PublicKey,
+            Self::Sign(_) | Self::AskThenSign(_) | Self::Agent => AuthMethod::PublicKey,
             Self::Password(_) => AuthMethod::Password,
             Self::Gssapi(_) => AuthMethod::Gssapi,
             Self::Interactive(_) => AuthMethod::KeyboardInteractive,

@@ -27,7 +27,7 @@ impl World {
         for (name, key) in [(".ssh/id_rsa", IDENTITY), ("one", ONE), ("two", TWO)] {
             std::fs::write(home.path().join(name), key).unwrap();
         }
-        let owner = Owner { name: Some("owner".to_owned()), home: Some(home.path().to_owned()) };
+        let owner = Owner { name: Some("owner".to_owned()), home: Some(home.path().to_owned()), agent: None };
         let verifier = Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::strict()));
         Self { home, owner, verifier }
     }
@@ -69,12 +69,13 @@ fn profiles(targets: &[Target]) -> usize {
     targets.iter().map(|target| Arc::as_ptr(&target.profile)).collect::<HashSet<_>>().len()
 }
 
-/// The plan as text: `sign`, `ask`, `password(…)`, `none`.
+/// The plan as text: `sign`, `ask`, `agent`, `password(…)`, `none`.
 fn plan(target: &Target) -> Vec<String> {
     let told = |offer: &Offer| match offer {
         Offer::None => "none".to_owned(),
         Offer::Sign(_) => "sign".to_owned(),
         Offer::AskThenSign(_) => "ask".to_owned(),
+        Offer::Agent => "agent".to_owned(),
         Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
         Offer::Gssapi(gssapi) => {
             let client = gssapi.client.as_deref().unwrap_or(c"-").to_str().unwrap();
@@ -523,4 +524,27 @@ fn debug_shows_no_secret() {
     text += &format!("{:?}", own.over(&config()));
     assert!(!text.contains("hunter") && !text.contains("104, 117"), "{text}");
     assert!(!format!("{:?}", config().key_file(Path::new("id"))).contains("Hidden"));
+}
+
+#[test]
+fn the_agent_and_its_socket() {
+    let agent = |target: &Target| {
+        let offered = plan(target).contains(&"agent".to_owned());
+        (offered, target.profile.agent.as_deref().map(Path::to_owned))
+    };
+    let at = |path: &str| config().agent_socket(path);
+    let socket = |path: &str| Some(PathBuf::from(path));
+    let off = config().allow_agent(false);
+    assert_layers(
+        agent,
+        at("/one"),
+        [(false, None), (true, socket("/one"))],
+        [(at("/two"), (true, socket("/two"))), (at("/two").allow_agent(false), (false, socket("/two")))],
+    );
+    let world = World::new();
+    assert_eq!(agent(&world.one("web", &at("/one"), &off)), (false, socket("/one")));
+    assert!(agent(&world.one("web", &at("/one").allow_agent(false), &config().allow_agent(true))).0);
+    assert_eq!(agent(&world.one("web", &at("~/agent"), &config())).1, Some(world.home.path().join("agent")));
+    let alone = plan(&world.one("web", &at("/one").identity_auth(false), &config()));
+    assert_eq!(alone, ["agent", "none"]);
 }

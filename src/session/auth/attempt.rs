@@ -2,6 +2,7 @@
 
 use std::task::Poll;
 
+use super::agent::AgentKeys;
 use super::interactive::Interactive;
 use crate::error::AuthProblem;
 use crate::link::{AuthReply, Credential, Link, LinkError};
@@ -13,6 +14,7 @@ pub(super) enum Attempt {
     /// The server is shown this.
     Credential(Credential),
     Interactive(Interactive),
+    Agent(Box<AgentKeys>),
 }
 
 /// What an offer came to.
@@ -21,6 +23,8 @@ pub(super) enum Verdict {
     Server(AuthReply),
     /// Given up on this side.
     Dropped(AuthProblem),
+    /// There was nothing to show the server.
+    Nothing,
 }
 
 impl Attempt {
@@ -29,10 +33,16 @@ impl Attempt {
             Offer::None => Credential::None,
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
+            Offer::Agent => return Self::Agent(Box::default()),
             Offer::Password(secret) => Credential::Password(secret.clone()),
             Offer::Gssapi(gssapi) => Credential::Gssapi(gssapi.clone()),
             Offer::Interactive(answerer) => return Self::Interactive(Interactive::new(answerer.clone())),
         })
+    }
+
+    /// Whether the server has refused a part of it.
+    pub(super) fn was_refused(&self) -> bool {
+        matches!(self, Self::Agent(keys) if keys.was_refused())
     }
 
     /// Goes as far as the server lets it; what comes out at last is about the whole offer.
@@ -41,6 +51,7 @@ impl Attempt {
             let credential = match self {
                 Self::Credential(credential) => credential,
                 Self::Interactive(interactive) => return interactive.step(target, link),
+                Self::Agent(keys) => return keys.step(link),
             };
             let Poll::Ready(reply) = link.authenticate(credential)? else { return Ok(Poll::Pending) };
             match (&credential, reply) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::agent::FakeAgent;
 use super::call::Call;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
@@ -80,6 +81,7 @@ pub(super) struct Bench {
     /// What the next lookups find; the last repeats.
     pub lookups: Vec<Lookup>,
     lookup: bool,
+    pub agent: FakeAgent,
     again: bool,
     /// The outcomes seen, to notice one that changes.
     seen: Vec<Option<String>>,
@@ -104,6 +106,7 @@ impl Bench {
         let profile = Profile {
             user: c"deploy".to_owned(),
             plan,
+            agent: None,
             timeouts,
             read_timeout: None,
             connection,
@@ -121,6 +124,7 @@ impl Bench {
             commands: Vec::new(),
             lookups: vec![Ok(addresses)],
             lookup: false,
+            agent: FakeAgent::with(&[]),
             again: false,
             seen: Vec::new(),
             no_descriptor: 0,
@@ -202,7 +206,11 @@ impl Bench {
         let drives = matches!(input, Input::Readiness | Input::Timer);
         let step = self.raw_step(input);
         self.again = step.again || self.again && !drives;
-        self.lookup |= step.ask == Some(Ask::Lookup);
+        match &step.ask {
+            Some(Ask::Lookup) => self.lookup = true,
+            Some(ask) => self.agent.is_asked(ask.clone()),
+            None => {}
+        }
         self.no_descriptor += usize::from(step.no_descriptor);
         self.check(timer);
         if self.check_idle && !self.again && !self.link.has_edge() {
@@ -277,6 +285,10 @@ impl Bench {
             self.step(Input::Resolved(found.map_err(|kind| kind())));
             return true;
         }
+        if let Some(answer) = self.agent.tick() {
+            self.step(answer);
+            return true;
+        }
         if self.wants_place() {
             self.step(Input::Admitted);
             return true;
@@ -289,7 +301,7 @@ impl Bench {
             self.step(Input::Readiness);
             return true;
         }
-        self.link.expects_news()
+        self.link.expects_news() || self.agent.owes_answer()
     }
 
     fn round_of_timers(&mut self) -> bool {

@@ -1,5 +1,6 @@
 //! The session against a scripted link and invented time: no IO, no clock, no sleep.
 
+mod agent;
 mod auth;
 mod call;
 mod commands;

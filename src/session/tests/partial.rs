@@ -137,6 +137,7 @@ fn plan(offers: &[Cred]) -> AuthPlan {
         Cred::Probe(key) => ask(key),
         Cred::Sign(key) => sign(key),
         Cred::None => Offer::None,
+        Cred::AgentAsk(_) | Cred::AgentSign(_) => Offer::Agent,
         Cred::Password => password(),
         Cred::Gssapi => gssapi(),
         Cred::Interactive => {

@@ -39,6 +39,7 @@ impl Policy {
     pub(super) fn reply(&mut self, cred: Cred) -> AuthReply {
         let asked = match cred {
             Cred::Probe(key) => Cred::Sign(key),
+            Cred::AgentAsk(key) => Cred::AgentSign(key),
             cred => cred,
         };
         assert!(!self.refused.contains(&asked), "{cred:?} was refused before");
@@ -49,6 +50,10 @@ impl Policy {
         if !self.good.contains(&asked) {
             self.refused.push(asked);
             return AuthReply::Denied;
+        }
+        if let Cred::AgentAsk(key) = cred {
+            // Which key it is shows in the request, as it would in earnest.
+            return AuthReply::ToSign(vec![u8::try_from(key).unwrap()]);
         }
         if asked != cred {
             return AuthReply::Accepted;

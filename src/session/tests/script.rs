@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use nix::errno::Errno;
 
 use super::policy::Policy;
+use crate::agent_wire::Identity;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions};
@@ -114,6 +115,9 @@ pub(super) enum Cred {
     None,
     Probe(usize),
     Sign(usize),
+    /// A key of an agent, by number, without its signature and with it.
+    AgentAsk(usize),
+    AgentSign(usize),
     Password,
     Gssapi,
     Interactive,
@@ -254,6 +258,12 @@ pub(super) fn host_key(index: usize) -> Vec<u8> {
     BASE64_STANDARD.decode(HOST_KEYS[index]).unwrap()
 }
 
+/// A key of an agent. The first two are the public halves of [`private_key`]s.
+pub(super) fn identity(index: usize) -> Identity {
+    let blob = if index < HOST_KEYS.len() { host_key(index) } else { vec![u8::try_from(index).unwrap()] };
+    Identity::new(&blob, b"a comment")
+}
+
 pub(super) fn verifier() -> Arc<Verifier> {
     VERIFIER.clone()
 }
@@ -262,7 +272,7 @@ impl Cred {
     pub(super) fn method(self) -> AuthMethod {
         match self {
             Self::None => AuthMethod::None,
-            Self::Probe(_) | Self::Sign(_) => AuthMethod::PublicKey,
+            Self::Probe(_) | Self::Sign(_) | Self::AgentAsk(_) | Self::AgentSign(_) => AuthMethod::PublicKey,
             Self::Password => AuthMethod::Password,
             Self::Gssapi => AuthMethod::Gssapi,
             Self::Interactive => AuthMethod::KeyboardInteractive,
@@ -277,6 +287,10 @@ impl From<&Credential> for Cred {
             Credential::None => Self::None,
             Credential::Probe(key) => Self::Probe(index(key)),
             Credential::Key(key) => Self::Sign(index(key)),
+            Credential::Agent { identity: key, signature } => {
+                let index = (0..9).find(|index| identity(*index) == *key).unwrap();
+                if signature.is_some() { Self::AgentSign(index) } else { Self::AgentAsk(index) }
+            }
             Credential::Password(_) => Self::Password,
             Credential::Gssapi(_) => Self::Gssapi,
         }

@@ -68,6 +68,7 @@ fn connections_refused() {
         .user("demo")
         .password("x")
         .identity_auth(false)
+        .allow_agent(false)
         .num_retries(1)
         .build()
         .unwrap();

@@ -14,7 +14,8 @@ const HOST: &str = "127.0.2.1";
 
 /// Knows the host, and has no credential yet.
 fn bare(sshd: &Sshd, user: &str) -> sshoal::ClientBuilder {
-    let builder = ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false);
+    let builder =
+        ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false).allow_agent(false);
     builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
 }
 

@@ -10,7 +10,12 @@ use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE};
 
 fn client(server: &Dropbear) -> ClientBuilder {
     let builder = ParallelClient::builder([server.address().to_string()]).user(server.user().name());
-    builder.identity_auth(false).known_hosts([server.known_hosts()]).num_retries(1).timeout(SLOW)
+    builder
+        .identity_auth(false)
+        .allow_agent(false)
+        .known_hosts([server.known_hosts()])
+        .num_retries(1)
+        .timeout(SLOW)
 }
 
 #[test]

@@ -21,7 +21,11 @@ const HOST: &str = "127.0.2.1";
 fn by_ticket<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
     let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
     let known_hosts = sshd.known_hosts(&hosts);
-    let builder = ParallelClient::builder(hosts).port(sshd.port()).user(sshd.user()).identity_auth(false);
+    let builder = ParallelClient::builder(hosts)
+        .port(sshd.port())
+        .user(sshd.user())
+        .identity_auth(false)
+        .allow_agent(false);
     builder.known_hosts([known_hosts]).num_retries(1).timeout(SLOW).gssapi_auth(true)
 }
 
@@ -80,7 +84,9 @@ fn a_libssh_without_gssapi_is_an_error_before_anything_is_dialled() {
         return;
     }
     let none: [&Path; 0] = [];
-    let hosts = || ParallelClient::builder(["web1", "web2"]).identity_auth(false).known_hosts(none);
+    let hosts = || {
+        ParallelClient::builder(["web1", "web2"]).identity_auth(false).allow_agent(false).known_hosts(none)
+    };
     let asks = [
         hosts().gssapi_auth(true),
         hosts().gssapi_server_identity("web"),
@@ -221,8 +227,11 @@ fn the_server_identity_overrides_the_hosts_name() {
         let other = "127.0.2.2";
         refused(by_ticket(sshd, [other]));
         // The identity alone switches GSSAPI on.
-        let builder =
-            ParallelClient::builder([other]).port(sshd.port()).user(sshd.user()).identity_auth(false);
+        let builder = ParallelClient::builder([other])
+            .port(sshd.port())
+            .user(sshd.user())
+            .identity_auth(false)
+            .allow_agent(false);
         let builder = builder.known_hosts([sshd.known_hosts([other])]).num_retries(1).timeout(SLOW);
         let named = builder.clone().gssapi_server_identity("node.sshoal.test");
         assert_eq!(run_one(&mut build(named.clone()), "echo in"), ["in"]);

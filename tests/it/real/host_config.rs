@@ -26,7 +26,7 @@ fn config() -> HostConfig {
 fn bare<const N: usize>(entries: [&str; N], servers: &[&Sshd]) -> ClientBuilder {
     let known_hosts = servers.iter().map(|sshd| sshd.known_hosts([HOST]));
     let builder = ParallelClient::builder(entries).known_hosts(known_hosts);
-    builder.identity_auth(false).num_retries(1).timeout(SLOW)
+    builder.identity_auth(false).allow_agent(false).num_retries(1).timeout(SLOW)
 }
 
 /// Runs the command everywhere, to its end.
@@ -113,7 +113,7 @@ fn identity_files_are_off_for_one_host() {
         let builder = bare([HOST, HOST], &[&sshd]).port(sshd.port()).user(sshd.user()).identity_auth(on);
         run(builder.identity_files([sshd.key(ClientKey::Ed25519)]).host_config(configs), "echo in")
     };
-    let outputs = with(true, [config(), config().identity_auth(false).alias("cellar")]);
+    let outputs = with(true, [config(), config().identity_auth(false).allow_agent(false).alias("cellar")]);
     assert_eq!(stdout(&outputs[0]), ["in"]);
     assert_not_tried(&outputs[1]);
     let text = outputs[1].error().expect("as above").to_string();
@@ -161,7 +161,10 @@ fn each_host_has_its_own_retries() {
     let _dog = guard("host_retries");
     let refused = Refused::new();
     let entry = refused.address().to_string();
-    let builder = ParallelClient::builder([&entry, &entry, &entry]).user("nobody").identity_auth(false);
+    let builder = ParallelClient::builder([&entry, &entry, &entry])
+        .user("nobody")
+        .identity_auth(false)
+        .allow_agent(false);
     let builder = builder.known_hosts([""; 0]).num_retries(4).retry_delay(Duration::ZERO);
     let outputs = run(
         builder.host_config([
@@ -173,7 +176,11 @@ fn each_host_has_its_own_retries() {
     );
     let attempts: Vec<_> = outputs.iter().map(|output| output.error().expect("refused").attempt()).collect();
     assert_eq!(attempts, [1, 2, 4]);
-    let builder = ParallelClient::builder([&entry]).user("nobody").identity_auth(false).known_hosts([""; 0]);
+    let builder = ParallelClient::builder([&entry])
+        .user("nobody")
+        .identity_auth(false)
+        .allow_agent(false)
+        .known_hosts([""; 0]);
     let now = config().num_retries(3).retry_delay(Duration::ZERO);
     let outputs = run(builder.retry_delay(2 * SLOW).host_config([now]), "true");
     assert_eq!(outputs[0].error().expect("refused").attempt(), 3);
@@ -213,7 +220,9 @@ fn the_key_of_the_third_host_is_checked_by_build() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let locked = ClientKey::Encrypted.pair().write(dir.path(), "locked");
     let open = ClientKey::Ed25519.pair().write(dir.path(), "open");
-    let client = || ParallelClient::builder(["a", "b", "c"]).identity_auth(false).known_hosts([""; 0]);
+    let client = || {
+        ParallelClient::builder(["a", "b", "c"]).identity_auth(false).allow_agent(false).known_hosts([""; 0])
+    };
     let third = |own: HostConfig| [config(), config().key_file(&open), own];
     let refusal = |builder: ClientBuilder| builder.build().expect_err("a locked key");
 

@@ -84,7 +84,8 @@ fn a_changed_key_is_refused_before_any_credential() {
         let eager = eager(&new, known.clone()).host_keys(policy.clone());
         assert_refused(&new, eager, changed);
         let password_only = ParallelClient::builder([HOST]).port(new.port()).user(new.user());
-        let password_only = password_only.identity_auth(false).password("a secret").known_hosts([&known]);
+        let password_only =
+            password_only.identity_auth(false).allow_agent(false).password("a secret").known_hosts([&known]);
         assert_refused(&new, password_only.host_keys(policy).timeout(SLOW), changed);
     }
     assert_eq!(fs::read(&known).expect("a file"), before);

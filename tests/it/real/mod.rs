@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
+mod agent;
 mod auth;
 mod basic;
 mod command;
@@ -68,7 +69,7 @@ fn client_at(sshd: &Sshd, addresses: impl IntoIterator<Item = SocketAddr>) -> Cl
 }
 
 fn with_key(builder: ClientBuilder, sshd: &Sshd) -> ClientBuilder {
-    let builder = builder.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false);
+    let builder = builder.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false).allow_agent(false);
     builder.num_retries(1).timeout(SLOW)
 }
 

@@ -14,7 +14,8 @@ const LIMIT: Duration = Duration::from_millis(700);
 const SLACK: Duration = Duration::from_millis(1500);
 
 fn client(address: SocketAddr, limit: Duration) -> sshoal::ClientBuilder {
-    let builder = ParallelClient::builder([address.to_string()]).user("nobody").identity_auth(false);
+    let builder =
+        ParallelClient::builder([address.to_string()]).user("nobody").identity_auth(false).allow_agent(false);
     builder.known_hosts([""; 0]).num_retries(1).timeout(limit)
 }
 
@@ -76,8 +77,12 @@ fn each_address_of_a_name_is_tried() {
 fn a_name_without_an_address_is_an_unknown_host() {
     let _dog = guard("unknown_name");
     let builder = ParallelClient::builder(["sshoal-no-such-host.invalid"]).user("nobody");
-    let builder =
-        builder.identity_auth(false).known_hosts([""; 0]).num_retries(2).retry_delay(Duration::ZERO);
+    let builder = builder
+        .identity_auth(false)
+        .allow_agent(false)
+        .known_hosts([""; 0])
+        .num_retries(2)
+        .retry_delay(Duration::ZERO);
     let error = start_error(builder.timeout(SLOW));
     assert_eq!((error.stage(), error.host()), (Stage::Resolving, "sshoal-no-such-host.invalid"));
     assert_eq!(error.attempt(), 2, "the name may be made known yet");

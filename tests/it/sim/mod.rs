@@ -65,6 +65,7 @@ pub fn trusting(sim: &Sim, hosts: Vec<String>) -> ClientBuilder {
     ParallelClient::builder(hosts)
         .user("demo")
         .identity_auth(false)
+        .allow_agent(false)
         .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
         .known_hosts(Vec::<PathBuf>::new())
         .num_retries(1)

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "a toolbox: each test uses what it needs")]
 #![allow(clippy::expect_used, reason = "a fixture that cannot do its work fails the test at once")]
 
+pub mod agent;
 pub mod alarm;
 pub mod dropbear;
 pub mod examples;

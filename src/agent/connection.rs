@@ -1,0 +1,106 @@
+//! One connection to an agent: requests out, answers in, in the same order.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::client::Request;
+use crate::agent_wire::{AgentError, Messages};
+use crate::limits;
+
+/// Bytes read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Why a connection is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("it closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Nonsense(#[from] AgentError),
+    #[error("it sends what it was not asked for")]
+    Unasked,
+}
+
+/// Connects to an agent without waiting: a Unix socket does that at once, or refuses.
+pub(crate) fn connect(path: &Path, registry: &Registry, token: Token) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+    /// What the socket did not take yet.
+    outbox: Vec<u8>,
+    messages: Messages,
+    /// Requests without an answer, the oldest first.
+    pub in_flight: VecDeque<Request>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Self { stream, outbox: Vec::new(), messages: Messages::default(), in_flight: VecDeque::new() }
+    }
+
+    /// Whether it would serve another request.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight.len() < limits::AGENT_WINDOW
+    }
+
+    pub(super) fn send(&mut self, request: Request) {
+        self.outbox.extend_from_slice(request.message());
+        self.in_flight.push_back(request);
+    }
+
+    /// Writes as much as the socket takes.
+    pub(super) fn flush(&mut self) -> Result<(), Lost> {
+        while !self.outbox.is_empty() {
+            match self.stream.write(&self.outbox) {
+                Ok(written) => drop(self.outbox.drain(..written)),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the socket has no more, and hands each answer over with its request.
+    pub(super) fn receive(
+        &mut self,
+        mut answered: impl FnMut(Request, &[u8]) -> Result<(), Lost>,
+    ) -> Result<(), Lost> {
+        let mut chunk = [0; CHUNK];
+        loop {
+            let count = match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(Lost::Closed),
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e.into()),
+            };
+            self.messages.push(&chunk[..count]);
+            while let Some(message) = self.messages.next()? {
+                let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
+                answered(request, message)?;
+            }
+            // The start of an answer to nothing: its rest is not waited for.
+            if self.in_flight.is_empty() && !self.messages.is_empty() {
+                return Err(Lost::Unasked);
+            }
+        }
+    }
+}

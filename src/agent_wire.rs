@@ -1,0 +1,213 @@
+//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH speaks it), as far as logging in needs them.
+//!
+//! Pure values: nothing here reads or writes. An agent is no more trusted than a server, so lengths and counts that it
+//! names are checked against what has arrived and never allocated by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits;
+
+const FAILURE: u8 = 5;
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+/// What SSH.COM's agents and OpenSSH before 2.0 say instead of [`FAILURE`].
+const OLD_FAILURES: [u8; 2] = [30, 102];
+
+/// The shortest entry of a list: an empty key and an empty comment.
+const ENTRY_MIN: usize = 8;
+
+/// A key whose private half an agent keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Identity(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
+    blob: Box<[u8]>,
+    comment: Box<[u8]>,
+}
+
+impl Identity {
+    pub(crate) fn new(blob: &[u8], comment: &[u8]) -> Self {
+        Self(Arc::new(Parts { blob: blob.into(), comment: comment.into() }))
+    }
+
+    /// The public key or certificate as a wire blob (RFC 4253 section 6.6).
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.0.blob
+    }
+
+    /// What people call it, usually the file it came from. The agent's words: not fit for a terminal as they are.
+    pub(crate) fn comment(&self) -> &[u8] {
+        &self.0.comment
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.comment().escape_ascii())
+    }
+}
+
+/// What is wrong with an answer, or what it says instead of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AgentError {
+    #[error("it refused")]
+    Refused,
+    #[error("its message is {0} bytes long, more than {max}", max = limits::AGENT_MESSAGE)]
+    TooLong(u32),
+    #[error("its message is empty")]
+    Empty,
+    #[error("its message ends early")]
+    Truncated,
+    #[error("its message goes on behind its end")]
+    Trailing,
+    #[error("it answered with a message of type {0}")]
+    Unexpected(u8),
+    #[error("it lists {0} keys, more than {max}", max = limits::AGENT_KEYS)]
+    TooManyKeys(u32),
+    #[error("its signature is {0} bytes long, more than {max}", max = limits::AGENT_SIGNATURE)]
+    LongSignature(usize),
+}
+
+/// Asks for the keys.
+pub(crate) fn request_identities() -> Vec<u8> {
+    frame(&[&[REQUEST_IDENTITIES]])
+}
+
+/// The list of this key alone, as an agent would send it.
+pub(crate) fn identities_of(identity: &Identity) -> Vec<u8> {
+    let (blob, comment) = (identity.blob(), identity.comment());
+    frame(&[&[IDENTITIES_ANSWER], &length(1), &length(blob.len()), blob, &length(comment.len()), comment])
+}
+
+/// A refusal, as an agent would send it.
+pub(crate) fn failure() -> Vec<u8> {
+    frame(&[&[FAILURE]])
+}
+
+/// An agent's signature, as it would send it.
+pub(crate) fn signed(signature: &[u8]) -> Vec<u8> {
+    frame(&[&[SIGN_RESPONSE], &length(signature.len()), signature])
+}
+
+/// The parts as one message.
+fn frame(parts: &[&[u8]]) -> Vec<u8> {
+    let body: usize = parts.iter().map(|part| part.len()).sum();
+    let mut frame = Vec::with_capacity(4 + body);
+    frame.extend_from_slice(&length(body));
+    parts.iter().for_each(|part| frame.extend_from_slice(part));
+    frame
+}
+
+/// A length on the wire. Longer messages than fit are never made: their parts are bounded.
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// The request for a signature among the messages that libssh wrote, as a whole message.
+pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
+    while let Ok(Some(end)) = message_end(written) {
+        let (message, rest) = written.split_at(end);
+        if message.get(4) == Some(&SIGN_REQUEST) {
+            return Some(message);
+        }
+        written = rest;
+    }
+    None
+}
+
+/// Where the first message ends, once it is there as a whole.
+fn message_end(bytes: &[u8]) -> Result<Option<usize>, AgentError> {
+    let Some(head) = bytes.first_chunk() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head);
+    match usize::try_from(length) {
+        Ok(0) => Err(AgentError::Empty),
+        Ok(body) if body <= limits::AGENT_MESSAGE => Ok((bytes.len() >= 4 + body).then_some(4 + body)),
+        _ => Err(AgentError::TooLong(length)),
+    }
+}
+
+/// Cuts a stream into messages.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    bytes: Vec<u8>,
+    /// What was taken already.
+    taken: usize,
+}
+
+impl Messages {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.taken));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next message without its length, once it has arrived as a whole.
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, AgentError> {
+        let start = self.taken;
+        let Some(end) = message_end(&self.bytes[start..])? else { return Ok(None) };
+        self.taken += end;
+        Ok(Some(&self.bytes[start + 4..start + end]))
+    }
+
+    /// Whether no part of a message waits for its rest.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == self.bytes.len()
+    }
+}
+
+/// The keys that an answer lists, but for those that are too long to be of use.
+pub(crate) fn parse_identities(message: &[u8]) -> Result<Vec<Identity>, AgentError> {
+    let mut rest = body(message, IDENTITIES_ANSWER)?;
+    let count = uint32(&mut rest)?;
+    let keys = usize::try_from(count).unwrap_or(usize::MAX);
+    if keys > limits::AGENT_KEYS {
+        return Err(AgentError::TooManyKeys(count));
+    }
+    let mut identities = Vec::with_capacity(keys.min(rest.len() / ENTRY_MIN));
+    for _ in 0..keys {
+        let (blob, comment) = (string(&mut rest)?, string(&mut rest)?);
+        if blob.len() <= limits::AGENT_KEY && comment.len() <= limits::AGENT_KEY {
+            identities.push(Identity::new(blob, comment));
+        }
+    }
+    if rest.is_empty() { Ok(identities) } else { Err(AgentError::Trailing) }
+}
+
+/// The signature that an answer holds (RFC 4253 section 6.6).
+pub(crate) fn parse_signature(message: &[u8]) -> Result<&[u8], AgentError> {
+    let mut rest = body(message, SIGN_RESPONSE)?;
+    let signature = string(&mut rest)?;
+    if signature.len() > limits::AGENT_SIGNATURE {
+        return Err(AgentError::LongSignature(signature.len()));
+    }
+    if rest.is_empty() { Ok(signature) } else { Err(AgentError::Trailing) }
+}
+
+/// What follows the type, which has to be `expected`.
+fn body(message: &[u8], expected: u8) -> Result<&[u8], AgentError> {
+    match message.split_first() {
+        Some((kind, body)) if *kind == expected => Ok(body),
+        Some((kind, _)) if *kind == FAILURE || OLD_FAILURES.contains(kind) => Err(AgentError::Refused),
+        Some((kind, _)) => Err(AgentError::Unexpected(*kind)),
+        None => Err(AgentError::Empty),
+    }
+}
+
+fn uint32(rest: &mut &[u8]) -> Result<u32, AgentError> {
+    let (head, tail) = rest.split_first_chunk().ok_or(AgentError::Truncated)?;
+    *rest = tail;
+    Ok(u32::from_be_bytes(*head))
+}
+
+fn string<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], AgentError> {
+    let length = usize::try_from(uint32(rest)?).unwrap_or(usize::MAX);
+    let (string, tail) = rest.split_at_checked(length).ok_or(AgentError::Truncated)?;
+    *rest = tail;
+    Ok(string)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Lets libssh talk to an agent without waiting for one.
+//!
+//! libssh has no way in for a signature that was made elsewhere, and its own talk with an agent blocks. So it is handed a
+//! socket on which all answers lie ready, and what it has asked is read from the socket afterwards. A signature is got in
+//! two passes: in the first libssh asks the server about the key, then the agent to sign, and is refused; the request goes
+//! to the real agent, and with its answer the second pass comes to the same point and gets the signature.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use socket2::SockRef;
+
+use crate::agent_wire::{self, Identity};
+use crate::limits;
+
+/// More than libssh writes in one call, a request for a signature with the longest key in it twice, and than it reads.
+const BUFFER: usize = 4 * limits::AGENT_KEY;
+
+/// What libssh will hear in one call. Behind the last answer it finds the end of the stream, so it never waits.
+#[derive(Debug)]
+pub(super) struct AgentScript {
+    ours: UnixStream,
+    theirs: UnixStream,
+}
+
+impl AgentScript {
+    /// The answers to a request for the keys, unless libssh has its answer from an earlier call, and to one for a
+    /// signature: without a `signature` that is a refusal.
+    pub(super) fn new(identity: &Identity, is_listed: bool, signature: Option<&[u8]>) -> io::Result<Self> {
+        let (mut ours, theirs) = UnixStream::pair()?;
+        for end in [&ours, &theirs] {
+            let socket = SockRef::from(end);
+            if socket.send_buffer_size()? < BUFFER {
+                socket.set_send_buffer_size(BUFFER)?;
+            }
+            // libssh would wait for room that nobody makes.
+            if socket.send_buffer_size()? < BUFFER {
+                return Err(io::Error::other("the system's socket buffers are too small"));
+            }
+        }
+        ours.set_nonblocking(true)?;
+        if !is_listed {
+            ours.write_all(&agent_wire::identities_of(identity))?;
+        }
+        ours.write_all(&signature.map_or_else(agent_wire::failure, agent_wire::signed))?;
+        ours.shutdown(Shutdown::Write)?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// The socket for libssh.
+    pub(super) fn fd(&self) -> RawFd {
+        self.theirs.as_raw_fd()
+    }
+
+    /// The request for a signature that libssh has made, if so, as it wants it sent to an agent.
+    pub(super) fn sign_request(mut self) -> Option<Vec<u8>> {
+        let mut asked = Vec::new();
+        match self.ours.read_to_end(&mut asked) {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+        agent_wire::find_sign_request(&asked).map(<[u8]>::to_vec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent_wire::{failure, identities_of, parse_identities, request_identities, signed};
+
+    /// The longest key there can be.
+    fn identity() -> Identity {
+        let mut list = b"\x0c\0\0\0\x01".to_vec();
+        for byte in [b'k', b'c'] {
+            list.extend(u32::try_from(limits::AGENT_KEY).unwrap().to_be_bytes());
+            list.extend(vec![byte; limits::AGENT_KEY]);
+        }
+        parse_identities(&list).unwrap().remove(0)
+    }
+
+    fn heard(script: &AgentScript) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        (&script.theirs).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_answers_lie_ready_and_end() {
+        let identity = identity();
+        let list = identities_of(&identity);
+        let signature = vec![1; limits::AGENT_SIGNATURE];
+        let heard = |is_listed, signature| heard(&AgentScript::new(&identity, is_listed, signature).unwrap());
+        assert_eq!(heard(false, None), [&list[..], &failure()].concat());
+        assert_eq!(heard(false, Some(&signature)), [list, signed(&signature)].concat());
+        assert_eq!(heard(true, None), failure());
+        assert_eq!(heard(true, Some(&signature)), signed(&signature));
+    }
+
+    #[test]
+    fn the_longest_request_fits_and_is_found() {
+        let script = AgentScript::new(&identity(), false, None).unwrap();
+        script.theirs.set_nonblocking(true).unwrap();
+        let body = 3 * limits::AGENT_KEY;
+        let mut request = u32::try_from(body).unwrap().to_be_bytes().to_vec();
+        request.extend(vec![13; body]);
+        (&script.theirs).write_all(&request_identities()).unwrap();
+        (&script.theirs).write_all(&request).unwrap();
+        assert_eq!(script.sign_request(), Some(request));
+        let silent = AgentScript::new(&identity(), false, None).unwrap();
+        assert_eq!(silent.sign_request(), None);
+    }
+}

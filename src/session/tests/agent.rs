@@ -1,0 +1,223 @@
+//! Logging in with the keys of an agent, which answers when a test lets it.
+
+use super::auth::{password, tried};
+use super::call::Call;
+use super::harness::{AUTH, Bench, Config};
+use super::policy::Policy;
+use super::script::{Cred, Peer, Script, identity, private_key};
+use crate::error::AuthMethod::{Password, PublicKey};
+use crate::error::{AuthProblem, HostErrorKind, TimeoutKind};
+use crate::link::{AuthReply, LinkError, LinkErrorKind};
+use crate::session::state::Phase;
+use crate::session::{Ask, AuthPlan, Input, Offer};
+
+/// An agent beside a bench.
+#[derive(Debug, Clone)]
+pub(super) struct FakeAgent {
+    /// The identities that it lists, by number.
+    pub keys: Vec<usize>,
+    /// Those that it signs with.
+    pub signs: Vec<usize>,
+    /// Rounds until it answers; `None`: never.
+    pub after: Option<u32>,
+    owes: Option<(Option<u32>, Ask)>,
+    /// What it was asked.
+    pub asked: Vec<Ask>,
+}
+
+impl FakeAgent {
+    pub(super) fn with(keys: &[usize]) -> Self {
+        Self { keys: keys.to_vec(), signs: keys.to_vec(), after: Some(2), owes: None, asked: Vec::new() }
+    }
+
+    pub(super) fn is_asked(&mut self, ask: Ask) {
+        self.asked.push(ask.clone());
+        self.owes = Some((self.after, ask));
+    }
+
+    /// A round passes: the answer, once its time has come.
+    pub(super) fn tick(&mut self) -> Option<Input> {
+        let (after, _) = self.owes.as_mut()?;
+        *after = Some((*after)?.saturating_sub(1));
+        if *after != Some(0) {
+            return None;
+        }
+        Some(match self.owes.take()?.1 {
+            Ask::Identities => Input::Identities(self.keys.iter().map(|key| identity(*key)).collect()),
+            Ask::Signature(request) => {
+                let key = usize::from(request[0]);
+                Input::Signed(self.signs.contains(&key).then(|| request.into()))
+            }
+            Ask::Lookup => panic!("an agent knows no addresses"),
+        })
+    }
+
+    /// Whether an answer is on its way.
+    pub(super) fn owes_answer(&self) -> bool {
+        matches!(self.owes, Some((Some(_), _)))
+    }
+
+    fn signatures(&self) -> usize {
+        self.asked.iter().filter(|ask| matches!(ask, Ask::Signature(_))).count()
+    }
+}
+
+fn bench(plan: AuthPlan, agent: FakeAgent, peer: Peer) -> Bench {
+    let mut bench = Bench::with(Config { plan, ..Config::default() }, Script::peer(peer));
+    bench.agent = agent;
+    bench.command();
+    bench
+}
+
+/// A server that wants a key, and takes these.
+fn wants_key(good: &[Cred]) -> Peer {
+    Peer { policy: Some(Policy::new(&[&[PublicKey], &[Password]], good)), ..Peer::default() }
+}
+
+fn login(plan: AuthPlan, agent: FakeAgent, peer: Peer) -> Bench {
+    let mut bench = bench(plan, agent, peer);
+    bench.run();
+    assert!(bench.all_ended());
+    bench
+}
+
+use Cred::{AgentAsk, AgentSign};
+
+#[test]
+fn each_key_is_asked_about_and_only_a_wanted_one_signs() {
+    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
+    assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
+    assert_eq!(bench.agent.asked, [Ask::Identities, Ask::Signature(vec![3])]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn without_keys_the_next_offer_is_made() {
+    let good = [Cred::Password];
+    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[]), wants_key(&good));
+    assert_eq!(tried(&bench), [Cred::Password]);
+    assert!(bench.outcome(0).is_success());
+}
+
+/// Where the agent is all there is, a host may need nothing, and else says what it wants.
+#[test]
+fn none_is_asked_for_only_if_the_agent_has_nothing() {
+    let plan = vec![Offer::Agent, Offer::None];
+    let bench = login(plan.clone(), FakeAgent::with(&[]), wants_key(&[]));
+    assert_eq!(tried(&bench), [Cred::None]);
+    let HostErrorKind::Auth { tried: methods, offered, .. } = bench.error(0).kind() else { panic!() };
+    assert_eq!((methods.as_slice(), offered.as_slice()), (&[][..], &[PublicKey, Password][..]));
+
+    let bench = login(plan, FakeAgent::with(&[2]), wants_key(&[]));
+    assert_eq!(tried(&bench), [AgentAsk(2)]);
+    let HostErrorKind::Auth { tried: methods, .. } = bench.error(0).kind() else { panic!() };
+    assert_eq!(methods.as_slice(), [PublicKey]);
+}
+
+#[test]
+fn a_key_that_the_agent_does_not_sign_with_gives_way_to_the_next() {
+    let agent = FakeAgent { signs: vec![3], ..FakeAgent::with(&[2, 3]) };
+    let bench = login(vec![Offer::Agent], agent, wants_key(&[AgentSign(2), AgentSign(3)]));
+    assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn a_key_that_libssh_cannot_use_is_passed_over() {
+    let replies = vec![
+        (AgentAsk(2), Ok(AuthReply::Unable("no such type".to_owned()))),
+        (AgentAsk(3), Ok(AuthReply::ToSign(vec![3]))),
+        (AgentSign(3), Ok(AuthReply::Accepted)),
+    ];
+    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3]), Peer { replies, ..Peer::default() });
+    assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn no_key_is_offered_twice_wherever_it_comes_from() {
+    // Identities 0 and 1 are the public halves of the private keys 0 and 1.
+    let plan =
+        vec![Offer::Sign(private_key(0)), Offer::Agent, Offer::AskThenSign(private_key(1)), password()];
+    let bench = login(plan, FakeAgent::with(&[0, 1, 2]), wants_key(&[Cred::Password]));
+    assert_eq!(tried(&bench), [Cred::Sign(0), AgentAsk(1), AgentAsk(2), Cred::Password]);
+}
+
+#[test]
+fn a_key_that_the_agent_does_not_sign_with_can_sign_as_a_file() {
+    let agent = FakeAgent { signs: vec![], ..FakeAgent::with(&[1]) };
+    let plan = vec![Offer::Agent, Offer::AskThenSign(private_key(1))];
+    let bench = login(plan, agent, wants_key(&[AgentSign(1), Cred::Sign(1)]));
+    assert_eq!(tried(&bench), [AgentAsk(1), Cred::Probe(1), Cred::Sign(1)]);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn two_keys_of_the_agent_for_a_server_that_wants_two() {
+    let good = [AgentSign(2), AgentSign(4)];
+    let peer = Peer { policy: Some(Policy::new(&[&[PublicKey, PublicKey]], &good)), ..Peer::default() };
+    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), peer);
+    let expected = [AgentAsk(2), AgentSign(2), AgentAsk(3), AgentAsk(4), AgentSign(4)];
+    assert_eq!(tried(&bench), expected);
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn keys_that_came_too_early_are_offered_after_the_password() {
+    let good = [AgentSign(3), Cred::Password];
+    let peer = Peer { policy: Some(Policy::new(&[&[Password, PublicKey]], &good)), ..Peer::default() };
+    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[2, 3]), peer);
+    let expected = [AgentAsk(2), Cred::Password, AgentAsk(2), AgentAsk(3), AgentSign(3)];
+    assert_eq!(tried(&bench), expected);
+    assert_eq!(bench.agent.signatures(), 1);
+}
+
+#[test]
+fn a_server_that_hangs_up_after_too_many_keys_has_refused_the_login() {
+    let goodbye = LinkError::new(LinkErrorKind::Disconnected(2), "Too many authentication failures");
+    let replies = vec![(AgentAsk(4), Err(goodbye.clone()))];
+    let peer = Peer { replies, ..Peer::default() };
+    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[2, 3, 4, 5]), peer);
+    let HostErrorKind::Auth { tried: methods, problems, .. } = bench.error(0).kind() else {
+        panic!("{}", bench.error(0))
+    };
+    assert_eq!(methods.as_slice(), [PublicKey]);
+    assert_eq!(*problems, [AuthProblem::Disconnected { reason: 2, message: goodbye.text }]);
+    assert_eq!((bench.error(0).attempt(), bench.dials()), (1, 1));
+}
+
+#[test]
+fn a_silent_agent_costs_the_time_of_the_authentication() {
+    let agent = FakeAgent { after: None, ..FakeAgent::with(&[2]) };
+    let mut bench = bench(vec![Offer::Agent, password()], agent, wants_key(&[Cred::Password]));
+    bench.run();
+    let error = bench.error(0);
+    let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after } = error.kind() else { panic!("{error}") };
+    assert_eq!((*after, error.attempt()), (AUTH, 3));
+    assert_eq!(bench.agent.asked, [const { Ask::Identities }; 3], "each attempt asks anew");
+}
+
+/// An answer for a connection that is gone changes nothing.
+#[test]
+fn a_late_answer_is_no_news() {
+    let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
+    bench.run();
+    let calls = bench.link.calls.len();
+    assert_eq!(bench.phase(), Phase::Ready);
+    bench.step(Input::Identities([identity(3)].into()));
+    bench.step(Input::Signed(None));
+    let after = bench.link.calls[calls..].iter().filter(|call| !matches!(call, Call::Pump)).count();
+    assert_eq!(after, 0, "{:?}", &bench.link.calls[calls..]);
+}
+
+#[test]
+fn answers_out_of_place_are_ignored() {
+    let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
+    while bench.agent.asked.is_empty() {
+        bench.round();
+    }
+    bench.step(Input::Signed(Some([1].into())));
+    bench.run();
+    assert_eq!(tried(&bench), [AgentAsk(2), AgentSign(2)]);
+    assert!(bench.outcome(0).is_success());
+}
