@@ -265,7 +265,7 @@ pub enum HostErrorKind {
     PeerDead {
         /// Since the last sign of life.
         after: Duration,
-        /// Keepalives sent since then.
+        /// Keepalives that were due since then. libssh sends the next one only after an answer.
         unanswered: u32,
     },
     /// Data on the wire was altered, or is not what the cipher made.

@@ -1,6 +1,7 @@
 """The kinds of misbehaviour, by name."""
 
 import threading
+import time
 
 from server import *
 
@@ -531,3 +532,54 @@ class Rekeys(Peer):
             if piece % 2 == 1:
                 self.renegotiate_keys()
         self.end(channel)
+
+
+# Compression, and signs of life.
+
+
+class Compressed(Peer):
+    """Compresses once the user is logged in, as the client asks for."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.use_compression(True)
+
+    def on_auth(self, method, message):
+        super().on_auth(method, message)
+        self._auth_trigger()
+
+
+@kind("inflates")
+class Inflates(Compressed):
+    """One message of 100 MB of zeros, which are some 100 KB on the wire."""
+
+    def on_exec(self, channel):
+        self.tell(SUCCESS, channel.theirs)
+        self.tell(IGNORE, bytes(100_000_000))
+        self.greet(channel)
+
+
+@kind("inflates-often")
+class InflatesOften(Compressed):
+    """600 messages of 250 KB of zeros, just below what libssh takes, and some 250 bytes each on the wire."""
+
+    def on_exec(self, channel):
+        self.tell(SUCCESS, channel.theirs)
+        for _ in range(600):
+            self.tell(IGNORE, bytes(250_000))
+        self.greet(channel)
+
+
+@kind("noise-for-keepalives")
+class NoiseForKeepalives(Peer):
+    """Answers no keepalive, but is not silent either, for two seconds."""
+
+    def on_exec(self, channel):
+        self.tell(SUCCESS, channel.theirs)
+        threading.Thread(target=self.murmur, args=(channel,), daemon=True).start()
+
+    def murmur(self, channel):
+        for _ in range(40):
+            time.sleep(0.05)
+            self.tell(IGNORE, b"")
+        self.greet(channel)

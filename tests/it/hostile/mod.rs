@@ -10,6 +10,7 @@ mod interactive;
 mod login;
 mod packets;
 mod prepare;
+mod pressure;
 mod valgrind;
 
 use std::collections::HashMap;
