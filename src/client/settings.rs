@@ -60,8 +60,9 @@ settings! {
     /// [`gssapi_client_identity`](Self::gssapi_client_identity)), as in parallel-ssh. If it fails, the other methods follow;
     /// the log says what was wrong with the ticket.
     ///
-    /// Tickets are taken where Kerberos keeps them (`KRB5CCNAME`, `krb5.conf`). The KDC is asked on a few helper threads: a
-    /// silent one delays hosts with GSSAPI only, each until its [`timeout`](Self::timeout).
+    /// Tickets are taken where Kerberos keeps them (`KRB5CCNAME`, `krb5.conf`). The KDC is asked on a few helper threads. One
+    /// that is silent delays hosts with GSSAPI only: Kerberos gives up after about half a minute, and the next method
+    /// follows, unless the host's [`timeout`](Self::timeout) is over first.
     ///
     /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
     /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).

@@ -15,7 +15,6 @@ mod keepalive;
 mod partial;
 mod policy;
 mod prepare;
-mod proxy;
 mod retry;
 mod script;
 mod simulation;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot be set up fails the test at once")]
 
+mod gssapi;
 mod scenarios;
 
 use std::fs;
@@ -24,19 +25,10 @@ fn valgrind_finds_nothing() {
     drop(crate::sim::fleet(&[]));
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("valgrind.log");
-    let suppressions = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/memcheck/valgrind.supp");
     let (_, module) = module_path!().split_once("::").unwrap();
-
-    let mut valgrind = Command::new("valgrind");
-    valgrind
-        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
-        // What is only still reachable is allocated once per process, by OpenSSL, glibc and the test harness.
-        .args(["--show-leak-kinds=definite,indirect", "--num-callers=40", "--child-silent-after-fork=yes"])
-        .arg(format!("--suppressions={}", suppressions.display()))
-        .arg(format!("--log-file={}", log.display()))
-        .arg(std::env::current_exe().unwrap())
-        .args([&format!("{module}::scenarios::"), "--test-threads=1"])
-        .stdin(Stdio::null());
+    let mut valgrind = valgrind(&log, "definite,indirect");
+    valgrind.arg(std::env::current_exe().unwrap());
+    valgrind.args([&format!("{module}::scenarios::"), "--test-threads=1"]).stdin(Stdio::null());
     let output = valgrind.output().unwrap_or_else(|error| {
         panic!("cannot run valgrind (Debian package valgrind, see tests/packages.txt): {error}")
     });
@@ -49,6 +41,20 @@ fn valgrind_finds_nothing() {
     assert_clean(&report);
 }
 
+/// Valgrind for a program that is still to be named. Leaks of these kinds are errors.
+fn valgrind(log: &Path, leaks: &str) -> Command {
+    let suppressions = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/memcheck/valgrind.supp");
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .args(["--error-exitcode=99", "--leak-check=full"])
+        // What is only still reachable is allocated once per process, by OpenSSL, glibc and the test harness.
+        .args([format!("--errors-for-leak-kinds={leaks}"), format!("--show-leak-kinds={leaks}")])
+        .args(["--num-callers=40", "--child-silent-after-fork=yes"])
+        .arg(format!("--suppressions={}", suppressions.display()))
+        .arg(format!("--log-file={}", log.display()));
+    valgrind
+}
+
 /// The number in "test result: ok. 21 passed; …".
 fn passed(harness: &str) -> usize {
     let rest = harness.split_once("test result: ok. ").map_or("", |(_, rest)| rest);
@@ -57,8 +63,13 @@ fn passed(harness: &str) -> usize {
 
 /// The exit status says the same; this also notices a log that is not there.
 #[track_caller]
-fn assert_clean(report: &str) {
+fn assert_no_errors(report: &str) {
     assert!(report.contains("ERROR SUMMARY: 0 errors"), "{report}");
+}
+
+#[track_caller]
+fn assert_clean(report: &str) {
+    assert_no_errors(report);
     if report.contains("All heap blocks were freed") {
         return;
     }

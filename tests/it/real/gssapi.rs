@@ -1,5 +1,6 @@
 //! GSSAPI logins with the tickets of a real KDC, or, where libssh has no GSSAPI, the error that says so.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,12 @@ use sshoal::{
     JoinOptions, ParallelClient, Stage, TimeoutKind,
 };
 
-use super::{SLOW, build, guard, run_one, start_error, stdout};
+use super::{SLOW, build, guard, known_hosts_at, run_one, start_error, stdout};
 use crate::support::eventually;
 use crate::support::fds::FdBaseline;
 use crate::support::kdc::{REALM, Realm, in_a_realm};
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
+use crate::support::proxy::{Action, Direction, Proxy};
 use crate::support::sshd::{AuthMessage, Sshd};
 
 const HOST: &str = "127.0.2.1";
@@ -367,5 +369,48 @@ fn hosts_log_in_when_the_kdc_speaks_again() {
         realm.unsilence();
         client.join(&outputs, JoinOptions::default().timeout(SLOW)).expect("it ends");
         assert_eq!(stdout(&outputs[0]), ["in"]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_lost_while_the_kdc_is_silent_is_an_error() {
+    with_ticket("a_connection_that_is_lost_while_the_kdc_is_silent_is_an_error", |realm, sshd| {
+        realm.silence();
+        let mut client = build(by_ticket(sshd, [HOST]));
+        let outputs = client.start_command("echo in").expect("it starts");
+        let soon = JoinOptions::default().timeout(Duration::from_secs(2));
+        assert!(client.join(&outputs, soon).is_err(), "nobody answers");
+        sshd.daemon().kill_sessions();
+        realm.unsilence();
+        client.join(&outputs, JoinOptions::default().timeout(SLOW)).expect("it ends");
+        let error = outputs[0].error().expect("lost");
+        assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)), "{error}");
+        assert_eq!(error.stage(), Stage::Authenticating);
+    });
+}
+
+/// Threads wait for the KDC alone. A server that falls silent in the middle of the method holds none.
+#[test]
+fn a_silent_server_holds_no_thread() {
+    with_ticket("a_silent_server_holds_no_thread", |realm, sshd| {
+        const SILENT: usize = 12;
+        let proxies: Vec<Proxy> = (0..SILENT).map(|_| Proxy::builder(sshd.address()).start()).collect();
+        let direct = (0..3).map(|_| SocketAddr::new(HOST.parse().expect("an address"), sshd.port()));
+        let addresses: Vec<SocketAddr> = proxies.iter().map(Proxy::address).chain(direct).collect();
+        let builder = ParallelClient::builder(addresses.iter().map(ToString::to_string)).user(sshd.user());
+        let builder = builder.known_hosts([known_hosts_at(sshd, &addresses)]).identity_auth(false);
+        let mut client = build(builder.gssapi_server_identity(HOST).num_retries(1).timeout(SLOW));
+        realm.silence();
+        let outputs = client.start_command("echo in").expect("it starts");
+        let soon = JoinOptions::default().timeout(Duration::from_secs(2)).close_stdin(true);
+        assert!(client.join(&outputs, soon).is_err(), "the KDC has answered");
+        // From here on it is the servers that do not answer.
+        proxies.iter().for_each(|proxy| proxy.inject(Direction::ToClient, Action::Stall));
+        realm.unsilence();
+        let (stuck, prompt) = outputs.split_at(SILENT);
+        for output in prompt {
+            assert_eq!(stdout(output), ["in"]);
+        }
+        assert!(stuck.iter().all(|output| output.outcome().is_none()), "no server was silent");
     });
 }

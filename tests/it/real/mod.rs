@@ -24,7 +24,6 @@ mod lines;
 mod many;
 mod peers;
 mod prepare;
-mod proxy;
 mod sessions;
 mod shutdown;
 mod sudo;

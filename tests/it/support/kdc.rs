@@ -36,9 +36,14 @@ pub fn in_a_realm(module: &str, test: &str, body: impl FnOnce(&Realm)) {
         let dir = std::env::var_os(DIR).expect("the realm's directory");
         return body(&Realm::start(PathBuf::from(dir)));
     }
+    run_in_a_realm(&mut rerun(module, test));
+}
+
+/// Runs this command, which comes to a [`rerun`] of a test that has its body [`in_a_realm`].
+pub fn run_in_a_realm(command: &mut Command) {
     let dir = public_dir();
     let path = |name: &str| dir.path().join(name);
-    let output = rerun(module, test)
+    let output = command
         .env(DIR, dir.path())
         .env("KRB5_CONFIG", path("krb5.conf"))
         .env("KRB5_KDC_PROFILE", path("kdc.conf"))
@@ -47,7 +52,8 @@ pub fn in_a_realm(module: &str, test: &str, body: impl FnOnce(&Realm)) {
         .stderr(Stdio::piped())
         .output()
         .expect("run this test's program");
-    assert!(output.status.success(), "in the realm:\n{}", String::from_utf8_lossy(&output.stderr));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "in the realm, {}:\n{stderr}", output.status);
 }
 
 impl Realm {
