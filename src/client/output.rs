@@ -85,7 +85,7 @@ impl HostOutput {
         self.alias.as_deref()
     }
 
-    /// Its position in the host list, from 0.
+    /// Its position in the host list that the command was given to, from 0.
     pub fn position(&self) -> usize {
         self.position
     }

@@ -193,7 +193,8 @@ settings! {
     compress(on: bool) => compress = on;
 
     /// How long a connection may be silent before the server is asked for a sign of life (parallel-ssh:
-    /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default, and zero: never, as in OpenSSH.
+    /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default, and zero: never, as in OpenSSH, so that a fleet that
+    /// waits does not wake up; parallel-ssh's native client has 60 s.
     ///
     /// Whatever the server sends is a sign of life. After [`keepalive_max_missed`](Self::keepalive_max_missed) questions
     /// in a row without one, and another interval, the connection is given up: commands that run on it fail with

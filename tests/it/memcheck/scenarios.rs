@@ -6,8 +6,10 @@ use std::time::Duration;
 use hostsim::{AuthPolicy, Sim};
 use sshoal::{HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
+use crate::real;
 use crate::sim::{PATIENCE, assert_hostnames, client, command, fleet, run, spawn, stdout, trusting, watch};
 use crate::support::peers::Refused;
+use crate::support::sshd::Sshd;
 
 const HOSTS: usize = 5;
 /// For hosts that fall silent. Long enough for a stage under valgrind.
@@ -58,6 +60,45 @@ fn commands_with_a_password() {
     let sim = spawn(Sim::builder().auth(AuthPolicy::Password));
     let mut client = trusting(&sim, sim.hosts(HOSTS)).password(sim.password()).build().unwrap();
     assert_hostnames(&run(&mut client, "hostname"));
+}
+
+#[test]
+fn compression_and_keepalives() {
+    let _dog = watch();
+    let sshd = Sshd::builder().option("Compression yes").start();
+    let hosts = real::client_for(&sshd, sshd.hosts(3)).timeout(PATIENCE);
+    let mut client = hosts.compress(true).keepalive(Duration::from_millis(100)).build().unwrap();
+    for _ in 0..2 {
+        for output in run(&mut client, "yes | head -c 300000; sleep 1") {
+            assert_eq!(stdout(&output).len(), 300_000);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_answers_no_keepalive() {
+    let _dog = watch();
+    let sim = fleet(&["* stream:silence"]);
+    let interval = Duration::from_millis(500);
+    let mut client = client(&sim, 2).keepalive(interval).keepalive_max_missed(1).build().unwrap();
+    for output in run(&mut client, "hostname") {
+        assert!(matches!(output.error().unwrap().kind(), HostErrorKind::PeerDead { .. }), "{output:?}");
+    }
+}
+
+#[test]
+fn hosts_that_leave_the_list() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, HOSTS).build().unwrap();
+    let running = client.run_command("hang").unwrap();
+    let left = sim.hosts(HOSTS + 2).split_off(HOSTS - 2);
+    client.set_hosts(&left).unwrap();
+    client.join(&running, JoinOptions::default()).unwrap();
+    assert_hostnames(&run(&mut client, "hostname"));
+    let begun = client.start_command("hang").unwrap();
+    client.set_hosts([""; 0]).unwrap();
+    assert!(client.finished(&begun).unwrap());
 }
 
 #[test]

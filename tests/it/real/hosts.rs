@@ -101,6 +101,33 @@ fn outputs_of_hosts_that_went_stay_readable() {
     fds.assert_same_within(SLOW);
 }
 
+/// What a command's values are counted against is the list of the moment.
+#[test]
+fn values_per_host_have_to_fit_the_new_list() {
+    let _dog = guard("set_hosts_values");
+    let sshd = Sshd::start();
+    let mut client = build(client(&sshd, &[A, B]));
+    client.set_hosts([A, B, C]).expect("valid");
+    let two = client.run_command(Command::new("echo %s").host_args(["a", "b"]));
+    assert!(matches!(two, Err(Error::HostArgs { hosts: 3, args: 2 })), "{two:?}");
+    let outputs = client.run_command(Command::new("echo %s").host_args(["a", "b", "c"])).expect("starts");
+    join(&client, &outputs);
+    assert_eq!(outputs.iter().map(|output| stdout(output).concat()).collect::<String>(), "abc");
+}
+
+/// parallel-ssh: `hosts` is any iterable but a string. Here a string alone does not compile.
+#[test]
+fn hosts_come_from_whatever_can_be_iterated() {
+    let len = |builder: ClientBuilder| build(builder.known_hosts([""; 0]).identity_auth(false)).len();
+    let owned: Vec<String> = vec![A.to_owned(), B.to_owned()];
+    assert_eq!(len(ParallelClient::builder([A, B])), 2);
+    assert_eq!(len(ParallelClient::builder(&owned)), 2);
+    assert_eq!(len(ParallelClient::builder(owned)), 2);
+    assert_eq!(len(ParallelClient::builder(A.split('.').map(|part| format!("web{part}")))), 4);
+    assert_eq!(len(ParallelClient::builder("web1 web2\nweb3".split_whitespace())), 3);
+    assert_eq!(len(ParallelClient::builder(std::iter::empty::<&str>())), 0);
+}
+
 /// Each position of a host that is named several times is a host of its own.
 #[test]
 fn duplicates_come_and_go_one_by_one() {

@@ -52,7 +52,7 @@ fn guard(name: &str) -> Watchdog {
 
 /// For hosts of this server, by name: key login, the right known_hosts, one attempt, no limit that a slow
 /// machine reaches.
-fn client_for<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
+pub(super) fn client_for<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
     let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
     let known_hosts = sshd.known_hosts(&hosts);
     let hosts = hosts.iter().map(|host| if host.contains(':') { format!("[{host}]") } else { host.clone() });
