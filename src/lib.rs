@@ -26,8 +26,8 @@ mod text;
 mod workers;
 
 pub use client::{
-    ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary,
-    Stdin,
+    ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, Proxy, RawLines, Reader,
+    SshLibrary, Stdin,
 };
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use error::{

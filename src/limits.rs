@@ -123,3 +123,16 @@ pub const AGENT_SIGNATURE: usize = 4 * 1024;
 /// Requests sent to an ssh-agent before it has answered: enough to keep it busy. The others wait here, where those of
 /// hosts that have given up are dropped.
 pub const AGENT_WINDOW: usize = 16;
+
+/// Bytes for a host behind a proxy that its tunnel takes from libssh before the host has taken them: two packets of the
+/// usual size. More waits with libssh, which then leaves the channel's window shut.
+pub const INBOX_TUNNEL: usize = 64 * 1024;
+
+/// Bytes that libssh may keep back for one tunnel: its largest window (2 MiB). libssh 0.10 takes in what exceeds it.
+pub const TUNNEL_HELD: usize = 2 * 1024 * 1024;
+
+/// Bytes of all tunnels of a proxy that may wait for its socket; the rest stays with the hosts behind.
+pub const TUNNEL_BACKLOG: usize = 256 * 1024;
+
+/// Tunnels looked at, and begun, per visit to their proxy: 64 of up to 30 µs each; the rest waits its turn.
+pub const TUNNELS_PER_VISIT: usize = 64;

@@ -8,6 +8,7 @@ use socket2::SockAddr;
 
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::limit;
+use super::way::Way;
 use crate::family::AddressFamily;
 use crate::host::check_user;
 use crate::interactive::Responder;
@@ -54,6 +55,12 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
 /// | [`timeout`](Self::timeout) | [`Duration`] | no limit but those before the login | `timeout` |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
+/// | [`proxy`](Self::proxy), [`proxies`](Self::proxies), [`no_proxy`](Self::no_proxy) | | none | |
+/// | [`proxy_host`](Self::proxy_host) | | none | `proxy_host` |
+/// | [`proxy_port`](Self::proxy_port) | | 22 | `proxy_port` |
+/// | [`proxy_user`](Self::proxy_user) | | the owner of this process | `proxy_user` |
+/// | [`proxy_password`](Self::proxy_password) | | none | `proxy_password` |
+/// | [`proxy_key_file`](Self::proxy_key_file) | | none | `proxy_pkey` |
 /// | [`alias`](Self::alias) | | none | `alias` |
 ///
 /// ```
@@ -104,6 +111,7 @@ pub struct HostConfig {
     pub(super) keepalive_max_missed: Option<u32>,
     pub(super) timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
+    pub(super) proxy: Way,
     alias: Option<String>,
 }
 
@@ -141,10 +149,11 @@ impl HostConfig {
             return Some("the passphrase contains a NUL byte".to_owned());
         }
         let identities = [("server", &self.gssapi_server), ("client", &self.gssapi_client)];
-        identities.iter().find_map(|(whose, name)| {
+        let problem = identities.iter().find_map(|(whose, name)| {
             let problem = gssapi_name_problem(name.as_deref()?)?;
             Some(format!("the GSSAPI {whose} identity {problem}"))
-        })
+        });
+        problem.or_else(|| self.proxy.problem())
     }
 
     /// Whether it says itself that tickets are delegated.

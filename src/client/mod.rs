@@ -7,11 +7,13 @@ mod hosts;
 mod lines;
 mod output;
 mod owner;
+mod proxy;
 mod reader;
 mod settings;
 mod stdin;
 mod targets;
 mod wait;
+mod way;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,7 @@ pub use builder::ClientBuilder;
 pub use host_config::HostConfig;
 pub use lines::{Lines, RawLines};
 pub use output::HostOutput;
+pub use proxy::Proxy;
 pub use reader::Reader;
 pub use stdin::Stdin;
 

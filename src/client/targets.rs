@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt::Display;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::{AgentSocket, Credentials, Login};
 use super::host_config::{HostConfig, Settings};
 use super::owner::Owner;
+use super::way::Hop;
 use crate::error::Error;
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
@@ -39,10 +41,15 @@ struct ProfileKey<'a> {
 }
 
 struct Profiles<'a> {
+    owner: &'a Owner,
     credentials: Credentials<'a>,
     verifier: &'a Arc<Verifier>,
     known: HashMap<ProfileKey<'a>, Arc<Profile>>,
+    proxies: HashMap<ProxyKey, Arc<Target>>,
 }
+
+/// What makes two proxies the same one: the name and port, all settings, and the way there, these by where they lie.
+type ProxyKey = (Arc<str>, u16, *const Profile, *const Target);
 
 impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
@@ -59,7 +66,7 @@ impl<'a> Inventory<'a> {
     ) -> Result<Vec<Option<Target>>, Error> {
         self.check()?;
         self.check_gssapi()?;
-        let mut profiles = Profiles { credentials: Credentials::new(owner), verifier, known: HashMap::new() };
+        let mut profiles = Profiles::new(owner, verifier);
         if self.configs.is_none() && self.hosts.is_empty() {
             // A key that cannot be used is an error even if there is no host to use it on.
             profiles.credentials.plan(None, self.client.over(self.client).login)?;
@@ -73,23 +80,26 @@ impl<'a> Inventory<'a> {
             let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;
             let own = self.configs.and_then(|configs| configs.get(position));
             let settings = own.unwrap_or(self.client).over(self.client);
-            let Some(user) = spec.user().or(settings.user).or(owner.name.as_deref()) else {
-                return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
-            };
+            let way = own.unwrap_or(self.client).proxy.hops(self.client);
+            let way = way.map_err(|problem| of_host(position, problem))?;
             let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
             let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
-            let profile = profiles.profile(user, gssapi, settings).map_err(|error| match (own, error) {
+            let profile = profiles.profile(&spec, gssapi, settings).map_err(|error| match (own, error) {
                 (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_login() => {
                     Error::KeyFile { position: Some(position), path, source }
                 }
                 (Some(own), error) if own.concerns_login() => of_host(position, error),
                 (_, error) => error,
             })?;
+            let host: Arc<str> = spec.host().into();
+            let port = spec.port().unwrap_or(settings.port);
+            check_way(&host, port, &way).map_err(|problem| of_host(position, problem))?;
             targets.push(Some(Target {
-                host: spec.host().into(),
-                port: spec.port().unwrap_or(settings.port),
+                host,
+                port,
                 alias: own.and_then(HostConfig::alias_name).map(Into::into),
                 profile,
+                proxy: profiles.way(way)?,
             }));
         }
         Ok(targets)
@@ -132,13 +142,50 @@ impl<'a> Inventory<'a> {
     }
 }
 
+/// No name may come twice on the way to a host, its own included: nobody would wait for such a connection to end.
+fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), String> {
+    let mut seen = vec![(host, port)];
+    for Hop { spec, settings } in way {
+        let (name, port) = (spec.host(), spec.port().unwrap_or(settings.port));
+        if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(name) && *of == port) {
+            return Err(format!("the way to it goes in a circle: {name} port {port} comes twice"));
+        }
+        seen.push((name, port));
+    }
+    Ok(())
+}
+
 impl<'a> Profiles<'a> {
+    fn new(owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Self {
+        let (known, proxies) = Default::default();
+        Self { owner, credentials: Credentials::new(owner), verifier, known, proxies }
+    }
+
+    /// The last of these proxies, which has those before it as its own.
+    fn way(&mut self, hops: Vec<Hop<'a>>) -> Result<Option<Arc<Target>>, Error> {
+        let mut way: Option<Arc<Target>> = None;
+        for Hop { spec, settings } in hops {
+            let (host, port): (Arc<str>, u16) = (spec.host().into(), spec.port().unwrap_or(settings.port));
+            let profile = self.profile(&spec, None, settings)?;
+            let before = way.as_ref().map_or(ptr::null(), Arc::as_ptr);
+            let key = (host.clone(), port, Arc::as_ptr(&profile), before);
+            let proxy = self.proxies.entry(key);
+            let proxy =
+                proxy.or_insert_with(|| Arc::new(Target { host, port, alias: None, profile, proxy: way }));
+            way = Some(proxy.clone());
+        }
+        Ok(way)
+    }
+
     fn profile(
         &mut self,
-        user: &str,
+        spec: &HostSpec,
         gssapi: Option<Gssapi>,
         settings: Settings<'a>,
     ) -> Result<Arc<Profile>, Error> {
+        let Some(user) = spec.user().or(settings.user).or(self.owner.name.as_deref()) else {
+            return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
+        };
         let Settings { login, connection, agent_socket, timeout, read_timeout, .. } = settings;
         let key = ProfileKey {
             user: user.to_owned(),

@@ -60,7 +60,7 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Total of name resolution and TCP connect.
+    /// Total of name resolution and TCP connect, or of the proxy's connecting.
     Connect,
     /// Total of the SSH handshake.
     Handshake,
@@ -237,6 +237,10 @@ pub enum HostErrorKind {
         /// What else is known of the failure.
         problems: Vec<AuthProblem>,
     },
+    /// The proxy could not connect the host, or was lost; with the proxy's own name, stage and cause (parallel-ssh:
+    /// `ProxyError`). What the host itself does is not reported by this.
+    #[error("proxy {0}")]
+    Proxy(#[source] HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
     Timeout {
@@ -304,6 +308,17 @@ pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
 }
 
+fn tunnel_refusal(reason: u32, text: &str) -> String {
+    let name = match reason {
+        1 => "administratively prohibited",
+        2 => "connect failed",
+        3 => "unknown channel type",
+        4 => "resource shortage",
+        _ => "no known reason",
+    };
+    format!("{name} ({reason}): {}", peer(text))
+}
+
 /// Why there is no address to connect to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -360,6 +375,15 @@ pub enum ChannelProblem {
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
+    /// The proxy refused to connect onwards (RFC 4254 section 5.1): with OpenSSH because of `AllowTcpForwarding` or
+    /// `PermitOpen`, or because the host has no address or does not answer there.
+    #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]
+    TunnelRefused {
+        /// The reason code: 1 administratively prohibited, 2 connect failed, 3 unknown channel type, 4 resource shortage.
+        reason: u32,
+        /// The proxy's text, as it came.
+        text: String,
+    },
     /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none that could be read. Some
     /// builds of libssh do not even open a channel of packet size 0.
     #[error("the server announced no usable packet size, standard input cannot be sent")]

@@ -17,7 +17,11 @@ pub(super) struct Admission {
     pool_size: usize,
     places_used: usize,
     connections: usize,
-    connections_max: usize,
+    /// Descriptors of connections.
+    descriptors: usize,
+    descriptors_max: usize,
+    /// Proxies that hosts wait for. They need no place.
+    proxies: IndexQueue,
     /// Hosts that wait for a place and need a descriptor as well.
     waiting: IndexQueue,
     /// Hosts that wait for a place only. They come first: while one of them waited behind a host without a descriptor, its
@@ -33,7 +37,9 @@ impl Admission {
             pool_size,
             places_used: 0,
             connections: 0,
-            connections_max: usize::MAX,
+            descriptors: 0,
+            descriptors_max: usize::MAX,
+            proxies: IndexQueue::default(),
             waiting: IndexQueue::default(),
             connected: IndexQueue::default(),
             idle: IndexQueue::default(),
@@ -54,22 +60,27 @@ impl Admission {
 
     /// Places there are.
     pub(super) fn pool(&self) -> usize {
-        self.pool_size.min(self.connections_max)
+        self.pool_size.min(self.descriptors_max)
     }
 
     /// Bounds the connections by the descriptors that the process has left, before a command for `hosts` hosts.
     pub(super) fn count_descriptors(&mut self, hosts: usize) {
         let Some(free) = descriptors::free() else { return };
         let pool_before = self.pool();
-        self.connections_max = free.saturating_add(self.connections).max(1);
+        self.descriptors_max = free.saturating_add(self.descriptors).max(1);
         let pool = self.pool();
         if pool < self.pool_size.min(hosts) && pool != pool_before {
             log::warn!("{free} descriptors are free: pool of {pool} instead of {}", self.pool_size);
         }
     }
 
-    /// The next host that wants a place, if one is free.
+    /// The next proxy that is wanted, or the next host that wants a place, if one is free.
     pub(super) fn next(&mut self, slots: &Slab<Slot>, execs: &Execs) -> Option<usize> {
+        while let Some(index) = self.proxies.pop() {
+            if slots.get(index).is_some_and(|slot| slot.session.wants_place(execs)) {
+                return Some(index);
+            }
+        }
         while self.places_used < self.pool() {
             let index = self.connected.pop().or_else(|| self.waiting.pop())?;
             if slots.get(index).is_some_and(|slot| slot.session.wants_place(execs)) {
@@ -83,34 +94,44 @@ impl Admission {
         self.waiting.push_front(index);
     }
 
-    pub(super) fn may_connect(&self) -> bool {
-        self.connections < self.connections_max
+    /// Whether so many descriptors may be taken. Where nothing can be given back, the system has the word.
+    pub(super) fn may_take(&self, descriptors: usize) -> bool {
+        self.descriptors == 0 || self.descriptors.saturating_add(descriptors) <= self.descriptors_max
     }
 
     pub(super) fn next_idle(&mut self) -> Option<usize> {
         self.idle.pop()
     }
 
-    /// The system refused a descriptor: no more connections than there are. `false` if there are none to wait for.
-    pub(super) fn shrink_to_open(&mut self) -> bool {
-        if self.connections == 0 {
+    /// The system refused a descriptor: no more than there are. `false` if there are none to wait for but these, which are
+    /// the host's own.
+    pub(super) fn shrink_to_open(&mut self, own: usize) -> bool {
+        if self.descriptors <= own {
             return false;
         }
-        if self.connections < self.connections_max {
-            log::warn!("out of descriptors: going on with {} connections", self.connections);
-            self.connections_max = self.connections;
+        if self.descriptors < self.descriptors_max {
+            log::warn!("out of descriptors: going on with {}", self.descriptors);
+            self.descriptors_max = self.descriptors;
         }
         true
     }
 
     /// Books what a session has come to use or has given back.
     pub(super) fn settle(&mut self, index: usize, slot: &mut Slot, execs: &Execs) {
-        let now = Booked { place: slot.session.uses_place(execs), connection: slot.session.is_connected() };
+        let connection = slot.session.is_connected();
+        // A proxy's is kept for it while hosts wait: they have theirs, and it might never get it back.
+        let descriptors = if connection || slot.session.is_waited_for() { slot.descriptors() } else { 0 };
+        let now = Booked { place: slot.session.uses_place(execs), connection, descriptors };
         let before = std::mem::replace(&mut slot.booked, now);
         book(&mut self.places_used, before.place, now.place);
         book(&mut self.connections, before.connection, now.connection);
+        self.descriptors = self.descriptors.saturating_sub(before.descriptors) + now.descriptors;
         if !now.place && slot.session.wants_place(execs) {
-            let queue = if now.connection { &mut self.connected } else { &mut self.waiting };
+            let queue = match now.connection {
+                _ if slot.session.is_proxy() => &mut self.proxies,
+                true => &mut self.connected,
+                false => &mut self.waiting,
+            };
             queue.push(index);
         }
         if slot.session.is_idle() {

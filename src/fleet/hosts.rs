@@ -37,7 +37,7 @@ impl Fleet {
 
     /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index, which does no harm to
     /// whoever has it next; what is on its way to it from elsewhere would, and is called off here.
-    fn retire(&mut self, index: usize, now: Instant) {
+    pub(super) fn retire(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         // Nobody may have listened for a while. A link that has failed is collected from as well.
         for _ in 0..limits::LAST_PUMPS {
@@ -47,8 +47,13 @@ impl Fleet {
         }
         let mut cx = Cx { now, link: &mut *slot.link, execs: &mut self.execs };
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
+        self.pass_on(index);
+        self.follow_tunnel(index);
         self.settle(index);
-        self.slots.remove(index);
+        let proxy = self.slots.remove(index).proxy;
         self.lookups.retain(|(_, waiting)| *waiting != index);
+        if let Some(proxy) = proxy {
+            self.leave_proxy(proxy, now);
+        }
     }
 }

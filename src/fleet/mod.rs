@@ -8,10 +8,12 @@ mod admission;
 mod agents;
 mod descriptors;
 mod hosts;
+mod proxies;
 mod slot;
 mod turn;
 mod visit;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,8 @@ pub(crate) struct Fleet {
     slots: Slab<Slot>,
     /// The host list: who is at which position.
     positions: Vec<usize>,
+    /// The slots of the proxies, by where their targets lie in memory: whoever shares one shares the target.
+    proxies: HashMap<usize, usize>,
     dialler: Arc<Dialler>,
     execs: Execs,
     /// Hosts to be visited.
@@ -78,7 +82,7 @@ pub struct Stats {
     pub visits: u64,
     /// The longest time that one turn held the thread, waiting excluded.
     pub longest_turn: Duration,
-    /// Connections open now.
+    /// Connections open now, those to proxies included.
     pub connections: usize,
     /// Hosts that wait for a place in the pool now.
     pub queued: usize,
@@ -96,6 +100,7 @@ impl Fleet {
             wheel: Wheel::new(Reactor::now()),
             slots: Slab::with_capacity(targets.len()),
             positions: Vec::new(),
+            proxies: HashMap::new(),
             dialler: Arc::new(dialler),
             execs: Execs::default(),
             ready: IndexQueue::default(),
@@ -116,10 +121,19 @@ impl Fleet {
 
     /// Makes a place for a host.
     fn add(&mut self, target: Target) -> usize {
+        let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy));
+        let session = Session::new(target, Jitter::new(self.seeds.next()));
+        self.insert(session, proxy)
+    }
+
+    fn insert(&mut self, session: Session, proxy: Option<usize>) -> usize {
+        if let Some(slot) = proxy.and_then(|proxy| self.slots.get_mut(proxy)) {
+            slot.behind += 1;
+        }
         let entry = self.slots.vacant_entry();
         let index = entry.key();
         let link = LibsshLink::new(self.dialler.clone(), index);
-        entry.insert(Slot::new(Session::new(target, Jitter::new(self.seeds.next())), Box::new(link)));
+        entry.insert(Slot::new(session, Box::new(link), proxy));
         index
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::link::Link;
+use crate::link::{ChannelId, Link};
 use crate::reactor::TimerId;
-use crate::session::Session;
+use crate::session::{Session, Tunnelled};
 
 pub(super) struct Slot {
     pub session: Session,
@@ -15,6 +15,14 @@ pub(super) struct Slot {
     pub due: bool,
     /// What the admission has booked for it.
     pub booked: Booked,
+    /// The slot of the proxy that it is behind.
+    pub proxy: Option<usize>,
+    /// Hosts, or proxies, that this one connects.
+    pub behind: usize,
+    /// The proxy's channel that carries its connection.
+    pub tunnel: Option<ChannelId>,
+    /// The proxy's latest news, for the next visit.
+    pub tunnelled: Option<Tunnelled>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +36,27 @@ pub(super) struct Armed {
 pub(super) struct Booked {
     pub place: bool,
     pub connection: bool,
+    pub descriptors: usize,
 }
 
 impl Slot {
-    pub(super) fn new(session: Session, link: Box<dyn Link>) -> Self {
-        Self { session, link, timer: None, due: false, booked: Booked::default() }
+    pub(super) fn new(session: Session, link: Box<dyn Link>, proxy: Option<usize>) -> Self {
+        let booked = Booked::default();
+        Self {
+            session,
+            link,
+            timer: None,
+            due: false,
+            booked,
+            proxy,
+            behind: 0,
+            tunnel: None,
+            tunnelled: None,
+        }
+    }
+
+    /// Descriptors of its connection: a socket, or the two ends of a conduit.
+    pub(super) fn descriptors(&self) -> usize {
+        if self.proxy.is_some() { 2 } else { 1 }
     }
 }

@@ -9,8 +9,17 @@ use crate::error::HostErrorKind;
 use crate::session::{Ask, Cx, Input};
 
 impl Fleet {
-    /// Steps one host and draws the consequences.
+    /// Steps one host, first with what its proxy has for it.
     pub(super) fn visit(&mut self, index: usize, input: Input, now: Instant) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if let Some(tunnelled) = slot.tunnelled.take() {
+            self.step(index, Input::Tunnelled(tunnelled), now);
+        }
+        self.step(index, input, now);
+    }
+
+    /// Steps one host and draws the consequences.
+    fn step(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         self.stats.visits += 1;
         let step = slot.session.step(input, &mut Cx { now, link: &mut *slot.link, execs: &mut self.execs });
@@ -23,8 +32,11 @@ impl Fleet {
             }
             Some(Ask::Identities) => self.ask_agent(index, None),
             Some(Ask::Signature(request)) => self.ask_agent(index, Some(request)),
+            Some(Ask::Tunnel) => self.request_tunnel(index, now),
             None => {}
         }
+        self.pass_on(index);
+        self.follow_tunnel(index);
         if step.again {
             self.ready.push(index);
         }
@@ -58,12 +70,14 @@ impl Fleet {
     pub(super) fn admit(&mut self, now: Instant) {
         self.admit_again = false;
         while let Some(index) = self.admission.next(&self.slots, &self.execs) {
-            if !self.slots[index].session.is_connected()
-                && !self.admission.may_connect()
-                && !self.close_idle(now)
-            {
-                self.admission.put_back(index);
-                return;
+            // A proxy is what others wait for: were it to wait for them, neither would come.
+            let session = &self.slots[index].session;
+            let needs_none = session.is_connected() || session.is_proxy();
+            while !needs_none && !self.admission.may_take(self.descriptors_needed(index)) {
+                if !self.close_idle(now) {
+                    self.admission.put_back(index);
+                    return;
+                }
             }
             self.visit(index, Input::Admitted, now);
             if is_over(now) {
@@ -78,6 +92,7 @@ impl Fleet {
         while let Some(index) = self.admission.next_idle() {
             if self.slots.get(index).is_some_and(|slot| slot.session.is_idle()) {
                 self.visit(index, Input::Close, now);
+                self.visit_proxy_of(index, now);
                 return true;
             }
         }
@@ -86,7 +101,12 @@ impl Fleet {
 
     /// The system gave no descriptor. With connections of ours open the host waits for one of them to close.
     fn out_of_descriptors(&mut self, index: usize, now: Instant) {
-        if !self.admission.shrink_to_open() {
+        // Hosts that wait for a proxy give nothing back before it is connected.
+        let can_wait = match self.slots.get(index) {
+            Some(slot) if slot.session.is_proxy() => self.close_idle(now),
+            _ => self.admission.shrink_to_open(self.descriptors_of_proxies(index)),
+        };
+        if !can_wait {
             let kind = HostErrorKind::Limit("no descriptor is free (see `ulimit -n`)".to_owned());
             self.visit(index, Input::GiveUp(kind), now);
         }

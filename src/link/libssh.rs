@@ -13,10 +13,13 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::rc::Rc;
 use std::sync::OnceLock;
 use std::task::Poll;
 
@@ -234,11 +237,9 @@ pub(super) struct Session {
     raw: sys::ssh_session,
     event: sys::ssh_event,
     channels: Slab<Channel>,
-    /// Whether a CHANNEL_OPEN_CONFIRMATION may arrive in the next pump.
-    opening: bool,
-    /// The maximum packet size of the last confirmation; one channel at a time is opened, so it belongs to that one.
-    packet_max: Option<u32>,
-    /// What libssh found wrong with the last confirmation. It drops such a one and waits for another, for ever.
+    /// Channels that the server was asked for and has not answered yet, by the numbers that libssh gave them.
+    opening: HashMap<u32, usize>,
+    /// What libssh found wrong with a confirmation. It drops such a one and waits for another, for ever.
     bad_confirmation: Option<String>,
     /// Whether GSSAPI is being tried: its steps are taken within pumps.
     in_gssapi: bool,
@@ -246,6 +247,10 @@ pub(super) struct Session {
     gssapi_problem: Option<String>,
     /// While libssh is in the middle of a login by an agent's key: the packets read before.
     agent_begun: Option<u64>,
+    /// Tunnels that something has arrived for.
+    news: News,
+    /// Bytes written to channels since libssh had none waiting for the socket.
+    unsent: usize,
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
     counter: *mut sys::ssh_counter_struct,
     packets_per_visit: u64,
@@ -261,10 +266,43 @@ struct Channel {
 
 struct ChannelState {
     inbox: Inbox,
+    /// Bytes that the inbox was too full for. libssh keeps them, and does not open the window again meanwhile.
+    held: usize,
+    /// Of a tunnel only: a command's channel is looked at whenever its host is visited.
+    noted: Option<Noted>,
     callbacks: sys::ssh_channel_callbacks_struct,
 }
 
+/// Tunnels with news, each once.
+type News = Rc<RefCell<Vec<usize>>>;
+
+/// What has happened to a tunnel, and where that is noted.
+struct Noted {
+    news: News,
+    id: usize,
+    is_listed: bool,
+    reply: Option<OpenReply>,
+}
+
+impl Noted {
+    fn list(&mut self) {
+        if !mem::replace(&mut self.is_listed, true) {
+            self.news.borrow_mut().push(self.id);
+        }
+    }
+}
+
+/// What the server says to a channel that it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum OpenReply {
+    /// CHANNEL_OPEN_CONFIRMATION.
+    Opened { packet_max: u32 },
+    /// CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1).
+    Refused { reason: u32, text: String },
+}
+
 // SAFETY: libssh ties a session to no thread; it only must not be entered twice at once, and every entry takes `&mut`.
+// All clones of the list of news are inside the session and its channels.
 unsafe impl Send for Session {}
 
 impl Session {
@@ -282,12 +320,13 @@ impl Session {
             raw,
             event: ptr::null_mut(),
             channels: Slab::new(),
-            opening: false,
-            packet_max: None,
+            opening: HashMap::new(),
             bad_confirmation: None,
             in_gssapi: false,
             gssapi_problem: None,
             agent_begun: None,
+            news: News::default(),
+            unsent: 0,
             counter: Box::into_raw(Box::new(zero)),
             packets_per_visit: if setup.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
@@ -356,7 +395,7 @@ impl Session {
     }
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
-        let _log = if self.opening || self.in_gssapi { LogScope::verbose() } else { LogScope::enter() };
+        let _log = self.listen();
         let packets_end = self.packets_read().saturating_add(self.packets_per_visit);
         for _ in 0..budget {
             if self.packets_read() >= packets_end {
@@ -364,9 +403,6 @@ impl Session {
             }
             // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
             let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
-            self.packet_max = packet_max_logged().or(self.packet_max);
-            self.bad_confirmation = bad_confirmation_logged().or(self.bad_confirmation.take());
-            self.gssapi_problem = gssapi_problem_logged().or(self.gssapi_problem.take());
             self.check_fatal()?;
             match rc {
                 OK => {}
@@ -377,13 +413,40 @@ impl Session {
         Ok(Pumped::More)
     }
 
+    /// Gives what was logged to those that it is about.
+    fn note_log(&mut self) {
+        let Log { opened, refused, bad_confirmation, gssapi_problem, .. } = take_log();
+        self.bad_confirmation = bad_confirmation.or(self.bad_confirmation.take());
+        self.gssapi_problem = gssapi_problem.or(self.gssapi_problem.take());
+        for (number, packet_max) in opened {
+            self.note_reply(number, OpenReply::Opened { packet_max });
+        }
+        for (number, reason, text) in refused {
+            self.note_reply(number, OpenReply::Refused { reason, text });
+        }
+    }
+
+    fn note_reply(&mut self, number: u32, reply: OpenReply) {
+        let Some(id) = self.opening.remove(&number) else { return };
+        let Some(channel) = self.channels.get_mut(id) else { return };
+        if let OpenReply::Opened { packet_max } = reply {
+            channel.packet_max = Some(packet_max);
+        }
+        // SAFETY: live until `free_channel`; libssh is not running.
+        let state = unsafe { &mut *channel.state };
+        if let Some(noted) = &mut state.noted {
+            noted.reply = Some(reply);
+            noted.list();
+        }
+    }
+
     pub(super) fn packets_read(&self) -> u64 {
         // SAFETY: live until `drop`, and libssh writes it only within calls that take `&mut self`.
         unsafe { (*self.counter).in_packets }
     }
 
     pub(super) fn send_keepalive(&mut self) -> Result<(), LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         // libssh has one global request at a time, and a call after its answer only takes note of that: then the second
         // one sends. It does not say what it did; as long as no answer has come it sends nothing.
         for _ in 0..2 {
@@ -423,8 +486,16 @@ impl Session {
         unsafe { text_at(sys::ssh_get_error(self.raw.cast())) }
     }
 
+    /// Catches what libssh logs during a call. Any call may read from the socket, so all of them listen while an answer
+    /// about a channel, or about a ticket, can come.
+    fn listen(&self) -> LogScope {
+        let is_quiet = self.opening.is_empty() && !self.in_gssapi;
+        LogScope::at(if is_quiet { sys::SSH_LOG_WARN } else { sys::SSH_LOG_DEBUG })
+    }
+
     /// libssh answers AGAIN for ever to a session that has failed, so its state is asked after every entry.
-    fn check_fatal(&self) -> Result<(), LinkError> {
+    fn check_fatal(&mut self) -> Result<(), LinkError> {
+        self.note_log();
         if self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0 {
             Ok(())
         } else {
@@ -445,7 +516,7 @@ impl Session {
     }
 
     /// Turns a return code of a stepping call into its meaning.
-    fn progress(&self, rc: c_int) -> Result<Poll<()>, LinkError> {
+    fn progress(&mut self, rc: c_int) -> Result<Poll<()>, LinkError> {
         self.check_fatal()?;
         match rc {
             OK => Ok(Poll::Ready(())),
@@ -455,7 +526,7 @@ impl Session {
     }
 
     pub(super) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         // SAFETY: a valid session whose first `ssh_connect` was made; this continues it.
         let rc = unsafe { sys::ssh_connect(self.raw) };
         self.progress(rc)
@@ -477,14 +548,14 @@ impl Session {
     /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions; with the
     /// service requested first it has read them.
     pub(super) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         // SAFETY: a valid session and a static string.
         let rc = unsafe { sys::ssh_service_request(self.raw, c"ssh-userauth".as_ptr()) };
         self.progress(rc)
     }
 
     pub(super) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         // SAFETY: a valid session; keys and password are borrowed for the call, which copies what it keeps; a null user
         // name means the one set in the options.
         let rc = unsafe {
@@ -512,10 +583,10 @@ impl Session {
             self.configure_gssapi(gssapi)?;
             self.gssapi_problem = None;
         }
-        let _log = LogScope::verbose();
+        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
         // SAFETY: a valid session whose authentication service was granted.
         let rc = unsafe { sys::ssh_userauth_gssapi(self.raw) };
-        self.gssapi_problem = gssapi_problem_logged().or(self.gssapi_problem.take());
+        self.note_log();
         // An error is one of this end while the connection lives, and so is a refusal before anything was sent. The server
         // drops what was begun at the next request.
         let reply = match rc {
@@ -555,7 +626,7 @@ impl Session {
         Ok(())
     }
 
-    fn auth_reply(&self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
+    fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
         // Success first: a server may close right after it, and the state would already be an error.
         match rc {
             sys::ssh_auth_e_SSH_AUTH_SUCCESS => return Ok(Poll::Ready(AuthReply::Accepted)),
@@ -664,14 +735,22 @@ impl Session {
         NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, method)| *method).collect()
     }
 
+    /// A channel for a command.
     pub(super) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+        self.new_channel(false)
+    }
+
+    fn new_channel(&mut self, is_tunnel: bool) -> Result<ChannelId, LinkError> {
         // SAFETY: a valid session; the result is checked before use.
         let raw = unsafe { sys::ssh_channel_new(self.raw) };
         if raw.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
         }
+        let id = self.channels.vacant_key();
+        let noted = is_tunnel.then(|| Noted { news: self.news.clone(), id, is_listed: false, reply: None });
+        let inbox = Inbox::default();
         let state =
-            Box::into_raw(Box::new(ChannelState { inbox: Inbox::default(), callbacks: channel_callbacks() }));
+            Box::into_raw(Box::new(ChannelState { inbox, held: 0, noted, callbacks: channel_callbacks() }));
         // SAFETY: `state` is a live allocation that only `free_channel` ends, after it removed the callbacks again.
         let rc = unsafe {
             (*state).callbacks.userdata = state.cast();
@@ -682,35 +761,24 @@ impl Session {
             self.free_channel(id);
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel callbacks can be set"));
         }
-        self.packet_max = None;
         self.bad_confirmation = None;
         Ok(id)
     }
 
     pub(super) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::verbose();
-        let Some(channel) = self.channels.get_mut(id.0) else { return Err(no_channel()) };
+        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid channel of this session.
         let rc = unsafe { sys::ssh_channel_open_session(channel.raw) };
-        self.opening = rc == sys::SSH_AGAIN;
-        if rc == OK {
-            channel.packet_max = packet_max_logged().or(self.packet_max.take());
-        }
-        match bad_confirmation_logged().or(self.bad_confirmation.take()) {
-            Some(text) if self.opening => {
-                let kind = if text.contains("maximum packet size 0") {
-                    LinkErrorKind::Unwritable
-                } else {
-                    LinkErrorKind::Protocol
-                };
-                Err(LinkError::new(kind, text))
-            }
+        self.note_asked(id, rc);
+        match self.bad_confirmation.take() {
+            Some(text) if rc == sys::SSH_AGAIN => Err(bad_confirmation(text)),
             _ => self.progress(rc),
         }
     }
 
     pub(super) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid open channel; the strings are copied into the packet.
         let rc = unsafe {
@@ -726,8 +794,99 @@ impl Session {
         self.progress(rc)
     }
 
+    /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2). Its answer is [`Session::open_reply`].
+    pub(super) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
+        let id = self.new_channel(true)?;
+        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let raw = self.channels[id.0].raw;
+        // The originator, which servers only log: as OpenSSH's client has it for connections that came over no socket.
+        let (origin, origin_port) = (c"127.0.0.1", 65_535);
+        // SAFETY: a valid channel of this session; the strings are copied into the packet.
+        let rc = unsafe {
+            sys::ssh_channel_open_forward(raw, host.as_ptr(), port.into(), origin.as_ptr(), origin_port)
+        };
+        self.note_asked(id, rc);
+        self.check_fatal()?;
+        Ok(id)
+    }
+
+    /// Takes note of the number that libssh gave a channel when it asked for it, and of answers that came at once.
+    fn note_asked(&mut self, id: ChannelId, rc: c_int) {
+        if let Some(number) = LOG.with_borrow_mut(|log| log.created.take()) {
+            self.opening.insert(number, id.0);
+        }
+        self.note_log();
+        if rc != sys::SSH_AGAIN {
+            self.opening.retain(|_, opening| *opening != id.0);
+        }
+    }
+
+    /// What the server said to a tunnel that was asked for, once.
+    pub(super) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
+        self.noted(id)?.reply.take()
+    }
+
+    /// Of a confirmation that libssh dropped nobody can say to which tunnel it belongs: a server that sends one cannot be
+    /// a proxy.
+    pub(super) fn check_confirmations(&mut self) -> Result<(), LinkError> {
+        self.bad_confirmation.take().map_or(Ok(()), |text| Err(bad_confirmation(text)))
+    }
+
+    fn noted(&mut self, id: ChannelId) -> Option<&mut Noted> {
+        let state = self.channels.get(id.0)?.state;
+        // SAFETY: live until `free_channel`; libssh touches it only within calls that take `&mut self`.
+        unsafe { (*state).noted.as_mut() }
+    }
+
+    /// The next tunnel with news.
+    pub(super) fn next_news(&mut self) -> Option<ChannelId> {
+        let id = ChannelId(self.news.borrow_mut().pop()?);
+        if let Some(noted) = self.noted(id) {
+            noted.is_listed = false;
+        }
+        Some(id)
+    }
+
+    /// Moves what libssh kept back for want of room to a tunnel's inbox, as far as there is room now.
+    pub(super) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
+        let Some(channel) = self.channels.get(id.0) else { return Ok(()) };
+        let (raw, state) = (channel.raw, channel.state);
+        let _log = self.listen();
+        // SAFETY: live until `free_channel`. Neither reference is alive while libssh runs, which with bytes of its own at
+        // hand does not look at the socket; the buffer has room for what is asked.
+        let rc = unsafe {
+            let held = (*state).held.min(limits::INBOX_TUNNEL.saturating_sub((*state).inbox.stdout.len()));
+            if held == 0 {
+                return Ok(());
+            }
+            let mut buffer = vec![0_u8; held];
+            let rc = sys::ssh_channel_read_timeout(raw, buffer.as_mut_ptr().cast(), held as u32, 0, 0);
+            if let Ok(read) = usize::try_from(rc) {
+                (*state).held -= read.min(held);
+                (*state).inbox.stdout.extend_from_slice(&buffer[..read.min(held)]);
+            }
+            rc
+        };
+        self.check_fatal()?;
+        if rc < 0 { Err(LinkError::new(LinkErrorKind::Protocol, self.error_text())) } else { Ok(()) }
+    }
+
+    /// Bytes that libssh keeps back for a tunnel. More than a window is a peer that does not keep to it.
+    pub(super) fn held(&self, id: ChannelId) -> usize {
+        // SAFETY: live until `free_channel`; libssh is not running.
+        self.channels.get(id.0).map_or(0, |channel| unsafe { (*channel.state).held })
+    }
+
+    /// Bytes that the peer would take on this channel now.
+    pub(super) fn window(&self, id: ChannelId) -> usize {
+        // SAFETY: a valid channel; only reads.
+        self.channels
+            .get(id.0)
+            .map_or(0, |channel| unsafe { sys::ssh_channel_window_size(channel.raw) } as usize)
+    }
+
     pub(super) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid open channel; the command is copied into the packet.
         let rc = unsafe { sys::ssh_channel_request_exec(channel.raw, command.as_ptr()) };
@@ -740,7 +899,18 @@ impl Session {
         Some(unsafe { &mut (*state).inbox })
     }
 
-    pub(super) fn write(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
+    /// Whether so many bytes of channels wait for the socket that no more should be added.
+    pub(super) fn is_congested(&mut self, backlog: usize) -> bool {
+        if !self.write_pending() {
+            self.unsent = 0;
+            return false;
+        }
+        self.unsent >= backlog
+    }
+
+    /// Writes what goes now, unless `backlog` bytes of channels wait for the socket already; with a backlog of 0 unless
+    /// anything does.
+    pub(super) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that was not seen could be 0.
         let payload_max = channel.packet_max.unwrap_or_default().saturating_sub(limits::PACKET_HEADERS);
@@ -748,12 +918,12 @@ impl Session {
             return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
         }
         let chunk = limits::WRITE_CHUNK.min((payload_max as usize).saturating_mul(limits::WRITE_PACKETS));
+        let raw = channel.raw;
         let input = &input[..input.len().min(chunk)];
-        if input.is_empty() || self.write_pending() {
+        if input.is_empty() || self.is_congested(backlog) {
             return Ok(0);
         }
-        let raw = channel.raw;
-        let _log = LogScope::enter();
+        let _log = self.listen();
         // SAFETY: a valid channel; the buffer is borrowed for the call, and its length fits u32 (at most `WRITE_CHUNK`).
         let rc = unsafe {
             if sys::ssh_channel_window_size(raw) == 0 {
@@ -763,11 +933,14 @@ impl Session {
             }
         };
         self.check_fatal()?;
-        usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))
+        let written =
+            usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))?;
+        self.unsent += written;
+        Ok(written)
     }
 
     pub(super) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid channel. AGAIN means queued but not flushed, which the next pump does.
         let rc = unsafe { sys::ssh_channel_send_eof(channel.raw) };
@@ -775,7 +948,7 @@ impl Session {
     }
 
     pub(super) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::enter();
+        let _log = self.listen();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid channel. AGAIN means that CLOSE was not sent yet: the caller comes again.
         let rc = unsafe { sys::ssh_channel_close(channel.raw) };
@@ -784,6 +957,7 @@ impl Session {
 
     pub(super) fn free_channel(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.try_remove(id.0) else { return };
+        let _log = self.listen();
         // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to our state is removed first;
         // after that nothing but this function knows the state, which is freed once.
         unsafe {
@@ -791,6 +965,8 @@ impl Session {
             sys::ssh_channel_free(channel.raw);
             drop(Box::from_raw(channel.state));
         }
+        self.note_log();
+        self.opening.retain(|_, opening| *opening != id.0);
     }
 }
 
@@ -834,6 +1010,11 @@ unsafe fn request_pty(channel: sys::ssh_channel, term: &CStr, columns: c_int, ro
             None => sys::ssh_channel_request_pty_size(channel, term.as_ptr(), columns, rows),
         }
     }
+}
+
+fn bad_confirmation(text: String) -> LinkError {
+    let unwritable = text.contains("maximum packet size 0");
+    LinkError::new(if unwritable { LinkErrorKind::Unwritable } else { LinkErrorKind::Protocol }, text)
 }
 
 fn no_channel() -> LinkError {
@@ -884,21 +1065,26 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
         channel_env_request_function: None,
         channel_subsystem_request_function: None,
         channel_write_wontblock_function: None,
-        channel_open_response_function: None,
+        channel_open_response_function: Some(on_open_response),
         channel_request_response_function: None,
     }
 }
 
-/// Runs a callback's body on its inbox unless the server has closed the channel. No panic crosses into C.
+/// Runs a callback's body on its channel unless the server has closed that. No panic crosses into C.
 ///
 /// # Safety
-/// `state` is the user data that [`Session::open_channel`] installed.
-unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut Inbox)) {
+/// `state` is the user data that [`Session::new_channel`] installed.
+unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
     // SAFETY: alive while the callbacks are installed, and nobody else refers to it during a call into libssh.
-    let inbox = unsafe { &mut (*state.cast::<ChannelState>()).inbox };
-    if !inbox.closed {
-        // The bodies only copy bytes; should one panic all the same, the inbox stays valid.
-        let _ = catch_unwind(AssertUnwindSafe(|| body(inbox)));
+    let state = unsafe { &mut *state.cast::<ChannelState>() };
+    if !state.inbox.closed {
+        // The bodies only copy bytes and note news; should one panic all the same, the state stays valid.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            body(state);
+            if let Some(noted) = &mut state.noted {
+                noted.list();
+            }
+        }));
     }
 }
 
@@ -911,27 +1097,46 @@ unsafe extern "C" fn on_data(
     state: *mut c_void,
 ) -> c_int {
     let len = len.min(c_int::MAX as u32);
+    let mut taken = len as usize;
     if len > 0 {
         // SAFETY: libssh passes `len` readable bytes and our user data. Data after CLOSE is swallowed (CVE-2026-59850).
         unsafe {
             let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
-            deliver(state, |inbox| {
-                let stream = if is_stderr == 0 { &mut inbox.stdout } else { &mut inbox.stderr };
-                stream.extend_from_slice(bytes);
-            });
+            deliver(state, |state| taken = state.take_in(bytes, is_stderr != 0));
         }
     }
-    len as c_int
+    taken as c_int
+}
+
+impl ChannelState {
+    /// Takes data into the inbox: all of it for a command, for a tunnel no more than it has room for. How much.
+    fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
+        let Self { inbox, held, noted, .. } = self;
+        if noted.is_none() {
+            let stream = if is_stderr { &mut inbox.stderr } else { &mut inbox.stdout };
+            stream.extend_from_slice(bytes);
+            return bytes.len();
+        }
+        if is_stderr {
+            // A connection has one stream: whatever a server means by a second one, it is not for the host behind.
+            return bytes.len();
+        }
+        let room = limits::INBOX_TUNNEL.saturating_sub(inbox.stdout.len());
+        let taken = bytes.len().min(room);
+        inbox.stdout.extend_from_slice(&bytes[..taken]);
+        *held = bytes.len() - taken;
+        taken
+    }
 }
 
 unsafe extern "C" fn on_eof(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
     // SAFETY: our user data.
-    unsafe { deliver(state, |inbox| inbox.eof = true) }
+    unsafe { deliver(state, |state| state.inbox.eof = true) }
 }
 
 unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
     // SAFETY: our user data.
-    unsafe { deliver(state, |inbox| inbox.closed = true) }
+    unsafe { deliver(state, |state| state.inbox.closed = true) }
 }
 
 unsafe extern "C" fn on_exit_status(
@@ -941,7 +1146,7 @@ unsafe extern "C" fn on_exit_status(
     state: *mut c_void,
 ) {
     // SAFETY: our user data. C narrows the wire's u32 to int; the cast undoes that.
-    unsafe { deliver(state, |inbox| inbox.status = Some(status as u32)) }
+    unsafe { deliver(state, |state| state.inbox.status = Some(status as u32)) }
 }
 
 unsafe extern "C" fn on_exit_signal(
@@ -956,37 +1161,100 @@ unsafe extern "C" fn on_exit_signal(
     // SAFETY: our user data, and strings that libssh keeps for the length of the call.
     unsafe {
         let signal = ExitSignal { name: text_at(signal), core_dumped: core != 0, message: text_at(message) };
-        deliver(state, |inbox| inbox.signal = Some(signal));
+        deliver(state, |state| state.inbox.signal = Some(signal));
+    }
+}
+
+/// libssh 0.11 tells of a refused channel here, and logs nothing; 0.10 does it the other way round.
+unsafe extern "C" fn on_open_response(
+    session: sys::ssh_session,
+    _: sys::ssh_channel,
+    is_success: bool,
+    _: *mut c_void,
+) {
+    if !is_success {
+        // SAFETY: the session that calls; the string is copied before libssh can change it.
+        let text = unsafe { text_at(sys::ssh_get_error(session.cast())) };
+        let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note_refusal(&text)));
     }
 }
 
 /// What libssh logged on this thread since the scope began.
+#[derive(Default)]
 struct Log {
     root_cause: Option<String>,
-    packet_max: Option<u32>,
+    /// The number of the channel that was asked for last.
+    created: Option<u32>,
+    /// The number of the channel that the next line about an opened one is about.
+    confirmed: Option<u32>,
+    /// Confirmed channels by number, with their maximum packet size.
+    opened: Vec<(u32, u32)>,
+    /// Refused channels by number, with reason and text.
+    refused: Vec<(u32, u32, String)>,
     bad_confirmation: Option<String>,
     gssapi_problem: Option<String>,
 }
 
 impl Log {
-    const EMPTY: Self =
-        Self { root_cause: None, packet_max: None, bad_confirmation: None, gssapi_problem: None };
+    /// At lower levels than a warning the state machine only says what it is about to do.
+    fn note(&mut self, is_warning: bool, line: &str) {
+        const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
+        const CONFIRMATION: &str = "ssh_packet_channel_open_conf: ";
+        const REFUSAL: &str = "ssh_packet_channel_open_fail: ";
+        const CREATION: &str = "Creating a channel ";
+        if let Some(cause) = line.strip_prefix(ROOT_CAUSE) {
+            if is_warning {
+                self.root_cause.get_or_insert_with(|| cause.to_owned());
+            }
+        } else if let Some(line) = line.strip_prefix(CONFIRMATION) {
+            self.note_confirmation(line);
+        } else if let Some(line) = line.strip_prefix(REFUSAL) {
+            self.note_refusal(line);
+        } else if let Some((_, line)) = line.split_once(CREATION) {
+            self.created = leading_number(line);
+        } else if let Some((_, line)) = line.split_once(": GSSAPI(") {
+            // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
+            self.gssapi_problem =
+                line.split_once("): ").map(|(_, problem)| problem.to_owned()).or(self.gssapi_problem.take());
+        }
+    }
+
+    fn note_confirmation(&mut self, line: &str) {
+        if line.starts_with("Invalid") {
+            // The first such line says what is wrong, a second one only "Invalid packet".
+            self.bad_confirmation.get_or_insert_with(|| line.to_owned());
+        } else if let Some((_, channel)) = line.split_once(" for channel ") {
+            self.confirmed = leading_number(channel);
+        } else if let Some((_, size)) = line.split_once(", maxpacket : ") {
+            self.opened.extend(self.confirmed.take().zip(leading_number(size)));
+        }
+    }
+
+    /// "Channel opening failure: channel 43 error (2) Connection refused".
+    fn note_refusal(&mut self, line: &str) {
+        let parsed = line.strip_prefix("Channel opening failure: channel ").and_then(|rest| {
+            let (number, rest) = rest.split_once(" error (")?;
+            let (reason, text) = rest.split_once(") ")?;
+            Some((number.parse().ok()?, reason.parse().ok()?, text.to_owned()))
+        });
+        self.refused.extend(parsed);
+    }
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 thread_local! {
-    static LOG: RefCell<Log> = const { RefCell::new(Log::EMPTY) };
+    static LOG: RefCell<Log> = RefCell::default();
 }
 
-fn packet_max_logged() -> Option<u32> {
-    LOG.with_borrow_mut(|log| log.packet_max.take())
-}
-
-fn bad_confirmation_logged() -> Option<String> {
-    LOG.with_borrow_mut(|log| log.bad_confirmation.take())
-}
-
-fn gssapi_problem_logged() -> Option<String> {
-    LOG.with_borrow_mut(|log| log.gssapi_problem.take())
+/// What was logged, once; the root cause stays for as long as the scope.
+fn take_log() -> Log {
+    LOG.with_borrow_mut(|log| {
+        let root_cause = log.root_cause.clone();
+        mem::replace(log, Log { root_cause, ..Log::default() })
+    })
 }
 
 fn root_cause() -> Option<String> {
@@ -1006,13 +1274,9 @@ impl LogScope {
         Self::at(sys::SSH_LOG_WARN)
     }
 
-    /// Also the lines that announce an opened channel and that say what is wrong with a ticket.
-    fn verbose() -> Self {
-        Self::at(sys::SSH_LOG_DEBUG)
-    }
-
+    /// At debug level also the lines about channels that are being opened, and about what is wrong with a ticket.
     fn at(level: u32) -> Self {
-        LOG.with_borrow_mut(|log| *log = Log::EMPTY);
+        LOG.with_borrow_mut(|log| *log = Log::default());
         // SAFETY: these only read and write libssh's thread-local settings.
         unsafe {
             let scope = Self { level: sys::ssh_get_log_level(), callback: sys::ssh_get_log_callback() };
@@ -1034,33 +1298,52 @@ impl Drop for LogScope {
 }
 
 unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
-    const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
-    const CONFIRMATION: &str = "ssh_packet_channel_open_conf: ";
     // SAFETY: libssh passes a NUL-terminated line for the length of the call.
     let line = unsafe { text_at(line) };
-    let _ = catch_unwind(|| {
-        LOG.with_borrow_mut(|log| {
-            // At lower levels the state machine only says what it is about to do.
-            if level <= sys::SSH_LOG_WARN as c_int
-                && let Some(cause) = line.strip_prefix(ROOT_CAUSE)
-            {
-                log.root_cause.get_or_insert_with(|| cause.to_owned());
-            }
-            // The first such line says what is wrong, a second one only "Invalid packet".
-            if let Some(problem) = line.strip_prefix(CONFIRMATION)
-                && problem.starts_with("Invalid")
-            {
-                log.bad_confirmation.get_or_insert_with(|| problem.to_owned());
-            }
-            // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
-            if let Some((_, problem)) = line.split_once(": GSSAPI(")
-                && let Some((_, problem)) = problem.split_once("): ")
-            {
-                log.gssapi_problem = Some(problem.to_owned());
-            }
-            if let Some((_, size)) = line.split_once(", maxpacket : ") {
-                log.packet_max = size.trim().parse().ok();
-            }
-        });
-    });
+    let is_warning = level <= sys::SSH_LOG_WARN as c_int;
+    let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note(is_warning, &line)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(lines: &[&str]) -> Log {
+        let mut log = Log::default();
+        lines.iter().for_each(|line| log.note(true, line));
+        log
+    }
+
+    #[test]
+    fn confirmations_belong_to_the_channels_that_they_name() {
+        let log = log(&[
+            "channel_open: Creating a channel 43 with 2097152 window and 32768 max packet",
+            "ssh_packet_channel_open_conf: Received a CHANNEL_OPEN_CONFIRMATION for channel 44:1",
+            "ssh_packet_channel_open_conf: Remote window : 0, maxpacket : 7",
+            "ssh_packet_channel_open_conf: Received a CHANNEL_OPEN_CONFIRMATION for channel 43:0",
+            "ssh_packet_channel_open_conf: Remote window : 2097152, maxpacket : 32768",
+        ]);
+        assert_eq!(log.created, Some(43));
+        assert_eq!(log.opened, [(44, 7), (43, 32_768)]);
+    }
+
+    #[test]
+    fn refusals_carry_number_reason_and_text() {
+        let log = log(&[
+            "ssh_packet_channel_open_fail: Channel opening failure: channel 43 error (2) a) b: c",
+            "ssh_packet_channel_open_fail: Channel opening failure: channel x error (2) d",
+            "ssh_packet_channel_open_fail: Channel opening failure: channel 44 error (1) ",
+        ]);
+        assert_eq!(log.refused, [(43, 2, "a) b: c".to_owned()), (44, 1, String::new())]);
+    }
+
+    #[test]
+    fn only_the_first_line_about_a_bad_confirmation_says_what_is_wrong() {
+        let log = log(&[
+            "ssh_packet_channel_open_conf: Invalid maximum packet size 0 in SSH2_MSG_CHANNEL_OPEN_CONFIRMATION",
+            "ssh_packet_channel_open_conf: Invalid packet",
+        ]);
+        assert!(log.bad_confirmation.unwrap().contains("size 0"));
+        assert!(log.opened.is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -16,9 +16,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::gssapi::{self, Lender};
 use super::libssh::Session;
+use super::tunnel::Tunnels;
 use super::{
-    AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped,
-    Setup,
+    AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind,
+    Pumped, Setup, TunnelNews,
 };
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
@@ -74,6 +75,8 @@ pub(crate) struct LibsshLink {
     index: usize,
     generation: u32,
     state: State,
+    /// What goes through this connection to other hosts.
+    tunnels: Tunnels,
     /// What `inbox` shows for a channel that is gone.
     no_inbox: Inbox,
 }
@@ -81,6 +84,8 @@ pub(crate) struct LibsshLink {
 enum State {
     Idle,
     Connecting(Socket),
+    /// Joined to a tunnel of another link.
+    Joined(Conduit),
     Ssh(Session),
     /// SSH, in the middle of a method that may block.
     Gssapi(gssapi::Login),
@@ -89,7 +94,8 @@ enum State {
 impl LibsshLink {
     /// A link whose readiness is reported under this index.
     pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
-        Self { dialler, index, generation: 0, state: State::Idle, no_inbox: Inbox::default() }
+        let (tunnels, no_inbox) = Default::default();
+        Self { dialler, index, generation: 0, state: State::Idle, tunnels, no_inbox }
     }
 
     fn session(&mut self) -> Result<&mut Session, LinkError> {
@@ -111,7 +117,7 @@ impl LibsshLink {
             State::Ssh(session) => {
                 gssapi::Login::begin(session, self.index, gssapi.clone(), &self.dialler.lender)
             }
-            State::Idle | State::Connecting(_) => return Err(no_ssh()),
+            State::Idle | State::Connecting(_) | State::Joined(_) => return Err(no_ssh()),
         };
         match login.end()? {
             Poll::Ready((session, reply)) => {
@@ -128,7 +134,7 @@ impl LibsshLink {
 
 impl Link for LibsshLink {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
-        self.state = State::Idle;
+        self.hang_up();
         self.generation = self.dialler.next_generation();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -145,11 +151,22 @@ impl Link for LibsshLink {
         Ok(())
     }
 
+    fn join(&mut self) -> io::Result<Conduit> {
+        self.hang_up();
+        self.generation = self.dialler.next_generation();
+        let (near, far) = Conduit::pair()?;
+        // Only this end: the far one is looked at whenever the host at this end was visited.
+        self.dialler.register(near.as_raw_fd(), self.index, self.generation)?;
+        self.state = State::Joined(near);
+        Ok(far)
+    }
+
     fn generation(&self) -> u32 {
         self.generation
     }
 
     fn hang_up(&mut self) {
+        self.tunnels = Tunnels::default();
         self.state = State::Idle;
     }
 
@@ -170,20 +187,34 @@ impl Link for LibsshLink {
     }
 
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
-        let State::Connecting(socket) = std::mem::replace(&mut self.state, State::Idle) else {
-            return Err(LinkError::new(LinkErrorKind::Other, "TCP is not connected"));
+        let socket: OwnedFd = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Connecting(socket) => socket.into(),
+            State::Joined(conduit) => conduit.into(),
+            _ => return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected")),
         };
         check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
-        self.state = State::Ssh(Session::start(socket.into(), setup, &host_keys)?);
+        self.state = State::Ssh(Session::start(socket, setup, &host_keys)?);
         Ok(())
     }
 
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
-        match &mut self.state {
-            State::Ssh(session) => session.pump(budget),
-            State::Gssapi(login) => login.pump(budget, &self.dialler.lender),
-            State::Idle | State::Connecting(_) => Ok(Pumped::Drained),
+        let session = match &mut self.state {
+            State::Ssh(session) => session,
+            State::Gssapi(login) => return login.pump(budget, &self.dialler.lender),
+            State::Idle | State::Connecting(_) | State::Joined(_) => return Ok(Pumped::Drained),
+        };
+        loop {
+            let pumped = session.pump(budget).inspect_err(|_| self.tunnels.salvage(session))?;
+            let is_full = session.write_pending();
+            let relayed = self.tunnels.relay(session)?;
+            if pumped == Pumped::More || relayed == Pumped::More {
+                return Ok(Pumped::More);
+            }
+            // What the tunnels have written goes with another pump, unless the socket was full before.
+            if is_full || !session.write_pending() {
+                return Ok(Pumped::Drained);
+            }
         }
     }
 
@@ -264,7 +295,7 @@ impl Link for LibsshLink {
     }
 
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
-        self.session()?.write(channel, input)
+        self.session()?.write(channel, input, 0)
     }
 
     fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
@@ -279,6 +310,25 @@ impl Link for LibsshLink {
         if let State::Ssh(session) = &mut self.state {
             session.free_channel(channel);
         }
+    }
+
+    fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
+        let Self { state: State::Ssh(session), tunnels, .. } = self else {
+            return Err(no_ssh());
+        };
+        tunnels.open(host, port, conduit, session)
+    }
+
+    fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)> {
+        self.tunnels.news()
+    }
+
+    fn wake_tunnel(&mut self, channel: ChannelId) {
+        self.tunnels.wake(channel);
+    }
+
+    fn close_tunnel(&mut self, channel: ChannelId) {
+        self.tunnels.close(channel);
     }
 }
 

@@ -5,9 +5,11 @@
 
 mod agent_script;
 mod classify;
+mod conduit;
 mod gssapi;
 mod libssh;
 mod live;
+mod tunnel;
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
+pub(crate) use conduit::Conduit;
 pub(crate) use libssh::{PrivateKey, has_gssapi, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
@@ -31,14 +34,18 @@ use crate::secret::Secret;
 pub(crate) trait Link: Send {
     /// Begins a TCP connect; an earlier connection is closed.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Begins a connection that a tunnel is to carry; an earlier connection is closed. The other end goes to the link of
+    /// the proxy ([`Link::open_tunnel`]), which tells when SSH may begin.
+    fn join(&mut self) -> io::Result<Conduit>;
     /// Names the connection begun last among all of the fleet: readiness reported for an earlier one is stale.
     fn generation(&self) -> u32;
     /// Whether the TCP connect has succeeded.
     fn dialled(&mut self) -> Poll<io::Result<()>>;
 
-    /// Begins SSH over the connected socket.
+    /// Begins SSH over the connected socket, or through the tunnel.
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError>;
-    /// Reads and dispatches what has arrived and sends what waits, in at most `budget` socket reads.
+    /// Reads and dispatches what has arrived, moves what goes through tunnels, and sends what waits, in at most `budget`
+    /// socket reads at a time.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
     /// Packets received so far; while it grows, the peer lives.
     fn packets_read(&self) -> u64;
@@ -82,6 +89,26 @@ pub(crate) trait Link: Send {
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
     /// Forgets the channel and its inbox.
     fn free_channel(&mut self, channel: ChannelId);
+
+    /// Asks the server to connect a channel to this host (RFC 4254 section 7.2), for whoever has the conduit's other end.
+    fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError>;
+    /// What has become of a tunnel; told once, of one after the other.
+    fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)>;
+    /// The host behind a tunnel may have sent or taken something: the next pump looks.
+    fn wake_tunnel(&mut self, channel: ChannelId);
+    /// The host behind a tunnel has hung up: the next pump closes the channel.
+    fn close_tunnel(&mut self, channel: ChannelId);
+}
+
+/// What has become of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TunnelNews {
+    /// The server has connected it.
+    Opened,
+    /// The server refuses (RFC 4254 section 5.1).
+    Refused { reason: u32, text: String },
+    /// It is gone, and its channel's name may come again.
+    Ended,
 }
 
 /// Names one channel of one link.

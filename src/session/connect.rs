@@ -105,7 +105,7 @@ impl Addresses {
 }
 
 /// EMFILE or ENFILE: nothing is wrong with the host, the connection has to wait.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let code = error.raw_os_error();
     code == Some(Errno::EMFILE as i32) || code == Some(Errno::ENFILE as i32)

@@ -17,7 +17,7 @@ impl Session {
     /// then whatever comes next makes a new edge.
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
         // Nothing is dialled: the link has nothing to tell, and after a failure it must be left alone.
-        if !self.is_connected() || matches!(self.state, State::Resolving) {
+        if !self.is_connected() || matches!(self.state, State::Resolving | State::Tunnelling(_)) {
             return Ok(Step::default());
         }
         let mut input_budget = limits::INPUT_PER_VISIT;
@@ -66,14 +66,22 @@ impl Session {
                     Ok(true)
                 }
             },
+            State::Ready(_) if self.tunnels.is_some() => {
+                Ok(self.step_tunnels(input_budget, cx)? || self.keep_alive(cx)?)
+            }
             State::Ready(_) => Ok(self.step_commands(input_budget, cx)? || self.keep_alive(cx)?),
-            State::Queued | State::Resolving | State::BackingOff | State::Closed | State::Failed => Ok(false),
+            State::Queued
+            | State::Resolving
+            | State::Tunnelling(_)
+            | State::BackingOff
+            | State::Closed
+            | State::Failed => Ok(false),
         }
     }
 
-    fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+    pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         self.enter(State::Handshaking, cx.now);
-        let Target { host, port, profile, .. } = &self.target;
+        let Target { host, port, profile, .. } = &*self.target;
         let recorded = profile.verifier.recorded_algorithms(host, *port);
         let compress = profile.connection.compress;
         cx.link.start(&Setup { user: &profile.user, recorded: &recorded, compress })?;
@@ -82,7 +90,7 @@ impl Session {
 
     /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
     fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let Target { host, port, profile, .. } = &self.target;
+        let Target { host, port, profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
         let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
         self.enter(State::Authenticating(Login::new(proof, profile)), cx.now);

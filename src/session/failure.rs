@@ -1,7 +1,11 @@
 //! From what failed to what the caller reads.
 
-use crate::error::{ChannelProblem, HandshakeProblem, HostErrorKind, UnknownHostProblem};
+use crate::error::{ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, UnknownHostProblem};
 use crate::link::{LinkError, LinkErrorKind};
+
+/// `SSH_OPEN_CONNECT_FAILED` and `SSH_OPEN_RESOURCE_SHORTAGE` (RFC 4254 section 5.1).
+const CONNECT_FAILED: u32 = 2;
+const RESOURCE_SHORTAGE: u32 = 4;
 
 /// Why a step could not go on.
 #[derive(Debug)]
@@ -44,6 +48,16 @@ pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     }
 }
 
+/// Whether a proxy's failure leaves its hosts another attempt. One that could not be reached has had attempts of its own.
+fn is_proxy_retryable(error: &HostError) -> bool {
+    match error.kind() {
+        HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, .. }) => {
+            matches!(*reason, CONNECT_FAILED | RESOURCE_SHORTAGE)
+        }
+        kind => error.stage() == Stage::Opening && is_retryable(kind),
+    }
+}
+
 /// Whether another attempt can end differently. A refusal stays one, and a mistrusted host must not be asked again.
 pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     match kind {
@@ -54,6 +68,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::ConnectionLost(_)
         | HostErrorKind::PeerDead { .. } => true,
         HostErrorKind::Disconnected { reason, .. } => !is_refusal(*reason),
+        HostErrorKind::Proxy(error) => is_proxy_retryable(error),
         HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { .. })
         | HostErrorKind::Handshake(_)
         | HostErrorKind::HostKey(_)

@@ -14,6 +14,8 @@ mod connect;
 mod drive;
 mod exec;
 mod failure;
+mod input;
+mod proxy;
 mod pulse;
 mod state;
 mod target;
@@ -26,23 +28,24 @@ use std::time::{Duration, Instant};
 
 pub(crate) use backoff::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, ExecId, Execs};
+pub(crate) use input::{Ask, Cx, Input, Step};
+pub(crate) use proxy::{TunnelId, TunnelRequest, Tunnelled};
 pub(crate) use pulse::Keepalive;
 pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 
-use crate::agent_wire::Identity;
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
-use crate::link::Link;
 
 use self::connect::Addresses;
 use self::exec::{ExecCx, Progress};
 use self::failure::Failure;
+use self::proxy::Tunnels;
 use self::pulse::Pulse;
 use self::state::{Phase, State};
 
 /// One host's connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    target: Target,
+    target: Arc<Target>,
     state: State,
     /// When the present stage has taken too long.
     deadline: Option<Instant>,
@@ -52,62 +55,27 @@ pub(crate) struct Session {
     jitter: Jitter,
     /// Commands attached and not finished, in order.
     active: Vec<ExecId>,
-}
-
-/// What a session is told.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// A place in the pool is free for it.
-    Admitted,
-    /// The name's addresses, or why there are none.
-    Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
-    /// The keys that the agent holds.
-    Identities(Arc<[Identity]>),
-    /// The agent's signature, or that there is none.
-    Signed(Option<Arc<[u8]>>),
-    /// The link may have news, or there is new input to send.
-    Readiness,
-    /// A deadline may have passed.
-    Timer,
-    /// Close an idle connection.
-    Close,
-    /// It cannot be served, for this reason: one that no further attempt can change.
-    GiveUp(HostErrorKind),
-}
-
-/// What a step needs besides its input.
-pub(crate) struct Cx<'a> {
-    pub now: Instant,
-    pub link: &'a mut dyn Link,
-    pub execs: &'a mut Execs,
-}
-
-/// What a step leaves to its caller.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// More can be done at once: visit again, after the others.
-    pub again: bool,
-    /// What it waits for and its caller must get.
-    pub ask: Option<Ask>,
-    /// No descriptor was free; the session is queued again.
-    pub no_descriptor: bool,
-}
-
-/// What a session cannot get itself. Each is answered by an [`Input`] of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// The addresses of its host's name: [`Input::Resolved`].
-    Lookup,
-    /// What its agent holds: [`Input::Identities`].
-    Identities,
-    /// A signature, with this request to its agent: [`Input::Signed`].
-    Signature(Vec<u8>),
+    /// Of a proxy: what other hosts want of it.
+    tunnels: Option<Box<Tunnels>>,
+    /// Why the connection through the proxy is about to end.
+    proxy_lost: Option<HostError>,
 }
 
 impl Session {
     pub(crate) fn new(target: Target, jitter: Jitter) -> Self {
+        Self::with(Arc::new(target), jitter, None)
+    }
+
+    /// The connection of a proxy: it runs no commands, and connects other hosts.
+    pub(crate) fn proxy(target: Arc<Target>, jitter: Jitter) -> Self {
+        Self::with(target, jitter, Some(Box::default()))
+    }
+
+    fn with(target: Arc<Target>, jitter: Jitter, tunnels: Option<Box<Tunnels>>) -> Self {
         Self {
             target,
+            tunnels,
+            proxy_lost: None,
             state: State::Queued,
             deadline: None,
             attempt: 0,
@@ -136,16 +104,21 @@ impl Session {
     pub(crate) fn wants_place(&self, execs: &Execs) -> bool {
         let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
         match self.state {
-            State::Queued => !self.active.is_empty(),
+            State::Queued => !self.active.is_empty() || self.is_waited_for(),
             State::Ready(_) => self.active.iter().any(waits),
             _ => false,
         }
     }
 
-    /// Whether it uses a place: it connects, or starts a command.
+    /// Whether it uses a place: it connects, or starts a command. A proxy uses none, as those that wait for it do.
     pub(crate) fn uses_place(&self, execs: &Execs) -> bool {
         match self.state {
-            State::Resolving | State::Connecting(_) | State::Handshaking | State::Authenticating(_) => true,
+            _ if self.tunnels.is_some() => false,
+            State::Resolving
+            | State::Connecting(_)
+            | State::Tunnelling(_)
+            | State::Handshaking
+            | State::Authenticating(_) => true,
             State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
             State::Queued | State::BackingOff | State::Closed | State::Failed => false,
         }
@@ -158,7 +131,8 @@ impl Session {
 
     /// Whether it is connected and has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Ready(_)) && self.active.is_empty()
+        let carries = self.tunnels.as_ref().is_some_and(|tunnels| !tunnels.is_empty());
+        matches!(self.state, State::Ready(_)) && self.active.is_empty() && !carries
     }
 
     /// When it must be stepped at the latest.
@@ -187,7 +161,7 @@ impl Session {
                 Step::default()
             }
             Err(Failure::Link(error)) => {
-                let kind = failure::host_error_kind(error);
+                let kind = self.kind_of(error);
                 self.fail(kind, cx);
                 Step::default()
             }
@@ -228,6 +202,7 @@ impl Session {
                 }
                 self.drive(cx)
             }
+            Input::Tunnelled(tunnelled) => self.tunnelled(tunnelled, cx),
             Input::Readiness => self.drive(cx),
             Input::Timer => {
                 self.expire(cx)?;
@@ -255,6 +230,9 @@ impl Session {
             State::Queued => {
                 self.attempt += 1;
                 self.attempt_begun = Some(cx.now);
+                if self.target.proxy.is_some() {
+                    return self.join(cx);
+                }
                 self.enter(State::Resolving, cx.now);
                 // An address needs no lookup.
                 let Ok(address) = self.target.host.parse::<IpAddr>() else {
@@ -280,7 +258,9 @@ impl Session {
         if self.deadline.is_some_and(|at| at <= cx.now) {
             let timeouts = &self.target.profile.timeouts;
             let (kind, after) = match &self.state {
-                State::Resolving | State::Connecting(_) => (TimeoutKind::Connect, timeouts.connect),
+                State::Resolving | State::Connecting(_) | State::Tunnelling(_) => {
+                    (TimeoutKind::Connect, timeouts.connect)
+                }
                 State::Handshaking => (TimeoutKind::Handshake, timeouts.handshake),
                 State::Authenticating(login) => (login.timeout_kind(&self.target.profile), timeouts.auth),
                 State::BackingOff => {
@@ -325,11 +305,14 @@ impl Session {
             cx.execs.cut(*id, cx.now, cx.link, &error);
         }
         cx.link.hang_up();
+        self.proxy_lost = None;
+        self.cut_tunnels(&error);
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
         let was_ready = matches!(self.state, State::Ready(_));
+        let is_wanted = !self.active.is_empty() || self.is_waited_for();
         let attempts_left =
             self.attempt < self.target.profile.connection.attempts && failure::is_retryable(error.kind());
-        let next = if was_ready && self.active.is_empty() {
+        let next = if was_ready && !is_wanted {
             State::Closed
         } else if attempts_left && self.attempt == 0 {
             State::Queued
@@ -339,6 +322,7 @@ impl Session {
             for id in std::mem::take(&mut self.active) {
                 cx.execs.fail(id, cx.now, &error);
             }
+            self.refuse_tunnels(&error);
             State::Failed
         };
         self.enter(next, cx.now);
@@ -374,7 +358,8 @@ impl Session {
             Phase::BackingOff => {
                 now.checked_add(connection.retry_delay.after(self.attempt, &mut self.jitter))
             }
-            Phase::Queued | Phase::Ready | Phase::Closed | Phase::Failed => None,
+            // A host's own time begins when its proxy has begun to connect it: the proxy's stages have limits of their own.
+            Phase::Queued | Phase::Tunnelling | Phase::Ready | Phase::Closed | Phase::Failed => None,
         };
         self.state = next;
     }

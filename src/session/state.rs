@@ -4,6 +4,7 @@ use super::auth::Login;
 use super::connect::Addresses;
 use super::pulse::Pulse;
 use crate::error::Stage;
+use crate::link::Conduit;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) enum State {
     Resolving,
     /// A TCP connect is under way.
     Connecting(Addresses),
+    /// The proxy is to connect it; the conduit's far end is here until the proxy has it.
+    Tunnelling(Option<Conduit>),
     /// SSH identification and key exchange.
     Handshaking,
     /// The host is who it should be; the user is being proved. A login holds the proof of that, a
@@ -35,6 +38,7 @@ pub(super) enum Phase {
     Queued,
     Resolving,
     Connecting,
+    Tunnelling,
     Handshaking,
     Authenticating,
     Ready,
@@ -45,10 +49,11 @@ pub(super) enum Phase {
 
 impl Phase {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Queued,
         Self::Resolving,
         Self::Connecting,
+        Self::Tunnelling,
         Self::Handshaking,
         Self::Authenticating,
         Self::Ready,
@@ -61,6 +66,7 @@ impl Phase {
 /// Every legal transition, with its cause.
 pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Queued, Phase::Resolving, "admitted"),
+    (Phase::Queued, Phase::Tunnelling, "admitted, behind a proxy"),
     (Phase::Queued, Phase::Failed, "given up: no descriptor, or off the list"),
     (Phase::Resolving, Phase::Connecting, "addresses known"),
     (Phase::Resolving, Phase::BackingOff, "no address, attempts left"),
@@ -69,6 +75,10 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Connecting, Phase::Queued, "no descriptor free"),
     (Phase::Connecting, Phase::BackingOff, "no address answers, attempts left"),
     (Phase::Connecting, Phase::Failed, "no address answers"),
+    (Phase::Tunnelling, Phase::Handshaking, "the proxy has connected it"),
+    (Phase::Tunnelling, Phase::Queued, "no descriptor free"),
+    (Phase::Tunnelling, Phase::BackingOff, "the proxy cannot connect it, attempts left"),
+    (Phase::Tunnelling, Phase::Failed, "the proxy cannot connect it"),
     (Phase::Handshaking, Phase::Authenticating, "host key verified"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Handshaking, Phase::Failed, "handshake or host key refused"),
@@ -91,6 +101,7 @@ impl State {
             Self::Queued => Phase::Queued,
             Self::Resolving => Phase::Resolving,
             Self::Connecting(_) => Phase::Connecting,
+            Self::Tunnelling(_) => Phase::Tunnelling,
             Self::Handshaking => Phase::Handshaking,
             Self::Authenticating(_) => Phase::Authenticating,
             Self::Ready(_) => Phase::Ready,
@@ -105,7 +116,7 @@ impl State {
         match self {
             Self::Queued | Self::BackingOff | Self::Closed | Self::Failed => Stage::Queued,
             Self::Resolving => Stage::Resolving,
-            Self::Connecting(_) => Stage::Connecting,
+            Self::Connecting(_) | Self::Tunnelling(_) => Stage::Connecting,
             Self::Handshaking => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
             // What runs has a stage of its own; what waits was about to get its channel.

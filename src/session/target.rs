@@ -13,7 +13,7 @@ use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
 use crate::secret::Secret;
 
-/// One host of the list.
+/// One host of the list, or a proxy to such.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// As it was given: resolved, and looked up in known_hosts, by this name.
@@ -22,6 +22,8 @@ pub(crate) struct Target {
     /// What people call it. Only passed on.
     pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
+    /// The host that connects to it in our place. Whoever has the same one shares its connection.
+    pub proxy: Option<Arc<Target>>,
 }
 
 /// Settings that many hosts share.

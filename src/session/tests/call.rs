@@ -10,6 +10,7 @@ use crate::link::LinkErrorKind;
 pub(super) enum Call {
     Dial(SocketAddr),
     Dialled,
+    Join,
     Start,
     Pump,
     HangUp,
@@ -29,6 +30,9 @@ pub(super) enum Call {
     SendEof(usize),
     Close(usize),
     Free(usize),
+    OpenTunnel(usize, String),
+    WakeTunnel(usize),
+    CloseTunnel(usize),
 }
 
 /// Lets one call fail.

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::harness::{Bench, Config, address};
+use super::call::{Failing, Fault};
+use super::harness::{Bench, Config, address, opened};
+use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
 use crate::error::{HostErrorKind, UnknownHostProblem};
-use crate::link::LinkErrorKind;
-use crate::session::Input;
+use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::state::{EDGES, Phase, State, is_legal};
+use crate::session::{Input, Tunnelled};
 
 thread_local! {
     static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
@@ -50,6 +52,23 @@ edges! {
         let mut bench = Bench::new(Script::default());
         bench.command();
         bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor".to_owned())));
+    };
+    Queued => Tunnelling, admission_asks_the_proxy: || { tunnelled(vec![opened()], 1); };
+    Tunnelling => Handshaking, ssh_follows_the_tunnel: || { tunnelled(vec![opened()], 1); };
+    Tunnelling => Queued, without_a_conduit_it_waits_again: || {
+        let mut bench = proxied(vec![opened()], 1);
+        bench.link.fault = Some(Fault { nth: 1, with: Failing::Error(LinkErrorKind::Limit) });
+        bench.run();
+        assert_eq!(bench.no_descriptor, 1);
+        assert!(bench.outcome(0).is_success());
+    };
+    Tunnelling => BackingOff, a_host_that_the_proxy_cannot_reach_is_tried_again: || {
+        let bench = tunnelled(vec![refused_by_proxy(2), opened()], 3);
+        assert!(bench.outcome(0).is_success());
+    };
+    Tunnelling => Failed, a_proxy_that_must_not_connect_is_final: || {
+        let bench = tunnelled(vec![refused_by_proxy(1), opened()], 3);
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Proxy(_)));
     };
     Resolving => Connecting, addresses_are_dialled: happy;
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
@@ -122,6 +141,25 @@ edges! {
 fn run(script: Script, attempts: u32) -> Bench {
     let mut bench = Bench::with(Config { attempts, ..Config::default() }, script);
     bench.command();
+    bench.run();
+    assert!(bench.all_ended());
+    bench
+}
+
+fn refused_by_proxy(reason: u32) -> Vec<Tunnelled> {
+    vec![Tunnelled::Begun(ChannelId(0)), Tunnelled::Failed(refusal(reason))]
+}
+
+fn proxied(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
+    let config = Config { attempts, proxied: true, ..Config::default() };
+    let mut bench = Bench::with(config, Script::default());
+    bench.proxy_says = says.into();
+    bench.command();
+    bench
+}
+
+fn tunnelled(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
+    let mut bench = proxied(says, attempts);
     bench.run();
     assert!(bench.all_ended());
     bench

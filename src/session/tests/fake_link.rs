@@ -4,7 +4,9 @@
 //! News reaches the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session
 //! that stops pumping too early therefore hangs here as it would hang in earnest.
 
-use std::collections::HashMap;
+mod inspect;
+
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::io;
 use std::mem;
@@ -14,12 +16,13 @@ use std::task::Poll;
 use nix::errno::Errno;
 
 use super::call::{Call, Failing, Fault};
-use super::script::{Answer, Cred, Dial, Packet, Peer, Script, Take, host_key};
-use super::wire::{Arrival, Op, Wire};
+use super::script::{Answer, Cred, Dial, Peer, Script, Take, host_key};
+use super::wire::{Op, Wire};
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::link::{
-    AuthReply, ChannelId, Credential, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped, Setup,
+    AuthReply, ChannelId, Conduit, Credential, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped,
+    Setup, TunnelNews,
 };
 use crate::secret::Secret;
 
@@ -30,6 +33,10 @@ const CALLS_PER_STEP: usize = 5_000;
 enum Connection {
     None,
     Dialling(Dial),
+    /// Our end of it.
+    Joined {
+        _near: Conduit,
+    },
     Up(Box<Wire>),
     /// Failed: it can be collected from and hung up.
     Broken(Box<Wire>),
@@ -43,6 +50,9 @@ pub(super) struct FakeLink {
     /// Connections that SSH was started on.
     started: usize,
     channels_opened: usize,
+    /// The ends that were given to this link, of hosts behind it.
+    pub conduits: HashMap<usize, Conduit>,
+    tunnel_news: VecDeque<(ChannelId, TunnelNews)>,
     /// On which channel each command was requested.
     requested: HashMap<String, usize>,
     pub calls: Vec<Call>,
@@ -64,6 +74,8 @@ impl FakeLink {
             generation: 0,
             started: 0,
             channels_opened: 0,
+            conduits: HashMap::new(),
+            tunnel_news: VecDeque::new(),
             requested: HashMap::new(),
             calls: Vec::new(),
             answers: Vec::new(),
@@ -72,83 +84,6 @@ impl FakeLink {
             fault: None,
             fallible: 0,
             stuck: None,
-        }
-    }
-
-    pub(super) fn begin_step(&mut self) {
-        self.calls_before_step = self.calls.len();
-    }
-
-    /// One round passes.
-    pub(super) fn tick(&mut self) {
-        self.edge |= match &mut self.connection {
-            Connection::None | Connection::Broken(_) => false,
-            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => {
-                let was_left = *left;
-                *left = left.saturating_sub(1);
-                was_left == 1
-            }
-            Connection::Dialling(_) => false,
-            Connection::Up(wire) => wire.tick(),
-        };
-    }
-
-    pub(super) fn take_edge(&mut self) -> bool {
-        mem::take(&mut self.edge)
-    }
-
-    pub(super) fn has_edge(&self) -> bool {
-        self.edge
-    }
-
-    /// How many requests wait to be flushed, news are on their way, news wait to be read, and channels are
-    /// there.
-    pub(super) fn queues(&self) -> Option<[usize; 4]> {
-        match &self.connection {
-            Connection::Up(wire) => Some(wire.queues()),
-            _ => None,
-        }
-    }
-
-    /// Whether something is on its way.
-    pub(super) fn expects_news(&self) -> bool {
-        match &self.connection {
-            Connection::None | Connection::Broken(_) => self.edge,
-            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => *left > 0 || self.edge,
-            Connection::Dialling(_) => self.edge,
-            Connection::Up(wire) => wire.expects_news() || self.edge,
-        }
-    }
-
-    /// The peer sends something of its own accord.
-    pub(super) fn arrive(&mut self, channel: usize, packet: Packet) {
-        if let Connection::Up(wire) = &mut self.connection {
-            wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
-            self.edge = true;
-        }
-    }
-
-    /// The connection fails now, whatever stage it is in, and even if it had fallen silent.
-    pub(super) fn fail_next(&mut self, error: LinkError) {
-        self.stuck = None;
-        self.arrive(0, Packet::Fault(error));
-    }
-
-    /// Channels of the present connection that were opened and not freed.
-    pub(super) fn open_channels(&self) -> usize {
-        match &self.connection {
-            Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),
-            _ => 0,
-        }
-    }
-
-    /// The input that a channel has received.
-    pub(super) fn received(&self, channel: usize) -> &[u8] {
-        match &self.connection {
-            Connection::Up(wire) | Connection::Broken(wire) => {
-                wire.channels.get(&channel).map_or(&[], |channel| &channel.received)
-            }
-            _ => &[],
         }
     }
 
@@ -226,6 +161,21 @@ impl Link for FakeLink {
         Ok(())
     }
 
+    fn join(&mut self) -> io::Result<Conduit> {
+        self.connection = Connection::None;
+        self.stuck = None;
+        self.edge = false;
+        self.generation += 1;
+        match self.enter(Call::Join) {
+            Err(error) if error.kind == LinkErrorKind::Limit => return Err(Errno::EMFILE.into()),
+            Err(_) => return Err(Errno::ENOBUFS.into()),
+            Ok(_) => {}
+        }
+        let (near, far) = Conduit::pair()?;
+        self.connection = Connection::Joined { _near: near };
+        Ok(far)
+    }
+
     fn generation(&self) -> u32 {
         self.generation
     }
@@ -245,7 +195,9 @@ impl Link for FakeLink {
     }
 
     fn start(&mut self, _setup: &Setup<'_>) -> Result<(), LinkError> {
-        assert!(matches!(self.connection, Connection::Dialling(Dial::Connects(0))), "SSH before TCP");
+        let is_connected =
+            matches!(self.connection, Connection::Dialling(Dial::Connects(0)) | Connection::Joined { .. });
+        assert!(is_connected, "SSH before TCP");
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
         self.started += 1;
@@ -290,6 +242,8 @@ impl Link for FakeLink {
         self.note(Call::HangUp);
         self.connection = Connection::None;
         self.edge = false;
+        self.conduits.clear();
+        self.tunnel_news.clear();
     }
 
     fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
@@ -449,5 +403,30 @@ impl Link for FakeLink {
         self.note(Call::Free(channel.0));
         let freed = self.wire().channels.remove(&channel.0);
         assert!(freed.is_some(), "channel {} freed twice", channel.0);
+    }
+
+    fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
+        let id = self.channels_opened;
+        self.enter(Call::OpenTunnel(id, format!("{}:{port}", host.to_str().unwrap())))?;
+        self.wire();
+        self.channels_opened += 1;
+        self.conduits.insert(id, conduit);
+        Ok(ChannelId(id))
+    }
+
+    fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)> {
+        let (channel, news) = self.tunnel_news.pop_front()?;
+        if news == TunnelNews::Ended {
+            self.conduits.remove(&channel.0);
+        }
+        Some((channel, news))
+    }
+
+    fn wake_tunnel(&mut self, channel: ChannelId) {
+        self.note(Call::WakeTunnel(channel.0));
+    }
+
+    fn close_tunnel(&mut self, channel: ChannelId) {
+        self.note(Call::CloseTunnel(channel.0));
     }
 }

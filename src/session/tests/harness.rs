@@ -1,6 +1,7 @@
 //! Drives one session as a fleet would, in rounds of invented time, and checks after every step what must
 //! always hold.
 
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use super::script::{Script, private_key, verifier};
 use crate::command::{Request, RunOptions};
 use crate::error::{HostError, HostErrorKind};
 use crate::family::AddressFamily;
+use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{
     Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
-    Session, Step, Target, Timeouts,
+    Session, Step, Target, Timeouts, Tunnelled,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -40,6 +42,8 @@ pub(super) struct Config {
     pub family: AddressFamily,
     pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
+    /// Whether it is behind a proxy.
+    pub proxied: bool,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
                 auth: Some(AUTH),
                 exec: Some(EXEC),
             },
+            proxied: false,
         }
     }
 }
@@ -68,6 +73,11 @@ pub(super) type Lookup = Result<Vec<SocketAddr>, fn() -> HostErrorKind>;
 
 pub(super) fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 22))
+}
+
+/// A proxy that connects.
+pub(super) fn opened() -> Vec<Tunnelled> {
+    vec![Tunnelled::Begun(ChannelId(0)), Tunnelled::Opened]
 }
 
 pub(super) struct Bench {
@@ -82,6 +92,12 @@ pub(super) struct Bench {
     pub lookups: Vec<Lookup>,
     lookup: bool,
     pub agent: FakeAgent,
+    /// What its proxy says to the next requests; behind the last that it has connected.
+    pub proxy_says: VecDeque<Vec<Tunnelled>>,
+    /// What it still says to the present one.
+    tunnelled: VecDeque<Tunnelled>,
+    /// The end that the proxy has.
+    pub conduit: Option<Conduit>,
     again: bool,
     /// The outcomes seen, to notice one that changes.
     seen: Vec<Option<String>>,
@@ -98,8 +114,18 @@ impl Bench {
     }
 
     pub(super) fn with(config: Config, script: Script) -> Self {
-        let Config { host, addresses, plan, attempts, backoff_max, seed, family, keepalive, timeouts } =
-            config;
+        let Config {
+            host,
+            addresses,
+            plan,
+            attempts,
+            backoff_max,
+            seed,
+            family,
+            keepalive,
+            timeouts,
+            proxied,
+        } = config;
         let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
         let connection = Connection { attempts, retry_delay, family, compress: false, keepalive };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
@@ -112,11 +138,15 @@ impl Bench {
             connection,
             verifier: verifier(),
         };
+        let mut target =
+            Target { host: host.into(), port: 22, alias: None, profile: Arc::new(profile), proxy: None };
+        if proxied {
+            let profile = target.profile.clone();
+            let gate = Target { host: "gate".into(), port: 22, alias: None, profile, proxy: None };
+            target.proxy = Some(Arc::new(gate));
+        }
         Self {
-            session: Session::new(
-                Target { host: host.into(), port: 22, alias: None, profile: Arc::new(profile) },
-                Jitter::new(seed),
-            ),
+            session: Session::new(target, Jitter::new(seed)),
             link: FakeLink::new(script),
             execs: Execs::default(),
             now: Instant::now(),
@@ -125,12 +155,24 @@ impl Bench {
             lookups: vec![Ok(addresses)],
             lookup: false,
             agent: FakeAgent::with(&[]),
+            proxy_says: VecDeque::new(),
+            tunnelled: VecDeque::new(),
+            conduit: None,
             again: false,
             seen: Vec::new(),
             no_descriptor: 0,
             check_idle: true,
             bounded: limits.iter().all(Option::is_some),
         }
+    }
+
+    /// The connection of a proxy.
+    pub(super) fn proxy(script: Script) -> Self {
+        let mut bench = Self::new(script);
+        let profile = bench.session.target().profile.clone();
+        let target = Target { host: "gate".into(), port: 22, alias: None, profile, proxy: None };
+        bench.session = Session::proxy(Arc::new(target), Jitter::new(0));
+        bench
     }
 
     /// Gives the session a command of its own name.
@@ -208,6 +250,11 @@ impl Bench {
         self.again = step.again || self.again && !drives;
         match &step.ask {
             Some(Ask::Lookup) => self.lookup = true,
+            Some(Ask::Tunnel) => {
+                self.conduit = self.session.take_conduit();
+                assert!(self.conduit.is_some(), "no conduit for the proxy");
+                self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
+            }
             Some(ask) => self.agent.is_asked(ask.clone()),
             None => {}
         }
@@ -247,7 +294,9 @@ impl Bench {
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
         assert!(!timer || deadline.is_none_or(|at| at > self.now), "a deadline has passed unnoticed");
-        assert!(!self.bounded || !self.uses_place() || deadline.is_some(), "a place is held for ever");
+        // Until the proxy has begun, the proxy's own limits hold.
+        let is_bounded = self.bounded && phase != Phase::Tunnelling;
+        assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place is held for ever");
         for number in 0..self.commands.len() {
             let outcome = self.execs.get(self.commands[number]).and_then(Exec::outcome);
             match (&self.seen[number], outcome.map(|outcome| format!("{outcome:?}"))) {
@@ -287,6 +336,10 @@ impl Bench {
         }
         if let Some(answer) = self.agent.tick() {
             self.step(answer);
+            return true;
+        }
+        if let Some(tunnelled) = self.tunnelled.pop_front() {
+            self.step(Input::Tunnelled(tunnelled));
             return true;
         }
         if self.wants_place() {

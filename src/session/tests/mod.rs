@@ -15,6 +15,7 @@ mod keepalive;
 mod partial;
 mod policy;
 mod prepare;
+mod proxy;
 mod retry;
 mod script;
 mod simulation;

@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::call::{Failing, Fault};
 use super::edges::take_edges;
 use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
 use super::interactive::prompt;
 use super::prepare::setup;
+use super::proxy::{error_of_proxy, refusal};
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
 use crate::command::RunOptions;
-use crate::error::{AuthMethod, HostErrorKind};
+use crate::error::{AuthMethod, HostError, HostErrorKind, Stage};
 use crate::interactive::Responder;
-use crate::link::{AuthReply, LinkError, LinkErrorKind, Questions};
+use crate::link::{AuthReply, ChannelId, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
 use crate::secret::Secret;
 use crate::session::state::{EDGES, Phase};
-use crate::session::{Answerer, Input, Offer};
+use crate::session::{Answerer, Input, Offer, Tunnelled};
 
 const SEEDS: u64 = 12_000;
 
@@ -168,6 +170,16 @@ impl Random {
         }
     }
 
+    fn proxy(&mut self) -> Vec<Tunnelled> {
+        let begun = Tunnelled::Begun(ChannelId(0));
+        match self.below(10) {
+            0 => vec![begun],
+            1 => vec![begun, Tunnelled::Failed(refusal(1 + self.below(4) as u32))],
+            2 => vec![Tunnelled::Failed(lost_proxy())],
+            _ => vec![begun, Tunnelled::Opened],
+        }
+    }
+
     fn plan(&mut self) -> Vec<Offer> {
         let password = Offer::Password(Secret::new("hunter2".to_owned()).unwrap());
         let offers = [
@@ -210,13 +222,22 @@ fn bench(random: &mut Random) -> Bench {
     }
     let attempts = 1 + random.below(3) as u32;
     let plan = random.plan();
-    let mut bench =
-        Bench::with(Config { addresses: addresses.clone(), plan, attempts, ..Config::default() }, script);
+    let proxied = random.chance(20);
+    let config = Config { addresses: addresses.clone(), plan, attempts, proxied, ..Config::default() };
+    let mut bench = Bench::with(config, script);
+    bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
+    if proxied && random.chance(5) {
+        bench.link.fault = Some(Fault { nth: 1, with: Failing::Error(LinkErrorKind::Limit) });
+    }
     if random.chance(20) {
         bench.lookups.insert(0, Err(|| HostErrorKind::Resolver("no answer".to_owned())));
     }
     bench.round = Duration::from_millis(random.pick(&[0, 1, 400, 3_000]));
     bench
+}
+
+fn lost_proxy() -> HostError {
+    error_of_proxy(Stage::Opening, HostErrorKind::ConnectionLost("reset".to_owned()))
 }
 
 fn simulate(seed: u64) -> Vec<Phase> {
@@ -237,6 +258,10 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 3 => _ = bench.step(Input::Readiness),
                 4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
                 5 if random.chance(10) => bench.link.fail_next(random.error()),
+                6 if random.chance(10) => {
+                    bench.link.fail_next(lost());
+                    bench.step(Input::Tunnelled(Tunnelled::Failed(lost_proxy())));
+                }
                 _ => _ = bench.round(),
             }
             phases.push(bench.phase());

@@ -24,6 +24,7 @@ mod lines;
 mod many;
 mod peers;
 mod prepare;
+mod proxy;
 mod sessions;
 mod shutdown;
 mod sudo;

@@ -1,0 +1,176 @@
+//! What can be said about proxies.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::builder::ClientBuilder;
+use super::credentials::{Hidden, KeySource};
+use super::host_config::HostConfig;
+
+/// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
+/// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
+///
+/// Given to [`ClientBuilder::proxy`](super::ClientBuilder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
+/// hosts whose proxies are equal share one connection and one login, however many they are. It takes no place in the pool,
+/// is made by attempts of its own, and stays open for the next hosts. Hosts wait for it as long as its own time limits
+/// allow; a host's own [`timeout`](super::ClientBuilder::timeout) begins with the request to connect it.
+///
+/// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each under its own name and
+/// port, before anything secret is sent there. The proxy sees only encrypted bytes of the hosts behind it.
+///
+/// What it is not told for itself: login name, port, password and keys are never inherited from the hosts; the number of
+/// attempts, their delay, and the time limits are the client's.
+///
+/// ```
+/// use sshoal::{HostConfig, ParallelClient, Proxy};
+///
+/// # fn main() -> Result<(), sshoal::Error> {
+/// # let none: [&str; 0] = [];
+/// let client = ParallelClient::builder(["web1", "web2", "db1", "gate"])
+///     .user("deploy")
+///     .proxy(Proxy::new("jump@gate").password("secret"))
+///     .host_config([
+///         HostConfig::default(),
+///         HostConfig::default(),
+///         // First to the gate, from there to the vault, from there to db1.
+///         HostConfig::default().proxies([Proxy::new("jump@gate").password("secret"), Proxy::new("vault:2222")]),
+///         HostConfig::default().no_proxy(),
+///     ])
+/// #   .known_hosts(none).identity_auth(false)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Proxy {
+    pub(super) host: String,
+    pub(super) config: HostConfig,
+}
+
+impl Proxy {
+    /// A proxy at this `[user@]host[:port]` ([`HostSpec`]).
+    pub fn new(host: impl Into<String>) -> Self {
+        Self { host: host.into(), config: HostConfig::default() }
+    }
+
+    /// Login name, unless [`new`](Self::new) was given one. Default: the owner of this process.
+    pub fn user(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.user(name))
+    }
+
+    /// Port, unless [`new`](Self::new) was given one. Default: 22. 0 is refused.
+    pub fn port(self, port: u16) -> Self {
+        self.set(|config| config.port(port))
+    }
+
+    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys.
+    pub fn password(self, password: impl Into<String>) -> Self {
+        self.set(|config| config.password(password))
+    }
+
+    /// Passphrase of encrypted private keys.
+    pub fn passphrase(self, passphrase: impl Into<String>) -> Self {
+        self.set(|config| config.passphrase(passphrase))
+    }
+
+    /// Private key file, tried first. `~/` stands for the home directory.
+    pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
+        self.set(|config| config.key_file(path))
+    }
+
+    /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
+    pub fn key_bytes(self, key: impl Into<Vec<u8>>) -> Self {
+        self.set(|config| config.key_bytes(key))
+    }
+
+    /// Whether the identity files are tried. Default: `true`.
+    pub fn identity_auth(self, on: bool) -> Self {
+        self.set(|config| config.identity_auth(on))
+    }
+
+    /// The identity files. Default: the usual five in `~/.ssh`
+    /// ([`ClientBuilder::identity_files`](super::ClientBuilder::identity_files)).
+    pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.set(|config| config.identity_files(files))
+    }
+
+    /// Connection attempts; 0 counts as 1. Default: the client's.
+    pub fn num_retries(self, attempts: u32) -> Self {
+        self.set(|config| config.num_retries(attempts))
+    }
+
+    /// Pause between two attempts. Default: the client's.
+    pub fn retry_delay(self, delay: Duration) -> Self {
+        self.set(|config| config.retry_delay(delay))
+    }
+
+    /// Time limit for each stage of its own connection. Default: the client's.
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.set(|config| config.timeout(limit))
+    }
+
+    fn set(self, change: impl FnOnce(HostConfig) -> HostConfig) -> Self {
+        Self { config: change(self.config), ..self }
+    }
+}
+
+impl HostConfig {
+    /// Connects directly, whatever the client's proxies are.
+    pub fn no_proxy(self) -> Self {
+        self.proxies([])
+    }
+}
+
+/// Makes the methods that a [`HostConfig`] has for one host and a [`ClientBuilder`] for all.
+macro_rules! proxy_settings {
+    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
+        impl HostConfig {
+            $($(#[$doc])*
+            pub fn $name(mut self, $argument: $type) -> Self {
+                let $config = &mut self.proxy;
+                $change;
+                self
+            })*
+        }
+
+        impl ClientBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $argument: $type) -> Self {
+                self.client = self.client.$name($argument);
+                self
+            })*
+        }
+    };
+}
+
+proxy_settings! {
+    /// The [`Proxy`] to connect through. Default: none.
+    proxy(proxy: Proxy) => |way| way.hops = Some(vec![proxy]);
+
+    /// Several [`Proxy`]s to connect through, one behind the other, the first of which is connected directly (OpenSSH:
+    /// `ProxyJump a,b`). None at all: no proxy.
+    ///
+    /// A name may not come twice, and the host itself may not be on its own way.
+    proxies(hops: impl IntoIterator<Item = Proxy>) => |way| way.hops = Some(hops.into_iter().collect());
+
+    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), which goes with `proxy_port`,
+    /// `proxy_user`, `proxy_password` and `proxy_key_file`: each for itself is a host's own, or the client's.
+    ///
+    /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this machine, and what is not set
+    /// has the defaults of a [`Proxy`], as parallel-ssh documents, not the target's login.
+    proxy_host(host: impl Into<String>) => |way| way.host = Some(host.into());
+
+    /// Port of the [`proxy_host`](Self::proxy_host), unless that names one. Default: 22.
+    proxy_port(port: u16) => |way| way.login().port = Some(port);
+
+    /// Login name on the [`proxy_host`](Self::proxy_host), unless that names one. Default: the owner of this process.
+    proxy_user(name: impl Into<String>) => |way| way.login().user = Some(name.into());
+
+    /// Password for the [`proxy_host`](Self::proxy_host); it also opens an encrypted `proxy_key_file`.
+    proxy_password(password: impl Into<String>) =>
+        |way| way.login().password = Some(Hidden::new(password.into()));
+
+    /// Private key file for the [`proxy_host`](Self::proxy_host) (parallel-ssh: `proxy_pkey`).
+    proxy_key_file(path: impl Into<PathBuf>) => |way| way.login().key = Some(KeySource::File(path.into()));
+}

@@ -1,0 +1,93 @@
+//! What joins a tunnel to the connection that goes through it: a pair of connected sockets.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{MsgFlags, recv, send};
+
+/// One of two ends. What goes in at one comes out at the other, and a dropped one is an end of stream.
+///
+/// libssh speaks over descriptors only, so a host behind a proxy gets one end, and the proxy's link the other.
+#[derive(Debug)]
+pub(crate) struct Conduit(UnixStream);
+
+impl Conduit {
+    /// Two ends, neither of which blocks or survives an exec.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = UnixStream::pair()?;
+        one.set_nonblocking(true)?;
+        other.set_nonblocking(true)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Whether the other end is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        matches!(recv(self.0.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK), Ok(0))
+    }
+
+    /// As much as fits; none if the other end is full.
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        // Without the flag a program that does not ignore SIGPIPE would be ended by it.
+        or_none(send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
+    }
+
+    /// `None`: the other end has nothing now. 0: it is gone.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(read) => Ok(Some(read)),
+            Err(nix::Error::EAGAIN) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Tells the other end that no more will come.
+    pub(super) fn finish(&self) {
+        // Fails only if the other end is gone.
+        let _ = self.0.shutdown(std::net::Shutdown::Write);
+    }
+
+    pub(super) fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn or_none(sent: nix::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Ok(sent) => Ok(sent),
+        Err(nix::Error::EAGAIN) => Ok(0),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl From<Conduit> for OwnedFd {
+    fn from(conduit: Conduit) -> Self {
+        conduit.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_at_the_other_end_until_it_is_dropped() {
+        let (here, there) = Conduit::pair().unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(there.receive(&mut buffer).unwrap(), None);
+        assert_eq!(here.send(b"abc").unwrap(), 3);
+        assert!(!there.is_abandoned());
+        assert_eq!(there.receive(&mut buffer).unwrap(), Some(3));
+        drop(here);
+        assert!(there.is_abandoned());
+        assert_eq!(there.receive(&mut buffer).unwrap(), Some(0));
+        assert!(there.send(b"x").is_err());
+    }
+
+    #[test]
+    fn a_full_end_takes_nothing_more() {
+        let (here, _there) = Conduit::pair().unwrap();
+        while here.send(&[0; 4096]).unwrap() > 0 {}
+        assert_eq!(here.send(b"x").unwrap(), 0);
+    }
+}

@@ -1,0 +1,305 @@
+//! A host behind a proxy, and the proxy itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::{Call, Failing, Fault};
+use super::harness::{Bench, CONNECT, Config, HANDSHAKE, RETRY_DELAY};
+use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
+use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
+use crate::limits;
+use crate::link::{ChannelId, Conduit, LinkErrorKind, TunnelNews};
+use crate::session::state::Phase;
+use crate::session::{Input, TunnelId, TunnelRequest, Tunnelled};
+
+pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
+    HostError::new(HostErrorParts {
+        host: "gate".into(),
+        port: 22,
+        stage,
+        attempt: 1,
+        attempts: 1,
+        elapsed: Duration::ZERO,
+        kind: Arc::new(kind),
+    })
+}
+
+pub(super) fn refusal(reason: u32) -> HostError {
+    let kind = HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, text: "no".to_owned() });
+    error_of_proxy(Stage::Opening, kind)
+}
+
+fn host(attempts: u32, script: Script, says: Vec<Vec<Tunnelled>>) -> Bench {
+    let config = Config { attempts, proxied: true, ..Config::default() };
+    let mut bench = Bench::with(config, script);
+    bench.proxy_says = says.into();
+    bench.command();
+    bench
+}
+
+fn begun() -> Tunnelled {
+    Tunnelled::Begun(ChannelId(7))
+}
+
+#[test]
+fn a_host_behind_a_proxy_is_neither_looked_up_nor_dialled() {
+    let mut bench = host(1, Script::default(), vec![vec![begun(), Tunnelled::Opened]]);
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.dials(), 0);
+    assert_eq!(bench.calls(|call| *call == Call::Join).len(), 1);
+}
+
+#[test]
+fn its_own_time_begins_when_the_proxy_begins() {
+    let mut bench = host(1, Script::default(), vec![vec![begun()]]);
+    bench.step(Input::Admitted);
+    assert_eq!((bench.phase(), bench.deadline()), (Phase::Tunnelling, None));
+    bench.now += 10 * CONNECT;
+    bench.step(Input::Tunnelled(begun()));
+    assert_eq!(bench.deadline(), Some(bench.now + CONNECT));
+    bench.now += CONNECT;
+    bench.step(Input::Timer);
+    let HostErrorKind::Timeout { kind: TimeoutKind::Connect, after } = bench.error(0).kind() else {
+        panic!("{}", bench.error(0))
+    };
+    assert_eq!((*after, bench.error(0).stage()), (CONNECT, Stage::Connecting));
+}
+
+#[test]
+fn its_handshake_has_a_limit_of_its_own() {
+    let silent = Peer { handshake: Answer::never(), ..Peer::default() };
+    let mut bench = host(1, Script::peer(silent), vec![vec![begun(), Tunnelled::Opened]]);
+    bench.run_until_phase(Phase::Handshaking);
+    assert_eq!(bench.deadline(), Some(bench.now + HANDSHAKE));
+    bench.run();
+    let kind = bench.error(0).kind();
+    assert!(matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Handshake, .. }), "{kind}");
+}
+
+#[test]
+fn a_proxy_that_could_not_be_reached_is_not_asked_again() {
+    let stages = [Stage::Resolving, Stage::Connecting, Stage::Handshaking, Stage::Authenticating];
+    for stage in stages {
+        let error = error_of_proxy(stage, HostErrorKind::ConnectionLost("reset".to_owned()));
+        let mut bench = host(3, Script::default(), vec![vec![Tunnelled::Failed(error)]]);
+        bench.run();
+        assert_eq!((bench.phase(), bench.error(0).attempt()), (Phase::Failed, 1), "{stage}");
+        let HostErrorKind::Proxy(inner) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+        assert_eq!((inner.host(), inner.stage()), ("gate", stage));
+    }
+}
+
+#[test]
+fn a_refusal_is_tried_again_if_it_can_end_differently() {
+    for (reason, attempts) in [(1, 1), (2, 3), (3, 1), (4, 3), (5, 1)] {
+        let says = vec![vec![begun(), Tunnelled::Failed(refusal(reason))]; 3];
+        let mut bench = host(3, Script::default(), says);
+        bench.run();
+        assert_eq!(bench.error(0).attempt(), attempts, "reason {reason}");
+    }
+}
+
+#[test]
+fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
+    let output = vec![(2, Packet::Stdout(b"so far\n".to_vec()))];
+    let script = Script::channel(Channel::sending(output));
+    let mut bench = host(3, script, vec![vec![begun(), Tunnelled::Opened]]);
+    bench.run_until(|bench| bench.exec(0).is_settled());
+    bench.link.arrive(0, Packet::Stdout(b"and this\n".to_vec()));
+    bench.link.arrive(0, Packet::Fault(lost()));
+    let cause = HostErrorKind::ConnectionLost("reset".to_owned());
+    bench.step(Input::Tunnelled(Tunnelled::Failed(error_of_proxy(Stage::Opening, cause))));
+    let HostErrorKind::Proxy(inner) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+    assert!(matches!(inner.kind(), HostErrorKind::ConnectionLost(_)));
+    assert_eq!((bench.error(0).host(), bench.error(0).stage()), ("web1", Stage::Running));
+    let exec = bench.execs.get_mut(bench.commands[0]).unwrap();
+    let mut lines = Vec::new();
+    while let Some(line) = exec.stdout.next_line() {
+        lines.push(line.to_vec());
+    }
+    assert_eq!(lines.last().map(Vec::as_slice), Some(&b"and this"[..]));
+}
+
+#[test]
+fn a_host_that_ends_its_connection_itself_is_to_blame_itself() {
+    let script = Script::channel(Channel::sending(Vec::new()));
+    let mut bench = host(1, script, vec![vec![begun(), Tunnelled::Opened]]);
+    bench.run_until(|bench| bench.exec(0).is_settled());
+    bench.link.arrive(0, Packet::Fault(lost()));
+    bench.step(Input::Readiness);
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
+}
+
+#[test]
+fn a_lost_proxy_before_the_command_is_tried_again() {
+    let silent = Peer { handshake: Answer::never(), ..Peer::default() };
+    let script = Script::peers(vec![silent, Peer::default()]);
+    let mut bench = host(2, script, vec![vec![begun(), Tunnelled::Opened]; 2]);
+    bench.run_until_phase(Phase::Handshaking);
+    bench.link.arrive(0, Packet::Fault(lost()));
+    let cause = HostErrorKind::ConnectionLost("reset".to_owned());
+    bench.step(Input::Tunnelled(Tunnelled::Failed(error_of_proxy(Stage::Opening, cause))));
+    assert_eq!(bench.phase(), Phase::BackingOff);
+    assert_eq!(bench.deadline(), Some(bench.now + RETRY_DELAY));
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+}
+
+/// A host's wish, and the host's end.
+fn request(index: usize) -> (TunnelRequest, Conduit) {
+    let (near, far) = Conduit::pair().unwrap();
+    let id = TunnelId { index, generation: 1 };
+    (TunnelRequest { id, host: format!("web{index}").into(), port: 22, conduit: far }, near)
+}
+
+/// What the proxy has for the hosts, as `index begun`, `index opened`, `index failed`.
+fn told(bench: &mut Bench) -> Vec<String> {
+    let told = bench.session.take_tunnelled().into_iter();
+    told.map(|(id, tunnelled)| {
+        let what = match tunnelled {
+            Tunnelled::Begun(_) => "begun",
+            Tunnelled::Opened => "opened",
+            Tunnelled::Failed(_) => "failed",
+        };
+        format!("{} {what}", id.index)
+    })
+    .collect()
+}
+
+fn opens(bench: &Bench) -> usize {
+    bench.calls(|call| matches!(call, Call::OpenTunnel(..))).len()
+}
+
+#[test]
+fn a_proxy_asks_for_many_hosts_at_once_and_takes_no_place() {
+    let mut bench = Bench::proxy(Script::default());
+    let (first, _near) = request(1);
+    assert!(!bench.wants_place());
+    bench.session.request_tunnel(first, bench.now);
+    assert!(bench.wants_place() && bench.session.is_waited_for());
+    let (second, _other) = request(2);
+    bench.session.request_tunnel(second, bench.now);
+    bench.run_until_phase(Phase::Ready);
+    assert!(!bench.uses_place() && !bench.session.is_waited_for());
+    assert_eq!(opens(&bench), 2);
+    assert_eq!(told(&mut bench), ["1 begun", "2 begun"]);
+    bench.link.tell(ChannelId(1), TunnelNews::Opened);
+    bench.step(Input::Readiness);
+    assert_eq!(told(&mut bench), ["2 opened"]);
+    let text = "prohibited".to_owned();
+    bench.link.tell(ChannelId(0), TunnelNews::Refused { reason: 1, text });
+    bench.link.tell(ChannelId(0), TunnelNews::Ended);
+    bench.step(Input::Readiness);
+    assert_eq!(told(&mut bench), ["1 failed"]);
+    assert!(!bench.session.is_idle());
+    bench.link.tell(ChannelId(1), TunnelNews::Ended);
+    bench.step(Input::Readiness);
+    assert!(bench.session.is_idle());
+}
+
+#[test]
+fn a_proxy_begins_a_limited_number_per_visit() {
+    let mut bench = Bench::proxy(Script::default());
+    bench.check_idle = false;
+    let (first, near) = request(0);
+    let mut nears = vec![near];
+    bench.session.request_tunnel(first, bench.now);
+    bench.run_until_phase(Phase::Ready);
+    for index in 1..=limits::TUNNELS_PER_VISIT + 1 {
+        let (request, near) = request(index);
+        nears.push(near);
+        bench.session.request_tunnel(request, bench.now);
+    }
+    assert!(bench.step(Input::Readiness).again);
+    assert_eq!(opens(&bench), 1 + limits::TUNNELS_PER_VISIT);
+    assert!(!bench.step(Input::Readiness).again);
+    assert_eq!(opens(&bench), 2 + limits::TUNNELS_PER_VISIT);
+}
+
+#[test]
+fn a_host_that_no_longer_waits_is_passed_over() {
+    let mut bench = Bench::proxy(Script::default());
+    let (gone, near) = request(1);
+    drop(near);
+    bench.session.request_tunnel(gone, bench.now);
+    bench.run();
+    assert_eq!((bench.phase(), opens(&bench)), (Phase::Ready, 0));
+    assert!(bench.session.is_idle() && told(&mut bench).is_empty());
+}
+
+#[test]
+fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
+    let dials = [Dial::Fails(1, nix::errno::Errno::ECONNREFUSED)];
+    let mut bench = Bench::proxy(Script::default().dialling(super::harness::address(1), &dials));
+    let (wish, _near) = request(1);
+    bench.session.request_tunnel(wish, bench.now);
+    bench.run_until_phase(Phase::BackingOff);
+    assert!(told(&mut bench).is_empty());
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
+    assert_eq!(told(&mut bench), ["1 failed"]);
+    // The next one begins with a full set again.
+    let (wish, _other) = request(2);
+    bench.session.request_tunnel(wish, bench.now);
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 6));
+}
+
+#[test]
+fn a_lost_proxy_fails_what_went_through_it_and_connects_again_for_who_waits() {
+    let mut bench = Bench::proxy(Script::default());
+    let (first, _near) = request(1);
+    bench.session.request_tunnel(first, bench.now);
+    bench.run_until_phase(Phase::Ready);
+    bench.link.tell(ChannelId(0), TunnelNews::Opened);
+    bench.step(Input::Readiness);
+    told(&mut bench);
+    let (second, _other) = request(2);
+    bench.link.fail_next(lost());
+    bench.session.request_tunnel(second, bench.now);
+    bench.step(Input::Readiness);
+    assert_eq!(told(&mut bench), ["1 failed"]);
+    bench.run_until_phase(Phase::Ready);
+    assert_eq!(told(&mut bench), ["2 begun"]);
+}
+
+#[test]
+fn a_proxy_that_dies_idle_is_closed_and_made_anew_on_demand() {
+    let mut bench = Bench::proxy(Script::default());
+    let (first, near) = request(1);
+    bench.session.request_tunnel(first, bench.now);
+    bench.run_until_phase(Phase::Ready);
+    drop(near);
+    bench.link.tell(ChannelId(0), TunnelNews::Ended);
+    bench.step(Input::Readiness);
+    bench.link.fail_next(lost());
+    bench.step(Input::Readiness);
+    assert_eq!(bench.phase(), Phase::Closed);
+    told(&mut bench);
+    let (second, _other) = request(2);
+    bench.session.request_tunnel(second, bench.now);
+    bench.run_until_phase(Phase::Ready);
+    assert_eq!(told(&mut bench), ["2 begun"]);
+}
+
+#[test]
+fn an_error_in_asking_is_an_error_of_the_proxys_connection() {
+    let mut met = false;
+    for nth in 1..40 {
+        let mut bench = Bench::proxy(Script::default());
+        bench.check_idle = false;
+        let (wish, _near) = request(1);
+        bench.session.request_tunnel(wish, bench.now);
+        bench.link.fault = Some(Fault { nth, with: Failing::Error(LinkErrorKind::Integrity) });
+        bench.run();
+        let fallible = |call: &&Call| !matches!(call, Call::HangUp | Call::WakeTunnel(_));
+        if matches!(bench.link.calls.iter().rfind(fallible), Some(Call::OpenTunnel(..)))
+            && bench.phase() == Phase::Closed
+        {
+            met = true;
+            assert_eq!(told(&mut bench), ["1 failed"]);
+        }
+    }
+    assert!(met);
+}

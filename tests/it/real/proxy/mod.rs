@@ -1,0 +1,39 @@
+//! Hosts behind real bastions: sshd with `AllowTcpForwarding`, one and two of them in a row.
+
+mod flow;
+
+use std::fs;
+use std::path::PathBuf;
+
+use sshoal::{ClientBuilder, Proxy};
+
+use super::client_for;
+use crate::support::keys::ClientKey;
+use crate::support::ports;
+use crate::support::sshd::Sshd;
+
+/// Where the bastions of these tests are addressed; no host behind them is.
+const GATE: &str = "127.0.3.1";
+const SECOND_GATE: &str = "127.0.3.2";
+
+/// This server as a proxy under this address, with its key.
+fn gate(sshd: &Sshd, host: &str) -> Proxy {
+    let proxy = Proxy::new(format!("{host}:{}", sshd.port())).user(sshd.user());
+    proxy.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false)
+}
+
+/// One known_hosts file that knows each server under these names.
+fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
+    let lines = servers
+        .iter()
+        .flat_map(|(sshd, names)| names.iter().map(|name| sshd.known_hosts_lines(name)).collect::<Vec<_>>());
+    let path = servers[0].0.dir().join(format!("known_{:016x}", ports::random()));
+    fs::write(&path, lines.collect::<String>()).expect("write known_hosts");
+    path
+}
+
+/// For hosts of `target`, whose names are `hosts`, behind `bastion`.
+fn behind(bastion: &Sshd, target: &Sshd, hosts: &[&str]) -> ClientBuilder {
+    let known_hosts = known(&[(bastion, &[GATE]), (target, hosts)]);
+    client_for(target, hosts).known_hosts([known_hosts]).proxy(gate(bastion, GATE))
+}
