@@ -125,6 +125,12 @@ impl SudoLogin {
         Ok(Self { stem: format!("sshoal-{:032x}-", u128::from_ne_bytes(random)), answer })
     }
 
+    /// For scripts that are written before the command is given.
+    #[cfg(test)]
+    pub(crate) fn known() -> Self {
+        Self { stem: "sshoal-known-".to_owned(), answer: Answer::new("open sesame".to_owned()) }
+    }
+
     /// A mark as `sudo` writes it. Nothing in it means anything to a shell, or to `sudo`.
     pub(crate) fn text(&self, mark: SudoMark) -> String {
         format!("{}{}", self.stem, mark.word())

@@ -157,3 +157,6 @@ impl Exec {
         self.close(channel, outcome, cx.now);
     }
 }
+
+#[cfg(test)]
+mod tests;

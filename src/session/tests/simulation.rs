@@ -16,7 +16,7 @@ use super::interactive::prompt;
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
-use crate::command::RunOptions;
+use crate::command::{RunOptions, SudoLogin, SudoMark};
 use crate::error::{AuthMethod, HostError, HostErrorKind, Stage};
 use crate::interactive::Responder;
 use crate::link::{AuthReply, ChannelId, LinkError, LinkErrorKind, Questions};
@@ -94,7 +94,7 @@ impl Random {
         let mut at = 0;
         for _ in 0..self.below(8) {
             at += self.below(3) as u32;
-            let packet = match self.below(16) {
+            let packet = match self.below(19) {
                 0..5 => Packet::Stdout(vec![b'o'; self.below(50) as usize]),
                 5..8 => Packet::Stderr(vec![b'e'; self.below(50) as usize]),
                 8..10 => Packet::Eof,
@@ -105,7 +105,8 @@ impl Random {
                     message: String::new(),
                 }),
                 14 => Packet::Close,
-                _ => Packet::Fault(self.error()),
+                15 => Packet::Fault(self.error()),
+                _ => self.sudo_says(),
             };
             output.push((at.max(1), packet));
         }
@@ -129,6 +130,16 @@ impl Random {
             close_after: (!self.chance(5)).then(|| self.below(3) as u32),
             confirm_after: (!self.chance(10)).then(|| self.rounds()),
         }
+    }
+
+    /// A mark of `sudo`, or a piece of one, on either stream.
+    fn sudo_says(&mut self) -> Packet {
+        let login = SudoLogin::known();
+        let mut said = login.text(self.pick(&[SudoMark::Prompt, SudoMark::Start])).into_bytes();
+        if self.chance(20) {
+            said.truncate(self.below(said.len() as u64) as usize);
+        }
+        if self.chance(50) { Packet::Stderr(said) } else { Packet::Stdout(said) }
     }
 
     fn peer(&mut self) -> Peer {
@@ -248,7 +259,8 @@ fn simulate(seed: u64) -> Vec<Phase> {
     for _ in 0..1 + random.below(4) {
         let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
         let setup = if random.chance(50) { setup() } else { Vec::new() };
-        let options = RunOptions { setup, ignore_refused_env: random.chance(50), sudo: None };
+        let sudo = random.chance(50).then(SudoLogin::known);
+        let options = RunOptions { setup, ignore_refused_env: random.chance(50), sudo };
         bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {

@@ -7,16 +7,15 @@ use super::harness::{Bench, Config};
 use super::interactive::{hidden, typed};
 use super::prepare::setup;
 use super::script::{Channel, Cred, Packet, Peer, Script, Take, lost, private_key};
-use crate::command::RunOptions;
+use crate::command::{RunOptions, SudoLogin, SudoMark};
 use crate::error::{AuthMethod, Stage};
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{Input, Offer};
 
-/// A run that makes every call of a link: two commands with input, a question before the signature, a
-/// password typed after it, closes on
-/// both sides.
+/// A run that makes every call of a link: two commands with input, one of them through a `sudo` that asks, a question
+/// before the signature, a password typed after it, closes on both sides.
 fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     let replies = [
         (Cred::Probe(0), AuthReply::Accepted),
@@ -26,7 +25,15 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     let replies = replies.map(|(cred, reply)| (cred, Ok(reply))).to_vec();
     let offers = vec![vec![AuthMethod::KeyboardInteractive]];
     let rounds = vec![hidden("Password: ")];
-    let ours_first = vec![(2, Packet::Stdout(b"out".to_vec())), (4, Packet::Status(0)), (4, Packet::Eof)];
+    let sudo = SudoLogin::known();
+    let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| sudo.text(mark).into_bytes());
+    let ours_first = vec![
+        (2, Packet::Stdout(prompt)),
+        (12, Packet::Stdout(start)),
+        (18, Packet::Stdout(b"out".to_vec())),
+        (20, Packet::Status(0)),
+        (20, Packet::Eof),
+    ];
     let takes = vec![Take::AtMost(2), Take::Nothing, Take::AtMost(2)];
     let channels = vec![
         Channel { takes, close_after: Some(1), ..Channel::sending(ours_first) },
@@ -39,7 +46,8 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     // The step without news would be a call more.
     bench.check_idle = false;
     bench.link.fault = fault;
-    bench.command_with(RunOptions { setup: setup(), ignore_refused_env: false, sudo: None }, b"input", true);
+    let options = RunOptions { setup: setup(), ignore_refused_env: false, sudo: Some(sudo) };
+    bench.command_with(options, b"input", true);
     bench.command_with_input(b"more", true);
     bench
 }
@@ -49,6 +57,7 @@ fn the_good_run_makes_every_call() {
     let mut bench = bench(None, 1);
     bench.run();
     assert!(bench.outcome(0).is_success() && bench.outcome(1).is_success());
+    assert_eq!(bench.exec(0).stdout.unread(), b"out");
     bench.step(Input::Close);
     let mut kinds: Vec<_> = bench.link.calls.iter().map(mem::discriminant).collect();
     kinds.sort_by_key(|kind| format!("{kind:?}"));
