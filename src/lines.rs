@@ -22,7 +22,6 @@
 //! pushed since the last move: amortised O(1) a byte.
 
 use std::fmt;
-use std::ops::Range;
 
 /// What the characters of a line end are made of.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +35,6 @@ pub enum LineEnds {
     Utf16Be,
 }
 
-impl LineEnds {
-    /// The line in what precedes its `\n`.
-    fn strip_carriage_return(self, line: &[u8]) -> &[u8] {
-        let carriage_return: &[u8] = match self {
-            Self::Bytes => b"\r",
-            Self::Utf16Le => b"\r\0",
-            Self::Utf16Be => b"\0\r",
-        };
-        line.strip_suffix(carriage_return).unwrap_or(line)
-    }
-}
-
 /// Bytes of one output stream that nobody has read yet. See the [module](self) for the rules.
 #[derive(Default)]
 pub struct LineBuffer {
@@ -57,8 +44,8 @@ pub struct LineBuffer {
     head: usize,
     /// No `\n` begins in `data[head..scanned]`.
     scanned: usize,
-    /// How many bytes of the stream were consumed.
-    position: u64,
+    /// How many bytes of the stream came before `data`.
+    forgotten: u64,
     ends: LineEnds,
     finished: bool,
 }
@@ -74,7 +61,7 @@ impl LineBuffer {
 
     /// An empty buffer that has not allocated anything.
     pub const fn new() -> Self {
-        Self { data: Vec::new(), head: 0, scanned: 0, position: 0, ends: LineEnds::Bytes, finished: false }
+        Self { data: Vec::new(), head: 0, scanned: 0, forgotten: 0, ends: LineEnds::Bytes, finished: false }
     }
 
     /// How lines end from the first unread byte on. Default: [`LineEnds::Bytes`].
@@ -87,7 +74,7 @@ impl LineBuffer {
 
     /// How many bytes of the stream were consumed.
     pub const fn position(&self) -> u64 {
-        self.position
+        self.forgotten + self.head as u64
     }
 
     /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream ends once.
@@ -121,47 +108,61 @@ impl LineBuffer {
     /// `None` from a [finished](Self::finish) buffer is final.
     pub fn next_line(&mut self) -> Option<&[u8]> {
         self.give_back();
+        if self.ends != LineEnds::Bytes {
+            return self.next_line_of_units();
+        }
         let start = self.head;
-        let Some(newline) = self.find_newline() else {
-            if !self.finished || self.is_empty() {
-                return None;
-            }
-            self.advance(self.data.len());
-            return Some(&self.data[start..]);
+        let Some(offset) = memchr::memchr(b'\n', &self.data[self.scanned..]) else {
+            self.scanned = self.data.len();
+            return self.last_line();
         };
-        self.advance(newline.end);
-        Some(self.ends.strip_carriage_return(&self.data[start..newline.start]))
+        let newline = self.scanned + offset;
+        self.head = newline + 1;
+        self.scanned = self.head;
+        let line = &self.data[start..newline];
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// The next `\n` of the unread bytes. Takes note of those that hold none.
-    fn find_newline(&mut self) -> Option<Range<usize>> {
-        let from = self.scanned;
-        if self.ends == LineEnds::Bytes {
-            let offset = memchr::memchr(b'\n', &self.data[from..]);
-            self.scanned = self.data.len();
-            return offset.map(|offset| from + offset..from + offset + 1);
+    /// What has no terminator is a line once the stream has ended.
+    fn last_line(&mut self) -> Option<&[u8]> {
+        if !self.finished || self.is_empty() {
+            return None;
         }
+        let start = self.head;
+        self.head = self.data.len();
+        self.scanned = self.head;
+        Some(&self.data[start..])
+    }
+
+    #[cold]
+    fn next_line_of_units(&mut self) -> Option<&[u8]> {
+        let start = self.head;
+        let Some(newline) = self.find_unit() else {
+            return self.last_line();
+        };
+        self.head = newline + 2;
+        self.scanned = self.head;
+        let line = &self.data[start..newline];
+        let carriage_return = if self.ends == LineEnds::Utf16Le { b"\r\0" } else { b"\0\r" };
+        Some(line.strip_suffix(carriage_return).unwrap_or(line))
+    }
+
+    /// Where the next `\n` of UTF-16 is among the unread bytes. Takes note of those that hold none.
+    fn find_unit(&mut self) -> Option<usize> {
         // Of a unit that a raw read has cut, what is left is data.
-        let first = self.head + usize::from(!self.position.is_multiple_of(2));
+        let first = self.head + usize::from(!self.position().is_multiple_of(2));
         let low = if self.ends == LineEnds::Utf16Le { 0 } else { 1 };
-        for offset in memchr::memchr_iter(b'\n', &self.data[from..]) {
-            let Some(unit) = (from + offset).checked_sub(low).filter(|unit| *unit >= first) else { continue };
-            let is_whole = (unit - first).is_multiple_of(2) && unit + 2 <= self.data.len();
-            if is_whole && self.data[unit + 1 - low] == 0 {
-                return Some(unit..unit + 2);
+        for offset in memchr::memchr_iter(b'\n', &self.data[self.scanned..]) {
+            let unit = (self.scanned + offset).checked_sub(low).filter(|unit| *unit >= first);
+            let Some(unit) = unit.filter(|unit| (unit - first).is_multiple_of(2)) else { continue };
+            if self.data.get(unit + 1 - low) == Some(&0) {
+                return Some(unit);
             }
         }
         // The first byte of a unit waits for the second one.
         let units = self.data.len().saturating_sub(first) / 2;
         self.scanned = self.scanned.max(first + 2 * units).min(self.data.len());
         None
-    }
-
-    /// Consumes the bytes before `head`.
-    fn advance(&mut self, head: usize) {
-        self.position += u64::try_from(head - self.head).unwrap_or(u64::MAX);
-        self.head = head;
-        self.scanned = head;
     }
 
     /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
@@ -192,9 +193,8 @@ impl LineBuffer {
 
     /// Discards the first `count` unread bytes, or all of them if there are fewer.
     pub fn consume(&mut self, count: usize) {
-        let scanned = self.scanned;
-        self.advance(self.head + count.min(self.len()));
-        self.scanned = scanned.max(self.head);
+        self.head += count.min(self.len());
+        self.scanned = self.scanned.max(self.head);
         self.give_back();
     }
 
@@ -223,6 +223,7 @@ impl LineBuffer {
         if self.head == 0 {
             return;
         }
+        self.forgotten = self.position();
         self.data.drain(..self.head);
         self.scanned -= self.head;
         self.head = 0;
@@ -235,6 +236,7 @@ impl LineBuffer {
         let unread = self.len();
         let idle = if self.finished { 0 } else { Self::IDLE_CAPACITY };
         if unread == 0 {
+            self.forgotten = self.position();
             self.data.clear();
             self.head = 0;
             self.scanned = 0;
