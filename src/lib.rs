@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_wire;
+mod certificate;
 mod client;
 mod command;
 mod dns;
@@ -31,7 +32,7 @@ pub use client::{
 };
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use error::{
-    AuthMethod, AuthProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
+    AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
     HostErrorKind, KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
 };
 pub use family::AddressFamily;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::certificates::{Certificates, FoundKey};
 use super::owner::Owner;
 use crate::error::{Error, KeyProblem};
 use crate::interactive::Responder;
@@ -34,6 +35,10 @@ impl Hidden {
         Secret::copy(str::from_utf8(&self.0).ok()?)
     }
 
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub fn has_nul(&self) -> bool {
         self.0.contains(&0)
     }
@@ -51,7 +56,10 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// Where a private key comes from.
+/// How errors name what was given as text.
+pub(super) const BYTES: &str = "<bytes>";
+
+/// Where a private key or a certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum KeySource {
     File(PathBuf),
@@ -71,6 +79,7 @@ pub(super) type AgentSocket<'a> = Option<&'a Path>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Login<'a> {
     pub key: Option<(&'a KeySource, Opener<'a>)>,
+    pub certificate: Option<&'a KeySource>,
     /// `None` where they are off.
     pub identities: Option<Identities<'a>>,
     /// `None` where no agent is asked.
@@ -102,14 +111,15 @@ fn answerer(interactive: Interactive<'_>, password: Option<Secret>) -> Result<An
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
-    identities: HashMap<Identities<'a>, Vec<Arc<PrivateKey>>>,
+    identities: HashMap<Identities<'a>, Vec<FoundKey>>,
+    certificates: Certificates<'a>,
     passwords: HashMap<&'a Hidden, Secret>,
 }
 
 impl<'a> Credentials<'a> {
     pub fn new(owner: &'a Owner) -> Self {
-        let (keys, identities, passwords) = Default::default();
-        Self { owner, keys, identities, passwords }
+        let (keys, identities, certificates, passwords) = Default::default();
+        Self { owner, keys, identities, certificates, passwords }
     }
 
     /// What is offered, in order: GSSAPI first, as in parallel-ssh.
@@ -129,18 +139,29 @@ impl<'a> Credentials<'a> {
     }
 
     fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
+        let named = login.key.map(|(source, opener)| self.named_key(source, opener)).transpose()?;
+        let identities = login.identities.map(|wanted| self.identities(wanted)).transpose()?;
+        let identities = identities.unwrap_or_default();
+        let certificate = match login.certificate {
+            Some(source) => {
+                let keys = if named.is_some() { named.as_slice() } else { &identities };
+                Some(self.certificates.given(source, self.owner, keys)?)
+            }
+            None => None,
+        };
         let mut plan = AuthPlan::new();
-        if let Some((source, opener)) = login.key {
-            plan.push(Offer::Sign(self.named_key(source, opener)?));
+        if let Some(named) = &named {
+            let forms = self.certificates.forms(named, certificate.as_ref())?;
+            plan.extend(forms.into_iter().map(Offer::Sign));
         }
         if let Some(socket) = login.agent
             && self.agent(socket)?.is_some()
         {
             plan.push(Offer::Agent);
         }
-        if let Some(identities) = login.identities {
-            for key in self.identities(identities)? {
-                if !plan.iter().any(|offer| offer.key().is_some_and(|known| known.is_same(&key))) {
+        for identity in &identities {
+            for key in self.certificates.forms(identity, certificate.as_ref())? {
+                if !plan.iter().any(|offer| offer.key().is_some_and(|known| known.blob() == key.blob())) {
                     plan.push(Offer::AskThenSign(key));
                 }
             }
@@ -169,18 +190,24 @@ impl<'a> Credentials<'a> {
         Ok(secret)
     }
 
-    fn named_key(&mut self, source: &KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, Error> {
+    fn named_key(&mut self, source: &KeySource, opener: Opener<'a>) -> Result<FoundKey, Error> {
         let (path, source) = match source {
             KeySource::File(path) => {
                 let path = self.owner.expand(path)?;
-                (path.clone(), KeySource::File(path))
+                (Some(path.clone()), KeySource::File(path))
             }
-            KeySource::Bytes(_) => (PathBuf::from("<bytes>"), source.clone()),
+            KeySource::Bytes(_) => (None, source.clone()),
         };
-        self.key(source, opener).map_err(|source| Error::KeyFile { position: None, path, source })
+        match self.key(source, opener) {
+            Ok(key) => Ok(FoundKey { key, path }),
+            Err(source) => {
+                let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
+                Err(Error::KeyFile { position: None, path, source })
+            }
+        }
     }
 
-    fn identities(&mut self, wanted: Identities<'a>) -> Result<Vec<Arc<PrivateKey>>, Error> {
+    fn identities(&mut self, wanted: Identities<'a>) -> Result<Vec<FoundKey>, Error> {
         if let Some(known) = self.identities.get(&wanted) {
             return Ok(known.clone());
         }
@@ -196,9 +223,9 @@ impl<'a> Credentials<'a> {
     }
 
     /// An identity file's key, if it has one that opens.
-    fn identity(&mut self, path: &Path, opener: Opener<'a>) -> Option<Arc<PrivateKey>> {
+    fn identity(&mut self, path: &Path, opener: Opener<'a>) -> Option<FoundKey> {
         match self.key(KeySource::File(path.to_owned()), opener) {
-            Ok(key) => Some(key),
+            Ok(key) => Some(FoundKey { key, path: Some(path.to_owned()) }),
             Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => None,
             Err(problem) => {
                 log::warn!("identity file {} {problem}", path.display());

@@ -36,6 +36,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`password`](Self::password) | | none | `password` |
 /// | [`passphrase`](Self::passphrase) | | none | (`password`) |
 /// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
+/// | [`cert_file`](Self::cert_file), [`cert_bytes`](Self::cert_bytes) | | `<key>-cert.pub`, if it exists | `cert_file` |
 /// | [`gssapi_auth`](Self::gssapi_auth) | | `false`, unless an identity is set | `gssapi_auth` |
 /// | [`gssapi_server_identity`](Self::gssapi_server_identity) | | the host's name | `gssapi_server_identity` |
 /// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the default tickets' | `gssapi_client_identity` |
@@ -92,6 +93,7 @@ pub struct HostConfig {
     pub(super) password: Option<Hidden>,
     pub(super) passphrase: Option<Hidden>,
     pub(super) key: Option<KeySource>,
+    pub(super) certificate: Option<KeySource>,
     pub(super) allow_agent: Option<bool>,
     pub(super) agent_socket: Option<PathBuf>,
     pub(super) identity_auth: Option<bool>,
@@ -163,7 +165,8 @@ impl HostConfig {
 
     /// Whether it says how to log in: then it is to blame for a way that cannot be gone.
     pub(super) fn concerns_login(&self) -> bool {
-        self.key.is_some() || self.passphrase.is_some() || self.keyboard_interactive.is_some()
+        let certificate = self.certificate.is_some();
+        self.key.is_some() || certificate || self.passphrase.is_some() || self.keyboard_interactive.is_some()
     }
 
     pub(super) fn alias_name(&self) -> Option<&str> {
@@ -229,6 +232,7 @@ impl HostConfig {
         let identities = own_files.unwrap_or((client.identity_files.as_deref(), client_opener));
         Login {
             key: own_key.or(client.key.as_ref().map(|key| (key, client_opener))),
+            certificate: self.certificate_over(client),
             identities: self.identity_auth.or(client.identity_auth).unwrap_or(true).then_some(identities),
             agent: self
                 .allow_agent
@@ -238,6 +242,14 @@ impl HostConfig {
             password,
             interactive: self.interactive_over(client),
         }
+    }
+
+    /// The client's certificate is for the client's keys: it goes where they go.
+    fn certificate_over<'a>(&'a self, client: &'a Self) -> Option<&'a KeySource> {
+        let other_identities = self.identity_files.is_some() || self.identity_auth == Some(false);
+        let other_keys = self.key.is_some() || client.key.is_none() && other_identities;
+        let inherited = if other_keys { None } else { client.certificate.as_ref() };
+        self.certificate.as_ref().or(inherited)
     }
 
     /// A responder switches the method on unless whoever is asked first has switched it off.

@@ -1,6 +1,7 @@
 //! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
 
 mod builder;
+mod certificates;
 mod credentials;
 mod host_config;
 mod hosts;

@@ -97,6 +97,24 @@ settings! {
     /// called, or none (OpenSSH: `IdentityAgent`).
     agent_socket(path: impl Into<PathBuf>) => agent_socket = path.into();
 
+    /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh: `cert_file`). It is offered
+    /// first, then the key without it. `~/` stands for the home directory.
+    ///
+    /// It has to be for the key that [`key_file`](Self::key_file) or [`key_bytes`](Self::key_bytes) names, or, where none is
+    /// named, for one of the identity files: [`build`](ClientBuilder::build) reads it and checks that
+    /// ([`Error::CertFile`](crate::Error::CertFile)). Whether it is valid is for the server to say; the error of a host that
+    /// refuses one names its expiry or its principals, if that is what is wrong
+    /// ([`AuthProblem`](crate::AuthProblem)). A host inherits the client's certificate together with the client's keys:
+    /// one that names keys of its own has only the certificate that it names.
+    ///
+    /// Without this, a certificate in `<key>-cert.pub` beside the named key or an identity file is used, as by OpenSSH; one
+    /// that cannot be used is passed over, with a warning in the log. parallel-ssh offers one certificate with every key, and
+    /// ignores the client's where there are `HostConfig`s.
+    cert_file(path: impl Into<PathBuf>) => certificate = KeySource::File(path.into());
+
+    /// OpenSSH user certificate as text, instead of a [file](Self::cert_file).
+    cert_bytes(certificate: impl Into<Vec<u8>>) => certificate = KeySource::Bytes(Hidden::new(certificate));
+
     /// Whether the identity files are tried. Default: `true`.
     identity_auth(on: bool) => identity_auth = on;
 

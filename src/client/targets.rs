@@ -88,6 +88,9 @@ impl<'a> Inventory<'a> {
                 (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_login() => {
                     Error::KeyFile { position: Some(position), path, source }
                 }
+                (Some(own), Error::CertFile { path, source, .. }) if own.concerns_login() => {
+                    Error::CertFile { position: Some(position), path, source }
+                }
                 (Some(own), error) if own.concerns_login() => of_host(position, error),
                 (_, error) => error,
             })?;

@@ -1,6 +1,8 @@
 //! What an authentication tried, and why it failed.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::host::peer;
 
@@ -57,6 +59,30 @@ pub enum AuthProblem {
         /// What the library that it needs says.
         reason: String,
     },
+    /// A certificate was refused that has expired, by the clock of this machine.
+    #[error("the certificate {} expired on {}", path.display(), utc(*until))]
+    CertificateExpired {
+        /// The file, or `<bytes>` for one given as text.
+        path: PathBuf,
+        /// When it expired.
+        until: SystemTime,
+    },
+    /// A certificate was refused that is not valid yet, by the clock of this machine.
+    #[error("the certificate {} is valid from {} on", path.display(), utc(*from))]
+    CertificateNotYetValid {
+        /// The file, or `<bytes>` for one given as text.
+        path: PathBuf,
+        /// When it becomes valid.
+        from: SystemTime,
+    },
+    /// A certificate was refused that does not name the user. A server with `AuthorizedPrincipalsFile` may want other names.
+    #[error("the certificate {} is for {}", path.display(), named(principals))]
+    CertificateOfOthers {
+        /// The file, or `<bytes>` for one given as text.
+        path: PathBuf,
+        /// Whom it names.
+        principals: Vec<String>,
+    },
     /// keyboard-interactive: nobody answers. The [responder](crate::ClientBuilder::responder) declined; or there is none, and
     /// the server asked for something else than the password: more than one thing, or one that may be shown.
     #[error("no answer to {}", asked(prompt, *prompts))]
@@ -88,6 +114,37 @@ pub enum AuthProblem {
     TooManyRounds(u32),
 }
 
+fn named(principals: &[String]) -> String {
+    if principals.is_empty() {
+        return "nobody".to_owned();
+    }
+    let names: Vec<String> = principals.iter().map(|name| format!("\"{}\"", peer(name))).collect();
+    format!("{} only", names.join(", "))
+}
+
+/// A time as a date people read; Gregorian, without leap seconds, as Unix counts.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (mut days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let mut year = 1970;
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", days + 1)
+}
+
 fn asked(prompt: &str, prompts: usize) -> String {
     let first = peer(prompt);
     match prompts {
@@ -106,4 +163,39 @@ pub(super) fn listed(methods: &[AuthMethod], none: &str) -> String {
 
 pub(super) fn explained(problems: &[AuthProblem]) -> String {
     problems.iter().map(|problem| format!("; {problem}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        // As `date -u -d @SECONDS` has them.
+        let dates = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_577_934_245, "2020-01-02 03:04:05 UTC"),
+            (1_798_761_599, "2026-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+        ];
+        for (seconds, expected) in dates {
+            assert_eq!(utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn names_in_a_certificate_are_shown_clean() {
+        let of = |principals: &[&str]| {
+            let principals = principals.iter().map(|name| (*name).to_owned()).collect();
+            AuthProblem::CertificateOfOthers { path: "id-cert.pub".into(), principals }.to_string()
+        };
+        assert_eq!(of(&[]), "the certificate id-cert.pub is for nobody");
+        assert_eq!(of(&["a", "b\x1b"]), "the certificate id-cert.pub is for \"a\", \"b\\x1b\" only");
+    }
 }

@@ -14,7 +14,7 @@ pub use host::{
 };
 
 use crate::host::HostSpecError;
-use crate::hostkey::LoadError;
+use crate::hostkey::{KeyError, LoadError};
 use crate::text::sanitise;
 
 /// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing was started.
@@ -69,6 +69,16 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: KeyProblem,
+    },
+    /// A certificate cannot be used (parallel-ssh: `PKeyFileError`).
+    #[error("{}certificate {}: {source}", of_host(*position), path.display())]
+    CertFile {
+        /// The host whose own configuration names it, as a position from 0; `None` for the client's certificate.
+        position: Option<usize>,
+        /// The file, or `<bytes>` for a certificate given as text.
+        path: PathBuf,
+        /// Why.
+        source: CertProblem,
     },
     /// A known_hosts file exists but cannot be read.
     #[error(transparent)]
@@ -189,4 +199,34 @@ pub enum KeyProblem {
     /// No private key in a format that libssh reads (OpenSSH, PEM, PKCS#8).
     #[error("holds no private key in a supported format")]
     Malformed,
+}
+
+/// Why a user certificate cannot be used. Whether it is valid is for the server to say.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertProblem {
+    /// The file does not exist or cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// Not the text of an OpenSSH certificate, or one that is damaged.
+    #[error("holds no OpenSSH certificate")]
+    Malformed,
+    /// A public key that nobody has signed.
+    #[error("holds a public key, not a certificate")]
+    PlainKey,
+    /// It certifies a host.
+    #[error("is for a host, not for a user")]
+    ForHosts,
+    /// A certificate of a type that libssh cannot use: of a FIDO key, or a DSA one.
+    #[error("is of the unsupported type {}", sanitise(.0))]
+    Unsupported(String),
+    /// The named private key, or where none is named every identity file, is another one than it is for.
+    #[error("is not for the private key, or for none of the identity files")]
+    OtherKey,
+}
+
+impl From<KeyError> for CertProblem {
+    fn from(_: KeyError) -> Self {
+        Self::Malformed
+    }
 }

@@ -45,7 +45,7 @@ impl Fleet {
                 break;
             }
         }
-        let mut cx = Cx { now, link: &mut *slot.link, execs: &mut self.execs };
+        let mut cx = Cx { now, calendar: Reactor::calendar, link: &mut *slot.link, execs: &mut self.execs };
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
         self.pass_on(index);
         self.follow_tunnel(index);

@@ -6,6 +6,7 @@ use super::slot::Armed;
 use super::turn::is_over;
 use super::{Fleet, Timer};
 use crate::error::HostErrorKind;
+use crate::reactor::Reactor;
 use crate::session::{Ask, Cx, Input};
 
 impl Fleet {
@@ -22,7 +23,10 @@ impl Fleet {
     fn step(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         self.stats.visits += 1;
-        let step = slot.session.step(input, &mut Cx { now, link: &mut *slot.link, execs: &mut self.execs });
+        let step = slot.session.step(
+            input,
+            &mut Cx { now, calendar: Reactor::calendar, link: &mut *slot.link, execs: &mut self.execs },
+        );
         match step.ask {
             Some(Ask::Lookup) => {
                 let target = slot.session.target();

@@ -11,7 +11,7 @@ const BIGNUM_BYTES_MAX: usize = 16_384 / 8;
 
 /// Checks the structure of a blob and gives it the one encoding that OpenSSH itself would write.
 pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyError> {
-    let mut reader = Reader(blob);
+    let mut reader = BlobReader(blob);
     let name = reader.string()?;
     let key_type = KeyType::from_name(name).ok_or(KeyError::UnsupportedType)?;
     let mut rewritten = None;
@@ -41,7 +41,7 @@ pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyErro
             rewritten = rewrite(name, &numbers, blob.len());
         }
     }
-    if !reader.0.is_empty() {
+    if !reader.is_empty() {
         return Err(KeyError::Damaged);
     }
     Ok((key_type, rewritten.map_or(Cow::Borrowed(blob), Cow::Owned)))
@@ -74,13 +74,32 @@ fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
 }
 
 /// Reads the fields of RFC 4251 §5 off the front of a blob.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct BlobReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn string(&mut self) -> Result<&'a [u8], KeyError> {
-        let (length, rest) = self.0.split_first_chunk::<4>().ok_or(KeyError::Damaged)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| KeyError::Damaged)?;
-        let (string, rest) = rest.split_at_checked(length).ok_or(KeyError::Damaged)?;
+impl<'a> BlobReader<'a> {
+    pub(crate) fn new(blob: &'a [u8]) -> Self {
+        Self(blob)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, KeyError> {
+        let (number, rest) = self.0.split_first_chunk().ok_or(KeyError::Damaged)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*number))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, KeyError> {
+        let (number, rest) = self.0.split_first_chunk().ok_or(KeyError::Damaged)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*number))
+    }
+
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], KeyError> {
+        let length = usize::try_from(self.u32()?).map_err(|_| KeyError::Damaged)?;
+        let (string, rest) = self.0.split_at_checked(length).ok_or(KeyError::Damaged)?;
         self.0 = rest;
         Ok(string)
     }

@@ -28,6 +28,7 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blob::BlobReader;
 pub use error::{HostKeyError, HostKeyProblem};
 pub use key::{Fingerprint, FingerprintError, HostKey, KeyError, KeyType};
 pub use known_hosts::{KnownHosts, PROBLEMS_MAX};

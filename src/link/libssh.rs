@@ -14,13 +14,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_uint, c_void};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use base64::Engine;
@@ -36,8 +36,9 @@ use super::{
     Questions, Setup, classify,
 };
 use crate::agent_wire::Identity;
+use crate::certificate::Certificate;
 use crate::command::ChannelRequest;
-use crate::error::{AuthMethod, KeyProblem};
+use crate::error::{AuthMethod, CertProblem, KeyProblem};
 use crate::interactive::Prompt;
 use crate::limits;
 use crate::output::ExitSignal;
@@ -119,8 +120,9 @@ unsafe fn text_at(text: *const c_char) -> String {
 pub(crate) struct PrivateKey {
     private: sys::ssh_key,
     public: sys::ssh_key,
-    /// The public half in base64.
-    base64: String,
+    /// What is shown to servers, the public half or a certificate of it, as a wire blob (RFC 4253 section 6.6).
+    blob: Vec<u8>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 // SAFETY: after construction libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's reference
@@ -141,7 +143,8 @@ impl PrivateKey {
         initialise().map_err(|_| KeyProblem::Malformed)?;
         let _log = LogScope::enter();
         let mut asked = false;
-        let mut key = Self { private: ptr::null_mut(), public: ptr::null_mut(), base64: String::new() };
+        let mut key =
+            Self { private: ptr::null_mut(), public: ptr::null_mut(), blob: Vec::new(), certificate: None };
         // SAFETY: both strings are NUL-terminated; `asked` outlives the call that may write it through `needs_passphrase`;
         // the out-pointers are ours. A callback is always given, else OpenSSL would ask on the terminal.
         let rc = unsafe {
@@ -166,18 +169,43 @@ impl PrivateKey {
             return Err(KeyProblem::Malformed);
         }
         // SAFETY: the public key was just made.
-        key.base64 = unsafe { base64_of(key.public) }.ok_or(KeyProblem::Malformed)?;
+        let base64 = unsafe { base64_of(key.public) }.ok_or(KeyProblem::Malformed)?;
+        key.blob = BASE64_STANDARD.decode(base64.trim_end()).map_err(|_| KeyProblem::Malformed)?;
         Ok(key)
     }
 
-    /// Whether both are the same key, wherever they were read from.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.base64 == other.base64
+    /// The same key, shown with a certificate.
+    pub(crate) fn certified(&self, certificate: Arc<Certificate>) -> Result<Self, CertProblem> {
+        let _log = LogScope::enter();
+        let malformed = |_| CertProblem::Malformed;
+        let type_name = CString::new(certificate.type_name()).map_err(malformed)?;
+        let base64 = CString::new(BASE64_STANDARD.encode(certificate.blob())).map_err(malformed)?;
+        let mut key = Self {
+            // SAFETY: a valid key, which is copied; the result is null if there is no memory.
+            private: unsafe { sys::ssh_key_dup(self.private) },
+            public: ptr::null_mut(),
+            blob: certificate.blob().to_vec(),
+            certificate: Some(certificate),
+        };
+        // SAFETY: two NUL-terminated strings; the out-pointer is ours. The certificate is copied into the private key, a null
+        // of either being refused, and so a key that it is not for.
+        let rc = unsafe {
+            let key_type = sys::ssh_key_type_from_name(type_name.as_ptr());
+            match sys::ssh_pki_import_cert_base64(base64.as_ptr(), key_type, &raw mut key.public) {
+                OK => sys::ssh_pki_copy_cert_to_privkey(key.public, key.private),
+                failed => failed,
+            }
+        };
+        if rc == OK { Ok(key) } else { Err(CertProblem::Malformed) }
     }
 
-    /// Whether this is the private half of a public key in its wire form.
-    pub(crate) fn is_half_of(&self, blob: &[u8]) -> bool {
-        BASE64_STANDARD.encode(blob) == self.base64.trim_end()
+    /// What is shown to servers, as a wire blob (RFC 4253 section 6.6).
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    pub(crate) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_deref()
     }
 }
 
@@ -634,6 +662,10 @@ impl Session {
             _ => self.check_fatal()?,
         }
         match rc {
+            // libssh refuses some keys by itself, a short RSA key for instance; then the server has said nothing.
+            sys::ssh_auth_e_SSH_AUTH_DENIED if !self.error_text().starts_with("Access denied") => {
+                Ok(Poll::Ready(AuthReply::Unable(self.error_text())))
+            }
             sys::ssh_auth_e_SSH_AUTH_DENIED => Ok(Poll::Ready(AuthReply::Denied)),
             sys::ssh_auth_e_SSH_AUTH_AGAIN => Ok(Poll::Pending),
             _ => Err(self.fatal()),

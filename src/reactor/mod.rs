@@ -10,7 +10,7 @@ mod wheel;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Poll, Registry, Waker};
 
@@ -52,6 +52,11 @@ impl Reactor {
 
     pub(crate) fn waker(&self) -> &Arc<Waker> {
         &self.waker
+    }
+
+    /// The calendar, which may jump: for what is told to people.
+    pub(crate) fn calendar() -> SystemTime {
+        SystemTime::now()
     }
 
     /// The clock: the one place where it is read.

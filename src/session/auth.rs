@@ -9,6 +9,7 @@ mod interactive;
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::SystemTime;
 
 use self::agent::AgentKeys;
 use self::attempt::{Attempt, Verdict};
@@ -84,7 +85,12 @@ impl Login {
     }
 
     /// Goes as far as the server lets it.
-    pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<LoginResult, Failure> {
+    pub(super) fn step(
+        &mut self,
+        target: &Target,
+        calendar: fn() -> SystemTime,
+        link: &mut dyn Link,
+    ) -> Result<LoginResult, Failure> {
         let profile = &*target.profile;
         loop {
             match &mut self.step {
@@ -110,7 +116,10 @@ impl Login {
                     match verdict {
                         Verdict::Server(AuthReply::Accepted) => return Ok(LoginResult::Accepted),
                         Verdict::Server(AuthReply::Partial) => self.partial(index, offer, link.offered()),
-                        Verdict::Server(AuthReply::Denied) => self.denied(index, method, link.offered()),
+                        Verdict::Server(AuthReply::Denied) => {
+                            self.denied(index, method, link.offered());
+                            self.explain_certificate(index, profile, calendar);
+                        }
                         Verdict::Server(AuthReply::Unable(reason)) => {
                             self.dropped(index, AuthProblem::Unable { method, reason });
                         }
@@ -143,6 +152,15 @@ impl Login {
         self.offered = Some(offered);
     }
 
+    /// What shows here of why a certificate was refused.
+    fn explain_certificate(&mut self, index: usize, profile: &Profile, calendar: fn() -> SystemTime) {
+        if self.fates[index] == Fate::Done
+            && let Some(certificate) = profile.plan[index].key().and_then(PrivateKey::certificate)
+        {
+            self.problems.extend(certificate.problem(&profile.user_name(), calendar()));
+        }
+    }
+
     /// The server has said nothing, so what it wants is as unknown as before.
     fn dropped(&mut self, index: usize, problem: AuthProblem) {
         self.fates[index] = Fate::Done;
@@ -170,7 +188,7 @@ impl Login {
     fn advance(&mut self, profile: &Profile) -> Result<(), Failure> {
         let heard = |method| self.offered.as_ref().is_none_or(|offered| offered.contains(&method));
         let offers = profile.plan.iter().zip(&self.fates).enumerate();
-        let is_spent = |key: &PrivateKey| self.spent.iter().any(|spent| key.is_half_of(spent.blob()));
+        let is_spent = |key: &PrivateKey| self.spent.iter().any(|spent| key.blob() == spent.blob());
         let mut open =
             offers.filter(|(_, (offer, fate))| **fate == Fate::Open && !offer.key().is_some_and(is_spent));
         match open.find(|(_, (offer, _))| heard(offer.method())) {
@@ -210,7 +228,7 @@ impl Login {
         // The same key as a file has been used already, or was refused.
         let is_done = |identity: &Identity| {
             let mut done = profile.plan.iter().zip(&*fates).filter(|(_, fate)| **fate == Fate::Done);
-            done.any(|(offer, _)| offer.key().is_some_and(|key| key.is_half_of(identity.blob())))
+            done.any(|(offer, _)| offer.key().is_some_and(|key| key.blob() == identity.blob()))
         };
         let is_spent =
             |identity: &Identity| spent.iter().chain(&*unsigned).any(|spent| spent.blob() == identity.blob());

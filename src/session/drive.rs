@@ -55,7 +55,7 @@ impl Session {
                 }
                 self.verify_host(cx)
             }
-            State::Authenticating(login) => match login.step(&self.target, cx.link)? {
+            State::Authenticating(login) => match login.step(&self.target, cx.calendar, cx.link)? {
                 LoginResult::Pending => Ok(false),
                 LoginResult::Accepted => {
                     log::debug!("{}: logged in; {:?}", self.target.host, login.proof());

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Execs;
 use super::proxy::Tunnelled;
@@ -36,6 +36,8 @@ pub(crate) enum Input {
 /// What a step needs besides its input.
 pub(crate) struct Cx<'a> {
     pub now: Instant,
+    /// Reads the calendar, which only explanations need.
+    pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
     pub execs: &'a mut Execs,
 }

@@ -3,7 +3,7 @@ mod keys;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use self::keys::{IDENTITY, KEY, ONE, TWO};
+use self::keys::{IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
 use super::*;
 use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
@@ -55,7 +55,7 @@ impl World {
     fn problem(&self, entries: &[&str], client: &HostConfig, configs: &[HostConfig]) -> String {
         match self.resolve(entries, client, configs) {
             Err(Error::Config(problem)) => problem,
-            Err(error @ Error::KeyFile { .. }) => error.to_string(),
+            Err(error @ (Error::KeyFile { .. } | Error::CertFile { .. })) => error.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -73,7 +73,9 @@ fn profiles(targets: &[Target]) -> usize {
 fn plan(target: &Target) -> Vec<String> {
     let told = |offer: &Offer| match offer {
         Offer::None => "none".to_owned(),
+        Offer::Sign(key) if key.certificate().is_some() => "sign(certificate)".to_owned(),
         Offer::Sign(_) => "sign".to_owned(),
+        Offer::AskThenSign(key) if key.certificate().is_some() => "ask(certificate)".to_owned(),
         Offer::AskThenSign(_) => "ask".to_owned(),
         Offer::Agent => "agent".to_owned(),
         Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
@@ -237,6 +239,69 @@ fn passwords() {
     assert_eq!(plan(&world.one("web", &off, &config())), none());
     // An empty password is a password.
     assert_eq!(plan(&world.one("web", &off.password("all"), &config().password(""))), with(""));
+}
+
+#[test]
+fn certificates() {
+    let world = World::new();
+    let one = || config().identity_auth(false).key_file(world.path("one"));
+    let told = |client: &HostConfig, own: &HostConfig| plan(&world.one("web", client, own)).join(" ");
+    let two = || config().key_file(world.path("two"));
+    assert_eq!(told(&one(), &config().cert_bytes(ONE_CERT)), "sign(certificate) sign");
+    let client = || one().cert_bytes(ONE_CERT);
+    assert_eq!(told(&client(), &config()), "sign(certificate) sign", "inherited with the key");
+    assert_eq!(told(&client(), &two()), "sign", "not inherited by another key");
+    assert_eq!(told(&client(), &two().cert_bytes(TWO_CERT)), "sign(certificate) sign");
+    assert_eq!(told(&client(), &config().identity_auth(true)), "sign(certificate) sign ask");
+    assert_eq!(told(&config(), &one().cert_bytes(ONE_CERT)), "sign(certificate) sign");
+
+    let identities = || config().cert_bytes(IDENTITY_CERT);
+    assert_eq!(told(&identities(), &config()), "ask(certificate) ask", "of an identity file");
+    assert_eq!(told(&identities(), &two()), "sign ask");
+    assert_eq!(told(&identities(), &config().identity_auth(false)), "none");
+    assert_eq!(told(&identities(), &config().identity_files([world.path("one")])), "sign");
+
+    let none = "certificate <bytes>: is not for the private key, or for none of the identity files";
+    let wrong = [
+        (client(), config().cert_bytes(TWO_CERT), 0),
+        (config().identity_auth(false), config().cert_bytes(TWO_CERT), 0),
+        (config(), two().cert_bytes(IDENTITY_CERT), 0),
+    ];
+    for (client, own, position) in wrong {
+        let expected = format!("host {position} of the list: {none}");
+        assert_eq!(world.problem(&["web"], &client, &[own]), expected);
+    }
+    assert_eq!(world.problem(&["web"], &one().cert_bytes(TWO_CERT), &[config()]), none, "the client's own");
+    let off = config().identity_auth(false).cert_bytes(IDENTITY_CERT);
+    assert_eq!(world.problem(&["web"], &off, &[config()]), none, "it is not passed over in silence");
+}
+
+#[test]
+fn a_certificate_beside_a_key_goes_with_it() {
+    let world = World::new();
+    let one = || config().key_file("~/one");
+    let told = |own: &HostConfig| plan(&world.one("web", &config(), own)).join(" ");
+    std::fs::write(world.path(".ssh/id_rsa-cert.pub"), IDENTITY_CERT).unwrap();
+    assert_eq!(told(&config()), "ask(certificate) ask");
+    std::fs::write(world.path("one-cert.pub"), ONE_CERT).unwrap();
+    assert_eq!(told(&one()), "sign(certificate) sign ask(certificate) ask");
+    assert_eq!(told(&one().identity_files([world.path("one")])), "sign(certificate) sign", "offered once");
+    std::fs::write(world.path("one-cert.pub"), TWO_CERT).unwrap();
+    assert_eq!(told(&one().identity_auth(false)), "sign", "another key's");
+    assert_eq!(told(&one().identity_auth(false).cert_bytes(ONE_CERT)), "sign(certificate) sign");
+    std::fs::remove_file(world.path("one-cert.pub")).unwrap();
+    assert_eq!(told(&one().identity_auth(false)), "sign");
+}
+
+/// Each pair of key and certificate is one object in memory, however many profiles have it.
+#[test]
+fn certificates_are_shared() {
+    let world = World::new();
+    let client = config().identity_auth(false).key_file("~/one").cert_bytes(ONE_CERT);
+    let users: Vec<_> = (0..1_000).map(|i| config().user(format!("user{i}"))).collect();
+    let targets = world.resolve(&vec!["web"; 1_000], &client, &users).unwrap();
+    assert_eq!(profiles(&targets), 1_000);
+    assert_eq!(targets.iter().flat_map(keys_of).collect::<HashSet<_>>().len(), 2);
 }
 
 #[test]

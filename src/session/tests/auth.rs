@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::harness::{Bench, Config};
 use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
-use crate::error::{AuthMethod, HostErrorKind};
+use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::secret::Secret;
 use crate::session::{AuthPlan, Offer};
@@ -158,4 +158,37 @@ fn an_error_in_the_login_names_its_stage() {
     let bench = login(vec![Offer::Sign(private_key(0))], Peer { replies, ..Peer::default() });
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Integrity(_)));
     assert_eq!(bench.error(0).stage(), crate::error::Stage::Authenticating);
+}
+
+/// The calendar of the bench shows 2026.
+#[test]
+fn a_refused_certificate_that_has_expired_is_named() {
+    let plan = || vec![Offer::Sign(private_key(4)), Offer::Sign(private_key(0))];
+    let bench = login(plan(), peer(&[], both()));
+    assert_eq!(tried(&bench), [Cred::Sign(4), Cred::Sign(0)]);
+    let HostErrorKind::Auth { problems, .. } = bench.error(0).kind() else { panic!() };
+    assert!(matches!(problems[..], [AuthProblem::CertificateExpired { .. }]), "{problems:?}");
+    let text = bench.error(0).to_string();
+    assert!(text.ends_with("the certificate id-cert.pub expired on 2020-01-02 03:04:05 UTC"), "{text}");
+
+    let bench = login(plan(), peer(&[(Cred::Sign(0), AuthReply::Accepted)], both()));
+    assert!(bench.outcome(0).is_success());
+}
+
+/// The certificate came when the server did not look at keys yet.
+#[test]
+fn a_certificate_that_nobody_looked_at_is_not_blamed() {
+    let bench = login(vec![Offer::Sign(private_key(4))], peer(&[], vec![vec![AuthMethod::Password]]));
+    let HostErrorKind::Auth { problems, .. } = bench.error(0).kind() else { panic!() };
+    assert_eq!(*problems, []);
+}
+
+/// A key that libssh does not use, such as a short RSA key: what the server wants is still unknown.
+#[test]
+fn a_key_refused_at_this_end_does_not_end_the_login() {
+    let short = AuthReply::Unable("too short".to_owned());
+    let replies = [(Cred::Sign(1), short), (Cred::Password, AuthReply::Accepted)];
+    let bench = login(vec![Offer::Sign(private_key(1)), password()], peer(&replies, vec![vec![]]));
+    assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Password]);
+    assert!(bench.outcome(0).is_success());
 }

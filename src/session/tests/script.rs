@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::policy::Policy;
 use crate::agent_wire::Identity;
+use crate::certificate::Certificate;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions};
@@ -236,12 +237,19 @@ const HOST_KEYS: [&str; 2] = [
     "AAAAC3NzaC1lZDI1NTE5AAAAIBdlvEvAv2E2Scwi6k8Cqt7iSJ8Bmsrl8CCFNCZk+8fW",
 ];
 
-/// Key 2 and key 3 are other objects of the same keys.
-static KEYS: LazyLock<[Arc<PrivateKey>; 4]> = LazyLock::new(|| {
-    [0, 1, 0, 1].map(|index| PRIVATE_KEYS[index]).map(|text| {
+/// Of key 0, for "deploy", until 2020-01-02 03:04:05 UTC.
+const CERTIFICATE: &str = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29tAAAAINazYdcqvF+kRckcxQlwmRarYXnA2fETLYEEHGJ3mL00AAAAID8hSsXad5opUZ43IUbAWagavDMvTs+b6cOA4kI5ebcsAAAAAAAAAAAAAAABAAAABHRlc3QAAAAKAAAABmRlcGxveQAAAABeC+EAAAAAAF4NXaUAAAAAAAAAggAAABVwZXJtaXQtWDExLWZvcndhcmRpbmcAAAAAAAAAF3Blcm1pdC1hZ2VudC1mb3J3YXJkaW5nAAAAAAAAABZwZXJtaXQtcG9ydC1mb3J3YXJkaW5nAAAAAAAAAApwZXJtaXQtcHR5AAAAAAAAAA5wZXJtaXQtdXNlci1yYwAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACAR49/DJYE/8r4rtRr+tTYTltlEuTJXQs3ap+Bpe0C50AAAAFMAAAALc3NoLWVkMjU1MTkAAABArjalD0nWCJSLQG5DBxuulBV4Ge+qhGcpuw5Nzi/Lr5n/8d3v5I74w+neVtc5xfZ9fwxY++Lr9G+FMgl/B1EMAw==";
+
+/// Key 2 and key 3 are other objects of the same keys; key 4 is key 0 with the certificate.
+static KEYS: LazyLock<[Arc<PrivateKey>; 5]> = LazyLock::new(|| {
+    let parse = |text: &str| {
         let text = Secret::new(text.to_owned()).unwrap();
-        Arc::new(PrivateKey::parse(text.as_c_str(), None).unwrap())
-    })
+        PrivateKey::parse(text.as_c_str(), None).unwrap()
+    };
+    let [a, b] = PRIVATE_KEYS;
+    let certificate = Certificate::parse("id-cert.pub".into(), CERTIFICATE.as_bytes()).unwrap();
+    let certified = parse(a).certified(Arc::new(certificate)).unwrap();
+    [parse(a), parse(b), parse(a), parse(b), certified].map(Arc::new)
 });
 
 static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {

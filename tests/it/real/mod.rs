@@ -6,6 +6,7 @@
 mod agent;
 mod auth;
 mod basic;
+mod certificates;
 mod command;
 mod compression;
 mod descriptors;

@@ -140,13 +140,22 @@ impl KeyPair {
     /// Signs `user_key` for `principal` with this pair as the certificate authority (`ssh-keygen -s`): the
     /// text of a `-cert.pub` file. `validity` is what `-V` takes, such as `+1h` or `20200101:20200102`.
     pub fn certify(&self, user_key: &Self, principal: &str, validity: &str) -> String {
+        self.sign(user_key, &["-n", principal, "-V", validity])
+    }
+
+    /// As [`certify`](Self::certify), for a host key, for ever.
+    pub fn certify_host(&self, host_key: &Self, name: &str) -> String {
+        self.sign(host_key, &["-h", "-n", name])
+    }
+
+    fn sign(&self, key: &Self, options: &[&str]) -> String {
         let dir = tempfile::tempdir().expect("temporary directory");
         let authority = self.write(dir.path(), "ca");
-        let subject = user_key.write(dir.path(), "user");
+        let subject = key.write(dir.path(), "subject");
         let mut command = Command::new("ssh-keygen");
-        command.args(["-q", "-I", "test", "-n", principal, "-V", validity, "-s"]);
-        run(command.arg(authority).arg(subject.with_extension("pub")));
-        fs::read_to_string(dir.path().join("user-cert.pub")).expect("certificate")
+        command.args(["-q", "-I", "test"]).args(options).arg("-s").arg(authority);
+        run(command.arg(subject.with_extension("pub")));
+        fs::read_to_string(dir.path().join("subject-cert.pub")).expect("certificate")
     }
 }
 

@@ -1,0 +1,147 @@
+//! OpenSSH user certificates (`PROTOCOL.certkeys` of OpenSSH), as far as the side that shows them needs to know them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::error::{AuthProblem, CertProblem};
+use crate::hostkey::BlobReader;
+
+/// Certificate types, those of the keys in them, and how many fields a key has. libssh signs with no others.
+const TYPES: [(&str, &str, usize); 5] = [
+    ("ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", 1),
+    ("ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp256", 2),
+    ("ecdsa-sha2-nistp384-cert-v01@openssh.com", "ecdsa-sha2-nistp384", 2),
+    ("ecdsa-sha2-nistp521-cert-v01@openssh.com", "ecdsa-sha2-nistp521", 2),
+    ("ssh-rsa-cert-v01@openssh.com", "ssh-rsa", 2),
+];
+
+const MARK: &str = "-cert-v01@openssh.com";
+const USER: u32 = 1;
+const HOST: u32 = 2;
+
+/// The last second of the year 9999: later times are as good as this one.
+const TIME_MAX: u64 = 253_402_300_799;
+
+/// A user certificate. What it says is only checked by the server; the signature as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Certificate {
+    /// Where it was read from, or `<bytes>`.
+    path: PathBuf,
+    type_name: &'static str,
+    blob: Vec<u8>,
+    /// The public key that it is for, as a wire blob (RFC 4253 section 6.6).
+    key: Vec<u8>,
+    principals: Vec<String>,
+    valid_after: SystemTime,
+    /// `None`: for ever.
+    valid_before: Option<SystemTime>,
+}
+
+impl Certificate {
+    /// Parses the text of a `-cert.pub` file: type, base64, comment.
+    pub(crate) fn parse(path: PathBuf, text: &[u8]) -> Result<Self, CertProblem> {
+        let text = str::from_utf8(text).map_err(|_| CertProblem::Malformed)?;
+        let mut words = text.split_ascii_whitespace();
+        let (Some(name), Some(base64)) = (words.next(), words.next()) else {
+            return Err(CertProblem::Malformed);
+        };
+        if !name.ends_with(MARK) {
+            let is_key = name.starts_with("ssh-") || name.starts_with("ecdsa-") || name.starts_with("sk-");
+            return Err(if is_key { CertProblem::PlainKey } else { CertProblem::Malformed });
+        }
+        let Some((type_name, key_name, fields)) = TYPES.into_iter().find(|(known, ..)| *known == name) else {
+            return Err(CertProblem::Unsupported(name.to_owned()));
+        };
+        let blob = BASE64_STANDARD.decode(base64).map_err(|_| CertProblem::Malformed)?;
+        let mut reader = BlobReader::new(&blob);
+        if reader.string()? != name.as_bytes() {
+            return Err(CertProblem::Malformed);
+        }
+        reader.string()?; // the nonce
+        let mut key = Vec::new();
+        push(&mut key, key_name.as_bytes());
+        for _ in 0..fields {
+            push(&mut key, reader.string()?);
+        }
+        reader.u64()?; // the serial number
+        match reader.u32()? {
+            USER => {}
+            HOST => return Err(CertProblem::ForHosts),
+            _ => return Err(CertProblem::Malformed),
+        }
+        reader.string()?; // the key's name
+        let principals = strings(reader.string()?)?;
+        let (valid_after, valid_before) = (reader.u64()?, reader.u64()?);
+        for _ in ["critical options", "extensions", "reserved", "the authority's key", "its signature"] {
+            reader.string()?;
+        }
+        if !reader.is_empty() {
+            return Err(CertProblem::Malformed);
+        }
+        Ok(Self {
+            path,
+            type_name,
+            key,
+            principals,
+            valid_after: time(valid_after),
+            valid_before: (valid_before != u64::MAX).then(|| time(valid_before)),
+            blob,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    /// Whether it is for this public key, given as a wire blob.
+    pub(crate) fn is_for(&self, key: &[u8]) -> bool {
+        self.key == key
+    }
+
+    /// Why a server may have refused it, as far as it shows here.
+    pub(crate) fn problem(&self, user: &str, now: SystemTime) -> Option<AuthProblem> {
+        let path = || self.path.clone();
+        if now < self.valid_after {
+            return Some(AuthProblem::CertificateNotYetValid { path: path(), from: self.valid_after });
+        }
+        if let Some(until) = self.valid_before.filter(|until| *until <= now) {
+            return Some(AuthProblem::CertificateExpired { path: path(), until });
+        }
+        let names_user = self.principals.iter().any(|principal| principal == user);
+        let principals = || self.principals.clone();
+        (!names_user).then(|| AuthProblem::CertificateOfOthers { path: path(), principals: principals() })
+    }
+}
+
+fn push(blob: &mut Vec<u8>, field: &[u8]) {
+    // A field is part of a blob in memory that had its length in 32 bits.
+    blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
+    blob.extend_from_slice(field);
+}
+
+fn strings(packed: &[u8]) -> Result<Vec<String>, CertProblem> {
+    let mut reader = BlobReader::new(packed);
+    let mut strings = Vec::new();
+    while !reader.is_empty() {
+        strings.push(String::from_utf8_lossy(reader.string()?).into_owned());
+    }
+    Ok(strings)
+}
+
+fn time(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(TIME_MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Certificates that `ssh-keygen -s` made, and what must not be taken for one.
+
+mod samples;
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use self::samples::{EC, EC_KEY, ED25519, ED25519_KEY, HOST, RSA, RSA_KEY};
+use super::*;
+
+fn parse(text: &str) -> Result<Certificate, CertProblem> {
+    Certificate::parse("id-cert.pub".into(), text.as_bytes())
+}
+
+fn blob(public: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap()
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// 2020-01-01 00:00:00 UTC.
+const YEAR_2020: u64 = 1_577_836_800;
+const YEAR_2030: u64 = 1_893_456_000;
+
+#[test]
+fn each_kind_is_read_and_knows_its_key() {
+    let keys = [ED25519_KEY, RSA_KEY, EC_KEY].map(blob);
+    for (index, text) in [ED25519, RSA, EC].into_iter().enumerate() {
+        let certificate = parse(text).unwrap();
+        assert_eq!(certificate.type_name(), text.split(' ').next().unwrap());
+        assert_eq!(certificate.blob(), blob(text));
+        for (other, key) in keys.iter().enumerate() {
+            assert_eq!(certificate.is_for(key), index == other, "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_the_two_words_does_not_matter() {
+    let text = ED25519.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    for text in [text.clone(), format!("\n {text}\r\n"), format!("{text} a comment of words\n{RSA}")] {
+        assert_eq!(parse(&text).unwrap(), parse(ED25519).unwrap());
+    }
+}
+
+#[test]
+fn time_and_names_are_the_ones_in_it() {
+    let certificate = parse(ED25519).unwrap();
+    let path = || Path::new("id-cert.pub").to_owned();
+    let early = AuthProblem::CertificateNotYetValid { path: path(), from: at(YEAR_2020) };
+    let late = AuthProblem::CertificateExpired { path: path(), until: at(YEAR_2030) };
+    let principals = vec!["deploy".to_owned(), "root".to_owned()];
+    let stranger = AuthProblem::CertificateOfOthers { path: path(), principals };
+    assert_eq!(certificate.problem("deploy", at(YEAR_2020 - 1)), Some(early));
+    assert_eq!(certificate.problem("deploy", at(YEAR_2020)), None);
+    assert_eq!(certificate.problem("root", at(YEAR_2030 - 1)), None);
+    assert_eq!(certificate.problem("deploy", at(YEAR_2030)), Some(late));
+    assert_eq!(certificate.problem("eve", at(YEAR_2020)), Some(stranger));
+    assert_eq!(parse(RSA).unwrap().problem("deploy", at(TIME_MAX)), None, "valid for ever");
+    let nobody = AuthProblem::CertificateOfOthers { path: path(), principals: Vec::new() };
+    assert_eq!(parse(EC).unwrap().problem("deploy", at(YEAR_2020)), Some(nobody));
+}
+
+#[test]
+fn what_is_no_user_certificate_is_named() {
+    assert!(matches!(parse(HOST), Err(CertProblem::ForHosts)));
+    assert!(matches!(parse(ED25519_KEY), Err(CertProblem::PlainKey)));
+    let security_key = ED25519.replacen("ssh-ed25519", "sk-ssh-ed25519", 1);
+    let Err(CertProblem::Unsupported(name)) = parse(&security_key) else { panic!() };
+    assert_eq!(name, "sk-ssh-ed25519-cert-v01@openssh.com");
+    let rsa = ED25519.replacen("ssh-ed25519", "ssh-rsa", 1);
+    let words = [
+        "",
+        "one",
+        "two words",
+        "ssh-ed25519-cert-v01@openssh.com",
+        "ssh-ed25519-cert-v01@openssh.com %%%",
+        &rsa,
+    ];
+    for text in words {
+        assert!(matches!(parse(text), Err(CertProblem::Malformed)), "{text}");
+    }
+    assert!(matches!(Certificate::parse("x".into(), b"\xff\xfe a"), Err(CertProblem::Malformed)));
+}
+
+fn text(blob: &[u8]) -> String {
+    format!("ssh-ed25519-cert-v01@openssh.com {}", BASE64_STANDARD.encode(blob))
+}
+
+#[test]
+fn a_certificate_that_ends_early_or_late_is_damaged() {
+    let blob = blob(ED25519);
+    assert!(parse(&text(&blob)).is_ok());
+    for end in 0..blob.len() {
+        assert!(matches!(parse(&text(&blob[..end])), Err(CertProblem::Malformed)), "{end} bytes");
+    }
+    let longer = [blob.as_slice(), &[0]].concat();
+    assert!(matches!(parse(&text(&longer)), Err(CertProblem::Malformed)));
+}
+
+proptest! {
+    /// Lengths that lie, in particular.
+    #[test]
+    fn no_byte_makes_it_panic(at in 0usize..400, byte: u8) {
+        let mut blob = blob(ED25519);
+        let at = at % blob.len();
+        blob[at] = byte;
+        if let Ok(certificate) = parse(&text(&blob)) {
+            let _ = certificate.problem("deploy", super::time(u64::MAX)).map(|problem| problem.to_string());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Certificates as they were given, and the keys that carry them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::credentials::{BYTES, KeySource};
+use super::owner::Owner;
+use crate::certificate::Certificate;
+use crate::error::{CertProblem, Error};
+use crate::link::PrivateKey;
+
+/// A private key, and the file that it was read from.
+#[derive(Debug, Clone)]
+pub(super) struct FoundKey {
+    pub key: Arc<PrivateKey>,
+    pub path: Option<PathBuf>,
+}
+
+/// Reads each certificate once, and makes each pair of key and certificate once, however many hosts have it.
+#[derive(Default)]
+pub(super) struct Certificates<'a> {
+    given: HashMap<&'a KeySource, Arc<Certificate>>,
+    /// By the file of the key.
+    beside: HashMap<PathBuf, Option<Arc<Certificate>>>,
+    certified: HashMap<(*const PrivateKey, *const Certificate), Arc<PrivateKey>>,
+}
+
+impl<'a> Certificates<'a> {
+    /// The certificate that the caller names, which has to be for one of these keys.
+    pub fn given(
+        &mut self,
+        source: &'a KeySource,
+        owner: &Owner,
+        keys: &[FoundKey],
+    ) -> Result<Arc<Certificate>, Error> {
+        let path = match source {
+            KeySource::File(path) => owner.expand(path)?,
+            KeySource::Bytes(_) => PathBuf::from(BYTES),
+        };
+        let certificate = match self.given.get(source) {
+            Some(known) => Ok(known.clone()),
+            None => read(source, &path).map(Arc::new),
+        };
+        let certificate = certificate.and_then(|certificate| {
+            self.given.insert(source, certificate.clone());
+            let fits = keys.iter().any(|found| certificate.is_for(found.key.blob()));
+            if fits { Ok(certificate) } else { Err(CertProblem::OtherKey) }
+        });
+        certificate.map_err(|source| Error::CertFile { position: None, path, source })
+    }
+
+    /// The key as it is offered: with a certificate first, if there is one for it, then without.
+    ///
+    /// Where the caller names none for this key, it is the one in `<key>-cert.pub`, as OpenSSH has it.
+    pub fn forms(
+        &mut self,
+        found: &FoundKey,
+        given: Option<&Arc<Certificate>>,
+    ) -> Result<Vec<Arc<PrivateKey>>, Error> {
+        let certified = match given.filter(|given| given.is_for(found.key.blob())) {
+            Some(given) => Some(self.certified(&found.key, given).map_err(|source| {
+                let path = given.path().to_owned();
+                Error::CertFile { position: None, path, source }
+            })?),
+            None => self.beside(found),
+        };
+        Ok(certified.into_iter().chain([found.key.clone()]).collect())
+    }
+
+    /// One that cannot be used is passed over, as the identity files are.
+    fn beside(&mut self, found: &FoundKey) -> Option<Arc<PrivateKey>> {
+        let key_path = found.path.as_ref()?;
+        let known = match self.beside.get(key_path) {
+            Some(known) => known.clone(),
+            None => {
+                let certificate = read_beside(key_path, &found.key).map(Arc::new);
+                self.beside.insert(key_path.clone(), certificate.clone());
+                certificate
+            }
+        };
+        let certificate = known?;
+        self.certified(&found.key, &certificate).inspect_err(|problem| warn(certificate.path(), problem)).ok()
+    }
+
+    fn certified(
+        &mut self,
+        key: &Arc<PrivateKey>,
+        certificate: &Arc<Certificate>,
+    ) -> Result<Arc<PrivateKey>, CertProblem> {
+        // Both live as long as the maps here and in the credentials, so no other key comes to lie there.
+        let pair = (Arc::as_ptr(key), Arc::as_ptr(certificate));
+        if let Some(known) = self.certified.get(&pair) {
+            return Ok(known.clone());
+        }
+        let certified = Arc::new(key.certified(certificate.clone())?);
+        self.certified.insert(pair, certified.clone());
+        Ok(certified)
+    }
+}
+
+fn read_beside(key_path: &Path, key: &PrivateKey) -> Option<Certificate> {
+    let mut path = key_path.to_owned().into_os_string();
+    path.push("-cert.pub");
+    let path = PathBuf::from(path);
+    match parse(&path) {
+        Ok(certificate) if certificate.is_for(key.blob()) => return Some(certificate),
+        Ok(_) => warn(&path, &CertProblem::OtherKey),
+        Err(CertProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(problem) => warn(&path, &problem),
+    }
+    None
+}
+
+fn warn(path: &Path, problem: &CertProblem) {
+    log::warn!("certificate {} {problem}", path.display());
+}
+
+fn read(source: &KeySource, path: &Path) -> Result<Certificate, CertProblem> {
+    match source {
+        KeySource::File(_) => parse(path),
+        KeySource::Bytes(text) => Certificate::parse(path.to_owned(), text.as_bytes()),
+    }
+}
+
+fn parse(path: &Path) -> Result<Certificate, CertProblem> {
+    Certificate::parse(path.to_owned(), &fs::read(path)?)
+}
