@@ -49,13 +49,19 @@ impl ParallelClient {
     /// # Errors
     /// As for [`build`](super::ClientBuilder::build). Nothing has changed then.
     ///
-    /// ```no_run
-    /// # fn main() -> Result<(), sshoal::Error> {
-    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
-    /// client.run_command("uptime")?;
-    /// // web1 keeps its connection, web2 is left, db1 is new.
+    /// ```
+    /// use sshoal::{Error, HostConfig, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let none: [&str; 0] = [];
+    /// let mut client = ParallelClient::builder(["web1", "web2"])
+    /// #   .known_hosts(none).identity_auth(false)
+    ///     .build()?;
+    /// // web1 keeps its connection, if it has one; web2 is left, db1 is new.
     /// client.set_hosts(["web1", "db1"])?;
-    /// client.run_command("uptime")?;
+    /// assert!(matches!(client.set_hosts(["web1:0"]), Err(Error::HostSpec { position: 0, .. })));
+    /// assert_eq!(client.len(), 2);
+    /// client.set_hosts_with([("web1", HostConfig::default()), ("db1", HostConfig::default().user("postgres"))])?;
     /// # Ok(())
     /// # }
     /// ```

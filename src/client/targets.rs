@@ -54,7 +54,12 @@ type ProxyKey = (Arc<str>, u16, *const Profile, *const Target);
 impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
     pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
-        Ok(self.changes(owner, verifier, |_| false)?.into_iter().flatten().collect())
+        let targets = self.changes(owner, verifier, |_| false)?;
+        if self.configs.is_none() && self.hosts.is_empty() {
+            // A key that cannot be used is an error even if there is no host to use it on.
+            Credentials::new(owner).plan(None, self.client.over(self.client).login)?;
+        }
+        Ok(targets.into_iter().flatten().collect())
     }
 
     /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which nothing is read.
@@ -67,10 +72,6 @@ impl<'a> Inventory<'a> {
         self.check()?;
         self.check_gssapi()?;
         let mut profiles = Profiles::new(owner, verifier);
-        if self.configs.is_none() && self.hosts.is_empty() {
-            // A key that cannot be used is an error even if there is no host to use it on.
-            profiles.credentials.plan(None, self.client.over(self.client).login)?;
-        }
         let mut targets = Vec::with_capacity(self.hosts.len());
         for (position, text) in self.hosts.iter().enumerate() {
             if stays(position) {

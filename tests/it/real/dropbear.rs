@@ -1,12 +1,15 @@
 //! Dropbear, an SSH server that shares no code with OpenSSH.
 
+use std::fs;
 use std::io::Write as _;
+use std::time::Duration;
 
 use sshoal::{AuthMethod, ClientBuilder, HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, build, guard, join, rest, run_one, start_error, stdout};
 use crate::support::dropbear::Dropbear;
 use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE};
+use crate::support::proxy::Proxy;
 
 fn client(server: &Dropbear) -> ClientBuilder {
     let builder = ParallelClient::builder([server.address().to_string()]).user(server.user().name());
@@ -51,6 +54,25 @@ fn commands_run_as_on_openssh() {
 
     assert_eq!(run_one(&mut client, "id -un"), [server.user().name()]);
     assert_eq!(server.log().matches("Child connection from").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn compression_and_keepalives() {
+    let _dog = guard("dropbear_compression");
+    let Some(server) = Dropbear::start() else { return };
+    let proxy = Proxy::builder(server.address()).start();
+    let known_hosts = server.known_hosts();
+    let key = fs::read_to_string(&known_hosts).expect("written");
+    let (_, key) = key.split_once(' ').expect("a host and its key");
+    fs::write(&known_hosts, format!("[127.0.0.1]:{} {key}", proxy.address().port()))
+        .expect("write known_hosts");
+    let builder = ParallelClient::builder([proxy.address().to_string()]).user(server.user().name());
+    let builder = builder.identity_auth(false).allow_agent(false).known_hosts([known_hosts]).num_retries(1);
+    let builder = builder.key_file(server.key(ClientKey::Ed25519)).timeout(SLOW).compress(true);
+    let mut client = build(builder.keepalive(Duration::from_millis(150)).keepalive_max_missed(2));
+    let lines = run_one(&mut client, "yes 0123456789 | head -c 1100000; sleep 2");
+    assert_eq!((lines.len(), lines.last().map(String::as_str)), (100_000, Some("0123456789")));
+    assert!(proxy.counts().from_server < 100_000, "{:?}", proxy.counts());
 }
 
 #[test]

@@ -44,6 +44,26 @@ fn commands_that_never_answer() {
     wait_three_seconds("hang");
 }
 
+/// Each host has one timer, and lives: the question of every interval is answered, by another server than OpenSSH.
+#[test]
+fn quiet_hosts_with_keepalives() {
+    const HOSTS: usize = 100;
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let interval = Duration::from_millis(500);
+    let mut client = client(&sim, HOSTS).keepalive(interval).keepalive_max_missed(2).build().unwrap();
+    let outputs = client.run_command("sleep 600").unwrap();
+    assert_eq!(client.stats().timers, HOSTS);
+    let (visits, cpu) = (client.stats().visits, cpu_time());
+    let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(4)));
+    let (visits, cpu) = (client.stats().visits - visits, cpu_time() - cpu);
+    assert!(joined.is_err() && outputs.iter().all(|output| !output.is_finished()));
+    assert_eq!((client.stats().connections, client.stats().timers), (HOSTS, HOSTS));
+    // A timer and an answer in each of eight intervals, and what a busy machine makes two of.
+    assert!(visits >= 4 * HOSTS as u64 && visits <= 40 * HOSTS as u64, "{visits} visits");
+    assert!(cpu < Duration::from_secs(1), "{cpu:?}");
+}
+
 /// A peer that takes its time over the handshake is waited for, not asked.
 #[test]
 fn hosts_that_are_silent_before_the_command() {
