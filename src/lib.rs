@@ -23,6 +23,7 @@ mod output;
 mod reactor;
 mod secret;
 mod session;
+mod signal;
 mod text;
 mod workers;
 
@@ -41,4 +42,5 @@ pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};
 pub use interactive::{Answer, Challenge, Prompt};
 pub use output::{ExitSignal, Outcome};
+pub use signal::Signal;
 pub use text::{sanitise, sanitise_bounded};

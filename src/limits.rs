@@ -107,6 +107,9 @@ pub const COMMAND_BYTES: usize = 192 * 1024;
 /// Longest name of a terminal: many times that of any there is.
 pub const TERM_BYTES: usize = 256;
 
+/// Time a cancelled command has to end by itself after SIGTERM and the end of its input, before its channel is closed.
+pub const STOP_GRACE: Duration = Duration::from_secs(1);
+
 /// Longest message of an ssh-agent (OpenSSH: `MAX_AGENT_REPLY_LEN`).
 pub const AGENT_MESSAGE: usize = 256 * 1024;
 

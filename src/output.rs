@@ -113,6 +113,11 @@ impl StdinQueue {
         self.end == InputEnd::Wanted && self.bytes.is_empty()
     }
 
+    /// Whether the end was sent.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end == InputEnd::Reached
+    }
+
     pub(crate) fn eof_sent(&mut self) {
         self.end = InputEnd::Reached;
     }

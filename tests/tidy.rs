@@ -30,6 +30,7 @@ const LEVELS: [&[&str]; 6] = [
         "lines",
         "output",
         "secret",
+        "signal",
         "text",
     ],
     &["link", "workers"],

@@ -2,6 +2,7 @@
 
 mod builder;
 mod certificates;
+mod control;
 mod credentials;
 mod host_config;
 mod hosts;

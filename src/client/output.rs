@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Lines, Reader, Shared, Stdin, limit};
+use super::{Lines, Reader, Shared, Stdin, cannot_poll, limit};
 use crate::encoding::{Decoding, Encoding, Malformed};
-use crate::error::{Error, HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::lines::{LineBuffer, LineEnds};
 use crate::output::{ExitSignal, Outcome};
 use crate::reactor::Reactor;
 use crate::session::{Exec, ExecId, Target};
+use crate::signal::Signal;
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
 ///
@@ -116,6 +117,65 @@ impl HostOutput {
     /// The command's standard input. Dropping it does not end the input: [`Stdin::close`] does.
     pub fn stdin(&self) -> Stdin<'_> {
         Stdin::new(self)
+    }
+
+    /// Sends a signal to the command, which must be running: accepted by its host, and neither ended nor cancelled.
+    ///
+    /// There is no answer to a signal (RFC 4254 section 6.9). Which ones a host passes on is said at [`Signal`].
+    ///
+    /// ```no_run
+    /// use sshoal::Signal;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
+    /// let outputs = client.run_command("exec my-daemon --foreground")?;
+    /// for output in &outputs {
+    ///     output.send_signal(Signal::Hup)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ChannelProblem::NotRunning`], or what ended the command if that was an error.
+    pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
+        let queue = |exec: &mut Exec| {
+            let running = exec.is_running();
+            if running {
+                exec.signals.push_back(signal);
+            }
+            running
+        };
+        if self.change(queue) {
+            return self
+                .drive(None, |exec| exec.signals.is_empty())
+                .map(drop)
+                .map_err(|e| self.cannot_poll(&e));
+        }
+        let not_running = || self.own_error(HostErrorKind::Channel(ChannelProblem::NotRunning));
+        Err(self.error().unwrap_or_else(not_running))
+    }
+
+    /// Ends the command before its time, and waits until it is over.
+    ///
+    /// A command that was not sent never will be. One that runs gets SIGTERM and the end of its input, a second to end by
+    /// itself, and then its channel is closed; a host that does not confirm that within 10 seconds is not waited for. The
+    /// outcome is a [`Cancelled`](HostErrorKind::Cancelled), whatever it does in that time, and what it had printed stays
+    /// readable. One that had ended before keeps its outcome. The connection serves the next command.
+    ///
+    /// Whether a command that ignores SIGTERM, or whose host does not pass signals on, really ends is its host's business:
+    /// on a terminal ([`Command::use_pty`](crate::Command::use_pty)) it gets SIGHUP as well; without one it goes on, and
+    /// notices only when it reads or writes.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn cancel(&self) -> Result<(), Error> {
+        self.begin_cancel();
+        self.drive(None, |exec| exec.is_finished()).map(drop).map_err(cannot_poll)
+    }
+
+    pub(super) fn begin_cancel(&self) {
+        self.handle.fleet.lock().cancel(self.position, self.handle.id);
     }
 
     /// The exit status, once the server has told it; `None` while the command runs, after a signal, and on failure.
@@ -239,6 +299,11 @@ impl HostOutput {
     ) -> io::Result<bool> {
         let id = self.handle.id;
         self.handle.fleet.lock().run_until(deadline, |fleet| fleet.exec_mut(id).is_none_or(&mut done))
+    }
+
+    /// The reactor failed while this output was waited for.
+    pub(super) fn cannot_poll(&self, error: &io::Error) -> HostError {
+        self.own_error(HostErrorKind::Limit(format!("cannot poll: {error}")))
     }
 
     /// An error of this output that did not come from its host.

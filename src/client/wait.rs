@@ -47,10 +47,7 @@ pub(super) fn wait<T>(
                 let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
                 return Err(Unread::Timeout(output.own_error(kind)));
             }
-            (Err(e), None) => {
-                let kind = HostErrorKind::Limit(format!("cannot poll: {e}"));
-                return Err(Unread::Cut(output.own_error(kind)));
-            }
+            (Err(e), None) => return Err(Unread::Cut(output.cannot_poll(&e))),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt;
+use std::time::Duration;
 
 use super::Command;
 use super::request::{ChannelRequest, RunOptions};
@@ -65,6 +66,8 @@ pub(super) struct ChannelSettings {
     pty: Option<Pty>,
     env: Vec<Variable>,
     ignore_refused_env: bool,
+    time_limit: Option<Duration>,
+    wait_for_channel: bool,
 }
 
 #[derive(Clone)]
@@ -102,7 +105,13 @@ impl ChannelSettings {
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
         let pty = self.pty.iter().map(Pty::to_request);
         let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
-        Ok(RunOptions { setup, ignore_refused_env: self.ignore_refused_env, sudo: None })
+        Ok(RunOptions {
+            setup,
+            ignore_refused_env: self.ignore_refused_env,
+            time_limit: self.time_limit,
+            wait_for_channel: self.wait_for_channel,
+            sudo: None,
+        })
     }
 }
 
@@ -177,6 +186,37 @@ impl Command {
     /// Whether a command runs without the variables that its host refuses. Default: `false`, it does not run.
     pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
         self.channel.ignore_refused_env = ignore;
+        self
+    }
+
+    /// How long the command may run, from the moment when its host has accepted it. Zero: no limit, the default.
+    ///
+    /// At the limit it is stopped like a cancelled one (see [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome
+    /// is a [`Timeout`](crate::HostErrorKind::Timeout) of kind [`Command`](crate::TimeoutKind::Command), what it had
+    /// printed stays readable, and the connection serves the next command. Like all deadlines it is kept while a call
+    /// waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sshoal::Command;
+    ///
+    /// let command = Command::new("fsck -n /dev/sdb1").time_limit(Duration::from_secs(600));
+    /// # let _ = command;
+    /// ```
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.channel.time_limit = (!limit.is_zero()).then_some(limit);
+        self
+    }
+
+    /// Whether a command whose channel the host refuses waits until another channel of this connection is closed, and
+    /// tries again. Default: `false`, the refusal is its error,
+    /// [`ChannelProblem::OpenRefused`](crate::ChannelProblem::OpenRefused).
+    ///
+    /// Servers bound the commands that run at once on one connection (OpenSSH: `MaxSessions`, by default 10). The wait
+    /// counts towards the time limit of starting a command, the client's `timeout`, and ends with it. With no other
+    /// channel open there is nothing to wait for, and the refusal is an error at once.
+    pub fn wait_for_channel(mut self, wait: bool) -> Self {
+        self.channel.wait_for_channel = wait;
         self
     }
 }

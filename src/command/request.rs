@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::sudo::SudoLogin;
 
@@ -21,6 +22,10 @@ pub(crate) struct RunOptions {
     pub setup: Vec<ChannelRequest>,
     /// Whether the command runs without the environment variables that the server refuses.
     pub ignore_refused_env: bool,
+    /// From acceptance on.
+    pub time_limit: Option<Duration>,
+    /// Whether a refused channel is asked for again when another one of the connection has closed.
+    pub wait_for_channel: bool,
     /// How to answer the `sudo` that it runs through, if this is known.
     pub sudo: Option<SudoLogin>,
 }

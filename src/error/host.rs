@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{AuthMethod, AuthProblem, explained, listed};
+use super::channel::ChannelProblem;
 use crate::family::AddressFamily;
 use crate::hostkey::HostKeyError;
 use crate::limits;
@@ -75,6 +76,8 @@ pub enum TimeoutKind {
     /// Total from the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password) until `sudo` lets it
     /// begin: as long as a login may take.
     Sudo,
+    /// Total of the command's run ([`Command::time_limit`](crate::Command::time_limit)).
+    Command,
     /// No output from the stream for this long while a reader waited.
     Read,
     /// A reader, writer or `join` waited this long in all.
@@ -91,6 +94,7 @@ impl fmt::Display for TimeoutKind {
             Self::Agent => "authentication timeout, waiting for the ssh-agent,",
             Self::Exec => "exec timeout",
             Self::Sudo => "sudo timeout",
+            Self::Command => "time limit of the command",
             Self::Read => "read timeout",
             Self::Join => "join timeout",
         })
@@ -308,17 +312,6 @@ pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
 }
 
-fn tunnel_refusal(reason: u32, text: &str) -> String {
-    let name = match reason {
-        1 => "administratively prohibited",
-        2 => "connect failed",
-        3 => "unknown channel type",
-        4 => "resource shortage",
-        _ => "no known reason",
-    };
-    format!("{name} ({reason}): {}", peer(text))
-}
-
 /// Why there is no address to connect to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -352,46 +345,4 @@ pub enum HandshakeProblem {
     /// Client and server share no algorithm of some kind.
     #[error("no common algorithm: {}", peer(.0))]
     NoCommonAlgorithm(String),
-}
-
-/// Why a channel or its command was refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChannelProblem {
-    /// The server refused to open a session channel (MaxSessions, or sessions are forbidden).
-    #[error("the server refused to open a channel: {}", peer(.0))]
-    OpenRefused(String),
-    /// The server refused a terminal; the command was not sent.
-    #[error("the server refused a terminal: {}", peer(.0))]
-    PtyRefused(String),
-    /// The server refused an environment variable (OpenSSH: `AcceptEnv`); the command was not sent.
-    #[error("the server refused the environment variable {}: {}", sanitise(name), peer(text))]
-    EnvRefused {
-        /// The variable.
-        name: String,
-        /// What is known of the reason.
-        text: String,
-    },
-    /// The server refused to run the command.
-    #[error("the server refused to run the command: {}", peer(.0))]
-    ExecRefused(String),
-    /// The proxy refused to connect onwards (RFC 4254 section 5.1): with OpenSSH because of `AllowTcpForwarding` or
-    /// `PermitOpen`, or because the host has no address or does not answer there.
-    #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]
-    TunnelRefused {
-        /// The reason code: 1 administratively prohibited, 2 connect failed, 3 unknown channel type, 4 resource shortage.
-        reason: u32,
-        /// The proxy's text, as it came.
-        text: String,
-    },
-    /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none that could be read. Some
-    /// builds of libssh do not even open a channel of packet size 0.
-    #[error("the server announced no usable packet size, standard input cannot be sent")]
-    Unwritable,
-    /// `sudo` asked for the [password](crate::Command::sudo_password) again: it had not accepted it. The command was not run.
-    #[error("sudo did not accept the password")]
-    SudoPasswordRefused,
-    /// Input was written after its end was sent.
-    #[error("standard input is closed")]
-    InputClosed,
 }

@@ -1,6 +1,7 @@
 //! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, naming host, stage and cause.
 
 mod auth;
+mod channel;
 mod host;
 
 use std::io;
@@ -8,10 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use auth::{AuthMethod, AuthProblem};
+pub use channel::ChannelProblem;
 pub(crate) use host::HostErrorParts;
-pub use host::{
-    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind, UnknownHostProblem,
-};
+pub use host::{HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind, UnknownHostProblem};
 
 use crate::host::HostSpecError;
 use crate::hostkey::{KeyError, LoadError};

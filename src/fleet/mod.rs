@@ -6,6 +6,7 @@
 
 mod admission;
 mod agents;
+mod control;
 mod descriptors;
 mod hosts;
 mod proxies;
@@ -139,7 +140,7 @@ impl Fleet {
 
     /// The host at this position of the list.
     pub(crate) fn target(&self, position: usize) -> Option<&Target> {
-        self.slots.get(*self.positions.get(position)?).map(|slot| slot.session.target())
+        self.session(position).map(Session::target)
     }
 
     pub(crate) fn exec(&self, id: ExecId) -> Option<&Exec> {
@@ -190,5 +191,9 @@ impl Fleet {
         }
         self.admit(now);
         ids
+    }
+
+    fn session(&self, position: usize) -> Option<&Session> {
+        self.slots.get(*self.positions.get(position)?).map(|slot| &slot.session)
     }
 }

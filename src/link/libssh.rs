@@ -43,6 +43,7 @@ use crate::interactive::Prompt;
 use crate::limits;
 use crate::output::ExitSignal;
 use crate::secret::Secret;
+use crate::signal::Signal;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
@@ -979,6 +980,14 @@ impl Session {
         self.progress(if rc == sys::SSH_AGAIN { OK } else { rc })
     }
 
+    pub(super) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
+        let _log = LogScope::enter();
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        // SAFETY: a valid channel without a request that waits for its answer; the name is copied into the packet.
+        let rc = unsafe { sys::ssh_channel_request_send_signal(channel.raw, signal.name().as_ptr()) };
+        self.progress(rc).map(drop)
+    }
+
     pub(super) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
@@ -1059,6 +1068,11 @@ impl Drop for Session {
         let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
         for id in open {
             self.free_channel(ChannelId(id));
+        }
+        // A packet goes out once the socket has said that it takes one: the goodbye may follow one that has just gone.
+        if !self.event.is_null() && self.check_fatal().is_ok() {
+            // SAFETY: event and session are valid; no channel of ours has callbacks any more.
+            unsafe { sys::ssh_event_dopoll(self.event, 0) };
         }
         // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh
         // owns it, the disconnect closes it (unless an error already did), and the session goes last, then what it counted

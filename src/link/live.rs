@@ -25,6 +25,7 @@ use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::limits;
 use crate::secret::Secret;
+use crate::signal::Signal;
 
 /// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
 const HOST_KEYS: [&str; 6] = [
@@ -300,6 +301,10 @@ impl Link for LibsshLink {
 
     fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
         self.session()?.send_eof(channel)
+    }
+
+    fn signal(&mut self, channel: ChannelId, signal: Signal) -> Result<(), LinkError> {
+        self.session()?.signal(channel, signal)
     }
 
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {

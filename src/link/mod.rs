@@ -27,6 +27,7 @@ use crate::error::AuthMethod;
 use crate::interactive::Prompt;
 use crate::output::ExitSignal;
 use crate::secret::Secret;
+use crate::signal::Signal;
 
 /// One SSH connection, as a session sees it.
 ///
@@ -85,6 +86,8 @@ pub(crate) trait Link: Send {
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError>;
     /// Ends the input.
     fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
+    /// Sends a signal to the command, which must have been accepted. There is no answer.
+    fn signal(&mut self, channel: ChannelId, signal: Signal) -> Result<(), LinkError>;
     /// Sends the end of the channel; ready when it is on its way.
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
     /// Forgets the channel and its inbox.

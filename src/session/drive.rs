@@ -1,7 +1,7 @@
 //! From news to progress: pumps the link, then steps the state for as long as it moves.
 
 use super::auth::{Login, LoginResult};
-use super::exec::{Exec, ExecCx, Progress};
+use super::exec::{Exec, ExecCx, ExecId, Progress};
 use super::failure::Failure;
 use super::pulse::Pulse;
 use super::state::State;
@@ -75,7 +75,7 @@ impl Session {
             | State::Tunnelling(_)
             | State::BackingOff
             | State::Closed
-            | State::Failed => Ok(false),
+            | State::Failed(_) => Ok(false),
         }
     }
 
@@ -102,6 +102,7 @@ impl Session {
         let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
         let mut index = 0;
         while let Some(id) = self.active.get(index).copied() {
+            let has_channel = |id: &ExecId| cx.execs.get(*id).is_some_and(Exec::has_channel);
             let mut exec_cx = ExecCx {
                 target: &self.target,
                 attempt: self.attempt,
@@ -109,10 +110,12 @@ impl Session {
                 link: &mut *cx.link,
                 input_budget: &mut *input_budget,
                 may_open,
+                has_others: self.active.iter().any(|other| *other != id && has_channel(other)),
             };
             match cx.execs.step(id, &mut exec_cx)? {
                 Progress::Done => {
                     self.active.remove(index);
+                    self.unblock(cx.execs);
                     advanced = true;
                     continue;
                 }

@@ -1,9 +1,12 @@
 //! One command on one host: its states, its streams, and how far it is.
 
 mod prepare;
+mod state;
 mod step;
+mod stop;
 mod sudo;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,10 +18,14 @@ use crate::limits;
 use crate::lines::LineBuffer;
 use crate::link::{ChannelId, Link};
 use crate::output::{Outcome, StdinQueue};
+use crate::signal::Signal;
 
 use self::sudo::SudoDialogue;
 use super::Target;
 
+pub(super) use state::{CloseStep, ExecState, StopStep};
+#[cfg(test)]
+pub(super) use state::{EXEC_EDGES, ExecPhase};
 pub(super) use step::{ExecCx, Progress};
 
 /// Names one command on one host.
@@ -70,45 +77,27 @@ impl Execs {
         exec.stdout.finish();
         exec.stderr.finish();
         exec.stdin.abandon();
+        exec.signals = VecDeque::new();
         exec.deadline = None;
-        exec.state = ExecState::Finished(outcome);
+        exec.enter(ExecState::Finished(outcome));
         if exec.released {
             self.slab.remove(id.0);
         }
     }
 }
 
-/// Where a command is.
-#[derive(Debug)]
-pub(crate) enum ExecState {
-    /// Its host has no place in the pool yet.
-    Waiting,
-    /// Its host has a place: it begins as soon as the connection is ready.
-    Admitted,
-    /// A channel is being opened.
-    Opening(ChannelId),
-    /// The server is asked for what the command needs on its channel, one request after the other: for number `next` now.
-    Preparing { channel: ChannelId, next: usize },
-    /// The server was asked to run it: from here on it may have started.
-    Requesting(ChannelId),
-    /// Accepted.
-    Running(ChannelId),
-    /// Its end is known; the channel is being closed. `sent` once our CLOSE is on its way.
-    Closing { channel: ChannelId, outcome: Outcome, sent: bool },
-    /// Over.
-    Finished(Outcome),
-}
-
 /// One command on one host.
 #[derive(Debug)]
 pub(crate) struct Exec {
-    state: ExecState,
+    pub(super) state: ExecState,
     request: Arc<Request>,
     pub(crate) stdout: LineBuffer,
     pub(crate) stderr: LineBuffer,
     pub(crate) stdin: StdinQueue,
     /// While the `sudo` that it runs through has not let it begin, and its password is known.
     sudo: Option<SudoDialogue>,
+    /// Signals to be sent.
+    pub(crate) signals: VecDeque<Signal>,
     deadline: Option<Instant>,
     begun: Instant,
     ended: u64,
@@ -125,6 +114,7 @@ impl Exec {
             stderr: LineBuffer::new(),
             stdin: StdinQueue::default(),
             sudo,
+            signals: VecDeque::new(),
             deadline: None,
             begun: now,
             ended: 0,
@@ -136,17 +126,34 @@ impl Exec {
         matches!(self.state, ExecState::Finished(_))
     }
 
+    /// The only way into a state: checks the edge.
+    pub(super) fn enter(&mut self, next: ExecState) {
+        let (from, to) = (self.state.phase(), next.phase());
+        debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
+        #[cfg(test)]
+        super::tests::record_exec(from, to);
+        self.state = next;
+    }
+
     /// Whether the server has taken the command, or will never.
     pub(crate) fn is_settled(&self) -> bool {
-        matches!(self.state, ExecState::Running(_) | ExecState::Closing { .. } | ExecState::Finished(_))
+        matches!(
+            self.state,
+            ExecState::Running(_)
+                | ExecState::Stopping { .. }
+                | ExecState::Closing { .. }
+                | ExecState::Finished(_)
+        )
     }
 
     /// Whether the command may have begun to run on the host.
     pub(crate) fn is_started(&self) -> bool {
-        !matches!(
-            self.state,
-            ExecState::Waiting | ExecState::Admitted | ExecState::Opening(_) | ExecState::Preparing { .. }
-        )
+        self.is_settled() || matches!(self.state, ExecState::Requesting(_))
+    }
+
+    /// Whether it runs, and is not being stopped.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state, ExecState::Running(_))
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -155,12 +162,19 @@ impl Exec {
 
     /// Whether it uses its host's place: it was admitted, and the server has not answered yet.
     pub(crate) fn is_starting(&self) -> bool {
-        !self.is_waiting() && !self.is_settled()
+        !matches!(self.state, ExecState::Waiting | ExecState::Blocked) && !self.is_settled()
     }
 
     pub(super) fn admit(&mut self) {
         if self.is_waiting() {
-            self.state = ExecState::Admitted;
+            self.enter(ExecState::Admitted);
+        }
+    }
+
+    /// A channel of its connection was closed: there may be one for it now.
+    pub(super) fn unblock(&mut self) {
+        if matches!(self.state, ExecState::Blocked) {
+            self.enter(ExecState::Waiting);
         }
     }
 
@@ -187,29 +201,15 @@ impl Exec {
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        match self.state {
-            ExecState::Waiting | ExecState::Admitted => Stage::Queued,
-            ExecState::Opening(_) => Stage::Opening,
-            ExecState::Preparing { .. } => Stage::Preparing,
-            ExecState::Requesting(_) => Stage::Requesting,
-            ExecState::Running(_) | ExecState::Finished(_) => Stage::Running,
-            ExecState::Closing { .. } => Stage::Closing,
-        }
-    }
-
-    fn channel(&self) -> Option<ChannelId> {
-        match self.state {
-            ExecState::Opening(channel)
-            | ExecState::Preparing { channel, .. }
-            | ExecState::Requesting(channel)
-            | ExecState::Running(channel)
-            | ExecState::Closing { channel, .. } => Some(channel),
-            ExecState::Waiting | ExecState::Admitted | ExecState::Finished(_) => None,
-        }
+        self.state.stage()
     }
 
     pub(super) fn is_opening(&self) -> bool {
-        matches!(self.state, ExecState::Opening(_))
+        self.state.is_opening()
+    }
+
+    pub(super) fn has_channel(&self) -> bool {
+        self.state.channel().is_some()
     }
 
     /// The error that this command ends with when its host fails with `kind`.
@@ -233,7 +233,12 @@ impl Exec {
 
     /// Moves what has arrived into the streams and takes note of an end. Works on a failed link too.
     fn collect(&mut self, now: Instant, link: &mut dyn Link) {
-        let ExecState::Running(channel) = self.state else { return };
+        let channel = match self.state {
+            ExecState::Running(channel)
+            | ExecState::Stopping { channel, .. }
+            | ExecState::Closing { channel, .. } => channel,
+            _ => return,
+        };
         let inbox = link.inbox(channel);
         self.listen_to_sudo(inbox);
         if !self.released {
@@ -243,22 +248,27 @@ impl Exec {
         drain(&mut inbox.stdout);
         drain(&mut inbox.stderr);
         let told = inbox.status.is_some() || inbox.signal.is_some();
-        if !(inbox.closed || inbox.eof && told) || self.is_refused_by_sudo() {
+        if !(inbox.closed || inbox.eof && told) {
             return;
         }
-        let outcome = match (inbox.signal.take(), inbox.status) {
-            (Some(signal), _) => Outcome::Signaled(signal),
-            (None, Some(status)) => Outcome::Exited(status),
-            (None, None) => Outcome::NoStatus,
+        let outcome = match &self.state {
+            ExecState::Running(_) if self.is_refused_by_sudo() => return,
+            ExecState::Running(_) => match (inbox.signal.take(), inbox.status) {
+                (Some(signal), _) => Outcome::Signaled(signal),
+                (None, Some(status)) => Outcome::Exited(status),
+                (None, None) => Outcome::NoStatus,
+            },
+            ExecState::Stopping { outcome, .. } => outcome.clone(),
+            _ => return,
         };
-        self.close(channel, outcome, now);
+        self.close(channel, outcome, CloseStep::Send, now);
     }
 
     /// Its end is known: the channel is closed from here on.
-    fn close(&mut self, channel: ChannelId, outcome: Outcome, now: Instant) {
+    fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
         self.end_dialogue();
         self.deadline = now.checked_add(limits::CLOSE_TIMEOUT);
-        self.state = ExecState::Closing { channel, outcome, sent: false };
+        self.enter(ExecState::Closing { channel, outcome, step });
     }
 
     /// Collects from a link that has failed. The server's acceptance may have come in the same packets as the output and
@@ -267,7 +277,7 @@ impl Exec {
         if let ExecState::Requesting(channel) = self.state
             && !link.inbox(channel).is_empty()
         {
-            self.state = ExecState::Running(channel);
+            self.enter(ExecState::Running(channel));
         }
         self.collect(now, link);
     }

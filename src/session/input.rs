@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::Execs;
 use super::proxy::Tunnelled;
+use super::{ExecId, Execs};
 use crate::agent_wire::Identity;
 use crate::error::HostErrorKind;
 use crate::link::Link;
@@ -27,7 +27,9 @@ pub(crate) enum Input {
     Readiness,
     /// A deadline may have passed.
     Timer,
-    /// Close an idle connection.
+    /// End this command.
+    Cancel(ExecId),
+    /// Close the connection, or stop making it, unless something needs it.
     Close,
     /// It cannot be served, for this reason: one that no further attempt can change.
     GiveUp(HostErrorKind),

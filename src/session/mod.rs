@@ -11,6 +11,7 @@
 mod auth;
 mod backoff;
 mod connect;
+mod control;
 mod drive;
 mod exec;
 mod failure;
@@ -36,7 +37,6 @@ pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
 
 use self::connect::Addresses;
-use self::exec::{ExecCx, Progress};
 use self::failure::Failure;
 use self::proxy::Tunnels;
 use self::pulse::Pulse;
@@ -59,6 +59,8 @@ pub(crate) struct Session {
     tunnels: Option<Box<Tunnels>>,
     /// Why the connection through the proxy is about to end.
     proxy_lost: Option<HostError>,
+    /// Whether somebody waits for the connection itself.
+    awaited: bool,
 }
 
 impl Session {
@@ -82,6 +84,7 @@ impl Session {
             attempt_begun: None,
             jitter,
             active: Vec::new(),
+            awaited: false,
         }
     }
 
@@ -95,16 +98,14 @@ impl Session {
             self.attempt = 0;
         }
         self.active.push(id);
-        if matches!(self.state, State::Closed | State::Failed) {
-            self.enter(State::Queued, now);
-        }
+        self.wake(now);
     }
 
     /// Whether it waits for a place in the pool.
     pub(crate) fn wants_place(&self, execs: &Execs) -> bool {
         let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
         match self.state {
-            State::Queued => !self.active.is_empty() || self.is_waited_for(),
+            State::Queued => self.is_wanted(),
             State::Ready(_) => self.active.iter().any(waits),
             _ => false,
         }
@@ -120,19 +121,18 @@ impl Session {
             | State::Handshaking
             | State::Authenticating(_) => true,
             State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
-            State::Queued | State::BackingOff | State::Closed | State::Failed => false,
+            State::Queued | State::BackingOff | State::Closed | State::Failed(_) => false,
         }
     }
 
     /// Whether it holds, or is about to hold, a descriptor.
     pub(crate) fn is_connected(&self) -> bool {
-        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed)
+        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed(_))
     }
 
     /// Whether it is connected and has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        let carries = self.tunnels.as_ref().is_some_and(|tunnels| !tunnels.is_empty());
-        matches!(self.state, State::Ready(_)) && self.active.is_empty() && !carries
+        matches!(self.state, State::Ready(_)) && !self.is_wanted()
     }
 
     /// When it must be stepped at the latest.
@@ -208,13 +208,14 @@ impl Session {
                 self.expire(cx)?;
                 self.drive(cx)
             }
-            Input::GiveUp(_) if matches!(self.state, State::Closed | State::Failed) => Ok(Step::default()),
+            Input::GiveUp(_) if matches!(self.state, State::Closed | State::Failed(_)) => Ok(Step::default()),
             Input::GiveUp(kind) => Err(kind.into()),
+            Input::Cancel(id) => {
+                self.cancel(id, cx);
+                self.drive(cx)
+            }
             Input::Close => {
-                if self.is_idle() {
-                    cx.link.hang_up();
-                    self.enter(State::Closed, cx.now);
-                }
+                self.close(cx);
                 Ok(Step::default())
             }
         }
@@ -267,25 +268,11 @@ impl Session {
                     self.enter(State::Queued, cx.now);
                     return Ok(());
                 }
-                State::Queued | State::Ready(_) | State::Closed | State::Failed => return Ok(()),
+                State::Queued | State::Ready(_) | State::Closed | State::Failed(_) => return Ok(()),
             };
             return Err(HostErrorKind::Timeout { kind, after: after.unwrap_or_default() }.into());
         }
-        let due = |id: &ExecId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
-        let expired: Vec<ExecId> = self.active.iter().copied().filter(due).collect();
-        for id in expired {
-            let mut exec_cx = ExecCx {
-                target: &self.target,
-                attempt: self.attempt,
-                now: cx.now,
-                link: &mut *cx.link,
-                input_budget: &mut 0,
-                may_open: false,
-            };
-            if cx.execs.expire(id, &mut exec_cx) == Progress::Done {
-                self.active.retain(|active| *active != id);
-            }
-        }
+        self.expire_commands(cx);
         Ok(())
     }
 
@@ -309,10 +296,9 @@ impl Session {
         self.cut_tunnels(&error);
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
         let was_ready = matches!(self.state, State::Ready(_));
-        let is_wanted = !self.active.is_empty() || self.is_waited_for();
         let attempts_left =
             self.attempt < self.target.profile.connection.attempts && failure::is_retryable(error.kind());
-        let next = if was_ready && !is_wanted {
+        let next = if was_ready && !self.is_wanted() {
             State::Closed
         } else if attempts_left && self.attempt == 0 {
             State::Queued
@@ -323,7 +309,7 @@ impl Session {
                 cx.execs.fail(id, cx.now, &error);
             }
             self.refuse_tunnels(&error);
-            State::Failed
+            State::Failed(error)
         };
         self.enter(next, cx.now);
     }
@@ -361,6 +347,7 @@ impl Session {
             // A host's own time begins when its proxy has begun to connect it: the proxy's stages have limits of their own.
             Phase::Queued | Phase::Tunnelling | Phase::Ready | Phase::Closed | Phase::Failed => None,
         };
+        self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
         self.state = next;
     }
 }

@@ -75,9 +75,7 @@ impl Session {
             self.attempt = 0;
         }
         tunnels.waiting.push_back(request);
-        if matches!(self.state, State::Closed | State::Failed) {
-            self.enter(State::Queued, now);
-        }
+        self.wake(now);
     }
 
     pub(crate) fn is_proxy(&self) -> bool {

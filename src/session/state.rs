@@ -3,7 +3,7 @@
 use super::auth::Login;
 use super::connect::Addresses;
 use super::pulse::Pulse;
-use crate::error::Stage;
+use crate::error::{HostError, Stage};
 use crate::link::Conduit;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
@@ -26,10 +26,10 @@ pub(super) enum State {
     Ready(Option<Pulse>),
     /// The next attempt waits for the deadline.
     BackingOff,
-    /// Was connected once, and is no more.
+    /// Not connected, and nothing wants it to be.
     Closed,
-    /// Given up; the next command begins anew.
-    Failed,
+    /// Given up, for this reason; the next command begins anew.
+    Failed(HostError),
 }
 
 /// A state's name, without its data.
@@ -68,31 +68,38 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Queued, Phase::Resolving, "admitted"),
     (Phase::Queued, Phase::Tunnelling, "admitted, behind a proxy"),
     (Phase::Queued, Phase::Failed, "given up: no descriptor, or off the list"),
+    (Phase::Queued, Phase::Closed, "nothing wanted any more"),
     (Phase::Resolving, Phase::Connecting, "addresses known"),
     (Phase::Resolving, Phase::BackingOff, "no address, attempts left"),
     (Phase::Resolving, Phase::Failed, "no address"),
+    (Phase::Resolving, Phase::Closed, "nothing wanted any more"),
     (Phase::Connecting, Phase::Handshaking, "TCP connected"),
     (Phase::Connecting, Phase::Queued, "no descriptor free"),
     (Phase::Connecting, Phase::BackingOff, "no address answers, attempts left"),
     (Phase::Connecting, Phase::Failed, "no address answers"),
+    (Phase::Connecting, Phase::Closed, "nothing wanted any more"),
     (Phase::Tunnelling, Phase::Handshaking, "the proxy has connected it"),
     (Phase::Tunnelling, Phase::Queued, "no descriptor free"),
     (Phase::Tunnelling, Phase::BackingOff, "the proxy cannot connect it, attempts left"),
     (Phase::Tunnelling, Phase::Failed, "the proxy cannot connect it"),
+    (Phase::Tunnelling, Phase::Closed, "nothing wanted any more"),
     (Phase::Handshaking, Phase::Authenticating, "host key verified"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Handshaking, Phase::Failed, "handshake or host key refused"),
+    (Phase::Handshaking, Phase::Closed, "nothing wanted any more"),
     (Phase::Authenticating, Phase::Ready, "credential accepted"),
     (Phase::Authenticating, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Authenticating, Phase::Failed, "no credential accepted"),
+    (Phase::Authenticating, Phase::Closed, "nothing wanted any more"),
     (Phase::Ready, Phase::Queued, "connection had died while idle, commands wait"),
     (Phase::Ready, Phase::BackingOff, "connection lost, commands wait, attempts left"),
-    (Phase::Ready, Phase::Closed, "connection lost or given up"),
+    (Phase::Ready, Phase::Closed, "connection lost, given up, or not wanted any more"),
     (Phase::Ready, Phase::Failed, "connection lost, commands wait"),
     (Phase::BackingOff, Phase::Queued, "delay over"),
     (Phase::BackingOff, Phase::Failed, "given up"),
-    (Phase::Closed, Phase::Queued, "new command"),
-    (Phase::Failed, Phase::Queued, "new command"),
+    (Phase::BackingOff, Phase::Closed, "nothing wanted any more"),
+    (Phase::Closed, Phase::Queued, "new command, or asked to connect"),
+    (Phase::Failed, Phase::Queued, "new command, or asked to connect"),
 ];
 
 impl State {
@@ -107,14 +114,14 @@ impl State {
             Self::Ready(_) => Phase::Ready,
             Self::BackingOff => Phase::BackingOff,
             Self::Closed => Phase::Closed,
-            Self::Failed => Phase::Failed,
+            Self::Failed(_) => Phase::Failed,
         }
     }
 
     /// The stage that an error in this state names.
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed => Stage::Queued,
+            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed(_) => Stage::Queued,
             Self::Resolving => Stage::Resolving,
             Self::Connecting(_) | Self::Tunnelling(_) => Stage::Connecting,
             Self::Handshaking => Stage::Handshaking,

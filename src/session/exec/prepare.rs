@@ -8,6 +8,7 @@ use crate::command::ChannelRequest;
 use crate::error::ChannelProblem;
 use crate::limits;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
+use crate::session::deadline;
 
 impl Exec {
     pub(super) fn step_preparing(
@@ -17,7 +18,7 @@ impl Exec {
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Trouble> {
         let Some(request) = self.request.options.setup.get(next) else {
-            self.state = ExecState::Requesting(channel);
+            self.enter(ExecState::Requesting(channel));
             return Ok(Progress::Advanced);
         };
         match cx.link.request(channel, request) {
@@ -31,7 +32,9 @@ impl Exec {
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) if self.may_go_without(request) => {}
             Err(error) => return Err(Trouble::of(error, |text| refusal(request, text))),
         }
-        self.state = ExecState::Preparing { channel, next: next + 1 };
+        if let ExecState::Preparing { next, .. } = &mut self.state {
+            *next += 1;
+        }
         Ok(Progress::Advanced)
     }
 
@@ -58,8 +61,8 @@ impl Exec {
                 };
             }
         }
-        self.state = ExecState::Running(channel);
-        self.deadline = None;
+        self.enter(ExecState::Running(channel));
+        self.deadline = deadline(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
         Ok(Progress::Advanced)
     }

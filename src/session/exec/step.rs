@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Exec, ExecId, ExecState, Execs};
+use super::stop::send_signal;
+use super::{CloseStep, Exec, ExecId, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind, TimeoutKind};
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
@@ -59,6 +60,8 @@ pub(in crate::session) struct ExecCx<'a> {
     pub input_budget: &'a mut usize,
     /// Whether a channel may be opened now: one at a time, so that an announced packet size belongs to it.
     pub may_open: bool,
+    /// Whether another command has a channel on this connection.
+    pub has_others: bool,
 }
 
 impl Execs {
@@ -91,36 +94,45 @@ impl Execs {
         let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.target, cx.attempt, cx.now, kind);
         // One try: a channel that was refused is not open, and freeing it sends the CLOSE that an open one needs.
-        if let Some(channel) = exec.channel() {
+        if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
         self.finish(id, Outcome::Failed(error));
         Progress::Done
     }
 
-    /// A command's own deadline has passed: its start took too long, or its channel does not close.
+    /// A command's own deadline has passed: its start or its run took too long, or it does not stop, or its channel does
+    /// not close.
     pub(in crate::session) fn expire(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Progress {
-        let Some(exec) = self.get(id) else { return Progress::Done };
-        match exec.state {
-            ExecState::Opening(_) | ExecState::Preparing { .. } | ExecState::Requesting(_) => {
+        let Some(exec) = self.get_mut(id) else { return Progress::Done };
+        match &exec.state {
+            ExecState::Waiting
+            | ExecState::Admitted
+            | ExecState::Opening(_)
+            | ExecState::Blocked
+            | ExecState::Preparing { .. }
+            | ExecState::Requesting(_) => {
                 let after = cx.target.profile.timeouts.exec.unwrap_or_default();
                 self.refuse(id, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after })
+            }
+            ExecState::Running(_) => {
+                exec.expire_dialogue(cx);
+                exec.expire_run(cx);
+                Progress::Advanced
+            }
+            ExecState::Stopping { channel, outcome, .. } => {
+                exec.close(*channel, outcome.clone(), CloseStep::Send, cx.now);
+                Progress::Advanced
             }
             ExecState::Closing { .. } => {
                 self.leave(id, cx.link);
                 Progress::Done
             }
-            ExecState::Running(_) => {
-                if let Some(exec) = self.get_mut(id) {
-                    exec.expire_dialogue(cx);
-                }
-                Progress::Pending
-            }
-            ExecState::Waiting | ExecState::Admitted | ExecState::Finished(_) => Progress::Pending,
+            ExecState::Finished(_) => Progress::Done,
         }
     }
 
-    /// The connection is gone. A command whose end was told has its outcome; one that cannot have started waits again;
+    /// The connection is gone. A command whose end is known has its outcome; one that cannot have started waits again;
     /// any other has failed.
     pub(in crate::session) fn cut(
         &mut self,
@@ -132,12 +144,16 @@ impl Execs {
         let Some(exec) = self.get_mut(id) else { return };
         exec.salvage(now, link);
         match &exec.state {
-            ExecState::Waiting | ExecState::Finished(_) => {}
-            ExecState::Admitted | ExecState::Opening(_) | ExecState::Preparing { .. } => {
-                exec.state = ExecState::Waiting;
+            ExecState::Finished(_) => {}
+            ExecState::Waiting => exec.deadline = None,
+            ExecState::Admitted
+            | ExecState::Opening(_)
+            | ExecState::Blocked
+            | ExecState::Preparing { .. } => {
+                exec.enter(ExecState::Waiting);
                 exec.deadline = None;
             }
-            ExecState::Closing { outcome, .. } => {
+            ExecState::Stopping { outcome, .. } | ExecState::Closing { outcome, .. } => {
                 let outcome = outcome.clone();
                 self.finish(id, outcome);
             }
@@ -162,36 +178,49 @@ impl Exec {
         self.collect(cx.now, cx.link);
         match self.state {
             ExecState::Admitted if cx.may_open => {
-                self.deadline = deadline(cx.now, cx.target.profile.timeouts.exec);
-                self.begun = cx.now;
-                self.state = ExecState::Opening(cx.link.open_channel()?);
+                let channel = cx.link.open_channel()?;
+                // One that was refused and tries again has its deadline already.
+                if self.deadline.is_none() {
+                    self.deadline = deadline(cx.now, cx.target.profile.timeouts.exec);
+                    self.begun = cx.now;
+                }
+                self.enter(ExecState::Opening(channel));
                 Ok(Progress::Advanced)
             }
-            ExecState::Waiting | ExecState::Admitted => Ok(Progress::Pending),
+            ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => Ok(Progress::Pending),
             ExecState::Opening(channel) => self.step_opening(channel, cx),
             ExecState::Preparing { channel, next } => self.step_preparing(channel, next, cx),
             ExecState::Requesting(channel) => self.step_requesting(channel, cx),
-            ExecState::Running(channel) if self.sudo.is_some() => self.step_sudo(channel, cx),
-            ExecState::Running(channel) => self.step_input(channel, cx),
+            ExecState::Running(channel) => self.step_running(channel, cx),
+            ExecState::Stopping { channel, .. } => self.step_stopping(channel, cx),
             ExecState::Closing { channel, .. } => self.step_closing(channel, cx),
             ExecState::Finished(_) => Ok(Progress::Done),
         }
     }
 
     fn step_opening(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
-        if cx
-            .link
-            .opened(channel)
-            .map_err(|error| Trouble::of(error, ChannelProblem::OpenRefused))?
-            .is_pending()
-        {
-            return Ok(Progress::Pending);
+        match cx.link.opened(channel) {
+            Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
+            Ok(_) => self.enter(ExecState::Preparing { channel, next: 0 }),
+            Err(LinkError { kind: LinkErrorKind::Denied, .. })
+                if self.request.options.wait_for_channel && cx.has_others =>
+            {
+                cx.link.free_channel(channel);
+                self.enter(ExecState::Blocked);
+            }
+            Err(error) => return Err(Trouble::of(error, ChannelProblem::OpenRefused)),
         }
-        self.state = ExecState::Preparing { channel, next: 0 };
         Ok(Progress::Advanced)
     }
 
-    fn step_input(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+    fn step_running(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+        if let Some(signal) = self.signals.pop_front() {
+            send_signal(channel, signal, cx)?;
+            return Ok(Progress::Advanced);
+        }
+        if self.sudo.is_some() {
+            return self.step_sudo(channel, cx);
+        }
         if *cx.input_budget > 0 && !self.stdin.is_empty() {
             let waiting = self.stdin.front();
             let waiting = &waiting[..waiting.len().min(*cx.input_budget)];
@@ -215,17 +244,5 @@ impl Exec {
             return Ok(Progress::Advanced);
         }
         Ok(Progress::Pending)
-    }
-
-    fn step_closing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
-        if let ExecState::Closing { sent, .. } = &mut self.state
-            && !*sent
-        {
-            if cx.link.close_channel(channel)?.is_pending() {
-                return Ok(Progress::Pending);
-            }
-            *sent = true;
-        }
-        Ok(if cx.link.inbox(channel).closed { Progress::Done } else { Progress::Pending })
     }
 }

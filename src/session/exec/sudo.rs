@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::step::{ExecCx, Progress, Trouble};
-use super::{Exec, ExecState};
+use super::{CloseStep, Exec, ExecState};
 use crate::command::{Found, SudoLogin, SudoMark};
 use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
@@ -154,7 +154,7 @@ impl Exec {
     /// Closes the channel of a command that runs no further.
     fn give_up(&mut self, channel: ChannelId, cx: &ExecCx<'_>, kind: HostErrorKind) {
         let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
-        self.close(channel, outcome, cx.now);
+        self.close(channel, outcome, CloseStep::Send, cx.now);
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::script::Cred;
 use crate::link::LinkErrorKind;
+use crate::signal::Signal;
 
 /// One call, as it was made. Channels are numbered through all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(super) enum Call {
     Exec(usize, String),
     Write(usize, usize),
     SendEof(usize),
+    Signal(usize, Signal),
     Close(usize),
     Free(usize),
     OpenTunnel(usize, String),

@@ -1,13 +1,13 @@
 //! One test for each legal edge, and the table itself as a snapshot.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::call::{Failing, Fault};
+use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config, address, opened};
 use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
@@ -53,6 +53,7 @@ edges! {
         bench.command();
         bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor".to_owned())));
     };
+    Queued => Closed, a_queued_command_can_be_cancelled: || cancelled_in(Phase::Queued);
     Queued => Tunnelling, admission_asks_the_proxy: || { tunnelled(vec![opened()], 1); };
     Tunnelling => Handshaking, ssh_follows_the_tunnel: || { tunnelled(vec![opened()], 1); };
     Tunnelling => Queued, without_a_conduit_it_waits_again: || {
@@ -70,9 +71,11 @@ edges! {
         let bench = tunnelled(vec![refused_by_proxy(1), opened()], 3);
         assert!(matches!(bench.error(0).kind(), HostErrorKind::Proxy(_)));
     };
+    Tunnelling => Closed, a_tunnel_for_nothing_is_given_up: || cancelled_in(Phase::Tunnelling);
     Resolving => Connecting, addresses_are_dialled: happy;
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
     Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
+    Resolving => Closed, a_lookup_for_nothing_is_given_up: || cancelled_in(Phase::Resolving);
     Connecting => Handshaking, ssh_follows_tcp: happy;
     Connecting => Queued, without_a_descriptor_it_waits_again: || {
         let dials = [Dial::FailsAtOnce(Errno::EMFILE), Dial::Connects(1)];
@@ -80,11 +83,13 @@ edges! {
     };
     Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
+    Connecting => Closed, a_connect_for_nothing_is_given_up: || cancelled_in(Phase::Connecting);
     Handshaking => Authenticating, a_verified_host_is_logged_in_to: happy;
     Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: lost_in_the_handshake;
     Handshaking => Failed, a_mistrusted_host_is_final: || {
         run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
     };
+    Handshaking => Closed, a_handshake_for_nothing_is_given_up: || cancelled_in(Phase::Handshaking);
     Authenticating => Ready, an_accepted_credential_makes_it_ready: happy;
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
         let service = Answer { after: Some(1), says: Err(lost()) };
@@ -93,6 +98,7 @@ edges! {
     Authenticating => Failed, a_refused_credential_is_final: || {
         run(Script::peer(Peer { replies: Vec::new(), ..Peer::default() }), 3);
     };
+    Authenticating => Closed, a_login_for_nothing_is_given_up: || cancelled_in(Phase::Authenticating);
     Ready => Queued, a_connection_that_died_idle_is_made_anew: || {
         let mut bench = Bench::new(Script::default());
         bench.command();
@@ -119,6 +125,7 @@ edges! {
         bench.step(Input::GiveUp(HostErrorKind::Cancelled));
         assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     };
+    BackingOff => Closed, an_attempt_for_nothing_is_not_made: || cancelled_in(Phase::BackingOff);
     Closed => Queued, a_closed_session_takes_a_command: || {
         let mut bench = happy_bench();
         bench.step(Input::Close);
@@ -163,6 +170,21 @@ fn tunnelled(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
     bench.run();
     assert!(bench.all_ended());
     bench
+}
+
+/// The only command is cancelled before it was sent: the connection was not wanted for anything else.
+fn cancelled_in(phase: Phase) {
+    let dials =
+        [if phase == Phase::BackingOff { Dial::Fails(1, Errno::ECONNREFUSED) } else { Dial::Connects(1) }];
+    let config = Config { proxied: phase == Phase::Tunnelling, ..Config::default() };
+    let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.run_until_phase(phase);
+    bench.cancel(0);
+    assert_eq!((bench.phase(), bench.deadline()), (Phase::Closed, None));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    bench.run();
+    assert!(bench.calls(|call| matches!(call, Call::Open(_))).is_empty());
 }
 
 fn happy_bench() -> Bench {
@@ -235,34 +257,35 @@ fn no_edge_is_listed_twice_and_every_state_is_left_and_reached() {
     }
 }
 
-fn dot() -> String {
-    let mut dot = String::from("digraph session {\n    node [shape=box, style=rounded];\n");
-    for phase in Phase::ALL {
+/// A drawing of the states, for Graphviz.
+pub(super) fn dot<P: Debug>(name: &str, phases: &[P], edges: &[(P, P, &str)]) -> String {
+    let mut dot = format!("digraph {name} {{\n    node [shape=box, style=rounded];\n");
+    for phase in phases {
         writeln!(dot, "    {phase:?};").unwrap();
     }
-    for (from, to, cause) in EDGES {
+    for (from, to, cause) in edges {
         writeln!(dot, "    {from:?} -> {to:?} [label=\"{cause}\"];").unwrap();
     }
     dot + "}\n"
 }
 
 /// State by state: a cross where an edge leads from the row's state to the column's.
-fn table() -> String {
+pub(super) fn table<P: Debug + PartialEq>(phases: &[P], edges: &[(P, P, &str)]) -> String {
     let mut table = format!("{:15}", "from \\ to");
-    for to in Phase::ALL {
+    for to in phases {
         write!(table, " {:14}", format!("{to:?}")).unwrap();
     }
-    for from in Phase::ALL {
+    for from in phases {
         write!(table, "\n{:15}", format!("{from:?}")).unwrap();
-        for to in Phase::ALL {
-            let legal = is_legal(from, to);
+        for to in phases {
+            let legal = edges.iter().any(|(a, b, _)| (a, b) == (from, to));
             write!(table, " {:14}", if legal { "x" } else { "." }).unwrap();
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-fn assert_snapshot(path: &str, text: &str) {
+pub(super) fn assert_snapshot(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         fs::write(&file, text).unwrap();
@@ -277,6 +300,6 @@ fn assert_snapshot(path: &str, text: &str) {
 
 #[test]
 fn the_table_is_as_committed() {
-    assert_snapshot("docs/states.dot", &dot());
-    assert_snapshot("src/session/tests/states.snap", &table());
+    assert_snapshot("docs/states.dot", &dot("session", &Phase::ALL, EDGES));
+    assert_snapshot("src/session/tests/states.snap", &table(&Phase::ALL, EDGES));
 }

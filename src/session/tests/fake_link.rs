@@ -25,6 +25,7 @@ use crate::link::{
     Setup, TunnelNews,
 };
 use crate::secret::Secret;
+use crate::signal::Signal;
 
 /// More calls than any step has reason to make.
 const CALLS_PER_STEP: usize = 5_000;
@@ -391,8 +392,17 @@ impl Link for FakeLink {
         self.ask(Op::Eof(channel.0), &answer)
     }
 
+    fn signal(&mut self, channel: ChannelId, signal: Signal) -> Result<(), LinkError> {
+        assert!(self.wire().channel(channel).is_open, "a signal on a channel that is not open");
+        self.enter(Call::Signal(channel.0, signal))?;
+        self.wire().signal(channel);
+        Ok(())
+    }
+
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError> {
-        let answer = Answer { after: self.wire().channel(channel).script.close_after, says: Ok(()) };
+        let state = self.wire().channel(channel);
+        assert!(state.is_open, "the close of a channel that is not open");
+        let answer = Answer { after: state.script.close_after, says: Ok(()) };
         if self.enter(Call::Close(channel.0))? {
             return Ok(Poll::Pending);
         }

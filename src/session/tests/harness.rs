@@ -21,6 +21,7 @@ use crate::session::{
     Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
     Session, Step, Target, Timeouts, Tunnelled,
 };
+use crate::signal::Signal;
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(12);
@@ -200,6 +201,19 @@ impl Bench {
         self.commands.push(id);
         self.seen.push(None);
         number
+    }
+
+    /// As a caller sends a signal: to a command that runs.
+    pub(super) fn signal(&mut self, number: usize) {
+        let exec = self.execs.get_mut(self.commands[number]).unwrap();
+        if exec.is_running() {
+            exec.signals.push_back(Signal::Hup);
+            self.step(Input::Readiness);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, number: usize) {
+        self.step(Input::Cancel(self.commands[number]));
     }
 
     pub(super) fn phase(&self) -> Phase {

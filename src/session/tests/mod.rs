@@ -7,6 +7,7 @@ mod commands;
 mod connect;
 mod deadlines;
 mod edges;
+mod exec_edges;
 mod fake_link;
 mod gssapi;
 mod harness;
@@ -19,8 +20,10 @@ mod proxy;
 mod retry;
 mod script;
 mod simulation;
+mod stop;
 mod sudo;
 mod torture;
 mod wire;
 
 pub(super) use edges::record;
+pub(super) use exec_edges::record_exec;

@@ -21,7 +21,11 @@ pub(super) fn setup() -> Vec<ChannelRequest> {
 fn run(channel: Channel, ignore_refused_env: bool) -> Bench {
     let peer = Peer { channels: vec![channel, Channel::default()], ..Peer::default() };
     let mut bench = Bench::new(Script::peer(peer));
-    bench.command_with(RunOptions { setup: setup(), ignore_refused_env, sudo: None }, b"", false);
+    bench.command_with(
+        RunOptions { setup: setup(), ignore_refused_env, ..RunOptions::default() },
+        b"",
+        false,
+    );
     bench.run();
     bench
 }

@@ -80,6 +80,8 @@ pub(super) struct Channel {
     pub exec: Answer,
     /// What the command sends, in rounds after the request reached the server.
     pub output: Vec<(u32, Packet)>,
+    /// What it sends once it gets a signal, in rounds.
+    pub on_signal: Vec<(u32, Packet)>,
     /// What each write takes; afterwards everything.
     pub takes: Vec<Take>,
     /// Rounds until EOF and CLOSE can be sent; 0: at once.
@@ -174,6 +176,7 @@ impl Default for Channel {
             requests: vec![Answer::ok(1)],
             exec: Answer::ok(1),
             output,
+            on_signal: Vec::new(),
             takes: Vec::new(),
             eof_after: Some(0),
             close_after: Some(0),

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::call::{Failing, Fault};
 use super::edges::take_edges;
+use super::exec_edges::take_exec_edges;
 use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
 use super::interactive::prompt;
@@ -22,6 +23,7 @@ use crate::interactive::Responder;
 use crate::link::{AuthReply, ChannelId, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
 use crate::secret::Secret;
+use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
 use crate::session::{Answerer, Input, Offer, Tunnelled};
 
@@ -125,6 +127,7 @@ impl Random {
             requests: vec![self.answer(true), self.answer(true)],
             exec: self.answer(true),
             output,
+            on_signal: if self.chance(50) { vec![(self.rounds(), Packet::Close)] } else { Vec::new() },
             takes,
             eof_after: Some(self.below(3) as u32),
             close_after: (!self.chance(5)).then(|| self.below(3) as u32),
@@ -260,7 +263,18 @@ fn simulate(seed: u64) -> Vec<Phase> {
         let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
         let setup = if random.chance(50) { setup() } else { Vec::new() };
         let sudo = random.chance(50).then(SudoLogin::known);
-        let options = RunOptions { setup, ignore_refused_env: random.chance(50), sudo };
+        let options = RunOptions {
+            setup,
+            ignore_refused_env: random.chance(50),
+            time_limit: random.pick(&[
+                None,
+                None,
+                Some(Duration::from_millis(3)),
+                Some(Duration::from_secs(30)),
+            ]),
+            wait_for_channel: random.chance(50),
+            sudo,
+        };
         bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {
@@ -268,6 +282,11 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 1 => _ = bench.step(Input::Close),
                 2 => _ = bench.step(Input::Admitted),
                 3 => _ = bench.step(Input::Readiness),
+                8 => {
+                    let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
+                    bench.step(Input::Cancel(id));
+                }
+                7 => bench.signal(random.below(bench.commands.len() as u64) as usize),
                 4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
                 5 if random.chance(10) => bench.link.fail_next(random.error()),
                 6 if random.chance(10) => {
@@ -317,17 +336,27 @@ fn whatever_happens_every_command_ends_once() {
         simulate(seed);
         return;
     }
-    let mut taken = Vec::new();
+    let (mut taken, mut exec_taken) = (Vec::new(), Vec::new());
     for seed in 0..number("SESSION_SEEDS").unwrap_or(SEEDS) {
         let _seed = Seed(seed);
-        for edge in take_edges(|| _ = simulate(seed)) {
-            if !taken.contains(&edge) {
-                taken.push(edge);
-            }
-        }
+        let mut edges = Vec::new();
+        let exec_edges = take_exec_edges(|| edges = take_edges(|| _ = simulate(seed)));
+        note_new(&mut taken, edges);
+        note_new(&mut exec_taken, exec_edges);
     }
     for (from, to, cause) in EDGES {
         assert!(taken.contains(&(*from, *to)), "no seed takes {from:?} -> {to:?} ({cause})");
+    }
+    for (from, to, cause) in EXEC_EDGES {
+        assert!(exec_taken.contains(&(*from, *to)), "no seed takes {from:?} -> {to:?} ({cause})");
+    }
+}
+
+fn note_new<E: PartialEq>(known: &mut Vec<E>, edges: Vec<E>) {
+    for edge in edges {
+        if !known.contains(&edge) {
+            known.push(edge);
+        }
     }
 }
 

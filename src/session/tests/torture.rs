@@ -46,7 +46,7 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     // The step without news would be a call more.
     bench.check_idle = false;
     bench.link.fault = fault;
-    let options = RunOptions { setup: setup(), ignore_refused_env: false, sudo: Some(sudo) };
+    let options = RunOptions { setup: setup(), sudo: Some(sudo), ..RunOptions::default() };
     bench.command_with(options, b"input", true);
     bench.command_with_input(b"more", true);
     bench
@@ -96,18 +96,64 @@ fn whichever_call_fails_every_command_ends_once_and_nothing_hangs() {
         good.link.fallible
     };
     assert!(calls > 60, "{calls} calls are no run to speak of");
-    let ways = [
-        Failing::Pending,
-        Failing::Error(LinkErrorKind::Lost),
-        Failing::Error(LinkErrorKind::Protocol),
-        Failing::Error(LinkErrorKind::Limit),
-        Failing::Error(LinkErrorKind::Other),
-    ];
     for attempts in [1, 2] {
         for nth in 1..=calls {
-            for with in ways {
+            for with in WAYS {
                 println!("call {nth} of {calls} fails with {with:?}, {attempts} attempts");
                 fail_one(Fault { nth, with }, attempts);
+            }
+        }
+    }
+}
+
+const WAYS: [Failing; 5] = [
+    Failing::Pending,
+    Failing::Error(LinkErrorKind::Lost),
+    Failing::Error(LinkErrorKind::Protocol),
+    Failing::Error(LinkErrorKind::Limit),
+    Failing::Error(LinkErrorKind::Other),
+];
+
+/// A command without end gets a signal, is cancelled in this round, and has to be over soon.
+fn cancelled(fault: Option<Fault>, round: usize) -> Bench {
+    let channel = Channel { eof_after: Some(1), close_after: Some(1), ..Channel::sending(vec![]) };
+    let mut bench = Bench::with(Config { attempts: 1, ..Config::default() }, Script::channel(channel));
+    bench.check_idle = false;
+    bench.link.fault = fault;
+    bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
+    for _ in 0..round {
+        if bench.exec(0).is_running() {
+            bench.signal(0);
+        }
+        bench.round_but_timers();
+    }
+    if !bench.exec(0).is_finished() {
+        bench.cancel(0);
+    }
+    bench.run();
+    bench
+}
+
+#[test]
+fn whichever_call_fails_a_cancelled_command_is_over_soon() {
+    let (rounds, calls) = {
+        let mut good = cancelled(None, 0);
+        let mut rounds = 0;
+        while good.calls(|call| matches!(call, Call::Signal(..))).len() < 2 {
+            rounds += 1;
+            good = cancelled(None, rounds);
+        }
+        (rounds + 1, good.link.fallible)
+    };
+    assert!(rounds > 10 && calls > 40, "{rounds} rounds, {calls} calls");
+    for round in 0..=rounds {
+        for nth in 1..=calls {
+            for with in WAYS {
+                println!("cancelled in round {round}, call {nth} of {calls} fails with {with:?}");
+                let bench = cancelled(Some(Fault { nth, with }), round);
+                assert!(bench.all_ended());
+                assert!(matches!(bench.outcome(0), Outcome::Failed(_)), "{}", bench.outcome(0));
+                assert_eq!((bench.deadline(), bench.link.open_channels()), (None, 0));
             }
         }
     }

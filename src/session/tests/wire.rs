@@ -252,6 +252,13 @@ impl Wire {
         Ok(taken)
     }
 
+    pub(super) fn signal(&mut self, id: ChannelId) {
+        let pending = |asked: &Op| matches!(asked, Op::Request(on, _) | Op::Exec(on) if *on == id.0);
+        assert!(!self.asked.iter().any(pending), "a signal while a request waits for its answer");
+        let news = self.channel(id).script.on_signal.clone();
+        self.send(news.into_iter().map(|(after, packet)| (after, Arrival::Packet(id, packet))).collect());
+    }
+
     pub(super) fn pump(&mut self) -> Result<Pumped, LinkError> {
         if self.peer.full_rounds == 0 {
             self.transit.extend(self.outbox.drain(..).flatten());

@@ -1,0 +1,71 @@
+//! Connections and commands under the caller's control: connect, cancel, disconnect.
+
+use super::{HostOutput, ParallelClient, cannot_poll};
+use crate::error::{Error, HostError};
+use crate::fleet::Fleet;
+use crate::session::Exec;
+
+impl ParallelClient {
+    /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`). Later commands use these
+    /// connections.
+    ///
+    /// Returns what each host has come to, in the order of the hosts, once all have come to something. If descriptors are
+    /// short, connections are closed again for hosts that have none yet.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
+    /// for error in client.connect()?.into_iter().filter_map(Result::err) {
+    ///     eprintln!("{error}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn connect(&mut self) -> Result<Vec<Result<(), HostError>>, Error> {
+        let hosts = self.len();
+        let mut fleet = self.fleet.lock();
+        fleet.connect();
+        for position in 0..hosts {
+            fleet.run_until(None, |fleet| !fleet.is_awaited(position)).map_err(cannot_poll)?;
+        }
+        Ok((0..hosts).map(|position| fleet.error(position).map_or(Ok(()), |e| Err(e.clone()))).collect())
+    }
+
+    /// Cancels all these commands at once, and waits until they are over: see [`HostOutput::cancel`].
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn cancel(&self, outputs: &[HostOutput]) -> Result<(), Error> {
+        outputs.iter().for_each(HostOutput::begin_cancel);
+        outputs.iter().try_for_each(HostOutput::cancel)
+    }
+
+    /// Cancels whatever runs or waits to, also commands whose outputs were dropped: see [`HostOutput::cancel`].
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn cancel_all(&self) -> Result<(), Error> {
+        let mut fleet = self.fleet.lock();
+        for id in fleet.cancel_all() {
+            let ended = |fleet: &mut Fleet| fleet.exec(id).is_none_or(Exec::is_finished);
+            fleet.run_until(None, ended).map_err(cannot_poll)?;
+        }
+        Ok(())
+    }
+
+    /// Closes all connections; what runs on them is [cancelled](Self::cancel_all) first. The client stays usable: the next
+    /// command connects again. (parallel-ssh's `disconnect` does nothing; there, connections are closed when their clients
+    /// are collected as garbage. Here they are also when the client and all outputs are dropped.)
+    ///
+    /// # Errors
+    /// [`Error::System`] if the poll fails.
+    pub fn disconnect(&mut self) -> Result<(), Error> {
+        self.fleet.lock().close_unused();
+        self.cancel_all()?;
+        self.fleet.lock().close_unused();
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What a caller asks of a connection besides running commands on it: to be there, to end a command, to be closed.
+
+use std::time::Instant;
+
+use super::exec::{Exec, ExecCx, ExecId, Execs, Progress};
+use super::state::State;
+use super::{Cx, Session};
+use crate::error::HostError;
+
+impl Session {
+    /// Has it connect, whether or not there is a command for it.
+    pub(crate) fn connect(&mut self, now: Instant) {
+        if matches!(self.state, State::Ready(_)) {
+            return;
+        }
+        if self.active.is_empty() {
+            self.attempt = 0;
+        }
+        self.awaited = true;
+        self.wake(now);
+    }
+
+    pub(super) fn wake(&mut self, now: Instant) {
+        if matches!(self.state, State::Closed | State::Failed(_)) {
+            self.enter(State::Queued, now);
+        }
+    }
+
+    /// Whether anything needs it: a command, a host behind it, or somebody who waits for the connection itself.
+    pub(super) fn is_wanted(&self) -> bool {
+        let carries = self.tunnels.as_ref().is_some_and(|tunnels| !tunnels.is_empty());
+        self.awaited || !self.active.is_empty() || carries
+    }
+
+    /// Whether a connection that was asked for is neither there nor given up.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
+    /// Why there is no connection, if it was given up.
+    pub(crate) fn error(&self) -> Option<&HostError> {
+        match &self.state {
+            State::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Its commands that have not ended.
+    pub(crate) fn commands(&self) -> &[ExecId] {
+        &self.active
+    }
+
+    /// Attends to the commands whose own deadlines have passed.
+    pub(super) fn expire_commands(&mut self, cx: &mut Cx<'_>) {
+        let due = |id: &ExecId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
+        let expired: Vec<ExecId> = self.active.iter().copied().filter(due).collect();
+        for id in expired {
+            self.end(id, cx, Execs::expire);
+        }
+    }
+
+    /// Ends a command, and the attempt to connect if it was made for that command alone.
+    pub(super) fn cancel(&mut self, id: ExecId, cx: &mut Cx<'_>) {
+        if self.active.contains(&id) {
+            self.end(id, cx, Execs::cancel);
+            if !matches!(self.state, State::Ready(_)) {
+                self.close(cx);
+            }
+        }
+    }
+
+    fn end(&mut self, id: ExecId, cx: &mut Cx<'_>, how: fn(&mut Execs, ExecId, &mut ExecCx<'_>) -> Progress) {
+        let mut exec_cx = ExecCx {
+            target: &self.target,
+            attempt: self.attempt,
+            now: cx.now,
+            link: &mut *cx.link,
+            input_budget: &mut 0,
+            may_open: false,
+            has_others: false,
+        };
+        if how(cx.execs, id, &mut exec_cx) == Progress::Done {
+            self.active.retain(|active| *active != id);
+            self.unblock(cx.execs);
+        }
+    }
+
+    /// A command has ended: one that was refused a channel may get one now.
+    pub(super) fn unblock(&self, execs: &mut Execs) {
+        for id in &self.active {
+            if let Some(exec) = execs.get_mut(*id) {
+                exec.unblock();
+            }
+        }
+    }
+
+    /// Closes the connection, or gives up making it, unless something needs it.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_wanted() && !matches!(self.state, State::Closed | State::Failed(_)) {
+            cx.link.hang_up();
+            self.enter(State::Closed, cx.now);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Ending a command before its time: signal, end of input, end of the channel, each with a limit.
+
+use super::step::{ExecCx, Progress, Trouble};
+use super::{CloseStep, Exec, ExecId, ExecState, Execs, StopStep};
+use crate::error::{HostErrorKind, TimeoutKind};
+use crate::limits;
+use crate::link::{ChannelId, LinkError, LinkErrorKind};
+use crate::output::Outcome;
+use crate::session::deadline;
+use crate::signal::Signal;
+
+impl Execs {
+    /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether
+    /// it obeys or not. An end that is known already stands.
+    pub(in crate::session) fn cancel(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Progress {
+        let Some(exec) = self.get_mut(id) else { return Progress::Done };
+        exec.collect(cx.now, cx.link);
+        let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, HostErrorKind::Cancelled));
+        match exec.state {
+            ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => {
+                self.finish(id, outcome);
+                return Progress::Done;
+            }
+            ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
+            // No signal: its request would be taken for the one that waits for its answer.
+            ExecState::Preparing { channel, .. } | ExecState::Requesting(channel) => {
+                exec.close(channel, outcome, CloseStep::Send, cx.now);
+            }
+            ExecState::Running(channel) => exec.stop(channel, outcome, cx),
+            ExecState::Stopping { .. } | ExecState::Closing { .. } => return Progress::Pending,
+            ExecState::Finished(_) => return Progress::Done,
+        }
+        Progress::Advanced
+    }
+}
+
+impl Exec {
+    /// Stops it if its time is over.
+    pub(super) fn expire_run(&mut self, cx: &mut ExecCx<'_>) {
+        let ExecState::Running(channel) = self.state else { return };
+        if self.deadline.is_some_and(|at| at <= cx.now) {
+            let after = self.request.options.time_limit.unwrap_or_default();
+            let kind = HostErrorKind::Timeout { kind: TimeoutKind::Command, after };
+            let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+            self.stop(channel, outcome, cx);
+        }
+    }
+
+    fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
+        self.end_dialogue();
+        self.deadline = deadline(cx.now, Some(limits::STOP_GRACE));
+        self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
+    }
+
+    pub(super) fn step_stopping(
+        &mut self,
+        channel: ChannelId,
+        cx: &mut ExecCx<'_>,
+    ) -> Result<Progress, Trouble> {
+        let ExecState::Stopping { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
+        match *step {
+            StopStep::Signal => {
+                send_signal(channel, Signal::Term, cx)?;
+                *step = StopStep::Eof;
+            }
+            StopStep::Eof => {
+                if !self.stdin.has_ended() && cx.link.send_eof(channel)?.is_pending() {
+                    return Ok(Progress::Pending);
+                }
+                self.stdin.abandon();
+                *step = StopStep::Sent;
+            }
+            StopStep::Sent => return Ok(Progress::Pending),
+        }
+        Ok(Progress::Advanced)
+    }
+
+    pub(super) fn step_closing(
+        &mut self,
+        channel: ChannelId,
+        cx: &mut ExecCx<'_>,
+    ) -> Result<Progress, Trouble> {
+        let ExecState::Closing { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
+        match *step {
+            CloseStep::Opening => match cx.link.opened(channel) {
+                Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
+                Ok(_) => *step = CloseStep::Send,
+                Err(LinkError { kind: LinkErrorKind::Denied | LinkErrorKind::Unwritable, .. }) => {
+                    return Ok(Progress::Done);
+                }
+                Err(error) => return Err(error.into()),
+            },
+            CloseStep::Send => {
+                if cx.link.close_channel(channel)?.is_pending() {
+                    return Ok(Progress::Pending);
+                }
+                *step = CloseStep::Sent;
+            }
+            CloseStep::Sent => {
+                let closed = cx.link.inbox(channel).closed;
+                return Ok(if closed { Progress::Done } else { Progress::Pending });
+            }
+        }
+        Ok(Progress::Advanced)
+    }
+}
+
+/// To a command that has just closed its channel a signal goes nowhere, which is no error.
+pub(super) fn send_signal(channel: ChannelId, signal: Signal, cx: &mut ExecCx<'_>) -> Result<(), LinkError> {
+    match cx.link.signal(channel, signal) {
+        Err(LinkError { kind: LinkErrorKind::Denied, .. }) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,243 @@
+//! Commands that are ended before their time, signals, and channels that are waited for.
+
+use std::time::Duration;
+
+use super::call::Call;
+use super::exec_edges::blocked;
+use super::harness::{Bench, EXEC};
+use super::script::{Answer, Channel, Packet, Peer, Script};
+use crate::command::RunOptions;
+use crate::error::{ChannelProblem, HostErrorKind, Stage, TimeoutKind};
+use crate::limits;
+use crate::link::LinkErrorKind;
+use crate::session::Input;
+use crate::session::state::Phase;
+use crate::signal::Signal;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn stdout(text: &str) -> Packet {
+    Packet::Stdout(text.as_bytes().to_vec())
+}
+
+fn running(channel: Channel) -> Bench {
+    let mut bench = Bench::new(Script::channel(channel));
+    bench.command_with(RunOptions { time_limit: Some(LIMIT), ..RunOptions::default() }, b"", false);
+    bench.run_until(|bench| bench.exec(0).is_running());
+    bench
+}
+
+/// The calls that end a command, in order, without repetitions.
+fn endings(bench: &Bench) -> Vec<&Call> {
+    let wanted = |call: &Call| {
+        matches!(call, Call::Signal(..) | Call::SendEof(_) | Call::Close(_) | Call::Free(_) | Call::Exec(..))
+    };
+    let mut calls = bench.calls(wanted);
+    calls.dedup();
+    calls
+}
+
+fn all_endings() -> [Call; 5] {
+    let exec = Call::Exec(0, "command 0".to_owned());
+    [exec, Call::Signal(0, Signal::Term), Call::SendEof(0), Call::Close(0), Call::Free(0)]
+}
+
+#[test]
+fn a_running_command_gets_signal_end_of_input_and_close_in_this_order() {
+    let mut bench = running(Channel::sending(vec![(2, stdout("kept"))]));
+    bench.run_until(|bench| !bench.exec(0).stdout.unread().is_empty());
+    let begun = bench.now;
+    bench.cancel(0);
+    bench.run();
+    assert_eq!(endings(&bench), all_endings().each_ref());
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert_eq!((bench.error(0).stage(), bench.exec(0).stdout.unread()), (Stage::Running, &b"kept"[..]));
+    let took = bench.now - begun;
+    assert!(took >= limits::STOP_GRACE && took < limits::STOP_GRACE + Duration::from_secs(1), "{took:?}");
+    assert!(bench.session.is_idle(), "the connection lives");
+}
+
+#[test]
+fn last_words_are_kept_and_an_obedient_command_is_not_waited_for() {
+    let on_signal = vec![(1, stdout("bye")), (1, Packet::Status(0)), (1, Packet::Eof), (2, Packet::Close)];
+    let mut bench = running(Channel { on_signal, ..Channel::sending(vec![]) });
+    let begun = bench.now;
+    bench.cancel(0);
+    bench.run();
+    // What it says after it was cancelled does not change that it was.
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert_eq!(bench.exec(0).stdout.unread(), b"bye");
+    assert!(bench.now - begun < limits::STOP_GRACE);
+}
+
+#[test]
+fn an_end_that_was_told_before_stands() {
+    let end = vec![(4, Packet::Status(3)), (4, Packet::Eof)];
+    let mut bench = running(Channel { confirm_after: None, ..Channel::sending(end) });
+    bench.run_until(|bench| bench.exec(0).stage() == Stage::Closing);
+    bench.cancel(0);
+    bench.run();
+    assert_eq!(bench.outcome(0).to_string(), "exit status 3");
+    bench.cancel(0);
+    assert_eq!(bench.outcome(0).to_string(), "exit status 3");
+    assert!(bench.calls(|call| matches!(call, Call::Signal(..))).is_empty());
+    // It has arrived, but nobody has looked yet.
+    let mut bench = running(Channel::sending(vec![]));
+    for packet in [Packet::Status(4), Packet::Eof] {
+        bench.link.arrive(0, packet);
+    }
+    bench.step(Input::Readiness);
+    bench.cancel(0);
+    bench.run();
+    assert_eq!(bench.outcome(0).to_string(), "exit status 4");
+}
+
+#[test]
+fn a_host_that_confirms_nothing_is_not_waited_for_longer_than_the_limits() {
+    let silent = Channel { confirm_after: None, ..Channel::sending(vec![]) };
+    let mut bench = running(silent);
+    let begun = bench.now;
+    bench.cancel(0);
+    bench.run();
+    let (took, limit) = (bench.now - begun, limits::STOP_GRACE + limits::CLOSE_TIMEOUT);
+    assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
+}
+
+#[test]
+fn a_command_that_was_not_sent_is_never_sent() {
+    let slow = Channel { open: Answer::ok(3), requests: vec![Answer::ok(3)], ..Channel::default() };
+    let stages = [Stage::Queued, Stage::Opening, Stage::Preparing];
+    for stage in stages {
+        let peer = Peer { channels: vec![slow.clone(), Channel::default()], ..Peer::default() };
+        let mut bench = Bench::new(Script::peer(peer));
+        bench.command_with(
+            RunOptions { setup: super::prepare::setup(), ..RunOptions::default() },
+            b"",
+            false,
+        );
+        bench.run_until(|bench| bench.exec(0).stage() == stage);
+        bench.cancel(0);
+        bench.run();
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+        assert_eq!(bench.error(0).stage(), stage);
+        assert!(bench.calls(|call| matches!(call, Call::Exec(..) | Call::Signal(..))).is_empty());
+        bench.command();
+        bench.run();
+        assert!(bench.outcome(1).is_success());
+    }
+}
+
+#[test]
+fn a_cancelled_command_leaves_the_others_alone() {
+    let endless = Channel::sending(vec![]);
+    let mut bench = Bench::new(Script::channel(endless));
+    (0..3).for_each(|_| _ = bench.command());
+    bench.run_until(|bench| (0..3).all(|number| bench.exec(number).is_running()));
+    bench.cancel(1);
+    bench.run();
+    assert!(bench.exec(0).is_running() && bench.exec(1).is_finished() && bench.exec(2).is_running());
+    bench.cancel(0);
+    bench.cancel(2);
+    bench.run();
+    assert!(bench.all_ended() && bench.session.is_idle());
+}
+
+#[test]
+fn a_time_limit_counts_from_acceptance_and_ends_the_command_alone() {
+    let mut bench = Bench::new(Script::channel(Channel { exec: Answer::ok(5), ..Channel::sending(vec![]) }));
+    bench.round = Duration::from_secs(1);
+    bench.command_with(RunOptions { time_limit: Some(LIMIT), ..RunOptions::default() }, b"", false);
+    bench.run_until(|bench| bench.exec(0).is_running());
+    let begun = bench.now;
+    bench.run_until(|bench| bench.exec(0).is_settled() && !bench.exec(0).is_running());
+    assert_eq!(bench.now - begun, LIMIT);
+    bench.run();
+    match bench.error(0).kind() {
+        HostErrorKind::Timeout { kind: TimeoutKind::Command, after } => assert_eq!(*after, LIMIT),
+        other => panic!("{other}"),
+    }
+    assert_eq!((bench.error(0).stage(), bench.dials()), (Stage::Running, 1));
+    assert_eq!(endings(&bench), all_endings().each_ref());
+    assert!(bench.session.is_idle(), "the connection lives");
+}
+
+#[test]
+fn an_end_before_the_time_limit_is_the_end() {
+    let mut bench = running(Channel::default());
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.deadline(), None);
+}
+
+#[test]
+fn a_signal_is_sent_once_and_changes_nothing_by_itself() {
+    let mut bench = running(Channel::sending(vec![]));
+    bench.signal(0);
+    assert!(bench.exec(0).signals.is_empty() && bench.exec(0).is_running());
+    assert_eq!(bench.calls(|call| *call == Call::Signal(0, Signal::Hup)).len(), 1);
+    bench.link.arrive(0, Packet::Close);
+    bench.run();
+    assert!(bench.all_ended());
+    bench.signal(0);
+    assert_eq!(bench.calls(|call| matches!(call, Call::Signal(..))).len(), 1);
+}
+
+#[test]
+fn a_refused_channel_is_an_error_where_nothing_can_be_waited_for() {
+    let denied = Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    let peer = Peer { channels: vec![denied, Channel::default()], ..Peer::default() };
+    let mut bench = Bench::new(Script::peer(peer));
+    bench.command_with(RunOptions { wait_for_channel: true, ..RunOptions::default() }, b"", false);
+    bench.run();
+    let HostErrorKind::Channel(ChannelProblem::OpenRefused(_)) = bench.error(0).kind() else { panic!() };
+    assert_eq!(bench.calls(|call| matches!(call, Call::Open(_))).len(), 1);
+}
+
+#[test]
+fn waiting_for_a_channel_ends_with_the_time_limit_of_starting() {
+    let mut bench = blocked();
+    let begun = bench.exec(1).begun();
+    bench.run_until(|bench| bench.exec(1).is_finished());
+    assert_eq!(bench.now - begun, EXEC);
+    let HostErrorKind::Timeout { kind: TimeoutKind::Exec, .. } = bench.error(1).kind() else { panic!() };
+    assert!(bench.exec(0).is_running());
+}
+
+#[test]
+fn a_connection_that_is_asked_for_is_made_without_a_command() {
+    let mut bench = Bench::new(Script::default());
+    bench.session.connect(bench.now);
+    assert!(bench.session.is_awaited() && bench.wants_place());
+    bench.run();
+    assert!(!bench.session.is_awaited() && bench.session.is_idle());
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.dials(), 1);
+    // Again is no work, and after a close it is.
+    bench.session.connect(bench.now);
+    assert!(!bench.session.is_awaited());
+    bench.step(Input::Close);
+    bench.session.connect(bench.now);
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Ready, 2));
+}
+
+#[test]
+fn a_connection_that_is_asked_for_is_tried_as_often_as_one_for_a_command() {
+    let lost = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let mut bench = Bench::new(Script::peers(vec![lost.clone(), Peer::default()]));
+    bench.session.connect(bench.now);
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Ready, 2));
+    let mut bench = Bench::new(Script::peer(lost));
+    bench.session.connect(bench.now);
+    bench.run();
+    assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
+    assert!(!bench.session.is_awaited());
+    let error = bench.session.error().expect("why");
+    assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)));
+    assert_eq!(error.attempt(), 3);
+}
