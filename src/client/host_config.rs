@@ -169,6 +169,11 @@ impl HostConfig {
         self.key.is_some() || certificate || self.passphrase.is_some() || self.keyboard_interactive.is_some()
     }
 
+    /// Whether it says anything about proxies: then it is to blame for a key of theirs that cannot be used.
+    pub(super) fn concerns_proxy(&self) -> bool {
+        self.proxy != Way::default()
+    }
+
     pub(super) fn alias_name(&self) -> Option<&str> {
         self.alias.as_deref()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::builder::ClientBuilder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
+use crate::interactive::{Answer, Challenge};
 
 /// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
 /// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
@@ -93,6 +94,32 @@ impl Proxy {
     /// ([`ClientBuilder::identity_files`](super::ClientBuilder::identity_files)).
     pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.set(|config| config.identity_files(files))
+    }
+
+    /// Whether the keys of an ssh-agent are tried. Default: `true`.
+    pub fn allow_agent(self, on: bool) -> Self {
+        self.set(|config| config.allow_agent(on))
+    }
+
+    /// The socket of the ssh-agent. Default: the client's.
+    pub fn agent_socket(self, path: impl Into<PathBuf>) -> Self {
+        self.set(|config| config.agent_socket(path))
+    }
+
+    /// Whether keyboard-interactive is tried, with the [`password`](Self::password) or the [`responder`](Self::responder).
+    /// Default: `true` with a responder, else `false`.
+    pub fn keyboard_interactive(self, on: bool) -> Self {
+        self.set(|config| config.keyboard_interactive(on))
+    }
+
+    /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are behind it
+    /// ([`ClientBuilder::responder`](super::ClientBuilder::responder)). Proxies share a connection only if they have a clone
+    /// of the same one.
+    pub fn responder(
+        self,
+        respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|config| config.responder(respond))
     }
 
     /// Connection attempts; 0 counts as 1. Default: the client's.

@@ -103,7 +103,12 @@ impl<'a> Inventory<'a> {
                 port,
                 alias: own.and_then(HostConfig::alias_name).map(Into::into),
                 profile,
-                proxy: profiles.way(way)?,
+                proxy: profiles.way(way).map_err(|error| match (own, error) {
+                    (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_proxy() => {
+                        Error::KeyFile { position: Some(position), path, source }
+                    }
+                    (_, error) => error,
+                })?,
             }));
         }
         Ok(targets)

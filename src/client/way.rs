@@ -77,8 +77,11 @@ impl<'a> Hop<'a> {
         client: &'a HostConfig,
     ) -> Result<Self, String> {
         let spec: HostSpec = host.parse().map_err(|e| format!("proxy: {e}"))?;
-        let Settings { user, port, login, gssapi, .. } = own.over(inherited);
-        let mut settings = Settings { user, port, login, gssapi, ..own.over(client) };
+        let Settings { user, port, mut login, gssapi, .. } = own.over(inherited);
+        let all = own.over(client);
+        // Where the agent is does not depend on who logs in.
+        login.agent = login.agent.map(|_| all.agent_socket);
+        let mut settings = Settings { user, port, login, gssapi, ..all };
         // What goes through it is encrypted, which does not compress.
         settings.connection.compress = false;
         Ok(Self { spec, settings })

@@ -47,10 +47,14 @@ impl Fleet {
             let host = self.slots.get_mut(index).filter(|slot| slot.link.generation() == generation);
             let is_waiting = host.as_ref().is_some_and(|slot| slot.session.is_connected());
             match (host, &tunnelled) {
+                (Some(host), Tunnelled::Ended) => host.tunnel = None,
                 (Some(host), _) if is_waiting => {
-                    if let Tunnelled::Begun(channel) = tunnelled {
-                        host.tunnel = Some(channel);
-                    }
+                    // From a failed one on, the channel's name is nobody's or another's.
+                    host.tunnel = match tunnelled {
+                        Tunnelled::Begun(channel) => Some(channel),
+                        Tunnelled::Failed(_) => None,
+                        _ => host.tunnel,
+                    };
                     host.tunnelled = Some(tunnelled);
                     self.ready.push(index);
                 }

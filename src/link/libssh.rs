@@ -871,6 +871,11 @@ impl Session {
         unsafe { (*state).noted.as_mut() }
     }
 
+    /// Whether something has arrived for a tunnel, be it that another call than a pump has read it.
+    pub(super) fn has_tunnel_news(&self) -> bool {
+        !self.news.borrow().is_empty()
+    }
+
     /// The next tunnel with news.
     pub(super) fn next_news(&mut self) -> Option<ChannelId> {
         let id = ChannelId(self.news.borrow_mut().pop()?);

@@ -232,7 +232,7 @@ impl Link for LibsshLink {
 
     fn flushed(&self) -> bool {
         match &self.state {
-            State::Ssh(session) => !session.write_pending(),
+            State::Ssh(session) => !session.write_pending() && !session.has_tunnel_news(),
             _ => true,
         }
     }

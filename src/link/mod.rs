@@ -52,7 +52,8 @@ pub(crate) trait Link: Send {
     fn packets_read(&self) -> u64;
     /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.
     fn send_keepalive(&mut self) -> Result<(), LinkError>;
-    /// Whether everything written so far has reached the socket.
+    /// Whether everything written so far has reached the socket, and all that was read by the way has been looked at: else
+    /// there is more to pump.
     fn flushed(&self) -> bool;
     /// Closes the connection, with a goodbye if there is somebody to say it to, and without waiting.
     fn hang_up(&mut self);

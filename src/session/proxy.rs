@@ -44,6 +44,8 @@ pub(crate) enum Tunnelled {
     Opened,
     /// It cannot connect, or its own connection has ended, with this error of the proxy.
     Failed(HostError),
+    /// The channel is gone, and another host may get one of the same name.
+    Ended,
 }
 
 /// What hosts want of a proxy.
@@ -188,6 +190,7 @@ impl Session {
             TunnelNews::Opened => tunnels.told.push((id, Tunnelled::Opened)),
             TunnelNews::Ended => {
                 tunnels.begun.remove(&channel);
+                tunnels.told.push((id, Tunnelled::Ended));
             }
             TunnelNews::Refused { reason, text } => {
                 let kind = HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, text });

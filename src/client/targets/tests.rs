@@ -1,4 +1,5 @@
 mod keys;
+mod proxies;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -161,6 +161,7 @@ fn told(bench: &mut Bench) -> Vec<String> {
             Tunnelled::Begun(_) => "begun",
             Tunnelled::Opened => "opened",
             Tunnelled::Failed(_) => "failed",
+            Tunnelled::Ended => "ended",
         };
         format!("{} {what}", id.index)
     })
@@ -191,7 +192,7 @@ fn a_proxy_asks_for_many_hosts_at_once_and_takes_no_place() {
     bench.link.tell(ChannelId(0), TunnelNews::Refused { reason: 1, text });
     bench.link.tell(ChannelId(0), TunnelNews::Ended);
     bench.step(Input::Readiness);
-    assert_eq!(told(&mut bench), ["1 failed"]);
+    assert_eq!(told(&mut bench), ["1 failed", "1 ended"]);
     assert!(!bench.session.is_idle());
     bench.link.tell(ChannelId(1), TunnelNews::Ended);
     bench.step(Input::Readiness);

@@ -17,6 +17,7 @@ use crate::opens::open_to_client;
 use crate::setting::AuthPolicy;
 use crate::slots::Slots;
 use crate::stats::{add, count, subtract};
+use crate::tunnel::connect;
 use crate::wire::Wire;
 
 /// What is left to do after a stage's deed.
@@ -201,6 +202,21 @@ impl Handler for HostHandler {
         count(&self.host.counters.channels);
         self.slots.open(channel.id(), &self.host);
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host_to_connect: &str,
+        port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        let to = (host_to_connect.to_owned(), port_to_connect);
+        tokio::spawn(connect(self.host.clone(), channel, to, reply));
         Ok(())
     }
 

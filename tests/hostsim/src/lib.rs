@@ -91,6 +91,7 @@ mod slots;
 mod stats;
 mod subset;
 mod tracker;
+mod tunnel;
 mod wire;
 
 pub use builder::SimBuilder;

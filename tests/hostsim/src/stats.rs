@@ -75,6 +75,8 @@ counters! {
     channels,
     /// Session channels open now.
     channels_now,
+    /// Connections to other hosts that clients have asked for (`direct-tcpip`).
+    tunnels,
     /// Exec requests, refused ones too.
     execs,
     /// Bytes of channel data received from clients.

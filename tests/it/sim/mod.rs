@@ -14,6 +14,7 @@ mod idle;
 mod input;
 mod mistakes;
 mod pool;
+mod proxy;
 mod retries;
 mod streams;
 mod volume;

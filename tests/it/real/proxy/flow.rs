@@ -1,9 +1,20 @@
 //! What goes through a proxy, and how often it is connected to.
 
-use super::super::{build, guard, join, run_one, stdout};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sshoal::HostConfig;
+
+use super::super::{build, client_for, guard, join, rest, run_one, stdout};
 use super::{GATE, SECOND_GATE, behind, gate, known};
-use crate::real::client_for;
+use crate::support::fds::FdBaseline;
+use crate::support::keys::ClientKey;
 use crate::support::sshd::Sshd;
+use crate::support::user::TestUser;
+
+/// After which a writer gives up that makes no progress.
+const SHORT: Duration = Duration::from_secs(2);
 
 #[test]
 fn hosts_behind_one_bastion_share_one_login_there() {
@@ -43,4 +54,173 @@ fn a_chain_of_two_bastions() {
         assert_eq!(server.count("Accepted publickey"), logins);
     }
     assert_eq!(run_one(&mut client, "echo again"), ["again"]);
+}
+
+#[test]
+fn a_hundred_megabytes_arrive_unaltered() {
+    let _dog = guard("hundred_megabytes");
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let mut client = build(behind(&bastion, &target, &["127.0.2.1"]));
+    let make = "head -c 100000000 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null";
+    let outputs = client.run_command(format!("{make}; {make} | cksum >&2")).expect("starts");
+    let mut sum = Command::new("cksum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cksum");
+    let mut reader = outputs[0].stdout_reader();
+    let copied = std::io::copy(&mut reader, &mut sum.stdin.take().expect("piped")).expect("no error");
+    assert_eq!(copied, 100_000_000);
+    let sum = sum.wait_with_output().expect("cksum");
+    join(&client, &outputs);
+    let (_, told) = rest(&outputs[0]);
+    assert_eq!(told, [sum.stdout.trim_ascii_end().to_vec()]);
+}
+
+/// What the host does not take is held back all the way, and comes in full once it does.
+#[test]
+fn input_waits_for_a_host_that_does_not_read() {
+    let _dog = guard("input_waits");
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let mut client = build(behind(&bastion, &target, &["127.0.2.1", "127.0.2.2"]).read_timeout(SHORT));
+    let go = target.dir().join("go");
+    let wait = format!("while ! [ -e {} ]; do sleep 0.02; done", go.display());
+    let command = format!("set -- $SSH_CONNECTION; if [ $3 = 127.0.2.1 ]; then {wait}; fi; cksum");
+    let outputs = client.run_command(command).expect("start");
+    let sent = vec![b'x'; 24 << 20];
+    let (mut taken, before) = (0, resident());
+    while let Ok(written @ 1..) = outputs[0].stdin().write(&sent[taken..]) {
+        taken += written;
+    }
+    assert!(taken < sent.len(), "everything was taken by nobody");
+    assert!(resident() - before < 16 << 20, "{} bytes", resident() - before);
+    // The other one goes through the same bastion meanwhile.
+    outputs[1].stdin().close();
+    assert_eq!(stdout(&outputs[1]).len(), 1);
+    std::fs::write(&go, "").expect("write");
+    while taken < sent.len() {
+        taken += outputs[0].stdin().write(&sent[taken..]).unwrap_or(0);
+    }
+    outputs[0].stdin().close();
+    join(&client, &outputs);
+    let mut sum = Command::new("cksum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cksum");
+    sum.stdin.take().expect("piped").write_all(&sent).expect("cksum reads");
+    let sum = String::from_utf8(sum.wait_with_output().expect("cksum").stdout).expect("text");
+    assert_eq!(stdout(&outputs[0]), [sum.trim_end()]);
+}
+
+/// Memory of this process in bytes.
+fn resident() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<i64>().ok()).expect("a number") * 4096
+}
+
+#[test]
+fn one_place_in_the_pool_is_enough() {
+    let _dog = guard("one_place");
+    let (outer, inner, target) = (Sshd::start(), Sshd::start(), Sshd::start());
+    let hosts = ["127.0.2.1", "127.0.2.2", "127.0.2.3"];
+    let known_hosts = known(&[(&outer, &[GATE]), (&inner, &[SECOND_GATE]), (&target, &hosts)]);
+    let builder = client_for(&target, hosts).known_hosts([known_hosts]).pool_size(1);
+    let mut client = build(builder.proxies([gate(&outer, GATE), gate(&inner, SECOND_GATE)]));
+    let outputs = client.run_command("echo here").expect("all start");
+    join(&client, &outputs);
+    assert!(outputs.iter().all(|output| stdout(output) == ["here"]));
+}
+
+#[test]
+fn descriptors_come_back() {
+    let _dog = guard("descriptors_come_back");
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let hosts: Vec<String> = target.hosts(10).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    // What is opened once per process.
+    run_one(&mut build(behind(&bastion, &target, &hosts[..1])), "true");
+    let baseline = FdBaseline::now();
+    let mut client = build(behind(&bastion, &target, &hosts));
+    let idle = FdBaseline::now().count();
+    let outputs = client.run_command("echo x").expect("all start");
+    join(&client, &outputs);
+    // Two ends for each host, and one socket to the bastion.
+    assert_eq!(FdBaseline::now().count(), idle + 2 * hosts.len() + 1);
+    drop((client, outputs));
+    baseline.assert_same();
+    // In the middle of the connecting as well.
+    let mut client = build(behind(&bastion, &target, &hosts));
+    let outputs = client.start_command("sleep 60").expect("local");
+    client.finished(&outputs).expect("poll");
+    drop((client, outputs));
+    baseline.assert_same();
+}
+
+#[test]
+fn two_users_of_one_bastion_share_nothing() {
+    let _dog = guard("two_users");
+    let Some(other) = TestUser::create() else { return };
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let hosts = ["127.0.2.1", "127.0.2.2", "127.0.2.3", "127.0.2.4"];
+    let as_other = HostConfig::default().proxy(gate(&bastion, GATE).user(other.name()));
+    let builder = behind(&bastion, &target, &hosts).host_config([
+        HostConfig::default(),
+        as_other.clone(),
+        HostConfig::default(),
+        as_other,
+    ]);
+    let mut client = build(builder);
+    let outputs = client.run_command("echo x").expect("all start");
+    join(&client, &outputs);
+    assert_eq!(bastion.count("Accepted publickey"), 2);
+    for user in [bastion.user(), other.name()] {
+        assert_eq!(bastion.count(&format!("Accepted publickey for {user} ")), 1);
+    }
+}
+
+#[test]
+fn host_config_proxy_fields_and_no_proxy() {
+    let _dog = guard("proxy_fields");
+    let (bastion, other, target) = (Sshd::start(), Sshd::start(), Sshd::start());
+    let hosts = ["127.0.2.1", "127.0.2.2", "127.0.2.3"];
+    let known_hosts = known(&[(&bastion, &[GATE]), (&other, &[SECOND_GATE]), (&target, &hosts)]);
+    let builder = client_for(&target, hosts).known_hosts([known_hosts]);
+    // proxy_pkey, proxy_user and proxy_port are inherited one by one.
+    let builder = builder.proxy_host(GATE).proxy_port(bastion.port()).proxy_user(bastion.user());
+    let builder = builder.proxy_key_file(bastion.key(ClientKey::Ed25519));
+    other.key(ClientKey::Ed25519);
+    let mut client = build(builder.host_config([
+        HostConfig::default(),
+        HostConfig::default().proxy_host(SECOND_GATE).proxy_port(other.port()),
+        HostConfig::default().no_proxy(),
+    ]));
+    let outputs = client.run_command("echo x").expect("all start");
+    join(&client, &outputs);
+    for (server, logins) in [(&bastion, 1), (&other, 1), (&target, 3)] {
+        assert_eq!(server.count("Accepted publickey"), logins);
+    }
+}
+
+#[test]
+fn proxy_password_logs_in() {
+    let _dog = guard("proxy_password_logs_in");
+    let Some(user) = TestUser::create() else { return };
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let builder = client_for(&target, ["127.0.2.1"])
+        .known_hosts([known(&[(&bastion, &[GATE]), (&target, &["127.0.2.1"])])])
+        .proxy_host(format!("{}@{GATE}:{}", user.name(), bastion.port()))
+        .proxy_password(user.password());
+    assert_eq!(run_one(&mut build(builder), "echo x"), ["x"]);
+    assert_eq!(bastion.count(&format!("Accepted password for {} ", user.name())), 1);
+}
+
+#[test]
+fn a_changed_list_of_hosts_takes_its_proxies_along() {
+    let _dog = guard("changed_list");
+    let (bastion, target) = (Sshd::start(), Sshd::start());
+    let mut client = build(behind(&bastion, &target, &["127.0.2.1", "127.0.2.2"]));
+    let baseline = FdBaseline::now();
+    let outputs = client.run_command("echo x").expect("start");
+    join(&client, &outputs);
+    assert_eq!(client.stats().connections, 3);
+    client.set_hosts(["127.0.2.1"]).expect("a list");
+    assert_eq!(client.stats().connections, 2);
+    assert_eq!(run_one(&mut client, "echo y"), ["y"]);
+    let none: [&str; 0] = [];
+    client.set_hosts(none).expect("a list");
+    assert_eq!((client.stats().connections, client.stats().timers), (0, 0));
+    baseline.assert_same();
 }

@@ -1,11 +1,12 @@
 //! Hosts behind real bastions: sshd with `AllowTcpForwarding`, one and two of them in a row.
 
+mod errors;
 mod flow;
 
 use std::fs;
 use std::path::PathBuf;
 
-use sshoal::{ClientBuilder, Proxy};
+use sshoal::{ClientBuilder, HostError, HostErrorKind, Proxy};
 
 use super::client_for;
 use crate::support::keys::ClientKey;
@@ -36,4 +37,13 @@ fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
 fn behind(bastion: &Sshd, target: &Sshd, hosts: &[&str]) -> ClientBuilder {
     let known_hosts = known(&[(bastion, &[GATE]), (target, hosts)]);
     client_for(target, hosts).known_hosts([known_hosts]).proxy(gate(bastion, GATE))
+}
+
+/// The proxy's own error in a host's.
+#[track_caller]
+fn of_proxy(error: &HostError) -> &HostError {
+    match error.kind() {
+        HostErrorKind::Proxy(inner) => inner,
+        _ => panic!("not the proxy's: {error}"),
+    }
 }

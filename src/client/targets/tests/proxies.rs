@@ -1,0 +1,141 @@
+//! The way to a host: what is inherited, what is shared, and what is refused.
+
+use std::sync::Arc;
+
+use super::{World, config, plan};
+use crate::client::Proxy;
+use crate::limits;
+use crate::session::Target;
+
+/// The proxies to a host, the one that is connected directly first, as `user@host:port`.
+fn way(target: &Target) -> Vec<String> {
+    let mut way: Vec<String> = std::iter::successors(target.proxy.as_deref(), |hop| hop.proxy.as_deref())
+        .map(|hop| format!("{}@{}:{}", hop.profile.user_name(), hop.host, hop.port))
+        .collect();
+    way.reverse();
+    way
+}
+
+#[test]
+fn proxy_host_alone_has_the_documented_defaults() {
+    let world = World::new();
+    // Nothing of the host's own login goes to the proxy.
+    let client = config().user("deploy").port(2222).password("secret").key_file(world.path("one"));
+    let client = client.agent_socket("/agent");
+    let target = world.one("web1", &client.proxy_host("gate"), &config());
+    assert_eq!(way(&target), ["owner@gate:22"]);
+    let proxy = target.proxy.as_deref().unwrap();
+    assert_eq!(plan(proxy), ["agent", "ask"]);
+    assert_eq!(proxy.profile.connection.attempts, limits::ATTEMPTS);
+}
+
+#[test]
+fn proxy_fields_are_inherited_one_by_one() {
+    let world = World::new();
+    let client = config().proxy_host("gate").proxy_port(2200).proxy_user("jump").proxy_password("secret");
+    let client = client.proxy_key_file(world.path("one"));
+    assert_eq!(way(&world.one("web1", &client, &config())), ["jump@gate:2200"]);
+    let own = config().proxy_host("other").proxy_user("me");
+    let target = world.one("web1", &client, &own);
+    assert_eq!(way(&target), ["me@other:2200"]);
+    assert_eq!(plan(target.proxy.as_deref().unwrap()), ["sign", "ask", "password(secret)"]);
+    let own = config().proxy_host("you@other:22").proxy_user("me").proxy_password("own");
+    let target = world.one("web1", &client, &own);
+    assert_eq!(way(&target), ["you@other:22"]);
+    let plan = plan(target.proxy.as_deref().unwrap());
+    assert_eq!(plan.last().map(String::as_str), Some("password(own)"));
+    assert!(world.one("web1", &client, &config().no_proxy()).proxy.is_none());
+}
+
+#[test]
+fn several_proxies_come_in_the_order_given_and_replace_the_clients() {
+    let world = World::new();
+    let client = config().proxy(Proxy::new("gate"));
+    let own = config().proxies([Proxy::new("a@outer"), Proxy::new("inner:2222").user("b")]);
+    assert_eq!(way(&world.one("web1", &client, &config())), ["owner@gate:22"]);
+    assert_eq!(way(&world.one("web1", &client, &own)), ["a@outer:22", "b@inner:2222"]);
+    assert!(way(&world.one("web1", &client, &config().no_proxy())).is_empty());
+    assert_eq!(way(&world.one("web1", &client, &config().proxy_host("x"))), ["owner@x:22"]);
+}
+
+#[test]
+fn what_is_no_login_is_the_clients() {
+    let world = World::new();
+    let minute = super::MINUTE;
+    let client = config().num_retries(7).timeout(minute).retry_delay(minute).compress(true);
+    let client =
+        client.proxies([Proxy::new("gate"), Proxy::new("next").timeout(super::SECOND).num_retries(1)]);
+    let target = world.one("web1", &client, &config().timeout(super::SECOND));
+    let next = target.proxy.as_deref().unwrap();
+    let gate = next.proxy.as_deref().unwrap();
+    let times =
+        |target: &Target| (target.profile.timeouts.handshake.unwrap(), target.profile.connection.attempts);
+    assert_eq!((times(gate), times(next)), ((minute, 7), (super::SECOND, 1)));
+    assert_eq!(gate.profile.connection.retry_delay.base, minute);
+    // What is encrypted already does not become smaller.
+    assert!(target.profile.connection.compress && !gate.profile.connection.compress);
+}
+
+#[test]
+fn equal_proxies_are_one_and_different_ones_are_not() {
+    let world = World::new();
+    let gate = || Proxy::new("gate").password("secret").allow_agent(false);
+    let configs = [
+        config(),
+        config().proxy(gate()),
+        config().proxy(gate().user("jump")),
+        config().proxy(gate().password("other")),
+        config().proxies([Proxy::new("outer"), gate()]),
+        config().proxies([Proxy::new("outer"), gate().port(22)]),
+        config().proxy(gate().port(23)),
+    ];
+    let hosts: Vec<String> = (0..configs.len()).map(|index| format!("web{index}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let targets = world.resolve(&hosts, &config().proxy(gate()), &configs).unwrap();
+    let same = |a: usize, b: usize| {
+        let proxy = |index: usize| targets[index].proxy.as_ref().unwrap();
+        Arc::ptr_eq(proxy(a), proxy(b))
+    };
+    for (a, b, expected) in
+        [(0, 1, true), (0, 2, false), (0, 3, false), (0, 4, false), (4, 5, true), (0, 6, false)]
+    {
+        assert_eq!(same(a, b), expected, "{a} and {b}");
+    }
+}
+
+#[test]
+fn ways_in_a_circle_are_refused() {
+    let world = World::new();
+    let circle = |hosts: &[&str], own| world.problem(hosts, &config(), &[own]);
+    let text = circle(&["gate"], config().proxy_host("GATE"));
+    assert_eq!(text, "host 0 of the list: the way to it goes in a circle: GATE port 22 comes twice");
+    let twice = config().proxies([Proxy::new("a"), Proxy::new("b"), Proxy::new("you@a:22")]);
+    assert!(circle(&["web1"], twice).contains("a port 22 comes twice"));
+    // Another port is another server.
+    let own = config().proxy_host("gate:2222");
+    assert_eq!(way(&world.one("gate", &config(), &own)), ["owner@gate:2222"]);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_place() {
+    let world = World::new();
+    let problem = |client, own| world.problem(&["web0", "web1"], &client, &[config(), own]);
+    let of_one = |text: &str| format!("host 1 of the list: {text}");
+    let text = problem(config(), config().proxy_user("me"));
+    assert_eq!(text, of_one("a login for a proxy, but no proxy_host"));
+    let text = problem(config().proxy(Proxy::new("a")), config().proxy_user("me"));
+    assert_eq!(text, of_one("a login for proxy_host, where the client's proxies are given by themselves"));
+    let text = problem(config(), config().proxy(Proxy::new("a")).proxy_host("b"));
+    assert_eq!(text, of_one("proxies are given both by themselves and as proxy_host"));
+    assert!(problem(config(), config().proxy_host("a b")).starts_with(&of_one("proxy: ")));
+    assert!(problem(config(), config().proxy(Proxy::new(""))).starts_with(&of_one("proxy: ")));
+    let text = problem(config(), config().proxy(Proxy::new("gate").port(0)));
+    assert_eq!(text, of_one("proxy \"gate\": port 0 cannot be connected to"));
+    let text = problem(config(), config().proxy_host("gate").proxy_password("a\0b"));
+    assert_eq!(text, of_one("proxy: the password contains a NUL byte"));
+    let text = problem(config(), config().proxy_host("gate").proxy_key_file(world.path("none")));
+    assert!(text.starts_with("host 1 of the list: private key"), "{text}");
+    let client = config().proxy(Proxy::new("gate").key_file(world.path("none")));
+    let text = problem(client, config());
+    assert!(text.starts_with("private key"), "{text}");
+}
