@@ -3,10 +3,12 @@
 //! They live here, behind `cfg(any(test, fuzzing))`, because they look at what the public interface does
 //! not show, and so that the committed corpus is replayed by every `cargo test`.
 
+mod certificate;
 mod decode;
 mod known_hosts;
 mod lines;
 
+pub use certificate::certificate;
 pub use decode::decode;
 pub use known_hosts::known_hosts;
 pub use lines::{canary, lines};
@@ -80,6 +82,11 @@ mod tests {
             inputs += 1;
         }
         assert!(inputs > 0, "{} is empty", folder.display());
+    }
+
+    #[test]
+    fn corpus_of_certificate() {
+        replay("certificate", super::certificate);
     }
 
     #[test]

@@ -94,8 +94,8 @@ impl ClientBuilder {
     /// An empty host list is legal: commands then have no outputs.
     ///
     /// # Errors
-    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::KnownHosts`], [`Error::System`]. What is wrong
-    /// with a [`HostConfig`], an unusable key included, is an [`Error::Config`] that names the host's position.
+    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`], [`Error::KnownHosts`],
+    /// [`Error::Unsupported`], [`Error::System`]. What is wrong with a [`HostConfig`] names the host's position.
     pub fn build(self) -> Result<ParallelClient, Error> {
         let verifier = Arc::new(self.verifier(&Owner::of_this_process())?);
         let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };

@@ -4,7 +4,7 @@ mod proxies;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use self::keys::{IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
+use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
 use super::*;
 use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
@@ -240,6 +240,27 @@ fn passwords() {
     assert_eq!(plan(&world.one("web", &off, &config())), none());
     // An empty password is a password.
     assert_eq!(plan(&world.one("web", &off.password("all"), &config().password(""))), with(""));
+}
+
+/// parallel-ssh: `BaseSSHClient.IDENTITIES`.
+#[test]
+fn the_usual_identity_files_are_tried_in_the_usual_order() {
+    let world = World::new();
+    let files =
+        [("id_ed25519", FIFTH), ("id_ecdsa", TWO), ("identity", ONE), ("id_dsa", KEY), ("id_rsa", IDENTITY)];
+    for (name, text) in files {
+        std::fs::write(world.path(".ssh").join(name), text).unwrap();
+    }
+    let blobs = |target: Target| {
+        let keys = target.profile.plan.iter().filter_map(|offer| offer.key().map(PrivateKey::blob));
+        keys.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let named = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"].map(|name| {
+        let target = world.one("web", &config(), &config().identity_files([world.path(".ssh").join(name)]));
+        blobs(target).remove(0)
+    });
+    assert_eq!(blobs(world.one("web", &config(), &config())), named);
+    assert!(keys_of(&world.one("web", &config(), &config().identity_auth(false))).is_empty());
 }
 
 #[test]

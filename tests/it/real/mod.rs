@@ -27,6 +27,7 @@ mod many;
 mod peers;
 mod prepare;
 mod proxy;
+mod secrets;
 mod sessions;
 mod shutdown;
 mod stop;

@@ -1,4 +1,4 @@
-//! Four key pairs made for these tests, used nowhere else.
+//! Five key pairs made for these tests, used nowhere else.
 
 pub(super) const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
@@ -33,6 +33,15 @@ QyNTUxOQAAACAPCejmUkFAgkybXPW/cGPVS0V6CyvSjZbJ/PfrhDWW2QAAAIhDzIqxQ8yK
 sQAAAAtzc2gtZWQyNTUxOQAAACAPCejmUkFAgkybXPW/cGPVS0V6CyvSjZbJ/PfrhDWW2Q
 AAAED1WmTNxVVhXCUmeC9w4SjBMCD5uBs9XDWnoh2APzovdg8J6OZSQUCCTJtc9b9wY9VL
 RXoLK9KNlsn89+uENZbZAAAAAAECAwQF
+-----END OPENSSH PRIVATE KEY-----
+";
+
+pub(super) const FIFTH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACBfJKfZOojanhKEXldPlymo/zjqzLOsOWu8VKa1j6b1+AAAAIgNBroCDQa6
+AgAAAAtzc2gtZWQyNTUxOQAAACBfJKfZOojanhKEXldPlymo/zjqzLOsOWu8VKa1j6b1+A
+AAAEARipA+qKADLbdD9MiSGqsgh5mCoZhihRpkiqSo6pten18kp9k6iNqeEoReV0+XKaj/
+OOrMs6w5a7xUprWPpvX4AAAAAAECAwQF
 -----END OPENSSH PRIVATE KEY-----
 ";
 
