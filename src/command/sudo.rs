@@ -78,10 +78,13 @@ impl Prompts {
 /// its arguments. The command is quoted once, as without it.
 const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 
+/// What precedes a prompt in that of sudo-rs: `[sudo: {prompt}] Password: `.
+const FRAME: &str = "[sudo: ";
+
 /// What to look for in the output of one run's `sudo`, and what to answer.
 pub(crate) struct SudoLogin {
-    /// What its marks begin with, and nobody can guess.
-    stem: String,
+    /// What its marks begin with, and nobody can guess, behind a [`FRAME`].
+    framed_stem: String,
     answer: Answer,
 }
 
@@ -112,8 +115,8 @@ impl SudoMark {
 /// Where the first mark in some output is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// From `start` to `end`.
-    Mark { mark: SudoMark, start: usize, end: usize },
+    /// From `start` to `end`. Of a prompt that is `framed`, the rest of the line belongs to it.
+    Mark { mark: SudoMark, start: usize, end: usize, framed: bool },
     /// Nowhere; one may begin here, or behind the end.
     Perhaps(usize),
 }
@@ -122,18 +125,26 @@ impl SudoLogin {
     fn new(answer: Answer) -> io::Result<Self> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
-        Ok(Self { stem: format!("sshoal-{:032x}-", u128::from_ne_bytes(random)), answer })
+        Ok(Self::with_nonce(&format!("{:032x}", u128::from_ne_bytes(random)), answer))
     }
 
     /// For scripts that are written before the command is given.
     #[cfg(test)]
     pub(crate) fn known() -> Self {
-        Self { stem: "sshoal-known-".to_owned(), answer: Answer::new("open sesame".to_owned()) }
+        Self::with_nonce("known", Answer::new("open sesame".to_owned()))
+    }
+
+    fn with_nonce(nonce: &str, answer: Answer) -> Self {
+        Self { framed_stem: format!("{FRAME}sshoal-{nonce}-"), answer }
+    }
+
+    fn stem(&self) -> &str {
+        &self.framed_stem[FRAME.len()..]
     }
 
     /// A mark as `sudo` writes it. Nothing in it means anything to a shell, or to `sudo`.
     pub(crate) fn text(&self, mark: SudoMark) -> String {
-        format!("{}{}", self.stem, mark.word())
+        format!("{}{}", self.stem(), mark.word())
     }
 
     /// The line that answers a prompt.
@@ -142,22 +153,29 @@ impl SudoLogin {
     }
 
     pub(crate) fn find(&self, output: &[u8]) -> Found {
-        let stem = self.stem.as_bytes();
-        for start in memchr::memmem::find_iter(output, stem) {
-            let behind = start + stem.len();
+        let stem = self.stem().as_bytes();
+        for at in memchr::memmem::find_iter(output, stem) {
+            let framed = output[..at].ends_with(FRAME.as_bytes());
+            let start = if framed { at - FRAME.len() } else { at };
+            let behind = at + stem.len();
             let tail = &output[behind..];
             for mark in [SudoMark::Prompt, SudoMark::Start] {
                 let word = mark.word().as_bytes();
                 if tail.starts_with(word) {
-                    return Found::Mark { mark, start, end: behind + word.len() };
+                    let framed = framed && mark == SudoMark::Prompt;
+                    let start = if framed { start } else { at };
+                    return Found::Mark { mark, start, end: behind + word.len(), framed };
                 }
                 if word.starts_with(tail) {
                     return Found::Perhaps(start);
                 }
             }
         }
-        let begun = (1..stem.len()).rev().find(|len| output.ends_with(&stem[..*len]));
-        Found::Perhaps(output.len() - begun.unwrap_or(0))
+        let begun = [self.framed_stem.as_bytes(), stem].map(|text| {
+            let len = (1..text.len()).rev().find(|len| output.ends_with(&text[..*len]));
+            len.unwrap_or(0)
+        });
+        Found::Perhaps(output.len() - begun[0].max(begun[1]))
     }
 }
 
@@ -174,7 +192,8 @@ impl Command {
     /// ```
     ///
     /// with `-u {name}` and the [`shell`](Self::shell) in the places that they have [otherwise](Self::sudo). Neither prompt nor
-    /// start is left in the output. What is written to standard input waits until the command begins, and so does its end:
+    /// start is left in the output, nor what the `sudo` of sudo-rs puts around the prompt, nor what any shows of a password on a
+    /// terminal. What is written to standard input waits until the command begins, and so does its end:
     /// `sudo` cannot take it for the password.
     ///
     /// Where `sudo` refuses the password, it asks again. Then the command is given up: its outcome is

@@ -99,8 +99,17 @@ fn marks_are_found_where_they_are() {
         let text = login.text(mark);
         for (before, behind) in [("", ""), ("sshoal-", ""), (&text[..12], &text[..20]), ("\0\n", "x")] {
             let output = format!("{before}{text}{behind}");
-            let found = Found::Mark { mark, start: before.len(), end: before.len() + text.len() };
+            let found =
+                Found::Mark { mark, start: before.len(), end: before.len() + text.len(), framed: false };
             assert_eq!(login.find(output.as_bytes()), found, "{output:?}");
+        }
+        let framed = format!("no [sudo: {text}] Password: ");
+        let is_prompt = mark == SudoMark::Prompt;
+        let start = if is_prompt { 3 } else { 10 };
+        let found = Found::Mark { mark, start, end: 10 + text.len(), framed: is_prompt };
+        assert_eq!(login.find(framed.as_bytes()), found);
+        for len in 3..10 + text.len() {
+            assert_eq!(login.find(&framed.as_bytes()[..len]), Found::Perhaps(3), "{}", &framed[..len]);
         }
         for len in 0..text.len() {
             assert_eq!(login.find(&text.as_bytes()[..len]), Found::Perhaps(0));

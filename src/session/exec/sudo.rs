@@ -17,8 +17,9 @@ pub(super) struct SudoDialogue {
     state: SudoState,
     /// Output that may be the start of a mark.
     held: Vec<u8>,
-    /// On a terminal, `sudo` ends the line of its prompt, as the answer's own line end is not shown.
-    line_end_due: bool,
+    /// The line that it has prompted in has not ended. On a terminal it ends it, as the answer's own line end is not shown, and
+    /// may show asterisks before.
+    in_prompt_line: bool,
     pub deadline: Option<Instant>,
 }
 
@@ -47,29 +48,33 @@ impl SudoDialogue {
         arrived.append(output);
         let mut rest = &arrived[..];
         while self.state != SudoState::Over && !rest.is_empty() {
-            if mem::take(&mut self.line_end_due) {
-                if rest == b"\r" {
-                    self.line_end_due = true;
-                    self.held = mem::take(&mut rest).to_vec();
-                    break;
-                }
-                rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+            let found = login.find(rest);
+            let (Found::Mark { start, .. } | Found::Perhaps(start)) = found;
+            if !self.in_prompt_line {
+                output.extend_from_slice(&rest[..start]);
+            } else if let Some(line_end) = memchr::memchr(b'\n', &rest[..start]) {
+                self.in_prompt_line = false;
+                rest = &rest[line_end + 1..];
+                continue;
             }
-            match login.find(rest) {
+            match found {
                 Found::Perhaps(start) => {
                     self.held = rest[start..].to_vec();
-                    rest = &rest[..start];
-                    break;
+                    rest = &[];
                 }
-                Found::Mark { mark, start, end } => {
-                    output.extend_from_slice(&rest[..start]);
-                    rest = &rest[end..];
+                Found::Mark { mark, end, framed, .. } => {
                     self.state = self.state.after(mark);
-                    self.line_end_due = on_terminal;
+                    self.in_prompt_line = on_terminal || framed;
+                    rest = &rest[end..];
                 }
             }
         }
         output.extend_from_slice(rest);
+    }
+
+    /// The output that was held, once nothing follows it.
+    fn into_rest(self) -> Vec<u8> {
+        if self.in_prompt_line { Vec::new() } else { self.held }
     }
 }
 
@@ -110,10 +115,10 @@ impl Exec {
 
     /// Nothing more will come: what was held was no mark.
     pub(super) fn end_dialogue(&mut self) {
-        let Some(SudoDialogue { held, .. }) = self.sudo.take() else { return };
+        let Some(dialogue) = self.sudo.take() else { return };
         if !self.released {
             let on_terminal = self.request.options.on_terminal();
-            if on_terminal { &mut self.stdout } else { &mut self.stderr }.push(&held);
+            if on_terminal { &mut self.stdout } else { &mut self.stderr }.push(&dialogue.into_rest());
         }
     }
 

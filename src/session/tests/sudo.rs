@@ -307,6 +307,27 @@ fn a_sudo_that_takes_no_answer_ends_by_itself() {
 }
 
 #[test]
+fn the_line_that_sudo_rs_prompts_in_is_taken_out() {
+    let mut dialogue = Dialogue::new();
+    let framed = format!("[sudo: {}] Password: ", dialogue.prompt);
+    let said = format!("[sudo: lecture]\n{framed}");
+    said.bytes().for_each(|byte| dialogue.says(std::str::from_utf8(&[byte]).unwrap()));
+    assert_eq!(dialogue.received(), ANSWER);
+    dialogue.says("\n");
+    dialogue.says("[sudo: ");
+    dialogue.starts();
+    assert_eq!(dialogue.received(), both());
+    assert_eq!(dialogue.stderr(), "[sudo: lecture]\n[sudo: ");
+    // As it refuses a password.
+    let mut dialogue = Dialogue::new();
+    let framed = format!("[sudo: {}] Password: ", dialogue.prompt);
+    dialogue.says(&framed);
+    dialogue.says(&format!("\nsudo: Authentication failed, try again.\n{framed}"));
+    assert!(dialogue.bench.exec(0).is_finished());
+    assert_eq!(dialogue.stderr(), "sudo: Authentication failed, try again.\n");
+}
+
+#[test]
 fn on_a_terminal_sudo_asks_on_standard_output() {
     let (options, prompt, start) = options();
     let options = RunOptions { setup: setup(), ..options };
@@ -322,8 +343,8 @@ fn on_a_terminal_sudo_asks_on_standard_output() {
     let [prompt, start] = [dialogue.prompt.clone(), dialogue.start.clone()];
     said(&mut dialogue, &format!("\r\nlecture\r\n{prompt}"));
     assert_eq!(dialogue.received(), ANSWER);
-    // Of the line ends, one is that of the prompt.
-    said(&mut dialogue, "\r");
+    // Of the line ends, one is that of the prompt. Some show asterisks, and take them back.
+    said(&mut dialogue, "**\x08 \x08\r");
     said(&mut dialogue, "\n");
     said(&mut dialogue, "\r\n");
     said(&mut dialogue, &format!("{start}\r\n"));

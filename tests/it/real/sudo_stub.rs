@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sshoal::{ChannelProblem, Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use super::{SLOW, build, client_for, guard, join, rest, run_one};
 use crate::support::eventually;
 use crate::support::sshd::Sshd;
-use crate::support::system::public_dir;
+use crate::support::system::{is_rerun, public_dir, rerun};
 
 /// Writes its arguments, and the answers that it reads, to files beside it, then behaves as `mode` says.
 const PROGRAM: &str = r#"#!/bin/sh
@@ -211,4 +212,48 @@ fn a_silent_sudo_gets_neither_password_nor_input() {
     assert!(!outputs[0].is_finished());
     drop((outputs, client));
     assert!(stub.lines("answers").is_empty());
+}
+
+/// Everything that is logged in this process.
+struct Recorder(Mutex<String>);
+
+impl log::Log for Recorder {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *text += &format!("{} {}\n", record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+static RECORDER: Recorder = Recorder(Mutex::new(String::new()));
+
+/// In a process of its own: it has one logger.
+#[test]
+fn no_log_and_no_text_shows_the_password() {
+    let _dog = guard("no_log");
+    if !is_rerun() {
+        let status =
+            rerun(module_path!(), "no_log_and_no_text_shows_the_password").status().expect("a process");
+        assert!(status.success());
+        return;
+    }
+    log::set_logger(&RECORDER).expect("the only logger");
+    log::set_max_level(log::LevelFilter::Trace);
+    for mode in ["asks", "refuses"] {
+        let stub = Stub::new(mode);
+        let mut client = stub.client();
+        let command = command("id");
+        let output = run(&mut client, command.clone());
+        assert_eq!(stub.lines("answers")[0], ANSWER);
+        let shown = format!("{command:?} {output:?} {client:?} {:?} {:?}", output.outcome(), output.error());
+        assert!(!shown.contains("sesame"), "{shown}");
+    }
+    let log = RECORDER.0.lock().expect("nobody panicked");
+    assert!(log.contains("127.0.2.1"), "nothing was logged");
+    assert!(!log.contains("sesame"), "{log}");
 }

@@ -6,20 +6,28 @@ use super::*;
 fn reference(login: &SudoLogin, on_terminal: bool, output: &[u8]) -> (Vec<u8>, SudoState) {
     let marks = [SudoMark::Prompt, SudoMark::Start].map(|mark| (mark, login.text(mark).into_bytes()));
     let mut state = SudoState::Silent;
+    let mut in_prompt_line = false;
     let mut left = Vec::new();
     let mut rest = output;
     while let [first, behind @ ..] = rest {
         let found = marks.iter().find_map(|(mark, text)| Some((*mark, rest.strip_prefix(&text[..])?)));
         let Some((mark, behind_mark)) = found.filter(|_| state != SudoState::Over) else {
-            left.push(*first);
+            if state == SudoState::Over || !in_prompt_line {
+                left.push(*first);
+            } else {
+                in_prompt_line = *first != b'\n';
+            }
             rest = behind;
             continue;
         };
+        let before = &output[..output.len() - rest.len()];
+        let framed = mark == SudoMark::Prompt && before.ends_with(b"[sudo: ");
+        if framed && !in_prompt_line {
+            left.truncate(left.len() - b"[sudo: ".len());
+        }
         state = state.after(mark);
-        rest = match mark {
-            SudoMark::Prompt if on_terminal => behind_mark.strip_prefix(b"\r\n").unwrap_or(behind_mark),
-            _ => behind_mark,
-        };
+        in_prompt_line = on_terminal || framed;
+        rest = behind_mark;
     }
     (left, state)
 }
@@ -36,8 +44,9 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
         3 => Just(prompt),
         1 => Just(start),
         3 => piece,
-        1 => Just("\r\n".to_owned()),
-        1 => Just("\r".to_owned()),
+        2 => Just("[sudo: ".to_owned()),
+        1 => Just("] Password: ".to_owned()),
+        2 => Just("\r\n".to_owned()),
         2 => "[a-z-]{0,8}",
     ];
     prop::collection::vec(text, 0..12).prop_map(|texts| texts.concat().into_bytes())
@@ -62,9 +71,10 @@ proptest! {
             }
             left.extend(chunk);
             rest = tail;
-            prop_assert!(dialogue.held.len() < login.text(SudoMark::Prompt).len());
+            prop_assert!(dialogue.held.len() < "[sudo: ".len() + login.text(SudoMark::Prompt).len());
         }
-        left.extend(dialogue.held);
-        prop_assert_eq!((left, dialogue.state), reference(&login, on_terminal, &output));
+        let state = dialogue.state;
+        left.extend(dialogue.into_rest());
+        prop_assert_eq!((left, state), reference(&login, on_terminal, &output));
     }
 }
