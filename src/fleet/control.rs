@@ -41,8 +41,9 @@ impl Fleet {
         for index in hosts {
             self.visit(index, Input::Close, now);
         }
-        // One proxy may be behind another.
+        // One proxy may be behind another, and each passes on the goodbyes of those behind it.
         while let Some(proxy) = self.unused_proxy() {
+            self.visit(proxy, Input::Readiness, now);
             self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled), now);
         }
     }

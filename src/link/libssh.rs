@@ -1074,8 +1074,12 @@ impl Drop for Session {
         for id in open {
             self.free_channel(ChannelId(id));
         }
-        // A packet goes out once the socket has said that it takes one: the goodbye may follow one that has just gone.
-        if !self.event.is_null() && self.check_fatal().is_ok() {
+        // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
+        // goodbye follow.
+        for _ in 0..2 {
+            if self.event.is_null() || self.check_fatal().is_err() {
+                break;
+            }
             // SAFETY: event and session are valid; no channel of ours has callbacks any more.
             unsafe { sys::ssh_event_dopoll(self.event, 0) };
         }

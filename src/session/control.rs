@@ -13,7 +13,7 @@ impl Session {
         if matches!(self.state, State::Ready(_)) {
             return;
         }
-        if self.active.is_empty() {
+        if !self.is_wanted() {
             self.attempt = 0;
         }
         self.awaited = true;

@@ -94,7 +94,7 @@ impl Session {
 
     /// Gives the session a command. It begins once the session is admitted, with a full set of attempts.
     pub(crate) fn attach(&mut self, id: ExecId, now: Instant) {
-        if self.active.is_empty() {
+        if !self.is_wanted() {
             self.attempt = 0;
         }
         self.active.push(id);

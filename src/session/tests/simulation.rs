@@ -286,6 +286,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
                     bench.step(Input::Cancel(id));
                 }
+                9 => bench.session.connect(bench.now),
                 7 => bench.signal(random.below(bench.commands.len() as u64) as usize),
                 4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
                 5 if random.chance(10) => bench.link.fail_next(random.error()),

@@ -21,6 +21,7 @@ mod hosts;
 mod input;
 mod integrity;
 mod interactive;
+mod join;
 mod keepalive;
 mod lines;
 mod many;

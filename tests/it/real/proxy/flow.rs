@@ -224,3 +224,28 @@ fn a_changed_list_of_hosts_takes_its_proxies_along() {
     assert_eq!((client.stats().connections, client.stats().timers), (0, 0));
     baseline.assert_same();
 }
+
+#[test]
+fn disconnect_leaves_no_connection_at_the_bastion_either() {
+    let _dog = guard("disconnect_through_proxies");
+    let (outer, inner, target) = (Sshd::start(), Sshd::start(), Sshd::start());
+    let known_hosts =
+        known(&[(&outer, &[GATE]), (&inner, &[SECOND_GATE]), (&target, &["127.0.2.1", "127.0.2.2"])]);
+    let builder = client_for(&target, ["127.0.2.1", "127.0.2.2"]).known_hosts([known_hosts]);
+    let mut client = build(builder.proxies([gate(&outer, GATE), gate(&inner, SECOND_GATE)]));
+    let running = client.run_command("cat").expect("both start");
+    assert_eq!(client.stats().connections, 4);
+    client.disconnect().expect("a poll");
+    assert_eq!(client.stats().connections, 0);
+    assert!(running.iter().all(|output| output.error().is_some()));
+    for server in [&outer, &inner] {
+        server.await_log("Received disconnect from", 1);
+    }
+    // In the middle of connecting, too.
+    client.start_command("echo never").expect("a command");
+    client.disconnect().expect("a poll");
+    assert_eq!((client.stats().connections, client.stats().queued), (0, 0));
+    assert_eq!(run_one(&mut client, "echo again"), ["again"]);
+    assert!(client.connect().expect("a poll").iter().all(Result::is_ok));
+    assert_eq!(client.stats().connections, 4);
+}
