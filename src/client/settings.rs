@@ -130,7 +130,8 @@ settings! {
     ///
     /// Without a responder it takes a [`password`](Self::password), as in parallel-ssh: that is given once per login, to a
     /// hidden prompt that comes alone, such as PAM's `Password: `. It is never typed where it could be shown, nor to a second
-    /// prompt; what else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
+    /// prompt. A server that offers the password method as well is given it that way first, so a wrong one counts twice. What
+    /// else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
     /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => keyboard_interactive = on;
 

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use sshoal::{Answer, AuthMethod, AuthProblem, Challenge, ClientBuilder, HostErrorKind, ParallelClient};
+use sshoal::{
+    Answer, AuthMethod, AuthProblem, Challenge, ClientBuilder, Command, HostConfig, HostErrorKind,
+    ParallelClient,
+};
 
-use super::{SLOW, build, guard, run_one, start_error};
+use super::{SLOW, build, guard, run_one, start_error, stdout};
 use crate::support::keys::ClientKey;
 use crate::support::sshd::Sshd;
 use crate::support::user::TestUser;
@@ -80,6 +83,25 @@ fn a_responder_answers_pam() {
     let HostErrorKind::Auth { problems, .. } = error.kind() else { panic!("{error}") };
     let [AuthProblem::Unanswered { prompt, prompts: 1 }] = problems.as_slice() else { panic!("{error}") };
     assert!(prompt.starts_with("Password:"), "{prompt}");
+}
+
+/// parallel-ssh passes it on to no host at all.
+#[test]
+fn a_single_host_goes_without() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("pam_per_host");
+    let sshd = asking(&[]);
+    let hosts: Vec<String> = sshd.hosts(2).collect();
+    let builder = ParallelClient::builder(&hosts).port(sshd.port()).user(user.name()).identity_auth(false);
+    let builder = builder.allow_agent(false).known_hosts([sshd.known_hosts(&hosts)]).num_retries(1);
+    let builder = builder.timeout(SLOW).password(user.password()).keyboard_interactive(true);
+    let configs = [HostConfig::default(), HostConfig::default().keyboard_interactive(false)];
+    let mut client = build(builder.host_config(configs));
+    let outputs = client.run_command(Command::new("id -un").stop_on_errors(false)).expect("it starts");
+    assert_eq!(stdout(&outputs[0]), [user.name()]);
+    let error = outputs[1].error().expect("no way in");
+    let HostErrorKind::Auth { tried, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(tried.as_slice(), [AuthMethod::Password]);
 }
 
 /// Two factors: the key, and what PAM asks for.
