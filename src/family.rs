@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressFamily {
-    /// All, in the order of the system's resolver (RFC 6724).
+    /// All, in the resolver's order: those with a route first, IPv6 before IPv4.
     #[default]
     Any,
     /// All, IPv4 first.

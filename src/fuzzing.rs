@@ -8,6 +8,7 @@ mod decode;
 mod known_hosts;
 mod lines;
 
+pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
 pub use certificate::certificate;
 pub use decode::decode;
 pub use known_hosts::known_hosts;
@@ -92,6 +93,21 @@ mod tests {
     #[test]
     fn corpus_of_decode() {
         replay("decode", super::decode);
+    }
+
+    #[test]
+    fn corpus_of_dns_hosts() {
+        replay("dns_hosts", super::dns_hosts);
+    }
+
+    #[test]
+    fn corpus_of_dns_read() {
+        replay("dns_read", super::dns_read);
+    }
+
+    #[test]
+    fn corpus_of_dns_resolv_conf() {
+        replay("dns_resolv_conf", super::dns_resolv_conf);
     }
 
     #[test]

@@ -32,9 +32,10 @@ pub use client::{
     SshLibrary, Stdin,
 };
 pub use command::{Command, HostArg, HostArgs, Pty};
+pub use dns::{DnsConfig, Resolver};
 pub use error::{
     AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
-    HostErrorKind, KeyProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
+    HostErrorKind, KeyProblem, ResolverProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
 };
 pub use family::AddressFamily;
 pub use fleet::Stats;

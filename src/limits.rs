@@ -82,8 +82,63 @@ pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 /// packets cost time, not bytes.
 pub const INPUT_PER_VISIT: usize = 256 * 1024;
 
-/// Threads that ask the system's resolver.
-pub const RESOLVER_THREADS: usize = 4;
+/// Name servers asked (glibc: `MAXNS`).
+pub const DNS_SERVERS: usize = 3;
+
+/// Longest pause before a question is sent again, and shares of that in the time of a lookup (`resolv.conf(5)`: `timeout` and
+/// `attempts`).
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// See [`DNS_TIMEOUT`].
+pub const DNS_ATTEMPTS: u32 = 2;
+
+/// Pause before a question is sent for the second time: above the answer time of any server that is near.
+pub const DNS_FIRST_PAUSE: Duration = Duration::from_millis(400);
+
+/// How long addresses of one family wait for those of the other (RFC 8305 section 3).
+pub const DNS_GRACE: Duration = Duration::from_millis(50);
+
+/// Lookups under way at once. Their answers fit into the receive buffers: of 10,000 at once, hundreds are dropped.
+pub const DNS_IN_FLIGHT: usize = 256;
+
+/// Answers read, timers served, and lookups begun in one turn, each: together they take below 1 ms.
+pub const DNS_PER_TURN: usize = 16;
+
+/// Datagram sockets per server. With one TCP connection each, three servers take 15 descriptors.
+pub const DNS_PORTS: usize = 4;
+
+/// Questions after which a quiet datagram socket is replaced, for the sake of a fresh port.
+pub const DNS_PORT_QUERIES: u32 = 4096;
+
+/// Receive buffer asked for, for a burst of answers.
+pub const DNS_RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// Longest answer accepted in a datagram: what passes without being cut into fragments (DNS flag day 2020).
+pub const DNS_PAYLOAD: u16 = 1232;
+
+/// Tries in a row without an answer, after which a server is asked after the others for [`DNS_DEAD_PAUSE`].
+pub const DNS_UNANSWERED: u32 = 4;
+
+/// See [`DNS_UNANSWERED`].
+pub const DNS_DEAD_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a server that cannot be reached is asked after the others.
+pub const DNS_REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Aliases followed from one name.
+pub const DNS_ALIASES: usize = 8;
+
+/// Longest time that an answer is kept.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest time for which a name counts as absent (RFC 2308 section 5: one to three hours).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Answers kept, unless told otherwise: two for each of ten thousand hosts, and aliases.
+pub const DNS_CACHE_ENTRIES: usize = 32 * 1024;
+
+/// Answers kept for a client of few hosts, which may come to have more.
+pub const DNS_CACHE_ENTRIES_MIN: usize = 1024;
 
 /// Longest name of a server or user for GSSAPI, in bytes: libssh puts `host@` before it in a buffer of 256, and cuts.
 pub const GSSAPI_NAME: usize = 250;

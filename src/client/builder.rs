@@ -7,6 +7,7 @@ use super::ParallelClient;
 use super::host_config::HostConfig;
 use super::hosts::HostList;
 use super::owner::Owner;
+use crate::dns::{DnsConfig, Resolver};
 use crate::error::Error;
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
@@ -33,6 +34,7 @@ pub struct ClientBuilder {
     pool_size: usize,
     host_keys: HostKeyPolicy,
     known_hosts: Option<Vec<PathBuf>>,
+    resolver: Option<Resolver>,
 }
 
 impl ClientBuilder {
@@ -44,6 +46,7 @@ impl ClientBuilder {
             pool_size: limits::POOL_SIZE,
             host_keys: HostKeyPolicy::strict(),
             known_hosts: None,
+            resolver: None,
         }
     }
 
@@ -89,6 +92,16 @@ impl ClientBuilder {
         self
     }
 
+    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's configuration
+    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks `getaddrinfo`, as [`Resolver::System`] does.
+    ///
+    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the other, those without a
+    /// route last, until one accepts.
+    pub fn resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// Checks everything that can be checked here, reads keys and known_hosts files, and makes the client. No network.
     ///
     /// An empty host list is legal: commands then have no outputs.
@@ -99,7 +112,8 @@ impl ClientBuilder {
     pub fn build(self) -> Result<ParallelClient, Error> {
         let verifier = Arc::new(self.verifier(&Owner::of_this_process())?);
         let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
-        ParallelClient::new(list, self.pool_size, verifier)
+        let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
+        ParallelClient::new(list, self.pool_size, resolver, verifier)
     }
 
     fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {

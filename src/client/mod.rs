@@ -32,6 +32,7 @@ pub use stdin::Stdin;
 use self::hosts::{HostList, check_pool_size};
 use self::owner::Owner;
 use crate::command::Command;
+use crate::dns::Resolver;
 use crate::error::Error;
 use crate::fleet::{Fleet, Stats};
 use crate::hostkey::{LineProblem, Verifier};
@@ -97,10 +98,15 @@ impl ParallelClient {
         ClientBuilder::new(hosts.into_iter().map(Into::into).collect())
     }
 
-    fn new(list: HostList, pool_size: usize, verifier: Arc<Verifier>) -> Result<Self, Error> {
+    fn new(
+        list: HostList,
+        pool_size: usize,
+        resolver: Resolver,
+        verifier: Arc<Verifier>,
+    ) -> Result<Self, Error> {
         check_pool_size(pool_size)?;
         let targets = list.inventory().targets(&Owner::of_this_process(), &verifier)?;
-        let fleet = Fleet::new(targets, pool_size)
+        let fleet = Fleet::new(targets, pool_size, resolver)
             .map_err(|source| Error::System { what: "set up the event loop", source })?;
         Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), list, verifier, last: Vec::new() })
     }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{AuthMethod, AuthProblem, explained, listed};
 use super::channel::ChannelProblem;
-use crate::family::AddressFamily;
+use super::name::{ResolverProblem, UnknownHostProblem};
 use crate::hostkey::HostKeyError;
 use crate::limits;
 use crate::text::{sanitise, sanitise_bounded};
@@ -202,9 +202,9 @@ pub enum HostErrorKind {
     /// There is no address to connect to (parallel-ssh: `UnknownHostError`, `NoIPv6AddressFoundError`).
     #[error(transparent)]
     UnknownHost(UnknownHostProblem),
-    /// The name could not be looked up for a reason of this machine's.
+    /// Whether the name has an address could not be found out.
     #[error("name resolution does not work: {0}")]
-    Resolver(String),
+    Resolver(ResolverProblem),
     /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
     #[error("{address} ({tried} of {known} addresses tried): {source}")]
     Connect {
@@ -310,29 +310,6 @@ pub enum HostErrorKind {
 /// A text that the peer may have written: made safe for a terminal, and not too long.
 pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
-}
-
-/// Why there is no address to connect to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnknownHostProblem {
-    /// The name has no address, as the resolver says.
-    #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
-    NoAddress(String),
-    /// It has addresses, but the settings allow only those of another family
-    /// ([`address_family`](crate::ClientBuilder::address_family)).
-    #[error("no {wanted} address: there is {}", addresses(found))]
-    OtherFamily {
-        /// What is allowed.
-        wanted: AddressFamily,
-        /// What there is.
-        found: Vec<IpAddr>,
-    },
-}
-
-fn addresses(found: &[IpAddr]) -> String {
-    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-    found.join(", ")
 }
 
 /// Why the SSH handshake failed.

@@ -3,6 +3,7 @@
 mod auth;
 mod channel;
 mod host;
+mod name;
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use std::time::Duration;
 pub use auth::{AuthMethod, AuthProblem};
 pub use channel::ChannelProblem;
 pub(crate) use host::HostErrorParts;
-pub use host::{HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind, UnknownHostProblem};
+pub use host::{HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind};
+pub use name::{ResolverProblem, UnknownHostProblem};
 
 use crate::host::HostSpecError;
 use crate::hostkey::{KeyError, LoadError};

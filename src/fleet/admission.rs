@@ -63,9 +63,11 @@ impl Admission {
         self.pool_size.min(self.descriptors_max)
     }
 
-    /// Bounds the connections by the descriptors that the process has left, before a command for `hosts` hosts.
-    pub(super) fn count_descriptors(&mut self, hosts: usize) {
+    /// Bounds the connections by the descriptors that the process has left, before a command for `hosts` hosts, whose names
+    /// may take so many to look up.
+    pub(super) fn count_descriptors(&mut self, hosts: usize, for_lookups: usize) {
         let Some(free) = descriptors::free() else { return };
+        let free = free.saturating_sub(for_lookups);
         let pool_before = self.pool();
         self.descriptors_max = free.saturating_add(self.descriptors).max(1);
         let pool = self.pool();

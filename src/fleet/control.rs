@@ -66,7 +66,7 @@ impl Fleet {
     /// Has every host of the list connect. Returns at once; [`Fleet::is_awaited`] says which have not come to an end.
     pub(crate) fn connect(&mut self) {
         let now = Reactor::now();
-        self.admission.count_descriptors(self.positions.len());
+        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
         for position in 0..self.positions.len() {
             let index = self.positions[position];
             self.slots[index].session.connect(now);

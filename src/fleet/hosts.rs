@@ -50,9 +50,11 @@ impl Fleet {
         self.pass_on(index);
         self.follow_tunnel(index);
         self.settle(index);
-        let proxy = self.slots.remove(index).proxy;
-        self.lookups.retain(|(_, waiting)| *waiting != index);
-        if let Some(proxy) = proxy {
+        let gone = self.slots.remove(index);
+        if let Some(lookup) = gone.lookup {
+            self.dns.cancel(lookup, now);
+        }
+        if let Some(proxy) = gone.proxy {
             self.leave_proxy(proxy, now);
         }
     }

@@ -16,15 +16,16 @@ mod visit;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
 use crate::command::Request;
-use crate::dns::{LookupId, Resolver};
+use crate::dns::{Dns, Resolver, Ties};
 use crate::link::{Dialler, LibsshLink};
-use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, token};
+use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, dns_token, token};
 use crate::session::{Exec, ExecId, Execs, Jitter, Session, Target};
 
 use self::admission::Admission;
@@ -47,9 +48,7 @@ pub(crate) struct Fleet {
     admission: Admission,
     /// The last admission ended for lack of time, not of hosts or places.
     admit_again: bool,
-    resolver: Resolver,
-    /// Lookups under way and who waits for them.
-    lookups: Vec<(LookupId, usize)>,
+    dns: Dns,
     agents: Agents,
     waits: Slab<Wait>,
     /// Where the sessions' randomness comes from.
@@ -94,8 +93,10 @@ pub struct Stats {
 }
 
 impl Fleet {
-    pub(crate) fn new(targets: Vec<Target>, pool_size: usize) -> io::Result<Self> {
+    pub(crate) fn new(targets: Vec<Target>, pool_size: usize, resolver: Resolver) -> io::Result<Self> {
         let reactor = Reactor::new()?;
+        let registry = reactor.registry().try_clone()?;
+        let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
         let dialler = Dialler::new(reactor.registry().try_clone()?, token, reactor.waker().clone());
         let mut fleet = Self {
             wheel: Wheel::new(Reactor::now()),
@@ -107,8 +108,7 @@ impl Fleet {
             ready: IndexQueue::default(),
             admission: Admission::new(pool_size),
             admit_again: false,
-            resolver: Resolver::new(reactor.waker().clone()),
-            lookups: Vec::new(),
+            dns: Dns::new(resolver, targets.len(), ties, Reactor::now()),
             agents: Agents::new(&reactor)?,
             waits: Slab::new(),
             seeds: Jitter::new(getrandom::u64()?),
@@ -174,12 +174,19 @@ impl Fleet {
         }
     }
 
+    /// What the resolver may open, if there is anything to look up.
+    fn descriptors_for_lookups(&self) -> usize {
+        let has_name =
+            self.slots.iter().any(|(_, slot)| slot.session.target().host.parse::<IpAddr>().is_err());
+        if has_name { self.dns.descriptors_left() } else { 0 }
+    }
+
     /// Gives every host its command, one for each in the order of the hosts. Returns at once; the hosts begin with the
     /// next turns.
     pub(crate) fn start(&mut self, requests: Vec<Arc<Request>>) -> Vec<ExecId> {
         debug_assert_eq!(requests.len(), self.positions.len());
         let now = Reactor::now();
-        self.admission.count_descriptors(self.positions.len());
+        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
         self.agents.forget_identities();
         let mut ids = Vec::with_capacity(requests.len());
         for (position, request) in requests.into_iter().enumerate().take(self.positions.len()) {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::dns::LookupId;
 use crate::link::{ChannelId, Link};
 use crate::reactor::TimerId;
 use crate::session::{Session, Tunnelled};
@@ -13,6 +14,8 @@ pub(super) struct Slot {
     pub timer: Option<Armed>,
     /// The session's deadline has passed, and it was not visited since.
     pub due: bool,
+    /// The lookup of its name that it waits for.
+    pub lookup: Option<LookupId>,
     /// What the admission has booked for it.
     pub booked: Booked,
     /// The slot of the proxy that it is behind.
@@ -47,6 +50,7 @@ impl Slot {
             link,
             timer: None,
             due: false,
+            lookup: None,
             booked,
             proxy,
             behind: 0,

@@ -12,7 +12,7 @@ impl Fleet {
     /// One turn of the loop. Waits for news at most `patience` (`None`: for ever), and no longer than to the next timer.
     pub(crate) fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
         let timeout = [patience, self.timeout()].into_iter().flatten().min();
-        let Self { reactor, ready, slots, agents, .. } = self;
+        let Self { reactor, ready, slots, agents, dns, .. } = self;
         let mut woken = false;
         reactor.poll(timeout, |news| match news {
             Ready::Slot { index, generation } => {
@@ -21,14 +21,16 @@ impl Fleet {
                 }
             }
             Ready::Agent { index, generation } => agents.note_ready(index, generation),
+            Ready::Dns { index, generation } => dns.ready(index, generation),
             Ready::Woken => woken = true,
         })?;
         let now = Reactor::now();
         self.stats.turns += 1;
         if woken {
-            self.deliver_lookups(now);
             self.note_returned();
         }
+        self.dns.advance(now);
+        self.deliver_lookups(now);
         self.fire_timers(now);
         self.visit_agents(now);
         self.visit_ready(now);
@@ -75,10 +77,11 @@ impl Fleet {
 
     /// How long the poll may wait: not at all while hosts are ready, else until the next timer.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.admit_again || self.agents.has_answers() {
+        let has_work = self.agents.has_answers() || self.dns.has_work();
+        if !self.ready.is_empty() || self.admit_again || has_work {
             return Some(Duration::ZERO);
         }
-        let next = self.wheel.next_deadline()?;
+        let next = self.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()?;
         Some(next.saturating_duration_since(Reactor::now()))
     }
 

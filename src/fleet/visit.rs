@@ -5,9 +5,10 @@ use std::time::Instant;
 use super::slot::Armed;
 use super::turn::is_over;
 use super::{Fleet, Timer};
+use crate::dns::{Finished, Recall, Wanted};
 use crate::error::HostErrorKind;
 use crate::reactor::Reactor;
-use crate::session::{Ask, Cx, Input};
+use crate::session::{Ask, Cx, Input, Target};
 
 impl Fleet {
     /// Steps one host, first with what its proxy has for it.
@@ -27,12 +28,19 @@ impl Fleet {
             input,
             &mut Cx { now, calendar: Reactor::calendar, link: &mut *slot.link, execs: &mut self.execs },
         );
+        if !slot.session.is_resolving()
+            && let Some(id) = slot.lookup.take()
+        {
+            self.dns.cancel(id, now);
+        }
         match step.ask {
             Some(Ask::Lookup) => {
-                let target = slot.session.target();
-                let id = self.resolver.start(&target.host, target.port);
-                self.lookups.retain(|(_, waiting)| *waiting != index);
-                self.lookups.push((id, index));
+                let Target { host, port, profile, .. } = slot.session.target();
+                let family = profile.connection.family;
+                // Another attempt hopes for what was not there before.
+                let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
+                let wanted = Wanted { host, port: *port, family, recall, owner: index };
+                slot.lookup = Some(self.dns.start(wanted));
             }
             Some(Ask::Identities) => self.ask_agent(index, None),
             Some(Ask::Signature(request)) => self.ask_agent(index, Some(request)),
@@ -123,11 +131,17 @@ impl Fleet {
         }
     }
 
+    /// Hands over what the lookups have found, as the turn's time allows.
     pub(super) fn deliver_lookups(&mut self, now: Instant) {
-        for (id, result) in self.resolver.finished() {
-            let Some(at) = self.lookups.iter().position(|(waiting, _)| *waiting == id) else { continue };
-            let (_, index) = self.lookups.swap_remove(at);
-            self.visit(index, Input::Resolved(result), now);
+        while let Some(Finished { id, owner, result }) = self.dns.next_finished() {
+            let Some(slot) = self.slots.get_mut(owner).filter(|slot| slot.lookup == Some(id)) else {
+                continue;
+            };
+            slot.lookup = None;
+            self.visit(owner, Input::Resolved(result.map_err(Into::into)), now);
+            if is_over(now) {
+                return;
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::{Events, Poll, Registry, Waker};
 
 pub(crate) use queue::IndexQueue;
-pub(crate) use token::{agent_token, token};
+pub(crate) use token::{agent_token, dns_token, token};
 pub(crate) use wheel::{TimerId, Wheel};
 
 use crate::limits;
@@ -35,6 +35,8 @@ pub(crate) enum Ready {
     Slot { index: usize, generation: u32 },
     /// The connection of this generation to the agent at this index has news.
     Agent { index: usize, generation: u32 },
+    /// The resolver's socket of this generation at this index has news.
+    Dns { index: usize, generation: u32 },
     /// A helper thread has a result.
     Woken,
 }

@@ -10,19 +10,24 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 
 const HALF: u32 = usize::BITS / 2;
 const MASK: usize = (1 << HALF) - 1;
-/// Told apart from slots by the highest bit of the index.
+/// Told apart from slots by the highest bits of the index.
 const AGENT: usize = 1 << (HALF - 1);
+const DNS: usize = 1 << (HALF - 2);
 
 /// The token of one host's connection. Generations wrap where they no longer fit.
 pub(crate) fn token(index: usize, generation: u32) -> Token {
-    debug_assert!(index < AGENT, "a slot or an agent");
+    debug_assert!(index < DNS, "no bit of another kind");
     Token((generation as usize & MASK) << HALF | index & MASK)
 }
 
 /// The token of one connection to an agent.
 pub(crate) fn agent_token(index: usize, generation: u32) -> Token {
-    debug_assert!(index < MASK ^ AGENT, "the index of the waker");
     Token(token(index, generation).0 | AGENT)
+}
+
+/// The token of one socket of the resolver's.
+pub(crate) fn dns_token(index: usize, generation: u32) -> Token {
+    Token(token(index, generation).0 | DNS)
 }
 
 pub(super) fn ready(token: Token) -> Ready {
@@ -30,6 +35,7 @@ pub(super) fn ready(token: Token) -> Ready {
     match token {
         WAKER => Ready::Woken,
         _ if index & AGENT != 0 => Ready::Agent { index: index ^ AGENT, generation },
+        _ if index & DNS != 0 => Ready::Dns { index: index ^ DNS, generation },
         _ => Ready::Slot { index, generation },
     }
 }
@@ -43,6 +49,7 @@ mod tests {
         for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
             assert_eq!(ready(token(index, generation)), Ready::Slot { index, generation });
             assert_eq!(ready(agent_token(index, generation)), Ready::Agent { index, generation });
+            assert_eq!(ready(dns_token(index, generation)), Ready::Dns { index, generation });
         }
     }
 

@@ -97,8 +97,7 @@ impl Addresses {
 
     fn exhausted(&self, source: io::Error) -> Failure {
         let Some(address) = self.list.get(self.begun.saturating_sub(1)).copied() else {
-            let problem = UnknownHostProblem::NoAddress("the name has no address".to_owned());
-            return HostErrorKind::UnknownHost(problem).into();
+            return HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress).into();
         };
         HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), source }.into()
     }

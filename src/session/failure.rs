@@ -1,6 +1,9 @@
 //! From what failed to what the caller reads.
 
-use crate::error::{ChannelProblem, HandshakeProblem, HostError, HostErrorKind, Stage, UnknownHostProblem};
+use crate::dns::Failure as LookupFailure;
+use crate::error::{
+    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, Stage, UnknownHostProblem,
+};
 use crate::link::{LinkError, LinkErrorKind};
 
 /// `SSH_OPEN_CONNECT_FAILED` and `SSH_OPEN_RESOURCE_SHORTAGE` (RFC 4254 section 5.1).
@@ -48,6 +51,24 @@ pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     }
 }
 
+impl From<LookupFailure> for HostErrorKind {
+    fn from(failure: LookupFailure) -> Self {
+        match failure {
+            LookupFailure::NoSuchName => Self::UnknownHost(UnknownHostProblem::NoSuchName),
+            LookupFailure::NoAddress => Self::UnknownHost(UnknownHostProblem::NoAddress),
+            LookupFailure::BadName(why) => Self::UnknownHost(UnknownHostProblem::BadName(why)),
+            LookupFailure::SystemUnknown(text) => Self::UnknownHost(UnknownHostProblem::System(text)),
+            LookupFailure::Rcode(code) => Self::Resolver(ResolverProblem::ServerFailure(code)),
+            LookupFailure::BadAnswer => Self::Resolver(ResolverProblem::BadAnswer),
+            LookupFailure::Timeout(after) => Self::Resolver(ResolverProblem::Timeout(after)),
+            LookupFailure::Unreachable(text) => {
+                Self::Resolver(ResolverProblem::Unreachable(text.to_string()))
+            }
+            LookupFailure::SystemResolver(text) => Self::Resolver(ResolverProblem::System(text)),
+        }
+    }
+}
+
 /// Whether a proxy's failure leaves its hosts another attempt. One that could not be reached has had attempts of its own.
 fn is_proxy_retryable(error: &HostError) -> bool {
     match error.kind() {
@@ -61,7 +82,9 @@ fn is_proxy_retryable(error: &HostError) -> bool {
 /// Whether another attempt can end differently. A refusal stays one, and a mistrusted host must not be asked again.
 pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     match kind {
-        HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress(_))
+        HostErrorKind::UnknownHost(
+            UnknownHostProblem::NoSuchName | UnknownHostProblem::NoAddress | UnknownHostProblem::System(_),
+        )
         | HostErrorKind::Resolver(_)
         | HostErrorKind::Connect { .. }
         | HostErrorKind::Timeout { .. }
@@ -69,7 +92,9 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::PeerDead { .. } => true,
         HostErrorKind::Disconnected { reason, .. } => !is_refusal(*reason),
         HostErrorKind::Proxy(error) => is_proxy_retryable(error),
-        HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { .. })
+        HostErrorKind::UnknownHost(
+            UnknownHostProblem::BadName(_) | UnknownHostProblem::OtherFamily { .. },
+        )
         | HostErrorKind::Handshake(_)
         | HostErrorKind::HostKey(_)
         | HostErrorKind::Auth { .. }

@@ -92,6 +92,16 @@ impl Session {
         &self.target
     }
 
+    /// The connection attempt under way, from 1; 0 before the first.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whether it waits for [`Ask::Lookup`] to be answered.
+    pub(crate) fn is_resolving(&self) -> bool {
+        matches!(self.state, State::Resolving)
+    }
+
     /// Gives the session a command. It begins once the session is admitted, with a full set of attempts.
     pub(crate) fn attach(&mut self, id: ExecId, now: Instant) {
         if !self.is_wanted() {

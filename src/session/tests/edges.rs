@@ -203,8 +203,7 @@ fn happy_then_closed() {
 
 fn lookup_fails(attempts: u32) {
     let mut bench = Bench::with(Config { attempts, ..Config::default() }, Script::default());
-    bench.lookups =
-        vec![Err(|| HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress("no such name".to_owned())))];
+    bench.lookups = vec![Err(|| HostErrorKind::UnknownHost(UnknownHostProblem::NoSuchName))];
     bench.command();
     bench.run();
     assert_eq!(bench.error(0).attempt(), attempts);

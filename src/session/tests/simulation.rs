@@ -18,7 +18,7 @@ use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
 use crate::command::{RunOptions, SudoLogin, SudoMark};
-use crate::error::{AuthMethod, HostError, HostErrorKind, Stage};
+use crate::error::{AuthMethod, HostError, HostErrorKind, ResolverProblem, Stage};
 use crate::interactive::Responder;
 use crate::link::{AuthReply, ChannelId, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
@@ -244,7 +244,7 @@ fn bench(random: &mut Random) -> Bench {
         bench.link.fault = Some(Fault { nth: 1, with: Failing::Error(LinkErrorKind::Limit) });
     }
     if random.chance(20) {
-        bench.lookups.insert(0, Err(|| HostErrorKind::Resolver("no answer".to_owned())));
+        bench.lookups.insert(0, Err(|| HostErrorKind::Resolver(ResolverProblem::BadAnswer)));
     }
     bench.round = Duration::from_millis(random.pick(&[0, 1, 400, 3_000]));
     bench

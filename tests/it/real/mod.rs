@@ -28,6 +28,7 @@ mod many;
 mod peers;
 mod prepare;
 mod proxy;
+mod resolver;
 mod secrets;
 mod sessions;
 mod shutdown;

@@ -74,24 +74,6 @@ fn each_address_of_a_name_is_tried() {
 }
 
 #[test]
-fn a_name_without_an_address_is_an_unknown_host() {
-    let _dog = guard("unknown_name");
-    let builder = ParallelClient::builder(["sshoal-no-such-host.invalid"]).user("nobody");
-    let builder = builder
-        .identity_auth(false)
-        .allow_agent(false)
-        .known_hosts([""; 0])
-        .num_retries(2)
-        .retry_delay(Duration::ZERO);
-    let error = start_error(builder.timeout(SLOW));
-    assert_eq!((error.stage(), error.host()), (Stage::Resolving, "sshoal-no-such-host.invalid"));
-    assert_eq!(error.attempt(), 2, "the name may be made known yet");
-    // Without a name server the question stays open, which is another error.
-    let unanswered = matches!(error.kind(), HostErrorKind::Resolver(_));
-    assert!(unanswered || matches!(error.kind(), HostErrorKind::UnknownHost(_)), "{error}");
-}
-
-#[test]
 fn a_peer_that_says_nothing_or_never_ends_is_cut_off() {
     let _dog = guard("silent_or_endless");
     assert_handshake_timeout(&Scripted::silent());

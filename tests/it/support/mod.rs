@@ -26,6 +26,7 @@ mod sshd_config;
 pub mod sudoers;
 pub mod system;
 pub mod user;
+pub mod zone;
 
 use std::thread;
 use std::time::{Duration, Instant};

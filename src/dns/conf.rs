@@ -1,0 +1,257 @@
+//! What the resolver is configured with, and `resolv.conf` as glibc reads it.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::hosts::Hosts;
+use super::literal;
+use crate::limits;
+use crate::text::sanitise;
+
+/// The port of name servers.
+const PORT: u16 = 53;
+
+/// How names are looked up by sshoal's own resolver ([`Resolver::Native`](super::Resolver::Native)).
+///
+/// [`system`](Self::system) is what this machine is configured with, the default of a client. Everything can be set
+/// instead:
+///
+/// ```
+/// use std::time::Duration;
+/// use sshoal::{DnsConfig, ParallelClient, Resolver};
+///
+/// # fn main() -> Result<(), sshoal::Error> {
+/// # let none: [&str; 0] = [];
+/// let servers = ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()];
+/// let dns = DnsConfig::system().servers(servers).search(["prod.example.com"]).timeout(Duration::from_secs(2));
+/// let client = ParallelClient::builder(["web1", "web2"]).resolver(Resolver::Native(dns))
+/// #   .known_hosts(none).identity_auth(false)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct DnsConfig {
+    pub(super) servers: Vec<SocketAddr>,
+    pub(super) search: Vec<String>,
+    pub(super) ndots: usize,
+    pub(super) timeout: Duration,
+    pub(super) attempts: u32,
+    pub(super) rotate: bool,
+    pub(super) transport: Transport,
+    pub(super) ipv6: bool,
+    pub(super) bare_names: bool,
+    pub(super) cache_entries: usize,
+    pub(super) hosts: Hosts,
+}
+
+/// How a question goes to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// What else than its file configures a resolver (`resolv.conf(5)`, at its end).
+#[derive(Debug, Default)]
+pub(super) struct Environment<'a> {
+    /// The name of this machine. Its domain is the search list of a file without one.
+    pub hostname: &'a str,
+    /// `LOCALDOMAIN`: a search list that replaces the file's.
+    pub local_domain: Option<&'a str>,
+    /// `RES_OPTIONS`: options behind those of the file.
+    pub options: Option<&'a str>,
+}
+
+impl DnsConfig {
+    /// The configuration of this machine: `/etc/resolv.conf`, `/etc/hosts`, and the variables `LOCALDOMAIN` and
+    /// `RES_OPTIONS`, as glibc reads them. The files are read now; later changes are not seen.
+    ///
+    /// A file that cannot be read counts as empty. Without a name server, one on 127.0.0.1 is asked.
+    /// `/etc/nsswitch.conf` is not read: names come from the hosts file, then from DNS.
+    pub fn system() -> Self {
+        let local_domain = std::env::var("LOCALDOMAIN").ok();
+        let options = std::env::var("RES_OPTIONS").ok();
+        let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let environment = Environment {
+            hostname: hostname.as_deref().unwrap_or_default(),
+            local_domain: local_domain.as_deref(),
+            options: options.as_deref(),
+        };
+        let resolv_conf = read(Path::new("/etc/resolv.conf"));
+        let config = Self::from_parts(&resolv_conf, &environment);
+        config.hosts(&read(Path::new("/etc/hosts")))
+    }
+
+    /// The configuration that the text of a `resolv.conf` file describes, by glibc's rules, with an empty hosts file:
+    ///
+    /// - Keywords begin a line; the last of `domain` and `search` counts; the first three name servers are used.
+    /// - `ndots`, `timeout` and `attempts` are cut to 15, 30 and 5. A timeout of 0 is one of 1 s.
+    /// - `rotate`, `use-vc`, `no-aaaa` and `no-tld-query` are obeyed, other options have no meaning here.
+    ///
+    /// ```
+    /// use sshoal::DnsConfig;
+    ///
+    /// let dns = DnsConfig::parse_resolv_conf("nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n");
+    /// assert_eq!(dns, DnsConfig::parse_resolv_conf("options ndots:2\ndomain example.com\nnameserver 192.0.2.53"));
+    /// ```
+    pub fn parse_resolv_conf(text: &str) -> Self {
+        Self::from_parts(text.as_bytes(), &Environment::default())
+    }
+
+    pub(super) fn from_parts(resolv_conf: &[u8], environment: &Environment<'_>) -> Self {
+        let mut config = Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+            timeout: limits::DNS_TIMEOUT,
+            attempts: limits::DNS_ATTEMPTS,
+            rotate: false,
+            transport: Transport::Udp,
+            ipv6: true,
+            bare_names: true,
+            cache_entries: limits::DNS_CACHE_ENTRIES,
+            hosts: Hosts::default(),
+        };
+        let mut search: Option<Vec<String>> = None;
+        for line in resolv_conf.split(|&byte| byte == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            // A comment or a keyword begins in the first column; anything else is no line for glibc either.
+            let Some((keyword, rest)) = line.split_once([' ', '\t']) else { continue };
+            let mut words = words(rest);
+            match keyword {
+                "nameserver" => config.servers.extend(words.next().and_then(server)),
+                "domain" => search = words.next().map(|domain| vec![domain.to_owned()]).or(search),
+                "search" => {
+                    search = Some(words.map(str::to_owned).collect())
+                        .filter(|list: &Vec<_>| !list.is_empty())
+                        .or(search)
+                }
+                "options" => config.apply(rest),
+                _ => {}
+            }
+        }
+        let of_environment = environment.local_domain.map(|list| words(list).map(str::to_owned).collect());
+        let of_hostname = || environment.hostname.split_once('.').map(|(_, domain)| vec![domain.to_owned()]);
+        config.search = of_environment.or(search).or_else(of_hostname).unwrap_or_default();
+        config.apply(environment.options.unwrap_or_default());
+        if config.servers.is_empty() {
+            config.servers.push((Ipv4Addr::LOCALHOST, PORT).into());
+        }
+        config.servers.truncate(limits::DNS_SERVERS);
+        config
+    }
+
+    /// One line of options, or the variable.
+    fn apply(&mut self, options: &str) {
+        for option in words(options) {
+            match option.split_once(':') {
+                Some(("ndots", value)) => self.ndots = number(value).min(15),
+                Some(("timeout", value)) => {
+                    self.timeout = Duration::from_secs(number(value).clamp(1, 30) as u64);
+                }
+                Some(("attempts", value)) => self.attempts = number(value).clamp(1, 5) as u32,
+                Some(_) => {}
+                None => match option {
+                    "rotate" => self.rotate = true,
+                    "use-vc" => self.transport = Transport::Tcp,
+                    "no-aaaa" => self.ipv6 = false,
+                    "no-tld-query" | "no_tld_query" => self.bare_names = false,
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// The name servers, in the order in which they are asked. The first three are used; none leaves only the hosts file.
+    pub fn servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.servers = servers.into_iter().take(limits::DNS_SERVERS).collect();
+        self
+    }
+
+    /// Domains that are tried behind a name with fewer than [`ndots`](Self::ndots) dots.
+    pub fn search(mut self, domains: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.search = domains.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Dots from which on a name is tried as it is before the search list is, and not after it. Default: 1.
+    pub fn ndots(mut self, dots: usize) -> Self {
+        self.ndots = dots;
+        self
+    }
+
+    /// The longest pause before a question is sent again. Default: 5 s. The first pause is 400 ms, and each round over the
+    /// servers doubles it.
+    ///
+    /// A lookup takes at most this times [`attempts`](Self::attempts), whatever the number of servers and search domains,
+    /// and never longer than its host may take to connect ([`timeout`](crate::ClientBuilder::timeout)).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// See [`timeout`](Self::timeout). Default: 2; 0 counts as 1.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Answers kept, for as long as the servers say. Default: 32,768; 0 keeps none. A client of few hosts takes less.
+    pub fn cache_entries(mut self, entries: usize) -> Self {
+        self.cache_entries = entries;
+        self
+    }
+
+    /// The text of a hosts file (`hosts(5)`), which goes before DNS. Default of [`system`](Self::system): `/etc/hosts`.
+    pub fn hosts(mut self, text: &[u8]) -> Self {
+        self.hosts = Hosts::parse(text);
+        self
+    }
+
+    /// How long a lookup may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.saturating_mul(self.attempts)
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|e| {
+        log::warn!("{}: {e}", path.display());
+        Vec::new()
+    })
+}
+
+/// Words between blanks. A carriage return belongs to no word.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', '\t', '\r']).filter(|word| !word.is_empty())
+}
+
+/// As C's `atoi` reads it: the digits that it begins with.
+fn number(text: &str) -> usize {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    match text[..digits].parse() {
+        Ok(value) => value,
+        Err(_) if digits > 0 => usize::MAX,
+        Err(_) => 0,
+    }
+}
+
+/// An IPv4 address in any form, or an IPv6 address with or without a zone.
+fn server(text: &str) -> Option<SocketAddr> {
+    let address = literal::parse(text, PORT)?.ok();
+    if address.is_none() {
+        log::warn!("resolv.conf: no network interface for name server {}", sanitise(text));
+    }
+    address
+}
+
+impl Default for DnsConfig {
+    /// [`system`](Self::system).
+    fn default() -> Self {
+        Self::system()
+    }
+}

@@ -1,0 +1,105 @@
+//! The bodies of the resolver's fuzz targets, each with an oracle of its own.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
+
+use super::candidates::candidates;
+use super::conf::{DnsConfig, Environment};
+use super::hosts::Hosts;
+use super::wire::{self, Answer, Kind};
+use crate::limits;
+
+/// Any bytes as an answer to the question that they repeat, or to another.
+pub fn dns_read(message: &[u8]) {
+    let Some(fixed) = wire::name("web1.example") else { return };
+    let asked = message.get(12..).and_then(|_| {
+        let mut decoder = BinDecoder::new(message);
+        decoder.read_slice(12).ok()?;
+        Some(Query::read(&mut decoder).ok()?.name().clone())
+    });
+    for name in asked.iter().chain([&fixed]) {
+        for kind in [Kind::A, Kind::Aaaa] {
+            let answer = wire::read(message, name, kind);
+            check_answer(message, kind, answer.as_ref());
+            // The id is for others to check.
+            let mut other_id = message.to_vec();
+            other_id.iter_mut().take(2).for_each(|byte| *byte ^= 0x5a);
+            assert_eq!(wire::read(&other_id, name, kind), answer, "the answer depends on the id");
+        }
+    }
+    if let Some(name) = &asked
+        && let Ok(other) = name.prepend_label("other")
+    {
+        for kind in [Kind::A, Kind::Aaaa] {
+            let answer = wire::read(message, &other, kind);
+            assert!(matches!(answer, None | Some(Answer::FormatError)), "{answer:?} to another question");
+        }
+    }
+}
+
+fn check_answer(message: &[u8], kind: Kind, answer: Option<&Answer>) {
+    let Some(answer) = answer else { return };
+    assert!(message.len() >= 12 && message[2] & 0xf8 == 0x80, "no response to a query");
+    let is_truncated = message[2] & 0x02 != 0;
+    match answer {
+        Answer::Addresses { addresses, ttl } => {
+            assert!((1..=limits::ADDRESSES).contains(&addresses.len()));
+            assert!(addresses.iter().all(|address| kind.fits(*address)), "{addresses:?} for {kind:?}");
+            assert!(*ttl <= limits::DNS_TTL_MAX);
+        }
+        Answer::Alias { ttl, .. } => assert!(*ttl <= limits::DNS_TTL_MAX),
+        Answer::NoData { ttl } | Answer::NoSuchName { ttl } => {
+            assert!(ttl.unwrap_or(Duration::ZERO) <= limits::DNS_NEGATIVE_TTL_MAX);
+        }
+        Answer::Failure(code) => assert!(!matches!(code, 0 | 1 | 3), "{code} is no failure"),
+        Answer::FormatError | Answer::Truncated => {}
+    }
+    let is_unread = matches!(answer, Answer::FormatError | Answer::Truncated);
+    assert!(!is_truncated || is_unread, "{answer:?} from a truncated message");
+}
+
+/// Any bytes as a `resolv.conf`: the limits hold, and names come of it that are few and different.
+pub fn dns_resolv_conf(text: &[u8]) {
+    let environment = Environment { hostname: "host.example", ..Environment::default() };
+    let config = DnsConfig::from_parts(text, &environment);
+    assert!((1..=limits::DNS_SERVERS).contains(&config.servers.len()));
+    assert!(config.servers.iter().all(|server| server.port() == 53));
+    assert!(config.ndots <= 15 && (1..=5).contains(&config.attempts));
+    assert!((1..=30).contains(&config.timeout.as_secs()), "{:?}", config.timeout);
+    assert!(config.search.iter().all(|domain| !domain.is_empty() && !domain.contains([' ', '\t', '\n'])));
+    let commented = [b"# nameserver 192.0.2.99\n;options ndots:14\n".as_slice(), text].concat();
+    assert_eq!(DnsConfig::from_parts(&commented, &environment), config, "a comment counts");
+    for host in ["web1", "web1.dc", "web1.example."] {
+        let names: Vec<_> = candidates(host, &config).collect();
+        assert!(names.len() <= config.search.len() + 1, "{} names for {host}", names.len());
+        for (position, name) in names.iter().enumerate() {
+            assert!(name.is_fqdn() && name.len() <= 255, "{name}");
+            assert!(!names[..position].contains(name), "{name} twice");
+        }
+    }
+}
+
+/// Any bytes as a hosts file, compared with a search through its lines for each name.
+pub fn dns_hosts(text: &[u8]) {
+    let hosts = Hosts::parse(text);
+    let lines: Vec<Vec<&str>> = text
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| str::from_utf8(line.split(|&byte| byte == b'#').next()?).ok())
+        .map(|line| line.split_ascii_whitespace().collect())
+        .collect();
+    for name in lines.iter().flatten().take(64).map(|word| word.to_ascii_lowercase()) {
+        let mut expected: Vec<IpAddr> = Vec::new();
+        for line in &lines {
+            let Some((address, names)) = line.split_first() else { continue };
+            let Ok(address) = address.parse() else { continue };
+            let is_named = names.iter().any(|other| other.eq_ignore_ascii_case(&name));
+            if is_named && !expected.contains(&address) {
+                expected.push(address);
+            }
+        }
+        assert_eq!(hosts.find(&name), expected, "{name:?}");
+    }
+}

@@ -1,0 +1,397 @@
+//! The name servers: what was sent to which of them, over which socket, and how they have behaved.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hickory_resolver::proto::rr::Name;
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::Failure;
+use super::conf::{DnsConfig, Transport};
+use super::lookup::{Cause, Sent};
+use super::random::Random;
+use super::sock::{Datagrams, Stream};
+use super::wire::{self, Extension, Kind};
+use crate::limits;
+use crate::reactor::IndexQueue;
+
+/// Makes the token of a socket out of its index and its generation.
+pub(crate) type TokenFn = fn(usize, u32) -> Token;
+
+pub(super) struct Net {
+    registry: Registry,
+    token: TokenFn,
+    servers: Vec<Server>,
+    sockets: Slab<Socket>,
+    /// Of the sockets ever opened.
+    generations: u32,
+    /// What was sent and may still be answered, by id.
+    pending: HashMap<u16, Pending>,
+    /// Sockets with news.
+    readable: IndexQueue,
+    /// What went with sockets that broke.
+    losses: VecDeque<Loss>,
+    random: Random,
+    /// For the servers in turns, if they are to be rotated.
+    rotation: Option<usize>,
+    /// One message: TCP's are the longest.
+    buffer: Vec<u8>,
+}
+
+struct Server {
+    address: SocketAddr,
+    ports: [Option<usize>; limits::DNS_PORTS],
+    stream: Option<usize>,
+    extension: Extension,
+    /// Tries in a row without an answer.
+    unanswered: u32,
+    /// Until then it is asked after the others.
+    avoided_until: Option<Instant>,
+}
+
+struct Socket {
+    server: usize,
+    generation: u32,
+    channel: Channel,
+    sent: u32,
+    /// Questions that wait for an answer from it.
+    open: usize,
+}
+
+enum Channel {
+    Udp(Datagrams),
+    Tcp(Stream),
+}
+
+/// Who waits for an answer: a lookup, by its index, for one of its questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub lookup: usize,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    asker: Asker,
+    sent: Sent,
+    socket: usize,
+}
+
+/// What a socket has to tell.
+pub(super) enum News {
+    /// A message, which may answer what this asker has asked.
+    Message { id: u16, asker: Asker, sent: Sent, length: usize },
+    /// A message that nobody waits for.
+    Stray,
+    /// A question will not be answered.
+    Lost(Loss),
+}
+
+pub(super) struct Loss {
+    pub asker: Asker,
+    pub sent: Sent,
+    pub cause: Cause,
+}
+
+impl Net {
+    pub(super) fn new(config: &DnsConfig, registry: Registry, token: TokenFn) -> Self {
+        let server = |&address: &SocketAddr| Server {
+            address,
+            ports: [None; limits::DNS_PORTS],
+            stream: None,
+            extension: Extension::Edns,
+            unanswered: 0,
+            avoided_until: None,
+        };
+        Self {
+            registry,
+            token,
+            servers: config.servers.iter().map(server).collect(),
+            sockets: Slab::new(),
+            generations: 0,
+            pending: HashMap::with_capacity(4 * limits::DNS_IN_FLIGHT),
+            readable: IndexQueue::default(),
+            losses: VecDeque::new(),
+            random: Random::new(),
+            rotation: config.rotate.then_some(0),
+            buffer: vec![0; usize::from(u16::MAX) + 2],
+        }
+    }
+
+    /// Descriptors that may be opened, beside those that are.
+    pub(super) fn descriptors_left(&self) -> usize {
+        (self.servers.len() * (limits::DNS_PORTS + 1)).saturating_sub(self.sockets.len())
+    }
+
+    /// The servers in the order in which a new lookup asks them: those that did not answer lately come last.
+    pub(super) fn order(&mut self, now: Instant) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.servers.len()).collect();
+        if let Some(next) = &mut self.rotation {
+            order.rotate_left(*next);
+            *next = (*next + 1) % self.servers.len().max(1);
+        }
+        order.sort_by_key(|&server| self.servers[server].avoided_until.is_some_and(|until| until > now));
+        order
+    }
+
+    /// The poll has seen something on a socket.
+    pub(super) fn ready(&mut self, index: usize, generation: u32) {
+        if self.sockets.get(index).is_some_and(|socket| socket.generation == generation) {
+            self.readable.push(index);
+        }
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.readable.is_empty() || !self.losses.is_empty()
+    }
+
+    /// The next thing that the sockets have to tell.
+    pub(super) fn next_news(&mut self, now: Instant) -> Option<News> {
+        loop {
+            if let Some(loss) = self.losses.pop_front() {
+                return Some(News::Lost(loss));
+            }
+            let index = self.readable.pop()?;
+            let Some(socket) = self.sockets.get_mut(index) else { continue };
+            let received = match &mut socket.channel {
+                Channel::Udp(datagrams) => datagrams.receive(&mut self.buffer),
+                Channel::Tcp(stream) => stream.flush().and_then(|()| stream.receive(&mut self.buffer)),
+            };
+            match received {
+                Ok(Some(length)) => {
+                    self.readable.push(index);
+                    return Some(self.sort_in(index, length));
+                }
+                Ok(None) => {}
+                Err(e) => self.broken(index, &e, now),
+            }
+        }
+    }
+
+    /// The message that [`Net::next_news`] has reported last.
+    pub(super) fn message(&self, length: usize) -> &[u8] {
+        &self.buffer[..length]
+    }
+
+    fn sort_in(&self, index: usize, length: usize) -> News {
+        let id = wire::id(self.message(length));
+        let pending =
+            id.and_then(|id| Some((id, self.pending.get(&id).filter(|sent| sent.socket == index)?)));
+        match pending {
+            Some((id, &Pending { asker, sent, .. })) => News::Message { id, asker, sent, length },
+            None => News::Stray,
+        }
+    }
+
+    /// An answer to what was sent under this id has come.
+    pub(super) fn answered(&mut self, id: u16, server: usize) {
+        self.remove(id);
+        self.servers[server].unanswered = 0;
+        self.servers[server].avoided_until = None;
+    }
+
+    pub(super) fn forget(&mut self, id: u16, asker: Asker) {
+        if self.pending.get(&id).is_some_and(|pending| pending.asker == asker) {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: u16) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        if let Some(socket) = self.sockets.get_mut(pending.socket) {
+            socket.open -= 1;
+        }
+        Some(pending)
+    }
+
+    pub(super) fn unanswered(&mut self, server: usize, now: Instant) {
+        let server = &mut self.servers[server];
+        server.unanswered += 1;
+        if server.unanswered >= limits::DNS_UNANSWERED {
+            server.avoid(now, limits::DNS_DEAD_PAUSE);
+        }
+    }
+
+    pub(super) fn without_edns(&mut self, server: usize) {
+        self.servers[server].extension = Extension::None;
+    }
+
+    /// Sends a question. Its answer comes under the id that is returned.
+    pub(super) fn send(
+        &mut self,
+        name: &Name,
+        asker: Asker,
+        server: usize,
+        transport: Transport,
+        now: Instant,
+    ) -> Result<u16, Failure> {
+        let id = self.free_id();
+        let extension = self.servers[server].extension;
+        let Some(message) = wire::encode(id, name, asker.kind, extension) else {
+            return Err(Failure::BadName("DNS cannot carry the name"));
+        };
+        let (index, socket) = match self.send_message(&message, server, transport, now) {
+            Ok(index) => (index, &mut self.sockets[index]),
+            Err(e) => return Err(Failure::unreachable(self.servers[server].address, &e)),
+        };
+        socket.sent += 1;
+        socket.open += 1;
+        let sent = Sent { server, transport, extension };
+        self.pending.insert(id, Pending { asker, sent, socket: index });
+        Ok(id)
+    }
+
+    /// The socket that has taken the message.
+    fn send_message(
+        &mut self,
+        message: &[u8],
+        server: usize,
+        transport: Transport,
+        now: Instant,
+    ) -> io::Result<usize> {
+        loop {
+            let index = match transport {
+                Transport::Udp => self.port(server)?,
+                Transport::Tcp => self.stream(server)?,
+            };
+            let socket = &mut self.sockets[index];
+            let sent = match &mut socket.channel {
+                Channel::Udp(datagrams) => datagrams.send(message),
+                Channel::Tcp(stream) => stream.send(message),
+            };
+            let Err(e) = sent else { return Ok(index) };
+            let was_in_use = socket.channel.has_answered();
+            self.broken(index, &e, now);
+            // A server may end a connection that it has served; a new one that breaks at once says more.
+            if !was_in_use {
+                return Err(e);
+            }
+        }
+    }
+
+    /// One of the server's datagram sockets, at random: its port is one more thing that a forger has to guess.
+    fn port(&mut self, server: usize) -> io::Result<usize> {
+        let position = usize::from(self.random.next()) % limits::DNS_PORTS;
+        let known = self.servers[server].ports[position];
+        if let Some(index) = known {
+            let Socket { sent, open, .. } = self.sockets[index];
+            if open > 0 || sent < limits::DNS_PORT_QUERIES {
+                return Ok(index);
+            }
+            self.close(index);
+        }
+        let others = self.servers[server].ports;
+        match self.open(server, |address, registry, token| {
+            Datagrams::open(address, registry, token).map(Channel::Udp)
+        }) {
+            Ok(index) => {
+                self.servers[server].ports[position] = Some(index);
+                Ok(index)
+            }
+            // Without a descriptor to spare, the others have to do.
+            Err(e) => others.into_iter().flatten().find(|&other| known != Some(other)).ok_or(e),
+        }
+    }
+
+    fn stream(&mut self, server: usize) -> io::Result<usize> {
+        if let Some(index) = self.servers[server].stream {
+            return Ok(index);
+        }
+        let index = self.open(server, |address, registry, token| {
+            Stream::open(address, registry, token).map(Channel::Tcp)
+        })?;
+        self.servers[server].stream = Some(index);
+        Ok(index)
+    }
+
+    fn open(
+        &mut self,
+        server: usize,
+        open: impl FnOnce(SocketAddr, &Registry, Token) -> io::Result<Channel>,
+    ) -> io::Result<usize> {
+        self.generations = self.generations.wrapping_add(1);
+        let generation = self.generations;
+        let entry = self.sockets.vacant_entry();
+        let index = entry.key();
+        let channel = open(self.servers[server].address, &self.registry, (self.token)(index, generation))?;
+        entry.insert(Socket { server, generation, channel, sent: 0, open: 0 });
+        Ok(index)
+    }
+
+    fn close(&mut self, index: usize) {
+        let Some(socket) = self.sockets.try_remove(index) else { return };
+        let server = &mut self.servers[socket.server];
+        for held in server.ports.iter_mut().chain([&mut server.stream]) {
+            if *held == Some(index) {
+                *held = None;
+            }
+        }
+    }
+
+    /// Nothing is looked up: no descriptor is held, and the next lookup has new ports.
+    pub(super) fn close_all(&mut self) {
+        debug_assert!(self.pending.is_empty(), "closing sockets in use");
+        if self.sockets.is_empty() {
+            return;
+        }
+        for server in &mut self.servers {
+            server.ports = [None; limits::DNS_PORTS];
+            server.stream = None;
+        }
+        self.sockets.clear();
+    }
+
+    /// A socket has failed, and what was sent over it is lost. A datagram socket can go on.
+    fn broken(&mut self, index: usize, error: &io::Error, now: Instant) {
+        let Some(socket) = self.sockets.get_mut(index) else { return };
+        let server = socket.server;
+        let was_in_use = socket.channel.has_answered();
+        match socket.channel {
+            Channel::Udp(_) => {
+                self.servers[server].avoid(now, limits::DNS_REFUSED_PAUSE);
+                // There may be answers behind the error.
+                self.readable.push(index);
+            }
+            Channel::Tcp(_) => self.close(index),
+        }
+        let lost: Vec<u16> =
+            self.pending.iter().filter(|(_, pending)| pending.socket == index).map(|(&id, _)| id).collect();
+        for id in lost {
+            let Some(Pending { asker, sent, .. }) = self.remove(id) else { continue };
+            let cause = if was_in_use {
+                Cause::Interrupted
+            } else {
+                Cause::Unreachable(Failure::unreachable(self.servers[server].address, error))
+            };
+            self.losses.push_back(Loss { asker, sent, cause });
+        }
+    }
+
+    fn free_id(&mut self) -> u16 {
+        loop {
+            let id = self.random.next();
+            if !self.pending.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+impl Server {
+    fn avoid(&mut self, now: Instant, pause: Duration) {
+        self.avoided_until = now.checked_add(pause);
+    }
+}
+
+impl Channel {
+    /// Whether it is a connection that the server has used.
+    fn has_answered(&self) -> bool {
+        match self {
+            Self::Udp(_) => false,
+            Self::Tcp(stream) => stream.has_answered(),
+        }
+    }
+}

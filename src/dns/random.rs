@@ -1,0 +1,25 @@
+//! Numbers that nobody can guess, taken from the system a few hundred at a time.
+
+pub(super) struct Random {
+    pool: [u8; 512],
+    used: usize,
+}
+
+impl Random {
+    pub(super) fn new() -> Self {
+        Self { pool: [0; 512], used: 512 }
+    }
+
+    pub(super) fn next(&mut self) -> u16 {
+        if self.used == self.pool.len() {
+            // It cannot fail on a system that has started. If it does, the last numbers come again: worse, but not wrong.
+            if let Err(e) = getrandom::fill(&mut self.pool) {
+                log::error!("no random numbers for DNS: {e}");
+            }
+            self.used = 0;
+        }
+        let number = u16::from_be_bytes([self.pool[self.used], self.pool[self.used + 1]]);
+        self.used += 2;
+        number
+    }
+}

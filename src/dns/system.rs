@@ -1,0 +1,44 @@
+//! `getaddrinfo` on helper threads, for sites whose names come from NSS modules: the call blocks and cannot be cancelled.
+
+use std::io;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+
+use super::{Failure, LookupId, LookupResult};
+use crate::workers::Job;
+
+/// One call.
+pub(super) struct Call {
+    pub host: Arc<str>,
+    pub port: u16,
+    pub id: LookupId,
+}
+
+/// What came of it.
+pub(super) struct Called {
+    pub id: LookupId,
+    pub result: LookupResult,
+}
+
+impl Job for Call {
+    type Done = Called;
+
+    fn run(self) -> Called {
+        let result = (&*self.host, self.port).to_socket_addrs();
+        Called { id: self.id, result: result.map(Iterator::collect).map_err(|e| classify(&e)) }
+    }
+
+    fn refuse(self, cause: &io::Error) -> Called {
+        let text = format!("no thread for the lookup: {cause}");
+        Called { id: self.id, result: Err(Failure::SystemResolver(text)) }
+    }
+}
+
+/// `std` keeps only the text of `getaddrinfo`'s code; EAI_AGAIN and EAI_SYSTEM say nothing about the name.
+fn classify(error: &io::Error) -> Failure {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned();
+    let about_us =
+        error.raw_os_error().is_some() || text.contains("Temporary failure") || text.contains("System error");
+    if about_us { Failure::SystemResolver(text) } else { Failure::SystemUnknown(text) }
+}

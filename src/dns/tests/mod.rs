@@ -1,0 +1,12 @@
+mod cache;
+mod conf;
+mod engine;
+mod hosts;
+mod lookup;
+mod names;
+mod rig;
+mod servers;
+mod wire;
+/// The name server that the integration tests use as well.
+#[path = "../../../tests/it/support/zone.rs"]
+mod zone;
