@@ -191,7 +191,8 @@ impl Exec {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let dialogue = self.sudo.as_ref().and_then(|dialogue| dialogue.deadline);
+        let running = matches!(self.state, ExecState::Running(_));
+        let dialogue = self.sudo.as_ref().filter(|_| running).and_then(|dialogue| dialogue.deadline);
         [self.deadline, dialogue].into_iter().flatten().min()
     }
 
@@ -266,7 +267,6 @@ impl Exec {
 
     /// Its end is known: the channel is closed from here on.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
-        self.end_dialogue();
         self.deadline = now.checked_add(limits::CLOSE_TIMEOUT);
         self.enter(ExecState::Closing { channel, outcome, step });
     }

@@ -47,7 +47,6 @@ impl Exec {
     }
 
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
-        self.end_dialogue();
         self.deadline = deadline(cx.now, Some(limits::STOP_GRACE));
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
     }

@@ -9,6 +9,7 @@ use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
 use crate::error::{ChannelProblem, HostErrorKind, Stage, TimeoutKind};
 use crate::limits;
+use crate::session::Input;
 use crate::session::state::Phase;
 
 const INPUT: &[u8] = b"for the command\n";
@@ -269,6 +270,27 @@ fn a_sudo_that_says_nothing_has_a_limit_and_the_connection_lives_on() {
         assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
     }
     assert_ne!(AUTH, EXEC);
+}
+
+/// What is on its way while the command is ended, marks among it, still arrives.
+#[test]
+fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer() {
+    let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
+    let id = dialogue.bench.commands[0];
+    dialogue.bench.step(Input::Cancel(id));
+    dialogue.says(&format!("a{}b{}c{}", dialogue.prompt, dialogue.prompt, dialogue.start));
+    assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (&b""[..], "abc"));
+    dialogue.bench.run();
+    assert!(matches!(dialogue.bench.error(0).kind(), HostErrorKind::Cancelled));
+    // As one whose password was refused, and that goes on asking.
+    let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
+    dialogue.prompts();
+    dialogue.says(&format!("Sorry.\n{}", dialogue.prompt));
+    dialogue.says(&format!("Sorry.\n{}", dialogue.prompt));
+    assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (ANSWER, "Sorry.\nSorry.\n"));
+    dialogue.bench.run();
+    let error = dialogue.bench.error(0);
+    assert!(matches!(error.kind(), HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused)), "{error}");
 }
 
 /// The limit of the dialogue is none of the channel's end.
