@@ -27,6 +27,14 @@ mod signal;
 mod text;
 mod workers;
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/coming-from-parallel-ssh.md")]
+pub mod coming_from_parallel_ssh {
+    // The guide's links name what the crate exports.
+    #[allow(unused_imports)]
+    use crate::*;
+}
+
 pub use client::{
     ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, Proxy, RawLines, Reader,
     SshLibrary, Stdin,

@@ -50,7 +50,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy at this `[user@]host[:port]` ([`HostSpec`]).
+    /// A proxy at this `[user@]host[:port]` ([`HostSpec`](crate::HostSpec)).
     pub fn new(host: impl Into<String>) -> Self {
         Self { host: host.into(), config: HostConfig::default() }
     }

@@ -46,6 +46,23 @@ fn ten_megabytes_come_back_unaltered() {
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
 
+/// What parallel-ssh's `open_shell` is for: each line is run in the state that the ones before it have left.
+#[test]
+fn a_shell_is_a_command_with_input() {
+    let _dog = guard("a_shell");
+    let sshd = Sshd::start();
+    let mut client = build(client_for(&sshd, ["127.0.2.1", "127.0.2.2"]));
+    let outputs = client.run_command("sh").expect("starts");
+    for (number, output) in outputs.iter().enumerate() {
+        writeln!(output.stdin(), "cd / && name={number}").expect("taken");
+        writeln!(output.stdin(), "echo $name in $PWD").expect("taken");
+        assert_eq!(output.stdout().next().expect("a line").expect("no error"), format!("{number} in /"));
+        writeln!(output.stdin(), "exit 3").expect("taken");
+    }
+    join(&client, &outputs);
+    assert!(outputs.iter().all(|output| output.exit_code() == Some(3)));
+}
+
 #[test]
 fn what_is_written_is_what_is_counted_and_hashed() {
     let _dog = guard("counted");

@@ -1,0 +1,381 @@
+//! The guide "Coming from parallel-ssh" is complete, and nothing in it is only said: every name of the reference has its
+//! row there, and a test that shows what becomes of it here.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const GUIDE: &str = include_str!("../docs/coming-from-parallel-ssh.md");
+
+/// Every row of the guide's tables, by the name in its first cell, and the tests that prove it: a file below `tests` or
+/// `src` without its ending, and a function in it.
+const ROWS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "hosts",
+        &[
+            ("tests/it/real/basic", "a_hundred_hosts_each_with_its_own_output"),
+            ("tests/it/real/hosts", "hosts_come_from_whatever_can_be_iterated"),
+            ("tests/it/real/hosts", "unchanged_hosts_keep_their_connections"),
+            ("tests/it/sim/fleet", "a_host_that_is_named_twice_is_two_hosts"),
+            ("tests/it/sim/mistakes", "a_fleet_without_hosts_has_no_outputs"),
+        ],
+    ),
+    (
+        "user",
+        &[
+            ("src/client/targets/tests", "user_and_port"),
+            ("tests/it/real/host_config", "users_keys_and_aliases_of_one_host"),
+        ],
+    ),
+    (
+        "password",
+        &[
+            ("tests/it/real/auth", "a_password_opens_the_host_and_follows_the_keys"),
+            ("tests/it/real/auth", "passphrase_or_password_opens_an_encrypted_key"),
+        ],
+    ),
+    (
+        "port",
+        &[
+            ("tests/it/real/host_config", "ports_of_two_servers"),
+            ("tests/it/sim/mistakes", "settings_that_cannot_work_are_refused"),
+        ],
+    ),
+    (
+        "pkey",
+        &[
+            ("tests/it/real/auth", "every_kind_of_key_opens_the_host"),
+            ("tests/it/real/auth", "a_password_opens_the_host_and_follows_the_keys"),
+        ],
+    ),
+    (
+        "cert_file",
+        &[
+            ("tests/it/real/certificates", "a_certificate_of_each_kind_opens_the_host"),
+            ("tests/it/real/certificates", "hosts_have_certificates_of_their_own"),
+        ],
+    ),
+    ("num_retries", &[("tests/it/sim/retries", "each_stage_is_tried_again_or_not_as_documented")]),
+    (
+        "retry_delay",
+        &[
+            ("tests/it/sim/retries", "a_lost_connection_is_made_again_as_often_and_as_late_as_configured"),
+            ("tests/it/sim/retries", "with_backoff_hosts_that_fail_together_do_not_come_back_together"),
+        ],
+    ),
+    (
+        "timeout",
+        &[
+            ("tests/it/real/timing", "silent_hosts_do_not_hold_up_a_good_one_and_fail_in_time"),
+            ("src/session/tests/deadlines", "each_stage_has_its_own_limit_from_its_own_start"),
+        ],
+    ),
+    (
+        "pool_size",
+        &[
+            ("tests/it/sim/pool", "no_more_hosts_than_places_connect_at_once"),
+            ("tests/it/sim/pool", "commands_run_on_more_hosts_than_there_are_places"),
+            ("tests/it/real/hosts", "the_pool_grows_and_shrinks"),
+        ],
+    ),
+    (
+        "host_config",
+        &[
+            ("src/client/targets/tests", "a_wrong_number_of_configurations_names_both"),
+            ("tests/it/real/host_config", "identity_files_are_off_for_one_host"),
+            ("tests/it/real/host_config", "each_host_has_its_own_time_limit"),
+        ],
+    ),
+    (
+        "allow_agent",
+        &[
+            ("tests/it/real/agent/login", "of_three_keys_only_the_one_that_the_host_wants_signs"),
+            ("tests/it/real/agent/login", "fifty_hosts_share_one_connection_to_the_agent"),
+            ("tests/it/real/agent/login", "a_host_can_have_the_agent_switched_off"),
+        ],
+    ),
+    (
+        "identity_auth",
+        &[
+            ("tests/it/real/auth", "identity_files_are_offered_in_order_and_useless_ones_passed_over"),
+            ("src/client/targets/tests", "the_usual_identity_files_are_tried_in_the_usual_order"),
+        ],
+    ),
+    ("forward_ssh_agent", &[("tests/it/real/agent/forwarding", "FORWARD")]),
+    (
+        "gssapi_auth",
+        &[
+            ("tests/it/real/gssapi", "a_ticket_opens_the_host"),
+            ("tests/it/real/gssapi", "a_libssh_without_gssapi_is_an_error_before_anything_is_dialled"),
+            ("tests/it/real/gssapi", "a_silent_kdc_fails_only_the_hosts_that_need_it"),
+        ],
+    ),
+    ("gssapi_server_identity", &[("tests/it/real/gssapi", "the_server_identity_overrides_the_hosts_name")]),
+    ("gssapi_client_identity", &[("tests/it/real/gssapi", "the_client_identity_chooses_among_tickets")]),
+    ("gssapi_delegate_credentials", &[("tests/it/real/gssapi", "credentials_are_delegated_only_if_asked")]),
+    (
+        "proxy_host",
+        &[
+            ("tests/it/sim/proxy", "a_thousand_hosts_behind_one_connection"),
+            ("tests/it/real/proxy/flow", "a_chain_of_two_bastions"),
+            ("src/client/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
+        ],
+    ),
+    (
+        "proxy_port",
+        &[
+            ("src/client/targets/tests/proxies", "proxy_fields_are_inherited_one_by_one"),
+            ("tests/it/real/proxy/flow", "host_config_proxy_fields_and_no_proxy"),
+        ],
+    ),
+    (
+        "proxy_user",
+        &[
+            ("src/client/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
+            ("tests/it/real/proxy/flow", "two_users_of_one_bastion_share_nothing"),
+        ],
+    ),
+    ("proxy_password", &[("tests/it/real/proxy/flow", "proxy_password_logs_in")]),
+    ("proxy_pkey", &[("tests/it/real/proxy/flow", "host_config_proxy_fields_and_no_proxy")]),
+    ("ipv6_only +", &[("tests/it/real/family", "a_name_is_reached_by_the_family_that_is_wanted")]),
+    ("compress +", &[("tests/it/real/compression", "both_directions_are_compressed_if_both_sides_want_it")]),
+    (
+        "keyboard_interactive +",
+        &[
+            ("tests/it/real/interactive", "the_password_answers_pam"),
+            ("tests/it/hostile/interactive", "several_rounds_are_answered_in_order"),
+        ],
+    ),
+    (
+        "keepalive_seconds +",
+        &[("tests/it/real/keepalive", "a_server_that_is_stopped_while_a_command_runs_is_dead")],
+    ),
+    ("_auth_thread_pool +", &[("tests/it/real/timing", "hosts_that_authenticate_slowly_wait_side_by_side")]),
+    ("command", &[("tests/it/real/command", "each_host_runs_its_own_text")]),
+    (
+        "sudo",
+        &[
+            ("tests/it/real/sudo", "a_password_is_given_where_it_is_asked_for"),
+            ("src/command/tests/mod", "the_forms_are_those_of_parallel_ssh_byte_for_byte"),
+        ],
+    ),
+    (
+        "user (run_command)",
+        &[
+            ("tests/it/real/command", "sudo_gets_the_words_that_it_understands"),
+            ("src/command/tests/mod", "users_are_checked_and_quoted_where_a_shell_would_read_them"),
+        ],
+    ),
+    (
+        "stop_on_errors",
+        &[("tests/it/sim/fleet", "the_error_returned_is_the_first_in_time_and_the_others_go_on")],
+    ),
+    (
+        "use_pty",
+        &[
+            ("tests/it/real/prepare", "use_pty_gives_the_terminal_of_parallel_ssh_and_merges_the_streams"),
+            ("tests/it/real/prepare", "a_terminal_of_another_kind_and_size"),
+        ],
+    ),
+    (
+        "host_args",
+        &[
+            ("tests/it/real/command", "each_host_runs_its_own_text"),
+            ("tests/it/real/command", "one_wrong_entry_keeps_every_host_from_starting"),
+        ],
+    ),
+    ("shell", &[("tests/it/real/command", "a_shell_sees_quotes_and_blanks_as_they_were_given")]),
+    (
+        "encoding",
+        &[
+            ("tests/it/real/encoding", "a_command_reaches_the_host_in_its_encoding"),
+            ("tests/it/real/encoding", "output_is_text_in_its_encoding"),
+            ("tests/it/real/encoding", "a_strict_reader_loses_nothing"),
+        ],
+    ),
+    (
+        "timeout (run_command)",
+        &[
+            ("tests/it/real/timing", "a_read_timeout_counts_silence"),
+            ("tests/it/real/stop", "a_time_limit_ends_the_command_and_the_connection_lives"),
+        ],
+    ),
+    (
+        "read_timeout",
+        &[
+            ("tests/it/real/timing", "a_read_timeout_keeps_the_partial_line"),
+            ("tests/it/real/host_config", "each_host_has_its_own_read_timeout"),
+            ("src/client/targets/tests", "time_limits"),
+        ],
+    ),
+    ("return_list", &[("tests/it/real/basic", "a_hundred_hosts_each_with_its_own_output")]),
+    ("HostOutput.host", &[("tests/it/real/basic", "duplicates_names_and_ipv6_are_hosts_of_their_own")]),
+    ("HostOutput.alias", &[("tests/it/real/host_config", "users_keys_and_aliases_of_one_host")]),
+    (
+        "HostOutput.stdout",
+        &[
+            ("tests/it/real/lines", "line_ends_and_strange_bytes"),
+            ("tests/it/sim/faults/stream", "output_before_the_fault_can_be_read_and_the_error_comes_last"),
+        ],
+    ),
+    ("HostOutput.stderr", &[("tests/it/real/lines", "the_two_streams_do_not_mix")]),
+    (
+        "HostOutput.stdin",
+        &[
+            ("tests/it/real/input", "ten_megabytes_come_back_unaltered"),
+            ("tests/it/real/input", "the_end_of_the_input_is_told_once"),
+        ],
+    ),
+    ("HostOutput.exit_code", &[("tests/it/real/basic", "exit_states_are_told_as_they_are")]),
+    ("HostOutput.exception", &[("tests/it/sim/fleet", "faults_of_some_hosts_do_not_touch_the_others")]),
+    ("HostOutput.encoding", &[("tests/it/real/encoding", "the_encoding_can_be_changed_between_two_lines")]),
+    ("HostOutput.read_timeout", &[("tests/it/real/timing", "a_read_timeout_counts_silence")]),
+    (
+        "HostOutput.client, HostOutput.channel, HostOutput.buffers",
+        &[("tests/it/real/basic", "outputs_outlive_their_client")],
+    ),
+    (
+        "join",
+        &[
+            ("tests/it/real/timing", "a_join_timeout_is_one_total_and_tells_who_is_where"),
+            ("tests/it/real/channels", "a_join_that_times_out_leaves_input_open_and_lists_who_is_where"),
+            ("tests/it/real/timing", "join_without_a_limit_ends_the_input_and_can_throw_output_away"),
+        ],
+    ),
+    ("finished", &[("tests/it/real/basic", "two_commands_run_side_by_side_on_one_connection")]),
+    (
+        "get_last_output",
+        &[("tests/it/real/basic", "last_output_is_that_of_the_latest_command_also_when_it_failed")],
+    ),
+    (
+        "connect_auth",
+        &[("tests/it/real/channels", "connect_logs_in_everywhere_and_commands_use_the_connections")],
+    ),
+    (
+        "disconnect",
+        &[("tests/it/real/stop", "disconnect_closes_every_connection_and_the_next_command_connects_again")],
+    ),
+    (
+        "close_channel",
+        &[
+            ("tests/it/real/stop", "close_channel_kills_what_runs_on_a_terminal"),
+            ("tests/it/real/stop", "a_cancelled_command_is_gone_and_what_it_printed_is_kept"),
+        ],
+    ),
+    ("reset_output_generators", &[("tests/it/sim/streams", "an_iterator_can_be_dropped_and_taken_up_again")]),
+    (
+        "HostConfig",
+        &[
+            ("src/client/targets/tests", "each_setting_tells_profiles_apart"),
+            ("src/client/targets/tests", "what_cannot_work_names_the_host"),
+        ],
+    ),
+    (
+        "open_shell, run_shell_commands, join_shells +",
+        &[("tests/it/real/input", "a_shell_is_a_command_with_input")],
+    ),
+    ("host_logger +", &[("tests/it/real/lines", "the_two_streams_do_not_mix")]),
+    (
+        "PKeyFileError",
+        &[
+            ("tests/it/real/auth", "an_unusable_key_file_is_an_error_of_build"),
+            ("tests/it/real/certificates", "an_unusable_certificate_is_an_error_of_build"),
+            ("tests/it/real/host_config", "the_key_of_the_third_host_is_checked_by_build"),
+        ],
+    ),
+    ("AuthenticationError", &[("tests/it/real/auth", "a_refusal_names_user_tried_and_offered")]),
+    ("UnknownHostError", &[("tests/it/real/peers", "a_name_without_an_address_is_an_unknown_host")]),
+    (
+        "NoIPv6AddressFoundError +",
+        &[("tests/it/real/family", "an_address_of_another_family_is_refused_before_anything_is_sent")],
+    ),
+    (
+        "ConnectionError",
+        &[
+            ("tests/it/real/peers", "the_port_is_closed"),
+            ("tests/it/real/peers", "each_address_of_a_name_is_tried"),
+        ],
+    ),
+    ("HostArgumentError", &[("tests/it/real/command", "one_wrong_entry_keeps_every_host_from_starting")]),
+    ("TypeError", &[("src/command/tests/template", "what_does_not_fit_is_named")]),
+    ("KeyError", &[("src/command/tests/template", "what_does_not_fit_is_named")]),
+    (
+        "ProxyError",
+        &[
+            ("tests/it/real/proxy/errors", "proxy_error_of_a_bastion_that_forbids_it"),
+            ("tests/it/real/proxy/errors", "a_bastion_killed_in_the_middle_of_commands"),
+        ],
+    ),
+    (
+        "Timeout",
+        &[
+            ("tests/it/real/timing", "a_slow_authentication_is_cut_off"),
+            ("tests/it/real/descriptors", "an_exec_timeout_names_its_stage"),
+            ("tests/it/sim/fleet", "join_counts_one_time_limit_for_all_and_says_who_is_late"),
+        ],
+    ),
+    (
+        "SessionError",
+        &[
+            ("tests/it/real/channels", "a_channel_beyond_max_sessions_is_refused_by_name"),
+            ("tests/it/real/peers", "a_server_with_gcm_only_has_no_common_algorithm"),
+        ],
+    ),
+    (
+        "HostConfigError, ValueError, InvalidAPIUseError",
+        &[
+            ("tests/it/sim/mistakes", "settings_that_cannot_work_are_refused"),
+            ("src/client/targets/tests", "what_cannot_work_names_the_host"),
+        ],
+    ),
+    (
+        "ssh.exceptions.*",
+        &[
+            ("tests/it/sim/faults/handshake", "an_end_of_the_connection_is_told_as_such"),
+            ("tests/it/real/peers", "a_peer_that_is_no_ssh_server_is_told_as_such"),
+        ],
+    ),
+];
+
+/// The first cells of the guide's tables, without the code quotes.
+fn names_in_guide() -> Vec<String> {
+    let mut names = Vec::new();
+    let mut in_table = false;
+    for line in GUIDE.lines() {
+        let is_row = line.starts_with('|');
+        if is_row && in_table && !line.starts_with("|---") {
+            let cell = line.trim_matches('|').split(" | ").next().unwrap();
+            names.push(cell.trim().replace('`', ""));
+        }
+        // The first line of a table is its head.
+        in_table = is_row;
+    }
+    names
+}
+
+#[test]
+fn every_row_has_its_tests_and_every_test_its_row() {
+    let named: Vec<String> = names_in_guide();
+    let listed: Vec<&str> = ROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, listed, "the guide's rows, and the tests' list of them");
+    let distinct: HashSet<&&str> = listed.iter().collect();
+    assert_eq!(distinct.len(), listed.len(), "a name has one row");
+}
+
+#[test]
+fn every_test_named_here_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for (name, tests) in ROWS {
+        assert!(!tests.is_empty(), "{name} has no test");
+        for (file, test) in *tests {
+            let path: PathBuf = root.join(format!("{file}.rs"));
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let is_test = text.contains(&format!("fn {test}(")) || text.contains(&format!(" {test}:"));
+            if !is_test {
+                missing.push(format!("{name}: no {test} in {file}.rs"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
