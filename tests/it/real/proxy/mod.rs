@@ -2,6 +2,7 @@
 
 mod errors;
 mod flow;
+mod keepalive;
 
 use std::fs;
 use std::path::PathBuf;
