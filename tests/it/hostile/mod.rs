@@ -6,6 +6,7 @@
 mod after_close;
 mod answers;
 mod floods;
+mod gssapi;
 mod interactive;
 mod login;
 mod packets;

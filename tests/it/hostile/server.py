@@ -262,6 +262,8 @@ def serve(listener, peer, key, seen):
 def main():
     from kinds import KINDS
 
+    import gssapi_kinds  # Adds its own.
+
     # Errors of connections that go wrong on purpose are no news.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     logging.getLogger("paramiko").propagate = "SSHOAL_HOSTILE_LOG" in os.environ

@@ -1,4 +1,4 @@
-//! A GSSAPI login under valgrind: the session moves between threads there.
+//! GSSAPI logins under valgrind: the session moves between threads there, and libssh reads what a server says of tickets.
 
 use std::fs;
 use std::time::Duration;
@@ -10,29 +10,37 @@ use crate::support::alarm::watchdog;
 use crate::support::kdc::run_in_a_realm;
 use crate::support::system::rerun;
 
+/// Module, test, and the kinds of leaks that are errors in it.
+///
+/// What hangs from a block that is lost is not counted again: libssh 0.10's is among the suppressions. Of a method that
+/// ends halfway it frees that block, and loses what hung from it.
+///
 /// One host at a time: Kerberos locks its tickets by `F_OFD_SETLKW`, of which valgrind 3.19 does not know that it blocks,
 /// so that two threads wait for each other for ever.
-const TESTS: [&str; 3] = [
-    "a_ticket_opens_the_host",
-    "credentials_are_delegated_only_if_asked",
-    "without_a_ticket_the_next_method_follows",
+const TESTS: [(&str, &str, &str); 4] = [
+    ("real", "credentials_are_delegated_only_if_asked", "definite"),
+    ("real", "without_a_ticket_the_next_method_follows", "definite"),
+    ("hostile", "what_is_no_gssapi_is_given_up_for_the_next_method", "none"),
+    ("hostile", "gssapi_out_of_turn_is_an_error", "none"),
 ];
 
 #[test]
-fn valgrind_finds_no_error_in_a_gssapi_login() {
+fn valgrind_finds_no_error_in_gssapi_logins() {
     let _dog = watchdog(Duration::from_secs(300), "memcheck_gssapi");
     if !ParallelClient::library().gssapi {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    for test in TESTS {
+    for (module, test, leaks) in TESTS {
         let log = directory.path().join(test);
-        let program = rerun("it::real::gssapi", test);
-        // What hangs from a block that is lost is not counted again: the one of libssh 0.10 is among the suppressions.
-        let mut valgrind = valgrind(&log, "definite");
+        let program = rerun(&format!("it::{module}::gssapi"), test);
+        let mut valgrind = valgrind(&log, leaks);
         valgrind.arg(program.get_program()).args(program.get_args());
         valgrind.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        run_in_a_realm(&mut valgrind);
-        assert_no_errors(&fs::read_to_string(&log).unwrap());
+        let output = run_in_a_realm(&mut valgrind);
+        let report = fs::read_to_string(&log).unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{test}, {}\n{report}\n{stderr}", output.status);
+        assert_no_errors(&report);
     }
 }

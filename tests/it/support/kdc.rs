@@ -36,14 +36,16 @@ pub fn in_a_realm(module: &str, test: &str, body: impl FnOnce(&Realm)) {
         let dir = std::env::var_os(DIR).expect("the realm's directory");
         return body(&Realm::start(PathBuf::from(dir)));
     }
-    run_in_a_realm(&mut rerun(module, test));
+    let output = run_in_a_realm(&mut rerun(module, test));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "in the realm, {}:\n{stderr}", output.status);
 }
 
 /// Runs this command, which comes to a [`rerun`] of a test that has its body [`in_a_realm`].
-pub fn run_in_a_realm(command: &mut Command) {
+pub fn run_in_a_realm(command: &mut Command) -> Output {
     let dir = public_dir();
     let path = |name: &str| dir.path().join(name);
-    let output = command
+    command
         .env(DIR, dir.path())
         .env("KRB5_CONFIG", path("krb5.conf"))
         .env("KRB5_KDC_PROFILE", path("kdc.conf"))
@@ -51,9 +53,7 @@ pub fn run_in_a_realm(command: &mut Command) {
         .env("KRB5CCNAME", format!("DIR:{}", path("tickets").display()))
         .stderr(Stdio::piped())
         .output()
-        .expect("run this test's program");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "in the realm, {}:\n{stderr}", output.status);
+        .expect("run this test's program")
 }
 
 impl Realm {
