@@ -158,9 +158,10 @@ impl HostConfig {
         problem.or_else(|| self.proxy.problem())
     }
 
-    /// Whether it says itself that tickets are delegated.
-    pub(super) fn delegates(&self) -> bool {
-        self.gssapi_delegate == Some(true)
+    /// Delegation that it asks for itself, where nothing can be delegated.
+    pub(super) fn delegation_problem(&self, client: &Self) -> Option<&'static str> {
+        let is_idle = self.gssapi_delegate == Some(true) && self.gssapi_over(client).is_none();
+        is_idle.then_some("gssapi_delegate_credentials is on, but GSSAPI is not: set gssapi_auth")
     }
 
     /// Whether it says how to log in: then it is to blame for a way that cannot be gone.

@@ -19,7 +19,7 @@ use crate::interactive::{Answer, Challenge};
 /// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each under its own name and
 /// port, before anything secret is sent there. The proxy sees only encrypted bytes of the hosts behind it.
 ///
-/// What it is not told for itself: login name, port, password and keys are never inherited from the hosts; the number of
+/// What it is not told for itself: login name, port, password, keys and GSSAPI are never inherited from the hosts; the number of
 /// attempts, their delay, and the time limits are the client's.
 ///
 /// ```
@@ -120,6 +120,27 @@ impl Proxy {
         respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
     ) -> Self {
         self.set(|config| config.responder(respond))
+    }
+
+    /// Whether GSSAPI is tried, first of all methods ([`ClientBuilder::gssapi_auth`](super::ClientBuilder::gssapi_auth)).
+    /// Default: `false`, unless an identity is set.
+    pub fn gssapi_auth(self, on: bool) -> Self {
+        self.set(|config| config.gssapi_auth(on))
+    }
+
+    /// The host name in the proxy's Kerberos principal. Default: its name here.
+    pub fn gssapi_server_identity(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.gssapi_server_identity(name))
+    }
+
+    /// The Kerberos principal to log in as. Default: that of the default tickets.
+    pub fn gssapi_client_identity(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.gssapi_client_identity(name))
+    }
+
+    /// Whether the proxy gets a ticket to act as the user. Default: `false`; hosts behind it need none there.
+    pub fn gssapi_delegate_credentials(self, on: bool) -> Self {
+        self.set(|config| config.gssapi_delegate_credentials(on))
     }
 
     /// Connection attempts; 0 counts as 1. Default: the client's.

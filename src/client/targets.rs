@@ -133,22 +133,29 @@ impl<'a> Inventory<'a> {
 
     /// Neither GSSAPI without a libssh that has it nor delegation without GSSAPI is passed over in silence.
     fn check_gssapi(&self) -> Result<(), Error> {
-        const IDLE: &str = "gssapi_delegate_credentials is on, but GSSAPI is not: set gssapi_auth";
+        let configs = self.configs.unwrap_or_default();
         let uses = |config: &HostConfig| config.over(self.client).gssapi.is_some();
-        let all = self.configs.unwrap_or(std::slice::from_ref(self.client));
-        let used = all.iter().any(uses);
-        if used && !link::has_gssapi() {
-            return Err(Error::Unsupported { feature: "GSSAPI", library: link::version() });
+        if configs.iter().any(uses) || self.configs.is_none() && uses(self.client) {
+            check_library()?;
         }
-        let idle = |config: &HostConfig| config.delegates() && !uses(config);
-        if let Some(position) = self.configs.and_then(|configs| configs.iter().position(idle)) {
-            return Err(of_host(position, IDLE));
+        let idle = |(position, config): (usize, &HostConfig)| {
+            Some(of_host(position, config.delegation_problem(self.client)?))
+        };
+        if let Some(error) = configs.iter().enumerate().find_map(idle) {
+            return Err(error);
         }
-        if self.client.delegates() && !used && !uses(self.client) {
-            return Err(Error::Config(IDLE.to_owned()));
+        match self.client.delegation_problem(self.client) {
+            Some(problem) if !configs.iter().any(uses) => Err(Error::Config(problem.to_owned())),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+fn check_library() -> Result<(), Error> {
+    if link::has_gssapi() {
+        return Ok(());
+    }
+    Err(Error::Unsupported { feature: "GSSAPI", library: link::version() })
 }
 
 /// No name may come twice on the way to a host, its own included: nobody would wait for such a connection to end.
@@ -175,7 +182,12 @@ impl<'a> Profiles<'a> {
         let mut way: Option<Arc<Target>> = None;
         for Hop { spec, settings } in hops {
             let (host, port): (Arc<str>, u16) = (spec.host().into(), spec.port().unwrap_or(settings.port));
-            let profile = self.profile(&spec, None, settings)?;
+            let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
+            let gssapi = gssapi.map_err(|problem| Error::Config(format!("proxy {host}: {problem}")))?;
+            if gssapi.is_some() {
+                check_library()?;
+            }
+            let profile = self.profile(&spec, gssapi, settings)?;
             let before = way.as_ref().map_or(ptr::null(), Arc::as_ptr);
             let key = (host.clone(), port, Arc::as_ptr(&profile), before);
             let proxy = self.proxies.entry(key);

@@ -37,7 +37,10 @@ impl Way {
             return Some(format!("proxy: {problem}"));
         }
         let hops = self.hops.iter().flatten();
-        let problem = |hop: &Proxy| Some(format!("proxy {:?}: {}", hop.host, hop.config.problem()?));
+        let problem = |hop: &Proxy| {
+            let idle = || hop.config.delegation_problem(&hop.config).map(str::to_owned);
+            Some(format!("proxy {:?}: {}", hop.host, hop.config.problem().or_else(idle)?))
+        };
         hops.into_iter().find_map(problem)
     }
 

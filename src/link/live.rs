@@ -105,13 +105,7 @@ impl LibsshLink {
             _ => Err(no_ssh()),
         }
     }
-}
 
-fn no_ssh() -> LinkError {
-    LinkError::new(LinkErrorKind::Other, "SSH was not started")
-}
-
-impl LibsshLink {
     fn authenticate_gssapi(&mut self, gssapi: &Arc<Gssapi>) -> Result<Poll<AuthReply>, LinkError> {
         let mut login = match std::mem::replace(&mut self.state, State::Idle) {
             State::Gssapi(login) => login,
@@ -131,6 +125,10 @@ impl LibsshLink {
             }
         }
     }
+}
+
+fn no_ssh() -> LinkError {
+    LinkError::new(LinkErrorKind::Other, "SSH was not started")
 }
 
 impl Link for LibsshLink {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
 use super::*;
+use crate::Proxy;
 use crate::family::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
@@ -552,6 +553,8 @@ fn what_gssapi_cannot_use_is_refused() {
     assert_eq!(problem(config().gssapi_delegate_credentials(true), config()), idle);
     let own = config().gssapi_delegate_credentials(true);
     assert_eq!(problem(config(), own), format!("host 0 of the list: {idle}"));
+    let proxy = Proxy::new("gate").gssapi_delegate_credentials(true);
+    assert_eq!(problem(config().proxy(proxy), config()), format!("proxy \"gate\": {idle}"));
     if link::has_gssapi() {
         let name = "x".repeat(limits::GSSAPI_NAME + 1);
         let too_long = world.problem(&[&name], &config().gssapi_auth(true), &[config()]);

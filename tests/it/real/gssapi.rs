@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sshoal::{
     AuthMethod, AuthProblem, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostKeyPolicy,
-    JoinOptions, ParallelClient, Stage, TimeoutKind,
+    JoinOptions, ParallelClient, Proxy, Stage, TimeoutKind,
 };
 
 use super::{SLOW, build, guard, known_hosts_at, run_one, start_error, stdout};
@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::support::fds::FdBaseline;
 use crate::support::kdc::{REALM, Realm, in_a_realm};
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
-use crate::support::proxy::{Action, Direction, Proxy};
+use crate::support::proxy::{self, Action, Direction};
 use crate::support::sshd::{AuthMessage, Sshd};
 
 const HOST: &str = "127.0.2.1";
@@ -27,6 +27,7 @@ fn by_ticket<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> 
         .port(sshd.port())
         .user(sshd.user())
         .identity_auth(false)
+        .allow_agent(false)
         .allow_agent(false);
     builder.known_hosts([known_hosts]).num_retries(1).timeout(SLOW).gssapi_auth(true)
 }
@@ -87,13 +88,18 @@ fn a_libssh_without_gssapi_is_an_error_before_anything_is_dialled() {
     }
     let none: [&Path; 0] = [];
     let hosts = || {
-        ParallelClient::builder(["web1", "web2"]).identity_auth(false).allow_agent(false).known_hosts(none)
+        ParallelClient::builder(["web1", "web2"])
+            .identity_auth(false)
+            .allow_agent(false)
+            .allow_agent(false)
+            .known_hosts(none)
     };
     let asks = [
         hosts().gssapi_auth(true),
         hosts().gssapi_server_identity("web"),
         hosts().gssapi_client_identity("deploy"),
         hosts().host_config([HostConfig::default(), HostConfig::default().gssapi_auth(true)]),
+        hosts().proxy(Proxy::new("gate").gssapi_auth(true)),
     ];
     for builder in asks {
         let error = builder.build().expect_err("not in silence");
@@ -233,6 +239,7 @@ fn the_server_identity_overrides_the_hosts_name() {
             .port(sshd.port())
             .user(sshd.user())
             .identity_auth(false)
+            .allow_agent(false)
             .allow_agent(false);
         let builder = builder.known_hosts([sshd.known_hosts([other])]).num_retries(1).timeout(SLOW);
         let named = builder.clone().gssapi_server_identity("node.sshoal.test");
@@ -394,11 +401,13 @@ fn a_connection_that_is_lost_while_the_kdc_is_silent_is_an_error() {
 fn a_silent_server_holds_no_thread() {
     with_ticket("a_silent_server_holds_no_thread", |realm, sshd| {
         const SILENT: usize = 12;
-        let proxies: Vec<Proxy> = (0..SILENT).map(|_| Proxy::builder(sshd.address()).start()).collect();
+        let proxy = |_| proxy::Proxy::builder(sshd.address()).start();
+        let proxies: Vec<proxy::Proxy> = (0..SILENT).map(proxy).collect();
         let direct = (0..3).map(|_| SocketAddr::new(HOST.parse().expect("an address"), sshd.port()));
-        let addresses: Vec<SocketAddr> = proxies.iter().map(Proxy::address).chain(direct).collect();
+        let addresses: Vec<SocketAddr> = proxies.iter().map(proxy::Proxy::address).chain(direct).collect();
         let builder = ParallelClient::builder(addresses.iter().map(ToString::to_string)).user(sshd.user());
-        let builder = builder.known_hosts([known_hosts_at(sshd, &addresses)]).identity_auth(false);
+        let builder =
+            builder.known_hosts([known_hosts_at(sshd, &addresses)]).identity_auth(false).allow_agent(false);
         let mut client = build(builder.gssapi_server_identity(HOST).num_retries(1).timeout(SLOW));
         realm.silence();
         let outputs = client.start_command("echo in").expect("it starts");
@@ -412,5 +421,58 @@ fn a_silent_server_holds_no_thread() {
             assert_eq!(stdout(output), ["in"]);
         }
         assert!(stuck.iter().all(|output| output.outcome().is_none()), "no server was silent");
+    });
+}
+
+/// A bastion known as `gate`, and this server behind it as 20 hosts with services of their own.
+fn behind_a_gate(realm: &Realm, target: &Sshd, gate: &Sshd) -> ClientBuilder {
+    const GATE: &str = "127.0.3.1";
+    realm.add_host("gate");
+    let hosts: Vec<String> = target.hosts(20).collect();
+    hosts.iter().filter(|host| *host != HOST).for_each(|host| realm.add_host(host));
+    let lines = hosts.iter().map(|host| target.known_hosts_lines(host));
+    let known = target.dir().join("known_with_gate");
+    std::fs::write(&known, lines.chain([gate.known_hosts_lines(GATE)]).collect::<String>())
+        .expect("write known_hosts");
+    let proxy = Proxy::new(GATE).port(gate.port()).user(gate.user()).identity_auth(false);
+    by_ticket(target, &hosts).known_hosts([known]).proxy(proxy.gssapi_server_identity("gate"))
+}
+
+#[test]
+fn tickets_open_a_proxy_and_the_hosts_behind_it() {
+    with_ticket("tickets_open_a_proxy_and_the_hosts_behind_it", |realm, target| {
+        let gate = realm.sshd().start();
+        let mut client = build(behind_a_gate(realm, target, &gate));
+        let outputs = client.run_command("echo in").expect("all start");
+        for output in &outputs {
+            assert_eq!(stdout(output), ["in"]);
+            // The service is the host's own, not the proxy's.
+            assert_eq!(realm.issued(&format!("host/{}", output.host())), 1);
+        }
+        assert_eq!(gate.count("Accepted gssapi-with-mic"), 1);
+        assert_eq!(target.count("Accepted gssapi-with-mic"), 20);
+        assert_eq!(realm.issued("host/gate"), 1);
+    });
+}
+
+/// What helper threads write for the hosts behind a proxy comes to it when they are done, also after a long silence.
+#[test]
+fn a_kdc_that_pauses_delays_hosts_behind_a_proxy_and_loses_nothing() {
+    with_ticket("a_kdc_that_pauses_delays_hosts_behind_a_proxy_and_loses_nothing", |realm, target| {
+        let gate = realm.sshd().start();
+        let mut client = build(behind_a_gate(realm, target, &gate).timeout(SLOW * 2));
+        let outputs = client.start_command("echo in").expect("it starts");
+        let soon = JoinOptions::default().timeout(Duration::from_secs(1)).close_stdin(true);
+        for _ in 0..3 {
+            realm.silence();
+            // Whoever is through already has ended.
+            let _ = client.join(&outputs, soon);
+            realm.unsilence();
+            let _ = client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(20)));
+        }
+        client.join(&outputs, JoinOptions::default().timeout(SLOW * 2)).expect("all end");
+        for output in &outputs {
+            assert_eq!(stdout(output), ["in"]);
+        }
     });
 }
