@@ -434,7 +434,7 @@ fn behind_a_gate(realm: &Realm, target: &Sshd, gate: &Sshd) -> ClientBuilder {
     let known = target.dir().join("known_with_gate");
     std::fs::write(&known, lines.chain([gate.known_hosts_lines(GATE)]).collect::<String>())
         .expect("write known_hosts");
-    let proxy = Proxy::new(GATE).port(gate.port()).user(gate.user()).identity_auth(false);
+    let proxy = Proxy::new(GATE).port(gate.port()).user(gate.user()).identity_auth(false).allow_agent(false);
     by_ticket(target, &hosts).known_hosts([known]).proxy(proxy.gssapi_server_identity("gate"))
 }
 
