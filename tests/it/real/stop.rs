@@ -122,7 +122,7 @@ fn a_cancelled_command_is_gone_and_what_it_printed_is_kept() {
         assert!(is_cancelled(&output));
     }
     // What was not read before is readable after; the connection serves the next command.
-    let output = start(&mut client, "echo one; echo two; exec sleep 300");
+    let output = start(&mut client, r"printf 'one\ntwo\n'; exec sleep 300");
     await_line(&output, "one");
     output.cancel().expect("a poll");
     assert_eq!(stdout(&output), ["two"]);
