@@ -3,12 +3,14 @@
 //! They live here, behind `cfg(any(test, fuzzing))`, because they look at what the public interface does
 //! not show, and so that the committed corpus is replayed by every `cargo test`.
 
+mod agent;
 mod certificate;
 mod decode;
 mod known_hosts;
 mod lines;
 
 pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
+pub use agent::agent;
 pub use certificate::certificate;
 pub use decode::decode;
 pub use known_hosts::known_hosts;
@@ -83,6 +85,11 @@ mod tests {
             inputs += 1;
         }
         assert!(inputs > 0, "{} is empty", folder.display());
+    }
+
+    #[test]
+    fn corpus_of_agent() {
+        replay("agent", super::agent);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use sshoal::{HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use crate::real;
 use crate::sim::{PATIENCE, assert_hostnames, client, command, fleet, run, spawn, stdout, trusting, watch};
+use crate::support::agent::{Agent, FAILURE, FakeAgent, Reply, SIGN_REQUEST, message};
+use crate::support::keys::{KeyPair, KeyType};
 use crate::support::peers::Refused;
 use crate::support::sshd::Sshd;
 
@@ -60,6 +62,36 @@ fn commands_with_a_password() {
     let sim = spawn(Sim::builder().auth(AuthPolicy::Password));
     let mut client = trusting(&sim, sim.hosts(HOSTS)).password(sim.password()).build().unwrap();
     assert_hostnames(&run(&mut client, "hostname"));
+}
+
+/// How a login by the key of an agent ends that answers requests for a signature so.
+fn by_an_agent(reply: fn() -> Reply, check: impl Fn(&HostOutput)) {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let agent = Agent::with_keys([&KeyPair::generate(KeyType::Ed25519)]);
+    agent.add_text(&sim.user_key_openssh().unwrap());
+    let agent =
+        FakeAgent::over(&agent, move |kind| if kind == SIGN_REQUEST { reply() } else { Reply::Upstream });
+    let builder = trusting(&sim, sim.hosts(HOSTS)).allow_agent(true).agent_socket(agent.socket());
+    let mut client = builder.build().unwrap();
+    let outputs = client.run_command(command("hostname")).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    outputs.iter().for_each(check);
+}
+
+#[test]
+fn commands_with_an_agents_key() {
+    by_an_agent(|| Reply::Upstream, |output| assert_eq!(output.exit_code(), Some(0), "{output:?}"));
+}
+
+#[test]
+fn an_agent_that_does_not_sign() {
+    for reply in [|| Reply::Bytes(message(FAILURE, b"")), || Reply::Bytes(vec![0xff; 64]), || Reply::Close] {
+        by_an_agent(reply, |output| {
+            let error = output.error().unwrap();
+            assert!(matches!(error.kind(), HostErrorKind::Auth { .. }), "{error}");
+        });
+    }
 }
 
 #[test]

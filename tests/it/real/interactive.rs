@@ -22,7 +22,8 @@ fn asking(options: &[&str]) -> Sshd {
 }
 
 fn client(sshd: &Sshd, user: &TestUser) -> ClientBuilder {
-    let builder = ParallelClient::builder([HOST]).port(sshd.port()).user(user.name()).identity_auth(false);
+    let builder = ParallelClient::builder([HOST]).port(sshd.port()).user(user.name());
+    let builder = builder.identity_auth(false).allow_agent(false);
     builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
 }
 

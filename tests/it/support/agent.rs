@@ -15,7 +15,7 @@ use rustix::process::Pid;
 use tempfile::TempDir;
 
 use super::eventually;
-use super::keys::KeyPair;
+use super::keys::{KeyPair, write_private};
 use super::ports;
 use super::process::{Daemon, new_mark};
 
@@ -67,6 +67,13 @@ impl Agent {
     pub fn add(&self, key: &KeyPair) {
         let name = format!("key_{:016x}", ports::random());
         let path = key.write(self.dir.path(), &name);
+        self.ssh_add(&[&path.to_string_lossy()]);
+    }
+
+    /// Adds a private key of which only the text is known.
+    pub fn add_text(&self, private: &str) {
+        let path = self.dir.path().join(format!("key_{:016x}", ports::random()));
+        write_private(&path, private);
         self.ssh_add(&[&path.to_string_lossy()]);
     }
 
