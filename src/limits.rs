@@ -178,6 +178,10 @@ pub const AGENT_KEY: usize = 16 * 1024;
 /// Longest signature of an ssh-agent: one of RSA with 16,384 bits, the longest that OpenSSH takes, has 2 KiB.
 pub const AGENT_SIGNATURE: usize = 4 * 1024;
 
+/// Channels that a server may have open to a forwarded ssh-agent at a time. Each needs a descriptor; a command that uses the
+/// agent needs one, and OpenSSH's agent serves its connections one request at a time anyway.
+pub const AGENT_CHANNELS: usize = 16;
+
 /// Requests sent to an ssh-agent before it has answered: enough to keep it busy. The others wait here, where those of
 /// hosts that have given up are dropped.
 pub const AGENT_WINDOW: usize = 16;

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::client::Request;
 use crate::agent_wire::{AgentError, Messages};
 use crate::limits;
+use crate::link::connect_unix;
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
@@ -30,14 +30,12 @@ pub(super) enum Lost {
     Unasked,
 }
 
-/// Connects to an agent without waiting: a Unix socket does that at once, or refuses.
-pub(crate) fn connect(path: &Path, registry: &Registry, token: Token) -> io::Result<UnixStream> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)?;
+/// Connects to an agent.
+pub(super) fn connect(path: &Path, registry: &Registry, token: Token) -> io::Result<UnixStream> {
+    let stream = connect_unix(path)?;
     let interest = Interest::READABLE | Interest::WRITABLE;
-    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)?;
-    Ok(OwnedFd::from(socket).into())
+    registry.register(&mut SourceFd(&stream.as_raw_fd()), token, interest)?;
+    Ok(stream)
 }
 
 #[derive(Debug)]

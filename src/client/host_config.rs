@@ -43,6 +43,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
 /// | [`allow_agent`](Self::allow_agent) | | `true` | `allow_agent` |
 /// | [`agent_socket`](Self::agent_socket) | | `SSH_AUTH_SOCK` | |
+/// | [`forward_ssh_agent`](Self::forward_ssh_agent) | | `false` | `forward_ssh_agent` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the usual five | |
 /// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
@@ -96,6 +97,7 @@ pub struct HostConfig {
     pub(super) certificate: Option<KeySource>,
     pub(super) allow_agent: Option<bool>,
     pub(super) agent_socket: Option<PathBuf>,
+    pub(super) forward_agent: Option<bool>,
     pub(super) identity_auth: Option<bool>,
     pub(super) identity_files: Option<Vec<PathBuf>>,
     pub(super) gssapi_auth: Option<bool>,
@@ -189,6 +191,7 @@ impl HostConfig {
             gssapi: self.gssapi_over(client),
             connection: self.connection_over(client),
             agent_socket: self.agent_socket_over(client),
+            forward_agent: self.forward_agent.or(client.forward_agent).unwrap_or(false),
             timeout,
             read_timeout: self.read_timeout.or(client.read_timeout).map_or(timeout, limit),
         }
@@ -278,6 +281,7 @@ pub(super) struct Settings<'a> {
     pub gssapi: Option<GssapiSettings<'a>>,
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
+    pub forward_agent: bool,
     pub timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
 }

@@ -97,6 +97,19 @@ settings! {
     /// called, or none (OpenSSH: `IdentityAgent`).
     agent_socket(path: impl Into<PathBuf>) => agent_socket = path.into();
 
+    /// Whether commands on the host can use the ssh-agent (parallel-ssh has `forward_ssh_agent`, and ignores it). Default:
+    /// `false`.
+    ///
+    /// Each command finds a socket in its `SSH_AUTH_SOCK`; what it asks there is answered by the agent here, over a
+    /// connection of its own, of which a host can have 16 at a time. [`allow_agent`](Self::allow_agent) need not be on.
+    /// Where there is no agent to forward, [`build`](ClientBuilder::build) says so. A host that does not forward (sshd:
+    /// `AllowAgentForwarding no`) is not asked for an answer, as OpenSSH does not: commands then find no `SSH_AUTH_SOCK`.
+    ///
+    /// Only for hosts that are trusted: whoever is `root` there can sign with all keys of the agent while the connection
+    /// lasts. And libssh never comes back from writing to a channel for which such a host announces a packet size of 10
+    /// bytes (0.10) or 0 (the bundled one): it would stop the whole client.
+    forward_ssh_agent(on: bool) => forward_agent = on;
+
     /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh: `cert_file`). It is offered
     /// first, then the key without it. `~/` stands for the home directory.
     ///

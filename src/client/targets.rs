@@ -36,6 +36,7 @@ struct ProfileKey<'a> {
     gssapi: Option<Gssapi>,
     connection: Connection,
     agent_socket: AgentSocket<'a>,
+    forward_agent: bool,
     timeout: Option<Duration>,
     read_timeout: Option<Duration>,
 }
@@ -187,6 +188,8 @@ impl<'a> Profiles<'a> {
             if gssapi.is_some() {
                 check_library()?;
             }
+            // No command runs on a proxy.
+            let settings = Settings { forward_agent: false, ..settings };
             let profile = self.profile(&spec, gssapi, settings)?;
             let before = way.as_ref().map_or(ptr::null(), Arc::as_ptr);
             let key = (host.clone(), port, Arc::as_ptr(&profile), before);
@@ -207,13 +210,14 @@ impl<'a> Profiles<'a> {
         let Some(user) = spec.user().or(settings.user).or(self.owner.name.as_deref()) else {
             return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
         };
-        let Settings { login, connection, agent_socket, timeout, read_timeout, .. } = settings;
+        let Settings { login, connection, agent_socket, forward_agent, timeout, read_timeout, .. } = settings;
         let key = ProfileKey {
             user: user.to_owned(),
             login,
             gssapi,
             connection,
             agent_socket,
+            forward_agent,
             timeout,
             read_timeout,
         };
@@ -222,10 +226,17 @@ impl<'a> Profiles<'a> {
         }
         let user =
             CString::new(user).map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
+        let agent = self.credentials.agent(agent_socket)?;
+        if forward_agent && agent.is_none() {
+            let why =
+                "forward_ssh_agent is on, but there is no agent: SSH_AUTH_SOCK is not set, nor agent_socket";
+            return Err(Error::Config(why.to_owned()));
+        }
         let profile = Arc::new(Profile {
             user,
             plan: self.credentials.plan(key.gssapi.clone(), login)?,
-            agent: self.credentials.agent(agent_socket)?,
+            agent,
+            forward_agent,
             timeouts: Timeouts {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),

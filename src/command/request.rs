@@ -44,6 +44,8 @@ pub(crate) enum ChannelRequest {
     Pty { term: CString, columns: u16, rows: u16 },
     /// `env`: an environment variable.
     Env { name: CString, value: CString },
+    /// `auth-agent-req@openssh.com`: a socket that leads to our agent. As in OpenSSH no answer is asked for.
+    ForwardAgent,
 }
 
 impl fmt::Debug for ChannelRequest {
@@ -52,6 +54,7 @@ impl fmt::Debug for ChannelRequest {
             Self::Pty { term, columns, rows } => write!(f, "Pty({term:?}, {columns}x{rows})"),
             // The value may be a secret.
             Self::Env { name, .. } => write!(f, "Env({name:?}, ..)"),
+            Self::ForwardAgent => f.write_str("ForwardAgent"),
         }
     }
 }

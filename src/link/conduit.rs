@@ -3,8 +3,18 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::sys::socket::{MsgFlags, recv, send};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connects without waiting: a Unix socket does that at once, or refuses.
+pub(crate) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
+}
 
 /// One of two ends. What goes in at one comes out at the other, and a dropped one is an end of stream.
 ///
@@ -19,6 +29,11 @@ impl Conduit {
         one.set_nonblocking(true)?;
         other.set_nonblocking(true)?;
         Ok((Self(one), Self(other)))
+    }
+
+    /// To whoever listens at this path.
+    pub(crate) fn connect(path: &Path) -> io::Result<Self> {
+        connect_unix(path).map(Self)
     }
 
     /// Whether the other end is gone.

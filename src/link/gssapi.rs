@@ -180,7 +180,7 @@ mod tests {
             let lender = Lender::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let setup = Setup { user: c"deploy", recorded: &[], compress: false };
+            let setup = Setup { user: c"deploy", recorded: &[], compress: false, agent: None };
             let session = Session::start(client.into(), &setup, c"ssh-ed25519").unwrap();
             let gssapi = Gssapi { server: c"web".to_owned(), client: None, delegate: false };
             let login = Login::begin(session, 7, Arc::new(gssapi), &lender);

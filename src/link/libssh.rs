@@ -278,6 +278,8 @@ pub(super) struct Session {
     agent_begun: Option<u64>,
     /// Tunnels that something has arrived for.
     news: News,
+    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null where no agent is forwarded.
+    door: *mut Door,
     /// Bytes written to channels since libssh had none waiting for the socket.
     unsent: usize,
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
@@ -291,6 +293,8 @@ struct Channel {
     state: *mut ChannelState,
     /// The peer's maximum packet size, once it was seen.
     packet_max: Option<u32>,
+    /// The server has opened it, to our agent.
+    is_agents: bool,
 }
 
 struct ChannelState {
@@ -330,6 +334,16 @@ pub(super) enum OpenReply {
     Refused { reason: u32, text: String },
 }
 
+/// Where channels arrive that the server opens to a forwarded agent.
+struct Door {
+    callbacks: sys::ssh_callbacks_struct,
+    news: News,
+    /// Let in, and not yet part of the session: what [`Channel`] is made of.
+    arrived: Vec<(sys::ssh_channel, *mut ChannelState)>,
+    /// Let in and not freed.
+    open: usize,
+}
+
 // SAFETY: libssh ties a session to no thread; it only must not be entered twice at once, and every entry takes `&mut`.
 // All clones of the list of news are inside the session and its channels.
 unsafe impl Send for Session {}
@@ -355,6 +369,7 @@ impl Session {
             gssapi_problem: None,
             agent_begun: None,
             news: News::default(),
+            door: ptr::null_mut(),
             unsent: 0,
             counter: Box::into_raw(Box::new(zero)),
             packets_per_visit: if setup.compress {
@@ -364,6 +379,9 @@ impl Session {
             },
         };
         session.configure(socket.as_raw_fd(), setup, host_keys)?;
+        if setup.agent.is_some() {
+            session.open_door()?;
+        }
         let fd = socket.into_raw_fd();
         // SAFETY: a valid session with a descriptor set.
         let rc = unsafe { sys::ssh_connect(session.raw) };
@@ -789,13 +807,49 @@ impl Session {
             (*state).callbacks.userdata = state.cast();
             sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
         };
-        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max: None }));
+        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max: None, is_agents: false }));
         if rc != OK {
             self.free_channel(id);
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel callbacks can be set"));
         }
         self.bad_confirmation = None;
         Ok(id)
+    }
+
+    /// Lets the server open channels to an agent. Without this libssh refuses them, by [`refuse_message`].
+    fn open_door(&mut self) -> Result<(), LinkError> {
+        let callbacks = sys::ssh_callbacks_struct {
+            size: size_of::<sys::ssh_callbacks_struct>(),
+            userdata: ptr::null_mut(),
+            auth_function: None,
+            log_function: None,
+            connect_status_function: None,
+            global_request_function: None,
+            channel_open_request_x11_function: None,
+            channel_open_request_auth_agent_function: Some(on_agent_channel),
+            channel_open_request_forwarded_tcpip_function: None,
+        };
+        let door = Door { callbacks, news: self.news.clone(), arrived: Vec::new(), open: 0 };
+        self.door = Box::into_raw(Box::new(door));
+        // SAFETY: a valid session, and a live allocation that only `drop` ends, after the session.
+        let rc = unsafe {
+            (*self.door).callbacks.userdata = self.door.cast();
+            sys::ssh_set_callbacks(self.raw, &raw mut (*self.door).callbacks)
+        };
+        if rc == OK { Ok(()) } else { Err(LinkError::new(LinkErrorKind::Other, self.error_text())) }
+    }
+
+    /// The next channel that the server has opened to the agent. It is open, and counts as a tunnel.
+    pub(super) fn next_agent_channel(&mut self) -> Option<ChannelId> {
+        // SAFETY: null or live until `drop`; libssh is not running.
+        let (raw, state) = unsafe { self.door.as_mut() }?.arrived.pop()?;
+        // libssh tells the packet size of such a channel to nobody, and cuts what is written by itself.
+        let packet_max = Some(limits::WRITE_CHUNK as u32);
+        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max, is_agents: true }));
+        if let Some(noted) = self.noted(id) {
+            (noted.id, noted.is_listed) = (id.0, false);
+        }
+        Some(id)
     }
 
     pub(super) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
@@ -822,6 +876,7 @@ impl Session {
                 ChannelRequest::Env { name, value } => {
                     sys::ssh_channel_request_env(channel.raw, name.as_ptr(), value.as_ptr())
                 }
+                ChannelRequest::ForwardAgent => sys::ssh_channel_request_auth_agent(channel.raw),
             }
         };
         self.progress(rc)
@@ -1010,6 +1065,11 @@ impl Session {
             sys::ssh_remove_channel_callbacks(channel.raw, &raw mut (*channel.state).callbacks);
             sys::ssh_channel_free(channel.raw);
             drop(Box::from_raw(channel.state));
+            if channel.is_agents
+                && let Some(door) = self.door.as_mut()
+            {
+                door.open -= 1;
+            }
         }
         self.note_log();
         self.opening.retain(|_, opening| *opening != id.0);
@@ -1070,6 +1130,12 @@ fn no_channel() -> LinkError {
 impl Drop for Session {
     fn drop(&mut self) {
         let _log = LogScope::enter();
+        // SAFETY: null or live until the end of this function; libssh is not running.
+        if let Some(door) = unsafe { self.door.as_mut() } {
+            // Shut for what may still arrive meanwhile.
+            door.open = usize::MAX;
+        }
+        while self.next_agent_channel().is_some() {}
         let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
         for id in open {
             self.free_channel(ChannelId(id));
@@ -1092,6 +1158,9 @@ impl Drop for Session {
             sys::ssh_disconnect(self.raw);
             sys::ssh_free(self.raw);
             drop(Box::from_raw(self.counter));
+            if !self.door.is_null() {
+                drop(Box::from_raw(self.door));
+            }
         }
     }
 }
@@ -1099,6 +1168,40 @@ impl Drop for Session {
 /// Refuses whatever a server asks of a client: channels to us and unknown requests. libssh would queue them for ever.
 unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
     1
+}
+
+/// Makes the channel that a server opens to our agent, unless there are too many: null refuses it.
+unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, door: *mut c_void) -> sys::ssh_channel {
+    // SAFETY: our user data, live as long as the session; nobody else refers to it during a call into libssh.
+    let door = unsafe { &mut *door.cast::<Door>() };
+    let make = || {
+        if door.open >= limits::AGENT_CHANNELS {
+            return ptr::null_mut();
+        }
+        // Not listed: it gets its number, and is looked at, once libssh is done.
+        let noted = Noted { news: door.news.clone(), id: usize::MAX, is_listed: true, reply: None };
+        let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
+        let state = Box::new(ChannelState { inbox, held: 0, noted: Some(noted), callbacks });
+        // SAFETY: the session that calls; the result is checked. The state is a live allocation that `free_channel` ends,
+        // or this function where libssh does not take it.
+        unsafe {
+            let raw = sys::ssh_channel_new(session);
+            if raw.is_null() {
+                return raw;
+            }
+            let state = Box::into_raw(state);
+            (*state).callbacks.userdata = state.cast();
+            if sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks) != OK {
+                sys::ssh_channel_free(raw);
+                drop(Box::from_raw(state));
+                return ptr::null_mut();
+            }
+            door.open += 1;
+            door.arrived.push((raw, state));
+            raw
+        }
+    };
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or(ptr::null_mut())
 }
 
 fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {

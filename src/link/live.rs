@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -64,6 +65,13 @@ impl Dialler {
         self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
+    /// Connects a forwarded channel to its agent. What it has to say is news of the link.
+    fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<Conduit> {
+        let conduit = Conduit::connect(path)?;
+        self.register(conduit.as_raw_fd(), index, generation)?;
+        Ok(conduit)
+    }
+
     fn register(&self, fd: RawFd, index: usize, generation: u32) -> io::Result<()> {
         let token = (self.token)(index, generation);
         self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
@@ -78,6 +86,8 @@ pub(crate) struct LibsshLink {
     state: State,
     /// What goes through this connection to other hosts.
     tunnels: Tunnels,
+    /// The agent that the server may open channels to.
+    agent: Option<Arc<Path>>,
     /// What `inbox` shows for a channel that is gone.
     no_inbox: Inbox,
 }
@@ -95,8 +105,8 @@ enum State {
 impl LibsshLink {
     /// A link whose readiness is reported under this index.
     pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
-        let (tunnels, no_inbox) = Default::default();
-        Self { dialler, index, generation: 0, state: State::Idle, tunnels, no_inbox }
+        let (tunnels, agent, no_inbox) = Default::default();
+        Self { dialler, index, generation: 0, state: State::Idle, tunnels, agent, no_inbox }
     }
 
     fn session(&mut self) -> Result<&mut Session, LinkError> {
@@ -193,20 +203,25 @@ impl Link for LibsshLink {
         };
         check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
+        self.agent = setup.agent.cloned();
         self.state = State::Ssh(Session::start(socket, setup, &host_keys)?);
         Ok(())
     }
 
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
-        let session = match &mut self.state {
+        let Self { dialler, index, generation, state, tunnels, agent, .. } = self;
+        let session = match state {
             State::Ssh(session) => session,
-            State::Gssapi(login) => return login.pump(budget, &self.dialler.lender),
+            State::Gssapi(login) => return login.pump(budget, &dialler.lender),
             State::Idle | State::Connecting(_) | State::Joined(_) => return Ok(Pumped::Drained),
         };
         loop {
-            let pumped = session.pump(budget).inspect_err(|_| self.tunnels.salvage(session))?;
+            let pumped = session.pump(budget).inspect_err(|_| tunnels.salvage(session))?;
             let is_full = session.write_pending();
-            let relayed = self.tunnels.relay(session)?;
+            if let Some(path) = agent {
+                tunnels.let_in(session, || dialler.connect(path, *index, *generation));
+            }
+            let relayed = tunnels.relay(session)?;
             if pumped == Pumped::More || relayed == Pumped::More {
                 return Ok(Pumped::More);
             }

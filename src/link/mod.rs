@@ -14,10 +14,11 @@ mod tunnel;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 
-pub(crate) use conduit::Conduit;
+pub(crate) use conduit::{Conduit, connect_unix};
 pub(crate) use libssh::{PrivateKey, has_gssapi, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
@@ -128,6 +129,8 @@ pub(crate) struct Setup<'a> {
     pub recorded: &'a [&'static str],
     /// Whether to compress once the user is logged in, if the server agrees.
     pub compress: bool,
+    /// The socket of the agent that the server may open channels to, if it may.
+    pub agent: Option<&'a Arc<Path>>,
 }
 
 /// What a pump left behind.

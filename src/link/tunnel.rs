@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
+use std::io;
 use std::mem;
 use std::task::Poll;
 
@@ -25,6 +26,9 @@ pub(super) struct Tunnels {
     /// Those that have something for the proxy while it has their window shut.
     shut: Vec<ChannelId>,
     told: VecDeque<(ChannelId, TunnelNews)>,
+    /// Those to a forwarded agent. Their conduits lead out of this process, and are registered with the poll as the session's
+    /// own socket is: any news may be theirs.
+    to_agent: Vec<ChannelId>,
     /// Reused by all.
     buffer: Vec<u8>,
 }
@@ -94,6 +98,28 @@ impl Tunnels {
         Ok(id)
     }
 
+    /// Joins the channels that the server has opened to the agent to connections of their own. One that the agent does not
+    /// take is closed again.
+    pub(super) fn let_in(&mut self, session: &mut Session, mut connect: impl FnMut() -> io::Result<Conduit>) {
+        while let Some(id) = session.next_agent_channel() {
+            match connect() {
+                Ok(conduit) => {
+                    let (stage, upstream) = (Stage::Open, Upstream::Flows);
+                    let tunnel = Tunnel { conduit, stage, in_line: false, upstream, rest: Vec::new() };
+                    self.tunnels.insert(id, tunnel);
+                    self.to_agent.push(id);
+                }
+                Err(e) => {
+                    log::warn!("the ssh-agent to forward cannot be reached: {e}");
+                    session.free_channel(id);
+                }
+            }
+        }
+        for index in 0..self.to_agent.len() {
+            self.wake(self.to_agent[index]);
+        }
+    }
+
     pub(super) fn news(&mut self) -> Option<(ChannelId, TunnelNews)> {
         self.told.pop_front()
     }
@@ -140,7 +166,10 @@ impl Tunnels {
                 Look::Again => self.wake(id),
                 Look::Over => {
                     self.tunnels.remove(&id);
-                    self.told.push_back((id, TunnelNews::Ended));
+                    match self.to_agent.iter().position(|known| *known == id) {
+                        Some(at) => drop(self.to_agent.swap_remove(at)),
+                        None => self.told.push_back((id, TunnelNews::Ended)),
+                    }
                 }
             }
         }

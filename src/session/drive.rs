@@ -84,7 +84,8 @@ impl Session {
         let Target { host, port, profile, .. } = &*self.target;
         let recorded = profile.verifier.recorded_algorithms(host, *port);
         let compress = profile.connection.compress;
-        cx.link.start(&Setup { user: &profile.user, recorded: &recorded, compress })?;
+        let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
+        cx.link.start(&Setup { user: &profile.user, recorded: &recorded, compress, agent })?;
         Ok(true)
     }
 

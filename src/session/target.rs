@@ -31,8 +31,10 @@ pub(crate) struct Target {
 pub(crate) struct Profile {
     pub user: CString,
     pub plan: AuthPlan,
-    /// The socket of the agent that the plan means. Only passed on.
+    /// The socket of the agent that is meant by the plan, and by `forward_agent`. Only passed on.
     pub agent: Option<Arc<Path>>,
+    /// Whether commands on the host are led to the agent.
+    pub forward_agent: bool,
     pub timeouts: Timeouts,
     /// How long a reader of its output waits, unless told otherwise. The session itself does not care.
     pub read_timeout: Option<Duration>,

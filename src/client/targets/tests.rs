@@ -638,3 +638,20 @@ fn the_agent_and_its_socket() {
     let alone = plan(&world.one("web", &at("/one").identity_auth(false), &config()));
     assert_eq!(alone, ["agent", "none"]);
 }
+
+#[test]
+fn the_agent_is_forwarded_where_there_is_one() {
+    let forward = |target: &Target| target.profile.forward_agent;
+    let base = config().agent_socket("/one");
+    let with = |on| base.clone().forward_ssh_agent(on);
+    let world = World::new();
+    let one = |client: &HostConfig, own: &HostConfig| forward(&world.one("web", client, own));
+    assert!(!one(&base, &config()));
+    assert!(one(&with(true), &config()) && !one(&with(true), &config().forward_ssh_agent(false)));
+    assert!(one(&base, &config().forward_ssh_agent(true)));
+    assert!(one(&with(true).allow_agent(false), &config()), "not only for the login");
+
+    let on = config().forward_ssh_agent(true);
+    let Err(Error::Config(problem)) = world.resolve(&["web"], &on, &[config()]) else { panic!("no agent") };
+    assert!(problem.starts_with("forward_ssh_agent is on, but there is no agent"), "{problem}");
+}

@@ -17,7 +17,8 @@ impl Exec {
         next: usize,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Trouble> {
-        let Some(request) = self.request.options.setup.get(next) else {
+        let forward = cx.target.profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
+        let Some(request) = forward.into_iter().chain(&self.request.options.setup).nth(next) else {
             self.enter(ExecState::Requesting(channel));
             return Ok(Progress::Advanced);
         };
@@ -41,7 +42,7 @@ impl Exec {
     fn may_go_without(&self, request: &ChannelRequest) -> bool {
         match request {
             ChannelRequest::Env { .. } => self.request.options.ignore_refused_env,
-            ChannelRequest::Pty { .. } => false,
+            ChannelRequest::Pty { .. } | ChannelRequest::ForwardAgent => false,
         }
     }
 
@@ -71,6 +72,8 @@ impl Exec {
 fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
     match request {
         ChannelRequest::Pty { .. } => ChannelProblem::PtyRefused(text),
+        // Asks for no answer; the channel was closed instead.
+        ChannelRequest::ForwardAgent => ChannelProblem::ExecRefused(text),
         ChannelRequest::Env { name, .. } => {
             ChannelProblem::EnvRefused { name: name.to_string_lossy().into_owned(), text }
         }

@@ -44,6 +44,7 @@ pub(super) struct Config {
     pub backoff_max: Option<Duration>,
     pub seed: u64,
     pub family: AddressFamily,
+    pub forward_agent: bool,
     pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
     /// Whether it is behind a proxy.
@@ -60,6 +61,7 @@ impl Default for Config {
             backoff_max: None,
             seed: 0,
             family: AddressFamily::Any,
+            forward_agent: false,
             keepalive: None,
             timeouts: Timeouts {
                 connect: Some(CONNECT),
@@ -129,6 +131,7 @@ impl Bench {
             keepalive,
             timeouts,
             proxied,
+            forward_agent,
         } = config;
         let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
         let connection = Connection { attempts, retry_delay, family, compress: false, keepalive };
@@ -137,6 +140,7 @@ impl Bench {
             user: c"deploy".to_owned(),
             plan,
             agent: None,
+            forward_agent,
             timeouts,
             read_timeout: None,
             connection,

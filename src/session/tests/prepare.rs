@@ -1,7 +1,7 @@
 //! What a command needs on its channel before it is sent.
 
 use super::call::Call;
-use super::harness::Bench;
+use super::harness::{Bench, Config};
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{ChannelRequest, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind, Stage};
@@ -51,6 +51,22 @@ fn each_request_waits_for_the_answer_to_the_one_before() {
     let [pty, lang, all] =
         [r#"Pty("xterm", 80x24)"#, r#"Env("LANG", ..)"#, r#"Env("LC_ALL", ..)"#].map(request);
     assert_eq!(asked(&bench), [&pty, &lang, &all, &Call::Exec(0, "command 0".to_owned())]);
+}
+
+#[test]
+fn the_agent_is_asked_for_first_on_each_channel() {
+    let config = Config { forward_agent: true, ..Config::default() };
+    let mut bench = Bench::with(config, Script::peer(Peer::default()));
+    bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
+    bench.run();
+    let requests = bench.calls(|call| matches!(call, Call::Request(..))).len();
+    assert!(bench.outcome(0).is_success());
+    bench.command();
+    bench.run();
+    let of = |bench: &Bench| asked(bench).into_iter().map(|call| format!("{call:?}")).collect::<Vec<_>>();
+    let all = of(&bench);
+    assert!(all[0].contains("ForwardAgent") && all[1].contains("Pty") && requests >= 4, "{all:?}");
+    assert!(all.iter().filter(|call| call.contains("ForwardAgent")).count() == 2, "{all:?}");
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use super::{
-    HEALTHY, Hostile, OPEN_FAILURE, REQUEST_FAILURE, REQUEST_SUCCESS, SLOW, address, all, guard, join, run,
-    stdout,
+    HEALTHY, Hostile, OPEN_CONFIRMATION, OPEN_FAILURE, REQUEST_FAILURE, REQUEST_SUCCESS, SLOW, address, all,
+    guard, join, run, stdout,
 };
+use crate::support::agent::{FakeAgent, Reply};
 use crate::support::fds::FdBaseline;
 use crate::support::system::{is_rerun, rerun};
 
@@ -116,4 +117,24 @@ fn every_kind_gives_its_descriptors_back() {
     assert_eq!(stdout(&outputs[kinds.len()]), ["hello"]);
     drop((client, outputs));
     before.assert_same();
+}
+
+/// Ten thousand channels at once to an agent that is forwarded: sixteen are let in, and the rest is refused.
+#[test]
+fn a_flood_of_channels_to_a_forwarded_agent_is_bounded() {
+    let _dog = guard("agent_channels");
+    let server = Hostile::start(&["opens"]);
+    let agent = FakeAgent::start(|_| Reply::Close);
+    let builder = server.client(all(&["opens"])).agent_socket(agent.socket()).forward_ssh_agent(true);
+    let mut client = builder.build().expect("a client");
+    let outputs = run(&mut client, "greet");
+    assert_eq!(stdout(&outputs[0]), ["hello"]);
+    let settled = || {
+        client.finished(&outputs).expect("no error");
+        let refused = server.count(&address(0), OPEN_FAILURE);
+        (server.count(&address(0), OPEN_CONFIRMATION) + refused == 10_000).then_some(refused)
+    };
+    let refused = crate::support::eventually(SLOW, "every channel is answered", settled);
+    assert_eq!(refused, 10_000 - 16);
+    assert_eq!(agent.connections(), 16);
 }

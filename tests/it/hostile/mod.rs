@@ -35,6 +35,7 @@ const INFO_RESPONSE: u8 = 61;
 const REQUEST_SUCCESS: u8 = 81;
 const REQUEST_FAILURE: u8 = 82;
 const OPEN: u8 = 90;
+const OPEN_CONFIRMATION: u8 = 91;
 const OPEN_FAILURE: u8 = 92;
 const DATA: u8 = 94;
 const EXEC: u8 = 98;

@@ -8,8 +8,8 @@ use sshoal::{HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use crate::real;
 use crate::sim::{PATIENCE, assert_hostnames, client, command, fleet, run, spawn, stdout, trusting, watch};
-use crate::support::agent::{Agent, FAILURE, FakeAgent, Reply, SIGN_REQUEST, message};
-use crate::support::keys::{KeyPair, KeyType};
+use crate::support::agent::{Agent, FAILURE, FakeAgent, Reply, SIGN_REQUEST, list_of, message};
+use crate::support::keys::{ClientKey, KeyPair, KeyType};
 use crate::support::peers::Refused;
 use crate::support::sshd::Sshd;
 
@@ -131,6 +131,37 @@ fn hosts_that_leave_the_list() {
     let begun = client.start_command("hang").unwrap();
     client.set_hosts([""; 0]).unwrap();
     assert!(client.finished(&begun).unwrap());
+}
+
+/// Commands that use a forwarded agent, that it leaves, and that are left while they wait for it.
+#[test]
+fn forwarded_agents() {
+    let _dog = watch();
+    let sshd = Sshd::start();
+    let key = sshd.key(ClientKey::Ed25519);
+    let client = |agent: &FakeAgent| {
+        let builder = ParallelClient::builder(sshd.hosts(2)).port(sshd.port()).user(sshd.user());
+        let builder =
+            builder.known_hosts([sshd.known_hosts(sshd.hosts(2))]).key_file(&key).identity_auth(false);
+        let builder = builder.allow_agent(false).agent_socket(agent.socket()).forward_ssh_agent(true);
+        builder.num_retries(1).timeout(PATIENCE).build().unwrap()
+    };
+    let silent = FakeAgent::start(|_| Reply::Bytes(Vec::new()));
+    let mut left = client(&silent);
+    let outputs = left.start_command("ssh-add -l").unwrap();
+    assert!(left.join(&outputs, JoinOptions::default().timeout(LIMIT / 4)).is_err());
+    assert_eq!(silent.connections(), 2);
+    drop((left, outputs));
+
+    let agents = [FakeAgent::start(|_| Reply::Bytes(list_of(3))), FakeAgent::start(|_| Reply::Close)];
+    for (agent, lines) in agents.iter().zip([3, 0]) {
+        let mut client = client(agent);
+        for _ in 0..2 {
+            for output in run(&mut client, "ssh-add -L 2>/dev/null | grep -c AAAA") {
+                assert_eq!(stdout(&output), format!("{lines}\n"), "{:?}", output.outcome());
+            }
+        }
+    }
 }
 
 #[test]

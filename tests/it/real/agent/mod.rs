@@ -1,6 +1,7 @@
 //! The keys of an ssh-agent: real agents, and such as lie, stall and refuse, in front of real servers.
 
 mod faults;
+mod forward;
 mod login;
 
 use std::path::Path;

@@ -1,0 +1,191 @@
+//! Forwarded agents: commands on real hosts that use one, one that refuses, agents and commands that misbehave.
+
+use std::os::unix::net::UnixListener;
+
+use sshoal::{HostConfig, HostOutput, Outcome};
+
+use super::super::{build, guard, join, run_one, stdout};
+use super::{HOST, authorized, stranger, with_agent};
+use crate::support::agent::{
+    Agent, FakeAgent, REQUEST_IDENTITIES, Reply, SIGN_REQUEST, list_of, ssh_add_list,
+};
+use crate::support::fds::FdBaseline;
+use crate::support::keys::{ClientKey, KeyPair, KeyType};
+use crate::support::sshd::Sshd;
+
+/// Three keys, of which the first lets in.
+fn agent_for(sshd: &Sshd) -> Agent {
+    let keys = [KeyPair::generate(KeyType::Ecdsa), stranger()];
+    Agent::with_keys([authorized(sshd, ClientKey::Ed25519), &keys[0], &keys[1]])
+}
+
+/// A host's name on a command line for another login to this server, by the forwarded agent alone.
+fn nested(sshd: &Sshd, command: &str) -> String {
+    let options = "-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+    format!("ssh {options} -o LogLevel=ERROR -i none -p {} {}@127.0.2.9 {command}", sshd.port(), sshd.user())
+}
+
+fn assert_ran(output: &HostOutput) {
+    assert!(matches!(output.outcome(), Some(Outcome::Exited(0))), "{:?}", output.outcome());
+}
+
+#[test]
+fn commands_see_the_keys_and_sign_with_them() {
+    let _dog = guard("forward");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let counting = FakeAgent::counting(&agent);
+    let mut client = build(with_agent(&sshd, [HOST], &counting.socket()).forward_ssh_agent(true));
+    assert_eq!(run_one(&mut client, "ssh-add -l"), ssh_add_list(&agent.socket()));
+    assert_eq!(counting.requests(SIGN_REQUEST), 1, "the login's own");
+    assert_eq!(run_one(&mut client, &nested(&sshd, "echo nested")), ["nested"]);
+    assert_eq!(counting.requests(SIGN_REQUEST), 2);
+    // Again over the channel of another command, and ten times over one.
+    assert_eq!(run_one(&mut client, "for i in 1 2 3 4 5 6 7 8 9 10; do ssh-add -l | wc -l; done"), ["3"; 10]);
+}
+
+#[test]
+fn commands_side_by_side_have_channels_of_their_own() {
+    let _dog = guard("forward_two");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let hosts: Vec<String> = sshd.hosts(3).collect();
+    let builder = with_agent(&sshd, hosts.iter().map(String::as_str), &agent.socket());
+    let mut client = build(builder.forward_ssh_agent(true));
+    let commands = [nested(&sshd, "echo one"), "ssh-add -l >/dev/null && echo two".to_owned()];
+    let outputs = commands.map(|command| client.start_command(command.as_str()).expect("a command"));
+    for (outputs, expected) in outputs.iter().zip(["one", "two"]) {
+        join(&client, outputs);
+        outputs.iter().for_each(|output| assert_eq!(stdout(output), [expected], "{:?}", output.outcome()));
+    }
+}
+
+/// `forward_ssh_agent` of parallel-ssh, which ignores it, in its `HostConfig` too.
+#[test]
+fn the_agent_is_forwarded_to_the_hosts_that_are_named_and_to_no_other() {
+    let _dog = guard("forward_per_host");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let hosts: Vec<String> = sshd.hosts(2).collect();
+    let with = || with_agent(&sshd, hosts.iter().map(String::as_str), &agent.socket());
+    let forward = |on| HostConfig::default().forward_ssh_agent(on);
+    let inherit = HostConfig::default;
+    let seen = |builder| {
+        let mut client = build(builder);
+        let outputs = client.run_command("test -S \"$SSH_AUTH_SOCK\"; echo $?").expect("all start");
+        outputs.iter().map(|output| stdout(output).concat() == "0").collect::<Vec<bool>>()
+    };
+    assert_eq!(seen(with()), [false, false]);
+    assert_eq!(seen(with().forward_ssh_agent(true).host_config([forward(false), inherit()])), [false, true]);
+    assert_eq!(seen(with().host_config([forward(true), inherit()])), [true, false]);
+    // The login needs no agent for that.
+    let key = sshd.key(ClientKey::Ecdsa);
+    assert_eq!(seen(with().forward_ssh_agent(true).allow_agent(false).key_file(key)), [true, true]);
+}
+
+/// It is not asked for an answer: OpenSSH's client does not either, and goes on without.
+#[test]
+fn on_a_host_that_does_not_forward_commands_find_no_agent() {
+    let _dog = guard("forward_refused");
+    let sshd = Sshd::builder().option("AllowAgentForwarding no").start();
+    let agent = agent_for(&sshd);
+    let mut client = build(with_agent(&sshd, [HOST], &agent.socket()).forward_ssh_agent(true));
+    for _ in 0..2 {
+        assert_eq!(run_one(&mut client, "echo ${SSH_AUTH_SOCK-none}"), ["none"]);
+    }
+}
+
+#[test]
+fn an_agent_that_is_gone_is_the_commands_own_affair() {
+    let _dog = guard("forward_gone");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let mut client = build(with_agent(&sshd, [HOST], &agent.socket()).forward_ssh_agent(true));
+    run_one(&mut client, "ssh-add -l");
+    let before = FdBaseline::now();
+    drop(agent);
+    assert_eq!(run_one(&mut client, "ssh-add -l 2>/dev/null || echo gone"), ["gone"]);
+    assert_eq!(run_one(&mut client, "echo on"), ["on"]);
+    assert!(FdBaseline::now().count() <= before.count());
+
+    let closing = FakeAgent::start(|_| Reply::Close);
+    let garbage = FakeAgent::start(|_| Reply::Bytes(vec![0xff; 100]));
+    let flood = FakeAgent::start(|kind| match kind {
+        REQUEST_IDENTITIES => Reply::Bytes(list_of(2_000)),
+        _ => Reply::Close,
+    });
+    for (agent, expected) in [(&closing, "1"), (&garbage, "1"), (&flood, "0")] {
+        let builder = with_agent(&sshd, [HOST], &agent.socket()).allow_agent(false).forward_ssh_agent(true);
+        let mut client = build(builder.key_file(sshd.key(ClientKey::Ed25519)));
+        assert_eq!(run_one(&mut client, "ssh-add -l >/dev/null 2>&1; echo $?"), [expected]);
+    }
+}
+
+/// The agent takes connections and reads nothing: what a command writes stays on its host, but for what the windows and
+/// buffers on the way hold.
+#[test]
+fn a_command_that_floods_the_agent_is_held_back_and_delays_nobody() {
+    const FLOOD: &str = "import os, socket, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(os.environ['SSH_AUTH_SOCK'])
+s.setblocking(False)
+sent, end = 0, time.time() + 3
+while time.time() < end:
+    try:
+        sent += s.send(b'x' * 65536)
+        end = time.time() + 1
+    except BlockingIOError:
+        time.sleep(0.01)
+    if sent > 100_000_000:
+        break
+print(sent)";
+    let _dog = guard("forward_flood");
+    let sshd = Sshd::start();
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let socket = folder.path().join("deaf");
+    let _deaf = UnixListener::bind(&socket).expect("bind");
+    let builder = with_agent(&sshd, [HOST], &socket).allow_agent(false).forward_ssh_agent(true);
+    let mut client = build(builder.key_file(sshd.key(ClientKey::Ed25519)));
+    let flood = client.start_command(format!("/usr/bin/python3 -c \"{FLOOD}\"")).expect("a command");
+    for _ in 0..20 {
+        assert_eq!(run_one(&mut client, "echo on"), ["on"]);
+    }
+    join(&client, &flood);
+    assert_ran(&flood[0]);
+    let sent: usize = stdout(&flood[0])[0].parse().expect("a number");
+    assert!((1..16_000_000).contains(&sent), "{sent} bytes");
+}
+
+#[test]
+fn a_host_has_sixteen_channels_at_a_time() {
+    const MANY: &str = "import os, socket
+def one():
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.environ['SSH_AUTH_SOCK'])
+    try:
+        s.send(bytes([0, 0, 0, 1, 11]))
+    except OSError:
+        pass
+    return s
+def heard(s):
+    try:
+        return len(s.recv(5)) == 5
+    except OSError:
+        return False
+for round in range(2):
+    print(sum([heard(s) for s in [one() for _ in range(40)]]))";
+    let _dog = guard("forward_many");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let before = FdBaseline::now().count();
+    let mut client = build(with_agent(&sshd, [HOST], &agent.socket()).forward_ssh_agent(true));
+    let command = format!("/usr/bin/python3 -c \"{MANY}\"");
+    let told = run_one(&mut client, &command);
+    assert_eq!(told[0], "16");
+    // The second round begins while some of the first are being closed.
+    let again: usize = told[1].parse().expect("a number");
+    assert!((1..=16).contains(&again), "{again}");
+    assert_eq!(run_one(&mut client, &command)[0], "16");
+    // The poll, its waker, the connection, the agent's: those of the channels are gone.
+    assert!(FdBaseline::now().count() < before + 12, "{:?}", FdBaseline::now());
+}
