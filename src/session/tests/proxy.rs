@@ -181,6 +181,10 @@ fn a_proxy_asks_for_many_hosts_at_once_and_takes_no_place() {
     assert!(bench.wants_place() && bench.session.is_waited_for());
     let (second, _other) = request(2);
     bench.session.request_tunnel(second, bench.now);
+    for phase in [Phase::Connecting, Phase::Handshaking, Phase::Authenticating] {
+        bench.run_until_phase(phase);
+        assert!(!bench.uses_place(), "{phase:?}");
+    }
     bench.run_until_phase(Phase::Ready);
     assert!(!bench.uses_place() && !bench.session.is_waited_for());
     assert_eq!(opens(&bench), 2);

@@ -7,6 +7,7 @@ use hostsim::{AuthPolicy, Sim};
 use sshoal::{HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use crate::real;
+use crate::sim::proxy::{behind, gate};
 use crate::sim::{PATIENCE, assert_hostnames, client, command, fleet, run, spawn, stdout, trusting, watch};
 use crate::support::agent::{Agent, FAILURE, FakeAgent, Reply, SIGN_REQUEST, list_of, message};
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
@@ -322,4 +323,53 @@ fn standard_input() {
     for (output, expected) in finished.iter().zip(["3000000\n", "2000\n", "0\n"]) {
         assert_eq!(stdout(output), expected);
     }
+}
+
+#[test]
+fn hosts_behind_two_proxies() {
+    let _dog = watch();
+    let sim = fleet(&["* set:rekey-bytes=500000"]);
+    let proxies = [gate(&sim, 1), gate(&sim, 0)];
+    let hosts = sim.hosts(HOSTS + 2).split_off(2);
+    let builder = trusting(&sim, hosts).key_bytes(sim.user_key_openssh().unwrap());
+    let mut client = builder.proxies(proxies).build().unwrap();
+    for _ in 0..2 {
+        assert_hostnames(&run(&mut client, "hostname"));
+    }
+    let outputs = client.run_command("count; bytes 300000").unwrap();
+    outputs[0].stdin().write_all(&vec![b'x'; 300_000]).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    assert!(stdout(&outputs[0]).starts_with("300000\n"));
+    // Some go, and the proxies stay for the others; then everything goes at once, in the middle of output.
+    client.set_hosts(&sim.hosts(4)[2..]).unwrap();
+    drop(client.start_command("bytes 3000000").unwrap());
+}
+
+#[test]
+fn proxies_that_fail() {
+    let _dog = watch();
+    for rule in
+        ["i:0..1 set:auth=refuse", "i:0..1 kex:garbage", "i:0..1 wire@9000:flip=01", "i:0..1 wire@9000:rst"]
+    {
+        let sim = fleet(&[rule]);
+        let mut client = behind(&sim, HOSTS).proxy(gate(&sim, 0).num_retries(1)).build().unwrap();
+        let outputs = client.run_command(command("bytes 100000")).unwrap();
+        client.join(&outputs, JoinOptions::default()).unwrap();
+        for output in &outputs {
+            let error = output.error().unwrap();
+            assert!(matches!(error.kind(), HostErrorKind::Proxy(_)), "{rule}: {error}");
+        }
+    }
+}
+
+#[test]
+fn hosts_that_a_proxy_refuses_or_finds_silent() {
+    let _dog = watch();
+    let sim = fleet(&["i:1..2 kex:silence"]);
+    let hosts = vec!["nowhere.sim".to_owned(), sim.hosts(2)[1].clone()];
+    let builder = trusting(&sim, hosts).key_bytes(sim.user_key_openssh().unwrap()).timeout(LIMIT);
+    let mut client = builder.proxy(gate(&sim, 0)).build().unwrap();
+    let outputs = client.run_command(command("hostname")).unwrap();
+    assert!(matches!(outputs[0].error().unwrap().kind(), HostErrorKind::Proxy(_)));
+    assert!(matches!(outputs[1].error().unwrap().kind(), HostErrorKind::Timeout { .. }));
 }

@@ -14,7 +14,7 @@ mod idle;
 mod input;
 mod mistakes;
 mod pool;
-mod proxy;
+pub mod proxy;
 mod retries;
 mod streams;
 mod volume;

@@ -9,13 +9,13 @@ use sshoal::{ChannelProblem, ClientBuilder, HostErrorKind, JoinOptions, Outcome,
 use super::{assert_hostnames, client, command, fleet, run, settled, stats_of, stdout, trusting, watch};
 
 /// The simulated host number `index` as a proxy.
-pub(crate) fn gate(sim: &Sim, index: usize) -> Proxy {
+pub fn gate(sim: &Sim, index: usize) -> Proxy {
     let proxy = Proxy::new(format!("demo@{}:{}", sim.host(index), sim.port()));
     proxy.key_bytes(sim.user_key_openssh().unwrap()).identity_auth(false).allow_agent(false)
 }
 
 /// A client of `count` hosts behind host number 0, which is none of them.
-pub(crate) fn behind(sim: &Sim, count: usize) -> ClientBuilder {
+pub fn behind(sim: &Sim, count: usize) -> ClientBuilder {
     let hosts = sim.hosts(count + 1).split_off(1);
     trusting(sim, hosts).key_bytes(sim.user_key_openssh().unwrap()).proxy(gate(sim, 0))
 }
