@@ -1140,7 +1140,7 @@ impl Drop for Session {
         for id in open {
             self.free_channel(ChannelId(id));
         }
-// A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
+        // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
         // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the KDC.
         for _ in 0..2 {
             if self.event.is_null() || self.in_gssapi || self.check_fatal().is_err() {
