@@ -284,7 +284,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("AuthenticationError", &[("tests/it/real/auth", "a_refusal_names_user_tried_and_offered")]),
-    ("UnknownHostError", &[("tests/it/real/peers", "a_name_without_an_address_is_an_unknown_host")]),
+    ("UnknownHostError", &[("tests/it/real/resolver", "each_failure_has_its_name")]),
     (
         "NoIPv6AddressFoundError +",
         &[("tests/it/real/family", "an_address_of_another_family_is_refused_before_anything_is_sent")],
