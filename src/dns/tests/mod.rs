@@ -1,5 +1,6 @@
 mod cache;
 mod conf;
+mod dnsmasq;
 mod engine;
 mod hosts;
 mod lookup;

@@ -1,6 +1,7 @@
 //! A name server in this process whose zone is chosen by the first label of the name, `KIND` or `KIND-ANYTHING`: see
 //! [`Server::answers`]. Also used by the unit tests and the benchmark of the resolver.
 
+#![allow(dead_code, reason = "a toolbox: each of them uses what it needs")]
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot do its work fails the test at once")]
 
 use std::collections::{HashMap, HashSet};
@@ -69,7 +70,15 @@ impl Zone {
     }
 
     pub fn start_on(ip: IpAddr) -> Self {
-        let (udp, tcp) = bind(ip);
+        Self::serve(bind(ip))
+    }
+
+    /// On this very address, if it is free and may be used.
+    pub fn start_at(address: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self::serve((UdpSocket::bind(address)?, TcpListener::bind(address)?)))
+    }
+
+    fn serve((udp, tcp): (UdpSocket, TcpListener)) -> Self {
         let address = udp.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let (for_udp, for_tcp) = (shared.clone(), shared.clone());
