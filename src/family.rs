@@ -42,6 +42,11 @@ impl AddressFamily {
             Self::Any | Self::PreferV4 | Self::PreferV6 => true,
         }
     }
+
+    /// Whether the other family is of no use.
+    pub(crate) fn is_exclusive(self) -> bool {
+        matches!(self, Self::V4 | Self::V6)
+    }
 }
 
 impl fmt::Display for AddressFamily {

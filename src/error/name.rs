@@ -25,11 +25,11 @@ pub enum UnknownHostProblem {
     System(String),
     /// It has addresses, but the settings allow only those of another family
     /// ([`address_family`](crate::ClientBuilder::address_family)).
-    #[error("no {wanted} address: there is {}", addresses(found))]
+    #[error("no {wanted} address{}", addresses(found))]
     OtherFamily {
         /// What is allowed.
         wanted: AddressFamily,
-        /// What there is.
+        /// What there is, as far as it is known: name servers are asked for what is wanted alone.
         found: Vec<IpAddr>,
     },
 }
@@ -56,6 +56,9 @@ pub enum ResolverProblem {
 }
 
 fn addresses(found: &[IpAddr]) -> String {
+    if found.is_empty() {
+        return String::new();
+    }
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-    found.join(", ")
+    format!(": there is {}", found.join(", "))
 }

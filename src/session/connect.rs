@@ -13,16 +13,24 @@ use super::{Failure, Profile};
 
 impl Profile {
     /// The addresses to dial, in order.
-    pub(super) fn select(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, HostErrorKind> {
-        let admitted = found.iter().any(|address| self.connection.family.admits(address.ip()));
-        if admitted || found.is_empty() {
-            return Ok(self.connection.family.select(found));
+    pub(super) fn select(
+        &self,
+        found: Result<Vec<SocketAddr>, HostErrorKind>,
+    ) -> Result<Vec<SocketAddr>, HostErrorKind> {
+        let wanted = self.connection.family;
+        let found = match found {
+            // The name exists, and name servers were asked for this family alone.
+            Err(HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress)) if wanted.is_exclusive() => {
+                Vec::new()
+            }
+            found => found?,
+        };
+        let admitted = found.iter().any(|address| wanted.admits(address.ip()));
+        if admitted || !wanted.is_exclusive() {
+            return Ok(wanted.select(found));
         }
         let found = found.iter().map(SocketAddr::ip).take(limits::ADDRESSES).collect();
-        Err(HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily {
-            wanted: self.connection.family,
-            found,
-        }))
+        Err(HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, found }))
     }
 }
 

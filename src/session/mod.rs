@@ -195,7 +195,7 @@ impl Session {
             Input::Admitted => self.admit(cx),
             Input::Resolved(result) => {
                 if matches!(self.state, State::Resolving) {
-                    let list = self.target.profile.select(result?)?;
+                    let list = self.target.profile.select(result)?;
                     self.dial(list, cx)?;
                 }
                 Ok(Step::default())
@@ -249,7 +249,8 @@ impl Session {
                 let Ok(address) = self.target.host.parse::<IpAddr>() else {
                     return Ok(Step { ask: Some(Ask::Lookup), ..Step::default() });
                 };
-                let list = self.target.profile.select(vec![SocketAddr::new(address, self.target.port)])?;
+                let list =
+                    self.target.profile.select(Ok(vec![SocketAddr::new(address, self.target.port)]))?;
                 self.dial(list, cx)?;
                 Ok(Step::default())
             }

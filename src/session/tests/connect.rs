@@ -151,6 +151,25 @@ fn a_host_of_the_other_family_is_unknown_and_not_tried_again() {
     }
 }
 
+/// Name servers are asked for the family that is wanted, and say nothing of the other one.
+#[test]
+fn no_address_of_the_only_family_is_final_and_none_at_all_is_not() {
+    for (family, attempts) in [(AddressFamily::V6, 1), (AddressFamily::Any, 3), (AddressFamily::PreferV6, 3)]
+    {
+        let mut bench = Bench::with(Config { family, attempts: 3, ..Config::default() }, Script::default());
+        bench.lookups = vec![Err(|| HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress))];
+        bench.command();
+        bench.run();
+        let error = bench.error(0);
+        assert_eq!(
+            (error.stage(), error.attempt(), bench.dials()),
+            (Stage::Resolving, attempts, 0),
+            "{error}"
+        );
+        assert_eq!(error.to_string().ends_with("no IPv6 address"), attempts == 1, "{error}");
+    }
+}
+
 #[test]
 fn no_more_addresses_are_dialled_than_the_limit() {
     let addresses: Vec<_> = (0..200).map(address).collect();
