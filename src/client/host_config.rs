@@ -272,7 +272,7 @@ impl HostConfig {
 }
 
 /// What holds for a host, whoever said so.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Settings<'a> {
     pub user: Option<&'a str>,
     pub port: u16,
@@ -287,7 +287,7 @@ pub(super) struct Settings<'a> {
 }
 
 /// How GSSAPI is used on a host.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GssapiSettings<'a> {
     /// `None`: the host's name.
     pub server: Option<&'a str>,

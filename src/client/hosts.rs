@@ -86,8 +86,11 @@ impl ParallelClient {
         let list = HostList { hosts, client: self.list.client.clone(), configs };
         let owner = Owner::of_this_process();
         let stays = |position| self.list.agrees(&list, position);
-        let targets = list.inventory().changes(&owner, &self.verifier, stays)?;
-        self.fleet.lock().set_hosts(targets);
+        let mut fleet = self.fleet.lock();
+        let ways = self.list.inventory().ways(|position| fleet.target(position)?.proxy.clone());
+        let targets = list.inventory().changes(&owner, &self.verifier, stays, ways)?;
+        fleet.set_hosts(targets);
+        drop(fleet);
         self.list = list;
         Ok(())
     }

@@ -47,7 +47,11 @@ struct Profiles<'a> {
     verifier: &'a Arc<Verifier>,
     known: HashMap<ProfileKey<'a>, Arc<Profile>>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
+    ways: Vec<KnownWay<'a>>,
 }
+
+/// The proxies of a host that is there already, and the last of them as it is in use.
+pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 
 /// What makes two proxies the same one: the name and port, all settings, and the way there, these by where they lie.
 type ProxyKey = (Arc<str>, u16, *const Profile, *const Target);
@@ -55,7 +59,7 @@ type ProxyKey = (Arc<str>, u16, *const Profile, *const Target);
 impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
     pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
-        let targets = self.changes(owner, verifier, |_| false)?;
+        let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
         if self.configs.is_none() && self.hosts.is_empty() {
             // A key that cannot be used is an error even if there is no host to use it on.
             Credentials::new(owner).plan(None, self.client.over(self.client).login)?;
@@ -63,16 +67,18 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which nothing is read.
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which nothing is read. Others
+    /// share the proxies of hosts that were there before.
     pub fn changes(
         &self,
         owner: &'a Owner,
         verifier: &'a Arc<Verifier>,
         stays: impl Fn(usize) -> bool,
+        ways: Vec<KnownWay<'a>>,
     ) -> Result<Vec<Option<Target>>, Error> {
         self.check()?;
         self.check_gssapi()?;
-        let mut profiles = Profiles::new(owner, verifier);
+        let mut profiles = Profiles { ways, ..Profiles::new(owner, verifier) };
         let mut targets = Vec::with_capacity(self.hosts.len());
         for (position, text) in self.hosts.iter().enumerate() {
             if stays(position) {
@@ -113,6 +119,24 @@ impl<'a> Inventory<'a> {
             }));
         }
         Ok(targets)
+    }
+
+    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says which is the last proxy
+    /// of the host at a position.
+    pub fn ways(&self, proxy: impl Fn(usize) -> Option<Arc<Target>>) -> Vec<KnownWay<'a>> {
+        let mut ways: Vec<KnownWay<'a>> = Vec::new();
+        for position in 0..self.hosts.len() {
+            let Some(mut last) = proxy(position) else { continue };
+            let own = self.configs.and_then(|configs| configs.get(position)).unwrap_or(self.client);
+            let Ok(mut hops) = own.proxy.hops(self.client) else { continue };
+            while !ways.iter().any(|(_, known)| Arc::ptr_eq(known, &last)) {
+                ways.push((hops.clone(), last.clone()));
+                hops.pop();
+                let Some(before) = last.proxy.clone() else { break };
+                last = before;
+            }
+        }
+        ways
     }
 
     /// What shows without reading keys, in every configuration, whether it counts or not.
@@ -174,14 +198,18 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), String> {
 
 impl<'a> Profiles<'a> {
     fn new(owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Self {
-        let (known, proxies) = Default::default();
-        Self { owner, credentials: Credentials::new(owner), verifier, known, proxies }
+        let (known, proxies, ways) = Default::default();
+        Self { owner, credentials: Credentials::new(owner), verifier, known, proxies, ways }
     }
 
     /// The last of these proxies, which has those before it as its own.
     fn way(&mut self, hops: Vec<Hop<'a>>) -> Result<Option<Arc<Target>>, Error> {
-        let mut way: Option<Arc<Target>> = None;
-        for Hop { spec, settings } in hops {
+        let known = |end: usize| {
+            let way = self.ways.iter().find(|(known, _)| known.as_slice() == &hops[..end]);
+            way.map(|(_, last)| (end, last.clone()))
+        };
+        let (begun, mut way) = (1..=hops.len()).rev().find_map(known).unzip();
+        for Hop { spec, settings } in hops.into_iter().skip(begun.unwrap_or(0)) {
             let (host, port): (Arc<str>, u16) = (spec.host().into(), spec.port().unwrap_or(settings.port));
             let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
             let gssapi = gssapi.map_err(|problem| Error::Config(format!("proxy {host}: {problem}")))?;

@@ -17,7 +17,7 @@ pub(super) struct Way {
 }
 
 /// One proxy on the way to a host.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hop<'a> {
     pub spec: HostSpec,
     pub settings: Settings<'a>,

@@ -15,16 +15,17 @@ impl Fleet {
         let now = Reactor::now();
         let before = std::mem::take(&mut self.positions);
         debug_assert!(targets.iter().skip(before.len()).all(Option::is_some), "nobody to keep");
-        for (position, index) in before.iter().enumerate() {
-            if targets.get(position).is_none_or(Option::is_some) {
-                self.retire(*index, now);
-            }
-        }
+        let leaves = |position: &usize| targets.get(*position).is_none_or(Option::is_some);
+        let leaving: Vec<usize> = (0..before.len()).filter(leaves).map(|position| before[position]).collect();
         let mut kept = before.into_iter();
         for target in targets {
             let kept = kept.next();
             let index = target.map_or(kept, |target| Some(self.add(target)));
             self.positions.extend(index);
+        }
+        // After the new ones have come: a proxy goes with the last host behind it.
+        for index in leaving {
+            self.retire(index, now);
         }
         // Places may have become free, and descriptors.
         self.admit(now);

@@ -271,7 +271,10 @@ fn proxy_password_logs_in() {
 fn a_changed_list_of_hosts_takes_its_proxies_along() {
     let _dog = guard("changed_list");
     let (bastion, target) = (Sshd::start(), Sshd::start());
-    let mut client = build(behind(&bastion, &target, &["127.0.2.1", "127.0.2.2"]));
+    let names = ["127.0.2.1", "127.0.2.2", "127.0.2.3", "127.0.2.4"];
+    let known_hosts = known(&[(&bastion, &[GATE]), (&target, &names)]);
+    let builder = client_for(&target, &names[..2]).known_hosts([known_hosts]);
+    let mut client = build(builder.proxy(gate(&bastion, GATE)));
     let baseline = FdBaseline::now();
     let outputs = client.run_command("echo x").expect("start");
     join(&client, &outputs);
@@ -279,6 +282,15 @@ fn a_changed_list_of_hosts_takes_its_proxies_along() {
     client.set_hosts(["127.0.2.1"]).expect("a list");
     assert_eq!(client.stats().connections, 2);
     assert_eq!(run_one(&mut client, "echo y"), ["y"]);
+    // New hosts, and one in the place of the last that was left, go through the connection that is there.
+    client.set_hosts(["127.0.2.1", "127.0.2.3"]).expect("a list");
+    let outputs = client.run_command("echo z").expect("start");
+    join(&client, &outputs);
+    assert_eq!(client.stats().connections, 3);
+    client.set_hosts(["127.0.2.4"]).expect("a list");
+    assert_eq!(run_one(&mut client, "echo w"), ["w"]);
+    assert_eq!(client.stats().connections, 2);
+    assert_eq!(bastion.count("Accepted publickey"), 1);
     let none: [&str; 0] = [];
     client.set_hosts(none).expect("a list");
     assert_eq!((client.stats().connections, client.stats().timers), (0, 0));
