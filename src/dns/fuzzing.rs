@@ -24,10 +24,6 @@ pub fn dns_read(message: &[u8]) {
         for kind in [Kind::A, Kind::Aaaa] {
             let answer = wire::read(message, name, kind);
             check_answer(message, kind, answer.as_ref());
-            // The id is for others to check.
-            let mut other_id = message.to_vec();
-            other_id.iter_mut().take(2).for_each(|byte| *byte ^= 0x5a);
-            assert_eq!(wire::read(&other_id, name, kind), answer, "the answer depends on the id");
         }
     }
     if let Some(name) = &asked

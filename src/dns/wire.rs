@@ -139,9 +139,11 @@ fn follow(message: &Message, name: &Name, kind: Kind) -> Answer {
         let records = || of_name(&message.answers, current);
         let found = records().filter_map(|record| Some((kind.address(&record.data)?, record)));
         let mut addresses = Vec::new();
-        for (address, record) in found.take(limits::ADDRESSES) {
+        for (address, record) in found {
             ttl = ttl.min(seconds(record.ttl));
-            addresses.push(address);
+            if addresses.len() < limits::ADDRESSES && !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
         if !addresses.is_empty() {
             return Answer::Addresses { addresses, ttl };

@@ -65,6 +65,8 @@ fn addresses_are_those_of_the_name_and_hold_as_long_as_the_shortest() {
     let mut message = reply();
     let other = name("web2.example").unwrap();
     message.add_answers([a(&web1(), 1, 60), a(&other, 2, 5), a(&name("WEB1.example").unwrap(), 3, 30)]);
+    // Once more: nobody is dialled twice.
+    message.add_answer(a(&web1(), 1, 60));
     let v6 = Record::from_rdata(web1(), 1, RData::AAAA(AAAA("2001:db8::1".parse().unwrap())));
     message.add_answer(v6);
     let mut chaos = a(&web1(), 4, 1);
