@@ -158,7 +158,10 @@ impl Net {
             let Some(socket) = self.sockets.get_mut(index) else { continue };
             let received = match &mut socket.channel {
                 Channel::Udp(datagrams) => datagrams.receive(&mut self.buffer),
-                Channel::Tcp(stream) => stream.flush().and_then(|()| stream.receive(&mut self.buffer)),
+                Channel::Tcp(stream) => {
+                    stream.flush();
+                    stream.receive(&mut self.buffer)
+                }
             };
             match received {
                 Ok(Some(length)) => {
@@ -252,24 +255,23 @@ impl Net {
         transport: Transport,
         now: Instant,
     ) -> io::Result<usize> {
-        loop {
-            let index = match transport {
-                Transport::Udp => self.port(server)?,
-                Transport::Tcp => self.stream(server)?,
-            };
-            let socket = &mut self.sockets[index];
-            let sent = match &mut socket.channel {
-                Channel::Udp(datagrams) => datagrams.send(message),
-                Channel::Tcp(stream) => stream.send(message),
-            };
-            let Err(e) = sent else { return Ok(index) };
-            let was_in_use = socket.channel.has_answered();
-            self.broken(index, &e, now);
-            // A server may end a connection that it has served; a new one that breaks at once says more.
-            if !was_in_use {
-                return Err(e);
+        let index = match transport {
+            Transport::Udp => self.port(server)?,
+            Transport::Tcp => self.stream(server)?,
+        };
+        let sent = match &mut self.sockets[index].channel {
+            Channel::Udp(datagrams) => datagrams.send(message),
+            Channel::Tcp(stream) => {
+                let queued = stream.send(message);
+                // No readiness tells of an error that has been told.
+                if stream.has_failed() {
+                    self.readable.push(index);
+                }
+                queued
             }
-        }
+        };
+        sent.inspect_err(|e| self.broken(index, e, now))?;
+        Ok(index)
     }
 
     /// One of the server's datagram sockets, at random: its port is one more thing that a forger has to guess.

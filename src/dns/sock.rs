@@ -55,6 +55,8 @@ pub(super) struct Stream {
     input: Vec<u8>,
     /// Messages received.
     received: u64,
+    /// Why nothing can be written any more. There may still be something to read.
+    failed: Option<io::Error>,
 }
 
 impl Stream {
@@ -62,7 +64,7 @@ impl Stream {
         let mut socket = TcpStream::connect(server)?;
         socket.set_nodelay(true)?;
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { socket, out: Vec::new(), input: Vec::new(), received: 0 })
+        Ok(Self { socket, out: Vec::new(), input: Vec::new(), received: 0, failed: None })
     }
 
     /// Whether the server has answered anything on it.
@@ -70,15 +72,28 @@ impl Stream {
         self.received > 0
     }
 
-    /// Queues a message, which goes out as soon as there is room.
+    /// Queues a message, which goes out as soon as there is room. What keeps it from going out is told by
+    /// [`Stream::receive`], behind the answers that came before.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.out.extend_from_slice(&length.to_be_bytes());
         self.out.extend_from_slice(message);
-        self.flush()
+        self.flush();
+        Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// Whether [`Stream::receive`] has an error to tell.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    pub(super) fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.write().err();
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
         let mut written = 0;
         while written < self.out.len() {
             match self.socket.write(&self.out[written..]) {
@@ -111,10 +126,14 @@ impl Stream {
                 return Ok(Some(length));
             }
             let missing = wanted - self.input.len();
-            match none_if_blocked(self.socket.read(&mut buffer[..missing]))? {
-                None => return Ok(None),
-                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(count) => self.input.extend_from_slice(&buffer[..count]),
+            match (none_if_blocked(self.socket.read(&mut buffer[..missing])), self.failed.take()) {
+                (Ok(Some(count)), failed) if count > 0 => {
+                    self.failed = failed;
+                    self.input.extend_from_slice(&buffer[..count]);
+                }
+                (_, Some(e)) | (Err(e), None) => return Err(e),
+                (Ok(Some(_)), None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                (Ok(None), None) => return Ok(None),
             }
         }
     }
