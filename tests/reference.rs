@@ -89,6 +89,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     (
         "allow_agent",
         &[
+            (
+                "tests/it/real/agent/login",
+                "the_agent_comes_after_the_named_key_and_before_the_identity_files",
+            ),
             ("tests/it/real/agent/login", "of_three_keys_only_the_one_that_the_host_wants_signs"),
             ("tests/it/real/agent/login", "fifty_hosts_share_one_connection_to_the_agent"),
             ("tests/it/real/agent/login", "a_host_can_have_the_agent_switched_off"),
@@ -101,7 +105,16 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("src/client/targets/tests", "the_usual_identity_files_are_tried_in_the_usual_order"),
         ],
     ),
-    ("forward_ssh_agent", &[("tests/it/real/agent/forward", "commands_see_the_keys_and_sign_with_them")]),
+    (
+        "forward_ssh_agent",
+        &[
+            ("tests/it/real/agent/forward", "commands_see_the_keys_and_sign_with_them"),
+            (
+                "tests/it/real/agent/forward",
+                "the_agent_is_forwarded_to_the_hosts_that_are_named_and_to_no_other",
+            ),
+        ],
+    ),
     (
         "gssapi_auth",
         &[
@@ -168,7 +181,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "stop_on_errors",
-        &[("tests/it/sim/fleet", "the_error_returned_is_the_first_in_time_and_the_others_go_on")],
+        &[
+            ("tests/it/real/join", "stop_on_errors_tells_the_first_failure_and_stops_nobody"),
+            ("tests/it/sim/fleet", "the_error_returned_is_the_first_in_time_and_the_others_go_on"),
+        ],
     ),
     (
         "use_pty",
@@ -226,7 +242,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("tests/it/real/input", "the_end_of_the_input_is_told_once"),
         ],
     ),
-    ("HostOutput.exit_code", &[("tests/it/real/basic", "exit_states_are_told_as_they_are")]),
+    (
+        "HostOutput.exit_code",
+        &[
+            ("tests/it/real/basic", "exit_states_are_told_as_they_are"),
+            ("tests/it/real/join", "an_exit_code_is_there_without_a_join_and_never_before_the_end"),
+        ],
+    ),
     ("HostOutput.exception", &[("tests/it/sim/fleet", "faults_of_some_hosts_do_not_touch_the_others")]),
     ("HostOutput.encoding", &[("tests/it/real/encoding", "the_encoding_can_be_changed_between_two_lines")]),
     ("HostOutput.read_timeout", &[("tests/it/real/timing", "a_read_timeout_counts_silence")]),
@@ -239,10 +261,20 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tests/it/real/timing", "a_join_timeout_is_one_total_and_tells_who_is_where"),
             ("tests/it/real/channels", "a_join_that_times_out_leaves_input_open_and_lists_who_is_where"),
-            ("tests/it/real/timing", "join_without_a_limit_ends_the_input_and_can_throw_output_away"),
+            (
+                "tests/it/real/join",
+                "joining_with_consume_output_drops_what_is_printed_and_keeps_the_exit_code",
+            ),
+            ("tests/it/real/join", "a_join_timeout_lists_what_was_never_started"),
         ],
     ),
-    ("finished", &[("tests/it/real/basic", "two_commands_run_side_by_side_on_one_connection")]),
+    (
+        "finished",
+        &[
+            ("tests/it/real/basic", "two_commands_run_side_by_side_on_one_connection"),
+            ("tests/it/real/join", "nothing_to_wait_for_is_finished_and_joined_at_once"),
+        ],
+    ),
     (
         "get_last_output",
         &[("tests/it/real/basic", "last_output_is_that_of_the_latest_command_also_when_it_failed")],
@@ -262,7 +294,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("tests/it/real/stop", "a_cancelled_command_is_gone_and_what_it_printed_is_kept"),
         ],
     ),
-    ("reset_output_generators", &[("tests/it/sim/streams", "an_iterator_can_be_dropped_and_taken_up_again")]),
+    (
+        "reset_output_generators",
+        &[("tests/it/real/join", "a_new_iterator_goes_on_where_the_last_one_stopped")],
+    ),
     (
         "HostConfig",
         &[
@@ -284,7 +319,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("AuthenticationError", &[("tests/it/real/auth", "a_refusal_names_user_tried_and_offered")]),
-    ("UnknownHostError", &[("tests/it/real/resolver", "each_failure_has_its_name")]),
+    (
+        "UnknownHostError",
+        &[
+            ("tests/it/real/resolver", "each_failure_has_its_name"),
+            ("tests/it/real/resolver", "a_resolver_that_cannot_be_reached_is_no_unknown_host"),
+        ],
+    ),
     (
         "NoIPv6AddressFoundError +",
         &[("tests/it/real/family", "an_address_of_another_family_is_refused_before_anything_is_sent")],
@@ -328,6 +369,11 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("src/client/targets/tests", "what_cannot_work_names_the_host"),
         ],
     ),
+    (
+        "UnicodeEncodeError, LookupError",
+        &[("tests/it/real/encoding", "a_wrong_label_and_a_text_without_a_code_start_nothing")],
+    ),
+    ("UnicodeDecodeError", &[("tests/it/real/encoding", "a_strict_reader_loses_nothing")]),
     (
         "ssh.exceptions.*",
         &[
