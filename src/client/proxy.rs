@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::builder::ClientBuilder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
+use super::settings::settings;
 use crate::interactive::{Answer, Challenge};
 
 /// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
@@ -170,55 +171,35 @@ impl HostConfig {
     }
 }
 
-/// Makes the methods that a [`HostConfig`] has for one host and a [`ClientBuilder`] for all.
-macro_rules! proxy_settings {
-    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
-        impl HostConfig {
-            $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                let $config = &mut self.proxy;
-                $change;
-                self
-            })*
-        }
-
-        impl ClientBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                self.client = self.client.$name($argument);
-                self
-            })*
-        }
-    };
-}
-
-proxy_settings! {
+settings! {
     /// The [`Proxy`] to connect through. Default: none.
-    proxy(proxy: Proxy) => |way| way.hops = Some(vec![proxy]);
+    proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
 
     /// Several [`Proxy`]s to connect through, one behind the other, the first of which is connected directly (OpenSSH:
     /// `ProxyJump a,b`). None at all: no proxy.
     ///
     /// A name may not come twice, and the host itself may not be on its own way.
-    proxies(hops: impl IntoIterator<Item = Proxy>) => |way| way.hops = Some(hops.into_iter().collect());
+    proxies(hops: impl IntoIterator<Item = Proxy>) =>
+        |config| config.proxy.hops = Some(hops.into_iter().collect());
 
     /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), which goes with `proxy_port`,
     /// `proxy_user`, `proxy_password` and `proxy_key_file`: each for itself is a host's own, or the client's.
     ///
     /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this machine, and what is not set
     /// has the defaults of a [`Proxy`], as parallel-ssh documents, not the target's login.
-    proxy_host(host: impl Into<String>) => |way| way.host = Some(host.into());
+    proxy_host(host: impl Into<String>) => |config| config.proxy.host = Some(host.into());
 
     /// Port of the [`proxy_host`](Self::proxy_host), unless that names one. Default: 22.
-    proxy_port(port: u16) => |way| way.login().port = Some(port);
+    proxy_port(port: u16) => |config| config.proxy.login().port = Some(port);
 
     /// Login name on the [`proxy_host`](Self::proxy_host), unless that names one. Default: the owner of this process.
-    proxy_user(name: impl Into<String>) => |way| way.login().user = Some(name.into());
+    proxy_user(name: impl Into<String>) => |config| config.proxy.login().user = Some(name.into());
 
     /// Password for the [`proxy_host`](Self::proxy_host); it also opens an encrypted `proxy_key_file`.
     proxy_password(password: impl Into<String>) =>
-        |way| way.login().password = Some(Hidden::new(password.into()));
+        |config| config.proxy.login().password = Some(Hidden::new(password.into()));
 
     /// Private key file for the [`proxy_host`](Self::proxy_host) (parallel-ssh: `proxy_pkey`).
-    proxy_key_file(path: impl Into<PathBuf>) => |way| way.login().key = Some(KeySource::File(path.into()));
+    proxy_key_file(path: impl Into<PathBuf>) =>
+        |config| config.proxy.login().key = Some(KeySource::File(path.into()));
 }

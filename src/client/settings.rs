@@ -9,13 +9,14 @@ use super::host_config::HostConfig;
 use crate::family::AddressFamily;
 use crate::interactive::{Answer, Challenge, Responder};
 
-/// Makes the method `name(argument)` of [`HostConfig`], which sets `field`, and the same one of [`ClientBuilder`].
+/// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of [`ClientBuilder`].
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $field:ident = $value:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
         impl HostConfig {
             $($(#[$doc])*
             pub fn $name(mut self, $argument: $type) -> Self {
-                self.$field = Some($value);
+                let $config = &mut self;
+                $change;
                 self
             })*
         }
@@ -30,19 +31,22 @@ macro_rules! settings {
     };
 }
 
+pub(super) use settings;
+
 settings! {
     /// Login name for hosts whose entry in the list names none. Default: the owner of this process (`geteuid`).
-    user(name: impl Into<String>) => user = name.into();
+    user(name: impl Into<String>) => |config| config.user = Some(name.into());
 
     /// Port for hosts whose entry in the list names none. Default: 22. 0 is refused.
-    port(port: u16) => port = port;
+    port(port: u16) => |config| config.port = Some(port);
 
     /// Password, tried after all keys. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys, as in parallel-ssh:
     /// a host's own password those that its `HostConfig` names, the client's those of the client.
-    password(password: impl Into<String>) => password = Hidden::new(password.into());
+    password(password: impl Into<String>) => |config| config.password = Some(Hidden::new(password.into()));
 
     /// Passphrase of encrypted private keys. One of a `HostConfig` also opens the keys inherited from the client.
-    passphrase(passphrase: impl Into<String>) => passphrase = Hidden::new(passphrase.into());
+    passphrase(passphrase: impl Into<String>) =>
+        |config| config.passphrase = Some(Hidden::new(passphrase.into()));
 
     /// Private key file, tried first (parallel-ssh: `pkey`, and `private_key` in a `HostConfig`). `~/` stands for the home
     /// directory.
@@ -50,10 +54,10 @@ settings! {
     /// It is read once, by [`build`](ClientBuilder::build), however many hosts name it; parallel-ssh checks that of a
     /// `HostConfig` at connect time. Unlike in parallel-ssh, identity files and password are tried as well when the server
     /// refuses it.
-    key_file(path: impl Into<PathBuf>) => key = KeySource::File(path.into());
+    key_file(path: impl Into<PathBuf>) => |config| config.key = Some(KeySource::File(path.into()));
 
     /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
-    key_bytes(key: impl Into<Vec<u8>>) => key = KeySource::Bytes(Hidden::new(key));
+    key_bytes(key: impl Into<Vec<u8>>) => |config| config.key = Some(KeySource::Bytes(Hidden::new(key)));
 
     /// Whether GSSAPI is tried, first of all methods: a Kerberos ticket, by `gssapi-with-mic` (RFC 4462). Default: `false`,
     /// unless an identity is set ([`gssapi_server_identity`](Self::gssapi_server_identity),
@@ -66,21 +70,21 @@ settings! {
     ///
     /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
     /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
-    gssapi_auth(on: bool) => gssapi_auth = on;
+    gssapi_auth(on: bool) => |config| config.gssapi_auth = Some(on);
 
     /// The host name in the server's Kerberos principal, for instance `web1.example.org` for
     /// `host/web1.example.org@EXAMPLE.ORG`. Default: the host as it stands in the list, also behind a proxy. Kerberos may
     /// make it canonical first (`dns_canonicalize_hostname` in `krb5.conf`).
-    gssapi_server_identity(name: impl Into<String>) => gssapi_server = name.into();
+    gssapi_server_identity(name: impl Into<String>) => |config| config.gssapi_server = Some(name.into());
 
     /// The Kerberos principal to log in as, chosen from the collection of tickets. Default: that of the default tickets.
-    gssapi_client_identity(name: impl Into<String>) => gssapi_client = name.into();
+    gssapi_client_identity(name: impl Into<String>) => |config| config.gssapi_client = Some(name.into());
 
     /// Whether the host gets a ticket to act as the user elsewhere. Default: `false`. The ticket must be forwardable.
     ///
     /// It switches nothing on by itself: where no host uses GSSAPI it is an error. parallel-ssh delegates only if an
     /// identity is set.
-    gssapi_delegate_credentials(on: bool) => gssapi_delegate = on;
+    gssapi_delegate_credentials(on: bool) => |config| config.gssapi_delegate = Some(on);
 
     /// Whether the keys of the ssh-agent are tried: after a named key, before the identity files, in the agent's order.
     /// Default: `true`. Without an agent nothing is tried.
@@ -91,11 +95,11 @@ settings! {
     /// the agent are offered like keys. A host gets to see every key, and may hang up after too many (sshd: `MaxAuthTries`).
     ///
     /// parallel-ssh documents it as unused, yet asks the agent once per host, and `False` in a `HostConfig` does not count.
-    allow_agent(on: bool) => allow_agent = on;
+    allow_agent(on: bool) => |config| config.allow_agent = Some(on);
 
     /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](ClientBuilder::build) is
     /// called, or none (OpenSSH: `IdentityAgent`).
-    agent_socket(path: impl Into<PathBuf>) => agent_socket = path.into();
+    agent_socket(path: impl Into<PathBuf>) => |config| config.agent_socket = Some(path.into());
 
     /// Whether commands on the host can use the ssh-agent (parallel-ssh has `forward_ssh_agent`, and ignores it). Default:
     /// `false`.
@@ -108,7 +112,7 @@ settings! {
     /// Only for hosts that are trusted: whoever is `root` there can sign with all keys of the agent while the connection
     /// lasts. And libssh never comes back from writing to a channel for which such a host announces a packet size of 10
     /// bytes (0.10) or 0 (the bundled one): it would stop the whole client.
-    forward_ssh_agent(on: bool) => forward_agent = on;
+    forward_ssh_agent(on: bool) => |config| config.forward_agent = Some(on);
 
     /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh: `cert_file`). It is offered
     /// first, then the key without it. `~/` stands for the home directory.
@@ -123,20 +127,21 @@ settings! {
     /// Without this, a certificate in `<key>-cert.pub` beside the named key or an identity file is used, as by OpenSSH; one
     /// that cannot be used is passed over, with a warning in the log. parallel-ssh offers one certificate with every key, and
     /// ignores the client's where there are `HostConfig`s.
-    cert_file(path: impl Into<PathBuf>) => certificate = KeySource::File(path.into());
+    cert_file(path: impl Into<PathBuf>) => |config| config.certificate = Some(KeySource::File(path.into()));
 
     /// OpenSSH user certificate as text, instead of a [file](Self::cert_file).
-    cert_bytes(certificate: impl Into<Vec<u8>>) => certificate = KeySource::Bytes(Hidden::new(certificate));
+    cert_bytes(certificate: impl Into<Vec<u8>>) =>
+        |config| config.certificate = Some(KeySource::Bytes(Hidden::new(certificate)));
 
     /// Whether the identity files are tried. Default: `true`.
-    identity_auth(on: bool) => identity_auth = on;
+    identity_auth(on: bool) => |config| config.identity_auth = Some(on);
 
     /// The identity files, in the order in which they are tried. Default: `id_rsa`, `id_dsa`, `identity`, `id_ecdsa`,
     /// `id_ed25519` in `~/.ssh`.
     ///
     /// Files that do not exist or cannot be used are passed over; the log says which.
     identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
-        identity_files = files.into_iter().map(Into::into).collect();
+        |config| config.identity_files = Some(files.into_iter().map(Into::into).collect());
 
     /// Whether keyboard-interactive authentication (RFC 4256) is tried, last of all. Default: only where there is a
     /// [`responder`](Self::responder).
@@ -146,7 +151,7 @@ settings! {
     /// prompt. A server that offers the password method as well is given it that way first, so a wrong one counts twice. What
     /// else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
     /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
-    keyboard_interactive(on: bool) => keyboard_interactive = on;
+    keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
 
     /// Who answers the questions of keyboard-interactive authentication, such as those for a one-time code. Default: nobody.
     ///
@@ -175,7 +180,7 @@ settings! {
     /// # }
     /// ```
     responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static) =>
-        responder = Responder::new(respond);
+        |config| config.responder = Some(Responder::new(respond));
 
     /// Connection attempts per host. Default: 3; 0 counts as 1.
     ///
@@ -196,25 +201,26 @@ settings! {
     ///
     /// parallel-ssh counts three times, once each for connect, handshake and authentication; it repeats refused
     /// credentials, and does not repeat a refused connect.
-    num_retries(attempts: u32) => attempts = attempts;
+    num_retries(attempts: u32) => |config| config.attempts = Some(attempts);
 
     /// Pause between two attempts. Default: 5 s. Zero: none. The host's place in the pool is free meanwhile.
-    retry_delay(delay: Duration) => retry_delay = delay;
+    retry_delay(delay: Duration) => |config| config.retry_delay = Some(delay);
 
     /// Exponential backoff with full jitter, up to this pause: before attempt `n` a random time between nothing and
     /// [`retry_delay`](Self::retry_delay)` * 2^(n - 1)`, at most `max`. So many hosts that fail together do not come back
     /// together. Default, and zero: off, each pause is the `retry_delay`.
-    retry_backoff(max: Duration) => retry_backoff = max;
+    retry_backoff(max: Duration) => |config| config.retry_backoff = Some(max);
 
     /// Which addresses of a host are used, and in which order. Default: all, as the resolver orders them.
     ///
     /// A host that has only others fails with [`UnknownHostProblem::OtherFamily`](crate::UnknownHostProblem::OtherFamily):
     /// one that is given as an address before anything is sent, a name after its lookup.
-    address_family(family: AddressFamily) => family = family;
+    address_family(family: AddressFamily) => |config| config.family = Some(family);
 
     /// Whether IPv6 addresses alone are used (parallel-ssh: `ipv6_only`): short for
     /// [`address_family`](Self::address_family) with [`AddressFamily::V6`], or with [`AddressFamily::Any`].
-    ipv6_only(on: bool) => family = if on { AddressFamily::V6 } else { AddressFamily::Any };
+    ipv6_only(on: bool) =>
+        |config| config.family = Some(if on { AddressFamily::V6 } else { AddressFamily::Any });
 
     /// Whether to compress what goes over the wire, both ways, where the server agrees (RFC 4253 section 6.2,
     /// `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
@@ -222,7 +228,7 @@ settings! {
     /// Off unless the network is the bottleneck: it takes 120 to 300 KiB of memory per connection, and CPU time in the one
     /// thread, and the length of compressed data tells about its content. Compression begins after the login, so that
     /// nobody but a host that is trusted can have this process inflate data, and no packet inflates beyond 256 KiB.
-    compress(on: bool) => compress = on;
+    compress(on: bool) => |config| config.compress = Some(on);
 
     /// How long a connection may be silent before the server is asked for a sign of life (parallel-ssh:
     /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default, and zero: never, as in OpenSSH, so that a fleet that
@@ -236,18 +242,18 @@ settings! {
     ///
     /// Between two calls of the client nothing is sent and nobody is declared dead: a server that closes idle connections
     /// may do so then, which the next command mends.
-    keepalive(interval: Duration) => keepalive = interval;
+    keepalive(interval: Duration) => |config| config.keepalive = Some(interval);
 
     /// Keepalives in a row without a sign of life after which the server counts as dead (OpenSSH:
     /// `ServerAliveCountMax`). Default: 3; 0 is refused.
-    keepalive_max_missed(count: u32) => keepalive_max_missed = count;
+    keepalive_max_missed(count: u32) => |config| config.keepalive_max_missed = Some(count);
 
     /// Time limit for each stage of each host, as a total: resolving and connecting, SSH handshake, authentication,
     /// starting the command. Default, and zero: none, except that connect and handshake are given up after 60 s and
     /// authentication after 120 s, so that a silent peer cannot hold a place for ever.
-    timeout(limit: Duration) => timeout = limit;
+    timeout(limit: Duration) => |config| config.timeout = Some(limit);
 
     /// How long a reader waits without a byte from its stream, and a writer without progress. Zero: no limit.
     /// Default: [`timeout`](Self::timeout). [`Command::read_timeout`](crate::Command::read_timeout) goes first.
-    read_timeout(limit: Duration) => read_timeout = limit;
+    read_timeout(limit: Duration) => |config| config.read_timeout = Some(limit);
 }
