@@ -492,14 +492,24 @@ impl Session {
         unsafe { (*self.counter).in_packets }
     }
 
+    fn packets_written(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { (*self.counter).out_packets }
+    }
+
     pub(super) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
         // libssh has one global request at a time, and a call after its answer only takes note of that: then the second
         // one sends. It does not say what it did; as long as no answer has come it sends nothing.
+        let before = self.packets_written();
         for _ in 0..2 {
             // SAFETY: a valid session. Packets that arrive meanwhile reach only boxed channel states (see `Channel`).
             unsafe { sys::ssh_send_keepalive(self.raw) };
             self.check_fatal()?;
+            // The answer may come so soon that a second call would ask again.
+            if self.packets_written() != before {
+                break;
+            }
         }
         Ok(())
     }

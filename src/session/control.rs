@@ -78,6 +78,7 @@ impl Session {
             input_budget: &mut 0,
             may_open: false,
             has_others: false,
+            room_expected: &mut self.room_expected,
         };
         if how(cx.execs, id, &mut exec_cx) == Progress::Done {
             self.active.retain(|active| *active != id);

@@ -112,6 +112,7 @@ impl Session {
                 input_budget: &mut *input_budget,
                 may_open,
                 has_others: self.active.iter().any(|other| *other != id && has_channel(other)),
+                room_expected: &mut self.room_expected,
             };
             match cx.execs.step(id, &mut exec_cx)? {
                 Progress::Done => {

@@ -55,6 +55,8 @@ pub(crate) struct Session {
     jitter: Jitter,
     /// Commands attached and not finished, in order.
     active: Vec<ExecId>,
+    /// A channel was closed since one was refused ([`ExecCx::room_expected`]).
+    room_expected: bool,
     /// Of a proxy: what other hosts want of it.
     tunnels: Option<Box<Tunnels>>,
     /// Why the connection through the proxy is about to end.
@@ -84,6 +86,7 @@ impl Session {
             attempt_begun: None,
             jitter,
             active: Vec::new(),
+            room_expected: false,
             awaited: false,
         }
     }

@@ -1,5 +1,6 @@
 //! The steps of a command: each asks the link for one thing, and says whether it came.
 
+use std::mem;
 use std::time::Instant;
 
 use super::stop::send_signal;
@@ -62,6 +63,9 @@ pub(in crate::session) struct ExecCx<'a> {
     pub may_open: bool,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
+    /// Whether a channel of this connection was closed since one was refused. A server may refuse the next one while it
+    /// still counts that: sshd does if both messages reach it together. Then it has noticed by the time of its answer.
+    pub room_expected: &'a mut bool,
 }
 
 impl Execs {
@@ -71,6 +75,7 @@ impl Execs {
         match exec.step(cx) {
             Ok(Progress::Done) => {
                 self.leave(id, cx.link);
+                *cx.room_expected = true;
                 Ok(Progress::Done)
             }
             Ok(progress) => Ok(progress),
@@ -126,6 +131,7 @@ impl Execs {
             }
             ExecState::Closing { .. } => {
                 self.leave(id, cx.link);
+                *cx.room_expected = true;
                 Progress::Done
             }
             ExecState::Finished(_) => Progress::Done,
@@ -202,6 +208,11 @@ impl Exec {
         match cx.link.opened(channel) {
             Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
             Ok(_) => self.enter(ExecState::Preparing { channel, next: 0 }),
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if mem::take(cx.room_expected) => {
+                cx.link.free_channel(channel);
+                self.enter(ExecState::Blocked);
+                self.enter(ExecState::Waiting);
+            }
             Err(LinkError { kind: LinkErrorKind::Denied, .. })
                 if self.request.options.wait_for_channel && cx.has_others =>
             {

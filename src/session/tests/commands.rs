@@ -96,6 +96,26 @@ fn output_that_came_with_acceptance_and_failure_is_kept() {
     assert_eq!(bench.dials(), 1);
 }
 
+/// A server may still count a channel that we have just closed: sshd does if CLOSE and the next OPEN reach it together.
+#[test]
+fn a_channel_refused_right_behind_the_close_of_another_is_asked_for_again_once() {
+    let refused = || Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    let run = |channels: Vec<Channel>| {
+        let mut bench = Bench::new(Script::peer(Peer { channels, ..Peer::default() }));
+        bench.command();
+        bench.run();
+        bench.command();
+        bench.run();
+        assert!(bench.outcome(0).is_success());
+        bench
+    };
+    let bench = run(vec![Channel::default(), refused(), Channel::default()]);
+    assert!(bench.outcome(1).is_success(), "{}", bench.outcome(1));
+    assert_eq!(bench.dials(), 1);
+    let bench = run(vec![Channel::default(), refused(), refused(), Channel::default()]);
+    let HostErrorKind::Channel(ChannelProblem::OpenRefused(_)) = bench.error(1).kind() else { panic!() };
+}
+
 #[test]
 fn a_refused_channel_ends_its_command_alone() {
     let refused = Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };

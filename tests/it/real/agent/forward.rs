@@ -182,9 +182,9 @@ for round in range(2):
     let command = format!("/usr/bin/python3 -c \"{MANY}\"");
     let told = run_one(&mut client, &command);
     assert_eq!(told[0], "16");
-    // The second round begins while some of the first are being closed.
+    // The second round begins while those of the first are being closed.
     let again: usize = told[1].parse().expect("a number");
-    assert!((1..=16).contains(&again), "{again}");
+    assert!(again <= 16, "{again}");
     assert_eq!(run_one(&mut client, &command)[0], "16");
     // The poll, its waker, the connection, the agent's: those of the channels are gone.
     assert!(FdBaseline::now().count() < before + 12, "{:?}", FdBaseline::now());
