@@ -30,6 +30,9 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest share of the connect time that one of several addresses gets.
 pub const ADDRESS_SLICE_MIN: Duration = Duration::from_secs(1);
 
+/// Shortest attempt delay that can be set (RFC 8305 section 5).
+pub const ATTEMPT_DELAY_MIN: Duration = Duration::from_millis(10);
+
 /// Addresses tried per name; a name with more is cut, so that one host cannot run through thousands.
 pub const ADDRESSES: usize = 32;
 

@@ -52,6 +52,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
+/// | [`attempt_delay`](Self::attempt_delay) | [`Duration`] | off | |
 /// | [`compress`](Self::compress) | | `false` | `compress` |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
@@ -110,6 +111,7 @@ pub struct HostConfig {
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Duration>,
     pub(super) family: Option<AddressFamily>,
+    pub(super) attempt_delay: Option<Duration>,
     pub(super) compress: Option<bool>,
     pub(super) keepalive: Option<Duration>,
     pub(super) keepalive_max_missed: Option<u32>,
@@ -131,6 +133,9 @@ impl HostConfig {
     pub(super) fn problem(&self) -> Option<String> {
         if self.port == Some(0) {
             return Some("port 0 cannot be connected to".to_owned());
+        }
+        if self.attempt_delay.is_some_and(|it| !it.is_zero() && it < limits::ATTEMPT_DELAY_MIN) {
+            return Some(format!("attempt_delay must be at least {:?}, or zero", limits::ATTEMPT_DELAY_MIN));
         }
         if self.keepalive_max_missed == Some(0) {
             return Some("keepalive_max_missed must be at least 1".to_owned());
@@ -214,6 +219,7 @@ impl HostConfig {
                 backoff_max: self.retry_backoff.or(client.retry_backoff).and_then(limit),
             },
             family: self.family.or(client.family).unwrap_or_default(),
+            attempt_delay: self.attempt_delay.or(client.attempt_delay).and_then(limit),
             compress: self.compress.or(client.compress).unwrap_or(false),
             keepalive: self.keepalive.or(client.keepalive).and_then(limit).map(|interval| Keepalive {
                 interval,

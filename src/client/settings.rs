@@ -222,6 +222,20 @@ settings! {
     ipv6_only(on: bool) =>
         |config| config.family = Some(if on { AddressFamily::V6 } else { AddressFamily::Any });
 
+    /// How long a connect may be pending before the host's next address is dialled beside it (RFC 8305 section 5,
+    /// "Connection Attempt Delay", where 250 ms are recommended). Default, and zero: off. Less than 10 ms is refused.
+    ///
+    /// Without it, one address is dialled at a time: the next when the one before fails, or has had its share of the
+    /// [`timeout`](Self::timeout). With it, addresses race: the next one, of the other family if there is one, is dialled
+    /// after this delay at the latest, or as soon as one fails. The first to be connected is used, and the others are
+    /// closed. The time limit holds for all of them together.
+    ///
+    /// Off by default, because it multiplies what a large fleet has under way: SYNs, descriptors of this process beyond
+    /// those that the pool counts, and half-open sessions, which a server counts against its clients (sshd:
+    /// `MaxStartups`). It is for names of which some addresses do not answer. Where descriptors run out, those under way go
+    /// on alone. A host behind a proxy is dialled by the proxy, and does not race.
+    attempt_delay(delay: Duration) => |config| config.attempt_delay = Some(delay);
+
     /// Whether to compress what goes over the wire, both ways, where the server agrees (RFC 4253 section 6.2,
     /// `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
     ///

@@ -208,7 +208,7 @@ pub enum HostErrorKind {
     /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
     #[error("{address} ({tried} of {known} addresses tried): {source}")]
     Connect {
-        /// The address tried last.
+        /// The address that failed last.
         address: SocketAddr,
         /// Addresses tried in this attempt.
         tried: usize,

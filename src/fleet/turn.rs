@@ -16,7 +16,7 @@ impl Fleet {
         let mut woken = false;
         reactor.poll(timeout, |news| match news {
             Ready::Slot { index, generation } => {
-                if slots.get(index).is_some_and(|slot| slot.link.generation() == generation) {
+                if slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
                     ready.push(index);
                 }
             }

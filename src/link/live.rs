@@ -7,16 +7,17 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 use super::gssapi::{self, Lender};
 use super::libssh::Session;
+use super::race::{Race, Winner};
 use super::tunnel::Tunnels;
 use super::{
     AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind,
@@ -94,7 +95,8 @@ pub(crate) struct LibsshLink {
 
 enum State {
     Idle,
-    Connecting(Socket),
+    Connecting(Race),
+    Connected(Socket),
     /// Joined to a tunnel of another link.
     Joined(Conduit),
     Ssh(Session),
@@ -122,7 +124,7 @@ impl LibsshLink {
             State::Ssh(session) => {
                 gssapi::Login::begin(session, self.index, gssapi.clone(), &self.dialler.lender)
             }
-            State::Idle | State::Connecting(_) | State::Joined(_) => return Err(no_ssh()),
+            _ => return Err(no_ssh()),
         };
         match login.end()? {
             Poll::Ready((session, reply)) => {
@@ -144,20 +146,19 @@ fn no_ssh() -> LinkError {
 impl Link for LibsshLink {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
         self.hang_up();
-        self.generation = self.dialler.next_generation();
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        // SSH sends small packets and waits for the answers: Nagle's algorithm would add 40 ms to each command.
-        socket.set_tcp_nodelay(true)?;
-        // Before the connect, so that no edge is missed. Never again: closing the only descriptor removes it.
-        self.dialler.register(socket.as_raw_fd(), self.index, self.generation)?;
-        match socket.connect(&address.into()) {
-            Ok(()) => {}
-            Err(e) if e.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}
-            Err(e) => return Err(e),
-        }
-        self.state = State::Connecting(socket);
-        Ok(())
+        self.dial_beside(address)
+    }
+
+    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()> {
+        let mut race = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Connecting(race) => race,
+            _ => Race::default(),
+        };
+        let generation = self.dialler.next_generation();
+        let begun = race.dial(address, generation, |fd| self.dialler.register(fd, self.index, generation));
+        self.generation = generation;
+        self.state = State::Connecting(race);
+        begun
     }
 
     fn join(&mut self) -> io::Result<Conduit> {
@@ -174,30 +175,33 @@ impl Link for LibsshLink {
         self.generation
     }
 
+    fn is_current(&self, generation: u32) -> bool {
+        match &self.state {
+            State::Connecting(race) => race.has(generation),
+            _ => self.generation == generation,
+        }
+    }
+
     fn hang_up(&mut self) {
         self.tunnels = Tunnels::default();
         self.state = State::Idle;
     }
 
-    fn dialled(&mut self) -> Poll<io::Result<()>> {
-        let State::Connecting(socket) = &self.state else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
-        match socket.take_error() {
-            Ok(None) => {}
-            Ok(Some(e)) | Err(e) => return Poll::Ready(Err(e)),
-        }
-        // A readiness event can be a leftover of an earlier descriptor: only a peer address proves the connection.
-        match socket.peer_addr() {
-            Ok(_) => Poll::Ready(Ok(())),
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => Poll::Pending,
-            Err(e) => Poll::Ready(Err(e)),
+    fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)> {
+        let State::Connecting(race) = &mut self.state else { return Poll::Pending };
+        match ready!(race.result()) {
+            Ok(Winner { address, generation, socket }) => {
+                self.generation = generation;
+                self.state = State::Connected(socket);
+                Poll::Ready((address, Ok(())))
+            }
+            Err((address, e)) => Poll::Ready((address, Err(e))),
         }
     }
 
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
         let socket: OwnedFd = match std::mem::replace(&mut self.state, State::Idle) {
-            State::Connecting(socket) => socket.into(),
+            State::Connected(socket) => socket.into(),
             State::Joined(conduit) => conduit.into(),
             _ => return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected")),
         };
@@ -213,7 +217,7 @@ impl Link for LibsshLink {
         let session = match state {
             State::Ssh(session) => session,
             State::Gssapi(login) => return login.pump(budget, &dialler.lender),
-            State::Idle | State::Connecting(_) | State::Joined(_) => return Ok(Pumped::Drained),
+            _ => return Ok(Pumped::Drained),
         };
         loop {
             let pumped = session.pump(budget).inspect_err(|_| tunnels.salvage(session))?;

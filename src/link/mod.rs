@@ -9,6 +9,7 @@ mod conduit;
 mod gssapi;
 mod libssh;
 mod live;
+mod race;
 mod tunnel;
 
 use std::ffi::{CStr, CString};
@@ -36,13 +37,20 @@ use crate::signal::Signal;
 pub(crate) trait Link: Send {
     /// Begins a TCP connect; an earlier connection is closed.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Begins a TCP connect beside those under way, which go on even if this one cannot be begun.
+    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
     /// Begins a connection that a tunnel is to carry; an earlier connection is closed. The other end goes to the link of
     /// the proxy ([`Link::open_tunnel`]), which tells when SSH may begin.
     fn join(&mut self) -> io::Result<Conduit>;
-    /// Names the connection begun last among all of the fleet: readiness reported for an earlier one is stale.
+    /// Names the connection among all of the fleet: the one begun last or, of several begun beside one another, the winner.
     fn generation(&self) -> u32;
-    /// Whether the TCP connect has succeeded.
-    fn dialled(&mut self) -> Poll<io::Result<()>>;
+    /// Whether this is the generation of the connection, or of a connect under way: readiness reported for another is stale.
+    fn is_current(&self, generation: u32) -> bool;
+    /// What has become of a TCP connect under way, and to which address.
+    ///
+    /// The first that is connected wins, and the others are closed. One that has failed is told once and is closed; the others
+    /// go on, and their failures are told by the next calls.
+    fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)>;
 
     /// Begins SSH over the connected socket, or through the tunnel.
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError>;

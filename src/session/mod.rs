@@ -151,7 +151,7 @@ impl Session {
     /// When it must be stepped at the latest.
     pub(crate) fn deadline(&self, execs: &Execs) -> Option<Instant> {
         let own = match &self.state {
-            State::Connecting(addresses) => addresses.slice_end(),
+            State::Connecting(addresses) => addresses.next_at(),
             State::Ready(pulse) => pulse.as_ref().and_then(Pulse::due),
             _ => None,
         };
@@ -262,7 +262,8 @@ impl Session {
     }
 
     fn dial(&mut self, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        self.enter(State::Connecting(Addresses::new(list)), cx.now);
+        let attempt_delay = self.target.profile.connection.attempt_delay;
+        self.enter(State::Connecting(Addresses::new(list, attempt_delay)), cx.now);
         match &mut self.state {
             State::Connecting(addresses) => addresses.dial(cx.now, self.deadline, cx.link, None),
             _ => Ok(()),

@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     pub retry_delay: RetryDelay,
     /// Addresses that may be dialled.
     pub family: AddressFamily,
+    /// How long a connect is under way before the next address is dialled beside it. `None`: never.
+    pub attempt_delay: Option<Duration>,
     /// Whether the server is asked to compress, and told that we would.
     pub compress: bool,
     pub keepalive: Option<Keepalive>,

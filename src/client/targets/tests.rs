@@ -184,6 +184,22 @@ fn compression_is_on_request() {
 }
 
 #[test]
+fn addresses_race_on_request() {
+    let delay = |target: &Target| target.profile.connection.attempt_delay;
+    let own = [
+        (config().attempt_delay(MINUTE), Some(MINUTE)),
+        (config().attempt_delay(limits::ATTEMPT_DELAY_MIN), Some(limits::ATTEMPT_DELAY_MIN)),
+        (config().attempt_delay(Duration::ZERO), None),
+    ];
+    assert_layers(delay, config().attempt_delay(SECOND), [None, Some(SECOND)], own);
+    let hasty = config().attempt_delay(Duration::from_millis(9));
+    let problem = "attempt_delay must be at least 10ms, or zero";
+    assert_eq!(World::new().problem(&[], &hasty, &[]), problem);
+    let of_host = World::new().problem(&["web"], &config(), std::slice::from_ref(&hasty));
+    assert_eq!(of_host, format!("host 0 of the list: {problem}"));
+}
+
+#[test]
 fn keepalives_and_how_many_may_be_missed() {
     let keepalive = |target: &Target| target.profile.connection.keepalive;
     let every = |interval, missed_max| Some(Keepalive { interval, missed_max });
@@ -576,6 +592,7 @@ fn each_setting_tells_profiles_apart() {
         base().retry_delay(MINUTE),
         base().retry_backoff(MINUTE),
         base().address_family(AddressFamily::PreferV4),
+        base().attempt_delay(MINUTE),
         base().compress(true),
         base().keepalive(MINUTE),
         base().keepalive(MINUTE).keepalive_max_missed(1),
@@ -598,6 +615,7 @@ fn each_setting_tells_profiles_apart() {
         base().passphrase("none"),
         base().retry_backoff(Duration::ZERO).ipv6_only(false).compress(false).keepalive(Duration::ZERO),
         base().keepalive_max_missed(1),
+        base().attempt_delay(Duration::ZERO),
     ];
     let targets = world.resolve(&vec!["web"; same.len()], &config(), &same).unwrap();
     assert_eq!(profiles(&targets), 1);

@@ -10,6 +10,7 @@ use crate::signal::Signal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
     Dial(SocketAddr),
+    DialBeside(SocketAddr),
     Dialled,
     Join,
     Start,

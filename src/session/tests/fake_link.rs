@@ -33,7 +33,9 @@ const CALLS_PER_STEP: usize = 5_000;
 #[derive(Debug)]
 enum Connection {
     None,
-    Dialling(Dial),
+    /// Beside one another, in the order in which they were begun.
+    Dialling(Vec<(SocketAddr, Dial)>),
+    Connected,
     /// Our end of it.
     Joined {
         _near: Conduit,
@@ -127,6 +129,29 @@ impl FakeLink {
         wire
     }
 
+    /// Begins a connect, beside those that are there.
+    fn begin(&mut self, address: SocketAddr, call: Call) -> io::Result<()> {
+        self.stuck = None;
+        self.generation += 1;
+        let dials = self.script.dials.get_mut(&address);
+        let next = |dials: &mut Vec<Dial>| if dials.len() > 1 { dials.remove(0) } else { dials[0] };
+        let mut dial = dials.map_or(Dial::Connects(1), next);
+        match self.enter(call) {
+            Ok(false) => {}
+            Ok(true) => dial = Dial::Silent,
+            Err(error) if error.kind == LinkErrorKind::Limit => dial = Dial::FailsAtOnce(Errno::EMFILE),
+            Err(_) => dial = Dial::FailsAtOnce(Errno::ENETUNREACH),
+        }
+        if let Dial::FailsAtOnce(errno) = dial {
+            return Err(errno.into());
+        }
+        match &mut self.connection {
+            Connection::Dialling(dials) => dials.push((address, dial)),
+            connection => *connection = Connection::Dialling(vec![(address, dial)]),
+        }
+        Ok(())
+    }
+
     /// Sends a request, or takes its answer.
     fn ask(&mut self, op: Op, answer: &Answer) -> Result<Poll<()>, LinkError> {
         if !self.wire().ask(op, answer.after) {
@@ -143,23 +168,14 @@ impl FakeLink {
 impl Link for FakeLink {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
         self.connection = Connection::None;
-        self.stuck = None;
         self.edge = false;
-        self.generation += 1;
-        let dials = self.script.dials.get_mut(&address);
-        let next = |dials: &mut Vec<Dial>| if dials.len() > 1 { dials.remove(0) } else { dials[0] };
-        let mut dial = dials.map_or(Dial::Connects(1), next);
-        match self.enter(Call::Dial(address)) {
-            Ok(false) => {}
-            Ok(true) => dial = Dial::Silent,
-            Err(error) if error.kind == LinkErrorKind::Limit => dial = Dial::FailsAtOnce(Errno::EMFILE),
-            Err(_) => dial = Dial::FailsAtOnce(Errno::ENETUNREACH),
-        }
-        if let Dial::FailsAtOnce(errno) = dial {
-            return Err(errno.into());
-        }
-        self.connection = Connection::Dialling(dial);
-        Ok(())
+        self.begin(address, Call::Dial(address))
+    }
+
+    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()> {
+        let Connection::Dialling(dials) = &self.connection else { panic!("beside {:?}", self.connection) };
+        assert!(!dials.is_empty(), "beside nothing");
+        self.begin(address, Call::DialBeside(address))
     }
 
     fn join(&mut self) -> io::Result<Conduit> {
@@ -181,23 +197,36 @@ impl Link for FakeLink {
         self.generation
     }
 
-    fn dialled(&mut self) -> Poll<io::Result<()>> {
-        match self.enter(Call::Dialled) {
+    fn is_current(&self, generation: u32) -> bool {
+        self.generation == generation
+    }
+
+    fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)> {
+        let entered = self.enter(Call::Dialled);
+        let Connection::Dialling(dials) = &mut self.connection else {
+            panic!("dialled on {:?}", self.connection)
+        };
+        match entered {
             Ok(false) => {}
             Ok(true) => return Poll::Pending,
-            Err(_) => return Poll::Ready(Err(Errno::ECONNRESET.into())),
+            Err(_) => return Poll::Ready((dials.remove(0).0, Err(Errno::ECONNRESET.into()))),
         }
-        match self.connection {
-            Connection::Dialling(Dial::Connects(0)) => Poll::Ready(Ok(())),
-            Connection::Dialling(Dial::Fails(0, errno)) => Poll::Ready(Err(errno.into())),
-            Connection::Dialling(_) => Poll::Pending,
-            ref other => panic!("dialled on {other:?}"),
+        if let Some((address, _)) = dials.iter().find(|(_, dial)| *dial == Dial::Connects(0)) {
+            let address = *address;
+            self.connection = Connection::Connected;
+            return Poll::Ready((address, Ok(())));
         }
+        for index in 0..dials.len() {
+            if let (address, Dial::Fails(0, errno)) = dials[index] {
+                dials.remove(index);
+                return Poll::Ready((address, Err(errno.into())));
+            }
+        }
+        Poll::Pending
     }
 
     fn start(&mut self, _setup: &Setup<'_>) -> Result<(), LinkError> {
-        let is_connected =
-            matches!(self.connection, Connection::Dialling(Dial::Connects(0)) | Connection::Joined { .. });
+        let is_connected = matches!(self.connection, Connection::Connected | Connection::Joined { .. });
         assert!(is_connected, "SSH before TCP");
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());

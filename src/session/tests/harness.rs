@@ -44,6 +44,7 @@ pub(super) struct Config {
     pub backoff_max: Option<Duration>,
     pub seed: u64,
     pub family: AddressFamily,
+    pub attempt_delay: Option<Duration>,
     pub forward_agent: bool,
     pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
@@ -61,6 +62,7 @@ impl Default for Config {
             backoff_max: None,
             seed: 0,
             family: AddressFamily::Any,
+            attempt_delay: None,
             forward_agent: false,
             keepalive: None,
             timeouts: Timeouts {
@@ -128,13 +130,15 @@ impl Bench {
             backoff_max,
             seed,
             family,
+            attempt_delay,
             keepalive,
             timeouts,
             proxied,
             forward_agent,
         } = config;
         let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
-        let connection = Connection { attempts, retry_delay, family, compress: false, keepalive };
+        let connection =
+            Connection { attempts, retry_delay, family, attempt_delay, compress: false, keepalive };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),
@@ -260,7 +264,7 @@ impl Bench {
     }
 
     pub(super) fn dials(&self) -> usize {
-        self.calls(|call| matches!(call, Call::Dial(_))).len()
+        self.calls(|call| matches!(call, Call::Dial(_) | Call::DialBeside(_))).len()
     }
 
     /// One step, and what must hold after it.

@@ -17,6 +17,7 @@ mod partial;
 mod policy;
 mod prepare;
 mod proxy;
+mod race;
 mod retry;
 mod script;
 mod simulation;

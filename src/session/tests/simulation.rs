@@ -237,7 +237,9 @@ fn bench(random: &mut Random) -> Bench {
     let attempts = 1 + random.below(3) as u32;
     let plan = random.plan();
     let proxied = random.chance(20);
-    let config = Config { addresses: addresses.clone(), plan, attempts, proxied, ..Config::default() };
+    let attempt_delay = random.chance(40).then(|| Duration::from_millis(random.pick(&[10, 250, 5_000])));
+    let config =
+        Config { addresses: addresses.clone(), plan, attempts, attempt_delay, proxied, ..Config::default() };
     let mut bench = Bench::with(config, script);
     bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
     if proxied && random.chance(5) {

@@ -1,6 +1,7 @@
 //! Names: looked up at a name server in this process, whose zone is chosen by the first label.
 
 use std::net::{IpAddr, SocketAddr};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sshoal::{
@@ -10,6 +11,7 @@ use sshoal::{
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;
+use crate::support::peers::Unanswered;
 use crate::support::sshd::Sshd;
 use crate::support::zone::{Zone, closed, dead, v4};
 
@@ -53,6 +55,48 @@ fn the_next_address_is_tried_after_any_error() {
         let mut client = build(client(&sshd, [host], dns([zone.address()])));
         assert_eq!(run_one(&mut client, WHERE), [v4(7).to_string()]);
     }
+}
+
+/// RFC 8305 section 5. Without the delay, the address that is silent would have half of the time limit.
+#[test]
+fn an_address_that_is_silent_is_overtaken_by_the_next() {
+    let _dog = guard("resolver_race");
+    let (silent, listening) = (v4(0x11), v4(0x12));
+    let sshd = Sshd::builder().listen([listening]).start();
+    let _hole = Unanswered::at(SocketAddr::new(silent, sshd.port()));
+    let hosts: Vec<String> = (1..=8).map(|n| format!("web{n}")).collect();
+    let names = hosts.join(" ");
+    let dns = dns([]).hosts(format!("{silent} {names}\n{listening} {names}\n").as_bytes());
+    let before = FdBaseline::now();
+    let (begun, delay) = (Instant::now(), Duration::from_millis(250));
+    for output in &outputs(client(&sshd, &hosts, dns).timeout(2 * SLOW).attempt_delay(delay), WHERE) {
+        assert_eq!(stdout(output), [listening.to_string()], "{:?}", output.outcome());
+    }
+    let took = begun.elapsed();
+    assert!(delay <= took && took < SLOW / 2, "{took:?}");
+    before.assert_same();
+}
+
+/// Readiness of an earlier connect counts while later ones are under way.
+#[test]
+fn an_address_that_answers_late_may_still_win() {
+    let _dog = guard("resolver_late");
+    let sshd = Sshd::builder().listen([v4(0x21)]).start();
+    let [late, silent] = [v4(0x22), v4(0x23)].map(|ip| Unanswered::at(SocketAddr::new(ip, sshd.port())));
+    let (first, second) = (late.address().ip(), silent.address().ip());
+    let dns = dns([]).hosts(format!("{first} web\n{second} web\n").as_bytes());
+    let builder = client(&sshd, ["web"], dns).timeout(2 * SLOW).attempt_delay(Duration::from_millis(10));
+    let begun = Instant::now();
+    let answer = thread::spawn(move || {
+        // Both are dialled by then; the SYN comes again after a second.
+        thread::sleep(Duration::from_millis(300));
+        late.answer_once();
+    });
+    let found = outputs(builder, "true");
+    let error = found[0].error().expect("hung up on");
+    assert_eq!(error.stage(), Stage::Handshaking, "{error}");
+    assert!(begun.elapsed() < SLOW, "{:?}", begun.elapsed());
+    answer.join().expect("it was dialled");
 }
 
 #[test]

@@ -15,14 +15,16 @@ impl FakeLink {
     /// One round passes.
     pub(in crate::session::tests) fn tick(&mut self) {
         self.edge |= match &mut self.connection {
-            Connection::None | Connection::Joined { .. } | Connection::Broken(_) => false,
-            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => {
-                let was_left = *left;
-                *left = left.saturating_sub(1);
-                was_left == 1
-            }
-            Connection::Dialling(_) => false,
+            Connection::Dialling(dials) => dials.iter_mut().fold(false, |edge, (_, dial)| match dial {
+                Dial::Connects(left) | Dial::Fails(left, _) => {
+                    let was_left = *left;
+                    *left = left.saturating_sub(1);
+                    edge || was_left == 1
+                }
+                _ => edge,
+            }),
             Connection::Up(wire) => wire.tick(),
+            _ => false,
         };
     }
 
@@ -46,10 +48,13 @@ impl FakeLink {
     /// Whether something is on its way.
     pub(in crate::session::tests) fn expects_news(&self) -> bool {
         match &self.connection {
-            Connection::None | Connection::Joined { .. } | Connection::Broken(_) => self.edge,
-            Connection::Dialling(Dial::Connects(left) | Dial::Fails(left, _)) => *left > 0 || self.edge,
-            Connection::Dialling(_) => self.edge,
+            Connection::Dialling(dials) => {
+                let is_coming =
+                    |dial: &Dial| matches!(dial, Dial::Connects(left) | Dial::Fails(left, _) if *left > 0);
+                self.edge || dials.iter().any(|(_, dial)| is_coming(dial))
+            }
             Connection::Up(wire) => wire.expects_news() || self.edge,
+            _ => self.edge,
         }
     }
 

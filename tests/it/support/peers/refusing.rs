@@ -27,14 +27,25 @@ impl Refused {
 
 /// A port whose accept queue is full, so that the kernel drops every SYN: connecting takes for ever.
 pub struct Unanswered {
-    _listener: Socket,
-    _queue: Vec<Socket>,
+    listener: Socket,
+    queue: Vec<Socket>,
     address: SocketAddr,
 }
 
 impl Unanswered {
     pub fn new() -> Self {
         let (listener, address) = ports::bound(Ipv4Addr::LOCALHOST.into()).expect("bind");
+        Self::fill(listener, address)
+    }
+
+    /// On this very address, which has to be free.
+    pub fn at(address: SocketAddr) -> Self {
+        let listener = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("socket");
+        listener.bind(&address.into()).expect("bind");
+        Self::fill(listener, address)
+    }
+
+    fn fill(listener: Socket, address: SocketAddr) -> Self {
         listener.listen(0).expect("listen");
         let mut queue = Vec::new();
         // A backlog of 0 holds one connection or two; the first that is not answered shows that it is full.
@@ -47,7 +58,15 @@ impl Unanswered {
                 continue;
             };
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-            return Self { _listener: listener, _queue: queue, address };
+            return Self { listener, queue, address };
+        }
+    }
+
+    /// Makes room, so that the next SYN is answered, and hangs up on whoever has sent it.
+    pub fn answer_once(self) {
+        self.listener.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        for _ in 0..=self.queue.len() {
+            self.listener.accept().expect("accept");
         }
     }
 
