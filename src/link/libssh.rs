@@ -802,26 +802,13 @@ impl Session {
     }
 
     fn new_channel(&mut self, is_tunnel: bool) -> Result<ChannelId, LinkError> {
-        // SAFETY: a valid session; the result is checked before use.
-        let raw = unsafe { sys::ssh_channel_new(self.raw) };
-        if raw.is_null() {
-            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
-        }
         let id = self.channels.vacant_key();
         let noted = is_tunnel.then(|| Noted { news: self.news.clone(), id, is_listed: false, reply: None });
-        let inbox = Inbox::default();
-        let state =
-            Box::into_raw(Box::new(ChannelState { inbox, held: 0, noted, callbacks: channel_callbacks() }));
-        // SAFETY: `state` is a live allocation that only `free_channel` ends, after it removed the callbacks again.
-        let rc = unsafe {
-            (*state).callbacks.userdata = state.cast();
-            sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
+        // SAFETY: a valid session.
+        let Some((raw, state)) = (unsafe { make_channel(self.raw, noted) }) else {
+            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
         };
         let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max: None, is_agents: false }));
-        if rc != OK {
-            self.free_channel(id);
-            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel callbacks can be set"));
-        }
         self.bad_confirmation = None;
         Ok(id)
     }
@@ -1190,28 +1177,43 @@ unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, door: *mut c_vo
         }
         // Not listed: it gets its number, and is looked at, once libssh is done.
         let noted = Noted { news: door.news.clone(), id: usize::MAX, is_listed: true, reply: None };
-        let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-        let state = Box::new(ChannelState { inbox, held: 0, noted: Some(noted), callbacks });
-        // SAFETY: the session that calls; the result is checked. The state is a live allocation that `free_channel` ends,
-        // or this function where libssh does not take it.
-        unsafe {
-            let raw = sys::ssh_channel_new(session);
-            if raw.is_null() {
-                return raw;
-            }
-            let state = Box::into_raw(state);
-            (*state).callbacks.userdata = state.cast();
-            if sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks) != OK {
-                sys::ssh_channel_free(raw);
-                drop(Box::from_raw(state));
-                return ptr::null_mut();
-            }
-            door.open += 1;
-            door.arrived.push((raw, state));
-            raw
-        }
+        // SAFETY: the session that calls.
+        let Some((raw, state)) = (unsafe { make_channel(session, Some(noted)) }) else {
+            return ptr::null_mut();
+        };
+        door.open += 1;
+        door.arrived.push((raw, state));
+        raw
     };
     catch_unwind(AssertUnwindSafe(make)).unwrap_or(ptr::null_mut())
+}
+
+/// A channel with its callbacks installed, both for [`Session::free_channel`] to end. `None` where libssh does not make it.
+///
+/// # Safety
+/// `session` is a valid session.
+unsafe fn make_channel(
+    session: sys::ssh_session,
+    noted: Option<Noted>,
+) -> Option<(sys::ssh_channel, *mut ChannelState)> {
+    let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
+    let state = Box::new(ChannelState { inbox, held: 0, noted, callbacks });
+    // SAFETY: the caller's session; the channel is checked for null. The state is a live allocation that ends with the
+    // channel: here if libssh does not take it, else in `free_channel`, which removes the callbacks first.
+    unsafe {
+        let raw = sys::ssh_channel_new(session);
+        if raw.is_null() {
+            return None;
+        }
+        let state = Box::into_raw(state);
+        (*state).callbacks.userdata = state.cast();
+        if sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks) != OK {
+            sys::ssh_channel_free(raw);
+            drop(Box::from_raw(state));
+            return None;
+        }
+        Some((raw, state))
+    }
 }
 
 fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
@@ -1241,7 +1243,7 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
 /// Runs a callback's body on its channel unless the server has closed that. No panic crosses into C.
 ///
 /// # Safety
-/// `state` is the user data that [`Session::new_channel`] installed.
+/// `state` is the user data that [`make_channel`] installed.
 unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
     // SAFETY: alive while the callbacks are installed, and nobody else refers to it during a call into libssh.
     let state = unsafe { &mut *state.cast::<ChannelState>() };
