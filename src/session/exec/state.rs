@@ -91,7 +91,7 @@ pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Admitted, ExecPhase::Finished, "cancelled, or waited too long for a channel"),
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
     (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, to be asked for again"),
-    (ExecPhase::Opening, ExecPhase::Waiting, "connection lost"),
+    (ExecPhase::Opening, ExecPhase::Waiting, "refused right behind a close, or connection lost"),
     (ExecPhase::Opening, ExecPhase::Closing, "cancelled"),
     (ExecPhase::Opening, ExecPhase::Finished, "channel refused, or exec timeout"),
     (ExecPhase::Blocked, ExecPhase::Waiting, "another channel closed, or connection lost"),

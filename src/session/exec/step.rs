@@ -74,8 +74,7 @@ impl Execs {
         let Some(exec) = self.slab.get_mut(id.0) else { return Ok(Progress::Done) };
         match exec.step(cx) {
             Ok(Progress::Done) => {
-                self.leave(id, cx.link);
-                *cx.room_expected = true;
+                self.leave(id, cx);
                 Ok(Progress::Done)
             }
             Ok(progress) => Ok(progress),
@@ -85,11 +84,12 @@ impl Execs {
     }
 
     /// Frees the channel of a command whose outcome is known, and ends it.
-    fn leave(&mut self, id: ExecId, link: &mut dyn Link) {
+    fn leave(&mut self, id: ExecId, cx: &mut ExecCx<'_>) {
         let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
             return;
         };
-        link.free_channel(*channel);
+        cx.link.free_channel(*channel);
+        *cx.room_expected = true;
         let outcome = outcome.clone();
         self.finish(id, outcome);
     }
@@ -130,8 +130,7 @@ impl Execs {
                 Progress::Advanced
             }
             ExecState::Closing { .. } => {
-                self.leave(id, cx.link);
-                *cx.room_expected = true;
+                self.leave(id, cx);
                 Progress::Done
             }
             ExecState::Finished(_) => Progress::Done,
@@ -210,7 +209,6 @@ impl Exec {
             Ok(_) => self.enter(ExecState::Preparing { channel, next: 0 }),
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) if mem::take(cx.room_expected) => {
                 cx.link.free_channel(channel);
-                self.enter(ExecState::Blocked);
                 self.enter(ExecState::Waiting);
             }
             Err(LinkError { kind: LinkErrorKind::Denied, .. })
