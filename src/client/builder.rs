@@ -110,10 +110,11 @@ impl ClientBuilder {
     /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`], [`Error::KnownHosts`],
     /// [`Error::Unsupported`], [`Error::System`]. What is wrong with a [`HostConfig`] names the host's position.
     pub fn build(self) -> Result<ParallelClient, Error> {
-        let verifier = Arc::new(self.verifier(&Owner::of_this_process())?);
+        let owner = Owner::of_this_process();
+        let verifier = Arc::new(self.verifier(&owner)?);
         let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
         let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        ParallelClient::new(list, self.pool_size, resolver, verifier)
+        ParallelClient::new(list, &owner, self.pool_size, resolver, verifier)
     }
 
     fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {

@@ -203,7 +203,7 @@ impl HostConfig {
     }
 
     /// `None` where it is off. A `false` outranks an identity, whoever set that.
-    fn gssapi_over<'a>(&'a self, client: &'a Self) -> Option<GssapiSettings<'a>> {
+    pub(super) fn gssapi_over<'a>(&'a self, client: &'a Self) -> Option<GssapiSettings<'a>> {
         let server = self.gssapi_server.as_deref().or(client.gssapi_server.as_deref());
         let user = self.gssapi_client.as_deref().or(client.gssapi_client.as_deref());
         let on = self.gssapi_auth.or(client.gssapi_auth).unwrap_or(server.is_some() || user.is_some());

@@ -100,12 +100,13 @@ impl ParallelClient {
 
     fn new(
         list: HostList,
+        owner: &Owner,
         pool_size: usize,
         resolver: Resolver,
         verifier: Arc<Verifier>,
     ) -> Result<Self, Error> {
         check_pool_size(pool_size)?;
-        let targets = list.inventory().targets(&Owner::of_this_process(), &verifier)?;
+        let targets = list.inventory().targets(owner, &verifier)?;
         let fleet = Fleet::new(targets, pool_size, resolver)
             .map_err(|source| Error::System { what: "set up the event loop", source })?;
         Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), list, verifier, last: Vec::new() })

@@ -87,8 +87,9 @@ impl<'a> Inventory<'a> {
             }
             let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;
             let own = self.configs.and_then(|configs| configs.get(position));
-            let settings = own.unwrap_or(self.client).over(self.client);
-            let way = own.unwrap_or(self.client).proxy.hops(self.client);
+            let config = own.unwrap_or(self.client);
+            let settings = config.over(self.client);
+            let way = config.proxy.hops(self.client);
             let way = way.map_err(|problem| of_host(position, problem))?;
             let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
             let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
@@ -124,12 +125,18 @@ impl<'a> Inventory<'a> {
     /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says which is the last proxy
     /// of the host at a position.
     pub fn ways(&self, proxy: impl Fn(usize) -> Option<Arc<Target>>) -> Vec<KnownWay<'a>> {
-        let mut ways: Vec<KnownWay<'a>> = Vec::new();
+        let is_known = |ways: &[KnownWay<'a>], last: &Arc<Target>| {
+            ways.iter().any(|(_, known)| Arc::ptr_eq(known, last))
+        };
+        let mut ways = Vec::new();
         for position in 0..self.hosts.len() {
             let Some(mut last) = proxy(position) else { continue };
+            if is_known(&ways, &last) {
+                continue;
+            }
             let own = self.configs.and_then(|configs| configs.get(position)).unwrap_or(self.client);
             let Ok(mut hops) = own.proxy.hops(self.client) else { continue };
-            while !ways.iter().any(|(_, known)| Arc::ptr_eq(known, &last)) {
+            while !is_known(&ways, &last) {
                 ways.push((hops.clone(), last.clone()));
                 hops.pop();
                 let Some(before) = last.proxy.clone() else { break };
@@ -159,8 +166,9 @@ impl<'a> Inventory<'a> {
     /// Neither GSSAPI without a libssh that has it nor delegation without GSSAPI is passed over in silence.
     fn check_gssapi(&self) -> Result<(), Error> {
         let configs = self.configs.unwrap_or_default();
-        let uses = |config: &HostConfig| config.over(self.client).gssapi.is_some();
-        if configs.iter().any(uses) || self.configs.is_none() && uses(self.client) {
+        let uses = |config: &HostConfig| config.gssapi_over(self.client).is_some();
+        let is_used = configs.iter().any(uses);
+        if is_used || self.configs.is_none() && uses(self.client) {
             check_library()?;
         }
         let idle = |(position, config): (usize, &HostConfig)| {
@@ -170,7 +178,7 @@ impl<'a> Inventory<'a> {
             return Err(error);
         }
         match self.client.delegation_problem(self.client) {
-            Some(problem) if !configs.iter().any(uses) => Err(Error::Config(problem.to_owned())),
+            Some(problem) if !is_used => Err(Error::Config(problem.to_owned())),
             _ => Ok(()),
         }
     }
