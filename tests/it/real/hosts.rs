@@ -11,6 +11,7 @@ use sshoal::{
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;
 use crate::support::keys::ClientKey;
+use crate::support::peers::Scripted;
 use crate::support::sshd::Sshd;
 
 const A: &str = "127.0.2.1";
@@ -202,19 +203,24 @@ fn hosts_that_stay_need_their_key_file_no_more() {
     assert!(accepted.is_some_and(|line| line.contains("RSA")), "{}", sshd.log());
 }
 
+/// A pool of one place, which a host holds that does not answer, and a command for that one and the next.
+fn behind_a_silent_host(sshd: &Sshd, silent: &Scripted) -> (ParallelClient, Vec<HostOutput>) {
+    let mut client = build(client(sshd, &[A, B]).pool_size(1).timeout(4 * SLOW));
+    client.set_hosts([silent.address().to_string(), format!("{A}:{}", sshd.port())]).expect("valid");
+    let outputs = client.start_command("echo in").expect("valid");
+    assert!(client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(500))).is_err());
+    (client, outputs)
+}
+
 /// The only place is held by a host that does not answer; without it, the next one has its turn.
 #[test]
 fn a_host_that_goes_gives_its_place_back() {
     let _dog = guard("set_hosts_place");
     let sshd = Sshd::start();
-    let silent = crate::support::peers::Scripted::silent();
-    let entries = [silent.address().to_string(), format!("{A}:{}", sshd.port())];
-    let mut client = build(client(&sshd, &[A, B]).pool_size(1).timeout(4 * SLOW));
-    client.set_hosts(&entries).expect("valid");
-    let outputs = client.start_command("echo in").expect("valid");
-    assert!(client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(500))).is_err());
+    let silent = Scripted::silent();
+    let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
     assert_eq!((client.stats().queued, outputs[1].is_finished()), (1, false));
-    client.set_hosts(["127.0.2.9", &entries[1]]).expect("valid");
+    client.set_hosts(["127.0.2.9".to_owned(), format!("{A}:{}", sshd.port())]).expect("valid");
     assert_cancelled(&outputs[0]);
     assert_eq!(stdout(&outputs[1]), ["in"]);
     silent.wait_for("the end of the connection", |peer| peer.open() == 0);
@@ -225,12 +231,8 @@ fn a_host_that_goes_gives_its_place_back() {
 fn the_pool_grows_and_shrinks() {
     let _dog = guard("set_pool_size");
     let sshd = Sshd::start();
-    let silent = crate::support::peers::Scripted::silent();
-    let entries = [silent.address().to_string(), format!("{A}:{}", sshd.port())];
-    let mut client = build(client(&sshd, &[A, B]).pool_size(1).timeout(4 * SLOW));
-    client.set_hosts(&entries).expect("valid");
-    let outputs = client.start_command("echo in").expect("valid");
-    assert!(client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(500))).is_err());
+    let silent = Scripted::silent();
+    let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
     assert_eq!((client.stats().pool, client.stats().queued), (1, 1));
     let Err(Error::Config(problem)) = client.set_pool_size(0) else { panic!("accepted") };
     assert_eq!(problem, "pool_size must be at least 1");
