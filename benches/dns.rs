@@ -72,7 +72,7 @@ impl Fleet {
         let registry = reactor.registry().try_clone().unwrap();
         let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
         let config = DnsConfig::parse_resolv_conf("").servers([server]);
-        let dns = Dns::new(Resolver::Native(config), NAMES, ties, Reactor::now());
+        let dns = Dns::new(Resolver::Native(config), NAMES, ties, Instant::now());
         Self { reactor, dns, turns: Vec::new() }
     }
 
@@ -83,7 +83,7 @@ impl Fleet {
         }
         let mut found = 0;
         while found < hosts.len() {
-            let next = self.dns.next_deadline().map(|at| at.saturating_duration_since(Reactor::now()));
+            let next = self.dns.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
             let timeout = if self.dns.has_work() { Some(Duration::ZERO) } else { next };
             let Self { reactor, dns, turns } = self;
             let before = cpu();
@@ -93,7 +93,7 @@ impl Fleet {
                 }
             };
             reactor.poll(timeout, ready).unwrap();
-            dns.advance(Reactor::now());
+            dns.advance(Instant::now());
             while let Some(finished) = dns.next_finished() {
                 assert!(finished.result.is_ok_and(|addresses| !addresses.is_empty()));
                 found += 1;

@@ -4,7 +4,9 @@ mod agent;
 mod agent_wire;
 mod certificate;
 mod client;
+mod clock;
 mod command;
+mod config;
 mod dns;
 mod encoding;
 mod error;
@@ -15,6 +17,7 @@ mod fleet;
 pub mod fuzzing;
 mod host;
 pub mod hostkey;
+mod ids;
 mod interactive;
 mod limits;
 mod lines;
@@ -25,6 +28,7 @@ mod secret;
 mod session;
 mod signal;
 mod text;
+mod timings;
 mod workers;
 
 #[cfg(doc)]
@@ -36,20 +40,26 @@ pub mod coming_from_parallel_ssh {
 }
 
 pub use client::{
-    ClientBuilder, HostConfig, HostOutput, JoinOptions, Lines, ParallelClient, Proxy, RawLines, Reader,
-    SshLibrary, Stdin,
+    ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin,
 };
 pub use command::{Command, HostArg, HostArgs, Pty};
+pub use config::{Builder, HostConfig, Proxy};
 pub use dns::{DnsConfig, Resolver};
 pub use error::{
     AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
     HostErrorKind, KeyProblem, ResolverProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
 };
 pub use family::AddressFamily;
-pub use fleet::Stats;
+pub use fleet::{
+    Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run, Started,
+    Tally, Turn,
+};
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};
+pub use ids::{CommandId, HostId, RunId};
 pub use interactive::{Answer, Challenge, Prompt};
-pub use output::{ExitSignal, Outcome};
+pub use lines::LineEnds;
+pub use output::{Deliver, ExitSignal, Keep, Line, Outcome, StdStream};
 pub use signal::Signal;
 pub use text::{sanitise, sanitise_bounded};
+pub use timings::Timings;

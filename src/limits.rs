@@ -54,7 +54,16 @@ pub const KEEPALIVE_MISSED: u32 = 3;
 pub const LAST_PUMPS: usize = 16;
 
 /// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
-pub const TURN_BUDGET: Duration = Duration::from_millis(5);
+pub const TURN_BUDGET: Duration = Duration::from_millis(1);
+
+/// Events that may wait to be taken before a turn ends.
+pub const TURN_EVENTS: usize = 1024;
+
+/// Unread output of a fleet, unless told otherwise.
+pub const OUTPUT_BUDGET: usize = 256 * 1024 * 1024;
+
+/// Unread output of one stream of a fleet, unless told otherwise.
+pub const STREAM_UNREAD: usize = 256 * 1024;
 
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;

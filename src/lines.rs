@@ -123,6 +123,20 @@ impl LineBuffer {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
+    /// Whether [`next_line`](Self::next_line) has one.
+    pub fn has_line(&mut self) -> bool {
+        self.give_back();
+        let newline = match self.ends {
+            LineEnds::Bytes => {
+                let found = memchr::memchr(b'\n', &self.data[self.scanned..]);
+                self.scanned = found.map_or(self.data.len(), |offset| self.scanned + offset);
+                found
+            }
+            LineEnds::Utf16Le | LineEnds::Utf16Be => self.find_unit(),
+        };
+        newline.is_some() || self.finished && !self.is_empty()
+    }
+
     /// What has no terminator is a line once the stream has ended.
     fn last_line(&mut self) -> Option<&[u8]> {
         if !self.finished || self.is_empty() {

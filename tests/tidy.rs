@@ -12,19 +12,21 @@ const FUNCTION_LINES_MAX: usize = 70;
 const UNSAFE_FILE: &str = "link/libssh.rs";
 
 /// Who reads the clock. Everybody else is given the time.
-const CLOCK_FILE: &str = "reactor/mod.rs";
+const CLOCK_FILE: &str = "clock.rs";
 
 /// Modules from the bottom up: a module imports from its own level and from below.
-const LEVELS: [&[&str]; 6] = [
+const LEVELS: [&[&str]; 7] = [
     &[
         "agent_wire",
         "certificate",
+        "clock",
         "encoding",
         "error",
         "family",
         "host",
         "hostkey",
         "command",
+        "ids",
         "interactive",
         "limits",
         "lines",
@@ -32,10 +34,12 @@ const LEVELS: [&[&str]; 6] = [
         "secret",
         "signal",
         "text",
+        "timings",
     ],
     &["link", "workers"],
     &["agent", "dns", "reactor"],
     &["session"],
+    &["config"],
     &["fleet"],
     &["client"],
 ];
@@ -144,6 +148,7 @@ fn the_clock_is_read_in_one_place() {
     let readers: Vec<String> = sources()
         .iter()
         .flat_map(|source| source.code().map(move |(number, line)| (source, number, line)))
+        .filter(|(_, _, line)| !line.trim_start().starts_with("//"))
         .filter(|(_, _, line)| line.contains("Instant::now()") || line.contains("SystemTime::now()"))
         .map(|(source, number, _)| format!("{}:{number}", source.name))
         .collect();

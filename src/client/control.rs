@@ -3,7 +3,7 @@
 use super::{HostOutput, ParallelClient, cannot_poll};
 use crate::error::{Error, HostError};
 use crate::fleet::Fleet;
-use crate::session::Exec;
+use crate::ids::HostId;
 
 impl ParallelClient {
     /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`). Later commands use these
@@ -25,13 +25,17 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn connect(&mut self) -> Result<Vec<Result<(), HostError>>, Error> {
-        let hosts = self.len();
         let mut fleet = self.fleet.lock();
-        fleet.connect();
-        for position in 0..hosts {
-            fleet.run_until(None, |fleet| !fleet.is_awaited(position)).map_err(cannot_poll)?;
+        let hosts = fleet.hosts().to_vec();
+        fleet.connect(hosts.iter().copied());
+        drop(fleet);
+        for id in &hosts {
+            let is_there = |fleet: &mut Fleet| fleet.host(*id).is_none_or(|host| !host.is_awaited());
+            self.fleet.drive(None, is_there).map_err(cannot_poll)?;
         }
-        Ok((0..hosts).map(|position| fleet.error(position).map_or(Ok(()), |e| Err(e.clone()))).collect())
+        let fleet = self.fleet.lock();
+        let error = |id: &HostId| fleet.host(*id).and_then(|host| host.error().cloned());
+        Ok(hosts.iter().map(|id| error(id).map_or(Ok(()), Err)).collect())
     }
 
     /// Cancels all these commands at once, and waits until they are over: see [`HostOutput::cancel`].
@@ -48,12 +52,8 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn cancel_all(&self) -> Result<(), Error> {
-        let mut fleet = self.fleet.lock();
-        for id in fleet.cancel_all() {
-            let ended = |fleet: &mut Fleet| fleet.exec(id).is_none_or(Exec::is_finished);
-            fleet.run_until(None, ended).map_err(cannot_poll)?;
-        }
-        Ok(())
+        self.fleet.lock().cancel_all();
+        self.fleet.drive(None, |fleet| fleet.metrics().unfinished == 0).map(drop).map_err(cannot_poll)
     }
 
     /// Closes all connections; what runs on them is [cancelled](Self::cancel_all) first. The client stays usable: the next
@@ -63,9 +63,9 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn disconnect(&mut self) -> Result<(), Error> {
-        self.fleet.lock().close_unused();
+        self.fleet.lock().disconnect();
         self.cancel_all()?;
-        self.fleet.lock().close_unused();
-        Ok(())
+        self.fleet.lock().disconnect();
+        self.fleet.drive(None, |fleet| fleet.metrics().connections == 0).map(drop).map_err(cannot_poll)
     }
 }

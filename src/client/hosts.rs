@@ -1,36 +1,8 @@
 //! Changing a client that is there: its host list, and its pool.
 
 use super::ParallelClient;
-use super::host_config::HostConfig;
-use super::owner::Owner;
-use super::targets::Inventory;
+use crate::config::HostConfig;
 use crate::error::Error;
-
-/// The host list as it was given, and what holds for its hosts: kept for the hosts that come later.
-#[derive(Debug)]
-pub(super) struct HostList {
-    pub hosts: Vec<String>,
-    /// The client's own settings.
-    pub client: HostConfig,
-    /// One per host, or none at all.
-    pub configs: Option<Vec<HostConfig>>,
-}
-
-impl HostList {
-    pub(super) fn inventory(&self) -> Inventory<'_> {
-        Inventory { hosts: &self.hosts, client: &self.client, configs: self.configs.as_deref() }
-    }
-
-    /// Whether both have the same host with the same settings at this position.
-    fn agrees(&self, other: &Self, position: usize) -> bool {
-        let none = HostConfig::default();
-        let [one, two] = [self, other].map(|list| {
-            let own = list.configs.as_ref().and_then(|configs| configs.get(position));
-            (list.hosts.get(position), own.unwrap_or(&none))
-        });
-        one == two
-    }
-}
 
 impl ParallelClient {
     /// Changes the host list. Nothing touches the network before the next command.
@@ -42,12 +14,12 @@ impl ParallelClient {
     ///
     /// Host configurations stay with their positions, so their number must fit the new list; see
     /// [`set_hosts_with`](Self::set_hosts_with). Keys that new hosts need are read, as by
-    /// [`build`](super::ClientBuilder::build); hosts that stay keep those they have. known_hosts files are not read again.
+    /// [`build`](crate::Builder::build); hosts that stay keep those they have. known_hosts files are not read again.
     ///
     /// Unlike in parallel-ssh, a list that was given is not changed from outside.
     ///
     /// # Errors
-    /// As for [`build`](super::ClientBuilder::build). Nothing has changed then.
+    /// As for [`build`](crate::Builder::build). Nothing has changed then.
     ///
     /// ```
     /// use sshoal::{Error, HostConfig, ParallelClient};
@@ -66,8 +38,16 @@ impl ParallelClient {
     /// # }
     /// ```
     pub fn set_hosts<H: Into<String>>(&mut self, hosts: impl IntoIterator<Item = H>) -> Result<(), Error> {
-        let hosts = hosts.into_iter().map(Into::into).collect();
-        self.change_list(hosts, self.list.configs.clone())
+        let hosts: Vec<H> = hosts.into_iter().collect();
+        let configs = match &self.configs {
+            Some(configs) if configs.len() != hosts.len() => {
+                let (given, hosts) = (configs.len(), hosts.len());
+                return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
+            }
+            Some(configs) => configs.clone(),
+            None => vec![HostConfig::default(); hosts.len()],
+        };
+        self.change_list(hosts.into_iter().zip(configs))
     }
 
     /// Changes the host list and the hosts' configurations; see [`set_hosts`](Self::set_hosts).
@@ -78,20 +58,20 @@ impl ParallelClient {
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
     ) -> Result<(), Error> {
-        let (hosts, configs) = hosts.into_iter().map(|(host, config)| (host.into(), config)).unzip();
-        self.change_list(hosts, Some(configs))
+        let hosts: Vec<(H, HostConfig)> = hosts.into_iter().collect();
+        let configs = hosts.iter().map(|(_, config)| config.clone()).collect();
+        self.change_list(hosts.into_iter())?;
+        self.configs = Some(configs);
+        Ok(())
     }
 
-    fn change_list(&mut self, hosts: Vec<String>, configs: Option<Vec<HostConfig>>) -> Result<(), Error> {
-        let list = HostList { hosts, client: self.list.client.clone(), configs };
-        let owner = Owner::of_this_process();
-        let stays = |position| self.list.agrees(&list, position);
+    fn change_list<H: Into<String>>(
+        &mut self,
+        hosts: impl Iterator<Item = (H, HostConfig)>,
+    ) -> Result<(), Error> {
         let mut fleet = self.fleet.lock();
-        let ways = self.list.inventory().ways(|position| fleet.target(position)?.proxy.clone());
-        let targets = list.inventory().changes(&owner, &self.verifier, stays, ways)?;
-        fleet.set_hosts(targets);
-        drop(fleet);
-        self.list = list;
+        fleet.set_hosts(hosts)?;
+        self.len = fleet.hosts().len();
         Ok(())
     }
 
@@ -102,16 +82,6 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::Config`] for 0.
     pub fn set_pool_size(&mut self, places: usize) -> Result<(), Error> {
-        check_pool_size(places)?;
-        self.fleet.lock().set_pool_size(places);
-        Ok(())
-    }
-}
-
-/// A pool without places would never begin.
-pub(super) fn check_pool_size(places: usize) -> Result<(), Error> {
-    match places {
-        0 => Err(Error::Config("pool_size must be at least 1".to_owned())),
-        _ => Ok(()),
+        self.fleet.lock().set_max_connecting(places)
     }
 }

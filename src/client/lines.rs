@@ -1,9 +1,10 @@
 //! Line by line through one host's output, while all hosts are driven.
 
-use super::output::{HostOutput, Stream};
-use super::wait::{Unread, wait};
+use super::output::HostOutput;
+use super::wait::{Unread, wait_for_output};
 use crate::error::HostError;
-use crate::lines::LineBuffer;
+use crate::fleet::Fleet;
+use crate::output::{Line, StdStream};
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
 /// or with [`strict_encoding`](crate::Command::strict_encoding) an error in the place of the line.
@@ -17,7 +18,7 @@ use crate::lines::LineBuffer;
 pub struct Lines<'a>(RawLines<'a>);
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(output: &'a HostOutput, stream: Stream) -> Self {
+    pub(super) fn new(output: &'a HostOutput, stream: StdStream) -> Self {
         Self(RawLines { output, stream, ended: false })
     }
 
@@ -32,7 +33,7 @@ impl Iterator for Lines<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let RawLines { output, .. } = self.0;
-        Some(self.0.take_next()?.and_then(|Taken { line, at_start }| output.decode(line, at_start)))
+        Some(self.0.take_next()?.and_then(|line| output.decode(line.bytes, line.offset == 0)))
     }
 }
 
@@ -41,29 +42,20 @@ impl Iterator for Lines<'_> {
 #[must_use = "nothing is read until it is iterated"]
 pub struct RawLines<'a> {
     output: &'a HostOutput,
-    stream: Stream,
+    stream: StdStream,
     ended: bool,
 }
 
-struct Taken {
-    line: Vec<u8>,
-    /// Whether it is the first of its stream.
-    at_start: bool,
-}
-
 impl RawLines<'_> {
-    fn take_next(&mut self) -> Option<Result<Taken, HostError>> {
+    fn take_next(&mut self) -> Option<Result<Line, HostError>> {
         if self.ended {
             return None;
         }
         let ends = self.output.line_ends();
-        let take = |buffer: &mut LineBuffer| {
-            buffer.set_line_ends(ends);
-            let at_start = buffer.position() == 0;
-            Some(Taken { line: buffer.take_line()?, at_start })
-        };
-        match wait(self.output, self.stream, take) {
-            Ok(Some(taken)) => Some(Ok(taken)),
+        let stream = self.stream;
+        let take = |fleet: &mut Fleet, id| fleet.take_line(id, stream, ends);
+        match wait_for_output(self.output, stream, take) {
+            Ok(Some(line)) => Some(Ok(line)),
             Ok(None) => {
                 self.ended = true;
                 None
@@ -81,6 +73,6 @@ impl Iterator for RawLines<'_> {
     type Item = Result<Vec<u8>, HostError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.take_next()?.map(|taken| taken.line))
+        Some(self.take_next()?.map(|line| line.bytes))
     }
 }

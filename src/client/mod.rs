@@ -1,43 +1,42 @@
 //! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
 
-mod builder;
-mod certificates;
 mod control;
-mod credentials;
-mod host_config;
 mod hosts;
 mod lines;
 mod output;
-mod owner;
-mod proxy;
 mod reader;
-mod settings;
+mod shared;
 mod stdin;
-mod targets;
 mod wait;
-mod way;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use builder::ClientBuilder;
-pub use host_config::HostConfig;
 pub use lines::{Lines, RawLines};
 pub use output::HostOutput;
-pub use proxy::Proxy;
 pub use reader::Reader;
 pub use stdin::Stdin;
 
-use self::hosts::{HostList, check_pool_size};
-use self::owner::Owner;
+use self::shared::Shared;
+use crate::clock;
 use crate::command::Command;
-use crate::dns::Resolver;
+use crate::config::{Build, Builder, HostConfig, Setup, limit};
 use crate::error::Error;
-use crate::fleet::{Fleet, Stats};
-use crate::hostkey::{LineProblem, Verifier};
+use crate::fleet::{Fleet, Metrics, Run};
+use crate::hostkey::LineProblem;
 use crate::link;
-use crate::reactor::Reactor;
+use crate::output::{Deliver, Keep, StdStream};
+
+/// Builds a [`ParallelClient`].
+pub type ClientBuilder = Builder<ParallelClient>;
+
+impl ClientBuilder {
+    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`): another name of
+    /// [`max_connecting`](Self::max_connecting).
+    pub fn pool_size(self, places: usize) -> Self {
+        self.max_connecting(places)
+    }
+}
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
 ///
@@ -67,25 +66,22 @@ use crate::reactor::Reactor;
 #[derive(Debug)]
 pub struct ParallelClient {
     fleet: Shared,
-    list: HostList,
-    verifier: Arc<Verifier>,
+    /// Number of hosts.
+    len: usize,
+    /// Those that were given, for lists that come without.
+    configs: Option<Vec<HostConfig>>,
+    problems: Vec<LineProblem>,
     last: Vec<HostOutput>,
 }
 
-/// The fleet, owned by the client and by every output together, so that outputs outlive the client. The lock lets both
-/// move between threads; whoever waits holds it.
-#[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Fleet>>);
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Fleet> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Fleet(..)")
+impl Build for ParallelClient {
+    fn from_setup(mut setup: Setup) -> Result<Self, Error> {
+        // What is kept until somebody reads it cannot have a bound: `join` would wait for that reader.
+        setup.limits.output_budget.get_or_insert(usize::MAX);
+        let configs = setup.list.configs.clone();
+        let fleet = Fleet::from_setup(setup)?;
+        let (len, problems) = (fleet.hosts().len(), fleet.known_hosts_problems().to_vec());
+        Ok(Self { fleet: Shared::new(fleet), len, configs, problems, last: Vec::new() })
     }
 }
 
@@ -95,21 +91,7 @@ impl ParallelClient {
     ///
     /// Positions are the identity: a host that is named twice is two hosts with a connection each.
     pub fn builder<H: Into<String>>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
-        ClientBuilder::new(hosts.into_iter().map(Into::into).collect())
-    }
-
-    fn new(
-        list: HostList,
-        owner: &Owner,
-        pool_size: usize,
-        resolver: Resolver,
-        verifier: Arc<Verifier>,
-    ) -> Result<Self, Error> {
-        check_pool_size(pool_size)?;
-        let targets = list.inventory().targets(owner, &verifier)?;
-        let fleet = Fleet::new(targets, pool_size, resolver)
-            .map_err(|source| Error::System { what: "set up the event loop", source })?;
-        Ok(Self { fleet: Shared(Arc::new(Mutex::new(fleet))), list, verifier, last: Vec::new() })
+        Builder::new(hosts.into_iter().map(Into::into).collect())
     }
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
@@ -125,7 +107,7 @@ impl ParallelClient {
         let command = command.into();
         let outputs = self.start_command(&command)?;
         for output in &outputs {
-            output.drive(None, |exec| exec.is_settled()).map_err(cannot_poll)?;
+            output.drive(None, |command| command.is_settled()).map_err(cannot_poll)?;
         }
         if command.stop_on_errors
             && let Some(error) =
@@ -144,21 +126,24 @@ impl ParallelClient {
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
-        let requests = command.to_requests(self.len())?;
         let decoding = command.decoding()?;
+        let run = command.clone().deliver(Deliver::Nothing);
+        let [stdout, stderr] = [StdStream::Stdout, StdStream::Stderr].map(|stream| command.kept(stream));
+        let run = run.stdout(stdout.unwrap_or(Keep::All)).stderr(stderr.unwrap_or(Keep::All));
         let mut fleet = self.fleet.lock();
-        let ids = fleet.start(requests);
-        let outputs: Vec<HostOutput> = ids
+        let commands = fleet.start(Run::new(run))?.commands;
+        let outputs: Vec<HostOutput> = commands
             .into_iter()
             .enumerate()
             .filter_map(|(position, id)| {
-                let target = fleet.target(position)?;
-                let read_timeout = command.read_timeout.map_or(target.profile.read_timeout, limit);
-                Some(HostOutput::new(self.fleet.clone(), id, position, target, read_timeout, decoding))
+                let host = fleet.host(*fleet.hosts().get(position)?)?;
+                let read_timeout = command.read_timeout.map_or(host.read_timeout(), limit);
+                Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
             })
             .collect();
         drop(fleet);
         self.last.clone_from(&outputs);
+        self.fleet.turn().map_err(cannot_poll)?;
         Ok(outputs)
     }
 
@@ -177,13 +162,10 @@ impl ParallelClient {
             }
         }
         for output in outputs {
-            let done = output.drive(deadline, |exec| {
-                if options.consume_output {
-                    exec.stdout.clear();
-                    exec.stderr.clear();
-                }
-                exec.is_finished()
-            });
+            if options.consume_output {
+                output.discard();
+            }
+            let done = output.drive(deadline, |command| command.is_finished());
             if !done.map_err(cannot_poll)? {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }
@@ -196,7 +178,7 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn finished(&self, outputs: &[HostOutput]) -> Result<bool, Error> {
-        self.fleet.lock().turn(Some(Duration::ZERO)).map_err(cannot_poll)?;
+        self.fleet.turn().map_err(cannot_poll)?;
         Ok(outputs.iter().all(HostOutput::is_finished))
     }
 
@@ -208,22 +190,22 @@ impl ParallelClient {
 
     /// Number of hosts.
     pub fn len(&self) -> usize {
-        self.list.hosts.len()
+        self.len
     }
 
     /// Whether the host list is empty.
     pub fn is_empty(&self) -> bool {
-        self.list.hosts.is_empty()
+        self.len == 0
     }
 
     /// What the event loop has done so far.
-    pub fn stats(&self) -> Stats {
-        self.fleet.lock().stats()
+    pub fn metrics(&self) -> Metrics {
+        self.fleet.lock().metrics()
     }
 
     /// Lines of the known_hosts files that were skipped because they cannot be understood.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        self.verifier.known_hosts().problems()
+        &self.problems
     }
 
     /// The libssh that this program uses.
@@ -308,10 +290,5 @@ fn cannot_poll(source: io::Error) -> Error {
 
 /// When a wait that begins now must end.
 fn deadline(limit: Option<Duration>) -> Option<Instant> {
-    Reactor::now().checked_add(limit?)
-}
-
-/// Zero means no limit, as in parallel-ssh.
-fn limit(after: Duration) -> Option<Duration> {
-    (!after.is_zero()).then_some(after)
+    clock::now().checked_add(limit?)
 }

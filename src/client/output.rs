@@ -4,13 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Lines, Reader, Shared, Stdin, cannot_poll, limit};
+use super::shared::Shared;
+use super::{Lines, Reader, Stdin, cannot_poll, limit};
+use crate::clock;
 use crate::encoding::{Decoding, Encoding, Malformed};
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts, Stage};
-use crate::lines::{LineBuffer, LineEnds};
-use crate::output::{ExitSignal, Outcome};
-use crate::reactor::Reactor;
-use crate::session::{Exec, ExecId, Target};
+use crate::fleet::{CommandRef, Host};
+use crate::ids::CommandId;
+use crate::lines::LineEnds;
+use crate::output::{ExitSignal, Outcome, StdStream};
 use crate::signal::Signal;
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
@@ -32,7 +34,7 @@ pub struct HostOutput {
 #[derive(Debug)]
 struct Handle {
     fleet: Shared,
-    id: ExecId,
+    id: CommandId,
 }
 
 impl Drop for Handle {
@@ -41,33 +43,16 @@ impl Drop for Handle {
     }
 }
 
-/// Names one of a command's two output streams.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Stream {
-    Stdout,
-    Stderr,
-}
-
-impl Stream {
-    pub(super) fn of(self, exec: &mut Exec) -> &mut LineBuffer {
-        match self {
-            Self::Stdout => &mut exec.stdout,
-            Self::Stderr => &mut exec.stderr,
-        }
-    }
-}
-
 impl HostOutput {
     pub(super) fn new(
         fleet: Shared,
-        id: ExecId,
+        id: CommandId,
         position: usize,
-        target: &Target,
+        host: Host<'_>,
         read_timeout: Option<Duration>,
         decoding: Decoding,
     ) -> Self {
-        let Target { host, port, alias, .. } = target;
-        let (host, port, alias) = (host.clone(), *port, alias.clone());
+        let (host, port, alias) = (host.name().into(), host.port(), host.alias().map(Into::into));
         Self { handle: Arc::new(Handle { fleet, id }), position, host, port, alias, read_timeout, decoding }
     }
 
@@ -96,22 +81,22 @@ impl HostOutput {
     /// A new iterator goes on where the last one stopped. They are text in the [`encoding`](Self::encoding);
     /// [`Lines::raw`] has the bytes.
     pub fn stdout(&self) -> Lines<'_> {
-        Lines::new(self, Stream::Stdout)
+        Lines::new(self, StdStream::Stdout)
     }
 
     /// The lines of standard error; see [`stdout`](Self::stdout).
     pub fn stderr(&self) -> Lines<'_> {
-        Lines::new(self, Stream::Stderr)
+        Lines::new(self, StdStream::Stderr)
     }
 
     /// Standard output as bytes; see [`Reader`].
     pub fn stdout_reader(&self) -> Reader<'_> {
-        Reader::new(self, Stream::Stdout)
+        Reader::new(self, StdStream::Stdout)
     }
 
     /// Standard error as bytes; see [`Reader`].
     pub fn stderr_reader(&self) -> Reader<'_> {
-        Reader::new(self, Stream::Stderr)
+        Reader::new(self, StdStream::Stderr)
     }
 
     /// The command's standard input. Dropping it does not end the input: [`Stdin::close`] does.
@@ -139,16 +124,9 @@ impl HostOutput {
     /// # Errors
     /// [`ChannelProblem::NotRunning`], or what ended the command if that was an error.
     pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
-        let queue = |exec: &mut Exec| {
-            let running = exec.is_running();
-            if running {
-                exec.signals.push_back(signal);
-            }
-            running
-        };
-        if self.change(queue) {
+        if self.fleet().lock().signal(self.id(), signal) {
             return self
-                .drive(None, |exec| exec.signals.is_empty())
+                .drive(None, |command| command.unsent_signals() == 0)
                 .map(drop)
                 .map_err(|e| self.cannot_poll(&e));
         }
@@ -171,11 +149,11 @@ impl HostOutput {
     /// [`Error::System`] if the poll fails.
     pub fn cancel(&self) -> Result<(), Error> {
         self.begin_cancel();
-        self.drive(None, |exec| exec.is_finished()).map(drop).map_err(cannot_poll)
+        self.drive(None, |command| command.is_finished()).map(drop).map_err(cannot_poll)
     }
 
     pub(super) fn begin_cancel(&self) {
-        self.handle.fleet.lock().cancel(self.position, self.handle.id);
+        self.fleet().lock().cancel(self.id());
     }
 
     /// The exit status, once the server has told it; `None` while the command runs, after a signal, and on failure.
@@ -204,12 +182,12 @@ impl HostOutput {
 
     /// How the command ended; `None` while it has not. Does not wait: see [`ParallelClient::join`](super::ParallelClient::join).
     pub fn outcome(&self) -> Option<Outcome> {
-        self.look(|exec| exec.outcome().cloned()).flatten()
+        self.look(|command| command.outcome().cloned()).flatten()
     }
 
     /// Whether the command has ended, one way or the other.
     pub fn is_finished(&self) -> bool {
-        self.look(Exec::is_finished).unwrap_or(true)
+        self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
     /// Changes how long a reader of this output waits without a byte from its stream. Zero: no limit.
@@ -268,37 +246,43 @@ impl HostOutput {
 
     /// Whether the command may have begun on the host.
     pub(super) fn is_started(&self) -> bool {
-        self.look(Exec::is_started).unwrap_or(true)
+        self.look(|command| command.is_started()).unwrap_or(true)
     }
 
     /// The error, and its place among all failures of the fleet.
     pub(super) fn failure_in_order(&self) -> Option<(u64, HostError)> {
-        let order = self.look(Exec::ended)?;
+        let order = self.look(|command| command.nth_end())?;
         Some((order, self.error()?))
     }
 
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Exec) -> T) -> Option<T> {
-        self.handle.fleet.lock().exec(self.handle.id).map(look)
+    pub(super) fn id(&self) -> CommandId {
+        self.handle.id
     }
 
-    /// Changes the command's input, and has its host visited if there is something new to send. Whether there is.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Exec) -> bool) -> bool {
-        let mut fleet = self.handle.fleet.lock();
-        let changed = fleet.exec_mut(self.handle.id).is_some_and(change);
-        if changed {
-            fleet.touch(self.position);
+    pub(super) fn fleet(&self) -> &Shared {
+        &self.handle.fleet
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(CommandRef<'_>) -> T) -> Option<T> {
+        self.fleet().lock().command(self.id()).map(look)
+    }
+
+    /// Drops what was not read.
+    pub(super) fn discard(&self) {
+        let mut fleet = self.fleet().lock();
+        for stream in [StdStream::Stdout, StdStream::Stderr] {
+            fleet.discard(self.id(), stream);
         }
-        changed
     }
 
     /// Drives all hosts until this command is `done`, or until the deadline. Whether it was done.
     pub(super) fn drive(
         &self,
         deadline: Option<Instant>,
-        mut done: impl FnMut(&mut Exec) -> bool,
+        done: impl Fn(CommandRef<'_>) -> bool,
     ) -> io::Result<bool> {
-        let id = self.handle.id;
-        self.handle.fleet.lock().run_until(deadline, |fleet| fleet.exec_mut(id).is_none_or(&mut done))
+        let id = self.id();
+        self.fleet().drive(deadline, |fleet| fleet.command(id).is_none_or(&done))
     }
 
     /// The reactor failed while this output was waited for.
@@ -308,8 +292,9 @@ impl HostOutput {
 
     /// An error of this output that did not come from its host.
     pub(super) fn own_error(&self, kind: HostErrorKind) -> HostError {
-        let now = Reactor::now();
-        let look = |exec: &Exec| (exec.stage(), now.saturating_duration_since(exec.begun()));
+        let now = clock::now();
+        let look =
+            |command: CommandRef<'_>| (command.stage(), now.saturating_duration_since(command.begun()));
         let (stage, elapsed) = self.look(look).unwrap_or((Stage::Running, Duration::ZERO));
         let (host, port, kind) = (self.host.clone(), self.port, Arc::new(kind));
         HostError::new(HostErrorParts { host, port, stage, attempt: 0, attempts: 0, elapsed, kind })

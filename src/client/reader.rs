@@ -2,9 +2,10 @@
 
 use std::io;
 
-use super::output::{HostOutput, Stream};
-use super::wait::{Unread, wait};
-use crate::lines::LineBuffer;
+use super::output::HostOutput;
+use super::wait::{Unread, wait_for_output};
+use crate::fleet::Fleet;
+use crate::output::StdStream;
 
 /// Reads one stream as it came, line ends included: for output that is not lines.
 ///
@@ -24,11 +25,11 @@ use crate::lines::LineBuffer;
 #[derive(Debug)]
 pub struct Reader<'a> {
     output: &'a HostOutput,
-    stream: Stream,
+    stream: StdStream,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(output: &'a HostOutput, stream: Stream) -> Self {
+    pub(super) fn new(output: &'a HostOutput, stream: StdStream) -> Self {
         Self { output, stream }
     }
 }
@@ -38,8 +39,9 @@ impl io::Read for Reader<'_> {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let read = |buffer: &mut LineBuffer| Some(buffer.read(bytes)).filter(|count| *count > 0);
-        match wait(self.output, self.stream, read) {
+        let stream = self.stream;
+        let read = |fleet: &mut Fleet, id| Some(fleet.read(id, stream, bytes)).filter(|count| *count > 0);
+        match wait_for_output(self.output, stream, read) {
             Ok(count) => Ok(count.unwrap_or(0)),
             Err(Unread::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
             Err(Unread::Cut(error)) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),

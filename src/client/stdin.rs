@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::deadline;
 use super::output::HostOutput;
-use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
+use super::wait::{Ended, Look, wait};
+use crate::error::{ChannelProblem, HostErrorKind};
+use crate::fleet::Fleet;
 use crate::limits;
-use crate::output::Outcome;
 
 /// Writes to a command's standard input.
 ///
@@ -42,36 +42,25 @@ impl<'a> Stdin<'a> {
 
     /// Ends the input once everything written has been sent. More cannot be written.
     pub fn close(self) {
-        self.output.change(|exec| exec.stdin.close());
+        self.output.fleet().lock().close_stdin(self.output.id());
     }
 
-    /// Drives the fleet until at most `left` bytes wait.
+    /// Waits until at most `left` bytes wait.
     fn drain_to(&self, left: usize) -> io::Result<()> {
-        loop {
-            let timeout = self.output.read_timeout();
-            let deadline = deadline(timeout);
-            let mut before = None;
-            let mut len = 0;
-            let news = self.output.drive(deadline, |exec| {
-                len = exec.stdin.len();
-                len <= left || *before.get_or_insert(len) != len
-            })?;
-            if len <= left {
-                return Ok(());
-            }
-            if !news {
-                let kind =
-                    HostErrorKind::Timeout { kind: TimeoutKind::Read, after: timeout.unwrap_or_default() };
-                return Err(self.error(io::ErrorKind::TimedOut, kind));
-            }
+        let look = |fleet: &mut Fleet, id| match fleet.command(id).map_or(0, |command| command.unsent()) {
+            amount if amount <= left => Look::Found(()),
+            amount => Look::Amount(amount),
+        };
+        match wait(self.output, look) {
+            Ok(()) | Err(Ended::Finished(_)) => Ok(()),
+            Err(Ended::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
+            Err(Ended::Broken(error)) => Err(io::Error::other(error)),
         }
     }
 
-    fn error(&self, kind: io::ErrorKind, cause: HostErrorKind) -> io::Error {
-        match self.output.outcome() {
-            Some(Outcome::Failed(error)) => io::Error::new(kind, error),
-            _ => io::Error::new(kind, self.output.own_error(cause)),
-        }
+    fn is_closed(&self) -> io::Error {
+        let closed = || self.output.own_error(HostErrorKind::Channel(ChannelProblem::InputClosed));
+        io::Error::new(io::ErrorKind::BrokenPipe, self.output.error().unwrap_or_else(closed))
     }
 }
 
@@ -80,12 +69,15 @@ impl io::Write for Stdin<'_> {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let piece = &bytes[..bytes.len().min(limits::STDIN_QUEUE)];
-        self.drain_to(limits::STDIN_QUEUE - piece.len())?;
-        if self.output.change(|exec| exec.stdin.push(piece)) {
-            return Ok(piece.len());
+        loop {
+            let written = self.output.fleet().lock().write_stdin(self.output.id(), bytes);
+            match written {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(self.is_closed()),
+                Ok(written) => return Ok(written),
+            }
+            self.drain_to(limits::STDIN_QUEUE / 2)?;
         }
-        Err(self.error(io::ErrorKind::BrokenPipe, HostErrorKind::Channel(ChannelProblem::InputClosed)))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,12 +1,85 @@
-//! Waiting for one stream of one host, while all hosts are driven.
+//! Waiting for one command of one host, while all hosts are driven.
 
 use std::time::Duration;
 
 use super::deadline;
-use super::output::{HostOutput, Stream};
+use super::output::HostOutput;
 use crate::error::{HostError, HostErrorKind, TimeoutKind};
-use crate::lines::LineBuffer;
-use crate::output::Outcome;
+use crate::fleet::Fleet;
+use crate::ids::CommandId;
+use crate::output::{Outcome, StdStream};
+
+/// What a look at a command shows.
+pub(super) enum Look<T> {
+    /// What was waited for.
+    Found(T),
+    /// So much is there, or left, meanwhile. While it changes, the read timeout starts again.
+    Amount(usize),
+}
+
+/// Why nothing was found.
+pub(super) enum Ended {
+    /// Not yet: whoever waits may wait again.
+    Timeout(HostError),
+    /// Not any more: the command is over.
+    Finished(Outcome),
+    /// The event loop failed.
+    Broken(HostError),
+}
+
+/// Waits until there is something to find, at most for the output's read timeout without any change.
+pub(super) fn wait<T>(
+    output: &HostOutput,
+    mut look: impl FnMut(&mut Fleet, CommandId) -> Look<T>,
+) -> Result<T, Ended> {
+    let id = output.id();
+    loop {
+        let timeout = output.read_timeout();
+        let mut found = None;
+        let mut before = None;
+        let news = output.fleet().drive(deadline(timeout), |fleet| match look(fleet, id) {
+            Look::Found(it) => {
+                found = Some(it);
+                true
+            }
+            Look::Amount(amount) => {
+                *before.get_or_insert(amount) != amount
+                    || fleet.command(id).is_none_or(|command| command.is_finished())
+            }
+        });
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        match (news, output.outcome()) {
+            (_, Some(outcome)) => return Err(Ended::Finished(outcome)),
+            (Ok(true), None) => {}
+            (Ok(false), None) => {
+                let after = timeout.unwrap_or(Duration::ZERO);
+                let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
+                return Err(Ended::Timeout(output.own_error(kind)));
+            }
+            (Err(e), None) => return Err(Ended::Broken(output.cannot_poll(&e))),
+        }
+    }
+}
+
+/// Waits until there is something to take from a stream. `None` at its end.
+pub(super) fn wait_for_output<T>(
+    output: &HostOutput,
+    stream: StdStream,
+    mut take: impl FnMut(&mut Fleet, CommandId) -> Option<T>,
+) -> Result<Option<T>, Unread> {
+    let look = |fleet: &mut Fleet, id| match take(fleet, id) {
+        Some(found) => Look::Found(found),
+        None => Look::Amount(fleet.command(id).map_or(0, |command| command.unread(stream))),
+    };
+    match wait(output, look) {
+        Ok(found) => Ok(Some(found)),
+        Err(Ended::Finished(Outcome::Failed(error)) | Ended::Broken(error)) => Err(Unread::Cut(error)),
+        Err(Ended::Finished(_)) => Ok(None),
+        Err(Ended::Timeout(error)) => Err(Unread::Timeout(error)),
+    }
+}
 
 /// Why there was nothing to take.
 pub(super) enum Unread {
@@ -14,40 +87,4 @@ pub(super) enum Unread {
     Timeout(HostError),
     /// Not any more: the stream was cut short, and everything that had arrived was taken.
     Cut(HostError),
-}
-
-/// Takes from a stream as soon as there is something to take. `None` at its end.
-pub(super) fn wait<T>(
-    output: &HostOutput,
-    stream: Stream,
-    mut take: impl FnMut(&mut LineBuffer) -> Option<T>,
-) -> Result<Option<T>, Unread> {
-    loop {
-        let timeout = output.read_timeout();
-        let deadline = deadline(timeout);
-        let mut found = None;
-        let mut len_before = None;
-        let news = output.drive(deadline, |exec| {
-            let buffer = stream.of(exec);
-            found = take(buffer);
-            let len = buffer.len();
-            // Any byte starts the read timeout again.
-            let grown = *len_before.get_or_insert(len) != len;
-            found.is_some() || grown || exec.is_finished()
-        });
-        if found.is_some() {
-            return Ok(found);
-        }
-        match (news, output.outcome()) {
-            (_, Some(Outcome::Failed(error))) => return Err(Unread::Cut(error)),
-            (_, Some(_)) => return Ok(None),
-            (Ok(true), None) => {}
-            (Ok(false), None) => {
-                let after = timeout.unwrap_or(Duration::ZERO);
-                let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
-                return Err(Unread::Timeout(output.own_error(kind)));
-            }
-            (Err(e), None) => return Err(Unread::Cut(output.cannot_poll(&e))),
-        }
-    }
 }

@@ -110,7 +110,7 @@ impl ChannelSettings {
             ignore_refused_env: self.ignore_refused_env,
             time_limit: self.time_limit,
             wait_for_channel: self.wait_for_channel,
-            sudo: None,
+            ..RunOptions::default()
         })
     }
 }

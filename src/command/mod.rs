@@ -17,12 +17,13 @@ use std::time::Duration;
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
-pub(crate) use self::request::{ChannelRequest, Request, RunOptions};
+pub(crate) use self::request::{ChannelRequest, OutputOptions, Request, RunOptions};
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::encoding::{Decoding, Encoding};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
+use crate::output::{Deliver, Keep, StdStream};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
@@ -47,6 +48,9 @@ pub struct Command {
     channel: ChannelSettings,
     encoding: Option<String>,
     strict_encoding: bool,
+    stdout: Option<Keep>,
+    stderr: Option<Keep>,
+    deliver: Option<Deliver>,
     pub(crate) stop_on_errors: bool,
     pub(crate) read_timeout: Option<Duration>,
 }
@@ -64,6 +68,9 @@ impl Command {
             channel: ChannelSettings::default(),
             encoding: None,
             strict_encoding: false,
+            stdout: None,
+            stderr: None,
+            deliver: None,
             stop_on_errors: true,
             read_timeout: None,
         }
@@ -259,12 +266,51 @@ impl Command {
         self
     }
 
-    /// What is asked of each of so many hosts. Hosts with the same text share it.
-    pub(crate) fn to_requests(&self, hosts: usize) -> Result<Vec<Arc<Request>>, Error> {
+    /// What is kept of standard output until it is read. Default: [`Keep::BackPressure`] of 256 KiB in a
+    /// [`Fleet`](crate::Fleet), [`Keep::All`] in a [`ParallelClient`](crate::ParallelClient).
+    pub fn stdout(mut self, keep: Keep) -> Self {
+        self.stdout = Some(keep);
+        self
+    }
+
+    /// What is kept of standard error until it is read; see [`stdout`](Self::stdout).
+    pub fn stderr(mut self, keep: Keep) -> Self {
+        self.stderr = Some(keep);
+        self
+    }
+
+    /// What it says about a stream.
+    pub(crate) fn kept(&self, stream: StdStream) -> Option<Keep> {
+        match stream {
+            StdStream::Stdout => self.stdout.clone(),
+            StdStream::Stderr => self.stderr.clone(),
+        }
+    }
+
+    /// Whether events of a [`Fleet`](crate::Fleet) bring its output. Default: [`Deliver::Bytes`]. A
+    /// [`ParallelClient`](crate::ParallelClient) has no events, and reads.
+    pub fn deliver(mut self, deliver: Deliver) -> Self {
+        self.deliver = Some(deliver);
+        self
+    }
+
+    /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what becomes of its output
+    /// unless it says otherwise.
+    pub(crate) fn to_requests(
+        &self,
+        hosts: usize,
+        output: &OutputOptions,
+    ) -> Result<Vec<Arc<Request>>, Error> {
         let encoding = self.decoding()?.encoding;
+        let output = OutputOptions {
+            stdout: self.stdout.clone().unwrap_or_else(|| output.stdout.clone()),
+            stderr: self.stderr.clone().unwrap_or_else(|| output.stderr.clone()),
+            deliver: self.deliver.unwrap_or(output.deliver),
+            ends: encoding.line_ends(),
+        };
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, prefix.as_deref(), encoding);
-        let options = Arc::new(RunOptions { sudo: login, ..self.channel.to_options()? });
+        let options = Arc::new(RunOptions { sudo: login, output, ..self.channel.to_options()? });
         let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
             let text = wrapped(&self.text).map_err(Error::Command)?;

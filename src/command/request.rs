@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sudo::SudoLogin;
+use crate::lines::LineEnds;
+use crate::output::{Deliver, Keep};
 
 /// What one host is asked to run: made once, never changed, shared by all hosts with the same text.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct RunOptions {
     pub time_limit: Option<Duration>,
     /// Whether a refused channel is asked for again when another one of the connection has closed.
     pub wait_for_channel: bool,
+    /// What becomes of its output.
+    pub output: OutputOptions,
     /// How to answer the `sudo` that it runs through, if this is known.
     pub sudo: Option<SudoLogin>,
 }
@@ -34,6 +38,23 @@ impl RunOptions {
     /// Whether standard error arrives as standard output.
     pub fn on_terminal(&self) -> bool {
         self.setup.iter().any(|request| matches!(request, ChannelRequest::Pty { .. }))
+    }
+}
+
+/// What becomes of a command's output.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputOptions {
+    pub stdout: Keep,
+    pub stderr: Keep,
+    pub deliver: Deliver,
+    /// What ends its lines.
+    pub ends: LineEnds,
+}
+
+/// Kept for whoever asks.
+impl Default for OutputOptions {
+    fn default() -> Self {
+        Self { stdout: Keep::All, stderr: Keep::All, deliver: Deliver::Nothing, ends: LineEnds::Bytes }
     }
 }
 

@@ -40,6 +40,21 @@ pub enum Stage {
     Closing,
 }
 
+impl Stage {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Resolving,
+        Self::Connecting,
+        Self::Handshaking,
+        Self::Authenticating,
+        Self::Opening,
+        Self::Preparing,
+        Self::Requesting,
+        Self::Running,
+        Self::Closing,
+    ];
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -268,7 +283,7 @@ pub enum HostErrorKind {
     #[error("connection lost: {}", peer(.0))]
     ConnectionLost(String),
     /// Nothing was heard from the server any more, not even answers to keepalives
-    /// ([`keepalive`](crate::ClientBuilder::keepalive)).
+    /// ([`keepalive`](crate::Builder::keepalive)).
     #[error("the server is dead: nothing heard for {after:?}, {unanswered} keepalives unanswered")]
     PeerDead {
         /// Since the last sign of life.

@@ -8,13 +8,15 @@ use slab::Slab;
 
 use super::descriptors;
 use super::slot::{Booked, Slot};
+use crate::config::Limits;
+use crate::error::Error;
 use crate::reactor::IndexQueue;
 use crate::session::Execs;
 
 #[derive(Debug)]
 pub(super) struct Admission {
     /// As configured.
-    pool_size: usize,
+    limits: Limits,
     places_used: usize,
     connections: usize,
     /// Descriptors of connections.
@@ -32,9 +34,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(pool_size: usize) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
-            pool_size,
+            limits,
             places_used: 0,
             connections: 0,
             descriptors: 0,
@@ -46,8 +48,13 @@ impl Admission {
         }
     }
 
-    pub(super) fn resize(&mut self, pool_size: usize) {
-        self.pool_size = pool_size;
+    /// Changes what was configured, unless it makes no sense.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Limits)) -> Result<(), Error> {
+        let mut limits = self.limits;
+        change(&mut limits);
+        limits.check()?;
+        self.limits = limits;
+        Ok(())
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -60,7 +67,7 @@ impl Admission {
 
     /// Places there are.
     pub(super) fn pool(&self) -> usize {
-        self.pool_size.min(self.descriptors_max)
+        self.limits.max_connecting.min(self.descriptors_max)
     }
 
     /// Bounds the connections by the descriptors that the process has left, before a command for `hosts` hosts, whose names
@@ -71,8 +78,11 @@ impl Admission {
         let pool_before = self.pool();
         self.descriptors_max = free.saturating_add(self.descriptors).max(1);
         let pool = self.pool();
-        if pool < self.pool_size.min(hosts) && pool != pool_before {
-            log::warn!("{free} descriptors are free: pool of {pool} instead of {}", self.pool_size);
+        if pool < self.limits.max_connecting.min(hosts) && pool != pool_before {
+            log::warn!(
+                "{free} descriptors are free: pool of {pool} instead of {}",
+                self.limits.max_connecting
+            );
         }
     }
 
@@ -123,7 +133,8 @@ impl Admission {
         let connection = slot.session.is_connected();
         // A proxy's is kept for it while hosts wait: they have theirs, and it might never get it back.
         let descriptors = if connection || slot.session.is_waited_for() { slot.descriptors() } else { 0 };
-        let now = Booked { place: slot.session.uses_place(execs), connection, descriptors };
+        let state = (!slot.session.is_proxy()).then(|| slot.session.host_state());
+        let now = Booked { place: slot.session.uses_place(execs), connection, descriptors, state };
         let before = std::mem::replace(&mut slot.booked, now);
         book(&mut self.places_used, before.place, now.place);
         book(&mut self.connections, before.connection, now.connection);

@@ -10,7 +10,6 @@ use slab::Slab;
 
 use super::Fleet;
 use super::slot::Slot;
-use super::turn::is_over;
 use crate::agent::{AgentClient, Answer, Asker};
 use crate::reactor::{IndexQueue, Reactor, agent_token};
 use crate::session::Input;
@@ -79,7 +78,7 @@ impl Fleet {
             }
         }
         for index in 0..self.agents.clients.len() {
-            while !is_over(now)
+            while !self.is_over()
                 && let Some((asker, answer)) = self.agents.clients[index].next_answer()
             {
                 if is_wanted(&self.slots, asker) {

@@ -1,87 +1,72 @@
 //! What a caller asks of connections and commands besides running them.
 
-use std::collections::HashSet;
-
 use super::Fleet;
-use super::slot::Slot;
-use crate::error::{HostError, HostErrorKind};
-use crate::reactor::Reactor;
-use crate::session::{ExecId, Input, Session};
+use crate::error::Error;
+use crate::ids::{CommandId, HostId};
+use crate::session::Input;
 
 impl Fleet {
-    /// Ends this command of the host at this position, soon: see [`Input::Cancel`].
-    pub(crate) fn cancel(&mut self, position: usize, id: ExecId) {
-        let now = Reactor::now();
-        if let Some(index) = self.positions.get(position) {
-            self.visit(*index, Input::Cancel(id), now);
-            self.admit(now);
-        }
+    /// Ends a command before its time, with an outcome of [`Cancelled`](crate::HostErrorKind::Cancelled).
+    ///
+    /// One that was not sent never will be. One that runs gets SIGTERM and the end of its input, a second to end by itself,
+    /// and then its channel is closed; a host that does not confirm that within 10 seconds is not waited for.
+    pub fn cancel(&mut self, id: CommandId) {
+        let Some(exec) = self.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
+        let index = exec.host().index();
+        self.order(index, Input::Cancel(id));
     }
 
-    /// Ends all commands. Returns those that have not ended yet.
-    pub(crate) fn cancel_all(&mut self) -> Vec<ExecId> {
-        let now = Reactor::now();
-        let commands = |(index, slot): (usize, &Slot)| {
-            slot.session.commands().iter().map(|id| (index, *id)).collect::<Vec<_>>()
-        };
-        let running: Vec<(usize, ExecId)> = self.slots.iter().flat_map(commands).collect();
-        for (index, id) in &running {
-            self.visit(*index, Input::Cancel(*id), now);
+    /// [Cancels](Self::cancel) all commands of a host.
+    pub fn cancel_host(&mut self, id: HostId) {
+        let commands = self.slot(id).map(|slot| slot.session.commands().to_vec());
+        commands.into_iter().flatten().for_each(|id| self.cancel(id));
+    }
+
+    /// [Cancels](Self::cancel) all commands.
+    pub fn cancel_all(&mut self) {
+        let commands = |index: usize| self.slots[index].session.commands();
+        let all: Vec<CommandId> = self.slots.iter().flat_map(|(index, _)| commands(index)).copied().collect();
+        all.into_iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Has these hosts connect and log in, without a command for them.
+    pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
+        let now = self.clock.now();
+        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
+        for id in hosts {
+            if self.slot(id).is_some() {
+                self.slots[id.index()].session.connect(now);
+                self.settle(id.index());
+            }
         }
-        self.admit(now);
-        let ids = running.into_iter().map(|(_, id)| id);
-        ids.filter(|id| self.exec(*id).is_some_and(|exec| !exec.is_finished())).collect()
+        self.admit_soon();
     }
 
     /// Closes every connection, and stops making those, that no command needs.
-    pub(crate) fn close_unused(&mut self) {
-        let now = Reactor::now();
-        let hosts = self.slots.iter().filter(|(_, slot)| !slot.session.is_proxy());
-        let hosts: Vec<usize> = hosts.map(|(index, _)| index).collect();
+    pub fn disconnect(&mut self) {
+        let hosts: Vec<usize> =
+            self.slots.iter().filter(|(_, slot)| !slot.session.is_proxy()).map(|(index, _)| index).collect();
         for index in hosts {
-            self.visit(index, Input::Close, now);
+            self.order(index, Input::Close);
         }
-        // One proxy may be behind another, and each passes on the goodbyes of those behind it.
-        while let Some(proxy) = self.unused_proxy() {
-            self.visit(proxy, Input::Readiness, now);
-            self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled), now);
+        self.close_proxies = true;
+    }
+
+    /// Changes [`max_connecting`](crate::Builder::max_connecting). With fewer places than are taken, none is given until enough
+    /// are free again.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0.
+    pub fn set_max_connecting(&mut self, hosts: usize) -> Result<(), Error> {
+        self.admission.change(|limits| limits.max_connecting = hosts)?;
+        self.admit_soon();
+        Ok(())
+    }
+
+    fn order(&mut self, index: usize, order: Input) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.orders.push(order);
+            self.visit_soon(index);
         }
-    }
-
-    /// A proxy that is connected, or is to be, for nobody.
-    fn unused_proxy(&self) -> Option<usize> {
-        let used: HashSet<usize> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.session.is_connected())
-            .filter_map(|(_, slot)| slot.proxy)
-            .collect();
-        let is_unused = |(index, slot): &(usize, &Slot)| {
-            let session = &slot.session;
-            session.is_proxy() && (session.is_connected() || session.is_waited_for()) && !used.contains(index)
-        };
-        self.slots.iter().find(is_unused).map(|(index, _)| index)
-    }
-
-    /// Has every host of the list connect. Returns at once; [`Fleet::is_awaited`] says which have not come to an end.
-    pub(crate) fn connect(&mut self) {
-        let now = Reactor::now();
-        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
-        for position in 0..self.positions.len() {
-            let index = self.positions[position];
-            self.slots[index].session.connect(now);
-            self.settle(index);
-        }
-        self.admit(now);
-    }
-
-    /// Whether the connection of the host at this position was asked for, and is neither there nor given up.
-    pub(crate) fn is_awaited(&self, position: usize) -> bool {
-        self.session(position).is_some_and(Session::is_awaited)
-    }
-
-    /// Why the host at this position was given up.
-    pub(crate) fn error(&self, position: usize) -> Option<&HostError> {
-        self.session(position)?.error()
     }
 }

@@ -1,39 +1,151 @@
-//! Changing the host list of a fleet.
+//! The hosts of a fleet: who they are, how they are, and how they come and go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Fleet;
-use crate::error::HostErrorKind;
+use crate::config::{HostConfig, HostList, Owner};
+use crate::error::{Error, HostError, HostErrorKind};
+use crate::ids::HostId;
 use crate::limits;
 use crate::link::Pumped;
-use crate::reactor::Reactor;
-use crate::session::{Cx, Input, Target};
+use crate::session::{Cx, HostState, Input, Session, Target};
+use crate::timings::Timings;
+
+/// A look at one host of a [`Fleet`].
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    session: &'a Session,
+}
+
+impl<'a> Host<'a> {
+    /// The host as it was given, without user and port.
+    pub fn name(&self) -> &'a str {
+        &self.session.target().host
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.session.target().port
+    }
+
+    /// What [`HostConfig::alias`] calls it.
+    pub fn alias(&self) -> Option<&'a str> {
+        self.session.target().alias.as_deref()
+    }
+
+    /// How long its output and input may make no progress, as its [settings](HostConfig::read_timeout) say. A fleet measures
+    /// nothing by it: whoever waits does.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.session.target().profile.read_timeout
+    }
+
+    /// Where its connection is.
+    pub fn state(&self) -> HostState {
+        self.session.host_state()
+    }
+
+    /// Why it was given up, in [`HostState::Failed`].
+    pub fn error(&self) -> Option<&'a HostError> {
+        self.session.error()
+    }
+
+    /// How long its connection was in each stage since it was last asked for.
+    pub fn timings(&self) -> Timings {
+        self.session.timings()
+    }
+
+    /// Whether its connection was asked for by [`Fleet::connect`], and is neither there nor given up.
+    pub fn is_awaited(&self) -> bool {
+        self.session.is_awaited()
+    }
+}
 
 impl Fleet {
-    /// Changes the host list; `None` keeps the host of the same position, with its connection and its commands.
-    pub(crate) fn set_hosts(&mut self, targets: Vec<Option<Target>>) {
-        let now = Reactor::now();
+    /// The hosts of the list, in order.
+    pub fn hosts(&self) -> &[HostId] {
+        &self.positions
+    }
+
+    /// One host; `None` if it has left the list.
+    pub fn host(&self, id: HostId) -> Option<Host<'_>> {
+        self.slot(id).map(|slot| Host { session: &slot.session })
+    }
+
+    /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.
+    ///
+    /// # Errors
+    /// As for [`build`](crate::Builder::build); positions are those in the new list. Nothing has changed then.
+    pub fn add_hosts<H: Into<String>>(
+        &mut self,
+        hosts: impl IntoIterator<Item = (H, HostConfig)>,
+    ) -> Result<Vec<HostId>, Error> {
+        let before = self.positions.len();
+        let list = self.list.with(hosts.into_iter().map(|(host, config)| (host.into(), config)));
+        self.change_list(list)?;
+        Ok(self.positions[before..].to_vec())
+    }
+
+    /// Takes a host from the list: its connection is closed, and commands that have not ended by what has arrived end as
+    /// [`Cancelled`](HostErrorKind::Cancelled). What they had printed stays readable. Whether it was there.
+    pub fn remove_host(&mut self, id: HostId) -> bool {
+        let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
+        self.positions.remove(position);
+        self.list.remove(position);
+        let now = self.clock.now();
+        self.retire(id.index(), now);
+        self.admit_soon();
+        true
+    }
+
+    /// Changes the whole list. A host that has the same entry and the same settings at the same position stays, with its name,
+    /// its connection and its commands; every other one is [removed](Self::remove_host), or new.
+    ///
+    /// # Errors
+    /// As for [`build`](crate::Builder::build). Nothing has changed then.
+    pub fn set_hosts<H: Into<String>>(
+        &mut self,
+        hosts: impl IntoIterator<Item = (H, HostConfig)>,
+    ) -> Result<(), Error> {
+        let empty = HostList { hosts: Vec::new(), client: self.list.client.clone(), configs: None };
+        self.change_list(empty.with(hosts.into_iter().map(|(host, config)| (host.into(), config))))
+    }
+
+    fn change_list(&mut self, list: HostList) -> Result<(), Error> {
+        let proxy =
+            |position: usize| self.slot(*self.positions.get(position)?)?.session.target().proxy.clone();
+        let targets = list.changes(&self.list, proxy, &Owner::of_this_process(), &self.verifier)?;
+        self.replace(targets);
+        self.list = list;
+        Ok(())
+    }
+
+    /// Changes who is at which position; `None` keeps the host that is there.
+    fn replace(&mut self, targets: Vec<Option<Target>>) {
+        let now = self.clock.now();
         let before = std::mem::take(&mut self.positions);
         debug_assert!(targets.iter().skip(before.len()).all(Option::is_some), "nobody to keep");
         let leaves = |position: &usize| targets.get(*position).is_none_or(Option::is_some);
-        let leaving: Vec<usize> = (0..before.len()).filter(leaves).map(|position| before[position]).collect();
+        let leaving: Vec<HostId> =
+            (0..before.len()).filter(leaves).map(|position| before[position]).collect();
         let mut kept = before.into_iter();
         for target in targets {
             let kept = kept.next();
-            let index = target.map_or(kept, |target| Some(self.add(target)));
-            self.positions.extend(index);
+            let id = target.map_or(kept, |target| Some(self.add(target, now)));
+            self.positions.extend(id);
         }
         // After the new ones have come: a proxy goes with the last host behind it.
-        for index in leaving {
-            self.retire(index, now);
+        for id in leaving {
+            self.retire(id.index(), now);
         }
         // Places may have become free, and descriptors.
-        self.admit(now);
+        self.admit_soon();
     }
 
-    pub(crate) fn set_pool_size(&mut self, places: usize) {
-        self.admission.resize(places);
-        self.admit(Reactor::now());
+    /// Makes a place for a host.
+    pub(super) fn add(&mut self, target: Target, now: Instant) -> HostId {
+        let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy, now));
+        let jitter = self.next_jitter();
+        self.insert(Session::new(target, jitter, now), proxy)
     }
 
     /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index, which does no harm to
@@ -46,12 +158,15 @@ impl Fleet {
                 break;
             }
         }
-        let mut cx = Cx { now, calendar: Reactor::calendar, link: &mut *slot.link, execs: &mut self.execs };
+        let mut cx =
+            Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs };
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
+        self.tell(index);
         self.pass_on(index);
         self.follow_tunnel(index);
         self.settle(index);
         let gone = self.slots.remove(index);
+        self.totals.leave(gone.booked.state);
         if let Some(lookup) = gone.lookup {
             self.dns.cancel(lookup, now);
         }

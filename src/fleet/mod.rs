@@ -1,48 +1,112 @@
-//! The engine: drives every host from one thread.
+//! The engine: drives every host from one thread, for whoever calls it.
 //!
-//! One turn: poll, note who is ready, fire the timers that are due, visit ready hosts one after the other until the
-//! turn's time is used up, admit those who wait. What is left over stays on the ready-list and is first in line next
-//! time. Nothing in a turn grows with the number of hosts, only with the number of ready ones.
+//! One turn: note who is ready, fire the timers that are due, visit ready hosts one after the other until the turn's budget
+//! is used up, admit those who wait. What is left over stays on the ready-list and is first in line next time. Nothing in
+//! a turn grows with the number of hosts, only with the number of ready ones.
 
 mod admission;
 mod agents;
+mod commands;
 mod control;
 mod descriptors;
+mod events;
 mod hosts;
+mod meter;
+mod metrics;
+mod output;
 mod proxies;
+mod run;
 mod slot;
 mod turn;
 mod visit;
 
 use std::collections::HashMap;
-use std::io;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use slab::Slab;
 
-use crate::command::Request;
-use crate::dns::{Dns, Resolver, Ties};
-use crate::link::{Dialler, LibsshLink};
-use crate::reactor::{IndexQueue, Reactor, TimerId, Wheel, dns_token, token};
-use crate::session::{Exec, ExecId, Execs, Jitter, Session, Target};
+pub use commands::{CommandRef, Started};
+pub use events::Event;
+pub use hosts::Host;
+pub use meter::{Budget, LongestStep, Turn};
+pub use metrics::Metrics;
+pub use run::{Run, Tally};
 
 use self::admission::Admission;
 use self::agents::Agents;
+use self::events::EventQueue;
+use self::meter::Meter;
+use self::metrics::Totals;
+use self::run::Runs;
 use self::slot::Slot;
+use crate::clock::Clock;
+use crate::config::{Build, Builder, HostList, Setup};
+use crate::dns::{Dns, Ties};
+use crate::error::Error;
+use crate::hostkey::{LineProblem, Verifier};
+use crate::ids::HostId;
+use crate::limits;
+use crate::link::{Dialler, LibsshLink, Link};
+use crate::reactor::{IndexQueue, Reactor, Wheel, dns_token, token};
+pub use crate::session::HostState;
+use crate::session::{Execs, Jitter, Session};
 
-/// Every host, its connection and its commands.
-pub(crate) struct Fleet {
+/// Builds a [`Fleet`].
+pub type FleetBuilder = Builder<Fleet>;
+
+/// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
+///
+/// Nothing here blocks, no thread works in the background, and no signal handler is installed. Whoever owns it
+///
+/// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together
+///    with whatever else there is to wait for,
+/// 2. calls [`turn`](Self::turn), which does a bounded amount of work,
+/// 3. takes events from [`next_event`](Self::next_event) until there are none.
+///
+/// Commands may be started, hosts added and removed, and everything else here called, between any two of these. Several
+/// fleets live side by side, in one thread or in many.
+///
+/// ```no_run
+/// use std::time::Instant;
+/// use sshoal::{Budget, Event, Fleet};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut fleet = Fleet::builder(["web1", "web2:2222"]).user("deploy").build()?;
+/// fleet.start("uname -a")?;
+/// loop {
+///     // Or poll(2), epoll(7), mio, tokio's `AsyncFd` with the fleet's descriptor among others.
+///     fleet.wait(None)?;
+///     fleet.turn(Instant::now(), Budget::default())?;
+///     while let Some(event) = fleet.next_event() {
+///         match event {
+///             Event::Output { host, bytes, .. } => println!("{host:?}: {}", String::from_utf8_lossy(bytes)),
+///             Event::Finished { host, outcome, .. } => println!("{host:?}: {outcome}"),
+///             Event::RunDone { .. } => return Ok(()),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # }
+/// ```
+pub struct Fleet {
     reactor: Reactor,
+    clock: Clock,
     wheel: Wheel<Timer>,
     slots: Slab<Slot>,
-    /// The host list: who is at which position.
-    positions: Vec<usize>,
+    /// Counts the slots that there were, for their names.
+    slots_given: u32,
+    /// The host list as it was given, and who is at which position.
+    list: HostList,
+    positions: Vec<HostId>,
+    verifier: Arc<Verifier>,
     /// The slots of the proxies, by where their targets lie in memory: whoever shares one shares the target.
     proxies: HashMap<usize, usize>,
-    dialler: Arc<Dialler>,
+    links: Box<dyn Links>,
     execs: Execs,
+    runs: Runs,
+    events: EventQueue,
     /// Hosts to be visited.
     ready: IndexQueue,
     admission: Admission,
@@ -50,128 +114,123 @@ pub(crate) struct Fleet {
     admit_again: bool,
     dns: Dns,
     agents: Agents,
-    waits: Slab<Wait>,
     /// Where the sessions' randomness comes from.
     seeds: Jitter,
-    stats: Stats,
+    meter: Meter,
+    totals: Totals,
+    /// Readiness was taken since the last turn.
+    polled: bool,
+    /// Proxies that nobody is behind are to be closed.
+    close_proxies: bool,
+    /// The descriptor was made readable, for work that is left.
+    alarmed: bool,
     /// Reused from turn to turn.
     expired: Vec<Timer>,
+}
+
+/// Where links come from.
+trait Links: Send {
+    /// The link of the host in this slot.
+    fn link(&self, index: usize) -> Box<dyn Link>;
+    /// Slots whose links may have news for another reason than readiness.
+    fn returned(&self) -> Vec<usize>;
+}
+
+impl Links for Arc<Dialler> {
+    fn link(&self, index: usize) -> Box<dyn Link> {
+        Box::new(LibsshLink::new(self.clone(), index))
+    }
+
+    fn returned(&self) -> Vec<usize> {
+        Dialler::returned(self)
+    }
 }
 
 /// What a timer stands for.
 #[derive(Debug, Clone, Copy)]
 enum Timer {
     Slot(usize),
-    Wait(usize),
 }
 
-/// Somebody waits with a deadline.
-#[derive(Debug)]
-enum Wait {
-    Armed(TimerId),
-    Fired,
-}
-
-/// What a client's reactor has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Turns of the event loop: times that the thread woke up.
-    pub turns: u64,
-    /// Visits to a host with news.
-    pub visits: u64,
-    /// The longest time that one turn held the thread, waiting excluded.
-    pub longest_turn: Duration,
-    /// Connections open now, those to proxies included.
-    pub connections: usize,
-    /// Hosts that wait for a place in the pool now.
-    pub queued: usize,
-    /// Timers armed now.
-    pub timers: usize,
-    /// Hosts that can be worked on at once: `pool_size`, or fewer if descriptors are short.
-    pub pool: usize,
+impl Build for Fleet {
+    fn from_setup(mut setup: Setup) -> Result<Self, Error> {
+        setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
+        let cannot = |source| Error::System { what: "set up the event loop", source };
+        let reactor = Reactor::new().map_err(cannot)?;
+        let registry = reactor.registry().try_clone().map_err(cannot)?;
+        let links = Box::new(Arc::new(Dialler::new(registry, token, reactor.waker().clone())));
+        Self::with(setup, reactor, links, Clock::default())
+    }
 }
 
 impl Fleet {
-    pub(crate) fn new(targets: Vec<Target>, pool_size: usize, resolver: Resolver) -> io::Result<Self> {
-        let reactor = Reactor::new()?;
-        let registry = reactor.registry().try_clone()?;
+    /// A fleet of these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
+    /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
+    pub fn builder<H: Into<String>>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder {
+        Builder::new(hosts.into_iter().map(Into::into).collect())
+    }
+
+    fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
+        let cannot = |source| Error::System { what: "set up the event loop", source };
+        let Setup { list, owner, verifier, resolver, limits } = setup;
+        let targets = list.targets(&owner, &verifier)?;
+        let registry = reactor.registry().try_clone().map_err(cannot)?;
         let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
-        let dialler = Dialler::new(reactor.registry().try_clone()?, token, reactor.waker().clone());
+        let now = clock.now();
         let mut fleet = Self {
-            wheel: Wheel::new(Reactor::now()),
+            wheel: Wheel::new(now),
             slots: Slab::with_capacity(targets.len()),
+            slots_given: 0,
+            list,
             positions: Vec::new(),
+            verifier,
             proxies: HashMap::new(),
-            dialler: Arc::new(dialler),
+            links,
             execs: Execs::default(),
+            runs: Runs::default(),
+            events: EventQueue::default(),
             ready: IndexQueue::default(),
-            admission: Admission::new(pool_size),
+            admission: Admission::new(limits),
             admit_again: false,
-            dns: Dns::new(resolver, targets.len(), ties, Reactor::now()),
-            agents: Agents::new(&reactor)?,
-            waits: Slab::new(),
-            seeds: Jitter::new(getrandom::u64()?),
-            stats: Stats::default(),
+            dns: Dns::new(resolver, targets.len(), ties, now),
+            agents: Agents::new(&reactor).map_err(cannot)?,
+            seeds: Jitter::new(getrandom::u64().map_err(|e| cannot(e.into()))?),
+            meter: Meter::default(),
+            totals: Totals::default(),
+            polled: false,
+            close_proxies: false,
+            alarmed: false,
             expired: Vec::new(),
             reactor,
+            clock,
         };
-        fleet.positions = targets.into_iter().map(|target| fleet.add(target)).collect();
+        fleet.positions = targets.into_iter().map(|target| fleet.add(target, now)).collect();
         Ok(fleet)
     }
 
-    /// Makes a place for a host.
-    fn add(&mut self, target: Target) -> usize {
-        let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy));
-        let session = Session::new(target, Jitter::new(self.seeds.next()));
-        self.insert(session, proxy)
+    fn next_jitter(&mut self) -> Jitter {
+        Jitter::new(self.seeds.next())
     }
 
-    fn insert(&mut self, session: Session, proxy: Option<usize>) -> usize {
+    fn insert(&mut self, session: Session, proxy: Option<usize>) -> HostId {
         if let Some(slot) = proxy.and_then(|proxy| self.slots.get_mut(proxy)) {
             slot.behind += 1;
         }
+        self.slots_given = self.slots_given.wrapping_add(1);
         let entry = self.slots.vacant_entry();
-        let index = entry.key();
-        let link = LibsshLink::new(self.dialler.clone(), index);
-        entry.insert(Slot::new(session, Box::new(link), proxy));
-        index
+        let id = HostId::new(entry.key(), self.slots_given);
+        let link = self.links.link(id.index());
+        entry.insert(Slot::new(id, session, link, proxy));
+        id
     }
 
-    /// The host at this position of the list.
-    pub(crate) fn target(&self, position: usize) -> Option<&Target> {
-        self.session(position).map(Session::target)
+    fn slot(&self, id: HostId) -> Option<&Slot> {
+        self.slots.get(id.index()).filter(|slot| slot.id == id)
     }
 
-    pub(crate) fn exec(&self, id: ExecId) -> Option<&Exec> {
-        self.execs.get(id)
-    }
-
-    /// A command's streams, to be read or written. After writing, [`Fleet::touch`] its host.
-    pub(crate) fn exec_mut(&mut self, id: ExecId) -> Option<&mut Exec> {
-        self.execs.get_mut(id)
-    }
-
-    /// See [`Execs::release`].
-    pub(crate) fn release(&mut self, id: ExecId) {
-        self.execs.release(id);
-    }
-
-    /// There is new input for a command of the host at this position.
-    pub(crate) fn touch(&mut self, position: usize) {
-        if let Some(index) = self.positions.get(position) {
-            self.ready.push(*index);
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            connections: self.admission.connections(),
-            queued: self.admission.queued(),
-            timers: self.wheel.len(),
-            pool: self.admission.pool(),
-            ..self.stats
-        }
+    /// Lines of the known_hosts files that were skipped because they cannot be understood.
+    pub fn known_hosts_problems(&self) -> &[LineProblem] {
+        self.verifier.known_hosts().problems()
     }
 
     /// What the resolver may open, if there is anything to look up.
@@ -180,27 +239,13 @@ impl Fleet {
             self.slots.iter().any(|(_, slot)| slot.session.target().host.parse::<IpAddr>().is_err());
         if has_name { self.dns.descriptors_left() } else { 0 }
     }
+}
 
-    /// Gives every host its command, one for each in the order of the hosts. Returns at once; the hosts begin with the
-    /// next turns.
-    pub(crate) fn start(&mut self, requests: Vec<Arc<Request>>) -> Vec<ExecId> {
-        debug_assert_eq!(requests.len(), self.positions.len());
-        let now = Reactor::now();
-        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
-        self.agents.forget_identities();
-        let mut ids = Vec::with_capacity(requests.len());
-        for (position, request) in requests.into_iter().enumerate().take(self.positions.len()) {
-            let index = self.positions[position];
-            let id = self.execs.insert(Exec::new(request, now));
-            self.slots[index].session.attach(id, now);
-            self.settle(index);
-            ids.push(id);
-        }
-        self.admit(now);
-        ids
-    }
-
-    fn session(&self, position: usize) -> Option<&Session> {
-        self.slots.get(*self.positions.get(position)?).map(|slot| &slot.session)
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet")
+            .field("hosts", &self.positions.len())
+            .field("metrics", &self.metrics())
+            .finish()
     }
 }

@@ -3,15 +3,17 @@
 //! A proxy is connected when the first host needs it, by attempts of its own, and stays connected for the next ones. It
 //! takes no place in the pool: the hosts that wait for it hold theirs meanwhile.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Fleet;
-use crate::session::{Input, Jitter, Session, Target, TunnelId, TunnelRequest, Tunnelled};
+use crate::error::HostErrorKind;
+use crate::session::{Input, Session, Target, TunnelId, TunnelRequest, Tunnelled};
 
 impl Fleet {
     /// The slot of this proxy, one for all that share it, and after it those of the proxies that it goes through itself.
-    pub(super) fn slot_of_proxy(&mut self, proxy: &Arc<Target>) -> usize {
+    pub(super) fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
         let key = Arc::as_ptr(proxy);
         let is_it = |index: &&usize| {
             self.slots.get(**index).is_some_and(|slot| std::ptr::eq(slot.session.target(), key))
@@ -19,9 +21,9 @@ impl Fleet {
         if let Some(index) = self.proxies.get(&(key as usize)).filter(is_it) {
             return *index;
         }
-        let further = proxy.proxy.as_ref().map(|further| self.slot_of_proxy(further));
-        let session = Session::proxy(proxy.clone(), Jitter::new(self.seeds.next()));
-        let index = self.insert(session, further);
+        let further = proxy.proxy.as_ref().map(|further| self.slot_of_proxy(further, now));
+        let session = Session::proxy(proxy.clone(), self.next_jitter(), now);
+        let index = self.insert(session, further).index();
         self.proxies.insert(key as usize, index);
         index
     }
@@ -113,6 +115,24 @@ impl Fleet {
         if slot.behind == 0 {
             self.proxies.retain(|_, index| *index != proxy);
             self.retire(proxy, now);
+        }
+    }
+
+    /// Closes proxies that nobody is behind, after their hosts' goodbyes have gone through them: one after the other, as one may
+    /// be behind another.
+    pub(super) fn close_unused_proxies(&mut self, now: Instant) {
+        let connected = self.slots.iter().filter(|(_, slot)| slot.session.is_connected());
+        let used: HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();
+        let is_unused = |index: &usize| {
+            let session = &self.slots[*index].session;
+            (session.is_connected() || session.is_waited_for()) && !used.contains(index)
+        };
+        match self.proxies.values().copied().find(is_unused) {
+            Some(proxy) => {
+                self.visit(proxy, Input::Readiness, now);
+                self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled), now);
+            }
+            None => self.close_proxies = false,
         }
     }
 }

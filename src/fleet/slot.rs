@@ -2,21 +2,26 @@
 
 use std::time::Instant;
 
+use super::HostState;
 use crate::dns::LookupId;
+use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
 use crate::reactor::TimerId;
-use crate::session::{Session, Tunnelled};
+use crate::session::{Input, Session, Tunnelled};
 
 pub(super) struct Slot {
+    pub id: HostId,
     pub session: Session,
     pub link: Box<dyn Link>,
     /// The wheel's entry for the session's deadline.
     pub timer: Option<Armed>,
     /// The session's deadline has passed, and it was not visited since.
     pub due: bool,
+    /// What a caller has asked for, for the next visit.
+    pub orders: Vec<Input>,
     /// The lookup of its name that it waits for.
     pub lookup: Option<LookupId>,
-    /// What the admission has booked for it.
+    /// What was booked for it.
     pub booked: Booked,
     /// The slot of the proxy that it is behind.
     pub proxy: Option<usize>,
@@ -40,16 +45,20 @@ pub(super) struct Booked {
     pub place: bool,
     pub connection: bool,
     pub descriptors: usize,
+    /// `None` for a proxy, and for a host that was never looked at.
+    pub state: Option<HostState>,
 }
 
 impl Slot {
-    pub(super) fn new(session: Session, link: Box<dyn Link>, proxy: Option<usize>) -> Self {
+    pub(super) fn new(id: HostId, session: Session, link: Box<dyn Link>, proxy: Option<usize>) -> Self {
         let booked = Booked::default();
         Self {
+            id,
             session,
             link,
             timer: None,
             due: false,
+            orders: Vec::new(),
             lookup: None,
             booked,
             proxy,

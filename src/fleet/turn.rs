@@ -1,17 +1,61 @@
-//! One turn of the loop, and waiting by turns.
+//! The loop, one turn at a time: what it waits for, and what it does.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::{Fleet, Timer, Wait};
-use crate::limits;
-use crate::reactor::{Reactor, Ready};
+use super::meter::{Budget, Turn};
+use super::{Fleet, Timer};
+use crate::link;
+use crate::reactor::Ready;
 use crate::session::Input;
 
+/// The poll's own descriptor: readable whenever there is work for a [`turn`](Fleet::turn). For `poll(2)` and its like; it
+/// is nothing to read from or to write to.
+impl AsFd for Fleet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        link::descriptor_of(self.reactor.poll_itself())
+    }
+}
+
 impl Fleet {
-    /// One turn of the loop. Waits for news at most `patience` (`None`: for ever), and no longer than to the next timer.
-    pub(crate) fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
-        let timeout = [patience, self.timeout()].into_iter().flatten().min();
+    /// When the next [`turn`](Self::turn) has to come at the latest, whatever the descriptor says; it may have passed. `None`:
+    /// nothing waits for a time. Changes with every turn and every call that starts something.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()
+    }
+
+    /// Does what is to be done, as far as the budget goes, and never blocks. `now` is the present time, as the caller has
+    /// just read it.
+    ///
+    /// Hosts are visited in turns, each for a bounded amount of work, so one that streams does not hold up others. What is
+    /// left over keeps the descriptor readable.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait(2)`. Nothing is lost then.
+    pub fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
+        if !std::mem::take(&mut self.polled) {
+            self.poll(Some(Duration::ZERO))?;
+        }
+        Ok(self.work(now, budget))
+    }
+
+    /// Blocks until there is work for a [`turn`](Self::turn), or for so long: for programs that wait for nothing else.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait(2)`.
+    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let deadline = if self.has_work() { Some(Duration::ZERO) } else { self.time_left() };
+        self.poll([limit, deadline].into_iter().flatten().min())?;
+        self.polled = true;
+        Ok(())
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        Some(self.next_deadline()?.saturating_duration_since(self.clock.now()))
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Self { reactor, ready, slots, agents, dns, .. } = self;
         let mut woken = false;
         reactor.poll(timeout, |news| match news {
@@ -24,65 +68,60 @@ impl Fleet {
             Ready::Dns { index, generation } => dns.ready(index, generation),
             Ready::Woken => woken = true,
         })?;
-        let now = Reactor::now();
-        self.stats.turns += 1;
         if woken {
+            self.alarmed = false;
             self.note_returned();
         }
-        self.dns.advance(now);
-        self.deliver_lookups(now);
-        self.fire_timers(now);
-        self.visit_agents(now);
-        self.visit_ready(now);
-        self.admit(now);
-        self.stats.longest_turn = self.stats.longest_turn.max(Reactor::now().saturating_duration_since(now));
         Ok(())
     }
 
-    /// Turns until `done`, or until the deadline. Whether it was done.
-    pub(crate) fn run_until(
-        &mut self,
-        deadline: Option<Instant>,
-        mut done: impl FnMut(&mut Self) -> bool,
-    ) -> io::Result<bool> {
-        if done(self) {
-            return Ok(true);
+    pub(super) fn work(&mut self, now: Instant, budget: Budget) -> Turn {
+        self.take_back();
+        self.meter.begin(budget, &self.clock);
+        // Whoever takes no events gets no more.
+        if !self.meter.is_full(self.events.len()) {
+            self.dns.advance(now);
+            self.deliver_lookups(now);
+            self.fire_timers(now);
+            self.visit_agents(now);
+            self.visit_ready(now);
+            self.admit(now);
+            if self.close_proxies && self.ready.is_empty() {
+                self.close_unused_proxies(now);
+            }
         }
-        let wait = deadline.map(|at| self.arm_wait(at));
-        let result = loop {
-            if let Err(e) = self.turn(None) {
-                break Err(e);
-            }
-            if done(self) {
-                break Ok(true);
-            }
-            if wait.is_some_and(|key| matches!(self.waits.get(key), Some(Wait::Fired))) {
-                break Ok(false);
-            }
-        };
-        if let Some(key) = wait
-            && let Some(Wait::Armed(timer)) = self.waits.try_remove(key)
-        {
-            self.wheel.disarm(timer);
+        let more = self.has_work();
+        if more {
+            self.alarm();
         }
-        result
+        let turn = self.meter.end(more, &self.clock);
+        self.totals.count(&turn);
+        turn
     }
 
-    fn arm_wait(&mut self, at: Instant) -> usize {
-        let entry = self.waits.vacant_entry();
-        let key = entry.key();
-        entry.insert(Wait::Armed(self.wheel.arm(at, Timer::Wait(key))));
-        key
+    /// Whether there is something to do that neither the poll nor a timer tells.
+    fn has_work(&self) -> bool {
+        let has_answers = self.agents.has_answers() || self.dns.has_work();
+        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_answers
     }
 
-    /// How long the poll may wait: not at all while hosts are ready, else until the next timer.
-    fn timeout(&self) -> Option<Duration> {
-        let has_work = self.agents.has_answers() || self.dns.has_work();
-        if !self.ready.is_empty() || self.admit_again || has_work {
-            return Some(Duration::ZERO);
+    /// Makes the descriptor readable.
+    pub(super) fn alarm(&mut self) {
+        if !std::mem::replace(&mut self.alarmed, true) {
+            self.alarmed = self.reactor.wake();
         }
-        let next = self.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()?;
-        Some(next.saturating_duration_since(Reactor::now()))
+    }
+
+    /// There may be places to give.
+    pub(super) fn admit_soon(&mut self) {
+        self.admit_again = true;
+        self.alarm();
+    }
+
+    /// Has a host visited with the next turn.
+    pub(super) fn visit_soon(&mut self, index: usize) {
+        self.ready.push(index);
+        self.alarm();
     }
 
     fn fire_timers(&mut self, now: Instant) {
@@ -97,11 +136,6 @@ impl Fleet {
                         self.ready.push(index);
                     }
                 }
-                Timer::Wait(key) => {
-                    if let Some(wait) = self.waits.get_mut(key) {
-                        *wait = Wait::Fired;
-                    }
-                }
             }
         }
         self.expired = expired;
@@ -113,14 +147,14 @@ impl Fleet {
             let Some(index) = self.ready.pop() else { break };
             let due = self.slots.get_mut(index).is_some_and(|slot| std::mem::take(&mut slot.due));
             self.visit(index, if due { Input::Timer } else { Input::Readiness }, now);
-            if is_over(now) {
+            if self.is_over() {
                 break;
             }
         }
     }
-}
 
-/// Whether a turn that began at `begun` has used its time up.
-pub(super) fn is_over(begun: Instant) -> bool {
-    Reactor::now().saturating_duration_since(begun) >= limits::TURN_BUDGET
+    /// Whether this turn's budget is used up.
+    pub(super) fn is_over(&self) -> bool {
+        self.meter.is_over(self.events.len())
+    }
 }

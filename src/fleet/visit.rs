@@ -3,19 +3,21 @@
 use std::time::Instant;
 
 use super::slot::Armed;
-use super::turn::is_over;
 use super::{Fleet, Timer};
 use crate::dns::{Finished, Recall, Wanted};
 use crate::error::HostErrorKind;
-use crate::reactor::Reactor;
 use crate::session::{Ask, Cx, Input, Target};
 
 impl Fleet {
-    /// Steps one host, first with what its proxy has for it.
+    /// Steps one host, first with what its proxy and its caller have for it.
     pub(super) fn visit(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        let orders = std::mem::take(&mut slot.orders);
         if let Some(tunnelled) = slot.tunnelled.take() {
             self.step(index, Input::Tunnelled(tunnelled), now);
+        }
+        for order in orders {
+            self.step(index, order, now);
         }
         self.step(index, input, now);
     }
@@ -23,16 +25,18 @@ impl Fleet {
     /// Steps one host and draws the consequences.
     fn step(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        self.stats.visits += 1;
+        let (id, stage) = (slot.id, slot.session.stage());
+        let host = (!slot.session.is_proxy()).then_some(id);
         let step = slot.session.step(
             input,
-            &mut Cx { now, calendar: Reactor::calendar, link: &mut *slot.link, execs: &mut self.execs },
+            &mut Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs },
         );
         if !slot.session.is_resolving()
             && let Some(id) = slot.lookup.take()
         {
             self.dns.cancel(id, now);
         }
+        self.meter.stepped(host, stage, &self.clock);
         match step.ask {
             Some(Ask::Lookup) => {
                 let Target { host, port, profile, .. } = slot.session.target();
@@ -47,6 +51,7 @@ impl Fleet {
             Some(Ask::Tunnel) => self.request_tunnel(index, now),
             None => {}
         }
+        self.tell(index);
         self.pass_on(index);
         self.follow_tunnel(index);
         if step.again {
@@ -75,7 +80,9 @@ impl Fleet {
             (None, Some(at)) => Some(Armed { id: self.wheel.arm(at, Timer::Slot(index)), at }),
             (None, None) => None,
         };
+        let before = slot.booked.state;
         self.admission.settle(index, slot, &self.execs);
+        self.totals.pass(before, slot.booked.state);
     }
 
     /// Lets hosts begin as places, descriptors and the turn's time allow.
@@ -92,7 +99,7 @@ impl Fleet {
                 }
             }
             self.visit(index, Input::Admitted, now);
-            if is_over(now) {
+            if self.is_over() {
                 self.admit_again = true;
                 return;
             }
@@ -126,7 +133,7 @@ impl Fleet {
 
     /// Links that had lent something to a helper thread are visited again.
     pub(super) fn note_returned(&mut self) {
-        for index in self.dialler.returned() {
+        for index in self.links.returned() {
             self.ready.push(index);
         }
     }
@@ -139,7 +146,7 @@ impl Fleet {
             };
             slot.lookup = None;
             self.visit(owner, Input::Resolved(result.map_err(Into::into)), now);
-            if is_over(now) {
+            if self.is_over() {
                 return;
             }
         }

@@ -74,6 +74,12 @@ fn initialise() -> Result<(), LinkError> {
     libssh_rs::Session::new().map(drop).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
 }
 
+/// The descriptor of a poll, which mio lends as a number only. Here, because `unsafe` is.
+pub(crate) fn descriptor_of(poll: &mio::Poll) -> BorrowedFd<'_> {
+    // SAFETY: the poll owns its descriptor and closes it when it is dropped, not before; the result borrows the poll.
+    unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
+}
+
 /// The version that libssh gives itself, for instance `0.10.6/openssl/zlib`.
 pub(crate) fn version() -> String {
     // SAFETY: returns a pointer to a static string, or null if the version asked for is newer; 0 never is.

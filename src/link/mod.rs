@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 pub(crate) use conduit::{Conduit, connect_unix};
-pub(crate) use libssh::{PrivateKey, has_gssapi, version};
+pub(crate) use libssh::{PrivateKey, descriptor_of, has_gssapi, version};
 pub(crate) use live::{Dialler, LibsshLink};
 
 use crate::agent_wire::Identity;

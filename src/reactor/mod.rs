@@ -10,7 +10,7 @@ mod wheel;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Waker};
 
@@ -52,18 +52,17 @@ impl Reactor {
         self.poll.registry()
     }
 
+    pub(crate) fn poll_itself(&self) -> &Poll {
+        &self.poll
+    }
+
+    /// Makes the poll's descriptor readable. Whether it could.
+    pub(crate) fn wake(&self) -> bool {
+        self.waker.wake().is_ok()
+    }
+
     pub(crate) fn waker(&self) -> &Arc<Waker> {
         &self.waker
-    }
-
-    /// The calendar, which may jump: for what is told to people.
-    pub(crate) fn calendar() -> SystemTime {
-        SystemTime::now()
-    }
-
-    /// The clock: the one place where it is read.
-    pub(crate) fn now() -> Instant {
-        Instant::now()
     }
 
     /// Waits at most `timeout` (`None`: for ever) for readiness and reports it. A signal may end the wait early.

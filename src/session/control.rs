@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::exec::{Exec, ExecCx, ExecId, Execs, Progress};
+use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::state::State;
-use super::{Cx, Session};
-use crate::error::HostError;
+use super::{Cx, HostState, Milestone, Session};
+use crate::error::{HostError, Stage};
+use crate::ids::CommandId;
 
 impl Session {
     /// Has it connect, whether or not there is a command for it.
@@ -37,6 +38,29 @@ impl Session {
         self.awaited
     }
 
+    /// Where the connection is.
+    pub(crate) fn host_state(&self) -> HostState {
+        match self.state {
+            State::Queued if self.is_wanted() => HostState::Queued,
+            State::Queued | State::Closed => HostState::Idle,
+            State::Resolving => HostState::Resolving,
+            State::Connecting(_) | State::Tunnelling(_) => HostState::Connecting,
+            State::Handshaking => HostState::Handshaking,
+            State::Authenticating(_) => HostState::Authenticating,
+            State::Ready(_) => HostState::Connected,
+            State::BackingOff => HostState::BackingOff,
+            State::Failed(_) => HostState::Failed,
+        }
+    }
+
+    /// The stage of what it does now.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.state {
+            State::Ready(_) => Stage::Running,
+            _ => self.state.stage(),
+        }
+    }
+
     /// Why there is no connection, if it was given up.
     pub(crate) fn error(&self) -> Option<&HostError> {
         match &self.state {
@@ -46,21 +70,21 @@ impl Session {
     }
 
     /// Its commands that have not ended.
-    pub(crate) fn commands(&self) -> &[ExecId] {
+    pub(crate) fn commands(&self) -> &[CommandId] {
         &self.active
     }
 
     /// Attends to the commands whose own deadlines have passed.
     pub(super) fn expire_commands(&mut self, cx: &mut Cx<'_>) {
-        let due = |id: &ExecId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
-        let expired: Vec<ExecId> = self.active.iter().copied().filter(due).collect();
+        let due = |id: &CommandId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
+        let expired: Vec<CommandId> = self.active.iter().copied().filter(due).collect();
         for id in expired {
             self.end(id, cx, Execs::expire);
         }
     }
 
     /// Ends a command, and the attempt to connect if it was made for that command alone.
-    pub(super) fn cancel(&mut self, id: ExecId, cx: &mut Cx<'_>) {
+    pub(super) fn cancel(&mut self, id: CommandId, cx: &mut Cx<'_>) {
         if self.active.contains(&id) {
             self.end(id, cx, Execs::cancel);
             if !matches!(self.state, State::Ready(_)) {
@@ -69,7 +93,12 @@ impl Session {
         }
     }
 
-    fn end(&mut self, id: ExecId, cx: &mut Cx<'_>, how: fn(&mut Execs, ExecId, &mut ExecCx<'_>) -> Progress) {
+    fn end(
+        &mut self,
+        id: CommandId,
+        cx: &mut Cx<'_>,
+        how: fn(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
+    ) {
         let mut exec_cx = ExecCx {
             target: &self.target,
             attempt: self.attempt,
@@ -99,6 +128,9 @@ impl Session {
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         if !self.is_wanted() && !matches!(self.state, State::Closed | State::Failed(_)) {
             cx.link.hang_up();
+            if !matches!(self.state, State::Queued) {
+                self.trail.push_back(Milestone::Disconnected { error: None, retrying: false });
+            }
             self.enter(State::Closed, cx.now);
         }
     }

@@ -1,12 +1,13 @@
 //! From news to progress: pumps the link, then steps the state for as long as it moves.
 
 use super::auth::{Login, LoginResult};
-use super::exec::{Exec, ExecCx, ExecId, Progress};
+use super::exec::{Exec, ExecCx, Progress};
 use super::failure::Failure;
 use super::pulse::Pulse;
 use super::state::State;
 use super::{Cx, Session, Step, Target};
 use crate::error::HostErrorKind;
+use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{Pumped, Setup};
 
@@ -103,7 +104,7 @@ impl Session {
         let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
         let mut index = 0;
         while let Some(id) = self.active.get(index).copied() {
-            let has_channel = |id: &ExecId| cx.execs.get(*id).is_some_and(Exec::has_channel);
+            let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
             let mut exec_cx = ExecCx {
                 target: &self.target,
                 attempt: self.attempt,

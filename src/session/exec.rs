@@ -1,5 +1,6 @@
 //! One command on one host: its states, its streams, and how far it is.
 
+mod all;
 mod prepare;
 mod state;
 mod step;
@@ -7,92 +8,38 @@ mod stop;
 mod sudo;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use slab::Slab;
-
-use crate::command::Request;
+use crate::command::{OutputOptions, Request};
 use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
-use crate::lines::LineBuffer;
 use crate::link::{ChannelId, Link};
-use crate::output::{Outcome, StdinQueue};
+use crate::output::{Deliver, Outcome, StdStream, StdinQueue, Stream};
 use crate::signal::Signal;
+use crate::timings::{Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
 use super::Target;
 
+pub(crate) use all::{Execs, News};
 pub(super) use state::{CloseStep, ExecState, StopStep};
 #[cfg(test)]
 pub(super) use state::{EXEC_EDGES, ExecPhase};
 pub(super) use step::{ExecCx, Progress};
 
-/// Names one command on one host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ExecId(pub usize);
-
-/// All commands of a fleet, finished ones included until nobody reads them any more.
-#[derive(Debug, Default)]
-pub(crate) struct Execs {
-    slab: Slab<Exec>,
-    /// Counts the ends, so that failures have an order.
-    ended: u64,
-}
-
-impl Execs {
-    pub(crate) fn insert(&mut self, exec: Exec) -> ExecId {
-        ExecId(self.slab.insert(exec))
-    }
-
-    pub(crate) fn get(&self, id: ExecId) -> Option<&Exec> {
-        self.slab.get(id.0)
-    }
-
-    pub(crate) fn get_mut(&mut self, id: ExecId) -> Option<&mut Exec> {
-        self.slab.get_mut(id.0)
-    }
-
-    /// Nobody will read this one any more: a finished one goes, a running one's output is discarded from now on.
-    pub(crate) fn release(&mut self, id: ExecId) {
-        let Some(exec) = self.slab.get_mut(id.0) else { return };
-        if exec.is_finished() {
-            self.slab.remove(id.0);
-        } else {
-            exec.released = true;
-            exec.stdout.clear();
-            exec.stderr.clear();
-        }
-    }
-
-    /// Ends a command. Only the first end counts.
-    pub(super) fn finish(&mut self, id: ExecId, outcome: Outcome) {
-        let Some(exec) = self.slab.get_mut(id.0) else { return };
-        if exec.is_finished() {
-            return;
-        }
-        self.ended += 1;
-        exec.ended = self.ended;
-        exec.end_dialogue();
-        exec.stdout.finish();
-        exec.stderr.finish();
-        exec.stdin.abandon();
-        exec.signals = VecDeque::new();
-        exec.deadline = None;
-        exec.enter(ExecState::Finished(outcome));
-        if exec.released {
-            self.slab.remove(id.0);
-        }
-    }
-}
-
 /// One command on one host.
 #[derive(Debug)]
 pub(crate) struct Exec {
+    id: CommandId,
+    host: HostId,
+    run: RunId,
     pub(super) state: ExecState,
     request: Arc<Request>,
-    pub(crate) stdout: LineBuffer,
-    pub(crate) stderr: LineBuffer,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
     pub(crate) stdin: StdinQueue,
     /// While the `sudo` that it runs through has not let it begin, and its password is known.
     sudo: Option<SudoDialogue>,
@@ -101,25 +48,83 @@ pub(crate) struct Exec {
     deadline: Option<Instant>,
     begun: Instant,
     ended: u64,
+    stopwatch: Stopwatch,
+    told_started: bool,
+    /// Input was offered that there was no room for.
+    pub(crate) input_refused: bool,
+    /// Unread bytes as they were counted last.
+    booked: usize,
     released: bool,
 }
 
 impl Exec {
-    pub(crate) fn new(request: Arc<Request>, now: Instant) -> Self {
+    pub(crate) fn new(request: Arc<Request>, host: HostId, run: RunId, now: Instant) -> Self {
         let sudo = request.options.sudo.as_ref().map(|_| SudoDialogue::default());
+        let OutputOptions { stdout, stderr, ends, .. } = &request.options.output;
         Self {
+            id: CommandId::new(0, 0),
+            host,
+            run,
             state: ExecState::Waiting,
+            stdout: Stream::new(stdout.clone(), *ends),
+            stderr: Stream::new(stderr.clone(), *ends),
             request,
-            stdout: LineBuffer::new(),
-            stderr: LineBuffer::new(),
             stdin: StdinQueue::default(),
             sudo,
             signals: VecDeque::new(),
             deadline: None,
             begun: now,
             ended: 0,
+            stopwatch: Stopwatch::new(Stage::Queued, now),
+            told_started: false,
+            input_refused: false,
+            booked: 0,
             released: false,
         }
+    }
+
+    pub(crate) fn host(&self) -> HostId {
+        self.host
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.stopwatch.timings()
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.released
+    }
+
+    pub(crate) fn stream(&self, which: StdStream) -> &Stream {
+        match which {
+            StdStream::Stdout => &self.stdout,
+            StdStream::Stderr => &self.stderr,
+        }
+    }
+
+    pub(crate) fn stream_mut(&mut self, which: StdStream) -> &mut Stream {
+        match which {
+            StdStream::Stdout => &mut self.stdout,
+            StdStream::Stderr => &mut self.stderr,
+        }
+    }
+
+    /// The streams with output that an event has to tell of.
+    fn list_output(&mut self) -> [Option<StdStream>; 2] {
+        let is_told = self.request.options.output.deliver != Deliver::Nothing && !self.released;
+        [StdStream::Stdout, StdStream::Stderr].map(|which| {
+            let stream = self.stream_mut(which);
+            let is_news = is_told && !stream.is_empty() && !mem::replace(&mut stream.listed, true);
+            is_news.then_some(which)
+        })
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -154,6 +159,17 @@ impl Exec {
     /// Whether it runs, and is not being stopped.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, ExecState::Running(_))
+    }
+
+    /// Whether it has run on the host, as far as is known.
+    fn has_run(&self) -> bool {
+        match &self.state {
+            ExecState::Running(_) | ExecState::Stopping { .. } => true,
+            ExecState::Closing { outcome, .. } | ExecState::Finished(outcome) => {
+                !matches!(outcome, Outcome::Failed(_))
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn is_waiting(&self) -> bool {

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Execs;
 use super::proxy::Tunnelled;
-use super::{ExecId, Execs};
 use crate::agent_wire::Identity;
 use crate::error::HostErrorKind;
+use crate::ids::CommandId;
 use crate::link::Link;
 
 /// What a session is told.
@@ -28,7 +29,7 @@ pub(crate) enum Input {
     /// A deadline may have passed.
     Timer,
     /// End this command.
-    Cancel(ExecId),
+    Cancel(CommandId),
     /// Close the connection, or stop making it, unless something needs it.
     Close,
     /// It cannot be served, for this reason: one that no further attempt can change.

@@ -22,24 +22,30 @@ mod state;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trail;
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use backoff::{Jitter, RetryDelay};
-pub(crate) use exec::{Exec, ExecId, Execs};
+pub(crate) use exec::{Exec, Execs, News};
 pub(crate) use input::{Ask, Cx, Input, Step};
 pub(crate) use proxy::{TunnelId, TunnelRequest, Tunnelled};
 pub(crate) use pulse::Keepalive;
 pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
+pub(crate) use trail::Milestone;
 
-use crate::error::{HostError, HostErrorKind, HostErrorParts, TimeoutKind};
+use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
+use crate::ids::CommandId;
+use crate::timings::Stopwatch;
 
 use self::connect::Addresses;
 use self::failure::Failure;
 use self::proxy::Tunnels;
 use self::pulse::Pulse;
+pub use self::state::HostState;
 use self::state::{Phase, State};
 
 /// One host's connection.
@@ -54,7 +60,7 @@ pub(crate) struct Session {
     attempt_begun: Option<Instant>,
     jitter: Jitter,
     /// Commands attached and not finished, in order.
-    active: Vec<ExecId>,
+    active: Vec<CommandId>,
     /// A channel was closed since one was refused ([`ExecCx::room_expected`]).
     room_expected: bool,
     /// Of a proxy: what other hosts want of it.
@@ -63,19 +69,22 @@ pub(crate) struct Session {
     proxy_lost: Option<HostError>,
     /// Whether somebody waits for the connection itself.
     awaited: bool,
+    /// What was not told yet, in order.
+    trail: VecDeque<Milestone>,
+    stopwatch: Stopwatch,
 }
 
 impl Session {
-    pub(crate) fn new(target: Target, jitter: Jitter) -> Self {
-        Self::with(Arc::new(target), jitter, None)
+    pub(crate) fn new(target: Target, jitter: Jitter, now: Instant) -> Self {
+        Self::with(Arc::new(target), jitter, now, None)
     }
 
     /// The connection of a proxy: it runs no commands, and connects other hosts.
-    pub(crate) fn proxy(target: Arc<Target>, jitter: Jitter) -> Self {
-        Self::with(target, jitter, Some(Box::default()))
+    pub(crate) fn proxy(target: Arc<Target>, jitter: Jitter, now: Instant) -> Self {
+        Self::with(target, jitter, now, Some(Box::default()))
     }
 
-    fn with(target: Arc<Target>, jitter: Jitter, tunnels: Option<Box<Tunnels>>) -> Self {
+    fn with(target: Arc<Target>, jitter: Jitter, now: Instant, tunnels: Option<Box<Tunnels>>) -> Self {
         Self {
             target,
             tunnels,
@@ -88,6 +97,8 @@ impl Session {
             active: Vec::new(),
             room_expected: false,
             awaited: false,
+            trail: VecDeque::new(),
+            stopwatch: Stopwatch::new(Stage::Queued, now),
         }
     }
 
@@ -106,7 +117,7 @@ impl Session {
     }
 
     /// Gives the session a command. It begins once the session is admitted, with a full set of attempts.
-    pub(crate) fn attach(&mut self, id: ExecId, now: Instant) {
+    pub(crate) fn attach(&mut self, id: CommandId, now: Instant) {
         if !self.is_wanted() {
             self.attempt = 0;
         }
@@ -116,7 +127,7 @@ impl Session {
 
     /// Whether it waits for a place in the pool.
     pub(crate) fn wants_place(&self, execs: &Execs) -> bool {
-        let waits = |id: &ExecId| execs.get(*id).is_some_and(Exec::is_waiting);
+        let waits = |id: &CommandId| execs.get(*id).is_some_and(Exec::is_waiting);
         match self.state {
             State::Queued => self.is_wanted(),
             State::Ready(_) => self.active.iter().any(waits),
@@ -324,8 +335,10 @@ impl Session {
                 cx.execs.fail(id, cx.now, &error);
             }
             self.refuse_tunnels(&error);
-            State::Failed(error)
+            State::Failed(error.clone())
         };
+        let retrying = matches!(next, State::Queued | State::BackingOff);
+        self.trail.push_back(Milestone::Disconnected { error: Some(error), retrying });
         self.enter(next, cx.now);
     }
 
@@ -363,7 +376,11 @@ impl Session {
             Phase::Queued | Phase::Tunnelling | Phase::Ready | Phase::Closed | Phase::Failed => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
+        if matches!(from, Phase::Closed | Phase::Failed) {
+            self.stopwatch = Stopwatch::new(Stage::Queued, now);
+        }
         self.state = next;
+        self.leave_trail(to, now);
     }
 }
 

@@ -32,6 +32,44 @@ pub(super) enum State {
     Failed(HostError),
 }
 
+/// Where a host's connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HostState {
+    /// Not connected, and nothing wants it to be.
+    Idle,
+    /// Waiting for a place ([`max_connecting`](crate::Builder::max_connecting)).
+    Queued,
+    /// The name is being looked up.
+    Resolving,
+    /// A TCP connect is under way, or the proxy connects it.
+    Connecting,
+    /// SSH identification, key exchange and host key.
+    Handshaking,
+    /// User authentication.
+    Authenticating,
+    /// Logged in.
+    Connected,
+    /// Waiting for the next attempt to connect.
+    BackingOff,
+    /// Given up; the next command begins anew.
+    Failed,
+}
+
+impl HostState {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Idle,
+        Self::Queued,
+        Self::Resolving,
+        Self::Connecting,
+        Self::Handshaking,
+        Self::Authenticating,
+        Self::Connected,
+        Self::BackingOff,
+        Self::Failed,
+    ];
+}
+
 /// A state's name, without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {

@@ -4,8 +4,9 @@ use std::mem;
 use std::time::Instant;
 
 use super::stop::send_signal;
-use super::{CloseStep, Exec, ExecId, ExecState, Execs};
+use super::{CloseStep, Exec, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind, TimeoutKind};
+use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::Outcome;
@@ -70,9 +71,15 @@ pub(in crate::session) struct ExecCx<'a> {
 
 impl Execs {
     /// Takes one command one step further. Errors are the link's: the whole connection has failed.
-    pub(in crate::session) fn step(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Result<Progress, Failure> {
-        let Some(exec) = self.slab.get_mut(id.0) else { return Ok(Progress::Done) };
-        match exec.step(cx) {
+    pub(in crate::session) fn step(
+        &mut self,
+        id: CommandId,
+        cx: &mut ExecCx<'_>,
+    ) -> Result<Progress, Failure> {
+        let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
+        let stepped = exec.step(cx);
+        self.note(id, cx.now);
+        match stepped {
             Ok(Progress::Done) => {
                 self.leave(id, cx);
                 Ok(Progress::Done)
@@ -84,31 +91,31 @@ impl Execs {
     }
 
     /// Frees the channel of a command whose outcome is known, and ends it.
-    fn leave(&mut self, id: ExecId, cx: &mut ExecCx<'_>) {
+    fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
         let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
             return;
         };
         cx.link.free_channel(*channel);
         *cx.room_expected = true;
         let outcome = outcome.clone();
-        self.finish(id, outcome);
+        self.finish(id, outcome, cx.now);
     }
 
     /// Ends one command with an error of its own; the connection lives on.
-    fn refuse(&mut self, id: ExecId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
+    fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.target, cx.attempt, cx.now, kind);
         // One try: a channel that was refused is not open, and freeing it sends the CLOSE that an open one needs.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
-        self.finish(id, Outcome::Failed(error));
+        self.finish(id, Outcome::Failed(error), cx.now);
         Progress::Done
     }
 
     /// A command's own deadline has passed: its start or its run took too long, or it does not stop, or its channel does
     /// not close.
-    pub(in crate::session) fn expire(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Progress {
+    pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         match &exec.state {
             ExecState::Waiting
@@ -141,7 +148,7 @@ impl Execs {
     /// any other has failed.
     pub(in crate::session) fn cut(
         &mut self,
-        id: ExecId,
+        id: CommandId,
         now: Instant,
         link: &mut dyn Link,
         error: &HostError,
@@ -160,20 +167,21 @@ impl Execs {
             }
             ExecState::Stopping { outcome, .. } | ExecState::Closing { outcome, .. } => {
                 let outcome = outcome.clone();
-                self.finish(id, outcome);
+                self.finish(id, outcome, now);
             }
             ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, now, error),
         }
+        self.note(id, now);
     }
 
     /// Ends a command with its host's error.
-    pub(in crate::session) fn fail(&mut self, id: ExecId, now: Instant, error: &HostError) {
+    pub(in crate::session) fn fail(&mut self, id: CommandId, now: Instant, error: &HostError) {
         let Some(exec) = self.get(id) else { return };
         let error = match exec.state {
             ExecState::Waiting => error.clone(),
             _ => error.at(exec.stage(), now.saturating_duration_since(exec.begun)),
         };
-        self.finish(id, Outcome::Failed(error));
+        self.finish(id, Outcome::Failed(error), now);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Ending a command before its time: signal, end of input, end of the channel, each with a limit.
 
 use super::step::{ExecCx, Progress, Trouble};
-use super::{CloseStep, Exec, ExecId, ExecState, Execs, StopStep};
+use super::{CloseStep, Exec, ExecState, Execs, StopStep};
 use crate::error::{HostErrorKind, TimeoutKind};
+use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 use crate::output::Outcome;
@@ -12,13 +13,13 @@ use crate::signal::Signal;
 impl Execs {
     /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether
     /// it obeys or not. An end that is known already stands.
-    pub(in crate::session) fn cancel(&mut self, id: ExecId, cx: &mut ExecCx<'_>) -> Progress {
+    pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         exec.collect(cx.now, cx.link);
         let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, HostErrorKind::Cancelled));
         match exec.state {
             ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => {
-                self.finish(id, outcome);
+                self.finish(id, outcome, cx.now);
                 return Progress::Done;
             }
             ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
@@ -30,6 +31,7 @@ impl Execs {
             ExecState::Stopping { .. } | ExecState::Closing { .. } => return Progress::Pending,
             ExecState::Finished(_) => return Progress::Done,
         }
+        self.note(id, cx.now);
         Progress::Advanced
     }
 }

@@ -274,6 +274,8 @@ fn a_released_command_leaves_nothing_and_its_output_is_dropped() {
     bench.link.arrive(0, Packet::Close);
     bench.again_without_checks();
     bench.again_without_checks();
+    assert!(bench.execs.get(id).unwrap().is_finished());
+    bench.execs.release(id);
     assert!(bench.execs.get(id).is_none());
     assert_eq!(bench.link.open_channels(), 0);
     assert!(bench.session.is_idle());

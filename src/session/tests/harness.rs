@@ -14,11 +14,12 @@ use super::script::{Script, private_key, verifier};
 use crate::command::{Request, RunOptions};
 use crate::error::{HostError, HostErrorKind};
 use crate::family::AddressFamily;
+use crate::ids::{CommandId, HostId, RunId};
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{
-    Ask, AuthPlan, Connection, Cx, Exec, ExecId, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
+    Ask, AuthPlan, Connection, Cx, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
     Session, Step, Target, Timeouts, Tunnelled,
 };
 use crate::signal::Signal;
@@ -95,7 +96,7 @@ pub(super) struct Bench {
     pub now: Instant,
     /// The time that a round takes.
     pub round: Duration,
-    pub commands: Vec<ExecId>,
+    pub commands: Vec<CommandId>,
     /// What the next lookups find; the last repeats.
     pub lookups: Vec<Lookup>,
     lookup: bool,
@@ -158,7 +159,7 @@ impl Bench {
             target.proxy = Some(Arc::new(gate));
         }
         Self {
-            session: Session::new(target, Jitter::new(seed)),
+            session: Session::new(target, Jitter::new(seed), Instant::now()),
             link: FakeLink::new(script),
             execs: Execs::default(),
             now: Instant::now(),
@@ -183,7 +184,7 @@ impl Bench {
         let mut bench = Self::new(script);
         let profile = bench.session.target().profile.clone();
         let target = Target { host: "gate".into(), port: 22, alias: None, profile, proxy: None };
-        bench.session = Session::proxy(Arc::new(target), Jitter::new(0));
+        bench.session = Session::proxy(Arc::new(target), Jitter::new(0), bench.now);
         bench
     }
 
@@ -199,7 +200,12 @@ impl Bench {
     pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let text = CString::new(format!("command {number}")).unwrap();
-        let mut exec = Exec::new(Arc::new(Request { text, options: Arc::new(options) }), self.now);
+        let mut exec = Exec::new(
+            Arc::new(Request { text, options: Arc::new(options) }),
+            HostId::new(0, 0),
+            RunId::new(0, 0),
+            self.now,
+        );
         exec.stdin.push(input);
         if end {
             exec.stdin.close();

@@ -276,6 +276,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
             ]),
             wait_for_channel: random.chance(50),
             sudo,
+            ..RunOptions::default()
         };
         bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {

@@ -61,7 +61,7 @@ fn a_flood_holds_nobody() {
         let outputs = run(&mut client, "greet");
         assert_eq!(stdout(&outputs[0]), ["hello"], "{kind}");
         // A turn's length in time would be the machine's load; its packets are what the library decides.
-        let (packets, visits) = (if kind == "noise" { 8_000 } else { 10_000 }, client.stats().visits);
+        let (packets, visits) = (if kind == "noise" { 8_000 } else { 10_000 }, client.metrics().visits);
         assert!(visits >= packets / 256, "{kind}: {packets} packets in {visits} visits");
     }
 }

@@ -69,7 +69,7 @@ fn tiny_packets_carry_all_input_a_few_at_a_time() {
     // A turn's length in time would be the machine's load; its packets are what the library decides.
     let packets = server.count(&address(0), DATA) as u64;
     assert!(packets >= 6_250, "{packets}");
-    let visits = client.stats().visits;
+    let visits = client.metrics().visits;
     assert!(visits >= packets / 128, "{packets} packets in {visits} visits");
 }
 

@@ -41,7 +41,7 @@ fn what_inflates_without_end_ends_its_connection_and_costs_no_memory() {
     assert!(stdout(&outputs[0]).is_empty());
     // 150 MB in as many packets as are allowed.
     assert_eq!((stdout(&outputs[1]), outputs[1].exit_code()), (vec!["hello".to_owned()], Some(0)));
-    assert!(client.stats().visits > 600 / 64, "{:?}", client.stats());
+    assert!(client.metrics().visits > 600 / 64, "{:?}", client.metrics());
     let grown = peak() - before;
     assert!(grown < 16 << 20, "{grown} bytes more");
     // Nobody inflates what nobody has asked to be compressed.

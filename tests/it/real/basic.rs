@@ -41,7 +41,7 @@ fn a_hundred_hosts_each_with_its_own_output() {
         // The second round runs over the connections of the first.
         assert_eq!(sshd.count("Connection from"), 100, "round {round}");
         assert_eq!(sshd.count("Accepted publickey"), 100, "round {round}");
-        assert_eq!(client.stats().connections, 100);
+        assert_eq!(client.metrics().connections, 100);
     }
 }
 

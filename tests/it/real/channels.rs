@@ -80,7 +80,7 @@ fn connect_logs_in_everywhere_and_commands_use_the_connections() {
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
     let error = results[1].as_ref().expect_err("no password");
     assert!(matches!(error.kind(), HostErrorKind::Auth { .. }), "{error}");
-    assert_eq!((client.stats().connections, error.host()), (2, "127.0.2.2"));
+    assert_eq!((client.metrics().connections, error.host()), (2, "127.0.2.2"));
     assert!(client.last_output().is_empty(), "nothing was run");
     let connections = sshd.count("Accepted publickey");
     let outputs = client.run_command(Command::new("echo hi").stop_on_errors(false)).expect("a command");

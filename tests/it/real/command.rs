@@ -77,7 +77,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
             }
         }
         assert!(client.last_output().is_empty());
-        let stats = client.stats();
+        let stats = client.metrics();
         assert_eq!((stats.connections, stats.queued, stats.timers), (0, 0, 0), "{command:?}");
     }
     // A host that had been given something to do would do it along with this.

@@ -154,7 +154,7 @@ fn a_wrong_label_and_a_text_without_a_code_start_nothing() {
             }
             other => panic!("{label}: {other:?}"),
         }
-        assert_eq!(client.stats().connections, 0);
+        assert_eq!(client.metrics().connections, 0);
     }
     assert_eq!(run_one(&mut client, "echo still"), ["still"]);
     assert_eq!(sshd.count("Connection from"), 1);

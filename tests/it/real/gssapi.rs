@@ -331,7 +331,7 @@ fn a_silent_kdc_fails_only_the_hosts_that_need_it() {
             assert_eq!((*kind, *after), (TimeoutKind::Gssapi, LIMIT));
             assert!(error.to_string().contains("GSSAPI"), "{error}");
         }
-        let longest = client.stats().longest_turn;
+        let longest = client.metrics().longest_turn;
         assert!(longest < Duration::from_secs(1), "{longest:?}");
         realm.unsilence();
     });

@@ -49,7 +49,7 @@ fn unchanged_hosts_keep_their_connections() {
     let mut client = build(client(&sshd, &[A, B, C]));
     let before = connections(&mut client);
     client.set_hosts([A, D, C]).expect("valid");
-    assert_eq!((client.len(), client.stats().connections), (3, 2));
+    assert_eq!((client.len(), client.metrics().connections), (3, 2));
     let after = connections(&mut client);
     assert_eq!([&after[0], &after[2]], [&before[0], &before[2]]);
     assert!(after[1].starts_with(D), "{after:?}");
@@ -59,13 +59,13 @@ fn unchanged_hosts_keep_their_connections() {
     assert_eq!(sshd.count("Connection from"), 5);
     // The same host elsewhere is another one, and so is the same one that is written otherwise.
     client.set_hosts([D, A]).expect("valid");
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
     let moved = connections(&mut client);
     assert!(moved[0].starts_with(D) && moved[1].starts_with(A) && !grown.contains(&moved[1]), "{moved:?}");
     client.set_hosts([D.to_owned(), format!("{}@{A}", sshd.user())]).expect("valid");
-    assert_eq!(client.stats().connections, 1);
+    assert_eq!(client.metrics().connections, 1);
     client.set_hosts([""; 0]).expect("an empty list is legal");
-    assert_eq!((client.len(), client.is_empty(), client.stats().connections), (0, true, 0));
+    assert_eq!((client.len(), client.is_empty(), client.metrics().connections), (0, true, 0));
     assert_eq!(client.run_command("true").expect("nobody to run it").len(), 0);
 }
 
@@ -84,7 +84,7 @@ fn outputs_of_hosts_that_went_stay_readable() {
     sshd.await_log("Starting session", 3);
     std::thread::sleep(Duration::from_millis(300));
     client.set_hosts([A]).expect("valid");
-    assert_eq!(client.stats().connections, 1);
+    assert_eq!(client.metrics().connections, 1);
     assert_cancelled(&outputs[1]);
     assert_eq!(stdout(&outputs[1])[..1], ["b"], "what had arrived");
     assert_eq!(stdout(&outputs[2]), ["c"]);
@@ -136,10 +136,10 @@ fn duplicates_come_and_go_one_by_one() {
     let sshd = Sshd::start();
     let mut client = build(client(&sshd, &[A, A, A]));
     let before = connections(&mut client);
-    assert_eq!(client.stats().connections, 3);
+    assert_eq!(client.metrics().connections, 3);
     client.set_hosts([A, A]).expect("valid");
     assert_eq!(connections(&mut client), before[..2]);
-    assert_eq!(client.stats().connections, 2);
+    assert_eq!(client.metrics().connections, 2);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_list_that_is_refused_changes_nothing() {
     assert!(matches!(refused, Err(Error::KeyFile { position: Some(1), .. })), "{refused:?}");
     let refused = client.set_hosts_with([(C, HostConfig::default().port(0))]);
     assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
-    assert_eq!((client.len(), client.stats().connections), (2, 2));
+    assert_eq!((client.len(), client.metrics().connections), (2, 2));
     assert_eq!(connections(&mut client), before);
 }
 
@@ -219,7 +219,7 @@ fn a_host_that_goes_gives_its_place_back() {
     let sshd = Sshd::start();
     let silent = Scripted::silent();
     let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
-    assert_eq!((client.stats().queued, outputs[1].is_finished()), (1, false));
+    assert_eq!((client.metrics().queued, outputs[1].is_finished()), (1, false));
     client.set_hosts(["127.0.2.9".to_owned(), format!("{A}:{}", sshd.port())]).expect("valid");
     assert_cancelled(&outputs[0]);
     assert_eq!(stdout(&outputs[1]), ["in"]);
@@ -233,13 +233,13 @@ fn the_pool_grows_and_shrinks() {
     let sshd = Sshd::start();
     let silent = Scripted::silent();
     let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
-    assert_eq!((client.stats().pool, client.stats().queued), (1, 1));
+    assert_eq!((client.metrics().pool, client.metrics().queued), (1, 1));
     let Err(Error::Config(problem)) = client.set_pool_size(0) else { panic!("accepted") };
     assert_eq!(problem, "pool_size must be at least 1");
     client.set_pool_size(2).expect("valid");
     assert_eq!(stdout(&outputs[1]), ["in"]);
     client.set_pool_size(1).expect("fewer than are taken");
-    assert_eq!(client.stats().pool, 1);
+    assert_eq!(client.metrics().pool, 1);
     drop(outputs);
     client.set_hosts([A]).expect("valid");
     assert_eq!(run_one(&mut client, "echo in"), ["in"]);

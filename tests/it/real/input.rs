@@ -185,7 +185,7 @@ fn a_peer_that_stops_reading_holds_nobody() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         let options = JoinOptions::default().timeout(Duration::from_millis(100));
         client.join(&outputs, options).expect_err("one is stuck");
-        turns.push(client.stats().longest_turn);
+        turns.push(client.metrics().longest_turn);
         let begun = Instant::now();
         drop((client, outputs));
         assert!(begun.elapsed() < Duration::from_secs(1), "the drop took {:?}", begun.elapsed());

@@ -48,7 +48,7 @@ fn a_server_that_is_stopped_while_a_command_runs_is_dead() {
     let error = outputs[0].error().expect("dead");
     assert_dead(&error);
     assert_eq!((error.stage(), error.host(), error.attempt()), (Stage::Running, HOST, 1));
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
     assert_eq!(run_one(&mut client, "echo again"), ["again"], "the next command has a new connection");
     assert_eq!(sshd.count("Connection from"), 2);
     stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
@@ -63,12 +63,12 @@ fn an_idle_connection_to_a_stopped_server_is_closed_and_the_next_command_runs_on
     assert_eq!(run_one(&mut client, "echo first"), ["first"]);
     let stopped = stop_sessions(&sshd);
     let begun = Instant::now();
-    while client.stats().connections > 0 {
-        assert!(begun.elapsed() < (MISSED + 1) * INTERVAL + SLACK, "{:?}", client.stats());
+    while client.metrics().connections > 0 {
+        assert!(begun.elapsed() < (MISSED + 1) * INTERVAL + SLACK, "{:?}", client.metrics());
         std::thread::sleep(Duration::from_millis(5));
         client.finished(&[]).expect("polls");
     }
-    assert_eq!(client.stats().timers, 0);
+    assert_eq!(client.metrics().timers, 0);
     run_one(&mut client, &format!("echo run >> {}", file.display()));
     stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
     assert_eq!(std::fs::read_to_string(file).expect("it ran"), "run\n");
@@ -106,7 +106,7 @@ fn without_keepalive_a_stopped_server_is_waited_for() {
     let stopped = stop_sessions(&sshd);
     let limit = JoinOptions::default().timeout(Duration::from_secs(1));
     assert!(client.join(&outputs, limit).is_err());
-    assert_eq!(client.stats().timers, 0, "nothing would ever notice");
+    assert_eq!(client.metrics().timers, 0, "nothing would ever notice");
     stopped.iter().for_each(|pid| signal(*pid, Signal::CONT));
     outputs[0].stdin().close();
     join(&client, &outputs);

@@ -27,7 +27,7 @@ fn ten_rounds_on_forty_hosts_lose_nothing() {
                 assert_eq!(output.exit_code(), u32::try_from(round).ok());
             }
         }
-        let stats = client.stats();
+        let stats = client.metrics();
         assert_eq!((stats.connections, stats.queued, stats.timers), (40, 0, 0), "{stats:?}");
         assert!(begun.elapsed() < SLOW, "{:?}", begun.elapsed());
     }

@@ -102,6 +102,6 @@ fn what_no_channel_can_have_is_refused_before_the_first_connect() {
     ] {
         assert!(matches!(client.start_command(&command), Err(Error::Config(_))), "{command:?}");
     }
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
     assert_eq!(sshd.count("Connection from"), 0);
 }

@@ -24,7 +24,7 @@ fn one_connection_serves_many_commands() {
     }
     assert_eq!(run_one(&mut client, PEER), first);
     assert_eq!((sshd.count("Connection from"), sshd.count("Accepted publickey")), (1, 1));
-    assert_eq!(client.stats().connections, 1);
+    assert_eq!(client.metrics().connections, 1);
 }
 
 /// Each has a channel of its own, with its own input and output.
@@ -73,7 +73,7 @@ fn a_connection_that_died_idle_is_made_anew_and_the_command_runs_once() {
             // The end is noticed now, not by the next command.
             eventually(SLOW, "the end of the connection", || {
                 client.finished(&[]).expect("polls");
-                (client.stats().connections == 0).then_some(())
+                (client.metrics().connections == 0).then_some(())
             });
         }
     }

@@ -230,7 +230,7 @@ fn a_command_that_was_not_sent_is_never_sent() {
     let outputs = client.start_command(format!("touch {}/$$", dir.path().display())).expect("a command");
     client.cancel_all().expect("a poll");
     assert!(outputs.iter().all(is_cancelled));
-    assert_eq!(client.stats().queued, 0);
+    assert_eq!(client.metrics().queued, 0);
     let outputs = client.run_command("true").expect("all start");
     join(&client, &outputs);
     assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 0, "a cancelled command has run");
@@ -279,7 +279,7 @@ fn disconnect_closes_every_connection_and_the_next_command_connects_again() {
     let output = start(&mut client, SLEEPER);
     let pid = first_line(&output);
     client.disconnect().expect("a poll");
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
     assert!(is_cancelled(&output));
     await_end(&pid);
     // The server was told, rather than left to find out.
@@ -291,7 +291,7 @@ fn disconnect_closes_every_connection_and_the_next_command_connects_again() {
     client.disconnect().expect("a poll");
     client.disconnect().expect("twice is no error");
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
 }
 
 #[test]

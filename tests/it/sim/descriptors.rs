@@ -57,7 +57,7 @@ fn more_hosts_than_descriptors_take_turns() {
     leave(30);
     for _ in 0..2 {
         assert_hostnames(&run(&mut client, "hostname"));
-        let stats = client.stats();
+        let stats = client.metrics();
         assert!(stats.pool == 10 && (10..=30).contains(&stats.connections), "{stats:?}");
     }
     assert!(sim.stats().unwrap().connections >= 370);
@@ -71,10 +71,10 @@ fn the_pool_shrinks_to_the_descriptors_that_are_free() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 150).pool_size(100).build().unwrap();
-    assert_eq!(client.stats().pool, 100);
+    assert_eq!(client.metrics().pool, 100);
     leave(20);
     assert_hostnames(&run(&mut client, "hostname"));
-    let stats = client.stats();
+    let stats = client.metrics();
     assert!((18..=20).contains(&stats.pool), "{stats:?}");
     assert!(stats.connections <= 20, "{stats:?}");
 }
@@ -93,7 +93,7 @@ fn descriptors_may_run_out_in_the_middle() {
     let taken = take_all_but(4);
     client.join(&outputs, JoinOptions::default()).unwrap();
     assert_hostnames(&outputs);
-    assert!(client.stats().connections <= 9);
+    assert!(client.metrics().connections <= 9);
     drop(taken);
     assert_hostnames(&run(&mut client, "hostname"));
 }

@@ -44,7 +44,7 @@ fn two_hundred_hosts_run_twenty_commands_and_none_is_forgotten() {
     }
     let stats = settled(&sim, |stats| stats.execs == 4000 && stats.channels_now == 0);
     assert_eq!(stats.connections, 200, "connections are used again");
-    assert_eq!(client.stats().connections, 200);
+    assert_eq!(client.metrics().connections, 200);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_list_that_changes_under_running_commands_mixes_nobody_up() {
         }
         client.set_hosts(hosts.iter().cloned()).unwrap();
         assert_eq!(client.len(), hosts.len());
-        assert!(client.stats().connections <= hosts.len(), "round {round}: {:?}", client.stats());
+        assert!(client.metrics().connections <= hosts.len(), "round {round}: {:?}", client.metrics());
     }
     client.join(&outputs, JoinOptions::default()).unwrap();
     outputs.iter().for_each(assert_of_its_host);
@@ -71,10 +71,10 @@ fn a_list_that_changes_under_running_commands_mixes_nobody_up() {
     client.set_hosts(names.iter().take(30).cloned()).unwrap();
     let outputs_of_last = run(&mut client, "hostname");
     let hosts: BTreeSet<String> = outputs_of_last.iter().map(stdout).collect();
-    assert_eq!((hosts.len(), client.stats().connections), (30, 30));
+    assert_eq!((hosts.len(), client.metrics().connections), (30, 30));
     settled(&sim, |stats| stats.connections_now == 30);
     client.set_hosts(Vec::<String>::new()).unwrap();
-    assert_eq!((client.stats().connections, client.stats().timers), (0, 0));
+    assert_eq!((client.metrics().connections, client.metrics().timers), (0, 0));
     settled(&sim, |stats| stats.connections_now == 0);
     drop((client, outputs, outputs_of_last));
     fds.assert_same_within(Duration::from_secs(10));

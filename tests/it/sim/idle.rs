@@ -21,9 +21,9 @@ fn wait_three_seconds(text: &str) {
     let mut client = client(&sim, 100).build().unwrap();
     run(&mut client, "hostname");
     let outputs = client.run_command(text).unwrap();
-    let (turns, cpu) = (client.stats().turns, cpu_time());
+    let (turns, cpu) = (client.metrics().turns, cpu_time());
     let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(3)));
-    let (turns, cpu) = (client.stats().turns - turns, cpu_time() - cpu);
+    let (turns, cpu) = (client.metrics().turns - turns, cpu_time() - cpu);
     match joined {
         Err(Error::JoinTimeout { unfinished, .. }) => assert_eq!(unfinished.len(), 100),
         other => panic!("{other:?}"),
@@ -31,7 +31,7 @@ fn wait_three_seconds(text: &str) {
     // One for the time limit, and a few for packets that were still on their way.
     assert!(turns <= 10, "{turns} turns");
     assert!(cpu < Duration::from_millis(50), "{cpu:?}");
-    assert_eq!(client.stats().connections, 100);
+    assert_eq!(client.metrics().connections, 100);
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn quiet_hosts_with_keepalives() {
     let interval = Duration::from_millis(500);
     let mut client = client(&sim, HOSTS).keepalive(interval).keepalive_max_missed(2).build().unwrap();
     let outputs = client.run_command("sleep 600").unwrap();
-    assert_eq!(client.stats().timers, HOSTS);
-    let (visits, cpu) = (client.stats().visits, cpu_time());
+    assert_eq!(client.metrics().timers, HOSTS);
+    let (visits, cpu) = (client.metrics().visits, cpu_time());
     let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(4)));
-    let (visits, cpu) = (client.stats().visits - visits, cpu_time() - cpu);
+    let (visits, cpu) = (client.metrics().visits - visits, cpu_time() - cpu);
     assert!(joined.is_err() && outputs.iter().all(|output| !output.is_finished()));
-    assert_eq!((client.stats().connections, client.stats().timers), (HOSTS, HOSTS));
+    assert_eq!((client.metrics().connections, client.metrics().timers), (HOSTS, HOSTS));
     // A timer and an answer in each of eight intervals, and what a busy machine makes two of.
     assert!(visits >= 4 * HOSTS as u64 && visits <= 40 * HOSTS as u64, "{visits} visits");
     assert!(cpu < Duration::from_secs(1), "{cpu:?}");
@@ -73,9 +73,9 @@ fn hosts_that_are_silent_before_the_command() {
     let outputs = client.start_command("hostname").unwrap();
     let options = JoinOptions::default();
     assert!(client.join(&outputs, options.timeout(Duration::from_secs(4))).is_err());
-    let (turns, cpu) = (client.stats().turns, cpu_time());
+    let (turns, cpu) = (client.metrics().turns, cpu_time());
     assert!(client.join(&outputs, options.timeout(Duration::from_secs(3))).is_err());
-    let (turns, cpu) = (client.stats().turns - turns, cpu_time() - cpu);
+    let (turns, cpu) = (client.metrics().turns - turns, cpu_time() - cpu);
     assert!(turns <= 10, "{turns} turns");
     assert!(cpu < Duration::from_millis(50), "{cpu:?}");
 }

@@ -138,5 +138,5 @@ fn descriptors_that_are_short_are_passed_on_behind_a_proxy() {
     assert_hostnames(&run(&mut direct, "hostname"));
     let mut client = behind(&sim, 50).pool_size(3).build().unwrap();
     assert_hostnames(&run(&mut client, "hostname"));
-    assert_eq!(client.stats().connections, 51);
+    assert_eq!(client.metrics().connections, 51);
 }

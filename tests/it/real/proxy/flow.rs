@@ -37,7 +37,7 @@ fn hosts_behind_one_bastion_share_one_login_there() {
     assert_eq!(bastion.count("Connection from"), 1);
     assert_eq!(bastion.count("Accepted publickey"), 1);
     assert_eq!(target.count("Accepted publickey"), 30);
-    assert_eq!(client.stats().connections, 31);
+    assert_eq!(client.metrics().connections, 31);
 }
 
 #[test]
@@ -278,22 +278,22 @@ fn a_changed_list_of_hosts_takes_its_proxies_along() {
     let baseline = FdBaseline::now();
     let outputs = client.run_command("echo x").expect("start");
     join(&client, &outputs);
-    assert_eq!(client.stats().connections, 3);
+    assert_eq!(client.metrics().connections, 3);
     client.set_hosts(["127.0.2.1"]).expect("a list");
-    assert_eq!(client.stats().connections, 2);
+    assert_eq!(client.metrics().connections, 2);
     assert_eq!(run_one(&mut client, "echo y"), ["y"]);
     // New hosts, and one in the place of the last that was left, go through the connection that is there.
     client.set_hosts(["127.0.2.1", "127.0.2.3"]).expect("a list");
     let outputs = client.run_command("echo z").expect("start");
     join(&client, &outputs);
-    assert_eq!(client.stats().connections, 3);
+    assert_eq!(client.metrics().connections, 3);
     client.set_hosts(["127.0.2.4"]).expect("a list");
     assert_eq!(run_one(&mut client, "echo w"), ["w"]);
-    assert_eq!(client.stats().connections, 2);
+    assert_eq!(client.metrics().connections, 2);
     assert_eq!(bastion.count("Accepted publickey"), 1);
     let none: [&str; 0] = [];
     client.set_hosts(none).expect("a list");
-    assert_eq!((client.stats().connections, client.stats().timers), (0, 0));
+    assert_eq!((client.metrics().connections, client.metrics().timers), (0, 0));
     baseline.assert_same();
 }
 
@@ -306,9 +306,9 @@ fn disconnect_leaves_no_connection_at_the_bastion_either() {
     let builder = client_for(&target, ["127.0.2.1", "127.0.2.2"]).known_hosts([known_hosts]);
     let mut client = build(builder.proxies([gate(&outer, GATE), gate(&inner, SECOND_GATE)]));
     let running = client.run_command("cat").expect("both start");
-    assert_eq!(client.stats().connections, 4);
+    assert_eq!(client.metrics().connections, 4);
     client.disconnect().expect("a poll");
-    assert_eq!(client.stats().connections, 0);
+    assert_eq!(client.metrics().connections, 0);
     assert!(running.iter().all(|output| output.error().is_some()));
     outer.await_log("Received disconnect from", 1);
     // The outer one ends at once, and may take along what it was still to pass on.
@@ -319,8 +319,8 @@ fn disconnect_leaves_no_connection_at_the_bastion_either() {
     // In the middle of connecting, too.
     client.start_command("echo never").expect("a command");
     client.disconnect().expect("a poll");
-    assert_eq!((client.stats().connections, client.stats().queued), (0, 0));
+    assert_eq!((client.metrics().connections, client.metrics().queued), (0, 0));
     assert_eq!(run_one(&mut client, "echo again"), ["again"]);
     assert!(client.connect().expect("a poll").iter().all(Result::is_ok));
-    assert_eq!(client.stats().connections, 4);
+    assert_eq!(client.metrics().connections, 4);
 }

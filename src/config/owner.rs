@@ -8,7 +8,8 @@ use nix::unistd::{User, geteuid};
 use crate::error::Error;
 
 /// Who this process belongs to.
-pub(super) struct Owner {
+#[derive(Debug)]
+pub(crate) struct Owner {
     pub name: Option<String>,
     pub home: Option<PathBuf>,
     /// The socket of the ssh-agent, as `SSH_AUTH_SOCK` names it.

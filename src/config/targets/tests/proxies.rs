@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{World, config, plan};
-use crate::client::Proxy;
+use crate::Proxy;
 use crate::limits;
 use crate::session::Target;
 

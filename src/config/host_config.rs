@@ -18,7 +18,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
 ///
-/// Given to [`ClientBuilder::host_config`](super::ClientBuilder::host_config), one per host in the order of the host list.
+/// Given to [`Builder::host_config`](super::Builder::host_config), one per host in the order of the host list.
 /// What is not set here is inherited. For each setting by itself, the first of these that has it counts:
 ///
 /// 1. the host's entry in the list (`user@host:port`),
@@ -122,7 +122,7 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// A name for people, shown by [`HostOutput::alias`](super::HostOutput::alias). Nothing connects to it, and errors
+    /// A name for people, shown by [`HostOutput::alias`](crate::HostOutput::alias). Nothing connects to it, and errors
     /// name the host.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.alias = Some(alias.into());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builder::ClientBuilder;
+use super::builder::Builder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
 use super::settings::settings;
@@ -12,10 +12,10 @@ use crate::interactive::{Answer, Challenge};
 /// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
 /// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
 ///
-/// Given to [`ClientBuilder::proxy`](super::ClientBuilder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
+/// Given to [`Builder::proxy`](super::Builder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
 /// hosts whose proxies are equal share one connection and one login, however many they are. It takes no place in the pool,
 /// is made by attempts of its own, and stays open for the next hosts. Hosts wait for it as long as its own time limits
-/// allow; a host's own [`timeout`](super::ClientBuilder::timeout) begins with the request to connect it.
+/// allow; a host's own [`timeout`](super::Builder::timeout) begins with the request to connect it.
 ///
 /// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each under its own name and
 /// port, before anything secret is sent there. The proxy sees only encrypted bytes of the hosts behind it.
@@ -92,7 +92,7 @@ impl Proxy {
     }
 
     /// The identity files. Default: the usual five in `~/.ssh`
-    /// ([`ClientBuilder::identity_files`](super::ClientBuilder::identity_files)).
+    /// ([`Builder::identity_files`](super::Builder::identity_files)).
     pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.set(|config| config.identity_files(files))
     }
@@ -114,7 +114,7 @@ impl Proxy {
     }
 
     /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are behind it
-    /// ([`ClientBuilder::responder`](super::ClientBuilder::responder)). Proxies share a connection only if they have a clone
+    /// ([`Builder::responder`](super::Builder::responder)). Proxies share a connection only if they have a clone
     /// of the same one.
     pub fn responder(
         self,
@@ -123,7 +123,7 @@ impl Proxy {
         self.set(|config| config.responder(respond))
     }
 
-    /// Whether GSSAPI is tried, first of all methods ([`ClientBuilder::gssapi_auth`](super::ClientBuilder::gssapi_auth)).
+    /// Whether GSSAPI is tried, first of all methods ([`Builder::gssapi_auth`](super::Builder::gssapi_auth)).
     /// Default: `false`, unless an identity is set.
     pub fn gssapi_auth(self, on: bool) -> Self {
         self.set(|config| config.gssapi_auth(on))

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builder::ClientBuilder;
+use super::builder::Builder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
 use crate::family::AddressFamily;
 use crate::interactive::{Answer, Challenge, Responder};
 
-/// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of [`ClientBuilder`].
+/// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of [`Builder`].
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
         impl HostConfig {
@@ -21,7 +21,7 @@ macro_rules! settings {
             })*
         }
 
-        impl ClientBuilder {
+        impl<T> Builder<T> {
             $($(#[$doc])*
             pub fn $name(mut self, $argument: $type) -> Self {
                 self.client = self.client.$name($argument);
@@ -51,7 +51,7 @@ settings! {
     /// Private key file, tried first (parallel-ssh: `pkey`, and `private_key` in a `HostConfig`). `~/` stands for the home
     /// directory.
     ///
-    /// It is read once, by [`build`](ClientBuilder::build), however many hosts name it; parallel-ssh checks that of a
+    /// It is read once, by [`build`](Builder::build), however many hosts name it; parallel-ssh checks that of a
     /// `HostConfig` at connect time. Unlike in parallel-ssh, identity files and password are tried as well when the server
     /// refuses it.
     key_file(path: impl Into<PathBuf>) => |config| config.key = Some(KeySource::File(path.into()));
@@ -69,7 +69,7 @@ settings! {
     /// follows, unless the host's [`timeout`](Self::timeout) is over first.
     ///
     /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
-    /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
+    /// [`build`](Builder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
     gssapi_auth(on: bool) => |config| config.gssapi_auth = Some(on);
 
     /// The host name in the server's Kerberos principal, for instance `web1.example.org` for
@@ -97,7 +97,7 @@ settings! {
     /// parallel-ssh documents it as unused, yet asks the agent once per host, and `False` in a `HostConfig` does not count.
     allow_agent(on: bool) => |config| config.allow_agent = Some(on);
 
-    /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](ClientBuilder::build) is
+    /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](Builder::build) is
     /// called, or none (OpenSSH: `IdentityAgent`).
     agent_socket(path: impl Into<PathBuf>) => |config| config.agent_socket = Some(path.into());
 
@@ -106,7 +106,7 @@ settings! {
     ///
     /// Each command finds a socket in its `SSH_AUTH_SOCK`; what it asks there is answered by the agent here, over a
     /// connection of its own, of which a host can have 16 at a time. [`allow_agent`](Self::allow_agent) need not be on.
-    /// Where there is no agent to forward, [`build`](ClientBuilder::build) says so. A host that does not forward (sshd:
+    /// Where there is no agent to forward, [`build`](Builder::build) says so. A host that does not forward (sshd:
     /// `AllowAgentForwarding no`) is not asked for an answer, as OpenSSH does not: commands then find no `SSH_AUTH_SOCK`.
     ///
     /// Only for hosts that are trusted: whoever is `root` there can sign with all keys of the agent while the connection
@@ -118,7 +118,7 @@ settings! {
     /// first, then the key without it. `~/` stands for the home directory.
     ///
     /// It has to be for the key that [`key_file`](Self::key_file) or [`key_bytes`](Self::key_bytes) names, or, where none is
-    /// named, for one of the identity files: [`build`](ClientBuilder::build) reads it and checks that
+    /// named, for one of the identity files: [`build`](Builder::build) reads it and checks that
     /// ([`Error::CertFile`](crate::Error::CertFile)). Whether it is valid is for the server to say; the error of a host that
     /// refuses one names its expiry or its principals, if that is what is wrong
     /// ([`AuthProblem`](crate::AuthProblem)). A host inherits the client's certificate together with the client's keys:
@@ -150,7 +150,7 @@ settings! {
     /// hidden prompt that comes alone, such as PAM's `Password: `. It is never typed where it could be shown, nor to a second
     /// prompt. A server that offers the password method as well is given it that way first, so a wrong one counts twice. What
     /// else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
-    /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
+    /// [`build`](Builder::build) returns an [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
 
     /// Who answers the questions of keyboard-interactive authentication, such as those for a one-time code. Default: nobody.

@@ -1,0 +1,242 @@
+//! The settings of a fleet, whoever drives it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::host_config::HostConfig;
+use super::list::HostList;
+use super::owner::Owner;
+use crate::dns::{DnsConfig, Resolver};
+use crate::error::Error;
+use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
+use crate::limits;
+
+/// Builds a [`Fleet`](crate::Fleet) or a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the
+/// first command.
+///
+/// Names and defaults follow parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so. What a
+/// [`HostConfig`] can set for one host is set here for all.
+///
+/// ```
+/// use sshoal::{Error, Fleet, ParallelClient};
+///
+/// // Whatever can be found out without the network is found out here.
+/// let refused = ParallelClient::builder(["web1", "web2:0"]).user("deploy").build();
+/// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
+/// let refused = Fleet::builder(["web1", "web2:0"]).user("deploy").build();
+/// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
+/// ```
+#[must_use]
+pub struct Builder<T> {
+    hosts: Vec<String>,
+    /// What holds for hosts that do not say otherwise.
+    pub(super) client: HostConfig,
+    configs: Option<Vec<HostConfig>>,
+    limits: Limits,
+    host_keys: HostKeyPolicy,
+    known_hosts: Option<Vec<PathBuf>>,
+    resolver: Option<Resolver>,
+    builds: PhantomData<fn() -> T>,
+}
+
+/// What can be built: a [`Fleet`](crate::Fleet), or a [`ParallelClient`](crate::ParallelClient) around one.
+pub trait Build: Sized {
+    #[doc(hidden)]
+    fn from_setup(setup: Setup) -> Result<Self, Error>;
+}
+
+/// Everything that a fleet is made of, checked and read.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Setup {
+    pub(crate) list: HostList,
+    pub(crate) owner: Owner,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) resolver: Resolver,
+    pub(crate) limits: Limits,
+}
+
+/// How much a fleet may have under way at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Hosts that connect, or start a command.
+    pub max_connecting: usize,
+    /// Commands that start or run. `None`: as many as there are.
+    pub max_running: Option<usize>,
+    /// Connections begun per second. `None`: as many as there are places.
+    pub connects_per_second: Option<u32>,
+    /// Unread bytes of output, in all. `None`: no bound but those of the streams.
+    pub output_budget: Option<usize>,
+}
+
+impl Limits {
+    /// Without places nothing would ever begin.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let problem = match self {
+            Self { max_connecting: 0, .. } => "pool_size must be at least 1",
+            Self { max_running: Some(0), .. } => "max_running must be at least 1",
+            Self { connects_per_second: Some(0), .. } => "connects_per_second must be at least 1",
+            _ => return Ok(()),
+        };
+        Err(Error::Config(problem.to_owned()))
+    }
+}
+
+impl<T> Builder<T> {
+    pub(crate) fn new(hosts: Vec<String>) -> Self {
+        Self {
+            hosts,
+            client: HostConfig::default(),
+            configs: None,
+            limits: Limits {
+                max_connecting: limits::POOL_SIZE,
+                max_running: None,
+                connects_per_second: None,
+                output_budget: None,
+            },
+            host_keys: HostKeyPolicy::strict(),
+            known_hosts: None,
+            resolver: None,
+            builds: PhantomData,
+        }
+    }
+
+    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the order of the host list.
+    /// Default: none.
+    ///
+    /// Where the numbers differ, [`build`](Self::build) refuses them.
+    ///
+    /// ```
+    /// use sshoal::{Error, HostConfig, ParallelClient};
+    ///
+    /// # let none: [&str; 0] = [];
+    /// let builder = ParallelClient::builder(["db", "db", "web"]).known_hosts(none).identity_auth(false);
+    /// let as_two_users = [HostConfig::default().user("postgres"), HostConfig::default().user("backup")];
+    /// let Err(Error::Config(problem)) = builder.host_config(as_two_users).build() else { panic!() };
+    /// assert_eq!(problem, "2 host configurations for 3 hosts");
+    /// ```
+    pub fn host_config(mut self, configs: impl IntoIterator<Item = HostConfig>) -> Self {
+        self.configs = Some(configs.into_iter().collect());
+        self
+    }
+
+    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused.
+    ///
+    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay open. With
+    /// fewer free descriptors than hosts, connections that have nothing to do are closed for the next ones; with fewer than
+    /// places there are fewer places ([`Metrics::pool`](crate::Metrics::pool), and a warning in the log).
+    pub fn max_connecting(mut self, hosts: usize) -> Self {
+        self.limits.max_connecting = hosts;
+        self
+    }
+
+    /// Commands that start or run at once. Default: no bound; 0 is refused.
+    ///
+    /// A command counts from the moment at which its host begins to connect, or to start it, until it has ended
+    /// (ClusterShell, pdsh: the fanout).
+    pub fn max_running(mut self, commands: usize) -> Self {
+        self.limits.max_running = Some(commands);
+        self
+    }
+
+    /// Connections begun per second. Default: no bound; 0 is refused.
+    pub fn connects_per_second(mut self, connections: u32) -> Self {
+        self.limits.connects_per_second = Some(connections);
+        self
+    }
+
+    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
+    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it.
+    pub fn output_budget(mut self, bytes: usize) -> Self {
+        self.limits.output_budget = Some(bytes);
+        self
+    }
+
+    /// Which host keys are accepted. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any.
+    pub fn host_keys(mut self, policy: HostKeyPolicy) -> Self {
+        self.host_keys = policy;
+        self
+    }
+
+    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`, `/etc/ssh/ssh_known_hosts` and
+    /// `/etc/ssh/ssh_known_hosts2`. They are read once, by [`build`](Self::build).
+    pub fn known_hosts(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.known_hosts = Some(files.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's configuration
+    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks `getaddrinfo`, as [`Resolver::System`] does.
+    ///
+    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the other, those without a
+    /// route last, until one accepts.
+    pub fn resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
+    fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {
+        let files = match (&self.known_hosts, &owner.home) {
+            (Some(files), _) => files.iter().map(|file| owner.expand(file)).collect::<Result<Vec<_>, _>>()?,
+            (None, Some(home)) => default_files(home).into(),
+            (None, None) => {
+                return Err(Error::Config("no home directory: name the known_hosts files".to_owned()));
+            }
+        };
+        let known = KnownHosts::load(&files)?;
+        for problem in known.problems() {
+            log::warn!("{problem}");
+        }
+        Ok(Verifier::new(known, self.host_keys.clone()))
+    }
+}
+
+impl<T: Build> Builder<T> {
+    /// Checks everything that can be checked here, reads keys and known_hosts files, and makes the fleet. No network.
+    ///
+    /// An empty host list is legal: hosts may come later, and commands have no outputs.
+    ///
+    /// # Errors
+    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`], [`Error::KnownHosts`],
+    /// [`Error::Unsupported`], [`Error::System`]. What is wrong with a [`HostConfig`] names the host's position.
+    pub fn build(self) -> Result<T, Error> {
+        let owner = Owner::of_this_process();
+        let verifier = Arc::new(self.verifier(&owner)?);
+        self.limits.check()?;
+        let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
+        let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
+        T::from_setup(Setup { list, owner, verifier, resolver, limits: self.limits })
+    }
+}
+
+impl<T> Clone for Builder<T> {
+    fn clone(&self) -> Self {
+        Self {
+            hosts: self.hosts.clone(),
+            client: self.client.clone(),
+            configs: self.configs.clone(),
+            limits: self.limits,
+            host_keys: self.host_keys.clone(),
+            known_hosts: self.known_hosts.clone(),
+            resolver: self.resolver.clone(),
+            builds: PhantomData,
+        }
+    }
+}
+
+/// Shows no secrets.
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("hosts", &self.hosts)
+            .field("client", &self.client)
+            .field("configs", &self.configs)
+            .field("limits", &self.limits)
+            .field("host_keys", &self.host_keys)
+            .field("known_hosts", &self.known_hosts)
+            .field("resolver", &self.resolver)
+            .finish()
+    }
+}

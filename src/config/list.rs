@@ -1,0 +1,75 @@
+//! A host list, and what holds for its hosts.
+
+use std::sync::Arc;
+
+use super::host_config::HostConfig;
+use super::owner::Owner;
+use super::targets::Inventory;
+use crate::error::Error;
+use crate::hostkey::Verifier;
+use crate::session::Target;
+
+/// The host list as it was given, and what holds for its hosts: kept for the hosts that come later.
+#[derive(Debug)]
+pub(crate) struct HostList {
+    pub hosts: Vec<String>,
+    /// The fleet's own settings.
+    pub client: HostConfig,
+    /// One per host, or none at all.
+    pub configs: Option<Vec<HostConfig>>,
+}
+
+impl HostList {
+    /// Checks the settings and reads the keys, each once.
+    pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
+        self.inventory().targets(owner, verifier)
+    }
+
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they were on the list before, for which
+    /// nothing is read. Others share proxies with these: `proxy` has the last one on the way to the host that was at a
+    /// position.
+    pub fn changes(
+        &self,
+        before: &Self,
+        proxy: impl Fn(usize) -> Option<Arc<Target>>,
+        owner: &Owner,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Vec<Option<Target>>, Error> {
+        let stays = |position| before.agrees(self, position);
+        self.inventory().changes(owner, verifier, stays, before.inventory().ways(proxy))
+    }
+
+    fn inventory(&self) -> Inventory<'_> {
+        Inventory { hosts: &self.hosts, client: &self.client, configs: self.configs.as_deref() }
+    }
+
+    /// Whether both have the same host with the same settings at this position.
+    fn agrees(&self, other: &Self, position: usize) -> bool {
+        let none = HostConfig::default();
+        let [one, two] = [self, other].map(|list| {
+            let own = list.configs.as_ref().and_then(|configs| configs.get(position));
+            (list.hosts.get(position), own.unwrap_or(&none))
+        });
+        one == two
+    }
+
+    /// This list, and these hosts behind it.
+    pub fn with(&self, more: impl Iterator<Item = (String, HostConfig)>) -> Self {
+        let (hosts, configs): (Vec<_>, Vec<_>) = more.unzip();
+        let none = HostConfig::default();
+        let is_plain = self.configs.is_none() && configs.iter().all(|config| *config == none);
+        let own = || self.configs.clone().unwrap_or_else(|| vec![none.clone(); self.hosts.len()]);
+        Self {
+            hosts: self.hosts.iter().cloned().chain(hosts).collect(),
+            client: self.client.clone(),
+            configs: (!is_plain).then(|| own().into_iter().chain(configs).collect()),
+        }
+    }
+
+    pub fn remove(&mut self, position: usize) {
+        self.hosts.remove(position);
+        if let Some(configs) = &mut self.configs {
+            drop(configs.remove(position));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Commands: how they start, and how they are.
+
+use std::time::Instant;
+
+use super::Fleet;
+use super::events::Entry;
+use super::run::Run;
+use crate::command::OutputOptions;
+use crate::error::{Error, Stage};
+use crate::ids::{CommandId, HostId, RunId};
+use crate::limits;
+use crate::lines::LineEnds;
+use crate::output::{Deliver, Keep, Outcome, StdStream};
+use crate::session::Exec;
+use crate::timings::Timings;
+
+/// What a [`Fleet::start`] has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Started {
+    /// The whole.
+    pub run: RunId,
+    /// The command on each host, in the order of the hosts.
+    pub commands: Vec<CommandId>,
+}
+
+/// A look at one command of a [`Fleet`].
+#[derive(Debug, Clone, Copy)]
+pub struct CommandRef<'a> {
+    exec: &'a Exec,
+}
+
+impl<'a> CommandRef<'a> {
+    /// Where it runs.
+    pub fn host(&self) -> HostId {
+        self.exec.host()
+    }
+
+    /// The run that it belongs to.
+    pub fn run(&self) -> RunId {
+        self.exec.run()
+    }
+
+    /// Where it is.
+    pub fn stage(&self) -> Stage {
+        self.exec.stage()
+    }
+
+    /// Whether its host has accepted it, or will never.
+    pub fn is_settled(&self) -> bool {
+        self.exec.is_settled()
+    }
+
+    /// Whether it may have begun on its host.
+    pub fn is_started(&self) -> bool {
+        self.exec.is_started()
+    }
+
+    /// Whether it runs: accepted by its host, and neither ended nor being stopped.
+    pub fn is_running(&self) -> bool {
+        self.exec.is_running()
+    }
+
+    /// Whether it is over.
+    pub fn is_finished(&self) -> bool {
+        self.exec.is_finished()
+    }
+
+    /// How it ended; `None` while it has not.
+    pub fn outcome(&self) -> Option<&'a Outcome> {
+        self.exec.outcome()
+    }
+
+    /// The place of its end among all ends of the fleet; 0 while it has none.
+    pub fn nth_end(&self) -> u64 {
+        self.exec.ended()
+    }
+
+    /// When it was given, or its channel was begun.
+    pub fn begun(&self) -> Instant {
+        self.exec.begun()
+    }
+
+    /// How long it was in each stage.
+    pub fn timings(&self) -> Timings {
+        self.exec.timings()
+    }
+
+    /// Unread bytes of one of its streams.
+    pub fn unread(&self, stream: StdStream) -> usize {
+        self.exec.stream(stream).len()
+    }
+
+    /// Bytes of input that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.exec.stdin.len()
+    }
+
+    /// Signals that wait to be sent.
+    pub fn unsent_signals(&self) -> usize {
+        self.exec.signals.len()
+    }
+}
+
+impl Fleet {
+    /// Starts a command, on all hosts or as the [`Run`] says. Returns at once: hosts begin with the next turns. Commands run side
+    /// by side, also on one host.
+    ///
+    /// # Errors
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the command cannot be sent to
+    /// some host, or a host is not one of this fleet: nothing was started on any.
+    pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
+        let Run { command, hosts } = run.into();
+        let hosts = hosts.unwrap_or_else(|| self.positions.clone());
+        if let Some(stranger) = hosts.iter().find(|id| self.slot(**id).is_none()) {
+            return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
+        }
+        let output = OutputOptions {
+            stdout: Keep::BackPressure(limits::STREAM_UNREAD),
+            stderr: Keep::BackPressure(limits::STREAM_UNREAD),
+            deliver: Deliver::Bytes,
+            ends: LineEnds::Bytes,
+        };
+        let requests = command.to_requests(hosts.len(), &output)?;
+        let now = self.clock.now();
+        self.admission.count_descriptors(hosts.len(), self.descriptors_for_lookups());
+        self.agents.forget_identities();
+        let run = self.runs.begin(hosts.len());
+        let mut commands = Vec::with_capacity(hosts.len());
+        for (host, request) in hosts.into_iter().zip(requests) {
+            let id = self.execs.insert(Exec::new(request, host, run, now));
+            self.slots[host.index()].session.attach(id, now);
+            self.settle(host.index());
+            commands.push(id);
+        }
+        if let Some(news) = self.runs.end_if_empty(run) {
+            self.events.push(Entry::Run(run, news));
+        }
+        self.admit_soon();
+        Ok(Started { run, commands })
+    }
+
+    /// One command; `None` once it was forgotten.
+    pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
+        self.execs.get(id).map(|exec| CommandRef { exec })
+    }
+
+    /// Forgets a command: its unread output is dropped, and there are no more events of it. One that runs goes on.
+    pub fn release(&mut self, id: CommandId) {
+        self.take_back();
+        let Some(exec) = self.execs.get(id) else { return };
+        let index = exec.host().index();
+        self.execs.release(id);
+        // It may have waited for its reader.
+        self.visit_soon(index);
+    }
+}

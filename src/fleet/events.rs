@@ -1,0 +1,262 @@
+//! What a fleet tells its caller, in order.
+
+use std::collections::VecDeque;
+
+use super::Fleet;
+use super::run::{RunNews, Tally};
+use crate::error::{HostError, Stage};
+use crate::ids::{CommandId, HostId, RunId};
+use crate::output::{Deliver, Outcome, StdStream};
+use crate::session::{Milestone, News};
+use crate::timings::Timings;
+
+/// Something that has happened in a [`Fleet`]: see [`Fleet::next_event`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// An attempt to connect a host has come to this stage, [`Stage::Resolving`] to [`Stage::Authenticating`].
+    Entered {
+        /// Which.
+        host: HostId,
+        /// Where it is now.
+        stage: Stage,
+    },
+    /// A host is logged in.
+    Connected {
+        /// Which.
+        host: HostId,
+        /// How long each stage took, over all attempts.
+        timings: Timings,
+    },
+    /// A host's connection is over, or an attempt to make one.
+    Disconnected {
+        /// Which.
+        host: HostId,
+        /// What it failed of. `None`: it was closed at this end.
+        error: Option<HostError>,
+        /// Whether another attempt follows by itself.
+        retrying: bool,
+    },
+    /// A host has accepted a command.
+    Started {
+        /// Where.
+        host: HostId,
+        /// Which.
+        command: CommandId,
+    },
+    /// Output, as it came ([`Deliver::Bytes`]). It counts as read with the next call of the fleet that may change something.
+    Output {
+        /// Whose.
+        host: HostId,
+        /// Of which command.
+        command: CommandId,
+        /// Of which of its streams.
+        stream: StdStream,
+        /// Not empty.
+        bytes: &'a [u8],
+    },
+    /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream.
+    Line {
+        /// Whose.
+        host: HostId,
+        /// Of which command.
+        command: CommandId,
+        /// Of which of its streams.
+        stream: StdStream,
+        /// Without its line end, in the command's encoding.
+        bytes: &'a [u8],
+        /// Bytes of the stream before it.
+        offset: u64,
+    },
+    /// A command has taken so much input that there is room again, after [`Fleet::write_stdin`] had none.
+    Writable {
+        /// Whose.
+        host: HostId,
+        /// Which.
+        command: CommandId,
+    },
+    /// A command is over: exited, killed, failed, timed out, cancelled, or never started. It is the last event of that command,
+    /// whose name ends with it, unless its output is not [delivered](Deliver::Nothing).
+    Finished {
+        /// Where.
+        host: HostId,
+        /// Which.
+        command: CommandId,
+        /// How.
+        outcome: &'a Outcome,
+        /// How long it was in each stage.
+        timings: Timings,
+    },
+    /// All commands of a run are over.
+    RunDone {
+        /// Which.
+        run: RunId,
+        /// How its commands ended.
+        tally: Tally,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Entry {
+    Entered { host: HostId, stage: Stage },
+    Connected { host: HostId, timings: Timings },
+    Disconnected { host: HostId, error: Option<HostError>, retrying: bool },
+    Of(News),
+    Run(RunId, RunNews),
+}
+
+/// What was lent with the last event, and is taken back before anything else happens.
+#[derive(Debug)]
+enum Lent {
+    Output(CommandId, StdStream, usize),
+    /// A line was lent, which counts as read already.
+    Line(CommandId, StdStream),
+    /// The outcome of a command that nobody asks for any more.
+    Last(CommandId),
+}
+
+/// Events that wait to be taken.
+#[derive(Debug, Default)]
+pub(super) struct EventQueue {
+    queue: VecDeque<Entry>,
+    lent: Option<Lent>,
+}
+
+impl EventQueue {
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.queue.push_back(entry);
+    }
+}
+
+impl Fleet {
+    /// The next event, in the order in which things happened to each host. To be called after each
+    /// [`turn`](Self::turn) until there is none: what is left shows on no descriptor.
+    pub fn next_event(&mut self) -> Option<Event<'_>> {
+        self.take_back();
+        let entry = self.next_entry()?;
+        self.show(entry)
+    }
+
+    /// Ends the loan of the last event.
+    pub(super) fn take_back(&mut self) {
+        match self.events.lent.take() {
+            None => {}
+            Some(Lent::Output(id, stream, len)) => {
+                self.read_with(id, stream, |stream| stream.consume(len));
+            }
+            Some(Lent::Line(id, stream)) => {
+                self.read_with(id, stream, |_| ());
+            }
+            Some(Lent::Last(id)) => self.execs.release(id),
+        }
+    }
+
+    /// The next entry that still has something to tell.
+    fn next_entry(&mut self) -> Option<Entry> {
+        loop {
+            let entry = self.events.queue.pop_front()?;
+            let Entry::Of(News::Output(id, which)) = entry else { return Some(entry) };
+            let Some(deliver) = self.execs.get(id).map(|exec| exec.request().options.output.deliver) else {
+                continue;
+            };
+            let is_there = self.execs.with_stream(id, which, |stream| {
+                let is_there = match deliver {
+                    Deliver::Lines => stream.has_line(),
+                    Deliver::Bytes => !stream.is_empty(),
+                    Deliver::Nothing => false,
+                };
+                // Of lines there may be more.
+                stream.listed = is_there && deliver == Deliver::Lines;
+                is_there
+            });
+            if is_there == Some(true) {
+                if deliver == Deliver::Lines {
+                    self.events.queue.push_front(Entry::Of(News::Output(id, which)));
+                }
+                return Some(entry);
+            }
+        }
+    }
+
+    fn show(&mut self, entry: Entry) -> Option<Event<'_>> {
+        Some(match entry {
+            Entry::Entered { host, stage } => Event::Entered { host, stage },
+            Entry::Connected { host, timings } => Event::Connected { host, timings },
+            Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
+            Entry::Run(run, RunNews::Done(tally)) => Event::RunDone { run, tally },
+            Entry::Of(News::Output(command, stream)) => return self.show_output(command, stream),
+            Entry::Of(News::Started(command)) => {
+                Event::Started { host: self.execs.get(command)?.host(), command }
+            }
+            Entry::Of(News::Writable(command)) => {
+                Event::Writable { host: self.execs.get(command)?.host(), command }
+            }
+            Entry::Of(News::Finished(command)) => {
+                let exec = self.execs.get(command)?;
+                if exec.request().options.output.deliver != Deliver::Nothing {
+                    self.events.lent = Some(Lent::Last(command));
+                }
+                let (host, timings) = (exec.host(), exec.timings());
+                Event::Finished { host, command, outcome: exec.outcome()?, timings }
+            }
+        })
+    }
+
+    fn show_output(&mut self, command: CommandId, stream: StdStream) -> Option<Event<'_>> {
+        let exec = self.execs.get_mut(command)?;
+        let host = exec.host();
+        if exec.request().options.output.deliver == Deliver::Lines {
+            self.events.lent = Some(Lent::Line(command, stream));
+            let (bytes, offset) = exec.stream_mut(stream).lend_line()?;
+            return Some(Event::Line { host, command, stream, bytes, offset });
+        }
+        let bytes = exec.stream(stream).unread();
+        self.events.lent = Some(Lent::Output(command, stream, bytes.len()));
+        Some(Event::Output { host, command, stream, bytes })
+    }
+
+    /// After a step of this slot: passes on what it and its commands have to tell.
+    pub(super) fn tell(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let (host, is_proxy) = (slot.id, slot.session.is_proxy());
+        while let Some(milestone) = slot.session.next_milestone() {
+            let entry = match milestone {
+                Milestone::Entered(stage) => {
+                    self.meter.turn.key_exchanges += usize::from(stage == Stage::Authenticating);
+                    Entry::Entered { host, stage }
+                }
+                Milestone::Connected => Entry::Connected { host, timings: slot.session.timings() },
+                Milestone::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
+            };
+            // Nobody has a proxy's name.
+            if !is_proxy {
+                self.events.push(entry);
+            }
+        }
+        self.tell_of_commands();
+    }
+
+    pub(super) fn tell_of_commands(&mut self) {
+        while let Some(news) = self.execs.next_news() {
+            let (News::Started(id) | News::Output(id, _) | News::Writable(id) | News::Finished(id)) = news;
+            let Some(exec) = self.execs.get(id) else { continue };
+            let (is_released, run) = (exec.is_released(), exec.run());
+            let succeeded = exec.outcome().map(Outcome::is_success);
+            if !is_released {
+                self.events.push(Entry::Of(news));
+            }
+            if let Some(succeeded) = succeeded.filter(|_| news == News::Finished(id)) {
+                if is_released {
+                    self.execs.release(id);
+                }
+                if let Some(news) = self.runs.finished(run, succeeded) {
+                    self.events.push(Entry::Run(run, news));
+                }
+            }
+        }
+    }
+}

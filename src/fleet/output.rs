@@ -1,0 +1,84 @@
+//! A command's streams, in the caller's hands.
+
+use std::io;
+
+use super::Fleet;
+use crate::ids::CommandId;
+use crate::limits;
+use crate::lines::LineEnds;
+use crate::output::{Line, StdStream, Stream};
+use crate::signal::Signal;
+
+impl Fleet {
+    /// Takes unread output into a buffer. How many bytes; 0 if there are none.
+    pub fn read(&mut self, id: CommandId, stream: StdStream, bytes: &mut [u8]) -> usize {
+        self.take_back();
+        self.read_with(id, stream, |stream| stream.read(bytes)).unwrap_or(0)
+    }
+
+    /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line.
+    pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
+        self.take_back();
+        self.read_with(id, stream, |stream| stream.take_line(ends))?
+    }
+
+    /// Drops unread output.
+    pub fn discard(&mut self, id: CommandId, stream: StdStream) {
+        self.take_back();
+        self.read_with(id, stream, Stream::clear);
+    }
+
+    /// Reads from a stream, and lets a host go on that has waited for that.
+    pub(super) fn read_with<T>(
+        &mut self,
+        id: CommandId,
+        stream: StdStream,
+        read: impl FnOnce(&mut Stream) -> T,
+    ) -> Option<T> {
+        self.execs.with_stream(id, stream, read)
+    }
+
+    /// Queues input, as much as there is room for: 1 MiB at a time, per command. How many bytes.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room: [`Event::Writable`](crate::Event::Writable) tells when
+    /// there is. [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command takes no more.
+    pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {
+        self.take_back();
+        let Some(exec) = self.execs.get_mut(id) else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let host = exec.host();
+        let room = limits::STDIN_QUEUE.saturating_sub(exec.stdin.len());
+        let piece = &bytes[..bytes.len().min(room)];
+        if !exec.stdin.push(piece) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        exec.input_refused |= piece.len() < bytes.len();
+        if piece.is_empty() && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.visit_soon(host.index());
+        Ok(piece.len())
+    }
+
+    /// Ends the input once everything written has been sent.
+    pub fn close_stdin(&mut self, id: CommandId) {
+        self.take_back();
+        if let Some(exec) = self.execs.get_mut(id)
+            && exec.stdin.close()
+        {
+            let host = exec.host();
+            self.visit_soon(host.index());
+        }
+    }
+
+    /// Sends a signal to a command that runs (RFC 4254 section 6.9); `false` if it does not. There is no answer. Which ones a
+    /// host passes on is said at [`Signal`].
+    pub fn signal(&mut self, id: CommandId, signal: Signal) -> bool {
+        self.take_back();
+        let Some(exec) = self.execs.get_mut(id).filter(|exec| exec.is_running()) else { return false };
+        exec.signals.push_back(signal);
+        let host = exec.host();
+        self.visit_soon(host.index());
+        true
+    }
+}

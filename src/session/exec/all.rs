@@ -1,0 +1,143 @@
+//! All commands of a fleet, by their names, and what is to be told of them.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::{Exec, ExecState};
+use crate::ids::CommandId;
+use crate::limits;
+use crate::output::{Outcome, StdStream, Stream};
+
+/// All commands of a fleet, finished ones included until nobody reads them any more.
+#[derive(Debug, Default)]
+pub(crate) struct Execs {
+    slab: Slab<Exec>,
+    /// Counts those that there were, for their names.
+    given: u32,
+    /// Counts the ends, so that failures have an order.
+    ended: u64,
+    /// What was not told yet, in order.
+    news: VecDeque<News>,
+    /// Unread bytes of output, in all.
+    unread: usize,
+}
+
+/// What has become of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Its host has accepted it.
+    Started(CommandId),
+    /// There is output to be taken.
+    Output(CommandId, StdStream),
+    /// There is room for input again.
+    Writable(CommandId),
+    /// It has its outcome.
+    Finished(CommandId),
+}
+
+impl Execs {
+    pub(crate) fn insert(&mut self, exec: Exec) -> CommandId {
+        self.given = self.given.wrapping_add(1);
+        let entry = self.slab.vacant_entry();
+        let id = CommandId::new(entry.key(), self.given);
+        entry.insert(Exec { id, ..exec });
+        id
+    }
+
+    pub(crate) fn get(&self, id: CommandId) -> Option<&Exec> {
+        self.slab.get(id.index()).filter(|exec| exec.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: CommandId) -> Option<&mut Exec> {
+        self.slab.get_mut(id.index()).filter(|exec| exec.id == id)
+    }
+
+    /// Commands that were not forgotten.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Unread bytes of output, in all.
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    pub(crate) fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// Reads from a stream, or changes how it is read.
+    pub(crate) fn with_stream<T>(
+        &mut self,
+        id: CommandId,
+        which: StdStream,
+        with: impl FnOnce(&mut Stream) -> T,
+    ) -> Option<T> {
+        let result = with(self.get_mut(id)?.stream_mut(which));
+        self.book(id);
+        Some(result)
+    }
+
+    /// Nobody will read this one any more: a finished one goes, a running one's output is discarded from now on.
+    pub(crate) fn release(&mut self, id: CommandId) {
+        let Some(exec) = self.get_mut(id) else { return };
+        exec.stdout.clear();
+        exec.stderr.clear();
+        exec.released = true;
+        let is_finished = exec.is_finished();
+        self.book(id);
+        if is_finished {
+            self.slab.remove(id.index());
+        }
+    }
+
+    /// Takes note of what a command has come to: what it has begun, what it has printed, how long it took.
+    pub(super) fn note(&mut self, id: CommandId, now: Instant) {
+        let Some(exec) = self.get_mut(id) else { return };
+        exec.stopwatch.enter(exec.state.stage(), now);
+        let started = exec.has_run() && !mem::replace(&mut exec.told_started, true);
+        let listed = exec.list_output();
+        let writable = exec.input_refused && exec.stdin.len() <= limits::STDIN_QUEUE / 2;
+        exec.input_refused &= !writable;
+        if started {
+            self.news.push_back(News::Started(id));
+        }
+        self.news.extend(listed.into_iter().flatten().map(|stream| News::Output(id, stream)));
+        if writable {
+            self.news.push_back(News::Writable(id));
+        }
+        self.book(id);
+    }
+
+    /// Counts a command's unread output.
+    fn book(&mut self, id: CommandId) {
+        let Some(exec) = self.get_mut(id) else { return };
+        let unread = exec.stdout.len() + exec.stderr.len();
+        let before = mem::replace(&mut exec.booked, unread);
+        self.unread = self.unread - before + unread;
+    }
+
+    /// Ends a command. Only the first end counts.
+    pub(in crate::session) fn finish(&mut self, id: CommandId, outcome: Outcome, now: Instant) {
+        self.ended += 1;
+        let ended = self.ended;
+        let Some(exec) = self.get_mut(id) else { return };
+        if exec.is_finished() {
+            return;
+        }
+        exec.ended = ended;
+        exec.end_dialogue();
+        exec.stdout.finish();
+        exec.stderr.finish();
+        exec.stdin.abandon();
+        exec.signals = VecDeque::new();
+        exec.deadline = None;
+        exec.stopwatch.stop(now);
+        exec.enter(ExecState::Finished(outcome));
+        self.note(id, now);
+        self.news.push_back(News::Finished(id));
+    }
+}

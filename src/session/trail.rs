@@ -1,0 +1,57 @@
+//! What a connection leaves behind for its fleet to tell: where it has come to, and how long it took.
+
+use std::time::Instant;
+
+use super::Session;
+use super::state::Phase;
+use crate::error::{HostError, Stage};
+use crate::timings::Timings;
+
+/// What has become of a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Milestone {
+    /// An attempt to connect has come to this stage.
+    Entered(Stage),
+    /// The user is logged in.
+    Connected,
+    /// The connection, or an attempt to make one, is over: closed, or failed with this error.
+    Disconnected { error: Option<HostError>, retrying: bool },
+}
+
+impl Session {
+    /// What has happened and was not told yet.
+    pub(crate) fn next_milestone(&mut self) -> Option<Milestone> {
+        self.trail.pop_front()
+    }
+
+    /// How long it was in each stage since it was last asked for.
+    pub(crate) fn timings(&self) -> Timings {
+        self.stopwatch.timings()
+    }
+
+    pub(super) fn leave_trail(&mut self, to: Phase, now: Instant) {
+        let milestone = match to {
+            Phase::Queued | Phase::BackingOff => {
+                self.stopwatch.enter(Stage::Queued, now);
+                return;
+            }
+            Phase::Closed | Phase::Failed => {
+                self.stopwatch.stop(now);
+                return;
+            }
+            Phase::Ready => {
+                self.stopwatch.stop(now);
+                Milestone::Connected
+            }
+            Phase::Resolving
+            | Phase::Connecting
+            | Phase::Tunnelling
+            | Phase::Handshaking
+            | Phase::Authenticating => {
+                self.stopwatch.enter(self.state.stage(), now);
+                Milestone::Entered(self.state.stage())
+            }
+        };
+        self.trail.push_back(milestone);
+    }
+}
