@@ -159,10 +159,11 @@ impl Fleet {
     fn next_entry(&mut self) -> Option<Entry> {
         loop {
             let entry = self.events.queue.pop_front()?;
-            let Entry::Of(News::Output(id, which)) = entry else { return Some(entry) };
-            let Some(deliver) = self.execs.get(id).map(|exec| exec.request().options.output.deliver) else {
-                continue;
-            };
+            let Entry::Of(news) = entry else { return Some(entry) };
+            // Nobody wants to hear of one that was released meanwhile.
+            let exec = self.execs.get(news.command()).filter(|exec| !exec.is_released());
+            let Some(deliver) = exec.map(|exec| exec.request().options.output.deliver) else { continue };
+            let News::Output(id, which) = news else { return Some(entry) };
             let is_there = self.execs.with_stream(id, which, |stream| {
                 let is_there = match deliver {
                     Deliver::Lines => stream.has_line(),
@@ -242,7 +243,7 @@ impl Fleet {
 
     pub(super) fn tell_of_commands(&mut self) {
         while let Some(news) = self.execs.next_news() {
-            let (News::Started(id) | News::Output(id, _) | News::Writable(id) | News::Finished(id)) = news;
+            let id = news.command();
             let Some(exec) = self.execs.get(id) else { continue };
             let (is_released, run) = (exec.is_released(), exec.run());
             let succeeded = exec.outcome().map(Outcome::is_success);

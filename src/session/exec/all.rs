@@ -38,6 +38,15 @@ pub(crate) enum News {
     Finished(CommandId),
 }
 
+impl News {
+    /// Whose news it is.
+    pub(crate) fn command(self) -> CommandId {
+        match self {
+            Self::Started(id) | Self::Output(id, _) | Self::Writable(id) | Self::Finished(id) => id,
+        }
+    }
+}
+
 impl Execs {
     pub(crate) fn insert(&mut self, exec: Exec) -> CommandId {
         self.given = self.given.wrapping_add(1);
