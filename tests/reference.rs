@@ -23,7 +23,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     (
         "user",
         &[
-            ("src/client/targets/tests", "user_and_port"),
+            ("src/config/targets/tests", "user_and_port"),
             ("tests/it/real/host_config", "users_keys_and_aliases_of_one_host"),
         ],
     ),
@@ -81,7 +81,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     (
         "host_config",
         &[
-            ("src/client/targets/tests", "a_wrong_number_of_configurations_names_both"),
+            ("src/config/targets/tests", "a_wrong_number_of_configurations_names_both"),
             ("tests/it/real/host_config", "identity_files_are_off_for_one_host"),
             ("tests/it/real/host_config", "each_host_has_its_own_time_limit"),
         ],
@@ -102,7 +102,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "identity_auth",
         &[
             ("tests/it/real/auth", "identity_files_are_offered_in_order_and_useless_ones_passed_over"),
-            ("src/client/targets/tests", "the_usual_identity_files_are_tried_in_the_usual_order"),
+            ("src/config/targets/tests", "the_usual_identity_files_are_tried_in_the_usual_order"),
         ],
     ),
     (
@@ -131,20 +131,20 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tests/it/sim/proxy", "a_thousand_hosts_behind_one_connection"),
             ("tests/it/real/proxy/flow", "a_chain_of_two_bastions"),
-            ("src/client/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
+            ("src/config/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
         ],
     ),
     (
         "proxy_port",
         &[
-            ("src/client/targets/tests/proxies", "proxy_fields_are_inherited_one_by_one"),
+            ("src/config/targets/tests/proxies", "proxy_fields_are_inherited_one_by_one"),
             ("tests/it/real/proxy/flow", "host_config_proxy_fields_and_no_proxy"),
         ],
     ),
     (
         "proxy_user",
         &[
-            ("src/client/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
+            ("src/config/targets/tests/proxies", "proxy_host_alone_has_the_documented_defaults"),
             ("tests/it/real/proxy/flow", "two_users_of_one_bastion_share_nothing"),
         ],
     ),
@@ -221,7 +221,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tests/it/real/timing", "a_read_timeout_keeps_the_partial_line"),
             ("tests/it/real/host_config", "each_host_has_its_own_read_timeout"),
-            ("src/client/targets/tests", "time_limits"),
+            ("src/config/targets/tests", "time_limits"),
         ],
     ),
     ("return_list", &[("tests/it/real/basic", "a_hundred_hosts_each_with_its_own_output")]),
@@ -301,8 +301,8 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     (
         "HostConfig",
         &[
-            ("src/client/targets/tests", "each_setting_tells_profiles_apart"),
-            ("src/client/targets/tests", "what_cannot_work_names_the_host"),
+            ("src/config/targets/tests", "each_setting_tells_profiles_apart"),
+            ("src/config/targets/tests", "what_cannot_work_names_the_host"),
         ],
     ),
     (
@@ -366,7 +366,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "HostConfigError, ValueError, InvalidAPIUseError",
         &[
             ("tests/it/sim/mistakes", "settings_that_cannot_work_are_refused"),
-            ("src/client/targets/tests", "what_cannot_work_names_the_host"),
+            ("src/config/targets/tests", "what_cannot_work_names_the_host"),
         ],
     ),
     (
