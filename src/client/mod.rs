@@ -162,10 +162,12 @@ impl ParallelClient {
             }
         }
         for output in outputs {
-            if options.consume_output {
-                output.discard();
-            }
-            let done = output.drive(deadline, |command| command.is_finished());
+            let done = output.fleet().drive(deadline, |fleet| {
+                if options.consume_output {
+                    output.discard(fleet);
+                }
+                fleet.command(output.id()).is_none_or(|command| command.is_finished())
+            });
             if !done.map_err(cannot_poll)? {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }

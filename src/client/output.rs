@@ -9,7 +9,7 @@ use super::{Lines, Reader, Stdin, cannot_poll, limit};
 use crate::clock;
 use crate::encoding::{Decoding, Encoding, Malformed};
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts, Stage};
-use crate::fleet::{CommandRef, Host};
+use crate::fleet::{CommandRef, Fleet, Host};
 use crate::ids::CommandId;
 use crate::lines::LineEnds;
 use crate::output::{ExitSignal, Outcome, StdStream};
@@ -268,8 +268,7 @@ impl HostOutput {
     }
 
     /// Drops what was not read.
-    pub(super) fn discard(&self) {
-        let mut fleet = self.fleet().lock();
+    pub(super) fn discard(&self, fleet: &mut Fleet) {
         for stream in [StdStream::Stdout, StdStream::Stderr] {
             fleet.discard(self.id(), stream);
         }
