@@ -9,6 +9,7 @@ mod conduit;
 mod gssapi;
 mod libssh;
 mod live;
+mod outbox;
 mod race;
 mod tunnel;
 

@@ -12,6 +12,7 @@ use std::mem;
 use std::task::Poll;
 
 use super::libssh::{OpenReply, Session};
+use super::outbox::{Outbox, Sent};
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped, TunnelNews};
 use crate::limits;
 
@@ -39,8 +40,7 @@ struct Tunnel {
     stage: Stage,
     in_line: bool,
     upstream: Upstream,
-    /// Taken from the conduit, and not yet by libssh: in the middle of a key exchange it takes nothing.
-    rest: Vec<u8>,
+    outbox: Outbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +87,7 @@ impl Tunnels {
         session: &mut Session,
     ) -> Result<ChannelId, LinkError> {
         let id = session.open_tunnel(host, port)?;
-        let tunnel = Tunnel {
-            conduit,
-            stage: Stage::Opening,
-            in_line: false,
-            upstream: Upstream::Flows,
-            rest: Vec::new(),
-        };
-        self.tunnels.insert(id, tunnel);
+        self.tunnels.insert(id, Tunnel::new(conduit, Stage::Opening));
         Ok(id)
     }
 
@@ -104,9 +97,7 @@ impl Tunnels {
         while let Some(id) = session.next_agent_channel() {
             match connect() {
                 Ok(conduit) => {
-                    let (stage, upstream) = (Stage::Open, Upstream::Flows);
-                    let tunnel = Tunnel { conduit, stage, in_line: false, upstream, rest: Vec::new() };
-                    self.tunnels.insert(id, tunnel);
+                    self.tunnels.insert(id, Tunnel::new(conduit, Stage::Open));
                     self.to_agent.push(id);
                 }
                 Err(e) => {
@@ -219,6 +210,10 @@ impl Tunnels {
 }
 
 impl Tunnel {
+    fn new(conduit: Conduit, stage: Stage) -> Self {
+        Self { conduit, stage, in_line: false, upstream: Upstream::Flows, outbox: Outbox::default() }
+    }
+
     fn look(
         &mut self,
         id: ChannelId,
@@ -310,7 +305,7 @@ impl Tunnel {
         if self.upstream != Upstream::Flows {
             return Ok(Look::Waits);
         }
-        let window = session.window(id).min(limits::WRITE_CHUNK);
+        let window = session.window(id);
         self.upstream = match window {
             0 => Upstream::Shut,
             _ if session.is_congested(limits::TUNNEL_BACKLOG) => Upstream::Congested,
@@ -319,35 +314,16 @@ impl Tunnel {
         if self.upstream != Upstream::Flows {
             return Ok(Look::Waits);
         }
-        if self.rest.is_empty() {
-            buffer.resize(limits::WRITE_CHUNK, 0);
-            match self.conduit.receive(&mut buffer[..window]) {
-                Ok(None) => return Ok(Look::Waits),
-                Ok(Some(0)) | Err(_) => {
-                    self.stage = Stage::Closing;
-                    return Ok(Look::Waits);
-                }
-                Ok(Some(read)) => self.rest.extend_from_slice(&buffer[..read]),
-            }
-        }
-        match session.write(id, &self.rest, limits::TUNNEL_BACKLOG) {
-            Ok(written) => {
-                let was_whole_window = self.rest.len() == window;
-                self.rest.drain(..written);
-                self.rest.shrink_to(limits::INBOX_RETAINED);
-                if !self.rest.is_empty() && written == 0 {
-                    self.upstream = Upstream::Congested;
-                    return Ok(Look::Waits);
-                }
-                // Less than was asked for means that nothing is left, and more comes by another visit to the host behind.
-                Ok(if was_whole_window || !self.rest.is_empty() { Look::Again } else { Look::Waits })
-            }
+        let write = |chunk: &[u8]| session.write(id, chunk, limits::TUNNEL_BACKLOG);
+        match self.outbox.send(&self.conduit, window, buffer, write) {
+            Ok(Sent::All) => return Ok(Look::Waits),
+            Ok(Sent::Some) => return Ok(Look::Again),
+            Ok(Sent::Nothing) => self.upstream = Upstream::Congested,
+            Ok(Sent::Ended) => self.stage = Stage::Closing,
             // The proxy has ended the channel: what arrived before is still to be delivered, then that is told.
-            Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
-                self.rest = Vec::new();
-                Ok(Look::Waits)
-            }
-            Err(error) => Err(error),
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) => self.outbox.clear(),
+            Err(error) => return Err(error),
         }
+        Ok(Look::Waits)
     }
 }
