@@ -11,6 +11,22 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
+/// Connections that a server may drop before it has named itself, and that do not count as attempts. With the pauses below,
+/// the last one follows the first after 32 s at most: a server that logs ten users in per second has had room for three
+/// hundred by then.
+pub const DROPS: u32 = 8;
+
+/// Ceiling of the random pause after the first connection that a server has dropped; it doubles with each. sshd has room
+/// again when a login of those under way has ended, which takes some tenths of a second.
+pub const DROP_DELAY: Duration = Duration::from_millis(250);
+
+/// The highest such ceiling.
+pub const DROP_DELAY_MAX: Duration = Duration::from_secs(8);
+
+/// How far ahead of its time a connection may begin where they are bound to a rate, so that turns which come late, or tick by
+/// tick, do not lower it: ten ticks of the timer wheel.
+pub const CONNECT_BURST: Duration = Duration::from_millis(10);
+
 /// Total time for name resolution and TCP connect when no `timeout` was set: a silent peer must not hold a place for ever.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 

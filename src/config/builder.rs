@@ -122,7 +122,10 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused.
+    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused by [`build`](Self::build), with
+    /// [`Error::Config`]. [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes it.
+    ///
+    /// A host gives its place back when its command is accepted. Proxies take none.
     ///
     /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay open. With
     /// fewer free descriptors than hosts, connections that have nothing to do are closed for the next ones; with fewer than
@@ -132,16 +135,30 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Commands that start or run at once. Default: no bound; 0 is refused.
+    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from
+    /// [`max_connecting`](Self::max_connecting). Default: no bound; 0 is refused by [`build`](Self::build), with
+    /// [`Error::Config`]. [`Fleet::set_max_running`](crate::Fleet::set_max_running) changes it.
     ///
-    /// A command counts from the moment at which its host begins to connect, or to start it, until it has ended
-    /// (ClusterShell, pdsh: the fanout).
+    /// A command counts from the moment at which its host begins to connect for it, or to start it, until it has ended. It
+    /// does not while its host pauses between two attempts, nor while it waits for a
+    /// [channel](crate::Command::wait_for_channel): then it waits for its turn again. Hosts that are only to
+    /// [connect](crate::Fleet::connect) need no command's place.
+    ///
+    /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts have accepted: with more hosts
+    /// than this, when the first commands have ended. For commands that wait for input there is
+    /// [`start_command`](crate::ParallelClient::start_command).
     pub fn max_running(mut self, commands: usize) -> Self {
         self.limits.max_running = Some(commands);
         self
     }
 
-    /// Connections begun per second. Default: no bound; 0 is refused.
+    /// Connections begun per second, for the sake of networks, name servers and directories that many logins at once are too
+    /// much for. Default: no bound; 0 is refused by [`build`](Self::build), with [`Error::Config`].
+    /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
+    ///
+    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once, if turns come late. Every
+    /// attempt counts, first ones and further ones, and so do connections to proxies and through them: each is a login.
+    /// Addresses of one host that [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
     pub fn connects_per_second(mut self, connections: u32) -> Self {
         self.limits.connects_per_second = Some(connections);
         self

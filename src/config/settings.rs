@@ -196,6 +196,11 @@ settings! {
     /// | opening the channel | connection lost, disconnected, [peer dead](Self::keepalive) | refused by the server, timeout |
     /// | from the request on | | everything: the command may have started, and is never sent twice |
     ///
+    /// A server that ends a connection before it has named itself has no room for it, as sshd beyond its `MaxStartups`: that
+    /// is no failed attempt either. It is tried again after a random pause, below 0.25 s at first and below twice as much
+    /// each time, up to 8 s; only from the ninth such connection on they count. With `num_retries(1)` nothing is tried again,
+    /// and the first one is final.
+    ///
     /// A connection that has carried a command was no failed attempt. When it is lost, the commands that wait for it have
     /// all their attempts, the first one at once.
     ///
@@ -203,7 +208,8 @@ settings! {
     /// credentials, and does not repeat a refused connect.
     num_retries(attempts: u32) => |config| config.attempts = Some(attempts);
 
-    /// Pause between two attempts. Default: 5 s. Zero: none. The host's place in the pool is free meanwhile.
+    /// Pause between two attempts. Default: 5 s. Zero: none. The host's place in the pool is free meanwhile. After a connection
+    /// that the server had [no room for](Self::num_retries) the pause is another one, and shorter at first.
     retry_delay(delay: Duration) => |config| config.retry_delay = Some(delay);
 
     /// Exponential backoff with full jitter, up to this pause: before attempt `n` a random time between nothing and

@@ -123,7 +123,7 @@ impl Fleet {
         };
         let requests = command.to_requests(hosts.len(), &output)?;
         let now = self.clock.now();
-        self.admission.count_descriptors(hosts.len(), self.descriptors_for_lookups());
+        self.admission.expect_connections();
         self.agents.forget_identities();
         let run = self.runs.begin(hosts.len());
         let mut commands = Vec::with_capacity(hosts.len());

@@ -1,7 +1,6 @@
 //! What a caller asks of connections and commands besides running them.
 
 use super::Fleet;
-use crate::error::Error;
 use crate::ids::{CommandId, HostId};
 use crate::session::Input;
 
@@ -32,7 +31,7 @@ impl Fleet {
     /// Has these hosts connect and log in, without a command for them.
     pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
         let now = self.clock.now();
-        self.admission.count_descriptors(self.positions.len(), self.descriptors_for_lookups());
+        self.admission.expect_connections();
         for id in hosts {
             if self.slot(id).is_some() {
                 self.slots[id.index()].session.connect(now);
@@ -50,17 +49,6 @@ impl Fleet {
             self.order(index, Input::Close);
         }
         self.close_proxies = true;
-    }
-
-    /// Changes [`max_connecting`](crate::Builder::max_connecting). With fewer places than are taken, none is given until enough
-    /// are free again.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for 0.
-    pub fn set_max_connecting(&mut self, hosts: usize) -> Result<(), Error> {
-        self.admission.change(|limits| limits.max_connecting = hosts)?;
-        self.admit_soon();
-        Ok(())
     }
 
     fn order(&mut self, index: usize, order: Input) {

@@ -224,12 +224,12 @@ impl Fleet {
     pub(super) fn tell(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let (host, is_proxy) = (slot.id, slot.session.is_proxy());
+        let costs = slot.session.take_costs();
+        self.meter.spent(costs);
+        self.totals.spend(costs);
         while let Some(milestone) = slot.session.next_milestone() {
             let entry = match milestone {
-                Milestone::Entered(stage) => {
-                    self.meter.turn.key_exchanges += usize::from(stage == Stage::Authenticating);
-                    Entry::Entered { host, stage }
-                }
+                Milestone::Entered(stage) => Entry::Entered { host, stage },
                 Milestone::Connected => Entry::Connected { host, timings: slot.session.timings() },
                 Milestone::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
             };

@@ -167,6 +167,7 @@ impl Fleet {
         self.settle(index);
         let gone = self.slots.remove(index);
         self.totals.leave(gone.booked.state);
+        self.names -= usize::from(gone.has_name());
         if let Some(lookup) = gone.lookup {
             self.dns.cancel(lookup, now);
         }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::error::Stage;
 use crate::ids::HostId;
 use crate::limits;
+use crate::session::Costs;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do before it returns: whichever is used up first. One step
 /// of one host always comes on top of it: below 2 ms, unless a host has a slow key exchange.
@@ -50,9 +51,11 @@ impl Budget {
 pub struct Turn {
     /// Hosts visited, each as often as it was.
     pub visits: usize,
-    /// Key exchanges completed: the costliest steps there are, a few hundred microseconds each.
+    /// Key exchanges completed, whoever the host turned out to be: the costliest steps there are, a few hundred microseconds
+    /// each.
     pub key_exchanges: usize,
-    /// Signatures made to log in, of about a quarter of that; with a large RSA key, several times of it.
+    /// Signatures made here to log in, of about a quarter of that; with a large RSA key, several times of it. Those of an
+    /// ssh-agent cost this process nothing, and do not count.
     pub signatures: usize,
     /// Time that it took, by the clock.
     pub elapsed: Duration,
@@ -89,6 +92,17 @@ impl Meter {
         // Without a bound by time the clock need not be read.
         let now = budget.time.map(|_| clock.now());
         *self = Self { turn: Turn::default(), begun: now, mark: now, budget };
+    }
+
+    /// Something else than a step has ended.
+    pub(super) fn resume(&mut self, clock: &Clock) {
+        self.mark = self.mark.map(|_| clock.now());
+    }
+
+    /// A step has cost this.
+    pub(super) fn spent(&mut self, costs: Costs) {
+        self.turn.key_exchanges += costs.key_exchanges;
+        self.turn.signatures += costs.signatures;
     }
 
     /// A step of this host has ended, which had begun in this stage.

@@ -1,11 +1,37 @@
 //! Figures of a fleet.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::meter::Turn;
 use super::{Fleet, HostState};
+use crate::session::{Costs, Traffic};
 
-/// What a fleet has done so far, and how it is now. Cheap to take: nothing is counted for it.
+/// What a fleet has done so far, and how it is now: for the monitoring of the program that it is part of. Cheap to take
+/// (nothing is counted for it, however many hosts there are), so it may be taken at each turn.
+///
+/// Totals grow for as long as the fleet lives. [`Display`](fmt::Display) shows all figures on one line, as `name=value`.
+///
+/// ```
+/// use sshoal::{Fleet, HostState};
+///
+/// # fn main() -> Result<(), sshoal::Error> {
+/// # let none: [&str; 0] = [];
+/// let fleet = Fleet::builder(["web1", "web2"])
+/// #   .known_hosts(none).identity_auth(false)
+///     .build()?;
+/// let metrics = fleet.metrics();
+/// assert_eq!(metrics.hosts(HostState::Idle), 2);
+/// // As Prometheus wants it:
+/// for (state, hosts) in metrics.by_state() {
+///     println!("sshoal_hosts{{state=\"{state}\"}} {hosts}");
+/// }
+/// println!("sshoal_bytes_received_total {}", metrics.bytes_received);
+/// // As a line of a log:
+/// assert!(metrics.to_string().starts_with("idle=2 queued=0 resolving=0 "));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -15,13 +41,24 @@ pub struct Metrics {
     pub visits: u64,
     /// The longest time that one turn held the thread, waiting excluded. Turns without a bound by time are not measured.
     pub longest_turn: Duration,
-    /// Connections open now, those to proxies included.
+    /// Key exchanges completed.
+    pub key_exchanges: u64,
+    /// Signatures made here to log in; those of an ssh-agent do not count.
+    pub signatures: u64,
+    /// Bytes of standard output and standard error that the hosts have sent, kept or not.
+    pub bytes_received: u64,
+    /// Bytes of standard input that were passed on to the hosts.
+    pub bytes_sent: u64,
+    /// Connections open now, or being opened, those to proxies included.
     pub connections: usize,
-    /// Hosts that wait for a place in the pool now.
+    /// Hosts that wait for their turn now, to connect or to start a command.
     pub queued: usize,
+    /// Commands that start or run now: what [`max_running`](crate::Builder::max_running) bounds.
+    pub running: usize,
     /// Timers armed now.
     pub timers: usize,
-    /// Hosts that can be worked on at once: `pool_size`, or fewer if descriptors are short.
+    /// Hosts that can connect or start a command at once: [`max_connecting`](crate::Builder::max_connecting), or fewer if
+    /// descriptors are short.
     pub pool: usize,
     /// Commands that were not forgotten, finished ones included.
     pub commands: usize,
@@ -33,9 +70,46 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Hosts in this state now.
+    /// Hosts in this state now; proxies are none of them.
     pub fn hosts(&self, state: HostState) -> usize {
         self.hosts[state as usize]
+    }
+
+    /// Hosts in each state now, in the order in which a host passes through them.
+    pub fn by_state(&self) -> impl Iterator<Item = (HostState, usize)> + use<> {
+        HostState::ALL.into_iter().zip(self.hosts)
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Named, so that a figure that is added is not forgotten here.
+        let Self {
+            turns,
+            visits,
+            longest_turn,
+            key_exchanges,
+            signatures,
+            bytes_received,
+            bytes_sent,
+            connections,
+            queued,
+            running,
+            timers,
+            pool,
+            commands,
+            unfinished,
+            unread,
+            hosts: _,
+        } = self;
+        for (state, hosts) in self.by_state() {
+            write!(f, "{state}={hosts} ")?;
+        }
+        write!(f, "connections={connections} waiting={queued} pool={pool} ")?;
+        write!(f, "commands={commands} unfinished={unfinished} running={running} unread={unread} ")?;
+        write!(f, "received={bytes_received} sent={bytes_sent} ")?;
+        write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
+        write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
     }
 }
 
@@ -45,6 +119,8 @@ pub(super) struct Totals {
     turns: u64,
     visits: u64,
     longest_turn: Duration,
+    key_exchanges: u64,
+    signatures: u64,
     hosts: [usize; HostState::ALL.len()],
 }
 
@@ -53,6 +129,12 @@ impl Totals {
         self.turns += 1;
         self.visits += turn.visits as u64;
         self.longest_turn = self.longest_turn.max(turn.elapsed);
+    }
+
+    /// Costs may be met outside of a turn as well.
+    pub(super) fn spend(&mut self, costs: Costs) {
+        self.key_exchanges += costs.key_exchanges as u64;
+        self.signatures += costs.signatures as u64;
     }
 
     /// A host has come from one state to another.
@@ -73,13 +155,19 @@ impl Totals {
 impl Fleet {
     /// Figures of now.
     pub fn metrics(&self) -> Metrics {
-        let Totals { turns, visits, longest_turn, hosts } = self.totals;
+        let Totals { turns, visits, longest_turn, key_exchanges, signatures, hosts } = self.totals;
+        let Traffic { received, sent } = self.execs.traffic();
         Metrics {
             turns,
             visits,
             longest_turn,
+            key_exchanges,
+            signatures,
+            bytes_received: received,
+            bytes_sent: sent,
             connections: self.admission.connections(),
             queued: self.admission.queued(),
+            running: self.admission.running(),
             timers: self.wheel.len(),
             pool: self.admission.pool(),
             commands: self.execs.len(),

@@ -14,6 +14,7 @@ mod hosts;
 mod meter;
 mod metrics;
 mod output;
+mod pace;
 mod proxies;
 mod run;
 mod slot;
@@ -22,7 +23,6 @@ mod visit;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use slab::Slab;
@@ -40,7 +40,7 @@ use self::events::EventQueue;
 use self::meter::Meter;
 use self::metrics::Totals;
 use self::run::Runs;
-use self::slot::Slot;
+use self::slot::{Armed, Slot};
 use crate::clock::Clock;
 use crate::config::{Build, Builder, HostList, Setup};
 use crate::dns::{Dns, Ties};
@@ -112,7 +112,11 @@ pub struct Fleet {
     admission: Admission,
     /// The last admission ended for lack of time, not of hosts or places.
     admit_again: bool,
+    /// The wheel's entry for the next connection that may begin.
+    pace_timer: Option<Armed>,
     dns: Dns,
+    /// Slots whose hosts are given by a name that is looked up here.
+    names: usize,
     agents: Agents,
     /// Where the sessions' randomness comes from.
     seeds: Jitter,
@@ -150,6 +154,8 @@ impl Links for Arc<Dialler> {
 #[derive(Debug, Clone, Copy)]
 enum Timer {
     Slot(usize),
+    /// The next connection may begin.
+    Pace,
 }
 
 impl Build for Fleet {
@@ -192,6 +198,8 @@ impl Fleet {
             ready: IndexQueue::default(),
             admission: Admission::new(limits),
             admit_again: false,
+            pace_timer: None,
+            names: 0,
             dns: Dns::new(resolver, targets.len(), ties, now),
             agents: Agents::new(&reactor).map_err(cannot)?,
             seeds: Jitter::new(getrandom::u64().map_err(|e| cannot(e.into()))?),
@@ -220,7 +228,8 @@ impl Fleet {
         let entry = self.slots.vacant_entry();
         let id = HostId::new(entry.key(), self.slots_given);
         let link = self.links.link(id.index());
-        entry.insert(Slot::new(id, session, link, proxy));
+        let slot = entry.insert(Slot::new(id, session, link, proxy));
+        self.names += usize::from(slot.has_name());
         id
     }
 
@@ -235,9 +244,7 @@ impl Fleet {
 
     /// What the resolver may open, if there is anything to look up.
     fn descriptors_for_lookups(&self) -> usize {
-        let has_name =
-            self.slots.iter().any(|(_, slot)| slot.session.target().host.parse::<IpAddr>().is_err());
-        if has_name { self.dns.descriptors_left() } else { 0 }
+        if self.names > 0 { self.dns.descriptors_left() } else { 0 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One host's place in the fleet.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::HostState;
@@ -7,7 +8,7 @@ use crate::dns::LookupId;
 use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
 use crate::reactor::TimerId;
-use crate::session::{Input, Session, Tunnelled};
+use crate::session::{Execs, Input, Session, Tunnelled};
 
 pub(super) struct Slot {
     pub id: HostId,
@@ -43,10 +44,32 @@ pub(super) struct Armed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Booked {
     pub place: bool,
+    /// Commands.
+    pub running: usize,
     pub connection: bool,
+    /// A host that waits for its turn. Proxies do not count.
+    pub queued: bool,
     pub descriptors: usize,
     /// `None` for a proxy, and for a host that was never looked at.
     pub state: Option<HostState>,
+}
+
+impl Booked {
+    /// What this one uses now.
+    pub(super) fn of(slot: &Slot, execs: &Execs) -> Self {
+        let session = &slot.session;
+        let connection = session.is_connected();
+        // A proxy's is kept for it while hosts wait: they have theirs, and it might never get it back.
+        let descriptors = if connection || session.is_waited_for() { slot.descriptors() } else { 0 };
+        Self {
+            place: session.uses_place(execs),
+            running: session.running(execs),
+            connection,
+            queued: !session.is_proxy() && session.wish(execs).is_some(),
+            descriptors,
+            state: (!session.is_proxy()).then(|| session.host_state()),
+        }
+    }
 }
 
 impl Slot {
@@ -66,6 +89,11 @@ impl Slot {
             tunnel: None,
             tunnelled: None,
         }
+    }
+
+    /// Whether its host's name is looked up here: neither an address, nor left to a proxy.
+    pub(super) fn has_name(&self) -> bool {
+        self.proxy.is_none() && self.session.target().host.parse::<IpAddr>().is_err()
     }
 
     /// Descriptors of its connection: a socket, or the two ends of a conduit.

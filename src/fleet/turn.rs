@@ -81,8 +81,9 @@ impl Fleet {
         // Whoever takes no events gets no more.
         if !self.meter.is_full(self.events.len()) {
             self.dns.advance(now);
-            self.deliver_lookups(now);
             self.fire_timers(now);
+            self.meter.resume(&self.clock);
+            self.deliver_lookups(now);
             self.visit_agents(now);
             self.visit_ready(now);
             self.admit(now);
@@ -136,6 +137,8 @@ impl Fleet {
                         self.ready.push(index);
                     }
                 }
+                // Whoever waits for it is admitted with this turn.
+                Timer::Pace => self.pace_timer = None,
             }
         }
         self.expired = expired;

@@ -67,47 +67,35 @@ impl Fleet {
     pub(super) fn settle(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let deadline = slot.session.deadline(&self.execs);
-        slot.timer = match (slot.timer.take(), deadline) {
-            (Some(armed), Some(at)) if armed.at == at => Some(armed),
-            (Some(armed), Some(at)) => {
-                self.wheel.rearm(armed.id, at);
-                Some(Armed { id: armed.id, at })
-            }
-            (Some(armed), None) => {
-                self.wheel.disarm(armed.id);
-                None
-            }
-            (None, Some(at)) => Some(Armed { id: self.wheel.arm(at, Timer::Slot(index)), at }),
-            (None, None) => None,
-        };
+        let armed = slot.timer;
+        let timer = self.arm(armed, deadline, Timer::Slot(index));
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.timer = timer;
         let before = slot.booked.state;
         self.admission.settle(index, slot, &self.execs);
         self.totals.pass(before, slot.booked.state);
     }
 
-    /// Lets hosts begin as places, descriptors and the turn's time allow.
-    pub(super) fn admit(&mut self, now: Instant) {
-        self.admit_again = false;
-        while let Some(index) = self.admission.next(&self.slots, &self.execs) {
-            // A proxy is what others wait for: were it to wait for them, neither would come.
-            let session = &self.slots[index].session;
-            let needs_none = session.is_connected() || session.is_proxy();
-            while !needs_none && !self.admission.may_take(self.descriptors_needed(index)) {
-                if !self.close_idle(now) {
-                    self.admission.put_back(index);
-                    return;
-                }
+    /// Brings a timer in line with the time that is to be waited for.
+    pub(super) fn arm(&mut self, armed: Option<Armed>, at: Option<Instant>, timer: Timer) -> Option<Armed> {
+        let id = match (armed, at) {
+            (Some(armed), Some(at)) if armed.at == at => armed.id,
+            (Some(armed), Some(at)) => {
+                self.wheel.rearm(armed.id, at);
+                armed.id
             }
-            self.visit(index, Input::Admitted, now);
-            if self.is_over() {
-                self.admit_again = true;
-                return;
+            (Some(armed), None) => {
+                self.wheel.disarm(armed.id);
+                return None;
             }
-        }
+            (None, Some(at)) => self.wheel.arm(at, timer),
+            (None, None) => return None,
+        };
+        at.map(|at| Armed { id, at })
     }
 
     /// Closes a connection that has nothing to do, so that another host can have its descriptor.
-    fn close_idle(&mut self, now: Instant) -> bool {
+    pub(super) fn close_idle(&mut self, now: Instant) -> bool {
         while let Some(index) = self.admission.next_idle() {
             if self.slots.get(index).is_some_and(|slot| slot.session.is_idle()) {
                 self.visit(index, Input::Close, now);

@@ -573,6 +573,7 @@ impl Session {
         };
         let mut error = classify::fatal(&self.error_text(), root_cause().as_deref(), encrypted);
         if error.kind == LinkErrorKind::Lost && !named_itself {
+            error.kind = LinkErrorKind::Dropped;
             error.text.push_str(" before it named itself an SSH server");
         }
         error

@@ -256,6 +256,8 @@ pub(crate) struct LinkError {
 pub(crate) enum LinkErrorKind {
     /// The peer closed the connection, or the socket failed.
     Lost,
+    /// The same, before the peer had said that it speaks SSH.
+    Dropped,
     /// SSH_MSG_DISCONNECT with this reason.
     Disconnected(u32),
     /// The peer does not speak SSH 2.

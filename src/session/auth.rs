@@ -15,7 +15,7 @@ use self::agent::AgentKeys;
 use self::attempt::{Attempt, Verdict};
 use super::failure::is_refusal;
 use super::target::{Offer, Profile, Target};
-use super::{Ask, Failure};
+use super::{Ask, Costs, Failure};
 use crate::agent_wire::Identity;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind, TimeoutKind};
 use crate::hostkey::HostVerified;
@@ -90,6 +90,7 @@ impl Login {
         target: &Target,
         calendar: fn() -> SystemTime,
         link: &mut dyn Link,
+        costs: &mut Costs,
     ) -> Result<LoginResult, Failure> {
         let profile = &*target.profile;
         loop {
@@ -100,7 +101,7 @@ impl Login {
                     }
                 }
                 LoginStep::Offer(index, attempt) => {
-                    let Poll::Ready(verdict) = attempt.step(target, link)? else {
+                    let Poll::Ready(verdict) = attempt.step(target, link, costs)? else {
                         return Ok(LoginResult::Pending);
                     };
                     let (index, offer) = (*index, &profile.plan[*index]);

@@ -2,6 +2,43 @@
 
 use std::time::Duration;
 
+use super::failure::{Ending, is_retryable};
+use super::state::State;
+use super::{Connection, Session};
+use crate::error::HostErrorKind;
+use crate::limits;
+
+/// The pause after connections that the server has dropped.
+const AFTER_DROP: RetryDelay =
+    RetryDelay { base: limits::DROP_DELAY, backoff_max: Some(limits::DROP_DELAY_MAX) };
+
+impl Session {
+    /// It has a full set of attempts again.
+    pub(super) fn begin_anew(&mut self) {
+        self.attempt = 0;
+        self.drops = 0;
+    }
+
+    /// Where it waits for another attempt after one that has ended so, if there is another.
+    pub(super) fn retry(&mut self, ending: Ending, kind: &HostErrorKind) -> Option<State> {
+        let Connection { attempts, retry_delay, .. } = self.target.profile.connection;
+        // Who wants a single attempt wants to know at once.
+        if ending == Ending::Dropped && attempts > 1 && self.drops < limits::DROPS {
+            let pause = AFTER_DROP.after(self.drops, &mut self.jitter);
+            self.drops += 1;
+            self.attempt = self.attempt.saturating_sub(1);
+            return Some(State::BackingOff(pause));
+        }
+        if self.attempt >= attempts || !is_retryable(kind) {
+            return None;
+        }
+        Some(match self.attempt {
+            0 => State::Queued,
+            failed => State::BackingOff(retry_delay.after(failed, &mut self.jitter)),
+        })
+    }
+}
+
 /// The pause between two attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RetryDelay {

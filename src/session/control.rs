@@ -15,7 +15,7 @@ impl Session {
             return;
         }
         if !self.is_wanted() {
-            self.attempt = 0;
+            self.begin_anew();
         }
         self.awaited = true;
         self.wake(now);
@@ -29,8 +29,12 @@ impl Session {
 
     /// Whether anything needs it: a command, a host behind it, or somebody who waits for the connection itself.
     pub(super) fn is_wanted(&self) -> bool {
-        let carries = self.tunnels.as_ref().is_some_and(|tunnels| !tunnels.is_empty());
-        self.awaited || !self.active.is_empty() || carries
+        !self.active.is_empty() || self.is_wanted_itself()
+    }
+
+    /// Whether it is to be connected even if no command can begin.
+    pub(super) fn is_wanted_itself(&self) -> bool {
+        self.awaited || self.tunnels.as_ref().is_some_and(|tunnels| !tunnels.is_empty())
     }
 
     /// Whether a connection that was asked for is neither there nor given up.
@@ -48,7 +52,7 @@ impl Session {
             State::Handshaking => HostState::Handshaking,
             State::Authenticating(_) => HostState::Authenticating,
             State::Ready(_) => HostState::Connected,
-            State::BackingOff => HostState::BackingOff,
+            State::BackingOff(_) => HostState::BackingOff,
             State::Failed(_) => HostState::Failed,
         }
     }

@@ -56,17 +56,19 @@ impl Session {
                 }
                 self.verify_host(cx)
             }
-            State::Authenticating(login) => match login.step(&self.target, cx.calendar, cx.link)? {
-                LoginResult::Pending => Ok(false),
-                LoginResult::Accepted => {
-                    log::debug!("{}: logged in; {:?}", self.target.host, login.proof());
-                    let packets = cx.link.packets_read();
-                    let keepalive = self.target.profile.connection.keepalive;
-                    let pulse = keepalive.map(|keepalive| Pulse::new(keepalive, packets, cx.now));
-                    self.enter(State::Ready(pulse), cx.now);
-                    Ok(true)
+            State::Authenticating(login) => {
+                match login.step(&self.target, cx.calendar, cx.link, &mut self.costs)? {
+                    LoginResult::Pending => Ok(false),
+                    LoginResult::Accepted => {
+                        log::debug!("{}: logged in; {:?}", self.target.host, login.proof());
+                        let packets = cx.link.packets_read();
+                        let keepalive = self.target.profile.connection.keepalive;
+                        let pulse = keepalive.map(|keepalive| Pulse::new(keepalive, packets, cx.now));
+                        self.enter(State::Ready(pulse), cx.now);
+                        Ok(true)
+                    }
                 }
-            },
+            }
             State::Ready(_) if self.tunnels.is_some() => {
                 Ok(self.step_tunnels(input_budget, cx)? || self.keep_alive(cx)?)
             }
@@ -74,7 +76,7 @@ impl Session {
             State::Queued
             | State::Resolving
             | State::Tunnelling(_)
-            | State::BackingOff
+            | State::BackingOff(_)
             | State::Closed
             | State::Failed(_) => Ok(false),
         }
@@ -92,6 +94,7 @@ impl Session {
 
     /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
     fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        self.costs.key_exchanges += 1;
         let Target { host, port, profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
         let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;

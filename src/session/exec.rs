@@ -24,7 +24,7 @@ use crate::timings::{Stopwatch, Timings};
 use self::sudo::SudoDialogue;
 use super::Target;
 
-pub(crate) use all::{Execs, News};
+pub(crate) use all::{Execs, News, Traffic};
 pub(super) use state::{CloseStep, ExecState, StopStep};
 #[cfg(test)]
 pub(super) use state::{EXEC_EDGES, ExecPhase};
@@ -54,6 +54,8 @@ pub(crate) struct Exec {
     pub(crate) input_refused: bool,
     /// Unread bytes as they were counted last.
     booked: usize,
+    /// Bytes that were not counted yet.
+    traffic: Traffic,
     released: bool,
 }
 
@@ -79,6 +81,7 @@ impl Exec {
             told_started: false,
             input_refused: false,
             booked: 0,
+            traffic: Traffic::default(),
             released: false,
         }
     }
@@ -181,9 +184,21 @@ impl Exec {
         !matches!(self.state, ExecState::Waiting | ExecState::Blocked) && !self.is_settled()
     }
 
+    /// Whether it was admitted, and has not ended: one that waits for a channel to be free has given its place back.
+    pub(crate) fn is_admitted(&self) -> bool {
+        !matches!(self.state, ExecState::Waiting | ExecState::Blocked | ExecState::Finished(_))
+    }
+
     pub(super) fn admit(&mut self) {
         if self.is_waiting() {
             self.enter(ExecState::Admitted);
+        }
+    }
+
+    /// Its host could not begin to connect.
+    pub(super) fn wait_again(&mut self) {
+        if matches!(self.state, ExecState::Admitted) {
+            self.enter(ExecState::Waiting);
         }
     }
 
@@ -257,6 +272,7 @@ impl Exec {
             _ => return,
         };
         let inbox = link.inbox(channel);
+        self.traffic.received += (inbox.stdout.len() + inbox.stderr.len()) as u64;
         self.listen_to_sudo(inbox);
         if !self.released {
             self.stdout.push(&inbox.stdout);

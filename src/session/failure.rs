@@ -1,5 +1,7 @@
 //! From what failed to what the caller reads.
 
+use std::io::ErrorKind;
+
 use crate::dns::Failure as LookupFailure;
 use crate::error::{
     ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, Stage, UnknownHostProblem,
@@ -33,11 +35,33 @@ impl From<LinkError> for Failure {
     }
 }
 
+/// How an attempt to connect has ended, as far as the next one depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It counts as an attempt.
+    Failed,
+    /// The server had no room for it: it has ended the connection before it said a word of SSH, as sshd does with those
+    /// beyond its `MaxStartups`. Behind a load that the client made itself it says nothing about the host.
+    Dropped,
+}
+
+impl Ending {
+    pub(super) fn of(kind: &HostErrorKind) -> Self {
+        match kind {
+            // Accepted, and reset before that was looked at: a port where nobody listens refuses.
+            HostErrorKind::Connect { source, .. } if source.kind() == ErrorKind::ConnectionReset => {
+                Self::Dropped
+            }
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// What a link's failure is to the caller.
 pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     let LinkError { kind, text } = error;
     match kind {
-        LinkErrorKind::Lost => HostErrorKind::ConnectionLost(text),
+        LinkErrorKind::Lost | LinkErrorKind::Dropped => HostErrorKind::ConnectionLost(text),
         LinkErrorKind::Disconnected(reason) => HostErrorKind::Disconnected { reason, message: text },
         LinkErrorKind::NotSsh => HostErrorKind::Handshake(HandshakeProblem::NotSsh(text)),
         LinkErrorKind::NoCommonAlgorithm => {

@@ -14,8 +14,8 @@ use crate::link::Link;
 /// What a session is told.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A place in the pool is free for it.
-    Admitted,
+    /// It may connect, unless it is connected, and so many of its commands may begin.
+    Admitted { commands: usize },
     /// The name's addresses, or why there are none.
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
     /// The keys that the agent holds.

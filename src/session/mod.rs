@@ -16,6 +16,7 @@ mod drive;
 mod exec;
 mod failure;
 mod input;
+mod place;
 mod proxy;
 mod pulse;
 mod state;
@@ -25,24 +26,25 @@ mod tests;
 mod trail;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use backoff::{Jitter, RetryDelay};
-pub(crate) use exec::{Exec, Execs, News};
+pub(crate) use exec::{Exec, Execs, News, Traffic};
 pub(crate) use input::{Ask, Cx, Input, Step};
+pub(crate) use place::Wish;
 pub(crate) use proxy::{TunnelId, TunnelRequest, Tunnelled};
 pub(crate) use pulse::Keepalive;
 pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
-pub(crate) use trail::Milestone;
+pub(crate) use trail::{Costs, Milestone};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
 use crate::ids::CommandId;
 use crate::timings::Stopwatch;
 
 use self::connect::Addresses;
-use self::failure::Failure;
+use self::failure::{Ending, Failure};
 use self::proxy::Tunnels;
 use self::pulse::Pulse;
 pub use self::state::HostState;
@@ -58,6 +60,8 @@ pub(crate) struct Session {
     /// The connection attempt under way, from 1.
     attempt: u32,
     attempt_begun: Option<Instant>,
+    /// Connections that the server has dropped, and that did not count as attempts.
+    drops: u32,
     jitter: Jitter,
     /// Commands attached and not finished, in order.
     active: Vec<CommandId>,
@@ -71,6 +75,7 @@ pub(crate) struct Session {
     awaited: bool,
     /// What was not told yet, in order.
     trail: VecDeque<Milestone>,
+    costs: Costs,
     stopwatch: Stopwatch,
 }
 
@@ -93,11 +98,13 @@ impl Session {
             deadline: None,
             attempt: 0,
             attempt_begun: None,
+            drops: 0,
             jitter,
             active: Vec::new(),
             room_expected: false,
             awaited: false,
             trail: VecDeque::new(),
+            costs: Costs::default(),
             stopwatch: Stopwatch::new(Stage::Queued, now),
         }
     }
@@ -119,44 +126,10 @@ impl Session {
     /// Gives the session a command. It begins once the session is admitted, with a full set of attempts.
     pub(crate) fn attach(&mut self, id: CommandId, now: Instant) {
         if !self.is_wanted() {
-            self.attempt = 0;
+            self.begin_anew();
         }
         self.active.push(id);
         self.wake(now);
-    }
-
-    /// Whether it waits for a place in the pool.
-    pub(crate) fn wants_place(&self, execs: &Execs) -> bool {
-        let waits = |id: &CommandId| execs.get(*id).is_some_and(Exec::is_waiting);
-        match self.state {
-            State::Queued => self.is_wanted(),
-            State::Ready(_) => self.active.iter().any(waits),
-            _ => false,
-        }
-    }
-
-    /// Whether it uses a place: it connects, or starts a command. A proxy uses none, as those that wait for it do.
-    pub(crate) fn uses_place(&self, execs: &Execs) -> bool {
-        match self.state {
-            _ if self.tunnels.is_some() => false,
-            State::Resolving
-            | State::Connecting(_)
-            | State::Tunnelling(_)
-            | State::Handshaking
-            | State::Authenticating(_) => true,
-            State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
-            State::Queued | State::BackingOff | State::Closed | State::Failed(_) => false,
-        }
-    }
-
-    /// Whether it holds, or is about to hold, a descriptor.
-    pub(crate) fn is_connected(&self) -> bool {
-        !matches!(self.state, State::Queued | State::BackingOff | State::Closed | State::Failed(_))
-    }
-
-    /// Whether it is connected and has nothing to do.
-    pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Ready(_)) && !self.is_wanted()
     }
 
     /// When it must be stepped at the latest.
@@ -175,18 +148,17 @@ impl Session {
         match self.react(input, cx) {
             Ok(step) => Step { ask: step.ask.or_else(|| self.ask_of_login()), ..step },
             Err(Failure::NoDescriptor) => {
-                cx.link.hang_up();
-                self.attempt = self.attempt.saturating_sub(1);
-                self.enter(State::Queued, cx.now);
+                self.wait_again(cx);
                 Step { no_descriptor: true, ..Step::default() }
             }
             Err(Failure::Host(kind)) => {
-                self.fail(kind, cx);
+                let ending = Ending::of(&kind);
+                self.fail(kind, ending, cx);
                 Step::default()
             }
             Err(Failure::Link(error)) => {
-                let kind = self.kind_of(error);
-                self.fail(kind, cx);
+                let (kind, ending) = self.explain(error);
+                self.fail(kind, ending, cx);
                 Step::default()
             }
         }
@@ -206,7 +178,7 @@ impl Session {
 
     fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<Step, Failure> {
         match input {
-            Input::Admitted => self.admit(cx),
+            Input::Admitted { commands } => self.admit(commands, cx),
             Input::Resolved(result) => {
                 if matches!(self.state, State::Resolving) {
                     let list = self.target.profile.select(result)?;
@@ -245,33 +217,6 @@ impl Session {
         }
     }
 
-    fn admit(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
-        for id in &self.active {
-            if let Some(exec) = cx.execs.get_mut(*id) {
-                exec.admit();
-            }
-        }
-        match self.state {
-            State::Queued => {
-                self.attempt += 1;
-                self.attempt_begun = Some(cx.now);
-                if self.target.proxy.is_some() {
-                    return self.join(cx);
-                }
-                self.enter(State::Resolving, cx.now);
-                // An address needs no lookup.
-                let Ok(address) = self.target.host.parse::<IpAddr>() else {
-                    return Ok(Step { ask: Some(Ask::Lookup), ..Step::default() });
-                };
-                let list =
-                    self.target.profile.select(Ok(vec![SocketAddr::new(address, self.target.port)]))?;
-                self.dial(list, cx)?;
-                Ok(Step::default())
-            }
-            _ => self.drive(cx),
-        }
-    }
-
     fn dial(&mut self, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let attempt_delay = self.target.profile.connection.attempt_delay;
         self.enter(State::Connecting(Addresses::new(list, attempt_delay)), cx.now);
@@ -290,7 +235,7 @@ impl Session {
                 }
                 State::Handshaking => (TimeoutKind::Handshake, timeouts.handshake),
                 State::Authenticating(login) => (login.timeout_kind(&self.target.profile), timeouts.auth),
-                State::BackingOff => {
+                State::BackingOff(_) => {
                     self.enter(State::Queued, cx.now);
                     return Ok(());
                 }
@@ -303,7 +248,7 @@ impl Session {
     }
 
     /// Ends the connection and what ran on it; what cannot have started is tried again if an attempt is left.
-    fn fail(&mut self, kind: HostErrorKind, cx: &mut Cx<'_>) {
+    fn fail(&mut self, kind: HostErrorKind, ending: Ending, cx: &mut Cx<'_>) {
         let kind = match &mut self.state {
             State::Authenticating(login) => login.explain(kind, &self.target.profile),
             _ => kind,
@@ -312,7 +257,7 @@ impl Session {
         log::debug!("{error}");
         // A connection that carried a command was no failed attempt: who waited to use it begins anew.
         if self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_settled)) {
-            self.attempt = 0;
+            self.begin_anew();
         }
         for id in &self.active {
             cx.execs.cut(*id, cx.now, cx.link, &error);
@@ -322,14 +267,10 @@ impl Session {
         self.cut_tunnels(&error);
         self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
         let was_ready = matches!(self.state, State::Ready(_));
-        let attempts_left =
-            self.attempt < self.target.profile.connection.attempts && failure::is_retryable(error.kind());
         let next = if was_ready && !self.is_wanted() {
             State::Closed
-        } else if attempts_left && self.attempt == 0 {
-            State::Queued
-        } else if attempts_left {
-            State::BackingOff
+        } else if let Some(retry) = self.retry(ending, error.kind()) {
+            retry
         } else {
             for id in std::mem::take(&mut self.active) {
                 cx.execs.fail(id, cx.now, &error);
@@ -337,7 +278,7 @@ impl Session {
             self.refuse_tunnels(&error);
             State::Failed(error.clone())
         };
-        let retrying = matches!(next, State::Queued | State::BackingOff);
+        let retrying = matches!(next, State::Queued | State::BackingOff(_));
         self.trail.push_back(Milestone::Disconnected { error: Some(error), retrying });
         self.enter(next, cx.now);
     }
@@ -363,17 +304,15 @@ impl Session {
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
         #[cfg(test)]
         tests::record(from, to);
-        let Profile { timeouts, connection, .. } = &*self.target.profile;
-        self.deadline = match to {
-            Phase::Resolving => deadline(now, timeouts.connect),
-            Phase::Connecting => self.deadline,
-            Phase::Handshaking => deadline(now, timeouts.handshake),
-            Phase::Authenticating => deadline(now, timeouts.auth),
-            Phase::BackingOff => {
-                now.checked_add(connection.retry_delay.after(self.attempt, &mut self.jitter))
-            }
+        let timeouts = &self.target.profile.timeouts;
+        self.deadline = match &next {
+            State::Resolving => deadline(now, timeouts.connect),
+            State::Connecting(_) => self.deadline,
+            State::Handshaking => deadline(now, timeouts.handshake),
+            State::Authenticating(_) => deadline(now, timeouts.auth),
+            State::BackingOff(pause) => deadline(now, Some(*pause)),
             // A host's own time begins when its proxy has begun to connect it: the proxy's stages have limits of their own.
-            Phase::Queued | Phase::Tunnelling | Phase::Ready | Phase::Closed | Phase::Failed => None,
+            State::Queued | State::Tunnelling(_) | State::Ready(_) | State::Closed | State::Failed(_) => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
         if matches!(from, Phase::Closed | Phase::Failed) {

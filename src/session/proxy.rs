@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::connect::is_out_of_descriptors;
-use super::failure::{Failure, host_error_kind};
+use super::failure::{Ending, Failure, host_error_kind};
 use super::state::State;
 use super::{Ask, Cx, Session, Step, deadline};
 use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::limits;
-use crate::link::{ChannelId, Conduit, LinkError, TunnelNews};
+use crate::link::{ChannelId, Conduit, LinkError, LinkErrorKind, TunnelNews};
 
 /// Names one connection through a proxy: the host's place in the fleet, and the generation of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,10 +73,11 @@ impl Session {
     /// Gives a proxy a host to connect. Like a command it begins once the proxy is admitted, with a full set of attempts.
     pub(crate) fn request_tunnel(&mut self, request: TunnelRequest, now: Instant) {
         let Some(tunnels) = &mut self.tunnels else { return };
-        if tunnels.is_empty() {
-            self.attempt = 0;
-        }
+        let is_unused = tunnels.is_empty();
         tunnels.waiting.push_back(request);
+        if is_unused {
+            self.begin_anew();
+        }
         self.wake(now);
     }
 
@@ -137,10 +138,12 @@ impl Session {
     }
 
     /// What a link's failure is to the caller: the end of a connection that the proxy carried is the proxy's.
-    pub(super) fn kind_of(&mut self, error: LinkError) -> HostErrorKind {
+    pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Ending) {
+        let dropped = error.kind == LinkErrorKind::Dropped;
         match (host_error_kind(error), self.proxy_lost.take()) {
-            (HostErrorKind::ConnectionLost(_), Some(error)) => HostErrorKind::Proxy(error),
-            (kind, _) => kind,
+            (HostErrorKind::ConnectionLost(_), Some(error)) => (HostErrorKind::Proxy(error), Ending::Failed),
+            (kind, _) if dropped => (kind, Ending::Dropped),
+            (kind, _) => (kind, Ending::Failed),
         }
     }
 

@@ -1,5 +1,8 @@
 //! The states of one connection and the edges between them.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::auth::Login;
 use super::connect::Addresses;
 use super::pulse::Pulse;
@@ -24,8 +27,8 @@ pub(super) enum State {
     Authenticating(Login),
     /// Authenticated: commands can run. With a pulse where the peer's is watched.
     Ready(Option<Pulse>),
-    /// The next attempt waits for the deadline.
-    BackingOff,
+    /// The next attempt waits, for so long.
+    BackingOff(Duration),
     /// Not connected, and nothing wants it to be.
     Closed,
     /// Given up, for this reason; the next command begins anew.
@@ -57,6 +60,7 @@ pub enum HostState {
 }
 
 impl HostState {
+    /// All of them, in the order in which a host passes through them.
     pub(crate) const ALL: [Self; 9] = [
         Self::Idle,
         Self::Queued,
@@ -68,6 +72,23 @@ impl HostState {
         Self::BackingOff,
         Self::Failed,
     ];
+}
+
+/// In lower case, `backing_off` for instance: for labels of figures.
+impl fmt::Display for HostState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Idle => "idle",
+            Self::Queued => "queued",
+            Self::Resolving => "resolving",
+            Self::Connecting => "connecting",
+            Self::Handshaking => "handshaking",
+            Self::Authenticating => "authenticating",
+            Self::Connected => "connected",
+            Self::BackingOff => "backing_off",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// A state's name, without its data.
@@ -150,7 +171,7 @@ impl State {
             Self::Handshaking => Phase::Handshaking,
             Self::Authenticating(_) => Phase::Authenticating,
             Self::Ready(_) => Phase::Ready,
-            Self::BackingOff => Phase::BackingOff,
+            Self::BackingOff(_) => Phase::BackingOff,
             Self::Closed => Phase::Closed,
             Self::Failed(_) => Phase::Failed,
         }
@@ -159,7 +180,7 @@ impl State {
     /// The stage that an error in this state names.
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Queued | Self::BackingOff | Self::Closed | Self::Failed(_) => Stage::Queued,
+            Self::Queued | Self::BackingOff(_) | Self::Closed | Self::Failed(_) => Stage::Queued,
             Self::Resolving => Stage::Resolving,
             Self::Connecting(_) | Self::Tunnelling(_) => Stage::Connecting,
             Self::Handshaking => Stage::Handshaking,

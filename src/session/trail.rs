@@ -1,5 +1,6 @@
 //! What a connection leaves behind for its fleet to tell: where it has come to, and how long it took.
 
+use std::mem;
 use std::time::Instant;
 
 use super::Session;
@@ -18,7 +19,21 @@ pub(crate) enum Milestone {
     Disconnected { error: Option<HostError>, retrying: bool },
 }
 
+/// Costly work that was done for a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Costs {
+    /// Completed.
+    pub key_exchanges: usize,
+    /// Made here, to log in; an agent's are none of ours.
+    pub signatures: usize,
+}
+
 impl Session {
+    /// What was done since the last call.
+    pub(crate) fn take_costs(&mut self) -> Costs {
+        mem::take(&mut self.costs)
+    }
+
     /// What has happened and was not told yet.
     pub(crate) fn next_milestone(&mut self) -> Option<Milestone> {
         self.trail.pop_front()

@@ -1,16 +1,20 @@
 //! One offer of the plan, until the server has accepted or refused it.
 
+use std::mem;
 use std::task::Poll;
 
 use super::agent::AgentKeys;
 use super::interactive::Interactive;
 use crate::error::AuthProblem;
 use crate::link::{AuthReply, Credential, Link, LinkError};
+use crate::session::Costs;
 use crate::session::target::{Offer, Target};
 
 /// An offer that is being made.
 #[derive(Debug)]
 pub(super) enum Attempt {
+    /// The server is to be shown this.
+    Unshown(Credential),
     /// The server is shown this.
     Credential(Credential),
     Interactive(Interactive),
@@ -29,7 +33,7 @@ pub(super) enum Verdict {
 
 impl Attempt {
     pub(super) fn new(offer: &Offer) -> Self {
-        Self::Credential(match offer {
+        Self::Unshown(match offer {
             Offer::None => Credential::None,
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
@@ -46,16 +50,29 @@ impl Attempt {
     }
 
     /// Goes as far as the server lets it; what comes out at last is about the whole offer.
-    pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<Poll<Verdict>, LinkError> {
+    pub(super) fn step(
+        &mut self,
+        target: &Target,
+        link: &mut dyn Link,
+        costs: &mut Costs,
+    ) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let credential = match self {
+                Self::Unshown(credential) => {
+                    // The first call signs; further ones wait for the answer.
+                    costs.signatures += usize::from(matches!(credential, Credential::Key(_)));
+                    *self = Self::Credential(mem::replace(credential, Credential::None));
+                    continue;
+                }
                 Self::Credential(credential) => credential,
                 Self::Interactive(interactive) => return interactive.step(target, link),
                 Self::Agent(keys) => return keys.step(link),
             };
             let Poll::Ready(reply) = link.authenticate(credential)? else { return Ok(Poll::Pending) };
-            match (&credential, reply) {
-                (Credential::Probe(key), AuthReply::Accepted) => *credential = Credential::Key(key.clone()),
+            match (credential, reply) {
+                (Credential::Probe(key), AuthReply::Accepted) => {
+                    *self = Self::Unshown(Credential::Key(key.clone()));
+                }
                 (_, reply) => return Ok(Poll::Ready(Verdict::Server(reply))),
             }
         }

@@ -23,6 +23,16 @@ pub(crate) struct Execs {
     news: VecDeque<News>,
     /// Unread bytes of output, in all.
     unread: usize,
+    traffic: Traffic,
+}
+
+/// Bytes of the commands' streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Output, as it came: kept or not, and what `sudo` says.
+    pub received: u64,
+    /// Input that the connections have taken.
+    pub sent: u64,
 }
 
 /// What has become of a command.
@@ -74,6 +84,11 @@ impl Execs {
         self.unread
     }
 
+    /// Bytes of all commands that there ever were.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
     pub(crate) fn next_news(&mut self) -> Option<News> {
         self.news.pop_front()
     }
@@ -109,8 +124,11 @@ impl Execs {
         exec.stopwatch.enter(exec.state.stage(), now);
         let started = exec.has_run() && !mem::replace(&mut exec.told_started, true);
         let listed = exec.list_output();
+        let Traffic { received, sent } = mem::take(&mut exec.traffic);
         let writable = exec.input_refused && exec.stdin.len() <= limits::STDIN_QUEUE / 2;
         exec.input_refused &= !writable;
+        self.traffic.received += received;
+        self.traffic.sent += sent;
         if started {
             self.news.push_back(News::Started(id));
         }

@@ -7,9 +7,9 @@ use crate::output::Outcome;
 /// Where a command is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// Its host has no place in the pool yet.
+    /// It was not admitted yet.
     Waiting,
-    /// Its host has a place: it begins as soon as the connection is ready.
+    /// Admitted: it begins as soon as the connection is ready.
     Admitted,
     /// A channel is being opened.
     Opening(ChannelId),
@@ -87,7 +87,7 @@ pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Waiting, ExecPhase::Admitted, "its host has a place"),
     (ExecPhase::Waiting, ExecPhase::Finished, "its host failed, cancelled, or waited too long for a channel"),
     (ExecPhase::Admitted, ExecPhase::Opening, "connection ready"),
-    (ExecPhase::Admitted, ExecPhase::Waiting, "connection lost"),
+    (ExecPhase::Admitted, ExecPhase::Waiting, "connection lost, or no descriptor for one"),
     (ExecPhase::Admitted, ExecPhase::Finished, "cancelled, or waited too long for a channel"),
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
     (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, to be asked for again"),

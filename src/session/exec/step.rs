@@ -245,6 +245,7 @@ impl Exec {
                 Ok(0) => Ok(Progress::Pending),
                 Ok(written) => {
                     self.stdin.consume(written);
+                    self.traffic.sent += written as u64;
                     *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
                     Ok(Progress::Advanced)
                 }

@@ -193,7 +193,7 @@ fn a_command_of_a_ready_session_waits_for_a_place() {
     bench.step(Input::Readiness);
     assert!(bench.wants_place(), "it began without being admitted");
     assert_eq!(bench.calls(|call| matches!(call, Call::Open(_))).len(), 1);
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     assert!(bench.uses_place() && !bench.wants_place());
     bench.run();
     assert!(!bench.uses_place(), "a command that was accepted still uses a place");

@@ -31,7 +31,7 @@ fn dialled(bench: &Bench) -> Vec<u8> {
 fn an_address_needs_no_lookup() {
     let mut bench = Bench::with(Config { host: "192.0.2.7", ..Config::default() }, Script::default());
     bench.command();
-    let step = bench.step(Input::Admitted);
+    let step = bench.step(Input::Admitted { commands: usize::MAX });
     assert_eq!(step.ask, None);
     assert_eq!(bench.calls(|call| *call == Call::Dial(address(7))).len(), 1);
 }
@@ -51,7 +51,7 @@ fn a_server_that_has_spoken_before_ssh_is_begun_is_heard() {
 fn a_name_is_looked_up_before_anything_is_dialled() {
     let mut bench = Bench::new(Script::default());
     bench.command();
-    assert_eq!(bench.step(Input::Admitted).ask, Some(Ask::Lookup));
+    assert_eq!(bench.step(Input::Admitted { commands: usize::MAX }).ask, Some(Ask::Lookup));
     assert!(bench.link.calls.is_empty());
     assert!(bench.uses_place());
 }
@@ -231,7 +231,7 @@ fn a_lookup_counts_against_the_connect_limit() {
     let mut bench = Bench::with(config(1, 1), Script::default().dialling(address(1), &[Dial::Silent]));
     bench.command();
     let begun = bench.now;
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     bench.now = begun + CONNECT - Duration::from_millis(1);
     bench.step(Input::Resolved(Ok(vec![address(1)])));
     assert_eq!(bench.deadline(), Some(begun + CONNECT));
@@ -241,7 +241,7 @@ fn a_lookup_counts_against_the_connect_limit() {
 fn a_late_answer_to_a_lookup_is_ignored() {
     let mut bench = Bench::with(config(1, 1), Script::default());
     bench.command();
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     bench.now += CONNECT;
     bench.step(Input::Timer);
     assert_eq!(bench.phase(), Phase::Failed);
@@ -256,7 +256,7 @@ fn without_a_descriptor_it_waits_for_a_place_and_no_attempt_is_counted() {
     dials.extend([Dial::FailsAtOnce(Errno::ENFILE), refused, Dial::Connects(1)]);
     let mut bench = Bench::with(config(1, 2), Script::default().dialling(address(1), &dials));
     bench.command();
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     let step = bench.step(Input::Resolved(Ok(vec![address(1)])));
     assert!(step.no_descriptor);
     assert_eq!(bench.phase(), Phase::Queued);
@@ -271,7 +271,7 @@ fn given_up_without_a_descriptor_it_fails_with_that_reason() {
     let dials = [Dial::FailsAtOnce(Errno::EMFILE)];
     let mut bench = Bench::with(config(1, 3), Script::default().dialling(address(1), &dials));
     bench.command();
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     bench.step(Input::Resolved(Ok(vec![address(1)])));
     bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor is free".to_owned())));
     assert_eq!(bench.phase(), Phase::Failed);

@@ -258,7 +258,7 @@ impl Bench {
     }
 
     pub(super) fn wants_place(&self) -> bool {
-        self.session.wants_place(&self.execs)
+        self.session.wish(&self.execs).is_some()
     }
 
     pub(super) fn uses_place(&self) -> bool {
@@ -375,7 +375,7 @@ impl Bench {
             return true;
         }
         if self.wants_place() {
-            self.step(Input::Admitted);
+            self.step(Input::Admitted { commands: usize::MAX });
             return true;
         }
         if self.deadline().is_some_and(|at| at <= self.now) {

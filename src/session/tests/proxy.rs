@@ -53,7 +53,7 @@ fn a_host_behind_a_proxy_is_neither_looked_up_nor_dialled() {
 #[test]
 fn its_own_time_begins_when_the_proxy_begins() {
     let mut bench = host(1, Script::default(), vec![vec![begun()]]);
-    bench.step(Input::Admitted);
+    bench.step(Input::Admitted { commands: usize::MAX });
     assert_eq!((bench.phase(), bench.deadline()), (Phase::Tunnelling, None));
     bench.now += 10 * CONNECT;
     bench.step(Input::Tunnelled(begun()));

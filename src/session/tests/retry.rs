@@ -115,6 +115,88 @@ fn only_what_can_end_differently_is_tried_again() {
     }
 }
 
+/// The pauses of a host whose server drops every connection, or so many of them.
+fn drops(config: Config, dropped: usize) -> (Vec<Duration>, Bench) {
+    let drop = Peer { handshake: Answer::error(1, LinkErrorKind::Dropped), ..Peer::default() };
+    let mut peers = vec![drop; dropped];
+    peers.push(Peer::default());
+    let mut bench = Bench::with(config, Script::peers(peers));
+    bench.command();
+    let mut pauses = Vec::new();
+    while !bench.all_ended() {
+        if bench.phase() == Phase::BackingOff {
+            pauses.push(bench.deadline().unwrap() - bench.now);
+            assert!(!bench.uses_place());
+            bench.run_until(|bench| bench.phase() != Phase::BackingOff);
+        } else {
+            bench.round();
+        }
+    }
+    (pauses, bench)
+}
+
+#[test]
+fn connections_that_the_server_drops_before_it_names_itself_are_no_attempts() {
+    for attempts in [2, 3] {
+        let (pauses, bench) = drops(Config { attempts, ..Config::default() }, 8);
+        assert_eq!((pauses.len(), bench.dials()), (8, 9));
+        assert!(bench.outcome(0).is_success());
+        assert_eq!(bench.session.attempt(), 1, "the first attempt has come through");
+    }
+}
+
+#[test]
+fn a_server_that_drops_every_connection_fails_in_bounded_time() {
+    let mut longest = [Duration::ZERO; 8];
+    let ceilings = [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000].map(Duration::from_millis);
+    for seed in 0..300 {
+        let (pauses, bench) = drops(Config { seed, ..Config::default() }, 20);
+        assert_eq!(pauses.len(), 10, "eight that do not count, and two between three attempts");
+        assert_eq!(pauses[8..], [RETRY_DELAY; 2]);
+        for ((pause, ceiling), longest) in pauses.iter().zip(ceilings).zip(&mut longest) {
+            assert!(*pause <= ceiling, "{pauses:?}");
+            *longest = (*longest).max(*pause);
+        }
+        assert_eq!((bench.dials(), bench.error(0).attempt()), (11, 3));
+        assert_eq!(bench.error(0).stage(), Stage::Handshaking);
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
+    }
+    for (longest, ceiling) in longest.iter().zip(ceilings) {
+        assert!(*longest > ceiling * 9 / 10, "{longest:?} of {ceiling:?}");
+    }
+}
+
+#[test]
+fn who_wants_a_single_attempt_is_told_of_a_drop_at_once() {
+    let (pauses, bench) = drops(Config { attempts: 1, ..Config::default() }, 1);
+    assert_eq!((pauses.len(), bench.dials(), bench.error(0).attempt()), (0, 1, 1));
+}
+
+/// A reset that was there before the connect was looked at, which no closed port sends.
+#[test]
+fn a_connect_that_is_reset_is_a_drop() {
+    let dials = [Dial::Fails(1, Errno::ECONNRESET), Dial::Connects(1)];
+    let config = Config { attempts: 2, ..Config::default() };
+    let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
+    bench.command();
+    bench.run_until_phase(Phase::BackingOff);
+    assert!(bench.deadline().unwrap() - bench.now <= Duration::from_millis(250));
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.session.attempt(), 1);
+}
+
+#[test]
+fn a_new_command_has_all_its_drops_again() {
+    let drop = Peer { handshake: Answer::error(1, LinkErrorKind::Dropped), ..Peer::default() };
+    let mut bench = Bench::with(Config { attempts: 2, ..Config::default() }, Script::peer(drop));
+    for round in 1..=2 {
+        bench.command();
+        bench.run();
+        assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 10 * round));
+    }
+}
+
 #[test]
 fn a_new_command_for_a_failed_host_has_all_attempts_again() {
     let peer = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
@@ -261,8 +343,13 @@ fn after_a_failure_the_link_is_hung_up_and_left_alone() {
     bench.run();
     let calls = bench.link.calls.len();
     assert_eq!(bench.link.calls.last(), Some(&Call::HangUp));
-    for input in [Input::Readiness, Input::Timer, Input::Close, Input::Admitted, Input::Resolved(Ok(vec![]))]
-    {
+    for input in [
+        Input::Readiness,
+        Input::Timer,
+        Input::Close,
+        Input::Admitted { commands: usize::MAX },
+        Input::Resolved(Ok(vec![])),
+    ] {
         bench.step(input);
     }
     assert_eq!(bench.link.calls.len(), calls, "{:?}", bench.link.calls);

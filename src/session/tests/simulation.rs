@@ -61,6 +61,7 @@ impl Random {
         let kind = self.pick(&[
             LinkErrorKind::Lost,
             LinkErrorKind::Lost,
+            LinkErrorKind::Dropped,
             LinkErrorKind::Disconnected(11),
             LinkErrorKind::Disconnected(2),
             LinkErrorKind::NotSsh,
@@ -283,7 +284,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
             match random.below(40) {
                 0 => _ = bench.step(Input::Timer),
                 1 => _ = bench.step(Input::Close),
-                2 => _ = bench.step(Input::Admitted),
+                2 => _ = bench.step(Input::Admitted { commands: usize::MAX }),
                 3 => _ = bench.step(Input::Readiness),
                 8 => {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];

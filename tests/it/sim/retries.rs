@@ -20,7 +20,7 @@ fn fail(sim: &Sim) -> HostError {
 #[test]
 fn a_lost_connection_is_made_again_as_often_and_as_late_as_configured() {
     let _dog = watch();
-    for rule in ["* accept:rst", "* kex:fin", "* auth:rst", "* open:rst"] {
+    for rule in ["* kex:rst", "* kex:fin", "* auth:rst", "* open:rst"] {
         let sim = fleet(&[rule]);
         let begun = Instant::now();
         let error = fail(&sim);
@@ -66,7 +66,7 @@ fn a_command_that_may_have_started_is_never_sent_twice() {
 #[test]
 fn a_host_that_waits_for_its_next_attempt_holds_no_place() {
     let _dog = watch();
-    let sim = fleet(&["i:0..1 accept:rst"]);
+    let sim = fleet(&["i:0..1 kex:rst"]);
     let delay = Duration::from_secs(120);
     let mut client = client(&sim, 4).pool_size(1).num_retries(2).retry_delay(delay).build().unwrap();
     let outputs = client.start_command("hostname").unwrap();
@@ -80,7 +80,7 @@ fn a_host_that_waits_for_its_next_attempt_holds_no_place() {
 #[test]
 fn a_failed_host_is_tried_again_by_the_next_command() {
     let _dog = watch();
-    let sim = fleet(&["* accept:rst"]);
+    let sim = fleet(&["* kex:rst"]);
     let mut client = client(&sim, 1).num_retries(2).retry_delay(DELAY).build().unwrap();
     for round in 1..=2 {
         let outputs = client.run_command(command("hostname")).unwrap();
@@ -125,13 +125,35 @@ fn each_stage_is_tried_again_or_not_as_documented() {
     }
 }
 
+/// As a server that is too busy does. They do not count as attempts, and who wants a single attempt is told at once.
+#[test]
+fn a_connection_that_is_dropped_before_a_word_of_ssh_is_made_again() {
+    let _dog = watch();
+    for rule in ["* accept:fin", "* accept:rst"] {
+        let sim = fleet(&[rule]);
+        let mut once = client(&sim, 1).num_retries(1).build().unwrap();
+        let outputs = once.run_command(command("hostname")).unwrap();
+        assert_eq!(outputs[0].error().unwrap().attempt(), 1, "{rule}");
+        assert_eq!(stats_of(&sim, 0).connections, 1, "{rule}");
+
+        let begun = Instant::now();
+        let mut client = client(&sim, 1).num_retries(2).retry_delay(Duration::ZERO).build().unwrap();
+        let outputs = client.run_command(command("hostname")).unwrap();
+        let error = outputs[0].error().unwrap();
+        assert_eq!((error.attempt(), error.stage()), (2, Stage::Handshaking), "{rule}: {error}");
+        assert_eq!(stats_of(&sim, 0).connections, 1 + 8 + 2, "{rule}");
+        // The sum of the ceilings of all pauses.
+        assert!(begun.elapsed() < Duration::from_secs(32) + PATIENCE, "{rule}");
+    }
+}
+
 /// The pauses of hosts that fail together spread over the ceiling: with a fixed delay none would come back
 /// before it.
 #[test]
 fn with_backoff_hosts_that_fail_together_do_not_come_back_together() {
     const HOSTS: usize = 40;
     let _dog = watch();
-    let sim = fleet(&["* accept:rst"]);
+    let sim = fleet(&["* kex:rst"]);
     let delay = Duration::from_secs(1);
     let builder = client(&sim, HOSTS).num_retries(2).retry_delay(delay).retry_backoff(delay);
     let mut client = builder.build().unwrap();
