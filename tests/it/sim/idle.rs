@@ -1,12 +1,14 @@
 //! A fleet that waits costs nothing.
 
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
-use sshoal::{Error, JoinOptions};
+use sshoal::{Budget, Error, Event, Fleet, JoinOptions};
 
-use super::{client, fleet, run, watch};
+use super::{client, engine, fleet, run, watch};
 
 /// CPU time of this process.
 fn cpu_time() -> Duration {
@@ -78,4 +80,43 @@ fn hosts_that_are_silent_before_the_command() {
     let (turns, cpu) = (client.metrics().turns - turns, cpu_time() - cpu);
     assert!(turns <= 10, "{turns} turns");
     assert!(cpu < Duration::from_millis(50), "{cpu:?}");
+}
+
+/// Whether a loop with nothing else to do would wake up for this fleet.
+fn wakes_within(fleet: &Fleet, limit: Duration) -> bool {
+    let mut fds = [PollFd::new(fleet.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::try_from(limit).unwrap()).unwrap() > 0
+}
+
+/// In a loop that waits for the fleet's descriptor and its next deadline, both of which say that there is nothing to do.
+#[test]
+fn ten_thousand_connected_hosts_wake_nobody() {
+    const HOSTS: usize = 10_000;
+    let _dog = watch();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    // As many as this process, and the simulated fleet's, may have: each host takes a descriptor.
+    let hosts = HOSTS.min(usize::try_from(hard).unwrap() - 100);
+
+    let sim = fleet(&[]);
+    let mut fleet = engine(&sim, hosts).max_connecting(500).build().unwrap();
+    let ids = fleet.hosts().to_vec();
+    fleet.connect(ids);
+    let (mut connected, mut turns_after) = (0, 0);
+    // The last host may have something to read right after it has connected.
+    while connected < hosts || turns_after < 100 && wakes_within(&fleet, Duration::from_millis(200)) {
+        fleet.wait(None).unwrap();
+        fleet.turn(Instant::now(), Budget::default()).unwrap();
+        turns_after += usize::from(connected == hosts);
+        while let Some(event) = fleet.next_event() {
+            match event {
+                Event::Entered { .. } => {}
+                Event::Connected { .. } => connected += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!((fleet.metrics().connections, fleet.metrics().timers), (hosts, 0));
+    assert_eq!(fleet.next_deadline(), None);
+    assert!(!wakes_within(&fleet, Duration::from_secs(1)));
 }

@@ -12,6 +12,7 @@ mod fleet;
 mod hosts;
 mod idle;
 mod input;
+mod latency;
 mod mistakes;
 mod pool;
 pub mod proxy;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use hostsim::{Sim, SimBuilder, Stats};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{ClientBuilder, HostOutput, JoinOptions, ParallelClient};
+use sshoal::{Builder, ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;
@@ -62,8 +63,17 @@ pub fn client(sim: &Sim, count: usize) -> ClientBuilder {
 
 /// As [`client`], for these hosts and without a credential.
 pub fn trusting(sim: &Sim, hosts: Vec<String>) -> ClientBuilder {
+    trust(sim, ParallelClient::builder(hosts))
+}
+
+/// As [`client`], for a loop of one's own.
+pub fn engine(sim: &Sim, count: usize) -> FleetBuilder {
+    trust(sim, Fleet::builder(sim.hosts(count))).key_bytes(sim.user_key_openssh().unwrap())
+}
+
+fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
     let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
-    ParallelClient::builder(hosts)
+    builder
         .user("demo")
         .identity_auth(false)
         .allow_agent(false)

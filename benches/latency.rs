@@ -1,0 +1,62 @@
+//! What a fleet costs the loop that it is embedded in: how late the loop's own 1 kHz timer comes while 1,000 hosts connect,
+//! whether 99 hosts finish beside one that streams as they do alone, and what 10,000 idle hosts cost.
+//!
+//! ```text
+//! cargo bench --bench latency                   # a table
+//! cargo bench --bench latency -- --json         # one JSON object per row
+//! cargo bench --bench latency -- idle --no-pin  # one case of connect, stream, idle; processes where the system puts them
+//! cargo bench --bench latency -- --quick        # small numbers: does it work?
+//! ```
+//!
+//! The hosts are simulated by processes of their own. They need CPU time as well, so this thread gets a CPU to itself, and
+//! they share the others, unless there is only one.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
+
+#[path = "latency/mod.rs"]
+mod suite;
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+use suite::{Case, Plan, Sizes};
+
+const USAGE: &str = "usage: latency [--json] [--quick] [--no-pin] [connect] [stream] [idle]";
+
+fn main() -> ExitCode {
+    // The simulated fleets are this program once more, as processes of their own.
+    if hostsim::asked_to_serve() {
+        return hostsim::serve_from_args();
+    }
+    let (mut json, mut sizes, mut pin, mut cases) = (false, Sizes::FULL, true, Vec::new());
+    for arg in env::args().skip(1) {
+        match arg.as_str() {
+            // What cargo adds.
+            "--bench" => {}
+            "--json" => json = true,
+            "--quick" => sizes = Sizes::QUICK,
+            "--no-pin" => pin = false,
+            name => match Case::ALL.into_iter().find(|case| case.name() == name) {
+                Some(case) => cases.push(case),
+                None => {
+                    eprintln!("{USAGE}");
+                    return ExitCode::from(2);
+                }
+            },
+        }
+    }
+    if cases.is_empty() {
+        cases = Case::ALL.to_vec();
+    }
+    let program = env::current_exe().unwrap();
+    let plan = Plan { sizes, pin, simulator: &|| Command::new(&program) };
+    if !json {
+        println!("{}", suite::report::HEADER);
+    }
+    for case in cases {
+        for row in plan.run(case) {
+            println!("{}", if json { row.to_json() } else { row.to_string() });
+        }
+    }
+    ExitCode::SUCCESS
+}

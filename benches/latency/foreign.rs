@@ -1,0 +1,178 @@
+//! A loop that is not the fleet's: `poll(2)` over its own timer and the fleet's descriptor.
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime, timerfd_create,
+    timerfd_settime,
+};
+use sshoal::{Budget, Event, Fleet};
+
+use super::report::Row;
+
+/// Of the loop's own timer.
+const PERIOD: Duration = Duration::from_millis(1);
+
+/// Of [`Budget::default`].
+pub const BUDGET: Duration = Duration::from_millis(1);
+
+/// The time by this clock.
+pub fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
+}
+
+/// The loop's own work, a thousand times a second.
+#[derive(Debug)]
+struct Ticker {
+    timer: OwnedFd,
+    next: Duration,
+    /// How late each tick came. Ticks that were missed count, too: no delay hides those behind it.
+    delays: Vec<Duration>,
+}
+
+impl Ticker {
+    fn start() -> Self {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).unwrap();
+        let next = clock(ClockId::Monotonic) + PERIOD;
+        let times = Itimerspec { it_interval: timespec(PERIOD), it_value: timespec(next) };
+        timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).unwrap();
+        Self { timer, next, delays: Vec::new() }
+    }
+
+    fn tick(&mut self) {
+        let mut expired = [0; 8];
+        // Not readable: none has expired.
+        if rustix::io::read(&self.timer, &mut expired) != Ok(8) {
+            return;
+        }
+        let now = clock(ClockId::Monotonic);
+        for _ in 0..u64::from_ne_bytes(expired) {
+            self.delays.push(now.saturating_sub(self.next));
+            self.next += PERIOD;
+        }
+    }
+}
+
+/// The turns of a fleet, as the loop sees them.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// By the clock.
+    elapsed: Vec<Duration>,
+    /// CPU time of this thread, which other processes do not lengthen.
+    cpu: Vec<Duration>,
+    /// The longest step of each.
+    steps: Vec<Duration>,
+    /// The rest of each.
+    rest: Vec<Duration>,
+    pub visits: usize,
+    pub key_exchanges: usize,
+}
+
+impl Turns {
+    pub fn len(&self) -> usize {
+        self.elapsed.len()
+    }
+
+    pub fn rows(&mut self, case: &str) -> Vec<Row> {
+        vec![
+            Row::spread(case, "turn", &mut self.elapsed),
+            Row::spread(case, "turn, CPU time", &mut self.cpu),
+            Row::spread(case, "longest step of a turn", &mut self.steps),
+            Row::spread(case, "turn without its longest step", &mut self.rest),
+        ]
+    }
+
+    /// The 99.9th percentile of the turns as a share of what was promised: the budget and one step.
+    pub fn goal(&mut self) -> f64 {
+        self.elapsed.sort_unstable();
+        let promised = BUDGET + self.steps.iter().max().copied().unwrap_or_default();
+        super::report::rank(&self.elapsed, 0.999).as_secs_f64() / promised.as_secs_f64()
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Loop {
+    ticker: Option<Ticker>,
+    pub turns: Turns,
+    /// Times that `poll(2)` returned for another reason than the end of the wait.
+    pub wakeups: usize,
+}
+
+impl Loop {
+    /// A loop with work of its own.
+    pub fn with_timer() -> Self {
+        Self { ticker: Some(Ticker::start()), ..Self::default() }
+    }
+
+    pub fn delays(self) -> Vec<Duration> {
+        self.ticker.map(|ticker| ticker.delays).unwrap_or_default()
+    }
+
+    /// Runs the loop without a fleet for so long.
+    pub fn run_alone(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.wait(None, until);
+        }
+    }
+
+    /// Runs the loop until `see` breaks it, or to this time. Whether it was broken.
+    pub fn run(
+        &mut self,
+        fleet: &mut Fleet,
+        until: Instant,
+        mut see: impl FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> bool {
+        loop {
+            while let Some(event) = fleet.next_event() {
+                if see(event).is_break() {
+                    return true;
+                }
+            }
+            let deadline = fleet.next_deadline();
+            let is_ready = self.wait(Some(fleet), deadline.map_or(until, |at| at.min(until)));
+            let now = Instant::now();
+            if is_ready || deadline.is_some_and(|at| at <= now) {
+                self.turn(fleet, now);
+            }
+            if now >= until {
+                return false;
+            }
+        }
+    }
+
+    /// Waits for the timer, for the fleet's descriptor and for this time. Whether the descriptor is readable.
+    fn wait(&mut self, fleet: Option<&Fleet>, until: Instant) -> bool {
+        let timer = self.ticker.as_ref().map(|ticker| ticker.timer.as_fd());
+        let fds = timer.into_iter().chain(fleet.map(AsFd::as_fd));
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let timeout = timespec(until.saturating_duration_since(Instant::now()));
+        let is_woken = poll(&mut fds, Some(&timeout)).unwrap() > 0;
+        let is_ready = fleet.is_some() && fds.last().is_some_and(|fd| fd.revents().contains(PollFlags::IN));
+        self.wakeups += usize::from(is_woken);
+        if let Some(ticker) = &mut self.ticker {
+            ticker.tick();
+        }
+        is_ready
+    }
+
+    fn turn(&mut self, fleet: &mut Fleet, now: Instant) {
+        let cpu = clock(ClockId::ThreadCPUTime);
+        let turn = fleet.turn(now, Budget::default()).unwrap();
+        let step = turn.longest_step.map(|step| step.took).unwrap_or_default();
+        self.turns.cpu.push(clock(ClockId::ThreadCPUTime) - cpu);
+        self.turns.elapsed.push(turn.elapsed);
+        self.turns.steps.push(step);
+        self.turns.rest.push(turn.elapsed.saturating_sub(step));
+        self.turns.visits += turn.visits;
+        self.turns.key_exchanges += turn.key_exchanges;
+    }
+}

@@ -1,0 +1,87 @@
+//! 10,000 hosts are connected, and nothing happens.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rustix::time::ClockId;
+use sshoal::{Event, Fleet};
+
+use super::foreign::{Loop, clock};
+use super::report::Row;
+use super::{Plan, fleet, raise_descriptor_limit};
+
+/// Hosts that connect at once.
+const CONNECTING: usize = 500;
+
+/// Longest time that the hosts may take to connect.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Hosts that have connected are quiet after that much silence of all.
+const SILENCE: Duration = Duration::from_millis(500);
+
+pub fn run(plan: &Plan<'_>) -> Vec<Row> {
+    raise_descriptor_limit();
+    let sizes = &plan.sizes;
+    let case = format!("{} idle hosts", sizes.idle);
+    let sim = plan.simulator();
+    plan.pinned(|| {
+        let before = memory();
+        let mut fleet = fleet(&sim, sim.hosts(sizes.idle)).max_connecting(CONNECTING).build().unwrap();
+        let begun = Instant::now();
+        connect_all(&mut fleet);
+        let took = begun.elapsed();
+        quieten(&mut fleet);
+
+        let mut foreign = Loop::default();
+        let (cpu, thread) = (clock(ClockId::ProcessCPUTime), clock(ClockId::ThreadCPUTime));
+        foreign.run(&mut fleet, Instant::now() + sizes.idle_for, |_| ControlFlow::Continue(()));
+        let cpu = clock(ClockId::ProcessCPUTime) - cpu;
+        let thread = clock(ClockId::ThreadCPUTime) - thread;
+        let metrics = fleet.metrics();
+        [
+            ("hosts that are connected", "", metrics.connections as f64),
+            ("time to connect them", "s", took.as_secs_f64()),
+            ("memory of each", "KiB", (memory() - before) / sizes.idle as f64),
+            ("timers", "", metrics.timers as f64),
+            ("time without work", "s", sizes.idle_for.as_secs_f64()),
+            ("wake-ups in that time", "", foreign.wakeups as f64),
+            ("turns in that time", "", foreign.turns.len() as f64),
+            ("CPU time of the thread", "us", thread.as_secs_f64() * 1e6),
+            ("CPU time of the process", "us", cpu.as_secs_f64() * 1e6),
+        ]
+        .map(|(what, unit, value)| Row::value(&case, what, unit, value))
+        .to_vec()
+    })
+}
+
+fn connect_all(fleet: &mut Fleet) {
+    let hosts = fleet.hosts().to_vec();
+    let mut missing = hosts.len();
+    fleet.connect(hosts);
+    let mut foreign = Loop::default();
+    foreign.run(fleet, Instant::now() + PATIENCE, |event| {
+        if let Event::Connected { .. } | Event::Disconnected { retrying: false, .. } = event {
+            missing -= 1;
+        }
+        if missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+}
+
+/// Waits for what was still under way. Whoever is not quiet by then is what is to be measured.
+fn quieten(fleet: &mut Fleet) {
+    for _ in 0..10 {
+        let mut foreign = Loop::default();
+        foreign.run(fleet, Instant::now() + SILENCE, |_| ControlFlow::Continue(()));
+        if foreign.turns.len() == 0 {
+            return;
+        }
+    }
+}
+
+/// Memory of this process that is in use, in KiB.
+fn memory() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

@@ -1,0 +1,156 @@
+//! The cases of the benchmark, which a test runs with small numbers.
+
+mod connect;
+mod foreign;
+mod idle;
+pub mod report;
+mod stream;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use hostsim::Sim;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
+use sshoal::{Fleet, FleetBuilder};
+
+use report::Row;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Hosts that connect and run a command.
+    hosts: usize,
+    /// Of which so many at once, in the second run.
+    pool: usize,
+    /// How long the loop runs without a fleet, before each run with one.
+    without: Duration,
+    /// Bytes of one stream.
+    stream: u64,
+    /// Hosts that run short commands beside it.
+    beside: usize,
+    /// Streams, one after the other.
+    streams: usize,
+    /// Commands of each of the others before each stream.
+    rounds_alone: usize,
+    /// Hosts that do nothing.
+    idle: usize,
+    /// For how long.
+    idle_for: Duration,
+}
+
+impl Sizes {
+    pub const FULL: Self = Self {
+        hosts: 1_000,
+        pool: 100,
+        without: Duration::from_secs(2),
+        stream: 500_000_000,
+        beside: 99,
+        streams: 3,
+        rounds_alone: 100,
+        idle: 10_000,
+        idle_for: Duration::from_secs(5),
+    };
+
+    pub const QUICK: Self = Self {
+        hosts: 20,
+        pool: 5,
+        without: Duration::from_millis(50),
+        stream: 5_000_000,
+        beside: 9,
+        streams: 2,
+        rounds_alone: 5,
+        idle: 50,
+        idle_for: Duration::from_millis(500),
+    };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    Connect,
+    Stream,
+    Idle,
+}
+
+impl Case {
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Stream, Self::Idle];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Stream => "stream",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// What is to be measured, and how.
+pub struct Plan<'a> {
+    pub sizes: Sizes,
+    /// Give this thread a CPU to itself, as far as the simulators are concerned.
+    pub pin: bool,
+    /// A program that serves a simulated fleet.
+    pub simulator: &'a dyn Fn() -> Command,
+}
+
+impl Plan<'_> {
+    pub fn run(&self, case: Case) -> Vec<Row> {
+        match case {
+            Case::Connect => connect::run(self),
+            Case::Stream => stream::run(self),
+            Case::Idle => idle::run(self),
+        }
+    }
+
+    /// Starts a process of simulated hosts. All have the same keys.
+    fn simulator(&self) -> Sim {
+        let sim = Sim::builder().seed([42; 32]).spawn((self.simulator)()).unwrap();
+        let cpus = sched_getaffinity(None).unwrap();
+        let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| cpus.is_set(*cpu));
+        if self.pin
+            && let Some(own) = cpus.next()
+            && cpus.next().is_some()
+        {
+            let mut others = sched_getaffinity(None).unwrap();
+            others.unset(own);
+            let pid = i32::try_from(sim.pid()).unwrap();
+            sched_setaffinity(Pid::from_raw(pid), &others).unwrap();
+        }
+        sim
+    }
+
+    /// Runs `measure` on a CPU that the simulators leave alone.
+    fn pinned<T>(&self, measure: impl FnOnce() -> T) -> T {
+        let all = sched_getaffinity(None).unwrap();
+        if let Some(own) = (0..CpuSet::MAX_CPU).find(|cpu| self.pin && all.is_set(*cpu)) {
+            let mut only = CpuSet::new();
+            only.set(own);
+            sched_setaffinity(None, &only).unwrap();
+        }
+        let measured = measure();
+        sched_setaffinity(None, &all).unwrap();
+        measured
+    }
+}
+
+/// A fleet of simulated hosts, which trusts their one host key.
+fn fleet(sim: &Sim, hosts: Vec<String>) -> FleetBuilder {
+    let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
+    Fleet::builder(hosts)
+        .user("demo")
+        .key_bytes(sim.user_key_openssh().unwrap())
+        .identity_auth(false)
+        .allow_agent(false)
+        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
+        .known_hosts(Vec::<PathBuf>::new())
+        .num_retries(1)
+        .timeout(Duration::from_secs(120))
+}
+
+/// Each host takes a descriptor, and distributions give processes 1,024 of them.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}

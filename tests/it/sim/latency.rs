@@ -1,0 +1,65 @@
+//! `cargo bench --bench latency`, with small numbers.
+
+use std::process::Command;
+
+#[path = "../../../benches/latency/mod.rs"]
+#[allow(dead_code, reason = "a test needs no full sizes and no heading")]
+mod suite;
+
+use suite::report::{Figures, Row};
+use suite::{Case, Plan, Sizes};
+
+use super::watch;
+use crate::support::examples::example;
+
+/// Where tests run, other processes want the CPUs, too: nothing is pinned, and no time is looked at.
+fn measure(case: Case) -> Vec<Row> {
+    let plan = Plan { sizes: Sizes::QUICK, pin: false, simulator: &|| Command::new(example("hostsim")) };
+    let rows = plan.run(case);
+    for row in &rows {
+        let what = format!(r#"{{"case":"{}","what":"{}","unit":""#, row.case, row.what);
+        assert!(row.to_json().starts_with(&what) && row.to_json().ends_with('}'), "{}", row.to_json());
+        assert!(row.to_string().starts_with(&row.case), "{row}");
+    }
+    rows
+}
+
+/// The values with this name, of all runs.
+#[track_caller]
+fn values(rows: &[Row], what: &str) -> Vec<f64> {
+    let rows = rows.iter().filter(|row| row.what == what);
+    let values = rows.map(|row| match row.figures {
+        Figures::Value(value) => value,
+        Figures::Spread { .. } => panic!("{row}"),
+    });
+    values.collect()
+}
+
+#[test]
+fn all_hosts_of_the_benchmark_connect() {
+    let _dog = watch();
+    let rows = measure(Case::Connect);
+    assert_eq!(values(&rows, "hosts that failed"), [0.0, 0.0]);
+    assert_eq!(values(&rows, "key exchanges"), [20.0, 20.0]);
+    let spread =
+        |row: &&Row| matches!(row.figures, Figures::Spread { count: 1.., p50, max, .. } if p50 <= max);
+    // The timer without a fleet, and with each of two the timer, turns, their CPU times, steps, and the rest.
+    assert_eq!(rows.iter().filter(spread).count(), 11, "{rows:?}");
+}
+
+#[test]
+fn the_benchmark_s_streams_arrive_whole() {
+    let _dog = watch();
+    let rows = measure(Case::Stream);
+    assert_eq!(values(&rows, "bytes of streams that are missing"), [0.0]);
+    assert_eq!(values(&rows, "commands that failed"), [0.0]);
+}
+
+#[test]
+fn idle_hosts_of_the_benchmark_are_idle() {
+    let _dog = watch();
+    let rows = measure(Case::Idle);
+    assert_eq!(values(&rows, "hosts that are connected"), [50.0]);
+    assert_eq!(values(&rows, "wake-ups in that time"), [0.0]);
+    assert_eq!(values(&rows, "turns in that time"), [0.0]);
+}
