@@ -1,11 +1,11 @@
-//! 10,000 hosts are connected, and nothing happens.
+//! 10,000 hosts are connected, and nothing happens; then one of them at a time runs a command.
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rustix::time::ClockId;
-use sshoal::{Event, Fleet};
+use sshoal::{Event, Fleet, Run};
 
 use super::foreign::{Loop, clock};
 use super::report::Row;
@@ -39,20 +39,43 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         let cpu = clock(ClockId::ProcessCPUTime) - cpu;
         let thread = clock(ClockId::ThreadCPUTime) - thread;
         let metrics = fleet.metrics();
-        [
-            ("hosts that are connected", "", metrics.connections as f64),
-            ("time to connect them", "s", took.as_secs_f64()),
-            ("memory of each", "KiB", (memory() - before) / sizes.idle as f64),
-            ("timers", "", metrics.timers as f64),
-            ("time without work", "s", sizes.idle_for.as_secs_f64()),
-            ("wake-ups in that time", "", foreign.wakeups as f64),
-            ("turns in that time", "", foreign.turns.len() as f64),
-            ("CPU time of the thread", "us", thread.as_secs_f64() * 1e6),
-            ("CPU time of the process", "us", cpu.as_secs_f64() * 1e6),
-        ]
-        .map(|(what, unit, value)| Row::value(&case, what, unit, value))
-        .to_vec()
+        let mut rows = single_commands(&mut fleet, &case, sizes.single);
+        rows.extend(
+            [
+                ("hosts that are connected", "", metrics.connections as f64),
+                ("time to connect them", "s", took.as_secs_f64()),
+                ("memory of each", "KiB", (memory() - before) / sizes.idle as f64),
+                ("timers", "", metrics.timers as f64),
+                ("time without work", "s", sizes.idle_for.as_secs_f64()),
+                ("wake-ups in that time", "", foreign.wakeups as f64),
+                ("turns in that time", "", foreign.turns.len() as f64),
+                ("CPU time of the thread", "us", thread.as_secs_f64() * 1e6),
+                ("CPU time of the process", "us", cpu.as_secs_f64() * 1e6),
+            ]
+            .map(|(what, unit, value)| Row::value(&case, what, unit, value)),
+        );
+        rows
     })
+}
+
+/// What one command costs where so many others have nothing to do.
+fn single_commands(fleet: &mut Fleet, case: &str, count: usize) -> Vec<Row> {
+    let (mut starts, mut commands) = (Vec::new(), Vec::new());
+    let hosts = fleet.hosts().to_vec();
+    for host in hosts.into_iter().cycle().take(count) {
+        let begun = Instant::now();
+        let run = fleet.start(Run::new("hostname").hosts([host])).unwrap().run;
+        starts.push(begun.elapsed());
+        Loop::default().run(fleet, begun + PATIENCE, |event| match event {
+            Event::RunDone { run: done, .. } if done == run => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        commands.push(begun.elapsed());
+    }
+    vec![
+        Row::spread(case, "call that starts one command", &mut starts),
+        Row::spread(case, "one command, start to end", &mut commands),
+    ]
 }
 
 fn connect_all(fleet: &mut Fleet) {

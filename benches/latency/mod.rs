@@ -39,6 +39,8 @@ pub struct Sizes {
     idle: usize,
     /// For how long.
     idle_for: Duration,
+    /// Commands of single hosts after that.
+    single: usize,
 }
 
 impl Sizes {
@@ -52,6 +54,7 @@ impl Sizes {
         rounds_alone: 100,
         idle: 10_000,
         idle_for: Duration::from_secs(5),
+        single: 1_000,
     };
 
     pub const QUICK: Self = Self {
@@ -64,6 +67,7 @@ impl Sizes {
         rounds_alone: 5,
         idle: 50,
         idle_for: Duration::from_millis(500),
+        single: 10,
     };
 }
 
