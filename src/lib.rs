@@ -59,7 +59,7 @@ pub use hostkey::{HostKeyError, HostKeyPolicy};
 pub use ids::{CommandId, HostId, RunId};
 pub use interactive::{Answer, Challenge, Prompt};
 pub use lines::LineEnds;
-pub use output::{Deliver, ExitSignal, Keep, Line, Outcome, StdStream};
+pub use output::{Deliver, ExitSignal, Keep, Line, Outcome, Piece, Sink, StdStream};
 pub use signal::Signal;
 pub use text::{sanitise, sanitise_bounded};
 pub use timings::Timings;

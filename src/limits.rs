@@ -55,6 +55,12 @@ pub const ADDRESSES: usize = 32;
 /// Socket reads per host and visit. libssh reads at most 4 KiB at a time, so this is 256 KiB; the rest waits its turn.
 pub const PUMPS_PER_VISIT: usize = 64;
 
+/// Most bytes that one of them takes from the socket.
+pub const SOCKET_READ: usize = 4 * 1024;
+
+/// What one of them is reckoned to bring on a compressed connection: text shrinks to a quarter or less.
+pub const INFLATED_READ: usize = 32 * 1024;
+
 /// SSH packets read per host and visit, give or take those of one socket read. Each costs up to 30 µs, so a flood of tiny
 /// ones must not count by its bytes alone.
 pub const PACKETS_PER_VISIT: u64 = 128;
@@ -80,6 +86,9 @@ pub const OUTPUT_BUDGET: usize = 256 * 1024 * 1024;
 
 /// Unread output of one stream of a fleet, unless told otherwise.
 pub const STREAM_UNREAD: usize = 256 * 1024;
+
+/// Unread output that every stream may hold, however much of it there is in all: what one read brings.
+pub const SHARE_MIN: usize = 4 * 1024;
 
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;

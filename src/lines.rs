@@ -98,7 +98,6 @@ impl LineBuffer {
     }
 
     /// Whether the stream has ended. Unread bytes may remain: see [`is_empty`](Self::is_empty).
-    #[cfg(any(test, fuzzing))]
     pub const fn is_finished(&self) -> bool {
         self.finished
     }
@@ -179,6 +178,21 @@ impl LineBuffer {
         None
     }
 
+    /// Takes what there is of a line whose end has not come, without half a unit of UTF-16 unless there is nothing else. To be
+    /// asked for only where [`has_line`](Self::has_line) has none.
+    pub fn next_piece(&mut self) -> Option<&[u8]> {
+        self.give_back();
+        if self.is_empty() {
+            return None;
+        }
+        let end_of_stream = self.position() + self.len() as u64;
+        let is_cut = self.ends != LineEnds::Bytes && !end_of_stream.is_multiple_of(2) && self.len() > 1;
+        let (start, end) = (self.head, self.data.len() - usize::from(is_cut));
+        self.head = end;
+        self.scanned = self.scanned.max(end);
+        Some(&self.data[start..end])
+    }
+
     /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
     /// once.
     pub fn take_line(&mut self) -> Option<Vec<u8>> {
@@ -215,6 +229,12 @@ impl LineBuffer {
     /// Discards all unread bytes.
     pub fn clear(&mut self) {
         self.consume(usize::MAX);
+    }
+
+    /// Discards all unread bytes, and counts so many more as consumed that were never pushed.
+    pub fn skip(&mut self, count: usize) {
+        self.clear();
+        self.forgotten += count as u64;
     }
 
     /// How many bytes are unread.

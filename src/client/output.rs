@@ -190,6 +190,12 @@ impl HostOutput {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
+    /// Bytes of one of its streams that were not kept, as [`Command::stdout`](crate::Command::stdout) or
+    /// [`stderr`](crate::Command::stderr) has asked for.
+    pub fn dropped(&self, stream: StdStream) -> u64 {
+        self.look(|command| command.dropped(stream)).unwrap_or(0)
+    }
+
     /// Changes how long a reader of this output waits without a byte from its stream. Zero: no limit.
     pub fn set_read_timeout(&mut self, after: Duration) {
         self.read_timeout = limit(after);

@@ -2,6 +2,7 @@
 
 mod args;
 mod channel;
+mod output;
 mod request;
 mod sudo;
 mod template;
@@ -23,7 +24,7 @@ use self::wrap::{Prefix, Wrapping};
 use crate::encoding::{Decoding, Encoding};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
-use crate::output::{Deliver, Keep, StdStream};
+use crate::output::{Deliver, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
@@ -266,34 +267,6 @@ impl Command {
         self
     }
 
-    /// What is kept of standard output until it is read. Default: [`Keep::BackPressure`] of 256 KiB in a
-    /// [`Fleet`](crate::Fleet), [`Keep::All`] in a [`ParallelClient`](crate::ParallelClient).
-    pub fn stdout(mut self, keep: Keep) -> Self {
-        self.stdout = Some(keep);
-        self
-    }
-
-    /// What is kept of standard error until it is read; see [`stdout`](Self::stdout).
-    pub fn stderr(mut self, keep: Keep) -> Self {
-        self.stderr = Some(keep);
-        self
-    }
-
-    /// What it says about a stream.
-    pub(crate) fn kept(&self, stream: StdStream) -> Option<Keep> {
-        match stream {
-            StdStream::Stdout => self.stdout.clone(),
-            StdStream::Stderr => self.stderr.clone(),
-        }
-    }
-
-    /// Whether events of a [`Fleet`](crate::Fleet) bring its output. Default: [`Deliver::Bytes`]. A
-    /// [`ParallelClient`](crate::ParallelClient) has no events, and reads.
-    pub fn deliver(mut self, deliver: Deliver) -> Self {
-        self.deliver = Some(deliver);
-        self
-    }
-
     /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what becomes of its output
     /// unless it says otherwise.
     pub(crate) fn to_requests(
@@ -308,6 +281,8 @@ impl Command {
             deliver: self.deliver.unwrap_or(output.deliver),
             ends: encoding.line_ends(),
         };
+        output.stdout.check()?;
+        output.stderr.check()?;
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, prefix.as_deref(), encoding);
         let options = Arc::new(RunOptions { sudo: login, output, ..self.channel.to_options()? });

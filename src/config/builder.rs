@@ -78,6 +78,7 @@ impl Limits {
             Self { max_connecting: 0, .. } => "pool_size must be at least 1",
             Self { max_running: Some(0), .. } => "max_running must be at least 1",
             Self { connects_per_second: Some(0), .. } => "connects_per_second must be at least 1",
+            Self { output_budget: Some(0), .. } => "output_budget must be at least 1",
             _ => return Ok(()),
         };
         Err(Error::Config(problem.to_owned()))
@@ -165,7 +166,12 @@ impl<T> Builder<T> {
     }
 
     /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
-    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it.
+    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
+    ///
+    /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
+    /// from half of it on, a stream with more than an equal share of that half waits for its reader, and those with
+    /// less go on. When all of it is used up, every stream waits that holds 4 KiB. Less than 40 KiB for each host may come on
+    /// top of it, and memory is taken in larger pieces than bytes come in: up to twice as much.
     pub fn output_budget(mut self, bytes: usize) -> Self {
         self.limits.output_budget = Some(bytes);
         self

@@ -12,6 +12,7 @@ use super::channel::ChannelProblem;
 use super::name::{ResolverProblem, UnknownHostProblem};
 use crate::hostkey::HostKeyError;
 use crate::limits;
+use crate::output::StdStream;
 use crate::text::{sanitise, sanitise_bounded};
 
 /// Where a host was when something happened to it.
@@ -307,6 +308,14 @@ pub enum HostErrorKind {
         offset: usize,
         /// The line as the host sent it, without its line end.
         line: Vec<u8>,
+    },
+    /// The [`Sink`](crate::Sink) of a command's output failed: the command was ended, and this output is not complete.
+    #[error("the sink of its {stream} failed: {}", sanitise(&source.to_string()))]
+    Sink {
+        /// Which output.
+        stream: StdStream,
+        /// What the sink said.
+        source: io::Error,
     },
     /// A resource of this process is used up.
     #[error("{0}")]

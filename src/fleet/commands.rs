@@ -91,6 +91,11 @@ impl<'a> CommandRef<'a> {
         self.exec.stream(stream).len()
     }
 
+    /// Bytes of one of its streams that were not kept ([`Keep`](crate::Keep)).
+    pub fn dropped(&self, stream: StdStream) -> u64 {
+        self.exec.stream(stream).dropped()
+    }
+
     /// Bytes of input that wait to be sent.
     pub fn unsent(&self) -> usize {
         self.exec.stdin.len()

@@ -55,7 +55,8 @@ pub enum Event<'a> {
         /// Not empty.
         bytes: &'a [u8],
     },
-    /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream.
+    /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream. One that is longer than the
+    /// stream may hold comes in [pieces](crate::Keep::BackPressure).
     Line {
         /// Whose.
         host: HostId,
@@ -146,10 +147,10 @@ impl Fleet {
         match self.events.lent.take() {
             None => {}
             Some(Lent::Output(id, stream, len)) => {
-                self.read_with(id, stream, |stream| stream.consume(len));
+                self.read_with(id, stream, |stream, _| stream.consume(len));
             }
             Some(Lent::Line(id, stream)) => {
-                self.read_with(id, stream, |_| ());
+                self.read_with(id, stream, |_, _| ());
             }
             Some(Lent::Last(id)) => self.execs.release(id),
         }
@@ -162,11 +163,14 @@ impl Fleet {
             let Entry::Of(news) = entry else { return Some(entry) };
             // Nobody wants to hear of one that was released meanwhile.
             let exec = self.execs.get(news.command()).filter(|exec| !exec.is_released());
-            let Some(deliver) = exec.map(|exec| exec.request().options.output.deliver) else { continue };
+            let Some((host, deliver)) = exec.map(|exec| (exec.host(), exec.request().options.output.deliver))
+            else {
+                continue;
+            };
             let News::Output(id, which) = news else { return Some(entry) };
-            let is_there = self.execs.with_stream(id, which, |stream| {
+            let is_there = self.execs.with_stream(id, which, |stream, share| {
                 let is_there = match deliver {
-                    Deliver::Lines => stream.has_line(),
+                    Deliver::Lines => stream.has_line(share),
                     Deliver::Bytes => !stream.is_empty(),
                     Deliver::Nothing => false,
                 };
@@ -180,6 +184,8 @@ impl Fleet {
                 }
                 return Some(entry);
             }
+            // It may have been held back for a part of a line that more room was found for since.
+            self.made_room(host);
         }
     }
 
@@ -208,11 +214,12 @@ impl Fleet {
     }
 
     fn show_output(&mut self, command: CommandId, stream: StdStream) -> Option<Event<'_>> {
+        let share = self.execs.share();
         let exec = self.execs.get_mut(command)?;
         let host = exec.host();
         if exec.request().options.output.deliver == Deliver::Lines {
             self.events.lent = Some(Lent::Line(command, stream));
-            let (bytes, offset) = exec.stream_mut(stream).lend_line()?;
+            let (bytes, offset) = exec.stream_mut(stream).lend_line(share)?;
             return Some(Event::Line { host, command, stream, bytes, offset });
         }
         let bytes = exec.stream(stream).unread();

@@ -6,8 +6,6 @@ use super::Fleet;
 use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError, HostErrorKind};
 use crate::ids::HostId;
-use crate::limits;
-use crate::link::Pumped;
 use crate::session::{Cx, HostState, Input, Session, Target};
 use crate::timings::Timings;
 
@@ -151,15 +149,12 @@ impl Fleet {
     /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index, which does no harm to
     /// whoever has it next; what is on its way to it from elsewhere would, and is called off here.
     pub(super) fn retire(&mut self, index: usize, now: Instant) {
+        self.take_back();
         let Some(slot) = self.slots.get_mut(index) else { return };
-        // Nobody may have listened for a while. A link that has failed is collected from as well.
-        for _ in 0..limits::LAST_PUMPS {
-            if slot.link.pump(limits::PUMPS_PER_VISIT) != Ok(Pumped::More) {
-                break;
-            }
-        }
         let mut cx =
             Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs };
+        // Nobody may have listened for a while.
+        slot.session.take_in(&mut cx);
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
         self.tell(index);
         self.pass_on(index);

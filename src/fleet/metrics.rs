@@ -66,6 +66,9 @@ pub struct Metrics {
     pub unfinished: usize,
     /// Unread bytes of output.
     pub unread: usize,
+    /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
+    /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::Builder::output_budget)).
+    pub held_back: usize,
     hosts: [usize; HostState::ALL.len()],
 }
 
@@ -100,13 +103,15 @@ impl fmt::Display for Metrics {
             commands,
             unfinished,
             unread,
+            held_back,
             hosts: _,
         } = self;
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
         }
         write!(f, "connections={connections} waiting={queued} pool={pool} ")?;
-        write!(f, "commands={commands} unfinished={unfinished} running={running} unread={unread} ")?;
+        write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
+        write!(f, "unread={unread} held_back={held_back} ")?;
         write!(f, "received={bytes_received} sent={bytes_sent} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
@@ -173,6 +178,7 @@ impl Fleet {
             commands: self.execs.len(),
             unfinished: self.runs.unfinished(),
             unread: self.execs.unread(),
+            held_back: self.held.count(),
             hosts,
         }
     }

@@ -10,6 +10,7 @@ mod commands;
 mod control;
 mod descriptors;
 mod events;
+mod held;
 mod hosts;
 mod meter;
 mod metrics;
@@ -37,6 +38,7 @@ pub use run::{Run, Tally};
 use self::admission::Admission;
 use self::agents::Agents;
 use self::events::EventQueue;
+use self::held::HeldBack;
 use self::meter::Meter;
 use self::metrics::Totals;
 use self::run::Runs;
@@ -110,6 +112,7 @@ pub struct Fleet {
     /// Hosts to be visited.
     ready: IndexQueue,
     admission: Admission,
+    held: HeldBack,
     /// The last admission ended for lack of time, not of hosts or places.
     admit_again: bool,
     /// The wheel's entry for the next connection that may begin.
@@ -192,11 +195,12 @@ impl Fleet {
             verifier,
             proxies: HashMap::new(),
             links,
-            execs: Execs::default(),
+            execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             runs: Runs::default(),
             events: EventQueue::default(),
             ready: IndexQueue::default(),
             admission: Admission::new(limits),
+            held: HeldBack::default(),
             admit_again: false,
             pace_timer: None,
             names: 0,

@@ -13,19 +13,20 @@ impl Fleet {
     /// Takes unread output into a buffer. How many bytes; 0 if there are none.
     pub fn read(&mut self, id: CommandId, stream: StdStream, bytes: &mut [u8]) -> usize {
         self.take_back();
-        self.read_with(id, stream, |stream| stream.read(bytes)).unwrap_or(0)
+        self.read_with(id, stream, |stream, _| stream.read(bytes)).unwrap_or(0)
     }
 
-    /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line.
+    /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line. Of
+    /// a line that is longer than the stream may hold, it takes [what there is](crate::Keep::BackPressure).
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
         self.take_back();
-        self.read_with(id, stream, |stream| stream.take_line(ends))?
+        self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?
     }
 
     /// Drops unread output.
     pub fn discard(&mut self, id: CommandId, stream: StdStream) {
         self.take_back();
-        self.read_with(id, stream, Stream::clear);
+        self.read_with(id, stream, |stream, _| stream.clear());
     }
 
     /// Reads from a stream, and lets a host go on that has waited for that.
@@ -33,9 +34,12 @@ impl Fleet {
         &mut self,
         id: CommandId,
         stream: StdStream,
-        read: impl FnOnce(&mut Stream) -> T,
+        read: impl FnOnce(&mut Stream, usize) -> T,
     ) -> Option<T> {
-        self.execs.with_stream(id, stream, read)
+        let host = self.execs.get(id)?.host();
+        let result = self.execs.with_stream(id, stream, read);
+        self.made_room(host);
+        result
     }
 
     /// Queues input, as much as there is room for: 1 MiB at a time, per command. How many bytes.

@@ -7,6 +7,7 @@ use super::HostState;
 use crate::dns::LookupId;
 use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
+use crate::output::Bound;
 use crate::reactor::TimerId;
 use crate::session::{Execs, Input, Session, Tunnelled};
 
@@ -52,6 +53,8 @@ pub(super) struct Booked {
     pub descriptors: usize,
     /// `None` for a proxy, and for a host that was never looked at.
     pub state: Option<HostState>,
+    /// What keeps it from being read from.
+    pub held: Option<Bound>,
 }
 
 impl Booked {
@@ -68,6 +71,7 @@ impl Booked {
             queued: !session.is_proxy() && session.wish(execs).is_some(),
             descriptors,
             state: (!session.is_proxy()).then(|| session.host_state()),
+            held: session.held_by(),
         }
     }
 }

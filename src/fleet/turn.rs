@@ -86,6 +86,7 @@ impl Fleet {
             self.deliver_lookups(now);
             self.visit_agents(now);
             self.visit_ready(now);
+            self.resume_held(now);
             self.admit(now);
             if self.close_proxies && self.ready.is_empty() {
                 self.close_unused_proxies(now);
@@ -103,7 +104,8 @@ impl Fleet {
     /// Whether there is something to do that neither the poll nor a timer tells.
     fn has_work(&self) -> bool {
         let has_answers = self.agents.has_answers() || self.dns.has_work();
-        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_answers
+        let has_room = self.held.has_next(self.execs.share());
+        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_answers || has_room
     }
 
     /// Makes the descriptor readable.

@@ -71,9 +71,11 @@ impl Fleet {
         let timer = self.arm(armed, deadline, Timer::Slot(index));
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.timer = timer;
-        let before = slot.booked.state;
+        let before = slot.booked;
         self.admission.settle(index, slot, &self.execs);
-        self.totals.pass(before, slot.booked.state);
+        let now = slot.booked;
+        self.totals.pass(before.state, now.state);
+        self.held.note(index, before.held, now.held, self.execs.share());
     }
 
     /// Brings a timer in line with the time that is to be waited for.

@@ -1,15 +1,17 @@
 //! What passes between a command and its caller: how it ended, its output, its input.
 
 mod keep;
+mod sink;
 mod stdin;
 mod stream;
 
 use std::fmt;
 
 pub use keep::{Deliver, Keep};
+pub use sink::{Piece, Sink};
 pub(crate) use stdin::StdinQueue;
 pub use stream::Line;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Bound, Excess, Origin, Room, Stream};
 
 use crate::error::HostError;
 use crate::limits;
@@ -78,6 +80,15 @@ pub enum StdStream {
     Stdout,
     /// Standard error (RFC 4254 section 5.2: extended data of type 1).
     Stderr,
+}
+
+impl fmt::Display for StdStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdout => "standard output",
+            Self::Stderr => "standard error",
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! One output stream of one command: its unread bytes, and what becomes of those that come.
 
-use super::Keep;
+use std::io;
+
+use super::{Keep, Piece, StdStream};
+use crate::ids::{CommandId, HostId};
 use crate::lines::{LineBuffer, LineEnds};
 
 /// A line of a command's output.
@@ -14,29 +17,141 @@ pub struct Line {
 }
 
 /// What has arrived on one stream and was not read.
+///
+/// `share` is what a stream may hold as far as the fleet's budget is concerned: it changes all the time, so it is an argument.
 #[derive(Debug)]
 pub(crate) struct Stream {
     buffer: LineBuffer,
     keep: Keep,
+    /// Bytes that were not kept.
+    dropped: u64,
     /// An event with it waits to be taken.
     pub listed: bool,
+}
+
+/// Where output comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub host: HostId,
+    pub command: CommandId,
+    pub stream: StdStream,
+}
+
+/// What becomes of bytes that there is no room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Excess {
+    /// They are taken in: no more will come before there is room.
+    Taken,
+    /// They are dropped: nobody is held back.
+    Dropped { share: usize },
+}
+
+/// How many bytes are welcome, and what bounds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Room {
+    pub bytes: usize,
+    pub bound: Bound,
+}
+
+/// What bounds the unread bytes of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    /// Its own policy.
+    Stream,
+    /// The fleet's budget.
+    Budget,
+}
+
+impl Room {
+    pub(crate) const ENDLESS: Self = Self { bytes: usize::MAX, bound: Bound::Budget };
+
+    /// What bounds it where there is none.
+    pub(crate) fn lack(self) -> Option<Bound> {
+        (self.bytes == 0).then_some(self.bound)
+    }
 }
 
 impl Stream {
     pub(crate) fn new(keep: Keep, ends: LineEnds) -> Self {
         let mut buffer = LineBuffer::new();
         buffer.set_line_ends(ends);
-        Self { buffer, keep, listed: false }
+        let keep = match keep {
+            Keep::Head(0) | Keep::Tail(0) => Keep::Nothing,
+            keep => keep,
+        };
+        Self { buffer, keep, dropped: 0, listed: false }
     }
 
     /// Takes in what has come.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        match &self.keep {
-            Keep::Nothing => {}
-            Keep::All | Keep::Head(_) | Keep::Tail(_) | Keep::BackPressure(_) => {
-                self.buffer.push(bytes);
+    ///
+    /// # Errors
+    /// Those of its sink, which gets no more then.
+    pub(crate) fn push(&mut self, bytes: &[u8], origin: Origin, excess: Excess) -> io::Result<()> {
+        let most = match excess {
+            Excess::Taken => usize::MAX,
+            Excess::Dropped { share } => self.bound().min(share),
+        };
+        let room = most.saturating_sub(self.len());
+        let kept = match &mut self.keep {
+            Keep::Nothing => 0,
+            Keep::Sink(sink) => {
+                let Origin { host, command, stream } = origin;
+                let taken = sink.take(Piece { host, command, stream, bytes });
+                if taken.is_err() {
+                    self.keep = Keep::Nothing;
+                    self.dropped += bytes.len() as u64;
+                }
+                return taken;
             }
+            Keep::Tail(last) => {
+                let last = (*last).min(most);
+                self.push_last(bytes, last);
+                return Ok(());
+            }
+            // What follows a gap would be taken for what was there.
+            _ if self.dropped > 0 => 0,
+            Keep::All | Keep::BackPressure(_) => bytes.len().min(room),
+            Keep::Head(left) => {
+                let kept = bytes.len().min(room).min(*left);
+                *left -= kept;
+                kept
+            }
+        };
+        self.buffer.push(&bytes[..kept]);
+        self.dropped += (bytes.len() - kept) as u64;
+        // Nothing can follow, so what is left of a line is one.
+        if let Keep::Head(0) = self.keep {
+            self.buffer.finish();
         }
+        Ok(())
+    }
+
+    /// Keeps the last so many bytes of what there is and what has come.
+    fn push_last(&mut self, bytes: &[u8], last: usize) {
+        let excess = (self.len() + bytes.len()).saturating_sub(last);
+        self.dropped += excess as u64;
+        match excess.checked_sub(self.len()) {
+            None => self.buffer.consume(excess),
+            Some(never_in) => self.buffer.skip(never_in),
+        }
+        self.buffer.push(&bytes[bytes.len().saturating_sub(last)..]);
+    }
+
+    /// Unread bytes that its own policy has others wait at.
+    fn bound(&self) -> usize {
+        match self.keep {
+            Keep::BackPressure(most) => most,
+            _ => usize::MAX,
+        }
+    }
+
+    /// How many bytes may come before others wait.
+    pub(crate) fn room(&self, share: usize) -> Room {
+        if self.buffer.is_finished() || matches!(self.keep, Keep::Nothing | Keep::Sink(_)) {
+            return Room::ENDLESS;
+        }
+        let (own, share) = (self.bound().saturating_sub(self.len()), share.saturating_sub(self.len()));
+        Room { bytes: own, bound: Bound::Stream }.min(Room { bytes: share, bound: Bound::Budget })
     }
 
     /// Nothing more will come.
@@ -51,6 +166,16 @@ impl Stream {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// Bytes that have come and were not kept.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether what comes goes elsewhere.
+    pub(crate) fn has_sink(&self) -> bool {
+        matches!(self.keep, Keep::Sink(_))
     }
 
     pub(crate) fn unread(&self) -> &[u8] {
@@ -69,20 +194,34 @@ impl Stream {
         self.buffer.clear();
     }
 
-    pub(crate) fn take_line(&mut self, ends: LineEnds) -> Option<Line> {
+    /// Takes the next line, or what there is of one that can get no longer before it is taken.
+    pub(crate) fn take_line(&mut self, ends: LineEnds, share: usize) -> Option<Line> {
         self.buffer.set_line_ends(ends);
         let offset = self.buffer.position();
-        Some(Line { bytes: self.buffer.take_line()?, offset })
+        let bytes = match self.buffer.take_line() {
+            Some(line) => line,
+            None => self.next_piece(share)?.to_vec(),
+        };
+        Some(Line { bytes, offset })
     }
 
-    /// Whether there is a whole line.
-    pub(crate) fn has_line(&mut self) -> bool {
-        self.buffer.has_line()
+    /// Whether there is a line to take.
+    pub(crate) fn has_line(&mut self, share: usize) -> bool {
+        self.buffer.has_line() || !self.is_empty() && self.room(share).lack().is_some()
     }
 
     /// The next line, still in the buffer until the next call.
-    pub(crate) fn lend_line(&mut self) -> Option<(&[u8], u64)> {
+    pub(crate) fn lend_line(&mut self, share: usize) -> Option<(&[u8], u64)> {
         let offset = self.buffer.position();
-        self.buffer.next_line().map(|line| (line, offset))
+        let line = if self.buffer.has_line() { self.buffer.next_line() } else { self.next_piece(share) };
+        Some((line?, offset))
+    }
+
+    fn next_piece(&mut self, share: usize) -> Option<&[u8]> {
+        self.room(share).lack()?;
+        self.buffer.next_piece()
     }
 }
+
+#[cfg(test)]
+mod tests;

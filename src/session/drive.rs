@@ -1,7 +1,7 @@
 //! From news to progress: pumps the link, then steps the state for as long as it moves.
 
 use super::auth::{Login, LoginResult};
-use super::exec::{Exec, ExecCx, Progress};
+use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::failure::Failure;
 use super::pulse::Pulse;
 use super::state::State;
@@ -10,6 +10,7 @@ use crate::error::HostErrorKind;
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{Pumped, Setup};
+use crate::output::{Bound, Room};
 
 impl Session {
     /// Pumps the link and steps the state until neither has more to do.
@@ -23,7 +24,11 @@ impl Session {
         }
         let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
-            let pumped = cx.link.pump(limits::PUMPS_PER_VISIT)?;
+            let pumped = match self.welcome(cx) {
+                Some(reads) => cx.link.pump(reads)?,
+                // What has arrived stays in the socket. Whoever makes room has it visited.
+                None => Pumped::Drained,
+            };
             let full = !cx.link.flushed();
             let was_connecting = matches!(self.state, State::Connecting(_));
             let mut progressed = false;
@@ -37,6 +42,62 @@ impl Session {
             let began = was_connecting && !matches!(self.state, State::Connecting(_));
             if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(Step::default());
+            }
+        }
+    }
+
+    /// How many socket reads are welcome now, if any; takes note of what holds the connection back.
+    fn welcome(&mut self, cx: &Cx<'_>) -> Option<usize> {
+        let room = self.room(cx.execs);
+        let before = std::mem::replace(&mut self.held, room.lack());
+        if before.is_some() != self.held.is_some()
+            && let State::Ready(Some(pulse)) = &mut self.state
+        {
+            // Nobody listens meanwhile, and a long silence is not the peer's.
+            pulse.restart(self.held.is_none().then_some(cx.now));
+        }
+        self.held.is_none().then(|| self.reads(room))
+    }
+
+    /// How many socket reads fit into this room. The last may bring a packet that has begun in earlier ones.
+    pub(super) fn reads(&self, room: Room) -> usize {
+        let compress = self.target.profile.connection.compress;
+        let read = if compress { limits::INFLATED_READ } else { limits::SOCKET_READ };
+        room.bytes.div_ceil(read).clamp(1, limits::PUMPS_PER_VISIT)
+    }
+
+    /// How much output there is room for.
+    fn room(&self, execs: &Execs) -> Room {
+        self.active.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
+    }
+
+    /// What holds the connection back: it is not read from until there is room.
+    pub(crate) fn held_by(&self) -> Option<Bound> {
+        self.held
+    }
+
+    /// Whether it is held back and there is room again.
+    pub(crate) fn may_go_on(&self, execs: &Execs) -> bool {
+        self.held.is_some() && self.room(execs).lack().is_none()
+    }
+
+    /// Takes in what has arrived as far as there is room, and goes on with nothing: for a host that is about to leave.
+    pub(crate) fn take_in(&mut self, cx: &mut Cx<'_>) {
+        if !matches!(self.state, State::Ready(_)) {
+            return;
+        }
+        for _ in 0..limits::LAST_PUMPS {
+            let room = self.room(cx.execs);
+            if room.lack().is_some() {
+                return;
+            }
+            let pumped = cx.link.pump(self.reads(room));
+            // A link that has failed is collected from as well.
+            for id in &self.active {
+                cx.execs.collect(*id, cx.now, cx.link);
+            }
+            if pumped != Ok(Pumped::More) {
+                return;
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
 use crate::link::{ChannelId, Link};
-use crate::output::{Deliver, Outcome, StdStream, StdinQueue, Stream};
+use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdStream, StdinQueue, Stream};
 use crate::signal::Signal;
 use crate::timings::{Stopwatch, Timings};
 
@@ -52,10 +52,12 @@ pub(crate) struct Exec {
     told_started: bool,
     /// Input was offered that there was no room for.
     pub(crate) input_refused: bool,
-    /// Unread bytes as they were counted last.
-    booked: usize,
     /// Bytes that were not counted yet.
     traffic: Traffic,
+    /// Unread bytes of each stream as they were counted last.
+    booked: [usize; 2],
+    /// A sink has failed: the command is to end of it.
+    sink_failed: Option<HostErrorKind>,
     released: bool,
 }
 
@@ -80,8 +82,9 @@ impl Exec {
             stopwatch: Stopwatch::new(Stage::Queued, now),
             told_started: false,
             input_refused: false,
-            booked: 0,
             traffic: Traffic::default(),
+            booked: [0; 2],
+            sink_failed: None,
             released: false,
         }
     }
@@ -264,7 +267,7 @@ impl Exec {
     }
 
     /// Moves what has arrived into the streams and takes note of an end. Works on a failed link too.
-    fn collect(&mut self, now: Instant, link: &mut dyn Link) {
+    fn collect(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         let channel = match self.state {
             ExecState::Running(channel)
             | ExecState::Stopping { channel, .. }
@@ -274,18 +277,21 @@ impl Exec {
         let inbox = link.inbox(channel);
         self.traffic.received += (inbox.stdout.len() + inbox.stderr.len()) as u64;
         self.listen_to_sudo(inbox);
-        if !self.released {
-            self.stdout.push(&inbox.stdout);
-            self.stderr.push(&inbox.stderr);
-        }
+        let excess = if self.is_running() { Excess::Taken } else { Excess::Dropped { share } };
+        self.receive(StdStream::Stdout, &inbox.stdout, excess);
+        self.receive(StdStream::Stderr, &inbox.stderr, excess);
         drain(&mut inbox.stdout);
         drain(&mut inbox.stderr);
         let told = inbox.status.is_some() || inbox.signal.is_some();
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
+        if self.is_running() && self.is_refused_by_sudo() {
+            return;
+        }
+        self.end_dialogue();
         let outcome = match &self.state {
-            ExecState::Running(_) if self.is_refused_by_sudo() => return,
+            ExecState::Running(_) if self.sink_failed.is_some() => return,
             ExecState::Running(_) => match (inbox.signal.take(), inbox.status) {
                 (Some(signal), _) => Outcome::Signaled(signal),
                 (None, Some(status)) => Outcome::Exited(status),
@@ -297,6 +303,26 @@ impl Exec {
         self.close(channel, outcome, CloseStep::Send, now);
     }
 
+    /// Takes in output. Of a released command nothing is kept.
+    fn receive(&mut self, which: StdStream, bytes: &[u8], excess: Excess) {
+        let origin = Origin { host: self.host, command: self.id, stream: which };
+        let is_wanted = !self.released || self.stream(which).has_sink();
+        if !bytes.is_empty()
+            && is_wanted
+            && let Err(source) = self.stream_mut(which).push(bytes, origin, excess)
+        {
+            self.sink_failed.get_or_insert(HostErrorKind::Sink { stream: which, source });
+        }
+    }
+
+    /// How much output its readers have room for. One that is to end holds nothing back.
+    fn room(&self, share: usize) -> Room {
+        if !self.is_running() || self.released {
+            return Room::ENDLESS;
+        }
+        self.stdout.room(share).min(self.stderr.room(share))
+    }
+
     /// Its end is known: the channel is closed from here on.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
         self.deadline = now.checked_add(limits::CLOSE_TIMEOUT);
@@ -305,13 +331,13 @@ impl Exec {
 
     /// Collects from a link that has failed. The server's acceptance may have come in the same packets as the output and
     /// the failure, and libssh tells neither any more: output on the channel proves it.
-    fn salvage(&mut self, now: Instant, link: &mut dyn Link) {
+    fn salvage(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         if let ExecState::Requesting(channel) = self.state
             && !link.inbox(channel).is_empty()
         {
             self.enter(ExecState::Running(channel));
         }
-        self.collect(now, link);
+        self.collect(now, link, share);
     }
 }
 

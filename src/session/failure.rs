@@ -129,6 +129,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Limit(_)
         | HostErrorKind::Ssh(_)
         | HostErrorKind::Cancelled
+        | HostErrorKind::Sink { .. }
         | HostErrorKind::Bug(_) => false,
     }
 }

@@ -41,6 +41,7 @@ pub(crate) use trail::{Costs, Milestone};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
 use crate::ids::CommandId;
+use crate::output::Bound;
 use crate::timings::Stopwatch;
 
 use self::connect::Addresses;
@@ -67,6 +68,8 @@ pub(crate) struct Session {
     active: Vec<CommandId>,
     /// A channel was closed since one was refused ([`ExecCx::room_expected`]).
     room_expected: bool,
+    /// What keeps it from being read from.
+    held: Option<Bound>,
     /// Of a proxy: what other hosts want of it.
     tunnels: Option<Box<Tunnels>>,
     /// Why the connection through the proxy is about to end.
@@ -102,6 +105,7 @@ impl Session {
             jitter,
             active: Vec::new(),
             room_expected: false,
+            held: None,
             awaited: false,
             trail: VecDeque::new(),
             costs: Costs::default(),
@@ -318,6 +322,7 @@ impl Session {
         if matches!(from, Phase::Closed | Phase::Failed) {
             self.stopwatch = Stopwatch::new(Stage::Queued, now);
         }
+        self.held = None;
         self.state = next;
         self.leave_trail(to, now);
     }

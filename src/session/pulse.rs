@@ -48,6 +48,13 @@ impl Pulse {
         self.due
     }
 
+    /// Begins to listen at this time as to a peer that was just heard, or listens no more.
+    pub(super) fn restart(&mut self, now: Option<Instant>) {
+        self.unanswered = 0;
+        self.heard = now.unwrap_or(self.heard);
+        self.due = now.and_then(|now| now.checked_add(self.keepalive.interval));
+    }
+
     /// To be asked once everything that has arrived was taken in: between two calls of a client nobody listens, and a
     /// long pause is not the peer's.
     fn feel(&mut self, packets: u64, now: Instant) -> Finding {

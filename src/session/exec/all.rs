@@ -9,10 +9,11 @@ use slab::Slab;
 use super::{Exec, ExecState};
 use crate::ids::CommandId;
 use crate::limits;
-use crate::output::{Outcome, StdStream, Stream};
+use crate::link::Link;
+use crate::output::{Outcome, Room, StdStream, Stream};
 
 /// All commands of a fleet, finished ones included until nobody reads them any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Execs {
     slab: Slab<Exec>,
     /// Counts those that there were, for their names.
@@ -24,6 +25,16 @@ pub(crate) struct Execs {
     /// Unread bytes of output, in all.
     unread: usize,
     traffic: Traffic,
+    /// Streams that hold any.
+    holding: usize,
+    /// How many there should be at most.
+    budget: usize,
+}
+
+impl Default for Execs {
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
 }
 
 /// Bytes of the commands' streams.
@@ -58,6 +69,12 @@ impl News {
 }
 
 impl Execs {
+    /// With a bound for the unread bytes of all together.
+    pub(crate) fn new(budget: usize) -> Self {
+        let (slab, given, ended, news, traffic) = Default::default();
+        Self { slab, given, ended, news, traffic, unread: 0, holding: 0, budget }
+    }
+
     pub(crate) fn insert(&mut self, exec: Exec) -> CommandId {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
@@ -89,18 +106,49 @@ impl Execs {
         self.traffic
     }
 
+    /// Unread bytes at which a stream is full as far as the budget is concerned.
+    ///
+    /// The second half of the budget is for those that hold less than others: from the first half on, a stream with an equal
+    /// share of it is full. How many will come to hold something is not known, so that the shares of some may sum up to more;
+    /// when all of it is used up, every stream with a socket read's worth is full. One with less is never held back by others.
+    pub(crate) fn share(&self) -> usize {
+        let half = self.budget / 2;
+        if self.unread < half {
+            usize::MAX
+        } else if self.unread < self.budget {
+            (half / self.holding.max(1)).max(limits::SHARE_MIN)
+        } else {
+            limits::SHARE_MIN
+        }
+    }
+
+    /// How much output of this command there is room for.
+    pub(in crate::session) fn room(&self, id: CommandId) -> Room {
+        self.get(id).map_or(Room::ENDLESS, |exec| exec.room(self.share()))
+    }
+
+    /// Takes in what has arrived for a command, and no more.
+    pub(in crate::session) fn collect(&mut self, id: CommandId, now: Instant, link: &mut dyn Link) {
+        let share = self.share();
+        if let Some(exec) = self.get_mut(id) {
+            exec.collect(now, link, share);
+            self.note(id, now);
+        }
+    }
+
     pub(crate) fn next_news(&mut self) -> Option<News> {
         self.news.pop_front()
     }
 
-    /// Reads from a stream, or changes how it is read.
+    /// Reads from a stream, or changes how it is read. `with` is told the stream's [share](Self::share).
     pub(crate) fn with_stream<T>(
         &mut self,
         id: CommandId,
         which: StdStream,
-        with: impl FnOnce(&mut Stream) -> T,
+        with: impl FnOnce(&mut Stream, usize) -> T,
     ) -> Option<T> {
-        let result = with(self.get_mut(id)?.stream_mut(which));
+        let share = self.share();
+        let result = with(self.get_mut(id)?.stream_mut(which), share);
         self.book(id);
         Some(result)
     }
@@ -142,9 +190,11 @@ impl Execs {
     /// Counts a command's unread output.
     fn book(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
-        let unread = exec.stdout.len() + exec.stderr.len();
+        let unread = [exec.stdout.len(), exec.stderr.len()];
         let before = mem::replace(&mut exec.booked, unread);
-        self.unread = self.unread - before + unread;
+        let holding = |streams: [usize; 2]| streams.into_iter().filter(|unread| *unread > 0).count();
+        self.unread = self.unread - before.iter().sum::<usize>() + unread.iter().sum::<usize>();
+        self.holding = self.holding - holding(before) + holding(unread);
     }
 
     /// Ends a command. Only the first end counts.

@@ -76,8 +76,9 @@ impl Execs {
         id: CommandId,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Failure> {
+        let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
-        let stepped = exec.step(cx);
+        let stepped = exec.step(cx, share);
         self.note(id, cx.now);
         match stepped {
             Ok(Progress::Done) => {
@@ -153,8 +154,9 @@ impl Execs {
         link: &mut dyn Link,
         error: &HostError,
     ) {
+        let share = self.share();
         let Some(exec) = self.get_mut(id) else { return };
-        exec.salvage(now, link);
+        exec.salvage(now, link, share);
         match &exec.state {
             ExecState::Finished(_) => {}
             ExecState::Waiting => exec.deadline = None,
@@ -187,8 +189,11 @@ impl Execs {
 
 impl Exec {
     /// One step. `Done`: the channel is closed, and the outcome known.
-    fn step(&mut self, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
-        self.collect(cx.now, cx.link);
+    fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Result<Progress, Trouble> {
+        self.collect(cx.now, cx.link, share);
+        if self.stop_by_sink(cx) {
+            return Ok(Progress::Advanced);
+        }
         match self.state {
             ExecState::Admitted if cx.may_open => {
                 let channel = cx.link.open_channel()?;

@@ -14,8 +14,9 @@ impl Execs {
     /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether
     /// it obeys or not. An end that is known already stands.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
+        let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
-        exec.collect(cx.now, cx.link);
+        exec.collect(cx.now, cx.link, share);
         let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, HostErrorKind::Cancelled));
         match exec.state {
             ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => {
@@ -46,6 +47,15 @@ impl Exec {
             let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
             self.stop(channel, outcome, cx);
         }
+    }
+
+    /// Stops it if a sink of its output has failed.
+    pub(super) fn stop_by_sink(&mut self, cx: &mut ExecCx<'_>) -> bool {
+        let ExecState::Running(channel) = self.state else { return false };
+        let Some(kind) = self.sink_failed.take() else { return false };
+        let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+        self.stop(channel, outcome, cx);
+        true
     }
 
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {

@@ -8,7 +8,7 @@ use super::{CloseStep, Exec, ExecState};
 use crate::command::{Found, SudoLogin, SudoMark};
 use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
-use crate::output::Outcome;
+use crate::output::{Excess, Outcome, StdStream};
 use crate::session::deadline;
 
 /// How far `sudo` is. While there is one, the caller's input waits.
@@ -116,10 +116,9 @@ impl Exec {
     /// Nothing more will come: what was held was no mark.
     pub(super) fn end_dialogue(&mut self) {
         let Some(dialogue) = self.sudo.take() else { return };
-        if !self.released {
-            let on_terminal = self.request.options.on_terminal();
-            if on_terminal { &mut self.stdout } else { &mut self.stderr }.push(&dialogue.into_rest());
-        }
+        let on_terminal = self.request.options.on_terminal();
+        let stream = if on_terminal { StdStream::Stdout } else { StdStream::Stderr };
+        self.receive(stream, &dialogue.into_rest(), Excess::Taken);
     }
 
     /// Answers `sudo`, if it has asked.

@@ -16,6 +16,7 @@ mod keepalive;
 mod partial;
 mod policy;
 mod prepare;
+mod pressure;
 mod proxy;
 mod race;
 mod retry;

@@ -115,7 +115,7 @@ fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
     assert_eq!((bench.error(0).host(), bench.error(0).stage()), ("web1", Stage::Running));
     let exec = bench.execs.get_mut(bench.commands[0]).unwrap();
     let mut lines = Vec::new();
-    while let Some((line, _)) = exec.stdout.lend_line() {
+    while let Some((line, _)) = exec.stdout.lend_line(usize::MAX) {
         lines.push(line.to_vec());
     }
     assert_eq!(lines.last().map(Vec::as_slice), Some(&b"and this"[..]));

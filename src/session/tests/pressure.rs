@@ -1,0 +1,244 @@
+//! Streams that are full hold their connection back, until they are read or nobody waits for them any more.
+
+use std::io;
+use std::time::Duration;
+
+use super::call::Call;
+use super::harness::{Bench, Config};
+use super::script::{Channel, Packet, Peer, Script, lost};
+use crate::command::{OutputOptions, RunOptions};
+use crate::error::{HostErrorKind, TimeoutKind};
+use crate::limits;
+use crate::output::{Bound, Keep, Room, Sink, StdStream};
+use crate::session::state::Phase;
+use crate::session::{Execs, Input, Keepalive};
+
+const PACKET: usize = 1000;
+const PACKETS: usize = 20;
+const BOUND: usize = 2500;
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Packet `number` of a command's output.
+fn packet(number: usize) -> Vec<u8> {
+    vec![u8::try_from(number).unwrap(); PACKET]
+}
+
+/// A peer whose commands print all of it, of whose connection one packet is read at a time.
+fn peer(end: Vec<Packet>) -> Peer {
+    let output = (0..PACKETS).map(|number| Packet::Stdout(packet(number))).chain(end);
+    let channel = Channel::sending(output.map(|packet| (2, packet)).collect());
+    Peer { channels: vec![channel], packets_per_pump: 1, alive_after: None, ..Peer::default() }
+}
+
+fn ended() -> Vec<Packet> {
+    vec![Packet::Status(0), Packet::Eof, Packet::Close]
+}
+
+fn keeping(stdout: Keep) -> RunOptions {
+    let output = OutputOptions { stdout, ..OutputOptions::default() };
+    RunOptions { output, time_limit: Some(LIMIT), ..RunOptions::default() }
+}
+
+/// Runs a command until nothing is left that could happen before its time is over.
+fn run(config: Config, peer: Peer, keep: Keep) -> Bench {
+    let mut bench = Bench::with(config, Script::peer(peer));
+    bench.command_with(keeping(keep), b"", false);
+    while bench.round_but_timers() {}
+    bench
+}
+
+fn held(end: Vec<Packet>) -> Bench {
+    let bench = run(Config::default(), peer(end), Keep::BackPressure(BOUND));
+    assert_eq!((bench.session.held_by(), bench.exec(0).stdout.len()), (Some(Bound::Stream), 3 * PACKET));
+    bench
+}
+
+/// What was not taken from the socket.
+fn waiting(bench: &Bench) -> usize {
+    bench.link.queues().unwrap()[2]
+}
+
+/// As a reader does: takes what there is, and has the host visited if it waits for that.
+fn read(bench: &mut Bench, number: usize) -> Vec<u8> {
+    let take = |stream: &mut crate::output::Stream, _| {
+        let bytes = stream.unread().to_vec();
+        stream.clear();
+        bytes
+    };
+    let bytes = bench.execs.with_stream(bench.commands[number], StdStream::Stdout, take).unwrap();
+    if bench.session.may_go_on(&bench.execs) {
+        bench.step(Input::Readiness);
+        while bench.round_but_timers() {}
+    }
+    bytes
+}
+
+#[test]
+fn a_full_stream_leaves_the_rest_in_the_socket_until_it_is_read() {
+    let mut bench = held(ended());
+    assert_eq!(waiting(&bench), PACKETS - 3 + 3);
+    let pumps = bench.calls(|call| *call == Call::Pump).len();
+    for _ in 0..10 {
+        // Whatever edges come.
+        bench.step(Input::Readiness);
+    }
+    assert_eq!(bench.calls(|call| *call == Call::Pump).len(), pumps, "it was pumped");
+    let mut bytes = Vec::new();
+    while !bench.exec(0).is_finished() {
+        assert!(bench.exec(0).stdout.len() < BOUND + PACKET);
+        bytes.extend(read(&mut bench, 0));
+    }
+    bytes.extend(read(&mut bench, 0));
+    assert_eq!(bytes, (0..PACKETS).flat_map(packet).collect::<Vec<u8>>());
+    assert!(bench.outcome(0).is_success() && bench.session.held_by().is_none());
+}
+
+#[test]
+fn as_many_reads_are_made_as_there_is_room_for() {
+    let bench = held(ended());
+    let reads = |bytes| bench.session.reads(Room { bytes, bound: Bound::Stream });
+    assert_eq!([reads(1), reads(4096), reads(4097), reads(64 * 1024)], [1, 1, 2, 16]);
+    assert_eq!(reads(usize::MAX), limits::PUMPS_PER_VISIT);
+}
+
+#[test]
+fn what_else_runs_on_the_connection_waits_too() {
+    let mut bench = Bench::new(Script::peer(peer(ended())));
+    bench.command_with(keeping(Keep::BackPressure(BOUND)), b"", false);
+    bench.run_until(|bench| bench.session.held_by().is_some());
+    bench.command();
+    while bench.round_but_timers() {}
+    assert_eq!(bench.exec(1).stdout.len(), 0);
+    while !bench.exec(0).is_finished() {
+        read(&mut bench, 0);
+    }
+    bench.run();
+    assert_eq!(bench.exec(1).stdout.len(), PACKETS * PACKET);
+    assert!(bench.outcome(1).is_success());
+}
+
+#[test]
+fn a_cancelled_command_holds_nothing_back_and_keeps_no_more_than_its_bound() {
+    let mut bench = held(vec![]);
+    bench.cancel(0);
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    let stdout = &bench.exec(0).stdout;
+    assert_eq!((stdout.len(), stdout.dropped()), (3 * PACKET, ((PACKETS - 3) * PACKET) as u64));
+    assert!(bench.session.is_idle() && waiting(&bench) == 0, "the connection serves the next");
+}
+
+#[test]
+fn a_time_limit_ends_a_command_that_is_held_back() {
+    let mut bench = held(vec![]);
+    bench.run();
+    let HostErrorKind::Timeout { kind, after } = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+    assert_eq!((*kind, *after), (TimeoutKind::Command, LIMIT));
+    assert!(bench.session.is_idle());
+}
+
+#[test]
+fn a_released_command_holds_nothing_back() {
+    let mut bench = held(ended());
+    bench.execs.release(bench.commands[0]);
+    assert!(bench.session.may_go_on(&bench.execs));
+    bench.step(Input::Readiness);
+    while bench.round_but_timers() {}
+    assert!(bench.exec(0).is_finished() && bench.session.held_by().is_none());
+}
+
+#[test]
+fn a_lost_connection_is_noticed_behind_what_it_had_brought() {
+    let mut bench = held(vec![Packet::Fault(lost())]);
+    let mut bytes = Vec::new();
+    while !bench.exec(0).is_finished() {
+        bytes.extend(read(&mut bench, 0));
+    }
+    bytes.extend(read(&mut bench, 0));
+    assert_eq!(bytes.len(), PACKETS * PACKET);
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
+    assert_eq!((bench.phase(), bench.session.held_by()), (Phase::Closed, None));
+}
+
+#[test]
+fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
+    let interval = Duration::from_secs(15);
+    let keepalive = Some(Keepalive { interval, missed_max: 3 });
+    let config = Config { keepalive, ..Config::default() };
+    let mut bench = Bench::with(config, Script::peer(peer(vec![])));
+    let options = RunOptions { time_limit: None, ..keeping(Keep::BackPressure(BOUND)) };
+    bench.command_with(options, b"", false);
+    while bench.round_but_timers() {}
+    assert_eq!(bench.deadline(), None, "nothing is to be done while nobody reads");
+    bench.now += 1_000 * interval;
+    bench.step(Input::Readiness);
+    let asked = |bench: &Bench| bench.calls(|call| *call == Call::Keepalive).len();
+    assert_eq!((asked(&bench), bench.phase()), (0, Phase::Ready));
+    read(&mut bench, 0);
+    bench.session.held_by().unwrap();
+    bench.now += 1_000 * interval;
+    while waiting(&bench) > 0 {
+        read(&mut bench, 0);
+    }
+    read(&mut bench, 0);
+    assert_eq!((asked(&bench), bench.exec(0).is_running()), (0, true));
+    let resumed = bench.now;
+    assert!(bench.deadline().is_some_and(|at| at > resumed && at <= resumed + interval));
+    bench.run();
+    assert_eq!(asked(&bench), 3);
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::PeerDead { .. }), "{}", bench.error(0));
+}
+
+#[test]
+fn the_budget_holds_back_whoever_has_more_than_a_share() {
+    const SHARE: usize = limits::SHARE_MIN;
+    let execs = || Execs::new(4 * SHARE);
+    assert_eq!(execs().share(), usize::MAX, "as long as less than half of it is used");
+    let mut bench = Bench::new(Script::peer(peer(ended())));
+    bench.execs = execs();
+    bench.command_with(keeping(Keep::All), b"", false);
+    while bench.round_but_timers() {}
+    assert_eq!(bench.session.held_by(), Some(Bound::Budget));
+    let full = (2 * SHARE).next_multiple_of(PACKET);
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (full, 2 * SHARE), "one has all of the half");
+    assert_eq!(read(&mut bench, 0).len(), full);
+    read(&mut bench, 0);
+    read(&mut bench, 0);
+    assert!(bench.outcome(0).is_success());
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (0, usize::MAX));
+}
+
+#[test]
+fn a_sink_that_fails_ends_its_command_like_a_cancel() {
+    for end in [vec![], ended()] {
+        let mut left = 2;
+        let sink = Sink::new(move |piece| {
+            assert_eq!(piece.stream, StdStream::Stdout);
+            left -= 1;
+            if left > 0 { Ok(()) } else { Err(io::Error::new(io::ErrorKind::StorageFull, "no room\x1b[2J")) }
+        });
+        // All of it comes at once, the end of the command too.
+        let peer = Peer { packets_per_pump: if end.is_empty() { 1 } else { 2 }, ..peer(end) };
+        let mut bench = run(Config::default(), peer, Keep::Sink(sink));
+        bench.run();
+        let HostErrorKind::Sink { stream: StdStream::Stdout, source } = bench.error(0).kind() else {
+            panic!("{}", bench.error(0))
+        };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        let text = bench.error(0).to_string();
+        let expected = "web1: running the command failed (attempt 1 of 3): the sink of its standard output failed: no room";
+        assert!(text.starts_with(expected) && !text.contains('\x1b'), "{text}");
+        assert!(bench.session.is_idle() && bench.session.held_by().is_none());
+    }
+}
+
+/// The status would be taken for that of a command whose output was taken in.
+#[test]
+fn an_end_that_comes_with_what_the_sink_refused_is_no_success() {
+    let sink = Sink::new(|_| Err(io::ErrorKind::StorageFull.into()));
+    let peer = Peer { packets_per_pump: usize::MAX, ..peer(ended()) };
+    let mut bench = run(Config::default(), peer, Keep::Sink(sink));
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Sink { .. }), "{:?}", bench.outcome(0));
+    assert!(bench.session.is_idle());
+}
