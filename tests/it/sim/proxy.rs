@@ -113,7 +113,9 @@ fn a_proxy_that_falls_silent_or_dies_takes_its_hosts_along() {
 #[test]
 fn streams_of_all_sizes_both_ways_through_one_proxy() {
     let _dog = watch();
-    let sim = fleet(&["* set:rekey-bytes=2000000", "i:3..4 set:packet=13"]);
+    // The proxy's key exchanges and those of the hosts behind it are to fall together.
+    let rekeys = ["* set:rekey-bytes=300000", "i:0..1 set:rekey-bytes=100000"];
+    let sim = fleet(&[rekeys[0], rekeys[1], "i:3..4 set:packet=13"]);
     let mut client = behind(&sim, 8).build().unwrap();
     let outputs = client.run_command(command("count; bytes 3000000")).unwrap();
     let lengths = [0, 1, 2_000, 40_000, 100_000, 3_000_000, 65_536, 32_768];
