@@ -157,6 +157,9 @@ impl Tunnels {
                 Look::Again => self.wake(id),
                 Look::Over => {
                     self.tunnels.remove(&id);
+                    // A channel that is gone never opens its window, and its name goes to another.
+                    self.congested.retain(|known| *known != id);
+                    self.shut.retain(|known| *known != id);
                     match self.to_agent.iter().position(|known| *known == id) {
                         Some(at) => drop(self.to_agent.swap_remove(at)),
                         None => self.told.push_back((id, TunnelNews::Ended)),
