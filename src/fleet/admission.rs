@@ -5,6 +5,9 @@
 //! places (parallel-ssh's `pool_size`), unless the commands themselves are bounded. Its connection stays open for the next
 //! command, unless descriptors are short: then a connection that has nothing to do is closed for a host that waits.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 use slab::Slab;
@@ -27,14 +30,14 @@ pub(super) struct Admission {
     /// Commands that were admitted and have not ended.
     running: usize,
     connections: usize,
-    /// Hosts that wait in a line.
-    queued: usize,
+    /// How many wait in each line.
+    waiting: [usize; Line::ALL.len()],
     /// Descriptors of connections.
     descriptors: usize,
     descriptors_max: usize,
     /// Descriptors were not counted since somebody asked for connections.
     is_count_due: bool,
-    /// An index may be left in a line that its host has left, and does not count there.
+    /// An index may stand in a line that its host has left: that is noticed when its turn comes.
     lines: [IndexQueue; Line::ALL.len()],
     /// Connections that had nothing to do when they were last seen, the longest idle first.
     idle: IndexQueue,
@@ -57,7 +60,7 @@ pub(super) enum Line {
 impl Line {
     const ALL: [Self; 4] = [Self::Proxies, Self::Connected, Self::Awaited, Self::Waiting];
 
-    fn of(session: &Session, wish: Wish) -> Self {
+    pub(super) fn of(session: &Session, wish: Wish) -> Self {
         match wish {
             _ if session.is_proxy() => Self::Proxies,
             Wish::Commands(_) => Self::Connected,
@@ -104,7 +107,7 @@ impl Admission {
             places_used: 0,
             running: 0,
             connections: 0,
-            queued: 0,
+            waiting: Default::default(),
             descriptors: 0,
             descriptors_max: usize::MAX,
             is_count_due: false,
@@ -134,8 +137,13 @@ impl Admission {
         self.connections
     }
 
+    /// Hosts that wait for their turn. A proxy is none.
     pub(super) fn queued(&self) -> usize {
-        self.queued
+        self.waiting.iter().sum::<usize>() - self.waiting[Line::Proxies as usize]
+    }
+
+    fn has_waiting(&self, line: Line) -> bool {
+        self.waiting[line as usize] > 0
     }
 
     pub(super) fn running(&self) -> usize {
@@ -155,7 +163,7 @@ impl Admission {
     /// Bounds the connections by the descriptors that the process has left, if that is not known: `for_lookups` are needed to
     /// look up names. Only where a connection is wanted: to count them may take long in a process that has many.
     pub(super) fn count_descriptors(&mut self, for_lookups: usize) {
-        let is_wanted = |line: &Line| line.needs_connection() && !self.lines[*line as usize].is_empty();
+        let is_wanted = |line: &Line| line.needs_connection() && self.has_waiting(*line);
         if !self.is_count_due || !Line::ALL.iter().any(is_wanted) {
             return;
         }
@@ -165,7 +173,7 @@ impl Admission {
         let pool_before = self.pool();
         self.descriptors_max = free.saturating_add(self.descriptors).max(1);
         let pool = self.pool();
-        if pool < self.limits.max_connecting.min(self.queued) && pool != pool_before {
+        if pool < self.limits.max_connecting.min(self.queued()) && pool != pool_before {
             log::warn!(
                 "{free} descriptors are free: pool of {pool} instead of {}",
                 self.limits.max_connecting
@@ -207,9 +215,7 @@ impl Admission {
 
     /// When the next host may begin, if it is the pace that it waits for.
     pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
-        let waits = |line: &Line| {
-            line.needs_connection() && self.is_open(*line) && !self.lines[*line as usize].is_empty()
-        };
+        let waits = |line: &Line| line.needs_connection() && self.is_open(*line) && self.has_waiting(*line);
         let at = self.pace?.next_at().filter(|at| *at > now)?;
         Line::ALL.iter().any(waits).then_some(at)
     }
@@ -254,10 +260,13 @@ impl Admission {
         book(&mut self.places_used, before.place.into(), now.place.into());
         book(&mut self.running, before.running, now.running);
         book(&mut self.connections, before.connection.into(), now.connection.into());
-        book(&mut self.queued, before.queued.into(), now.queued.into());
+        for line in Line::ALL {
+            let stands = |booked: Booked| usize::from(booked.line == Some(line));
+            book(&mut self.waiting[line as usize], stands(before), stands(now));
+        }
         book(&mut self.descriptors, before.descriptors, now.descriptors);
-        if let Some(wish) = slot.session.wish(execs) {
-            self.lines[Line::of(&slot.session, wish) as usize].push(index);
+        if let Some(line) = now.line {
+            self.lines[line as usize].push(index);
         }
         if slot.session.is_idle() {
             self.idle.push(index);

@@ -234,6 +234,7 @@ impl Fleet {
         let link = self.links.link(id.index());
         let slot = entry.insert(Slot::new(id, session, link, proxy));
         self.names += usize::from(slot.has_name());
+        self.settle(id.index());
         id
     }
 

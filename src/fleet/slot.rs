@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::HostState;
+use super::admission::Line;
 use crate::dns::LookupId;
 use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
@@ -48,10 +49,10 @@ pub(super) struct Booked {
     /// Commands.
     pub running: usize,
     pub connection: bool,
-    /// A host that waits for its turn. Proxies do not count.
-    pub queued: bool,
+    /// Where it waits for its turn.
+    pub line: Option<Line>,
     pub descriptors: usize,
-    /// `None` for a proxy, and for a host that was never looked at.
+    /// `None` for a proxy.
     pub state: Option<HostState>,
     /// What keeps it from being read from.
     pub held: Option<Bound>,
@@ -68,7 +69,7 @@ impl Booked {
             place: session.uses_place(execs),
             running: session.running(execs),
             connection,
-            queued: !session.is_proxy() && session.wish(execs).is_some(),
+            line: session.wish(execs).map(|wish| Line::of(session, wish)),
             descriptors,
             state: (!session.is_proxy()).then(|| session.host_state()),
             held: session.held_by(),

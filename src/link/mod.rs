@@ -13,6 +13,7 @@ mod outbox;
 mod race;
 mod tunnel;
 
+use std::any::Any;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ use crate::signal::Signal;
 /// One SSH connection, as a session sees it.
 ///
 /// After an error the link can only be collected from ([`Link::inbox`]) and dropped, which closes the connection.
-pub(crate) trait Link: Send {
+pub(crate) trait Link: Any + Send {
     /// Begins a TCP connect; an earlier connection is closed.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
     /// Begins a TCP connect beside those under way, which go on even if this one cannot be begun.

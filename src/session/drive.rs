@@ -121,7 +121,8 @@ impl Session {
                 match login.step(&self.target, cx.calendar, cx.link, &mut self.costs)? {
                     LoginResult::Pending => Ok(false),
                     LoginResult::Accepted => {
-                        log::debug!("{}: logged in; {:?}", self.target.host, login.proof());
+                        let Target { host, port, .. } = &*self.target;
+                        log::debug!("{host} (port {port}): connected; {:?}", login.proof());
                         let packets = cx.link.packets_read();
                         let keepalive = self.target.profile.connection.keepalive;
                         let pulse = keepalive.map(|keepalive| Pulse::new(keepalive, packets, cx.now));

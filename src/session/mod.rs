@@ -22,7 +22,7 @@ mod pulse;
 mod state;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trail;
 
 use std::collections::VecDeque;
@@ -258,7 +258,6 @@ impl Session {
             _ => kind,
         };
         let error = self.host_error(kind, cx.now);
-        log::debug!("{error}");
         // A connection that carried a command was no failed attempt: who waited to use it begins anew.
         if self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_settled)) {
             self.begin_anew();
@@ -282,6 +281,12 @@ impl Session {
             self.refuse_tunnels(&error);
             State::Failed(error.clone())
         };
+        match &next {
+            State::BackingOff(pause) => log::debug!("{error}; the next attempt is {pause:?} away"),
+            State::Queued => log::debug!("{error}; the next attempt is due"),
+            State::Failed(_) => log::debug!("{error}; given up"),
+            _ => log::debug!("{error}"),
+        }
         let retrying = matches!(next, State::Queued | State::BackingOff(_));
         self.trail.push_back(Milestone::Disconnected { error: Some(error), retrying });
         self.enter(next, cx.now);

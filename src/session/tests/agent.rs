@@ -85,8 +85,9 @@ use Cred::{AgentAsk, AgentSign};
 
 #[test]
 fn each_key_is_asked_about_and_only_a_wanted_one_signs() {
-    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
+    let mut bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
+    assert_eq!(bench.session.take_costs().signatures, 0, "it costs this process nothing");
     assert_eq!(bench.agent.asked, [Ask::Identities, Ask::Signature(vec![3])]);
     assert!(bench.outcome(0).is_success());
 }

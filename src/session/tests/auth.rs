@@ -6,7 +6,7 @@ use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::secret::Secret;
-use crate::session::{AuthPlan, Offer};
+use crate::session::{AuthPlan, Costs, Offer};
 
 pub(super) fn password() -> Offer {
     Offer::Password(Secret::new("hunter2".to_owned()).unwrap())
@@ -73,6 +73,39 @@ fn offers_go_in_the_order_of_the_plan() {
     let plan = vec![Offer::Sign(private_key(1)), Offer::AskThenSign(private_key(0)), password()];
     let bench = login(plan, peer(&[(Cred::Password, AuthReply::Accepted)], both()));
     assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Probe(0), Cred::Password]);
+}
+
+/// Signatures and key exchanges are what a login costs; a question is free, and so is waiting for an answer.
+#[test]
+fn what_is_signed_here_is_counted() {
+    let sign = |index| vec![Offer::Sign(private_key(index))];
+    let ask = |index| vec![Offer::AskThenSign(private_key(index))];
+    let replies = [Cred::Sign(0), Cred::Probe(0)].map(|cred| (cred, AuthReply::Accepted));
+    for (plan, signatures) in
+        [(sign(0), 1), (ask(0), 1), (ask(1), 0), ([sign(1), ask(0)].concat(), 2), (vec![password()], 0)]
+    {
+        let mut bench = login(plan.clone(), Peer { auth_after: Some(3), ..peer(&replies, both()) });
+        let costs = bench.session.take_costs();
+        assert_eq!((costs.key_exchanges, costs.signatures), (1, signatures), "{plan:?}");
+        assert_eq!(bench.session.take_costs(), Costs::default(), "once");
+    }
+}
+
+#[test]
+fn a_signature_is_counted_even_if_it_is_never_answered() {
+    let cut = Peer { auth_after: None, ..Peer::default() };
+    let mut bench = Bench::new(Script::peers(vec![cut, Peer::default()]));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    let costs = bench.session.take_costs();
+    assert_eq!((costs.key_exchanges, costs.signatures), (2, 2));
+}
+
+#[test]
+fn a_key_exchange_with_a_host_that_is_not_trusted_is_counted() {
+    let mut bench = login(vec![password()], Peer { key: host_key(1), ..Peer::default() });
+    assert_eq!(bench.session.take_costs(), Costs { key_exchanges: 1, signatures: 0 });
 }
 
 #[test]

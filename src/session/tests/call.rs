@@ -8,7 +8,7 @@ use crate::signal::Signal;
 
 /// One call, as it was made. Channels are numbered through all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Dial(SocketAddr),
     DialBeside(SocketAddr),
     Dialled,
@@ -40,14 +40,14 @@ pub(super) enum Call {
 
 /// Lets one call fail.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Which of the calls that can fail, from 1.
     pub nth: usize,
     pub with: Failing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failing {
+pub(crate) enum Failing {
     /// It, and its like on the same connection, are pending from then on.
     Pending,
     Error(LinkErrorKind),

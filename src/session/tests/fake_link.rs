@@ -46,7 +46,7 @@ enum Connection {
 }
 
 #[derive(Debug)]
-pub(super) struct FakeLink {
+pub(crate) struct FakeLink {
     script: Script,
     connection: Connection,
     generation: u32,
@@ -70,7 +70,7 @@ pub(super) struct FakeLink {
 }
 
 impl FakeLink {
-    pub(super) fn new(script: Script) -> Self {
+    pub(crate) fn new(script: Script) -> Self {
         Self {
             script,
             connection: Connection::None,

@@ -2,13 +2,13 @@
 
 mod agent;
 mod auth;
-mod call;
+pub(crate) mod call;
 mod commands;
 mod connect;
 mod deadlines;
 mod edges;
 mod exec_edges;
-mod fake_link;
+pub(crate) mod fake_link;
 mod gssapi;
 mod harness;
 mod interactive;
@@ -20,7 +20,7 @@ mod pressure;
 mod proxy;
 mod race;
 mod retry;
-mod script;
+pub(crate) mod script;
 mod simulation;
 mod stop;
 mod sudo;

@@ -6,7 +6,7 @@ use crate::link::AuthReply;
 
 /// What has to succeed, and what does. It panics where a credential is offered again that was refused for itself.
 #[derive(Debug, Clone)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     /// Lists of methods, of which one has to be gone through.
     lists: Vec<Vec<AuthMethod>>,
     good: Vec<Cred>,
@@ -16,7 +16,7 @@ pub(super) struct Policy {
 
 impl Policy {
     /// Each list as `publickey,password`; `good` are the credentials that succeed, keys as [`Cred::Sign`].
-    pub(super) fn new(lists: &[&[AuthMethod]], good: &[Cred]) -> Self {
+    pub(crate) fn new(lists: &[&[AuthMethod]], good: &[Cred]) -> Self {
         Self {
             lists: lists.iter().map(|list| list.to_vec()).collect(),
             good: good.to_vec(),
@@ -26,17 +26,17 @@ impl Policy {
     }
 
     /// The methods that can continue.
-    pub(super) fn offered(&self) -> Vec<AuthMethod> {
+    pub(crate) fn offered(&self) -> Vec<AuthMethod> {
         let mut heads: Vec<AuthMethod> = self.lists.iter().filter_map(|list| list.first().copied()).collect();
         heads.dedup();
         heads
     }
 
-    pub(super) fn wants(&self, method: AuthMethod) -> bool {
+    pub(crate) fn wants(&self, method: AuthMethod) -> bool {
         self.offered().contains(&method)
     }
 
-    pub(super) fn reply(&mut self, cred: Cred) -> AuthReply {
+    pub(crate) fn reply(&mut self, cred: Cred) -> AuthReply {
         let asked = match cred {
             Cred::Probe(key) => Cred::Sign(key),
             Cred::AgentAsk(key) => Cred::AgentSign(key),

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 
 /// All that a link will meet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     /// How dialling an address goes: each dial takes the next, the last repeats. Others connect in one round.
     pub dials: HashMap<SocketAddr, Vec<Dial>>,
     /// The peers behind the connections, in order; the last repeats.
@@ -28,7 +28,7 @@ pub(super) struct Script {
 
 /// How one dial goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dial {
+pub(crate) enum Dial {
     Connects(u32),
     Fails(u32, Errno),
     FailsAtOnce(Errno),
@@ -37,14 +37,14 @@ pub(super) enum Dial {
 
 /// An answer and the rounds until it arrives; `None`: never.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub after: Option<u32>,
     pub says: Result<(), LinkError>,
 }
 
 /// One SSH server.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub start: Result<(), LinkError>,
     /// After 0 rounds: the server has spoken before SSH is begun.
     pub handshake: Answer,
@@ -73,7 +73,7 @@ pub(super) struct Peer {
 
 /// One session channel.
 #[derive(Debug, Clone)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     pub open: Answer,
     /// Answers to the requests before the command, in order; the last repeats.
     pub requests: Vec<Answer>,
@@ -92,7 +92,7 @@ pub(super) struct Channel {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Packet {
+pub(crate) enum Packet {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
     Eof,
@@ -104,7 +104,7 @@ pub(super) enum Packet {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Take {
+pub(crate) enum Take {
     /// Nothing, until a window adjustment two rounds later.
     Nothing,
     AtMost(usize),
@@ -114,7 +114,7 @@ pub(super) enum Take {
 
 /// A credential, as a test names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cred {
+pub(crate) enum Cred {
     None,
     Probe(usize),
     Sign(usize),
@@ -127,15 +127,15 @@ pub(super) enum Cred {
 }
 
 impl Answer {
-    pub(super) fn ok(after: u32) -> Self {
+    pub(crate) fn ok(after: u32) -> Self {
         Self { after: Some(after), says: Ok(()) }
     }
 
-    pub(super) fn never() -> Self {
+    pub(crate) fn never() -> Self {
         Self { after: None, says: Ok(()) }
     }
 
-    pub(super) fn error(after: u32, kind: LinkErrorKind) -> Self {
+    pub(crate) fn error(after: u32, kind: LinkErrorKind) -> Self {
         Self { after: Some(after), says: Err(LinkError::new(kind, format!("{kind:?}"))) }
     }
 }
@@ -186,31 +186,31 @@ impl Default for Channel {
 }
 
 impl Channel {
-    pub(super) fn sending(output: Vec<(u32, Packet)>) -> Self {
+    pub(crate) fn sending(output: Vec<(u32, Packet)>) -> Self {
         Self { output, ..Self::default() }
     }
 }
 
 impl Script {
-    pub(super) fn peer(peer: Peer) -> Self {
+    pub(crate) fn peer(peer: Peer) -> Self {
         Self { peers: vec![peer], ..Self::default() }
     }
 
-    pub(super) fn peers(peers: Vec<Peer>) -> Self {
+    pub(crate) fn peers(peers: Vec<Peer>) -> Self {
         Self { peers, ..Self::default() }
     }
 
-    pub(super) fn channel(channel: Channel) -> Self {
+    pub(crate) fn channel(channel: Channel) -> Self {
         Self::peer(Peer { channels: vec![channel], ..Peer::default() })
     }
 
-    pub(super) fn dialling(mut self, address: SocketAddr, dials: &[Dial]) -> Self {
+    pub(crate) fn dialling(mut self, address: SocketAddr, dials: &[Dial]) -> Self {
         self.dials.insert(address, dials.to_vec());
         self
     }
 }
 
-pub(super) fn lost() -> LinkError {
+pub(crate) fn lost() -> LinkError {
     LinkError::new(LinkErrorKind::Lost, "reset by peer")
 }
 
@@ -261,26 +261,26 @@ static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
     Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::pinned(pins)))
 });
 
-pub(super) fn private_key(index: usize) -> Arc<PrivateKey> {
+pub(crate) fn private_key(index: usize) -> Arc<PrivateKey> {
     KEYS[index].clone()
 }
 
-pub(super) fn host_key(index: usize) -> Vec<u8> {
+pub(crate) fn host_key(index: usize) -> Vec<u8> {
     BASE64_STANDARD.decode(HOST_KEYS[index]).unwrap()
 }
 
 /// A key of an agent. The first two are the public halves of [`private_key`]s.
-pub(super) fn identity(index: usize) -> Identity {
+pub(crate) fn identity(index: usize) -> Identity {
     let blob = if index < HOST_KEYS.len() { host_key(index) } else { vec![u8::try_from(index).unwrap()] };
     Identity::new(&blob, b"a comment")
 }
 
-pub(super) fn verifier() -> Arc<Verifier> {
+pub(crate) fn verifier() -> Arc<Verifier> {
     VERIFIER.clone()
 }
 
 impl Cred {
-    pub(super) fn method(self) -> AuthMethod {
+    pub(crate) fn method(self) -> AuthMethod {
         match self {
             Self::None => AuthMethod::None,
             Self::Probe(_) | Self::Sign(_) | Self::AgentAsk(_) | Self::AgentSign(_) => AuthMethod::PublicKey,

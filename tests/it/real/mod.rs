@@ -32,6 +32,7 @@ mod resolver;
 mod secrets;
 mod sessions;
 mod shutdown;
+mod startups;
 mod stop;
 mod sudo;
 mod sudo_stub;

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::process::Stdio;
+use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use sshoal::{HostErrorKind, JoinOptions};
+use sshoal::{Budget, Event, HostErrorKind, JoinOptions};
 
-use super::{assert_hostnames, client, command, fleet, run, watch};
+use super::{assert_hostnames, client, command, engine, fleet, run, watch};
 use crate::support::system::{is_rerun, rerun};
 
 /// What the library leaves to the rest of the program.
@@ -33,7 +34,7 @@ fn open() -> u64 {
 /// Lowers the limit so that a client can have `count` connections.
 fn leave(count: u64) {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, open() + 1 + SPARED + count, hard).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, open() + SPARED + count, hard).unwrap();
 }
 
 /// Takes every descriptor but `left`.
@@ -77,6 +78,42 @@ fn the_pool_shrinks_to_the_descriptors_that_are_free() {
     let stats = client.metrics();
     assert!((18..=20).contains(&stats.pool), "{stats:?}");
     assert!(stats.connections <= 20, "{stats:?}");
+}
+
+/// As a program with little more than a shell's soft limit: hosts wait for descriptors, and none fails for want of them.
+#[test]
+fn a_thousand_hosts_go_through_two_hundred_descriptors() {
+    const HOSTS: usize = 1_000;
+    const LIMIT: u64 = 200;
+    if !in_own_process("a_thousand_hosts_go_through_two_hundred_descriptors") {
+        return;
+    }
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut fleet = engine(&sim, HOSTS).max_connecting(HOSTS).build().unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, LIMIT, hard).unwrap();
+    for round in 0..2 {
+        fleet.start(format!("echo {round}")).unwrap();
+        let (mut most, mut tally) = (0, None);
+        while tally.is_none() {
+            fleet.wait(None).unwrap();
+            fleet.turn(Instant::now(), Budget::default()).unwrap();
+            let metrics = fleet.metrics();
+            most = most.max(metrics.connections);
+            assert!(metrics.pool as u64 <= LIMIT || most == 0, "{metrics}");
+            while let Some(event) = fleet.next_event() {
+                match event {
+                    Event::RunDone { tally: all, .. } => tally = Some(all),
+                    Event::Disconnected { error: Some(error), .. } => panic!("{error}"),
+                    _ => {}
+                }
+            }
+        }
+        let tally = tally.unwrap();
+        assert_eq!((tally.succeeded, tally.failed), (HOSTS, 0));
+        assert!(most > 100 && most as u64 <= LIMIT - SPARED, "{most} connections at once");
+    }
 }
 
 /// Somebody else takes what was free when the command began.

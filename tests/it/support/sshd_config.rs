@@ -145,7 +145,12 @@ impl Builder {
         line(format_args!("LogLevel {}", self.log_level));
         // bash takes SHLVL < 2 under sshd for a remote login and reads ~/.bashrc; 5 spares every command that.
         line(format_args!("SetEnv {MARK}={mark} SHLVL=5 {}", self.environment.join(" ")));
-        line(format_args!("{DEFAULTS}"));
+        // Of `MaxStartups` sshd takes the last.
+        let is_set =
+            |keyword: &str| self.options.iter().any(|option| option.split(' ').next() == Some(keyword));
+        for default in DEFAULTS.lines().filter(|line| !line.split(' ').next().is_some_and(is_set)) {
+            line(format_args!("{default}"));
+        }
         if knows_penalties() {
             line(format_args!("PerSourcePenalties no"));
         }

@@ -8,12 +8,12 @@ use crate::session::tests::script::{Dial, Packet};
 use crate::session::tests::wire::Arrival;
 
 impl FakeLink {
-    pub(in crate::session::tests) fn begin_step(&mut self) {
+    pub(crate) fn begin_step(&mut self) {
         self.calls_before_step = self.calls.len();
     }
 
     /// One round passes.
-    pub(in crate::session::tests) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.edge |= match &mut self.connection {
             Connection::Dialling(dials) => dials.iter_mut().fold(false, |edge, (_, dial)| match dial {
                 Dial::Connects(left) | Dial::Fails(left, _) => {
@@ -28,17 +28,17 @@ impl FakeLink {
         };
     }
 
-    pub(in crate::session::tests) fn take_edge(&mut self) -> bool {
+    pub(crate) fn take_edge(&mut self) -> bool {
         mem::take(&mut self.edge)
     }
 
-    pub(in crate::session::tests) fn has_edge(&self) -> bool {
+    pub(crate) fn has_edge(&self) -> bool {
         self.edge
     }
 
     /// How many requests wait to be flushed, news are on their way, news wait to be read, and channels are
     /// there.
-    pub(in crate::session::tests) fn queues(&self) -> Option<[usize; 4]> {
+    pub(crate) fn queues(&self) -> Option<[usize; 4]> {
         match &self.connection {
             Connection::Up(wire) => Some(wire.queues()),
             _ => None,
@@ -46,7 +46,7 @@ impl FakeLink {
     }
 
     /// Whether something is on its way.
-    pub(in crate::session::tests) fn expects_news(&self) -> bool {
+    pub(crate) fn expects_news(&self) -> bool {
         match &self.connection {
             Connection::Dialling(dials) => {
                 let is_coming =
@@ -59,7 +59,7 @@ impl FakeLink {
     }
 
     /// The peer sends something of its own accord.
-    pub(in crate::session::tests) fn arrive(&mut self, channel: usize, packet: Packet) {
+    pub(crate) fn arrive(&mut self, channel: usize, packet: Packet) {
         if let Connection::Up(wire) = &mut self.connection {
             wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
             self.edge = true;
@@ -67,19 +67,19 @@ impl FakeLink {
     }
 
     /// Something has become of a tunnel.
-    pub(in crate::session::tests) fn tell(&mut self, channel: ChannelId, news: TunnelNews) {
+    pub(crate) fn tell(&mut self, channel: ChannelId, news: TunnelNews) {
         self.tunnel_news.push_back((channel, news));
         self.edge = true;
     }
 
     /// The connection fails now, whatever stage it is in, and even if it had fallen silent.
-    pub(in crate::session::tests) fn fail_next(&mut self, error: LinkError) {
+    pub(crate) fn fail_next(&mut self, error: LinkError) {
         self.stuck = None;
         self.arrive(0, Packet::Fault(error));
     }
 
     /// Channels of the present connection that were opened and not freed.
-    pub(in crate::session::tests) fn open_channels(&self) -> usize {
+    pub(crate) fn open_channels(&self) -> usize {
         match &self.connection {
             Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),
             _ => 0,
@@ -87,7 +87,7 @@ impl FakeLink {
     }
 
     /// The input that a channel has received.
-    pub(in crate::session::tests) fn received(&self, channel: usize) -> &[u8] {
+    pub(crate) fn received(&self, channel: usize) -> &[u8] {
         match &self.connection {
             Connection::Up(wire) | Connection::Broken(wire) => {
                 wire.channels.get(&channel).map_or(&[], |channel| &channel.received)

@@ -1,0 +1,93 @@
+//! Reports of turns, and metrics.
+
+use std::time::Duration;
+
+use super::bench::{Bench, MILLI, builder, endless, host, peer};
+use crate::clock::{self, Clock};
+use crate::error::{AuthMethod, Stage};
+use crate::fleet::{HostState, LongestStep, Metrics};
+use crate::interactive::{Answer, Prompt};
+use crate::link::{AuthReply, Questions};
+use crate::session::tests::script::{Cred, Packet, Peer, Script};
+
+/// What a caller's own code does within a step counts, and names its host.
+#[test]
+fn the_longest_step_names_its_host_and_stage() {
+    let clock = Clock::invented(clock::now());
+    let prompt = Prompt { text: "Code: ".to_owned(), echo: false };
+    let questions = Questions { name: String::new(), instruction: String::new(), prompts: vec![prompt] };
+    // The password is refused.
+    let replies = vec![(Cred::Interactive, Ok(AuthReply::Accepted))];
+    let offers = vec![vec![AuthMethod::KeyboardInteractive]];
+    let asking = Peer { rounds: vec![questions], replies, offers, ..endless() };
+    let slow = clock.clone();
+    let builder = builder(10).responder(move |challenge| {
+        let took = if challenge.host == host(6) { 7 } else { 2 };
+        slow.set(slow.now() + took * MILLI);
+        Some(vec![Answer::from("271828")])
+    });
+    let builder = builder.keyboard_interactive(true);
+    let mut bench = Bench::with(clock, builder, move |_| Script::peer(asking.clone()));
+    bench.start(0..10);
+    bench.rounds(60);
+    let longest = bench.turns.iter().filter_map(|turn| turn.longest_step).max_by_key(|step| step.took);
+    let expected =
+        LongestStep { host: Some(bench.fleet.hosts()[6]), stage: Stage::Authenticating, took: 7 * MILLI };
+    assert_eq!(longest, Some(expected));
+    assert!(bench.fleet.metrics().longest_turn >= 7 * MILLI);
+    let quiet = bench.turns.iter().filter(|turn| turn.visits == 0);
+    assert!(quiet.clone().count() > 0 && quiet.into_iter().all(|turn| turn.longest_step.is_none()));
+}
+
+#[test]
+fn key_exchanges_are_counted_in_the_turn_that_completes_them() {
+    let mut bench = Bench::alike(builder(8), peer(0));
+    let commands = bench.start(0..8);
+    bench.finish(&commands);
+    let counted: usize = bench.turns.iter().map(|turn| turn.key_exchanges).sum();
+    assert_eq!((counted, bench.fleet.metrics().key_exchanges), (8, 8));
+    assert_eq!(bench.fleet.metrics().signatures, 0, "they log in by password");
+}
+
+#[test]
+fn bytes_are_counted_whoever_reads_them() {
+    let mut bench = Bench::alike(builder(5), peer(30));
+    let commands = bench.start(0..5);
+    bench.rounds(15);
+    bench.fleet.write_stdin(commands[0], b"twelve bytes").unwrap();
+    // Nobody reads this one any more.
+    bench.fleet.release(commands[1]);
+    bench.finish(&commands);
+    bench.rounds(50);
+    let metrics = bench.fleet.metrics();
+    assert_eq!((metrics.bytes_received, metrics.bytes_sent), (5 * 8, 12));
+    assert_eq!((metrics.unread, metrics.running, metrics.unfinished), (0, 0, 0));
+}
+
+#[test]
+fn bytes_that_were_there_at_the_end_of_a_connection_are_counted() {
+    let mut bench = Bench::alike(builder(1), endless());
+    let commands = bench.start([0]);
+    bench.rounds(30);
+    bench.link(0).arrive(0, Packet::Stdout(vec![b'x'; 100]));
+    bench.link(0).fail_next(crate::session::tests::script::lost());
+    bench.finish(&commands);
+    assert_eq!(bench.fleet.metrics().bytes_received, 100);
+}
+
+#[test]
+fn metrics_are_one_line_of_names_and_values() {
+    let mut bench = Bench::alike(builder(3).max_running(2), endless());
+    bench.start(0..3);
+    bench.rounds(30);
+    let metrics = bench.fleet.metrics();
+    assert_eq!((metrics.hosts(HostState::Connected), metrics.hosts(HostState::Queued)), (2, 1));
+    let line = metrics.to_string();
+    for figure in ["connected=2", "queued=1", "backing_off=0", "waiting=1", "running=2", "key_exchanges=2"] {
+        assert!(line.split(' ').any(|word| word == figure), "{figure}: {line}");
+    }
+    let is_pair =
+        |word: &str| word.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty());
+    assert!(line.split(' ').all(is_pair), "{line}");
+    assert_eq!(Metrics::default().longest_turn, Duration::ZERO);
+}

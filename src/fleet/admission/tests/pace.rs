@@ -1,0 +1,144 @@
+//! How many connections are begun per second.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::bench::{Bench, MILLI, builder, endless, host, peer};
+use crate::config::Proxy;
+use crate::fleet::HostState;
+use crate::limits;
+use crate::session::tests::call::Call;
+use crate::session::tests::script::{Dial, Script};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn connections_are_begun_at_the_rate_and_evenly() {
+    for rate in [20, 100, 1_000] {
+        let hosts = 2 * rate as usize;
+        let mut bench = Bench::alike(builder(hosts).max_connecting(hosts).connects_per_second(rate), peer(0));
+        let commands = bench.start(0..hosts);
+        bench.finish(&commands);
+        let begun: Vec<Duration> = bench.begun.iter().map(|(_, at)| *at).collect();
+        let interval = SECOND / rate;
+        assert_eq!(begun.len(), hosts);
+        for (nth, at) in begun.iter().enumerate() {
+            // The wheel rounds up to a tick, and a turn may come one round late.
+            let due = interval * nth as u32;
+            let early = limits::CONNECT_BURST + MILLI;
+            assert!(*at + early >= due && *at <= due + 3 * MILLI, "{rate}/s: number {nth} at {at:?}");
+        }
+        assert_eq!(bench.fleet.metrics().timers, 0);
+    }
+}
+
+/// The timer tells, and a turn before it has nothing to do.
+#[test]
+fn the_next_deadline_is_when_the_next_one_may_begin() {
+    let mut bench = Bench::alike(builder(4).connects_per_second(1), endless());
+    bench.start(0..4);
+    bench.rounds(30);
+    assert_eq!(bench.begun.len(), 1);
+    for nth in 1..4 {
+        let before = bench.now;
+        let at = bench.fleet.next_deadline().unwrap();
+        assert!(at > before + SECOND / 2, "{:?}", at - before);
+        assert!(!bench.fleet.alarmed, "nothing spins");
+        bench.now = at - 2 * MILLI;
+        bench.turn();
+        assert_eq!((bench.begun.len(), bench.turns.last().unwrap().visits), (nth, 0));
+        bench.now = at;
+        bench.turn();
+        assert_eq!(bench.begun.len(), nth + 1);
+        bench.rounds(30);
+    }
+    assert_eq!(bench.fleet.next_deadline(), None);
+}
+
+/// Turns that come late, as in a program that does something else as well.
+#[test]
+fn late_turns_do_not_lower_the_rate() {
+    let mut bench = Bench::alike(builder(1_000).max_connecting(1_000).connects_per_second(1_000), endless());
+    bench.start(0..1_000);
+    for turn in 0..190 {
+        bench.now += 5 * MILLI;
+        bench.turn();
+        let due = 5 * (turn + 1);
+        assert!((due..=due + 12).contains(&bench.begun.len()), "{} instead of {due}", bench.begun.len());
+    }
+}
+
+#[test]
+fn further_attempts_count() {
+    let refused = [Dial::FailsAtOnce(Errno::ECONNREFUSED)];
+    let script =
+        move |index| Script::default().dialling(format!("{}:22", host(index)).parse().unwrap(), &refused);
+    let builder = builder(5).connects_per_second(2).num_retries(3).retry_delay(Duration::ZERO);
+    let mut bench = Bench::new(builder, script);
+    let commands = bench.start(0..5);
+    bench.finish(&commands);
+    assert_eq!(bench.begun.len(), 15);
+    let last = bench.begun[14].1;
+    assert!(last >= 7 * SECOND - limits::CONNECT_BURST && last < 7 * SECOND + SECOND / 2, "{last:?}");
+}
+
+#[test]
+fn a_connection_that_is_there_is_used_at_once() {
+    let mut bench = Bench::alike(builder(3).connects_per_second(1), peer(0));
+    let commands = bench.start([0, 1]);
+    bench.finish(&commands);
+    let behind = bench.start([2]);
+    let before = bench.now;
+    let again = bench.start([0, 1]);
+    bench.finish(&again);
+    assert!(bench.now - before < SECOND / 10);
+    assert_eq!(bench.unfinished(&behind), 1);
+}
+
+/// The proxy's own connection counts, and so do those that it carries.
+#[test]
+fn proxies_count_and_so_do_connections_through_them() {
+    let proxy = Proxy::new("10.9.9.9").user("deploy").password("a secret");
+    let builder = builder(3).connects_per_second(1).proxy(proxy);
+    let mut bench = Bench::alike(builder, peer(0));
+    bench.start(0..3);
+    bench.rounds(20);
+    assert_eq!(bench.begun.len(), 0, "hosts behind a proxy resolve nothing");
+    let proxy = bench.fleet.slots.iter().find(|(_, slot)| slot.session.is_proxy()).unwrap().0;
+    let dialled =
+        |bench: &mut Bench| bench.link(proxy).calls.iter().any(|call| matches!(call, Call::Dial(_)));
+    let tunnelling =
+        |bench: &Bench| (0..3).filter(|number| bench.state(*number) == HostState::Connecting).count();
+    assert_eq!((tunnelling(&bench), dialled(&mut bench)), (1, false), "the first host waits for its proxy");
+    bench.rounds(1_000);
+    assert_eq!((tunnelling(&bench), dialled(&mut bench)), (1, true), "which goes before the others");
+    bench.rounds(1_000);
+    assert_eq!(tunnelling(&bench), 2);
+}
+
+#[test]
+fn the_rate_can_be_changed_and_lifted() {
+    let mut bench = Bench::alike(builder(100).connects_per_second(1), endless());
+    bench.start(0..100);
+    bench.rounds(500);
+    assert_eq!(bench.begun.len(), 1);
+    bench.fleet.set_connects_per_second(Some(20)).unwrap();
+    bench.rounds(1_000);
+    assert!((20..=22).contains(&bench.begun.len()), "{}", bench.begun.len());
+    bench.fleet.set_connects_per_second(None).unwrap();
+    bench.rounds(20);
+    assert_eq!((bench.begun.len(), bench.fleet.pace_timer.is_none()), (100, true));
+}
+
+/// Nobody is left to begin, so nothing is left to wait for.
+#[test]
+fn a_rate_without_hosts_arms_no_timer() {
+    let mut bench = Bench::alike(builder(3).connects_per_second(1), endless());
+    let commands = bench.start(0..3);
+    bench.rounds(20);
+    assert_eq!(bench.fleet.metrics().timers, 1);
+    commands.iter().for_each(|id| bench.fleet.cancel(*id));
+    bench.rounds(20);
+    assert_eq!((bench.unfinished(&commands), bench.fleet.metrics().timers), (0, 0));
+}

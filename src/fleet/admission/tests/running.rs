@@ -1,0 +1,166 @@
+//! How many commands run at once.
+
+use nix::errno::Errno;
+
+use super::bench::{Bench, builder, endless, host, peer};
+use crate::error::Error;
+use crate::fleet::HostState;
+use crate::session::tests::script::{Channel, Dial, Peer, Script};
+
+#[test]
+fn no_more_commands_run_than_may_and_no_fewer_than_can() {
+    for (connecting, running) in [(10, 3), (3, 10), (1, 1), (100, 7)] {
+        let mut bench = Bench::alike(builder(30).max_connecting(connecting).max_running(running), peer(20));
+        let commands = bench.start(0..30);
+        let mut most = 0;
+        bench.run_until(|bench| {
+            let now = bench.running();
+            assert!(now <= running && now >= bench.at_work(&commands), "{now} of {running}");
+            most = most.max(now);
+            bench.unfinished(&commands) == 0
+        });
+        assert_eq!(most, running, "with {connecting} places");
+        assert_eq!(bench.running(), 0);
+    }
+}
+
+/// From the first moment of the connect, and until the end.
+#[test]
+fn a_command_counts_while_its_host_connects() {
+    let slow =
+        Script::peer(peer(0)).dialling(format!("{}:22", host(0)).parse().unwrap(), &[Dial::Connects(50)]);
+    let mut bench =
+        Bench::new(
+            builder(2).max_running(1),
+            move |index| if index == 0 { slow.clone() } else { Script::peer(peer(0)) },
+        );
+    let commands = bench.start([0, 1]);
+    bench.rounds(40);
+    assert_eq!((bench.state(0), bench.running()), (HostState::Connecting, 1));
+    assert_eq!((bench.state(1), bench.fleet.metrics().queued), (HostState::Queued, 1));
+    bench.finish(&commands);
+}
+
+#[test]
+fn a_host_with_several_commands_starts_as_many_as_may_run() {
+    let mut bench = Bench::alike(builder(1).max_running(2), endless());
+    let commands: Vec<_> = (0..5).flat_map(|_| bench.start([0])).collect();
+    bench.rounds(50);
+    assert_eq!((bench.running(), bench.at_work(&commands)), (2, 2));
+    for ended in 1..=5 {
+        let next =
+            commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
+        bench.fleet.cancel(*next.unwrap());
+        bench.run_until(|bench| bench.unfinished(&commands) == 5 - ended);
+        bench.rounds(20);
+        assert_eq!(bench.at_work(&commands), (5 - ended).min(2));
+    }
+}
+
+#[test]
+fn the_bound_can_be_lowered_raised_and_lifted() {
+    let mut bench = Bench::alike(builder(20).max_running(6), endless());
+    let commands = bench.start(0..20);
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&commands), 6);
+    bench.fleet.set_max_running(Some(2)).unwrap();
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&commands), 6, "what runs goes on");
+    for left in [5, 4, 3, 2, 2, 2] {
+        let running =
+            commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
+        bench.fleet.cancel(*running.unwrap());
+        bench.rounds(30);
+        assert_eq!((bench.at_work(&commands), bench.running()), (left, left));
+    }
+    bench.fleet.set_max_running(Some(4)).unwrap();
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&commands), 4);
+    bench.fleet.set_max_running(None).unwrap();
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&commands), 14, "all that are left");
+}
+
+#[test]
+fn no_bound_can_be_zero() {
+    let mut bench = Bench::alike(builder(1), peer(0));
+    assert!(matches!(bench.fleet.set_max_running(Some(0)), Err(Error::Config(_))));
+    assert!(matches!(bench.fleet.set_connects_per_second(Some(0)), Err(Error::Config(_))));
+    assert!(matches!(bench.fleet.set_max_connecting(0), Err(Error::Config(_))));
+    let commands = bench.start([0]);
+    bench.finish(&commands);
+}
+
+#[test]
+fn to_connect_takes_no_command_s_place() {
+    let mut bench = Bench::alike(builder(4).max_running(1), endless());
+    let commands = bench.start([0]);
+    bench.rounds(30);
+    let others: Vec<_> = bench.fleet.hosts()[1..].to_vec();
+    bench.fleet.connect(others);
+    // One that has a command as well connects, and the command waits.
+    let waiting = bench.start([3]);
+    bench.rounds(30);
+    assert!((1..4).all(|number| bench.state(number) == HostState::Connected));
+    assert_eq!((bench.running(), bench.at_work(&waiting), bench.fleet.metrics().queued), (1, 0, 1));
+    bench.fleet.cancel(commands[0]);
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&waiting), 1);
+}
+
+#[test]
+fn a_host_that_pauses_between_two_attempts_gives_its_command_s_place_back() {
+    let refused = Dial::Fails(1, Errno::ECONNREFUSED);
+    let dead = Script::peer(peer(0)).dialling(format!("{}:22", host(0)).parse().unwrap(), &[refused]);
+    let mut bench =
+        Bench::new(
+            builder(2).max_running(1),
+            move |index| {
+                if index == 0 { dead.clone() } else { Script::peer(peer(0)) }
+            },
+        );
+    let commands = bench.start([0, 1]);
+    bench.run_until(|bench| bench.unfinished(&commands[1..]) == 0);
+    assert_eq!(bench.state(0), HostState::BackingOff);
+    bench.finish(&commands);
+    assert_eq!(bench.state(0), HostState::Failed);
+}
+
+/// It would keep others from running, and waits for one of its own host.
+#[test]
+fn a_command_that_waits_for_a_channel_gives_its_place_back() {
+    use crate::command::Command;
+    use crate::fleet::Run;
+    use crate::link::LinkErrorKind;
+    use crate::session::tests::script::Answer;
+
+    let first = endless().channels.remove(0);
+    let refused = Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    let full = Peer { channels: vec![first, refused], ..peer(0) };
+    let mut bench = Bench::new(builder(2).max_running(2), move |index| {
+        Script::peer(if index == 0 { full.clone() } else { endless() })
+    });
+    let hosts = bench.fleet.hosts().to_vec();
+    let run = |command: &str, host| Run::new(Command::new(command).wait_for_channel(true)).hosts([host]);
+    for command in ["first", "second"] {
+        bench.fleet.start(run(command, hosts[0])).unwrap();
+        bench.rounds(30);
+    }
+    assert_eq!(bench.running(), 1, "the second one is blocked");
+    let other = bench.fleet.start(run("other", hosts[1])).unwrap().commands;
+    bench.rounds(30);
+    assert_eq!((bench.running(), bench.at_work(&other)), (2, 1));
+}
+
+/// A host that the system had no descriptor for waits again, and so does its command.
+#[test]
+fn a_host_without_a_descriptor_gives_its_command_s_place_back() {
+    let emfile = Dial::FailsAtOnce(Errno::EMFILE);
+    let mut bench = Bench::new(builder(3).max_running(2), move |index| {
+        let dials = if index == 1 { vec![emfile, Dial::Connects(1)] } else { vec![Dial::Connects(1)] };
+        Script::peer(peer(5)).dialling(format!("{}:22", host(index)).parse().unwrap(), &dials)
+    });
+    let commands = bench.start(0..3);
+    bench.finish(&commands);
+    assert!((0..3).all(|number| bench.state(number) != HostState::Failed));
+}
