@@ -127,6 +127,8 @@ pub struct Fleet {
     totals: Totals,
     /// Readiness was taken since the last turn.
     polled: bool,
+    /// There may be more of it than was taken.
+    poll_again: bool,
     /// Proxies that nobody is behind are to be closed.
     close_proxies: bool,
     /// The descriptor was made readable, for work that is left.
@@ -210,6 +212,7 @@ impl Fleet {
             meter: Meter::default(),
             totals: Totals::default(),
             polled: false,
+            poll_again: false,
             close_proxies: false,
             alarmed: false,
             expired: Vec::new(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::meter::{Budget, Turn};
 use super::{Fleet, Timer};
 use crate::link;
-use crate::reactor::Ready;
+use crate::reactor::{Ready, Taken};
 use crate::session::Input;
 
 /// The poll's own descriptor: readable whenever there is work for a [`turn`](Fleet::turn). For `poll(2)` and its like; it
@@ -58,7 +58,7 @@ impl Fleet {
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Self { reactor, ready, slots, agents, dns, .. } = self;
         let mut woken = false;
-        reactor.poll(timeout, |news| match news {
+        let taken = reactor.poll(timeout, |news| match news {
             Ready::Slot { index, generation } => {
                 if slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
                     ready.push(index);
@@ -72,6 +72,9 @@ impl Fleet {
             self.alarmed = false;
             self.note_returned();
         }
+        self.poll_again = taken == Taken::Full;
+        // An alarm that is still among the rest would not be told to a loop that is told of changes only.
+        self.alarmed &= !self.poll_again;
         Ok(())
     }
 
@@ -101,11 +104,11 @@ impl Fleet {
         turn
     }
 
-    /// Whether there is something to do that neither the poll nor a timer tells.
+    /// Whether there is something to do that neither the poll nor a timer tells, or may not tell again.
     fn has_work(&self) -> bool {
-        let has_answers = self.agents.has_answers() || self.dns.has_work();
+        let has_news = self.poll_again || self.agents.has_answers() || self.dns.has_work();
         let has_room = self.held.has_next(self.execs.share());
-        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_answers || has_room
+        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_news || has_room
     }
 
     /// Makes the descriptor readable.

@@ -41,6 +41,14 @@ pub(crate) enum Ready {
     Woken,
 }
 
+/// How much of the readiness that there is a poll has taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    All,
+    /// As much as it takes at once. There may be more.
+    Full,
+}
+
 impl Reactor {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -65,20 +73,23 @@ impl Reactor {
         &self.waker
     }
 
-    /// Waits at most `timeout` (`None`: for ever) for readiness and reports it. A signal may end the wait early.
+    /// Waits at most `timeout` (`None`: for ever) for readiness and reports it, up to [`limits::EVENTS_PER_POLL`]. A signal may
+    /// end the wait early.
     pub(crate) fn poll(
         &mut self,
         timeout: Option<Duration>,
         mut report: impl FnMut(Ready),
-    ) -> io::Result<()> {
+    ) -> io::Result<Taken> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Taken::All),
             Err(e) => return Err(e),
         }
+        let mut count = 0;
         for event in &self.events {
             report(token::ready(event.token()));
+            count += 1;
         }
-        Ok(())
+        Ok(if count < self.events.capacity() { Taken::All } else { Taken::Full })
     }
 }
