@@ -78,15 +78,17 @@ impl Fleet {
             }
         }
         for index in 0..self.agents.clients.len() {
-            while !self.is_over()
-                && let Some((asker, answer)) = self.agents.clients[index].next_answer()
-            {
+            while let Some((asker, answer)) = self.agents.clients[index].next_answer() {
                 if is_wanted(&self.slots, asker) {
                     let input = match answer {
                         Answer::Identities(identities) => Input::Identities(identities),
                         Answer::Signature(signature) => Input::Signed(signature),
                     };
                     self.visit(asker.slot, input, now);
+                }
+                // After the first one, not before it: answers come forward with whatever budget.
+                if self.is_over() {
+                    return;
                 }
             }
         }

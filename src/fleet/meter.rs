@@ -25,7 +25,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Time after which no other host is visited. Zero: one host is. Default: 1 ms.
+    /// Time after which no other host is visited. Zero: each kind of work goes on by one host at least. Default: 1 ms.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -38,9 +38,9 @@ impl Budget {
     }
 
     /// Events waiting to be taken, at which no other host is visited. While so many wait, nothing is done at all. Default:
-    /// 1,024.
+    /// 1,024; 0 counts as 1.
     pub fn events(mut self, events: usize) -> Self {
-        self.events = events;
+        self.events = events.max(1);
         self
     }
 }
