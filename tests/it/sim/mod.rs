@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
 
 mod descriptors;
+mod embed;
 mod faults;
 mod fleet;
 mod hosts;
@@ -71,7 +72,8 @@ pub fn engine(sim: &Sim, count: usize) -> FleetBuilder {
     trust(sim, Fleet::builder(sim.hosts(count))).key_bytes(sim.user_key_openssh().unwrap())
 }
 
-fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
+/// As [`trusting`], for whatever is built.
+pub fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
     let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
     builder
         .user("demo")
