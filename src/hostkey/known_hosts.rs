@@ -266,6 +266,17 @@ impl KnownHosts {
         self.algorithms_from(&scan)
     }
 
+    /// As [`recorded_algorithms`](Self::recorded_algorithms), from those lines that show the host's name: in constant time,
+    /// whatever the number of hashed lines and patterns, which are not looked at.
+    #[must_use]
+    pub fn named_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
+        let names = HostNames::new(host, port);
+        let exact = self.named(names.exact());
+        let lines =
+            if exact.is_empty() { names.fallback().map_or(&[][..], |name| self.named(name)) } else { exact };
+        self.algorithms_of(lines, &names)
+    }
+
     /// Starts a search for the lines of a host that can be done in slices.
     #[must_use]
     pub fn scan(&self, host: &str, port: u16) -> HostScan {
@@ -275,16 +286,16 @@ impl KnownHosts {
     /// The host key algorithms on record, from a scan that has seen all lines.
     #[must_use]
     pub fn algorithms_from(&self, scan: &HostScan) -> Vec<&'static str> {
-        let mut types = self.recorded_types(scan);
+        self.algorithms_of(scan.lines(), scan.names())
+    }
+
+    fn algorithms_of(&self, lines: &[usize], names: &HostNames) -> Vec<&'static str> {
+        let entries = lines.iter().filter_map(|id| self.entries.get(*id));
+        let trusted = entries.filter(|entry| !self.is_revoked(entry.key, names));
+        let mut types: Vec<KeyType> = trusted.map(|entry| entry.key_type).collect();
         types.sort_unstable();
         types.dedup();
         types.iter().flat_map(|key_type| key_type.signature_algorithms()).copied().collect()
-    }
-
-    fn recorded_types(&self, scan: &HostScan) -> Vec<KeyType> {
-        let entries = scan.lines().iter().filter_map(|id| self.entries.get(*id));
-        let trusted = entries.filter(|entry| !self.is_revoked(entry.key, scan.names()));
-        trusted.map(|entry| entry.key_type).collect()
     }
 
     fn is_revoked(&self, key: usize, names: &HostNames) -> bool {

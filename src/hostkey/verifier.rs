@@ -101,6 +101,21 @@ impl Verifier {
         self.algorithms_from(&scan)
     }
 
+    /// The host key algorithms to offer first before anything else is known: those that can be told in constant time
+    /// ([`KnownHosts::named_algorithms`]). A policy that asks somebody needs all of them, as nobody is asked twice.
+    ///
+    /// A host whose recorded keys these do not show may then present a key of another type. Where that is refused,
+    /// [`recorded_algorithms`](Self::recorded_algorithms) tells which ones to ask for instead.
+    #[must_use]
+    pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
+        match &self.policy.0 {
+            Kind::Ask(_) => self.recorded_algorithms(host, port),
+            Kind::DangerAcceptAny | Kind::Pinned(_) | Kind::Strict | Kind::AcceptNew { .. } => {
+                self.known.named_algorithms(host, port)
+            }
+        }
+    }
+
     /// As [`recorded_algorithms`](Self::recorded_algorithms), from a finished scan of
     /// [`known_hosts`](Self::known_hosts).
     #[must_use]

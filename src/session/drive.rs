@@ -147,10 +147,12 @@ impl Session {
     pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         self.enter(State::Handshaking, cx.now);
         let Target { host, port, profile, .. } = &*self.target;
-        let recorded = profile.verifier.recorded_algorithms(host, *port);
+        if self.recorded.is_empty() {
+            self.recorded = profile.verifier.algorithms_at_hand(host, *port);
+        }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
-        cx.link.start(&Setup { user: &profile.user, recorded: &recorded, compress, agent })?;
+        cx.link.start(&Setup { user: &profile.user, recorded: &self.recorded, compress, agent })?;
         Ok(true)
     }
 
@@ -159,7 +161,19 @@ impl Session {
         self.costs.key_exchanges += 1;
         let Target { host, port, profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
-        let proof = profile.verifier.verify_blob(host, *port, key).map_err(HostErrorKind::HostKey)?;
+        let proof = match profile.verifier.verify_blob(host, *port, key) {
+            Ok(proof) => proof,
+            Err(error) if error.concerns_this_key_alone() => {
+                // Hashed names are compared only now, when it matters: each costs as much as a look at all others.
+                let recorded = profile.verifier.recorded_algorithms(host, *port);
+                if recorded.iter().all(|algorithm| self.recorded.contains(algorithm)) {
+                    return Err(HostErrorKind::HostKey(error).into());
+                }
+                self.recorded = recorded;
+                return Err(Failure::OtherKey);
+            }
+            Err(error) => return Err(HostErrorKind::HostKey(error).into()),
+        };
         self.enter(State::Authenticating(Login::new(proof, profile)), cx.now);
         Ok(true)
     }

@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Link(LinkError),
     /// No descriptor was free: nothing is wrong with the host.
     NoDescriptor,
+    /// The host has shown a key of a type that is not on record for it, while others are: it is to be asked for those.
+    OtherKey,
 }
 
 impl From<HostErrorKind> for Failure {

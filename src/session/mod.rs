@@ -66,6 +66,8 @@ pub(crate) struct Session {
     jitter: Jitter,
     /// Commands attached and not finished, in order.
     active: Vec<CommandId>,
+    /// Host key algorithms that were offered first, of keys on record.
+    recorded: Vec<&'static str>,
     /// A channel was closed since one was refused ([`ExecCx::room_expected`]).
     room_expected: bool,
     /// What keeps it from being read from.
@@ -104,6 +106,7 @@ impl Session {
             drops: 0,
             jitter,
             active: Vec::new(),
+            recorded: Vec::new(),
             room_expected: false,
             held: None,
             awaited: false,
@@ -154,6 +157,13 @@ impl Session {
             Err(Failure::NoDescriptor) => {
                 self.wait_again(cx);
                 Step { no_descriptor: true, ..Step::default() }
+            }
+            Err(Failure::OtherKey) => {
+                cx.link.hang_up();
+                self.attempt = self.attempt.saturating_sub(1);
+                self.trail.push_back(Milestone::Disconnected { error: None, retrying: true });
+                self.enter(State::Queued, cx.now);
+                Step::default()
             }
             Err(Failure::Host(kind)) => {
                 let ending = Ending::of(&kind);

@@ -143,6 +143,7 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Tunnelling, Phase::Failed, "the proxy cannot connect it"),
     (Phase::Tunnelling, Phase::Closed, "nothing wanted any more"),
     (Phase::Handshaking, Phase::Authenticating, "host key verified"),
+    (Phase::Handshaking, Phase::Queued, "a key of another type is on record, to be asked for"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Handshaking, Phase::Failed, "handshake or host key refused"),
     (Phase::Handshaking, Phase::Closed, "nothing wanted any more"),

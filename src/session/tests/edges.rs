@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config, address, opened};
+use super::host_keys::shows_the_recorded_key_when_asked_for_it;
 use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
 use crate::error::{HostErrorKind, UnknownHostProblem};
@@ -85,6 +86,7 @@ edges! {
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
     Connecting => Closed, a_connect_for_nothing_is_given_up: || cancelled_in(Phase::Connecting);
     Handshaking => Authenticating, a_verified_host_is_logged_in_to: happy;
+    Handshaking => Queued, a_key_of_a_recorded_type_is_asked_for: || { shows_the_recorded_key_when_asked_for_it(); };
     Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: lost_in_the_handshake;
     Handshaking => Failed, a_mistrusted_host_is_final: || {
         run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);

@@ -58,6 +58,8 @@ pub(crate) struct FakeLink {
     tunnel_news: VecDeque<(ChannelId, TunnelNews)>,
     /// On which channel each command was requested.
     requested: HashMap<String, usize>,
+    /// The host key algorithms to be offered first, of each handshake.
+    pub offered: Vec<Vec<&'static str>>,
     pub calls: Vec<Call>,
     /// All answers to servers' questions, in order.
     pub answers: Vec<String>,
@@ -80,6 +82,7 @@ impl FakeLink {
             conduits: HashMap::new(),
             tunnel_news: VecDeque::new(),
             requested: HashMap::new(),
+            offered: Vec::new(),
             calls: Vec::new(),
             answers: Vec::new(),
             calls_before_step: 0,
@@ -225,12 +228,13 @@ impl Link for FakeLink {
         Poll::Pending
     }
 
-    fn start(&mut self, _setup: &Setup<'_>) -> Result<(), LinkError> {
+    fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
         let is_connected = matches!(self.connection, Connection::Connected | Connection::Joined { .. });
         assert!(is_connected, "SSH before TCP");
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
         self.started += 1;
+        self.offered.push(setup.recorded.to_vec());
         let result = peer.start.clone();
         self.connection = Connection::Up(Box::new(Wire::new(peer)));
         self.enter(Call::Start)?;

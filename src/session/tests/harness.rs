@@ -14,6 +14,7 @@ use super::script::{Script, private_key, verifier};
 use crate::command::{Request, RunOptions};
 use crate::error::{HostError, HostErrorKind};
 use crate::family::AddressFamily;
+use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
@@ -51,6 +52,7 @@ pub(super) struct Config {
     pub timeouts: Timeouts,
     /// Whether it is behind a proxy.
     pub proxied: bool,
+    pub verifier: Arc<Verifier>,
 }
 
 impl Default for Config {
@@ -73,6 +75,7 @@ impl Default for Config {
                 exec: Some(EXEC),
             },
             proxied: false,
+            verifier: verifier(),
         }
     }
 }
@@ -136,6 +139,7 @@ impl Bench {
             timeouts,
             proxied,
             forward_agent,
+            verifier,
         } = config;
         let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
         let connection =
@@ -149,7 +153,7 @@ impl Bench {
             timeouts,
             read_timeout: None,
             connection,
-            verifier: verifier(),
+            verifier,
         };
         let mut target =
             Target { host: host.into(), port: 22, alias: None, profile: Arc::new(profile), proxy: None };

@@ -11,6 +11,7 @@ mod exec_edges;
 pub(crate) mod fake_link;
 mod gssapi;
 mod harness;
+mod host_keys;
 mod interactive;
 mod keepalive;
 mod partial;

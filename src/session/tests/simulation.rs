@@ -13,6 +13,7 @@ use super::edges::take_edges;
 use super::exec_edges::take_exec_edges;
 use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
+use super::host_keys::{knows, other_key};
 use super::interactive::prompt;
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
@@ -171,7 +172,7 @@ impl Random {
             offers: offers.collect(),
             start: if self.chance(2) { Err(self.error()) } else { Ok(()) },
             handshake: if self.chance(20) { Answer::ok(0) } else { self.answer(false) },
-            key: host_key(usize::from(self.chance(4))),
+            key: if self.chance(4) { other_key() } else { host_key(usize::from(self.chance(4))) },
             service: self.answer(false),
             replies,
             rounds: self.questions(),
@@ -239,8 +240,12 @@ fn bench(random: &mut Random) -> Bench {
     let plan = random.plan();
     let proxied = random.chance(20);
     let attempt_delay = random.chance(40).then(|| Duration::from_millis(random.pick(&[10, 250, 5_000])));
-    let config =
-        Config { addresses: addresses.clone(), plan, attempts, attempt_delay, proxied, ..Config::default() };
+    let base = if random.chance(30) {
+        Config { verifier: knows("web*"), ..Config::default() }
+    } else {
+        Config::default()
+    };
+    let config = Config { addresses: addresses.clone(), plan, attempts, attempt_delay, proxied, ..base };
     let mut bench = Bench::with(config, script);
     bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
     if proxied && random.chance(5) {
