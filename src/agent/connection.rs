@@ -1,13 +1,15 @@
 //! One connection to an agent: requests out, answers in, in the same order.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
 
 use super::client::Request;
 use crate::agent_wire::{AgentError, Messages};
@@ -66,11 +68,13 @@ impl Connection {
     /// Writes as much as the socket takes.
     pub(super) fn flush(&mut self) -> Result<(), Lost> {
         while !self.outbox.is_empty() {
-            match self.stream.write(&self.outbox) {
+            // Without the flag, which `write` has not in all versions of the standard library, a program that does not
+            // ignore SIGPIPE would be ended by an agent that has gone.
+            match send(self.stream.as_raw_fd(), &self.outbox, MsgFlags::MSG_NOSIGNAL) {
                 Ok(written) => drop(self.outbox.drain(..written)),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(io::Error::from(e).into()),
             }
         }
         Ok(())
@@ -100,5 +104,29 @@ impl Connection {
                 return Err(Lost::Unasked);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{SigSet, Signal};
+
+    /// A program in another language than Rust may not ignore it.
+    #[test]
+    fn an_agent_that_has_gone_raises_no_sigpipe() {
+        let pending = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            status.lines().find(|line| line.starts_with("SigPnd:")).unwrap().to_owned()
+        };
+        // A signal that is blocked waits, even one that would be ignored otherwise.
+        SigSet::from(Signal::SIGPIPE).thread_block().unwrap();
+        let none = pending();
+        let (stream, agent) = UnixStream::pair().unwrap();
+        drop(agent);
+        let mut connection = Connection::new(stream);
+        connection.outbox.extend(b"a request");
+        assert!(matches!(connection.flush(), Err(Lost::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe));
+        assert_eq!(pending(), none);
     }
 }

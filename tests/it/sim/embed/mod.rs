@@ -1,5 +1,6 @@
 //! The fleet as the daemon sees it that it lives in: one descriptor, one deadline, turns and events.
 
+mod footprint;
 mod hosts;
 mod names;
 mod output;
