@@ -39,9 +39,7 @@ pub mod coming_from_parallel_ssh {
     use crate::*;
 }
 
-pub use client::{
-    ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, SshLibrary, Stdin,
-};
+pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use config::{Builder, HostConfig, Proxy};
 pub use dns::{DnsConfig, Resolver};
@@ -51,8 +49,8 @@ pub use error::{
 };
 pub use family::AddressFamily;
 pub use fleet::{
-    Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run, Started,
-    Tally, Turn,
+    Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run, SshLibrary,
+    Started, Tally, Turn,
 };
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};

@@ -180,3 +180,50 @@ fn imports_go_downward_only() {
     }
     assert_none(&faults);
 }
+
+/// What the blocking client does, it does through the fleet's public interface, as any program could.
+#[test]
+fn the_client_is_a_caller_of_the_fleet_like_any_other() {
+    const BELOW: [&str; 6] = ["agent", "dns", "link", "reactor", "session", "workers"];
+    let sources = sources();
+    let lib = sources.iter().find(|source| source.name == "lib.rs").unwrap();
+    let exported = imported(&lib.text, "pub use fleet::");
+    let mut faults = Vec::new();
+    for source in &sources {
+        match source.module() {
+            "client" => {
+                for (number, line) in source.code() {
+                    for below in BELOW.iter().filter(|below| names_module(line, below)) {
+                        faults.push(format!("{}:{number}: reaches past the fleet, to {below}", source.name));
+                    }
+                }
+                let private = imported(&source.text, "use crate::fleet::").into_iter();
+                let private = private.filter(|name| !exported.contains(name));
+                faults.extend(private.map(|name| format!("{}: {name} is not public", source.name)));
+            }
+            "fleet" => {
+                let back_doors = source.code().filter(|(_, line)| line.contains("pub(crate) "));
+                faults.extend(back_doors.map(|(number, _)| format!("{}:{number}: a back door", source.name)));
+            }
+            _ => {}
+        }
+    }
+    assert_none(&faults);
+    assert!(exported.contains(&"Fleet") && exported.len() > 10, "{exported:?}");
+}
+
+/// Whether a line of code has `crate::module`.
+fn names_module(line: &str, module: &str) -> bool {
+    let code = line.split("//").next().unwrap();
+    code.split("crate::").skip(1).any(|path| {
+        path.strip_prefix(module)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
+}
+
+/// The names after `head`, one or a list in braces.
+fn imported<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+    let lists = text.match_indices(head).filter_map(|(at, _)| text[at + head.len()..].split(';').next());
+    let names = lists.flat_map(|list| list.trim_matches(['{', '}', ' ', '\n']).split(','));
+    names.map(str::trim).filter(|name| !name.is_empty()).collect()
+}

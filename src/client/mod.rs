@@ -22,9 +22,8 @@ use crate::clock;
 use crate::command::Command;
 use crate::config::{Build, Builder, HostConfig, Setup, limit};
 use crate::error::Error;
-use crate::fleet::{Fleet, Metrics, Run};
+use crate::fleet::{Fleet, Metrics, Run, SshLibrary};
 use crate::hostkey::LineProblem;
-use crate::link;
 use crate::output::{Deliver, Keep, StdStream};
 
 /// Builds a [`ParallelClient`].
@@ -212,20 +211,8 @@ impl ParallelClient {
 
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
-        SshLibrary { bundled: cfg!(bundled_libssh), gssapi: link::has_gssapi(), version: link::version() }
+        Fleet::library()
     }
-}
-
-/// Which libssh is in use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SshLibrary {
-    /// As libssh says, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4 calls itself 0.8.90.
-    pub version: String,
-    /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build time).
-    pub bundled: bool,
-    /// Whether it was built with GSSAPI: the system's usually is, the bundled one never.
-    pub gssapi: bool,
 }
 
 /// How to [`join`](ParallelClient::join).

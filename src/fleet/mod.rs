@@ -12,6 +12,7 @@ mod descriptors;
 mod events;
 mod held;
 mod hosts;
+mod library;
 mod meter;
 mod metrics;
 mod output;
@@ -31,6 +32,7 @@ use slab::Slab;
 pub use commands::{CommandRef, Started};
 pub use events::Event;
 pub use hosts::Host;
+pub use library::SshLibrary;
 pub use meter::{Budget, LongestStep, Turn};
 pub use metrics::Metrics;
 pub use run::{Run, Tally};
@@ -60,7 +62,8 @@ pub type FleetBuilder = Builder<Fleet>;
 
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
 ///
-/// Nothing here blocks, no thread works in the background, and no signal handler is installed. Whoever owns it
+/// Nothing here waits for a peer, no thread works in the background unless [`Resolver::System`](crate::Resolver::System) or
+/// GSSAPI asks for one, and no signal handler is installed. Whoever owns it
 ///
 /// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together
 ///    with whatever else there is to wait for,
