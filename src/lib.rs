@@ -39,6 +39,14 @@ pub mod coming_from_parallel_ssh {
     use crate::*;
 }
 
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/embedding.md")]
+pub mod embedding {
+    // The guide's links name what the crate exports.
+    #[allow(unused_imports)]
+    use crate::*;
+}
+
 pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use config::{Builder, HostConfig, Proxy};

@@ -71,7 +71,7 @@ pub type FleetBuilder = Builder<Fleet>;
 /// 3. takes events from [`next_event`](Self::next_event) until there are none.
 ///
 /// Commands may be started, hosts added and removed, and everything else here called, between any two of these. Several
-/// fleets live side by side, in one thread or in many.
+/// fleets live side by side, in one thread or in many. The page [`embedding`](crate::embedding) has the whole contract.
 ///
 /// ```no_run
 /// use std::time::Instant;
