@@ -252,6 +252,14 @@ impl LineBuffer {
         self.data.capacity()
     }
 
+    /// Gives back the room for more, as none will come for a while.
+    pub fn settle(&mut self) {
+        if self.data.capacity() > self.len() + self.len() / 4 {
+            self.drop_consumed();
+            self.data.shrink_to_fit();
+        }
+    }
+
     /// Makes `data` begin with the unread bytes.
     fn drop_consumed(&mut self) {
         if self.head == 0 {

@@ -169,9 +169,10 @@ impl<T> Builder<T> {
     /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
     ///
     /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
-    /// from half of it on, a stream with more than an equal share of that half waits for its reader, and those with
-    /// less go on. When all of it is used up, every stream waits that holds 4 KiB. Less than 40 KiB for each host may come on
-    /// top of it, and memory is taken in larger pieces than bytes come in: up to twice as much.
+    /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
+    /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
+    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
+    /// output waits: 128 KiB of the budget are set aside for each.
     pub fn output_budget(mut self, bytes: usize) -> Self {
         self.limits.output_budget = Some(bytes);
         self

@@ -154,6 +154,11 @@ impl Stream {
         Room { bytes: own, bound: Bound::Stream }.min(Room { bytes: share, bound: Bound::Budget })
     }
 
+    /// Its host is about to wait: gives back the room for more.
+    pub(crate) fn settle(&mut self) {
+        self.buffer.settle();
+    }
+
     /// Nothing more will come.
     pub(crate) fn finish(&mut self) {
         self.buffer.finish();

@@ -280,8 +280,14 @@ impl Exec {
         let excess = if self.is_running() { Excess::Taken } else { Excess::Dropped { share } };
         self.receive(StdStream::Stdout, &inbox.stdout, excess);
         self.receive(StdStream::Stderr, &inbox.stderr, excess);
-        drain(&mut inbox.stdout);
-        drain(&mut inbox.stderr);
+        let is_full = self.room(share).lack().is_some();
+        if is_full {
+            self.stdout.settle();
+            self.stderr.settle();
+        }
+        let retained = if is_full || !self.is_running() { 0 } else { limits::INBOX_RETAINED };
+        drain(&mut inbox.stdout, retained);
+        drain(&mut inbox.stderr, retained);
         let told = inbox.status.is_some() || inbox.signal.is_some();
         if !(inbox.closed || inbox.eof && told) {
             return;
@@ -342,7 +348,7 @@ impl Exec {
 }
 
 /// Empties an inbox stream and gives back what a burst has grown.
-fn drain(bytes: &mut Vec<u8>) {
+fn drain(bytes: &mut Vec<u8>, retained: usize) {
     bytes.clear();
-    bytes.shrink_to(limits::INBOX_RETAINED);
+    bytes.shrink_to(retained);
 }

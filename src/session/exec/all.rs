@@ -108,15 +108,17 @@ impl Execs {
 
     /// Unread bytes at which a stream is full as far as the budget is concerned.
     ///
-    /// The second half of the budget is for those that hold less than others: from the first half on, a stream with an equal
-    /// share of it is full. How many will come to hold something is not known, so that the shares of some may sum up to more;
-    /// when all of it is used up, every stream with a socket read's worth is full. One with less is never held back by others.
+    /// The second half of the budget is for those that hold less than others: once the first is used, a stream with an equal
+    /// share of the second is full. How many will come to hold something is not known, so those shares may sum up to more: of
+    /// the last quarter, every stream gets a socket read's worth. One with less is never held back by others.
     pub(crate) fn share(&self) -> usize {
         let half = self.budget / 2;
-        if self.unread < half {
+        let used = self.unread.saturating_add(self.holding.saturating_mul(limits::WAITING_COST));
+        if used < half {
             usize::MAX
-        } else if self.unread < self.budget {
-            (half / self.holding.max(1)).max(limits::SHARE_MIN)
+        } else if used < self.budget - self.budget / 4 {
+            let share = half / self.holding.max(1);
+            share.saturating_sub(limits::WAITING_COST).max(limits::SHARE_MIN)
         } else {
             limits::SHARE_MIN
         }

@@ -191,21 +191,27 @@ fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
 
 #[test]
 fn the_budget_holds_back_whoever_has_more_than_a_share() {
-    const SHARE: usize = limits::SHARE_MIN;
-    let execs = || Execs::new(4 * SHARE);
+    const SHARE: usize = 2 * limits::SHARE_MIN;
+    let execs = || Execs::new(2 * (limits::WAITING_COST + SHARE));
     assert_eq!(execs().share(), usize::MAX, "as long as less than half of it is used");
     let mut bench = Bench::new(Script::peer(peer(ended())));
     bench.execs = execs();
     bench.command_with(keeping(Keep::All), b"", false);
     while bench.round_but_timers() {}
     assert_eq!(bench.session.held_by(), Some(Bound::Budget));
-    let full = (2 * SHARE).next_multiple_of(PACKET);
-    assert_eq!((bench.execs.unread(), bench.execs.share()), (full, 2 * SHARE), "one has all of the half");
+    let full = SHARE.next_multiple_of(PACKET);
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (full, SHARE), "one has all of the half");
     assert_eq!(read(&mut bench, 0).len(), full);
     read(&mut bench, 0);
     read(&mut bench, 0);
     assert!(bench.outcome(0).is_success());
     assert_eq!((bench.execs.unread(), bench.execs.share()), (0, usize::MAX));
+    let mut bench = Bench::new(Script::peer(peer(ended())));
+    bench.execs = Execs::new(1);
+    bench.command_with(keeping(Keep::All), b"", false);
+    while bench.round_but_timers() {}
+    let least = limits::SHARE_MIN.next_multiple_of(PACKET);
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (least, limits::SHARE_MIN), "whatever is used");
 }
 
 #[test]

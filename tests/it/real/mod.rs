@@ -27,6 +27,7 @@ mod lines;
 mod many;
 mod peers;
 mod prepare;
+mod pressure;
 mod proxy;
 mod resolver;
 mod secrets;
@@ -44,7 +45,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sshoal::{ClientBuilder, Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
+use sshoal::{Builder, ClientBuilder, Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::keys::ClientKey;
@@ -76,7 +77,7 @@ fn client_at(sshd: &Sshd, addresses: impl IntoIterator<Item = SocketAddr>) -> Cl
     with_key(ParallelClient::builder(hosts).user(sshd.user()), sshd).known_hosts([known_hosts])
 }
 
-fn with_key(builder: ClientBuilder, sshd: &Sshd) -> ClientBuilder {
+fn with_key<T>(builder: Builder<T>, sshd: &Sshd) -> Builder<T> {
     let builder = builder.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false).allow_agent(false);
     builder.num_retries(1).timeout(SLOW)
 }

@@ -15,6 +15,7 @@ mod idle;
 mod input;
 mod latency;
 mod mistakes;
+mod output;
 mod pool;
 pub mod proxy;
 mod retries;
