@@ -14,6 +14,7 @@ mod harness;
 mod host_keys;
 mod interactive;
 mod keepalive;
+mod log;
 mod partial;
 mod policy;
 mod prepare;

@@ -62,6 +62,42 @@ fn commands_run_on_more_hosts_than_there_are_places() {
     settled(&sim, |stats| stats.execs == 20 && stats.channels_now == 20);
 }
 
+#[test]
+fn no_more_commands_run_than_may() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 20).max_running(3).build().unwrap();
+    let outputs = client.start_command("hang").unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) || client.metrics().running < 3 {
+        assert!(!client.finished(&outputs).unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    settled(&sim, |stats| stats.execs == 3 && stats.connections == 3);
+    client.cancel_all().unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    assert_eq!(sim.stats().unwrap().execs, 3, "those that waited never began");
+}
+
+#[test]
+fn connections_take_the_time_that_their_rate_gives_them() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 30).connects_per_second(20).build().unwrap();
+    let begun = Instant::now();
+    assert_hostnames(&run(&mut client, "hostname"));
+    // The first needs no time, and each may come 10 ms early.
+    assert!(begun.elapsed() >= Duration::from_millis(29 * 50 - 10), "{:?}", begun.elapsed());
+    let again = Instant::now();
+    assert_hostnames(&run(&mut client, "hostname"));
+    assert_eq!(
+        sim.stats().unwrap().connections,
+        30,
+        "connections that are there are used: {:?}",
+        again.elapsed()
+    );
+}
+
 /// Silent hosts give their places back when their time is over, in turn.
 #[test]
 fn silent_hosts_do_not_keep_the_pool() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
 use crate::clock::{self, Clock};
+use crate::config::{HostConfig, Proxy};
 use crate::error::{AuthMethod, Stage};
 use crate::fleet::{HostState, LongestStep, Metrics};
 use crate::interactive::{Answer, Prompt};
@@ -73,6 +74,29 @@ fn bytes_that_were_there_at_the_end_of_a_connection_are_counted() {
     bench.link(0).fail_next(crate::session::tests::script::lost());
     bench.finish(&commands);
     assert_eq!(bench.fleet.metrics().bytes_received, 100);
+}
+
+/// Descriptors are set aside for lookups only while there is something to look up.
+#[test]
+fn hosts_with_names_are_counted_as_they_come_and_go() {
+    let mut bench = Bench::alike(builder(2), peer(0));
+    assert_eq!((bench.fleet.names, bench.fleet.descriptors_for_lookups()), (0, 0));
+    let hosts = |names: &[&str]| -> Vec<(String, HostConfig)> {
+        names.iter().map(|name| ((*name).to_owned(), HostConfig::default())).collect()
+    };
+    let gate = Proxy::new("gate").user("deploy").password("a secret");
+    let behind = HostConfig::default().proxies([gate]);
+    let new = [hosts(&["web1", "::1"]), vec![("inner".to_owned(), behind)]].concat();
+    let added = bench.fleet.add_hosts(new).unwrap();
+    bench.check();
+    assert_eq!(bench.fleet.names, 2, "web1 and the proxy: what is behind it is looked up there");
+    assert!(bench.fleet.descriptors_for_lookups() > 0);
+    bench.fleet.remove_host(added[2]);
+    bench.check();
+    assert_eq!(bench.fleet.names, 1);
+    bench.fleet.set_hosts(hosts(&["192.0.2.1"])).unwrap();
+    bench.check();
+    assert_eq!(bench.fleet.descriptors_for_lookups(), 0);
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn a_connection_that_is_there_is_used_at_once() {
     bench.finish(&again);
     assert!(bench.now - before < SECOND / 10);
     assert_eq!(bench.unfinished(&behind), 1);
+    // Nor does it use up what the next connection is due.
+    bench.finish(&behind);
+    let third = bench.begun[2].1;
+    assert!(third >= 2 * SECOND - limits::CONNECT_BURST && third < 2 * SECOND + SECOND / 10, "{third:?}");
 }
 
 /// The proxy's own connection counts, and so do those that it carries.

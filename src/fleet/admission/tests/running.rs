@@ -156,11 +156,14 @@ fn a_command_that_waits_for_a_channel_gives_its_place_back() {
 #[test]
 fn a_host_without_a_descriptor_gives_its_command_s_place_back() {
     let emfile = Dial::FailsAtOnce(Errno::EMFILE);
-    let mut bench = Bench::new(builder(3).max_running(2), move |index| {
+    let mut bench = Bench::new(builder(2).max_running(2), move |index| {
         let dials = if index == 1 { vec![emfile, Dial::Connects(1)] } else { vec![Dial::Connects(1)] };
-        Script::peer(peer(5)).dialling(format!("{}:22", host(index)).parse().unwrap(), &dials)
+        Script::peer(endless()).dialling(format!("{}:22", host(index)).parse().unwrap(), &dials)
     });
-    let commands = bench.start(0..3);
-    bench.finish(&commands);
-    assert!((0..3).all(|number| bench.state(number) != HostState::Failed));
+    let commands = bench.start(0..2);
+    bench.rounds(30);
+    assert_eq!((bench.state(1), bench.running()), (HostState::Queued, 1));
+    bench.fleet.cancel(commands[0]);
+    bench.rounds(30);
+    assert_eq!((bench.at_work(&commands), bench.state(1)), (1, HostState::Connected));
 }
