@@ -53,12 +53,13 @@ pub use config::{Builder, HostConfig, Proxy};
 pub use dns::{DnsConfig, Resolver};
 pub use error::{
     AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
-    HostErrorKind, KeyProblem, ResolverProblem, Stage, TemplateProblem, TimeoutKind, UnknownHostProblem,
+    HostErrorKind, KeyProblem, NotStarted, ResolverProblem, Stage, TemplateProblem, TimeoutKind,
+    UnknownHostProblem,
 };
 pub use family::AddressFamily;
 pub use fleet::{
-    Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run, SshLibrary,
-    Started, Tally, Turn,
+    Batch, Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run,
+    SshLibrary, Started, Tally, Turn,
 };
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};

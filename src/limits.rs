@@ -78,6 +78,9 @@ pub const LAST_PUMPS: usize = 16;
 /// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
 pub const TURN_BUDGET: Duration = Duration::from_millis(1);
 
+/// Commands of runs that are given to their hosts, or taken from them, in one turn: below 1 ms.
+pub const RUN_TASKS_PER_TURN: usize = 1024;
+
 /// Events that may wait to be taken before a turn ends.
 pub const TURN_EVENTS: usize = 1024;
 

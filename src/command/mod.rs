@@ -246,7 +246,7 @@ impl Command {
     /// not in it becomes U+FFFD.
     ///
     /// The error has the line's bytes, and the lines behind it can be read on (parallel-ssh raises `UnicodeDecodeError` and
-    /// loses the line).
+    /// loses the line). A [`Fleet`](crate::Fleet) gives its output as bytes, so there it means nothing.
     pub fn strict_encoding(mut self, strict: bool) -> Self {
         self.strict_encoding = strict;
         self
@@ -254,14 +254,16 @@ impl Command {
 
     /// Whether `run_command` returns the first host's error instead of the outputs. Default: `true`.
     ///
-    /// With `false`, a failed host's error is in its own output. Either way every host is started.
+    /// With `false`, a failed host's error is in its own output. Either way every host is started. A
+    /// [`Fleet`](crate::Fleet) returns no errors of hosts, so there it means nothing: what stops a run is
+    /// [`Run::max_failures`](crate::Run::max_failures).
     pub fn stop_on_errors(mut self, stop: bool) -> Self {
         self.stop_on_errors = stop;
         self
     }
 
     /// How long a reader of this command's output waits without a byte from its stream. Zero: no limit.
-    /// Default: the client's `read_timeout`.
+    /// Default: the client's `read_timeout`. A [`Fleet`](crate::Fleet) has no readers that wait, so there it means nothing.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = Some(limit);
         self

@@ -197,6 +197,9 @@ impl fmt::Display for HostError {
         if parts.port != 22 {
             write!(f, " port {}", parts.port)?;
         }
+        if let HostErrorKind::NotStarted(why) = &*parts.kind {
+            return write!(f, ": not started: {why}");
+        }
         write!(f, ": {} failed", parts.stage)?;
         if parts.attempts > 1 && parts.attempt > 0 {
             write!(f, " (attempt {} of {})", parts.attempt, parts.attempts)?;
@@ -326,9 +329,28 @@ pub enum HostErrorKind {
     /// Ended by the caller.
     #[error("cancelled")]
     Cancelled,
+    /// The command was never sent, because its run had ended before its turn came.
+    #[error("{0}")]
+    NotStarted(NotStarted),
     /// A broken invariant of sshoal itself: please report it.
     #[error("internal error, please report it: {0}")]
     Bug(&'static str),
+}
+
+/// Why a [`Run`](crate::Run) did not send all its commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotStarted {
+    /// More of its commands had failed than [`max_failures`](crate::Run::max_failures) or
+    /// [`max_failure_percent`](crate::Run::max_failure_percent) lets it go on with.
+    #[error("too many others have failed")]
+    TooManyFailures,
+    /// It was [cancelled](crate::Fleet::cancel_run).
+    #[error("its run was cancelled")]
+    RunCancelled,
+    /// Its fleet was to [come to an end](crate::Fleet::drain).
+    #[error("its fleet comes to an end")]
+    Draining,
 }
 
 /// A text that the peer may have written: made safe for a terminal, and not too long.

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use auth::{AuthMethod, AuthProblem};
 pub use channel::ChannelProblem;
 pub(crate) use host::HostErrorParts;
-pub use host::{HandshakeProblem, HostError, HostErrorKind, Stage, TimeoutKind};
+pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted, Stage, TimeoutKind};
 pub use name::{ResolverProblem, UnknownHostProblem};
 
 use crate::host::HostSpecError;
@@ -57,7 +57,7 @@ pub enum Error {
     /// The command's text and a host's entry in [`host_args`](crate::Command::host_args) do not fit together.
     #[error("command for host {position} of the list: {problem}")]
     Template {
-        /// Position in the host list, from 0, of the first host that is concerned.
+        /// Position in the host list, or among the hosts of a [`Run`](crate::Run), from 0, of the first host that is concerned.
         position: usize,
         /// What does not fit.
         problem: TemplateProblem,
@@ -105,6 +105,9 @@ pub enum Error {
         /// Positions of the hosts whose command was not sent yet.
         not_started: Vec<usize>,
     },
+    /// The fleet [comes to an end](crate::Fleet::drain), and starts nothing more.
+    #[error("the fleet is being drained: nothing more is started")]
+    Draining,
     /// The operating system refused what the reactor itself needs.
     #[error("cannot {what}: {source}")]
     System {

@@ -283,9 +283,14 @@ impl Fleet {
     /// Lets hosts begin as places, descriptors, the pace and the turn's time allow.
     pub(super) fn admit(&mut self, now: Instant) {
         self.admit_again = false;
-        self.admission.count_descriptors(self.descriptors_for_lookups());
-        self.admit_hosts(now);
-        let at = self.admission.next_at(now);
+        // Commands that must not begin any more are told so first.
+        let at = if self.paused || self.runs.has_tasks() {
+            None
+        } else {
+            self.admission.count_descriptors(self.descriptors_for_lookups());
+            self.admit_hosts(now);
+            self.admission.next_at(now)
+        };
         self.pace_timer = self.arm(self.pace_timer, at, Timer::Pace);
     }
 

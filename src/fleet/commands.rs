@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use super::Fleet;
-use super::events::Entry;
 use super::run::Run;
+use super::runs::Task;
 use crate::command::OutputOptions;
 use crate::error::{Error, Stage};
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
 use crate::lines::LineEnds;
 use crate::output::{Deliver, Keep, Outcome, StdStream};
-use crate::session::Exec;
+use crate::session::{Exec, Input};
 use crate::timings::Timings;
 
 /// What a [`Fleet::start`] has begun.
@@ -112,13 +112,12 @@ impl Fleet {
     /// by side, also on one host.
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the command cannot be sent to
-    /// some host, or a host is not one of this fleet: nothing was started on any.
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if a command cannot be sent to
+    /// some host, a host is not one of this fleet, or the run cannot be as it says: nothing was started on any.
+    /// [`Error::Draining`] after [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
-        let Run { command, hosts } = run.into();
-        let hosts = hosts.unwrap_or_else(|| self.positions.clone());
-        if let Some(stranger) = hosts.iter().find(|id| self.slot(**id).is_none()) {
-            return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
+        if self.is_draining() {
+            return Err(Error::Draining);
         }
         let output = OutputOptions {
             stdout: Keep::BackPressure(limits::STREAM_UNREAD),
@@ -126,23 +125,58 @@ impl Fleet {
             deliver: Deliver::Bytes,
             ends: LineEnds::Bytes,
         };
-        let requests = command.to_requests(hosts.len(), &output)?;
+        let (asked, plan) = run.into().into_parts(&self.positions, &output)?;
+        if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.slot(*id).is_none()) {
+            return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
+        }
         let now = self.clock.now();
-        self.admission.expect_connections();
-        self.agents.forget_identities();
-        let run = self.runs.begin(hosts.len());
-        let mut commands = Vec::with_capacity(hosts.len());
-        for (host, request) in hosts.into_iter().zip(requests) {
-            let id = self.execs.insert(Exec::new(request, host, run, now));
-            self.slots[host.index()].session.attach(id, now);
-            self.settle(host.index());
-            commands.push(id);
-        }
-        if let Some(news) = self.runs.end_if_empty(run) {
-            self.events.push(Entry::Run(run, news));
-        }
-        self.admit_soon();
+        let mut commands = Vec::with_capacity(asked.len());
+        let Self { runs, execs, slots, .. } = self;
+        let run = runs.begin(plan, |run| {
+            for (position, (host, request)) in asked.into_iter().enumerate() {
+                let id = execs.insert(Exec::new(request, host, (run, position), now));
+                slots[host.index()].deferred.push(id);
+                commands.push(id);
+            }
+            commands.clone()
+        });
+        log::debug!("{run:?} begins: {} commands", commands.len());
+        self.tell_of_runs();
+        self.alarm();
         Ok(Started { run, commands })
+    }
+
+    /// Does what is to be done for runs, as much of it as one turn may.
+    pub(super) fn serve_runs(&mut self, now: Instant) {
+        for _ in 0..limits::RUN_TASKS_PER_TURN {
+            let Some(task) = self.runs.next_task() else { return };
+            match task {
+                Task::Open(run, size) => {
+                    log::debug!("{run:?}: a batch of {size} begins");
+                    self.admission.expect_connections();
+                    self.agents.forget_identities();
+                }
+                Task::Begin(id) => self.give(id, now),
+                Task::Withdraw(id, why) => self.order_end(id, [Input::Withdraw(id, why)]),
+                Task::Cancel(id, why) => {
+                    self.order_end(id, [Input::Withdraw(id, why), Input::Cancel(id)]);
+                }
+            }
+        }
+    }
+
+    /// Gives a host its command.
+    fn give(&mut self, id: CommandId, now: Instant) {
+        let Some(index) = self.execs.get(id).map(|exec| exec.host().index()) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.deferred.retain(|deferred| *deferred != id);
+        slot.session.attach(id, now);
+        self.settle(index);
+    }
+
+    fn order_end<const N: usize>(&mut self, id: CommandId, orders: [Input; N]) {
+        let Some(index) = self.execs.get(id).map(|exec| exec.host().index()) else { return };
+        orders.into_iter().for_each(|order| self.order(index, order));
     }
 
     /// One command; `None` once it was forgotten.

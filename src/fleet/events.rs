@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Fleet;
-use super::run::{RunNews, Tally};
+use super::run::Tally;
+use super::runs::{End, RunNews};
 use crate::error::{HostError, Stage};
 use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Outcome, StdStream};
@@ -88,6 +89,18 @@ pub enum Event<'a> {
         /// How long it was in each stage.
         timings: Timings,
     },
+    /// All commands of one [batch](crate::Run::batches) of a run are over. The last one's comes right before
+    /// [`RunDone`](Self::RunDone). There is none of a batch that never began.
+    BatchDone {
+        /// Of which run.
+        run: RunId,
+        /// Which, from 0.
+        batch: usize,
+        /// How the commands of the run have ended so far.
+        tally: Tally,
+        /// Commands of the run that have not ended.
+        left: usize,
+    },
     /// All commands of a run are over.
     RunDone {
         /// Which.
@@ -95,6 +108,8 @@ pub enum Event<'a> {
         /// How its commands ended.
         tally: Tally,
     },
+    /// Nothing is left after [`Fleet::drain`](crate::Fleet::drain): no command, and no connection.
+    Drained,
 }
 
 #[derive(Debug)]
@@ -104,6 +119,7 @@ pub(super) enum Entry {
     Disconnected { host: HostId, error: Option<HostError>, retrying: bool },
     Of(News),
     Run(RunId, RunNews),
+    Drained,
 }
 
 /// What was lent with the last event, and is taken back before anything else happens.
@@ -194,7 +210,11 @@ impl Fleet {
             Entry::Entered { host, stage } => Event::Entered { host, stage },
             Entry::Connected { host, timings } => Event::Connected { host, timings },
             Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
+            Entry::Run(run, RunNews::BatchDone { batch, tally, left }) => {
+                Event::BatchDone { run, batch, tally, left }
+            }
             Entry::Run(run, RunNews::Done(tally)) => Event::RunDone { run, tally },
+            Entry::Drained => Event::Drained,
             Entry::Of(News::Output(command, stream)) => return self.show_output(command, stream),
             Entry::Of(News::Started(command)) => {
                 Event::Started { host: self.execs.get(command)?.host(), command }
@@ -252,19 +272,34 @@ impl Fleet {
         while let Some(news) = self.execs.next_news() {
             let id = news.command();
             let Some(exec) = self.execs.get(id) else { continue };
-            let (is_released, run) = (exec.is_released(), exec.run());
-            let succeeded = exec.outcome().map(Outcome::is_success);
+            let (host, is_released, run, position) =
+                (exec.host(), exec.is_released(), exec.run(), exec.position());
+            let end = exec.outcome().map(End::from);
             if !is_released {
                 self.events.push(Entry::Of(news));
             }
-            if let Some(succeeded) = succeeded.filter(|_| news == News::Finished(id)) {
+            if let Some(end) = end.filter(|_| news == News::Finished(id)) {
                 if is_released {
                     self.execs.release(id);
                 }
-                if let Some(news) = self.runs.finished(run, succeeded) {
-                    self.events.push(Entry::Run(run, news));
+                if let Some(slot) = self.slots.get_mut(host.index()).filter(|slot| slot.id == host) {
+                    slot.deferred.retain(|deferred| *deferred != id);
                 }
+                self.runs.finished(run, position, end);
             }
+        }
+        self.tell_of_runs();
+    }
+
+    pub(super) fn tell_of_runs(&mut self) {
+        while let Some((run, news)) = self.runs.next_news() {
+            match news {
+                RunNews::BatchDone { batch, tally, left } => {
+                    log::debug!("{run:?}: batch {batch} is over, {left} commands left; {tally:?}");
+                }
+                RunNews::Done(tally) => log::debug!("{run:?} is over: {tally:?}"),
+            }
+            self.events.push(Entry::Run(run, news));
         }
     }
 }

@@ -155,6 +155,9 @@ impl Fleet {
             Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs };
         // Nobody may have listened for a while.
         slot.session.take_in(&mut cx);
+        for id in std::mem::take(&mut slot.deferred) {
+            slot.session.step(Input::Cancel(id), &mut cx);
+        }
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
         self.tell(index);
         self.pass_on(index);

@@ -60,6 +60,8 @@ pub struct Metrics {
     /// Hosts that can connect or start a command at once: [`max_connecting`](crate::Builder::max_connecting), or fewer if
     /// descriptors are short.
     pub pool: usize,
+    /// Runs that are not over.
+    pub runs: usize,
     /// Commands that were not forgotten, finished ones included.
     pub commands: usize,
     /// Commands that are not over.
@@ -100,6 +102,7 @@ impl fmt::Display for Metrics {
             running,
             timers,
             pool,
+            runs,
             commands,
             unfinished,
             unread,
@@ -109,7 +112,7 @@ impl fmt::Display for Metrics {
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
         }
-        write!(f, "connections={connections} waiting={queued} pool={pool} ")?;
+        write!(f, "connections={connections} waiting={queued} pool={pool} runs={runs} ")?;
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
         write!(f, "unread={unread} held_back={held_back} ")?;
         write!(f, "received={bytes_received} sent={bytes_sent} ")?;
@@ -175,6 +178,7 @@ impl Fleet {
             running: self.admission.running(),
             timers: self.wheel.len(),
             pool: self.admission.pool(),
+            runs: self.runs.len(),
             commands: self.execs.len(),
             unfinished: self.runs.unfinished(),
             unread: self.execs.unread(),

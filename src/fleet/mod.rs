@@ -9,6 +9,7 @@ mod agents;
 mod commands;
 mod control;
 mod descriptors;
+mod drain;
 mod events;
 mod held;
 mod hosts;
@@ -19,6 +20,7 @@ mod output;
 mod pace;
 mod proxies;
 mod run;
+mod runs;
 mod slot;
 mod turn;
 mod visit;
@@ -35,15 +37,16 @@ pub use hosts::Host;
 pub use library::SshLibrary;
 pub use meter::{Budget, LongestStep, Turn};
 pub use metrics::Metrics;
-pub use run::{Run, Tally};
+pub use run::{Batch, Run, Tally};
 
 use self::admission::Admission;
 use self::agents::Agents;
+use self::drain::Drain;
 use self::events::EventQueue;
 use self::held::HeldBack;
 use self::meter::Meter;
 use self::metrics::Totals;
-use self::run::Runs;
+use self::runs::Runs;
 use self::slot::{Armed, Slot};
 use crate::clock::Clock;
 use crate::config::{Build, Builder, HostList, Setup};
@@ -117,6 +120,9 @@ pub struct Fleet {
     links: Box<dyn Links>,
     execs: Execs,
     runs: Runs,
+    drain: Drain,
+    /// Nobody is admitted.
+    paused: bool,
     events: EventQueue,
     /// Hosts to be visited.
     ready: IndexQueue,
@@ -170,6 +176,7 @@ enum Timer {
     Slot(usize),
     /// The next connection may begin.
     Pace,
+    Drain,
 }
 
 impl Build for Fleet {
@@ -208,6 +215,8 @@ impl Fleet {
             links,
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             runs: Runs::default(),
+            drain: Drain::default(),
+            paused: false,
             events: EventQueue::default(),
             ready: IndexQueue::default(),
             admission: Admission::new(limits),

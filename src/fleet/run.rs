@@ -1,28 +1,182 @@
-//! Runs: one command on some hosts, and how far it is.
+//! Runs as they are asked for: commands, the hosts that run them, and in which order.
 
-use slab::Slab;
+use std::sync::Arc;
 
-use crate::command::Command;
-use crate::ids::{HostId, RunId};
+use crate::command::{Command, OutputOptions, Request};
+use crate::error::{Error, TemplateProblem};
+use crate::ids::HostId;
 
-/// A command on some hosts, to be [started](crate::Fleet::start).
+/// Commands on some hosts, to be [started](crate::Fleet::start): all at once, or in [batches](Self::batches), the next one by
+/// itself or [when told to](Self::gated), until too many have [failed](Self::max_failures).
+///
+/// ```no_run
+/// use std::time::Instant;
+/// use sshoal::{Batch, Budget, Event, Fleet, Run};
+///
+/// # fn looks_good() -> bool { true }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut fleet = Fleet::builder((0..100).map(|host| format!("web{host}"))).build()?;
+/// // One host first, then a tenth of them, then the rest, and no further once three have failed.
+/// let rollout = Run::new("systemctl restart app")
+///     .batches([Batch::Hosts(1), Batch::Percent(10), Batch::Rest])
+///     .gated()
+///     .max_failures(2);
+/// let run = fleet.start(rollout)?.run;
+/// loop {
+///     fleet.wait(None)?;
+///     fleet.turn(Instant::now(), Budget::default())?;
+///     let mut is_next = false;
+///     while let Some(event) = fleet.next_event() {
+///         match event {
+///             Event::BatchDone { left, .. } => is_next = left > 0,
+///             Event::RunDone { tally, .. } => {
+///                 println!("{} well, {} failed, {} not started", tally.succeeded, tally.failed, tally.not_started);
+///                 return Ok(());
+///             }
+///             _ => {}
+///         }
+///     }
+///     match is_next {
+///         true if looks_good() => _ = fleet.proceed(run),
+///         true => fleet.cancel_run(run),
+///         false => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Run {
-    pub(super) command: Command,
-    pub(super) hosts: Option<Vec<HostId>>,
+    commands: Commands,
+    hosts: Option<Vec<HostId>>,
+    pub(super) plan: Plan,
+}
+
+#[derive(Debug, Clone)]
+enum Commands {
+    /// The same on all hosts.
+    Same(Box<Command>),
+    Each(Vec<(HostId, Command)>),
+}
+
+/// What each host is asked, in order.
+pub(super) type Asked = Vec<(HostId, Arc<Request>)>;
+
+/// How many hosts one batch of a [`Run`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Batch {
+    /// So many, at least 1.
+    Hosts(usize),
+    /// So many per cent of all hosts of the run, 1 to 100, rounded up.
+    Percent(u8),
+    /// All that are left.
+    Rest,
 }
 
 impl Run {
     /// A run of this command on all hosts of the list.
     pub fn new(command: impl Into<Command>) -> Self {
-        Self { command: command.into(), hosts: None }
+        Self { commands: Commands::Same(Box::new(command.into())), hosts: None, plan: Plan::default() }
     }
 
-    /// The hosts that run it, in this order. Default: all of the list. One that comes twice runs it twice.
+    /// A run of one command for each of these hosts, in this order. One that comes twice runs two.
+    ///
+    /// ```no_run
+    /// use sshoal::{Fleet, Run};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut fleet = Fleet::builder(["db1", "web1", "web2"]).build()?;
+    /// let [db, webs @ ..] = fleet.hosts() else { unreachable!() };
+    /// let webs = webs.iter().map(|web| (*web, "systemctl reload nginx"));
+    /// let reload = Run::each([(*db, "systemctl reload postgresql")].into_iter().chain(webs));
+    /// fleet.start(reload)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn each(commands: impl IntoIterator<Item = (HostId, impl Into<Command>)>) -> Self {
+        let commands = commands.into_iter().map(|(host, command)| (host, command.into())).collect();
+        Self { commands: Commands::Each(commands), hosts: None, plan: Plan::default() }
+    }
+
+    /// The hosts that run it, in this order. Default: all of the list. One that comes twice runs it twice. A run of
+    /// [`each`](Self::each) has its hosts already, and is refused with others.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
         self
+    }
+
+    /// Sizes of batches, which are begun one after the other, each when all commands of the one before are over. The last size
+    /// repeats until no host is left. Default, and an empty list: one batch of all (Ansible: `serial`).
+    ///
+    /// Hosts come in the order of the run. A batch takes those whose command is not over by then: one that was cancelled, or
+    /// whose host was removed, makes room for the next. No connection is made for a host before its batch.
+    ///
+    /// What cannot be is refused by [`Fleet::start`](crate::Fleet::start): a batch of no hosts, or of more than 100 per cent, and
+    /// one behind [`Batch::Rest`], which leaves it none.
+    pub fn batches(mut self, sizes: impl IntoIterator<Item = Batch>) -> Self {
+        self.plan.batches = sizes.into_iter().collect();
+        self
+    }
+
+    /// After each [`BatchDone`](crate::Event::BatchDone) that leaves some, waits for [`Fleet::proceed`](crate::Fleet::proceed), or
+    /// for [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch begins by itself.
+    pub fn gated(mut self) -> Self {
+        self.plan.gate = Gate::Closed;
+        self
+    }
+
+    /// Failures that it goes on with. Default: any number. A failure is every end of a command other than exit status 0.
+    ///
+    /// With one more, and as soon as either this or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no further
+    /// command is sent: those that were not end as [`NotStarted`](crate::HostErrorKind::NotStarted), on hosts of this batch
+    /// too. What was sent goes on to its end.
+    pub fn max_failures(mut self, failures: usize) -> Self {
+        self.plan.budget.failures = Some(failures);
+        self
+    }
+
+    /// The same in per cent of all hosts of the run, 0 to 100: exceeded if they are more (Ansible: `max_fail_percentage`, per
+    /// batch). More than 100 are refused by [`Fleet::start`](crate::Fleet::start).
+    pub fn max_failure_percent(mut self, percent: u8) -> Self {
+        self.plan.budget.percent = Some(percent);
+        self
+    }
+
+    /// Checks everything, and says what each host is asked, in order. `all`: the hosts of the list.
+    pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
+        self.plan.check()?;
+        let asked = match (self.commands, self.hosts) {
+            (Commands::Same(command), hosts) => {
+                let hosts = hosts.unwrap_or_else(|| all.to_vec());
+                let requests = command.to_requests(hosts.len(), output)?;
+                hosts.into_iter().zip(requests).collect()
+            }
+            (Commands::Each(commands), None) => {
+                let mut asked = Vec::with_capacity(commands.len());
+                for (position, (host, command)) in commands.into_iter().enumerate() {
+                    let requests = command.to_requests(1, output).map_err(|error| at(position, error))?;
+                    asked.extend(requests.into_iter().map(|request| (host, request)));
+                }
+                asked
+            }
+            (Commands::Each(_), Some(_)) => {
+                return Err(Error::Config(
+                    "Run::each has its hosts already: Run::hosts is too much".to_owned(),
+                ));
+            }
+        };
+        Ok((asked, self.plan))
+    }
+}
+
+/// What is wrong with the command of one host, at this position of its run.
+fn at(position: usize, error: Error) -> Error {
+    match error {
+        Error::Command(problem) => Error::Template { position, problem: TemplateProblem::Refused(problem) },
+        Error::Template { problem, .. } => Error::Template { position, problem },
+        Error::Config(text) => Error::Config(format!("command for host {position} of the run: {text}")),
+        error => error,
     }
 }
 
@@ -32,72 +186,87 @@ impl<C: Into<Command>> From<C> for Run {
     }
 }
 
+/// In which order, and how far, a run goes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    /// Sizes; the last repeats. None: one batch of all.
+    pub batches: Vec<Batch>,
+    pub gate: Gate,
+    pub budget: FailureBudget,
+}
+
+/// Whether the next batch waits to be asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Gate {
+    #[default]
+    Open,
+    Closed,
+}
+
+/// Failures that a run goes on with; `None`: any number.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FailureBudget {
+    pub failures: Option<usize>,
+    pub percent: Option<u8>,
+}
+
+impl FailureBudget {
+    pub(super) fn is_exceeded(self, failed: usize, hosts: usize) -> bool {
+        let too_many = self.failures.is_some_and(|max| failed > max);
+        let share = |percent: u8| failed as u128 * 100 > hosts as u128 * u128::from(percent);
+        too_many || self.percent.is_some_and(share)
+    }
+}
+
+impl Plan {
+    fn check(&self) -> Result<(), Error> {
+        let refused = |text: &str| Err(Error::Config(text.to_owned()));
+        for (number, batch) in self.batches.iter().enumerate() {
+            match batch {
+                Batch::Hosts(0) => return refused("a batch must have at least 1 host"),
+                Batch::Percent(0) | Batch::Percent(101..) => {
+                    return refused("a batch must have 1 to 100 per cent of the hosts");
+                }
+                Batch::Rest if number + 1 < self.batches.len() => {
+                    return refused("no batch can follow Batch::Rest");
+                }
+                Batch::Hosts(_) | Batch::Percent(_) | Batch::Rest => {}
+            }
+        }
+        match self.budget.percent {
+            Some(101..) => refused("max_failure_percent must be at most 100"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hosts of batch `number`, from 0, in a run of so many.
+    pub(super) fn size(&self, number: usize, hosts: usize) -> usize {
+        match self.batches.get(number).or(self.batches.last()) {
+            Some(Batch::Hosts(size)) => *size,
+            // Rounded up so that it is at least one.
+            Some(Batch::Percent(percent)) => {
+                usize::try_from((hosts as u128 * u128::from(*percent)).div_ceil(100)).unwrap_or(hosts)
+            }
+            Some(Batch::Rest) | None => hosts,
+        }
+    }
+}
+
 /// How the commands of a run have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
     /// With exit status 0.
     pub succeeded: usize,
-    /// In any other way.
+    /// In any other way, but for the next one.
     pub failed: usize,
+    /// They were never sent, because [the run had ended](crate::HostErrorKind::NotStarted) before.
+    pub not_started: usize,
 }
 
-/// What has become of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RunNews {
-    /// All its commands are over.
-    Done(Tally),
-}
-
-/// All runs that are not over.
-#[derive(Debug, Default)]
-pub(super) struct Runs {
-    slab: Slab<Running>,
-    given: u32,
-    /// Commands of all runs that are not over.
-    unfinished: usize,
-}
-
-#[derive(Debug)]
-struct Running {
-    id: RunId,
-    /// Commands without an end.
-    unfinished: usize,
-    tally: Tally,
-}
-
-impl Runs {
-    pub(super) fn unfinished(&self) -> usize {
-        self.unfinished
-    }
-
-    /// A run of so many commands.
-    pub(super) fn begin(&mut self, commands: usize) -> RunId {
-        self.given = self.given.wrapping_add(1);
-        let entry = self.slab.vacant_entry();
-        let id = RunId::new(entry.key(), self.given);
-        self.unfinished += commands;
-        entry.insert(Running { id, unfinished: commands, tally: Tally::default() });
-        id
-    }
-
-    /// A run of no commands is over at once.
-    pub(super) fn end_if_empty(&mut self, id: RunId) -> Option<RunNews> {
-        let run = self.slab.get(id.index()).filter(|run| run.id == id && run.unfinished == 0)?;
-        let done = RunNews::Done(run.tally);
-        self.slab.remove(id.index());
-        Some(done)
-    }
-
-    /// A command of this run is over.
-    pub(super) fn finished(&mut self, id: RunId, succeeded: bool) -> Option<RunNews> {
-        let run = self.slab.get_mut(id.index()).filter(|run| run.id == id)?;
-        run.unfinished = run.unfinished.saturating_sub(1);
-        self.unfinished = self.unfinished.saturating_sub(1);
-        match succeeded {
-            true => run.tally.succeeded += 1,
-            false => run.tally.failed += 1,
-        }
-        self.end_if_empty(id)
+impl Tally {
+    /// All that are over.
+    pub fn finished(&self) -> usize {
+        self.succeeded + self.failed + self.not_started
     }
 }

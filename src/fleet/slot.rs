@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::HostState;
 use super::admission::Line;
 use crate::dns::LookupId;
-use crate::ids::HostId;
+use crate::ids::{CommandId, HostId};
 use crate::link::{ChannelId, Link};
 use crate::output::Bound;
 use crate::reactor::TimerId;
@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub due: bool,
     /// What a caller has asked for, for the next visit.
     pub orders: Vec<Input>,
+    /// Commands for it whose batch has not begun.
+    pub deferred: Vec<CommandId>,
     /// The lookup of its name that it waits for.
     pub lookup: Option<LookupId>,
     /// What was booked for it.
@@ -87,6 +89,7 @@ impl Slot {
             timer: None,
             due: false,
             orders: Vec::new(),
+            deferred: Vec::new(),
             lookup: None,
             booked,
             proxy,
@@ -99,6 +102,11 @@ impl Slot {
     /// Whether its host's name is looked up here: neither an address, nor left to a proxy.
     pub(super) fn has_name(&self) -> bool {
         self.proxy.is_none() && self.session.target().host.parse::<IpAddr>().is_err()
+    }
+
+    /// Its commands that have not ended.
+    pub(super) fn commands(&self) -> impl Iterator<Item = CommandId> {
+        self.session.commands().iter().chain(&self.deferred).copied()
     }
 
     /// Descriptors of its connection: a socket, or the two ends of a conduit.

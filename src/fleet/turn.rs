@@ -88,12 +88,14 @@ impl Fleet {
             self.meter.resume(&self.clock);
             self.deliver_lookups(now);
             self.visit_agents(now);
+            self.serve_runs(now);
             self.visit_ready(now);
             self.resume_held(now);
             self.admit(now);
             if self.close_proxies && self.ready.is_empty() {
                 self.close_unused_proxies(now);
             }
+            self.end_drain();
         }
         let more = self.has_work();
         if more {
@@ -108,7 +110,8 @@ impl Fleet {
     fn has_work(&self) -> bool {
         let has_news = self.poll_again || self.agents.has_answers() || self.dns.has_work();
         let has_room = self.held.has_next(self.execs.share());
-        !self.ready.is_empty() || self.admit_again || self.close_proxies || has_news || has_room
+        let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
+        !self.ready.is_empty() || has_tasks || has_news || has_room
     }
 
     /// Makes the descriptor readable.
@@ -144,6 +147,7 @@ impl Fleet {
                 }
                 // Whoever waits for it is admitted with this turn.
                 Timer::Pace => self.pace_timer = None,
+                Timer::Drain => self.drain_is_due(),
             }
         }
         self.expired = expired;

@@ -76,6 +76,9 @@ impl Fleet {
         let now = slot.booked;
         self.totals.pass(before.state, now.state);
         self.held.note(index, before.held, now.held, self.execs.share());
+        if self.is_draining() {
+            self.close_if_unused(index, before);
+        }
     }
 
     /// Brings a timer in line with the time that is to be waited for.

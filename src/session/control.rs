@@ -87,13 +87,18 @@ impl Session {
         }
     }
 
-    /// Ends a command, and the attempt to connect if it was made for that command alone.
-    pub(super) fn cancel(&mut self, id: CommandId, cx: &mut Cx<'_>) {
-        if self.active.contains(&id) {
-            self.end(id, cx, Execs::cancel);
-            if !matches!(self.state, State::Ready(_)) {
-                self.close(cx);
-            }
+    /// Ends a command, one that it was not given yet as well, and the attempt to connect if it was made for that command
+    /// alone.
+    pub(super) fn cancel(
+        &mut self,
+        id: CommandId,
+        cx: &mut Cx<'_>,
+        how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
+    ) {
+        let was_given = self.active.contains(&id);
+        self.end(id, cx, how);
+        if was_given && !matches!(self.state, State::Ready(_)) {
+            self.close(cx);
         }
     }
 
@@ -101,7 +106,7 @@ impl Session {
         &mut self,
         id: CommandId,
         cx: &mut Cx<'_>,
-        how: fn(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
+        how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
     ) {
         let mut exec_cx = ExecCx {
             target: &self.target,

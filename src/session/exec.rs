@@ -36,6 +36,8 @@ pub(crate) struct Exec {
     id: CommandId,
     host: HostId,
     run: RunId,
+    /// In its run.
+    position: usize,
     pub(super) state: ExecState,
     request: Arc<Request>,
     pub(crate) stdout: Stream,
@@ -62,13 +64,19 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    pub(crate) fn new(request: Arc<Request>, host: HostId, run: RunId, now: Instant) -> Self {
+    pub(crate) fn new(
+        request: Arc<Request>,
+        host: HostId,
+        (run, position): (RunId, usize),
+        now: Instant,
+    ) -> Self {
         let sudo = request.options.sudo.as_ref().map(|_| SudoDialogue::default());
         let OutputOptions { stdout, stderr, ends, .. } = &request.options.output;
         Self {
             id: CommandId::new(0, 0),
             host,
             run,
+            position,
             state: ExecState::Waiting,
             stdout: Stream::new(stdout.clone(), *ends),
             stderr: Stream::new(stderr.clone(), *ends),
@@ -95,6 +103,11 @@ impl Exec {
 
     pub(crate) fn run(&self) -> RunId {
         self.run
+    }
+
+    /// Its place among the commands of its run, from 0.
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -198,7 +211,7 @@ impl Exec {
         }
     }
 
-    /// Its host could not begin to connect.
+    /// Its admission is taken back, unless it has begun.
     pub(super) fn wait_again(&mut self) {
         if matches!(self.state, ExecState::Admitted) {
             self.enter(ExecState::Waiting);

@@ -132,6 +132,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
         | HostErrorKind::Ssh(_)
         | HostErrorKind::Cancelled
         | HostErrorKind::Sink { .. }
+        | HostErrorKind::NotStarted(_)
         | HostErrorKind::Bug(_) => false,
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::Execs;
 use super::proxy::Tunnelled;
 use crate::agent_wire::Identity;
-use crate::error::HostErrorKind;
+use crate::error::{HostErrorKind, NotStarted};
 use crate::ids::CommandId;
 use crate::link::Link;
 
@@ -30,6 +30,10 @@ pub(crate) enum Input {
     Timer,
     /// End this command.
     Cancel(CommandId),
+    /// End this command if it was not sent, for this reason.
+    Withdraw(CommandId, NotStarted),
+    /// Begin no command before the next admission.
+    Hold,
     /// Close the connection, or stop making it, unless something needs it.
     Close,
     /// It cannot be served, for this reason: one that no further attempt can change.

@@ -221,10 +221,19 @@ impl Session {
             Input::GiveUp(_) if matches!(self.state, State::Closed | State::Failed(_)) => Ok(Step::default()),
             Input::GiveUp(kind) => Err(kind.into()),
             Input::Cancel(id) => {
-                self.cancel(id, cx);
+                self.cancel(id, cx, Execs::cancel);
                 self.drive(cx)
             }
+            Input::Withdraw(id, why) => {
+                self.cancel(id, cx, |execs, id, cx| execs.withdraw(id, cx, why));
+                self.drive(cx)
+            }
+            Input::Hold => {
+                self.hold(cx);
+                Ok(Step::default())
+            }
             Input::Close => {
+                self.awaited = false;
                 self.close(cx);
                 Ok(Step::default())
             }

@@ -101,11 +101,16 @@ impl Session {
     pub(super) fn wait_again(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempt = self.attempt.saturating_sub(1);
+        self.hold(cx);
+        self.enter(State::Queued, cx.now);
+    }
+
+    /// Its commands that have not begun wait to be admitted again.
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>) {
         for id in &self.active {
             if let Some(exec) = cx.execs.get_mut(*id) {
                 exec.wait_again();
             }
         }
-        self.enter(State::Queued, cx.now);
     }
 }

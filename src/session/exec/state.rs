@@ -87,7 +87,7 @@ pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Waiting, ExecPhase::Admitted, "its host has a place"),
     (ExecPhase::Waiting, ExecPhase::Finished, "its host failed, cancelled, or waited too long for a channel"),
     (ExecPhase::Admitted, ExecPhase::Opening, "connection ready"),
-    (ExecPhase::Admitted, ExecPhase::Waiting, "connection lost, or no descriptor for one"),
+    (ExecPhase::Admitted, ExecPhase::Waiting, "connection lost, no descriptor for one, or held back"),
     (ExecPhase::Admitted, ExecPhase::Finished, "cancelled, or waited too long for a channel"),
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
     (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, to be asked for again"),

@@ -2,7 +2,7 @@
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
-use crate::error::{HostErrorKind, TimeoutKind};
+use crate::error::{HostErrorKind, NotStarted, TimeoutKind};
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
@@ -14,10 +14,27 @@ impl Execs {
     /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether
     /// it obeys or not. An end that is known already stands.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
+        self.stop(id, cx, HostErrorKind::Cancelled)
+    }
+
+    /// Ends a command that was not sent.
+    pub(in crate::session) fn withdraw(
+        &mut self,
+        id: CommandId,
+        cx: &mut ExecCx<'_>,
+        why: NotStarted,
+    ) -> Progress {
+        match self.get(id) {
+            Some(exec) if !exec.is_started() => self.stop(id, cx, HostErrorKind::NotStarted(why)),
+            _ => Progress::Pending,
+        }
+    }
+
+    fn stop(&mut self, id: CommandId, cx: &mut ExecCx<'_>, why: HostErrorKind) -> Progress {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         exec.collect(cx.now, cx.link, share);
-        let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, HostErrorKind::Cancelled));
+        let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, why));
         match exec.state {
             ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => {
                 self.finish(id, outcome, cx.now);

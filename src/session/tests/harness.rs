@@ -207,7 +207,7 @@ impl Bench {
         let mut exec = Exec::new(
             Arc::new(Request { text, options: Arc::new(options) }),
             HostId::new(0, 0),
-            RunId::new(0, 0),
+            (RunId::new(0, 0), number),
             self.now,
         );
         exec.stdin.push(input);

@@ -19,7 +19,7 @@ use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Take, host_key, lost, private_key};
 use crate::command::{RunOptions, SudoLogin, SudoMark};
-use crate::error::{AuthMethod, HostError, HostErrorKind, ResolverProblem, Stage};
+use crate::error::{AuthMethod, HostError, HostErrorKind, NotStarted, ResolverProblem, Stage};
 use crate::interactive::Responder;
 use crate::link::{AuthReply, ChannelId, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
@@ -296,6 +296,11 @@ fn simulate(seed: u64) -> Vec<Phase> {
                     bench.step(Input::Cancel(id));
                 }
                 9 => bench.session.connect(bench.now),
+                10 => {
+                    let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
+                    bench.step(Input::Withdraw(id, NotStarted::RunCancelled));
+                }
+                11 => _ = bench.step(Input::Hold),
                 7 => bench.signal(random.below(bench.commands.len() as u64) as usize),
                 4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
                 5 if random.chance(10) => bench.link.fail_next(random.error()),

@@ -19,6 +19,7 @@ mod output;
 mod pool;
 pub mod proxy;
 mod retries;
+mod runs;
 mod streams;
 mod volume;
 

@@ -1,6 +1,6 @@
 //! Fixtures of the integration tests: real servers and hostile peers, started by the test that needs them.
 //!
-//! Nothing here knows sshoal. Every fixture listens on loopback only, on a port below the ephemeral range,
+//! Nothing here but [`fleet`] knows sshoal. Every fixture listens on loopback only, on a port below the ephemeral range,
 //! and takes its processes, threads, users and files with it when it is dropped; where a test process is
 //! killed instead, a [`process::Janitor`] cleans up in its place.
 
@@ -12,6 +12,7 @@ pub mod alarm;
 pub mod dropbear;
 pub mod examples;
 pub mod fds;
+pub mod fleet;
 pub mod kdc;
 pub mod keys;
 pub mod openssh_client;

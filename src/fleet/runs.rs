@@ -1,0 +1,293 @@
+//! Runs that are under way: which of their commands begin, which will never, and when each is over.
+//!
+//! A value that knows neither hosts nor time. It is told of every command that is over, and names the next things to be
+//! done ([`Runs::next_task`]) and to be told ([`Runs::next_news`]).
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::run::{Gate, Plan, Tally};
+use crate::error::{HostErrorKind, NotStarted};
+use crate::ids::{CommandId, RunId};
+use crate::output::Outcome;
+use crate::reactor::IndexQueue;
+
+/// What is to be done for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// A batch of so many commands begins.
+    Open(RunId, usize),
+    /// Its host may have it.
+    Begin(CommandId),
+    /// It must not be sent any more.
+    Withdraw(CommandId, NotStarted),
+    /// The same, and it is to end if it was sent.
+    Cancel(CommandId, NotStarted),
+}
+
+/// What is to be told of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunNews {
+    /// All commands of batch number `batch` are over; `left` of the run are not.
+    BatchDone { batch: usize, tally: Tally, left: usize },
+    /// All its commands are over.
+    Done(Tally),
+}
+
+/// How a command has ended, as a run counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Succeeded,
+    Failed,
+    NotStarted,
+}
+
+impl From<&Outcome> for End {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Exited(0) => Self::Succeeded,
+            Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::NotStarted(_)) => {
+                Self::NotStarted
+            }
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Which of its commands the end of a run reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// Those that were not sent.
+    Unsent,
+    /// All.
+    Everything,
+}
+
+/// All runs that are not over.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    slab: Slab<Running>,
+    given: u32,
+    /// Commands of all runs that are not over.
+    unfinished: usize,
+    /// Runs that may have tasks.
+    busy: IndexQueue,
+    news: VecDeque<(RunId, RunNews)>,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: RunId,
+    plan: Plan,
+    /// In order. `None`: it is over.
+    commands: Vec<Option<CommandId>>,
+    unfinished: usize,
+    tally: Tally,
+    /// Batches that were begun.
+    batches: usize,
+    /// What the last of them still has; `None` once it is over.
+    batch: Option<Open>,
+    /// The first command of the next batch.
+    until: usize,
+    /// The first command of the present batch that its host was not given.
+    next: usize,
+    stop: Option<Stop>,
+}
+
+/// A batch under way.
+#[derive(Debug)]
+struct Open {
+    unfinished: usize,
+    /// Its size, until the beginning was told.
+    begins: Option<usize>,
+}
+
+/// The end of a run before its time.
+#[derive(Debug)]
+struct Stop {
+    why: NotStarted,
+    reach: Reach,
+    /// Commands that it has reached.
+    next: usize,
+}
+
+impl Runs {
+    /// Those that are not over.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Commands of all runs that are not over.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    pub(super) fn has_tasks(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    /// Begins a run of these commands, made for the name that it gets.
+    pub(super) fn begin(&mut self, plan: Plan, commands: impl FnOnce(RunId) -> Vec<CommandId>) -> RunId {
+        self.given = self.given.wrapping_add(1);
+        let entry = self.slab.vacant_entry();
+        let id = RunId::new(entry.key(), self.given);
+        let commands: Vec<_> = commands(id).into_iter().map(Some).collect();
+        let unfinished = commands.len();
+        self.unfinished += unfinished;
+        entry.insert(Running {
+            id,
+            plan,
+            commands,
+            unfinished,
+            tally: Tally::default(),
+            batches: 0,
+            batch: None,
+            until: 0,
+            next: 0,
+            stop: None,
+        });
+        self.go_on(id);
+        id
+    }
+
+    /// The next thing to be done, of each run in turn.
+    pub(super) fn next_task(&mut self) -> Option<Task> {
+        while let Some(index) = self.busy.pop() {
+            if let Some(task) = self.slab.get_mut(index).and_then(Running::next_task) {
+                self.busy.push(index);
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    pub(super) fn next_news(&mut self) -> Option<(RunId, RunNews)> {
+        self.news.pop_front()
+    }
+
+    /// A command is over: the one at this position of its run. Only the first time counts.
+    pub(super) fn finished(&mut self, id: RunId, position: usize, end: End) {
+        let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
+        if !run.finished(position, end) {
+            return;
+        }
+        self.unfinished -= 1;
+        if run.batch.take_if(|batch| batch.unfinished == 0).is_some() {
+            let (batch, left) = (run.batches - 1, run.unfinished);
+            self.news.push_back((id, RunNews::BatchDone { batch, tally: run.tally, left }));
+        }
+        if run.is_over_budget() {
+            self.stop(id, NotStarted::TooManyFailures, Reach::Unsent);
+        }
+        self.go_on(id);
+    }
+
+    /// Begins the next batch of a run that waits for that. Whether it did.
+    pub(super) fn proceed(&mut self, id: RunId) -> bool {
+        let run = self.slab.get_mut(id.index()).filter(|run| run.id == id);
+        let waits = |run: &&mut Running| run.batch.is_none() && run.stop.is_none();
+        let Some(run) = run.filter(waits) else { return false };
+        run.open();
+        self.busy.push(id.index());
+        true
+    }
+
+    /// Ends a run before its time. A second end may reach further than the first, whose reason stands.
+    pub(super) fn stop(&mut self, id: RunId, why: NotStarted, reach: Reach) {
+        let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
+        match &mut run.stop {
+            Some(stop) if stop.reach >= reach => return,
+            Some(stop) => (stop.reach, stop.next) = (reach, 0),
+            none => {
+                log::debug!("{id:?} is stopped: {why}");
+                *none = Some(Stop { why, reach, next: 0 });
+            }
+        }
+        self.busy.push(id.index());
+    }
+
+    pub(super) fn stop_all(&mut self, why: NotStarted, reach: Reach) {
+        let all: Vec<RunId> = self.slab.iter().map(|(_, run)| run.id).collect();
+        all.into_iter().for_each(|id| self.stop(id, why, reach));
+    }
+
+    /// After a batch, or before the first: what follows.
+    fn go_on(&mut self, id: RunId) {
+        let Some(run) = self.slab.get_mut(id.index()) else { return };
+        if run.unfinished == 0 {
+            self.news.push_back((id, RunNews::Done(run.tally)));
+            self.slab.remove(id.index());
+        } else if run.batch.is_none() && run.stop.is_none() && run.may_go_on() {
+            run.open();
+            self.busy.push(id.index());
+        }
+    }
+}
+
+impl Running {
+    /// Whether the next batch begins by itself.
+    fn may_go_on(&self) -> bool {
+        self.batches == 0 || self.plan.gate == Gate::Open
+    }
+
+    fn is_over_budget(&self) -> bool {
+        self.unfinished > 0 && self.plan.budget.is_exceeded(self.tally.failed, self.commands.len())
+    }
+
+    /// Takes the next batch from those that are not over.
+    fn open(&mut self) {
+        let size = self.plan.size(self.batches, self.commands.len());
+        let mut unfinished = 0;
+        self.next = self.until;
+        while unfinished < size
+            && let Some(command) = self.commands.get(self.until)
+        {
+            unfinished += usize::from(command.is_some());
+            self.until += 1;
+        }
+        self.batches += 1;
+        self.batch = Some(Open { unfinished, begins: Some(unfinished) });
+    }
+
+    /// Counts an end. Whether it is the first of this command.
+    fn finished(&mut self, position: usize, end: End) -> bool {
+        if self.commands.get_mut(position).and_then(Option::take).is_none() {
+            return false;
+        }
+        self.unfinished -= 1;
+        match end {
+            End::Succeeded => self.tally.succeeded += 1,
+            End::Failed => self.tally.failed += 1,
+            End::NotStarted => self.tally.not_started += 1,
+        }
+        if let Some(batch) = self.batch.as_mut().filter(|_| position < self.until) {
+            batch.unfinished -= 1;
+        }
+        true
+    }
+
+    fn next_task(&mut self) -> Option<Task> {
+        let first = |from: usize, commands: &[Option<CommandId>]| {
+            let mut rest = commands.iter().enumerate().skip(from);
+            rest.find_map(|(position, command)| Some((position, (*command)?)))
+        };
+        if let Some(stop) = &mut self.stop {
+            let (position, command) = first(stop.next, &self.commands)?;
+            stop.next = position + 1;
+            return Some(match stop.reach {
+                Reach::Unsent => Task::Withdraw(command, stop.why),
+                Reach::Everything => Task::Cancel(command, stop.why),
+            });
+        }
+        if let Some(size) = self.batch.as_mut()?.begins.take() {
+            return Some(Task::Open(self.id, size));
+        }
+        let (position, command) = first(self.next, &self.commands[..self.until])?;
+        self.next = position + 1;
+        Some(Task::Begin(command))
+    }
+}

@@ -1,0 +1,131 @@
+//! Drives a [`Fleet`] as a program does that waits for nothing else, and writes down what it tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use sshoal::{Budget, CommandId, Event, Fleet, HostErrorKind, HostId, NotStarted, Outcome, RunId, Tally};
+
+/// What a fleet has told of one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchDone {
+    pub run: RunId,
+    pub batch: usize,
+    pub tally: Tally,
+    pub left: usize,
+}
+
+/// A fleet, and everything that it has told so far.
+#[derive(Debug)]
+pub struct Driven {
+    pub fleet: Fleet,
+    /// The budget of each turn. Default: the fleet's own.
+    pub budget: Budget,
+    /// Hosts that were connected at any time.
+    pub connected: BTreeSet<HostId>,
+    pub started: BTreeSet<CommandId>,
+    /// Each command's end. A second one fails the test.
+    pub ends: BTreeMap<CommandId, Outcome>,
+    /// Standard output and standard error together.
+    pub output: BTreeMap<CommandId, Vec<u8>>,
+    pub batches: Vec<BatchDone>,
+    pub runs: Vec<(RunId, Tally)>,
+    pub drained: bool,
+}
+
+impl Driven {
+    pub fn new(fleet: Fleet) -> Self {
+        Self {
+            fleet,
+            budget: Budget::default(),
+            connected: BTreeSet::new(),
+            started: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            output: BTreeMap::new(),
+            batches: Vec::new(),
+            runs: Vec::new(),
+            drained: false,
+        }
+    }
+
+    /// One turn, after a wait for work of at most so long.
+    ///
+    /// # Panics
+    /// On events that contradict earlier ones.
+    pub fn turn(&mut self, limit: Duration) {
+        self.fleet.wait(Some(limit)).expect("the poll works");
+        self.fleet.turn(Instant::now(), self.budget).expect("the poll works");
+        self.take_events();
+    }
+
+    fn take_events(&mut self) {
+        let Self { fleet, connected, started, ends, output, batches, runs, drained, .. } = self;
+        while let Some(event) = fleet.next_event() {
+            assert!(!*drained, "an event after the last: {event:?}");
+            match event {
+                Event::Connected { host, .. } => _ = connected.insert(host),
+                Event::Started { command, .. } => {
+                    assert!(started.insert(command), "{command:?} started twice")
+                }
+                Event::Output { command, bytes, .. } | Event::Line { command, bytes, .. } => {
+                    output.entry(command).or_default().extend_from_slice(bytes);
+                }
+                Event::Finished { command, outcome, .. } => {
+                    let before = ends.insert(command, outcome.clone());
+                    assert!(before.is_none(), "{command:?} has ended twice: {before:?}, {outcome:?}");
+                }
+                Event::BatchDone { run, batch, tally, left } => {
+                    batches.push(BatchDone { run, batch, tally, left });
+                }
+                Event::RunDone { run, tally } => {
+                    assert!(runs.iter().all(|(known, _)| *known != run), "{run:?} is over twice");
+                    runs.push((run, tally));
+                }
+                Event::Drained => *drained = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Goes on until `done`.
+    ///
+    /// # Panics
+    /// After `limit`, naming `what` was awaited.
+    #[track_caller]
+    pub fn until(&mut self, limit: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !done(self) {
+            let left = limit.saturating_sub(begun.elapsed());
+            assert!(!left.is_zero(), "not within {limit:?}: {what}\n{self:#?}");
+            self.turn(left);
+        }
+    }
+
+    /// Goes on for so long, whatever happens.
+    pub fn go_on_for(&mut self, time: Duration) {
+        let begun = Instant::now();
+        while let Some(left) = time.checked_sub(begun.elapsed()) {
+            self.turn(left);
+        }
+    }
+
+    /// How the run has ended.
+    #[track_caller]
+    pub fn tally(&self, run: RunId) -> Tally {
+        self.done(run).unwrap_or_else(|| panic!("{run:?} is not over"))
+    }
+
+    pub fn done(&self, run: RunId) -> Option<Tally> {
+        self.runs.iter().find(|(known, _)| *known == run).map(|(_, tally)| *tally)
+    }
+
+    /// Why a command was never started, if it was not.
+    pub fn not_started(&self, command: CommandId) -> Option<NotStarted> {
+        match self.ends.get(&command)? {
+            Outcome::Failed(error) => match error.kind() {
+                HostErrorKind::NotStarted(why) => Some(*why),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
