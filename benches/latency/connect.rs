@@ -17,7 +17,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     let sim = plan.simulator();
     let sizes = &plan.sizes;
     let hosts = sizes.hosts;
-    let mut without = Vec::new();
+    let mut without = (Vec::new(), Vec::new());
     let mut rows = Vec::new();
     for (case, pool) in [
         (format!("{hosts} hosts at once"), hosts),
@@ -26,7 +26,9 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         plan.pinned(|| {
             let mut alone = Loop::with_timer();
             alone.run_alone(sizes.without);
-            without.extend(alone.delays());
+            let (delays, between) = alone.delays();
+            without.0.extend(delays);
+            without.1.extend(between);
 
             let mut fleet = fleet(&sim, sim.hosts(hosts)).max_connecting(pool).build().unwrap();
             let mut foreign = Loop::with_timer();
@@ -53,10 +55,17 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
             ] {
                 found.push(Row::value(&case, what, unit, value));
             }
-            rows.push(Row::spread(&case, "delay of the loop's 1 kHz timer", &mut foreign.delays()));
+            rows.extend(timer_rows(&case, foreign.delays()));
             rows.extend(found);
         });
     }
-    rows.insert(0, Row::spread("loop without a fleet", "delay of the loop's 1 kHz timer", &mut without));
+    rows.splice(..0, timer_rows("loop without a fleet", without));
     rows
+}
+
+fn timer_rows(case: &str, (mut delays, mut between): (Vec<Duration>, Vec<Duration>)) -> [Row; 2] {
+    [
+        Row::spread(case, "delay of the loop's 1 kHz timer", &mut delays),
+        Row::spread(case, "CPU time between looks at it", &mut between),
+    ]
 }

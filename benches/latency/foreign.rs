@@ -36,6 +36,10 @@ struct Ticker {
     next: Duration,
     /// How late each tick came. Ticks that were missed count, too: no delay hides those behind it.
     delays: Vec<Duration>,
+    /// CPU time of this thread when the timer was last looked at.
+    looked: Duration,
+    /// CPU time from one look at the timer to the next: how late it can come on a CPU that nobody else wants.
+    between: Vec<Duration>,
 }
 
 impl Ticker {
@@ -44,10 +48,13 @@ impl Ticker {
         let next = clock(ClockId::Monotonic) + PERIOD;
         let times = Itimerspec { it_interval: timespec(PERIOD), it_value: timespec(next) };
         timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).unwrap();
-        Self { timer, next, delays: Vec::new() }
+        let looked = clock(ClockId::ThreadCPUTime);
+        Self { timer, next, delays: Vec::new(), looked, between: Vec::new() }
     }
 
     fn tick(&mut self) {
+        let cpu = clock(ClockId::ThreadCPUTime);
+        self.between.push(cpu - std::mem::replace(&mut self.looked, cpu));
         let mut expired = [0; 8];
         // Not readable: none has expired.
         if rustix::io::read(&self.timer, &mut expired) != Ok(8) {
@@ -112,8 +119,9 @@ impl Loop {
         Self { ticker: Some(Ticker::start()), ..Self::default() }
     }
 
-    pub fn delays(self) -> Vec<Duration> {
-        self.ticker.map(|ticker| ticker.delays).unwrap_or_default()
+    /// How late the timer came, and the CPU time between two looks at it.
+    pub fn delays(self) -> (Vec<Duration>, Vec<Duration>) {
+        self.ticker.map(|ticker| (ticker.delays, ticker.between)).unwrap_or_default()
     }
 
     /// Runs the loop without a fleet for so long.

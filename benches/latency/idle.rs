@@ -39,21 +39,20 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         let cpu = clock(ClockId::ProcessCPUTime) - cpu;
         let thread = clock(ClockId::ThreadCPUTime) - thread;
         let metrics = fleet.metrics();
-        let mut rows = single_commands(&mut fleet, &case, sizes.single);
-        rows.extend(
-            [
-                ("hosts that are connected", "", metrics.connections as f64),
-                ("time to connect them", "s", took.as_secs_f64()),
-                ("memory of each", "KiB", (memory() - before) / sizes.idle as f64),
-                ("timers", "", metrics.timers as f64),
-                ("time without work", "s", sizes.idle_for.as_secs_f64()),
-                ("wake-ups in that time", "", foreign.wakeups as f64),
-                ("turns in that time", "", foreign.turns.len() as f64),
-                ("CPU time of the thread", "us", thread.as_secs_f64() * 1e6),
-                ("CPU time of the process", "us", cpu.as_secs_f64() * 1e6),
-            ]
-            .map(|(what, unit, value)| Row::value(&case, what, unit, value)),
-        );
+        let mut rows = [
+            ("hosts that are connected", "", metrics.connections as f64),
+            ("time to connect them", "s", took.as_secs_f64()),
+            ("memory of each", "KiB", (memory() - before) / sizes.idle as f64),
+            ("timers", "", metrics.timers as f64),
+            ("time without work", "s", sizes.idle_for.as_secs_f64()),
+            ("wake-ups in that time", "", foreign.wakeups as f64),
+            ("turns in that time", "", foreign.turns.len() as f64),
+            ("CPU time of the thread", "us", thread.as_secs_f64() * 1e6),
+            ("CPU time of the process", "us", cpu.as_secs_f64() * 1e6),
+        ]
+        .map(|(what, unit, value)| Row::value(&case, what, unit, value))
+        .to_vec();
+        rows.extend(single_commands(&mut fleet, &case, sizes.single));
         rows
     })
 }
