@@ -103,7 +103,7 @@ pub type FleetBuilder = Builder<Fleet>;
 /// It tells the [`log`] facade, at no cost where nobody listens. What one host does is at `debug` (connected, failed, how far
 /// the next attempt is, given up; the events tell the same) and at `trace` (each step of a connection). What is wrong in this
 /// process is at `warn`: descriptors that are short, files and agents that are of no use. There is no secret in it, and
-/// nothing of a host's that a terminal would act on. [`metrics`](Self::metrics) are for whoever counts.
+/// nothing of a host's that a terminal would act on.
 pub struct Fleet {
     reactor: Reactor,
     clock: Clock,
