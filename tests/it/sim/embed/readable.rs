@@ -56,6 +56,16 @@ fn it_is_readable_after_each_call_that_leaves_work_and_quiet_once_it_is_done() {
     leaves_work(&mut fleet, "release", |fleet| fleet.release(fourth));
     leaves_work(&mut fleet, "disconnect", Fleet::disconnect);
     leaves_work(&mut fleet, "cancel_all", Fleet::cancel_all);
+    leaves_none(&mut fleet, "pause", Fleet::pause);
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let told = leaves_work(&mut fleet, "start", |fleet| runs.push(fleet.start("hostname").unwrap().run));
+        assert!(told.connected.is_empty(), "while it is paused");
+    }
+    let told = leaves_work(&mut fleet, "cancel_run", |fleet| fleet.cancel_run(runs[0]));
+    assert_eq!((told.done.len(), told.done[0].not_started), (1, 3));
+    let told = leaves_work(&mut fleet, "resume", Fleet::resume);
+    assert_eq!((told.done.len(), told.done[0].succeeded), (1, 3));
 
     // What asks for nothing wakes nobody.
     leaves_none(&mut fleet, "cancel", |fleet| fleet.cancel(first));
@@ -63,10 +73,14 @@ fn it_is_readable_after_each_call_that_leaves_work_and_quiet_once_it_is_done() {
     leaves_none(&mut fleet, "signal", |fleet| assert!(!fleet.signal(first, Signal::Term)));
     leaves_none(&mut fleet, "remove_host", |fleet| assert!(!fleet.remove_host(hosts[2])));
     leaves_none(&mut fleet, "cancel_all", Fleet::cancel_all);
+    leaves_none(&mut fleet, "resume", Fleet::resume);
     let nobody: [(&str, HostConfig); 2] =
         [("web1", HostConfig::default()), ("web2:0", HostConfig::default())];
     leaves_none(&mut fleet, "add_hosts", |fleet| assert!(fleet.add_hosts(nobody).is_err()));
     assert_eq!(fleet.next_deadline(), None);
+
+    leaves_work(&mut fleet, "drain", |fleet| fleet.drain(None));
+    assert!(fleet.is_drained());
 }
 
 #[test]
