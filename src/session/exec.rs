@@ -180,9 +180,11 @@ impl Exec {
         matches!(self.state, ExecState::Running(_))
     }
 
-    /// Whether it has run on the host, as far as is known.
+    /// Whether it has run on the host, as far as is known. Output proves it, even if the server's acceptance was lost, or
+    /// was not waited for.
     fn has_run(&self) -> bool {
         match &self.state {
+            _ if !self.stdout.is_empty() || !self.stderr.is_empty() => true,
             ExecState::Running(_) | ExecState::Stopping { .. } => true,
             ExecState::Closing { outcome, .. } | ExecState::Finished(outcome) => {
                 !matches!(outcome, Outcome::Failed(_))

@@ -3,12 +3,13 @@
 use super::call::Call;
 use super::harness::Bench;
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
+use crate::command::{OutputOptions, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind, Stage};
 use crate::limits;
 use crate::link::LinkErrorKind;
-use crate::output::{ExitSignal, Outcome};
-use crate::session::Input;
+use crate::output::{Deliver, ExitSignal, Outcome, StdStream};
 use crate::session::state::Phase;
+use crate::session::{Input, News};
 
 fn stdout(text: &str) -> Packet {
     Packet::Stdout(text.as_bytes().to_vec())
@@ -294,4 +295,19 @@ fn news_is_taken_in_however_little_a_pump_reads_and_however_the_socket_stalls() 
             }
         }
     }
+}
+
+/// What a server sends before it accepts, or after it was told to end, shows that the command runs.
+#[test]
+fn output_is_told_behind_the_start_even_if_the_acceptance_was_lost() {
+    let output = vec![(1, Packet::Stdout(b"out\n".to_vec())), (1, Packet::Fault(lost()))];
+    let channel = Channel { exec: Answer::never(), ..Channel::sending(output) };
+    let mut bench = Bench::new(Script::channel(channel));
+    let output = OutputOptions { deliver: Deliver::Bytes, ..OutputOptions::default() };
+    bench.command_with(RunOptions { output, ..RunOptions::default() }, b"", false);
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
+    let id = bench.commands[0];
+    let news: Vec<News> = std::iter::from_fn(|| bench.execs.next_news()).collect();
+    assert_eq!(news, [News::Started(id), News::Output(id, StdStream::Stdout), News::Finished(id)]);
 }
