@@ -5,12 +5,14 @@
 //! that stops pumping too early therefore hangs here as it would hang in earnest.
 
 mod inspect;
+mod tunnels;
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use nix::errno::Errno;
@@ -36,14 +38,15 @@ enum Connection {
     /// Beside one another, in the order in which they were begun.
     Dialling(Vec<(SocketAddr, Dial)>),
     Connected,
-    /// Our end of it.
-    Joined {
-        _near: Conduit,
-    },
+    /// To a proxy.
+    Joined,
     Up(Box<Wire>),
     /// Failed: it can be collected from and hung up.
     Broken(Box<Wire>),
 }
+
+/// What the channel of each command has brought on its two streams, by the command's text, once the channel is gone.
+pub(crate) type Sent = Arc<Mutex<HashMap<String, [Vec<u8>; 2]>>>;
 
 #[derive(Debug)]
 pub(crate) struct FakeLink {
@@ -56,6 +59,13 @@ pub(crate) struct FakeLink {
     /// The ends that were given to this link, of hosts behind it.
     pub conduits: HashMap<usize, Conduit>,
     tunnel_news: VecDeque<(ChannelId, TunnelNews)>,
+    /// What becomes of tunnels in so many rounds.
+    tunnels_due: Vec<(u32, ChannelId, TunnelNews)>,
+    tunnels_opened: usize,
+    /// Our end of the tunnel that carries the connection.
+    near: Option<Conduit>,
+    /// Where all that commands were sent is written down.
+    pub sent: Option<Sent>,
     /// On which channel each command was requested.
     requested: HashMap<String, usize>,
     /// The host key algorithms to be offered first, of each handshake.
@@ -81,6 +91,10 @@ impl FakeLink {
             channels_opened: 0,
             conduits: HashMap::new(),
             tunnel_news: VecDeque::new(),
+            tunnels_due: Vec::new(),
+            tunnels_opened: 0,
+            near: None,
+            sent: None,
             requested: HashMap::new(),
             offered: Vec::new(),
             calls: Vec::new(),
@@ -91,6 +105,11 @@ impl FakeLink {
             fallible: 0,
             stuck: None,
         }
+    }
+
+    /// The link that comes after so many others of its fleet: no connection has the generation of one of theirs.
+    pub(crate) fn numbered(self, nth: u16) -> Self {
+        Self { generation: u32::from(nth) << 16, ..self }
     }
 
     fn note(&mut self, call: Call) {
@@ -192,7 +211,8 @@ impl Link for FakeLink {
             Ok(_) => {}
         }
         let (near, far) = Conduit::pair()?;
-        self.connection = Connection::Joined { _near: near };
+        self.connection = Connection::Joined;
+        self.near = Some(near);
         Ok(far)
     }
 
@@ -229,7 +249,7 @@ impl Link for FakeLink {
     }
 
     fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
-        let is_connected = matches!(self.connection, Connection::Connected | Connection::Joined { .. });
+        let is_connected = matches!(self.connection, Connection::Connected | Connection::Joined);
         assert!(is_connected, "SSH before TCP");
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
@@ -274,10 +294,16 @@ impl Link for FakeLink {
 
     fn hang_up(&mut self) {
         self.note(Call::HangUp);
-        self.connection = Connection::None;
+        if let Connection::Up(wire) | Connection::Broken(wire) =
+            mem::replace(&mut self.connection, Connection::None)
+        {
+            wire.channels.into_values().for_each(|channel| self.write_down(channel));
+        }
+        self.near = None;
         self.edge = false;
         self.conduits.clear();
         self.tunnel_news.clear();
+        self.tunnels_due.clear();
     }
 
     fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
@@ -390,7 +416,9 @@ impl Link for FakeLink {
         let command = command.to_str().unwrap().to_owned();
         let on = *self.requested.entry(command.clone()).or_insert(channel.0);
         assert_eq!(on, channel.0, "{command} may run twice");
-        let answer = self.wire().channel(channel).script.exec.clone();
+        let state = self.wire().channel(channel);
+        state.command.get_or_insert_with(|| command.clone());
+        let answer = state.script.exec.clone();
         if self.enter(Call::Exec(channel.0, command))? {
             return Ok(Poll::Pending);
         }
@@ -445,7 +473,7 @@ impl Link for FakeLink {
     fn free_channel(&mut self, channel: ChannelId) {
         self.note(Call::Free(channel.0));
         let freed = self.wire().channels.remove(&channel.0);
-        assert!(freed.is_some(), "channel {} freed twice", channel.0);
+        self.write_down(freed.unwrap_or_else(|| panic!("channel {} freed twice", channel.0)));
     }
 
     fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
@@ -454,6 +482,7 @@ impl Link for FakeLink {
         self.wire();
         self.channels_opened += 1;
         self.conduits.insert(id, conduit);
+        self.begin_tunnel(ChannelId(id));
         Ok(ChannelId(id))
     }
 
@@ -471,5 +500,6 @@ impl Link for FakeLink {
 
     fn close_tunnel(&mut self, channel: ChannelId) {
         self.note(Call::CloseTunnel(channel.0));
+        self.end_tunnel(channel);
     }
 }

@@ -21,6 +21,7 @@ mod prepare;
 mod pressure;
 mod proxy;
 mod race;
+pub(crate) mod random;
 mod retry;
 pub(crate) mod script;
 mod simulation;

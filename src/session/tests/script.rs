@@ -13,7 +13,7 @@ use crate::agent_wire::Identity;
 use crate::certificate::Certificate;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
-use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions};
+use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions, TunnelNews};
 use crate::output::ExitSignal;
 use crate::secret::Secret;
 
@@ -69,6 +69,15 @@ pub(crate) struct Peer {
     pub write_through: bool,
     /// Rounds until a keepalive is answered.
     pub alive_after: Option<u32>,
+    /// The tunnels of a proxy in the order of opening; the last repeats. Of none the test tells itself.
+    pub tunnels: Vec<Tunnel>,
+}
+
+/// What becomes of one tunnel, in rounds; `None`: never. It also ends once the host behind has hung up.
+#[derive(Debug, Clone)]
+pub(crate) struct Tunnel {
+    pub news: Option<(u32, TunnelNews)>,
+    pub ends_after: Option<u32>,
 }
 
 /// One session channel.
@@ -158,6 +167,7 @@ impl Default for Peer {
             full_rounds: 0,
             write_through: false,
             alive_after: Some(1),
+            tunnels: Vec::new(),
         }
     }
 }

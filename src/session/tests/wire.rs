@@ -58,6 +58,10 @@ pub(super) struct Wire {
 pub(super) struct ChannelState {
     pub script: Channel,
     pub inbox: Inbox,
+    /// All that came on its two streams.
+    pub sent: [Vec<u8>; 2],
+    /// What was requested on it.
+    pub command: Option<String>,
     pub is_open: bool,
     /// Requests that were answered.
     pub requests: usize,
@@ -126,6 +130,8 @@ impl Wire {
         let state = ChannelState {
             script,
             inbox: Inbox::default(),
+            sent: [Vec::new(), Vec::new()],
+            command: None,
             is_open: false,
             requests: 0,
             received: Vec::new(),
@@ -279,7 +285,7 @@ impl Wire {
                 Some(Arrival::Packet(id, packet)) => {
                     // What comes for a channel that was freed goes nowhere.
                     if let Some(channel) = self.channels.get_mut(&id.0) {
-                        receive(&mut channel.inbox, packet);
+                        channel.receive(packet);
                     }
                 }
             }
@@ -288,18 +294,27 @@ impl Wire {
     }
 }
 
-fn receive(inbox: &mut Inbox, packet: Packet) {
-    // RFC 4254 section 5.3: nothing follows a CLOSE.
-    if inbox.closed {
-        return;
-    }
-    match packet {
-        Packet::Stdout(bytes) => inbox.stdout.extend(bytes),
-        Packet::Stderr(bytes) => inbox.stderr.extend(bytes),
-        Packet::Eof => inbox.eof = true,
-        Packet::Status(status) => inbox.status = Some(status),
-        Packet::Signal(signal) => inbox.signal = Some(signal),
-        Packet::Close => inbox.closed = true,
-        Packet::Fault(_) => {}
+impl ChannelState {
+    fn receive(&mut self, packet: Packet) {
+        let Self { inbox, sent: [stdout, stderr], .. } = self;
+        // RFC 4254 section 5.3: nothing follows a CLOSE.
+        if inbox.closed {
+            return;
+        }
+        match packet {
+            Packet::Stdout(bytes) => {
+                stdout.extend(&bytes);
+                inbox.stdout.extend(bytes);
+            }
+            Packet::Stderr(bytes) => {
+                stderr.extend(&bytes);
+                inbox.stderr.extend(bytes);
+            }
+            Packet::Eof => inbox.eof = true,
+            Packet::Status(status) => inbox.status = Some(status),
+            Packet::Signal(signal) => inbox.signal = Some(signal),
+            Packet::Close => inbox.closed = true,
+            Packet::Fault(_) => {}
+        }
     }
 }

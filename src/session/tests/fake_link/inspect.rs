@@ -12,8 +12,15 @@ impl FakeLink {
         self.calls_before_step = self.calls.len();
     }
 
+    /// As [`begin_step`](Self::begin_step), for the steps of a whole turn. What was called before is forgotten.
+    pub(crate) fn begin_turn(&mut self) {
+        self.calls.clear();
+        self.begin_step();
+    }
+
     /// One round passes.
     pub(crate) fn tick(&mut self) {
+        self.tick_tunnels();
         self.edge |= match &mut self.connection {
             Connection::Dialling(dials) => dials.iter_mut().fold(false, |edge, (_, dial)| match dial {
                 Dial::Connects(left) | Dial::Fails(left, _) => {
@@ -53,7 +60,7 @@ impl FakeLink {
                     |dial: &Dial| matches!(dial, Dial::Connects(left) | Dial::Fails(left, _) if *left > 0);
                 self.edge || dials.iter().any(|(_, dial)| is_coming(dial))
             }
-            Connection::Up(wire) => wire.expects_news() || self.edge,
+            Connection::Up(wire) => wire.expects_news() || self.edge || !self.tunnels_due.is_empty(),
             _ => self.edge,
         }
     }
@@ -93,6 +100,33 @@ impl FakeLink {
                 wire.channels.get(&channel).map_or(&[], |channel| &channel.received)
             }
             _ => &[],
+        }
+    }
+
+    /// What commands were sent so far comes once more, of which nobody takes note.
+    pub(crate) fn repeat_output(&mut self) {
+        if let Connection::Up(wire) = &mut self.connection {
+            for channel in wire.channels.values_mut() {
+                channel.inbox.stdout.extend(&channel.sent[0]);
+            }
+        }
+    }
+
+    /// Whether nothing is left of a connection.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.connection, Connection::None)
+    }
+
+    /// Whether there is something to read, or something to send that the socket would take.
+    pub(crate) fn is_unattended(&self) -> bool {
+        match &self.connection {
+            Connection::Dialling(dials) => {
+                dials.iter().any(|(_, dial)| matches!(dial, Dial::Connects(0) | Dial::Fails(0, _)))
+            }
+            Connection::Up(wire) => {
+                !wire.socket.is_empty() || !wire.outbox.is_empty() && wire.peer.full_rounds == 0
+            }
+            _ => false,
         }
     }
 }
