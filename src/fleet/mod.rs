@@ -22,6 +22,8 @@ mod proxies;
 mod run;
 mod runs;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod visit;
 

@@ -1,0 +1,242 @@
+//! What a caller may do at any time, at random.
+
+use std::io;
+use std::time::Duration;
+
+use super::told;
+use super::world::World;
+use crate::command::Command;
+use crate::config::HostConfig;
+use crate::fleet::{Budget, Run};
+use crate::ids::{CommandId, HostId};
+use crate::output::{Deliver, Keep, StdStream};
+use crate::session::tests::script::lost;
+use crate::signal::Signal;
+
+const STREAMS: [StdStream; 2] = [StdStream::Stdout, StdStream::Stderr];
+
+impl World {
+    /// One round: time goes on, the caller does something, or nothing, and takes some turns.
+    pub(super) fn round(&mut self) {
+        self.advance();
+        for _ in 0..self.random.below(4) {
+            self.act();
+        }
+        self.deaf = self.deaf.saturating_sub(1);
+        if self.deaf == 0 && self.random.chance(30) {
+            self.settle();
+            return;
+        }
+        for _ in 0..self.random.below(4) {
+            if !self.is_called() {
+                break;
+            }
+            let budget = match self.random.below(4) {
+                0 => Budget::default().time(Duration::ZERO),
+                1 => Budget::default().any_time().events(self.random.below(40) as usize),
+                _ => Budget::default(),
+            };
+            self.turn(budget);
+            if self.deaf == 0 {
+                let some = self.random.pick(&[0, 5, usize::MAX]);
+                self.take_events(some);
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        match self.random.below(44) {
+            0..3 => self.start(),
+            3..6 => {
+                let Some(id) = self.any_command() else { return };
+                self.say(|| format!("cancel {id:?}"));
+                self.fleet.cancel(id);
+            }
+            6 => {
+                let Some(id) = self.any_host() else { return };
+                self.say(|| format!("cancel {id:?}"));
+                self.fleet.cancel_host(id);
+            }
+            7 if self.random.chance(5) => {
+                self.say(|| "cancel all".to_owned());
+                self.fleet.cancel_all();
+            }
+            8 => {
+                let hosts = self.some_hosts();
+                self.say(|| format!("connect {hosts:?}"));
+                self.fleet.connect(hosts);
+            }
+            9 => {
+                self.say(|| "disconnect".to_owned());
+                self.fleet.disconnect();
+            }
+            10..14 => self.change_hosts(),
+            14 => self.change_limits(),
+            15..18 => {
+                let Some(id) = self.any_command() else { return };
+                self.say(|| format!("release {id:?}"));
+                self.told.release(id);
+                self.fleet.release(id);
+            }
+            18..24 => self.read(),
+            24..30 => self.give_input(),
+            30..33 => self.fail_a_link(),
+            33 => self.deaf = self.random.below(6),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self) {
+        let hosts = if self.random.chance(15) { self.fleet.hosts().to_vec() } else { self.some_hosts() };
+        self.start_on(hosts);
+    }
+
+    pub(super) fn start_on(&mut self, hosts: Vec<HostId>) {
+        let random = &mut self.random;
+        let deliver = random.pick(&[Deliver::Bytes, Deliver::Bytes, Deliver::Lines, Deliver::Nothing]);
+        let keep = random.pick(&[Keep::All, Keep::BackPressure(1 << 20)]);
+        let limit = random.pick(&[0, 0, 0, 3, 2_000, 90_000]);
+        let texts: Vec<String> = (self.given..).take(hosts.len()).map(|number| number.to_string()).collect();
+        self.given += hosts.len();
+        let mut command = Command::new("%s")
+            .host_args(texts.iter().cloned())
+            .deliver(deliver)
+            .stdout(keep.clone())
+            .stderr(keep)
+            .time_limit(Duration::from_millis(limit))
+            .wait_for_channel(random.chance(50));
+        if random.chance(10) {
+            command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
+        }
+        self.say(|| format!("start {texts:?} on {hosts:?}, {deliver:?}, {limit} ms"));
+        let started = self.fleet.start(Run::new(command).hosts(hosts.clone())).unwrap();
+        let run = told::Run { commands: hosts.len(), ..told::Run::default() };
+        assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} comes twice", started.run);
+        for ((id, host), text) in started.commands.into_iter().zip(hosts).zip(texts) {
+            let command = told::Command::new(host, started.run, text, deliver);
+            assert!(self.told.commands.insert(id, command).is_none(), "{id:?} comes twice");
+        }
+    }
+
+    fn change_hosts(&mut self) {
+        match self.random.below(8) {
+            0 | 1 => {
+                let hosts: Vec<_> = (0..self.random.below(4)).map(|_| self.host()).collect();
+                self.say(|| format!("add {} hosts", hosts.len()));
+                self.fleet.add_hosts(hosts).unwrap();
+            }
+            // A whole list, where some stay.
+            2 => {
+                let length = self.fleet.hosts().len() + self.random.below(3) as usize;
+                let given = &self.fleet.list;
+                let none = HostConfig::default();
+                let mut hosts: Vec<(String, HostConfig)> = Vec::with_capacity(length);
+                for (position, name) in given.hosts.iter().enumerate() {
+                    let config = given.configs.as_ref().map_or(&none, |configs| &configs[position]);
+                    hosts.push((name.clone(), config.clone()));
+                }
+                for _ in 0..self.random.below(6) {
+                    let (name, config) = self.host();
+                    let position = self.random.below(length as u64 + 1) as usize;
+                    hosts.truncate(length);
+                    hosts.splice(
+                        position.min(hosts.len())..hosts.len().min(position + 1),
+                        [(name.into(), config)],
+                    );
+                }
+                self.say(|| format!("set {} hosts", hosts.len()));
+                self.fleet.set_hosts(hosts).unwrap();
+            }
+            _ => {
+                let Some(id) = self.any_host() else { return };
+                self.say(|| format!("remove {id:?}"));
+                assert!(self.fleet.remove_host(id));
+            }
+        }
+        self.meet_hosts();
+    }
+
+    pub(super) fn change_limits(&mut self) {
+        // What is used now may go on.
+        self.check_books();
+        match self.random.below(4) {
+            0 | 1 => {
+                self.max_connecting = self.random.pick(&[1, 3, 20, 100]);
+                self.say(|| format!("{} places", self.max_connecting));
+                self.fleet.set_max_connecting(self.max_connecting).unwrap();
+            }
+            2 => {
+                self.max_running = self.random.pick(&[None, None, Some(1), Some(10), Some(80)]);
+                self.say(|| format!("{:?} running", self.max_running));
+                self.fleet.set_max_running(self.max_running).unwrap();
+            }
+            _ => {
+                let rate = self.random.pick(&[None, None, Some(5), Some(300), Some(5_000)]);
+                self.say(|| format!("{rate:?} connections per second"));
+                self.fleet.set_connects_per_second(rate).unwrap();
+            }
+        }
+    }
+
+    /// Reads output that no event brings.
+    fn read(&mut self) {
+        let Some(id) = self.any_command() else { return };
+        let stream = self.random.pick(&STREAMS);
+        let known = self.told.commands.get_mut(&id).unwrap();
+        if known.deliver != Deliver::Nothing || known.released {
+            return;
+        }
+        if self.random.chance(5) {
+            known.discarded = true;
+            self.fleet.discard(id, stream);
+            return;
+        }
+        let mut buffer = [0; 64];
+        let length = self.random.below(buffer.len() as u64) as usize;
+        let read = self.fleet.read(id, stream, &mut buffer[..length]);
+        known.read[stream as usize].extend(&buffer[..read]);
+    }
+
+    fn give_input(&mut self) {
+        let Some(id) = self.any_command() else { return };
+        match self.random.below(4) {
+            0 => self.fleet.close_stdin(id),
+            1 => _ = self.fleet.signal(id, Signal::Hup),
+            _ => {
+                let length = self.random.pick(&[0, 1, 100, 700_000]);
+                let written = self.fleet.write_stdin(id, &vec![b'i'; length]);
+                let known = self.told.commands.get_mut(&id).unwrap();
+                match written {
+                    Ok(written) => known.refused |= written < length,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => known.refused = true,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe),
+                }
+            }
+        }
+    }
+
+    fn fail_a_link(&mut self) {
+        let nth = self.random.below(self.fleet.slots.len().max(1) as u64) as usize;
+        let error = if self.random.chance(50) { lost() } else { self.random.error() };
+        self.say(|| format!("link {nth} fails: {error:?}"));
+        if let Some(link) = self.links().nth(nth) {
+            link.fail_next(error);
+        }
+    }
+
+    fn any_host(&mut self) -> Option<HostId> {
+        let hosts = self.fleet.hosts();
+        (!hosts.is_empty()).then(|| hosts[self.random.below(hosts.len() as u64) as usize])
+    }
+
+    fn some_hosts(&mut self) -> Vec<HostId> {
+        (0..self.random.below(8)).filter_map(|_| self.any_host()).collect()
+    }
+
+    /// One of the latest, whatever has become of it.
+    fn any_command(&mut self) -> Option<CommandId> {
+        let known = self.told.commands.len() as u64;
+        let nth = self.random.below(known.clamp(1, 150)) as usize;
+        self.told.commands.keys().nth_back(nth).copied()
+    }
+}

@@ -1,0 +1,147 @@
+//! How a simulation ends: nobody acts any more, and all that was begun must come to its end.
+
+use std::time::Duration;
+
+use super::world::World;
+use crate::fleet::HostState;
+use crate::limits;
+use crate::output::{Deliver, StdStream};
+
+/// Rounds in which commands that run on quiet hosts may end by themselves.
+const QUIET_ROUNDS: usize = 400;
+
+/// More rounds than anything takes.
+const ROUNDS_MAX: usize = 100_000;
+
+/// Time in which a command ends after it was cancelled: its grace, the time for its channel, and a round or two.
+const STOP: Duration =
+    limits::STOP_GRACE.saturating_add(limits::CLOSE_TIMEOUT).saturating_add(Duration::from_secs(1));
+
+impl World {
+    pub(super) fn finish(&mut self) {
+        self.say(|| "finale".to_owned());
+        self.take_events(usize::MAX);
+        self.settle();
+        let mut quiet = 0;
+        self.run(|world| {
+            quiet = if world.is_quiet() { quiet + 1 } else { 0 };
+            world.unfinished() == 0 && world.fleet.metrics().queued == 0 && quiet > 0 || quiet > QUIET_ROUNDS
+        });
+        self.check_unfinished();
+        self.fleet.cancel_all();
+        self.settle();
+        let end = self.now + STOP;
+        self.run(|world| world.unfinished() == 0 || world.now > end);
+        assert_eq!(self.unfinished(), 0, "commands outlive their end: {:?}", self.fleet);
+        assert!(self.told.runs.values().all(|run| run.done), "a run is not over");
+        // With all places free, whoever is to connect does, or fails.
+        self.run(|world| !world.is_awaited());
+        if self.random.chance(50) {
+            self.disconnect();
+        }
+        self.leave();
+        self.forget_commands();
+    }
+
+    fn unfinished(&self) -> usize {
+        self.fleet.metrics().unfinished
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.fleet.hosts().iter().any(|id| self.fleet.host(*id).is_some_and(|host| host.is_awaited()))
+    }
+
+    /// Whether no host is on its way to a connection. Those that wait in a queue may do so for ever.
+    fn is_quiet(&self) -> bool {
+        let metrics = self.fleet.metrics();
+        let settled = [HostState::Idle, HostState::Queued, HostState::Connected, HostState::Failed];
+        let settled: usize = settled.iter().map(|state| metrics.hosts(*state)).sum();
+        settled == self.fleet.hosts().len() && self.fleet.pace_timer.is_none()
+    }
+
+    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it. All others have ended.
+    fn check_unfinished(&self) {
+        let is_full = self.is_full();
+        for (id, known) in &self.told.commands {
+            let is_over = self.fleet.command(*id).is_none_or(|command| command.is_finished());
+            let state = self.fleet.host(known.host).map(|host| host.state());
+            let may_wait = state == Some(HostState::Connected) || state == Some(HostState::Queued) && is_full;
+            assert!(is_over || may_wait, "{id:?} was forgotten, on a host that is {state:?}");
+        }
+    }
+
+    /// Runs until it is done, or nothing is left that could happen.
+    fn run(&mut self, mut done: impl FnMut(&Self) -> bool) {
+        for _ in 0..ROUNDS_MAX {
+            if done(self) || !self.advance() {
+                return;
+            }
+            self.settle();
+        }
+        panic!("no end after {ROUNDS_MAX} rounds: {:?}", self.fleet);
+    }
+
+    /// Every connection is closed, and nothing is left of any.
+    fn disconnect(&mut self) {
+        self.say(|| "disconnect for good".to_owned());
+        self.fleet.disconnect();
+        self.settle();
+        self.run(|_| false);
+        let metrics = self.fleet.metrics();
+        let left = (metrics.connections, metrics.timers, metrics.queued, self.places);
+        assert_eq!(left, (0, 0, 0, 0), "connections, timers, hosts in the queue, places");
+        assert!(self.links().all(|link| link.is_down()));
+        self.check_silence();
+    }
+
+    /// The last host leaves.
+    fn leave(&mut self) {
+        self.say(|| "remove all".to_owned());
+        self.fleet.set_hosts([] as [(&str, _); 0]).unwrap();
+        self.settle();
+        assert!(self.fleet.slots.is_empty(), "slots are left");
+        assert!(self.fleet.proxies.is_empty(), "proxies are left");
+        let metrics = self.fleet.metrics();
+        let left = (metrics.connections, metrics.timers, metrics.unfinished, self.places);
+        assert_eq!(left, (0, 0, 0, 0), "connections, timers, commands, places");
+        self.check_silence();
+    }
+
+    /// Nothing would ever wake the fleet's owner.
+    fn check_silence(&mut self) {
+        assert!(!self.is_called(), "a turn is wanted");
+        assert_eq!(self.fleet.next_deadline(), None, "a deadline without a host");
+        assert!(self.fleet.next_event().is_none(), "an event out of nothing");
+    }
+
+    /// Every command has ended once, in one way; what it printed is there until it is forgotten.
+    fn forget_commands(&mut self) {
+        let sent = self.told.sent.clone();
+        for (id, known) in &mut self.told.commands {
+            if known.released {
+                assert!(self.fleet.command(*id).is_none(), "{id:?} was released, and is there");
+                continue;
+            }
+            let outcome = known.outcome.as_ref().unwrap_or_else(|| panic!("nobody told the end of {id:?}"));
+            if known.deliver != Deliver::Nothing {
+                assert!(self.fleet.command(*id).is_none(), "{id:?} was told to be over, and is there");
+                continue;
+            }
+            let command = self.fleet.command(*id).unwrap_or_else(|| panic!("{id:?} was forgotten"));
+            assert_eq!(
+                *outcome,
+                format!("{:?}", command.outcome().unwrap()),
+                "the end of {id:?} has changed"
+            );
+            for stream in [StdStream::Stdout, StdStream::Stderr] {
+                let mut buffer = vec![0; self.fleet.command(*id).unwrap().unread(stream)];
+                assert_eq!(self.fleet.read(*id, stream, &mut buffer), buffer.len());
+                known.read[stream as usize].extend(buffer);
+            }
+            known.check_output(*id, &sent);
+            self.fleet.release(*id);
+        }
+        let metrics = self.fleet.metrics();
+        assert_eq!((metrics.commands, metrics.unread), (0, 0), "commands, and unread bytes");
+    }
+}

@@ -1,0 +1,85 @@
+//! A whole fleet from a seed: random peers, faults and delays, a caller who does anything at any time, turns with
+//! any budget.
+//!
+//! `FLEET_SEED=n` runs that seed alone and tells what happens; `FLEET_SEEDS=n` sets how many are run.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::world::{Sabotage, World};
+use crate::session::tests::random::{Seed, number};
+
+const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 10_000 };
+
+/// Rounds in which the caller acts.
+const ROUNDS: u64 = 60;
+
+/// What was seen: a simulation that gets nowhere shows nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// How commands have ended.
+    ends: BTreeMap<String, usize>,
+    events: usize,
+    turns: u64,
+}
+
+fn simulate(seed: u64, traced: bool, sabotage: Sabotage) -> Seen {
+    let mut world = World::new(seed, traced);
+    world.sabotage = sabotage;
+    let hosts = world.fleet.hosts().to_vec();
+    world.start_on(hosts);
+    for _ in 0..world.random.below(ROUNDS) {
+        world.round();
+    }
+    world.finish();
+    let ends = std::mem::take(&mut world.told.ends);
+    Seen { ends, events: world.told.events, turns: world.fleet.metrics().turns }
+}
+
+#[test]
+fn whatever_happens_every_command_of_a_fleet_ends_once() {
+    if let Some(seed) = number("FLEET_SEED") {
+        let _seed = Seed { variable: "FLEET_SEED", seed };
+        eprintln!("{:?}", simulate(seed, true, Sabotage::Nothing));
+        return;
+    }
+    let mut all = Seen::default();
+    for seed in 0..number("FLEET_SEEDS").unwrap_or(SEEDS) {
+        let _seed = Seed { variable: "FLEET_SEED", seed };
+        let seen = simulate(seed, false, Sabotage::Nothing);
+        all.events += seen.events;
+        all.turns += seen.turns;
+        for (kind, count) in seen.ends {
+            *all.ends.entry(kind).or_default() += count;
+        }
+    }
+    eprintln!("{all:?}");
+    for kind in
+        ["Exited", "Signaled", "NoStatus", "Cancelled", "ConnectionLost", "Connect", "Channel", "Proxy"]
+    {
+        assert!(all.ends.contains_key(kind), "no command has ended with {kind}: {:?}", all.ends);
+    }
+    for limit in ["Connect", "Handshake", "Auth", "Exec", "Command"] {
+        assert!(all.ends.contains_key(&format!("timeout {limit}")), "no {limit} timeout: {:?}", all.ends);
+    }
+}
+
+#[test]
+fn a_seed_of_a_fleet_is_a_whole_run() {
+    for seed in 0..5 {
+        let [one, two] = [0; 2].map(|_| simulate(seed, false, Sabotage::Nothing));
+        assert_eq!(one, two, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_broken_is_found() {
+    for sabotage in
+        [Sabotage::LosesAnEdge, Sabotage::RepeatsOutput, Sabotage::LosesAnEnd, Sabotage::RepeatsAnEnd]
+    {
+        for seed in 0..3 {
+            let found = catch_unwind(AssertUnwindSafe(|| simulate(seed, false, sabotage))).is_err();
+            assert!(found, "{sabotage:?} goes unnoticed with seed {seed}");
+        }
+    }
+}

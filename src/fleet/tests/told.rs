@@ -1,0 +1,226 @@
+//! What a caller was told by events, and whether it may be told that.
+
+use std::collections::BTreeMap;
+
+use crate::error::{HostErrorKind, Stage};
+use crate::fleet::{Event, Tally};
+use crate::ids::{CommandId, HostId, RunId};
+use crate::output::{Deliver, Outcome, StdStream};
+use crate::session::tests::fake_link::Sent;
+
+/// All that was told, of all that there ever was.
+#[derive(Default)]
+pub(super) struct Told {
+    pub commands: BTreeMap<CommandId, Command>,
+    pub hosts: BTreeMap<HostId, Connection>,
+    pub runs: BTreeMap<RunId, Run>,
+    /// How commands have ended, and how often so.
+    pub ends: BTreeMap<String, usize>,
+    pub events: usize,
+    /// What was sent on the channels that are gone.
+    pub sent: Sent,
+}
+
+/// One command, as the caller knows it.
+pub(super) struct Command {
+    pub host: HostId,
+    pub run: RunId,
+    /// What its channel knows it by.
+    pub text: String,
+    pub deliver: Deliver,
+    pub started: bool,
+    /// How it ended, in full.
+    pub outcome: Option<String>,
+    pub released: bool,
+    /// Output was thrown away unread.
+    pub discarded: bool,
+    /// Input was refused, and no event has told of room since.
+    pub refused: bool,
+    /// What was read of its two streams, and the lines among that by their offsets.
+    pub read: [Vec<u8>; 2],
+    pub lines: [Vec<(u64, Vec<u8>)>; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    Down,
+    Trying(Stage),
+    Up,
+    /// Removed, and everything of it was told.
+    Gone,
+}
+
+#[derive(Default)]
+pub(super) struct Run {
+    pub commands: usize,
+    pub succeeded: usize,
+    pub failed: usize,
+    pub not_started: usize,
+    /// Commands that were released before they were told to be over.
+    pub released: usize,
+    pub done: bool,
+}
+
+impl Told {
+    pub(super) fn hear(&mut self, event: &Event<'_>) {
+        self.events += 1;
+        match event {
+            Event::Entered { host, stage } => self.entered(*host, *stage),
+            Event::Connected { host, .. } => {
+                let before = self.connection(*host, Connection::Up);
+                assert_eq!(before, Connection::Trying(Stage::Authenticating), "{host:?} is connected");
+            }
+            Event::Disconnected { host, .. } => _ = self.connection(*host, Connection::Down),
+            Event::Started { host, command } => {
+                let known = self.command(*command, *host);
+                assert!(!std::mem::replace(&mut known.started, true), "{command:?} is started twice");
+            }
+            Event::Output { host, command, stream, bytes } => {
+                let known = self.command(*command, *host);
+                assert!(known.started, "{command:?} prints before it is started");
+                assert_eq!(known.deliver, Deliver::Bytes, "{command:?}");
+                assert!(!bytes.is_empty(), "{command:?}: output without a byte");
+                known.read[*stream as usize].extend_from_slice(bytes);
+            }
+            Event::Line { host, command, stream, bytes, offset } => {
+                let known = self.command(*command, *host);
+                assert!(known.started, "{command:?} prints before it is started");
+                assert_eq!(known.deliver, Deliver::Lines, "{command:?}");
+                known.lines[*stream as usize].push((*offset, bytes.to_vec()));
+            }
+            Event::Writable { host, command } => {
+                let known = self.command(*command, *host);
+                assert!(std::mem::take(&mut known.refused), "{command:?} had room all the time");
+            }
+            Event::Finished { host, command, outcome, .. } => self.finished(*host, *command, outcome),
+            Event::BatchDone { run, tally, left, .. } => {
+                let known = self.runs.get_mut(run).unwrap_or_else(|| panic!("{run:?} is unknown"));
+                assert!(!known.done, "a batch of {run:?} ends after it");
+                assert_eq!(tally.finished() + left, known.commands, "{run:?}: {tally:?}");
+            }
+            Event::RunDone { run, tally } => self.done(*run, *tally),
+            Event::Drained => panic!("nobody has asked for a drain"),
+        }
+    }
+
+    fn entered(&mut self, host: HostId, stage: Stage) {
+        let before = self.connection(host, Connection::Trying(stage));
+        // Whoever gets no descriptor begins again without a word.
+        let begins = matches!(stage, Stage::Resolving | Stage::Connecting);
+        let legal = match before {
+            Connection::Down => begins,
+            Connection::Trying(from) => begins || from < stage,
+            Connection::Up | Connection::Gone => false,
+        };
+        assert!(legal, "{host:?} enters {stage} from {before:?}");
+    }
+
+    fn connection(&mut self, host: HostId, next: Connection) -> Connection {
+        let known = self.hosts.get_mut(&host).unwrap_or_else(|| panic!("{host:?} is unknown"));
+        assert_ne!(*known, Connection::Gone, "{host:?} is gone, and becomes {next:?}");
+        std::mem::replace(known, next)
+    }
+
+    fn command(&mut self, id: CommandId, host: HostId) -> &mut Command {
+        let command = self.commands.get_mut(&id).unwrap_or_else(|| panic!("{id:?} is unknown"));
+        assert_eq!(command.host, host, "{id:?} is on another host");
+        assert!(!command.released, "{id:?} was released");
+        assert!(command.outcome.is_none(), "{id:?} is over: {:?}", command.outcome);
+        command
+    }
+
+    fn finished(&mut self, host: HostId, id: CommandId, outcome: &Outcome) {
+        let sent = self.sent.clone();
+        let command = self.command(id, host);
+        let failed = matches!(outcome, Outcome::Failed(_));
+        assert!(failed || command.started, "{id:?} has ended, and was never started: {outcome}");
+        command.outcome = Some(format!("{outcome:?}"));
+        if command.deliver != Deliver::Nothing {
+            command.check_output(id, &sent);
+        }
+        let run = command.run;
+        let run = self.runs.get_mut(&run).unwrap_or_else(|| panic!("{run:?} is unknown"));
+        assert!(!run.done, "{id:?} ends after its run");
+        *match outcome {
+            Outcome::Exited(0) => &mut run.succeeded,
+            Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::NotStarted(_)) => {
+                &mut run.not_started
+            }
+            _ => &mut run.failed,
+        } += 1;
+        *self.ends.entry(kind_of(outcome)).or_default() += 1;
+    }
+
+    fn done(&mut self, id: RunId, tally: Tally) {
+        let run = self.runs.get_mut(&id).unwrap_or_else(|| panic!("{id:?} is unknown"));
+        assert!(!std::mem::replace(&mut run.done, true), "{id:?} is done twice");
+        let told = [run.succeeded, run.failed, run.not_started];
+        assert_eq!(told.iter().sum::<usize>() + run.released, run.commands, "{id:?} is done too early");
+        assert_eq!(tally.finished(), run.commands, "{id:?}: {tally:?}");
+        let counted = [tally.succeeded, tally.failed, tally.not_started];
+        assert!(counted.iter().zip(told).all(|(counted, told)| *counted >= told), "{id:?}: {tally:?}");
+    }
+
+    /// A caller forgets a command.
+    pub(super) fn release(&mut self, id: CommandId) {
+        let Some(command) = self.commands.get_mut(&id) else { return };
+        if !std::mem::replace(&mut command.released, true) && command.outcome.is_none() {
+            self.runs.get_mut(&command.run).unwrap().released += 1;
+        }
+    }
+}
+
+impl Command {
+    pub(super) fn new(host: HostId, run: RunId, text: String, deliver: Deliver) -> Self {
+        let (read, lines) = Default::default();
+        let [started, released, discarded, refused] = [false; 4];
+        Self { host, run, text, deliver, started, outcome: None, released, discarded, refused, read, lines }
+    }
+
+    /// All that was sent was read, in order, and no byte twice.
+    pub(super) fn check_output(&mut self, id: CommandId, sent: &Sent) {
+        let sent = sent.lock().unwrap().remove(&self.text).unwrap_or_default();
+        for (stream, sent) in [StdStream::Stdout, StdStream::Stderr].into_iter().zip(sent) {
+            if self.deliver == Deliver::Lines {
+                self.join_lines(stream, &sent);
+            }
+            let read = &self.read[stream as usize];
+            // What comes before a host has accepted the command is nobody's if it refuses then.
+            let complete = !self.started || *read == sent;
+            assert!(
+                self.discarded || complete && sent.starts_with(read),
+                "{id:?}, {stream:?} of {}: read {}, sent {}; {:?}",
+                self.text,
+                read.escape_ascii(),
+                sent.escape_ascii(),
+                self.outcome
+            );
+        }
+    }
+
+    /// Puts lines together again, with the ends that they had.
+    fn join_lines(&mut self, stream: StdStream, sent: &[u8]) {
+        let read = &mut self.read[stream as usize];
+        for (offset, line) in std::mem::take(&mut self.lines[stream as usize]) {
+            assert_eq!(offset, read.len() as u64, "a line at another offset");
+            assert!(!line.contains(&b'\n'), "two lines in one");
+            read.extend(line);
+            let rest = sent.get(read.len()..).unwrap_or_default();
+            let end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| rest.starts_with(end));
+            assert!(end.is_some() || rest.is_empty(), "a line was cut");
+            read.extend(end.unwrap_or_default());
+        }
+    }
+}
+
+/// The outcome's name, without its particulars.
+fn kind_of(outcome: &Outcome) -> String {
+    let first_word = |text: String| text.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+    match outcome {
+        Outcome::Failed(error) => match error.kind() {
+            HostErrorKind::Timeout { kind, .. } => format!("timeout {kind:?}"),
+            kind => first_word(format!("{kind:?}")),
+        },
+        outcome => first_word(format!("{outcome:?}")),
+    }
+}

@@ -1,0 +1,267 @@
+//! A fleet, the peers of its hosts, and the time, all from one seed.
+
+use std::any::Any;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::links::{ADDRESSES, FakeLinks};
+use super::told::{Connection, Told};
+use crate::clock::Clock;
+use crate::config::{Build, HostConfig, Proxy, Setup};
+use crate::error::Error;
+use crate::fleet::{Budget, Builder, Fleet, Jitter, Turn};
+use crate::link::Link;
+use crate::reactor::Reactor;
+use crate::session::tests::fake_link::FakeLink;
+use crate::session::tests::random::Random;
+use crate::session::tests::script::verifier;
+
+const HOSTS: u64 = 100;
+
+/// More turns than anything that happens at one moment takes.
+const TURNS_AT_ONCE: usize = 1_000;
+
+/// What is broken on purpose, to see it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    Nothing,
+    /// The poll does not report one edge.
+    LosesAnEdge,
+    /// A link brings bytes twice.
+    RepeatsOutput,
+    /// An event does not reach the caller.
+    LosesAnEnd,
+    /// The caller gets an event twice.
+    RepeatsAnEnd,
+}
+
+pub(super) struct World {
+    pub fleet: Fleet,
+    clock: Clock,
+    began: Instant,
+    pub now: Instant,
+    /// The time that a round takes.
+    round: Duration,
+    pub random: Random,
+    pub told: Told,
+    /// Commands ever begun.
+    pub given: usize,
+    /// As they were set last.
+    pub max_connecting: usize,
+    pub max_running: Option<usize>,
+    /// Places that were used, and commands that ran, when they were counted last.
+    pub places: usize,
+    pub running: usize,
+    /// Rounds in which nobody takes events.
+    pub deaf: u64,
+    pub sabotage: Sabotage,
+    traced: bool,
+    /// How often hosts are looked at from outside, of a hundred times.
+    looks: u64,
+}
+
+/// The settings without what they are for.
+impl Build for Setup {
+    fn from_setup(setup: Setup) -> Result<Self, Error> {
+        Ok(setup)
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, traced: bool) -> Self {
+        let mut random = Random(seed);
+        let good = random.pick(&[100, 90, 90, 50, 0]);
+        let round = Duration::from_millis(random.pick(&[1, 1, 7, 400]));
+        let max_connecting = random.pick(&[1, 7, 30, 100, 100]);
+        let mut builder: Builder<Setup> = Builder::new(Vec::new())
+            .user("deploy")
+            .password("hunter2")
+            .allow_agent(false)
+            .identity_auth(false)
+            .known_hosts([] as [&str; 0])
+            .num_retries(1 + random.below(3) as u32)
+            .retry_delay(Duration::from_millis(random.pick(&[0, 3, 5_000])))
+            .max_connecting(max_connecting);
+        if random.chance(30) {
+            builder = builder.retry_backoff(Duration::from_millis(random.pick(&[1, 20_000])));
+        }
+        let is_watched = random.chance(20);
+        if is_watched {
+            builder = builder.keepalive(Duration::from_secs(random.pick(&[1, 15])));
+        }
+        if is_watched || random.chance(70) {
+            let rounds = random.pick(&[30, 300, 10_000]);
+            builder = builder.timeout(round * rounds);
+        }
+        let setup = Setup { verifier: verifier(), ..builder.build().unwrap() };
+        let now = Instant::now();
+        let clock = Clock::invented(now);
+        let told = Told::default();
+        let links = Box::new(FakeLinks::new(Random(random.next()), good, told.sent.clone()));
+        let mut fleet = Fleet::with(setup, Reactor::new().unwrap(), links, clock.clone()).unwrap();
+        fleet.seeds = Jitter::new(random.next());
+        let (given, deaf, sabotage) = (0, 0, Sabotage::Nothing);
+        let looks = 20;
+        let mut world = Self {
+            fleet,
+            clock,
+            began: now,
+            now,
+            round,
+            random,
+            told,
+            given,
+            max_connecting,
+            max_running: None,
+            places: 0,
+            running: 0,
+            deaf,
+            sabotage,
+            traced,
+            looks,
+        };
+        world.say(|| format!("{good} % good peers, rounds of {round:?}, {max_connecting} places"));
+        if world.random.chance(20) {
+            world.change_limits();
+        }
+        let hosts: Vec<_> = (0..HOSTS).map(|_| world.host()).collect();
+        world.fleet.add_hosts(hosts).unwrap();
+        world.meet_hosts();
+        world
+    }
+
+    /// A host that may be added.
+    pub(super) fn host(&mut self) -> (&'static str, HostConfig) {
+        let random = &mut self.random;
+        let name = ADDRESSES[random.below(4) as usize];
+        let mut config = HostConfig::default();
+        if random.chance(10) {
+            let proxy =
+                |name| Proxy::new(name).user("gate").password("x").allow_agent(false).identity_auth(false);
+            config = match random.below(3) {
+                0 => config.proxies([proxy("192.0.2.9:2222"), proxy("192.0.2.9")]),
+                _ => config.proxy(proxy("192.0.2.9")),
+            };
+        }
+        (name, config)
+    }
+
+    /// Takes note of hosts that have come.
+    pub(super) fn meet_hosts(&mut self) {
+        for id in self.fleet.hosts() {
+            self.told.hosts.entry(*id).or_insert(Connection::Down);
+        }
+    }
+
+    /// Tells of what happens, if somebody wants to know.
+    pub(super) fn say(&self, what: impl FnOnce() -> String) {
+        if self.traced {
+            eprintln!("{:?} {}", self.now.saturating_duration_since(self.began), what());
+        }
+    }
+
+    /// Time goes on: to the next round if anything is on its way, or to the next deadline. `false` if nothing is left that
+    /// could happen by itself.
+    pub(super) fn advance(&mut self) -> bool {
+        let deadline = self.fleet.next_deadline().filter(|at| *at > self.now);
+        let is_coming = self.links().any(|link| link.expects_news());
+        let next = is_coming.then_some(self.now + self.round);
+        let Some(now) = deadline.into_iter().chain(next).min() else { return false };
+        self.now = now;
+        self.clock.set(now);
+        if next == Some(now) {
+            self.links().for_each(FakeLink::tick);
+        }
+        true
+    }
+
+    /// Takes turns as long as something calls for one.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..TURNS_AT_ONCE {
+            if !self.is_called() {
+                self.check();
+                return;
+            }
+            self.turn(Budget::default().any_time().events(usize::MAX));
+            self.take_events(usize::MAX);
+        }
+        panic!("no end of turns: {:?}", self.fleet);
+    }
+
+    /// Whether whoever waits for the fleet would take a turn.
+    pub(super) fn is_called(&mut self) -> bool {
+        self.links().any(|link| link.has_edge())
+            || self.fleet.next_deadline().is_some_and(|at| at <= self.now)
+            || self.is_readable()
+    }
+
+    pub(super) fn turn(&mut self, budget: Budget) -> Turn {
+        // As the poll would report it.
+        for (index, slot) in &mut self.fleet.slots {
+            let link = fake(&mut *slot.link);
+            link.begin_turn();
+            if self.sabotage == Sabotage::RepeatsOutput && self.random.chance(10) {
+                link.repeat_output();
+            }
+            let is_lost = self.sabotage == Sabotage::LosesAnEdge && self.random.chance(10);
+            if link.take_edge() && !is_lost {
+                self.fleet.ready.push(index);
+            }
+        }
+        let turn = self.fleet.turn(self.now, budget).unwrap();
+        self.say(|| format!("turn with {budget:?}: {turn:?}"));
+        assert!(!turn.more || self.is_readable(), "there is more to do, and the descriptor is silent");
+        if self.random.chance(self.looks) {
+            self.check_books();
+        }
+        turn
+    }
+
+    /// Takes so many events. Whether there are no more.
+    pub(super) fn take_events(&mut self, at_most: usize) -> bool {
+        for _ in 0..at_most {
+            let Self { fleet, told, sabotage, traced, random, .. } = self;
+            let Some(event) = fleet.next_event() else {
+                assert_eq!(fleet.events.len(), 0, "events are left behind");
+                self.forget_hosts();
+                return true;
+            };
+            if *traced {
+                eprintln!("    {event:?}");
+            }
+            let is_end = matches!(event, crate::fleet::Event::Finished { .. });
+            match sabotage {
+                Sabotage::LosesAnEnd if is_end && random.chance(2) => continue,
+                Sabotage::RepeatsAnEnd if is_end && random.chance(2) => told.hear(&event),
+                _ => {}
+            }
+            told.hear(&event);
+        }
+        false
+    }
+
+    /// Everything of those that have left was told.
+    fn forget_hosts(&mut self) {
+        for (id, connection) in &mut self.told.hosts {
+            if self.fleet.slot(*id).is_none() {
+                *connection = Connection::Gone;
+            }
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut polled = [PollFd::new(self.fleet.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).unwrap() > 0
+    }
+
+    pub(super) fn links(&mut self) -> impl Iterator<Item = &mut FakeLink> {
+        self.fleet.slots.iter_mut().map(|(_, slot)| fake(&mut *slot.link))
+    }
+}
+
+pub(super) fn fake(link: &mut dyn Link) -> &mut FakeLink {
+    let link: &mut dyn Any = link;
+    link.downcast_mut().unwrap()
+}
