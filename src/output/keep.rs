@@ -25,7 +25,8 @@ pub enum Keep {
     /// Nothing is read from the host's connection then: the kernel and SSH's window hold the sender. So **whatever else runs
     /// on that connection waits too**: the command's other stream, its input, other commands and their start. Whoever reads
     /// one stream to its end while nobody reads the other waits for ever, as with pipes. Time limits go on, and signs of
-    /// life ([`keepalive`](crate::Builder::keepalive)) are not asked for meanwhile. A command that is being cancelled, or whose
+    /// life ([`keepalive`](crate::Builder::keepalive)) are not asked for meanwhile; nor are the server's own questions answered,
+    /// which one with a `ClientAliveInterval` takes for a dead client (`sshd_config(5)`). A command that is being cancelled, or whose
     /// time is over, holds nothing back: what it still prints is kept up to the bound, and dropped from there on.
     ///
     /// Unread bytes may exceed the bound by what one read from the socket has brought: less than 40 KiB, unless
