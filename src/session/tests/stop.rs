@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::call::Call;
 use super::exec_edges::blocked;
 use super::harness::{Bench, EXEC};
+use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script};
 use crate::command::RunOptions;
-use crate::error::{ChannelProblem, HostErrorKind, Stage, TimeoutKind};
+use crate::error::{ChannelProblem, HostErrorKind, NotStarted, Stage, TimeoutKind};
 use crate::limits;
 use crate::link::LinkErrorKind;
 use crate::session::Input;
@@ -103,6 +104,57 @@ fn a_host_that_confirms_nothing_is_not_waited_for_longer_than_the_limits() {
     assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
+}
+
+#[test]
+fn only_a_command_that_was_not_sent_can_be_withdrawn() {
+    let slow = || Channel {
+        open: Answer::ok(3),
+        requests: vec![Answer::ok(3)],
+        exec: Answer::ok(3),
+        ..Channel::sending(vec![(9, Packet::Status(0)), (9, Packet::Eof), (9, Packet::Close)])
+    };
+    for stage in [Stage::Queued, Stage::Opening, Stage::Preparing, Stage::Requesting, Stage::Running] {
+        let mut bench = Bench::new(Script::channel(slow()));
+        bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
+        bench.run_until(|bench| bench.exec(0).stage() == stage);
+        bench.step(Input::Withdraw(bench.commands[0], NotStarted::Draining));
+        bench.run();
+        let was_sent = stage >= Stage::Requesting;
+        assert_eq!(!bench.calls(|call| matches!(call, Call::Exec(..))).is_empty(), was_sent, "{stage:?}");
+        if was_sent {
+            assert!(bench.outcome(0).is_success());
+        } else {
+            let error = bench.error(0);
+            assert!(matches!(error.kind(), HostErrorKind::NotStarted(NotStarted::Draining)), "{error}");
+            assert_eq!(error.to_string(), "web1: not started: its fleet comes to an end");
+        }
+    }
+}
+
+/// The connection is made all the same, and the command waits for another admission.
+#[test]
+fn a_command_that_is_held_begins_with_the_next_admission() {
+    let mut bench = Bench::new(Script::default());
+    bench.command();
+    bench.run_until_phase(Phase::Handshaking);
+    bench.step(Input::Hold);
+    bench.run_until_phase(Phase::Ready);
+    assert!(bench.exec(0).is_waiting() && bench.wants_place() && !bench.uses_place());
+    assert_eq!(bench.deadline(), None);
+    assert!(bench.calls(|call| matches!(call, Call::Open(_))).is_empty());
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+}
+
+#[test]
+fn a_connection_that_was_asked_for_is_given_up_when_it_is_to_be_closed() {
+    let mut bench = Bench::new(Script::default());
+    bench.session.connect(bench.now);
+    bench.run_until_phase(Phase::Handshaking);
+    bench.step(Input::Close);
+    assert_eq!(bench.phase(), Phase::Closed);
+    assert!(!bench.session.is_awaited());
 }
 
 #[test]

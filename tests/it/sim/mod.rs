@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
 
 mod descriptors;
+mod drain;
 mod embed;
 mod faults;
 mod fleet;
