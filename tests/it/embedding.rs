@@ -40,7 +40,8 @@ fn a_mio_loop_serves_its_status_page_while_the_commands_run() {
     let lines = lines_of("embed_mio");
     let [address, page, last] = lines.as_slice() else { panic!("{lines:?}") };
     assert!(address.starts_with("status page: 127.0.0.1:2"), "{lines:?}");
-    assert!(page.starts_with("200 hosts: 200 connected, 0 failed; 200 commands under way"), "{lines:?}");
+    // Of the commands some may have ended by then, on a busy machine.
+    assert!(page.starts_with("200 hosts: 200 connected, 0 failed; "), "{lines:?}");
     assert_eq!(last, "200 hosts: 200 ok, 0 failed");
 }
 
