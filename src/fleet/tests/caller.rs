@@ -7,8 +7,8 @@ use super::told;
 use super::world::World;
 use crate::command::Command;
 use crate::config::HostConfig;
-use crate::fleet::{Budget, Run};
-use crate::ids::{CommandId, HostId};
+use crate::fleet::{Batch, Budget, Run};
+use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Keep, StdStream};
 use crate::session::tests::script::lost;
 use crate::signal::Signal;
@@ -82,6 +82,21 @@ impl World {
             24..30 => self.give_input(),
             30..33 => self.fail_a_link(),
             33 => self.deaf = self.random.below(6),
+            34 => {
+                let Some(id) = self.any_run() else { return };
+                self.say(|| format!("cancel {id:?}"));
+                self.fleet.cancel_run(id);
+            }
+            35 | 36 => {
+                let Some(id) = self.any_run() else { return };
+                self.say(|| format!("proceed with {id:?}"));
+                self.fleet.proceed(id);
+            }
+            37 if self.random.chance(30) => {
+                self.say(|| "pause".to_owned());
+                self.fleet.pause();
+            }
+            38 => self.fleet.resume(),
             _ => {}
         }
     }
@@ -95,6 +110,9 @@ impl World {
         let random = &mut self.random;
         let deliver = random.pick(&[Deliver::Bytes, Deliver::Bytes, Deliver::Lines, Deliver::Nothing]);
         let keep = random.pick(&[Keep::All, Keep::BackPressure(1 << 20)]);
+        let batches = random.pick(&[&[][..], &[], &[], &[Batch::Hosts(1), Batch::Percent(30), Batch::Rest]]);
+        let (is_gated, failures) =
+            (random.chance(30), random.pick(&[None, None, None, None, Some(0), Some(9)]));
         let limit = random.pick(&[0, 0, 0, 3, 2_000, 90_000]);
         let texts: Vec<String> = (self.given..).take(hosts.len()).map(|number| number.to_string()).collect();
         self.given += hosts.len();
@@ -109,7 +127,14 @@ impl World {
             command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
         }
         self.say(|| format!("start {texts:?} on {hosts:?}, {deliver:?}, {limit} ms"));
-        let started = self.fleet.start(Run::new(command).hosts(hosts.clone())).unwrap();
+        let mut run = Run::new(command).hosts(hosts.clone()).batches(batches.iter().copied());
+        if is_gated && !batches.is_empty() {
+            run = run.gated();
+        }
+        if let Some(failures) = failures {
+            run = run.max_failures(failures);
+        }
+        let started = self.fleet.start(run).unwrap();
         let run = told::Run { commands: hosts.len(), ..told::Run::default() };
         assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} comes twice", started.run);
         for ((id, host), text) in started.commands.into_iter().zip(hosts).zip(texts) {
@@ -231,6 +256,11 @@ impl World {
 
     fn some_hosts(&mut self) -> Vec<HostId> {
         (0..self.random.below(8)).filter_map(|_| self.any_host()).collect()
+    }
+
+    fn any_run(&mut self) -> Option<RunId> {
+        let nth = self.random.below(self.told.runs.len().max(1) as u64) as usize;
+        self.told.runs.keys().nth(nth).copied()
     }
 
     /// One of the latest, whatever has become of it.

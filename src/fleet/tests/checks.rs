@@ -72,7 +72,8 @@ impl World {
         let Fleet { admission, slots, pace_timer, .. } = &self.fleet;
         let lacks_descriptors = |index| !admission.may_take(self.fleet.descriptors_needed(index));
         let is_waiting = |slot: &Slot| slot.session.host_state() == HostState::Queued;
-        self.places >= admission.pool()
+        self.fleet.is_paused()
+            || self.places >= admission.pool()
             || self.max_running.is_some_and(|most| self.running >= most)
             || pace_timer.is_some()
             || slots.iter().any(|(index, slot)| is_waiting(slot) && lacks_descriptors(index))

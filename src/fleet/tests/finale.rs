@@ -1,9 +1,12 @@
 //! How a simulation ends: nobody acts any more, and all that was begun must come to its end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::told::Command;
 use super::world::World;
 use crate::fleet::HostState;
+use crate::ids::RunId;
 use crate::limits;
 use crate::output::{Deliver, StdStream};
 
@@ -20,15 +23,31 @@ const STOP: Duration =
 impl World {
     pub(super) fn finish(&mut self) {
         self.say(|| "finale".to_owned());
+        self.fleet.resume();
         self.take_events(usize::MAX);
         self.settle();
-        let mut quiet = 0;
-        self.run(|world| {
-            quiet = if world.is_quiet() { quiet + 1 } else { 0 };
-            world.unfinished() == 0 && world.fleet.metrics().queued == 0 && quiet > 0 || quiet > QUIET_ROUNDS
-        });
+        loop {
+            let mut quiet = 0;
+            self.run(|world| {
+                quiet = if world.is_quiet() { quiet + 1 } else { 0 };
+                let is_over = world.unfinished() == 0 && world.fleet.metrics().queued == 0;
+                is_over && quiet > 0 || quiet > QUIET_ROUNDS
+            });
+            // Batches wait for a word at their gates.
+            let waiting: Vec<RunId> = self.told.runs.keys().copied().collect();
+            if waiting.into_iter().filter(|id| self.fleet.proceed(*id)).count() == 0 {
+                break;
+            }
+            self.settle();
+        }
         self.check_unfinished();
-        self.fleet.cancel_all();
+        self.told.drained = self.random.chance(30).then_some(false);
+        if self.told.drained.is_some() {
+            self.say(|| "drain".to_owned());
+            self.fleet.drain(Some(self.now));
+        } else {
+            self.fleet.cancel_all();
+        }
         self.settle();
         let end = self.now + STOP;
         self.run(|world| world.unfinished() == 0 || world.now > end);
@@ -36,6 +55,16 @@ impl World {
         assert!(self.told.runs.values().all(|run| run.done), "a run is not over");
         // With all places free, whoever is to connect does, or fails.
         self.run(|world| !world.is_awaited());
+        if self.told.drained.is_some() {
+            self.run(|_| false);
+            assert_eq!(
+                self.told.drained,
+                Some(true),
+                "nobody was told that nothing is left: {:?}",
+                self.fleet
+            );
+            assert!(self.fleet.is_drained());
+        }
         if self.random.chance(50) {
             self.disconnect();
         }
@@ -59,14 +88,22 @@ impl World {
         settled == self.fleet.hosts().len() && self.fleet.pace_timer.is_none()
     }
 
-    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it. All others have ended.
+    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it, and later batches wait for
+    /// it. All others have ended.
     fn check_unfinished(&self) {
         let is_full = self.is_full();
-        for (id, known) in &self.told.commands {
-            let is_over = self.fleet.command(*id).is_none_or(|command| command.is_finished());
-            let state = self.fleet.host(known.host).map(|host| host.state());
-            let may_wait = state == Some(HostState::Connected) || state == Some(HostState::Queued) && is_full;
-            assert!(is_over || may_wait, "{id:?} was forgotten, on a host that is {state:?}");
+        let state = |known: &Command| self.fleet.host(known.host).map(|host| host.state());
+        let is_over = |id| self.fleet.command(id).is_none_or(|command| command.is_finished());
+        let unfinished: Vec<_> = self.told.commands.iter().filter(|(id, _)| !is_over(**id)).collect();
+        let may_wait = |known: &Command| match state(known) {
+            Some(HostState::Connected) => true,
+            Some(HostState::Queued) => is_full,
+            _ => false,
+        };
+        let held: BTreeSet<RunId> =
+            unfinished.iter().filter(|(_, known)| may_wait(known)).map(|(_, known)| known.run).collect();
+        for (id, known) in unfinished {
+            assert!(held.contains(&known.run), "{id:?} was forgotten, on a host that is {:?}", state(known));
         }
     }
 

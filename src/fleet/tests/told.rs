@@ -17,6 +17,8 @@ pub(super) struct Told {
     /// How commands have ended, and how often so.
     pub ends: BTreeMap<String, usize>,
     pub events: usize,
+    /// Whether the fleet was said to be drained. `None`: nobody has asked for that.
+    pub drained: Option<bool>,
     /// What was sent on the channels that are gone.
     pub sent: Sent,
 }
@@ -99,7 +101,7 @@ impl Told {
                 assert_eq!(tally.finished() + left, known.commands, "{run:?}: {tally:?}");
             }
             Event::RunDone { run, tally } => self.done(*run, *tally),
-            Event::Drained => panic!("nobody has asked for a drain"),
+            Event::Drained => assert_eq!(self.drained.replace(true), Some(false), "drained"),
         }
     }
 
