@@ -92,7 +92,7 @@ impl World {
             builder = builder.keepalive(Duration::from_secs(random.pick(&[1, 15])));
         }
         if is_watched || random.chance(70) {
-            let rounds = random.pick(&[30, 300, 10_000]);
+            let rounds = random.pick(if is_watched { &[30, 100] } else { &[300, 10_000] });
             builder = builder.timeout(round * rounds);
         }
         let setup = Setup { verifier: verifier(), ..builder.build().unwrap() };
