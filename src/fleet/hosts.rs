@@ -153,11 +153,11 @@ impl Fleet {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let mut cx =
             Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs };
-        // Nobody may have listened for a while.
-        slot.session.take_in(&mut cx);
         for id in std::mem::take(&mut slot.deferred) {
             slot.session.step(Input::Cancel(id), &mut cx);
         }
+        // Nobody may have listened for a while. Last, as it leaves a link that fails to what follows.
+        slot.session.take_in(&mut cx);
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
         self.tell(index);
         self.pass_on(index);
