@@ -77,7 +77,7 @@ fn single_commands(fleet: &mut Fleet, case: &str, count: usize) -> Vec<Row> {
     ]
 }
 
-fn connect_all(fleet: &mut Fleet) {
+pub fn connect_all(fleet: &mut Fleet) {
     let hosts = fleet.hosts().to_vec();
     let mut missing = hosts.len();
     fleet.connect(hosts);
@@ -102,7 +102,7 @@ fn quieten(fleet: &mut Fleet) {
 }
 
 /// Memory of this process that is in use, in KiB.
-fn memory() -> f64 {
+pub fn memory() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -5,6 +5,7 @@ mod foreign;
 mod idle;
 pub mod report;
 mod stream;
+mod unread;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -76,16 +77,18 @@ pub enum Case {
     Connect,
     Stream,
     Idle,
+    Unread,
 }
 
 impl Case {
-    pub const ALL: [Self; 3] = [Self::Connect, Self::Stream, Self::Idle];
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Stream, Self::Idle, Self::Unread];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Stream => "stream",
             Self::Idle => "idle",
+            Self::Unread => "unread",
         }
     }
 }
@@ -105,6 +108,7 @@ impl Plan<'_> {
             Case::Connect => connect::run(self),
             Case::Stream => stream::run(self),
             Case::Idle => idle::run(self),
+            Case::Unread => unread::run(self),
         }
     }
 

@@ -56,6 +56,14 @@ fn the_benchmark_s_streams_arrive_whole() {
 }
 
 #[test]
+fn hosts_of_the_benchmark_that_nobody_reads_are_cancelled() {
+    let _dog = watch();
+    let rows = measure(Case::Unread);
+    assert_eq!(values(&rows, "commands that were cancelled"), [20.0]);
+    assert!(values(&rows, "unread output")[0] < 256.0, "{rows:?}");
+}
+
+#[test]
 fn idle_hosts_of_the_benchmark_are_idle() {
     let _dog = watch();
     let rows = measure(Case::Idle);
