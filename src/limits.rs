@@ -123,6 +123,9 @@ pub const PEER_TEXT: usize = 512;
 /// Output kept of a server that sends it before it accepts the command: one SSH window.
 pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 
+/// Output kept of a command behind its end, beyond what its stream may hold: one SSH window.
+pub const LAST_OUTPUT: usize = 2 * 1024 * 1024;
+
 /// Input handed to libssh per host and visit; the rest waits its turn. A write counts at least as a [`WRITE_CHUNK`]: tiny
 /// packets cost time, not bytes.
 pub const INPUT_PER_VISIT: usize = 256 * 1024;

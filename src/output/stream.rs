@@ -42,8 +42,8 @@ pub(crate) struct Origin {
 pub(crate) enum Excess {
     /// They are taken in: no more will come before there is room.
     Taken,
-    /// They are dropped: nobody is held back.
-    Dropped { share: usize },
+    /// They are dropped, but for so many: nobody is held back.
+    Dropped { share: usize, but: usize },
 }
 
 /// How many bytes are welcome, and what bounds them.
@@ -89,7 +89,7 @@ impl Stream {
     pub(crate) fn push(&mut self, bytes: &[u8], origin: Origin, excess: Excess) -> io::Result<()> {
         let most = match excess {
             Excess::Taken => usize::MAX,
-            Excess::Dropped { share } => self.bound().min(share),
+            Excess::Dropped { share, but } => self.bound().min(share).saturating_add(but),
         };
         let room = most.saturating_sub(self.len());
         let kept = match &mut self.keep {

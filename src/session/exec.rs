@@ -292,7 +292,15 @@ impl Exec {
         let inbox = link.inbox(channel);
         self.traffic.received += (inbox.stdout.len() + inbox.stderr.len()) as u64;
         self.listen_to_sudo(inbox);
-        let excess = if self.is_running() { Excess::Taken } else { Excess::Dropped { share } };
+        let excess = match &self.state {
+            ExecState::Running(_) => Excess::Taken,
+            // It was given up: whoever waits for its end does not wait for a reader.
+            ExecState::Stopping { .. } | ExecState::Closing { outcome: Outcome::Failed(_), .. } => {
+                Excess::Dropped { share, but: 0 }
+            }
+            // Standard error may follow the end that was told (OpenSSH: `stderr-after-eof`).
+            _ => Excess::Dropped { share, but: limits::LAST_OUTPUT },
+        };
         self.receive(StdStream::Stdout, &inbox.stdout, excess);
         self.receive(StdStream::Stderr, &inbox.stderr, excess);
         let is_full = self.room(share).lack().is_some();

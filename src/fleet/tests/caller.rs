@@ -109,7 +109,10 @@ impl World {
     pub(super) fn start_on(&mut self, hosts: Vec<HostId>) {
         let random = &mut self.random;
         let deliver = random.pick(&[Deliver::Bytes, Deliver::Bytes, Deliver::Lines, Deliver::Nothing]);
-        let keep = random.pick(&[Keep::All, Keep::BackPressure(1 << 20)]);
+        // What is full gives lines in pieces, and what nobody reads holds its host back for good.
+        let bound = if deliver == Deliver::Bytes { random.pick(&[1, 7, 20]) } else { 1 << 20 };
+        let keep = random.pick(&[Keep::All, Keep::BackPressure(bound)]);
+        let is_short = matches!(keep, Keep::BackPressure(..1024));
         let batches = random.pick(&[&[][..], &[], &[], &[Batch::Hosts(1), Batch::Percent(30), Batch::Rest]]);
         let (is_gated, failures) =
             (random.chance(30), random.pick(&[None, None, None, None, Some(0), Some(9)]));
@@ -138,7 +141,7 @@ impl World {
         let run = told::Run { commands: hosts.len(), ..told::Run::default() };
         assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} comes twice", started.run);
         for ((id, host), text) in started.commands.into_iter().zip(hosts).zip(texts) {
-            let command = told::Command::new(host, started.run, text, deliver);
+            let command = told::Command::new(host, started.run, text, deliver, is_short);
             assert!(self.told.commands.insert(id, command).is_none(), "{id:?} comes twice");
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Command {
     /// What its channel knows it by.
     pub text: String,
     pub deliver: Deliver,
+    /// Its streams are short: what comes once it was given up is dropped where there is no room.
+    pub is_short: bool,
     pub started: bool,
     /// How it ended, in full.
     pub outcome: Option<String>,
@@ -173,10 +175,23 @@ impl Told {
 }
 
 impl Command {
-    pub(super) fn new(host: HostId, run: RunId, text: String, deliver: Deliver) -> Self {
-        let (read, lines) = Default::default();
+    pub(super) fn new(host: HostId, run: RunId, text: String, deliver: Deliver, is_short: bool) -> Self {
+        let (outcome, read, lines) = Default::default();
         let [started, released, discarded, refused] = [false; 4];
-        Self { host, run, text, deliver, started, outcome: None, released, discarded, refused, read, lines }
+        Self {
+            host,
+            run,
+            text,
+            deliver,
+            is_short,
+            started,
+            outcome,
+            released,
+            discarded,
+            refused,
+            read,
+            lines,
+        }
     }
 
     /// All that was sent was read, in order, and no byte twice.
@@ -188,7 +203,8 @@ impl Command {
             }
             let read = &self.read[stream as usize];
             // What comes before a host has accepted the command is nobody's if it refuses then.
-            let complete = !self.started || *read == sent;
+            let given_up = self.outcome.as_ref().is_some_and(|outcome| outcome.starts_with("Failed"));
+            let complete = !self.started || self.is_short && given_up || *read == sent;
             assert!(
                 self.discarded || complete && sent.starts_with(read),
                 "{id:?}, {stream:?} of {}: read {}, sent {}; {:?}",

@@ -146,10 +146,10 @@ fn of_a_command_that_is_to_end_nothing_is_kept_behind_what_was_dropped() {
         let share = if let Keep::BackPressure(_) = keep { NO_BUDGET } else { 8 };
         let mut stream = stream(keep);
         push(&mut stream, b"1234");
-        stream.push(b"567890", origin(), Excess::Dropped { share }).unwrap();
+        stream.push(b"567890", origin(), Excess::Dropped { share, but: 0 }).unwrap();
         assert_eq!((stream.unread(), stream.dropped()), (&b"12345678"[..], 2));
         stream.clear();
-        stream.push(b"x", origin(), Excess::Dropped { share }).unwrap();
+        stream.push(b"x", origin(), Excess::Dropped { share, but: 0 }).unwrap();
         assert_eq!((stream.len(), stream.dropped()), (0, 3));
     }
 }
@@ -247,7 +247,7 @@ proptest! {
                 Op::Push(count) => {
                     let bytes: Vec<u8> = (model.arrived..model.arrived + count as u64).map(byte).collect();
                     model.push(&keep, count, stopped);
-                    let excess = if stopped { Excess::Dropped { share: NO_BUDGET } } else { Excess::Taken };
+                    let excess = if stopped { Excess::Dropped { share: NO_BUDGET, but: 0 } } else { Excess::Taken };
                     stream.push(&bytes, origin(), excess).unwrap();
                 }
                 Op::Read(count) => {
