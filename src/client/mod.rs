@@ -24,7 +24,6 @@ use crate::config::{Build, Builder, HostConfig, Setup, limit};
 use crate::error::Error;
 use crate::fleet::{Fleet, Metrics, Run, SshLibrary};
 use crate::hostkey::LineProblem;
-use crate::output::{Deliver, Keep, StdStream};
 
 /// Builds a [`ParallelClient`].
 pub type ClientBuilder = Builder<ParallelClient>;
@@ -126,16 +125,13 @@ impl ParallelClient {
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
         let decoding = command.decoding()?;
-        let run = command.clone().deliver(Deliver::Nothing);
-        let [stdout, stderr] = [StdStream::Stdout, StdStream::Stderr].map(|stream| command.kept(stream));
-        let run = run.stdout(stdout.unwrap_or(Keep::All)).stderr(stderr.unwrap_or(Keep::All));
         let mut fleet = self.fleet.lock();
-        let commands = fleet.start(Run::new(run))?.commands;
+        let commands = fleet.start(Run::new(command.clone().for_reading()))?.commands;
         let outputs: Vec<HostOutput> = commands
             .into_iter()
             .enumerate()
             .filter_map(|(position, id)| {
-                let host = fleet.host(*fleet.hosts().get(position)?)?;
+                let host = fleet.host(fleet.command(id)?.host())?;
                 let read_timeout = command.read_timeout.map_or(host.read_timeout(), limit);
                 Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
             })

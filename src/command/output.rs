@@ -3,7 +3,7 @@
 use super::Command;
 #[cfg(doc)]
 use crate::error::Error;
-use crate::output::{Deliver, Keep, StdStream};
+use crate::output::{Deliver, Keep};
 
 impl Command {
     /// What is kept of standard output until it is read, or which [`Sink`](crate::Sink) gets it. Default:
@@ -34,12 +34,11 @@ impl Command {
         self
     }
 
-    /// What it says about a stream.
-    pub(crate) fn kept(&self, stream: StdStream) -> Option<Keep> {
-        match stream {
-            StdStream::Stdout => self.stdout.clone(),
-            StdStream::Stderr => self.stderr.clone(),
-        }
+    /// For somebody who reads: without events, and with all output kept unless it says otherwise.
+    pub(crate) fn for_reading(mut self) -> Self {
+        self.stdout.get_or_insert(Keep::All);
+        self.stderr.get_or_insert(Keep::All);
+        self.deliver(Deliver::Nothing)
     }
 
     /// Whether events of a [`Fleet`](crate::Fleet) bring its output. Default: [`Deliver::Bytes`]. A
