@@ -1,7 +1,7 @@
 //! Changing a client that is there: its host list, and its pool.
 
 use super::ParallelClient;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, check_number};
 use crate::error::Error;
 
 impl ParallelClient {
@@ -40,11 +40,10 @@ impl ParallelClient {
     pub fn set_hosts<H: Into<String>>(&mut self, hosts: impl IntoIterator<Item = H>) -> Result<(), Error> {
         let hosts: Vec<H> = hosts.into_iter().collect();
         let configs = match &self.configs {
-            Some(configs) if configs.len() != hosts.len() => {
-                let (given, hosts) = (configs.len(), hosts.len());
-                return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
+            Some(configs) => {
+                check_number(configs, &hosts)?;
+                configs.clone()
             }
-            Some(configs) => configs.clone(),
             None => vec![HostConfig::default(); hosts.len()],
         };
         self.change_list(hosts.into_iter().zip(configs))

@@ -19,6 +19,7 @@ pub use host_config::HostConfig;
 pub(crate) use list::HostList;
 pub(crate) use owner::Owner;
 pub use proxy::Proxy;
+pub(crate) use targets::check_number;
 
 /// Zero means no limit, as in parallel-ssh.
 pub(crate) fn limit(after: Duration) -> Option<Duration> {

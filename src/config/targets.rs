@@ -152,10 +152,7 @@ impl<'a> Inventory<'a> {
             return Err(Error::Config(problem));
         }
         let Some(configs) = self.configs else { return Ok(()) };
-        if configs.len() != self.hosts.len() {
-            let (given, hosts) = (configs.len(), self.hosts.len());
-            return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
-        }
+        check_number(configs, self.hosts)?;
         let wrong = |(position, config): (usize, &HostConfig)| Some((position, config.problem()?));
         match configs.iter().enumerate().find_map(wrong) {
             Some((position, problem)) => Err(of_host(position, problem)),
@@ -182,6 +179,15 @@ impl<'a> Inventory<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Each host has a configuration, and each configuration a host.
+pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(), Error> {
+    let (given, hosts) = (configs.len(), hosts.len());
+    if given != hosts {
+        return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
+    }
+    Ok(())
 }
 
 fn check_library() -> Result<(), Error> {
