@@ -89,11 +89,6 @@ impl HostKeyError {
         self
     }
 
-    /// Whether keys on record might have made another of the host's keys acceptable.
-    pub(crate) fn concerns_this_key_alone(&self) -> bool {
-        matches!(self.0.problem, HostKeyProblem::OtherType { .. } | HostKeyProblem::Unknown)
-    }
-
     /// The host as the caller named it.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -105,7 +105,7 @@ impl Verifier {
     /// ([`KnownHosts::named_algorithms`]). A policy that asks somebody needs all of them, as nobody is asked twice.
     ///
     /// A host whose recorded keys these do not show may then present a key of another type. Where that is refused,
-    /// [`recorded_algorithms`](Self::recorded_algorithms) tells which ones to ask for instead.
+    /// [`algorithms_instead`](Self::algorithms_instead) tells which ones to ask for.
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
         match &self.policy.0 {
@@ -113,6 +113,21 @@ impl Verifier {
             Kind::DangerAcceptAny | Kind::Pinned(_) | Kind::Strict | Kind::AcceptNew { .. } => {
                 self.known.named_algorithms(host, port)
             }
+        }
+    }
+
+    /// The host key algorithms that might show a key on record, after one was refused with this error. None if all that is on
+    /// record has spoken. Hashed names are compared only here, where it matters: each costs as much as a look at all others.
+    #[must_use]
+    pub fn algorithms_instead(&self, refused: &HostKeyError) -> Vec<&'static str> {
+        let (host, port) = (refused.host(), refused.port());
+        match refused.problem() {
+            HostKeyProblem::OtherType { .. } => self.recorded_algorithms(host, port),
+            // Nothing is on record but, perhaps, for the host without its port.
+            HostKeyProblem::Unknown if HostNames::new(host, port).fallback().is_some() => {
+                self.recorded_algorithms(host, port)
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -163,16 +163,14 @@ impl Session {
         let key = cx.link.server_key()?;
         let proof = match profile.verifier.verify_blob(host, *port, key) {
             Ok(proof) => proof,
-            Err(error) if error.concerns_this_key_alone() => {
-                // Hashed names are compared only now, when it matters: each costs as much as a look at all others.
-                let recorded = profile.verifier.recorded_algorithms(host, *port);
+            Err(error) => {
+                let recorded = profile.verifier.algorithms_instead(&error);
                 if recorded.iter().all(|algorithm| self.recorded.contains(algorithm)) {
                     return Err(HostErrorKind::HostKey(error).into());
                 }
                 self.recorded = recorded;
                 return Err(Failure::OtherKey);
             }
-            Err(error) => return Err(HostErrorKind::HostKey(error).into()),
         };
         self.enter(State::Authenticating(Login::new(proof, profile)), cx.now);
         Ok(true)

@@ -133,6 +133,27 @@ fn one_verifier_serves_all_threads() {
 }
 
 #[test]
+fn another_key_is_asked_for_only_where_one_on_record_might_show() {
+    let mut known = known_hosts();
+    known.parse(format!("bare* {}\n", rsa(2).to_openssh()).as_bytes(), Path::new("/etc/ssh/more"));
+    let verifier = Verifier::new(known, HostKeyPolicy::strict());
+    let instead = |host: &str, port| {
+        verifier.algorithms_instead(&verifier.verify(host, port, &ed25519(9)).unwrap_err())
+    };
+    let rsa = ["rsa-sha2-512", "rsa-sha2-256"];
+    assert_eq!(instead("other", 22), rsa);
+    assert_eq!(instead("bare", 22), rsa);
+    assert_eq!(instead("bare", 2222), rsa, "the line of the host without its port");
+    for host in ["new", "changed", "known"] {
+        assert!(instead(host, 22).is_empty(), "{host}");
+    }
+    assert!(instead("new", 2222).is_empty());
+    let pinned = Verifier::new(known_hosts(), HostKeyPolicy::pinned(HostKeyPins::new()));
+    let refused = pinned.verify("other", 22, &ed25519(9)).unwrap_err();
+    assert!(pinned.algorithms_instead(&refused).is_empty());
+}
+
+#[test]
 fn a_finished_scan_saves_the_search_but_changes_nothing() {
     let verifier = Verifier::new(known_hosts(), HostKeyPolicy::strict());
     for host in ["known", "new", "changed", "other"] {
