@@ -29,6 +29,7 @@ mod visit;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use slab::Slab;
@@ -184,9 +185,8 @@ enum Timer {
 impl Build for Fleet {
     fn from_setup(mut setup: Setup) -> Result<Self, Error> {
         setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
-        let cannot = |source| Error::System { what: "set up the event loop", source };
-        let reactor = Reactor::new().map_err(cannot)?;
-        let registry = reactor.registry().try_clone().map_err(cannot)?;
+        let reactor = Reactor::new().map_err(cannot_set_up)?;
+        let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
         let links = Box::new(Arc::new(Dialler::new(registry, token, reactor.waker().clone())));
         Self::with(setup, reactor, links, Clock::default())
     }
@@ -200,10 +200,9 @@ impl Fleet {
     }
 
     fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
-        let cannot = |source| Error::System { what: "set up the event loop", source };
         let Setup { list, owner, verifier, resolver, limits } = setup;
         let targets = list.targets(&owner, &verifier)?;
-        let registry = reactor.registry().try_clone().map_err(cannot)?;
+        let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
         let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
         let now = clock.now();
         let mut fleet = Self {
@@ -227,8 +226,8 @@ impl Fleet {
             pace_timer: None,
             names: 0,
             dns: Dns::new(resolver, targets.len(), ties, now),
-            agents: Agents::new(&reactor).map_err(cannot)?,
-            seeds: Jitter::new(getrandom::u64().map_err(|e| cannot(e.into()))?),
+            agents: Agents::new(&reactor).map_err(cannot_set_up)?,
+            seeds: Jitter::new(getrandom::u64().map_err(|e| cannot_set_up(e.into()))?),
             meter: Meter::default(),
             totals: Totals::default(),
             polled: false,
@@ -274,6 +273,10 @@ impl Fleet {
     fn descriptors_for_lookups(&self) -> usize {
         if self.names > 0 { self.dns.descriptors_left() } else { 0 }
     }
+}
+
+fn cannot_set_up(source: io::Error) -> Error {
+    Error::System { what: "set up the event loop", source }
 }
 
 impl fmt::Debug for Fleet {

@@ -78,7 +78,7 @@ impl Fleet {
         Ok(())
     }
 
-    pub(super) fn work(&mut self, now: Instant, budget: Budget) -> Turn {
+    fn work(&mut self, now: Instant, budget: Budget) -> Turn {
         self.take_back();
         self.meter.begin(budget, &self.clock);
         // Whoever takes no events gets no more.
