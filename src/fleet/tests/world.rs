@@ -71,7 +71,7 @@ impl Build for Setup {
 
 impl World {
     pub(super) fn new(seed: u64, traced: bool) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let good = random.pick(&[100, 90, 90, 50, 0]);
         let round = Duration::from_millis(random.pick(&[1, 1, 7, 400]));
         let max_connecting = random.pick(&[1, 7, 30, 100, 100]);
@@ -99,7 +99,7 @@ impl World {
         let now = Instant::now();
         let clock = Clock::invented(now);
         let told = Told::default();
-        let links = Box::new(FakeLinks::new(Random(random.next()), good, told.sent.clone()));
+        let links = Box::new(FakeLinks::new(Random::new(random.next()), good, told.sent.clone()));
         let mut fleet = Fleet::with(setup, Reactor::new().unwrap(), links, clock.clone()).unwrap();
         fleet.seeds = Jitter::new(random.next());
         let (given, deaf, sabotage) = (0, 0, Sabotage::Nothing);

@@ -11,17 +11,17 @@ use crate::command::{SudoLogin, SudoMark};
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, LinkError, LinkErrorKind, Questions};
 use crate::output::ExitSignal;
+use crate::session::Jitter;
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(Jitter);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Jitter::new(seed))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {

@@ -224,8 +224,8 @@ pub(crate) fn lost() -> LinkError {
     LinkError::new(LinkErrorKind::Lost, "reset by peer")
 }
 
-/// Key 0 and key 1: both made for these tests, used nowhere else.
-const PRIVATE_KEYS: [&str; 2] = [
+/// Key 0 and key 1: both made for tests, used nowhere else.
+pub(crate) const PRIVATE_KEYS: [&str; 2] = [
     "-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
 QyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LAAAAIitKmHArSph

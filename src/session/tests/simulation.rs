@@ -98,7 +98,7 @@ fn lost_proxy() -> HostError {
 }
 
 fn simulate(seed: u64) -> Vec<Phase> {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut bench = bench(random);
     bench.check_idle = seed.is_multiple_of(8);
     let mut phases = Vec::new();

@@ -1,22 +1,9 @@
-//! Five key pairs made for these tests, used nowhere else.
+//! Five key pairs, used by tests alone. Two are those of sessions.
 
-pub(super) const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
-QyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LAAAAIitKmHArSph
-wAAAAAtzc2gtZWQyNTUxOQAAACA/IUrF2neaKVGeNyFGwFmoGrwzL07Pm+nDgOJCOXm3LA
-AAAEDnBoyenQx9rriGv88WJ8iqr+4MqkiD45/ZP0XTi8Sjoz8hSsXad5opUZ43IUbAWaga
-vDMvTs+b6cOA4kI5ebcsAAAAAAECAwQF
------END OPENSSH PRIVATE KEY-----
-";
+use crate::session::tests::script::PRIVATE_KEYS;
 
-pub(super) const IDENTITY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
-QyNTUxOQAAACAXZbxLwL9hNknMIupPAqre4kifAZrK5fAghTQmZPvH1gAAAIguI9pmLiPa
-ZgAAAAtzc2gtZWQyNTUxOQAAACAXZbxLwL9hNknMIupPAqre4kifAZrK5fAghTQmZPvH1g
-AAAEAkZrXEEdTcYahndLWpUEysjrrirHdgQqIicfxwvhEBaRdlvEvAv2E2Scwi6k8Cqt7i
-SJ8Bmsrl8CCFNCZk+8fWAAAAAAECAwQF
------END OPENSSH PRIVATE KEY-----
-";
+pub(super) const KEY: &str = PRIVATE_KEYS[0];
+pub(super) const IDENTITY: &str = PRIVATE_KEYS[1];
 
 pub(super) const ONE: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
