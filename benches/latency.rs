@@ -16,6 +16,8 @@
 
 #[path = "latency/mod.rs"]
 mod suite;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::env;
 use std::process::{Command, ExitCode};

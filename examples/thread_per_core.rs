@@ -94,14 +94,14 @@ fn fleet(sim: &hostsim::Sim, hosts: impl Iterator<Item = String>) -> Result<Flee
 }
 
 /// How one host fared.
-struct HostResult {
-    name: String,
-    outcome: Outcome,
-    printed: Vec<u8>,
+pub(crate) struct HostResult {
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) printed: Vec<u8>,
 }
 
 /// What one thread does: runs the command on its hosts, and sends each result on as soon as it is there.
-fn drive(mut fleet: Fleet, results: &Sender<HostResult>) -> io::Result<Metrics> {
+pub(crate) fn drive(mut fleet: Fleet, results: &Sender<HostResult>) -> io::Result<Metrics> {
     let name = |id: &HostId| Some((*id, fleet.host(*id)?.name().to_owned()));
     let mut names: HashMap<HostId, String> = fleet.hosts().iter().filter_map(name).collect();
     let mut printed: HashMap<HostId, Vec<u8>> = HashMap::new();

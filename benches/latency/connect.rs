@@ -7,7 +7,8 @@ use sshoal::Event;
 
 use super::foreign::Loop;
 use super::report::Row;
-use super::{Plan, fleet, raise_descriptor_limit};
+use super::support::raise_descriptor_limit;
+use super::{Plan, fleet};
 
 /// Longest time that the hosts may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -30,7 +31,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
             without.0.extend(delays);
             without.1.extend(between);
 
-            let mut fleet = fleet(&sim, sim.hosts(hosts)).max_connecting(pool).build().unwrap();
+            let mut fleet = fleet(sim.hosts(hosts)).max_connecting(pool).build().unwrap();
             let mut foreign = Loop::with_timer();
             let begun = Instant::now();
             let run = fleet.start("hostname").unwrap().run;

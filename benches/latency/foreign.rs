@@ -6,24 +6,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use sshoal::{Budget, Event, Fleet};
 
 use super::report::Row;
+use super::support::clock;
 
 /// Of the loop's own timer.
 const PERIOD: Duration = Duration::from_millis(1);
 
 /// Of [`Budget::default`].
 pub const BUDGET: Duration = Duration::from_millis(1);
-
-/// The time by this clock.
-pub fn clock(id: ClockId) -> Duration {
-    let time = clock_gettime(id);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
 
 fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
@@ -101,7 +95,7 @@ impl Turns {
     pub fn goal(&mut self) -> f64 {
         self.elapsed.sort_unstable();
         let promised = BUDGET + self.steps.iter().max().copied().unwrap_or_default();
-        super::report::rank(&self.elapsed, 0.999).as_secs_f64() / promised.as_secs_f64()
+        super::support::rank(&self.elapsed, 0.999).as_secs_f64() / promised.as_secs_f64()
     }
 }
 

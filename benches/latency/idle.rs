@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use rustix::time::ClockId;
 use sshoal::{Event, Fleet, Run};
 
-use super::foreign::{Loop, clock};
+use super::foreign::Loop;
 use super::report::Row;
-use super::{Plan, fleet, raise_descriptor_limit};
+use super::support::clock;
+use super::support::raise_descriptor_limit;
+use super::{Plan, fleet};
 
 /// Hosts that connect at once.
 const CONNECTING: usize = 500;
@@ -27,7 +29,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     let sim = plan.simulator();
     plan.pinned(|| {
         let before = memory();
-        let mut fleet = fleet(&sim, sim.hosts(sizes.idle)).max_connecting(CONNECTING).build().unwrap();
+        let mut fleet = fleet(sim.hosts(sizes.idle)).max_connecting(CONNECTING).build().unwrap();
         let begun = Instant::now();
         connect_all(&mut fleet);
         let took = begun.elapsed();

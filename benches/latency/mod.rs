@@ -7,16 +7,13 @@ pub mod report;
 mod stream;
 mod unread;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use hostsim::Sim;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use sshoal::{Fleet, FleetBuilder};
 
+use super::support;
 use report::Row;
 
 /// How much is measured.
@@ -112,53 +109,18 @@ impl Plan<'_> {
         }
     }
 
-    /// Starts a process of simulated hosts. All have the same keys.
+    /// Starts a process of simulated hosts.
     fn simulator(&self) -> Sim {
-        let sim = Sim::builder().seed([42; 32]).spawn((self.simulator)()).unwrap();
-        let cpus = sched_getaffinity(None).unwrap();
-        let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| cpus.is_set(*cpu));
-        if self.pin
-            && let Some(own) = cpus.next()
-            && cpus.next().is_some()
-        {
-            let mut others = sched_getaffinity(None).unwrap();
-            others.unset(own);
-            let pid = i32::try_from(sim.pid()).unwrap();
-            sched_setaffinity(Pid::from_raw(pid), &others).unwrap();
-        }
-        sim
+        support::simulator((self.simulator)(), self.pin, |sim| sim)
     }
 
     /// Runs `measure` on a CPU that the simulators leave alone.
     fn pinned<T>(&self, measure: impl FnOnce() -> T) -> T {
-        let all = sched_getaffinity(None).unwrap();
-        if let Some(own) = (0..CpuSet::MAX_CPU).find(|cpu| self.pin && all.is_set(*cpu)) {
-            let mut only = CpuSet::new();
-            only.set(own);
-            sched_setaffinity(None, &only).unwrap();
-        }
-        let measured = measure();
-        sched_setaffinity(None, &all).unwrap();
-        measured
+        support::pinned(self.pin, measure)
     }
 }
 
-/// A fleet of simulated hosts, which trusts their one host key.
-fn fleet(sim: &Sim, hosts: Vec<String>) -> FleetBuilder {
-    let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
-    Fleet::builder(hosts)
-        .user("demo")
-        .key_bytes(sim.user_key_openssh().unwrap())
-        .identity_auth(false)
-        .allow_agent(false)
-        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
-        .known_hosts(Vec::<PathBuf>::new())
-        .num_retries(1)
-        .timeout(Duration::from_secs(120))
-}
-
-/// Each host takes a descriptor, and distributions give processes 1,024 of them.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+/// A fleet of simulated hosts.
+fn fleet(hosts: Vec<String>) -> FleetBuilder {
+    support::trusting(Fleet::builder(hosts))
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::support::rank;
+
 pub const HEADER: &str = "case                      what                                 unit          \
                           n        p50        p99      p99.9        max      value";
 
@@ -58,10 +60,4 @@ impl fmt::Display for Row {
             Figures::Value(value) => write!(f, " {value:>62.3}"),
         }
     }
-}
-
-/// The smallest of these sorted times that so large a share of them does not exceed (the nearest rank). Zero of none.
-pub fn rank(sorted: &[Duration], share: f64) -> Duration {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

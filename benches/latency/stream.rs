@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use sshoal::{Event, Fleet, HostId, Run, RunId};
 
 use super::foreign::Loop;
-use super::report::{Row, rank};
-use super::{Plan, fleet, raise_descriptor_limit};
+use super::report::Row;
+use super::support::raise_descriptor_limit;
+use super::support::rank;
+use super::{Plan, fleet};
 
 /// Longest time of a round, or a stream.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -97,7 +99,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     // Two processes, so that the hosts do not share a thread at the far end.
     let (streaming, answering) = (plan.simulator(), plan.simulator());
     let hosts = [streaming.hosts(1), answering.hosts(sizes.beside)].concat();
-    let fleet = fleet(&streaming, hosts).build().unwrap();
+    let fleet = fleet(hosts).build().unwrap();
     let (streamer, others) = fleet.hosts().split_first().unwrap();
     let (streamer, others) = (*streamer, others.to_vec());
     let mut race = Race { fleet, foreign: Loop::default(), others, stream: None };

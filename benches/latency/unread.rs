@@ -8,7 +8,8 @@ use sshoal::{Command, Deliver, Event, Fleet, HostErrorKind, Outcome};
 use super::foreign::Loop;
 use super::idle::{connect_all, memory};
 use super::report::Row;
-use super::{Plan, fleet, raise_descriptor_limit};
+use super::support::raise_descriptor_limit;
+use super::{Plan, fleet};
 
 /// How often it is looked how much has come.
 const LOOK: Duration = Duration::from_millis(50);
@@ -25,7 +26,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     let case = format!("{hosts} hosts run `yes`");
     let sim = plan.simulator();
     plan.pinned(|| {
-        let mut fleet = fleet(&sim, sim.hosts(hosts)).max_connecting(hosts).build().unwrap();
+        let mut fleet = fleet(sim.hosts(hosts)).max_connecting(hosts).build().unwrap();
         connect_all(&mut fleet);
         let before = memory();
         let yes = Command::new("yes").deliver(Deliver::Nothing);

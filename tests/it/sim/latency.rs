@@ -9,7 +9,7 @@ mod suite;
 use suite::report::{Figures, Row};
 use suite::{Case, Plan, Sizes};
 
-use super::watch;
+use super::{support, watch};
 use crate::support::examples::example;
 
 /// Where tests run, other processes want the CPUs, too: nothing is pinned, and no time is looked at.

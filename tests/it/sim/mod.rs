@@ -21,7 +21,10 @@ mod pool;
 pub mod proxy;
 mod retries;
 mod runs;
+mod scale;
 mod streams;
+#[path = "../../../benches/support/mod.rs"]
+mod support;
 mod volume;
 
 use std::path::PathBuf;

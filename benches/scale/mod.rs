@@ -1,0 +1,174 @@
+//! The workloads of the benchmark, which a test runs with small numbers.
+
+pub mod floor;
+mod libssh;
+pub mod measure;
+pub mod plan;
+pub mod report;
+mod russh;
+mod sshoal;
+#[path = "../../examples/thread_per_core.rs"]
+#[allow(dead_code, reason = "one thread's loop is used, the rest of the example is not")]
+mod thread_per_core;
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::support;
+use measure::Measured;
+
+/// What hosts are asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Connect to each host, run one command, disconnect.
+    Fresh,
+    /// Run further commands on connected hosts.
+    Later,
+    /// Run commands on one connected host, one after the other.
+    Sequence,
+    /// Read much output of connected hosts, as bytes.
+    Bulk,
+    /// Read many lines of connected hosts, one by one.
+    Lines,
+    /// Read the same lines as bytes.
+    Raw,
+    /// As [`Workload::Fresh`], where 10 % of the hosts are silent, 5 % refuse the connection and 5 % the login.
+    Faulty,
+    /// As [`Workload::Fresh`], with the hosts dealt among as many fleets and threads as the amount says.
+    Threads,
+}
+
+/// Who does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Sshoal,
+    Russh,
+    Libssh,
+}
+
+/// One measurement, which has a process of its own: memory that another one has left behind would not be its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    pub client: Client,
+    pub workload: Workload,
+    pub hosts: usize,
+    /// Hosts that connect at once.
+    pub pool: usize,
+    /// Rounds of commands, bytes or lines per host, or threads.
+    pub amount: u64,
+    /// Of the simulated hosts.
+    pub port: u16,
+}
+
+impl Job {
+    pub fn run(self) -> Measured {
+        support::raise_descriptor_limit();
+        match self.client {
+            Client::Sshoal => sshoal::run(self),
+            Client::Russh => russh::run(self),
+            Client::Libssh => libssh::run(self),
+        }
+    }
+
+    /// Names and addresses of the hosts, in the order of the simulated ones.
+    fn hosts(self) -> impl Iterator<Item = String> {
+        (0..self.hosts).map(move |index| {
+            let refuses = self.workload == Workload::Faulty && index % 20 == 1;
+            // Nobody listens on a port that needs privileges.
+            let port = if refuses { 9 } else { self.port };
+            format!("{}:{port}", hostsim::host_address(index))
+        })
+    }
+
+    /// What each host is to run.
+    fn command(self) -> String {
+        match self.workload {
+            Workload::Bulk => format!("bytes {}", self.amount),
+            Workload::Lines | Workload::Raw => format!("lines {}", self.amount),
+            _ => "echo hello".to_owned(),
+        }
+    }
+
+    /// What all hosts together print, if none fails.
+    fn expected(self) -> u64 {
+        let hosts = self.hosts as u64;
+        match self.workload {
+            Workload::Bulk => hosts * self.amount,
+            Workload::Lines | Workload::Raw => {
+                hosts * (0..self.amount).map(|line| format!("line {line}\n").len() as u64).sum::<u64>()
+            }
+            Workload::Later | Workload::Sequence => hosts * self.amount * "hello\n".len() as u64,
+            _ => hosts * "hello\n".len() as u64,
+        }
+    }
+}
+
+/// For the rules of the simulator: silent hosts, and those that refuse the login.
+pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
+
+impl Workload {
+    pub const ALL: [Self; 8] = [
+        Self::Fresh,
+        Self::Later,
+        Self::Sequence,
+        Self::Bulk,
+        Self::Lines,
+        Self::Raw,
+        Self::Faulty,
+        Self::Threads,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Later => "later",
+            Self::Sequence => "sequence",
+            Self::Bulk => "bulk",
+            Self::Lines => "lines",
+            Self::Raw => "raw",
+            Self::Faulty => "faulty",
+            Self::Threads => "threads",
+        }
+    }
+}
+
+impl Client {
+    const ALL: [Self; 3] = [Self::Sshoal, Self::Russh, Self::Libssh];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sshoal => "sshoal",
+            Self::Russh => "russh",
+            Self::Libssh => "libssh",
+        }
+    }
+}
+
+/// As the process that does the job is told.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, workload, hosts, pool, amount, port } = self;
+        write!(f, "{} {} {hosts} {pool} {amount} {port}", client.name(), workload.name())
+    }
+}
+
+impl FromStr for Job {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [client, workload, hosts, pool, amount, port] = words[..] else { return Err("not six words") };
+        let number = |word: &str| word.parse().map_err(|_| "not a number");
+        Ok(Self {
+            client: Client::ALL.into_iter().find(|known| known.name() == client).ok_or("no such client")?,
+            workload: Workload::ALL
+                .into_iter()
+                .find(|known| known.name() == workload)
+                .ok_or("no such workload")?,
+            hosts: number(hosts)?,
+            pool: number(pool)?,
+            amount: amount.parse().map_err(|_| "not a number")?,
+            port: port.parse().map_err(|_| "not a port")?,
+        })
+    }
+}

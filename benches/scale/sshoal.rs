@@ -1,0 +1,161 @@
+//! The workloads, by sshoal.
+
+use std::io::Read;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient};
+
+use super::measure::{Measured, Meter, thread_cpu};
+use super::support::trusting;
+use super::thread_per_core::drive;
+use super::{Job, Workload};
+
+pub fn run(job: Job) -> Measured {
+    match job.workload {
+        Workload::Fresh => fresh(job, Duration::from_secs(120)),
+        // Silent hosts are given up after that time.
+        Workload::Faulty => fresh(job, Duration::from_secs(2)),
+        Workload::Later | Workload::Bulk => later(job),
+        Workload::Sequence => sequence(job),
+        Workload::Lines | Workload::Raw => read(job),
+        Workload::Threads => threads(job),
+    }
+}
+
+/// A fleet's loop, and what it has seen.
+struct Driver {
+    fleet: Fleet,
+    turns: Vec<Duration>,
+    ok: usize,
+    failed: usize,
+    bytes: u64,
+}
+
+impl Driver {
+    fn new(fleet: Fleet) -> Self {
+        Self { fleet, turns: Vec::new(), ok: 0, failed: 0, bytes: 0 }
+    }
+
+    /// Runs a command on all hosts, to its end.
+    fn run(&mut self, command: &str) {
+        self.fleet.start(command).unwrap();
+        loop {
+            self.fleet.wait(None).unwrap();
+            let cpu = thread_cpu();
+            self.fleet.turn(Instant::now(), Budget::default()).unwrap();
+            self.turns.push(thread_cpu() - cpu);
+            while let Some(event) = self.fleet.next_event() {
+                match event {
+                    Event::Output { bytes, .. } => self.bytes += bytes.len() as u64,
+                    Event::Finished { outcome: Outcome::Exited(0), .. } => self.ok += 1,
+                    Event::Finished { .. } => self.failed += 1,
+                    Event::RunDone { .. } => return,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn fresh(job: Job, timeout: Duration) -> Measured {
+    let meter = Meter::start();
+    let fleet = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool).timeout(timeout);
+    let mut driver = Driver::new(fleet.build().unwrap());
+    driver.run(&job.command());
+    let held = meter.growth_kib();
+    let Driver { fleet, turns, ok, failed, bytes } = driver;
+    drop(fleet);
+    let measured = meter.end(ok, failed, held).turns(turns);
+    assert!(job.workload == Workload::Faulty || failed > 0 || bytes == job.expected(), "{bytes}");
+    measured
+}
+
+fn later(job: Job) -> Measured {
+    let mut meter = Meter::start();
+    let fleet = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool);
+    let mut driver = Driver::new(fleet.build().unwrap());
+    driver.run("true");
+    driver = Driver { turns: Vec::new(), ok: 0, failed: 0, bytes: 0, ..driver };
+    meter.restart_clocks();
+    let rounds = if job.workload == Workload::Later { job.amount } else { 1 };
+    for _ in 0..rounds {
+        driver.run(&job.command());
+    }
+    let held = meter.growth_kib();
+    let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns);
+    assert!(driver.failed > 0 || driver.bytes == job.expected(), "{}", driver.bytes);
+    measured
+}
+
+fn sequence(job: Job) -> Measured {
+    let mut meter = Meter::start();
+    let mut driver = Driver::new(trusting(Fleet::builder(job.hosts())).build().unwrap());
+    driver.run("true");
+    driver = Driver { turns: Vec::new(), ok: 0, ..driver };
+    meter.restart_clocks();
+    let latency = |_| {
+        let begun = Instant::now();
+        driver.run(&job.command());
+        begun.elapsed()
+    };
+    let took = (0..job.amount).map(latency).collect();
+    let held = meter.growth_kib();
+    meter.end(driver.ok, driver.failed, held).turns(driver.turns).latencies(took)
+}
+
+fn read(job: Job) -> Measured {
+    let mut meter = Meter::start();
+    let client = trusting(ParallelClient::builder(job.hosts())).max_connecting(job.pool);
+    let mut client = client.build().unwrap();
+    let outputs = client.run_command("true").unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    meter.restart_clocks();
+    let outputs = client.run_command(job.command().as_str()).unwrap();
+    let read = if job.workload == Workload::Lines { read_lines } else { read_bytes };
+    let bytes: u64 = outputs.iter().map(read).sum();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    let ok = outputs.iter().filter(|output| output.exit_code() == Some(0)).count();
+    let held = meter.growth_kib();
+    let measured = meter.end(ok, outputs.len() - ok, held);
+    assert_eq!(bytes, job.expected());
+    measured
+}
+
+fn read_lines(output: &HostOutput) -> u64 {
+    // Each line's end is counted as well.
+    output.stdout().map(|line| line.unwrap().len() as u64 + 1).sum()
+}
+
+fn read_bytes(output: &HostOutput) -> u64 {
+    let (mut chunk, mut bytes) = (vec![0; 32 * 1024], 0);
+    let mut reader = output.stdout_reader();
+    loop {
+        match reader.read(&mut chunk).unwrap() {
+            0 => return bytes,
+            read => bytes += read as u64,
+        }
+    }
+}
+
+fn threads(job: Job) -> Measured {
+    let meter = Meter::start();
+    let hosts: Vec<String> = job.hosts().collect();
+    let threads = usize::try_from(job.amount).unwrap();
+    let fleets: Vec<Fleet> = (0..threads)
+        .map(|thread| hosts.iter().skip(thread).step_by(threads).cloned())
+        .map(|share| trusting(Fleet::builder(share)).max_connecting(job.pool / threads).build().unwrap())
+        .collect();
+    let (results, arriving) = channel();
+    let (ok, held) = thread::scope(|scope| {
+        for fleet in fleets {
+            let results = results.clone();
+            scope.spawn(move || drive(fleet, &results).unwrap());
+        }
+        drop(results);
+        let ok = arriving.iter().filter(|result| matches!(result.outcome, Outcome::Exited(0))).count();
+        (ok, meter.growth_kib())
+    });
+    meter.end(ok, hosts.len() - ok, held)
+}

@@ -1,0 +1,84 @@
+//! What the benchmarks that run whole fleets share: simulated hosts on CPUs of their own, and clocks.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use hostsim::{HostKeyKind, Keys, Sim, SimBuilder};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+use sshoal::Builder;
+use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
+
+/// Who logs in.
+pub const USER: &str = "demo";
+
+/// All simulated hosts derive their keys from it.
+const SEED: [u8; 32] = [42; 32];
+
+/// Starts a process of simulated hosts, away from the CPU of [`pinned`] if it is to be. All have the same keys.
+pub fn simulator(program: Command, pin: bool, describe: impl FnOnce(SimBuilder) -> SimBuilder) -> Sim {
+    let sim = describe(Sim::builder().seed(SEED)).spawn(program).unwrap();
+    let mut others = sched_getaffinity(None).unwrap();
+    if let Some(own) = own_cpu().filter(|_| pin && others.count() > 1) {
+        others.unset(own);
+        let pid = i32::try_from(sim.pid()).unwrap();
+        sched_setaffinity(Pid::from_raw(pid), &others).unwrap();
+    }
+    sim
+}
+
+pub fn keys() -> Keys {
+    Keys::from_seed(SEED)
+}
+
+/// Runs `measure` on a CPU that the simulators leave alone.
+pub fn pinned<T>(pin: bool, measure: impl FnOnce() -> T) -> T {
+    let all = sched_getaffinity(None).unwrap();
+    if let Some(own) = own_cpu().filter(|_| pin) {
+        let mut only = CpuSet::new();
+        only.set(own);
+        sched_setaffinity(None, &only).unwrap();
+    }
+    let measured = measure();
+    sched_setaffinity(None, &all).unwrap();
+    measured
+}
+
+fn own_cpu() -> Option<usize> {
+    let all = sched_getaffinity(None).unwrap();
+    (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu))
+}
+
+/// A fleet or a client of simulated hosts, which trusts their one host key.
+pub fn trusting<T>(builder: Builder<T>) -> Builder<T> {
+    let key = HostKey::from_openssh(&keys().host_public(HostKeyKind::Ed25519).unwrap()).unwrap();
+    builder
+        .user(USER)
+        .key_bytes(keys().user_openssh().unwrap())
+        .identity_auth(false)
+        .allow_agent(false)
+        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
+        .known_hosts(Vec::<PathBuf>::new())
+        .num_retries(1)
+        .timeout(Duration::from_secs(120))
+}
+
+/// Each host takes a descriptor, and distributions give processes 1,024 of them.
+pub fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+/// The time by this clock.
+pub fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The smallest of these sorted times that so large a share of them does not exceed (the nearest rank). Zero of none.
+pub fn rank(sorted: &[Duration], share: f64) -> Duration {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
