@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
 
+mod allocations;
 mod descriptors;
 mod drain;
 mod embed;
