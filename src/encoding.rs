@@ -90,6 +90,16 @@ impl Encoding {
         }
     }
 
+    /// The text of several lines with their ends, if the text of each of them can be cut out of it. The first line of a stream
+    /// must not be among them, as its byte order mark is no text.
+    pub(crate) fn decode_lines(self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
+        // In other encodings a line may leave its decoder in a state that the next one does not begin with.
+        if self.0 != UTF_8 {
+            return Err(lines);
+        }
+        String::from_utf8(lines).map_err(|error| error.into_bytes())
+    }
+
     fn first_malformed(self, bytes: &[u8]) -> usize {
         let mut decoder = self.0.new_decoder_without_bom_handling();
         let mut text = [0; 256];

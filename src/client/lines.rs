@@ -1,9 +1,12 @@
 //! Line by line through one host's output, while all hosts are driven.
 
+use super::ahead::{Ahead, Block, Claimed};
 use super::output::HostOutput;
+use super::shared::Loan;
 use super::wait::{Unread, wait_for_output};
 use crate::error::HostError;
 use crate::fleet::Fleet;
+use crate::lines::LineEnds;
 use crate::output::{Line, StdStream};
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
@@ -19,7 +22,7 @@ pub struct Lines<'a>(RawLines<'a>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(output: &'a HostOutput, stream: StdStream) -> Self {
-        Self(RawLines { output, stream, ended: false })
+        Self(RawLines { output, stream, ahead: Ahead::new(), ended: false })
     }
 
     /// The same lines as the host sent them.
@@ -28,12 +31,33 @@ impl<'a> Lines<'a> {
     }
 }
 
+impl Lines<'_> {
+    #[inline]
+    fn next_at_hand(&mut self) -> Option<Result<String, HostError>> {
+        match self.0.ahead.next()? {
+            Claimed::Text(line) => Some(Ok(line.to_owned())),
+            // The first line of a stream is in no block.
+            Claimed::Bytes(line) => Some(self.0.output.decode(line.to_vec(), false)),
+        }
+    }
+
+    fn fetch(&mut self) -> Option<Result<String, HostError>> {
+        let output = self.0.output;
+        if self.0.read_ahead(|lines| output.text_of_lines(lines).map_or_else(Block::Bytes, Block::Text))
+            && let Some(line) = self.next_at_hand()
+        {
+            return Some(line);
+        }
+        Some(self.0.take_next()?.and_then(|line| output.decode(line.bytes, line.offset == 0)))
+    }
+}
+
 impl Iterator for Lines<'_> {
     type Item = Result<String, HostError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let RawLines { output, .. } = self.0;
-        Some(self.0.take_next()?.and_then(|line| output.decode(line.bytes, line.offset == 0)))
+        self.next_at_hand().or_else(|| self.fetch())
     }
 }
 
@@ -43,10 +67,32 @@ impl Iterator for Lines<'_> {
 pub struct RawLines<'a> {
     output: &'a HostOutput,
     stream: StdStream,
+    ahead: Ahead,
     ended: bool,
 }
 
 impl RawLines<'_> {
+    #[inline]
+    fn next_at_hand(&mut self) -> Option<Vec<u8>> {
+        match self.ahead.next()? {
+            Claimed::Text(line) => Some(line.as_bytes().to_vec()),
+            Claimed::Bytes(line) => Some(line.to_vec()),
+        }
+    }
+
+    /// Copies a block of lines, if there are some and more than one is wanted. Whether it did.
+    fn read_ahead(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> bool {
+        if self.ended || self.output.line_ends() != LineEnds::Bytes {
+            return false;
+        }
+        let (id, stream) = (self.output.id(), self.stream);
+        let mut fleet = self.output.fleet().lock();
+        let Some(claim) = self.ahead.fill(fleet.peek(id, stream), make) else { return false };
+        fleet.lend(Loan { id, stream, claim });
+        true
+    }
+
+    /// Waits for a line.
     fn take_next(&mut self) -> Option<Result<Line, HostError>> {
         if self.ended {
             return None;
@@ -55,7 +101,10 @@ impl RawLines<'_> {
         let stream = self.stream;
         let take = |fleet: &mut Fleet, id| fleet.take_line(id, stream, ends);
         match wait_for_output(self.output, stream, take) {
-            Ok(Some(line)) => Some(Ok(line)),
+            Ok(Some(line)) => {
+                self.ahead.expect_more();
+                Some(Ok(line))
+            }
             Ok(None) => {
                 self.ended = true;
                 None
@@ -73,6 +122,14 @@ impl Iterator for RawLines<'_> {
     type Item = Result<Vec<u8>, HostError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(line) = self.next_at_hand() {
+            return Some(Ok(line));
+        }
+        if self.read_ahead(Block::Bytes)
+            && let Some(line) = self.next_at_hand()
+        {
+            return Some(Ok(line));
+        }
         Some(self.take_next()?.map(|line| line.bytes))
     }
 }

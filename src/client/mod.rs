@@ -1,5 +1,6 @@
 //! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
 
+mod ahead;
 mod control;
 mod hosts;
 mod lines;

@@ -246,6 +246,11 @@ impl HostOutput {
         })
     }
 
+    /// The text of several lines at once, none of them the first of its stream, if that of each can be cut out of it.
+    pub(super) fn text_of_lines(&self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
+        self.decoding.encoding.decode_lines(lines)
+    }
+
     pub(super) fn read_timeout(&self) -> Option<Duration> {
         self.read_timeout
     }

@@ -1,24 +1,69 @@
 //! The fleet, and the loop around it.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::ahead::Claim;
 use crate::clock;
 use crate::fleet::{Budget, Fleet};
+use crate::ids::CommandId;
+use crate::output::StdStream;
 
 /// The fleet, owned by the client and by every output together, so that outputs outlive the client. The lock lets both
 /// move between threads; whoever waits holds it.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<Fleet>>);
+pub(super) struct Shared(Arc<Mutex<State>>);
+
+struct State {
+    fleet: Fleet,
+    loan: Option<Loan>,
+}
+
+/// Unread output that an iterator has a copy of.
+pub(super) struct Loan {
+    pub id: CommandId,
+    pub stream: StdStream,
+    pub claim: Arc<Claim>,
+}
+
+/// The fleet, in one hand.
+pub(super) struct Locked<'a>(MutexGuard<'a, State>);
+
+impl Locked<'_> {
+    /// Takes note of a copy of the front of a stream: it is good until somebody locks the fleet again.
+    pub(super) fn lend(mut self, loan: Loan) {
+        self.0.loan = Some(loan);
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Fleet;
+
+    fn deref(&self) -> &Fleet {
+        &self.0.fleet
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Fleet {
+        &mut self.0.fleet
+    }
+}
 
 impl Shared {
     pub(super) fn new(fleet: Fleet) -> Self {
-        Self(Arc::new(Mutex::new(fleet)))
+        Self(Arc::new(Mutex::new(State { fleet, loan: None })))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Fleet> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The fleet as it is after all lines that iterators have handed out.
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Loan { id, stream, claim }) = state.loan.take() {
+            state.fleet.consume(id, stream, claim.end());
+        }
+        Locked(state)
     }
 
     /// Takes in what has arrived, without waiting.

@@ -113,6 +113,20 @@ fn every_cut_of_a_text_gives_the_same_lines() {
     }
 }
 
+#[test]
+fn lines_that_are_decoded_together_are_what_each_of_them_is() {
+    for (label, text) in TEXTS {
+        let encoding = encoding(label);
+        let sent = bytes(encoding, text);
+        match encoding.decode_lines(sent.clone()) {
+            Ok(together) => assert_eq!((label, together.as_str()), ("utf-8", text)),
+            Err(as_it_was) => assert!(label != "utf-8" && as_it_was == sent, "{label}"),
+        }
+    }
+    let torn = b"\xc3\n\xa9\n".to_vec();
+    assert_eq!(encoding("utf-8").decode_lines(torn.clone()), Err(torn));
+}
+
 /// Were a line end part of a longer character, or swallowed by an error, lines would depend on where they are split.
 #[test]
 fn no_character_that_is_cut_short_takes_the_line_end_with_it() {

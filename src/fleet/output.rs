@@ -16,6 +16,35 @@ impl Fleet {
         self.read_with(id, stream, |stream, _| stream.read(bytes)).unwrap_or(0)
     }
 
+    /// Shows all unread output in its place, line ends included; nothing if there is none. With [`consume`](Self::consume) a
+    /// way to read without a copy, as [`io::BufRead`] has one: records that are no lines, or many lines at a time.
+    ///
+    /// ```no_run
+    /// use sshoal::{CommandId, Fleet, StdStream};
+    ///
+    /// /// Passes on the names that `find -print0` has told since, of a command that is read by calls.
+    /// fn names(fleet: &mut Fleet, find: CommandId, mut each: impl FnMut(&[u8])) {
+    ///     let mut read = 0;
+    ///     for record in fleet.peek(find, StdStream::Stdout).split_inclusive(|byte| *byte == 0) {
+    ///         // Of the last one, more may come.
+    ///         let Some(name) = record.strip_suffix(b"\0") else { break };
+    ///         each(name);
+    ///         read += record.len();
+    ///     }
+    ///     fleet.consume(find, StdStream::Stdout, read);
+    /// }
+    /// ```
+    pub fn peek(&mut self, id: CommandId, stream: StdStream) -> &[u8] {
+        self.take_back();
+        self.execs.get(id).map_or(&[], |exec| exec.stream(stream).unread())
+    }
+
+    /// Drops the first so many bytes of unread output, or all if there are fewer: they have been read.
+    pub fn consume(&mut self, id: CommandId, stream: StdStream, count: usize) {
+        self.take_back();
+        self.read_with(id, stream, |stream, _| stream.consume(count));
+    }
+
     /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line. Of
     /// a line that is longer than the stream may hold, it takes [what there is](crate::Keep::BackPressure).
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {

@@ -221,6 +221,12 @@ impl World {
         }
         let mut buffer = [0; 64];
         let length = self.random.below(buffer.len() as u64) as usize;
+        if self.random.chance(50) {
+            let unread = self.fleet.peek(id, stream);
+            known.read[stream as usize].extend(&unread[..length.min(unread.len())]);
+            self.fleet.consume(id, stream, length);
+            return;
+        }
         let read = self.fleet.read(id, stream, &mut buffer[..length]);
         known.read[stream as usize].extend(&buffer[..read]);
     }

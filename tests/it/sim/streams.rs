@@ -1,10 +1,26 @@
 //! Reading: in pieces, in turns, late, and both streams.
 
+use std::io::Read;
+use std::thread;
 use std::time::Duration;
 
-use sshoal::{HostErrorKind, TimeoutKind};
+use sshoal::{HostErrorKind, HostOutput, JoinOptions, Keep, StdStream, TimeoutKind};
 
 use super::{client, command, fleet, run, stdout, watch};
+
+/// What `lines` prints.
+fn numbered(lines: u32) -> String {
+    (0..lines).map(|number| format!("line {number}\n")).collect()
+}
+
+/// Reads so many lines, and adds them with their ends.
+#[track_caller]
+fn take_lines(output: &HostOutput, lines: usize, into: &mut Vec<u8>) {
+    for line in output.stdout().take(lines) {
+        into.extend(line.unwrap().into_bytes());
+        into.push(b'\n');
+    }
+}
 
 #[test]
 fn an_iterator_can_be_dropped_and_taken_up_again() {
@@ -45,6 +61,191 @@ fn two_hosts_can_be_read_in_turns() {
     assert!(first.next().is_none() && second.next().is_none());
 }
 
+/// All is there already, so that nothing but who reads ends what an iterator has at hand.
+#[test]
+fn every_way_to_read_goes_on_where_another_one_stopped() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = run(&mut client, "lines 20000");
+    let (output, copy, expected) = (&outputs[0], outputs[0].clone(), numbered(20_000));
+    let (mut first, mut second, mut raw) = (output.stdout(), copy.stdout(), output.stdout().raw());
+    let mut read = Vec::new();
+    let mut round = 0;
+    while read.len() < expected.len() {
+        round += 1;
+        for (_, line) in (0..3 + round * 7 % 300).zip(&mut first) {
+            read.extend(line.unwrap().into_bytes());
+            read.push(b'\n');
+        }
+        for (_, line) in (0..round * 5 % 200).zip(&mut second) {
+            read.extend(line.unwrap().into_bytes());
+            read.push(b'\n');
+        }
+        assert_eq!(client.metrics().unread, expected.len() - read.len(), "after {round} rounds");
+        let mut bytes = vec![0; round * 11 % 40];
+        let count = output.stdout_reader().read(&mut bytes).unwrap();
+        read.extend_from_slice(&bytes[..count]);
+        for (_, line) in (0..round * 3 % 100).zip(&mut raw) {
+            read.extend(line.unwrap());
+            read.push(b'\n');
+        }
+        take_lines(&copy, round % 50, &mut read);
+        assert!(expected.as_bytes().starts_with(&read), "after {round} rounds");
+    }
+    assert!(round > 30 && first.next().is_none() && second.next().is_none() && raw.next().is_none());
+}
+
+#[test]
+fn threads_that_read_one_stream_share_its_lines() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = run(&mut client, "lines 100000");
+    let number = |line: String| line.strip_prefix("line ").unwrap().parse::<u32>().unwrap();
+    let read =
+        move |output: HostOutput| output.stdout().map(|line| number(line.unwrap())).collect::<Vec<u32>>();
+    let shares = [(); 4].map(|()| outputs[0].clone()).map(|output| thread::spawn(move || read(output)));
+    let shares = shares.map(|share| share.join().unwrap());
+    assert!(shares.iter().all(|share| share.is_sorted()));
+    let mut all = shares.concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..100_000));
+}
+
+#[test]
+fn another_encoding_counts_from_the_first_line_that_was_not_read() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let mut outputs = run(&mut client, "lines 3000; bytes 2510");
+    let output = &mut outputs[0];
+    let mut expected = numbered(3000).into_bytes();
+    expected.extend((0..2510).map(hostsim::pattern_byte));
+    let mut read = Vec::new();
+    take_lines(output, 500, &mut read);
+    let mut other = output.clone();
+    other.set_encoding("latin1").unwrap();
+    take_lines(&other, 500, &mut read);
+    take_lines(output, 1500, &mut read);
+    // Units of two bytes are counted from the start of the stream.
+    while !read.len().is_multiple_of(2) {
+        take_lines(output, 1, &mut read);
+    }
+    assert!(expected.starts_with(&read));
+    let rest = &expected[read.len()..];
+    output.set_encoding("utf-16").unwrap();
+    let units: Vec<u16> = rest.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+    assert_eq!(output.stdout().next().unwrap().unwrap(), String::from_utf16_lossy(&units));
+    assert!(output.stdout().next().is_none() && other.stdout().next().is_none());
+}
+
+/// Among lines that are text are some that are not, in the same block.
+#[test]
+fn a_line_that_is_not_in_the_encoding_spoils_no_other() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let mut expected = numbered(150).into_bytes();
+    expected.extend((0..1000).map(hostsim::pattern_byte));
+    expected.extend(numbered(100).into_bytes());
+    let expected: Vec<&[u8]> = expected[..expected.len() - 1].split(|byte| *byte == b'\n').collect();
+    for strict in [false, true] {
+        let mut outputs = run(&mut client, "lines 150; bytes 1000; lines 100");
+        outputs[0].set_strict_encoding(strict);
+        let mut lines = outputs[0].stdout();
+        for expected in &expected {
+            match lines.next().unwrap() {
+                Ok(line) => assert_eq!(line, String::from_utf8_lossy(expected)),
+                Err(error) => match error.kind() {
+                    HostErrorKind::Undecodable { line, .. } => {
+                        assert!(strict && line == expected && str::from_utf8(line).is_err(), "{line:?}");
+                    }
+                    other => panic!("{other:?}"),
+                },
+            }
+        }
+        assert!(lines.next().is_none());
+    }
+}
+
+/// More comes between two lines that are at hand, and the older ones are to go.
+#[test]
+fn lines_at_hand_are_dropped_like_all_others() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let tail = 5_000;
+    let command = command("lines 2000; cat; lines 2000").stdout(Keep::Tail(tail));
+    let outputs = client.run_command(command).unwrap();
+    let expected = numbered(2000).repeat(2);
+    let mut lines = outputs[0].stdout();
+    let before: usize = lines.by_ref().take(100).map(|line| line.unwrap().len() + 1).sum();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    assert_eq!(outputs[0].dropped(StdStream::Stdout), (expected.len() - before - tail) as u64);
+    let rest: String = lines.by_ref().map(|line| line.unwrap() + "\n").collect();
+    assert_eq!(rest, expected[expected.len() - tail..]);
+
+    let outputs = client.run_command("lines 2000; cat").unwrap();
+    let mut lines = outputs[0].stdout();
+    assert_eq!(lines.by_ref().take(100).filter(Result::is_ok).count(), 100);
+    client.join(&outputs, JoinOptions::default().consume_output(true)).unwrap();
+    assert!(lines.next().is_none(), "they were consumed");
+}
+
+/// The host waits for its reader all the time, who goes on with another host in the middle of what is at hand.
+#[test]
+fn lines_at_hand_hold_their_host_back_until_they_are_read() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 2).build().unwrap();
+    let bound = 10_000;
+    let command = command("lines 30000").stdout(Keep::BackPressure(bound));
+    let outputs = client.start_command(command).unwrap();
+    let (mut first, mut second) = (outputs[0].stdout(), outputs[1].stdout());
+    for number in 0..30_000 {
+        let expected = format!("line {number}");
+        assert_eq!(first.next().unwrap().unwrap(), expected);
+        if number % 3 == 0 {
+            for number in number..number + 3 {
+                assert_eq!(second.next().unwrap().unwrap(), format!("line {number}"));
+            }
+        }
+        if number % 1000 == 0 {
+            let unread = client.metrics().unread;
+            assert!(unread < 2 * (bound + 40 * 1024), "{unread}");
+        }
+    }
+    assert!(first.next().is_none() && second.next().is_none());
+    assert_eq!(client.metrics().unread, 0);
+}
+
+#[test]
+fn lines_around_read_timeouts_all_come() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let slow = command("lines 1000; drip abc; lines 1000").read_timeout(Duration::from_millis(30));
+    let outputs = client.run_command(slow).unwrap();
+    let (mut read, mut timeouts) = (String::new(), 0);
+    loop {
+        // An iterator for a few lines, or for as many as there are before a timeout.
+        let some = if timeouts % 2 == 0 { 30 } else { usize::MAX };
+        let mut lines = outputs[0].stdout().take(some).peekable();
+        if lines.peek().is_none() {
+            break;
+        }
+        for line in lines {
+            match line {
+                Ok(line) => read += &(line + "\n"),
+                Err(_) => timeouts += 1,
+            }
+        }
+    }
+    let expected = numbered(1000) + "abc" + &numbered(1000);
+    assert!(read == expected && timeouts > 0, "{} bytes, {timeouts} timeouts", read.len());
+}
+
 #[test]
 fn the_two_streams_are_kept_apart() {
     let _dog = watch();
@@ -54,8 +255,7 @@ fn the_two_streams_are_kept_apart() {
     for output in &outputs {
         let stderr: Vec<String> = output.stderr().map(Result::unwrap).collect();
         assert_eq!(stderr, ["b", "d", "e"]);
-        let lines: String = (0..3000).map(|number| format!("line {number}\n")).collect();
-        assert_eq!(stdout(output), format!("a\nc\ne\n{lines}"));
+        assert_eq!(stdout(output), format!("a\nc\ne\n{}", numbered(3000)));
     }
 }
 

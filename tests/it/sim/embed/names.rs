@@ -15,6 +15,8 @@ fn assert_forgotten(fleet: &mut Fleet, id: sshoal::CommandId) {
     assert!(fleet.command(id).is_none());
     assert_eq!(fleet.read(id, StdStream::Stdout, &mut [0; 8]), 0);
     assert_eq!(fleet.take_line(id, StdStream::Stdout, LineEnds::Bytes), None);
+    assert_eq!(fleet.peek(id, StdStream::Stdout), b"");
+    fleet.consume(id, StdStream::Stdout, 1);
     fleet.discard(id, StdStream::Stdout);
     assert_eq!(fleet.write_stdin(id, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     fleet.close_stdin(id);
