@@ -68,10 +68,15 @@ const MACS: &CStr =
 /// Any absolute path that holds no files: with it set, libssh never asks NSS for a home directory.
 const NO_SSH_DIR: &CStr = c"/nonexistent";
 
-/// Initialises libssh and OpenSSL once per process.
+/// Initialises libssh and OpenSSL once per process. What has failed is tried again with the next call.
 fn initialise() -> Result<(), LinkError> {
-    // The safe crate's session runs the set-up that also keeps OpenSSL from tearing itself down at exit.
-    libssh_rs::Session::new().map(drop).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
+    static DONE: OnceLock<()> = OnceLock::new();
+    if DONE.get().is_none() {
+        // The safe crate's session runs the set-up that also keeps OpenSSL from tearing itself down at exit.
+        libssh_rs::Session::new().map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        DONE.get_or_init(|| ());
+    }
+    Ok(())
 }
 
 /// The descriptor of a poll, which mio lends as a number only. Here, because `unsafe` is.
@@ -176,8 +181,7 @@ impl PrivateKey {
             return Err(KeyProblem::Malformed);
         }
         // SAFETY: the public key was just made.
-        let base64 = unsafe { base64_of(key.public) }.ok_or(KeyProblem::Malformed)?;
-        key.blob = BASE64_STANDARD.decode(base64.trim_end()).map_err(|_| KeyProblem::Malformed)?;
+        key.blob = unsafe { blob_of(key.public) }.ok_or(KeyProblem::Malformed)?;
         Ok(key)
     }
 
@@ -216,19 +220,21 @@ impl PrivateKey {
     }
 }
 
-/// A public key's wire form (RFC 4253 section 6.6) in base64.
+/// A public key's wire form (RFC 4253 section 6.6), which libssh gives in base64 only.
 ///
 /// # Safety
 /// `key` is a valid key with a public half.
-unsafe fn base64_of(key: sys::ssh_key) -> Option<String> {
+unsafe fn blob_of(key: sys::ssh_key) -> Option<Vec<u8>> {
     let mut base64: *mut c_char = ptr::null_mut();
     // SAFETY: the caller vouches for the key; the out-pointer is ours; the string is a copy that is freed here, null being
     // ignored.
     unsafe {
-        let rc = sys::ssh_pki_export_pubkey_base64(key, &raw mut base64);
-        let text = text_at(base64);
+        if sys::ssh_pki_export_pubkey_base64(key, &raw mut base64) != OK || base64.is_null() {
+            return None;
+        }
+        let blob = BASE64_STANDARD.decode(CStr::from_ptr(base64).to_bytes().trim_ascii_end());
         sys::ssh_string_free_char(base64);
-        (rc == OK).then_some(text)
+        blob.ok()
     }
 }
 
@@ -368,7 +374,8 @@ impl Session {
         let mut session = Self {
             raw,
             event: ptr::null_mut(),
-            channels: Slab::new(),
+            // Few hosts run more than one command at a time, and a slab would begin with room for four.
+            channels: Slab::with_capacity(1),
             opening: HashMap::new(),
             bad_confirmation: None,
             in_gssapi: false,
@@ -423,28 +430,26 @@ impl Session {
         use sys::ssh_options_e::*;
         let process_config = false;
         let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
-        let mut options: Vec<(sys::ssh_options_e, *const c_void)> = vec![
+        let own: [(sys::ssh_options_e, *const c_void); 7] = [
             (SSH_OPTIONS_PROCESS_CONFIG, (&raw const process_config).cast()),
             (SSH_OPTIONS_USER, setup.user.as_ptr().cast()),
             (SSH_OPTIONS_SSH_DIR, NO_SSH_DIR.as_ptr().cast()),
             (SSH_OPTIONS_HOSTKEYS, host_keys.as_ptr().cast()),
             (SSH_OPTIONS_COMPRESSION_C_S, compression.as_ptr().cast()),
             (SSH_OPTIONS_COMPRESSION_S_C, compression.as_ptr().cast()),
+            (SSH_OPTIONS_FD, (&raw const fd).cast()),
         ];
-        options.extend(ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast())));
-        options.push((SSH_OPTIONS_FD, (&raw const fd).cast()));
+        let algorithms = ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast()));
+        let mut options = algorithms.chain(own);
         // SAFETY: a valid session; each value has the type that its option documents (bool, C string, socket) and is
         // copied by libssh; the message callback takes no user data; the counter outlives the session.
         let refused = unsafe {
             sys::ssh_set_blocking(self.raw, 0);
             sys::ssh_set_message_callback(self.raw, Some(refuse_message), ptr::null_mut());
             sys::ssh_set_counters(self.raw, ptr::null_mut(), self.counter);
-            options.iter().find(|(option, value)| sys::ssh_options_set(self.raw, *option, *value) != OK)
+            options.any(|(option, value)| sys::ssh_options_set(self.raw, option, value) != OK)
         };
-        match refused {
-            None => Ok(()),
-            Some(_) => Err(LinkError::new(LinkErrorKind::Other, self.error_text())),
-        }
+        if refused { Err(LinkError::new(LinkErrorKind::Other, self.error_text())) } else { Ok(()) }
     }
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
@@ -596,17 +601,17 @@ impl Session {
         self.progress(rc)
     }
 
-    /// The server's key in base64, as libssh exports it.
-    pub(super) fn server_key(&mut self) -> Result<String, LinkError> {
+    /// The server's key as a wire blob.
+    pub(super) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
         let mut key: sys::ssh_key = ptr::null_mut();
         // SAFETY: the out-pointer is ours; a key that is given is a copy, which is freed here.
-        let text = unsafe {
+        let blob = unsafe {
             let rc = sys::ssh_get_server_publickey(self.raw, &raw mut key);
-            let text = if rc == OK { base64_of(key) } else { None };
+            let blob = if rc == OK { blob_of(key) } else { None };
             sys::ssh_key_free(key);
-            text
+            blob
         };
-        text.ok_or_else(|| LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake"))
+        blob.ok_or_else(|| LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake"))
     }
 
     /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions; with the

@@ -1,5 +1,6 @@
 //! The link to a real host: our own TCP connect, then libssh over it.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, ready};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use socket2::Socket;
@@ -30,14 +29,8 @@ use crate::secret::Secret;
 use crate::signal::Signal;
 
 /// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
-const HOST_KEYS: [&str; 6] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
+const HOST_KEYS: &CStr =
+    c"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
 /// What all links of a fleet share: the poll they register with, a count of their connections, and the threads for what
 /// would block the reactor.
@@ -86,11 +79,11 @@ pub(crate) struct LibsshLink {
     generation: u32,
     state: State,
     /// What goes through this connection to other hosts.
-    tunnels: Tunnels,
+    tunnels: Option<Box<Tunnels>>,
     /// The agent that the server may open channels to.
     agent: Option<Arc<Path>>,
     /// What `inbox` shows for a channel that is gone.
-    no_inbox: Inbox,
+    no_inbox: Option<Box<Inbox>>,
 }
 
 enum State {
@@ -183,7 +176,7 @@ impl Link for LibsshLink {
     }
 
     fn hang_up(&mut self) {
-        self.tunnels = Tunnels::default();
+        self.tunnels = None;
         self.state = State::Idle;
     }
 
@@ -220,12 +213,17 @@ impl Link for LibsshLink {
             _ => return Ok(Pumped::Drained),
         };
         loop {
-            let pumped = session.pump(budget).inspect_err(|_| tunnels.salvage(session))?;
+            let pumped = session.pump(budget).inspect_err(|_| {
+                if let Some(tunnels) = tunnels {
+                    tunnels.salvage(session);
+                }
+            })?;
             let is_full = session.write_pending();
             if let Some(path) = agent {
-                tunnels.let_in(session, || dialler.connect(path, *index, *generation));
+                let connect = || dialler.connect(path, *index, *generation);
+                tunnels.get_or_insert_default().let_in(session, connect);
             }
-            let relayed = tunnels.relay(session)?;
+            let relayed = tunnels.as_mut().map_or(Ok(Pumped::Drained), |tunnels| tunnels.relay(session))?;
             if pumped == Pumped::More || relayed == Pumped::More {
                 return Ok(Pumped::More);
             }
@@ -259,10 +257,7 @@ impl Link for LibsshLink {
     }
 
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
-        let text = self.session()?.server_key()?;
-        BASE64_STANDARD
-            .decode(text.trim_end())
-            .map_err(|_| LinkError::new(LinkErrorKind::Protocol, "the server's key is not base64"))
+        self.session()?.server_key()
     }
 
     fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
@@ -307,9 +302,10 @@ impl Link for LibsshLink {
     fn inbox(&mut self, channel: ChannelId) -> &mut Inbox {
         let Self { state, no_inbox, .. } = self;
         match state {
-            State::Ssh(session) => session.inbox(channel).unwrap_or(no_inbox),
-            _ => no_inbox,
+            State::Ssh(session) => session.inbox(channel),
+            _ => None,
         }
+        .unwrap_or_else(|| no_inbox.get_or_insert_default())
     }
 
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
@@ -338,30 +334,43 @@ impl Link for LibsshLink {
         let Self { state: State::Ssh(session), tunnels, .. } = self else {
             return Err(no_ssh());
         };
-        tunnels.open(host, port, conduit, session)
+        tunnels.get_or_insert_default().open(host, port, conduit, session)
     }
 
     fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)> {
-        self.tunnels.news()
+        self.tunnels.as_mut()?.news()
     }
 
     fn wake_tunnel(&mut self, channel: ChannelId) {
-        self.tunnels.wake(channel);
+        if let Some(tunnels) = &mut self.tunnels {
+            tunnels.wake(channel);
+        }
     }
 
     fn close_tunnel(&mut self, channel: ChannelId) {
-        self.tunnels.close(channel);
+        if let Some(tunnels) = &mut self.tunnels {
+            tunnels.close(channel);
+        }
     }
 }
 
 /// The host key algorithms to offer: those on record first, so that a host with several keys shows the known one
 /// (OpenSSH: `order_hostkeyalgs`).
-fn host_key_order(recorded: &[&'static str]) -> CString {
-    let known = recorded.iter().filter(|name| HOST_KEYS.contains(name));
-    let others = HOST_KEYS.iter().filter(|name| !recorded.contains(name));
-    let names: Vec<&str> = known.chain(others).copied().collect();
+fn host_key_order(recorded: &[&'static str]) -> Cow<'static, CStr> {
+    if recorded.is_empty() {
+        return HOST_KEYS.into();
+    }
+    let all = || HOST_KEYS.to_str().unwrap_or_default().split(',');
+    let known = recorded.iter().copied().filter(|name| all().any(|usable| usable == *name));
+    let mut order = String::with_capacity(HOST_KEYS.count_bytes() + 1);
+    for name in known.chain(all().filter(|name| !recorded.contains(name))) {
+        if !order.is_empty() {
+            order.push(',');
+        }
+        order.push_str(name);
+    }
     // Names from a constant list hold no NUL.
-    CString::new(names.join(",")).unwrap_or_default()
+    CString::new(order).unwrap_or_default().into()
 }
 
 /// libssh keeps a descriptor in 16 bits: a higher one would become another's.
@@ -390,7 +399,10 @@ mod tests {
     fn recorded_types_are_offered_first() {
         let order = host_key_order(&["rsa-sha2-512", "rsa-sha2-256"]);
         assert!(order.to_str().unwrap().starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519,"));
-        assert_eq!(order.to_str().unwrap().split(',').count(), HOST_KEYS.len());
+        assert_eq!(
+            order.to_str().unwrap().split(',').count(),
+            HOST_KEYS.to_str().unwrap().split(',').count()
+        );
     }
 
     #[test]
