@@ -11,7 +11,8 @@ type Key = (Name, Kind);
 
 /// A table of fixed size: when it is full, the answer that came first gives way.
 ///
-/// It is made in full size at once, as growing it would copy everything in one turn.
+/// With its first answer it gets its full size, as growing would copy everything in one turn. Hosts that are addresses
+/// bring none.
 pub(super) struct Cache {
     entries: HashMap<Key, Entry>,
     /// In the order of arrival; a key may be gone, or have come again.
@@ -28,12 +29,7 @@ struct Entry {
 
 impl Cache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            entries: HashMap::with_capacity(capacity),
-            order: VecDeque::with_capacity(capacity),
-            capacity,
-            arrivals: 0,
-        }
+        Self { entries: HashMap::new(), order: VecDeque::new(), capacity, arrivals: 0 }
     }
 
     /// The answer to this question, if it is known and still holds.
@@ -51,6 +47,10 @@ impl Cache {
         };
         if self.capacity == 0 {
             return;
+        }
+        if self.entries.capacity() == 0 {
+            self.entries.reserve(self.capacity);
+            self.order.reserve_exact(self.capacity);
         }
         if self.order.len() == self.capacity {
             self.drop_first();

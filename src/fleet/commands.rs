@@ -132,6 +132,7 @@ impl Fleet {
         let now = self.clock.now();
         let mut commands = Vec::with_capacity(asked.len());
         let Self { runs, execs, slots, .. } = self;
+        execs.reserve(asked.len());
         let run = runs.begin(plan, |run| {
             for (position, (host, request)) in asked.into_iter().enumerate() {
                 let id = execs.insert(Exec::new(request, host, (run, position), now));

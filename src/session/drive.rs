@@ -172,7 +172,7 @@ impl Session {
                 return Err(Failure::OtherKey);
             }
         };
-        self.enter(State::Authenticating(Login::new(proof, profile)), cx.now);
+        self.enter(State::Authenticating(Box::new(Login::new(proof, profile))), cx.now);
         Ok(true)
     }
 

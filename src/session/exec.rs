@@ -8,6 +8,7 @@ mod stop;
 mod sudo;
 
 use std::collections::VecDeque;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub(crate) struct Exec {
     pub(crate) stderr: Stream,
     pub(crate) stdin: StdinQueue,
     /// While the `sudo` that it runs through has not let it begin, and its password is known.
-    sudo: Option<SudoDialogue>,
+    sudo: Option<Box<SudoDialogue>>,
     /// Signals to be sent.
     pub(crate) signals: VecDeque<Signal>,
     deadline: Option<Instant>,
@@ -58,8 +59,8 @@ pub(crate) struct Exec {
     traffic: Traffic,
     /// Unread bytes of each stream as they were counted last.
     booked: [usize; 2],
-    /// A sink has failed: the command is to end of it.
-    sink_failed: Option<HostErrorKind>,
+    /// A sink has failed, that of this stream: the command is to end of it.
+    sink_failed: Option<(StdStream, io::Error)>,
     released: bool,
 }
 
@@ -70,7 +71,7 @@ impl Exec {
         (run, position): (RunId, usize),
         now: Instant,
     ) -> Self {
-        let sudo = request.options.sudo.as_ref().map(|_| SudoDialogue::default());
+        let sudo = request.options.sudo.as_ref().map(|_| Box::default());
         let OutputOptions { stdout, stderr, ends, .. } = &request.options.output;
         Self {
             id: CommandId::new(0, 0),
@@ -340,7 +341,7 @@ impl Exec {
             && is_wanted
             && let Err(source) = self.stream_mut(which).push(bytes, origin, excess)
         {
-            self.sink_failed.get_or_insert(HostErrorKind::Sink { stream: which, source });
+            self.sink_failed.get_or_insert((which, source));
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) enum State {
     Handshaking,
     /// The host is who it should be; the user is being proved. A login holds the proof of that, a
     /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
-    Authenticating(Login),
+    Authenticating(Box<Login>),
     /// Authenticated: commands can run. With a pulse where the peer's is watched.
     Ready(Option<Pulse>),
     /// The next attempt waits, for so long.

@@ -75,6 +75,11 @@ impl Execs {
         Self { slab, given, ended, news, traffic, unread: 0, holding: 0, budget }
     }
 
+    /// Makes room for so many more at once.
+    pub(crate) fn reserve(&mut self, commands: usize) {
+        self.slab.reserve(commands);
+    }
+
     pub(crate) fn insert(&mut self, exec: Exec) -> CommandId {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
