@@ -297,6 +297,7 @@ pub(super) struct Session {
     /// From `Box::into_raw`: libssh counts packets here until the session is freed.
     counter: *mut sys::ssh_counter_struct,
     packets_per_visit: u64,
+    is_corked: bool,
 }
 
 struct Channel {
@@ -390,6 +391,7 @@ impl Session {
             } else {
                 limits::PACKETS_PER_VISIT
             },
+            is_corked: false,
         };
         session.configure(socket.as_raw_fd(), setup, host_keys)?;
         if setup.agent.is_some() {
@@ -532,16 +534,41 @@ impl Session {
 
     /// Whether a pump would find anything now: something to read, or room for what waits to be sent.
     pub(super) fn has_news(&self) -> bool {
-        // SAFETY: a valid session; only reads. The descriptor is open while libssh has it, and it has it during this call.
-        let fd = unsafe { sys::ssh_get_fd(self.raw) };
-        if fd < 0 {
-            return true;
-        }
-        // SAFETY: as above.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let Some(fd) = self.descriptor() else { return true };
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, self.write_pending());
         poll(&mut [PollFd::new(fd, wanted)], PollTimeout::ZERO) != Ok(0)
+    }
+
+    /// Holds back what libssh sends, which is one segment for each message otherwise: a closing channel alone has three.
+    pub(super) fn cork(&mut self) {
+        self.is_corked = self.set_cork(true);
+    }
+
+    /// Sends what was held back. Whoever does not call this leaves it to the kernel, which waits for 200 ms.
+    pub(super) fn uncork(&mut self) {
+        if mem::take(&mut self.is_corked) {
+            self.set_cork(false);
+        }
+    }
+
+    /// Whether that was possible: a tunnel's socket pair has no segments.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn set_cork(&self, corked: bool) -> bool {
+        self.descriptor().is_some_and(|fd| SockRef::from(&fd).set_tcp_cork(corked).is_ok())
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn set_cork(&self, _: bool) -> bool {
+        false
+    }
+
+    /// The socket, while libssh has it.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: a valid session; only reads.
+        let fd = unsafe { sys::ssh_get_fd(self.raw) };
+        // SAFETY: the descriptor is open while libssh has it, and it changes that only within calls that take `&mut self`.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     fn status(&self) -> c_int {
@@ -1380,24 +1407,25 @@ struct Log {
 impl Log {
     /// At lower levels than a warning the state machine only says what it is about to do.
     fn note(&mut self, is_warning: bool, line: &str) {
-        const ROOT_CAUSE: &str = "ssh_client_connection_callback: ";
-        const CONFIRMATION: &str = "ssh_packet_channel_open_conf: ";
-        const REFUSAL: &str = "ssh_packet_channel_open_fail: ";
-        const CREATION: &str = "Creating a channel ";
-        if let Some(cause) = line.strip_prefix(ROOT_CAUSE) {
-            if is_warning {
-                self.root_cause.get_or_insert_with(|| cause.to_owned());
+        // Each line begins with the function that it is from.
+        let Some((function, line)) = line.split_once(": ") else { return };
+        match function {
+            "ssh_client_connection_callback" if is_warning => {
+                self.root_cause.get_or_insert_with(|| line.to_owned());
             }
-        } else if let Some(line) = line.strip_prefix(CONFIRMATION) {
-            self.note_confirmation(line);
-        } else if let Some(line) = line.strip_prefix(REFUSAL) {
-            self.note_refusal(line);
-        } else if let Some((_, line)) = line.split_once(CREATION) {
-            self.created = leading_number(line);
-        } else if let Some((_, line)) = line.split_once(": GSSAPI(") {
-            // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
-            self.gssapi_problem =
-                line.split_once("): ").map(|(_, problem)| problem.to_owned()).or(self.gssapi_problem.take());
+            "ssh_packet_channel_open_conf" => self.note_confirmation(line),
+            "ssh_packet_channel_open_fail" => self.note_refusal(line),
+            _ => {
+                if let Some(number) = line.strip_prefix("Creating a channel ") {
+                    self.created = leading_number(number);
+                } else if let Some(line) = line.strip_prefix("GSSAPI(") {
+                    // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
+                    self.gssapi_problem = line
+                        .split_once("): ")
+                        .map(|(_, problem)| problem.to_owned())
+                        .or(self.gssapi_problem.take());
+                }
+            }
         }
     }
 
@@ -1481,7 +1509,7 @@ impl Drop for LogScope {
 
 unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
     // SAFETY: libssh passes a NUL-terminated line for the length of the call.
-    let line = unsafe { text_at(line) };
+    let line = unsafe { CStr::from_ptr(line) }.to_string_lossy();
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;
     let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note(is_warning, &line)));
 }

@@ -114,7 +114,8 @@ impl LibsshLink {
     fn authenticate_gssapi(&mut self, gssapi: &Arc<Gssapi>) -> Result<Poll<AuthReply>, LinkError> {
         let mut login = match std::mem::replace(&mut self.state, State::Idle) {
             State::Gssapi(login) => login,
-            State::Ssh(session) => {
+            State::Ssh(mut session) => {
+                session.uncork();
                 gssapi::Login::begin(session, self.index, gssapi.clone(), &self.dialler.lender)
             }
             _ => return Err(no_ssh()),
@@ -249,6 +250,18 @@ impl Link for LibsshLink {
         match &self.state {
             State::Ssh(session) => !session.write_pending() && !session.has_tunnel_news(),
             _ => true,
+        }
+    }
+
+    fn cork(&mut self) {
+        if let State::Ssh(session) = &mut self.state {
+            session.cork();
+        }
+    }
+
+    fn uncork(&mut self) {
+        if let State::Ssh(session) = &mut self.state {
+            session.uncork();
         }
     }
 

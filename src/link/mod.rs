@@ -66,6 +66,10 @@ pub(crate) trait Link: Any + Send {
     /// Whether everything written so far has reached the socket, and all that was read by the way has been looked at: else
     /// there is more to pump.
     fn flushed(&self) -> bool;
+    /// From here on, what is written waits for [`uncork`](Self::uncork), so that several messages leave as one segment.
+    fn cork(&mut self);
+    /// Lets go what was held back.
+    fn uncork(&mut self);
     /// Closes the connection, with a goodbye if there is somebody to say it to, and without waiting.
     fn hang_up(&mut self);
     /// Whether the key exchange is complete.

@@ -22,6 +22,13 @@ impl Session {
         if !self.is_connected() || matches!(self.state, State::Resolving | State::Tunnelling(_)) {
             return Ok(Step::default());
         }
+        cx.link.cork();
+        let driven = self.drive_corked(cx);
+        cx.link.uncork();
+        driven
+    }
+
+    fn drive_corked(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
         let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
             let pumped = match self.welcome(cx) {

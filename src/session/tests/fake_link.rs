@@ -53,6 +53,7 @@ pub(crate) struct FakeLink {
     script: Script,
     connection: Connection,
     generation: u32,
+    is_corked: bool,
     /// Connections that SSH was started on.
     started: usize,
     channels_opened: usize,
@@ -87,6 +88,7 @@ impl FakeLink {
             script,
             connection: Connection::None,
             generation: 0,
+            is_corked: false,
             started: 0,
             channels_opened: 0,
             conduits: HashMap::new(),
@@ -292,7 +294,16 @@ impl Link for FakeLink {
         !matches!(&self.connection, Connection::Up(wire) if !wire.outbox.is_empty())
     }
 
+    fn cork(&mut self) {
+        assert!(!mem::replace(&mut self.is_corked, true), "corked twice");
+    }
+
+    fn uncork(&mut self) {
+        assert!(mem::take(&mut self.is_corked), "uncorked twice");
+    }
+
     fn hang_up(&mut self) {
+        assert!(!self.is_corked, "the last messages are held back");
         self.note(Call::HangUp);
         if let Connection::Up(wire) | Connection::Broken(wire) =
             mem::replace(&mut self.connection, Connection::None)
