@@ -584,8 +584,11 @@ impl Session {
     /// Catches what libssh logs during a call. Any call may read from the socket, so all of them listen while an answer
     /// about a channel, or about a ticket, can come.
     fn listen(&self) -> LogScope {
-        let is_quiet = self.opening.is_empty() && !self.in_gssapi;
-        LogScope::at(if is_quiet { sys::SSH_LOG_WARN } else { sys::SSH_LOG_DEBUG })
+        LogScope::at(match self {
+            Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
+            Self { opening, .. } if opening.is_empty() => sys::SSH_LOG_WARN,
+            _ => level_of_channels(),
+        })
     }
 
     /// libssh answers AGAIN for ever to a session that has failed, so its state is asked after every entry.
@@ -889,7 +892,7 @@ impl Session {
     }
 
     pub(super) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let _log = LogScope::at(level_of_channels());
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid channel of this session.
         let rc = unsafe { sys::ssh_channel_open_session(channel.raw) };
@@ -921,7 +924,7 @@ impl Session {
     /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2). Its answer is [`Session::open_reply`].
     pub(super) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
         let id = self.new_channel(true)?;
-        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let _log = LogScope::at(level_of_channels());
         let raw = self.channels[id.0].raw;
         // The originator, which servers only log: as OpenSSH's client has it for connections that came over no socket.
         let (origin, origin_port) = (c"127.0.0.1", 65_535);
@@ -1471,6 +1474,23 @@ fn root_cause() -> Option<String> {
     LOG.with_borrow(|log| log.root_cause.clone())
 }
 
+/// The level at which libssh says what becomes of channels. At the next one it says something for each packet, which took a
+/// sixth of a short command's time.
+#[cfg(not(bundled_libssh))]
+fn level_of_channels() -> u32 {
+    /// 0.11.0, from which on it is that level all the same.
+    const ONE_LOWER_SINCE: c_int = 0x0b00;
+    static LEVEL: OnceLock<u32> = OnceLock::new();
+    // SAFETY: returns a pointer to a static string, or null if the version asked for is newer.
+    let is_lower = || unsafe { !sys::ssh_version(ONE_LOWER_SINCE).is_null() };
+    *LEVEL.get_or_init(|| if is_lower() { sys::SSH_LOG_DEBUG } else { sys::SSH_LOG_INFO })
+}
+
+#[cfg(bundled_libssh)]
+fn level_of_channels() -> u32 {
+    sys::SSH_LOG_DEBUG
+}
+
 /// While alive, libssh's log of this thread goes to [`LOG`]: the only place that names the root cause of a failed
 /// handshake and a channel's maximum packet size. Puts level and callback back as it found them.
 struct LogScope {
@@ -1484,7 +1504,7 @@ impl LogScope {
         Self::at(sys::SSH_LOG_WARN)
     }
 
-    /// At debug level also the lines about channels that are being opened, and about what is wrong with a ticket.
+    /// At lower levels also the lines about channels that are being opened, and about what is wrong with a ticket.
     fn at(level: u32) -> Self {
         LOG.with_borrow_mut(|log| *log = Log::default());
         // SAFETY: these only read and write libssh's thread-local settings.
