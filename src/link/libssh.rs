@@ -1411,7 +1411,8 @@ impl Log {
     /// At lower levels than a warning the state machine only says what it is about to do.
     fn note(&mut self, is_warning: bool, line: &str) {
         // Each line begins with the function that it is from.
-        let Some((function, line)) = line.split_once(": ") else { return };
+        let Some((function, line)) = line.split_once(':') else { return };
+        let line = line.trim_start();
         match function {
             "ssh_client_connection_callback" if is_warning => {
                 self.root_cause.get_or_insert_with(|| line.to_owned());
@@ -1436,10 +1437,11 @@ impl Log {
         if line.starts_with("Invalid") {
             // The first such line says what is wrong, a second one only "Invalid packet".
             self.bad_confirmation.get_or_insert_with(|| line.to_owned());
-        } else if let Some((_, channel)) = line.split_once(" for channel ") {
+        } else if let Some(channel) = line.strip_prefix("Received a CHANNEL_OPEN_CONFIRMATION for channel ") {
             self.confirmed = leading_number(channel);
-        } else if let Some((_, size)) = line.split_once(", maxpacket : ") {
-            self.opened.extend(self.confirmed.take().zip(leading_number(size)));
+        } else if let Some(rest) = line.strip_prefix("Remote window : ") {
+            let packet_max = rest.rsplit("maxpacket : ").next().and_then(leading_number);
+            self.opened.extend(self.confirmed.take().zip(packet_max));
         }
     }
 

@@ -22,13 +22,18 @@ impl Session {
         if !self.is_connected() || matches!(self.state, State::Resolving | State::Tunnelling(_)) {
             return Ok(Step::default());
         }
+        // A command that ends sends up to three messages: window, end of input, end of the channel. Others send one a visit.
+        let may_end = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_started);
+        if !self.active.iter().any(may_end) {
+            return self.pump_and_step(cx);
+        }
         cx.link.cork();
-        let driven = self.drive_corked(cx);
+        let driven = self.pump_and_step(cx);
         cx.link.uncork();
         driven
     }
 
-    fn drive_corked(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
+    fn pump_and_step(&mut self, cx: &mut Cx<'_>) -> Result<Step, Failure> {
         let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
             let pumped = match self.welcome(cx) {
