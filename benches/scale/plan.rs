@@ -4,9 +4,10 @@ use std::process::Command;
 
 use hostsim::Sim;
 
+use super::floor::{self, Steps};
 use super::measure::{Measured, median};
 use super::report::{Goal, Row};
-use super::{Client, FAULTS, Job, Workload, floor, support};
+use super::{Client, FAULTS, Job, Workload, support};
 
 /// What a row is compared with. All ratios are costs: below 1 is better than the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Rival {
     Russh,
     /// The cryptography alone, by CPU time outside the kernel.
     CryptoFloor,
+    /// The same as libssh does it.
+    LibsshCrypto,
     /// libssh alone, by CPU time.
     Libssh,
     /// The same bytes, not as lines.
@@ -54,7 +57,7 @@ pub const CASES: &[Case] = &[
     Case { rivals: FRESH, ..case(Workload::Fresh, 1_000, 1_000, 0) },
     Case { rivals: FRESH, rounds: 3, ..case(Workload::Fresh, 10_000, 100, 0) },
     Case {
-        rivals: &[Rival::Russh, Rival::CryptoFloor, Rival::Thousand],
+        rivals: &[Rival::Russh, Rival::CryptoFloor, Rival::LibsshCrypto, Rival::Thousand],
         rounds: 3,
         goals: &[
             Goal::MemoryKib(28.0),
@@ -91,7 +94,7 @@ pub const CASES: &[Case] = &[
     Case { rivals: &[Rival::OneThread], rounds: 3, ..case(Workload::Threads, 10_000, 100, 2) },
 ];
 
-const FRESH: &[Rival] = &[Rival::Russh, Rival::CryptoFloor];
+const FRESH: &[Rival] = &[Rival::Russh, Rival::CryptoFloor, Rival::LibsshCrypto];
 const BULK: &[Rival] = &[Rival::Russh, Rival::Libssh];
 
 /// Logins whose cryptography is measured at a time: a tenth of a second.
@@ -152,11 +155,14 @@ impl Case {
                 let thousand = work(Job { hosts, pool, ..own });
                 (cpu / own.hosts as f64) / (thousand.cpu_ms() / 1_000.0)
             }
-            Rival::CryptoFloor => {
-                let floor = support::pinned(true, || floor::measure(FLOOR_LOGINS));
-                measured.user_ms / (floor.as_secs_f64() * 1e3 * own.hosts as f64)
-            }
+            Rival::CryptoFloor => self.cryptography(Steps::Needed, measured),
+            Rival::LibsshCrypto => self.cryptography(Steps::Libssh, measured),
         }
+    }
+
+    fn cryptography(self, steps: Steps, measured: &Measured) -> f64 {
+        let login = support::pinned(true, || floor::measure(steps, FLOOR_LOGINS));
+        measured.user_ms / (login.as_secs_f64() * 1e3 * self.hosts as f64)
     }
 }
 

@@ -37,6 +37,7 @@ impl Rival {
         match self {
             Self::Russh => "russh",
             Self::CryptoFloor => "crypto_floor",
+            Self::LibsshCrypto => "libssh_crypto",
             Self::Libssh => "libssh",
             Self::Raw => "raw",
             Self::OneThread => "one_thread",
@@ -61,7 +62,7 @@ impl Row {
     pub fn to_json(&self) -> String {
         let Self { case, measured, .. } = self;
         let ratio = |rival| number(self.ratio(rival));
-        let others = [Rival::Libssh, Rival::Raw, Rival::OneThread, Rival::Thousand];
+        let others = [Rival::LibsshCrypto, Rival::Libssh, Rival::Raw, Rival::OneThread, Rival::Thousand];
         let others: String = others
             .into_iter()
             .filter_map(|rival| Some(format!(r#","ratio_{}":{:.3}"#, rival.name(), self.ratio(rival)?)))
