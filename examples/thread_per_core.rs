@@ -1,7 +1,7 @@
 //! One fleet per thread: for more work than one core can encrypt.
 //!
-//! A fleet is driven by one thread, and fleets share nothing. So hosts are dealt out among as many threads as there are
-//! cores, and each thread has a fleet of its own. The program starts a simulated fleet of 1,000 SSH hosts and runs a command
+//! A fleet is driven by one thread, and fleets share nothing that changes. So hosts are dealt out among as many threads as
+//! there are cores, and each thread has a fleet of its own. The program starts a simulated fleet of 1,000 SSH hosts and runs a command
 //! on all of them:
 //!
 //! ```text
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Event, Fleet, HostId, Metrics, Outcome};
+use sshoal::{Budget, Event, Fleet, FleetBuilder, HostId, Metrics, Outcome};
 
 const HOSTS: usize = 1_000;
 
@@ -41,10 +41,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
     let sim = hostsim::Sim::builder().spawn(Command::new(std::env::current_exe()?))?;
     let hosts = sim.hosts(HOSTS);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(HOSTS);
-    // Keys and known_hosts files are read here, and settings checked: before the first thread starts.
-    let share = |thread: usize| hosts.iter().skip(thread).step_by(threads).cloned();
-    let fleets: Vec<Fleet> =
-        (0..threads).map(|thread| fleet(&sim, share(thread))).collect::<Result<_, _>>()?;
+    // Keys and known_hosts files are read once, and settings checked, before the first thread starts.
+    let fleets = builder(&sim, hosts)?.build_many(threads)?;
 
     let begun = Instant::now();
     let (results, arriving) = channel();
@@ -80,17 +78,16 @@ fn run() -> Result<usize, Box<dyn Error>> {
     Ok(HOSTS - ok)
 }
 
-/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts files.
-fn fleet(sim: &hostsim::Sim, hosts: impl Iterator<Item = String>) -> Result<Fleet, Box<dyn Error>> {
+/// What fleets of simulated hosts need, which all have one key. Real ones are looked up in the known_hosts files.
+fn builder(sim: &hostsim::Sim, hosts: Vec<String>) -> Result<FleetBuilder, Box<dyn Error>> {
     let key = HostKey::from_openssh(&sim.host_key_openssh()?)?;
-    let fleet = Fleet::builder(hosts)
+    let builder = Fleet::builder(hosts)
         .user("demo")
         .key_bytes(sim.user_key_openssh()?)
         .identity_auth(false)
         .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
-        .timeout(Duration::from_secs(30))
-        .build()?;
-    Ok(fleet)
+        .timeout(Duration::from_secs(30));
+    Ok(builder)
 }
 
 /// How one host fared.

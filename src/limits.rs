@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Hosts whose connection and command are being set up at once, unless told otherwise (parallel-ssh: `pool_size=100`).
 pub const POOL_SIZE: usize = 100;
 
+/// Fleets that are built at once, for one thread each: more than machines have cores.
+pub const FLEETS_MAX: usize = 4096;
+
 /// Connection attempts per host (parallel-ssh: `num_retries=3`, which counts attempts).
 pub const ATTEMPTS: u32 = 3;
 

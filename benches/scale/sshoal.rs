@@ -144,12 +144,9 @@ fn read_bytes(output: &HostOutput) -> u64 {
 
 fn threads(job: Job) -> Measured {
     let meter = Meter::start();
-    let hosts: Vec<String> = job.hosts().collect();
     let threads = usize::try_from(job.amount).unwrap();
-    let fleets: Vec<Fleet> = (0..threads)
-        .map(|thread| hosts.iter().skip(thread).step_by(threads).cloned())
-        .map(|share| trusting(Fleet::builder(share)).max_connecting(job.pool / threads).build().unwrap())
-        .collect();
+    let builder = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool / threads);
+    let fleets = builder.build_many(threads).unwrap();
     let (results, arriving) = channel();
     let (ok, held) = thread::scope(|scope| {
         for fleet in fleets {
@@ -160,5 +157,5 @@ fn threads(job: Job) -> Measured {
         let ok = arriving.iter().filter(|result| matches!(result.outcome, Outcome::Exited(0))).count();
         (ok, meter.growth_kib())
     });
-    meter.end(ok, hosts.len() - ok, held)
+    meter.end(ok, job.hosts - ok, held)
 }

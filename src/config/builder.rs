@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::host_config::HostConfig;
-use super::list::HostList;
+use super::list::{HostList, deal};
 use super::owner::Owner;
 use crate::dns::{DnsConfig, Resolver};
 use crate::error::Error;
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
+use crate::session::Target;
 
 /// Builds a [`Fleet`](crate::Fleet) or a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the
 /// first command.
@@ -52,10 +53,28 @@ pub trait Build: Sized {
 #[derive(Debug)]
 pub struct Setup {
     pub(crate) list: HostList,
-    pub(crate) owner: Owner,
+    /// The list's hosts with what they need.
+    pub(crate) targets: Vec<Target>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) resolver: Resolver,
     pub(crate) limits: Limits,
+}
+
+impl Setup {
+    /// The hosts dealt out in turn; the rest is the same for all.
+    fn deal(self, count: usize) -> Vec<Self> {
+        let Self { list, targets, verifier, resolver, limits } = self;
+        let lists = list.deal(count).into_iter().zip(deal(targets, count));
+        lists
+            .map(|(list, targets)| Self {
+                list,
+                targets,
+                verifier: verifier.clone(),
+                resolver: resolver.clone(),
+                limits,
+            })
+            .collect()
+    }
 }
 
 /// How much a fleet may have under way at once.
@@ -226,12 +245,44 @@ impl<T: Build> Builder<T> {
     /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`], [`Error::KnownHosts`],
     /// [`Error::Unsupported`], [`Error::System`]. What is wrong with a [`HostConfig`] names the host's position.
     pub fn build(self) -> Result<T, Error> {
+        T::from_setup(self.setup()?)
+    }
+
+    /// As [`build`](Self::build), but so many fleets, to be driven by as many threads: for more work than one core can
+    /// encrypt. The hosts are dealt out in turn: the first to the first fleet, the second to the second.
+    ///
+    /// Keys and known_hosts files are read once, and all share them; nothing else is shared, and nothing is locked, but
+    /// where an [accept-new](HostKeyPolicy::accept_new) policy records a key. So limits such as
+    /// [`max_connecting`](Self::max_connecting) are those of each, and each has its own connections to proxies.
+    ///
+    /// ```
+    /// use sshoal::Fleet;
+    ///
+    /// # let none: [&str; 0] = [];
+    /// let builder = Fleet::builder(["web1", "web2", "web3"]).known_hosts(none).identity_auth(false);
+    /// let fleets = builder.user("deploy").password("...").build_many(2)?;
+    /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), sshoal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build), and [`Error::Config`] for 0 and for more than 4,096. Positions are those of the whole list.
+    pub fn build_many(self, fleets: usize) -> Result<Vec<T>, Error> {
+        if !(1..=limits::FLEETS_MAX).contains(&fleets) {
+            let max = limits::FLEETS_MAX;
+            return Err(Error::Config(format!("{fleets} fleets: there may be 1 to {max}")));
+        }
+        self.setup()?.deal(fleets).into_iter().map(T::from_setup).collect()
+    }
+
+    fn setup(self) -> Result<Setup, Error> {
         let owner = Owner::of_this_process();
         let verifier = Arc::new(self.verifier(&owner)?);
         self.limits.check()?;
         let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
+        let targets = list.targets(&owner, &verifier)?;
         let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        T::from_setup(Setup { list, owner, verifier, resolver, limits: self.limits })
+        Ok(Setup { list, targets, verifier, resolver, limits: self.limits })
     }
 }
 
@@ -262,5 +313,63 @@ impl<T> fmt::Debug for Builder<T> {
             .field("known_hosts", &self.known_hosts)
             .field("resolver", &self.resolver)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder(hosts: &[&str]) -> Builder<Setup> {
+        Builder::new(hosts.iter().map(|host| (*host).to_owned()).collect())
+            .user("deploy")
+            .password("hunter2")
+            .allow_agent(false)
+            .identity_auth(false)
+            .known_hosts([] as [&str; 0])
+    }
+
+    #[test]
+    fn hosts_are_dealt_in_turn_with_their_configurations() {
+        let own = ["a", "b", "c"].map(|alias| HostConfig::default().alias(alias));
+        let setups = builder(&["one", "two", "three"]).host_config(own).build_many(2).unwrap();
+        let hosts = |setup: &Setup| setup.targets.iter().map(|target| target.host.to_string()).collect();
+        let aliases =
+            |setup: &Setup| setup.targets.iter().filter_map(|target| target.alias.clone()).collect();
+        assert_eq!(setups.iter().map(hosts).collect::<Vec<Vec<_>>>(), [vec!["one", "three"], vec!["two"]]);
+        assert_eq!(
+            setups.iter().map(aliases).collect::<Vec<Vec<Arc<str>>>>(),
+            [vec!["a".into(), "c".into()], vec!["b".into()]]
+        );
+        for setup in &setups {
+            assert_eq!(setup.list.hosts.len(), setup.targets.len());
+            assert_eq!(setup.list.configs.as_ref().map(Vec::len), Some(setup.targets.len()));
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_shared() {
+        let setups = builder(&["one", "two"]).build_many(2).unwrap();
+        assert!(Arc::ptr_eq(&setups[0].verifier, &setups[1].verifier));
+        assert!(Arc::ptr_eq(&setups[0].targets[0].profile, &setups[1].targets[0].profile));
+    }
+
+    #[test]
+    fn more_fleets_than_hosts_leave_some_without() {
+        let setups = builder(&["one"]).build_many(3).unwrap();
+        assert_eq!(setups.iter().map(|setup| setup.targets.len()).collect::<Vec<_>>(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn absurd_numbers_of_fleets_are_refused() {
+        for fleets in [0, limits::FLEETS_MAX + 1, usize::MAX] {
+            assert!(matches!(builder(&["one"]).build_many(fleets), Err(Error::Config(_))), "{fleets}");
+        }
+    }
+
+    #[test]
+    fn positions_are_those_of_the_whole_list() {
+        let refused = builder(&["one", "two", "three:0"]).build_many(2);
+        assert!(matches!(refused, Err(Error::HostSpec { position: 2, .. })), "{refused:?}");
     }
 }

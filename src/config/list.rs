@@ -66,10 +66,31 @@ impl HostList {
         }
     }
 
+    /// The hosts dealt out in turn, with what holds for them.
+    pub fn deal(self, count: usize) -> Vec<Self> {
+        let Self { hosts, client, configs } = self;
+        let mut configs = configs.map(|configs| deal(configs, count).into_iter());
+        let own = |hosts| Self {
+            hosts,
+            client: client.clone(),
+            configs: configs.as_mut().and_then(Iterator::next),
+        };
+        deal(hosts, count).into_iter().map(own).collect()
+    }
+
     pub fn remove(&mut self, position: usize) {
         self.hosts.remove(position);
         if let Some(configs) = &mut self.configs {
             drop(configs.remove(position));
         }
     }
+}
+
+/// Deals these out in turn, into so many parts.
+pub(super) fn deal<T>(all: Vec<T>, count: usize) -> Vec<Vec<T>> {
+    let mut parts: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(all.len().div_ceil(count))).collect();
+    for (index, one) in all.into_iter().enumerate() {
+        parts[index % count].push(one);
+    }
+    parts
 }

@@ -200,8 +200,7 @@ impl Fleet {
     }
 
     fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
-        let Setup { list, owner, verifier, resolver, limits } = setup;
-        let targets = list.targets(&owner, &verifier)?;
+        let Setup { list, targets, verifier, resolver, limits } = setup;
         let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
         let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
         let now = clock.now();
