@@ -254,15 +254,11 @@ impl Link for LibsshLink {
     }
 
     fn cork(&mut self) {
-        if let State::Ssh(session) = &mut self.state {
-            session.cork();
-        }
+        let _ = self.session().map(Session::cork);
     }
 
     fn uncork(&mut self) {
-        if let State::Ssh(session) = &mut self.state {
-            session.uncork();
-        }
+        let _ = self.session().map(Session::uncork);
     }
 
     fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
