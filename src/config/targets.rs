@@ -1,5 +1,6 @@
 //! From the settings to the fleet's targets.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt::Display;
@@ -30,7 +31,7 @@ pub(super) struct Inventory<'a> {
 /// What a profile is made of; equal ones share it.
 #[derive(PartialEq, Eq, Hash)]
 struct ProfileKey<'a> {
-    user: String,
+    user: Cow<'a, str>,
     login: Login<'a>,
     /// Names the host, unless all have one identity: then each profile has one host.
     gssapi: Option<Gssapi>,
@@ -199,6 +200,9 @@ fn check_library() -> Result<(), Error> {
 
 /// No name may come twice on the way to a host, its own included: nobody would wait for such a connection to end.
 fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), String> {
+    if way.is_empty() {
+        return Ok(());
+    }
     let mut seen = vec![(host, port)];
     for Hop { spec, settings } in way {
         let (name, port) = (spec.host(), spec.port().unwrap_or(settings.port));
@@ -249,12 +253,14 @@ impl<'a> Profiles<'a> {
         gssapi: Option<Gssapi>,
         settings: Settings<'a>,
     ) -> Result<Arc<Profile>, Error> {
-        let Some(user) = spec.user().or(settings.user).or(self.owner.name.as_deref()) else {
+        let own = spec.user().map(|user| Cow::Owned(user.to_owned()));
+        let shared = || settings.user.or(self.owner.name.as_deref()).map(Cow::Borrowed);
+        let Some(user) = own.or_else(shared) else {
             return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
         };
         let Settings { login, connection, agent_socket, forward_agent, timeout, read_timeout, .. } = settings;
         let key = ProfileKey {
-            user: user.to_owned(),
+            user,
             login,
             gssapi,
             connection,
@@ -266,8 +272,8 @@ impl<'a> Profiles<'a> {
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let user =
-            CString::new(user).map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
+        let user = CString::new(&*key.user)
+            .map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
         let agent = self.credentials.agent(agent_socket)?;
         if forward_agent && agent.is_none() {
             let why =
