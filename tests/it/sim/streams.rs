@@ -1,6 +1,6 @@
 //! Reading: in pieces, in turns, late, and both streams.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -140,6 +140,28 @@ fn another_encoding_counts_from_the_first_line_that_was_not_read() {
     assert!(output.stdout().next().is_none() && other.stdout().next().is_none());
 }
 
+/// Half a unit of UTF-16 may look like a line end.
+#[test]
+fn lines_of_units_are_not_cut_at_bytes() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = client.run_command(command("cat").encoding("utf-16")).unwrap();
+    let lines: Vec<String> = (0..3000).map(|number| format!("\u{610a}{number}\u{a61}\u{a0a}")).collect();
+    let units = lines.iter().flat_map(|line| (line.clone() + "\r\n").encode_utf16().collect::<Vec<u16>>());
+    let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    outputs[0].stdin().write_all(&bytes).unwrap();
+    client.join(&outputs, JoinOptions::default()).unwrap();
+    let mut bytes_wanted = outputs[0].clone();
+    bytes_wanted.set_encoding("latin1").unwrap();
+    let mut read = outputs[0].stdout();
+    assert!(read.by_ref().take(2000).map(Result::unwrap).eq(lines[..2000].iter().cloned()));
+    // Up to the first byte that is a line end: half of the first unit. What is left of that line is out of step.
+    assert_eq!(bytes_wanted.stdout().next().unwrap().unwrap(), "");
+    assert_ne!(read.next().unwrap().unwrap(), lines[2000]);
+    assert!(read.map(Result::unwrap).eq(lines[2001..].iter().cloned()));
+}
+
 /// Among lines that are text are some that are not, in the same block.
 #[test]
 fn a_line_that_is_not_in_the_encoding_spoils_no_other() {
@@ -155,14 +177,13 @@ fn a_line_that_is_not_in_the_encoding_spoils_no_other() {
         outputs[0].set_strict_encoding(strict);
         let mut lines = outputs[0].stdout();
         for expected in &expected {
-            match lines.next().unwrap() {
-                Ok(line) => assert_eq!(line, String::from_utf8_lossy(expected)),
-                Err(error) => match error.kind() {
-                    HostErrorKind::Undecodable { line, .. } => {
-                        assert!(strict && line == expected && str::from_utf8(line).is_err(), "{line:?}");
-                    }
-                    other => panic!("{other:?}"),
-                },
+            let line = lines.next().unwrap();
+            if strict && str::from_utf8(expected).is_err() {
+                let error = line.unwrap_err();
+                let HostErrorKind::Undecodable { line, .. } = error.kind() else { panic!("{error:?}") };
+                assert_eq!(line, expected);
+            } else {
+                assert_eq!(line.unwrap(), String::from_utf8_lossy(expected));
             }
         }
         assert!(lines.next().is_none());
