@@ -92,7 +92,8 @@ enum State {
     Connected(Socket),
     /// Joined to a tunnel of another link.
     Joined(Conduit),
-    Ssh(Session),
+    /// Boxed for the sake of hosts that wait to be connected, which may be most of them.
+    Ssh(Box<Session>),
     /// SSH, in the middle of a method that may block.
     Gssapi(gssapi::Login),
 }
@@ -116,13 +117,13 @@ impl LibsshLink {
             State::Gssapi(login) => login,
             State::Ssh(mut session) => {
                 session.uncork();
-                gssapi::Login::begin(session, self.index, gssapi.clone(), &self.dialler.lender)
+                gssapi::Login::begin(*session, self.index, gssapi.clone(), &self.dialler.lender)
             }
             _ => return Err(no_ssh()),
         };
         match login.end()? {
             Poll::Ready((session, reply)) => {
-                self.state = State::Ssh(session);
+                self.state = State::Ssh(Box::new(session));
                 Ok(Poll::Ready(reply))
             }
             Poll::Pending => {
@@ -202,7 +203,7 @@ impl Link for LibsshLink {
         check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
         self.agent = setup.agent.cloned();
-        self.state = State::Ssh(Session::start(socket, setup, &host_keys)?);
+        self.state = State::Ssh(Box::new(Session::start(socket, setup, &host_keys)?));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! A fleet that waits costs nothing.
 
+use std::fs;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,29 @@ fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(microseconds.try_into().unwrap())
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// Their entries in the list are the caller's, and there before.
+#[test]
+fn hosts_that_wait_for_a_command_take_little_memory() {
+    const HOSTS: usize = 20_000;
+    let _dog = watch();
+    let sim = fleet(&[]);
+    // Whatever a process needs but once.
+    drop(engine(&sim, 1).build().unwrap());
+    let builder = engine(&sim, HOSTS);
+    let before = resident();
+    let fleet = builder.build().unwrap();
+    let each = resident().saturating_sub(before) / HOSTS;
+    assert_eq!(fleet.hosts().len(), HOSTS);
+    assert!(each <= 1024, "{each} bytes each");
 }
 
 fn wait_three_seconds(text: &str) {
