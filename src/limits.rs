@@ -99,7 +99,7 @@ pub const SHARE_MIN: usize = 4 * 1024;
 
 /// What libssh needs for a connection whose output waits, in buffers that have grown with its packets: it counts towards the
 /// output budget.
-pub const WAITING_COST: usize = 128 * 1024;
+pub const WAITING_COST: usize = 160 * 1024;
 
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;

@@ -191,7 +191,7 @@ impl<T> Builder<T> {
     /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
     /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
     /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
-    /// output waits: 128 KiB of the budget are set aside for each.
+    /// output waits: 160 KiB of the budget are set aside for each.
     pub fn output_budget(mut self, bytes: usize) -> Self {
         self.limits.output_budget = Some(bytes);
         self
