@@ -47,6 +47,20 @@ fn two_hundred_hosts_run_twenty_commands_and_none_is_forgotten() {
     assert_eq!(client.metrics().connections, 200);
 }
 
+/// What a visit holds back leaves with its end. The kernel would keep it for 200 ms, so these would take ten seconds.
+#[test]
+fn fifty_commands_in_a_row_wait_for_nothing() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    run(&mut client, "true");
+    let begun = Instant::now();
+    for _ in 0..50 {
+        run(&mut client, "true");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn faults_of_some_hosts_do_not_touch_the_others() {
     let _dog = watch();
