@@ -47,6 +47,14 @@ pub mod embedding {
     use crate::*;
 }
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {
+    // The guide's links name what the crate exports.
+    #[allow(unused_imports)]
+    use crate::*;
+}
+
 pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
 pub use command::{Command, HostArg, HostArgs, Pty};
 pub use config::{Builder, HostConfig, Proxy};
