@@ -50,20 +50,19 @@ impl Measured {
         self
     }
 
-    const fn to_array(self) -> [f64; 10] {
-        let Self {
-            ok,
-            failed,
-            user_ms,
-            system_ms,
-            wall_s,
-            peak_kib,
-            held_kib,
-            turn_p999_ms,
-            turn_max_ms,
-            median_us,
-        } = self;
-        [ok, failed, user_ms, system_ms, wall_s, peak_kib, held_kib, turn_p999_ms, turn_max_ms, median_us]
+    fn to_array(self) -> [f64; 10] {
+        [
+            self.ok,
+            self.failed,
+            self.user_ms,
+            self.system_ms,
+            self.wall_s,
+            self.peak_kib,
+            self.held_kib,
+            self.turn_p999_ms,
+            self.turn_max_ms,
+            self.median_us,
+        ]
     }
 
     fn from_array(figures: [f64; 10]) -> Self {
