@@ -115,8 +115,7 @@ impl LibsshLink {
     fn authenticate_gssapi(&mut self, gssapi: &Arc<Gssapi>) -> Result<Poll<AuthReply>, LinkError> {
         let mut login = match std::mem::replace(&mut self.state, State::Idle) {
             State::Gssapi(login) => login,
-            State::Ssh(mut session) => {
-                session.uncork();
+            State::Ssh(session) => {
                 gssapi::Login::begin(*session, self.index, gssapi.clone(), &self.dialler.lender)
             }
             _ => return Err(no_ssh()),
