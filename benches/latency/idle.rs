@@ -1,6 +1,5 @@
 //! 10,000 hosts are connected, and nothing happens; then one of them at a time runs a command.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,7 @@ use sshoal::{Event, Fleet, Run};
 
 use super::foreign::Loop;
 use super::report::Row;
-use super::support::clock;
-use super::support::raise_descriptor_limit;
+use super::support::{clock, raise_descriptor_limit, status_kib};
 use super::{Plan, fleet};
 
 /// Hosts that connect at once.
@@ -105,7 +103,5 @@ fn quieten(fleet: &mut Fleet) {
 
 /// Memory of this process that is in use, in KiB.
 pub fn memory() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    status_kib("VmRSS:")
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::time::ClockId;
 
-use super::support::{clock, rank};
+use super::support::{clock, rank, status_kib};
 
 /// The figures of one job. All are of the client's process alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -50,46 +50,33 @@ impl Measured {
         self
     }
 
-    fn to_array(self) -> [f64; 10] {
-        [
-            self.ok,
-            self.failed,
-            self.user_ms,
-            self.system_ms,
-            self.wall_s,
-            self.peak_kib,
-            self.held_kib,
-            self.turn_p999_ms,
-            self.turn_max_ms,
-            self.median_us,
-        ]
+    /// All figures, in the order in which a process tells them.
+    fn figures(&mut self) -> [&mut f64; 10] {
+        let Self {
+            ok,
+            failed,
+            user_ms,
+            system_ms,
+            wall_s,
+            peak_kib,
+            held_kib,
+            turn_p999_ms,
+            turn_max_ms,
+            median_us,
+        } = self;
+        [ok, failed, user_ms, system_ms, wall_s, peak_kib, held_kib, turn_p999_ms, turn_max_ms, median_us]
+    }
+
+    fn to_array(mut self) -> [f64; 10] {
+        self.figures().map(|figure| *figure)
     }
 
     fn from_array(figures: [f64; 10]) -> Self {
-        let [
-            ok,
-            failed,
-            user_ms,
-            system_ms,
-            wall_s,
-            peak_kib,
-            held_kib,
-            turn_p999_ms,
-            turn_max_ms,
-            median_us,
-        ] = figures;
-        Self {
-            ok,
-            failed,
-            user_ms,
-            system_ms,
-            wall_s,
-            peak_kib,
-            held_kib,
-            turn_p999_ms,
-            turn_max_ms,
-            median_us,
+        let mut measured = Self::default();
+        for (figure, value) in measured.figures().into_iter().zip(figures) {
+            *figure = value;
         }
+        measured
     }
 
     /// Of each figure the median of all runs.
@@ -163,12 +150,6 @@ fn cpu() -> [Duration; 2] {
         let micros = u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap();
         Duration::from_micros(micros)
     })
-}
-
-fn status_kib(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// CPU time of this thread.

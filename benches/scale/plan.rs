@@ -161,7 +161,7 @@ impl Case {
     }
 
     fn cryptography(self, steps: Steps, measured: &Measured) -> f64 {
-        let login = support::pinned(true, || floor::measure(steps, FLOOR_LOGINS));
+        let login = floor::measure(steps, FLOOR_LOGINS);
         measured.user_ms / (login.as_secs_f64() * 1e3 * self.hosts as f64)
     }
 }

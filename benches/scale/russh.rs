@@ -25,12 +25,12 @@ pub fn run(job: Job) -> Measured {
     let client = Client::new(job.port, job.pool);
     let hosts = (0..job.hosts).map(hostsim::host_address).collect();
     if job.workload == Workload::Fresh {
-        let (connections, _) = client.fresh(hosts, "echo hello");
+        let connections = client.fresh(hosts, "echo hello");
         let (ok, held) = (connections.len(), meter.growth_kib());
         client.close(connections);
         return meter.end(ok, job.hosts - ok, held);
     }
-    let connections = Arc::new(client.fresh(hosts, "true").0);
+    let connections = Arc::new(client.fresh(hosts, "true"));
     meter.restart_clocks();
     if job.workload == Workload::Sequence {
         let took = client.sequence(&connections[0], &job.command(), job.amount);
@@ -98,8 +98,8 @@ impl Client {
         Self { runtime, setup: Arc::new(setup) }
     }
 
-    /// Connects to these hosts, and runs a command on each as soon as it is there. The connections, and how many bytes came.
-    fn fresh(&self, hosts: Vec<Ipv4Addr>, command: &'static str) -> (Vec<Connection>, usize) {
+    /// Connects to these hosts, and runs a command on each as soon as it is there.
+    fn fresh(&self, hosts: Vec<Ipv4Addr>, command: &'static str) -> Vec<Connection> {
         self.runtime.block_on(async {
             let mut tasks = JoinSet::new();
             for host in hosts {
@@ -107,17 +107,11 @@ impl Client {
                 tasks.spawn(async move {
                     let _place = setup.places.acquire().await;
                     let connection = Connection::open(&setup, host).await?;
-                    let output = connection.run(command).await?;
-                    Ok::<_, Error>((connection, output.len()))
+                    connection.run(command).await?;
+                    Ok::<_, Error>(connection)
                 });
             }
-            tasks.join_all().await.into_iter().filter_map(Result::ok).fold(
-                (Vec::new(), 0),
-                |(mut connections, bytes), (connection, more)| {
-                    connections.push(connection);
-                    (connections, bytes + more)
-                },
-            )
+            tasks.join_all().await.into_iter().filter_map(Result::ok).collect()
         })
     }
 

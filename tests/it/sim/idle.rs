@@ -1,6 +1,5 @@
 //! A fleet that waits costs nothing.
 
-use std::fs;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -9,20 +8,13 @@ use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use sshoal::{Budget, Error, Event, Fleet, JoinOptions};
 
-use super::{client, engine, fleet, run, watch};
+use super::{client, engine, fleet, resident, run, watch};
 
 /// CPU time of this process.
 fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(microseconds.try_into().unwrap())
-}
-
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
 /// Their entries in the list are the caller's, and there before.

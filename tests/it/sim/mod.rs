@@ -43,6 +43,11 @@ use crate::support::examples::example;
 /// What a healthy host may take on a machine that is busy with something else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    support::status_kib("VmRSS:") as usize * 1024
+}
+
 /// A command that does not stop at the first host that fails.
 pub fn command(text: &str) -> sshoal::Command {
     sshoal::Command::new(text).stop_on_errors(false)

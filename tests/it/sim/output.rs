@@ -1,6 +1,5 @@
 //! What a fleet keeps of its hosts' output, and how those that nobody reads are held back.
 
-use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use sshoal::{
     LineEnds, Outcome, Run, Sink, StdStream,
 };
 
-use super::{client, engine, fleet, watch};
+use super::{client, engine, fleet, resident, watch};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -311,13 +310,6 @@ fn what_others_give_back_of_the_budget_lets_the_unread_go_on() {
     assert!(unread(&fleet) > 3 * MIB / 2, "{}", unread(&fleet));
     fleet.cancel_all();
     drive(&mut fleet, |fleet| fleet.metrics().unfinished == 0);
-}
-
-/// Resident memory of this process.
-fn resident() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * KIB
 }
 
 /// With the policy that has no bound of its own. Memory counts from when all were connected.
