@@ -1,23 +1,85 @@
 //! The libssh that is linked.
 
+use std::fmt;
+use std::sync::Once;
+
 use super::Fleet;
 use crate::link;
 
-/// Which libssh is in use.
+/// The release that libssh-rs-sys bundles, as the build script knows it.
+const BUNDLED: &str = env!("BUNDLED_LIBSSH");
+
+/// What libssh 0.11.5 fixes. Two more that were published with it, CVE-2026-59842 and CVE-2026-59851, are
+/// about GSSAPI key exchange, which 0.11 does not have.
+const FIXED_AFTER_BUNDLED: [&str; 9] = [
+    "CVE-2026-15370",
+    "CVE-2026-59843",
+    "CVE-2026-59844",
+    "CVE-2026-59845",
+    "CVE-2026-59846",
+    "CVE-2026-59847",
+    "CVE-2026-59848",
+    "CVE-2026-59849",
+    "CVE-2026-59850",
+];
+
+/// Which libssh is in use. Its `Display` is one line, for instance `libssh 0.10.6/openssl/zlib (system's)`.
+///
+/// ```
+/// let library = sshoal::ParallelClient::library();
+/// println!("{library}");
+/// if !library.unfixed.is_empty() {
+///     eprintln!("libssh lacks the fixes for {}", library.unfixed.join(", "));
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SshLibrary {
-    /// As libssh says, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4 calls itself 0.8.90.
+    /// The version that libssh gives itself, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4 calls
+    /// itself 0.8.90.
     pub version: String,
-    /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build time).
+    /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build
+    /// time).
     pub bundled: bool,
     /// Whether it was built with GSSAPI: the system's usually is, the bundled one never.
     pub gssapi: bool,
+    /// Published vulnerabilities that later releases of libssh fix, by CVE number; SECURITY.md says which
+    /// of them matter here.
+    ///
+    /// Always empty for a system library. Distributions apply fixes without changing the version, so which
+    /// of them a system library has cannot be seen from here: your distribution's security tracker tells.
+    pub unfixed: &'static [&'static str],
 }
 
 impl Fleet {
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
-        SshLibrary { bundled: cfg!(bundled_libssh), gssapi: link::has_gssapi(), version: link::version() }
+        let bundled = cfg!(bundled_libssh);
+        let unfixed: &[_] = if bundled { &FIXED_AFTER_BUNDLED } else { &[] };
+        SshLibrary { version: link::version(), bundled, gssapi: link::has_gssapi(), unfixed }
+    }
+}
+
+impl fmt::Display for SshLibrary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bundled {
+            true => write!(f, "libssh {BUNDLED} (bundled, calls itself {})", self.version),
+            false => write!(f, "libssh {} (system's)", self.version),
+        }
+    }
+}
+
+/// Warns once per process that the bundled libssh is in use. Cargo shows the build script's warning to those
+/// who build sshoal itself, not to programs that depend on it.
+pub(super) fn warn_if_bundled() {
+    static WARNED: Once = Once::new();
+    if cfg!(bundled_libssh) {
+        WARNED.call_once(|| {
+            log::warn!(
+                "the bundled libssh {BUNDLED} is in use, which lacks the fixes for {}; build with your \
+                 distribution's libssh instead (Debian: libssh-dev)",
+                FIXED_AFTER_BUNDLED.join(", ")
+            );
+        });
     }
 }

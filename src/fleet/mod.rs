@@ -184,6 +184,7 @@ enum Timer {
 
 impl Build for Fleet {
     fn from_setup(mut setup: Setup) -> Result<Self, Error> {
+        library::warn_if_bundled();
         setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
         let reactor = Reactor::new().map_err(cannot_set_up)?;
         let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
