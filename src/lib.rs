@@ -66,8 +66,8 @@ pub use error::{
 };
 pub use family::AddressFamily;
 pub use fleet::{
-    Batch, Budget, CommandRef, Event, Fleet, FleetBuilder, Host, HostState, LongestStep, Metrics, Run,
-    SshLibrary, Started, Tally, Turn,
+    Batch, Budget, CommandRef, Event, Fleet, FleetBuilder, FleetWaker, Host, HostState, LongestStep, Metrics,
+    Run, SshLibrary, Started, Tally, Turn,
 };
 pub use host::{HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};

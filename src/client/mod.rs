@@ -39,8 +39,12 @@ impl ClientBuilder {
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
 ///
-/// Whoever waits, be it for one host's next line, drives all hosts. Between calls nothing happens: no thread works in the
-/// background, so output is read, and deadlines are kept, only while a call is under way.
+/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing happens: no thread
+/// works in the background, so output is read, and deadlines are kept, only while a call is under way.
+///
+/// The client and its outputs can be used from several threads at once. While one of them waits, all calls of the
+/// others take effect within a turn: a command is cancelled or signalled, input is written, or an outcome asked for,
+/// while another thread joins it.
 ///
 /// ```no_run
 /// use std::time::Duration;

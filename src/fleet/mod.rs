@@ -41,6 +41,7 @@ pub use library::SshLibrary;
 pub use meter::{Budget, LongestStep, Turn};
 pub use metrics::Metrics;
 pub use run::{Batch, Run, Tally};
+pub use turn::FleetWaker;
 
 use self::admission::Admission;
 use self::agents::Agents;

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use mio::Waker;
 
 use super::meter::{Budget, Turn};
 use super::{Fleet, Timer};
@@ -15,6 +18,43 @@ use crate::session::Input;
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
         link::descriptor_of(self.reactor.poll_itself())
+    }
+}
+
+/// Ends a [`wait`](Fleet::wait) of its fleet from any thread, and makes the fleet's descriptor readable: for a
+/// program that hands orders to the thread that drives the fleet.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use std::thread;
+/// use sshoal::Fleet;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let none: [&str; 0] = [];
+/// let mut fleet = Fleet::builder(["web1"])
+/// #   .known_hosts(none).identity_auth(false)
+///     .build()?;
+/// let (orders, inbox) = mpsc::channel();
+/// let waker = fleet.waker();
+/// thread::spawn(move || {
+///     orders.send("stop").expect("the fleet's thread is there");
+///     waker.wake()
+/// });
+/// fleet.wait(None)?;
+/// assert_eq!(inbox.recv()?, "stop");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct FleetWaker(Arc<Waker>);
+
+impl FleetWaker {
+    /// Ends the wait that is under way, or else the next one. Wakes that come before a wait count as one.
+    ///
+    /// # Errors
+    /// Those of `write(2)` to an `eventfd(2)`.
+    pub fn wake(&self) -> io::Result<()> {
+        self.0.wake()
     }
 }
 
@@ -49,6 +89,11 @@ impl Fleet {
         self.poll([limit, deadline].into_iter().flatten().min())?;
         self.polled = true;
         Ok(())
+    }
+
+    /// A handle that ends a [`wait`](Self::wait) from another thread.
+    pub fn waker(&self) -> FleetWaker {
+        FleetWaker(self.reactor.waker().clone())
     }
 
     fn time_left(&self) -> Option<Duration> {

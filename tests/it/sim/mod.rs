@@ -26,6 +26,7 @@ mod scale;
 mod streams;
 #[path = "../../../benches/support/mod.rs"]
 mod support;
+mod threads;
 mod volume;
 
 use std::path::PathBuf;
