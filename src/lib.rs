@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_wire;
+mod callback;
 mod certificate;
 mod client;
 mod clock;

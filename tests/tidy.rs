@@ -18,6 +18,7 @@ const CLOCK_FILE: &str = "clock.rs";
 const LEVELS: [&[&str]; 7] = [
     &[
         "agent_wire",
+        "callback",
         "certificate",
         "clock",
         "encoding",

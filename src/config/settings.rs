@@ -155,10 +155,13 @@ settings! {
 
     /// Who answers the questions of keyboard-interactive authentication, such as those for a one-time code. Default: nobody.
     ///
-    /// It is called once for each round of prompts, and returns one [`Answer`] per prompt, in order; or `None`, to decline:
-    /// then the host goes without this method. It runs in the thread that drives all hosts, all of which wait meanwhile: it
-    /// must answer from what it knows. It sees every prompt, that for the password included, and takes the place of the
-    /// password's automatic use. `keyboard_interactive(false)` switches it off again.
+    /// It is called once for each round of prompts, and returns one [`Answer`] per prompt, in order; or
+    /// `None`, to decline: then the host goes without this method. It runs in the thread that drives all
+    /// hosts, all of which wait meanwhile: it must answer from what it knows. It sees every prompt, that for
+    /// the password included, and takes the place of the password's automatic use. If it panics, the login
+    /// goes on without it, and an error says so
+    /// ([`AuthProblem::ResponderPanicked`](crate::AuthProblem::ResponderPanicked)).
+    /// `keyboard_interactive(false)` switches it off again.
     ///
     /// ```
     /// use sshoal::{Challenge, ParallelClient};

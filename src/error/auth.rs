@@ -103,6 +103,9 @@ pub enum AuthProblem {
         /// Answers given.
         answers: usize,
     },
+    /// keyboard-interactive: the [responder](crate::Builder::responder) panicked. Nothing was sent.
+    #[error("the responder panicked")]
+    ResponderPanicked,
     /// keyboard-interactive: an answer contains a NUL byte. None was sent.
     #[error("the answer to prompt {index} contains a NUL byte")]
     NulInAnswer {

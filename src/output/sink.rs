@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::StdStream;
+use crate::callback;
 use crate::ids::{CommandId, HostId};
 
 /// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::Keep::Sink).
@@ -59,11 +59,10 @@ impl Sink {
         Self(Arc::new(Mutex::new(take)))
     }
 
-    /// Hands a piece over. A panic ends here: the fleet is in the middle of a turn.
+    /// Hands a piece over. A panic counts as an error.
     pub(super) fn take(&self, piece: Piece<'_>) -> io::Result<()> {
         let mut take = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = catch_unwind(AssertUnwindSafe(|| take(piece)));
-        taken.unwrap_or_else(|_| Err(io::Error::other("it panicked")))
+        callback::call(|| take(piece)).unwrap_or_else(|_| Err(io::Error::other("it panicked")))
     }
 }
 

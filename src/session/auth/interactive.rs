@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use super::attempt::Verdict;
+use crate::callback;
 use crate::error::AuthProblem;
 use crate::interactive::{Challenge, Responder};
 use crate::limits;
@@ -63,7 +64,7 @@ fn ask(
     round: u32,
     target: &Target,
 ) -> Result<Vec<Secret>, AuthProblem> {
-    let answers = responder.respond(&Challenge {
+    let challenge = Challenge {
         host: &target.host,
         port: target.port,
         user: &target.profile.user_name(),
@@ -71,7 +72,9 @@ fn ask(
         name: &questions.name,
         instruction: &questions.instruction,
         prompts: &questions.prompts,
-    });
+    };
+    let answers =
+        callback::call(|| responder.respond(&challenge)).map_err(|_| AuthProblem::ResponderPanicked)?;
     let Some(answers) = answers else { return Err(unanswered(questions)) };
     let prompts = questions.prompts.len();
     if answers.len() != prompts {

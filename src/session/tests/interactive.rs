@@ -95,6 +95,16 @@ fn the_password_is_given_once() {
     assert!(text.ends_with("; no answer to \"Verification code: \""), "{text}");
 }
 
+/// The panic is the host's, and what it says may be a secret.
+#[test]
+fn a_responder_that_panics_fails_its_host() {
+    let bench = asked(responder(|_| panic!("hunter2 is no number")), vec![hidden("Pin: ")]);
+    assert_eq!(problems(&bench), [AuthProblem::ResponderPanicked]);
+    assert!(bench.link.answers.is_empty());
+    let text = bench.error(0).to_string();
+    assert!(text.ends_with("; the responder panicked"), "{text}");
+}
+
 #[test]
 fn a_responder_sees_each_round_and_answers_it() {
     let seen = Arc::new(Mutex::new(Vec::new()));
