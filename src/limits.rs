@@ -72,6 +72,18 @@ pub const PACKETS_PER_VISIT: u64 = 128;
 /// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 
+/// Lines of known_hosts files that are compared with a host's name per visit, where no index finds them. A
+/// hashed one takes up to half a microsecond, so this is a quarter of a millisecond. With 100,000 hashed
+/// lines the verdict on an unknown key takes 200 visits, and twice as many on another port than 22.
+pub const HOST_KEY_LINES: usize = 500;
+
+/// Threads that record new host keys: one, as what is written to one file follows one another anyway.
+pub const DISK_THREADS: usize = 1;
+
+/// How long another process may hold the lock of the file that new host keys are recorded in. An honest one
+/// holds it for one write, of milliseconds; one that was stopped meanwhile holds it for ever.
+pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
+
 /// Keepalives without an answer before a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
 pub const KEEPALIVE_MISSED: u32 = 3;
 

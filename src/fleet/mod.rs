@@ -9,6 +9,7 @@ mod agents;
 mod commands;
 mod control;
 mod descriptors;
+mod disk;
 mod drain;
 mod events;
 mod held;
@@ -45,6 +46,7 @@ pub use turn::FleetWaker;
 
 use self::admission::Admission;
 use self::agents::Agents;
+use self::disk::Disk;
 use self::drain::Drain;
 use self::events::EventQueue;
 use self::held::HeldBack;
@@ -69,8 +71,9 @@ pub type FleetBuilder = Builder<Fleet>;
 
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
 ///
-/// Nothing here waits for a peer, no thread works in the background unless [`Resolver::System`](crate::Resolver::System) or
-/// GSSAPI asks for one, and no signal handler is installed. Whoever owns it
+/// Nothing here waits for a peer or a disk, no thread works in the background unless
+/// [`Resolver::System`](crate::Resolver::System), GSSAPI or an [accept-new](crate::HostKeyPolicy::accept_new)
+/// policy asks for one, and no signal handler is installed. Whoever owns it
 ///
 /// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together
 ///    with whatever else there is to wait for,
@@ -140,6 +143,7 @@ pub struct Fleet {
     /// Slots whose hosts are given by a name that is looked up here.
     names: usize,
     agents: Agents,
+    disk: Disk,
     /// Where the sessions' randomness comes from.
     seeds: Jitter,
     meter: Meter,
@@ -228,6 +232,7 @@ impl Fleet {
             names: 0,
             dns: Dns::new(resolver, targets.len(), ties, now),
             agents: Agents::new(&reactor).map_err(cannot_set_up)?,
+            disk: Disk::new(reactor.waker().clone()),
             seeds: Jitter::new(getrandom::u64().map_err(|e| cannot_set_up(e.into()))?),
             meter: Meter::default(),
             totals: Totals::default(),

@@ -116,6 +116,7 @@ impl Fleet {
         if woken {
             self.alarmed = false;
             self.note_returned();
+            self.disk.collect();
         }
         self.poll_again = taken == Taken::Full;
         // An alarm that is still among the rest would not be told to a loop that is told of changes only.
@@ -132,6 +133,7 @@ impl Fleet {
             self.fire_timers(now);
             self.meter.resume(&self.clock);
             self.deliver_lookups(now);
+            self.deliver_recorded(now);
             self.visit_agents(now);
             self.serve_runs(now);
             self.visit_ready(now);
@@ -153,7 +155,8 @@ impl Fleet {
 
     /// Whether there is something to do that neither the poll nor a timer tells, or may not tell again.
     fn has_work(&self) -> bool {
-        let has_news = self.poll_again || self.agents.has_answers() || self.dns.has_work();
+        let has_answers = self.agents.has_answers() || self.disk.has_answers();
+        let has_news = self.poll_again || has_answers || self.dns.has_work();
         let has_room = self.held.has_next(self.execs.share());
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
         !self.ready.is_empty() || has_tasks || has_news || has_room

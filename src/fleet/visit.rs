@@ -48,6 +48,7 @@ impl Fleet {
             }
             Some(Ask::Identities) => self.ask_agent(index, None),
             Some(Ask::Signature(request)) => self.ask_agent(index, Some(request)),
+            Some(Ask::Record(new)) => self.record_key(index, new),
             Some(Ask::Tunnel) => self.request_tunnel(index, now),
             None => {}
         }

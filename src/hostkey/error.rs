@@ -31,6 +31,8 @@ pub enum HostKeyProblem {
         /// These types.
         recorded: Vec<KeyType>,
     },
+    /// The callback of the policy panicked instead of an answer.
+    Panicked,
     /// The callback of the policy said no.
     Refused,
     /// A `@revoked` line forbids the key.
@@ -157,6 +159,9 @@ impl fmt::Display for HostKeyError {
             HostKeyProblem::Malformed(error) => write!(f, " cannot be read: {error}"),
             HostKeyProblem::NotPinned => f.write_str(" is not among the keys pinned for this host"),
             HostKeyProblem::OtherType { recorded } => detail.write_other_type(f, recorded),
+            HostKeyProblem::Panicked => {
+                f.write_str(" was not accepted: the host key callback panicked instead of an answer")
+            }
             HostKeyProblem::Refused => f.write_str(" was refused by the host key callback"),
             HostKeyProblem::Revoked => {
                 f.write_str(" is revoked")?;

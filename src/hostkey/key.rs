@@ -77,6 +77,13 @@ impl KeyType {
         }
     }
 
+    /// The algorithms that make a server show a key of one of these types, best first.
+    pub(super) fn algorithms_of(mut types: Vec<Self>) -> Vec<&'static str> {
+        types.sort_unstable();
+        types.dedup();
+        types.iter().flat_map(|key_type| key_type.signature_algorithms()).copied().collect()
+    }
+
     pub(super) fn from_name(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|key_type| key_type.name().as_bytes() == name)
     }

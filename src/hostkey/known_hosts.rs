@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 
 use memchr::memchr;
 
@@ -19,7 +20,6 @@ pub const PROBLEMS_MAX: usize = 1_000;
 #[derive(Debug)]
 struct Entry {
     names: LineNames,
-    marker: Marker,
     key_type: KeyType,
     /// Position in `KnownHosts::keys`.
     key: usize,
@@ -28,29 +28,26 @@ struct Entry {
     line: Option<usize>,
 }
 
-impl Entry {
-    fn revokes(&self, names: &HostNames) -> bool {
-        self.marker == Marker::Revoked && names.all().any(|name| self.names.matches(name))
-    }
-}
-
 /// The lines of one or more `known_hosts` files, in the format of `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT".
 ///
-/// Lines are indexed by key and by plain name. So whether a host may show a key that is on record takes
-/// constant time; only an unknown or changed key needs a look at each hashed name and pattern, as hashes are
-/// made to allow nothing better ([`HostScan`] cuts that work into slices).
+/// Lines are indexed by key and by plain name. So a key that is on record is found without a search; only an
+/// unknown or changed key needs a look at each hashed name and pattern, as hashes are made to allow nothing
+/// better ([`HostScan`] cuts that work into slices).
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
     sources: Vec<Source>,
     entries: Vec<Entry>,
     key_ids: HashMap<Box<[u8]>, usize>,
-    /// For each key the entries that carry it, in the order of the lines.
+    /// For each key those of the `unindexed` entries that carry it.
     keys: Vec<Vec<usize>>,
     /// Entries without a marker, by the plain names of their line.
     by_name: HashMap<Box<[u8]>, Vec<usize>>,
-    /// Entries without a marker whose names are hashed or patterns.
+    /// Entries without a marker whose names are hashed or patterns. As all such lists, in the order of the
+    /// lines.
     unindexed: Vec<usize>,
+    /// Entries with `@revoked`, by key.
+    revoked: HashMap<usize, Vec<usize>>,
     authorities: Vec<usize>,
     problems: Vec<LineProblem>,
     problem_count: usize,
@@ -104,9 +101,8 @@ impl KnownHosts {
         let id = self.entries.len();
         let key_type = line.key.key_type();
         let key = *self.key_ids.entry(line.key.into_blob()).or_insert(self.keys.len());
-        match self.keys.get_mut(key) {
-            Some(entries) => entries.push(id),
-            None => self.keys.push(vec![id]),
+        if key == self.keys.len() {
+            self.keys.push(Vec::new());
         }
         match line.marker {
             Marker::None => match line.names.literals() {
@@ -119,19 +115,15 @@ impl KnownHosts {
                         }
                     }
                 }
-                None => self.unindexed.push(id),
+                None => {
+                    self.unindexed.push(id);
+                    self.keys[key].push(id);
+                }
             },
             Marker::CertAuthority => self.authorities.push(id),
-            Marker::Revoked => {}
+            Marker::Revoked => self.revoked.entry(key).or_default().push(id),
         }
-        self.entries.push(Entry {
-            names: line.names,
-            marker: line.marker,
-            key_type,
-            key,
-            path,
-            line: number,
-        });
+        self.entries.push(Entry { names: line.names, key_type, key, path, line: number });
     }
 
     fn path_id(&mut self, path: &Arc<Path>) -> usize {
@@ -188,30 +180,24 @@ impl KnownHosts {
     }
 
     pub(super) fn verdict_for(&self, names: &HostNames, key: &HostKey) -> Verdict {
-        if let Some(verdict) = self.verdict_by_key(names, key) {
-            return verdict;
+        let revoked = self.revocations(key).iter().find(|id| self.names_any(**id, names));
+        if let Some(id) = revoked {
+            return Verdict::Revoked { location: self.location_of(*id) };
         }
-        let lines = self.lines_of(names.exact());
-        self.verdict_by_lines(names, key, &lines)
-    }
-
-    /// The verdict from a scan that has seen all lines.
-    pub(super) fn verdict_from(&self, scan: &HostScan, key: &HostKey) -> Verdict {
-        let names = scan.names();
-        self.verdict_by_key(names, key)
-            .unwrap_or_else(|| self.verdict_by_lines(names, key, scan.exact_lines()))
-    }
-
-    /// Settles all that the lines of this very key can settle.
-    fn verdict_by_key(&self, names: &HostNames, key: &HostKey) -> Option<Verdict> {
-        if let Some(revoked) = self.revoked(names, key) {
-            return Some(revoked);
+        if let Some(location) = self.line_with(names.exact(), key) {
+            return Verdict::Known { location };
         }
-        let location = self.line_with(names.exact(), key)?;
-        Some(Verdict::Known { location })
+        match self.verdict_by_lines(key, &self.lines_of(names.exact())) {
+            Verdict::Unknown => match names.fallback().and_then(|name| self.line_with(name, key)) {
+                Some(location) => Verdict::Known { location },
+                None => Verdict::Unknown,
+            },
+            verdict => verdict,
+        }
     }
 
-    fn verdict_by_lines(&self, names: &HostNames, key: &HostKey, lines: &[usize]) -> Verdict {
+    /// The verdict on a key that none of these lines of its host carries.
+    pub(super) fn verdict_by_lines(&self, key: &HostKey, lines: &[usize]) -> Verdict {
         let entries = || lines.iter().filter_map(|id| self.entries.get(*id));
         let same_type = entries().filter(|entry| entry.key_type == key.key_type());
         let locations = same_type.map(|entry| self.location(entry)).collect::<Vec<_>>();
@@ -219,39 +205,22 @@ impl KnownHosts {
             return Verdict::Changed { locations };
         }
         let recorded = entries().map(|entry| (entry.key_type, self.location(entry))).collect::<Vec<_>>();
-        if !recorded.is_empty() {
-            return Verdict::OtherType { recorded };
-        }
-        match names.fallback().and_then(|name| self.line_with(name, key)) {
-            Some(location) => Verdict::Known { location },
-            None => Verdict::Unknown,
-        }
-    }
-
-    fn entries_with(&self, blob: &[u8]) -> impl Iterator<Item = &Entry> {
-        let ids = self.key_ids.get(blob).and_then(|key| self.keys.get(*key));
-        ids.into_iter().flatten().filter_map(|id| self.entries.get(*id))
-    }
-
-    /// The verdict `Revoked`, if a line says so.
-    pub(super) fn revoked(&self, names: &HostNames, key: &HostKey) -> Option<Verdict> {
-        let entry = self.entries_with(key.blob()).find(|entry| entry.revokes(names))?;
-        Some(Verdict::Revoked { location: self.location(entry) })
+        if recorded.is_empty() { Verdict::Unknown } else { Verdict::OtherType { recorded } }
     }
 
     /// The first line that gives `key` to `name`.
     fn line_with(&self, name: &str, key: &HostKey) -> Option<Location> {
-        self.entries_with(key.blob())
-            .find(|entry| entry.marker == Marker::None && entry.names.matches(name))
-            .map(|entry| self.location(entry))
+        let plain = self.named_with(name, key);
+        let hidden = self.unindexed_with(key, plain).iter().copied().find(|id| self.names(*id, name));
+        hidden.or(plain).map(|id| self.location_of(id))
     }
 
-    /// The `@cert-authority` line that covers a host. Host certificates are not supported; the line explains
-    /// to a user why `ssh` knows a host that is unknown here.
-    pub(super) fn authority(&self, names: &HostNames) -> Option<Location> {
-        let mut entries = self.authorities.iter().filter_map(|id| self.entries.get(*id));
-        let entry = entries.find(|entry| names.all().any(|name| entry.names.matches(name)))?;
-        Some(self.location(entry))
+    fn names(&self, id: usize, name: &str) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.names.matches(name))
+    }
+
+    fn names_any(&self, id: usize, names: &HostNames) -> bool {
+        names.all().any(|name| self.names(id, name))
     }
 
     /// The host key algorithms for which a key of the host is on record, best first: those to offer first in
@@ -261,12 +230,19 @@ impl KnownHosts {
     /// `host` count, as for the verdict. Revoked keys do not count.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
-        let mut scan = self.scan(host, port);
-        while !scan.advance(self, usize::MAX) {}
-        self.algorithms_from(&scan)
+        self.recorded_algorithms_of(&HostNames::new(host, port))
     }
 
-    /// As [`recorded_algorithms`](Self::recorded_algorithms), from those lines that show the host's name: in constant time,
+    pub(super) fn recorded_algorithms_of(&self, names: &HostNames) -> Vec<&'static str> {
+        let exact = self.lines_of(names.exact());
+        let lines = match names.fallback() {
+            Some(name) if exact.is_empty() => self.lines_of(name),
+            _ => exact,
+        };
+        self.algorithms_of(&lines, names)
+    }
+
+    /// As [`recorded_algorithms`](Self::recorded_algorithms), from those lines that show the host's name:
     /// whatever the number of hashed lines and patterns, which are not looked at.
     #[must_use]
     pub fn named_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
@@ -277,36 +253,22 @@ impl KnownHosts {
         self.algorithms_of(lines, &names)
     }
 
-    /// Starts a search for the lines of a host that can be done in slices.
+    /// Starts a search for the verdict on a key that can be done in slices.
     #[must_use]
-    pub fn scan(&self, host: &str, port: u16) -> HostScan {
-        HostScan::new(HostNames::new(host, port))
-    }
-
-    /// The host key algorithms on record, from a scan that has seen all lines.
-    #[must_use]
-    pub fn algorithms_from(&self, scan: &HostScan) -> Vec<&'static str> {
-        self.algorithms_of(scan.lines(), scan.names())
+    pub fn scan(&self, host: &str, port: u16, key: &HostKey) -> HostScan {
+        HostScan::new(HostNames::new(host, port), key.clone())
     }
 
     fn algorithms_of(&self, lines: &[usize], names: &HostNames) -> Vec<&'static str> {
-        let entries = lines.iter().filter_map(|id| self.entries.get(*id));
-        let trusted = entries.filter(|entry| !self.is_revoked(entry.key, names));
-        let mut types: Vec<KeyType> = trusted.map(|entry| entry.key_type).collect();
-        types.sort_unstable();
-        types.dedup();
-        types.iter().flat_map(|key_type| key_type.signature_algorithms()).copied().collect()
-    }
-
-    fn is_revoked(&self, key: usize, names: &HostNames) -> bool {
-        let mut entries = self.keys.get(key).into_iter().flatten().filter_map(|id| self.entries.get(*id));
-        entries.any(|entry| entry.revokes(names))
+        let is_revoked = |id: usize| self.revocations_of(id).iter().any(|id| self.names_any(*id, names));
+        let trusted = lines.iter().filter(|id| !is_revoked(**id));
+        KeyType::algorithms_of(trusted.filter_map(|id| self.key_type_of(*id)).collect())
     }
 
     /// Entries without a marker that match `name`, in the order of the lines.
     fn lines_of(&self, name: &str) -> Vec<usize> {
         let mut lines = self.named(name).to_vec();
-        lines.extend(self.unindexed_matches(name, 0, self.unindexed.len()));
+        lines.extend(self.unindexed.iter().filter(|id| self.names(**id, name)));
         lines.sort_unstable();
         lines
     }
@@ -316,20 +278,72 @@ impl KnownHosts {
         self.by_name.get(name.as_bytes()).map_or(&[], Vec::as_slice)
     }
 
-    /// How many entries only a comparison with each of them can find.
-    pub(super) fn unindexed_len(&self) -> usize {
-        self.unindexed.len()
+    /// The first of them with this key.
+    pub(super) fn named_with(&self, name: &str, key: &HostKey) -> Option<usize> {
+        let key = self.key_ids.get(key.blob())?;
+        let has_key = |id: &usize| self.entries.get(*id).is_some_and(|entry| entry.key == *key);
+        self.named(name).iter().copied().find(has_key)
     }
 
-    /// Those of the unindexed entries from `start` to `end` that match `name`.
-    pub(super) fn unindexed_matches(
+    /// Entries that only a comparison with each of them can find.
+    pub(super) fn unindexed(&self) -> &[usize] {
+        &self.unindexed
+    }
+
+    /// Those of them with this key that come before the entry `end`.
+    pub(super) fn unindexed_with(&self, key: &HostKey, end: Option<usize>) -> &[usize] {
+        let ids = self.key_ids.get(key.blob()).and_then(|key| self.keys.get(*key));
+        let ids = ids.map_or(&[][..], Vec::as_slice);
+        &ids[..end.map_or(ids.len(), |end| ids.partition_point(|id| *id < end))]
+    }
+
+    /// Entries with `@revoked` that carry this key.
+    pub(super) fn revocations(&self, key: &HostKey) -> &[usize] {
+        let ids = self.key_ids.get(key.blob()).and_then(|key| self.revoked.get(key));
+        ids.map_or(&[], Vec::as_slice)
+    }
+
+    /// Entries with `@revoked` that carry the key of this entry.
+    pub(super) fn revocations_of(&self, id: usize) -> &[usize] {
+        let ids = self.entries.get(id).and_then(|entry| self.revoked.get(&entry.key));
+        ids.map_or(&[], Vec::as_slice)
+    }
+
+    /// Entries with `@cert-authority`. Host certificates are not supported; such a line explains to a user
+    /// why `ssh` knows a host that is unknown here.
+    pub(super) fn authorities(&self) -> &[usize] {
+        &self.authorities
+    }
+
+    /// The next of `ids` from `position` on that matches one of `names`. Each comparison is taken from
+    /// `left`; when that is used up, the search is pending.
+    pub(super) fn find(
         &self,
-        name: &str,
-        start: usize,
-        end: usize,
-    ) -> impl Iterator<Item = usize> {
-        let ids = self.unindexed.get(start..end).unwrap_or_default().iter().copied();
-        ids.filter(move |id| self.entries.get(*id).is_some_and(|entry| entry.names.matches(name)))
+        ids: &[usize],
+        position: &mut usize,
+        left: &mut usize,
+        names: &[&str],
+    ) -> Poll<Option<usize>> {
+        while let Some(&id) = ids.get(*position) {
+            if *left == 0 {
+                return Poll::Pending;
+            }
+            *position += 1;
+            let Some(entry) = self.entries.get(id) else { continue };
+            *left = left.saturating_sub(entry.names.cost() * names.len());
+            if names.iter().any(|name| entry.names.matches(name)) {
+                return Poll::Ready(Some(id));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    pub(super) fn key_type_of(&self, id: usize) -> Option<KeyType> {
+        self.entries.get(id).map(|entry| entry.key_type)
+    }
+
+    pub(super) fn location_of(&self, id: usize) -> Location {
+        self.entries.get(id).map_or_else(|| Location::new(Path::new("").into(), None), |at| self.location(at))
     }
 
     pub(super) fn add_source(&mut self, source: Source) {

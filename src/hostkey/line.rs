@@ -32,8 +32,21 @@ pub(super) enum LineNames {
     List(Box<[u8]>),
 }
 
+/// Bytes of a list that take as long to compare as one hashed name, give or take.
+const LIST_BYTES: usize = 128;
+
 impl LineNames {
+    /// What a comparison costs, in hashed names.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::Hashed { .. } => 1,
+            Self::List(list) => 1 + list.len() / LIST_BYTES,
+        }
+    }
+
     pub(super) fn matches(&self, name: &str) -> bool {
+        #[cfg(test)]
+        super::tests::count_comparison();
         match self {
             Self::Hashed { salt, digest } => hash_name(salt, name) == *digest,
             Self::List(list) => pattern::list_matches(list, name.as_bytes()),

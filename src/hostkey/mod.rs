@@ -8,6 +8,9 @@
 //! the safe side: a `@revoked` line for a host holds on all ports of the host, and its marker may end with a
 //! tab. Host certificates are not supported: `@cert-authority` lines make no key known.
 //!
+//! A search through large files can be cut into slices ([`HostScan`]), so that a fleet decides on a host in
+//! several visits.
+//!
 //! This module reads and writes no file but those it is given, and never reads the clock.
 
 mod blob;
@@ -17,16 +20,18 @@ mod known_hosts;
 mod line;
 mod load;
 mod names;
+mod open;
 mod pattern;
 mod policy;
 mod printable;
 mod recorder;
 mod scan;
 mod verdict;
+mod verification;
 mod verifier;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use blob::BlobReader;
 pub use error::{HostKeyError, HostKeyProblem};
@@ -37,4 +42,5 @@ pub use load::{FILE_BYTES_MAX, LoadError, default_files};
 pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
 pub use scan::HostScan;
 pub use verdict::{LineProblem, Location, Verdict};
+pub(crate) use verification::{Decision, NewKey, Recorded, Verification};
 pub use verifier::{Acceptance, HostVerified, Verifier};

@@ -51,9 +51,21 @@ impl HostKeyPolicy {
     /// Keys on record, and the first key of a host that has none, which is appended to `file`
     /// (`StrictHostKeyChecking accept-new`).
     ///
-    /// A changed or revoked key, or one of another type than those on record, is refused. A host is trusted
-    /// only once its key has been written. `file` should be one of the files that are loaded, as the next
-    /// process would not find the key otherwise; it is created with mode 0600, in a directory with mode 0700.
+    /// A changed or revoked key, or one of another type than those on record, is refused. `file` should be
+    /// one of the files that are loaded, as the next process would not find the key otherwise; it is created
+    /// with mode 0600, in a directory with mode 0700.
+    ///
+    /// A host is trusted only once its key is on the disk. A fleet writes on a thread of its own, made for
+    /// the first new host, and all keys that wait go out together. Meanwhile those hosts wait, up to the time
+    /// limit of their handshake, and no others. The file is locked (`flock(2)`) and synced; what other
+    /// processes have appended is taken into account. If the lock is not to be had for 10 s, or the file
+    /// cannot be written, the host fails with
+    /// [`HostKeyProblem::CannotRecord`](super::HostKeyProblem::CannotRecord).
+    ///
+    /// Symbolic links on the way to the file are followed if they belong to the user or to root, and so does
+    /// the file that they lead to: a `known_hosts` that is a link into a folder of dotfiles works, and a link
+    /// that somebody else has planted in a shared directory is an error. Only regular files are written to,
+    /// and devices such as `/dev/null`.
     #[must_use]
     pub fn accept_new(file: impl Into<PathBuf>) -> Self {
         Self(Kind::AcceptNew { file: file.into(), hashed: false })
@@ -73,7 +85,12 @@ impl HostKeyPolicy {
 
     /// Keys on record; for any other that is not revoked, `ask` decides.
     ///
-    /// `ask` runs in the thread that drives all hosts: it must answer from what it knows, without waiting.
+    /// A host that has keys of other types on record is asked for those first, on another connection if it
+    /// has to be: `ask` is called only if it does not show one.
+    ///
+    /// `ask` runs in the thread that drives all hosts: it must answer from what it knows, without waiting. If
+    /// it panics, the host fails with [`HostKeyProblem::Panicked`](super::HostKeyProblem::Panicked), and
+    /// others go on.
     #[must_use]
     pub fn ask<F>(ask: F) -> Self
     where

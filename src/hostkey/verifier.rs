@@ -1,6 +1,9 @@
 //! The decision whether a host is trusted.
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::error::{HostKeyError, HostKeyProblem};
 use super::key::{Fingerprint, HostKey, KeyType};
@@ -10,6 +13,8 @@ use super::policy::{HostKeyDecision, HostKeyPolicy, HostKeyQuestion, Kind};
 use super::recorder::Recorder;
 use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
+use super::verification::{Decision, NewKey, Recorded, Recording, Verification};
+use crate::callback;
 
 /// Why a host key was accepted.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,7 +71,7 @@ impl HostVerified {
 pub struct Verifier {
     known: KnownHosts,
     policy: HostKeyPolicy,
-    recorder: Option<Mutex<Recorder>>,
+    recorder: Option<Recorder>,
 }
 
 impl Verifier {
@@ -74,7 +79,7 @@ impl Verifier {
     #[must_use]
     pub fn new(known: KnownHosts, policy: HostKeyPolicy) -> Self {
         let recorder = match &policy.0 {
-            Kind::AcceptNew { file, hashed } => Some(Mutex::new(Recorder::new(file, *hashed, &known))),
+            Kind::AcceptNew { file, hashed } => Some(Recorder::new(file, *hashed, &known)),
             _ => None,
         };
         Self { known, policy, recorder }
@@ -94,52 +99,30 @@ impl Verifier {
 
     /// The host key algorithms to offer first in the handshake with a host, best first; see
     /// [`KnownHosts::recorded_algorithms`]. Keys recorded by the accept-new policy count.
+    ///
+    /// Searches all lines, and waits while the accept-new policy records another key.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
-        let mut scan = self.known.scan(host, port);
-        while !scan.advance(&self.known, usize::MAX) {}
-        self.algorithms_from(&scan)
-    }
-
-    /// The host key algorithms to offer first before anything else is known: those that can be told in constant time
-    /// ([`KnownHosts::named_algorithms`]). A policy that asks somebody needs all of them, as nobody is asked twice.
-    ///
-    /// A host whose recorded keys these do not show may then present a key of another type. Where that is refused,
-    /// [`algorithms_instead`](Self::algorithms_instead) tells which ones to ask for.
-    #[must_use]
-    pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
-        match &self.policy.0 {
-            Kind::Ask(_) => self.recorded_algorithms(host, port),
-            Kind::DangerAcceptAny | Kind::Pinned(_) | Kind::Strict | Kind::AcceptNew { .. } => {
-                self.known.named_algorithms(host, port)
-            }
-        }
-    }
-
-    /// The host key algorithms that might show a key on record, after one was refused with this error. None if all that is on
-    /// record has spoken. Hashed names are compared only here, where it matters: each costs as much as a look at all others.
-    #[must_use]
-    pub fn algorithms_instead(&self, refused: &HostKeyError) -> Vec<&'static str> {
-        let (host, port) = (refused.host(), refused.port());
-        match refused.problem() {
-            HostKeyProblem::OtherType { .. } => self.recorded_algorithms(host, port),
-            // Nothing is on record but, perhaps, for the host without its port.
-            HostKeyProblem::Unknown if HostNames::new(host, port).fallback().is_some() => {
-                self.recorded_algorithms(host, port)
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// As [`recorded_algorithms`](Self::recorded_algorithms), from a finished scan of
-    /// [`known_hosts`](Self::known_hosts).
-    #[must_use]
-    pub fn algorithms_from(&self, scan: &HostScan) -> Vec<&'static str> {
-        let algorithms = self.known.algorithms_from(scan);
+        let algorithms = self.known.recorded_algorithms(host, port);
         match &self.recorder {
             Some(recorder) if algorithms.is_empty() => {
-                let recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
-                recorder.recorded_algorithms(scan.names())
+                recorder.recorded_algorithms(&HostNames::new(host, port))
+            }
+            _ => algorithms,
+        }
+    }
+
+    /// The host key algorithms to offer first before anything else is known: those that can be told without a
+    /// search ([`KnownHosts::named_algorithms`]).
+    ///
+    /// A host with other keys on record may then show one of another type. Where that would be refused, or
+    /// somebody would have to be asked, a search tells which ones to ask for instead.
+    #[must_use]
+    pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
+        let algorithms = self.known.named_algorithms(host, port);
+        match &self.recorder {
+            Some(recorder) if algorithms.is_empty() => {
+                recorder.algorithms_at_hand(&HostNames::new(host, port))
             }
             _ => algorithms,
         }
@@ -147,11 +130,24 @@ impl Verifier {
 
     /// Decides whether `key`, shown by `host` on `port`, is accepted.
     ///
+    /// Searches all lines and, with the accept-new policy, waits until a new key is on the disk. A fleet does
+    /// neither in a turn: it searches in slices, and has a thread record the key.
+    ///
     /// # Errors
     /// [`HostKeyError`] when it is not: the connection must end without sending a credential.
     pub fn verify(&self, host: &str, port: u16, key: &HostKey) -> Result<HostVerified, HostKeyError> {
-        let names = HostNames::new(host, port);
-        self.decide(host, port, &names, key, || self.known.verdict_for(&names, key))
+        let mut verification = self.verification(&Arc::from(host), port, key.clone());
+        loop {
+            match self.advance(&mut verification, usize::MAX) {
+                Decision::Accepted(proof) => return Ok(proof),
+                Decision::Refused(error) => return Err(error),
+                Decision::Pending | Decision::Instead(_) => {
+                    if let Some(new) = verification.take_request() {
+                        self.record(&[new]).into_iter().for_each(|recorded| verification.answer(recorded));
+                    }
+                }
+            }
+        }
     }
 
     /// As [`verify`](Self::verify), for the key blob that a server sent.
@@ -159,86 +155,134 @@ impl Verifier {
     /// # Errors
     /// [`HostKeyError`], also when the blob is not a key.
     pub fn verify_blob(&self, host: &str, port: u16, blob: Vec<u8>) -> Result<HostVerified, HostKeyError> {
-        match HostKey::from_blob(blob) {
-            Ok(key) => self.verify(host, port, &key),
-            Err(error) => Err(HostKeyError::new(host, port, None, HostKeyProblem::Malformed(error))),
-        }
+        self.verify(host, port, &read_key(host, port, blob)?)
     }
 
-    /// As [`verify`](Self::verify), without another search for the lines of the host: `scan` is a finished
-    /// scan of [`known_hosts`](Self::known_hosts) for the same host and port.
-    ///
-    /// # Errors
-    /// [`HostKeyError`] when the key is not accepted.
-    pub fn verify_scanned(
+    /// Begins with the key that a host has sent, which was asked for these algorithms before all others. Does
+    /// nothing yet.
+    pub(crate) fn begin(
         &self,
-        host: &str,
+        host: &Arc<str>,
         port: u16,
-        key: &HostKey,
-        scan: &HostScan,
-    ) -> Result<HostVerified, HostKeyError> {
-        let names = HostNames::new(host, port);
-        if !scan.is_done() || *scan.names() != names {
-            debug_assert!(false, "the scan of another host or an unfinished one");
-            return self.verify(host, port, key);
-        }
-        self.decide(host, port, &names, key, || self.known.verdict_from(scan, key))
+        blob: Vec<u8>,
+        asked_for: &[&'static str],
+    ) -> Result<Verification, HostKeyError> {
+        let verification = self.verification(host, port, read_key(host, port, blob)?);
+        Ok(Verification { asked_for: Some(asked_for.to_vec()), ..verification })
     }
 
-    fn decide(
-        &self,
-        host: &str,
-        port: u16,
-        names: &HostNames,
-        key: &HostKey,
-        verdict: impl FnOnce() -> Verdict,
-    ) -> Result<HostVerified, HostKeyError> {
-        let accept = |acceptance| Ok(HostVerified::new(key, acceptance));
-        let refuse = |problem| Err(HostKeyError::new(host, port, Some(key), problem));
-        let verdict = match &self.policy.0 {
-            Kind::DangerAcceptAny => return accept(Acceptance::DangerAcceptedAny),
-            Kind::Pinned(pins) => match self.known.revoked(names, key) {
-                Some(revoked) => revoked,
-                None if pins.accept(names, &key.fingerprint()) => {
-                    return accept(Acceptance::Pinned);
-                }
-                None => return refuse(HostKeyProblem::NotPinned),
+    fn verification(&self, host: &Arc<str>, port: u16, key: HostKey) -> Verification {
+        let scan = HostScan::new(HostNames::new(host, port), key);
+        let scan = match &self.policy.0 {
+            Kind::Pinned(_) => scan.only_revoked(),
+            _ => scan,
+        };
+        Verification { host: host.clone(), port, scan, asked_for: None, recording: Recording::NotNeeded }
+    }
+
+    /// Compares at most so many lines, and decides if that is enough. Blocks for nothing.
+    pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
+        let key = verification.scan.key();
+        if let Kind::DangerAcceptAny = &self.policy.0 {
+            return Decision::Accepted(HostVerified::new(key, Acceptance::DangerAcceptedAny));
+        }
+        if !verification.scan.advance(&self.known, lines) {
+            return Decision::Pending;
+        }
+        match mem::replace(&mut verification.recording, Recording::NotNeeded) {
+            Recording::NotNeeded => self.decide(verification),
+            Recording::Over(Ok(found)) => match verification.instead(found.algorithms) {
+                Some(algorithms) => Decision::Instead(algorithms),
+                None => verification.conclude(&found.verdict),
             },
-            Kind::Strict | Kind::AcceptNew { .. } | Kind::Ask(_) => verdict(),
-        };
-        let verdict = match (verdict, &self.recorder) {
-            (Verdict::Unknown, Some(recorder)) => self.record(recorder, names, key),
-            (verdict, _) => Ok(verdict),
-        };
-        match (verdict, &self.policy.0) {
-            (Err(problem), _) => refuse(problem),
-            (Ok(Verdict::Known { location }), _) => accept(Acceptance::Known(location)),
-            (Ok(verdict), Kind::Ask(ask)) if !matches!(verdict, Verdict::Revoked { .. }) => {
-                match ask(&HostKeyQuestion { host, port, key, verdict: &verdict }) {
-                    HostKeyDecision::Accept => accept(Acceptance::Asked),
-                    HostKeyDecision::Refuse => refuse(HostKeyProblem::Refused),
-                }
-            }
-            (Ok(verdict), _) => {
-                let authority = match verdict {
-                    Verdict::Unknown => self.known.authority(names),
-                    _ => None,
-                };
-                Err(HostKeyError::from_verdict(host, port, key, &verdict).with_authority(authority))
+            Recording::Over(Err(source)) => self.cannot_record(verification, source),
+            waits @ (Recording::Needed | Recording::Awaited) => {
+                verification.recording = waits;
+                Decision::Pending
             }
         }
     }
 
-    fn record(
-        &self,
-        recorder: &Mutex<Recorder>,
-        names: &HostNames,
-        key: &HostKey,
-    ) -> Result<Verdict, HostKeyProblem> {
-        let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        recorder.record(names, key).map_err(|source| {
-            let path = recorder.path().to_owned();
-            HostKeyProblem::CannotRecord { path, source }
-        })
+    /// Decides by a search that is over.
+    fn decide(&self, verification: &mut Verification) -> Decision {
+        let (scan, key) = (&verification.scan, verification.scan.key());
+        // The search is over.
+        let verdict = scan.verdict().unwrap_or(&Verdict::Unknown);
+        let is_final = matches!(verdict, Verdict::Known { .. } | Verdict::Revoked { .. });
+        match &self.policy.0 {
+            Kind::Pinned(pins) if !is_final => {
+                return match pins.accept(scan.names(), &key.fingerprint()) {
+                    true => Decision::Accepted(HostVerified::new(key, Acceptance::Pinned)),
+                    false => verification.refuse(HostKeyProblem::NotPinned),
+                };
+            }
+            _ if is_final => return verification.conclude(verdict),
+            _ => {}
+        }
+        // Nobody is asked, and nothing recorded, before the keys on record have had their chance.
+        if let Some(algorithms) = verification.instead(scan.algorithms()) {
+            return Decision::Instead(algorithms);
+        }
+        match (&self.policy.0, &self.recorder) {
+            (Kind::Ask(ask), _) => {
+                let question =
+                    HostKeyQuestion { host: &verification.host, port: verification.port, key, verdict };
+                match callback::call(|| ask(&question)) {
+                    Ok(HostKeyDecision::Accept) => {
+                        Decision::Accepted(HostVerified::new(key, Acceptance::Asked))
+                    }
+                    Ok(HostKeyDecision::Refuse) => verification.refuse(HostKeyProblem::Refused),
+                    Err(callback::Panicked) => verification.refuse(HostKeyProblem::Panicked),
+                }
+            }
+            (_, Some(recorder)) if *verdict == Verdict::Unknown => {
+                if let Some(location) = recorder.noted(scan.names(), key) {
+                    return verification.conclude(&Verdict::Known { location });
+                }
+                if !scan.names().recordable() {
+                    let text = "the name of the host has characters with a special meaning there";
+                    let source = io::Error::new(io::ErrorKind::InvalidInput, text);
+                    return self.cannot_record(verification, source);
+                }
+                verification.recording = Recording::Needed;
+                Decision::Pending
+            }
+            _ => verification.conclude(verdict),
+        }
     }
+
+    fn cannot_record(&self, verification: &Verification, source: io::Error) -> Decision {
+        let path = self.recorder.as_ref().map_or(Path::new(""), Recorder::path).to_owned();
+        verification.refuse(HostKeyProblem::CannotRecord { path, source })
+    }
+
+    /// Records new keys, with one write for all of them. Waits for the disk, and for others who write to the
+    /// file.
+    pub(crate) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
+        match &self.recorder {
+            Some(recorder) => recorder.record(new),
+            None => new.iter().map(|_| Err(io::ErrorKind::Unsupported.into())).collect(),
+        }
+    }
+}
+
+impl Verification {
+    /// What a verdict means where nobody has a say in it.
+    fn conclude(&self, verdict: &Verdict) -> Decision {
+        let key = self.scan.key();
+        if let Verdict::Known { location } = verdict {
+            return Decision::Accepted(HostVerified::new(key, Acceptance::Known(location.clone())));
+        }
+        let error = HostKeyError::from_verdict(&self.host, self.port, key, verdict);
+        Decision::Refused(error.with_authority(self.scan.authority().cloned()))
+    }
+
+    fn refuse(&self, problem: HostKeyProblem) -> Decision {
+        Decision::Refused(HostKeyError::new(&self.host, self.port, Some(self.scan.key()), problem))
+    }
+}
+
+fn read_key(host: &str, port: u16, blob: Vec<u8>) -> Result<HostKey, HostKeyError> {
+    HostKey::from_blob(blob)
+        .map_err(|error| HostKeyError::new(host, port, None, HostKeyProblem::Malformed(error)))
 }

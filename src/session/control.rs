@@ -49,7 +49,7 @@ impl Session {
             State::Queued | State::Closed => HostState::Idle,
             State::Resolving => HostState::Resolving,
             State::Connecting(_) | State::Tunnelling(_) => HostState::Connecting,
-            State::Handshaking => HostState::Handshaking,
+            State::Handshaking | State::Verifying(_) => HostState::Handshaking,
             State::Authenticating(_) => HostState::Authenticating,
             State::Ready(_) => HostState::Connected,
             State::BackingOff(_) => HostState::BackingOff,

@@ -7,6 +7,7 @@ use super::pulse::Pulse;
 use super::state::State;
 use super::{Cx, Session, Step, Target};
 use crate::error::HostErrorKind;
+use crate::hostkey::Decision;
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{Pumped, Setup};
@@ -21,6 +22,9 @@ impl Session {
         // Nothing is dialled: the link has nothing to tell, and after a failure it must be left alone.
         if !self.is_connected() || matches!(self.state, State::Resolving | State::Tunnelling(_)) {
             return Ok(Step::default());
+        }
+        if let Some(step) = self.rest() {
+            return Ok(step);
         }
         // A command that ends sends up to three messages: window, end of input, end of the channel. Others send one a visit.
         let may_end = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_started);
@@ -47,6 +51,9 @@ impl Session {
             while self.advance(&mut input_budget, cx)? {
                 progressed = true;
             }
+            if let Some(step) = self.rest() {
+                return Ok(step);
+            }
             if pumped == Pumped::More || input_budget == 0 {
                 return Ok(Step { again: true, ..Step::default() });
             }
@@ -55,6 +62,17 @@ impl Session {
             if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(Step::default());
             }
+        }
+    }
+
+    /// While the host is verified, its connection is left alone. What has arrived is read after that, news or
+    /// no news.
+    fn rest(&self) -> Option<Step> {
+        match &self.state {
+            State::Verifying(verification) => {
+                Some(Step { again: verification.is_searching(), ..Step::default() })
+            }
+            _ => None,
         }
     }
 
@@ -127,7 +145,8 @@ impl Session {
                 if cx.link.handshake()?.is_pending() {
                     return Ok(false);
                 }
-                self.verify_host(cx)
+                self.begin_to_verify(cx)?;
+                Ok(true)
             }
             State::Authenticating(login) => {
                 match login.step(&self.target, cx.calendar, cx.link, &mut self.costs)? {
@@ -150,6 +169,7 @@ impl Session {
             State::Queued
             | State::Resolving
             | State::Tunnelling(_)
+            | State::Verifying(_)
             | State::BackingOff(_)
             | State::Closed
             | State::Failed(_) => Ok(false),
@@ -168,24 +188,37 @@ impl Session {
         Ok(true)
     }
 
-    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the verifier alone.
-    fn verify_host(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+    /// The keys are exchanged: what is known of the host's is looked for, and that may be enough.
+    fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.costs.key_exchanges += 1;
         let Target { host, port, profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
-        let proof = match profile.verifier.verify_blob(host, *port, key) {
-            Ok(proof) => proof,
-            Err(error) => {
-                let recorded = profile.verifier.algorithms_instead(&error);
-                if recorded.iter().all(|algorithm| self.recorded.contains(algorithm)) {
-                    return Err(HostErrorKind::HostKey(error).into());
-                }
-                self.recorded = recorded;
+        let verification =
+            profile.verifier.begin(host, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
+        self.enter(State::Verifying(Box::new(verification)), cx.now);
+        self.verify(cx)
+    }
+
+    /// Compares another share of the lines on record, once per visit, and draws the consequences once there
+    /// are any.
+    ///
+    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the
+    /// verifier alone.
+    pub(super) fn verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let State::Verifying(verification) = &mut self.state else { return Ok(()) };
+        let profile = &self.target.profile;
+        match profile.verifier.advance(verification, limits::HOST_KEY_LINES) {
+            Decision::Pending => {}
+            Decision::Accepted(proof) => {
+                self.enter(State::Authenticating(Box::new(Login::new(proof, profile))), cx.now);
+            }
+            Decision::Instead(algorithms) => {
+                self.recorded = algorithms;
                 return Err(Failure::OtherKey);
             }
-        };
-        self.enter(State::Authenticating(Box::new(Login::new(proof, profile))), cx.now);
-        Ok(true)
+            Decision::Refused(error) => return Err(HostErrorKind::HostKey(error).into()),
+        }
+        Ok(())
     }
 
     fn step_commands(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {

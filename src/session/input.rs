@@ -8,6 +8,7 @@ use super::Execs;
 use super::proxy::Tunnelled;
 use crate::agent_wire::Identity;
 use crate::error::{HostErrorKind, NotStarted};
+use crate::hostkey::{NewKey, Recorded};
 use crate::ids::CommandId;
 use crate::link::Link;
 
@@ -22,6 +23,8 @@ pub(crate) enum Input {
     Identities(Arc<[Identity]>),
     /// The agent's signature, or that there is none.
     Signed(Option<Arc<[u8]>>),
+    /// What came of its host's new key.
+    Recorded(Recorded),
     /// Its proxy has come to this with it.
     Tunnelled(Tunnelled),
     /// The link may have news, or there is new input to send.
@@ -69,6 +72,8 @@ pub(crate) enum Ask {
     Identities,
     /// A signature, with this request to its agent: [`Input::Signed`].
     Signature(Vec<u8>),
+    /// This key on the disk, as its host's: [`Input::Recorded`].
+    Record(NewKey),
     /// A connection by its proxy, for the conduit of [`Session::take_conduit`]: [`Input::Tunnelled`].
     Tunnel,
 }

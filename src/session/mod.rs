@@ -153,7 +153,7 @@ impl Session {
     /// Goes as far as the link, the clock and the input allow.
     pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Step {
         match self.react(input, cx) {
-            Ok(step) => Step { ask: step.ask.or_else(|| self.ask_of_login()), ..step },
+            Ok(step) => Step { ask: step.ask.or_else(|| self.take_ask()), ..step },
             Err(Failure::NoDescriptor) => {
                 self.wait_again(cx);
                 Step { no_descriptor: true, ..Step::default() }
@@ -178,11 +178,17 @@ impl Session {
         }
     }
 
-    fn ask_of_login(&mut self) -> Option<Ask> {
+    fn take_ask(&mut self) -> Option<Ask> {
         match &mut self.state {
+            State::Verifying(verification) => verification.take_request().map(Ask::Record),
             State::Authenticating(login) => login.take_ask(),
             _ => None,
         }
+    }
+
+    /// Whether its host's key is being recorded.
+    pub(crate) fn awaits_record(&self) -> bool {
+        matches!(&self.state, State::Verifying(verification) if verification.awaits_record())
     }
 
     /// Whether an agent owes it an answer.
@@ -212,10 +218,21 @@ impl Session {
                 }
                 self.drive(cx)
             }
+            Input::Recorded(recorded) => {
+                if let State::Verifying(verification) = &mut self.state {
+                    verification.answer(recorded);
+                }
+                self.verify(cx)?;
+                self.drive(cx)
+            }
             Input::Tunnelled(tunnelled) => self.tunnelled(tunnelled, cx),
-            Input::Readiness => self.drive(cx),
+            Input::Readiness => {
+                self.verify(cx)?;
+                self.drive(cx)
+            }
             Input::Timer => {
                 self.expire(cx)?;
+                self.verify(cx)?;
                 self.drive(cx)
             }
             Input::GiveUp(_) if matches!(self.state, State::Closed | State::Failed(_)) => Ok(Step::default()),
@@ -256,7 +273,7 @@ impl Session {
                 State::Resolving | State::Connecting(_) | State::Tunnelling(_) => {
                     (TimeoutKind::Connect, timeouts.connect)
                 }
-                State::Handshaking => (TimeoutKind::Handshake, timeouts.handshake),
+                State::Handshaking | State::Verifying(_) => (TimeoutKind::Handshake, timeouts.handshake),
                 State::Authenticating(login) => (login.timeout_kind(&self.target.profile), timeouts.auth),
                 State::BackingOff(_) => {
                     self.enter(State::Queued, cx.now);
@@ -335,7 +352,7 @@ impl Session {
         let timeouts = &self.target.profile.timeouts;
         self.deadline = match &next {
             State::Resolving => deadline(now, timeouts.connect),
-            State::Connecting(_) => self.deadline,
+            State::Connecting(_) | State::Verifying(_) => self.deadline,
             State::Handshaking => deadline(now, timeouts.handshake),
             State::Authenticating(_) => deadline(now, timeouts.auth),
             State::BackingOff(pause) => deadline(now, Some(*pause)),

@@ -45,6 +45,7 @@ impl Session {
             | State::Connecting(_)
             | State::Tunnelling(_)
             | State::Handshaking
+            | State::Verifying(_)
             | State::Authenticating(_) => true,
             State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
             State::Queued | State::BackingOff(_) | State::Closed | State::Failed(_) => false,

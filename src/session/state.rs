@@ -7,6 +7,7 @@ use super::auth::Login;
 use super::connect::Addresses;
 use super::pulse::Pulse;
 use crate::error::{HostError, Stage};
+use crate::hostkey::Verification;
 use crate::link::Conduit;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
@@ -22,6 +23,9 @@ pub(super) enum State {
     Tunnelling(Option<Conduit>),
     /// SSH identification and key exchange.
     Handshaking,
+    /// The host's key is looked for among those on record, or is being recorded. The connection rests
+    /// meanwhile: nothing is read from it, and nothing is sent.
+    Verifying(Box<Verification>),
     /// The host is who it should be; the user is being proved. A login holds the proof of that, a
     /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
     Authenticating(Box<Login>),
@@ -101,6 +105,7 @@ pub(super) enum Phase {
     Connecting,
     Tunnelling,
     Handshaking,
+    Verifying,
     Authenticating,
     Ready,
     BackingOff,
@@ -110,12 +115,13 @@ pub(super) enum Phase {
 
 impl Phase {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Queued,
         Self::Resolving,
         Self::Connecting,
         Self::Tunnelling,
         Self::Handshaking,
+        Self::Verifying,
         Self::Authenticating,
         Self::Ready,
         Self::BackingOff,
@@ -144,11 +150,15 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Tunnelling, Phase::BackingOff, "the proxy cannot connect it, attempts left"),
     (Phase::Tunnelling, Phase::Failed, "the proxy cannot connect it"),
     (Phase::Tunnelling, Phase::Closed, "nothing wanted any more"),
-    (Phase::Handshaking, Phase::Authenticating, "host key verified"),
-    (Phase::Handshaking, Phase::Queued, "a key of another type is on record, to be asked for"),
+    (Phase::Handshaking, Phase::Verifying, "keys exchanged"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
-    (Phase::Handshaking, Phase::Failed, "handshake or host key refused"),
+    (Phase::Handshaking, Phase::Failed, "handshake refused, or not a host key"),
     (Phase::Handshaking, Phase::Closed, "nothing wanted any more"),
+    (Phase::Verifying, Phase::Authenticating, "host key verified"),
+    (Phase::Verifying, Phase::Queued, "a key of another type is on record, to be asked for"),
+    (Phase::Verifying, Phase::BackingOff, "timeout, attempts left"),
+    (Phase::Verifying, Phase::Failed, "host key refused"),
+    (Phase::Verifying, Phase::Closed, "nothing wanted any more"),
     (Phase::Authenticating, Phase::Ready, "credential accepted"),
     (Phase::Authenticating, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Authenticating, Phase::Failed, "no credential accepted"),
@@ -172,6 +182,7 @@ impl State {
             Self::Connecting(_) => Phase::Connecting,
             Self::Tunnelling(_) => Phase::Tunnelling,
             Self::Handshaking => Phase::Handshaking,
+            Self::Verifying(_) => Phase::Verifying,
             Self::Authenticating(_) => Phase::Authenticating,
             Self::Ready(_) => Phase::Ready,
             Self::BackingOff(_) => Phase::BackingOff,
@@ -186,7 +197,7 @@ impl State {
             Self::Queued | Self::BackingOff(_) | Self::Closed | Self::Failed(_) => Stage::Queued,
             Self::Resolving => Stage::Resolving,
             Self::Connecting(_) | Self::Tunnelling(_) => Stage::Connecting,
-            Self::Handshaking => Stage::Handshaking,
+            Self::Handshaking | Self::Verifying(_) => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
             // What runs has a stage of its own; what waits was about to get its channel.
             Self::Ready(_) => Stage::Opening,

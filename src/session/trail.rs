@@ -58,6 +58,8 @@ impl Session {
                 self.stopwatch.stop(now);
                 Milestone::Connected
             }
+            // A part of the handshake.
+            Phase::Verifying => return,
             Phase::Resolving
             | Phase::Connecting
             | Phase::Tunnelling

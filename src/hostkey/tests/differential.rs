@@ -11,6 +11,7 @@ use super::super::line::hashed_column;
 use super::super::names::HostNames;
 use super::super::{HostKey, KnownHosts, Location, Verdict};
 use super::support::{Random, dsa, ed25519, rsa};
+use super::take_comparisons;
 
 /// As many files as this are tried; `SSHOAL_KNOWN_HOSTS_FILES` sets another number.
 const FILES: u64 = 200;
@@ -262,10 +263,16 @@ fn random_files_mean_to_us_what_they_mean_to_openssh() {
                 let verdict = summary(&known.verdict(host, port, key), &stranger);
                 assert_eq!(verdict, expected(&found, &fallback, key), "{key:?}, {}", context());
             }
-            let authority =
-                found.iter().chain(&fallback).filter(|line| line.marker == "CA").map(|line| line.line);
-            let ours = known.authority(&names).and_then(|location| location.line());
-            assert_eq!(ours, authority.min(), "authority, {}", context());
+            let mut scan = known.scan(host, port, &dsa(1));
+            while !scan.advance(&known, 1) {}
+            assert_eq!(scan.verdict(), Some(&stranger), "in slices, {}", context());
+            // It explains why a host is unknown.
+            if stranger == Verdict::Unknown {
+                let authority =
+                    found.iter().chain(&fallback).filter(|line| line.marker == "CA").map(|line| line.line);
+                let ours = scan.authority().and_then(|location| location.line());
+                assert_eq!(ours, authority.min(), "authority, {}", context());
+            }
             if port == 22 {
                 let ours = lines_we_find(&known, host, &keys);
                 assert!(ours.is_subset(&found), "{ours:?} {found:?} {}", context());
@@ -273,4 +280,36 @@ fn random_files_mean_to_us_what_they_mean_to_openssh() {
         }
     }
     assert!(settled as u64 > files, "the random files say too little: {settled} lines in {files} files");
+}
+
+/// The search in slices against the one at one go.
+#[test]
+fn a_search_in_slices_of_any_size_means_the_same() {
+    let keys = [ed25519(1), ed25519(2), ed25519(3), rsa(1), rsa(2)];
+    let mut told = BTreeSet::new();
+    for seed in 0..2 * FILES {
+        let mut random = Random(seed);
+        let mut known = KnownHosts::empty();
+        known.parse(&random_file(&mut random, &keys), Path::new("known_hosts"));
+        for &(host, port) in HOSTS {
+            for key in keys.iter().chain([&ed25519(9), &dsa(9)]) {
+                let verdict = known.verdict(host, port, key);
+                let mut scan = known.scan(host, port, key);
+                let slice = 1 + random.below(9);
+                take_comparisons();
+                while !scan.advance(&known, slice) {
+                    // A line that may name the host without its port as well is compared twice.
+                    let compared = take_comparisons();
+                    assert!(compared <= slice + 1, "seed {seed}: {compared} comparisons, not {slice}");
+                }
+                assert_eq!(scan.verdict(), Some(&verdict), "seed {seed}, {host} {port} {key:?}");
+                let open = matches!(verdict, Verdict::Unknown | Verdict::OtherType { .. });
+                let recorded = if open { known.recorded_algorithms(host, port) } else { Vec::new() };
+                assert_eq!(scan.algorithms(), recorded, "seed {seed}, {host} {port} {key:?}");
+                let kind = format!("{verdict:?}").split([' ', '{']).next().unwrap().to_owned();
+                told.insert((kind, recorded.is_empty()));
+            }
+        }
+    }
+    assert!(told.len() >= 6, "the random files say too little: {told:?}");
 }

@@ -9,5 +9,28 @@ mod keys;
 mod openssh;
 mod policies;
 mod properties;
+mod recording;
 mod support;
 mod verdicts;
+
+use std::cell::Cell;
+
+thread_local! {
+    static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    static SYNCS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Called for each comparison of a line with a name.
+pub(super) fn count_comparison() {
+    COMPARISONS.set(COMPARISONS.get() + 1);
+}
+
+/// How many there were since the last call, in this thread.
+pub(crate) fn take_comparisons() -> usize {
+    COMPARISONS.take()
+}
+
+/// Called for each wait for the disk.
+pub(super) fn count_sync() {
+    SYNCS.set(SYNCS.get() + 1);
+}

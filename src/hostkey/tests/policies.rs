@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::super::{
-    Acceptance, HostKey, HostKeyDecision, HostKeyError, HostKeyPins, HostKeyPolicy, HostKeyProblem, KeyError,
-    KnownHosts, Verifier,
+    Acceptance, Decision, HostKey, HostKeyDecision, HostKeyError, HostKeyPins, HostKeyPolicy, HostKeyProblem,
+    KeyError, KnownHosts, Verifier,
 };
 use super::support::{describe, ed25519, rsa};
 
@@ -132,40 +132,63 @@ fn one_verifier_serves_all_threads() {
     assert_eq!(calls.load(Ordering::Relaxed), 0);
 }
 
-#[test]
-fn another_key_is_asked_for_only_where_one_on_record_might_show() {
-    let mut known = known_hosts();
-    known.parse(format!("bare* {}\n", rsa(2).to_openssh()).as_bytes(), Path::new("/etc/ssh/more"));
-    let verifier = Verifier::new(known, HostKeyPolicy::strict());
-    let instead = |host: &str, port| {
-        verifier.algorithms_instead(&verifier.verify(host, port, &ed25519(9)).unwrap_err())
-    };
-    let rsa = ["rsa-sha2-512", "rsa-sha2-256"];
-    assert_eq!(instead("other", 22), rsa);
-    assert_eq!(instead("bare", 22), rsa);
-    assert_eq!(instead("bare", 2222), rsa, "the line of the host without its port");
-    for host in ["new", "changed", "known"] {
-        assert!(instead(host, 22).is_empty(), "{host}");
+/// The algorithms that a host is to be asked for before its key is decided on, by a verifier that goes line
+/// by line.
+fn instead(verifier: &Verifier, host: &str, port: u16, asked_for: &[&'static str]) -> Vec<&'static str> {
+    let key = ed25519(9).blob().to_vec();
+    let mut verification = verifier.begin(&Arc::from(host), port, key, asked_for).unwrap();
+    loop {
+        match verifier.advance(&mut verification, 1) {
+            Decision::Pending => {
+                assert!(verification.is_searching() && verification.take_request().is_none())
+            }
+            Decision::Instead(algorithms) => return algorithms,
+            Decision::Accepted(_) | Decision::Refused(_) => return Vec::new(),
+        }
     }
-    assert!(instead("new", 2222).is_empty());
-    let pinned = Verifier::new(known_hosts(), HostKeyPolicy::pinned(HostKeyPins::new()));
-    let refused = pinned.verify("other", 22, &ed25519(9)).unwrap_err();
-    assert!(pinned.algorithms_instead(&refused).is_empty());
 }
 
 #[test]
-fn a_finished_scan_saves_the_search_but_changes_nothing() {
-    let verifier = Verifier::new(known_hosts(), HostKeyPolicy::strict());
-    for host in ["known", "new", "changed", "other"] {
-        let mut scan = verifier.known_hosts().scan(host, 22);
-        while !scan.advance(verifier.known_hosts(), 1) {}
-        assert_eq!(verifier.algorithms_from(&scan), verifier.recorded_algorithms(host, 22));
-        for seed in 1..4 {
-            let scanned = verifier.verify_scanned(host, 22, &ed25519(seed), &scan);
-            let direct = verifier.verify(host, 22, &ed25519(seed));
-            assert_eq!(format!("{scanned:?}"), format!("{direct:?}"));
-        }
+fn another_key_is_asked_for_only_where_one_on_record_might_show() {
+    let more = || {
+        let mut known = known_hosts();
+        known.parse(format!("bare* {}\n", rsa(2).to_openssh()).as_bytes(), Path::new("/etc/ssh/more"));
+        known
+    };
+    let rsa = ["rsa-sha2-512", "rsa-sha2-256"];
+    let policies = [
+        HostKeyPolicy::strict(),
+        HostKeyPolicy::accept_new("/dev/null"),
+        HostKeyPolicy::ask(|_| panic!("the keys on record have had no chance")),
+    ];
+    for policy in policies {
+        let verifier = Verifier::new(more(), policy);
+        assert_eq!(instead(&verifier, "other", 22, &[]), rsa);
+        assert_eq!(instead(&verifier, "bare", 22, &["ssh-ed25519"]), rsa);
+        assert_eq!(instead(&verifier, "bare", 2222, &[]), rsa, "the line of the host without its port");
     }
+    let verifier = Verifier::new(more(), HostKeyPolicy::strict());
+    for host in ["new", "changed", "known"] {
+        assert!(instead(&verifier, host, 22, &[]).is_empty(), "{host}");
+    }
+    assert!(instead(&verifier, "new", 2222, &[]).is_empty());
+    assert!(instead(&verifier, "other", 22, &rsa).is_empty(), "it was asked for them");
+    let pinned = Verifier::new(known_hosts(), HostKeyPolicy::pinned(HostKeyPins::new()));
+    assert!(instead(&pinned, "other", 22, &[]).is_empty());
+}
+
+#[test]
+fn a_callback_that_panics_refuses_the_host() {
+    let verifier = Verifier::new(known_hosts(), HostKeyPolicy::ask(|_| panic!("on purpose")));
+    let error = verifier.verify("new", 22, &ed25519(1)).unwrap_err();
+    assert!(matches!(error.problem(), HostKeyProblem::Panicked), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.ends_with(" was not accepted: the host key callback panicked instead of an answer"),
+        "{text}"
+    );
+    assert!(!text.contains("on purpose"));
+    assert!(verifier.verify("known", 22, &ed25519(1)).is_ok(), "it is not asked");
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl FakeAgent {
                 let key = usize::from(request[0]);
                 Input::Signed(self.signs.contains(&key).then(|| request.into()))
             }
-            Ask::Lookup | Ask::Tunnel => panic!("an agent knows no addresses, and connects nobody"),
+            Ask::Lookup | Ask::Record(_) | Ask::Tunnel => panic!("an agent knows its keys, and nothing else"),
         })
     }
 

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config, address, opened};
-use super::host_keys::shows_the_recorded_key_when_asked_for_it;
+use super::host_keys::{new_host, shows_the_recorded_key_when_asked_for_it};
 use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
 use crate::error::{HostErrorKind, UnknownHostProblem};
@@ -85,13 +85,29 @@ edges! {
     Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
     Connecting => Closed, a_connect_for_nothing_is_given_up: || cancelled_in(Phase::Connecting);
-    Handshaking => Authenticating, a_verified_host_is_logged_in_to: happy;
-    Handshaking => Queued, a_key_of_a_recorded_type_is_asked_for: || { shows_the_recorded_key_when_asked_for_it(); };
+    Handshaking => Verifying, a_host_that_has_shown_its_key_is_verified: happy;
     Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: lost_in_the_handshake;
-    Handshaking => Failed, a_mistrusted_host_is_final: || {
-        run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
+    Handshaking => Failed, a_key_that_is_none_is_final: || {
+        run(Script::peer(Peer { key: b"junk".to_vec(), ..Peer::default() }), 3);
     };
     Handshaking => Closed, a_handshake_for_nothing_is_given_up: || cancelled_in(Phase::Handshaking);
+    Verifying => Authenticating, a_verified_host_is_logged_in_to: happy;
+    Verifying => Queued, a_key_of_a_recorded_type_is_asked_for: || { shows_the_recorded_key_when_asked_for_it(); };
+    Verifying => BackingOff, a_host_that_takes_too_long_to_verify_is_tried_again: || {
+        let mut bench = new_host(None);
+        bench.run_until(|bench| bench.session.attempt() == 2);
+    };
+    Verifying => Failed, a_mistrusted_host_is_final: || {
+        run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
+    };
+    Verifying => Closed, a_verification_for_nothing_is_given_up: || {
+        let mut bench = new_host(Some(3));
+        bench.run_until_phase(Phase::Verifying);
+        bench.cancel(0);
+        assert_eq!((bench.phase(), bench.deadline()), (Phase::Closed, None));
+        bench.run();
+        assert_eq!(bench.phase(), Phase::Closed, "the answer of the disk comes too late");
+    };
     Authenticating => Ready, an_accepted_credential_makes_it_ready: happy;
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
         let service = Answer { after: Some(1), says: Err(lost()) };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::FakeAgent;
 use super::call::Call;
+use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::command::{Request, RunOptions};
@@ -104,6 +105,7 @@ pub(super) struct Bench {
     pub lookups: Vec<Lookup>,
     lookup: bool,
     pub agent: FakeAgent,
+    pub disk: FakeDisk,
     /// What its proxy says to the next requests; behind the last that it has connected.
     pub proxy_says: VecDeque<Vec<Tunnelled>>,
     /// What it still says to the present one.
@@ -172,6 +174,7 @@ impl Bench {
             lookups: vec![Ok(addresses)],
             lookup: false,
             agent: FakeAgent::with(&[]),
+            disk: FakeDisk::new(),
             proxy_says: VecDeque::new(),
             tunnelled: VecDeque::new(),
             conduit: None,
@@ -290,6 +293,7 @@ impl Bench {
                 assert!(self.conduit.is_some(), "no conduit for the proxy");
                 self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
             }
+            Some(Ask::Record(new)) => self.disk.is_asked(new.clone()),
             Some(ask) => self.agent.is_asked(ask.clone()),
             None => {}
         }
@@ -374,6 +378,10 @@ impl Bench {
             self.step(answer);
             return true;
         }
+        if let Some(answer) = self.disk.tick(&self.session.target().profile.verifier) {
+            self.step(answer);
+            return true;
+        }
         if let Some(tunnelled) = self.tunnelled.pop_front() {
             self.step(Input::Tunnelled(tunnelled));
             return true;
@@ -390,7 +398,7 @@ impl Bench {
             self.step(Input::Readiness);
             return true;
         }
-        self.link.expects_news() || self.agent.owes_answer()
+        self.link.expects_news() || self.agent.owes_answer() || self.disk.owes_answer()
     }
 
     fn round_of_timers(&mut self) -> bool {

@@ -1,15 +1,20 @@
 //! Which host key a host is asked for, by the keys that are on record for it.
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::harness::{Bench, Config};
+use super::call::Call;
+use super::harness::{Bench, Config, HANDSHAKE};
 use super::script::{Peer, Script, host_key};
-use crate::error::HostErrorKind;
-use crate::hostkey::{HostKeyPolicy, HostKeyProblem, KnownHosts, Verifier};
+use crate::error::{HostErrorKind, Stage, TimeoutKind};
+use crate::hostkey::tests::take_comparisons;
+use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPolicy, HostKeyProblem, KnownHosts, Verifier};
+use crate::session::Input;
 use crate::session::state::Phase;
 
 /// A key of a type that no line here has.
@@ -25,6 +30,27 @@ pub(super) fn knows(names: &str) -> Arc<Verifier> {
     let mut known = KnownHosts::empty();
     known.parse(format!("{names} ssh-ed25519 {trusted}\n").as_bytes(), Path::new("known_hosts"));
     Arc::new(Verifier::new(known, HostKeyPolicy::strict()))
+}
+
+/// Accepts new hosts that show the key 0, and records it in this file. The other keys of the tests are
+/// revoked.
+pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
+    let mut known = KnownHosts::empty();
+    for key in [host_key(1), other_key()] {
+        let line = format!("@revoked * {}\n", HostKey::from_blob(key).unwrap().to_openssh());
+        known.parse(line.as_bytes(), Path::new("revoked"));
+    }
+    Arc::new(Verifier::new(known, HostKeyPolicy::accept_new(file)))
+}
+
+/// A host that is not on record, with a command for it, and a disk that takes so many rounds to record its
+/// key.
+pub(super) fn new_host(after: Option<u32>) -> Bench {
+    let config = Config { verifier: accepts_new("/dev/null"), ..Config::default() };
+    let mut bench = Bench::with(config, Script::default());
+    bench.disk.after = after;
+    bench.command();
+    bench
 }
 
 /// A host that shows these keys, one on each connection, and whose trusted one is on record under these names.
@@ -72,7 +98,7 @@ fn a_name_that_takes_a_search_is_searched_for_only_when_the_key_is_another() {
 #[test]
 fn what_was_found_is_remembered() {
     let mut bench = shows_the_recorded_key_when_asked_for_it();
-    bench.step(crate::session::Input::Close);
+    bench.step(Input::Close);
     assert_eq!(bench.phase(), Phase::Closed);
     bench.command();
     bench.run();
@@ -103,4 +129,187 @@ fn a_host_that_is_not_on_record_is_refused_at_once() {
     let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
     assert!(matches!(error.problem(), HostKeyProblem::Unknown), "{error}");
     assert_eq!(bench.link.offered.len(), 1);
+}
+
+/// A file of 100,000 lines of other hosts, whose names only a comparison with each can tell apart: one hashed
+/// line with another salt for each.
+fn crowd(lines: usize) -> KnownHosts {
+    let key = HostKey::from_blob(host_key(1)).unwrap().to_openssh();
+    let mut text = String::new();
+    for line in 0..lines {
+        let mut salt = [0; 20];
+        salt[..8].copy_from_slice(&line.to_be_bytes());
+        let [salt, digest] = [BASE64_STANDARD.encode(salt), BASE64_STANDARD.encode([7; 20])];
+        writeln!(text, "|1|{salt}|{digest} {key}").unwrap();
+    }
+    let mut known = KnownHosts::empty();
+    known.parse(text.as_bytes(), Path::new("known_hosts"));
+    assert_eq!(known.len(), lines);
+    known
+}
+
+/// Comparisons that one visit may make, at half a microsecond each: well below a millisecond.
+const SLICE_MAX: usize = 1_000;
+
+/// The bench's next round: how much it has compared, which is no more than a slice.
+#[track_caller]
+fn round_of_verification(bench: &mut Bench) -> usize {
+    bench.round();
+    let compared = take_comparisons();
+    assert!(compared <= SLICE_MAX, "{compared} comparisons in one visit");
+    compared
+}
+
+#[test]
+fn no_visit_compares_more_than_a_slice_however_many_lines_there_are() {
+    const LINES: usize = 100_000;
+    type Policy = fn() -> HostKeyPolicy;
+    let cases: [(&str, Policy, usize); 4] = [
+        ("strict", HostKeyPolicy::strict, 0),
+        ("ask", || HostKeyPolicy::ask(|_| HostKeyDecision::Refuse), 0),
+        ("accept-new", || HostKeyPolicy::accept_new("/dev/full"), 0),
+        // That of all the other hosts, which are copies of one machine.
+        ("shared key", HostKeyPolicy::strict, 1),
+    ];
+    for (what, policy, key) in cases {
+        let verifier = Arc::new(Verifier::new(crowd(LINES), policy()));
+        let peer = Peer { key: host_key(key), ..Peer::default() };
+        let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::peer(peer));
+        bench.check_idle = false;
+        bench.command();
+        take_comparisons();
+        let (mut visits, mut all) = (0, 0);
+        while bench.phase() != Phase::Failed {
+            let calls = bench.link.calls.len();
+            let was_verifying = bench.phase() == Phase::Verifying;
+            all += round_of_verification(&mut bench);
+            visits += 1;
+            assert!(visits < LINES, "{what}: the search does not end");
+            if was_verifying && bench.phase() == Phase::Verifying {
+                assert_eq!(bench.link.calls.len(), calls, "{what}: the link was not left alone");
+            }
+        }
+        // As a line with this key, and as a line of this host.
+        assert_eq!(all, LINES * (1 + key), "{what}: comparisons in all");
+        assert!(visits >= LINES / SLICE_MAX, "{what}: {visits} visits");
+        let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+        let as_expected = match error.problem() {
+            HostKeyProblem::Unknown => what == "strict" || what == "shared key",
+            HostKeyProblem::Refused => what == "ask",
+            HostKeyProblem::CannotRecord { .. } => what == "accept-new",
+            _ => false,
+        };
+        assert!(as_expected, "{what}: {error}");
+        assert!(bench.calls(|call| matches!(call, Call::RequestAuth)).is_empty());
+    }
+}
+
+#[test]
+fn a_search_ends_with_the_time_limit_of_the_handshake() {
+    let verifier = Arc::new(Verifier::new(crowd(20_000), HostKeyPolicy::strict()));
+    let config = Config { verifier, attempts: 1, ..Config::default() };
+    let mut bench = Bench::with(config, Script::default());
+    bench.command();
+    bench.run_until_phase(Phase::Verifying);
+    let deadline = bench.deadline().unwrap();
+    bench.round = HANDSHAKE / 10;
+    while bench.phase() == Phase::Verifying {
+        assert_eq!(bench.deadline(), Some(deadline), "the search has moved the deadline");
+        bench.round();
+    }
+    assert_handshake_timeout(&bench);
+}
+
+#[test]
+fn other_orders_of_the_caller_do_not_hasten_a_search() {
+    let verifier = Arc::new(Verifier::new(crowd(20_000), HostKeyPolicy::strict()));
+    let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::default());
+    bench.check_idle = false;
+    (0..100).for_each(|_| _ = bench.command());
+    bench.run_until_phase(Phase::Verifying);
+    take_comparisons();
+    (1..100).for_each(|number| bench.cancel(number));
+    assert_eq!((bench.phase(), take_comparisons()), (Phase::Verifying, 0));
+}
+
+fn assert_handshake_timeout(bench: &Bench) {
+    let error = bench.error(0);
+    let HostErrorKind::Timeout { kind, after } = error.kind() else { panic!("{error}") };
+    assert_eq!((*kind, *after, error.stage()), (TimeoutKind::Handshake, HANDSHAKE, Stage::Handshaking));
+}
+
+#[test]
+fn a_new_host_is_logged_in_to_once_its_key_is_recorded() {
+    let mut bench = new_host(Some(20));
+    bench.run_until_phase(Phase::Verifying);
+    let calls = bench.link.calls.len();
+    while bench.phase() == Phase::Verifying {
+        // The socket may have news.
+        bench.step(Input::Readiness);
+        assert_eq!(bench.link.calls.len(), calls, "the link was not left alone");
+        assert!(bench.round());
+    }
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    // What is on record needs no disk.
+    bench.step(Input::Close);
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+    assert_eq!(bench.disk.asked, 1);
+    assert_eq!(bench.link.offered, [vec![], vec!["ssh-ed25519"]]);
+}
+
+#[test]
+fn a_disk_that_does_not_answer_costs_a_new_host_its_time_limit() {
+    let mut bench = new_host(None);
+    bench.run();
+    assert_eq!(bench.error(0).attempt(), 3);
+    assert_eq!(bench.disk.asked, 3);
+    assert_handshake_timeout(&bench);
+    assert!(bench.calls(|call| matches!(call, Call::RequestAuth)).is_empty());
+}
+
+#[test]
+fn a_host_whose_key_cannot_be_recorded_is_refused() {
+    let verifier = accepts_new("/dev/full");
+    let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::default());
+    bench.command();
+    bench.run();
+    assert_eq!(bench.error(0).attempt(), 1, "it is not tried again");
+    let text = bench.error(0).to_string();
+    assert!(text.contains("is new but cannot be recorded in /dev/full: No space left on device"), "{text}");
+    assert!(bench.calls(|call| matches!(call, Call::RequestAuth)).is_empty());
+}
+
+/// The callback would be asked about the wrong key.
+#[test]
+fn nobody_is_asked_before_the_host_was_asked_for_the_key_on_record() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let policy = HostKeyPolicy::ask(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        HostKeyDecision::Refuse
+    });
+    let trusted = HostKey::from_blob(host_key(0)).unwrap().to_openssh();
+    let mut known = KnownHosts::empty();
+    known.parse(format!("web* {trusted}\n").as_bytes(), Path::new("known_hosts"));
+    let verifier = Arc::new(Verifier::new(known, policy));
+    let peers = [other_key(), host_key(0)].map(|key| Peer { key, ..Peer::default() });
+    let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::peers(peers.into()));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(bench.link.offered, [vec![], vec!["ssh-ed25519"]]);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_callback_that_panics_fails_its_host_alone() {
+    let verifier = Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::ask(|_| panic!("on purpose"))));
+    let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::default());
+    bench.command();
+    bench.run();
+    let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+    assert!(matches!(error.problem(), HostKeyProblem::Panicked), "{error}");
 }

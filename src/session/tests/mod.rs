@@ -6,6 +6,7 @@ pub(crate) mod call;
 mod commands;
 mod connect;
 mod deadlines;
+mod disk;
 mod edges;
 mod exec_edges;
 pub(crate) mod fake_link;

@@ -12,7 +12,7 @@ use super::edges::take_edges;
 use super::exec_edges::take_exec_edges;
 use super::gssapi::gssapi;
 use super::harness::{Bench, Config, address};
-use super::host_keys::knows;
+use super::host_keys::{accepts_new, knows};
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::random::{Random, Seed, number};
@@ -77,11 +77,17 @@ fn bench(random: &mut Random) -> Bench {
     let attempt_delay = random.chance(40).then(|| Duration::from_millis(random.pick(&[10, 250, 5_000])));
     let base = if random.chance(30) {
         Config { verifier: knows("web*"), ..Config::default() }
+    } else if random.chance(30) {
+        Config {
+            verifier: random.pick(&[accepts_new("/dev/null"), accepts_new("/dev/full")]),
+            ..Config::default()
+        }
     } else {
         Config::default()
     };
     let config = Config { addresses: addresses.clone(), plan, attempts, attempt_delay, proxied, ..base };
     let mut bench = Bench::with(config, script);
+    bench.disk.after = random.pick(&[Some(1), Some(2), Some(50), None]);
     bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
     if proxied && random.chance(5) {
         bench.link.fault = Some(Fault { nth: 1, with: Failing::Error(LinkErrorKind::Limit) });

@@ -1,0 +1,119 @@
+//! What may wait for a disk, and so must not be done in a turn: the recording of new host keys. A thread does
+//! it, made when it is first needed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use mio::Waker;
+
+use super::Fleet;
+use crate::agent::Asker;
+use crate::hostkey::{NewKey, Recorded, Verifier};
+use crate::limits;
+use crate::session::Input;
+use crate::workers::{Job, Workers};
+
+/// The thread, what waits for it, and what it has found.
+pub(super) struct Disk {
+    workers: Option<Workers<Record>>,
+    waker: Arc<Waker>,
+    waiting: Arc<Waiting>,
+    answers: VecDeque<Answer>,
+}
+
+/// Keys that wait to be recorded, by the slot of their host: one each, however often it connects while the
+/// disk is stuck.
+type Waiting = Mutex<BTreeMap<usize, (Asker, NewKey)>>;
+
+type Answer = (Asker, Recorded);
+
+/// Records all keys that wait by the time it begins.
+struct Record {
+    verifier: Arc<Verifier>,
+    waiting: Arc<Waiting>,
+}
+
+impl Disk {
+    pub(super) fn new(waker: Arc<Waker>) -> Self {
+        Self { workers: None, waker, waiting: Arc::default(), answers: VecDeque::new() }
+    }
+
+    fn record(&mut self, verifier: &Arc<Verifier>, asker: Asker, new: NewKey) {
+        let mut waiting = lock(&self.waiting);
+        let is_first = waiting.is_empty();
+        waiting.insert(asker.slot, (asker, new));
+        drop(waiting);
+        // The job that the first has begun takes those that come before it runs.
+        if is_first {
+            let waker = &self.waker;
+            let workers = self
+                .workers
+                .get_or_insert_with(|| Workers::new("sshoal-disk", limits::DISK_THREADS, waker.clone()));
+            workers.start(Record { verifier: verifier.clone(), waiting: self.waiting.clone() });
+        }
+    }
+
+    /// Takes over what the thread has found.
+    pub(super) fn collect(&mut self) {
+        let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
+        self.answers.extend(found.into_iter().flatten());
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+impl Job for Record {
+    type Done = Vec<Answer>;
+
+    fn run(self) -> Vec<Answer> {
+        let (askers, new): (Vec<_>, Vec<_>) = self.take().unzip();
+        askers.into_iter().zip(self.verifier.record(&new)).collect()
+    }
+
+    fn refuse(self, cause: &io::Error) -> Vec<Answer> {
+        let refused = |asker| {
+            let error = io::Error::new(cause.kind(), format!("there is no thread to write to it: {cause}"));
+            (asker, Err(error))
+        };
+        self.take().map(|(asker, _)| refused(asker)).collect()
+    }
+}
+
+impl Record {
+    fn take(&self) -> impl Iterator<Item = (Asker, NewKey)> + use<> {
+        mem::take(&mut *lock(&self.waiting)).into_values()
+    }
+}
+
+impl Fleet {
+    /// A host that is new has its key recorded.
+    pub(super) fn record_key(&mut self, index: usize, new: NewKey) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let asker = Asker { slot: index, generation: slot.link.generation() };
+        self.disk.record(&self.verifier, asker, new);
+    }
+
+    /// Hands over what came of recorded keys, as the turn's time allows.
+    pub(super) fn deliver_recorded(&mut self, now: Instant) {
+        while let Some((asker, recorded)) = self.disk.answers.pop_front() {
+            let is_wanted = self.slots.get(asker.slot).is_some_and(|slot| {
+                slot.link.generation() == asker.generation && slot.session.awaits_record()
+            });
+            if is_wanted {
+                self.visit(asker.slot, Input::Recorded(recorded), now);
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeMap<usize, (Asker, NewKey)>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}

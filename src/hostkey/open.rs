@@ -1,0 +1,254 @@
+//! Opens a `known_hosts` file for writing: which symbolic links are followed, and who may write meanwhile.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Component, Path};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::unistd::geteuid;
+
+use super::printable::PrintablePath;
+
+/// Opens a directory, or a symbolic link itself, to be looked at. No permission to read it is needed.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+const LOOK: OFlag = OFlag::O_PATH;
+/// Elsewhere a symbolic link cannot be opened: none is followed.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+const LOOK: OFlag = OFlag::O_RDONLY;
+
+/// How often what is found is looked for again because others move it meanwhile.
+const TRIES: usize = 16;
+
+/// Symbolic links on the way to a file (Linux: 40).
+const LINKS_MAX: usize = 40;
+
+/// A file opened for reading and appending, which nobody changes who asks for its lock, as every sshoal does.
+/// OpenSSH does not ask; it appends whole lines, and so do we.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub file: File,
+    pub metadata: Metadata,
+    lock: Option<Flock<File>>,
+}
+
+impl Locked {
+    /// Opens a file and waits so long for its lock. A file that is not there is made, with its directory, for
+    /// the user alone.
+    ///
+    /// Symbolic links anywhere on the way are followed only if they belong to the user or to root, and lead
+    /// to a file that does so too. Nobody else can then choose which file is written to: a link planted in a
+    /// shared directory is an error. Each name is looked up in the directory that was opened before it, and
+    /// never again.
+    pub(super) fn open(path: &Path, wait: Duration) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            let Place { folder, name, file } = find(path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return match metadata.file_type().is_char_device() {
+                    // Such as /dev/null: no disk, and a lock that anybody may hold.
+                    true => Ok(Self { file, metadata, lock: None }),
+                    false => Err(io::Error::other("it is not a regular file")),
+                };
+            }
+            let lock = lock(&file, wait)?;
+            let is_there = match fstatat(&folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                #[allow(clippy::useless_conversion, reason = "their types differ between systems")]
+                Ok(now) => (u64::from(now.st_dev), u64::from(now.st_ino)) == (metadata.dev(), metadata.ino()),
+                Err(Errno::ENOENT) => false,
+                Err(e) => return Err(e.into()),
+            };
+            // Replaced while we waited, as by `ssh-keygen -R`: what is written to the old one is lost.
+            if is_there {
+                return Ok(Self { metadata: file.metadata()?, file, lock });
+            }
+        }
+        Err(io::Error::other("it is being replaced again and again"))
+    }
+
+    /// Has what was written reach the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.metadata.is_file() {
+            return Ok(());
+        }
+        #[cfg(test)]
+        super::tests::count_sync();
+        self.file.sync_data()
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Dropped by itself, a lock that a network file system cannot give back is a panic.
+        if let Some(Err((lock, _))) = self.lock.take().map(Flock::unlock) {
+            mem::forget(lock);
+        }
+    }
+}
+
+/// The lock of a file; `None` where the file system has none.
+fn lock(file: &File, wait: Duration) -> io::Result<Option<Flock<File>>> {
+    let mut pause = Duration::from_millis(1);
+    let mut waited = Duration::ZERO;
+    loop {
+        match Flock::lock(file.try_clone()?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) if waited < wait => {
+                thread::sleep(pause);
+                waited += pause;
+                pause = (pause * 2).min(Duration::from_millis(64));
+            }
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let text = format!("another process has held its lock for {waited:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            Err((_, Errno::EINTR)) => {}
+            Err((_, Errno::ENOLCK | Errno::ENOSYS | Errno::EOPNOTSUPP)) => return Ok(None),
+            Err((_, e)) => return Err(e.into()),
+        }
+    }
+}
+
+/// A file, and where it is.
+struct Place {
+    folder: OwnedFd,
+    name: OsString,
+    file: File,
+}
+
+/// What a name stands for.
+enum Named {
+    Folder(OwnedFd),
+    /// A symbolic link of a trusted owner, to here.
+    Link(OsString),
+}
+
+/// Goes from directory to directory, and opens the file that the last name stands for.
+fn find(path: &Path) -> io::Result<Place> {
+    let mut folder = start(path)?;
+    // The next name is the last.
+    let mut names = names(path);
+    let mut links = 0;
+    let mut tries = 0;
+    while let Some(name) = names.pop() {
+        if names.is_empty() {
+            match open_file(&folder, &name) {
+                Ok(file) if links > 0 => {
+                    require_owner(file.metadata()?.uid(), "the file that a symbolic link leads to", &name)?;
+                    return Ok(Place { folder, name, file });
+                }
+                Ok(file) => return Ok(Place { folder, name, file }),
+                // FreeBSD says EMLINK.
+                Err(Errno::ELOOP | Errno::EMLINK) => {}
+                Err(Errno::ENOENT | Errno::EEXIST) if tries < TRIES => {
+                    // Made or removed by others between two looks.
+                    tries += 1;
+                    names.push(name);
+                    continue;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        match look(&folder, &name) {
+            Ok(Named::Folder(next)) => folder = next,
+            Ok(Named::Link(target)) => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(Errno::ELOOP.into());
+                }
+                let target = Path::new(&target);
+                if target.is_absolute() {
+                    folder = start(target)?;
+                }
+                names.extend(self::names(target));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound && tries < TRIES => {
+                tries += 1;
+                make_folder(&folder, &name)?;
+                names.push(name);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(Errno::EISDIR.into())
+}
+
+/// The directory that a path begins in.
+fn start(path: &Path) -> io::Result<OwnedFd> {
+    let start = if path.is_absolute() { "/" } else { "." };
+    Ok(openat(AT_FDCWD, start, LOOK | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// The names on a path, the last first.
+fn names(path: &Path) -> Vec<OsString> {
+    let named = |part| matches!(part, Component::Normal(_) | Component::ParentDir);
+    let names = path.components().filter(|part| named(*part));
+    let mut names = names.map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    names.reverse();
+    names
+}
+
+/// Opens a file, or makes it. A symbolic link is an error.
+fn open_file(folder: &OwnedFd, name: &OsStr) -> Result<File, Errno> {
+    let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    match openat(folder, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => {
+            let new = OFlag::O_CREAT | OFlag::O_EXCL;
+            let file = openat(folder, name, flags | new, Mode::S_IRUSR | Mode::S_IWUSR)?;
+            sync_folder(folder)?;
+            Ok(file.into())
+        }
+        file => Ok(file?.into()),
+    }
+}
+
+fn look(folder: &OwnedFd, name: &OsStr) -> io::Result<Named> {
+    let found = File::from(openat(folder, name, LOOK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?);
+    let metadata = found.metadata()?;
+    if metadata.is_symlink() {
+        require_owner(metadata.uid(), "the symbolic link", name)?;
+        return Ok(Named::Link(readlinkat(&found, "")?));
+    }
+    if !metadata.is_dir() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    Ok(Named::Folder(found.into()))
+}
+
+/// The user may write where the user likes, and root's links are the system's, such as `/var/run`.
+fn require_owner(owner: u32, what: &str, name: &OsStr) -> io::Result<()> {
+    if owner == geteuid().as_raw() || owner == 0 {
+        return Ok(());
+    }
+    let name = PrintablePath(Path::new(name));
+    let text = format!("{what}, {name}, belongs to another user (uid {owner}) and is not used");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+fn make_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match mkdirat(folder, name, Mode::S_IRWXU) {
+        Err(Errno::EEXIST) => Ok(()),
+        made => Ok(made.and_then(|()| sync_folder(folder))?),
+    }
+}
+
+/// Has a name that was made reach the disk. A directory that may not be read cannot be synced, and one on a
+/// file system that has no such thing need not be.
+fn sync_folder(folder: &OwnedFd) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = match openat(folder, ".", flags, Mode::empty()) {
+        Err(Errno::EACCES) => return Ok(()),
+        folder => folder?,
+    };
+    match nix::unistd::fsync(&folder) {
+        Err(Errno::EINVAL | Errno::EROFS) => Ok(()),
+        synced => synced,
+    }
+}
