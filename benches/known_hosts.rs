@@ -8,7 +8,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use sshoal::hostkey::{HostKey, KnownHosts, Verdict};
@@ -79,6 +79,14 @@ fn known_hosts(criterion: &mut Criterion) {
     let stranger = key(LINES);
     group.bench_function("unknown key: all hashed names", |bench| {
         bench.iter(|| known.verdict(black_box("stranger"), 22, &stranger));
+    });
+    // What a fleet does in one visit (src/limits.rs: `HOST_KEY_LINES`).
+    group.bench_function("unknown key: a slice of 500 hashed names", |bench| {
+        bench.iter_batched(
+            || known.scan("stranger", 22, &stranger),
+            |mut scan| assert!(!scan.advance(&known, 500)),
+            BatchSize::SmallInput,
+        );
     });
     group.finish();
 }

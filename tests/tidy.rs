@@ -182,6 +182,63 @@ fn imports_go_downward_only() {
     assert_none(&faults);
 }
 
+/// Who may touch a disk, and why no turn waits for that. Everybody else is handed what was read.
+const DISK_FILES: [(&str, &str); 7] = [
+    ("config/certificates.rs", "certificates are read by `build`, and by calls that add hosts"),
+    ("config/credentials.rs", "so are keys"),
+    ("dns/conf.rs", "`resolv.conf` and the hosts file are read by `build`"),
+    ("fleet/descriptors.rs", "/proc/self/fd is no disk: the kernel answers from memory"),
+    ("hostkey/load.rs", "known_hosts files are read by `build`"),
+    ("hostkey/open.rs", "used by the recorder"),
+    ("hostkey/recorder.rs", "new host keys are recorded by a thread of fleet/disk.rs"),
+];
+
+/// Once a fleet is built, its turns wait for no disk.
+#[test]
+fn files_are_touched_where_no_turn_waits_for_them() {
+    const TOUCH: [&str; 14] = [
+        "std::fs",
+        "File::open",
+        "OpenOptions",
+        "nix::fcntl",
+        "nix::sys::stat",
+        "nix::dir",
+        "rustix::fs",
+        ".canonicalize(",
+        ".try_exists(",
+        ".exists()",
+        ".is_file()",
+        ".metadata()",
+        ".read_dir(",
+        ".read_link(",
+    ];
+    let mut faults = Vec::new();
+    let mut used = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code() {
+            let code = line.split("//").next().unwrap();
+            let Some(touch) = TOUCH.iter().find(|touch| code.contains(**touch)) else { continue };
+            match DISK_FILES.iter().find(|(name, _)| *name == source.name) {
+                Some((name, _)) => used.push(*name),
+                None => faults.push(format!("{}:{number}: {touch} outside of the listed files", source.name)),
+            }
+        }
+    }
+    assert_none(&faults);
+    for (name, reason) in DISK_FILES {
+        assert!(used.contains(&name), "{name} touches no file any more ({reason})");
+    }
+    // The recorder waits: only where a caller asks for it, or on a thread, may it be entered.
+    let entered: Vec<String> = sources()
+        .iter()
+        .flat_map(|source| source.code().map(move |(number, line)| (source, number, line)))
+        .filter(|(_, _, line)| line.contains("erifier.record(") || line.contains(".recorded_algorithms("))
+        .filter(|(source, _, _)| source.module() != "hostkey")
+        .map(|(source, number, _)| format!("{}:{number}", source.name))
+        .collect();
+    assert!(matches!(&entered[..], [only] if only.starts_with("fleet/disk.rs:")), "{entered:?}");
+}
+
 /// What the blocking client does, it does through the fleet's public interface, as any program could.
 #[test]
 fn the_client_is_a_caller_of_the_fleet_like_any_other() {

@@ -251,9 +251,10 @@ impl<T: Build> Builder<T> {
     /// As [`build`](Self::build), but so many fleets, to be driven by as many threads: for more work than one core can
     /// encrypt. The hosts are dealt out in turn: the first to the first fleet, the second to the second.
     ///
-    /// Keys and known_hosts files are read once, and all share them; nothing else is shared, and nothing is locked, but
-    /// where an [accept-new](HostKeyPolicy::accept_new) policy records a key. So limits such as
-    /// [`max_connecting`](Self::max_connecting) are those of each, and each has its own connections to proxies.
+    /// Keys and known_hosts files are read once, and all share them; nothing else is shared, but for the keys
+    /// that an [accept-new](HostKeyPolicy::accept_new) policy records. So limits such as
+    /// [`max_connecting`](Self::max_connecting) are those of each, and each has its own connections to
+    /// proxies.
     ///
     /// ```
     /// use sshoal::Fleet;

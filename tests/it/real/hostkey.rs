@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sshoal::hostkey::{
     Fingerprint, HostKey, HostKeyDecision, HostKeyPins, HostKeyProblem, KeyType as RecordedType, Verdict,
 };
-use sshoal::{ClientBuilder, HostErrorKind, HostKeyPolicy, ParallelClient, Stage};
+use sshoal::{
+    ClientBuilder, Command, Fleet, HostErrorKind, HostKeyPolicy, HostState, Outcome, ParallelClient, Run,
+    Stage,
+};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
+use crate::support::fleet::Driven;
 use crate::support::keys::{KeyPair, KeyType};
 use crate::support::sshd::Sshd;
 
@@ -136,6 +141,64 @@ fn pins_and_the_callback_decide() {
         assert_eq!(run_one(&mut build(with(policy)), "echo in"), ["in"]);
     }
     assert_eq!(fs::read(&empty).expect("a file"), b"");
+}
+
+/// Of two hosts, one makes the callback panic.
+#[test]
+fn a_callback_that_panics_fails_its_host_and_no_other() {
+    let _dog = guard("panicking_callback");
+    let sshd = Sshd::builder().log_level("DEBUG1").start();
+    let hosts: Vec<String> = sshd.hosts(2).collect();
+    let bad = hosts[0].clone();
+    let policy = HostKeyPolicy::ask(move |question| {
+        assert_ne!(question.host, bad, "on purpose");
+        HostKeyDecision::Accept
+    });
+    let empty = file(&sshd, "empty", "");
+    let mut client = build(client_for(&sshd, &hosts).known_hosts([empty]).host_keys(policy));
+    let outputs = client.run_command(Command::new("echo in").stop_on_errors(false)).expect("it starts");
+    super::join(&client, &outputs);
+    let Some(Outcome::Failed(error)) = outputs[0].outcome() else { panic!("{:?}", outputs[0].outcome()) };
+    let HostErrorKind::HostKey(cause) = error.kind() else { panic!("{error}") };
+    assert!(matches!(cause.problem(), HostKeyProblem::Panicked), "{error}");
+    assert_eq!(super::stdout(&outputs[1]), ["in"]);
+    assert_eq!(sshd.count("Accepted publickey"), 1);
+}
+
+/// One host is on no line of 100,000 hashed ones. Its search takes two hundred visits, and others are visited
+/// in between.
+#[test]
+fn a_search_through_a_large_file_holds_up_nobody() {
+    let _dog = guard("large_file");
+    let sshd = Sshd::start();
+    let hosts: Vec<String> = sshd.hosts(6).collect();
+    let other = KeyPair::generate(KeyType::Ed25519);
+    let line = format!("|1|{0}|{0} {1}\n", "A".repeat(27) + "=", other.public());
+    let known = hosts[1..].iter().map(|host| sshd.known_hosts_lines(host)).collect::<String>();
+    let known = file(&sshd, "known", &(line.repeat(100_000) + &known));
+    let builder = Fleet::builder(hosts.clone()).port(sshd.port()).user(sshd.user());
+    let builder = super::with_key(builder, &sshd).known_hosts([known]).timeout(Duration::from_secs(100));
+    let mut driven = Driven::new(builder.build().expect("a fleet"));
+    let ids = driven.fleet.hosts().to_vec();
+    let run = driven.fleet.start("echo in").expect("it starts");
+    let searching = |driven: &Driven| {
+        driven.fleet.metrics().key_exchanges == ids.len() as u64
+            && driven.fleet.host(ids[0]).expect("a host").state() == HostState::Handshaking
+    };
+    driven.until(SLOW, "the search goes on", searching);
+    let mut served = 0;
+    while searching(&driven) {
+        // In all that time the others do what they are told.
+        let run = driven.fleet.start(Run::new("echo in").hosts(ids[1..].to_vec())).expect("it starts").run;
+        driven.until(SLOW, "the others are served", |driven| driven.done(run).is_some());
+        assert_eq!(driven.tally(run).succeeded, 5);
+        served += usize::from(searching(&driven));
+    }
+    assert!(served > 0, "the search was over before anybody else was served");
+    driven.until(SLOW, "the search ends", |driven| driven.done(run.run).is_some());
+    let Outcome::Failed(error) = &driven.ends[&run.commands[0]] else { panic!("it is known") };
+    let HostErrorKind::HostKey(cause) = error.kind() else { panic!("{error}") };
+    assert!(matches!(cause.problem(), HostKeyProblem::Unknown), "{error}");
 }
 
 /// A server shows one of its keys, and the client's order decides which.
