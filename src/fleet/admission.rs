@@ -182,13 +182,13 @@ impl Admission {
     }
 
     /// The next host whose turn it is, if there is a place for it.
-    pub(super) fn next(&mut self, slots: &Slab<Slot>, execs: &Execs, now: Instant) -> Option<Next> {
+    pub(super) fn next(&mut self, slots: &Slab<Slot>, now: Instant) -> Option<Next> {
         let commands = self.commands_left();
         for line in Line::ALL {
             while self.is_open(line) && (!line.needs_connection() || self.allows_connection(now)) {
                 let Some(index) = self.lines[line as usize].pop() else { break };
                 let Some(slot) = slots.get(index) else { continue };
-                let Some(wish) = slot.session.wish(execs) else { continue };
+                let Some(wish) = slot.session.wish() else { continue };
                 // One that needs something else by now waits in another line as well.
                 if Line::of(&slot.session, wish) == line {
                     return Some(Next { index, line, commands: wish.commands().min(commands) });
@@ -295,7 +295,7 @@ impl Fleet {
     }
 
     fn admit_hosts(&mut self, now: Instant) {
-        while let Some(next) = self.admission.next(&self.slots, &self.execs, now) {
+        while let Some(next) = self.admission.next(&self.slots, now) {
             if next.waits_for_descriptors() {
                 while !self.admission.may_take(self.descriptors_needed(next.index)) {
                     if !self.close_idle(now) {

@@ -136,7 +136,7 @@ impl Fleet {
         let run = runs.begin(plan, |run| {
             for (position, (host, request)) in asked.into_iter().enumerate() {
                 let id = execs.insert(Exec::new(request, host, (run, position), now));
-                slots[host.index()].deferred.push(id);
+                slots[host.index()].deferred.push_back(id);
                 commands.push(id);
             }
             commands.clone()
@@ -170,7 +170,7 @@ impl Fleet {
     fn give(&mut self, id: CommandId, now: Instant) {
         let Some(index) = self.execs.get(id).map(|exec| exec.host().index()) else { return };
         let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.deferred.retain(|deferred| *deferred != id);
+        slot.forget_deferred(id);
         slot.session.attach(id, now);
         self.settle(index);
     }

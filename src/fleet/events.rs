@@ -283,7 +283,7 @@ impl Fleet {
                     self.execs.release(id);
                 }
                 if let Some(slot) = self.slots.get_mut(host.index()).filter(|slot| slot.id == host) {
-                    slot.deferred.retain(|deferred| *deferred != id);
+                    slot.forget_deferred(id);
                 }
                 self.runs.finished(run, position, end);
             }

@@ -1,5 +1,6 @@
 //! One host's place in the fleet.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub(super) struct Slot {
     /// What a caller has asked for, for the next visit.
     pub orders: Vec<Input>,
     /// Commands for it whose batch has not begun.
-    pub deferred: Vec<CommandId>,
+    pub deferred: VecDeque<CommandId>,
     /// The lookup of its name that it waits for.
     pub lookup: Option<LookupId>,
     /// What was booked for it.
@@ -71,7 +72,7 @@ impl Booked {
             place: session.uses_place(execs),
             running: session.running(execs),
             connection,
-            line: session.wish(execs).map(|wish| Line::of(session, wish)),
+            line: session.wish().map(|wish| Line::of(session, wish)),
             descriptors,
             state: (!session.is_proxy()).then(|| session.host_state()),
             held: session.held_by(),
@@ -89,7 +90,7 @@ impl Slot {
             timer: None,
             due: false,
             orders: Vec::new(),
-            deferred: Vec::new(),
+            deferred: VecDeque::new(),
             lookup: None,
             booked,
             proxy,
@@ -106,7 +107,17 @@ impl Slot {
 
     /// Its commands that have not ended.
     pub(super) fn commands(&self) -> impl Iterator<Item = CommandId> {
-        self.session.commands().iter().chain(&self.deferred).copied()
+        self.session.commands().chain(self.deferred.iter().copied())
+    }
+
+    /// Forgets a command whose batch has begun, or that has ended before. Commands come in order, so that mostly it is
+    /// the first one.
+    pub(super) fn forget_deferred(&mut self, id: CommandId) {
+        if self.deferred.front() == Some(&id) {
+            self.deferred.pop_front();
+        } else {
+            self.deferred.retain(|deferred| *deferred != id);
+        }
     }
 
     /// Descriptors of its connection: a socket, or the two ends of a conduit.

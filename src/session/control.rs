@@ -29,7 +29,7 @@ impl Session {
 
     /// Whether anything needs it: a command, a host behind it, or somebody who waits for the connection itself.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.active.is_empty() || self.is_wanted_itself()
+        !self.commands.is_empty() || self.is_wanted_itself()
     }
 
     /// Whether it is to be connected even if no command can begin.
@@ -74,14 +74,14 @@ impl Session {
     }
 
     /// Its commands that have not ended.
-    pub(crate) fn commands(&self) -> &[CommandId] {
-        &self.active
+    pub(crate) fn commands(&self) -> impl Iterator<Item = CommandId> {
+        self.commands.iter()
     }
 
     /// Attends to the commands whose own deadlines have passed.
     pub(super) fn expire_commands(&mut self, cx: &mut Cx<'_>) {
         let due = |id: &CommandId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
-        let expired: Vec<CommandId> = self.active.iter().copied().filter(due).collect();
+        let expired: Vec<CommandId> = self.commands.timed().filter(due).collect();
         for id in expired {
             self.end(id, cx, Execs::expire);
         }
@@ -95,7 +95,7 @@ impl Session {
         cx: &mut Cx<'_>,
         how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
     ) {
-        let was_given = self.active.contains(&id);
+        let was_given = self.commands.contains(id);
         self.end(id, cx, how);
         if was_given && !matches!(self.state, State::Ready(_)) {
             self.close(cx);
@@ -114,22 +114,19 @@ impl Session {
             now: cx.now,
             link: &mut *cx.link,
             input_budget: &mut 0,
-            may_open: false,
             has_others: false,
             room_expected: &mut self.room_expected,
         };
         if how(cx.execs, id, &mut exec_cx) == Progress::Done {
-            self.active.retain(|active| *active != id);
+            self.commands.remove(id);
             self.unblock(cx.execs);
         }
     }
 
     /// A command has ended: one that was refused a channel may get one now.
-    pub(super) fn unblock(&self, execs: &mut Execs) {
-        for id in &self.active {
-            if let Some(exec) = execs.get_mut(*id) {
-                exec.unblock();
-            }
+    pub(super) fn unblock(&mut self, execs: &mut Execs) {
+        if let Some(exec) = self.commands.unblock().and_then(|id| execs.get_mut(id)) {
+            exec.unblock();
         }
     }
 

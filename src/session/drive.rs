@@ -28,7 +28,7 @@ impl Session {
         }
         // A command that ends sends up to three messages: window, end of input, end of the channel. Others send one a visit.
         let may_end = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_started);
-        if !self.active.iter().any(may_end) {
+        if !self.commands.begun().iter().any(may_end) {
             return self.pump_and_step(cx);
         }
         cx.link.cork();
@@ -98,7 +98,7 @@ impl Session {
 
     /// How much output there is room for.
     fn room(&self, execs: &Execs) -> Room {
-        self.active.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
+        self.commands.begun().iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
     }
 
     /// What holds the connection back: it is not read from until there is room.
@@ -123,7 +123,7 @@ impl Session {
             }
             let pumped = cx.link.pump(self.reads(room));
             // A link that has failed is collected from as well.
-            for id in &self.active {
+            for id in self.commands.begun() {
                 cx.execs.collect(*id, cx.now, cx.link);
             }
             if pumped != Ok(Pumped::More) {
@@ -223,33 +223,54 @@ impl Session {
 
     fn step_commands(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         let mut advanced = false;
-        let mut may_open = !self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_opening));
         let mut index = 0;
-        while let Some(id) = self.active.get(index).copied() {
-            let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
-            let mut exec_cx = ExecCx {
+        while let Some(id) = self.commands.begun().get(index).copied() {
+            let progress = self.step_command(id, input_budget, cx)?;
+            advanced |= progress != Progress::Pending;
+            // One that has left the list was followed by the next one in its place.
+            index += usize::from(self.commands.begun().get(index) == Some(&id));
+        }
+        // One at a time, so that an announced packet size belongs to it.
+        let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_opening);
+        if !self.commands.begun().iter().any(is_opening)
+            && let Some(id) = self.commands.begin_next()
+        {
+            self.step_command(id, input_budget, cx)?;
+            advanced = true;
+        }
+        Ok(advanced)
+    }
+
+    /// Steps a command that has begun, and gives it its new place among the commands.
+    fn step_command(
+        &mut self,
+        id: CommandId,
+        input_budget: &mut usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<Progress, Failure> {
+        let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
+        let has_others = self.commands.begun().iter().any(|other| *other != id && has_channel(other));
+        let progress = cx.execs.step(
+            id,
+            &mut ExecCx {
                 target: &self.target,
                 attempt: self.attempt,
                 now: cx.now,
                 link: &mut *cx.link,
-                input_budget: &mut *input_budget,
-                may_open,
-                has_others: self.active.iter().any(|other| *other != id && has_channel(other)),
+                input_budget,
+                has_others,
                 room_expected: &mut self.room_expected,
-            };
-            match cx.execs.step(id, &mut exec_cx)? {
-                Progress::Done => {
-                    self.active.remove(index);
-                    self.unblock(cx.execs);
-                    advanced = true;
-                    continue;
-                }
-                Progress::Advanced => advanced = true,
-                Progress::Pending => {}
+            },
+        )?;
+        match cx.execs.get(id) {
+            _ if progress == Progress::Done => {
+                self.commands.remove(id);
+                self.unblock(cx.execs);
             }
-            may_open &= !cx.execs.get(id).is_some_and(Exec::is_opening);
-            index += 1;
+            Some(exec) if exec.is_waiting() => self.commands.requeue(id),
+            Some(exec) if exec.is_blocked() => self.commands.block(id),
+            _ => {}
         }
-        Ok(advanced)
+        Ok(progress)
     }
 }

@@ -198,32 +198,19 @@ impl Exec {
         matches!(self.state, ExecState::Waiting)
     }
 
-    /// Whether it uses its host's place: it was admitted, and the server has not answered yet.
+    /// Whether the server had no channel left for it.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.state, ExecState::Blocked)
+    }
+
+    /// Whether it has begun, and the server has not answered yet.
     pub(crate) fn is_starting(&self) -> bool {
-        !matches!(self.state, ExecState::Waiting | ExecState::Blocked) && !self.is_settled()
-    }
-
-    /// Whether it was admitted, and has not ended: one that waits for a channel to be free has given its place back.
-    pub(crate) fn is_admitted(&self) -> bool {
-        !matches!(self.state, ExecState::Waiting | ExecState::Blocked | ExecState::Finished(_))
-    }
-
-    pub(super) fn admit(&mut self) {
-        if self.is_waiting() {
-            self.enter(ExecState::Admitted);
-        }
-    }
-
-    /// Its admission is taken back, unless it has begun.
-    pub(super) fn wait_again(&mut self) {
-        if matches!(self.state, ExecState::Admitted) {
-            self.enter(ExecState::Waiting);
-        }
+        !self.is_waiting() && !self.is_blocked() && !self.is_settled()
     }
 
     /// A channel of its connection was closed: there may be one for it now.
     pub(super) fn unblock(&mut self) {
-        if matches!(self.state, ExecState::Blocked) {
+        if self.is_blocked() {
             self.enter(ExecState::Waiting);
         }
     }

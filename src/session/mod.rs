@@ -10,6 +10,7 @@
 
 mod auth;
 mod backoff;
+mod commands;
 mod connect;
 mod control;
 mod drive;
@@ -44,6 +45,7 @@ use crate::ids::CommandId;
 use crate::output::Bound;
 use crate::timings::Stopwatch;
 
+use self::commands::Commands;
 use self::connect::Addresses;
 use self::failure::{Ending, Failure};
 use self::proxy::Tunnels;
@@ -64,8 +66,7 @@ pub(crate) struct Session {
     /// Connections that the server has dropped, and that did not count as attempts.
     drops: u32,
     jitter: Jitter,
-    /// Commands attached and not finished, in order.
-    active: Vec<CommandId>,
+    commands: Commands,
     /// Host key algorithms that were offered first, of keys on record.
     recorded: Vec<&'static str>,
     /// A channel was closed since one was refused ([`ExecCx::room_expected`]).
@@ -105,7 +106,7 @@ impl Session {
             attempt_begun: None,
             drops: 0,
             jitter,
-            active: Vec::new(),
+            commands: Commands::default(),
             recorded: Vec::new(),
             room_expected: false,
             held: None,
@@ -135,7 +136,7 @@ impl Session {
         if !self.is_wanted() {
             self.begin_anew();
         }
-        self.active.push(id);
+        self.commands.push(id);
         self.wake(now);
     }
 
@@ -146,7 +147,7 @@ impl Session {
             State::Ready(pulse) => pulse.as_ref().and_then(Pulse::due),
             _ => None,
         };
-        let commands = self.active.iter().filter_map(|id| execs.get(*id)?.deadline());
+        let commands = self.commands.timed().filter_map(|id| execs.get(id)?.deadline());
         commands.chain(self.deadline).chain(own).min()
     }
 
@@ -246,7 +247,7 @@ impl Session {
                 self.drive(cx)
             }
             Input::Hold => {
-                self.hold(cx);
+                self.commands.hold();
                 Ok(Step::default())
             }
             Input::Close => {
@@ -295,23 +296,23 @@ impl Session {
         };
         let error = self.host_error(kind, cx.now);
         // A connection that carried a command was no failed attempt: who waited to use it begins anew.
-        if self.active.iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_settled)) {
+        if self.commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_settled)) {
             self.begin_anew();
         }
-        for id in &self.active {
-            cx.execs.cut(*id, cx.now, cx.link, &error);
+        for id in self.commands.timed() {
+            cx.execs.cut(id, cx.now, cx.link, &error);
         }
         cx.link.hang_up();
         self.proxy_lost = None;
         self.cut_tunnels(&error);
-        self.active.retain(|id| cx.execs.get(*id).is_some_and(Exec::is_waiting));
+        self.commands.wait_again(cx.execs);
         let was_ready = matches!(self.state, State::Ready(_));
         let next = if was_ready && !self.is_wanted() {
             State::Closed
         } else if let Some(retry) = self.retry(ending, error.kind()) {
             retry
         } else {
-            for id in std::mem::take(&mut self.active) {
+            for id in self.commands.take() {
                 cx.execs.fail(id, cx.now, &error);
             }
             self.refuse_tunnels(&error);

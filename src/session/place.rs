@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::failure::Failure;
 use super::{Ask, Cx, Exec, Execs, Session, State, Step};
+use crate::ids::CommandId;
 
 /// What a session waits to be admitted for, and how many commands wait there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +27,12 @@ impl Wish {
 
 impl Session {
     /// What it waits to be admitted for.
-    pub(crate) fn wish(&self, execs: &Execs) -> Option<Wish> {
-        let waits = |id: &&_| execs.get(**id).is_some_and(Exec::is_waiting);
-        let commands = || self.active.iter().filter(waits).count();
+    pub(crate) fn wish(&self) -> Option<Wish> {
+        let commands = self.commands.waiting();
         match self.state {
-            State::Queued if self.is_wanted_itself() => Some(Wish::Connection(commands())),
-            State::Queued if self.is_wanted() => Some(Wish::ConnectionFor(commands())),
-            State::Ready(_) => Some(commands()).filter(|commands| *commands > 0).map(Wish::Commands),
+            State::Queued if self.is_wanted_itself() => Some(Wish::Connection(commands)),
+            State::Queued if self.is_wanted() => Some(Wish::ConnectionFor(commands)),
+            State::Ready(_) if commands > 0 => Some(Wish::Commands(commands)),
             _ => None,
         }
     }
@@ -47,14 +47,18 @@ impl Session {
             | State::Handshaking
             | State::Verifying(_)
             | State::Authenticating(_) => true,
-            State::Ready(_) => self.active.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting)),
+            State::Ready(_) => {
+                let is_starting = |id: &CommandId| execs.get(*id).is_some_and(Exec::is_starting);
+                self.commands.admitted() > 0 || self.commands.begun().iter().any(is_starting)
+            }
             State::Queued | State::BackingOff(_) | State::Closed | State::Failed(_) => false,
         }
     }
 
     /// Its commands that were admitted and have not ended.
     pub(crate) fn running(&self, execs: &Execs) -> usize {
-        self.active.iter().filter(|id| execs.get(**id).is_some_and(Exec::is_admitted)).count()
+        let is_over = |id: &&CommandId| execs.get(**id).is_none_or(Exec::is_finished);
+        self.commands.admitted() + self.commands.begun().iter().filter(|id| !is_over(id)).count()
     }
 
     /// Whether it holds, or is about to hold, a descriptor.
@@ -73,13 +77,7 @@ impl Session {
         if !is_queued && !self.is_connected() {
             return Ok(Step::default());
         }
-        let mut left = commands;
-        for id in &self.active {
-            if let Some(exec) = cx.execs.get_mut(*id).filter(|exec| left > 0 && exec.is_waiting()) {
-                exec.admit();
-                left -= 1;
-            }
-        }
+        self.commands.admit(commands);
         if !is_queued {
             return self.drive(cx);
         }
@@ -102,16 +100,7 @@ impl Session {
     pub(super) fn wait_again(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempt = self.attempt.saturating_sub(1);
-        self.hold(cx);
+        self.commands.hold();
         self.enter(State::Queued, cx.now);
-    }
-
-    /// Its commands that have not begun wait to be admitted again.
-    pub(super) fn hold(&mut self, cx: &mut Cx<'_>) {
-        for id in &self.active {
-            if let Some(exec) = cx.execs.get_mut(*id) {
-                exec.wait_again();
-            }
-        }
     }
 }

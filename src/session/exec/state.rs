@@ -7,10 +7,8 @@ use crate::output::Outcome;
 /// Where a command is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// It was not admitted yet.
+    /// It has no channel, and has not asked for one since it was admitted last.
     Waiting,
-    /// Admitted: it begins as soon as the connection is ready.
-    Admitted,
     /// A channel is being opened.
     Opening(ChannelId),
     /// The server has no channel left for it: waits until another one of this connection is closed.
@@ -55,7 +53,6 @@ pub(in crate::session) enum CloseStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum ExecPhase {
     Waiting,
-    Admitted,
     Opening,
     Blocked,
     Preparing,
@@ -68,9 +65,8 @@ pub(in crate::session) enum ExecPhase {
 
 impl ExecPhase {
     #[cfg(test)]
-    pub(in crate::session) const ALL: [Self; 10] = [
+    pub(in crate::session) const ALL: [Self; 9] = [
         Self::Waiting,
-        Self::Admitted,
         Self::Opening,
         Self::Blocked,
         Self::Preparing,
@@ -84,11 +80,8 @@ impl ExecPhase {
 
 /// Every legal transition, with its cause.
 pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
-    (ExecPhase::Waiting, ExecPhase::Admitted, "its host has a place"),
+    (ExecPhase::Waiting, ExecPhase::Opening, "admitted, and connection ready"),
     (ExecPhase::Waiting, ExecPhase::Finished, "its host failed, cancelled, or waited too long for a channel"),
-    (ExecPhase::Admitted, ExecPhase::Opening, "connection ready"),
-    (ExecPhase::Admitted, ExecPhase::Waiting, "connection lost, no descriptor for one, or held back"),
-    (ExecPhase::Admitted, ExecPhase::Finished, "cancelled, or waited too long for a channel"),
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
     (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, to be asked for again"),
     (ExecPhase::Opening, ExecPhase::Waiting, "refused right behind a close, or connection lost"),
@@ -119,7 +112,6 @@ impl ExecState {
     pub(in crate::session) fn phase(&self) -> ExecPhase {
         match self {
             Self::Waiting => ExecPhase::Waiting,
-            Self::Admitted => ExecPhase::Admitted,
             Self::Opening(_) => ExecPhase::Opening,
             Self::Blocked => ExecPhase::Blocked,
             Self::Preparing { .. } => ExecPhase::Preparing,
@@ -134,7 +126,7 @@ impl ExecState {
     /// The stage that an error in this state names.
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Waiting | Self::Admitted => Stage::Queued,
+            Self::Waiting => Stage::Queued,
             Self::Opening(_) | Self::Blocked => Stage::Opening,
             Self::Preparing { .. } => Stage::Preparing,
             Self::Requesting(_) => Stage::Requesting,
@@ -152,7 +144,7 @@ impl ExecState {
             | Self::Running(channel)
             | Self::Stopping { channel, .. }
             | Self::Closing { channel, .. } => Some(*channel),
-            Self::Waiting | Self::Admitted | Self::Blocked | Self::Finished(_) => None,
+            Self::Waiting | Self::Blocked | Self::Finished(_) => None,
         }
     }
 

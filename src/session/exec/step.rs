@@ -60,8 +60,6 @@ pub(in crate::session) struct ExecCx<'a> {
     pub link: &'a mut dyn Link,
     /// Bytes of input that this visit may still hand over.
     pub input_budget: &'a mut usize,
-    /// Whether a channel may be opened now: one at a time, so that an announced packet size belongs to it.
-    pub may_open: bool,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
     /// Whether a channel of this connection was closed since one was refused. A server may refuse the next one while it
@@ -120,7 +118,6 @@ impl Execs {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         match &exec.state {
             ExecState::Waiting
-            | ExecState::Admitted
             | ExecState::Opening(_)
             | ExecState::Blocked
             | ExecState::Preparing { .. }
@@ -160,10 +157,7 @@ impl Execs {
         match &exec.state {
             ExecState::Finished(_) => {}
             ExecState::Waiting => exec.deadline = None,
-            ExecState::Admitted
-            | ExecState::Opening(_)
-            | ExecState::Blocked
-            | ExecState::Preparing { .. } => {
+            ExecState::Opening(_) | ExecState::Blocked | ExecState::Preparing { .. } => {
                 exec.enter(ExecState::Waiting);
                 exec.deadline = None;
             }
@@ -195,7 +189,7 @@ impl Exec {
             return Ok(Progress::Advanced);
         }
         match self.state {
-            ExecState::Admitted if cx.may_open => {
+            ExecState::Waiting => {
                 let channel = cx.link.open_channel()?;
                 // One that was refused and tries again has its deadline already.
                 if self.deadline.is_none() {
@@ -205,7 +199,7 @@ impl Exec {
                 self.enter(ExecState::Opening(channel));
                 Ok(Progress::Advanced)
             }
-            ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => Ok(Progress::Pending),
+            ExecState::Blocked => Ok(Progress::Pending),
             ExecState::Opening(channel) => self.step_opening(channel, cx),
             ExecState::Preparing { channel, next } => self.step_preparing(channel, next, cx),
             ExecState::Requesting(channel) => self.step_requesting(channel, cx),

@@ -36,7 +36,7 @@ impl Execs {
         exec.collect(cx.now, cx.link, share);
         let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, why));
         match exec.state {
-            ExecState::Waiting | ExecState::Admitted | ExecState::Blocked => {
+            ExecState::Waiting | ExecState::Blocked => {
                 self.finish(id, outcome, cx.now);
                 return Progress::Done;
             }

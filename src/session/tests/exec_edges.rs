@@ -43,17 +43,8 @@ macro_rules! exec_edges {
 }
 
 exec_edges! {
-    Waiting => Admitted, a_place_admits_a_command: happy;
     Waiting => Finished, a_command_that_waits_can_be_cancelled: || cancelled_in(ExecPhase::Waiting, Script::default());
-    Admitted => Opening, a_ready_connection_opens_a_channel: happy;
-    Admitted => Waiting, a_lost_login_lets_a_command_wait_again: || {
-        let service = Answer { after: Some(1), says: Err(lost()) };
-        let bench = run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]));
-        assert!(bench.outcome(0).is_success());
-    };
-    Admitted => Finished, an_admitted_command_can_be_cancelled: || {
-        cancelled_in(ExecPhase::Admitted, Script::default());
-    };
+    Waiting => Opening, a_ready_connection_opens_a_channel: happy;
     Opening => Preparing, an_open_channel_is_prepared: happy;
     Opening => Blocked, a_refused_channel_can_be_waited_for: blocked_and_served;
     Opening => Waiting, a_connection_lost_while_opening_lets_a_command_wait_again: || {
@@ -170,6 +161,13 @@ fn blocked_and_served() {
     bench.run();
     assert!(bench.outcome(1).is_success());
     assert_eq!(bench.dials(), 1);
+}
+
+#[test]
+fn a_lost_login_lets_a_command_wait_again() {
+    let service = Answer { after: Some(1), says: Err(lost()) };
+    let bench = run(Script::peers(vec![Peer { service, ..Peer::default() }, Peer::default()]));
+    assert!(bench.outcome(0).is_success());
 }
 
 #[test]

@@ -265,7 +265,7 @@ impl Bench {
     }
 
     pub(super) fn wants_place(&self) -> bool {
-        self.session.wish(&self.execs).is_some()
+        self.session.wish().is_some()
     }
 
     pub(super) fn uses_place(&self) -> bool {
@@ -345,7 +345,7 @@ impl Bench {
             }
         }
         let unfinished = self.seen.iter().filter(|outcome| outcome.is_none()).count();
-        let active = self.session.active.len();
+        let active = self.session.commands().count();
         assert_eq!(active, unfinished, "commands without outcome, and commands of the session");
         if matches!(phase, Phase::Closed | Phase::Failed) {
             assert_eq!(unfinished, 0, "a command is left on a session that is {phase:?}");
