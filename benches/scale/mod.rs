@@ -26,6 +26,9 @@ pub enum Workload {
     Later,
     /// Run commands on one connected host, one after the other.
     Sequence,
+    /// Run [`QUEUED`] commands on one connected host, as many at a time as the amount says: four of them run, the others
+    /// wait.
+    Queue,
     /// Read much output of connected hosts, as bytes.
     Bulk,
     /// Read many lines of connected hosts, one by one.
@@ -98,6 +101,7 @@ impl Job {
                 hosts * (0..self.amount).map(|line| format!("line {line}\n").len() as u64).sum::<u64>()
             }
             Workload::Later | Workload::Sequence => hosts * self.amount * "hello\n".len() as u64,
+            Workload::Queue => QUEUED * "hello\n".len() as u64,
             _ => hosts * "hello\n".len() as u64,
         }
     }
@@ -106,11 +110,15 @@ impl Job {
 /// For the rules of the simulator: silent hosts, and those that refuse the login.
 pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
 
+/// Commands of [`Workload::Queue`].
+pub const QUEUED: u64 = 8_000;
+
 impl Workload {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fresh,
         Self::Later,
         Self::Sequence,
+        Self::Queue,
         Self::Bulk,
         Self::Lines,
         Self::Raw,
@@ -123,6 +131,7 @@ impl Workload {
             Self::Fresh => "fresh",
             Self::Later => "later",
             Self::Sequence => "sequence",
+            Self::Queue => "queue",
             Self::Bulk => "bulk",
             Self::Lines => "lines",
             Self::Raw => "raw",

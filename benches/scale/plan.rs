@@ -7,7 +7,7 @@ use hostsim::Sim;
 use super::floor::{self, Steps};
 use super::measure::{Measured, median};
 use super::report::{Goal, Row};
-use super::{Client, FAULTS, Job, Workload, support};
+use super::{Client, FAULTS, Job, QUEUED, Workload, support};
 
 /// What a row is compared with. All ratios are costs: below 1 is better than the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Rival {
     OneThread,
     /// The same with 1,000 hosts.
     Thousand,
+    /// The same commands, 250 at a time.
+    Few,
 }
 
 /// A row of the table.
@@ -73,6 +75,11 @@ pub const CASES: &[Case] = &[
     Case { rounds: 3, ..case(Workload::Later, 10_000, 100, 3) },
     Case { goals: &[Goal::Ratio(Rival::Russh, 1.0)], ..case(Workload::Sequence, 1, 1, 500) },
     Case {
+        rivals: &[Rival::Few],
+        goals: &[Goal::Ratio(Rival::Few, 1.2), Goal::TurnMs(2.0)],
+        ..case(Workload::Queue, 1, 1, QUEUED)
+    },
+    Case {
         rivals: BULK,
         rounds: 3,
         goals: &[Goal::Ratio(Rival::Libssh, 1.0 / 0.9)],
@@ -110,6 +117,7 @@ impl Case {
     pub fn units(self) -> f64 {
         let each = match self.workload {
             Workload::Later | Workload::Sequence => self.amount,
+            Workload::Queue => QUEUED,
             _ => 1,
         };
         self.hosts as f64 * each as f64
@@ -150,6 +158,7 @@ impl Case {
             Rival::Libssh => cpu / work(Job { client: Client::Libssh, ..own }).cpu_ms(),
             Rival::Raw => cpu / work(Job { workload: Workload::Raw, ..own }).cpu_ms(),
             Rival::OneThread => cpu / work(Job { amount: 1, ..own }).cpu_ms(),
+            Rival::Few => cpu / work(Job { amount: 250, ..own }).cpu_ms(),
             Rival::Thousand => {
                 let (hosts, pool) = (1_000, own.pool.min(1_000));
                 let thousand = work(Job { hosts, pool, ..own });

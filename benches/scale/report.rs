@@ -42,6 +42,7 @@ impl Rival {
             Self::Raw => "raw",
             Self::OneThread => "one_thread",
             Self::Thousand => "1000_hosts",
+            Self::Few => "250_at_a_time",
         }
     }
 }
@@ -62,7 +63,8 @@ impl Row {
     pub fn to_json(&self) -> String {
         let Self { case, measured, .. } = self;
         let ratio = |rival| number(self.ratio(rival));
-        let others = [Rival::LibsshCrypto, Rival::Libssh, Rival::Raw, Rival::OneThread, Rival::Thousand];
+        let others =
+            [Rival::LibsshCrypto, Rival::Libssh, Rival::Raw, Rival::OneThread, Rival::Thousand, Rival::Few];
         let others: String = others
             .into_iter()
             .filter_map(|rival| Some(format!(r#","ratio_{}":{:.3}"#, rival.name(), self.ratio(rival)?)))

@@ -5,12 +5,12 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient};
+use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
 
 use super::measure::{Measured, Meter, thread_cpu};
 use super::support::trusting;
 use super::thread_per_core::drive;
-use super::{Job, Workload};
+use super::{Job, QUEUED, Workload};
 
 pub fn run(job: Job) -> Measured {
     match job.workload {
@@ -19,6 +19,7 @@ pub fn run(job: Job) -> Measured {
         Workload::Faulty => fresh(job, Duration::from_secs(2)),
         Workload::Later | Workload::Bulk => later(job),
         Workload::Sequence => sequence(job),
+        Workload::Queue => queue(job),
         Workload::Lines | Workload::Raw => read(job),
         Workload::Threads => threads(job),
     }
@@ -40,8 +41,8 @@ impl Driver {
     }
 
     /// Runs a command on all hosts, to its end.
-    fn run(&mut self, command: &str) {
-        self.fleet.start(command).unwrap();
+    fn run(&mut self, run: impl Into<Run>) {
+        self.fleet.start(run).unwrap();
         loop {
             self.fleet.wait(None).unwrap();
             let cpu = self.turns.is_some().then(thread_cpu);
@@ -66,7 +67,7 @@ fn fresh(job: Job, timeout: Duration) -> Measured {
     let meter = Meter::start();
     let fleet = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool).timeout(timeout);
     let mut driver = Driver::new(fleet.build().unwrap());
-    driver.run(&job.command());
+    driver.run(job.command());
     let held = meter.growth_kib();
     let Driver { fleet, turns, ok, failed, bytes } = driver;
     drop(fleet);
@@ -84,7 +85,7 @@ fn later(job: Job) -> Measured {
     meter.restart_clocks();
     let rounds = if job.workload == Workload::Later { job.amount } else { 1 };
     for _ in 0..rounds {
-        driver.run(&job.command());
+        driver.run(job.command());
     }
     let held = meter.growth_kib();
     let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns.unwrap_or_default());
@@ -100,12 +101,29 @@ fn sequence(job: Job) -> Measured {
     meter.restart_clocks();
     let latency = |_| {
         let begun = Instant::now();
-        driver.run(&job.command());
+        driver.run(job.command());
         begun.elapsed()
     };
     let took = (0..job.amount).map(latency).collect();
     let held = meter.growth_kib();
     meter.end(driver.ok, driver.failed, held).latencies(took)
+}
+
+fn queue(job: Job) -> Measured {
+    let mut meter = Meter::start();
+    let mut driver = Driver::new(trusting(Fleet::builder(job.hosts())).max_running(4).build().unwrap());
+    driver.run("true");
+    driver = Driver::new(driver.fleet);
+    meter.restart_clocks();
+    let host = driver.fleet.hosts()[0];
+    let at_a_time = usize::try_from(job.amount).unwrap();
+    for _ in 0..QUEUED / job.amount {
+        driver.run(Run::each(std::iter::repeat_n((host, job.command()), at_a_time)));
+    }
+    let held = meter.growth_kib();
+    let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns.unwrap_or_default());
+    assert_eq!(driver.bytes, job.expected());
+    measured
 }
 
 fn read(job: Job) -> Measured {

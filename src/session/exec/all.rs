@@ -29,6 +29,8 @@ pub(crate) struct Execs {
     holding: usize,
     /// How many there should be at most.
     budget: usize,
+    #[cfg(test)]
+    pub(in crate::session) looks: crate::session::tests::Looks,
 }
 
 impl Default for Execs {
@@ -72,7 +74,18 @@ impl Execs {
     /// With a bound for the unread bytes of all together.
     pub(crate) fn new(budget: usize) -> Self {
         let (slab, given, ended, news, traffic) = Default::default();
-        Self { slab, given, ended, news, traffic, unread: 0, holding: 0, budget }
+        Self {
+            slab,
+            given,
+            ended,
+            news,
+            traffic,
+            unread: 0,
+            holding: 0,
+            budget,
+            #[cfg(test)]
+            looks: Default::default(),
+        }
     }
 
     /// Makes room for so many more at once.
@@ -89,10 +102,14 @@ impl Execs {
     }
 
     pub(crate) fn get(&self, id: CommandId) -> Option<&Exec> {
+        #[cfg(test)]
+        self.looks.count();
         self.slab.get(id.index()).filter(|exec| exec.id == id)
     }
 
     pub(crate) fn get_mut(&mut self, id: CommandId) -> Option<&mut Exec> {
+        #[cfg(test)]
+        self.looks.count();
         self.slab.get_mut(id.index()).filter(|exec| exec.id == id)
     }
 

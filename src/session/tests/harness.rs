@@ -314,6 +314,12 @@ impl Bench {
         self.raw_step(Input::Readiness);
     }
 
+    /// One step, and nothing else.
+    pub(super) fn step_alone(&mut self, input: Input) {
+        self.link.tick();
+        self.raw_step(input);
+    }
+
     fn raw_step(&mut self, input: Input) -> Step {
         self.link.begin_step();
         let Self { session, link, execs, now, .. } = self;

@@ -21,6 +21,7 @@ mod policy;
 mod prepare;
 mod pressure;
 mod proxy;
+mod queue;
 mod race;
 pub(crate) mod random;
 mod retry;
@@ -33,3 +34,4 @@ mod wire;
 
 pub(super) use edges::record;
 pub(super) use exec_edges::record_exec;
+pub(in crate::session) use queue::Looks;

@@ -66,6 +66,11 @@ fn a_sequence_has_a_latency() {
 }
 
 #[test]
+fn a_queue_of_commands_on_one_host_is_worked_off() {
+    assert_eq!(ended(&measure(Workload::Queue, 1, 8_000)), [8_000, 0]);
+}
+
+#[test]
 fn bulk_output_arrives_whole() {
     assert_eq!(ended(&measure(Workload::Bulk, 2, 300_000)), [2, 0]);
 }

@@ -1,0 +1,90 @@
+//! Commands that wait while others run.
+
+use std::cell::Cell;
+use std::fmt;
+
+use super::harness::Bench;
+use super::script::{Channel, Packet, Script};
+use crate::session::Input;
+use crate::session::state::Phase;
+
+/// Counts looks at commands. Its `Debug` does not show them, as a look is no change.
+#[derive(Default)]
+pub(crate) struct Looks(Cell<usize>);
+
+impl Looks {
+    pub(crate) fn count(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+impl fmt::Debug for Looks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Looks")
+    }
+}
+
+/// A connection with a command that runs, and so many that wait.
+fn crowd(waiting: usize) -> Bench {
+    let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
+    bench.check_idle = false;
+    bench.command();
+    bench.run_until(|bench| bench.exec(0).is_running());
+    for _ in 0..waiting {
+        bench.command();
+    }
+    assert_eq!(bench.phase(), Phase::Ready);
+    bench
+}
+
+/// What a fleet does for a visit.
+fn visit(bench: &mut Bench, input: Input) {
+    bench.step_alone(input);
+    let Bench { session, execs, .. } = bench;
+    session.deadline(execs);
+    session.wish();
+    session.uses_place(execs);
+    session.running(execs);
+}
+
+#[test]
+fn a_visit_does_not_look_at_the_commands_that_wait() {
+    let looks = |waiting| {
+        let mut bench = crowd(waiting);
+        let before = bench.execs.looks.0.get();
+        visit(&mut bench, Input::Readiness);
+        visit(&mut bench, Input::Timer);
+        visit(&mut bench, Input::Admitted { commands: 1 });
+        visit(&mut bench, Input::Hold);
+        bench.execs.looks.0.get() - before
+    };
+    assert_eq!(looks(10), looks(5_000));
+}
+
+#[test]
+fn the_end_of_a_command_does_not_look_at_those_that_wait() {
+    let looks = |waiting| {
+        let mut bench = crowd(waiting);
+        bench.link.arrive(0, Packet::Close);
+        let before = bench.execs.looks.0.get();
+        visit(&mut bench, Input::Readiness);
+        let looks = bench.execs.looks.0.get() - before;
+        assert!(bench.exec(0).is_finished());
+        looks
+    };
+    assert_eq!(looks(10), looks(5_000));
+}
+
+#[test]
+fn commands_are_cancelled_and_admitted_in_their_order() {
+    let mut bench = crowd(4);
+    bench.step(Input::Admitted { commands: 2 });
+    // The first one is being opened. Of the others, the first was admitted as well.
+    assert_eq!(bench.session.running(&bench.execs), 3);
+    bench.cancel(2);
+    assert_eq!((bench.session.running(&bench.execs), bench.exec(2).is_finished()), (2, true));
+    bench.step(Input::Hold);
+    assert_eq!(bench.session.running(&bench.execs), 2);
+    bench.step(Input::Admitted { commands: 10 });
+    assert_eq!(bench.session.running(&bench.execs), 4);
+}
