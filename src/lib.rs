@@ -24,6 +24,7 @@ mod limits;
 mod lines;
 mod link;
 mod output;
+mod private_key;
 mod reactor;
 mod secret;
 mod session;

@@ -32,6 +32,7 @@ const LEVELS: [&[&str]; 7] = [
         "limits",
         "lines",
         "output",
+        "private_key",
         "secret",
         "signal",
         "text",

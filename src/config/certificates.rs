@@ -1,12 +1,12 @@
 //! Certificates as they were given, and the keys that carry them.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::credentials::{BYTES, KeySource};
+use super::key_file::KeyFile;
 use super::owner::Owner;
 use crate::certificate::Certificate;
 use crate::error::{CertProblem, Error};
@@ -126,5 +126,5 @@ fn read(source: &KeySource, path: &Path) -> Result<Certificate, CertProblem> {
 }
 
 fn parse(path: &Path) -> Result<Certificate, CertProblem> {
-    Certificate::parse(path.to_owned(), &fs::read(path)?)
+    Certificate::parse(path.to_owned(), &KeyFile::read(path)?.bytes)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +10,12 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::certificates::{Certificates, FoundKey};
+use super::key_file::KeyFile;
 use super::owner::Owner;
 use crate::error::{Error, KeyProblem};
 use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
+use crate::private_key::{KeyText, Opener};
 use crate::secret::Secret;
 use crate::session::{Answerer, AuthPlan, Offer};
 
@@ -66,9 +67,6 @@ pub(super) enum KeySource {
     Bytes(Hidden),
 }
 
-/// What opens a key if it is encrypted.
-pub(super) type Opener<'a> = Option<&'a Hidden>;
-
 /// Identity files, `None` for the usual ones.
 pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
 
@@ -86,6 +84,17 @@ pub(super) struct Login<'a> {
     pub agent: Option<AgentSocket<'a>>,
     pub password: Option<&'a Hidden>,
     pub interactive: Option<Interactive<'a>>,
+}
+
+impl Login<'_> {
+    /// The same with another bound on the work of opening keys.
+    pub fn with_rounds_max(mut self, rounds_max: u32) -> Self {
+        let openers = self.key.as_mut().map(|(_, opener)| opener);
+        for opener in openers.into_iter().chain(self.identities.as_mut().map(|(_, opener)| opener)) {
+            opener.rounds_max = rounds_max;
+        }
+        self
+    }
 }
 
 /// Who answers in keyboard-interactive authentication.
@@ -217,21 +226,31 @@ impl<'a> Credentials<'a> {
             (None, Some(home)) => IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
             (None, None) => Vec::new(),
         };
-        let keys: Vec<_> = paths.iter().filter_map(|path| self.identity(path, opener)).collect();
+        let mut keys = Vec::new();
+        for path in paths {
+            match self.identity(path, opener, files.is_some()) {
+                Ok(key) => keys.extend(key),
+                Err((path, source)) => return Err(Error::KeyFile { position: None, path, source }),
+            }
+        }
         self.identities.insert(wanted, keys.clone());
         Ok(keys)
     }
 
-    /// An identity file's key, if it has one that opens.
-    fn identity(&mut self, path: &Path, opener: Opener<'a>) -> Option<FoundKey> {
-        match self.key(KeySource::File(path.to_owned()), opener) {
-            Ok(key) => Some(FoundKey { key, path: Some(path.to_owned()) }),
-            Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(problem) => {
-                log::warn!("identity file {} {problem}", path.display());
-                None
-            }
+    /// An identity file's key, if it has one that opens. One that others can read is an error where the caller has named it.
+    fn identity(
+        &mut self,
+        path: PathBuf,
+        opener: Opener<'a>,
+        is_named: bool,
+    ) -> Result<Option<FoundKey>, (PathBuf, KeyProblem)> {
+        match self.key(KeySource::File(path.clone()), opener) {
+            Ok(key) => return Ok(Some(FoundKey { key, path: Some(path) })),
+            Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(problem @ KeyProblem::Exposed { .. }) if is_named => return Err((path, problem)),
+            Err(problem) => log::warn!("identity file {} {problem}", path.display()),
         }
+        Ok(None)
     }
 
     fn key(&mut self, source: KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, KeyProblem> {
@@ -240,12 +259,16 @@ impl<'a> Credentials<'a> {
             return Ok(known.clone());
         }
         let text = match &wanted.0 {
-            KeySource::File(path) => Hidden::new(fs::read(path)?),
-            KeySource::Bytes(text) => text.clone(),
+            KeySource::File(path) => {
+                let file = KeyFile::read(path)?;
+                // What a file is says more than who can read it, where it is no private key.
+                let text = KeyText::find(&file.bytes)?;
+                file.check_permissions(path)?;
+                text
+            }
+            KeySource::Bytes(text) => KeyText::find(text.as_bytes())?,
         };
-        let text = text.to_secret().ok_or(KeyProblem::Malformed)?;
-        let passphrase = opener.and_then(Hidden::to_secret);
-        let key = Arc::new(PrivateKey::parse(text.as_c_str(), passphrase.as_ref().map(Secret::as_c_str))?);
+        let key = Arc::new(PrivateKey::import(&text.open(opener)?)?);
         self.keys.insert(wanted, key.clone());
         Ok(key)
     }

@@ -14,6 +14,7 @@ use crate::host::check_user;
 use crate::interactive::Responder;
 use crate::limits;
 use crate::link::Gssapi;
+use crate::private_key::Opener;
 use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
@@ -35,6 +36,7 @@ use crate::session::{Connection, Keepalive, RetryDelay};
 /// | [`port`](Self::port) | | 22 | `port` |
 /// | [`password`](Self::password) | | none | `password` |
 /// | [`passphrase`](Self::passphrase) | | none | (`password`) |
+/// | [`kdf_rounds_max`](Self::kdf_rounds_max) | rounds of bcrypt | 1,024 | |
 /// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
 /// | [`cert_file`](Self::cert_file), [`cert_bytes`](Self::cert_bytes) | | `<key>-cert.pub`, if it exists | `cert_file` |
 /// | [`gssapi_auth`](Self::gssapi_auth) | | `false`, unless an identity is set | `gssapi_auth` |
@@ -94,6 +96,7 @@ pub struct HostConfig {
     pub(super) port: Option<u16>,
     pub(super) password: Option<Hidden>,
     pub(super) passphrase: Option<Hidden>,
+    pub(super) kdf_rounds_max: Option<u32>,
     pub(super) key: Option<KeySource>,
     pub(super) certificate: Option<KeySource>,
     pub(super) allow_agent: Option<bool>,
@@ -140,6 +143,9 @@ impl HostConfig {
         if self.keepalive_max_missed == Some(0) {
             return Some("keepalive_max_missed must be at least 1".to_owned());
         }
+        if self.kdf_rounds_max == Some(0) {
+            return Some("kdf_rounds_max must be at least 1".to_owned());
+        }
         if let Some(user) = &self.user
             && let Err(problem) = check_user(user)
         {
@@ -173,8 +179,9 @@ impl HostConfig {
 
     /// Whether it says how to log in: then it is to blame for a way that cannot be gone.
     pub(super) fn concerns_login(&self) -> bool {
-        let certificate = self.certificate.is_some();
-        self.key.is_some() || certificate || self.passphrase.is_some() || self.keyboard_interactive.is_some()
+        let names_keys = self.key.is_some() || self.certificate.is_some() || self.identity_files.is_some();
+        let opens_keys = self.passphrase.is_some() || self.kdf_rounds_max.is_some();
+        names_keys || opens_keys || self.keyboard_interactive.is_some()
     }
 
     /// Whether it says anything about proxies: then it is to blame for a key of theirs that cannot be used.
@@ -240,8 +247,11 @@ impl HostConfig {
         let password = self.password.as_ref().or(client.password.as_ref());
         // Were the client's keys opened by each host's password, ten thousand passwords would cost as many attempts to
         // open the same file, of 100 ms each.
-        let own_opener = passphrase.or(password);
-        let client_opener = passphrase.or(client.password.as_ref());
+        let rounds_max = self.rounds_max_over(client);
+        let opener =
+            |secret: Option<&'a Hidden>| Opener { passphrase: secret.map(Hidden::as_bytes), rounds_max };
+        let own_opener = opener(passphrase.or(password));
+        let client_opener = opener(passphrase.or(client.password.as_ref()));
         let own_key = self.key.as_ref().map(|key| (key, own_opener));
         let own_files = self.identity_files.as_deref().map(|files| (Some(files), own_opener));
         let identities = own_files.unwrap_or((client.identity_files.as_deref(), client_opener));
@@ -257,6 +267,10 @@ impl HostConfig {
             password,
             interactive: self.interactive_over(client),
         }
+    }
+
+    pub(super) fn rounds_max_over(&self, client: &Self) -> u32 {
+        self.kdf_rounds_max.or(client.kdf_rounds_max).unwrap_or(limits::KDF_ROUNDS)
     }
 
     /// The client's certificate is for the client's keys: it goes where they go.

@@ -4,6 +4,7 @@ mod builder;
 mod certificates;
 mod credentials;
 mod host_config;
+mod key_file;
 mod list;
 mod owner;
 mod proxy;

@@ -76,12 +76,18 @@ impl Proxy {
         self.set(|config| config.passphrase(passphrase))
     }
 
-    /// Private key file, tried first. `~/` stands for the home directory.
+    /// Most work that opening an encrypted private key may be
+    /// ([`Builder::kdf_rounds_max`](super::Builder::kdf_rounds_max)). Default: the client's.
+    pub fn kdf_rounds_max(self, rounds: u32) -> Self {
+        self.set(|config| config.kdf_rounds_max(rounds))
+    }
+
+    /// Private key file, tried first ([`Builder::key_file`](super::Builder::key_file)). `~/` stands for the home directory.
     pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
         self.set(|config| config.key_file(path))
     }
 
-    /// Private key as text (OpenSSH, PEM or PKCS#8), instead of a file.
+    /// Private key as the bytes of such a file, instead of a file.
     pub fn key_bytes(self, key: impl Into<Vec<u8>>) -> Self {
         self.set(|config| config.key_bytes(key))
     }

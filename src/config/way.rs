@@ -84,6 +84,7 @@ impl<'a> Hop<'a> {
         let all = own.over(client);
         // Where the agent is does not depend on who logs in.
         login.agent = login.agent.map(|_| all.agent_socket);
+        let login = login.with_rounds_max(own.rounds_max_over(client));
         let mut settings = Settings { user, port, login, gssapi, ..all };
         // What goes through it is encrypted, which does not compress.
         settings.connection.compress = false;

@@ -3,6 +3,7 @@
 mod auth;
 mod channel;
 mod host;
+mod key;
 mod name;
 
 use std::io;
@@ -13,10 +14,11 @@ pub use auth::{AuthMethod, AuthProblem};
 pub use channel::ChannelProblem;
 pub(crate) use host::HostErrorParts;
 pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted, Stage, TimeoutKind};
+pub use key::{CertProblem, KeyProblem};
 pub use name::{ResolverProblem, UnknownHostProblem};
 
 use crate::host::HostSpecError;
-use crate::hostkey::{KeyError, LoadError};
+use crate::hostkey::LoadError;
 use crate::text::sanitise;
 
 /// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing was started.
@@ -186,52 +188,4 @@ pub enum TemplateProblem {
     /// The text with the values in it cannot be sent.
     #[error("refused: {0}")]
     Refused(CommandProblem),
-}
-
-/// Why a private key cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyProblem {
-    /// The file does not exist or cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// Encrypted, and no passphrase was given.
-    #[error("is encrypted and no passphrase was given")]
-    PassphraseMissing,
-    /// Encrypted, and the passphrase does not open it.
-    #[error("is encrypted and the passphrase does not open it")]
-    PassphraseWrong,
-    /// No private key in a format that libssh reads (OpenSSH, PEM, PKCS#8).
-    #[error("holds no private key in a supported format")]
-    Malformed,
-}
-
-/// Why a user certificate cannot be used. Whether it is valid is for the server to say.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CertProblem {
-    /// The file does not exist or cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// Not the text of an OpenSSH certificate, or one that is damaged.
-    #[error("holds no OpenSSH certificate")]
-    Malformed,
-    /// A public key that nobody has signed.
-    #[error("holds a public key, not a certificate")]
-    PlainKey,
-    /// It certifies a host.
-    #[error("is for a host, not for a user")]
-    ForHosts,
-    /// A certificate of a type that libssh cannot use: of a FIDO key, or a DSA one.
-    #[error("is of the unsupported type {}", sanitise(.0))]
-    Unsupported(String),
-    /// The named private key, or where none is named every identity file, is another one than it is for.
-    #[error("is not for the private key, or for none of the identity files")]
-    OtherKey,
-}
-
-impl From<KeyError> for CertProblem {
-    fn from(_: KeyError) -> Self {
-        Self::Malformed
-    }
 }

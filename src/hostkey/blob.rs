@@ -85,6 +85,11 @@ impl<'a> BlobReader<'a> {
         self.0.is_empty()
     }
 
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, KeyError> {
         let (number, rest) = self.0.split_first_chunk().ok_or(KeyError::Damaged)?;
         self.0 = rest;
@@ -120,7 +125,7 @@ impl<'a> BlobReader<'a> {
     }
 
     /// A non-negative `mpint` without its leading zero bytes.
-    fn bignum(&mut self) -> Result<&'a [u8], KeyError> {
+    pub(crate) fn bignum(&mut self) -> Result<&'a [u8], KeyError> {
         let number = self.string()?;
         let negative = number.first().is_some_and(|first| first & 0x80 != 0);
         if negative || number.len() > BIGNUM_BYTES_MAX + 1 {

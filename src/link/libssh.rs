@@ -42,6 +42,7 @@ use crate::error::{AuthMethod, CertProblem, KeyProblem};
 use crate::interactive::Prompt;
 use crate::limits;
 use crate::output::ExitSignal;
+use crate::private_key::PlainKey;
 use crate::secret::Secret;
 use crate::signal::Signal;
 
@@ -150,38 +151,37 @@ impl std::fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    /// Parses a key in OpenSSH, PEM or PKCS#8 form. Slow (100 ms and more) if it is encrypted.
-    pub(crate) fn parse(text: &CStr, passphrase: Option<&CStr>) -> Result<Self, KeyProblem> {
-        initialise().map_err(|_| KeyProblem::Malformed)?;
+    /// Hands a key over to libssh.
+    pub(crate) fn import(plain: &PlainKey) -> Result<Self, KeyProblem> {
+        initialise().map_err(|error| KeyProblem::Refused(error.text))?;
         let _log = LogScope::enter();
-        let mut asked = false;
+        let refused = |what: &str| KeyProblem::Refused(what.to_owned());
         let mut key =
             Self { private: ptr::null_mut(), public: ptr::null_mut(), blob: Vec::new(), certificate: None };
-        // SAFETY: both strings are NUL-terminated; `asked` outlives the call that may write it through `needs_passphrase`;
-        // the out-pointers are ours. A callback is always given, else OpenSSL would ask on the terminal.
+        // SAFETY: a NUL-terminated string; the out-pointers are ours. Without a passphrase and a callback: the key is not
+        // encrypted, so neither is asked for.
         let rc = unsafe {
             sys::ssh_pki_import_privkey_base64(
-                text.as_ptr(),
-                passphrase.map_or(ptr::null(), CStr::as_ptr),
-                Some(needs_passphrase),
-                (&raw mut asked).cast(),
+                plain.as_c_str().as_ptr(),
+                ptr::null(),
+                None,
+                ptr::null_mut(),
                 &raw mut key.private,
             )
         };
         if rc != OK || key.private.is_null() {
-            return Err(match passphrase {
-                _ if asked => KeyProblem::PassphraseMissing,
-                Some(_) if looks_encrypted(text) => KeyProblem::PassphraseWrong,
-                _ => KeyProblem::Malformed,
-            });
+            return Err(refused("the private key cannot be imported"));
         }
         // SAFETY: the private key was just made; the out-pointer is ours.
         let rc = unsafe { sys::ssh_pki_export_privkey_to_pubkey(key.private, &raw mut key.public) };
         if rc != OK || key.public.is_null() {
-            return Err(KeyProblem::Malformed);
+            return Err(refused("its public half cannot be exported"));
         }
         // SAFETY: the public key was just made.
-        key.blob = unsafe { blob_of(key.public) }.ok_or(KeyProblem::Malformed)?;
+        key.blob = unsafe { blob_of(key.public) }.unwrap_or_default();
+        if key.blob != plain.blob() {
+            return Err(refused("its public half is read differently"));
+        }
         Ok(key)
     }
 
@@ -246,26 +246,6 @@ impl Drop for PrivateKey {
             sys::ssh_key_free(self.public);
         }
     }
-}
-
-/// Called by libssh only for an encrypted key without a passphrase: notes that, and gives none.
-unsafe extern "C" fn needs_passphrase(
-    _: *const c_char,
-    _: *mut c_char,
-    _: usize,
-    _: c_int,
-    _: c_int,
-    asked: *mut c_void,
-) -> c_int {
-    // SAFETY: `asked` is the flag that `PrivateKey::parse` passed for this very call.
-    unsafe { *asked.cast::<bool>() = true };
-    -1
-}
-
-/// PEM names the encryption in its headers; an OpenSSH key that opens at all is decided by its passphrase.
-fn looks_encrypted(text: &CStr) -> bool {
-    let text = text.to_string_lossy();
-    text.contains("ENCRYPTED") || text.contains("BEGIN OPENSSH PRIVATE KEY")
 }
 
 const OK: c_int = sys::SSH_OK as c_int;

@@ -15,7 +15,7 @@ use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions, TunnelNews};
 use crate::output::ExitSignal;
-use crate::secret::Secret;
+use crate::private_key::{KeyText, Opener};
 
 /// All that a link will meet.
 #[derive(Debug, Clone, Default)]
@@ -256,8 +256,8 @@ const CERTIFICATE: &str = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5
 /// Key 2 and key 3 are other objects of the same keys; key 4 is key 0 with the certificate.
 static KEYS: LazyLock<[Arc<PrivateKey>; 5]> = LazyLock::new(|| {
     let parse = |text: &str| {
-        let text = Secret::new(text.to_owned()).unwrap();
-        PrivateKey::parse(text.as_c_str(), None).unwrap()
+        let opener = Opener { passphrase: None, rounds_max: 1 };
+        PrivateKey::import(&KeyText::find(text.as_bytes()).unwrap().open(opener).unwrap()).unwrap()
     };
     let [a, b] = PRIVATE_KEYS;
     let certificate = Certificate::parse("id-cert.pub".into(), CERTIFICATE.as_bytes()).unwrap();

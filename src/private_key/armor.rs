@@ -1,0 +1,178 @@
+//! Finds a private key among the lines of a file, and names what else a file may be.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
+
+use crate::error::KeyProblem;
+use crate::limits;
+
+/// The formats that a `BEGIN` line tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// `openssh-key-v1` (OpenSSH: `PROTOCOL.key`).
+    OpenSsh,
+    /// PKCS#8 (RFC 5958).
+    Pkcs8,
+    /// PKCS#8, encrypted (RFC 8018).
+    Pkcs8Encrypted,
+    /// PKCS#1 (RFC 8017 appendix A.1.2), perhaps with PEM's own encryption.
+    Rsa,
+    /// SEC 1 (RFC 5915), perhaps with PEM's own encryption.
+    Ec,
+}
+
+/// A private key's lines, decoded.
+pub(super) struct Armored {
+    pub format: Format,
+    pub headers: Headers,
+    pub data: Zeroizing<Vec<u8>>,
+}
+
+/// The headers in front of PEM's base64 (RFC 1421), as far as they say how it is encrypted.
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    /// `Proc-Type`.
+    pub proc_type: Option<String>,
+    /// `DEK-Info`.
+    pub dek_info: Option<String>,
+}
+
+impl Headers {
+    pub fn is_encrypted(&self) -> bool {
+        self.proc_type.is_some() || self.dek_info.is_some()
+    }
+}
+
+/// What a line says about the file that it is in.
+enum Mark {
+    Begin(Format),
+    Problem(fn() -> KeyProblem),
+}
+
+/// The first private key. Lines that are none of it may be before and behind it, in any encoding, as OpenSSH accepts them
+/// around PEM; line ends may be those of any system. Without a key, the first line that tells what the file is.
+pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
+    if bytes.len() > limits::KEY_FILE {
+        return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(KeyProblem::Utf16);
+    }
+    if is_der(bytes) {
+        return Err(KeyProblem::Der);
+    }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let mut other = None;
+    while let Some(line) = lines.next() {
+        match mark(line) {
+            Some(Mark::Begin(format)) => return read(format, line.trim_ascii_end(), lines),
+            Some(Mark::Problem(problem)) => {
+                other.get_or_insert(problem);
+            }
+            None => {}
+        }
+    }
+    Err(other.map_or(KeyProblem::Malformed, |problem| problem()))
+}
+
+fn mark(line: &[u8]) -> Option<Mark> {
+    if let Some(label) = label(line, b"-----BEGIN ") {
+        return Some(match label {
+            b"OPENSSH PRIVATE KEY" => Mark::Begin(Format::OpenSsh),
+            b"PRIVATE KEY" => Mark::Begin(Format::Pkcs8),
+            b"ENCRYPTED PRIVATE KEY" => Mark::Begin(Format::Pkcs8Encrypted),
+            b"RSA PRIVATE KEY" => Mark::Begin(Format::Rsa),
+            b"EC PRIVATE KEY" => Mark::Begin(Format::Ec),
+            b"DSA PRIVATE KEY" => Mark::Problem(|| KeyProblem::Dsa),
+            b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Mark::Problem(|| KeyProblem::PublicKey),
+            _ => return None,
+        });
+    }
+    if line.starts_with(b"PuTTY-User-Key-File-") {
+        Some(Mark::Problem(|| KeyProblem::Putty))
+    } else if line.starts_with(b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----") {
+        Some(Mark::Problem(|| KeyProblem::SshCom))
+    } else if line.starts_with(b"---- BEGIN SSH2 PUBLIC KEY ----") || is_public_key(line) {
+        Some(Mark::Problem(|| KeyProblem::PublicKey))
+    } else {
+        None
+    }
+}
+
+/// `LABEL` of `-----BEGIN LABEL-----`.
+fn label<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
+    line.strip_prefix(begin)?.trim_ascii_end().strip_suffix(b"-----")
+}
+
+/// A line of a `.pub` file: the key's type, and base64 that begins with the length of the same name.
+fn is_public_key(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let (Some(name), Some(base64)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_type = [&b"ssh-"[..], b"ecdsa-", b"sk-"].iter().any(|start| name.starts_with(start));
+    is_type && base64.starts_with(b"AAAA")
+}
+
+/// One DER sequence and nothing else.
+fn is_der(bytes: &[u8]) -> bool {
+    let (header, length) = match bytes {
+        [0x30, 0x81, length, ..] => (3, usize::from(*length)),
+        [0x30, 0x82, high, low, ..] => (4, usize::from(*high) << 8 | usize::from(*low)),
+        [0x30, length @ 0..=0x7f, ..] => (2, usize::from(*length)),
+        _ => return false,
+    };
+    length > 0 && bytes.len() == header + length
+}
+
+/// The lines after `BEGIN`: headers, an empty line, base64, `END`.
+fn read<'a>(
+    format: Format,
+    begin: &[u8],
+    lines: impl Iterator<Item = &'a [u8]>,
+) -> Result<Armored, KeyProblem> {
+    let wanted = label(begin, b"-----BEGIN ");
+    let mut headers = Headers::default();
+    // As long as the file may be: it never grows, which would leave copies behind.
+    let mut base64 = Zeroizing::new(Vec::with_capacity(limits::KEY_FILE));
+    for line in lines {
+        if let Some(end) = label(line, b"-----END ") {
+            if Some(end) != wanted {
+                return Err(KeyProblem::Damaged("its END line is that of another format"));
+            }
+            return Ok(Armored { format, headers, data: decode(&base64)? });
+        }
+        if line.starts_with(b"-----BEGIN ") {
+            break;
+        }
+        match line.iter().position(|byte| *byte == b':') {
+            Some(colon) if base64.is_empty() => {
+                headers.note(&line[..colon], line[colon + 1..].trim_ascii());
+            }
+            _ => base64.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace())),
+        }
+    }
+    Err(KeyProblem::Damaged("its END line is missing"))
+}
+
+impl Headers {
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        let value = || Some(String::from_utf8_lossy(value).into_owned());
+        match name {
+            b"Proc-Type" => self.proc_type = value(),
+            b"DEK-Info" => self.dek_info = value(),
+            _ => {}
+        }
+    }
+}
+
+fn decode(base64: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
+    let mut data = Zeroizing::new(vec![0; base64.len() / 4 * 3 + 3]);
+    let length = BASE64_STANDARD
+        .decode_slice(base64, &mut data)
+        .map_err(|_| KeyProblem::Damaged("its base64 cannot be decoded"))?;
+    data.truncate(length);
+    Ok(data)
+}

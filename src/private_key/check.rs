@@ -1,0 +1,140 @@
+//! Whether the parts of a key belong together, found out by libcrypto's arithmetic.
+//!
+//! Everything is bounded before it is computed with: a modulus by its bits, all else by the modulus or the curve.
+
+use std::cmp::Ordering;
+use std::ops::{Deref, DerefMut};
+
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::{EcGroup, EcPoint, PointConversionForm};
+use openssl::error::ErrorStack;
+use openssl::pkey::{Id, PKey};
+
+use super::parts::{Curve, RsaParts, bits, minimal};
+use crate::error::KeyProblem;
+use crate::limits;
+
+const HALVES_DIFFER: KeyProblem = KeyProblem::Damaged("its public half does not belong to its private half");
+const NO_RSA: KeyProblem = KeyProblem::Damaged("its numbers are not those of an RSA key");
+
+/// What libcrypto says that it cannot compute, for want of memory or by its configuration.
+impl From<ErrorStack> for KeyProblem {
+    fn from(error: ErrorStack) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// The public half of an Ed25519 key.
+pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Result<[u8; 32], KeyProblem> {
+    let computed = PKey::private_key_from_raw_bytes(seed, Id::ED25519)?.raw_public_key()?;
+    match public {
+        Some(public) if computed != public => Err(HALVES_DIFFER),
+        _ => computed.try_into().map_err(|_| HALVES_DIFFER),
+    }
+}
+
+/// The public half of an ECDSA key, not compressed.
+pub(super) fn ecdsa_public(
+    curve: Curve,
+    scalar: &[u8],
+    point: Option<&[u8]>,
+) -> Result<Vec<u8>, KeyProblem> {
+    if minimal(scalar).len() > curve.bytes() {
+        return Err(KeyProblem::Damaged("its number is too large for its curve"));
+    }
+    let mut context = BigNumContext::new()?;
+    let group = EcGroup::from_curve_name(curve.nid())?;
+    let mut order = BigNum::new()?;
+    group.order(&mut order, &mut context)?;
+    let scalar = Secret::new(scalar)?;
+    if scalar.num_bits() == 0 || scalar.ucmp(&order) != Ordering::Less {
+        return Err(KeyProblem::Damaged("its number is too large for its curve"));
+    }
+    let mut computed = EcPoint::new(&group)?;
+    computed.mul_generator2(&group, &scalar, &mut context)?;
+    if let Some(point) = point {
+        let point = EcPoint::from_bytes(&group, point, &mut context)
+            .map_err(|_| KeyProblem::Damaged("its public half is no point of its curve"))?;
+        if !computed.eq(&group, &point, &mut context)? {
+            return Err(HALVES_DIFFER);
+        }
+    }
+    Ok(computed.to_bytes(&group, PointConversionForm::UNCOMPRESSED, &mut context)?)
+}
+
+/// Whether `n = pq`, and whether `d` and `q_inv` are the inverses that they have to be (RFC 8017 section 3.2). Not whether `p`
+/// and `q` are prime: with others the signatures are wrong, and nothing else happens.
+pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
+    let (found, range) = (bits(parts.n), limits::RSA_BITS);
+    if !range.contains(&found) {
+        return Err(KeyProblem::RsaSize { found, min: *range.start(), max: *range.end() });
+    }
+    let RsaParts { n, e, d, p, q, q_inv } = parts;
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+    let sizes = [(p, found), (q, found), (d, found), (q_inv, bits(p)), (e, limits::RSA_EXPONENT_BITS)];
+    if sizes.iter().any(|(number, max)| bits(number) > *max) || [n, e, p, q].iter().any(|it| !is_odd(it)) {
+        return Err(NO_RSA);
+    }
+    // One is odd as well, and divides everything.
+    if [e, p, q].iter().any(|number| bits(number) < 2) {
+        return Err(NO_RSA);
+    }
+    let mut context = BigNumContext::new()?;
+    let (p, q) = (Secret::new(p)?, Secret::new(q)?);
+    let mut product = Secret::zero()?;
+    product.checked_mul(&p, &q, &mut context)?;
+    if *product != *Secret::new(n)? {
+        return Err(NO_RSA);
+    }
+    product.checked_mul(&*Secret::new(q_inv)?, &q, &mut context)?;
+    if !is_one_modulo(&product, &p, &mut context)? {
+        return Err(NO_RSA);
+    }
+    product.checked_mul(&*Secret::new(d)?, &*Secret::new(e)?, &mut context)?;
+    for mut prime in [p, q] {
+        prime.sub_word(1)?;
+        if !is_one_modulo(&product, &prime, &mut context)? {
+            return Err(NO_RSA);
+        }
+    }
+    Ok(())
+}
+
+fn is_one_modulo(number: &Secret, modulus: &Secret, context: &mut BigNumContext) -> Result<bool, ErrorStack> {
+    let mut rest = Secret::zero()?;
+    rest.nnmod(number, modulus, context)?;
+    Ok(rest.num_bits() == 1)
+}
+
+/// A number that is overwritten when dropped: libcrypto only frees it.
+struct Secret(BigNum);
+
+impl Secret {
+    fn new(number: &[u8]) -> Result<Self, ErrorStack> {
+        BigNum::from_slice(number).map(Self)
+    }
+
+    fn zero() -> Result<Self, ErrorStack> {
+        BigNum::new().map(Self)
+    }
+}
+
+impl Deref for Secret {
+    type Target = BigNum;
+
+    fn deref(&self) -> &BigNum {
+        &self.0
+    }
+}
+
+impl DerefMut for Secret {
+    fn deref_mut(&mut self) -> &mut BigNum {
+        &mut self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}

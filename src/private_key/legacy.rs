@@ -1,0 +1,48 @@
+//! PEM's own encryption (RFC 1421, as OpenSSL writes it with `-traditional`).
+
+use openssl::hash::MessageDigest;
+use openssl::pkcs5::bytes_to_key;
+use openssl::symm::{self, Cipher};
+use zeroize::Zeroizing;
+
+use super::Opener;
+use super::armor::Headers;
+use crate::error::KeyProblem;
+
+/// What is left of the passphrase when the key is derived from it: the first bytes of the IV are the salt.
+const SALT: usize = 8;
+
+/// Decrypts what its headers say how. Wrong passphrases are found out here, but for one in 256.
+pub(super) fn decrypt(
+    headers: &Headers,
+    data: &[u8],
+    opener: Opener<'_>,
+) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
+    let (Some("4,ENCRYPTED"), Some(info)) = (headers.proc_type.as_deref(), headers.dek_info.as_deref()) else {
+        return Err(KeyProblem::Damaged("its Proc-Type and DEK-Info headers do not fit together"));
+    };
+    let (name, iv) = info.split_once(',').unwrap_or((info, ""));
+    let cipher = match name.trim() {
+        "AES-128-CBC" => Cipher::aes_128_cbc(),
+        "AES-192-CBC" => Cipher::aes_192_cbc(),
+        "AES-256-CBC" => Cipher::aes_256_cbc(),
+        "DES-EDE3-CBC" => Cipher::des_ede3_cbc(),
+        other => return Err(KeyProblem::UnsupportedCipher(other.to_owned())),
+    };
+    let iv = from_hex(iv.trim()).filter(|iv| cipher.iv_len() == Some(iv.len()));
+    let iv = iv.ok_or(KeyProblem::Damaged("its DEK-Info header has no proper initialization vector"))?;
+    if data.is_empty() || data.len() % cipher.block_size() != 0 {
+        return Err(KeyProblem::Damaged("what is encrypted is no number of blocks"));
+    }
+    let passphrase = opener.passphrase()?;
+    let refused = |error: openssl::error::ErrorStack| KeyProblem::Refused(error.to_string());
+    let derived = bytes_to_key(cipher, MessageDigest::md5(), passphrase, iv.get(..SALT), 1);
+    let key = Zeroizing::new(derived.map_err(refused)?.key);
+    symm::decrypt(cipher, &key, Some(&iv), data).map(Zeroizing::new).map_err(|_| KeyProblem::PassphraseWrong)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::try_from(digit(pair[0])? << 4 | digit(*pair.get(1)?)?).ok()).collect()
+}

@@ -1,0 +1,89 @@
+//! What a private key is made of, whatever format it was in.
+
+use openssl::nid::Nid;
+
+/// The parts of a key, in the buffer that it was read into. Numbers are big-endian, and may have zero bytes in front.
+pub(super) enum Parts<'a> {
+    Ed25519 {
+        seed: &'a [u8; 32],
+        /// `None` where the format has it not.
+        public: Option<&'a [u8; 32]>,
+    },
+    Ecdsa {
+        curve: Curve,
+        scalar: &'a [u8],
+        /// As SEC 1 section 2.3.3 encodes points, compressed or not. `None` where the format has it not.
+        point: Option<&'a [u8]>,
+    },
+    Rsa(RsaParts<'a>),
+}
+
+/// The parts of an RSA key, by the names of RFC 8017 section 3.2.
+#[derive(Clone, Copy)]
+pub(super) struct RsaParts<'a> {
+    pub n: &'a [u8],
+    pub e: &'a [u8],
+    pub d: &'a [u8],
+    pub p: &'a [u8],
+    pub q: &'a [u8],
+    pub q_inv: &'a [u8],
+}
+
+/// The curves that SSH has keys of (RFC 5656 section 10.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl Curve {
+    pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
+
+    /// As blobs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "nistp256",
+            Self::P384 => "nistp384",
+            Self::P521 => "nistp521",
+        }
+    }
+
+    /// The type of its keys.
+    pub fn key_type(self) -> &'static str {
+        match self {
+            Self::P256 => "ecdsa-sha2-nistp256",
+            Self::P384 => "ecdsa-sha2-nistp384",
+            Self::P521 => "ecdsa-sha2-nistp521",
+        }
+    }
+
+    pub fn nid(self) -> Nid {
+        match self {
+            Self::P256 => Nid::X9_62_PRIME256V1,
+            Self::P384 => Nid::SECP384R1,
+            Self::P521 => Nid::SECP521R1,
+        }
+    }
+
+    /// Bytes of one coordinate, and most of a scalar.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+}
+
+/// A number without the zero bytes in front.
+pub(super) fn minimal(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// Bits of a number.
+pub(super) fn bits(number: &[u8]) -> usize {
+    let number = minimal(number);
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}

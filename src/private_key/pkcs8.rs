@@ -1,0 +1,85 @@
+//! PKCS#8 (RFC 5958), plain and encrypted with a passphrase (PBES2, RFC 8018 section 6.2).
+
+use der::asn1::{ObjectIdentifier, OctetStringRef};
+use der::{Decode, ErrorKind};
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+
+use super::parts::Parts;
+use super::{Opener, PlainKey, asn1};
+use crate::error::KeyProblem;
+use crate::limits;
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
+
+const DAMAGED: KeyProblem = KeyProblem::Damaged("it is no PKCS#8 structure");
+
+/// `PrivateKeyInfo`.
+pub(super) fn open(der: &[u8]) -> Result<PlainKey, KeyProblem> {
+    let info = PrivateKeyInfoRef::from_der(der).map_err(|_| DAMAGED)?;
+    let key = info.private_key.as_bytes();
+    let parts = match info.algorithm.oid {
+        RSA => asn1::rsa(key)?,
+        EC => asn1::ec_on(Some(info.algorithm.parameters_oid().map_err(|_| DAMAGED)?), key)?,
+        ED25519 => {
+            let seed = <&OctetStringRef>::from_der(key).ok().and_then(|seed| seed.as_bytes().try_into().ok());
+            let public = info.public_key.map(|public| public.raw_bytes().try_into()).transpose();
+            Parts::Ed25519 { seed: seed.ok_or(DAMAGED)?, public: public.map_err(|_| DAMAGED)? }
+        }
+        DSA => return Err(KeyProblem::Dsa),
+        other => return Err(KeyProblem::UnsupportedType(other.to_string())),
+    };
+    PlainKey::new(&parts)
+}
+
+/// `EncryptedPrivateKeyInfo`.
+pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
+    let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| match error.kind() {
+        ErrorKind::OidUnknown { oid } => KeyProblem::UnsupportedCipher(oid.to_string()),
+        _ => DAMAGED,
+    })?;
+    let EncryptionScheme::Pbes2(scheme) = &info.encryption_algorithm else {
+        return Err(KeyProblem::UnsupportedCipher("PBES1".to_owned()));
+    };
+    check_cost(&scheme.kdf, opener.rounds_max)?;
+    let opened = info.decrypt(opener.passphrase()?).map_err(|_| KeyProblem::PassphraseWrong)?;
+    open(opened.as_bytes()).map_err(|problem| match problem {
+        KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
+        other => other,
+    })
+}
+
+/// Bounds the derivation's time and memory, which the file chooses.
+fn check_cost(kdf: &Kdf, rounds_max: u32) -> Result<(), KeyProblem> {
+    match kdf {
+        Kdf::Pbkdf2(parameters) => {
+            let (found, max) =
+                (parameters.iteration_count, rounds_max.saturating_mul(limits::PBKDF2_PER_ROUND));
+            match found {
+                0 => Err(KeyProblem::Damaged("no round of PBKDF2")),
+                _ if found > max => Err(KeyProblem::TooManyRounds { kdf: "PBKDF2", found, max }),
+                _ => Ok(()),
+            }
+        }
+        Kdf::Scrypt(parameters) => {
+            let cost = parameters.cost_parameter;
+            // Below 2^64 × 2^16 × 2^16 × 2^7.
+            let found = 128
+                * u128::from(cost)
+                * u128::from(parameters.block_size)
+                * u128::from(parameters.parallelization);
+            match limits::SCRYPT_BYTES {
+                _ if !cost.is_power_of_two() || found == 0 => {
+                    Err(KeyProblem::Damaged("impossible parameters of scrypt"))
+                }
+                max if found > max => Err(KeyProblem::ScryptTooLarge { found, max }),
+                _ => Ok(()),
+            }
+        }
+        other => Err(KeyProblem::UnsupportedCipher(other.oid().to_string())),
+    }
+}

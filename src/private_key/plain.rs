@@ -1,0 +1,131 @@
+//! The one form in which libssh is given keys: an OpenSSH container that is not encrypted.
+
+use std::ffi::CStr;
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
+
+use super::check;
+use super::openssh::MAGIC;
+use super::parts::{Curve, Parts, RsaParts, minimal};
+use crate::error::KeyProblem;
+use crate::limits;
+
+const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
+const END: &[u8] = b"\n-----END OPENSSH PRIVATE KEY-----\n\0";
+
+/// Block size of a container that is not encrypted.
+const BLOCK: usize = 8;
+
+/// A key of a supported type whose parts belong together, as text for libssh. Overwritten when dropped.
+pub(crate) struct PlainKey {
+    /// The public half as a wire blob (RFC 4253 section 6.6).
+    blob: Vec<u8>,
+    /// Ends in its only NUL byte.
+    text: Zeroizing<Vec<u8>>,
+}
+
+impl PlainKey {
+    /// Checks the parts, and writes them down. The only way to make one.
+    pub(super) fn new(parts: &Parts<'_>) -> Result<Self, KeyProblem> {
+        let mut public = Blob::default();
+        let mut private = Blob::secret();
+        private.0.extend_from_slice(&[0; 8]); // the check bytes, twice the same
+        match parts {
+            Parts::Ed25519 { seed, public: given } => {
+                let key = check::ed25519_public(seed, *given)?;
+                public.string(b"ssh-ed25519").string(&key);
+                private.0.extend_from_slice(&public.0);
+                private.parts(&[*seed, &key]);
+            }
+            Parts::Ecdsa { curve, scalar, point } => {
+                let point = check::ecdsa_public(*curve, scalar, *point)?;
+                public.ecdsa(*curve, &point);
+                private.0.extend_from_slice(&public.0);
+                private.number(scalar);
+            }
+            Parts::Rsa(parts) => {
+                check::rsa(*parts)?;
+                let RsaParts { n, e, d, p, q, q_inv } = *parts;
+                public.string(b"ssh-rsa").number(e).number(n);
+                // Here the modulus comes first.
+                private.string(b"ssh-rsa").number(n).number(e);
+                private.number(d).number(q_inv).number(p).number(q);
+            }
+        }
+        private.string(b""); // the comment
+        let padding = private.0.len().next_multiple_of(BLOCK) - private.0.len();
+        private.0.extend((1u8..).take(padding));
+
+        let mut container = Blob::secret();
+        container.0.extend_from_slice(MAGIC);
+        container.string(b"none").string(b"none").string(b"");
+        container.0.extend_from_slice(&1u32.to_be_bytes());
+        container.string(&public.0).string(&private.0);
+        Ok(Self { text: armored(&container.0)?, blob: public.0.to_vec() })
+    }
+
+    /// The public half as a wire blob (RFC 4253 section 6.6).
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_with_nul(&self.text).unwrap_or_default()
+    }
+}
+
+/// Shows nothing.
+impl fmt::Debug for PlainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainKey(..)")
+    }
+}
+
+fn armored(container: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
+    let too_large = || KeyProblem::TooLarge { max: limits::KEY_FILE };
+    let base64 = base64::encoded_len(container.len(), true).ok_or_else(too_large)?;
+    let mut text = Zeroizing::new(vec![0; BEGIN.len() + base64 + END.len()]);
+    let (begin, rest) = text.split_at_mut(BEGIN.len());
+    let (middle, end) = rest.split_at_mut(base64);
+    begin.copy_from_slice(BEGIN);
+    BASE64_STANDARD.encode_slice(container, middle).map_err(|_| too_large())?;
+    end.copy_from_slice(END);
+    Ok(text)
+}
+
+/// Writes the fields of RFC 4251 section 5.
+#[derive(Default)]
+struct Blob(Zeroizing<Vec<u8>>);
+
+impl Blob {
+    /// One that never grows, which would leave copies behind: no key is longer than a key file.
+    fn secret() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(limits::KEY_FILE)))
+    }
+
+    fn string(&mut self, field: &[u8]) -> &mut Self {
+        self.parts(&[field])
+    }
+
+    /// A string in several parts.
+    fn parts(&mut self, parts: &[&[u8]]) -> &mut Self {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.0.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        self
+    }
+
+    /// A number that is not negative, in the shortest form.
+    fn number(&mut self, number: &[u8]) -> &mut Self {
+        let number = minimal(number);
+        let sign: &[u8] = if number.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] };
+        self.parts(&[sign, number])
+    }
+
+    fn ecdsa(&mut self, curve: Curve, point: &[u8]) {
+        self.string(curve.key_type().as_bytes()).string(curve.name().as_bytes()).string(point);
+    }
+}
