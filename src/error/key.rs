@@ -45,7 +45,9 @@ pub enum KeyProblem {
         max: u32,
     },
     /// Opening it would take more memory than any key is worth (PKCS#8 with scrypt).
-    #[error("takes {found} bytes of scrypt's memory to open, at most {max} are allowed; re-encrypt it with PBKDF2")]
+    #[error(
+        "takes {found} bytes of scrypt's memory to open, at most {max} are allowed; re-encrypt it with PBKDF2"
+    )]
     ScryptTooLarge {
         /// Bytes that it asks for: 128 × N × r × p.
         found: u128,

@@ -67,7 +67,7 @@ pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
     let mut other = None;
     while let Some(line) = lines.next() {
         match mark(line) {
-            Some(Mark::Begin(format)) => return read(format, line.trim_ascii_end(), lines),
+            Some(Mark::Begin(format)) => return read(format, line.trim_ascii_end(), lines, text.len()),
             Some(Mark::Problem(problem)) => {
                 other.get_or_insert(problem);
             }
@@ -127,16 +127,17 @@ fn is_der(bytes: &[u8]) -> bool {
     length > 0 && bytes.len() == header + length
 }
 
-/// The lines after `BEGIN`: headers, an empty line, base64, `END`.
+/// The lines after `BEGIN`: headers, an empty line, base64, `END`; `longest` bytes at most.
 fn read<'a>(
     format: Format,
     begin: &[u8],
     lines: impl Iterator<Item = &'a [u8]>,
+    longest: usize,
 ) -> Result<Armored, KeyProblem> {
     let wanted = label(begin, b"-----BEGIN ");
     let mut headers = Headers::default();
-    // As long as the file may be: it never grows, which would leave copies behind.
-    let mut base64 = Zeroizing::new(Vec::with_capacity(limits::KEY_FILE));
+    // It never grows, which would leave copies behind.
+    let mut base64 = Zeroizing::new(Vec::with_capacity(longest));
     for line in lines {
         if let Some(end) = label(line, b"-----END ") {
             if Some(end) != wanted {

@@ -34,11 +34,7 @@ pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Resu
 }
 
 /// The public half of an ECDSA key, not compressed.
-pub(super) fn ecdsa_public(
-    curve: Curve,
-    scalar: &[u8],
-    point: Option<&[u8]>,
-) -> Result<Vec<u8>, KeyProblem> {
+pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) -> Result<Vec<u8>, KeyProblem> {
     if minimal(scalar).len() > curve.bytes() {
         return Err(KeyProblem::Damaged("its number is too large for its curve"));
     }

@@ -18,7 +18,8 @@ pub(super) fn decrypt(
     data: &[u8],
     opener: Opener<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
-    let (Some("4,ENCRYPTED"), Some(info)) = (headers.proc_type.as_deref(), headers.dek_info.as_deref()) else {
+    let (Some("4,ENCRYPTED"), Some(info)) = (headers.proc_type.as_deref(), headers.dek_info.as_deref())
+    else {
         return Err(KeyProblem::Damaged("its Proc-Type and DEK-Info headers do not fit together"));
     };
     let (name, iv) = info.split_once(',').unwrap_or((info, ""));

@@ -18,6 +18,19 @@ pub(super) enum Parts<'a> {
     Rsa(RsaParts<'a>),
 }
 
+impl Parts<'_> {
+    /// Their length in all.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Ed25519 { seed, .. } => seed.len(),
+            Self::Ecdsa { scalar, .. } => scalar.len(),
+            Self::Rsa(RsaParts { n, e, d, p, q, q_inv }) => {
+                [n, e, d, p, q, q_inv].map(|it| it.len()).iter().sum()
+            }
+        }
+    }
+}
+
 /// The parts of an RSA key, by the names of RFC 8017 section 3.2.
 #[derive(Clone, Copy)]
 pub(super) struct RsaParts<'a> {

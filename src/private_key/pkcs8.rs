@@ -1,9 +1,10 @@
 //! PKCS#8 (RFC 5958), plain and encrypted with a passphrase (PBES2, RFC 8018 section 6.2).
 
-use der::asn1::{ObjectIdentifier, OctetStringRef};
-use der::{Decode, ErrorKind};
+use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
+use der::{Decode, ErrorKind, Reader, SliceReader};
 use pkcs8::pkcs5::EncryptionScheme;
-use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::pkcs5::pbes2::{Kdf, PBES2_OID};
+use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 
 use super::parts::Parts;
@@ -38,10 +39,12 @@ pub(super) fn open(der: &[u8]) -> Result<PlainKey, KeyProblem> {
 
 /// `EncryptedPrivateKeyInfo`.
 pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
-    let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| match error.kind() {
-        ErrorKind::OidUnknown { oid } => KeyProblem::UnsupportedCipher(oid.to_string()),
-        _ => DAMAGED,
-    })?;
+    let info =
+        EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| match (error.kind(), scheme_of(der)) {
+            (ErrorKind::OidUnknown { oid }, _) => KeyProblem::UnsupportedCipher(oid.to_string()),
+            (_, Some(scheme)) if scheme != PBES2_OID => KeyProblem::UnsupportedCipher(scheme.to_string()),
+            _ => DAMAGED,
+        })?;
     let EncryptionScheme::Pbes2(scheme) = &info.encryption_algorithm else {
         return Err(KeyProblem::UnsupportedCipher("PBES1".to_owned()));
     };
@@ -51,6 +54,16 @@ pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey,
         KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
         other => other,
     })
+}
+
+/// The scheme of an `EncryptedPrivateKeyInfo`, also of one that is not known.
+fn scheme_of(der: &[u8]) -> Option<ObjectIdentifier> {
+    let scheme = SliceReader::new(der).ok()?.sequence(|reader| {
+        let scheme = AlgorithmIdentifierRef::decode(reader)?;
+        AnyRef::decode(reader)?;
+        Ok::<_, der::Error>(scheme.oid)
+    });
+    scheme.ok()
 }
 
 /// Bounds the derivation's time and memory, which the file chooses.

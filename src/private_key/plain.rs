@@ -19,6 +19,9 @@ const END: &[u8] = b"\n-----END OPENSSH PRIVATE KEY-----\n\0";
 /// Block size of a container that is not encrypted.
 const BLOCK: usize = 8;
 
+/// More than names, lengths, public halves of a fixed size, and padding take in any container.
+const FRAMING: usize = 512;
+
 /// A key of a supported type whose parts belong together, as text for libssh. Overwritten when dropped.
 pub(crate) struct PlainKey {
     /// The public half as a wire blob (RFC 4253 section 6.6).
@@ -31,7 +34,7 @@ impl PlainKey {
     /// Checks the parts, and writes them down. The only way to make one.
     pub(super) fn new(parts: &Parts<'_>) -> Result<Self, KeyProblem> {
         let mut public = Blob::default();
-        let mut private = Blob::secret();
+        let mut private = Blob::secret(parts.bytes());
         private.0.extend_from_slice(&[0; 8]); // the check bytes, twice the same
         match parts {
             Parts::Ed25519 { seed, public: given } => {
@@ -59,11 +62,12 @@ impl PlainKey {
         let padding = private.0.len().next_multiple_of(BLOCK) - private.0.len();
         private.0.extend((1u8..).take(padding));
 
-        let mut container = Blob::secret();
+        let mut container = Blob::secret(public.0.len() + private.0.len());
         container.0.extend_from_slice(MAGIC);
         container.string(b"none").string(b"none").string(b"");
         container.0.extend_from_slice(&1u32.to_be_bytes());
         container.string(&public.0).string(&private.0);
+        debug_assert!(private.0.len() <= parts.bytes() + FRAMING, "a secret was copied");
         Ok(Self { text: armored(&container.0)?, blob: public.0.to_vec() })
     }
 
@@ -101,9 +105,9 @@ fn armored(container: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
 struct Blob(Zeroizing<Vec<u8>>);
 
 impl Blob {
-    /// One that never grows, which would leave copies behind: no key is longer than a key file.
-    fn secret() -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(limits::KEY_FILE)))
+    /// For so many bytes in few fields. It never grows, which would leave copies behind.
+    fn secret(bytes: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(bytes + FRAMING)))
     }
 
     fn string(&mut self, field: &[u8]) -> &mut Self {
