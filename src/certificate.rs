@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::error::{AuthProblem, CertProblem};
-use crate::hostkey::BlobReader;
+use crate::hostkey::{BlobReader, HostKey};
+use crate::limits;
 
 /// Certificate types, those of the keys in them, and how many fields a key has. libssh signs with no others.
 const TYPES: [(&str, &str, usize); 5] = [
@@ -41,15 +42,34 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Parses the text of a `-cert.pub` file: type, base64, comment.
+    /// Parses a `-cert.pub` file: a line of type, base64 and comment, the first one that can be used. As OpenSSH does, passes
+    /// over all other lines, in whatever encoding.
     pub(crate) fn parse(path: PathBuf, text: &[u8]) -> Result<Self, CertProblem> {
-        let text = str::from_utf8(text).map_err(|_| CertProblem::Malformed)?;
-        let mut words = text.split_ascii_whitespace();
+        if text.len() > limits::KEY_FILE {
+            return Err(CertProblem::TooLarge { max: limits::KEY_FILE });
+        }
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let mut problem = CertProblem::Malformed;
+        for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            match Self::parse_line(&path, line) {
+                Ok(certificate) => return Ok(certificate),
+                // The first line that tells what it is says more than those that tell nothing.
+                Err(found) if matches!(problem, CertProblem::Malformed) => problem = found,
+                Err(_) => {}
+            }
+        }
+        Err(problem)
+    }
+
+    fn parse_line(path: &Path, line: &[u8]) -> Result<Self, CertProblem> {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let (Some(name), Some(base64)) = (words.next(), words.next()) else {
             return Err(CertProblem::Malformed);
         };
+        let name = str::from_utf8(name).map_err(|_| CertProblem::Malformed)?;
         if !name.ends_with(MARK) {
-            let is_key = name.starts_with("ssh-") || name.starts_with("ecdsa-") || name.starts_with("sk-");
+            let is_type = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| name.starts_with(start));
+            let is_key = is_type && base64.starts_with(b"AAAA");
             return Err(if is_key { CertProblem::PlainKey } else { CertProblem::Malformed });
         }
         let Some((type_name, key_name, fields)) = TYPES.into_iter().find(|(known, ..)| *known == name) else {
@@ -66,6 +86,10 @@ impl Certificate {
         for _ in 0..fields {
             push(&mut key, reader.string()?);
         }
+        // libssh reads this part of it. In any other form than the shortest, it could be read as another key.
+        if HostKey::from_blob(key.clone())?.blob() != key {
+            return Err(CertProblem::Malformed);
+        }
         reader.u64()?; // the serial number
         match reader.u32()? {
             USER => {}
@@ -75,14 +99,16 @@ impl Certificate {
         reader.string()?; // the key's name
         let principals = strings(reader.string()?)?;
         let (valid_after, valid_before) = (reader.u64()?, reader.u64()?);
-        for _ in ["critical options", "extensions", "reserved", "the authority's key", "its signature"] {
+        for _ in ["critical options", "extensions", "reserved"] {
             reader.string()?;
         }
+        HostKey::from_blob(reader.string()?.to_vec())?; // the authority's key
+        reader.string()?; // its signature
         if !reader.is_empty() {
             return Err(CertProblem::Malformed);
         }
         Ok(Self {
-            path,
+            path: path.to_owned(),
             type_name,
             key,
             principals,

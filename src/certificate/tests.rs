@@ -84,6 +84,54 @@ fn what_is_no_user_certificate_is_named() {
         assert!(matches!(parse(text), Err(CertProblem::Malformed)), "{text}");
     }
     assert!(matches!(Certificate::parse("x".into(), b"\xff\xfe a"), Err(CertProblem::Malformed)));
+    let too_large = vec![b'\n'; limits::KEY_FILE + 1];
+    let problem = Certificate::parse("x".into(), &too_large).unwrap_err();
+    assert_eq!(problem.to_string(), "is larger than 65536 bytes");
+}
+
+/// `ssh` reads line by line, and takes the first that is one.
+#[test]
+fn other_lines_are_passed_over_whatever_their_encoding() {
+    let before: [&[u8]; 6] = [
+        b"# caf\xe9\n\n  # two\n",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe\x00\n",
+        b"ssh-ed25519-cert-v01@openssh.com AAAAdamaged\r\n",
+        ED25519_KEY.as_bytes(),
+        HOST.as_bytes(),
+    ];
+    for before in before {
+        let newline: &[u8] = if before.starts_with(b"\xef\xbb\xbf") { b"" } else { b"\n" };
+        let text = [before, newline, ED25519.as_bytes(), b" caf\xe9\r\n\xff"].concat();
+        assert_eq!(Certificate::parse("id-cert.pub".into(), &text).unwrap(), parse(ED25519).unwrap());
+    }
+    // The first that tells what it is.
+    assert!(matches!(parse(&format!("# one\n{ED25519_KEY}\n{HOST}\n")), Err(CertProblem::PlainKey)));
+    assert!(matches!(parse(&format!("# one\n{HOST}\n{ED25519_KEY}\n")), Err(CertProblem::ForHosts)));
+}
+
+/// What libssh reads of it is a key in its only form.
+#[test]
+fn a_key_in_another_form_is_damaged() {
+    let good = blob(RSA);
+    let number =
+        |blob: &[u8], at: usize| 4 + u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()) as usize;
+    // Behind the type and the nonce.
+    let at = number(&good, 0) + number(&good, number(&good, 0));
+    let with = |exponent: &[u8]| {
+        let length = u32::try_from(exponent.len()).unwrap().to_be_bytes();
+        let (before, behind) = (&good[..at], &good[at + number(&good, at)..]);
+        let blob = [before, &length[..], exponent, behind].concat();
+        parse(&format!("ssh-rsa-cert-v01@openssh.com {}", BASE64_STANDARD.encode(blob)))
+    };
+    assert_eq!(with(&[1, 0, 1]).unwrap(), parse(RSA).unwrap());
+    for exponent in [&[0, 1, 0, 1][..], &[0xff, 0, 1], &[0xff; 2100]] {
+        assert!(matches!(with(exponent), Err(CertProblem::Malformed)), "{exponent:?}");
+    }
+    let good = blob(ED25519);
+    let at = number(&good, 0) + number(&good, number(&good, 0));
+    let short = [&good[..at], &[0, 0, 0, 1, 7], &good[at + 36..]].concat();
+    assert!(matches!(parse(&text(&short)), Err(CertProblem::Malformed)));
 }
 
 fn text(blob: &[u8]) -> String {

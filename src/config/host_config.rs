@@ -1,13 +1,14 @@
 //! What can be set for a single host, and how it combines with the client's settings.
 
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::SockAddr;
 
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::limit;
+use super::owner::Owner;
 use super::way::Way;
 use crate::family::AddressFamily;
 use crate::host::check_user;
@@ -179,9 +180,15 @@ impl HostConfig {
 
     /// Whether it says how to log in: then it is to blame for a way that cannot be gone.
     pub(super) fn concerns_login(&self) -> bool {
-        let names_keys = self.key.is_some() || self.certificate.is_some() || self.identity_files.is_some();
+        let names_keys = self.key.is_some() || self.certificate.is_some();
         let opens_keys = self.passphrase.is_some() || self.kdf_rounds_max.is_some();
         names_keys || opens_keys || self.keyboard_interactive.is_some()
+    }
+
+    /// Whether this file is one of its own identity files.
+    pub(super) fn names_identity(&self, path: &Path, owner: &Owner) -> bool {
+        let files = self.identity_files.iter().flatten();
+        files.into_iter().any(|file| owner.expand(file).is_ok_and(|expanded| expanded == path))
     }
 
     /// Whether it says anything about proxies: then it is to blame for a key of theirs that cannot be used.

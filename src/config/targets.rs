@@ -95,7 +95,9 @@ impl<'a> Inventory<'a> {
             let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
             let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
             let profile = profiles.profile(&spec, gssapi, settings).map_err(|error| match (own, error) {
-                (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_login() => {
+                (Some(own), Error::KeyFile { path, source, .. })
+                    if own.concerns_login() || own.names_identity(&path, owner) =>
+                {
                     Error::KeyFile { position: Some(position), path, source }
                 }
                 (Some(own), Error::CertFile { path, source, .. }) if own.concerns_login() => {

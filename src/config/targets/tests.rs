@@ -2,6 +2,8 @@ mod keys;
 mod proxies;
 
 use std::collections::HashSet;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
@@ -27,7 +29,7 @@ impl World {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         for (name, key) in [(".ssh/id_rsa", IDENTITY), ("one", ONE), ("two", TWO)] {
-            std::fs::write(home.path().join(name), key).unwrap();
+            write_private(&home.path().join(name), key);
         }
         let owner = Owner { name: Some("owner".to_owned()), home: Some(home.path().to_owned()), agent: None };
         let verifier = Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::strict()));
@@ -61,6 +63,13 @@ impl World {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// As private keys have to be.
+fn write_private(path: &Path, text: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 fn config() -> HostConfig {
@@ -266,7 +275,7 @@ fn the_usual_identity_files_are_tried_in_the_usual_order() {
     let files =
         [("id_ed25519", FIFTH), ("id_ecdsa", TWO), ("identity", ONE), ("id_dsa", KEY), ("id_rsa", IDENTITY)];
     for (name, text) in files {
-        std::fs::write(world.path(".ssh").join(name), text).unwrap();
+        write_private(&world.path(".ssh").join(name), text);
     }
     let blobs = |target: Target| {
         let keys = target.profile.plan.iter().filter_map(|offer| offer.key().map(PrivateKey::blob));
@@ -506,7 +515,7 @@ fn identity_files_are_read_once() {
     let (first, second) = (config().password("first"), config().password("second"));
     let mut credentials = Credentials::new(&world.owner);
     let before = credentials.plan(None, first.over(&client).login).unwrap();
-    std::fs::write(&files[0], KEY).unwrap();
+    write_private(&files[0], KEY);
     std::fs::remove_file(&files[1]).unwrap();
     let after = credentials.plan(None, second.over(&client).login).unwrap();
     let [Offer::Sign(a), Offer::Password(_)] = before.as_slice() else { panic!("{before:?}") };
