@@ -6,6 +6,7 @@
 mod agent;
 mod certificate;
 mod decode;
+mod key_file;
 mod known_hosts;
 mod lines;
 
@@ -13,6 +14,7 @@ pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
 pub use agent::agent;
 pub use certificate::certificate;
 pub use decode::decode;
+pub use key_file::key_file;
 pub use known_hosts::known_hosts;
 pub use lines::{canary, lines};
 
@@ -120,6 +122,11 @@ mod tests {
     #[test]
     fn corpus_of_host_spec() {
         replay("host_spec", super::host_spec);
+    }
+
+    #[test]
+    fn corpus_of_key_file() {
+        replay("key_file", super::key_file);
     }
 
     #[test]
