@@ -3,7 +3,7 @@ mod proxies;
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
@@ -287,6 +287,25 @@ fn the_usual_identity_files_are_tried_in_the_usual_order() {
     });
     assert_eq!(blobs(world.one("web", &config(), &config())), named);
     assert!(keys_of(&world.one("web", &config(), &config().identity_auth(false))).is_empty());
+}
+
+/// Where nobody has named it, a key that others can read is passed over; the next one is used.
+#[test]
+fn a_usual_identity_file_that_others_can_read_is_passed_over() {
+    let world = World::new();
+    write_private(&world.path(".ssh/id_ed25519"), FIFTH);
+    let plan_of = |world: &World| keys_of(&world.one("web", &config(), &config())).len();
+    assert_eq!(plan_of(&world), 2);
+    let exposed = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(world.path(".ssh/id_rsa"), exposed).unwrap();
+    assert_eq!(plan_of(&world), 1);
+    let named = config().identity_files(["~/.ssh/id_rsa"]);
+    let path = world.path(".ssh/id_rsa").display().to_string();
+    let chmod = format!("{path}: is accessible to other users (mode 0640); run: chmod 600 '{path}'");
+    for (client, own, who) in [(&named, &config(), ""), (&config(), &named, "host 0 of the list: ")] {
+        let problem = world.problem(&["web"], client, std::slice::from_ref(own));
+        assert_eq!(problem, format!("{who}private key {chmod}"));
+    }
 }
 
 #[test]

@@ -380,3 +380,20 @@ fn hosts_that_a_proxy_refuses_or_finds_silent() {
     assert!(matches!(outputs[0].error().unwrap().kind(), HostErrorKind::Proxy(_)));
     assert!(matches!(outputs[1].error().unwrap().kind(), HostErrorKind::Timeout { .. }));
 }
+
+/// One key of each format, with each cipher that libssh would crash on; opened rightly and wrongly, whole and cut off.
+#[test]
+fn keys_of_every_format() {
+    let _dog = watch();
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/key_file");
+    let mut opened = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for (passphrase, end) in [("x", bytes.len()), ("y", bytes.len()), ("x", bytes.len() / 2)] {
+            let builder = ParallelClient::builder(["127.0.0.1"]).known_hosts([""; 0]).user("demo");
+            let builder = builder.identity_auth(false).allow_agent(false).passphrase(passphrase);
+            opened += usize::from(builder.key_bytes(&bytes[..end]).build().is_ok());
+        }
+    }
+    assert!(opened > 25, "{opened}");
+}

@@ -287,17 +287,21 @@ fn an_unusable_key_file_is_an_error_of_build() {
     fs::write(&empty, "").expect("write");
     fs::write(&binary, [0, 159, 146, 150]).expect("write");
     let private = ClientKey::Rsa.pair().private();
-    fs::write(&cut, &private[..private.len() / 2]).expect("write");
+    write_private(&cut, &private[..private.len() / 2]);
     let encrypted = ClientKey::Encrypted.pair().write(dir.path(), "encrypted");
 
     for path in [&missing, &dir.path().to_owned()] {
         assert!(matches!(key_error(with(path)), KeyProblem::Unreadable(_)), "{}", path.display());
         assert_names_path(with(path), path);
     }
-    for path in [&public, &empty, &binary, &cut] {
+    for path in [&empty, &binary] {
         assert!(matches!(key_error(with(path)), KeyProblem::Malformed), "{}", path.display());
         assert_names_path(with(path), path);
     }
+    assert!(matches!(key_error(with(&public)), KeyProblem::PublicKey));
+    assert!(matches!(key_error(with(&cut)), KeyProblem::Damaged(_)));
+    assert_names_path(with(&public), &public);
+    assert_names_path(with(&cut), &cut);
     assert_names_path(with(&encrypted), &encrypted);
     assert!(matches!(key_error(with(&missing).key_bytes("no key")), KeyProblem::Malformed));
 }

@@ -23,6 +23,7 @@ mod integrity;
 mod interactive;
 mod join;
 mod keepalive;
+mod keys;
 mod lines;
 mod many;
 mod peers;
