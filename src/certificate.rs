@@ -19,6 +19,12 @@ const TYPES: [(&str, &str, usize); 5] = [
     ("ssh-rsa-cert-v01@openssh.com", "ssh-rsa", 2),
 ];
 
+/// Those of security keys (FIDO), which only agents sign with.
+const AGENT_TYPES: [(&str, &str, usize); 2] = [
+    ("sk-ssh-ed25519-cert-v01@openssh.com", "sk-ssh-ed25519@openssh.com", 2),
+    ("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com", 3),
+];
+
 const MARK: &str = "-cert-v01@openssh.com";
 const USER: u32 = 1;
 const HOST: u32 = 2;
@@ -72,48 +78,23 @@ impl Certificate {
             let is_key = is_type && base64.starts_with(b"AAAA");
             return Err(if is_key { CertProblem::PlainKey } else { CertProblem::Malformed });
         }
-        let Some((type_name, key_name, fields)) = TYPES.into_iter().find(|(known, ..)| *known == name) else {
+        if TYPES.iter().all(|(known, ..)| *known != name) {
             return Err(CertProblem::Unsupported(name.to_owned()));
-        };
+        }
         let blob = BASE64_STANDARD.decode(base64).map_err(|_| CertProblem::Malformed)?;
-        let mut reader = BlobReader::new(&blob);
-        if reader.string()? != name.as_bytes() {
-            return Err(CertProblem::Malformed);
-        }
-        reader.string()?; // the nonce
-        let mut key = Vec::new();
-        push(&mut key, key_name.as_bytes());
-        for _ in 0..fields {
-            push(&mut key, reader.string()?);
-        }
-        // libssh reads this part of it. In any other form than the shortest, it could be read as another key.
-        if HostKey::from_blob(key.clone())?.blob() != key {
-            return Err(CertProblem::Malformed);
-        }
-        reader.u64()?; // the serial number
-        match reader.u32()? {
-            USER => {}
+        let Body { type_name, key, kind, principals, valid } = Body::read(&blob)?;
+        match kind {
+            USER if type_name == name => {}
             HOST => return Err(CertProblem::ForHosts),
             _ => return Err(CertProblem::Malformed),
-        }
-        reader.string()?; // the key's name
-        let principals = strings(reader.string()?)?;
-        let (valid_after, valid_before) = (reader.u64()?, reader.u64()?);
-        for _ in ["critical options", "extensions", "reserved"] {
-            reader.string()?;
-        }
-        HostKey::from_blob(reader.string()?.to_vec())?; // the authority's key
-        reader.string()?; // its signature
-        if !reader.is_empty() {
-            return Err(CertProblem::Malformed);
         }
         Ok(Self {
             path: path.to_owned(),
             type_name,
             key,
             principals,
-            valid_after: time(valid_after),
-            valid_before: (valid_before != u64::MAX).then(|| time(valid_before)),
+            valid_after: time(valid.0),
+            valid_before: (valid.1 != u64::MAX).then(|| time(valid.1)),
             blob,
         })
     }
@@ -147,6 +128,60 @@ impl Certificate {
         let names_user = self.principals.iter().any(|principal| principal == user);
         let principals = || self.principals.clone();
         (!names_user).then(|| AuthProblem::CertificateOfOthers { path: path(), principals: principals() })
+    }
+}
+
+/// Whether these bytes may be handed to libssh as what an agent lists: a public key, or a certificate of one, of a type that
+/// is known here, complete, and in the only form that it has.
+pub(crate) fn is_well_formed(blob: &[u8]) -> bool {
+    is_canonical(blob) || Body::read(blob).is_ok()
+}
+
+fn is_canonical(key: &[u8]) -> bool {
+    HostKey::from_blob(key.to_vec()).is_ok_and(|known| known.blob() == key)
+}
+
+/// What a certificate says.
+struct Body {
+    type_name: &'static str,
+    key: Vec<u8>,
+    /// Of users, or of hosts.
+    kind: u32,
+    principals: Vec<String>,
+    /// From, and until, in seconds since 1970.
+    valid: (u64, u64),
+}
+
+impl Body {
+    fn read(blob: &[u8]) -> Result<Self, CertProblem> {
+        let mut reader = BlobReader::new(blob);
+        let name = reader.string()?;
+        let known = TYPES.into_iter().chain(AGENT_TYPES).find(|(known, ..)| known.as_bytes() == name);
+        let (type_name, key_name, fields) = known.ok_or(CertProblem::Malformed)?;
+        reader.string()?; // the nonce
+        let mut key = Vec::new();
+        push(&mut key, key_name.as_bytes());
+        for _ in 0..fields {
+            push(&mut key, reader.string()?);
+        }
+        // libssh reads this part of it. In any other form than the shortest, it could be read as another key.
+        if !is_canonical(&key) {
+            return Err(CertProblem::Malformed);
+        }
+        reader.u64()?; // the serial number
+        let kind = reader.u32()?;
+        reader.string()?; // the key's name
+        let principals = strings(reader.string()?)?;
+        let valid = (reader.u64()?, reader.u64()?);
+        for _ in ["critical options", "extensions", "reserved"] {
+            reader.string()?;
+        }
+        let authority = reader.string()?;
+        reader.string()?; // its signature
+        if !reader.is_empty() || HostKey::from_blob(authority.to_vec()).is_err() {
+            return Err(CertProblem::Malformed);
+        }
+        Ok(Self { type_name, key, kind, principals, valid })
     }
 }
 

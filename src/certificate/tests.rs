@@ -110,6 +110,31 @@ fn other_lines_are_passed_over_whatever_their_encoding() {
     assert!(matches!(parse(&format!("# one\n{HOST}\n{ED25519_KEY}\n")), Err(CertProblem::ForHosts)));
 }
 
+/// What libssh may be told that an agent holds.
+#[test]
+fn keys_and_certificates_of_an_agent_are_well_formed() {
+    for text in [ED25519_KEY, RSA_KEY, EC_KEY, ED25519, RSA, EC, HOST] {
+        let blob = blob(text);
+        assert!(is_well_formed(&blob), "{text}");
+        for end in 0..blob.len() {
+            assert!(!is_well_formed(&blob[..end]), "{text}: {end} bytes");
+        }
+        assert!(!is_well_formed(&[blob.as_slice(), &[0]].concat()), "{text}: a byte too many");
+    }
+    let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    for name in ["", "ssh-ed25519", "ssh-xmss@openssh.com", "ssh-ed25519-cert-v01@openssh.com"] {
+        assert!(!is_well_formed(&field(name.as_bytes())), "{name}");
+    }
+    // One of a security key: a plain one's, with another type, and the application that the key is for.
+    let plain = blob(ED25519);
+    let at = 4 + "ssh-ed25519-cert-v01@openssh.com".len();
+    let key = at + 36 + 36;
+    let name = field(b"sk-ssh-ed25519-cert-v01@openssh.com");
+    let of_security_key = [&name[..], &plain[at..key], &field(b"ssh:"), &plain[key..]].concat();
+    assert!(is_well_formed(&of_security_key));
+    assert!(matches!(parse(&text(&of_security_key)), Err(CertProblem::Malformed)));
+}
+
 /// What libssh reads of it is a key in its only form.
 #[test]
 fn a_key_in_another_form_is_damaged() {

@@ -36,7 +36,7 @@ use super::{
     Questions, Setup, classify,
 };
 use crate::agent_wire::Identity;
-use crate::certificate::Certificate;
+use crate::certificate::{self, Certificate};
 use crate::command::ChannelRequest;
 use crate::error::{AuthMethod, CertProblem, KeyProblem};
 use crate::interactive::Prompt;
@@ -780,6 +780,11 @@ impl Session {
     ) -> Result<Poll<AuthReply>, LinkError> {
         /// No socket: libssh neither uses nor closes it.
         const NONE: c_int = -1;
+        if !certificate::is_well_formed(identity.blob()) {
+            return Ok(Poll::Ready(AuthReply::Unable(
+                "the agent's key is damaged, or of an unknown type".to_owned(),
+            )));
+        }
         let packets_begun = self.agent_begun.unwrap_or_else(|| self.packets_read());
         let script = AgentScript::new(identity, self.agent_begun.is_some(), signature)
             .map_err(|e| LinkError::new(LinkErrorKind::Limit, format!("no socket to sign over: {e}")))?;
