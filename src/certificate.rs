@@ -48,8 +48,8 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Parses a `-cert.pub` file: a line of type, base64 and comment, the first one that can be used. As OpenSSH does, passes
-    /// over all other lines, in whatever encoding.
+    /// Parses a `-cert.pub` file: a line of type, base64 and comment, the first one that can be used. As
+    /// OpenSSH does, passes over all other lines, in whatever encoding.
     pub(crate) fn parse(path: PathBuf, text: &[u8]) -> Result<Self, CertProblem> {
         if text.len() > limits::KEY_FILE {
             return Err(CertProblem::TooLarge { max: limits::KEY_FILE });
@@ -131,8 +131,8 @@ impl Certificate {
     }
 }
 
-/// Whether these bytes may be handed to libssh as what an agent lists: a public key, or a certificate of one, of a type that
-/// is known here, complete, and in the only form that it has.
+/// Whether these bytes may be handed to libssh as what an agent lists: a public key, or a certificate of one,
+/// of a type that is known here, complete, and in the only form that it has.
 pub(crate) fn is_well_formed(blob: &[u8]) -> bool {
     is_canonical(blob) || Body::read(blob).is_ok()
 }

@@ -228,23 +228,25 @@ pub const TERM_BYTES: usize = 256;
 /// Time a cancelled command has to end by itself after SIGTERM and the end of its input, before its channel is closed.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// Largest private key or certificate, in bytes. An RSA key of 16,384 bits, the longest that OpenSSH takes, has 13 KiB in any
-/// format, a certificate with two hundred principals less; the rest is for comments and other lines.
+/// Largest private key or certificate, in bytes. An RSA key of 16,384 bits, the longest that OpenSSH takes,
+/// has 13 KiB in any format, a certificate with two hundred principals less; the rest is for comments and
+/// other lines.
 pub const KEY_FILE: usize = 64 * 1024;
 
-/// Rounds of bcrypt that opening a private key may take, unless told otherwise: 64 times what `ssh-keygen` writes by
-/// default, and about 10 s.
+/// Rounds of bcrypt that opening a private key may take, unless told otherwise: 64 times what `ssh-keygen`
+/// writes by default, and about 10 s.
 pub const KDF_ROUNDS: u32 = 1024;
 
-/// Iterations of PBKDF2 (PKCS#8) that are allowed for each allowed round of bcrypt: about the same time. 10 million by
-/// default; `openssl` writes 2,048, password managers up to 1 million.
+/// Iterations of PBKDF2 (PKCS#8) that are allowed for each allowed round of bcrypt: about the same time. 10
+/// million by default; `openssl` writes 2,048, password managers up to 1 million.
 pub const PBKDF2_PER_ROUND: u32 = 10_000;
 
-/// Memory that scrypt (PKCS#8) may work through, in bytes, and so its time as well: four times what `openssl` writes.
+/// Memory that scrypt (PKCS#8) may work through, in bytes, and so its time as well: four times what `openssl`
+/// writes.
 pub const SCRYPT_BYTES: u128 = 64 * 1024 * 1024;
 
-/// Sizes of RSA keys, in bits. Shorter ones than 1,024 are still read, for the sake of a clear error at the login; above
-/// the most that OpenSSH takes, each signature would hold the thread for a second.
+/// Sizes of RSA keys, in bits. Shorter ones than 1,024 are still read, for the sake of a clear error at the
+/// login; above the most that OpenSSH takes, each signature would hold the thread for a second.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=16_384;
 
 /// Longest public exponent of an RSA key, in bits (FIPS 186-5 section 5.1). Nearly all have 17.

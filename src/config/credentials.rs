@@ -237,7 +237,8 @@ impl<'a> Credentials<'a> {
         Ok(keys)
     }
 
-    /// An identity file's key, if it has one that opens. One that others can read is an error where the caller has named it.
+    /// An identity file's key, if it has one that opens. One that others can read is an error where the
+    /// caller has named it.
     fn identity(
         &mut self,
         path: PathBuf,

@@ -82,7 +82,8 @@ impl Proxy {
         self.set(|config| config.kdf_rounds_max(rounds))
     }
 
-    /// Private key file, tried first ([`Builder::key_file`](super::Builder::key_file)). `~/` stands for the home directory.
+    /// Private key file, tried first ([`Builder::key_file`](super::Builder::key_file)). `~/` stands for the
+    /// home directory.
     pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
         self.set(|config| config.key_file(path))
     }

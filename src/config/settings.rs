@@ -48,9 +48,10 @@ settings! {
     passphrase(passphrase: impl Into<String>) =>
         |config| config.passphrase = Some(Hidden::new(passphrase.into()));
 
-    /// Most work that opening an encrypted private key may be, in rounds of bcrypt: `ssh-keygen` writes 16 or 24 of them,
-    /// and as many as `-a` says. Each takes about 10 ms of [`build`](Builder::build). Default: 1,024; 0 is refused. For
-    /// PKCS#8, 10,000 iterations of PBKDF2 count as a round; its scrypt may use 64 MiB, whatever is set here.
+    /// Most work that opening an encrypted private key may be, in rounds of bcrypt: `ssh-keygen` writes 16 or
+    /// 24 of them, and as many as `-a` says. Each takes about 10 ms of [`build`](Builder::build). Default:
+    /// 1,024; 0 is refused. For PKCS#8, 10,000 iterations of PBKDF2 count as a round; its scrypt may use 64
+    /// MiB, whatever is set here.
     kdf_rounds_max(rounds: u32) => |config| config.kdf_rounds_max = Some(rounds);
 
     /// Private key file, tried first (parallel-ssh: `pkey`, and `private_key` in a `HostConfig`). `~/` stands for the home
@@ -60,11 +61,12 @@ settings! {
     /// `HostConfig` at connect time. Unlike in parallel-ssh, identity files and password are tried as well when the server
     /// refuses it.
     ///
-    /// Ed25519, ECDSA on the three NIST curves, and RSA keys are supported, in these formats: OpenSSH's with every cipher of
-    /// `ssh-keygen -Z`; PKCS#8, plain or encrypted with PBES2; PEM as `ssh-keygen -m PEM` and `openssl -traditional` write it,
-    /// plain or encrypted with AES or triple DES. Other lines may surround the key. Anything else is an
-    /// [`Error::KeyFile`](crate::Error::KeyFile) whose [`KeyProblem`](crate::KeyProblem) names what the file is, such as a key
-    /// of PuTTY or of a security key, and what to do. Files of more than 64 KiB are refused.
+    /// Ed25519, ECDSA on the three NIST curves, and RSA keys are supported, in these formats: OpenSSH's with
+    /// every cipher of `ssh-keygen -Z`; PKCS#8, plain or encrypted with PBES2; PEM as `ssh-keygen -m PEM` and
+    /// `openssl -traditional` write it, plain or encrypted with AES or triple DES. Other lines may surround
+    /// the key. Anything else is an [`Error::KeyFile`](crate::Error::KeyFile) whose
+    /// [`KeyProblem`](crate::KeyProblem) names what the file is, such as a key of PuTTY or of a security key,
+    /// and what to do. Files of more than 64 KiB are refused.
     ///
     /// As in OpenSSH, a file of this user that other users may read or change is refused
     /// ([`KeyProblem::Exposed`](crate::KeyProblem::Exposed)).
@@ -153,8 +155,8 @@ settings! {
     /// The identity files, in the order in which they are tried. Default: `id_rsa`, `id_dsa`, `identity`, `id_ecdsa`,
     /// `id_ed25519` in `~/.ssh`.
     ///
-    /// Files that do not exist or cannot be used are passed over; the log says which. But a file that is named here and that
-    /// other users may read or change is an error, as a [`key_file`](Self::key_file) is.
+    /// Files that do not exist or cannot be used are passed over; the log says which. But a file that is
+    /// named here and that other users may read or change is an error, as a [`key_file`](Self::key_file) is.
     identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |config| config.identity_files = Some(files.into_iter().map(Into::into).collect());
 

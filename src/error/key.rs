@@ -75,7 +75,8 @@ pub enum KeyProblem {
     /// Text in UTF-16, as some editors and shells save it.
     #[error("is text in UTF-16; save it as UTF-8")]
     Utf16,
-    /// The handle of a key in a security key (FIDO), such as `sk-ssh-ed25519@openssh.com`. libssh cannot use it.
+    /// The handle of a key in a security key (FIDO), such as `sk-ssh-ed25519@openssh.com`. libssh cannot use
+    /// it.
     #[error("belongs to a security key (FIDO); add it to an ssh-agent with ssh-add, and use that")]
     SecurityKey,
     /// A DSA key. Neither libssh nor OpenSSH uses them any more.

@@ -158,8 +158,8 @@ impl PrivateKey {
         let refused = |what: &str| KeyProblem::Refused(what.to_owned());
         let mut key =
             Self { private: ptr::null_mut(), public: ptr::null_mut(), blob: Vec::new(), certificate: None };
-        // SAFETY: a NUL-terminated string; the out-pointers are ours. Without a passphrase and a callback: the key is not
-        // encrypted, so neither is asked for.
+        // SAFETY: a NUL-terminated string; the out-pointers are ours. Without a passphrase and a callback:
+        // the key is not encrypted, so neither is asked for.
         let rc = unsafe {
             sys::ssh_pki_import_privkey_base64(
                 plain.as_c_str().as_ptr(),

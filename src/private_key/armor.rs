@@ -50,8 +50,9 @@ enum Mark {
     Problem(fn() -> KeyProblem),
 }
 
-/// The first private key. Lines that are none of it may be before and behind it, in any encoding, as OpenSSH accepts them
-/// around PEM; line ends may be those of any system. Without a key, the first line that tells what the file is.
+/// The first private key. Lines that are none of it may be before and behind it, in any encoding, as OpenSSH
+/// accepts them around PEM; line ends may be those of any system. Without a key, the first line that tells
+/// what the file is.
 pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
     if bytes.len() > limits::KEY_FILE {
         return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });

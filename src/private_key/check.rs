@@ -1,6 +1,7 @@
 //! Whether the parts of a key belong together, found out by libcrypto's arithmetic.
 //!
-//! Everything is bounded before it is computed with: a modulus by its bits, all else by the modulus or the curve.
+//! Everything is bounded before it is computed with: a modulus by its bits, all else by the modulus or the
+//! curve.
 
 use std::cmp::Ordering;
 use std::ops::{Deref, DerefMut};
@@ -58,8 +59,8 @@ pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) ->
     Ok(computed.to_bytes(&group, PointConversionForm::UNCOMPRESSED, &mut context)?)
 }
 
-/// Whether `n = pq`, and whether `d` and `q_inv` are the inverses that they have to be (RFC 8017 section 3.2). Not whether `p`
-/// and `q` are prime: with others the signatures are wrong, and nothing else happens.
+/// Whether `n = pq`, and whether `d` and `q_inv` are the inverses that they have to be (RFC 8017 section
+/// 3.2). Not whether `p` and `q` are prime: with others the signatures are wrong, and nothing else happens.
 pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let (found, range) = (bits(parts.n), limits::RSA_BITS);
     if !range.contains(&found) {

@@ -32,7 +32,7 @@ pub(super) fn decrypt(
     };
     let iv = from_hex(iv.trim()).filter(|iv| cipher.iv_len() == Some(iv.len()));
     let iv = iv.ok_or(KeyProblem::Damaged("its DEK-Info header has no proper initialization vector"))?;
-    if data.is_empty() || data.len() % cipher.block_size() != 0 {
+    if data.is_empty() || !data.len().is_multiple_of(cipher.block_size()) {
         return Err(KeyProblem::Damaged("what is encrypted is no number of blocks"));
     }
     let passphrase = opener.passphrase()?;

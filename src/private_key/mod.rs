@@ -1,9 +1,11 @@
-//! Private keys as files hold them: recognised, opened, checked, and written in the one form that libssh is given.
+//! Private keys as files hold them: recognised, opened, checked, and written in the one form that libssh is
+//! given.
 //!
-//! libssh's own reader of key files trusts them: it has called a null pointer for some ciphers. So a file never gets that
-//! far. What it holds is found ([`armor`]), decrypted and taken apart by format ([`openssh`], [`pkcs8`], [`asn1`],
-//! [`legacy`]), checked to be one key whose halves belong together ([`check`]), and written anew ([`plain`]). Nothing here
-//! depends on libssh, and a file can make it neither panic nor use more time or memory than `limits.rs` says.
+//! libssh's own reader of key files trusts them: it has called a null pointer for some ciphers. So a file
+//! never gets that far. What it holds is found ([`armor`]), decrypted and taken apart by format ([`openssh`],
+//! [`pkcs8`], [`asn1`], [`legacy`]), checked to be one key whose halves belong together ([`check`]), and
+//! written anew ([`plain`]). Nothing here depends on libssh, and a file can make it neither panic nor use
+//! more time or memory than `limits.rs` says.
 //!
 //! Secrets are kept in buffers that are overwritten when dropped.
 

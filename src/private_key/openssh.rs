@@ -82,7 +82,7 @@ impl<'a> Container<'a> {
             return Err(KeyProblem::Damaged("it does not hold exactly one key"));
         }
         let (public, sealed) = (reader.string().map_err(cut)?, reader.string().map_err(cut)?);
-        if sealed.is_empty() || sealed.len() % cipher.block_size() != 0 {
+        if sealed.is_empty() || !sealed.len().is_multiple_of(cipher.block_size()) {
             return Err(KeyProblem::Damaged("its private part is no number of blocks"));
         }
         let tag = match (cipher.has_tag(), reader.rest()) {

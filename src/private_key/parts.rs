@@ -2,7 +2,8 @@
 
 use openssl::nid::Nid;
 
-/// The parts of a key, in the buffer that it was read into. Numbers are big-endian, and may have zero bytes in front.
+/// The parts of a key, in the buffer that it was read into. Numbers are big-endian, and may have zero bytes
+/// in front.
 pub(super) enum Parts<'a> {
     Ed25519 {
         seed: &'a [u8; 32],

@@ -74,12 +74,12 @@ fn no_changed_byte_makes_another_key() {
 /// Like a key that was pieced together from two.
 #[test]
 fn halves_of_two_keys_are_noticed() {
-    for index in 0..4 {
+    for (index, of_type) in TYPES.iter().enumerate().take(4) {
         let (one, other) = (Made::of(index), open(&another(index), None).unwrap());
         let data = KeyText::find(&one.text()).unwrap().0.data;
         let mixed = replaced(&data, &one.blob, other.blob(), 1);
         let text = rearmored(b"", "OPENSSH PRIVATE KEY", &mixed);
-        assert_eq!(told(&text, None), "is damaged: its two public keys differ", "{:?}", TYPES[index]);
+        assert_eq!(told(&text, None), "is damaged: its two public keys differ", "{:?}", of_type);
         // Both copies of the public half.
         let mixed = replaced(&data, &one.blob, other.blob(), 2);
         let text = rearmored(b"", "OPENSSH PRIVATE KEY", &mixed);
@@ -88,7 +88,7 @@ fn halves_of_two_keys_are_noticed() {
             0 => "is damaged: its two public keys differ",
             _ => "is damaged: its public half does not belong to its private half",
         };
-        assert_eq!(problem, expected, "{:?}", TYPES[index]);
+        assert_eq!(problem, expected, "{:?}", of_type);
     }
     let [seed, other] = [[1; 32], [2; 32]];
     let problem = PlainKey::new(&Parts::Ed25519 { seed: &seed, public: Some(&other) }).unwrap_err();

@@ -103,7 +103,8 @@ fn pem_of_openssl_with_its_own_encryption() {
     }
 }
 
-/// Ed25519 in PKCS#8 has no public half; ECDSA may come with parameters in front of it, a compressed point, or none.
+/// Ed25519 in PKCS#8 has no public half; ECDSA may come with parameters in front of it, a compressed point,
+/// or none.
 #[test]
 fn keys_that_openssl_makes() {
     let (text, public) = ed25519_by_openssl();

@@ -381,7 +381,8 @@ fn hosts_that_a_proxy_refuses_or_finds_silent() {
     assert!(matches!(outputs[1].error().unwrap().kind(), HostErrorKind::Timeout { .. }));
 }
 
-/// One key of each format, with each cipher that libssh would crash on; opened rightly and wrongly, whole and cut off.
+/// One key of each format, with each cipher that libssh would crash on; opened rightly and wrongly, whole and
+/// cut off.
 #[test]
 fn keys_of_every_format() {
     let _dog = watch();

@@ -150,7 +150,8 @@ fn with_mode(path: &Path, mode: u32) -> &Path {
     path
 }
 
-/// As `ssh` has it, and only what is named is an error. The file's owner decides, so this needs no other user.
+/// As `ssh` has it, and only what is named is an error. The file's owner decides, so this needs no other
+/// user.
 #[test]
 fn a_key_that_others_can_read_is_refused() {
     let _dog = guard("exposed_key");
