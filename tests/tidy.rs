@@ -184,9 +184,8 @@ fn imports_go_downward_only() {
 }
 
 /// Who may touch a disk, and why no turn waits for that. Everybody else is handed what was read.
-const DISK_FILES: [(&str, &str); 7] = [
-    ("config/certificates.rs", "certificates are read by `build`, and by calls that add hosts"),
-    ("config/credentials.rs", "so are keys"),
+const DISK_FILES: [(&str, &str); 6] = [
+    ("config/key_file.rs", "keys and certificates are read by `build`, and by calls that add hosts"),
     ("dns/conf.rs", "`resolv.conf` and the hosts file are read by `build`"),
     ("fleet/descriptors.rs", "/proc/self/fd is no disk: the kernel answers from memory"),
     ("hostkey/load.rs", "known_hosts files are read by `build`"),
