@@ -1,10 +1,15 @@
-//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH speaks it), as far as logging in needs them.
+//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH speaks it), as far as logging in and
+//! forwarding need them.
 //!
 //! Pure values: nothing here reads or writes. An agent is no more trusted than a server, so lengths and counts that it
 //! names are checked against what has arrived and never allocated by.
 
+mod filter;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub(crate) use filter::{Filter, Verdict};
 
 use crate::limits;
 

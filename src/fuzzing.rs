@@ -4,6 +4,7 @@
 //! not show, and so that the committed corpus is replayed by every `cargo test`.
 
 mod agent;
+mod agent_filter;
 mod certificate;
 mod decode;
 mod key_file;
@@ -12,6 +13,7 @@ mod lines;
 
 pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
 pub use agent::agent;
+pub use agent_filter::agent_filter;
 pub use certificate::certificate;
 pub use decode::decode;
 pub use key_file::key_file;
@@ -92,6 +94,11 @@ mod tests {
     #[test]
     fn corpus_of_agent() {
         replay("agent", super::agent);
+    }
+
+    #[test]
+    fn corpus_of_agent_filter() {
+        replay("agent_filter", super::agent_filter);
     }
 
     #[test]
