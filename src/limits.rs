@@ -269,6 +269,33 @@ pub const AGENT_SIGNATURE: usize = 4 * 1024;
 /// agent needs one, and OpenSSH's agent serves its connections one request at a time anyway.
 pub const AGENT_CHANNELS: usize = 16;
 
+/// The same of all hosts of a fleet: as many connections as an ssh-agent can have, whose own limit is 1,024
+/// descriptors on most systems. Where this process may open few, an [`AGENT_SHARE`]th of those, so that hosts
+/// which open all they can leave the others descriptors to connect with. What is beyond is refused.
+pub const AGENT_CONNECTIONS: usize = 1024;
+
+/// See [`AGENT_CONNECTIONS`].
+pub const AGENT_SHARE: usize = 4;
+
+/// Bytes of requests to a forwarded ssh-agent that may wait, over all channels of a host: four of the longest
+/// messages. A client of an agent asks once and waits for the answer, so hardly more than one of a few
+/// hundred bytes ever waits.
+pub const AGENT_WAITING: usize = 4 * AGENT_MESSAGE;
+
+/// How often a visit looks at all of a host's channels to a forwarded agent: 64 looks of up to 30 µs each, as
+/// at tunnels.
+pub const AGENT_ROUNDS_PER_VISIT: usize = 4;
+
+/// Threads of this process that libssh may keep for good, in the first write to a channel for which a host
+/// announces packets without room for data. Each holds its session and a stack of which it has touched a few
+/// pages, 50 KB in all, and a descriptor. One hostile host is an accident; after four, forwarding agents is
+/// more than this process should do.
+pub const PARKED_THREADS: usize = 4;
+
+/// Time that such a write may take before its thread counts as one of these. It does not wait for anything: a
+/// thread is started, and a packet is put into a buffer.
+pub const FIRST_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Requests sent to an ssh-agent before it has answered: enough to keep it busy. The others wait here, where those of
 /// hosts that have given up are dropped.
 pub const AGENT_WINDOW: usize = 16;

@@ -120,14 +120,29 @@ settings! {
     /// Whether commands on the host can use the ssh-agent (parallel-ssh has `forward_ssh_agent`, and ignores it). Default:
     /// `false`.
     ///
-    /// Each command finds a socket in its `SSH_AUTH_SOCK`; what it asks there is answered by the agent here, over a
-    /// connection of its own, of which a host can have 16 at a time. [`allow_agent`](Self::allow_agent) need not be on.
-    /// Where there is no agent to forward, [`build`](Builder::build) says so. A host that does not forward (sshd:
-    /// `AllowAgentForwarding no`) is not asked for an answer, as OpenSSH does not: commands then find no `SSH_AUTH_SOCK`.
+    /// Each command finds a socket in its `SSH_AUTH_SOCK`; what it asks there is answered by the agent here,
+    /// over a connection of its own, of which a host can have 16 at a time.
+    /// [`allow_agent`](Self::allow_agent) need not be on. Where there is no agent to forward,
+    /// [`build`](Builder::build) says so. A host that does not forward (sshd: `AllowAgentForwarding no`) is
+    /// not asked for an answer, as OpenSSH does not: commands then find no `SSH_AUTH_SOCK`. All hosts
+    /// together can have 1,024 connections to agents, and no more than a quarter of the descriptors that this
+    /// process may open; what is beyond is refused to the command that asks.
     ///
-    /// Only for hosts that are trusted: whoever is `root` there can sign with all keys of the agent while the connection
-    /// lasts. And libssh never comes back from writing to a channel for which such a host announces a packet size of 10
-    /// bytes (0.10) or 0 (the bundled one): it would stop the whole client.
+    /// Only for hosts that are trusted: while the connection lasts, whoever is `root` there can list all keys
+    /// of the agent and sign with them, whatever they open. That is all, though: a request to add, remove or
+    /// lock keys, or to load a PKCS#11 library, fails on the host and never reaches the agent. The agent
+    /// takes the connection for one from this machine, as libssh cannot announce it as forwarded the way that
+    /// OpenSSH's client does. So keys with destination constraints (`ssh-add -h`) do not work as meant: one
+    /// that is for use by way of the host is refused to it, one that is for use from this machine can be used
+    /// from the host, and none logs in to the host itself. `ssh-add -c` works: the agent asks before each
+    /// signature.
+    ///
+    /// A host that leaves no room for answers in their packets makes libssh loop for ever. It fails with
+    /// [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and a thread of this process is left
+    /// asleep for as long as the process lives, with some 50 KB of memory and a descriptor. After four of
+    /// these no agent is forwarded any more: channels are refused, and [`build`](Builder::build) returns
+    /// [`Error::Unsupported`](crate::Error::Unsupported). Such a thread is started for the first answer on
+    /// each connection, and at no other time.
     forward_ssh_agent(on: bool) => |config| config.forward_agent = Some(on);
 
     /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh: `cert_file`). It is offered

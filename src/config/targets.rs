@@ -197,7 +197,17 @@ fn check_library() -> Result<(), Error> {
     if link::has_gssapi() {
         return Ok(());
     }
-    Err(Error::Unsupported { feature: "GSSAPI", library: link::version() })
+    Err(Error::Unsupported { feature: "GSSAPI", library: link::version(), reason: "it was built without it" })
+}
+
+/// Once hosts have had libssh loop too often, no agent is forwarded any more.
+fn check_forwarding() -> Result<(), Error> {
+    if link::can_forward_agent() {
+        return Ok(());
+    }
+    let reason =
+        "hosts have made it loop for ever in this process, and as many threads as may are stuck in it";
+    Err(Error::Unsupported { feature: "agent forwarding", library: link::version(), reason })
 }
 
 /// No name may come twice on the way to a host, its own included: nobody would wait for such a connection to end.
@@ -281,6 +291,9 @@ impl<'a> Profiles<'a> {
             let why =
                 "forward_ssh_agent is on, but there is no agent: SSH_AUTH_SOCK is not set, nor agent_socket";
             return Err(Error::Config(why.to_owned()));
+        }
+        if forward_agent {
+            check_forwarding()?;
         }
         let profile = Arc::new(Profile {
             user,

@@ -36,13 +36,18 @@ pub enum Error {
     /// A setting that cannot work.
     #[error("{0}")]
     Config(String),
-    /// The libssh in use has no part that a setting needs ([`ParallelClient::library`](crate::ParallelClient::library)).
-    #[error("{feature} needs a libssh that was built with it, and libssh {library} was not")]
+    /// The libssh in use cannot do what a setting needs
+    /// ([`ParallelClient::library`](crate::ParallelClient::library)): GSSAPI where it was built without, or
+    /// agent forwarding once four hosts have had it loop for ever in this process
+    /// ([`forward_ssh_agent`](crate::Builder::forward_ssh_agent)).
+    #[error("{feature} cannot be used with libssh {library}: {reason}")]
     Unsupported {
-        /// What is missing.
+        /// What cannot be used.
         feature: &'static str,
         /// The version that libssh gives itself.
         library: String,
+        /// Why.
+        reason: &'static str,
     },
     /// The command cannot be sent as it is.
     #[error("command refused: {0}")]

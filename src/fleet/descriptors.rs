@@ -6,9 +6,19 @@ use crate::limits;
 
 /// Descriptors left for connections. `None` where the system does not tell.
 pub(super) fn free() -> Option<usize> {
+    Some(limit()?.saturating_sub(open()?).saturating_sub(limits::DESCRIPTORS_SPARED))
+}
+
+/// Connections that hosts may have open to forwarded agents, all together.
+pub(super) fn for_agents() -> usize {
+    let share = limit().map_or(usize::MAX, |limit| limit / limits::AGENT_SHARE);
+    share.min(limits::AGENT_CONNECTIONS)
+}
+
+/// How many this process may have open.
+fn limit() -> Option<usize> {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let limit = usize::try_from(soft).unwrap_or(usize::MAX).min(limits::DESCRIPTOR_MAX as usize + 1);
-    Some(limit.saturating_sub(open()?).saturating_sub(limits::DESCRIPTORS_SPARED))
+    Some(usize::try_from(soft).unwrap_or(usize::MAX).min(limits::DESCRIPTOR_MAX as usize + 1))
 }
 
 /// How many are open. The kernel answers from memory: `/proc` is no disk.

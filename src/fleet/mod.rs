@@ -193,7 +193,12 @@ impl Build for Fleet {
         setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
         let reactor = Reactor::new().map_err(cannot_set_up)?;
         let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
-        let links = Box::new(Arc::new(Dialler::new(registry, token, reactor.waker().clone())));
+        let links = Box::new(Arc::new(Dialler::new(
+            registry,
+            token,
+            reactor.waker().clone(),
+            descriptors::for_agents(),
+        )));
         Self::with(setup, reactor, links, Clock::default())
     }
 }

@@ -68,6 +68,7 @@ impl Booked {
         let connection = session.is_connected();
         // A proxy's is kept for it while hosts wait: they have theirs, and it might never get it back.
         let descriptors = if connection || session.is_waited_for() { slot.descriptors() } else { 0 };
+        let descriptors = descriptors + slot.link.agent_connections();
         Self {
             place: session.uses_place(execs),
             running: session.running(execs),

@@ -9,6 +9,8 @@
 //! - `&mut self` on every call that can run callbacks: libssh is never entered twice for one session, and no reference to
 //!   an inbox is alive while it runs.
 //! - C calls back with the pointers given here, only from within a call made here, on the same thread.
+//! - A call that does not return ([`park_in_loops`]) keeps its session, on a thread that does nothing else,
+//!   for ever.
 
 #![allow(unsafe_code)]
 
@@ -22,6 +24,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
+use std::thread;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -260,7 +263,9 @@ pub(super) struct Session {
     channels: Slab<Channel>,
     /// Channels that the server was asked for and has not answered yet, by the numbers that libssh gave them.
     opening: HashMap<u32, usize>,
-    /// What libssh found wrong with a confirmation. It drops such a one and waits for another, for ever.
+    /// What libssh found wrong with a confirmation. It drops such a one and waits for another, for ever, and
+    /// has taken over the packet size that it names, be it for a channel that has been open for long: nothing
+    /// may be written any more.
     bad_confirmation: Option<String>,
     /// Whether GSSAPI is being tried: its steps are taken within pumps.
     in_gssapi: bool,
@@ -284,16 +289,44 @@ struct Channel {
     raw: sys::ssh_channel,
     /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
     state: *mut ChannelState,
-    /// The peer's maximum packet size, once it was seen.
-    packet_max: Option<u32>,
-    /// The server has opened it, to our agent.
-    is_agents: bool,
+    room: PacketRoom,
+}
+
+/// What is known of the room for data in a channel's packets to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PacketRoom {
+    /// The peer has not confirmed the channel.
+    Unknown,
+    /// The peer has announced packets of this size.
+    Announced(u32),
+    /// Of a channel that the server has opened to our agent libssh tells the size to nobody. This is the most
+    /// that a packet was seen to carry; 0 before the first write.
+    Seen(usize),
+}
+
+impl PacketRoom {
+    /// Bytes that fit into a packet for certain.
+    fn bytes(self) -> usize {
+        match self {
+            Self::Unknown => 0,
+            // See `PACKET_HEADERS`.
+            Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
+            Self::Seen(bytes) => bytes,
+        }
+    }
+
+    /// Bytes that one write may bring. A packet that is seen to carry more raises it.
+    fn chunk(self) -> usize {
+        limits::WRITE_CHUNK.min(self.bytes().saturating_mul(limits::WRITE_PACKETS))
+    }
 }
 
 struct ChannelState {
     inbox: Inbox,
     /// Bytes that the inbox was too full for. libssh keeps them, and does not open the window again meanwhile.
     held: usize,
+    /// What arrives is dropped.
+    is_deaf: bool,
     /// Of a tunnel only: a command's channel is looked at whenever its host is visited.
     noted: Option<Noted>,
     callbacks: sys::ssh_channel_callbacks_struct,
@@ -335,6 +368,8 @@ struct Door {
     arrived: Vec<(sys::ssh_channel, *mut ChannelState)>,
     /// Let in and not freed.
     open: usize,
+    /// How many more may arrive.
+    places: usize,
 }
 
 // SAFETY: libssh ties a session to no thread; it only must not be entered twice at once, and every entry takes `&mut`.
@@ -456,7 +491,7 @@ impl Session {
     /// Gives what was logged to those that it is about.
     fn note_log(&mut self) {
         let Log { opened, refused, bad_confirmation, gssapi_problem, .. } = take_log();
-        self.bad_confirmation = bad_confirmation.or(self.bad_confirmation.take());
+        self.bad_confirmation = self.bad_confirmation.take().or(bad_confirmation);
         self.gssapi_problem = gssapi_problem.or(self.gssapi_problem.take());
         for (number, packet_max) in opened {
             self.note_reply(number, OpenReply::Opened { packet_max });
@@ -470,7 +505,7 @@ impl Session {
         let Some(id) = self.opening.remove(&number) else { return };
         let Some(channel) = self.channels.get_mut(id) else { return };
         if let OpenReply::Opened { packet_max } = reply {
-            channel.packet_max = Some(packet_max);
+            channel.room = PacketRoom::Announced(packet_max);
         }
         // SAFETY: live until `free_channel`; libssh is not running.
         let state = unsafe { &mut *channel.state };
@@ -544,7 +579,7 @@ impl Session {
     }
 
     /// The socket, while libssh has it.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a valid session; only reads.
         let fd = unsafe { sys::ssh_get_fd(self.raw) };
         // SAFETY: the descriptor is open while libssh has it, and it changes that only within calls that take `&mut self`.
@@ -574,6 +609,9 @@ impl Session {
     /// libssh answers AGAIN for ever to a session that has failed, so its state is asked after every entry.
     fn check_fatal(&mut self) -> Result<(), LinkError> {
         self.note_log();
+        if let Some(text) = &self.bad_confirmation {
+            return Err(bad_confirmation(text.clone()));
+        }
         if self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0 {
             Ok(())
         } else {
@@ -835,8 +873,7 @@ impl Session {
         let Some((raw, state)) = (unsafe { make_channel(self.raw, noted) }) else {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
         };
-        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max: None, is_agents: false }));
-        self.bad_confirmation = None;
+        let id = ChannelId(self.channels.insert(Channel { raw, state, room: PacketRoom::Unknown }));
         Ok(id)
     }
 
@@ -853,7 +890,7 @@ impl Session {
             channel_open_request_auth_agent_function: Some(on_agent_channel),
             channel_open_request_forwarded_tcpip_function: None,
         };
-        let door = Door { callbacks, news: self.news.clone(), arrived: Vec::new(), open: 0 };
+        let door = Door { callbacks, news: self.news.clone(), arrived: Vec::new(), open: 0, places: 0 };
         self.door = Box::into_raw(Box::new(door));
         // SAFETY: a valid session, and a live allocation that only `drop` ends, after the session.
         let rc = unsafe {
@@ -863,13 +900,19 @@ impl Session {
         if rc == OK { Ok(()) } else { Err(LinkError::new(LinkErrorKind::Other, self.error_text())) }
     }
 
+    /// How many channels to the agent the server may open until this is said again.
+    pub(super) fn admit_agent_channels(&mut self, places: usize) {
+        // SAFETY: null or live until `drop`; libssh is not running.
+        if let Some(door) = unsafe { self.door.as_mut() } {
+            door.places = places;
+        }
+    }
+
     /// The next channel that the server has opened to the agent. It is open, and counts as a tunnel.
     pub(super) fn next_agent_channel(&mut self) -> Option<ChannelId> {
         // SAFETY: null or live until `drop`; libssh is not running.
         let (raw, state) = unsafe { self.door.as_mut() }?.arrived.pop()?;
-        // libssh tells the packet size of such a channel to nobody, and cuts what is written by itself.
-        let packet_max = Some(limits::WRITE_CHUNK as u32);
-        let id = ChannelId(self.channels.insert(Channel { raw, state, packet_max, is_agents: true }));
+        let id = ChannelId(self.channels.insert(Channel { raw, state, room: PacketRoom::Seen(0) }));
         if let Some(noted) = self.noted(id) {
             (noted.id, noted.is_listed) = (id.0, false);
         }
@@ -882,10 +925,7 @@ impl Session {
         // SAFETY: a valid channel of this session.
         let rc = unsafe { sys::ssh_channel_open_session(channel.raw) };
         self.note_asked(id, rc);
-        match self.bad_confirmation.take() {
-            Some(text) if rc == sys::SSH_AGAIN => Err(bad_confirmation(text)),
-            _ => self.progress(rc),
-        }
+        self.progress(rc)
     }
 
     pub(super) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
@@ -936,12 +976,6 @@ impl Session {
     /// What the server said to a tunnel that was asked for, once.
     pub(super) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
         self.noted(id)?.reply.take()
-    }
-
-    /// Of a confirmation that libssh dropped nobody can say to which tunnel it belongs: a server that sends one cannot be
-    /// a proxy.
-    pub(super) fn check_confirmations(&mut self) -> Result<(), LinkError> {
-        self.bad_confirmation.take().map_or(Ok(()), |text| Err(bad_confirmation(text)))
     }
 
     fn noted(&mut self, id: ChannelId) -> Option<&mut Noted> {
@@ -1025,22 +1059,44 @@ impl Session {
         self.unsent >= backlog
     }
 
+    /// Whether this is a channel to the agent that [`write_first`](Self::write_first) has to be the first to
+    /// write to.
+    pub(super) fn is_untried(&self, id: ChannelId) -> bool {
+        self.channels.get(id.0).is_some_and(|channel| channel.room == PacketRoom::Seen(0))
+    }
+
     /// Writes what goes now, unless `backlog` bytes of channels wait for the socket already; with a backlog of 0 unless
     /// anything does.
     pub(super) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        let chunk = channel.room.chunk();
         // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that was not seen could be 0.
-        let payload_max = channel.packet_max.unwrap_or_default().saturating_sub(limits::PACKET_HEADERS);
-        if payload_max == 0 {
+        if chunk == 0 {
             return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
         }
-        let chunk = limits::WRITE_CHUNK.min((payload_max as usize).saturating_mul(limits::WRITE_PACKETS));
-        let raw = channel.raw;
-        let input = &input[..input.len().min(chunk)];
+        self.write_chunk(id, &input[..input.len().min(chunk)], backlog)
+    }
+
+    /// As [`write`](Self::write), the first bytes of a channel to the agent, be there room in its packets or
+    /// not: where there is none, libssh does not come back. Only for a thread that is [prepared for
+    /// that](park_in_loops).
+    pub(super) fn write_first(
+        &mut self,
+        id: ChannelId,
+        input: &[u8],
+        backlog: usize,
+    ) -> Result<usize, LinkError> {
+        self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], backlog)
+    }
+
+    fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
+        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        let (raw, room) = (channel.raw, channel.room);
         if input.is_empty() || self.is_congested(backlog) {
             return Ok(0);
         }
-        let _log = self.listen();
+        let is_measured = matches!(room, PacketRoom::Seen(_)) && room.chunk() < limits::WRITE_CHUNK;
+        let _log = if is_measured { LogScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
         // SAFETY: a valid channel; the buffer is borrowed for the call, and its length fits u32 (at most `WRITE_CHUNK`).
         let rc = unsafe {
             if sys::ssh_channel_window_size(raw) == 0 {
@@ -1049,11 +1105,38 @@ impl Session {
                 sys::ssh_channel_write(raw, input.as_ptr().cast(), input.len() as u32)
             }
         };
+        let carried = LOG.with_borrow(|log| log.carried);
         self.check_fatal()?;
         let written =
             usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))?;
         self.unsent += written;
+        if is_measured
+            && written > 0
+            && let Some(channel) = self.channels.get_mut(id.0)
+        {
+            // A libssh that does not log what a packet carries has come back all the same: there is room for
+            // a byte.
+            channel.room = PacketRoom::Seen(carried.max(room.bytes()).max(1));
+        }
         Ok(written)
+    }
+
+    /// Drops what has arrived on a tunnel, and what is still to arrive.
+    pub(super) fn deafen(&mut self, id: ChannelId) -> Result<(), LinkError> {
+        let Some(channel) = self.channels.get(id.0) else { return Ok(()) };
+        let state = channel.state;
+        // SAFETY: live until `free_channel`; libssh is not running.
+        unsafe { (*state).is_deaf = true };
+        loop {
+            let before = self.held(id);
+            if let Some(inbox) = self.inbox(id) {
+                inbox.stdout = Vec::new();
+            }
+            self.refill(id)?;
+            if self.held(id) >= before {
+                return Ok(());
+            }
+        }
     }
 
     pub(super) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
@@ -1089,7 +1172,7 @@ impl Session {
             sys::ssh_remove_channel_callbacks(channel.raw, &raw mut (*channel.state).callbacks);
             sys::ssh_channel_free(channel.raw);
             drop(Box::from_raw(channel.state));
-            if channel.is_agents
+            if matches!(channel.room, PacketRoom::Seen(_))
                 && let Some(door) = self.door.as_mut()
             {
                 door.open -= 1;
@@ -1199,7 +1282,7 @@ unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, door: *mut c_vo
     // SAFETY: our user data, live as long as the session; nobody else refers to it during a call into libssh.
     let door = unsafe { &mut *door.cast::<Door>() };
     let make = || {
-        if door.open >= limits::AGENT_CHANNELS {
+        if door.open >= limits::AGENT_CHANNELS || door.places == 0 {
             return ptr::null_mut();
         }
         // Not listed: it gets its number, and is looked at, once libssh is done.
@@ -1209,6 +1292,7 @@ unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, door: *mut c_vo
             return ptr::null_mut();
         };
         door.open += 1;
+        door.places -= 1;
         door.arrived.push((raw, state));
         raw
     };
@@ -1224,7 +1308,7 @@ unsafe fn make_channel(
     noted: Option<Noted>,
 ) -> Option<(sys::ssh_channel, *mut ChannelState)> {
     let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-    let state = Box::new(ChannelState { inbox, held: 0, noted, callbacks });
+    let state = Box::new(ChannelState { inbox, held: 0, is_deaf: false, noted, callbacks });
     // SAFETY: the caller's session; the channel is checked for null. The state is a live allocation that ends with the
     // channel: here if libssh does not take it, else in `free_channel`, which removes the callbacks first.
     unsafe {
@@ -1308,10 +1392,14 @@ unsafe extern "C" fn on_data(
 impl ChannelState {
     /// Takes data into the inbox: all of it for a command, for a tunnel no more than it has room for. How much.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
-        let Self { inbox, held, noted, .. } = self;
+        let Self { inbox, held, is_deaf, noted, .. } = self;
         if noted.is_none() {
             let stream = if is_stderr { &mut inbox.stderr } else { &mut inbox.stdout };
             stream.extend_from_slice(bytes);
+            return bytes.len();
+        }
+        if *is_deaf {
+            *held = 0;
             return bytes.len();
         }
         if is_stderr {
@@ -1390,6 +1478,10 @@ struct Log {
     refused: Vec<(u32, u32, String)>,
     bad_confirmation: Option<String>,
     gssapi_problem: Option<String>,
+    /// Bytes in the fullest packet of a write.
+    carried: usize,
+    /// A packet of a write was empty. libssh writes such ones for ever.
+    loops: bool,
 }
 
 impl Log {
@@ -1405,7 +1497,10 @@ impl Log {
             "ssh_packet_channel_open_conf" => self.note_confirmation(line),
             "ssh_packet_channel_open_fail" => self.note_refusal(line),
             _ => {
-                if let Some(number) = line.strip_prefix("Creating a channel ") {
+                if let Some(bytes) = line.strip_prefix("ssh_channel_write wrote ").and_then(leading_number) {
+                    self.carried = self.carried.max(bytes as usize);
+                    self.loops |= bytes == 0;
+                } else if let Some(number) = line.strip_prefix("Creating a channel ") {
                     self.created = leading_number(number);
                 } else if let Some(line) = line.strip_prefix("GSSAPI(") {
                     // "GSSAPI(acquiring credential): …": libssh's own word for where it was.
@@ -1419,7 +1514,7 @@ impl Log {
     }
 
     fn note_confirmation(&mut self, line: &str) {
-        if line.starts_with("Invalid") {
+        if line.starts_with("Invalid") || line.contains("in incorrect channel state") {
             // The first such line says what is wrong, a second one only "Invalid packet".
             self.bad_confirmation.get_or_insert_with(|| line.to_owned());
         } else if let Some(channel) = line.strip_prefix("Received a CHANNEL_OPEN_CONFIRMATION for channel ") {
@@ -1514,11 +1609,36 @@ impl Drop for LogScope {
     }
 }
 
+thread_local! {
+    /// What is to be done once libssh loops on this thread.
+    static PARKING: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// From here on this thread, once libssh loops on it for ever, calls `tell` and sleeps for as long as the
+/// process lives: it takes no time and no further memory.
+///
+/// The call into libssh then never returns. What it was given stays borrowed, on a stack that is never
+/// unwound: a session that was moved to this thread is neither dropped nor reachable from anywhere else, and
+/// neither are its channels, their states and its descriptor. So nothing that libssh's frames refer to is
+/// ever freed, and libssh is not entered for it again.
+pub(super) fn park_in_loops(tell: impl FnOnce() + 'static) {
+    PARKING.set(Some(Box::new(tell)));
+}
+
 unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
     // SAFETY: libssh passes a NUL-terminated line for the length of the call.
     let line = unsafe { CStr::from_ptr(line) }.to_string_lossy();
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;
-    let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note(is_warning, &line)));
+    let note = || {
+        LOG.with_borrow_mut(|log| log.note(is_warning, &line));
+        if LOG.with_borrow(|log| log.loops) { PARKING.take() } else { None }
+    };
+    if let Ok(Some(tell)) = catch_unwind(note) {
+        let _ = catch_unwind(AssertUnwindSafe(tell));
+        loop {
+            thread::park();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -1552,6 +1672,22 @@ mod tests {
             "ssh_packet_channel_open_fail: Channel opening failure: channel 44 error (1) ",
         ]);
         assert_eq!(log.refused, [(43, 2, "a) b: c".to_owned()), (44, 1, String::new())]);
+    }
+
+    #[test]
+    fn what_packets_carry_is_seen_and_so_is_an_empty_one() {
+        let wrote = |bytes| format!("channel_write_common: ssh_channel_write wrote {bytes} bytes");
+        let (four, two, none) = (wrote(4), wrote(2), wrote(0));
+        let seen = |log: Log| (log.carried, log.loops);
+        assert_eq!(seen(log(&[&four, &two])), (4, false));
+        assert_eq!(seen(log(&[&none])), (0, true));
+    }
+
+    #[test]
+    fn a_confirmation_for_an_open_channel_is_a_bad_one() {
+        let line = "SSH2_MSG_CHANNEL_OPEN_CONFIRMATION received in incorrect channel state 3";
+        let log = log(&[&format!("ssh_packet_channel_open_conf: {line}")]);
+        assert_eq!(log.bad_confirmation.as_deref(), Some(line));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, ready};
 
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token, Waker};
 use socket2::Socket;
 
-use super::gssapi::{self, Lender};
+use super::agent_channels::AgentChannels;
+use super::dialler::Dialler;
+use super::first_write;
+use super::gssapi;
 use super::libssh::Session;
 use super::race::{Race, Winner};
 use super::tunnel::Tunnels;
@@ -32,46 +32,6 @@ use crate::signal::Signal;
 const HOST_KEYS: &CStr =
     c"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
-/// What all links of a fleet share: the poll they register with, a count of their connections, and the threads for what
-/// would block the reactor.
-pub(crate) struct Dialler {
-    registry: Registry,
-    token: fn(usize, u32) -> Token,
-    generations: AtomicU32,
-    lender: Lender,
-}
-
-impl Dialler {
-    /// Connections are registered under the token of their link's index and their own generation. `waker` is woken when
-    /// links must look again for another reason than readiness: [`Dialler::returned`].
-    pub(crate) fn new(registry: Registry, token: fn(usize, u32) -> Token, waker: Arc<Waker>) -> Self {
-        let lender = Lender::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
-        Self { registry, token, generations: AtomicU32::new(0), lender }
-    }
-
-    /// The indices of links that may have news since the last call: a thread is done with what they lent it.
-    pub(crate) fn returned(&self) -> Vec<usize> {
-        self.lender.finished()
-    }
-
-    /// No other connection's generation, so that a link that takes over an index takes over no readiness.
-    fn next_generation(&self) -> u32 {
-        self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
-    }
-
-    /// Connects a forwarded channel to its agent. What it has to say is news of the link.
-    fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<Conduit> {
-        let conduit = Conduit::connect(path)?;
-        self.register(conduit.as_raw_fd(), index, generation)?;
-        Ok(conduit)
-    }
-
-    fn register(&self, fd: RawFd, index: usize, generation: u32) -> io::Result<()> {
-        let token = (self.token)(index, generation);
-        self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
-    }
-}
-
 /// One real connection. Dropping it closes the connection without waiting.
 pub(crate) struct LibsshLink {
     dialler: Arc<Dialler>,
@@ -82,6 +42,8 @@ pub(crate) struct LibsshLink {
     tunnels: Option<Box<Tunnels>>,
     /// The agent that the server may open channels to.
     agent: Option<Arc<Path>>,
+    /// Those that it has open.
+    agent_channels: Option<Box<AgentChannels>>,
     /// What `inbox` shows for a channel that is gone.
     no_inbox: Option<Box<Inbox>>,
 }
@@ -101,8 +63,9 @@ enum State {
 impl LibsshLink {
     /// A link whose readiness is reported under this index.
     pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
-        let (tunnels, agent, no_inbox) = Default::default();
-        Self { dialler, index, generation: 0, state: State::Idle, tunnels, agent, no_inbox }
+        let (tunnels, agent, agent_channels, no_inbox) = Default::default();
+        let state = State::Idle;
+        Self { dialler, index, generation: 0, state, tunnels, agent, agent_channels, no_inbox }
     }
 
     fn session(&mut self) -> Result<&mut Session, LinkError> {
@@ -110,6 +73,24 @@ impl LibsshLink {
             State::Ssh(session) => Ok(session),
             _ => Err(no_ssh()),
         }
+    }
+
+    /// Makes the first write to a channel of the agent, if one waits for it: one a pump, as each has a thread
+    /// started. Before anything is read, so that of a session that is lost with it all that had arrived was
+    /// collected.
+    fn write_first(&mut self) -> Result<(), LinkError> {
+        let Self { state: State::Ssh(session), agent_channels: Some(channels), .. } = self else {
+            return Ok(());
+        };
+        let Some((id, bytes)) = channels.first_write(session) else { return Ok(()) };
+        let State::Ssh(session) = std::mem::replace(&mut self.state, State::Idle) else { return Ok(()) };
+        let (session, written) = first_write::write(session, id, bytes).map_err(|lost| {
+            lost.socket.inspect(|fd| self.dialler.deregister(*fd));
+            lost.error
+        })?;
+        let packets_read = session.packets_read();
+        self.state = State::Ssh(session);
+        channels.first_written(id, written, packets_read)
     }
 
     fn authenticate_gssapi(&mut self, gssapi: &Arc<Gssapi>) -> Result<Poll<AuthReply>, LinkError> {
@@ -178,6 +159,7 @@ impl Link for LibsshLink {
 
     fn hang_up(&mut self) {
         self.tunnels = None;
+        self.agent_channels = None;
         self.state = State::Idle;
     }
 
@@ -207,24 +189,34 @@ impl Link for LibsshLink {
     }
 
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
-        let Self { dialler, index, generation, state, tunnels, agent, .. } = self;
+        self.write_first()?;
+        let Self { dialler, index, generation, state, tunnels, agent, agent_channels, .. } = self;
         let session = match state {
             State::Ssh(session) => session,
             State::Gssapi(login) => return login.pump(budget, &dialler.lender),
             _ => return Ok(Pumped::Drained),
         };
         loop {
+            if agent.is_some() {
+                let is_possible = first_write::can_forward_agent();
+                session.admit_agent_channels(if is_possible { dialler.agent_places.free() } else { 0 });
+            }
             let pumped = session.pump(budget).inspect_err(|_| {
                 if let Some(tunnels) = tunnels {
                     tunnels.salvage(session);
                 }
             })?;
             let is_full = session.write_pending();
-            if let Some(path) = agent {
-                let connect = || dialler.connect(path, *index, *generation);
-                tunnels.get_or_insert_default().let_in(session, connect);
-            }
-            let relayed = tunnels.as_mut().map_or(Ok(Pumped::Drained), |tunnels| tunnels.relay(session))?;
+            let relayed = match (agent.as_deref(), &mut *tunnels) {
+                // No command runs on a proxy, so it has no agent.
+                (Some(path), _) => {
+                    let channels = agent_channels.get_or_insert_default();
+                    channels.let_in(session, || dialler.connect(path, *index, *generation));
+                    channels.relay(session)?
+                }
+                (None, Some(tunnels)) => tunnels.relay(session)?,
+                (None, None) => Pumped::Drained,
+            };
             if pumped == Pumped::More || relayed == Pumped::More {
                 return Ok(Pumped::More);
             }
@@ -233,6 +225,10 @@ impl Link for LibsshLink {
                 return Ok(Pumped::Drained);
             }
         }
+    }
+
+    fn agent_connections(&self) -> usize {
+        self.agent_channels.as_ref().map_or(0, |channels| channels.connections())
     }
 
     fn packets_read(&self) -> u64 {

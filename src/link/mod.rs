@@ -3,9 +3,12 @@
 //! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending` means "ask again after
 //! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
 
+mod agent_channels;
 mod agent_script;
 mod classify;
 mod conduit;
+mod dialler;
+mod first_write;
 mod gssapi;
 mod libssh;
 mod live;
@@ -22,8 +25,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 pub(crate) use conduit::{Conduit, connect_unix};
+pub(crate) use dialler::Dialler;
+pub(crate) use first_write::can_forward_agent;
 pub(crate) use libssh::{PrivateKey, descriptor_of, has_gssapi, version};
-pub(crate) use live::{Dialler, LibsshLink};
+pub(crate) use live::LibsshLink;
 
 use crate::agent_wire::Identity;
 use crate::command::ChannelRequest;
@@ -59,6 +64,8 @@ pub(crate) trait Link: Any + Send {
     /// Reads and dispatches what has arrived, moves what goes through tunnels, and sends what waits, in at most `budget`
     /// socket reads at a time.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
+    /// Descriptors of connections to a forwarded agent.
+    fn agent_connections(&self) -> usize;
     /// Packets received so far; while it grows, the peer lives.
     fn packets_read(&self) -> u64;
     /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.

@@ -4,10 +4,11 @@
 //! the host behind does not take stays in the conduit, then in the inbox, then with libssh, which then leaves the channel's
 //! window shut; what the proxy does not take stays in the conduit, and the host's libssh waits. Only tunnels with news are
 //! looked at: something has arrived from the proxy, or the host behind was visited.
+//!
+//! Channels to a forwarded agent are none of these: see `agent_channels`.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
-use std::io;
 use std::mem;
 use std::task::Poll;
 
@@ -27,9 +28,6 @@ pub(super) struct Tunnels {
     /// Those that have something for the proxy while it has their window shut.
     shut: Vec<ChannelId>,
     told: VecDeque<(ChannelId, TunnelNews)>,
-    /// Those to a forwarded agent. Their conduits lead out of this process, and are registered with the poll as the session's
-    /// own socket is: any news may be theirs.
-    to_agent: Vec<ChannelId>,
     /// Reused by all.
     buffer: Vec<u8>,
 }
@@ -91,26 +89,6 @@ impl Tunnels {
         Ok(id)
     }
 
-    /// Joins the channels that the server has opened to the agent to connections of their own. One that the agent does not
-    /// take is closed again.
-    pub(super) fn let_in(&mut self, session: &mut Session, mut connect: impl FnMut() -> io::Result<Conduit>) {
-        while let Some(id) = session.next_agent_channel() {
-            match connect() {
-                Ok(conduit) => {
-                    self.tunnels.insert(id, Tunnel::new(conduit, Stage::Open));
-                    self.to_agent.push(id);
-                }
-                Err(e) => {
-                    log::warn!("the ssh-agent to forward cannot be reached: {e}");
-                    session.free_channel(id);
-                }
-            }
-        }
-        for index in 0..self.to_agent.len() {
-            self.wake(self.to_agent[index]);
-        }
-    }
-
     pub(super) fn news(&mut self) -> Option<(ChannelId, TunnelNews)> {
         self.told.pop_front()
     }
@@ -138,7 +116,6 @@ impl Tunnels {
         if self.tunnels.is_empty() {
             return Ok(Pumped::Drained);
         }
-        session.check_confirmations()?;
         self.rouse(session);
         for _ in 0..limits::TUNNELS_PER_VISIT {
             self.collect(session);
@@ -160,10 +137,7 @@ impl Tunnels {
                     // A channel that is gone never opens its window, and its name goes to another.
                     self.congested.retain(|known| *known != id);
                     self.shut.retain(|known| *known != id);
-                    match self.to_agent.iter().position(|known| *known == id) {
-                        Some(at) => drop(self.to_agent.swap_remove(at)),
-                        None => self.told.push_back((id, TunnelNews::Ended)),
-                    }
+                    self.told.push_back((id, TunnelNews::Ended));
                 }
             }
         }

@@ -26,7 +26,7 @@ impl World {
     fn new() -> Self {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(usize::MAX)).unwrap());
-        let dialler = Dialler::new(poll.registry().try_clone().unwrap(), token, waker);
+        let dialler = Dialler::new(poll.registry().try_clone().unwrap(), token, waker, 0);
         Self { poll, link: LibsshLink::new(Arc::new(dialler), INDEX) }
     }
 

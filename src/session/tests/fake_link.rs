@@ -69,6 +69,8 @@ pub(crate) struct FakeLink {
     pub sent: Option<Sent>,
     /// On which channel each command was requested.
     requested: HashMap<String, usize>,
+    /// Connections to a forwarded agent that it has.
+    pub agent_connections: usize,
     /// The host key algorithms to be offered first, of each handshake.
     pub offered: Vec<Vec<&'static str>>,
     pub calls: Vec<Call>,
@@ -98,6 +100,7 @@ impl FakeLink {
             near: None,
             sent: None,
             requested: HashMap::new(),
+            agent_connections: 0,
             offered: Vec::new(),
             calls: Vec::new(),
             answers: Vec::new(),
@@ -274,6 +277,10 @@ impl Link for FakeLink {
             return Ok(Pumped::Drained);
         }
         self.wire().pump().map_err(|error| self.breaks(error))
+    }
+
+    fn agent_connections(&self) -> usize {
+        self.agent_connections
     }
 
     fn packets_read(&self) -> u64 {

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
 mod after_close;
+mod agent;
 mod answers;
 mod floods;
 mod gssapi;

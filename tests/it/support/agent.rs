@@ -27,6 +27,7 @@ pub const REQUEST_IDENTITIES: u8 = 11;
 pub const IDENTITIES_ANSWER: u8 = 12;
 pub const SIGN_REQUEST: u8 = 13;
 pub const SIGN_RESPONSE: u8 = 14;
+pub const EXTENSION: u8 = 27;
 const LOCK: u8 = 22;
 const UNLOCK: u8 = 23;
 
@@ -124,7 +125,8 @@ pub enum Reply {
     Close,
 }
 
-/// An agent of which a test decides what it answers, and that counts what it is asked. Each connection has a thread.
+/// An agent of which a test decides what it answers, and that records what it is asked. Each connection has a
+/// thread.
 pub struct FakeAgent {
     shared: Arc<Shared>,
     dir: TempDir,
@@ -142,6 +144,7 @@ struct Shared {
 struct Seen {
     connections: usize,
     requests: HashMap<u8, usize>,
+    heard: Vec<Vec<u8>>,
     /// To be shut down at the end.
     streams: Vec<UnixStream>,
 }
@@ -186,6 +189,11 @@ impl FakeAgent {
         self.shared.seen().connections
     }
 
+    /// All requests so far, without their lengths.
+    pub fn heard(&self) -> Vec<Vec<u8>> {
+        self.shared.seen().heard.clone()
+    }
+
     /// Requests of this type that were made.
     pub fn requests(&self, kind: u8) -> usize {
         self.shared.seen().requests.get(&kind).copied().unwrap_or(0)
@@ -228,7 +236,10 @@ fn serve(mut stream: UnixStream, shared: &Shared) {
         shared.upstream.as_ref().map(|path| UnixStream::connect(path).expect("connect upstream"));
     while let Some(request) = read_message(&mut stream) {
         let kind = request.first().copied().unwrap_or_default();
-        *shared.seen().requests.entry(kind).or_default() += 1;
+        let mut seen = shared.seen();
+        *seen.requests.entry(kind).or_default() += 1;
+        seen.heard.push(request.clone());
+        drop(seen);
         let answer = match ((shared.reply)(kind), &mut upstream) {
             (Reply::Upstream, Some(upstream)) => {
                 if upstream.write_all(&framed(&request)).is_err() {

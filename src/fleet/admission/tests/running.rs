@@ -167,3 +167,20 @@ fn a_host_without_a_descriptor_gives_its_command_s_place_back() {
     bench.rounds(30);
     assert_eq!((bench.at_work(&commands), bench.state(1)), (1, HostState::Connected));
 }
+
+/// They are told by the link, which the fleet looks at after each visit.
+#[test]
+fn connections_to_a_forwarded_agent_take_descriptors_from_the_others() {
+    let mut bench = Bench::alike(builder(2), endless());
+    bench.start([0]);
+    bench.rounds(30);
+    for (connections, may_take) in [(0, true), (5, false), (4, true)] {
+        bench.link(0).agent_connections = connections;
+        bench.fleet.ready.push(0);
+        bench.turn();
+        let admission = &mut bench.fleet.admission;
+        admission.descriptors_max = 6;
+        assert_eq!(admission.descriptors, 1 + connections);
+        assert_eq!(admission.may_take(1), may_take, "with {connections}");
+    }
+}
