@@ -72,6 +72,32 @@ pub const PACKETS_PER_VISIT: u64 = 128;
 /// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 
+/// Bytes of answers that a host may ask for and not read: libssh keeps them. A burst of 10,000 requests asks for 0.4 to 0.8.
+pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
+
+/// Bytes that must have gone either way since the last key exchange for the next one to be a matter of course. Servers that
+/// are careful ask for new keys after 64 KiB (sshd: `RekeyLimit`), most after a gibibyte.
+pub const REKEY_TRAFFIC: u64 = 32 * 1024;
+
+/// Time after which a key exchange is a matter of course without that. RFC 4253 section 9 recommends an hour.
+pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
+
+/// Other key exchanges that may follow one another. Each costs 0.3 ms of CPU and more.
+pub const REKEYS_IN_A_ROW: u32 = 10;
+
+/// Other key exchanges within [`REKEY_WINDOW`]: one a second.
+pub const REKEYS_PER_WINDOW: usize = 30;
+
+/// See [`REKEYS_PER_WINDOW`].
+pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
+
+/// Channels of one connection that were closed here and that the server has not closed: 0.6 KiB each. It has had 10 s for
+/// each of a command's; the tunnels of a proxy may end together.
+pub const CHANNELS_UNCLOSED: usize = 2048;
+
+/// Name, and text, of a signal that has ended a command, in bytes.
+pub const EXIT_SIGNAL_TEXT: usize = 4 * 1024;
+
 /// Keepalives without an answer before a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
 pub const KEEPALIVE_MISSED: u32 = 3;
 

@@ -19,8 +19,8 @@ use super::libssh::Session;
 use super::race::{Race, Winner};
 use super::tunnel::Tunnels;
 use super::{
-    AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind,
-    Pumped, Setup, TunnelNews,
+    AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, KeyExchanges, Link, LinkError,
+    LinkErrorKind, Pumped, Setup, TunnelNews,
 };
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
@@ -239,6 +239,13 @@ impl Link for LibsshLink {
         match &self.state {
             State::Ssh(session) => session.packets_read(),
             _ => 0,
+        }
+    }
+
+    fn key_exchanges(&self) -> KeyExchanges {
+        match &self.state {
+            State::Ssh(session) => session.key_exchanges(),
+            _ => KeyExchanges::default(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
 
 mod agent_script;
+mod backlog;
 mod classify;
 mod conduit;
 mod gssapi;
@@ -61,6 +62,8 @@ pub(crate) trait Link: Any + Send {
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
     /// Packets received so far; while it grows, the peer lives.
     fn packets_read(&self) -> u64;
+    /// Key exchanges completed so far, and what went over the connection besides.
+    fn key_exchanges(&self) -> KeyExchanges;
     /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.
     fn send_keepalive(&mut self) -> Result<(), LinkError>;
     /// Whether everything written so far has reached the socket, and all that was read by the way has been looked at: else
@@ -145,6 +148,15 @@ pub(crate) struct Setup<'a> {
     pub compress: bool,
     /// The socket of the agent that the server may open channels to, if it may.
     pub agent: Option<&'a Arc<Path>>,
+}
+
+/// The key exchanges of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct KeyExchanges {
+    /// Those completed, the first one included.
+    pub done: u64,
+    /// Bytes that went either way outside of them.
+    pub traffic: u64,
 }
 
 /// What a pump left behind.

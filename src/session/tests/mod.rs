@@ -22,6 +22,7 @@ mod pressure;
 mod proxy;
 mod race;
 pub(crate) mod random;
+mod rekeys;
 mod retry;
 pub(crate) mod script;
 mod simulation;

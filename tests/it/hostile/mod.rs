@@ -12,7 +12,9 @@ mod login;
 mod packets;
 mod prepare;
 mod pressure;
+mod unread;
 mod valgrind;
+mod watch;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

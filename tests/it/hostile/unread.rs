@@ -1,0 +1,101 @@
+//! Servers that ask for answers and read none, and floods that want none.
+
+use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, STEP, Watched};
+use super::{HEALTHY, Hostile, address, all, guard};
+use crate::support::system::{is_rerun, rerun};
+
+/// The test with this name in a process of its own, as memory is the process's. Whether this is that process.
+#[track_caller]
+fn alone(name: &str) -> bool {
+    if is_rerun() {
+        return true;
+    }
+    let output = rerun(module_path!(), name).output().expect("run this test's program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+/// Runs a command on a host that behaves, so that what the process needs once is not counted.
+fn warm_up(server: &Hostile) {
+    let watched = Watched::run(server, &[HEALTHY.to_owned()], "greet");
+    assert!(watched.exited(0));
+}
+
+/// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound of the
+/// counters would have it, less than half.
+#[track_caller]
+fn assert_ended(kinds: &[&str], grown_max: usize) {
+    let server = Hostile::start(kinds);
+    warm_up(&server);
+    for (at, kind) in kinds.iter().enumerate() {
+        let hosts = [address(at), HEALTHY.to_owned()];
+        let watched = Watched::run(&server, &hosts, "greet");
+        let text = watched.breach(0);
+        assert!(text.starts_with("the host does not read the answers that it asks for: 10"), "{kind}: {text}");
+        assert!(watched.exited(1), "{kind}");
+        let grown = watched.grown;
+        assert!((900 << 10..grown_max).contains(&grown), "{kind}: {grown} bytes more");
+        assert!(watched.longest <= STEP, "{kind}: {:?} in one step", watched.longest);
+    }
+}
+
+#[test]
+fn a_host_that_reads_no_answers_is_ended_before_the_login() {
+    let _dog = guard("unread_before_login");
+    if alone("a_host_that_reads_no_answers_is_ended_before_the_login") {
+        assert_ended(&["unread-before-keys", "unread-before-login"], BEFORE_LOGIN);
+    }
+}
+
+#[test]
+fn a_host_that_reads_no_answers_is_ended_after_the_login() {
+    let _dog = guard("unread_after_login");
+    if alone("a_host_that_reads_no_answers_is_ended_after_the_login") {
+        assert_ended(
+            &["unread-unknown", "unread-globals", "unread-requests", "unread-opens"],
+            AFTER_LOGIN,
+        );
+    }
+}
+
+/// What is read is answered, however much it is in all.
+#[test]
+fn a_host_that_reads_late_gets_all_its_answers() {
+    let _dog = guard("read_slowly");
+    let server = Hostile::start(&["read-slowly"]);
+    let watched = Watched::run(&server, &all(&["read-slowly"]), "greet");
+    assert!(watched.exited(0) && watched.exited(1), "{:?}", watched.ends);
+    assert_eq!(watched.output[0], b"hello\n");
+}
+
+/// Messages that want no answer, 50,000 of each kind, cost neither memory nor much time at once.
+#[test]
+fn floods_cost_neither_memory_nor_a_long_step() {
+    let _dog = guard("floods");
+    if !alone("floods_cost_neither_memory_nor_a_long_step") {
+        return;
+    }
+    let kinds = [
+        "flood-unknown",
+        "flood-empty-data",
+        "flood-empty-stderr",
+        "flood-adjust",
+        "flood-eof",
+        "flood-success",
+        "flood-open-failure",
+        "flood-exit-status",
+        "flood-exit-signal",
+        "flood-ext-info",
+        "flood-request-success",
+        "flood-banner",
+    ];
+    let server = Hostile::start(&kinds);
+    warm_up(&server);
+    for (at, kind) in kinds.iter().enumerate() {
+        let watched = Watched::run(&server, &[address(at), HEALTHY.to_owned()], "greet");
+        eprintln!("{kind}: {:?}, {} KiB, {:?}", watched.ends[0], watched.grown >> 10, watched.longest);
+        assert!(watched.exited(1), "{kind}");
+        assert!(watched.grown < AFTER_LOGIN, "{kind}: {} bytes more", watched.grown);
+        assert!(watched.longest <= STEP, "{kind}: {:?} in one step", watched.longest);
+    }
+}
