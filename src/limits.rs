@@ -65,9 +65,9 @@ pub const SOCKET_READ: usize = 4 * 1024;
 /// What one of them is reckoned to bring on a compressed connection: text shrinks to a quarter or less.
 pub const INFLATED_READ: usize = 32 * 1024;
 
-/// SSH packets read per host and visit, give or take those of one socket read. Each costs up to 30 µs, so a flood of tiny
-/// ones must not count by its bytes alone.
-pub const PACKETS_PER_VISIT: u64 = 128;
+/// SSH packets read and answered per host and visit, give or take those of one socket read. Each costs up to 15 µs, so a
+/// flood of tiny ones must not count by its bytes alone.
+pub const PACKETS_PER_VISIT: u64 = 64;
 
 /// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;

@@ -307,6 +307,8 @@ pub(super) struct Session {
     /// Channels that were freed here, and that the server has not closed yet.
     leaving: Vec<Channel>,
     backlog: Backlog,
+    /// What waits for the socket is too much: the next pump says so. To end the connection is a step's work by itself.
+    is_unread: bool,
     /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
     unsent: u64,
     keys: Keys,
@@ -433,6 +435,7 @@ impl Session {
             door: ptr::null_mut(),
             leaving: Vec::new(),
             backlog: Backlog::default(),
+            is_unread: false,
             unsent: 0,
             keys: Keys::default(),
             counters: Box::into_raw(Box::new(counters)),
@@ -510,15 +513,24 @@ impl Session {
     }
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        if self.is_unread {
+            let kib = self.backlog.at_most(self.counts()) / 1024;
+            let text = format!("the host does not read the answers that it asks for: {kib} KiB of them wait");
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
         let _log = self.listen();
-        let packets_end = self.packets_read().saturating_add(self.packets_per_visit);
+        // What has to be answered costs twice.
+        let packets = |session: &Self| session.packets_read() + session.packets_written();
+        let packets_end = packets(self) + self.packets_per_visit;
         let keys = self.keys.seen.done;
-        for _ in 0..budget {
-            // A key exchange costs as much as a hundred packets.
-            if self.packets_read() >= packets_end || self.keys.seen.done != keys {
+        for number in 0..budget {
+            let was_costly = packets(self) >= packets_end || self.keys.seen.done != keys;
+            if was_costly || number > 0 && self.is_in_doubt() {
                 break;
             }
-            match self.poll()? {
+            let was_in_doubt = self.is_in_doubt();
+            match if was_in_doubt { self.poll_in_doubt()? } else { self.poll()? } {
+                OK if was_in_doubt => break,
                 OK => {}
                 sys::SSH_AGAIN => return Ok(Pumped::Drained),
                 _ => return Err(self.fatal()),
@@ -527,47 +539,52 @@ impl Session {
         Ok(Pumped::More)
     }
 
-    /// Reads once, acts upon what has arrived, and sends once, as far as the socket allows. What libssh answers by itself it
-    /// keeps until the socket takes it, however much that is: so that has its bounds here.
+    /// Reads once, acts upon what has arrived, and sends once, as far as the socket allows.
     fn poll(&mut self) -> Result<c_int, LinkError> {
-        let before = self.counts();
-        let bound = limits::ANSWERS_UNREAD + self.unsent + self.asked();
-        let in_doubt = self.backlog.at_most(before) > bound;
-        let rc = if in_doubt { self.poll_aloud() } else { self.poll_event() };
-        let waiting = LOG.with_borrow_mut(|log| log.waiting.take());
+        // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
+        let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
         self.check_fatal()?;
         self.let_go()?;
-        if in_doubt && rc == OK {
-            if let Some(waiting) = waiting {
-                self.backlog.is(waiting, before);
-            }
-            let waiting = self.backlog.at_most(self.counts());
-            if waiting > bound {
-                let text = format!(
-                    "the host does not read the answers that it asks for: {} KiB of them wait",
-                    waiting / 1024
-                );
-                return Err(LinkError::new(LinkErrorKind::Protocol, text));
-            }
-        }
         Ok(rc)
     }
 
-    fn poll_event(&mut self) -> c_int {
-        // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
-        unsafe { sys::ssh_event_dopoll(self.event, 0) }
+    /// Most bytes that may wait for the socket: libssh keeps what it answers by itself, however much that is.
+    fn backlog_max(&self) -> u64 {
+        limits::ANSWERS_UNREAD + self.unsent + self.asked()
     }
 
-    /// The same, at the level at which libssh logs how much it has to send. It costs several lines a packet.
-    fn poll_aloud(&mut self) -> c_int {
-        // SAFETY: these only read and write libssh's thread-local level, within a scope that puts it back as well.
-        unsafe {
+    /// Whether more may wait than is allowed, by what was counted.
+    fn is_in_doubt(&self) -> bool {
+        self.backlog.at_most(self.counts()) > self.backlog_max()
+    }
+
+    /// Polls at the level at which libssh logs how much it has to send, and notes where that is too much. It logs several
+    /// lines for each packet besides, which costs as much as all that a visit else may do.
+    fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
+        let before = self.counts();
+        // SAFETY: these only read and write libssh's thread-local level, within a scope that puts it back as well; the
+        // rest is as in `poll`.
+        let rc = unsafe {
             let level = sys::ssh_get_log_level();
             sys::ssh_set_log_level(sys::SSH_LOG_TRACE as c_int);
-            let rc = self.poll_event();
+            let rc = sys::ssh_event_dopoll(self.event, 0);
             sys::ssh_set_log_level(level);
             rc
+        };
+        let waiting = LOG.with_borrow_mut(|log| log.waiting.take());
+        self.check_fatal()?;
+        self.let_go()?;
+        if rc != OK {
+            return Ok(rc);
         }
+        // A libssh that words that line in another way is taken at what was counted.
+        if let Some(waiting) = waiting
+            && self.write_pending()
+        {
+            self.backlog.is(waiting, before);
+        }
+        self.is_unread = self.is_in_doubt();
+        Ok(rc)
     }
 
     /// Bytes of commands that servers may not have read yet.
@@ -1381,9 +1398,11 @@ impl Drop for Session {
             self.release(channel);
         }
         // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
-        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the KDC.
+        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the KDC. A host that
+        // does not read gets none.
         for _ in 0..2 {
-            if self.event.is_null() || self.in_gssapi || self.check_fatal().is_err() {
+            let is_idle = self.event.is_null() || self.in_gssapi || self.is_in_doubt();
+            if is_idle || self.check_fatal().is_err() {
                 break;
             }
             // SAFETY: event and session are valid; no channel of ours has callbacks any more.
@@ -1778,8 +1797,13 @@ impl Drop for LogScope {
     }
 }
 
-unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
-    // SAFETY: libssh passes a NUL-terminated line for the length of the call.
+unsafe extern "C" fn on_log(level: c_int, function: *const c_char, line: *const c_char, _: *mut c_void) {
+    // SAFETY: libssh passes a NUL-terminated name and line for the length of the call.
+    let function = unsafe { CStr::from_ptr(function) };
+    if level >= sys::SSH_LOG_TRACE as c_int && function != c"ssh_socket_pollcallback" {
+        return;
+    }
+    // SAFETY: as above.
     let line = unsafe { CStr::from_ptr(line) }.to_string_lossy();
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;
     let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note(is_warning, &line)));

@@ -287,6 +287,7 @@ impl Wire {
                 Some(Arrival::Packet(_, Packet::Keys(traffic))) => {
                     self.keys.done += 1;
                     self.keys.traffic += traffic;
+                    return Ok(Pumped::More);
                 }
                 Some(Arrival::Packet(id, packet)) => {
                     // What comes for a channel that was freed goes nowhere.

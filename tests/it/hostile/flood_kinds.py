@@ -44,10 +44,14 @@ def storm(peer, message, count):
 
 
 class Flooder(Peer):
-    """Has an algorithm that `storm` knows, and a small window, which is full the sooner."""
+    """Has the algorithms that `storm` knows."""
 
     _preferred_macs = ("hmac-sha2-256-etm@openssh.com",)
     _preferred_ciphers = ("aes128-ctr",)
+
+
+class Unreading(Flooder):
+    """Has a small window, which is full the sooner."""
 
     def __init__(self, sock, *args):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -63,40 +67,40 @@ class Flooder(Peer):
 
 
 @kind("unread-before-keys")
-class UnreadBeforeKeys(Flooder):
+class UnreadBeforeKeys(Unreading):
     def _send_kex_init(self):
         self.storm_for_ever(UNKNOWN, b"")
 
 
 @kind("unread-before-login")
-class UnreadBeforeLogin(Flooder):
+class UnreadBeforeLogin(Unreading):
     def on_auth(self, method, message):
         self.storm_for_ever(UNKNOWN, b"")
 
 
 @kind("unread-unknown")
-class UnreadUnknown(Flooder):
+class UnreadUnknown(Unreading):
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
         self.storm_for_ever(UNKNOWN, b"")
 
 
 @kind("unread-globals")
-class UnreadGlobals(Flooder):
+class UnreadGlobals(Unreading):
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
         self.storm_for_ever(GLOBAL_REQUEST, "x", True)
 
 
 @kind("unread-requests")
-class UnreadRequests(Flooder):
+class UnreadRequests(Unreading):
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
         self.storm_for_ever(REQUEST, channel.theirs, "x", True)
 
 
 @kind("unread-opens")
-class UnreadOpens(Flooder):
+class UnreadOpens(Unreading):
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
         self.storm_for_ever(OPEN, "x11", 1, WINDOW, PACKET, "127.0.0.1", 6000)
@@ -104,16 +108,28 @@ class UnreadOpens(Flooder):
 
 @kind("read-slowly")
 class ReadSlowly(Flooder):
-    """Asks for 300,000 answers from one thread and reads them in another, late at first."""
+    """Asks for 10,000 answers at a time, three times, and reads none of them for a while."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._handler_table[UNIMPLEMENTED] = ReadSlowly._answered
+        self.answers = 0
 
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
-        threading.Thread(target=self.ask, args=(channel,), daemon=True).start()
-        time.sleep(0.5)
+        self.channel = channel
+        self.ask()
 
-    def ask(self, channel):
-        storm(self, payload(UNKNOWN, b""), 300_000)
-        self.greet(channel)
+    def ask(self):
+        storm(self, payload(UNKNOWN, b""), 10_000)
+        time.sleep(0.3)
+
+    def _answered(self, message):
+        self.answers += 1
+        if self.answers == 30_000:
+            self.greet(self.channel)
+        elif self.answers % 10_000 == 0:
+            self.ask()
 
 
 # Floods that nobody has to answer, of 50,000 messages each before the command's output.

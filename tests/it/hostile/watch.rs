@@ -59,6 +59,27 @@ impl Watched {
         watched
     }
 
+    /// The same up to three times, for one without a step that takes more than [`STEP`]: on a machine that is busy with other
+    /// things, even processor time is not the thread's alone.
+    #[track_caller]
+    pub fn run_undisturbed(server: &Hostile, addresses: &[String], command: &str) -> Self {
+        let runs = (0..3).map(|_| Self::run(server, addresses, command));
+        let mut grown = 0;
+        let mut best: Option<Self> = None;
+        for run in runs {
+            grown = run.grown.max(grown);
+            if best.as_ref().is_none_or(|best| run.longest < best.longest) {
+                best = Some(run);
+            }
+            if best.as_ref().is_some_and(|best| best.longest <= STEP) {
+                break;
+            }
+        }
+        let best = best.expect("three runs");
+        assert!(best.longest <= STEP, "{:?} of processor time in one step: {best:?}", best.longest);
+        Self { grown, ..best }
+    }
+
     /// Waits for work, and does that of one host.
     fn step(&mut self) {
         self.fleet.wait(Some(SLOW)).expect("the poll works");
