@@ -21,6 +21,8 @@ pub(super) struct Counts {
     pub packets_written: u64,
     /// Bytes of their payloads.
     pub payload_written: u64,
+    /// Bytes that the socket has given.
+    pub read: u64,
     /// Bytes that the socket has taken.
     pub sent: u64,
 }
@@ -92,8 +94,13 @@ mod tests {
 
     #[test]
     fn traffic_goes_both_ways_and_tiny_packets_count() {
-        let now =
-            Counts { packets_read: 3, payload_read: 100, packets_written: 1, payload_written: 10, sent: 0 };
+        let now = Counts {
+            packets_read: 3,
+            payload_read: 100,
+            packets_written: 1,
+            payload_written: 10,
+            ..Counts::default()
+        };
         assert_eq!(now.traffic_since(Counts::default()), 110 + 4 * PACKET_WEIGHT);
         // sshd reckons 64 KiB of packets with one byte of output each as 24 bytes a packet.
         let packets = 64 * 1024 / 24;

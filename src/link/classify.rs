@@ -21,6 +21,10 @@ const UNREADABLE: [&str; 8] = [
 /// whose algorithm was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
+/// What libssh says of other things, and leaves: of the known_hosts files, which it does not get, and of a keepalive, which
+/// servers answer with a refusal.
+const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
+
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
 
 const PROTOCOL: [&str; 12] = [
@@ -49,9 +53,8 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text, empty where libssh left none, and, where one was logged, its root
-/// cause. `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can fail to.
-/// `first_keys` is whether those were agreed on, and the host's signature not yet verified.
+/// Classifies a fatal error by the session's error text and, where one was logged, its root cause. `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can fail to.
+/// `first_keys` is whether those were agreed on, and the host's signature was not verified yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
@@ -59,9 +62,12 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
     // libssh drops what it cannot read without a word: some packets, and a signature.
-    if text.is_empty() {
-        let what = if first_keys { "the host's signature" } else { "a packet" };
-        return LinkError::new(unreadable, format!("{what} cannot be read"));
+    if text.is_empty() || STALE.iter().any(|stale| text.starts_with(stale)) {
+        return if first_keys {
+            LinkError::new(LinkErrorKind::Integrity, "the host's signature cannot be read")
+        } else {
+            LinkError::new(unreadable, "a packet that cannot be read")
+        };
     }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     let kind = if text.contains("kex error") {
@@ -157,10 +163,18 @@ mod tests {
 
     #[test]
     fn a_packet_that_cannot_be_read_is_a_matter_of_integrity_under_a_cipher_only() {
-        for text in ["", "HMAC error", "read_packet(): Packet len too high(3029 3a)"] {
+        for text in [
+            "",
+            "Global request keepalive@openssh.com failed",
+            "HMAC error",
+            "read_packet(): Packet len too high(3029 3a)",
+        ] {
             assert_eq!(fatal(text, None, true, false).kind, LinkErrorKind::Integrity);
             assert_eq!(fatal(text, None, false, false).kind, LinkErrorKind::Protocol);
         }
+        let unsigned = fatal("Can't verify server in known hosts if the host is not set", None, false, true);
+        let text = "the host's signature cannot be read";
+        assert_eq!(unsigned, LinkError::new(LinkErrorKind::Integrity, text));
         let forged = "Failed to verify server hostkey signature";
         assert_eq!(fatal(forged, None, false, false).kind, LinkErrorKind::Integrity);
     }

@@ -316,6 +316,9 @@ pub(super) struct Session {
     counters: *mut Counters,
     packets_per_visit: u64,
     is_corked: bool,
+    /// Bytes read when the last packet was complete, or before the server had named itself.
+    packet_begun: u64,
+    is_logged_in: bool,
 }
 
 /// What libssh counts.
@@ -445,6 +448,8 @@ impl Session {
                 limits::PACKETS_PER_VISIT
             },
             is_corked: false,
+            packet_begun: 0,
+            is_logged_in: false,
         };
         session.configure(socket.as_raw_fd(), setup, host_keys)?;
         match setup.agent {
@@ -544,7 +549,7 @@ impl Session {
         // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
         let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
         self.check_fatal()?;
-        self.let_go()?;
+        self.check_bounds()?;
         Ok(rc)
     }
 
@@ -573,7 +578,7 @@ impl Session {
         };
         let waiting = LOG.with_borrow_mut(|log| log.waiting.take());
         self.check_fatal()?;
-        self.let_go()?;
+        self.check_bounds()?;
         if rc != OK {
             return Ok(rc);
         }
@@ -601,6 +606,7 @@ impl Session {
             payload_read: packets.in_bytes,
             packets_written: packets.out_packets,
             payload_written: packets.out_bytes,
+            read: socket.in_bytes,
             sent: socket.out_bytes,
         }
     }
@@ -615,6 +621,9 @@ impl Session {
         if done > 0 {
             self.keys.seen.done += done;
             self.keys.under_way = false;
+        }
+        if counts.packets_read != self.keys.counts.packets_read || !self.is_named() {
+            self.packet_begun = counts.read;
         }
         self.keys.counts = counts;
         if !self.write_pending() {
@@ -756,18 +765,19 @@ impl Session {
         }
     }
 
+    /// Whether the server has said that it speaks SSH.
+    fn is_named(&self) -> bool {
+        // SAFETY: a valid session; the pointer is only compared.
+        !unsafe { sys::ssh_get_serverbanner(self.raw) }.is_null()
+    }
+
     fn fatal(&self) -> LinkError {
-        // SAFETY: a valid session; the pointers are only compared. There is no cipher until the first keys are in use.
-        let (named_itself, encrypted) = unsafe {
-            (!sys::ssh_get_serverbanner(self.raw).is_null(), !sys::ssh_get_cipher_in(self.raw).is_null())
-        };
-        // SAFETY: a valid session; only reads.
-        let is_fatal =
-            unsafe { sys::ssh_get_error_code(self.raw.cast()) } == sys::ssh_error_types_e_SSH_FATAL as c_int;
-        let text = if is_fatal { self.error_text() } else { String::new() };
-        let first_keys = encrypted && self.keys.seen.done == 0;
-        let mut error = classify::fatal(&text, root_cause().as_deref(), encrypted, first_keys);
-        if error.kind == LinkErrorKind::Lost && !named_itself {
+        // SAFETY: a valid session; the pointer is only compared. There is no cipher until the first keys are in use.
+        let encrypted = !unsafe { sys::ssh_get_cipher_in(self.raw) }.is_null();
+        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
+        let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
+        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref(), encrypted, first_keys);
+        if error.kind == LinkErrorKind::Lost && !self.is_named() {
             error.kind = LinkErrorKind::Dropped;
             error.text.push_str(" before it named itself an SSH server");
         }
@@ -889,7 +899,10 @@ impl Session {
         self.note_log();
         // Success first: a server may close right after it, and the state would already be an error.
         match rc {
-            sys::ssh_auth_e_SSH_AUTH_SUCCESS => return Ok(Poll::Ready(AuthReply::Accepted)),
+            sys::ssh_auth_e_SSH_AUTH_SUCCESS => {
+                self.is_logged_in = true;
+                return Ok(Poll::Ready(AuthReply::Accepted));
+            }
             sys::ssh_auth_e_SSH_AUTH_PARTIAL => return Ok(Poll::Ready(AuthReply::Partial)),
             _ => self.check_fatal()?,
         }
@@ -1292,6 +1305,17 @@ impl Session {
         }
         self.leaving.push(channel);
         self.note_log();
+    }
+
+    fn check_bounds(&mut self) -> Result<(), LinkError> {
+        let begun = self.counts().read.saturating_sub(self.packet_begun);
+        // In between come banners, which are texts of any length, and no key exchange.
+        let may_be_keys = self.keys.seen.done == 0 || self.is_logged_in;
+        if begun > limits::PACKET_BYTES && may_be_keys {
+            let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        self.let_go()
     }
 
     /// Lets go of channels that the server has closed by now. It owes an end to each.

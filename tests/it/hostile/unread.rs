@@ -1,25 +1,7 @@
 //! Servers that ask for answers and read none, and floods that want none.
 
-use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, Watched};
-use super::{HEALTHY, Hostile, address, all, guard};
-use crate::support::system::{is_rerun, rerun};
-
-/// The test with this name in a process of its own, as memory is the process's. Whether this is that process.
-#[track_caller]
-fn alone(name: &str) -> bool {
-    if is_rerun() {
-        return true;
-    }
-    let output = rerun(module_path!(), name).output().expect("run this test's program");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    false
-}
-
-/// Runs a command on a host that behaves, so that what the process needs once is not counted.
-fn warm_up(server: &Hostile) {
-    let watched = Watched::run(server, &[HEALTHY.to_owned()], "greet");
-    assert!(watched.exited(0));
-}
+use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, Watched, warm_up};
+use super::{HEALTHY, Hostile, address, all, alone, guard};
 
 /// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound of the
 /// counters would have it, less than half.
@@ -44,7 +26,7 @@ fn assert_ended(kinds: &[&str], grown_max: usize) {
 #[test]
 fn a_host_that_reads_no_answers_is_ended_before_the_login() {
     let _dog = guard("unread_before_login");
-    if alone("a_host_that_reads_no_answers_is_ended_before_the_login") {
+    if alone(module_path!(), "a_host_that_reads_no_answers_is_ended_before_the_login") {
         assert_ended(&["unread-before-keys", "unread-before-login"], BEFORE_LOGIN);
     }
 }
@@ -52,7 +34,7 @@ fn a_host_that_reads_no_answers_is_ended_before_the_login() {
 #[test]
 fn a_host_that_reads_no_answers_is_ended_after_the_login() {
     let _dog = guard("unread_after_login");
-    if alone("a_host_that_reads_no_answers_is_ended_after_the_login") {
+    if alone(module_path!(), "a_host_that_reads_no_answers_is_ended_after_the_login") {
         assert_ended(&["unread-unknown", "unread-globals", "unread-requests", "unread-opens"], AFTER_LOGIN);
     }
 }
@@ -71,7 +53,7 @@ fn a_host_that_reads_late_gets_all_its_answers() {
 #[test]
 fn floods_cost_neither_memory_nor_a_long_step() {
     let _dog = guard("floods");
-    if !alone("floods_cost_neither_memory_nor_a_long_step") {
+    if !alone(module_path!(), "floods_cost_neither_memory_nor_a_long_step") {
         return;
     }
     let kinds = [

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use sshoal::{Budget, CommandId, Event, Fleet, FleetBuilder, HostErrorKind, HostKeyPolicy, Outcome};
 
-use super::{Hostile, SLOW};
+use super::{HEALTHY, Hostile, SLOW};
 
 /// Most memory that a host may cost before it is logged in, and afterwards.
 pub const BEFORE_LOGIN: usize = 3 << 20;
@@ -121,6 +121,12 @@ impl Watched {
     pub fn exited(&self, host: usize) -> bool {
         matches!(self.ends[host], Some(Outcome::Exited(0)))
     }
+}
+
+/// Runs a command on the host that behaves, so that what the process needs once is not counted.
+pub fn warm_up(server: &Hostile) {
+    let watched = Watched::run(server, &[HEALTHY.to_owned()], "greet");
+    assert!(watched.exited(0));
 }
 
 impl Hostile {
