@@ -95,9 +95,12 @@ pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
 /// (RFC 4253 section 6.1); libssh takes 256 KiB, which as a list of 119,000 algorithms cost 6 ms of CPU to look through.
 pub const PACKET_BYTES: u64 = 64 * 1024;
 
-/// Channels of one connection that were closed here and that the server has not closed: 0.6 KiB each. It has had 10 s for
-/// each of a command's; the tunnels of a proxy may end together.
-pub const CHANNELS_UNCLOSED: usize = 2048;
+/// Channels of commands that were closed here and that the host has not closed, on one connection: 0.7 KiB each, and most
+/// hosts have had 10 s for each.
+pub const CHANNELS_UNCLOSED: usize = 1024;
+
+/// The same for the tunnels of a proxy, of which many may end together.
+pub const TUNNELS_UNCLOSED: usize = 16 * 1024;
 
 /// Name, and text, of a signal that has ended a command, in bytes.
 pub const EXIT_SIGNAL_TEXT: usize = 4 * 1024;

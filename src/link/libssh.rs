@@ -306,6 +306,8 @@ pub(super) struct Session {
     door: *mut Door,
     /// Channels that were freed here, and that the server has not closed yet.
     leaving: Vec<Channel>,
+    /// It has tunnels, and then no commands.
+    is_proxy: bool,
     backlog: Backlog,
     /// What waits for the socket is too much: the next pump says so. To end the connection is a step's work by itself.
     is_unread: bool,
@@ -437,6 +439,7 @@ impl Session {
             news: News::default(),
             door: ptr::null_mut(),
             leaving: Vec::new(),
+            is_proxy: false,
             backlog: Backlog::default(),
             is_unread: false,
             unsent: 0,
@@ -1102,6 +1105,7 @@ impl Session {
     /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2). Its answer is [`Session::open_reply`].
     pub(super) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
         let id = self.new_channel(true)?;
+        self.is_proxy = true;
         let _log = LogScope::at(level_of_channels());
         let raw = self.channels[id.0].raw;
         // The originator, which servers only log: as OpenSSH's client has it for connections that came over no socket.
@@ -1328,7 +1332,8 @@ impl Session {
         for channel in self.leaving.extract_if(.., closed).collect::<Vec<_>>() {
             self.release(channel);
         }
-        if self.leaving.len() > limits::CHANNELS_UNCLOSED {
+        let max = if self.is_proxy { limits::TUNNELS_UNCLOSED } else { limits::CHANNELS_UNCLOSED };
+        if self.leaving.len() > max {
             let text = format!("the host does not close its channels: {} are left", self.leaving.len());
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }

@@ -164,10 +164,10 @@ flood_kind("flood-request-success", REQUEST_SUCCESS)
 flood_kind("flood-banner", USERAUTH_BANNER, "x" * 100, "")
 
 
-@kind("signal-of-100-kilobytes")
-def signal_of_100_kilobytes(peer, channel):
+@kind("signal-of-60-kilobytes")
+def signal_of_60_kilobytes(peer, channel):
     peer.tell(SUCCESS, channel.theirs)
-    peer.signal(channel, "A" * 100_000, "ä" * 50_000)
+    peer.signal(channel, "A" * 20_000, "ä" * 20_000)
     peer.tell(EOF, channel.theirs)
     peer.tell(CLOSE, channel.theirs)
 
@@ -184,22 +184,29 @@ def other_stream(peer, channel):
 
 @kind("refuses-and-pours")
 class RefusesAndPours(Flooder):
-    """64 MiB on a channel whose command was refused."""
+    """Refuses the first command, and pours 64 MiB on its channel before the second one's output."""
+
+    first = None
 
     def on_exec(self, channel):
-        self.tell(FAILURE, channel.theirs)
-        threading.Thread(target=self.pour, args=(channel,), daemon=True).start()
+        if self.first is None:
+            self.first = channel
+            self.tell(FAILURE, channel.theirs)
+        else:
+            self.tell(SUCCESS, channel.theirs)
+            threading.Thread(target=self.pour, args=(channel,), daemon=True).start()
 
     def pour(self, channel):
-        time.sleep(0.2)
-        for _ in range(64 * 1024 * 1024 // PACKET // 100):
-            with channel.changed:
-                channel.changed.wait_for(lambda: channel.window >= 0)
-            storm(self, payload(DATA, channel.theirs, bytes(PACKET - 64)), 100)
-        self.tell(IGNORE, b"over")
+        first = self.first
+        for _ in range(2048):
+            with first.changed:
+                first.changed.wait_for(lambda: first.window >= 0, 10)
+            storm(self, payload(DATA, first.theirs, bytes(320)), 100)
+        self.greet(channel)
 
     def on_close(self, channel):
-        pass
+        if channel is not self.first:
+            super().on_close(channel)
 
 
 @kind("refuses-and-keeps")

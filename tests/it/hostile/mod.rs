@@ -13,6 +13,7 @@ mod packets;
 mod prepare;
 mod pressure;
 mod rekeys;
+mod unclosed;
 mod unread;
 mod valgrind;
 mod watch;

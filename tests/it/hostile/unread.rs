@@ -74,7 +74,6 @@ fn floods_cost_neither_memory_nor_a_long_step() {
     warm_up(&server);
     for (at, kind) in kinds.iter().enumerate() {
         let watched = Watched::run_undisturbed(&server, &[address(at), HEALTHY.to_owned()], "greet");
-        eprintln!("{kind}: {:?}, {} KiB, {:?}", watched.ends[0], watched.grown >> 10, watched.longest);
         assert!(watched.exited(1), "{kind}");
         assert!(watched.grown < AFTER_LOGIN, "{kind}: {} bytes more", watched.grown);
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::alarm::watchdog;
 use std::time::Duration;
 
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 11] = [
     "hostile::after_close::nothing_after_the_close_alters_the_outcome",
     "hostile::after_close::a_channel_that_was_refused_is_deaf",
     "hostile::answers::what_contradicts_itself_has_one_outcome",
@@ -13,6 +13,10 @@ const TESTS: [&str; 7] = [
     "hostile::interactive::questions_that_cannot_be_read_end_the_connection",
     "hostile::login::what_comes_before_the_login_is_refused",
     "hostile::packets::a_packet_size_without_room_does_not_matter_without_input",
+    "hostile::rekeys::a_signature_that_is_none_is_a_matter_of_integrity",
+    "hostile::rekeys::new_keys_for_no_data_end_the_connection",
+    "hostile::unclosed::channels_that_nobody_closes_are_freed",
+    "hostile::unclosed::the_text_of_a_signal_is_bounded",
 ];
 
 #[test]
