@@ -331,6 +331,13 @@ struct Counters {
     packets: sys::ssh_counter_struct,
 }
 
+impl Counters {
+    fn new() -> Self {
+        let zero = || sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
+        Self { socket: zero(), packets: zero() }
+    }
+}
+
 /// What is known of the key exchanges.
 #[derive(Default)]
 struct Keys {
@@ -424,8 +431,6 @@ impl Session {
         if raw.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        let zero = || sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
-        let counters = Counters { socket: zero(), packets: zero() };
         let mut session = Self {
             raw,
             event: ptr::null_mut(),
@@ -444,7 +449,7 @@ impl Session {
             is_unread: false,
             unsent: 0,
             keys: Keys::default(),
-            counters: Box::into_raw(Box::new(counters)),
+            counters: Box::into_raw(Box::new(Counters::new())),
             packets_per_visit: if setup.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
             } else {

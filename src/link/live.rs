@@ -105,6 +105,13 @@ impl LibsshLink {
         Self { dialler, index, generation: 0, state: State::Idle, tunnels, agent, no_inbox }
     }
 
+    fn ssh(&self) -> Option<&Session> {
+        match &self.state {
+            State::Ssh(session) => Some(session),
+            _ => None,
+        }
+    }
+
     fn session(&mut self) -> Result<&mut Session, LinkError> {
         match &mut self.state {
             State::Ssh(session) => Ok(session),
@@ -236,17 +243,11 @@ impl Link for LibsshLink {
     }
 
     fn packets_read(&self) -> u64 {
-        match &self.state {
-            State::Ssh(session) => session.packets_read(),
-            _ => 0,
-        }
+        self.ssh().map_or(0, Session::packets_read)
     }
 
     fn key_exchanges(&self) -> KeyExchanges {
-        match &self.state {
-            State::Ssh(session) => session.key_exchanges(),
-            _ => KeyExchanges::default(),
-        }
+        self.ssh().map(Session::key_exchanges).unwrap_or_default()
     }
 
     fn send_keepalive(&mut self) -> Result<(), LinkError> {
@@ -254,10 +255,7 @@ impl Link for LibsshLink {
     }
 
     fn flushed(&self) -> bool {
-        match &self.state {
-            State::Ssh(session) => !session.write_pending() && !session.has_tunnel_news(),
-            _ => true,
-        }
+        self.ssh().is_none_or(|session| !session.write_pending() && !session.has_tunnel_news())
     }
 
     fn cork(&mut self) {

@@ -272,6 +272,18 @@ class NamesLater(Names):
             self.renegotiate_keys()
 
 
+def exchange(name):
+    @kind(name)
+    class Exchange(Peer):
+        _preferred_kex = (name,)
+        # Without primes paramiko would not offer a group exchange.
+        _modulus_pack = object()
+
+
+exchange("diffie-hellman-group16-sha512")
+exchange("diffie-hellman-group-exchange-sha256")
+
+
 class Signer:
     """A host key that signs in its own way."""
 

@@ -1,6 +1,6 @@
 //! Key exchanges that a server asks for again and again, that are made to cost much, or whose signature is none.
 
-use sshoal::{HostErrorKind, Outcome};
+use sshoal::{HandshakeProblem, HostErrorKind, Outcome};
 
 use super::watch::{BEFORE_LOGIN, Watched, warm_up};
 use super::{HEALTHY, Hostile, KEXINIT, address, all, alone, guard, run, stdout};
@@ -34,6 +34,22 @@ fn no_key_exchange_is_a_long_step() {
             "rekeys-ten-times" | "kexinit-15000" => assert!(watched.exited(0), "{:?}", watched.ends),
             _ => assert_eq!(watched.breach(0), "a packet of more than 64 KiB", "{kind}"),
         }
+    }
+}
+
+/// One step of 16 ms, and one of 115 ms or more: the server chooses the group.
+#[test]
+fn key_exchanges_that_hold_the_thread_are_not_offered() {
+    let _dog = guard("exchanges");
+    let kinds = ["diffie-hellman-group16-sha512", "diffie-hellman-group-exchange-sha256"];
+    let server = Hostile::start(&kinds);
+    let mut client = server.client(all(&kinds)).build().expect("a client");
+    for (output, kind) in run(&mut client, "greet").iter().zip(kinds) {
+        let error = output.error().expect("nothing in common");
+        let HostErrorKind::Handshake(HandshakeProblem::NoCommonAlgorithm(text)) = error.kind() else {
+            panic!("{error}")
+        };
+        assert!(text.contains(kind), "{text}");
     }
 }
 

@@ -54,6 +54,8 @@ impl Watched {
             assert!(begun.elapsed() < 3 * SLOW, "not yet at its end: {:?}", watched.ends);
             watched.step();
             watched.take(&commands);
+            let grown = status("VmRSS:").saturating_sub(before);
+            assert!(grown < 64 << 20, "{grown} bytes more, and no end: {:?}", watched.ends);
         }
         watched.grown = status("VmHWM:").saturating_sub(before);
         watched

@@ -29,6 +29,7 @@ mod peers;
 mod prepare;
 mod pressure;
 mod proxy;
+mod rekeys;
 mod resolver;
 mod secrets;
 mod sessions;
