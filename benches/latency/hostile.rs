@@ -1,4 +1,5 @@
-//! 20 hosts run a command alone, and beside five that flood, do not read, or ask for new keys again and again.
+//! 20 hosts run a command alone, and beside five that flood, do not read, or ask for new keys again and
+//! again.
 
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;

@@ -1,13 +1,15 @@
 //! How much libssh keeps for a socket that does not take it.
 //!
-//! libssh answers a peer by itself: an unknown message, a request that wants a reply. It does so whether or not the peer
-//! reads, keeps what the socket does not take, and does not tell how much that is other than in its log. What it tells at
-//! no cost is what it has counted, which bounds it from above.
+//! libssh answers a peer by itself: an unknown message, a request that wants a reply. It does so whether or
+//! not the peer reads, keeps what the socket does not take, and does not tell how much that is other than in
+//! its log. What it tells at no cost is what it has counted, which bounds it from above.
 
-/// Bytes that a packet may have on the wire beside its payload: length, padding, and MAC (RFC 4253 section 6).
+/// Bytes that a packet may have on the wire beside its payload: length, padding, and MAC (RFC 4253 section
+/// 6).
 const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
 
-/// What a packet counts as traffic beside its payload: length and padding, about as servers reckon it for their own limits.
+/// What a packet counts as traffic beside its payload: length and padding, about as servers reckon it for
+/// their own limits.
 const PACKET_WEIGHT: u64 = 16;
 
 /// What libssh has counted on one connection.

@@ -17,12 +17,12 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered on its way. The second is of a signature
-/// whose algorithm was not offered.
+/// The host does not hold the key that it shows, or the key exchange was altered on its way. The second is of
+/// a signature whose algorithm was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// What libssh says of other things, and leaves: of the known_hosts files, which it does not get, and of a keepalive, which
-/// servers answer with a refusal.
+/// What libssh says of other things, and leaves: of the known_hosts files, which it does not get, and of a
+/// keepalive, which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
@@ -53,8 +53,9 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text and, where one was logged, its root cause. `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can fail to.
-/// `first_keys` is whether those were agreed on, and the host's signature was not verified yet.
+/// Classifies a fatal error by the session's error text and, where one was logged, its root cause.
+/// `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can
+/// fail to. `first_keys` is whether those were agreed on, and the host's signature was not verified yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;

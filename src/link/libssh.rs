@@ -48,8 +48,9 @@ use crate::signal::Signal;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
-/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group exchange, group16 or group18: the
-/// thread is held for 115 ms and more in one step (the server chooses the group), for 16 ms, and for 150 ms.
+/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group exchange, group16 or
+/// group18: the thread is held for 115 ms and more in one step (the server chooses the group), for 16 ms, and
+/// for 150 ms.
 const ALGORITHMS: [(sys::ssh_options_e, &CStr); 5] = [
     (
         sys::ssh_options_e::SSH_OPTIONS_KEY_EXCHANGE,
@@ -309,7 +310,8 @@ pub(super) struct Session {
     /// It has tunnels, and then no commands.
     is_proxy: bool,
     backlog: Backlog,
-    /// What waits for the socket is too much: the next pump says so. To end the connection is a step's work by itself.
+    /// What waits for the socket is too much: the next pump says so. To end the connection is a step's work
+    /// by itself.
     is_unread: bool,
     /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
     unsent: u64,
@@ -571,12 +573,12 @@ impl Session {
         self.backlog.at_most(self.counts()) > self.backlog_max()
     }
 
-    /// Polls at the level at which libssh logs how much it has to send, and notes where that is too much. It logs several
-    /// lines for each packet besides, which costs as much as all that a visit else may do.
+    /// Polls at the level at which libssh logs how much it has to send, and notes where that is too much. It
+    /// logs several lines for each packet besides, which costs as much as all that a visit else may do.
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.counts();
-        // SAFETY: these only read and write libssh's thread-local level, within a scope that puts it back as well; the
-        // rest is as in `poll`.
+        // SAFETY: these only read and write libssh's thread-local level, within a scope that puts it back as
+        // well; the rest is as in `poll`.
         let rc = unsafe {
             let level = sys::ssh_get_log_level();
             sys::ssh_set_log_level(sys::SSH_LOG_TRACE as c_int);
@@ -619,7 +621,8 @@ impl Session {
         }
     }
 
-    /// Brings what is known of the key exchanges, and of what waits to be sent, in line with what was counted.
+    /// Brings what is known of the key exchanges, and of what waits to be sent, in line with what was
+    /// counted.
     fn take_stock(&mut self, began: bool, done: u64) {
         let counts = self.counts();
         self.keys.under_way |= began;
@@ -780,7 +783,8 @@ impl Session {
     }
 
     fn fatal(&self) -> LinkError {
-        // SAFETY: a valid session; the pointer is only compared. There is no cipher until the first keys are in use.
+        // SAFETY: a valid session; the pointer is only compared. There is no cipher until the first keys are
+        // in use.
         let encrypted = !unsafe { sys::ssh_get_cipher_in(self.raw) }.is_null();
         // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
         let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
@@ -1286,8 +1290,8 @@ impl Session {
         self.progress(rc)
     }
 
-    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and swallows what arrives:
-    /// without callbacks libssh would keep that, 0.10 without any bound.
+    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and swallows
+    /// what arrives: without callbacks libssh would keep that, 0.10 without any bound.
     pub(super) fn free_channel(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
@@ -1432,8 +1436,8 @@ impl Drop for Session {
             self.release(channel);
         }
         // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
-        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the KDC. A host that
-        // does not read gets none.
+        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the
+        // KDC. A host that does not read gets none.
         for _ in 0..2 {
             let is_idle = self.event.is_null() || self.in_gssapi || self.is_in_doubt();
             if is_idle || self.check_fatal().is_err() {

@@ -339,9 +339,7 @@ impl Link for LibsshLink {
     }
 
     fn free_channel(&mut self, channel: ChannelId) {
-        if let State::Ssh(session) = &mut self.state {
-            session.free_channel(channel);
-        }
+        let _ = self.session().map(|session| session.free_channel(channel));
     }
 
     fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {

@@ -1,7 +1,8 @@
 //! How often a server may ask for new keys.
 //!
-//! A key exchange costs 0.3 ms of CPU and more, and a server may ask for one at any time (RFC 4253 section 9). One that
-//! follows data, or a pause, is a matter of course. The others count: a few happen, many are an attack.
+//! A key exchange costs 0.3 ms of CPU and more, and a server may ask for one at any time (RFC 4253 section
+//! 9). One that follows data, or a pause, is a matter of course. The others count: a few happen, many are an
+//! attack.
 
 use std::collections::VecDeque;
 use std::time::Instant;

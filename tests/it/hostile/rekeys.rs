@@ -1,4 +1,5 @@
-//! Key exchanges that a server asks for again and again, that are made to cost much, or whose signature is none.
+//! Key exchanges that a server asks for again and again, that are made to cost much, or whose signature is
+//! none.
 
 use sshoal::{HandshakeProblem, HostErrorKind, Outcome};
 

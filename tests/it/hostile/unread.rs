@@ -3,8 +3,8 @@
 use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, Watched, warm_up};
 use super::{HEALTHY, Hostile, address, all, alone, guard};
 
-/// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound of the
-/// counters would have it, less than half.
+/// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound
+/// of the counters would have it, less than half.
 #[track_caller]
 fn assert_ended(kinds: &[&str], grown_max: usize) {
     let server = Hostile::start(kinds);

@@ -1,4 +1,5 @@
-//! Drives a fleet step by step, and measures what hosts cost it: processor time of the thread, and memory of the process.
+//! Drives a fleet step by step, and measures what hosts cost it: processor time of the thread, and memory of
+//! the process.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -61,8 +62,8 @@ impl Watched {
         watched
     }
 
-    /// The same up to three times, for one without a step that takes more than [`STEP`]: on a machine that is busy with other
-    /// things, even processor time is not the thread's alone.
+    /// The same up to three times, for one without a step that takes more than [`STEP`]: on a machine that is
+    /// busy with other things, even processor time is not the thread's alone.
     #[track_caller]
     pub fn run_undisturbed(server: &Hostile, addresses: &[String], command: &str) -> Self {
         let runs = (0..3).map(|_| Self::run(server, addresses, command));
