@@ -153,6 +153,7 @@ def flood_kind(name, *fields):
 flood_kind("flood-unknown", UNKNOWN, b"")
 flood_kind("flood-empty-data", DATA, None, b"")
 flood_kind("flood-empty-stderr", EXTENDED_DATA, None, 1, b"")
+flood_kind("prints", DATA, None, b"printed\n")
 flood_kind("flood-adjust", WINDOW_ADJUST, None, 1)
 flood_kind("flood-eof", EOF, None)
 flood_kind("flood-success", SUCCESS, None)

@@ -1,7 +1,13 @@
 //! Servers that ask for answers and read none, and floods that want none.
 
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sshoal::{Budget, Event};
+
 use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, Watched, warm_up};
-use super::{HEALTHY, Hostile, address, all, alone, guard};
+use super::{HEALTHY, Hostile, SLOW, address, all, alone, guard};
 
 /// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound
 /// of the counters would have it, less than half.
@@ -76,5 +82,37 @@ fn floods_cost_neither_memory_nor_a_long_step() {
         let watched = Watched::run_undisturbed(&server, &[address(at), HEALTHY.to_owned()], "greet");
         assert!(watched.exited(1), "{kind}");
         assert!(watched.grown < AFTER_LOGIN, "{kind}: {} bytes more", watched.grown);
+    }
+}
+
+/// All have something in their sockets all the time. Each turn visits one host.
+#[test]
+fn between_two_visits_to_a_flood_everybody_else_has_one() {
+    let _dog = guard("visits");
+    let kinds = ["flood-unknown", "prints", "prints", "prints"];
+    let server = Hostile::start(&kinds);
+    let hosts: Vec<String> = (0..kinds.len()).map(address).collect();
+    let mut fleet = server.fleet(&hosts).build().expect("a fleet");
+    fleet.start("greet").expect("a command");
+    let mut started = 0;
+    while started < kinds.len() {
+        fleet.wait(Some(SLOW)).expect("the poll works");
+        fleet.turn(Instant::now(), Budget::default()).expect("the poll works");
+        while let Some(event) = fleet.next_event() {
+            started += usize::from(matches!(event, Event::Started { .. }));
+        }
+    }
+    thread::sleep(Duration::from_millis(500));
+    let mut visited = Vec::new();
+    while visited.len() < 50 {
+        let turn = fleet.turn(Instant::now(), Budget::default().time(Duration::ZERO)).expect("a turn");
+        assert!(turn.visits <= 1, "{turn:?}");
+        visited.extend(turn.longest_step.and_then(|step| step.host));
+        while fleet.next_event().is_some() {}
+    }
+    // Once the poll has told of all of them.
+    for round in visited[10..].windows(kinds.len()) {
+        let others: HashSet<_> = round.iter().collect();
+        assert_eq!(others.len(), kinds.len(), "{visited:?}");
     }
 }

@@ -28,8 +28,6 @@ pub struct Watched {
     pub grown: usize,
     /// Most processor time of this thread in one step of one host.
     pub longest: Duration,
-    /// Steps of each host, in order.
-    pub steps: Vec<usize>,
 }
 
 impl Watched {
@@ -46,7 +44,6 @@ impl Watched {
             output: vec![Vec::new(); count],
             grown: 0,
             longest: Duration::ZERO,
-            steps: vec![0; count],
         };
         let commands = watched.fleet.start(command).expect("a command").commands;
         let before = forget_peak();
@@ -90,10 +87,9 @@ impl Watched {
         let cpu = thread_cpu();
         let turn = self.fleet.turn(Instant::now(), budget).expect("the poll works");
         let cpu = thread_cpu() - cpu;
-        let Some(host) = turn.longest_step.and_then(|step| step.host) else { return };
-        self.longest = self.longest.max(cpu);
-        let at = self.fleet.hosts().iter().position(|id| *id == host).expect("one of ours");
-        self.steps[at] += 1;
+        if turn.visits > 0 {
+            self.longest = self.longest.max(cpu);
+        }
     }
 
     fn take(&mut self, commands: &[CommandId]) {
