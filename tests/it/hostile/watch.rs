@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 use sshoal::{Budget, CommandId, Event, Fleet, FleetBuilder, HostErrorKind, HostKeyPolicy, Outcome};
 
 use super::{HEALTHY, Hostile, SLOW};
@@ -86,7 +86,7 @@ impl Watched {
         let budget = Budget::default().time(Duration::ZERO);
         let cpu = thread_cpu();
         let turn = self.fleet.turn(Instant::now(), budget).expect("the poll works");
-        let cpu = thread_cpu() - cpu;
+        let cpu = thread_cpu().saturating_sub(cpu);
         if turn.visits > 0 {
             self.longest = self.longest.max(cpu);
         }
@@ -141,8 +141,7 @@ impl Hostile {
 
 /// The processor time that this thread has used.
 pub fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock").into()
 }
 
 /// A figure of the kernel about this process's memory, in bytes.
