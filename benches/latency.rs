@@ -1,11 +1,11 @@
 //! What a fleet costs the loop that it is embedded in: how late the loop's own 1 kHz timer comes while 1,000 hosts connect,
-//! whether 99 hosts finish beside one that streams as they do alone, what 10,000 idle hosts cost, and
-//! what 1,000 do that print without end.
+//! whether 99 hosts finish beside one that streams as they do alone, what 10,000 idle hosts cost,
+//! what 1,000 do that print without end, and how long 20 hosts take beside five hostile ones.
 //!
 //! ```text
 //! cargo bench --bench latency                   # a table
 //! cargo bench --bench latency -- --json         # one JSON object per row
-//! cargo bench --bench latency -- idle --no-pin  # one case of connect, stream, idle, unread; processes where the system puts them
+//! cargo bench --bench latency -- idle --no-pin  # one case of connect, stream, idle, unread, hostile; processes where the system puts them
 //! cargo bench --bench latency -- --quick        # small numbers: does it work?
 //! ```
 //!
@@ -24,7 +24,8 @@ use std::process::{Command, ExitCode};
 
 use suite::{Case, Plan, Sizes};
 
-const USAGE: &str = "usage: latency [--json] [--quick] [--no-pin] [connect] [stream] [idle] [unread]";
+const USAGE: &str =
+    "usage: latency [--json] [--quick] [--no-pin] [connect] [stream] [idle] [unread] [hostile]";
 
 fn main() -> ExitCode {
     // The simulated fleets are this program once more, as processes of their own.

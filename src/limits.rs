@@ -65,9 +65,9 @@ pub const SOCKET_READ: usize = 4 * 1024;
 /// What one of them is reckoned to bring on a compressed connection: text shrinks to a quarter or less.
 pub const INFLATED_READ: usize = 32 * 1024;
 
-/// SSH packets read per host and visit, give or take those of one socket read. Each costs up to 30 µs, so a flood of tiny
-/// ones must not count by its bytes alone.
-pub const PACKETS_PER_VISIT: u64 = 128;
+/// SSH packets read and answered per host and visit, give or take those of one socket read. Each costs up to
+/// 15 µs, so a flood of tiny ones must not count by its bytes alone.
+pub const PACKETS_PER_VISIT: u64 = 64;
 
 /// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
@@ -83,6 +83,42 @@ pub const DISK_THREADS: usize = 1;
 /// How long another process may hold the lock of the file that new host keys are recorded in. An honest one
 /// holds it for one write, of milliseconds; one that was stopped meanwhile holds it for ever.
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of answers that a host may ask for and not read: libssh keeps them. A burst of 10,000 requests asks
+/// for 0.4 to 0.8.
+pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
+
+/// Bytes that must have gone either way since the last key exchange for the next one to be a matter of
+/// course. Servers that are careful ask for new keys after 64 KiB (sshd: `RekeyLimit`), most after a
+/// gibibyte.
+pub const REKEY_TRAFFIC: u64 = 32 * 1024;
+
+/// Time after which a key exchange is a matter of course without that. RFC 4253 section 9 recommends an hour.
+pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
+
+/// Other key exchanges that may follow one another. Each costs 0.3 ms of CPU and more.
+pub const REKEYS_IN_A_ROW: u32 = 10;
+
+/// Other key exchanges within [`REKEY_WINDOW`]: one a second.
+pub const REKEYS_PER_WINDOW: usize = 30;
+
+/// See [`REKEYS_PER_WINDOW`].
+pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
+
+/// Longest packet of a key exchange, and of any after the login, on the wire. Every implementation has to
+/// take 35,000 bytes (RFC 4253 section 6.1); libssh takes 256 KiB, which as a list of 119,000 algorithms cost
+/// 6 ms of CPU to look through.
+pub const PACKET_BYTES: u64 = 64 * 1024;
+
+/// Channels of commands that were closed here and that the host has not closed, on one connection: 0.7 KiB
+/// each, and most hosts have had 10 s for each.
+pub const CHANNELS_UNCLOSED: usize = 1024;
+
+/// The same for the tunnels of a proxy, of which many may end together.
+pub const TUNNELS_UNCLOSED: usize = 16 * 1024;
+
+/// Name, and text, of a signal that has ended a command, in bytes.
+pub const EXIT_SIGNAL_TEXT: usize = 4 * 1024;
 
 /// Keepalives without an answer before a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
 pub const KEEPALIVE_MISSED: u32 = 3;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod foreign;
+mod hostile;
 mod idle;
 pub mod report;
 mod stream;
@@ -39,6 +40,8 @@ pub struct Sizes {
     idle_for: Duration,
     /// Commands of single hosts after that.
     single: usize,
+    /// Pairs of runs without hostile hosts and beside them.
+    pairs: usize,
 }
 
 impl Sizes {
@@ -53,6 +56,7 @@ impl Sizes {
         idle: 10_000,
         idle_for: Duration::from_secs(5),
         single: 1_000,
+        pairs: 30,
     };
 
     pub const QUICK: Self = Self {
@@ -66,6 +70,7 @@ impl Sizes {
         idle: 50,
         idle_for: Duration::from_millis(500),
         single: 10,
+        pairs: 2,
     };
 }
 
@@ -75,10 +80,11 @@ pub enum Case {
     Stream,
     Idle,
     Unread,
+    Hostile,
 }
 
 impl Case {
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Stream, Self::Idle, Self::Unread];
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Stream, Self::Idle, Self::Unread, Self::Hostile];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -86,6 +92,7 @@ impl Case {
             Self::Stream => "stream",
             Self::Idle => "idle",
             Self::Unread => "unread",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -106,6 +113,7 @@ impl Plan<'_> {
             Case::Stream => stream::run(self),
             Case::Idle => idle::run(self),
             Case::Unread => unread::run(self),
+            Case::Hostile => hostile::run(self),
         }
     }
 

@@ -20,13 +20,17 @@ const SEED: [u8; 32] = [42; 32];
 /// Starts a process of simulated hosts, away from the CPU of [`pinned`] if it is to be. All have the same keys.
 pub fn simulator(program: Command, pin: bool, describe: impl FnOnce(SimBuilder) -> SimBuilder) -> Sim {
     let sim = describe(Sim::builder().seed(SEED)).spawn(program).unwrap();
+    confine(sim.pid(), pin);
+    sim
+}
+
+/// Keeps a process away from the CPU of [`pinned`], if that is to be.
+pub fn confine(pid: u32, pin: bool) {
     let mut others = sched_getaffinity(None).unwrap();
     if let Some(own) = own_cpu().filter(|_| pin && others.count() > 1) {
         others.unset(own);
-        let pid = i32::try_from(sim.pid()).unwrap();
-        sched_setaffinity(Pid::from_raw(pid), &others).unwrap();
+        sched_setaffinity(Pid::from_raw(i32::try_from(pid).unwrap()), &others).unwrap();
     }
-    sim
 }
 
 pub fn keys() -> Keys {

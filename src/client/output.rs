@@ -84,7 +84,9 @@ impl HostOutput {
         Lines::new(self, StdStream::Stdout)
     }
 
-    /// The lines of standard error; see [`stdout`](Self::stdout).
+    /// The lines of standard error; see [`stdout`](Self::stdout). Extended data of other types than standard
+    /// error (RFC 4254 section 5.2) arrives here as well: libssh does not tell them apart. No server in use
+    /// sends any.
     pub fn stderr(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stderr)
     }

@@ -298,7 +298,9 @@ pub enum HostErrorKind {
     /// Data on the wire was altered, or is not what the cipher made.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
-    /// The peer sent what the protocol does not allow.
+    /// The peer sent what the protocol does not allow, or does what no peer in earnest does: it asks for 1
+    /// MiB of answers and reads none of them, asks for new keys again and again, sends packets of more than
+    /// 64 KiB, or does not close channels.
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
     /// A line of output is not in its encoding, and the reader is

@@ -17,8 +17,13 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered on its way.
-const SIGNATURE: &str = "Failed to verify server hostkey signature";
+/// The host does not hold the key that it shows, or the key exchange was altered on its way. The second is of
+/// a signature whose algorithm was not offered.
+const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
+
+/// What libssh says of other things, and leaves: of the known_hosts files, which it does not get, and of a
+/// keepalive, which servers answer with a refusal.
+const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
 
@@ -48,23 +53,27 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text and, where one was logged, its root cause. `encrypted` is whether
-/// the peer's packets have to pass a cipher: before the first keys none of them can fail to.
-pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool) -> LinkError {
+/// Classifies a fatal error by the session's error text and, where one was logged, its root cause.
+/// `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can
+/// fail to. `first_keys` is whether those were agreed on, and the host's signature was not verified yet.
+pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
     }
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
-    // libssh drops some packets that it cannot read without a word. The text is then an earlier one, such as that of a
-    // keepalive, which servers answer with a refusal.
-    if text.is_empty() || text.starts_with("Global request ") {
-        return LinkError::new(unreadable, "a packet that cannot be read");
+    // libssh drops what it cannot read without a word: some packets, and a signature.
+    if text.is_empty() || STALE.iter().any(|stale| text.starts_with(stale)) {
+        return if first_keys {
+            LinkError::new(LinkErrorKind::Integrity, "the host's signature cannot be read")
+        } else {
+            LinkError::new(unreadable, "a packet that cannot be read")
+        };
     }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     let kind = if text.contains("kex error") {
         LinkErrorKind::NoCommonAlgorithm
-    } else if text.contains(SIGNATURE) {
+    } else if has(&SIGNATURE) {
         LinkErrorKind::Integrity
     } else if has(&UNREADABLE) {
         unreadable
@@ -113,25 +122,30 @@ mod tests {
     use super::*;
 
     fn kind(text: &str) -> LinkErrorKind {
-        fatal(text, None, true).kind
+        fatal(text, None, true, false).kind
     }
 
     #[test]
     fn disconnect_carries_reason_and_text() {
-        let error = fatal("Received SSH_MSG_DISCONNECT: 2:Too many authentication failures", None, true);
+        let error =
+            fatal("Received SSH_MSG_DISCONNECT: 2:Too many authentication failures", None, true, false);
         assert_eq!(error, LinkError::new(LinkErrorKind::Disconnected(2), "Too many authentication failures"));
     }
 
     #[test]
     fn a_disconnect_text_with_colons_stays_whole() {
-        let error = fatal("Received SSH_MSG_DISCONNECT: 11:a: b", None, true);
+        let error = fatal("Received SSH_MSG_DISCONNECT: 11:a: b", None, true, false);
         assert_eq!(error.text, "a: b");
     }
 
     #[test]
     fn root_cause_outranks_the_overwritten_text() {
-        let error =
-            fatal("Socket error: disconnected", Some("kex error : no match for method mac algo"), true);
+        let error = fatal(
+            "Socket error: disconnected",
+            Some("kex error : no match for method mac algo"),
+            true,
+            false,
+        );
         assert_eq!(error.kind, LinkErrorKind::NoCommonAlgorithm);
     }
 
@@ -156,17 +170,23 @@ mod tests {
             "HMAC error",
             "read_packet(): Packet len too high(3029 3a)",
         ] {
-            assert_eq!(fatal(text, None, true).kind, LinkErrorKind::Integrity);
-            assert_eq!(fatal(text, None, false).kind, LinkErrorKind::Protocol);
+            assert_eq!(fatal(text, None, true, false).kind, LinkErrorKind::Integrity);
+            assert_eq!(fatal(text, None, false, false).kind, LinkErrorKind::Protocol);
         }
+        let unsigned = fatal("Can't verify server in known hosts if the host is not set", None, false, true);
+        let text = "the host's signature cannot be read";
+        assert_eq!(unsigned, LinkError::new(LinkErrorKind::Integrity, text));
         let forged = "Failed to verify server hostkey signature";
-        assert_eq!(fatal(forged, None, false).kind, LinkErrorKind::Integrity);
+        assert_eq!(fatal(forged, None, false, false).kind, LinkErrorKind::Integrity);
     }
 
     #[test]
     fn end_of_stream_is_said_plainly() {
-        assert_eq!(fatal("Socket error: disconnected", None, true).text, "the peer closed the connection");
-        let reset = fatal("Socket error: Connection reset by peer", None, true);
+        assert_eq!(
+            fatal("Socket error: disconnected", None, true, false).text,
+            "the peer closed the connection"
+        );
+        let reset = fatal("Socket error: Connection reset by peer", None, true, false);
         assert_eq!(reset, LinkError::new(LinkErrorKind::Lost, "Connection reset by peer"));
     }
 }

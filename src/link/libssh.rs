@@ -34,9 +34,10 @@ use slab::Slab;
 use socket2::SockRef;
 
 use super::agent_script::AgentScript;
+use super::backlog::{Backlog, Counts};
 use super::{
-    AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, LinkError, LinkErrorKind, Pumped,
-    Questions, Setup, classify,
+    AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, KeyExchanges, LinkError, LinkErrorKind,
+    Pumped, Questions, Setup, classify,
 };
 use crate::agent_wire::Identity;
 use crate::certificate::{self, Certificate};
@@ -51,11 +52,13 @@ use crate::signal::Signal;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
-/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group18: 150 ms of CPU per handshake.
+/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847). No group exchange, group16 or
+/// group18: the thread is held for 115 ms and more in one step (the server chooses the group), for 16 ms, and
+/// for 150 ms.
 const ALGORITHMS: [(sys::ssh_options_e, &CStr); 5] = [
     (
         sys::ssh_options_e::SSH_OPTIONS_KEY_EXCHANGE,
-        c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512",
+        c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256",
     ),
     (sys::ssh_options_e::SSH_OPTIONS_CIPHERS_C_S, CIPHERS),
     (sys::ssh_options_e::SSH_OPTIONS_CIPHERS_S_C, CIPHERS),
@@ -130,6 +133,16 @@ unsafe fn text_at(text: *const c_char) -> String {
     }
     // SAFETY: not null, and the caller promises the rest.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// A text of at most so many bytes.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// A private key, parsed once and shared by all hosts; libssh only reads it.
@@ -277,18 +290,59 @@ pub(super) struct Session {
     news: News,
     /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null where no agent is forwarded.
     door: *mut Door,
-    /// Bytes written to channels since libssh had none waiting for the socket.
-    unsent: usize,
-    /// From `Box::into_raw`: libssh counts packets here until the session is freed.
-    counter: *mut sys::ssh_counter_struct,
+    /// Channels that were freed here, and that the server has not closed yet.
+    leaving: Vec<Channel>,
+    /// It has tunnels, and then no commands.
+    is_proxy: bool,
+    backlog: Backlog,
+    /// What waits for the socket is too much: the next pump says so. To end the connection is a step's work
+    /// by itself.
+    is_unread: bool,
+    /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
+    unsent: u64,
+    keys: Keys,
+    /// From `Box::into_raw`: libssh counts here until the session is freed.
+    counters: *mut Counters,
     packets_per_visit: u64,
     is_corked: bool,
+    /// Bytes read when the last packet was complete, or before the server had named itself.
+    packet_begun: u64,
+    is_logged_in: bool,
+}
+
+/// What libssh counts.
+struct Counters {
+    /// Bytes that the socket has given and taken.
+    socket: sys::ssh_counter_struct,
+    /// Packets, and the bytes of their payloads.
+    packets: sys::ssh_counter_struct,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let zero = || sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
+        Self { socket: zero(), packets: zero() }
+    }
+}
+
+/// What is known of the key exchanges.
+#[derive(Default)]
+struct Keys {
+    /// Whether the server has begun one that is not complete.
+    under_way: bool,
+    seen: KeyExchanges,
+    /// What was counted when this was last brought up to date.
+    counts: Counts,
 }
 
 struct Channel {
     raw: sys::ssh_channel,
     /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
     state: *mut ChannelState,
+    /// The server has confirmed it: it owes it an end.
+    is_open: bool,
+    /// Bytes of the command that the server was asked to run and has not answered yet.
+    asked: usize,
     room: PacketRoom,
 }
 
@@ -327,6 +381,8 @@ struct ChannelState {
     held: usize,
     /// What arrives is dropped.
     is_deaf: bool,
+    /// The server has closed it.
+    is_closed: bool,
     /// Of a tunnel only: a command's channel is looked at whenever its host is visited.
     noted: Option<Noted>,
     callbacks: sys::ssh_channel_callbacks_struct,
@@ -386,7 +442,6 @@ impl Session {
         if raw.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        let zero = sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
         let mut session = Self {
             raw,
             event: ptr::null_mut(),
@@ -399,18 +454,26 @@ impl Session {
             agent_begun: None,
             news: News::default(),
             door: ptr::null_mut(),
+            leaving: Vec::new(),
+            is_proxy: false,
+            backlog: Backlog::default(),
+            is_unread: false,
             unsent: 0,
-            counter: Box::into_raw(Box::new(zero)),
+            keys: Keys::default(),
+            counters: Box::into_raw(Box::new(Counters::new())),
             packets_per_visit: if setup.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
             } else {
                 limits::PACKETS_PER_VISIT
             },
             is_corked: false,
+            packet_begun: 0,
+            is_logged_in: false,
         };
         session.configure(socket.as_raw_fd(), setup, host_keys)?;
-        if setup.agent.is_some() {
-            session.open_door()?;
+        match setup.agent {
+            Some(_) => session.open_door()?,
+            None => session.set_callbacks((&raw const CALLBACKS.0).cast_mut())?,
         }
         let fd = socket.into_raw_fd();
         // SAFETY: a valid session with a descriptor set.
@@ -459,27 +522,39 @@ impl Session {
         let algorithms = ALGORITHMS.iter().map(|(option, value)| (*option, value.as_ptr().cast()));
         let mut options = algorithms.chain(own);
         // SAFETY: a valid session; each value has the type that its option documents (bool, C string, socket) and is
-        // copied by libssh; the message callback takes no user data; the counter outlives the session.
+        // copied by libssh; the message callback takes no user data; the counters outlive the session.
         let refused = unsafe {
             sys::ssh_set_blocking(self.raw, 0);
             sys::ssh_set_message_callback(self.raw, Some(refuse_message), ptr::null_mut());
-            sys::ssh_set_counters(self.raw, ptr::null_mut(), self.counter);
+            sys::ssh_set_counters(
+                self.raw,
+                &raw mut (*self.counters).socket,
+                &raw mut (*self.counters).packets,
+            );
             options.any(|(option, value)| sys::ssh_options_set(self.raw, option, value) != OK)
         };
         if refused { Err(LinkError::new(LinkErrorKind::Other, self.error_text())) } else { Ok(()) }
     }
 
     pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        if self.is_unread {
+            let kib = self.backlog.at_most(self.counts()) / 1024;
+            let text = format!("the host does not read the answers that it asks for: {kib} KiB of them wait");
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
         let _log = self.listen();
-        let packets_end = self.packets_read().saturating_add(self.packets_per_visit);
-        for _ in 0..budget {
-            if self.packets_read() >= packets_end {
+        // What has to be answered costs twice.
+        let packets = |session: &Self| session.packets_read() + session.packets_written();
+        let packets_end = packets(self) + self.packets_per_visit;
+        let keys = self.keys.seen.done;
+        for number in 0..budget {
+            let was_costly = packets(self) >= packets_end || self.keys.seen.done != keys;
+            if was_costly || number > 0 && self.is_in_doubt() {
                 break;
             }
-            // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
-            let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
-            self.check_fatal()?;
-            match rc {
+            let was_in_doubt = self.is_in_doubt();
+            match if was_in_doubt { self.poll_in_doubt()? } else { self.poll()? } {
+                OK if was_in_doubt => break,
                 OK => {}
                 sys::SSH_AGAIN => return Ok(Pumped::Drained),
                 _ => return Err(self.fatal()),
@@ -488,9 +563,104 @@ impl Session {
         Ok(Pumped::More)
     }
 
+    /// Reads once, acts upon what has arrived, and sends once, as far as the socket allows.
+    fn poll(&mut self) -> Result<c_int, LinkError> {
+        // SAFETY: event and session are valid; callbacks reach only boxed channel states (see `Channel`).
+        let rc = unsafe { sys::ssh_event_dopoll(self.event, 0) };
+        self.check_fatal()?;
+        self.check_bounds()?;
+        Ok(rc)
+    }
+
+    /// Most bytes that may wait for the socket: libssh keeps what it answers by itself, however much that is.
+    fn backlog_max(&self) -> u64 {
+        limits::ANSWERS_UNREAD + self.unsent + self.asked()
+    }
+
+    /// Whether more may wait than is allowed, by what was counted.
+    fn is_in_doubt(&self) -> bool {
+        self.backlog.at_most(self.counts()) > self.backlog_max()
+    }
+
+    /// Polls at the level at which libssh logs how much it has to send, and notes where that is too much. It
+    /// logs several lines for each packet besides, which costs as much as all that a visit else may do.
+    fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
+        let before = self.counts();
+        // SAFETY: these only read and write libssh's thread-local level, within a scope that puts it back as
+        // well; the rest is as in `poll`.
+        let rc = unsafe {
+            let level = sys::ssh_get_log_level();
+            sys::ssh_set_log_level(sys::SSH_LOG_TRACE as c_int);
+            let rc = sys::ssh_event_dopoll(self.event, 0);
+            sys::ssh_set_log_level(level);
+            rc
+        };
+        let waiting = LOG.with_borrow_mut(|log| log.waiting.take());
+        self.check_fatal()?;
+        self.check_bounds()?;
+        if rc != OK {
+            return Ok(rc);
+        }
+        // A libssh that words that line in another way is taken at what was counted.
+        if let Some(waiting) = waiting
+            && self.write_pending()
+        {
+            self.backlog.is(waiting, before);
+        }
+        self.is_unread = self.is_in_doubt();
+        Ok(rc)
+    }
+
+    /// Bytes of commands that servers may not have read yet.
+    fn asked(&self) -> u64 {
+        self.channels.iter().map(|(_, channel)| channel.asked as u64).sum()
+    }
+
+    /// What libssh has counted so far.
+    fn counts(&self) -> Counts {
+        // SAFETY: live until `drop`, and libssh writes it only within calls that take `&mut self`.
+        let Counters { socket, packets } = unsafe { &*self.counters };
+        Counts {
+            packets_read: packets.in_packets,
+            payload_read: packets.in_bytes,
+            packets_written: packets.out_packets,
+            payload_written: packets.out_bytes,
+            read: socket.in_bytes,
+            sent: socket.out_bytes,
+        }
+    }
+
+    /// Brings what is known of the key exchanges, and of what waits to be sent, in line with what was
+    /// counted.
+    fn take_stock(&mut self, began: bool, done: u64) {
+        let counts = self.counts();
+        self.keys.under_way |= began;
+        if !self.keys.under_way {
+            self.keys.seen.traffic += counts.traffic_since(self.keys.counts);
+        }
+        if done > 0 {
+            self.keys.seen.done += done;
+            self.keys.under_way = false;
+        }
+        if counts.packets_read != self.keys.counts.packets_read || !self.is_named() {
+            self.packet_begun = counts.read;
+        }
+        self.keys.counts = counts;
+        if !self.write_pending() {
+            self.backlog.is(0, counts);
+            self.unsent = 0;
+        }
+    }
+
+    /// Key exchanges so far, the first one included.
+    pub(super) fn key_exchanges(&self) -> KeyExchanges {
+        self.keys.seen
+    }
+
     /// Gives what was logged to those that it is about.
     fn note_log(&mut self) {
-        let Log { opened, refused, bad_confirmation, gssapi_problem, .. } = take_log();
+        let Log { opened, refused, bad_confirmation, gssapi_problem, keys_begun, keys_done, .. } = take_log();
+        self.take_stock(keys_begun, keys_done);
         self.bad_confirmation = self.bad_confirmation.take().or(bad_confirmation);
         self.gssapi_problem = gssapi_problem.or(self.gssapi_problem.take());
         for (number, packet_max) in opened {
@@ -506,6 +676,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(id) else { return };
         if let OpenReply::Opened { packet_max } = reply {
             channel.room = PacketRoom::Announced(packet_max);
+            channel.is_open = true;
         }
         // SAFETY: live until `free_channel`; libssh is not running.
         let state = unsafe { &mut *channel.state };
@@ -516,13 +687,11 @@ impl Session {
     }
 
     pub(super) fn packets_read(&self) -> u64 {
-        // SAFETY: live until `drop`, and libssh writes it only within calls that take `&mut self`.
-        unsafe { (*self.counter).in_packets }
+        self.counts().packets_read
     }
 
     fn packets_written(&self) -> u64 {
-        // SAFETY: as above.
-        unsafe { (*self.counter).out_packets }
+        self.counts().packets_written
     }
 
     pub(super) fn send_keepalive(&mut self) -> Result<(), LinkError> {
@@ -619,13 +788,20 @@ impl Session {
         }
     }
 
+    /// Whether the server has said that it speaks SSH.
+    fn is_named(&self) -> bool {
+        // SAFETY: a valid session; the pointer is only compared.
+        !unsafe { sys::ssh_get_serverbanner(self.raw) }.is_null()
+    }
+
     fn fatal(&self) -> LinkError {
-        // SAFETY: a valid session; the pointers are only compared. There is no cipher until the first keys are in use.
-        let (named_itself, encrypted) = unsafe {
-            (!sys::ssh_get_serverbanner(self.raw).is_null(), !sys::ssh_get_cipher_in(self.raw).is_null())
-        };
-        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref(), encrypted);
-        if error.kind == LinkErrorKind::Lost && !named_itself {
+        // SAFETY: a valid session; the pointer is only compared. There is no cipher until the first keys are
+        // in use.
+        let encrypted = !unsafe { sys::ssh_get_cipher_in(self.raw) }.is_null();
+        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
+        let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
+        let mut error = classify::fatal(&self.error_text(), root_cause().as_deref(), encrypted, first_keys);
+        if error.kind == LinkErrorKind::Lost && !self.is_named() {
             error.kind = LinkErrorKind::Dropped;
             error.text.push_str(" before it named itself an SSH server");
         }
@@ -744,9 +920,13 @@ impl Session {
     }
 
     fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
+        self.note_log();
         // Success first: a server may close right after it, and the state would already be an error.
         match rc {
-            sys::ssh_auth_e_SSH_AUTH_SUCCESS => return Ok(Poll::Ready(AuthReply::Accepted)),
+            sys::ssh_auth_e_SSH_AUTH_SUCCESS => {
+                self.is_logged_in = true;
+                return Ok(Poll::Ready(AuthReply::Accepted));
+            }
             sys::ssh_auth_e_SSH_AUTH_PARTIAL => return Ok(Poll::Ready(AuthReply::Partial)),
             _ => self.check_fatal()?,
         }
@@ -873,30 +1053,31 @@ impl Session {
         let Some((raw, state)) = (unsafe { make_channel(self.raw, noted) }) else {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: no channel can be made"));
         };
-        let id = ChannelId(self.channels.insert(Channel { raw, state, room: PacketRoom::Unknown }));
+        let channel = Channel { raw, state, is_open: false, asked: 0, room: PacketRoom::Unknown };
+        let id = ChannelId(self.channels.insert(channel));
         Ok(id)
     }
 
     /// Lets the server open channels to an agent. Without this libssh refuses them, by [`refuse_message`].
     fn open_door(&mut self) -> Result<(), LinkError> {
         let callbacks = sys::ssh_callbacks_struct {
-            size: size_of::<sys::ssh_callbacks_struct>(),
-            userdata: ptr::null_mut(),
-            auth_function: None,
-            log_function: None,
-            connect_status_function: None,
-            global_request_function: None,
-            channel_open_request_x11_function: None,
             channel_open_request_auth_agent_function: Some(on_agent_channel),
-            channel_open_request_forwarded_tcpip_function: None,
+            ..session_callbacks()
         };
         let door = Door { callbacks, news: self.news.clone(), arrived: Vec::new(), open: 0, places: 0 };
         self.door = Box::into_raw(Box::new(door));
-        // SAFETY: a valid session, and a live allocation that only `drop` ends, after the session.
-        let rc = unsafe {
+        // SAFETY: a live allocation that only `drop` ends, after the session.
+        let callbacks = unsafe {
             (*self.door).callbacks.userdata = self.door.cast();
-            sys::ssh_set_callbacks(self.raw, &raw mut (*self.door).callbacks)
+            &raw mut (*self.door).callbacks
         };
+        self.set_callbacks(callbacks)
+    }
+
+    /// The callbacks outlive the session, and libssh only reads them.
+    fn set_callbacks(&mut self, callbacks: sys::ssh_callbacks) -> Result<(), LinkError> {
+        // SAFETY: a valid session; its two callers pass what this function documents.
+        let rc = unsafe { sys::ssh_set_callbacks(self.raw, callbacks) };
         if rc == OK { Ok(()) } else { Err(LinkError::new(LinkErrorKind::Other, self.error_text())) }
     }
 
@@ -912,7 +1093,8 @@ impl Session {
     pub(super) fn next_agent_channel(&mut self) -> Option<ChannelId> {
         // SAFETY: null or live until `drop`; libssh is not running.
         let (raw, state) = unsafe { self.door.as_mut() }?.arrived.pop()?;
-        let id = ChannelId(self.channels.insert(Channel { raw, state, room: PacketRoom::Seen(0) }));
+        let channel = Channel { raw, state, is_open: true, asked: 0, room: PacketRoom::Seen(0) };
+        let id = ChannelId(self.channels.insert(channel));
         if let Some(noted) = self.noted(id) {
             (noted.id, noted.is_listed) = (id.0, false);
         }
@@ -925,6 +1107,9 @@ impl Session {
         // SAFETY: a valid channel of this session.
         let rc = unsafe { sys::ssh_channel_open_session(channel.raw) };
         self.note_asked(id, rc);
+        if let Some(channel) = self.channels.get_mut(id.0) {
+            channel.is_open |= rc == OK;
+        }
         self.progress(rc)
     }
 
@@ -949,6 +1134,7 @@ impl Session {
     /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2). Its answer is [`Session::open_reply`].
     pub(super) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
         let id = self.new_channel(true)?;
+        self.is_proxy = true;
         let _log = LogScope::at(level_of_channels());
         let raw = self.channels[id.0].raw;
         // The originator, which servers only log: as OpenSSH's client has it for connections that came over no socket.
@@ -1038,9 +1224,10 @@ impl Session {
 
     pub(super) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
+        let Some(channel) = self.channels.get_mut(id.0) else { return Err(no_channel()) };
         // SAFETY: a valid open channel; the command is copied into the packet.
         let rc = unsafe { sys::ssh_channel_request_exec(channel.raw, command.as_ptr()) };
+        channel.asked = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
         self.progress(rc)
     }
 
@@ -1056,7 +1243,7 @@ impl Session {
             self.unsent = 0;
             return false;
         }
-        self.unsent >= backlog
+        self.unsent >= backlog as u64
     }
 
     /// Whether this is a channel to the agent that [`write_first`](Self::write_first) has to be the first to
@@ -1092,11 +1279,14 @@ impl Session {
     fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let Some(channel) = self.channels.get(id.0) else { return Err(no_channel()) };
         let (raw, room) = (channel.raw, channel.room);
-        if input.is_empty() || self.is_congested(backlog) {
+        // In the middle of a key exchange libssh takes nothing, but reads: a packet size that a host changed there
+        // would be one that was not looked at.
+        if input.is_empty() || self.keys.under_way || self.is_congested(backlog) {
             return Ok(0);
         }
         let is_measured = matches!(room, PacketRoom::Seen(_)) && room.chunk() < limits::WRITE_CHUNK;
         let _log = if is_measured { LogScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
+        let before = self.counts();
         // SAFETY: a valid channel; the buffer is borrowed for the call, and its length fits u32 (at most `WRITE_CHUNK`).
         let rc = unsafe {
             if sys::ssh_channel_window_size(raw) == 0 {
@@ -1109,7 +1299,9 @@ impl Session {
         self.check_fatal()?;
         let written =
             usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))?;
-        self.unsent += written;
+        if self.write_pending() {
+            self.unsent += self.counts().packed_since(before);
+        }
         if is_measured
             && written > 0
             && let Some(channel) = self.channels.get_mut(id.0)
@@ -1163,9 +1355,67 @@ impl Session {
         self.progress(rc)
     }
 
+    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and swallows
+    /// what arrives: without callbacks libssh would keep that, 0.10 without any bound.
     pub(super) fn free_channel(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
+        self.opening.retain(|_, opening| *opening != id.0);
+        // SAFETY: live until `release`; libssh is not running.
+        let state = unsafe { &mut *channel.state };
+        let is_up = self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0;
+        if !channel.is_open || state.is_closed || !is_up {
+            self.release(channel);
+            return;
+        }
+        state.inbox = Inbox { closed: true, ..Inbox::default() };
+        state.noted = None;
+        let held = mem::take(&mut state.held);
+        let mut buffer = vec![0_u8; held.min(limits::INBOX_TUNNEL)];
+        // SAFETY: a valid channel; the buffer has room for what is asked. No reference to the state is alive.
+        unsafe {
+            for _ in 0..held.div_ceil(buffer.len().max(1)) {
+                let len = buffer.len() as u32;
+                sys::ssh_channel_read_timeout(channel.raw, buffer.as_mut_ptr().cast(), len, 0, 0);
+            }
+            // One try, as libssh's own; a channel that has said so already says nothing.
+            sys::ssh_channel_close(channel.raw);
+        }
+        self.leaving.push(channel);
+        self.note_log();
+    }
+
+    fn check_bounds(&mut self) -> Result<(), LinkError> {
+        let begun = self.counts().read.saturating_sub(self.packet_begun);
+        // In between come banners, which are texts of any length, and no key exchange.
+        let may_be_keys = self.keys.seen.done == 0 || self.is_logged_in;
+        if begun > limits::PACKET_BYTES && may_be_keys {
+            let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        self.let_go()
+    }
+
+    /// Lets go of channels that the server has closed by now. It owes an end to each.
+    fn let_go(&mut self) -> Result<(), LinkError> {
+        if self.leaving.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: live until `release`; libssh is not running.
+        let closed = |channel: &mut Channel| unsafe { (*channel.state).is_closed };
+        for channel in self.leaving.extract_if(.., closed).collect::<Vec<_>>() {
+            self.release(channel);
+        }
+        let max = if self.is_proxy { limits::TUNNELS_UNCLOSED } else { limits::CHANNELS_UNCLOSED };
+        if self.leaving.len() > max {
+            let text = format!("the host does not close its channels: {} are left", self.leaving.len());
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        Ok(())
+    }
+
+    /// Ends a channel and its state.
+    fn release(&mut self, channel: Channel) {
         // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to our state is removed first;
         // after that nothing but this function knows the state, which is freed once.
         unsafe {
@@ -1175,11 +1425,10 @@ impl Session {
             if matches!(channel.room, PacketRoom::Seen(_))
                 && let Some(door) = self.door.as_mut()
             {
-                door.open -= 1;
+                door.open = door.open.saturating_sub(1);
             }
         }
         self.note_log();
-        self.opening.retain(|_, opening| *opening != id.0);
     }
 }
 
@@ -1247,10 +1496,16 @@ impl Drop for Session {
         for id in open {
             self.free_channel(ChannelId(id));
         }
+        // They have said their goodbye, as far as there was somebody to say it to.
+        for channel in mem::take(&mut self.leaving) {
+            self.release(channel);
+        }
         // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second lets the
-        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the KDC.
+        // goodbye follow. In the middle of GSSAPI it goes or not: what has arrived would make libssh ask the
+        // KDC. A host that does not read gets none.
         for _ in 0..2 {
-            if self.event.is_null() || self.in_gssapi || self.check_fatal().is_err() {
+            let is_idle = self.event.is_null() || self.in_gssapi || self.is_in_doubt();
+            if is_idle || self.check_fatal().is_err() {
                 break;
             }
             // SAFETY: event and session are valid; no channel of ours has callbacks any more.
@@ -1264,7 +1519,7 @@ impl Drop for Session {
             sys::ssh_options_set(self.raw, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
             sys::ssh_disconnect(self.raw);
             sys::ssh_free(self.raw);
-            drop(Box::from_raw(self.counter));
+            drop(Box::from_raw(self.counters));
             if !self.door.is_null() {
                 drop(Box::from_raw(self.door));
             }
@@ -1275,6 +1530,34 @@ impl Drop for Session {
 /// Refuses whatever a server asks of a client: channels to us and unknown requests. libssh would queue them for ever.
 unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
     1
+}
+
+/// What every session has libssh call. The user data is for the channels of agents alone.
+const fn session_callbacks() -> sys::ssh_callbacks_struct {
+    sys::ssh_callbacks_struct {
+        size: size_of::<sys::ssh_callbacks_struct>(),
+        userdata: ptr::null_mut(),
+        auth_function: None,
+        log_function: None,
+        connect_status_function: Some(on_status),
+        global_request_function: None,
+        channel_open_request_x11_function: None,
+        channel_open_request_auth_agent_function: None,
+        channel_open_request_forwarded_tcpip_function: None,
+    }
+}
+
+/// The callbacks of sessions without a forwarded agent.
+struct Callbacks(sys::ssh_callbacks_struct);
+
+static CALLBACKS: Callbacks = Callbacks(session_callbacks());
+
+// SAFETY: it has no user data, and libssh only reads it.
+unsafe impl Sync for Callbacks {}
+
+/// Tells how far a key exchange is, the first one and any other: libssh says so nowhere else but in its log.
+unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
+    let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.note_progress(progress)));
 }
 
 /// Makes the channel that a server opens to our agent, unless there are too many: null refuses it.
@@ -1308,7 +1591,7 @@ unsafe fn make_channel(
     noted: Option<Noted>,
 ) -> Option<(sys::ssh_channel, *mut ChannelState)> {
     let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-    let state = Box::new(ChannelState { inbox, held: 0, is_deaf: false, noted, callbacks });
+    let state = Box::new(ChannelState { inbox, held: 0, is_deaf: false, is_closed: false, noted, callbacks });
     // SAFETY: the caller's session; the channel is checked for null. The state is a live allocation that ends with the
     // channel: here if libssh does not take it, else in `free_channel`, which removes the callbacks first.
     unsafe {
@@ -1420,8 +1703,11 @@ unsafe extern "C" fn on_eof(_: sys::ssh_session, _: sys::ssh_channel, state: *mu
 }
 
 unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
-    // SAFETY: our user data.
-    unsafe { deliver(state, |state| state.inbox.closed = true) }
+    // SAFETY: our user data, which nobody else refers to during a call into libssh.
+    unsafe {
+        (*state.cast::<ChannelState>()).is_closed = true;
+        deliver(state, |state| state.inbox.closed = true);
+    }
 }
 
 unsafe extern "C" fn on_exit_status(
@@ -1445,7 +1731,8 @@ unsafe extern "C" fn on_exit_signal(
 ) {
     // SAFETY: our user data, and strings that libssh keeps for the length of the call.
     unsafe {
-        let signal = ExitSignal { name: text_at(signal), core_dumped: core != 0, message: text_at(message) };
+        let [name, message] = [signal, message].map(|text| cut(text_at(text), limits::EXIT_SIGNAL_TEXT));
+        let signal = ExitSignal { name, core_dumped: core != 0, message };
         deliver(state, |state| state.inbox.signal = Some(signal));
     }
 }
@@ -1482,9 +1769,20 @@ struct Log {
     carried: usize,
     /// A packet of a write was empty. libssh writes such ones for ever.
     loops: bool,
+    /// Whether the server has begun a key exchange, and how many were completed.
+    keys_begun: bool,
+    keys_done: u64,
+    /// Bytes that waited to be sent.
+    waiting: Option<u64>,
 }
 
 impl Log {
+    /// As libssh puts it: 0.6 once the server's KEXINIT was read, 1 once the new keys are in use.
+    fn note_progress(&mut self, progress: f32) {
+        self.keys_begun |= (0.55..0.65).contains(&progress);
+        self.keys_done += u64::from(progress >= 1.0);
+    }
+
     /// At lower levels than a warning the state machine only says what it is about to do.
     fn note(&mut self, is_warning: bool, line: &str) {
         // Each line begins with the function that it is from.
@@ -1496,6 +1794,11 @@ impl Log {
             }
             "ssh_packet_channel_open_conf" => self.note_confirmation(line),
             "ssh_packet_channel_open_fail" => self.note_refusal(line),
+            // "Poll callback on socket 7 (POLLIN ), out buffer 1234".
+            "ssh_socket_pollcallback" => {
+                let bytes = line.rsplit_once("out buffer ").and_then(|(_, bytes)| bytes.trim().parse().ok());
+                self.waiting = self.waiting.or(bytes);
+            }
             _ => {
                 if let Some(bytes) = line.strip_prefix("ssh_channel_write wrote ").and_then(leading_number) {
                     self.carried = self.carried.max(bytes as usize);
@@ -1625,8 +1928,13 @@ pub(super) fn park_in_loops(tell: impl FnOnce() + 'static) {
     PARKING.set(Some(Box::new(tell)));
 }
 
-unsafe extern "C" fn on_log(level: c_int, _: *const c_char, line: *const c_char, _: *mut c_void) {
-    // SAFETY: libssh passes a NUL-terminated line for the length of the call.
+unsafe extern "C" fn on_log(level: c_int, function: *const c_char, line: *const c_char, _: *mut c_void) {
+    // SAFETY: libssh passes a NUL-terminated name and line for the length of the call.
+    let function = unsafe { CStr::from_ptr(function) };
+    if level >= sys::SSH_LOG_TRACE as c_int && function != c"ssh_socket_pollcallback" {
+        return;
+    }
+    // SAFETY: as above.
     let line = unsafe { CStr::from_ptr(line) }.to_string_lossy();
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;
     let note = || {

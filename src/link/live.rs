@@ -19,8 +19,8 @@ use super::libssh::Session;
 use super::race::{Race, Winner};
 use super::tunnel::Tunnels;
 use super::{
-    AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, Link, LinkError, LinkErrorKind,
-    Pumped, Setup, TunnelNews,
+    AuthReply, ChannelId, Conduit, Credential, Gssapi, Inbox, Interaction, KeyExchanges, Link, LinkError,
+    LinkErrorKind, Pumped, Setup, TunnelNews,
 };
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
@@ -66,6 +66,13 @@ impl LibsshLink {
         let (tunnels, agent, agent_channels, no_inbox) = Default::default();
         let state = State::Idle;
         Self { dialler, index, generation: 0, state, tunnels, agent, agent_channels, no_inbox }
+    }
+
+    fn ssh(&self) -> Option<&Session> {
+        match &self.state {
+            State::Ssh(session) => Some(session),
+            _ => None,
+        }
     }
 
     fn session(&mut self) -> Result<&mut Session, LinkError> {
@@ -232,10 +239,11 @@ impl Link for LibsshLink {
     }
 
     fn packets_read(&self) -> u64 {
-        match &self.state {
-            State::Ssh(session) => session.packets_read(),
-            _ => 0,
-        }
+        self.ssh().map_or(0, Session::packets_read)
+    }
+
+    fn key_exchanges(&self) -> KeyExchanges {
+        self.ssh().map(Session::key_exchanges).unwrap_or_default()
     }
 
     fn send_keepalive(&mut self) -> Result<(), LinkError> {
@@ -243,10 +251,7 @@ impl Link for LibsshLink {
     }
 
     fn flushed(&self) -> bool {
-        match &self.state {
-            State::Ssh(session) => !session.write_pending() && !session.has_tunnel_news(),
-            _ => true,
-        }
+        self.ssh().is_none_or(|session| !session.write_pending() && !session.has_tunnel_news())
     }
 
     fn cork(&mut self) {
@@ -330,9 +335,7 @@ impl Link for LibsshLink {
     }
 
     fn free_channel(&mut self, channel: ChannelId) {
-        if let State::Ssh(session) = &mut self.state {
-            session.free_channel(channel);
-        }
+        let _ = self.session().map(|session| session.free_channel(channel));
     }
 
     fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {

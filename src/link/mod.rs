@@ -5,6 +5,7 @@
 
 mod agent_channels;
 mod agent_script;
+mod backlog;
 mod classify;
 mod conduit;
 mod dialler;
@@ -68,6 +69,8 @@ pub(crate) trait Link: Any + Send {
     fn agent_connections(&self) -> usize;
     /// Packets received so far; while it grows, the peer lives.
     fn packets_read(&self) -> u64;
+    /// Key exchanges completed so far, and what went over the connection besides.
+    fn key_exchanges(&self) -> KeyExchanges;
     /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.
     fn send_keepalive(&mut self) -> Result<(), LinkError>;
     /// Whether everything written so far has reached the socket, and all that was read by the way has been looked at: else
@@ -152,6 +155,15 @@ pub(crate) struct Setup<'a> {
     pub compress: bool,
     /// The socket of the agent that the server may open channels to, if it may.
     pub agent: Option<&'a Arc<Path>>,
+}
+
+/// The key exchanges of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct KeyExchanges {
+    /// Those completed, the first one included.
+    pub done: u64,
+    /// Bytes that went either way outside of them.
+    pub traffic: u64,
 }
 
 /// What a pump left behind.

@@ -49,7 +49,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal.
+/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal. Of name and
+/// text the first 4 KiB each are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExitSignal {
     /// Its name without `SIG`, for instance `TERM`, as the server sent it.
@@ -78,7 +79,8 @@ impl fmt::Display for ExitSignal {
 pub enum StdStream {
     /// Standard output.
     Stdout,
-    /// Standard error (RFC 4254 section 5.2: extended data of type 1).
+    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another type counts
+    /// as standard error too: libssh does not tell them apart.
     Stderr,
 }
 

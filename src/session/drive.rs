@@ -45,6 +45,7 @@ impl Session {
                 // What has arrived stays in the socket. Whoever makes room has it visited.
                 None => Pumped::Drained,
             };
+            self.check_rekeys(cx)?;
             let full = !cx.link.flushed();
             let was_connecting = matches!(self.state, State::Connecting(_));
             let mut progressed = false;

@@ -20,6 +20,7 @@ mod input;
 mod place;
 mod proxy;
 mod pulse;
+mod rekeys;
 mod state;
 mod target;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use self::connect::Addresses;
 use self::failure::{Ending, Failure};
 use self::proxy::Tunnels;
 use self::pulse::Pulse;
+use self::rekeys::Rekeys;
 pub use self::state::HostState;
 use self::state::{Phase, State};
 
@@ -73,6 +75,8 @@ pub(crate) struct Session {
     room_expected: bool,
     /// What keeps it from being read from.
     held: Option<Bound>,
+    /// The key exchanges that have followed the first, once there was one.
+    rekeys: Option<Box<Rekeys>>,
     /// Of a proxy: what other hosts want of it.
     tunnels: Option<Box<Tunnels>>,
     /// Why the connection through the proxy is about to end.
@@ -110,6 +114,7 @@ impl Session {
             recorded: Vec::new(),
             room_expected: false,
             held: None,
+            rekeys: None,
             awaited: false,
             trail: VecDeque::new(),
             costs: Costs::default(),
@@ -365,6 +370,7 @@ impl Session {
             self.stopwatch = Stopwatch::new(Stage::Queued, now);
         }
         self.held = None;
+        self.rekeys = None;
         self.state = next;
         self.leave_trail(to, now);
     }

@@ -23,8 +23,8 @@ use super::wire::{Op, Wire};
 use crate::command::ChannelRequest;
 use crate::error::AuthMethod;
 use crate::link::{
-    AuthReply, ChannelId, Conduit, Credential, Inbox, Interaction, Link, LinkError, LinkErrorKind, Pumped,
-    Setup, TunnelNews,
+    AuthReply, ChannelId, Conduit, Credential, Inbox, Interaction, KeyExchanges, Link, LinkError,
+    LinkErrorKind, Pumped, Setup, TunnelNews,
 };
 use crate::secret::Secret;
 use crate::signal::Signal;
@@ -287,6 +287,13 @@ impl Link for FakeLink {
         match &self.connection {
             Connection::Up(wire) => wire.packets,
             other => panic!("packets of {other:?}"),
+        }
+    }
+
+    fn key_exchanges(&self) -> KeyExchanges {
+        match &self.connection {
+            Connection::Up(wire) => wire.keys,
+            other => panic!("key exchanges of {other:?}"),
         }
     }
 

@@ -24,6 +24,7 @@ mod proxy;
 mod queue;
 mod race;
 pub(crate) mod random;
+mod rekeys;
 mod retry;
 pub(crate) mod script;
 mod simulation;

@@ -108,6 +108,8 @@ pub(crate) enum Packet {
     Status(u32),
     Signal(ExitSignal),
     Close,
+    /// New keys, after so many bytes that are no output.
+    Keys(u64),
     /// The connection fails, once everything before has been taken in.
     Fault(LinkError),
 }

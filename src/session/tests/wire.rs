@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Channel, Cred, Packet, Peer, Take};
 use crate::error::AuthMethod;
-use crate::link::{AuthReply, ChannelId, Inbox, Interaction, LinkError, Pumped};
+use crate::link::{AuthReply, ChannelId, Inbox, Interaction, KeyExchanges, LinkError, Pumped};
 
 /// Something that is asked once and answered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub(super) struct Wire {
     pub socket: VecDeque<Arrival>,
     /// Arrivals taken in.
     pub packets: u64,
+    pub keys: KeyExchanges,
     /// A keepalive has no answer yet.
     keepalive_pending: bool,
 }
@@ -85,6 +86,7 @@ impl Wire {
             transit: Vec::new(),
             socket: VecDeque::new(),
             packets: 0,
+            keys: KeyExchanges { done: 1, traffic: 0 },
             keepalive_pending: false,
             peer,
         };
@@ -282,6 +284,11 @@ impl Wire {
                     }
                 }
                 Some(Arrival::Packet(_, Packet::Fault(error))) => return Err(error),
+                Some(Arrival::Packet(_, Packet::Keys(traffic))) => {
+                    self.keys.done += 1;
+                    self.keys.traffic += traffic;
+                    return Ok(Pumped::More);
+                }
                 Some(Arrival::Packet(id, packet)) => {
                     // What comes for a channel that was freed goes nowhere.
                     if let Some(channel) = self.channels.get_mut(&id.0) {
@@ -314,7 +321,7 @@ impl ChannelState {
             Packet::Status(status) => inbox.status = Some(status),
             Packet::Signal(signal) => inbox.signal = Some(signal),
             Packet::Close => inbox.closed = true,
-            Packet::Fault(_) => {}
+            Packet::Keys(_) | Packet::Fault(_) => {}
         }
     }
 }

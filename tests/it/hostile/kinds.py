@@ -487,7 +487,7 @@ class Extensions(Peer):
 @kind("disconnects")
 def disconnects(peer, channel):
     peer.tell(SUCCESS, channel.theirs)
-    peer.tell(DISCONNECT, 11, "go\x1b]0;away\x07\r\nroot: " + "\x1b[2J" * 25_000, "")
+    peer.tell(DISCONNECT, 11, "go\x1b]0;away\x07\r\nroot: " + "\x1b[2J" * 12_000, "")
 
 
 @kind("globals")

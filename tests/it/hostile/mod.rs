@@ -13,7 +13,11 @@ mod login;
 mod packets;
 mod prepare;
 mod pressure;
+mod rekeys;
+mod unclosed;
+mod unread;
 mod valgrind;
+mod watch;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -25,6 +29,7 @@ use std::time::Duration;
 use sshoal::{ClientBuilder, HostKeyPolicy, HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::support::alarm::{Watchdog, watchdog};
+use super::support::system::{is_rerun, rerun};
 
 /// What a step of a test takes at most on a machine that is busy with other things.
 const SLOW: Duration = Duration::from_secs(20);
@@ -46,6 +51,17 @@ const HEALTHY: &str = "127.0.0.1";
 
 fn guard(name: &str) -> Watchdog {
     watchdog(Duration::from_secs(120), name)
+}
+
+/// Runs a test in a process of its own, as memory is the process's. Whether this is that process.
+#[track_caller]
+fn alone(module: &str, test: &str) -> bool {
+    if is_rerun() {
+        return true;
+    }
+    let output = rerun(module, test).output().expect("run this test's program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
 }
 
 /// A running `server.py`. It ends when its standard input does: when this is dropped, or this process is killed.

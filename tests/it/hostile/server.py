@@ -262,7 +262,7 @@ def serve(listener, peer, key, seen):
 def main():
     from kinds import KINDS
 
-    import agent_kinds, gssapi_kinds  # They add their own.
+    import agent_kinds, flood_kinds, gssapi_kinds  # They add their own.
 
     # Errors of connections that go wrong on purpose are no news.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())

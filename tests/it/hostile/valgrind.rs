@@ -6,7 +6,7 @@ use crate::support::alarm::watchdog;
 use std::time::Duration;
 
 /// Not those that leave a thread in libssh: its memory is lost on purpose.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 15] = [
     "hostile::after_close::nothing_after_the_close_alters_the_outcome",
     "hostile::after_close::a_channel_that_was_refused_is_deaf",
     "hostile::agent::a_message_that_is_too_long_ends_its_channel_and_half_a_message_is_nobodys",
@@ -18,6 +18,10 @@ const TESTS: [&str; 11] = [
     "hostile::interactive::questions_that_cannot_be_read_end_the_connection",
     "hostile::login::what_comes_before_the_login_is_refused",
     "hostile::packets::a_packet_size_without_room_does_not_matter_without_input",
+    "hostile::rekeys::a_signature_that_is_none_is_a_matter_of_integrity",
+    "hostile::rekeys::new_keys_for_no_data_end_the_connection",
+    "hostile::unclosed::channels_that_nobody_closes_are_freed",
+    "hostile::unclosed::the_text_of_a_signal_is_bounded",
 ];
 
 #[test]

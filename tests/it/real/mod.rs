@@ -31,6 +31,7 @@ mod prepare;
 mod pressure;
 mod proxy;
 mod recording;
+mod rekeys;
 mod resolver;
 mod secrets;
 mod sessions;

@@ -71,3 +71,11 @@ fn idle_hosts_of_the_benchmark_are_idle() {
     assert_eq!(values(&rows, "wake-ups in that time"), [0.0]);
     assert_eq!(values(&rows, "turns in that time"), [0.0]);
 }
+
+#[test]
+fn hosts_of_the_benchmark_finish_beside_hostile_ones() {
+    let _dog = watch();
+    let rows = measure(Case::Hostile);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert!(values(&rows, "of the time alone, median of pairs")[0] > 0.0);
+}

@@ -1,0 +1,112 @@
+//! How much libssh keeps for a socket that does not take it.
+//!
+//! libssh answers a peer by itself: an unknown message, a request that wants a reply. It does so whether or
+//! not the peer reads, keeps what the socket does not take, and does not tell how much that is other than in
+//! its log. What it tells at no cost is what it has counted, which bounds it from above.
+
+/// Bytes that a packet may have on the wire beside its payload: length, padding, and MAC (RFC 4253 section
+/// 6).
+const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
+
+/// What a packet counts as traffic beside its payload: length and padding, about as servers reckon it for
+/// their own limits.
+const PACKET_WEIGHT: u64 = 16;
+
+/// What libssh has counted on one connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Packets read.
+    pub packets_read: u64,
+    /// Bytes of their payloads.
+    pub payload_read: u64,
+    /// Packets made for the peer, sent or not.
+    pub packets_written: u64,
+    /// Bytes of their payloads.
+    pub payload_written: u64,
+    /// Bytes that the socket has given.
+    pub read: u64,
+    /// Bytes that the socket has taken.
+    pub sent: u64,
+}
+
+impl Counts {
+    /// Most bytes on the wire of the packets that were made since.
+    pub(super) fn packed_since(self, earlier: Self) -> u64 {
+        let packets = self.packets_written.saturating_sub(earlier.packets_written);
+        self.payload_written.saturating_sub(earlier.payload_written) + packets * PACKET_OVERHEAD
+    }
+
+    /// Bytes of the packets that went either way since.
+    pub(super) fn traffic_since(self, earlier: Self) -> u64 {
+        let Self { packets_read, payload_read, packets_written, payload_written, .. } = self;
+        let packets =
+            (packets_read + packets_written).saturating_sub(earlier.packets_read + earlier.packets_written);
+        (payload_read + payload_written).saturating_sub(earlier.payload_read + earlier.payload_written)
+            + packets * PACKET_WEIGHT
+    }
+}
+
+/// Bytes that wait for the socket, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// So many waited when this had been counted.
+    waiting: u64,
+    counts: Counts,
+}
+
+impl Backlog {
+    /// So many bytes wait.
+    pub(super) fn is(&mut self, waiting: u64, counts: Counts) {
+        *self = Self { waiting, counts };
+    }
+
+    /// The most that can wait now.
+    pub(super) fn at_most(&self, now: Counts) -> u64 {
+        (self.waiting + now.packed_since(self.counts)).saturating_sub(now.sent - self.counts.sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(packets: u64, sent: u64) -> Counts {
+        Counts { packets_written: packets, payload_written: packets * 5, sent, ..Counts::default() }
+    }
+
+    #[test]
+    fn what_was_packed_and_not_sent_waits() {
+        let mut backlog = Backlog::default();
+        assert_eq!(backlog.at_most(written(0, 0)), 0);
+        let most = 10_000 * (5 + PACKET_OVERHEAD);
+        assert_eq!(backlog.at_most(written(10_000, 0)), most);
+        assert_eq!(backlog.at_most(written(10_000, 1000)), most - 1000);
+        backlog.is(360_000, written(10_000, 1000));
+        assert_eq!(backlog.at_most(written(10_000, 1000)), 360_000);
+        assert_eq!(backlog.at_most(written(10_001, 361_000)), 5 + PACKET_OVERHEAD);
+        backlog.is(0, written(10_001, 361_036));
+        assert_eq!(backlog.at_most(written(10_001, 361_036)), 0);
+    }
+
+    #[test]
+    fn a_burst_that_is_answered_late_is_within_the_limit_by_any_reckoning() {
+        let answers = written(10_000, 0);
+        assert!(answers.packed_since(Counts::default()) < crate::limits::ANSWERS_UNREAD);
+    }
+
+    #[test]
+    fn traffic_goes_both_ways_and_tiny_packets_count() {
+        let now = Counts {
+            packets_read: 3,
+            payload_read: 100,
+            packets_written: 1,
+            payload_written: 10,
+            ..Counts::default()
+        };
+        assert_eq!(now.traffic_since(Counts::default()), 110 + 4 * PACKET_WEIGHT);
+        // sshd reckons 64 KiB of packets with one byte of output each as 24 bytes a packet.
+        let packets = 64 * 1024 / 24;
+        let bytewise = Counts { packets_read: packets, payload_read: packets * 10, ..Counts::default() };
+        assert!(bytewise.traffic_since(Counts::default()) > crate::limits::REKEY_TRAFFIC);
+    }
+}

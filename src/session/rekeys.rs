@@ -1,0 +1,172 @@
+//! How often a server may ask for new keys.
+//!
+//! A key exchange costs 0.3 ms of CPU and more, and a server may ask for one at any time (RFC 4253 section
+//! 9). One that follows data, or a pause, is a matter of course. The others count: a few happen, many are an
+//! attack.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Cx, Failure, Session, State};
+use crate::error::HostErrorKind;
+use crate::limits;
+use crate::link::KeyExchanges;
+
+/// The key exchanges of a connection since it was there.
+#[derive(Debug)]
+pub(super) struct Rekeys {
+    /// What was known when the last one was completed.
+    seen: KeyExchanges,
+    /// When.
+    last: Option<Instant>,
+    /// Since the last one that was a matter of course.
+    in_a_row: u32,
+    /// Those of late that were none, in order.
+    others: VecDeque<Instant>,
+}
+
+impl Rekeys {
+    /// Begins after the first one, which a connection begins with.
+    fn new() -> Self {
+        let seen = KeyExchanges { done: 1, traffic: 0 };
+        Self { seen, last: None, in_a_row: 0, others: VecDeque::new() }
+    }
+
+    /// Takes note of the exchanges so far. What is wrong with them, if anything.
+    fn note(&mut self, now_seen: KeyExchanges, now: Instant) -> Option<String> {
+        let new = now_seen.done.saturating_sub(self.seen.done);
+        if new == 0 {
+            return None;
+        }
+        let traffic = now_seen.traffic.saturating_sub(self.seen.traffic);
+        let pause = self.last.map(|last| now.saturating_duration_since(last));
+        let paused = pause.is_some_and(|pause| pause >= limits::REKEY_PAUSE);
+        (self.seen, self.last) = (now_seen, Some(now));
+        // Of several at once, all but the first follow nothing.
+        let is_due = traffic >= limits::REKEY_TRAFFIC || paused;
+        if is_due {
+            self.in_a_row = 0;
+        }
+        for _ in u64::from(is_due)..new {
+            self.in_a_row += 1;
+            self.others.push_back(now);
+            if self.others.len() > limits::REKEYS_PER_WINDOW {
+                let window = limits::REKEY_WINDOW;
+                let first = self.others.pop_front();
+                if first.is_some_and(|first| now.saturating_duration_since(first) <= window) {
+                    let others = limits::REKEYS_PER_WINDOW + 1;
+                    return Some(format!(
+                        "the host asked for new keys {others} times in {window:?}, for no data"
+                    ));
+                }
+            }
+            if self.in_a_row > limits::REKEYS_IN_A_ROW {
+                return Some(format!(
+                    "the host asked for new keys {} times in a row, for no data",
+                    self.in_a_row
+                ));
+            }
+        }
+        None
+    }
+}
+
+impl Session {
+    /// Fails a server that asks for new keys again and again.
+    pub(super) fn check_rekeys(&mut self, cx: &Cx<'_>) -> Result<(), Failure> {
+        if !matches!(self.state, State::Authenticating(_) | State::Ready(_)) {
+            return Ok(());
+        }
+        let seen = cx.link.key_exchanges();
+        if seen.done <= 1 {
+            return Ok(());
+        }
+        let rekeys = self.rekeys.get_or_insert_with(|| Box::new(Rekeys::new()));
+        match rekeys.note(seen, cx.now) {
+            Some(problem) => Err(HostErrorKind::Protocol(problem).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LITTLE: u64 = limits::REKEY_TRAFFIC - 1;
+    const ENOUGH: u64 = limits::REKEY_TRAFFIC;
+
+    struct Bench {
+        rekeys: Rekeys,
+        seen: KeyExchanges,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let seen = KeyExchanges { done: 1, traffic: 0 };
+            Self { rekeys: Rekeys::new(), seen, now: Instant::now() }
+        }
+
+        /// One more exchange, after this time and traffic.
+        fn next(&mut self, after: Duration, traffic: u64) -> Option<String> {
+            self.now += after;
+            self.seen.done += 1;
+            self.seen.traffic += traffic;
+            self.rekeys.note(self.seen, self.now)
+        }
+    }
+
+    #[test]
+    fn any_number_with_data_in_between_is_fine() {
+        let mut bench = Bench::new();
+        assert!((0..1000).all(|_| bench.next(Duration::ZERO, ENOUGH).is_none()));
+    }
+
+    #[test]
+    fn any_number_with_pauses_in_between_is_fine() {
+        let mut bench = Bench::new();
+        assert!((0..1000).all(|_| bench.next(limits::REKEY_PAUSE, 0).is_none()));
+        assert!(bench.rekeys.others.len() <= 1);
+    }
+
+    #[test]
+    fn ten_in_a_row_without_data_are_fine_and_eleven_are_not() {
+        let mut bench = Bench::new();
+        let pause = Duration::from_secs(10);
+        assert!((0..10).all(|_| bench.next(pause, LITTLE).is_none()));
+        assert!(bench.next(pause, ENOUGH).is_none());
+        assert!((0..10).all(|_| bench.next(pause, LITTLE).is_none()));
+        assert!(bench.next(pause, LITTLE).unwrap().contains("11 times in a row"));
+    }
+
+    #[test]
+    fn thirty_in_thirty_seconds_are_fine_and_more_are_not() {
+        let mut bench = Bench::new();
+        let mut rounds = |after: Duration, n: usize| {
+            (0..n).find_map(|n| bench.next(after, if n % 2 == 0 { ENOUGH } else { 0 }))
+        };
+        // One other a second, for two minutes.
+        assert_eq!(rounds(Duration::from_millis(501), 240), None);
+        assert!(rounds(Duration::from_millis(400), 240).unwrap().contains("31 times in 30s"));
+    }
+
+    #[test]
+    fn of_several_at_once_only_the_first_can_be_due() {
+        let mut bench = Bench::new();
+        bench.seen.done += 11;
+        bench.seen.traffic += ENOUGH;
+        assert_eq!(bench.rekeys.note(bench.seen, bench.now), None);
+        bench.seen.done += 2;
+        assert!(bench.rekeys.note(bench.seen, bench.now).is_some());
+    }
+
+    #[test]
+    fn none_is_none() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.rekeys.note(bench.seen, bench.now), None);
+        assert!(bench.rekeys.others.is_empty());
+    }
+}

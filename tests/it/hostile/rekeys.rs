@@ -1,0 +1,78 @@
+//! Key exchanges that a server asks for again and again, that are made to cost much, or whose signature is
+//! none.
+
+use sshoal::{HandshakeProblem, HostErrorKind, Outcome};
+
+use super::watch::{BEFORE_LOGIN, Watched, warm_up};
+use super::{HEALTHY, Hostile, KEXINIT, address, all, alone, guard, run, stdout};
+
+/// `new_keys_every_64_kilobytes_lose_nothing` shows that those for data are served, however many.
+#[test]
+fn new_keys_for_no_data_end_the_connection() {
+    let _dog = guard("rekeys_for_nothing");
+    let kinds = ["rekeys-for-nothing", "rekeys-ten-times"];
+    let server = Hostile::start(&kinds);
+    let watched = Watched::run(&server, &all(&kinds), "greet");
+    assert_eq!(watched.breach(0), "the host asked for new keys 11 times in a row, for no data");
+    assert!(watched.exited(1) && watched.exited(2), "{:?}", watched.ends);
+    assert!(server.count(&address(0), KEXINIT) >= 12);
+}
+
+#[test]
+fn no_key_exchange_is_a_long_step() {
+    let _dog = guard("names");
+    if !alone(module_path!(), "no_key_exchange_is_a_long_step") {
+        return;
+    }
+    let kinds = ["rekeys-ten-times", "kexinit-15000", "kexinit-119000", "kexinit-119000-later"];
+    let server = Hostile::start(&kinds);
+    warm_up(&server);
+    for (at, kind) in kinds.iter().enumerate() {
+        let watched = Watched::run_undisturbed(&server, &[address(at), HEALTHY.to_owned()], "greet");
+        assert!(watched.exited(1), "{kind}");
+        assert!(watched.grown < BEFORE_LOGIN, "{kind}: {} bytes more", watched.grown);
+        match *kind {
+            "rekeys-ten-times" | "kexinit-15000" => assert!(watched.exited(0), "{:?}", watched.ends),
+            _ => assert_eq!(watched.breach(0), "a packet of more than 64 KiB", "{kind}"),
+        }
+    }
+}
+
+/// One step of 16 ms, and one of 115 ms or more: the server chooses the group.
+#[test]
+fn key_exchanges_that_hold_the_thread_are_not_offered() {
+    let _dog = guard("exchanges");
+    let kinds = ["diffie-hellman-group16-sha512", "diffie-hellman-group-exchange-sha256"];
+    let server = Hostile::start(&kinds);
+    let mut client = server.client(all(&kinds)).build().expect("a client");
+    for (output, kind) in run(&mut client, "greet").iter().zip(kinds) {
+        let error = output.error().expect("nothing in common");
+        let HostErrorKind::Handshake(HandshakeProblem::NoCommonAlgorithm(text)) = error.kind() else {
+            panic!("{error}")
+        };
+        assert!(text.contains(kind), "{text}");
+    }
+}
+
+/// Whoever sends none does not hold the key, or the key exchange was altered on its way.
+#[test]
+fn a_signature_that_is_none_is_a_matter_of_integrity() {
+    let _dog = guard("signatures");
+    let kinds = [
+        "signature-empty",
+        "signature-no-blob",
+        "signature-unknown-type",
+        "signature-other-type",
+        "signature-truncated",
+        "signature-garbage",
+        "signature-flipped",
+    ];
+    let server = Hostile::start(&kinds);
+    let mut client = server.client(all(&kinds)).build().expect("a client");
+    for (output, kind) in run(&mut client, "greet").iter().zip(kinds) {
+        let Some(Outcome::Failed(error)) = output.outcome() else { panic!("{kind}: {:?}", output.outcome()) };
+        let HostErrorKind::Integrity(text) = error.kind() else { panic!("{kind}: {error:?}") };
+        assert!(text.contains("signature") || text.contains("Public key"), "{kind}: {text}");
+        assert!(stdout(output).is_empty());
+    }
+}
