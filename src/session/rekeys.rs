@@ -72,9 +72,10 @@ impl Rekeys {
 }
 
 impl Session {
-    /// Fails a server that asks for new keys again and again.
+    /// Fails a server that asks for new keys again and again. Between the first keys and the end of the login
+    /// libssh takes no key exchange.
     pub(super) fn check_rekeys(&mut self, cx: &Cx<'_>) -> Result<(), Failure> {
-        if !matches!(self.state, State::Authenticating(_) | State::Ready(_)) {
+        if !matches!(self.state, State::Ready(_)) {
             return Ok(());
         }
         let seen = cx.link.key_exchanges();

@@ -233,6 +233,14 @@ class RekeysForNothing(Peer):
             self.renegotiate_keys()
 
 
+@kind("rekeys-before-login")
+class RekeysBeforeLogin(RekeysForNothing):
+    """Answers no login, and asks for new keys instead."""
+
+    def on_auth(self, method, message):
+        threading.Thread(target=self.renew, daemon=True).start()
+
+
 @kind("rekeys-ten-times")
 class RekeysTenTimes(Peer):
     def on_exec(self, channel):
