@@ -127,7 +127,8 @@ pub const KEEPALIVE_MISSED: u32 = 3;
 /// by then is kept, and no more.
 pub const LAST_PUMPS: usize = 64;
 
-/// Time one turn may spend on hosts before it returns to the poll; one libssh step (below 2 ms) can come on top.
+/// Time one turn may spend on hosts before it returns to the poll; one libssh step (mostly
+/// below 2 ms, and below 5) can come on top.
 pub const TURN_BUDGET: Duration = Duration::from_millis(1);
 
 /// Commands of runs that are given to their hosts, or taken from them, in one turn: below 1 ms.

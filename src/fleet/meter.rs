@@ -9,7 +9,7 @@ use crate::limits;
 use crate::session::Costs;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do before it returns: whichever is used up first. One step
-/// of one host always comes on top of it: below 2 ms, unless a host has a slow key exchange.
+/// of one host always comes on top of it: mostly below 2 ms, and below 5 ms with the costliest key exchange that is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Budget {

@@ -292,6 +292,8 @@ pub(super) struct Session {
     door: *mut Door,
     /// Channels that were freed here, and that the server has not closed yet.
     leaving: Vec<Channel>,
+    /// Whether the server has closed a channel since they were looked at.
+    has_closed: bool,
     /// It has tunnels, and then no commands.
     is_proxy: bool,
     backlog: Backlog,
@@ -455,6 +457,7 @@ impl Session {
             news: News::default(),
             door: ptr::null_mut(),
             leaving: Vec::new(),
+            has_closed: false,
             is_proxy: false,
             backlog: Backlog::default(),
             is_unread: false,
@@ -572,14 +575,12 @@ impl Session {
         Ok(rc)
     }
 
-    /// Most bytes that may wait for the socket: libssh keeps what it answers by itself, however much that is.
-    fn backlog_max(&self) -> u64 {
-        limits::ANSWERS_UNREAD + self.unsent + self.asked()
-    }
-
-    /// Whether more may wait than is allowed, by what was counted.
+    /// Whether more may wait for the socket than is allowed, by what was counted: libssh keeps what it answers by itself,
+    /// however much that is.
     fn is_in_doubt(&self) -> bool {
-        self.backlog.at_most(self.counts()) > self.backlog_max()
+        let waiting = self.backlog.at_most(self.counts());
+        let max = limits::ANSWERS_UNREAD + self.unsent;
+        waiting > max && waiting > max + self.asked()
     }
 
     /// Polls at the level at which libssh logs how much it has to send, and notes where that is too much. It
@@ -659,7 +660,10 @@ impl Session {
 
     /// Gives what was logged to those that it is about.
     fn note_log(&mut self) {
-        let Log { opened, refused, bad_confirmation, gssapi_problem, keys_begun, keys_done, .. } = take_log();
+        let Log {
+            opened, refused, bad_confirmation, gssapi_problem, keys_begun, keys_done, has_closed, ..
+        } = take_log();
+        self.has_closed |= has_closed;
         self.take_stock(keys_begun, keys_done);
         self.bad_confirmation = self.bad_confirmation.take().or(bad_confirmation);
         self.gssapi_problem = gssapi_problem.or(self.gssapi_problem.take());
@@ -1393,19 +1397,24 @@ impl Session {
             let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
-        self.let_go()
+        self.let_go();
+        self.check_unclosed()
     }
 
     /// Lets go of channels that the server has closed by now. It owes an end to each.
-    fn let_go(&mut self) -> Result<(), LinkError> {
-        if self.leaving.is_empty() {
-            return Ok(());
+    fn let_go(&mut self) {
+        if !mem::take(&mut self.has_closed) {
+            return;
         }
         // SAFETY: live until `release`; libssh is not running.
         let closed = |channel: &mut Channel| unsafe { (*channel.state).is_closed };
         for channel in self.leaving.extract_if(.., closed).collect::<Vec<_>>() {
             self.release(channel);
         }
+    }
+
+    /// Fails a host that closes none of its channels.
+    fn check_unclosed(&self) -> Result<(), LinkError> {
         let max = if self.is_proxy { limits::TUNNELS_UNCLOSED } else { limits::CHANNELS_UNCLOSED };
         if self.leaving.len() > max {
             let text = format!("the host does not close its channels: {} are left", self.leaving.len());
@@ -1706,6 +1715,7 @@ unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *
     // SAFETY: our user data, which nobody else refers to during a call into libssh.
     unsafe {
         (*state.cast::<ChannelState>()).is_closed = true;
+        let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.has_closed = true));
         deliver(state, |state| state.inbox.closed = true);
     }
 }
@@ -1772,6 +1782,8 @@ struct Log {
     /// Whether the server has begun a key exchange, and how many were completed.
     keys_begun: bool,
     keys_done: u64,
+    /// Whether the server has closed a channel.
+    has_closed: bool,
     /// Bytes that waited to be sent.
     waiting: Option<u64>,
 }
