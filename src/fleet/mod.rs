@@ -72,8 +72,8 @@ pub type FleetBuilder = Builder<Fleet>;
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
 ///
 /// Nothing here waits for a peer or a disk, no thread works in the background unless
-/// [`Resolver::System`](crate::Resolver::System), GSSAPI or an [accept-new](crate::HostKeyPolicy::accept_new)
-/// policy asks for one, and no signal handler is installed. Whoever owns it
+/// [`Resolver::System`](crate::Resolver::System), GSSAPI, an [accept-new](crate::HostKeyPolicy::accept_new) policy
+/// or a forwarded ssh-agent asks for one, and no signal handler is installed. Its owner
 ///
 /// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together
 ///    with whatever else there is to wait for,
