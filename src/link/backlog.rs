@@ -8,17 +8,11 @@
 /// 6).
 const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
 
-/// What a packet counts as traffic beside its payload: length and padding, about as servers reckon it for
-/// their own limits.
-const PACKET_WEIGHT: u64 = 16;
-
 /// What libssh has counted on one connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Packets read.
     pub packets_read: u64,
-    /// Bytes of their payloads.
-    pub payload_read: u64,
     /// Packets made for the peer, sent or not.
     pub packets_written: u64,
     /// Bytes of their payloads.
@@ -34,15 +28,6 @@ impl Counts {
     pub(super) fn packed_since(self, earlier: Self) -> u64 {
         let packets = self.packets_written.saturating_sub(earlier.packets_written);
         self.payload_written.saturating_sub(earlier.payload_written) + packets * PACKET_OVERHEAD
-    }
-
-    /// Bytes of the packets that went either way since.
-    pub(super) fn traffic_since(self, earlier: Self) -> u64 {
-        let Self { packets_read, payload_read, packets_written, payload_written, .. } = self;
-        let packets =
-            (packets_read + packets_written).saturating_sub(earlier.packets_read + earlier.packets_written);
-        (payload_read + payload_written).saturating_sub(earlier.payload_read + earlier.payload_written)
-            + packets * PACKET_WEIGHT
     }
 }
 
@@ -92,21 +77,5 @@ mod tests {
     fn a_burst_that_is_answered_late_is_within_the_limit_by_any_reckoning() {
         let answers = written(10_000, 0);
         assert!(answers.packed_since(Counts::default()) < crate::limits::ANSWERS_UNREAD);
-    }
-
-    #[test]
-    fn traffic_goes_both_ways_and_tiny_packets_count() {
-        let now = Counts {
-            packets_read: 3,
-            payload_read: 100,
-            packets_written: 1,
-            payload_written: 10,
-            ..Counts::default()
-        };
-        assert_eq!(now.traffic_since(Counts::default()), 110 + 4 * PACKET_WEIGHT);
-        // sshd reckons 64 KiB of packets with one byte of output each as 24 bytes a packet.
-        let packets = 64 * 1024 / 24;
-        let bytewise = Counts { packets_read: packets, payload_read: packets * 10, ..Counts::default() };
-        assert!(bytewise.traffic_since(Counts::default()) > crate::limits::REKEY_TRAFFIC);
     }
 }

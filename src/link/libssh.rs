@@ -266,6 +266,10 @@ impl Drop for PrivateKey {
 
 const OK: c_int = sys::SSH_OK as c_int;
 
+/// What a packet with data counts beside them towards the traffic between two key exchanges: lengths and padding.
+/// Servers count these for their own limits; sshd reckons a packet with one byte as 24 or 32.
+const DATA_PACKET: u64 = 24;
+
 /// How libssh words that it cannot use a request of keyboard-interactive authentication. It takes at most 256 prompts.
 const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
 
@@ -623,7 +627,6 @@ impl Session {
         let Counters { socket, packets } = unsafe { &*self.counters };
         Counts {
             packets_read: packets.in_packets,
-            payload_read: packets.in_bytes,
             packets_written: packets.out_packets,
             payload_written: packets.out_bytes,
             read: socket.in_bytes,
@@ -636,9 +639,6 @@ impl Session {
     fn take_stock(&mut self, began: bool, done: u64) {
         let counts = self.counts();
         self.keys.under_way |= began;
-        if !self.keys.under_way {
-            self.keys.seen.traffic += counts.traffic_since(self.keys.counts);
-        }
         if done > 0 {
             self.keys.seen.done += done;
             self.keys.under_way = false;
@@ -660,11 +660,11 @@ impl Session {
 
     /// Gives what was logged to those that it is about.
     fn note_log(&mut self) {
-        let Log {
-            opened, refused, bad_confirmation, gssapi_problem, keys_begun, keys_done, has_closed, ..
-        } = take_log();
-        self.has_closed |= has_closed;
-        self.take_stock(keys_begun, keys_done);
+        let log = take_log();
+        self.has_closed |= log.has_closed;
+        self.keys.seen.traffic += log.data;
+        self.take_stock(log.keys_begun, log.keys_done);
+        let Log { opened, refused, bad_confirmation, gssapi_problem, .. } = log;
         self.bad_confirmation = self.bad_confirmation.take().or(bad_confirmation);
         self.gssapi_problem = gssapi_problem.or(self.gssapi_problem.take());
         for (number, packet_max) in opened {
@@ -1303,6 +1303,9 @@ impl Session {
         self.check_fatal()?;
         let written =
             usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.error_text()))?;
+        if written > 0 {
+            self.keys.seen.traffic += written as u64 + DATA_PACKET;
+        }
         if self.write_pending() {
             self.unsent += self.counts().packed_since(before);
         }
@@ -1671,6 +1674,7 @@ unsafe extern "C" fn on_data(
 ) -> c_int {
     let len = len.min(c_int::MAX as u32);
     let mut taken = len as usize;
+    let _ = catch_unwind(|| LOG.with_borrow_mut(|log| log.data += u64::from(len) + DATA_PACKET));
     if len > 0 {
         // SAFETY: libssh passes `len` readable bytes and our user data. Data after CLOSE is swallowed (CVE-2026-59850).
         unsafe {
@@ -1784,6 +1788,8 @@ struct Log {
     keys_done: u64,
     /// Whether the server has closed a channel.
     has_closed: bool,
+    /// Bytes of channels that have arrived, and [`DATA_PACKET`] for each packet of them.
+    data: u64,
     /// Bytes that waited to be sent.
     waiting: Option<u64>,
 }

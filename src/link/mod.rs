@@ -162,7 +162,7 @@ pub(crate) struct Setup<'a> {
 pub(crate) struct KeyExchanges {
     /// Those completed, the first one included.
     pub done: u64,
-    /// Bytes that went either way outside of them.
+    /// Bytes of channels that went either way, and a little for each packet of them.
     pub traffic: u64,
 }
 

@@ -13,8 +13,9 @@ use super::{HEALTHY, Hostile, SLOW};
 pub const BEFORE_LOGIN: usize = 3 << 20;
 pub const AFTER_LOGIN: usize = 4 << 20;
 
-/// Most processor time of one step of one host, with the default algorithms.
-pub const STEP: Duration = Duration::from_millis(5);
+/// Most processor time of one step of one host, with the default algorithms: 5 ms, and twice that where the
+/// library is not optimised.
+pub const STEP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10 } else { 5 });
 
 /// What the hosts of a fleet have cost.
 #[derive(Debug)]
