@@ -140,5 +140,11 @@ pub(crate) const fn must_escape(character: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The first bytes of a text, at most so many, up to the end of a character.
+pub(crate) fn prefix(text: &str, max: usize) -> &str {
+    let end = (0..=text.len().min(max)).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or_default()]
+}
+
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,7 @@ use crate::output::ExitSignal;
 use crate::private_key::PlainKey;
 use crate::secret::Secret;
 use crate::signal::Signal;
+use crate::text::prefix;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).
 ///
@@ -133,16 +134,6 @@ unsafe fn text_at(text: *const c_char) -> String {
     }
     // SAFETY: not null, and the caller promises the rest.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-}
-
-/// A text of at most so many bytes.
-fn cut(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-        text.truncate(end);
-        text.shrink_to_fit();
-    }
-    text
 }
 
 /// A private key, parsed once and shared by all hosts; libssh only reads it.
@@ -311,8 +302,7 @@ pub(super) struct Session {
     counters: *mut Counters,
     packets_per_visit: u64,
     is_corked: bool,
-    /// Bytes read when the last packet was complete, or before the server had named itself.
-    packet_begun: u64,
+    reading: Reading,
     is_logged_in: bool,
 }
 
@@ -331,14 +321,21 @@ impl Counters {
     }
 }
 
+/// The packet that is being read.
+#[derive(Default)]
+struct Reading {
+    /// Packets read before it.
+    packets: u64,
+    /// Bytes read when the last of those was complete, or before the server had named itself.
+    begun: u64,
+}
+
 /// What is known of the key exchanges.
 #[derive(Default)]
 struct Keys {
     /// Whether the server has begun one that is not complete.
     under_way: bool,
     seen: KeyExchanges,
-    /// What was counted when this was last brought up to date.
-    counts: Counts,
 }
 
 struct Channel {
@@ -474,7 +471,7 @@ impl Session {
                 limits::PACKETS_PER_VISIT
             },
             is_corked: false,
-            packet_begun: 0,
+            reading: Reading::default(),
             is_logged_in: false,
         };
         session.configure(socket.as_raw_fd(), setup, host_keys)?;
@@ -643,10 +640,11 @@ impl Session {
             self.keys.seen.done += done;
             self.keys.under_way = false;
         }
-        if counts.packets_read != self.keys.counts.packets_read || !self.is_named() {
-            self.packet_begun = counts.read;
+        if mem::replace(&mut self.reading.packets, counts.packets_read) != counts.packets_read
+            || !self.is_named()
+        {
+            self.reading.begun = counts.read;
         }
-        self.keys.counts = counts;
         if !self.write_pending() {
             self.backlog.is(0, counts);
             self.unsent = 0;
@@ -1393,7 +1391,7 @@ impl Session {
     }
 
     fn check_bounds(&mut self) -> Result<(), LinkError> {
-        let begun = self.counts().read.saturating_sub(self.packet_begun);
+        let begun = self.counts().read.saturating_sub(self.reading.begun);
         // In between come banners, which are texts of any length, and no key exchange.
         let may_be_keys = self.keys.seen.done == 0 || self.is_logged_in;
         if begun > limits::PACKET_BYTES && may_be_keys {
@@ -1745,7 +1743,8 @@ unsafe extern "C" fn on_exit_signal(
 ) {
     // SAFETY: our user data, and strings that libssh keeps for the length of the call.
     unsafe {
-        let [name, message] = [signal, message].map(|text| cut(text_at(text), limits::EXIT_SIGNAL_TEXT));
+        let [name, message] =
+            [signal, message].map(|text| prefix(&text_at(text), limits::EXIT_SIGNAL_TEXT).to_owned());
         let signal = ExitSignal { name, core_dumped: core != 0, message };
         deliver(state, |state| state.inbox.signal = Some(signal));
     }

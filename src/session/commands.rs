@@ -74,7 +74,7 @@ impl Commands {
         Some(id)
     }
 
-    /// The server has refused this one a channel, or the connection was lost: it waits again, before all others.
+    /// The server has refused this one a channel: it waits again, before all others.
     pub(super) fn requeue(&mut self, id: CommandId) {
         self.begun.retain(|begun| *begun != id);
         self.queue.push_front(id);
@@ -96,18 +96,17 @@ impl Commands {
         self.queue.front().copied()
     }
 
-    /// Forgets a command that has ended. Whether it was there.
-    pub(super) fn remove(&mut self, id: CommandId) -> bool {
+    /// Forgets a command that has ended.
+    pub(super) fn remove(&mut self, id: CommandId) {
         if let Some(index) = self.begun.iter().position(|begun| *begun == id) {
             self.begun.remove(index);
-            return true;
+            return;
         }
         // Those that are cancelled all together come in order.
-        let Some(index) = self.queue.iter().position(|queued| *queued == id) else { return false };
+        let Some(index) = self.queue.iter().position(|queued| *queued == id) else { return };
         self.queue.remove(index);
         self.admitted -= usize::from(index < self.admitted);
         self.is_blocked &= index > 0;
-        true
     }
 
     pub(super) fn contains(&self, id: CommandId) -> bool {

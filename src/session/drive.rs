@@ -250,7 +250,10 @@ impl Session {
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Failure> {
         let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
-        let has_others = self.commands.begun().iter().any(|other| *other != id && has_channel(other));
+        // Asked of the one that is being opened alone: only a refused channel is waited for.
+        let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
+        let has_others =
+            is_opening && self.commands.begun().iter().any(|other| *other != id && has_channel(other));
         let progress = cx.execs.step(
             id,
             &mut ExecCx {

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::link::{Interaction, Link, LinkError, Questions};
 use crate::secret::Secret;
 use crate::session::target::{Answerer, Target};
+use crate::text;
 
 /// Where the exchange is.
 #[derive(Debug)]
@@ -93,6 +94,5 @@ fn unanswered(questions: &Questions) -> AuthProblem {
 /// The first prompt, at a length that an error may keep.
 fn first(questions: &Questions) -> String {
     let text = questions.prompts.first().map_or("", |prompt| prompt.text.as_str());
-    let end = (0..=text.len().min(limits::PEER_TEXT)).rev().find(|at| text.is_char_boundary(*at));
-    text[..end.unwrap_or_default()].to_owned()
+    text::prefix(text, limits::PEER_TEXT).to_owned()
 }
