@@ -15,11 +15,10 @@
 #[path = "../src"]
 mod src {
     pub mod dns;
-    pub mod family;
+    pub mod host;
     pub mod limits;
     pub mod reactor;
     pub mod text;
-    pub mod workers;
 }
 #[path = "../tests/it/support/zone.rs"]
 mod zone;
@@ -36,10 +35,10 @@ use criterion::{Criterion, criterion_group};
 use rustix::time::{ClockId, clock_gettime};
 
 // By the names that the modules have for each other in the library.
-use src::{dns, family, limits, reactor, text, workers};
+use src::{dns, host, limits, reactor, text};
 
 use dns::{Dns, DnsConfig, Recall, Resolver, Ties, Wanted};
-use family::AddressFamily;
+use host::AddressFamily;
 use reactor::{Reactor, Ready, dns_token};
 use zone::Zone;
 

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 // The module is private to the crate.
-#[path = "../src"]
+#[path = "../src/output"]
 #[allow(dead_code, reason = "a bench uses a part of it")]
 mod crate_source {
     pub mod lines;

@@ -43,3 +43,22 @@ ids! {
     /// Names one [`Run`](crate::Run) of a [`Fleet`](crate::Fleet): one command on some hosts.
     RunId, "run";
 }
+
+/// Names one of a command's two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StdStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another type counts
+    /// as standard error too: libssh does not tell them apart.
+    Stderr,
+}
+
+impl fmt::Display for StdStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdout => "standard output",
+            Self::Stderr => "standard error",
+        })
+    }
+}

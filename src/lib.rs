@@ -1,17 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod agent;
-mod agent_wire;
 mod callback;
-mod certificate;
 mod client;
 mod clock;
 mod command;
 mod config;
+mod credential;
 mod dns;
-mod encoding;
 mod error;
-mod family;
 mod fleet;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -19,19 +16,13 @@ pub mod fuzzing;
 mod host;
 pub mod hostkey;
 mod ids;
-mod interactive;
 mod limits;
-mod lines;
 mod link;
 mod output;
-mod private_key;
 mod reactor;
-mod secret;
 mod session;
-mod signal;
+mod stage;
 mod text;
-mod timings;
-mod workers;
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/coming-from-parallel-ssh.md")]
@@ -58,25 +49,21 @@ pub mod performance {
 }
 
 pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
-pub use command::{Command, HostArg, HostArgs, Pty};
+pub use command::{Command, HostArg, HostArgs, Pty, Signal};
 pub use config::{Builder, HostConfig, Proxy};
+pub use credential::{Answer, Challenge, Prompt};
 pub use dns::{DnsConfig, Resolver};
 pub use error::{
     AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
-    HostErrorKind, KeyProblem, NotStarted, ResolverProblem, Stage, TemplateProblem, TimeoutKind,
-    UnknownHostProblem,
+    HostErrorKind, KeyProblem, NotStarted, ResolverProblem, TemplateProblem, UnknownHostProblem,
 };
-pub use family::AddressFamily;
 pub use fleet::{
     Batch, Budget, CommandRef, Event, Fleet, FleetBuilder, FleetWaker, Host, HostState, LongestStep, Metrics,
     Run, SshLibrary, Started, Tally, Turn,
 };
-pub use host::{HostSpec, HostSpecError, HostSpecPart};
+pub use host::{AddressFamily, HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};
-pub use ids::{CommandId, HostId, RunId};
-pub use interactive::{Answer, Challenge, Prompt};
-pub use lines::LineEnds;
-pub use output::{Deliver, ExitSignal, Keep, Line, Outcome, Piece, Sink, StdStream};
-pub use signal::Signal;
+pub use ids::{CommandId, HostId, RunId, StdStream};
+pub use output::{Deliver, ExitSignal, Keep, Line, LineEnds, Outcome, Piece, Sink};
+pub use stage::{Stage, TimeoutKind, Timings};
 pub use text::{sanitise, sanitise_bounded};
-pub use timings::Timings;

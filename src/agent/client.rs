@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mio::{Registry, Token};
 
 use super::connection::{Connection, Lost, connect};
-use crate::agent_wire::{self, AgentError, Identity};
+use crate::agent::wire::{self, AgentError, Identity};
 
 /// Requests that may wait, at least, before some are looked for that nobody wants any more.
 const WAITING_MIN: usize = 64;
@@ -124,7 +124,7 @@ impl AgentClient {
         let first = self.listeners.is_empty();
         self.listeners.insert(asker.slot, asker.generation);
         if first {
-            self.push(agent_wire::request_identities(), Purpose::Identities);
+            self.push(wire::request_identities(), Purpose::Identities);
         }
         self.go_on(wanted);
     }
@@ -204,9 +204,10 @@ impl AgentClient {
     /// Passes an answer on. One without sense ends the connection: what follows could be out of step.
     fn answer(&mut self, request: Request, message: &[u8]) -> Result<(), Lost> {
         let told = match request.purpose {
-            Purpose::Identities => agent_wire::parse_identities(message)
-                .map(|identities| self.tell_identities(identities.into())),
-            Purpose::Signature(asker) => agent_wire::parse_signature(message).map(|signature| {
+            Purpose::Identities => {
+                wire::parse_identities(message).map(|identities| self.tell_identities(identities.into()))
+            }
+            Purpose::Signature(asker) => wire::parse_signature(message).map(|signature| {
                 self.answers.push_back((asker, Answer::Signature(Some(signature.into()))));
             }),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::client::Request;
-use crate::agent_wire::{AgentError, Messages};
+use crate::agent::wire::{AgentError, Messages};
 use crate::limits;
-use crate::link::connect_unix;
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
@@ -105,6 +105,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// Connects without waiting: a Unix socket does that at once, or refuses.
+pub(crate) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 #[cfg(test)]

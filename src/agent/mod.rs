@@ -9,5 +9,7 @@ mod client;
 mod connection;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 
 pub(crate) use client::{AgentClient, Answer, Asker};
+pub(crate) use connection::connect_unix;

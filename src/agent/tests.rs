@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mio::Poll;
 
 use super::{AgentClient, Answer, Asker};
-use crate::agent_wire::{Identity, failure, identities_of, parse_identities, request_identities, signed};
+use crate::agent::wire::{Identity, failure, identities_of, parse_identities, request_identities, signed};
 use crate::limits;
 use crate::reactor::token;
 

@@ -6,8 +6,9 @@ use super::shared::Loan;
 use super::wait::{Unread, wait_for_output};
 use crate::error::HostError;
 use crate::fleet::Fleet;
-use crate::lines::LineEnds;
-use crate::output::{Line, StdStream};
+use crate::ids::StdStream;
+use crate::output::Line;
+use crate::output::LineEnds;
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
 /// or with [`strict_encoding`](crate::Command::strict_encoding) an error in the place of the line.

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin, cannot_poll, limit};
 use crate::clock;
-use crate::encoding::{Decoding, Encoding, Malformed};
-use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::command::Signal;
+use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
 use crate::fleet::{CommandRef, Fleet, Host};
 use crate::ids::CommandId;
-use crate::lines::LineEnds;
-use crate::output::{ExitSignal, Outcome, StdStream};
-use crate::signal::Signal;
+use crate::ids::StdStream;
+use crate::output::LineEnds;
+use crate::output::{Decoding, Encoding, Malformed};
+use crate::output::{ExitSignal, Outcome};
+use crate::stage::Stage;
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
 ///

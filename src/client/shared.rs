@@ -17,7 +17,7 @@ use super::ahead::Claim;
 use crate::clock;
 use crate::fleet::{Budget, Fleet, FleetWaker};
 use crate::ids::CommandId;
-use crate::output::StdStream;
+use crate::ids::StdStream;
 
 /// The fleet, owned by the client and by every output together, so that outputs outlive the client.
 #[derive(Clone)]

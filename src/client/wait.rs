@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::deadline;
 use super::output::HostOutput;
-use crate::error::{HostError, HostErrorKind, TimeoutKind};
+use crate::error::{HostError, HostErrorKind};
 use crate::fleet::Fleet;
 use crate::ids::CommandId;
-use crate::output::{Outcome, StdStream};
+use crate::ids::StdStream;
+use crate::output::Outcome;
+use crate::stage::TimeoutKind;
 
 /// What a look at a command shows.
 pub(super) enum Look<T> {

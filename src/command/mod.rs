@@ -4,6 +4,7 @@ mod args;
 mod channel;
 mod output;
 mod request;
+mod signal;
 mod sudo;
 mod template;
 #[cfg(test)]
@@ -19,11 +20,12 @@ pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
 pub(crate) use self::request::{ChannelRequest, OutputOptions, Request, RunOptions};
+pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
-use crate::encoding::{Decoding, Encoding};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
+use crate::output::{Decoding, Encoding};
 use crate::output::{Deliver, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sudo::SudoLogin;
-use crate::lines::LineEnds;
+use crate::output::LineEnds;
 use crate::output::{Deliver, Keep};
 
 /// What one host is asked to run: made once, never changed, shared by all hosts with the same text.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::sudo::{Prompts, SudoLogin};
-use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::host::check_user;
+use crate::output::Encoding;
 
 /// What a login shell runs when `sudo` or a user, but no shell is given: the remote user's own.
 const REMOTE_SHELL: &str = "$SHELL -c";

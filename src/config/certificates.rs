@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::credentials::{BYTES, KeySource};
 use super::key_file::KeyFile;
 use super::owner::Owner;
-use crate::certificate::Certificate;
+use crate::credential::Certificate;
 use crate::error::{CertProblem, Error};
 use crate::link::PrivateKey;
 

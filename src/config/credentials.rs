@@ -12,11 +12,11 @@ use zeroize::Zeroizing;
 use super::certificates::{Certificates, FoundKey};
 use super::key_file::KeyFile;
 use super::owner::Owner;
+use crate::credential::Responder;
+use crate::credential::Secret;
+use crate::credential::{KeyText, Opener};
 use crate::error::{Error, KeyProblem};
-use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
-use crate::private_key::{KeyText, Opener};
-use crate::secret::Secret;
 use crate::session::{Answerer, AuthPlan, Offer};
 
 /// Identity files tried when `identity_auth` is on, in this order (parallel-ssh: `BaseSSHClient.IDENTITIES`).

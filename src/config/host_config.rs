@@ -10,12 +10,12 @@ use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::limit;
 use super::owner::Owner;
 use super::way::Way;
-use crate::family::AddressFamily;
+use crate::credential::Opener;
+use crate::credential::Responder;
+use crate::host::AddressFamily;
 use crate::host::check_user;
-use crate::interactive::Responder;
 use crate::limits;
 use crate::link::Gssapi;
-use crate::private_key::Opener;
 use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).

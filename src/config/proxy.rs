@@ -7,7 +7,7 @@ use super::builder::Builder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
 use super::settings::settings;
-use crate::interactive::{Answer, Challenge};
+use crate::credential::{Answer, Challenge};
 
 /// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
 /// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::builder::Builder;
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
-use crate::family::AddressFamily;
-use crate::interactive::{Answer, Challenge, Responder};
+use crate::credential::{Answer, Challenge, Responder};
+use crate::host::AddressFamily;
 
 /// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of [`Builder`].
 macro_rules! settings {

@@ -44,8 +44,8 @@ pub(crate) use net::TokenFn;
 use self::native::{End, Native};
 use self::system::{Call, Called};
 use self::wire::Kind;
-use crate::family::AddressFamily;
-use crate::workers::Workers;
+use crate::host::AddressFamily;
+use crate::reactor::workers::Workers;
 
 /// Who turns names into addresses. IP addresses need neither.
 #[derive(Debug, Clone, PartialEq, Eq)]

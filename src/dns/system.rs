@@ -5,7 +5,7 @@ use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
 use super::{Failure, LookupId, LookupResult};
-use crate::workers::Job;
+use crate::reactor::workers::Job;
 
 /// One call.
 pub(super) struct Call {

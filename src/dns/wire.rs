@@ -7,7 +7,7 @@ use hickory_resolver::proto::op::{Edns, Header, Message, MessageType, OpCode, Qu
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::limits;
 
 /// What is asked for: one question is about one of them.

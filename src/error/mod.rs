@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use auth::{AuthMethod, AuthProblem};
 pub use channel::ChannelProblem;
 pub(crate) use host::HostErrorParts;
-pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted, Stage, TimeoutKind};
+pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted};
 pub use key::{CertProblem, KeyProblem};
 pub use name::{ResolverProblem, UnknownHostProblem};
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::limits;
 use crate::text::sanitise_bounded;
 

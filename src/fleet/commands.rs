@@ -6,13 +6,15 @@ use super::Fleet;
 use super::run::Run;
 use super::runs::Task;
 use crate::command::OutputOptions;
-use crate::error::{Error, Stage};
+use crate::error::Error;
+use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
-use crate::lines::LineEnds;
-use crate::output::{Deliver, Keep, Outcome, StdStream};
+use crate::output::LineEnds;
+use crate::output::{Deliver, Keep, Outcome};
 use crate::session::{Exec, Input};
-use crate::timings::Timings;
+use crate::stage::Stage;
+use crate::stage::Timings;
 
 /// What a [`Fleet::start`] has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]

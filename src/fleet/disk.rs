@@ -13,8 +13,8 @@ use super::Fleet;
 use crate::agent::Asker;
 use crate::hostkey::{NewKey, Recorded, Verifier};
 use crate::limits;
+use crate::reactor::workers::{Job, Workers};
 use crate::session::Input;
-use crate::workers::{Job, Workers};
 
 /// The thread, what waits for it, and what it has found.
 pub(super) struct Disk {

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use super::Fleet;
 use super::run::Tally;
 use super::runs::{End, RunNews};
-use crate::error::{HostError, Stage};
+use crate::error::HostError;
+use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
-use crate::output::{Deliver, Outcome, StdStream};
+use crate::output::{Deliver, Outcome};
 use crate::session::{Milestone, News};
-use crate::timings::Timings;
+use crate::stage::Stage;
+use crate::stage::Timings;
 
 /// Something that has happened in a [`Fleet`]: see [`Fleet::next_event`].
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError, HostErrorKind};
 use crate::ids::HostId;
 use crate::session::{Cx, HostState, Input, Session, Target};
-use crate::timings::Timings;
+use crate::stage::Timings;
 
 /// A look at one host of a [`Fleet`].
 #[derive(Debug, Clone, Copy)]

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::error::Stage;
 use crate::ids::HostId;
 use crate::limits;
 use crate::session::Costs;
+use crate::stage::Stage;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do before it returns: whichever is used up first. One step
 /// of one host always comes on top of it: mostly below 2 ms, and below 5 ms with the costliest key exchange that is offered.

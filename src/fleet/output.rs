@@ -3,11 +3,12 @@
 use std::io;
 
 use super::Fleet;
+use crate::command::Signal;
 use crate::ids::CommandId;
+use crate::ids::StdStream;
 use crate::limits;
-use crate::lines::LineEnds;
-use crate::output::{Line, StdStream, Stream};
-use crate::signal::Signal;
+use crate::output::LineEnds;
+use crate::output::{Line, Stream};
 
 impl Fleet {
     /// Takes unread output into a buffer. How many bytes; 0 if there are none.

@@ -1,6 +1,6 @@
 //! The target that hears an agent.
 
-use crate::agent_wire::{
+use crate::agent::wire::{
     AgentError, Identity, Messages, find_sign_request, identities_of, parse_identities, parse_signature,
     signed,
 };

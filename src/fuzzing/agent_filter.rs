@@ -1,6 +1,6 @@
 //! The target that stands between a host and a forwarded agent.
 
-use crate::agent_wire::{Filter, Verdict, failure};
+use crate::agent::wire::{Filter, Verdict, failure};
 use crate::limits;
 
 /// Any bytes as what a host says to a forwarded agent, and as what that answers, in pieces as long as the

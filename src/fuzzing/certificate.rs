@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::assert_clean;
-use crate::certificate::Certificate;
+use crate::credential::Certificate;
 use crate::hostkey::BlobReader;
 
 /// As a whole file, and as the blob of one: what parses keeps the blob, ends where it ends, and is shown clean.

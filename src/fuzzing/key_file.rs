@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::assert_clean;
-use crate::private_key::{KeyText, Opener, PlainKey};
+use crate::credential::{KeyText, Opener, PlainKey};
 
 /// Few, so that an input costs milliseconds.
 const ROUNDS_MAX: u32 = 2;

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use crate::lines::{LineBuffer, LineEnds};
+use crate::output::{LineBuffer, LineEnds};
 
 /// Feeds a [`LineBuffer`] in random chunks, reads it in random ways, and compares it with a naive model.
 ///

@@ -15,7 +15,7 @@ use std::task::Poll;
 
 use super::libssh::Session;
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped};
-use crate::agent_wire::{AgentError, Filter, Verdict, failure};
+use crate::agent::wire::{AgentError, Filter, Verdict, failure};
 use crate::limits;
 
 /// Connections to agents that a fleet has open, and how many it may have.

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 
 use socket2::SockRef;
 
-use crate::agent_wire::{self, Identity};
+use crate::agent::wire::{self, Identity};
 use crate::limits;
 
 /// More than libssh writes in one call, a request for a signature with the longest key in it twice, and than it reads.
@@ -42,9 +42,9 @@ impl AgentScript {
         }
         ours.set_nonblocking(true)?;
         if !is_listed {
-            ours.write_all(&agent_wire::identities_of(identity))?;
+            ours.write_all(&wire::identities_of(identity))?;
         }
-        ours.write_all(&signature.map_or_else(agent_wire::failure, agent_wire::signed))?;
+        ours.write_all(&signature.map_or_else(wire::failure, wire::signed))?;
         ours.shutdown(Shutdown::Write)?;
         Ok(Self { ours, theirs })
     }
@@ -62,14 +62,14 @@ impl AgentScript {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return None,
         }
-        agent_wire::find_sign_request(&asked).map(<[u8]>::to_vec)
+        wire::find_sign_request(&asked).map(<[u8]>::to_vec)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent_wire::{failure, identities_of, parse_identities, request_identities, signed};
+    use crate::agent::wire::{failure, identities_of, parse_identities, request_identities, signed};
 
     /// The longest key there can be.
     fn identity() -> Identity {

@@ -6,15 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::sys::socket::{MsgFlags, recv, send};
-use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Connects without waiting: a Unix socket does that at once, or refuses.
-pub(crate) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)?;
-    Ok(OwnedFd::from(socket).into())
-}
+use crate::agent::connect_unix;
 
 /// One of two ends. What goes in at one comes out at the other, and a dropped one is an end of stream.
 ///

@@ -12,7 +12,7 @@ use std::task::Poll;
 use super::libssh::Session;
 use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
-use crate::workers::{Job, Workers};
+use crate::reactor::workers::{Job, Workers};
 
 /// The threads that sessions are lent to.
 pub(super) type Lender = Workers<Visit>;

@@ -39,16 +39,16 @@ use super::{
     AuthReply, ChannelId, Credential, Gssapi, Inbox, Interaction, KeyExchanges, LinkError, LinkErrorKind,
     Pumped, Questions, Setup, classify,
 };
-use crate::agent_wire::Identity;
-use crate::certificate::{self, Certificate};
+use crate::agent::wire::Identity;
 use crate::command::ChannelRequest;
+use crate::command::Signal;
+use crate::credential::PlainKey;
+use crate::credential::Prompt;
+use crate::credential::Secret;
+use crate::credential::{Certificate, certificate};
 use crate::error::{AuthMethod, CertProblem, KeyProblem};
-use crate::interactive::Prompt;
 use crate::limits;
 use crate::output::ExitSignal;
-use crate::private_key::PlainKey;
-use crate::secret::Secret;
-use crate::signal::Signal;
 use crate::text::prefix;
 
 /// Per-session options that are the same for every host, besides the host keys (RFC 4253 section 7.1).

@@ -23,10 +23,10 @@ use super::{
     LinkErrorKind, Pumped, Setup, TunnelNews,
 };
 use crate::command::ChannelRequest;
+use crate::command::Signal;
+use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::limits;
-use crate::secret::Secret;
-use crate::signal::Signal;
 
 /// Host key algorithms in the order of preference, before a host's recorded ones are moved to the front.
 const HOST_KEYS: &CStr =

@@ -25,19 +25,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 
-pub(crate) use conduit::{Conduit, connect_unix};
+pub(crate) use conduit::Conduit;
 pub(crate) use dialler::Dialler;
 pub(crate) use first_write::can_forward_agent;
 pub(crate) use libssh::{PrivateKey, descriptor_of, has_gssapi, version};
 pub(crate) use live::LibsshLink;
 
-use crate::agent_wire::Identity;
+use crate::agent::wire::Identity;
 use crate::command::ChannelRequest;
+use crate::command::Signal;
+use crate::credential::Prompt;
+use crate::credential::Secret;
 use crate::error::AuthMethod;
-use crate::interactive::Prompt;
 use crate::output::ExitSignal;
-use crate::secret::Secret;
-use crate::signal::Signal;
 
 /// One SSH connection, as a session sees it.
 ///

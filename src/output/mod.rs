@@ -1,13 +1,18 @@
 //! What passes between a command and its caller: how it ended, its output, its input.
 
+mod encoding;
 mod keep;
+mod lines;
 mod sink;
 mod stdin;
 mod stream;
 
 use std::fmt;
 
+pub(crate) use encoding::{Decoding, Encoding, Malformed};
 pub use keep::{Deliver, Keep};
+pub(crate) use lines::LineBuffer;
+pub use lines::LineEnds;
 pub use sink::{Piece, Sink};
 pub(crate) use stdin::StdinQueue;
 pub use stream::Line;
@@ -71,25 +76,6 @@ impl fmt::Display for ExitSignal {
             write!(f, ": {}", sanitise_bounded(&self.message, limits::PEER_TEXT))?;
         }
         Ok(())
-    }
-}
-
-/// Names one of a command's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StdStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another type counts
-    /// as standard error too: libssh does not tell them apart.
-    Stderr,
-}
-
-impl fmt::Display for StdStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stdout => "standard output",
-            Self::Stderr => "standard error",
-        })
     }
 }
 

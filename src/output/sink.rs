@@ -4,9 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::StdStream;
 use crate::callback;
-use crate::ids::{CommandId, HostId};
+use crate::ids::{CommandId, HostId, StdStream};
 
 /// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::Keep::Sink).
 ///

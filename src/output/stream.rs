@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::{Keep, Piece, StdStream};
-use crate::ids::{CommandId, HostId};
-use crate::lines::{LineBuffer, LineEnds};
+use super::{Keep, Piece};
+use crate::ids::{CommandId, HostId, StdStream};
+use crate::output::{LineBuffer, LineEnds};
 
 /// A line of a command's output.
 #[derive(Debug, Clone, PartialEq, Eq)]

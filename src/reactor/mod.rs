@@ -7,6 +7,7 @@
 mod queue;
 mod token;
 mod wheel;
+pub(crate) mod workers;
 
 use std::io;
 use std::sync::Arc;

@@ -16,10 +16,11 @@ use self::attempt::{Attempt, Verdict};
 use super::failure::is_refusal;
 use super::target::{Offer, Profile, Target};
 use super::{Ask, Costs, Failure};
-use crate::agent_wire::Identity;
-use crate::error::{AuthMethod, AuthProblem, HostErrorKind, TimeoutKind};
+use crate::agent::wire::Identity;
+use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, Link, PrivateKey};
+use crate::stage::TimeoutKind;
 
 /// A login under way. It holds the proof that the host is who it should be, and cannot be made without.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::state::State;
 use super::{Cx, HostState, Milestone, Session};
-use crate::error::{HostError, Stage};
+use crate::error::HostError;
 use crate::ids::CommandId;
+use crate::stage::Stage;
 
 impl Session {
     /// Has it connect, whether or not there is a command for it.

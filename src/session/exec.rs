@@ -13,14 +13,16 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::command::Signal;
 use crate::command::{OutputOptions, Request};
-use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::error::{HostError, HostErrorKind, HostErrorParts};
+use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
 use crate::link::{ChannelId, Link};
-use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdStream, StdinQueue, Stream};
-use crate::signal::Signal;
-use crate::timings::{Stopwatch, Timings};
+use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
+use crate::stage::Stage;
+use crate::stage::{Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
 use super::Target;

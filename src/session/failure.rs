@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 
 use crate::dns::Failure as LookupFailure;
 use crate::error::{
-    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, Stage, UnknownHostProblem,
+    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, UnknownHostProblem,
 };
 use crate::link::{LinkError, LinkErrorKind};
+use crate::stage::Stage;
 
 /// `SSH_OPEN_CONNECT_FAILED` and `SSH_OPEN_RESOURCE_SHORTAGE` (RFC 4254 section 5.1).
 const CONNECT_FAILED: u32 = 2;

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::Execs;
 use super::proxy::Tunnelled;
-use crate::agent_wire::Identity;
+use crate::agent::wire::Identity;
 use crate::error::{HostErrorKind, NotStarted};
 use crate::hostkey::{NewKey, Recorded};
 use crate::ids::CommandId;

@@ -41,10 +41,11 @@ pub(crate) use pulse::Keepalive;
 pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
 pub(crate) use trail::{Costs, Milestone};
 
-use crate::error::{HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
+use crate::error::{HostError, HostErrorKind, HostErrorParts};
 use crate::ids::CommandId;
 use crate::output::Bound;
-use crate::timings::Stopwatch;
+use crate::stage::Stopwatch;
+use crate::stage::{Stage, TimeoutKind};
 
 use self::commands::Commands;
 use self::connect::Addresses;

@@ -14,9 +14,10 @@ use super::connect::is_out_of_descriptors;
 use super::failure::{Ending, Failure, host_error_kind};
 use super::state::State;
 use super::{Ask, Cx, Session, Step, deadline};
-use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts, Stage};
+use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts};
 use crate::limits;
 use crate::link::{ChannelId, Conduit, LinkError, LinkErrorKind, TunnelNews};
+use crate::stage::Stage;
 
 /// Names one connection through a proxy: the host's place in the fleet, and the generation of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::auth::Login;
 use super::connect::Addresses;
 use super::pulse::Pulse;
-use crate::error::{HostError, Stage};
+use crate::error::HostError;
 use crate::hostkey::Verification;
 use crate::link::Conduit;
+use crate::stage::Stage;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]

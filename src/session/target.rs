@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Keepalive, RetryDelay};
+use crate::credential::Responder;
+use crate::credential::Secret;
 use crate::error::AuthMethod;
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
-use crate::interactive::Responder;
 use crate::link::{Gssapi, PrivateKey};
-use crate::secret::Secret;
 
 /// One host of the list, or a proxy to such.
 #[derive(Debug)]

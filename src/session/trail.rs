@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::Session;
 use super::state::Phase;
-use crate::error::{HostError, Stage};
-use crate::timings::Timings;
+use crate::error::HostError;
+use crate::stage::Stage;
+use crate::stage::Timings;
 
 /// What has become of a connection.
 #[derive(Debug, Clone)]

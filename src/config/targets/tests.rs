@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
 use super::*;
 use crate::Proxy;
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
 use crate::session::{Answerer, Keepalive, Offer};

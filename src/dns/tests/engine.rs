@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::zone::{Zone, closed, dead, v4};
 use crate::dns::{Dns, DnsConfig, Failure, Finished, LookupId, LookupResult, Recall, Resolver, Ties, Wanted};
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::limits;
 
 const WAKER: Token = Token(usize::MAX);

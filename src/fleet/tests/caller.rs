@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::told;
 use super::world::World;
 use crate::command::Command;
+use crate::command::Signal;
 use crate::config::HostConfig;
 use crate::fleet::{Batch, Budget, Run};
+use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
-use crate::output::{Deliver, Keep, StdStream};
+use crate::output::{Deliver, Keep};
 use crate::session::tests::script::lost;
-use crate::signal::Signal;
 
 const STREAMS: [StdStream; 2] = [StdStream::Stdout, StdStream::Stderr];
 

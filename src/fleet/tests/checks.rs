@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{World, fake};
 use crate::fleet::slot::Slot;
 use crate::fleet::{Fleet, HostState};
-use crate::output::StdStream;
+use crate::ids::StdStream;
 
 /// How late a deadline may be noticed.
 const TICK: Duration = Duration::from_millis(1);

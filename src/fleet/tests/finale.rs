@@ -7,8 +7,9 @@ use super::told::Command;
 use super::world::World;
 use crate::fleet::HostState;
 use crate::ids::RunId;
+use crate::ids::StdStream;
 use crate::limits;
-use crate::output::{Deliver, StdStream};
+use crate::output::Deliver;
 
 /// Rounds in which commands that run on quiet hosts may end by themselves.
 const QUIET_ROUNDS: usize = 400;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{HostErrorKind, Stage};
+use crate::error::HostErrorKind;
 use crate::fleet::{Event, Tally};
+use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
-use crate::output::{Deliver, Outcome, StdStream};
+use crate::output::{Deliver, Outcome};
 use crate::session::tests::fake_link::Sent;
+use crate::stage::Stage;
 
 /// All that was told, of all that there ever was.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::attempt::Verdict;
-use crate::agent_wire::Identity;
+use crate::agent::wire::Identity;
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, Credential, Link, LinkError};
 use crate::session::Ask;

@@ -4,11 +4,11 @@ use std::task::Poll;
 
 use super::attempt::Verdict;
 use crate::callback;
+use crate::credential::Secret;
+use crate::credential::{Challenge, Responder};
 use crate::error::AuthProblem;
-use crate::interactive::{Challenge, Responder};
 use crate::limits;
 use crate::link::{Interaction, Link, LinkError, Questions};
-use crate::secret::Secret;
 use crate::session::target::{Answerer, Target};
 use crate::text;
 
@@ -81,7 +81,7 @@ fn ask(
     if answers.len() != prompts {
         return Err(AuthProblem::WrongAnswers { prompt: first(questions), prompts, answers: answers.len() });
     }
-    let secret = |(index, answer): (usize, &crate::interactive::Answer)| {
+    let secret = |(index, answer): (usize, &crate::credential::Answer)| {
         answer.to_secret().ok_or(AuthProblem::NulInAnswer { index })
     };
     answers.iter().enumerate().map(secret).collect()

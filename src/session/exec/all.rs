@@ -8,9 +8,10 @@ use slab::Slab;
 
 use super::{Exec, ExecState};
 use crate::ids::CommandId;
+use crate::ids::StdStream;
 use crate::limits;
 use crate::link::Link;
-use crate::output::{Outcome, Room, StdStream, Stream};
+use crate::output::{Outcome, Room, Stream};
 
 /// All commands of a fleet, finished ones included until nobody reads them any more.
 #[derive(Debug)]

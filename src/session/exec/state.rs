@@ -1,8 +1,8 @@
 //! The states of one command and the edges between them.
 
-use crate::error::Stage;
 use crate::link::ChannelId;
 use crate::output::Outcome;
+use crate::stage::Stage;
 
 /// Where a command is. Each variant carries exactly what is valid in it.
 #[derive(Debug)]

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use super::stop::send_signal;
 use super::{CloseStep, Exec, ExecState, Execs};
-use crate::error::{ChannelProblem, HostError, HostErrorKind, TimeoutKind};
+use crate::error::{ChannelProblem, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::{Failure, Target, deadline};
+use crate::stage::TimeoutKind;
 
 /// What one step of a command came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

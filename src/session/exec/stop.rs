@@ -2,13 +2,14 @@
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
-use crate::error::{HostErrorKind, NotStarted, TimeoutKind};
+use crate::command::Signal;
+use crate::error::{HostErrorKind, NotStarted};
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::deadline;
-use crate::signal::Signal;
+use crate::stage::TimeoutKind;
 
 impl Execs {
     /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether

@@ -6,10 +6,12 @@ use std::time::Instant;
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState};
 use crate::command::{Found, SudoLogin, SudoMark};
-use crate::error::{ChannelProblem, HostErrorKind, TimeoutKind};
+use crate::error::{ChannelProblem, HostErrorKind};
+use crate::ids::StdStream;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
-use crate::output::{Excess, Outcome, StdStream};
+use crate::output::{Excess, Outcome};
 use crate::session::deadline;
+use crate::stage::TimeoutKind;
 
 /// How far `sudo` is. While there is one, the caller's input waits.
 #[derive(Debug, Default)]

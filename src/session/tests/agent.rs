@@ -6,10 +6,11 @@ use super::harness::{AUTH, Bench, Config};
 use super::policy::Policy;
 use super::script::{Cred, Peer, Script, identity, private_key};
 use crate::error::AuthMethod::{Password, PublicKey};
-use crate::error::{AuthProblem, HostErrorKind, TimeoutKind};
+use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::session::state::Phase;
 use crate::session::{Ask, AuthPlan, Input, Offer};
+use crate::stage::TimeoutKind;
 
 /// An agent beside a bench.
 #[derive(Debug, Clone)]

@@ -3,9 +3,9 @@
 use super::call::Call;
 use super::harness::{Bench, Config};
 use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
+use crate::credential::Secret;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkErrorKind};
-use crate::secret::Secret;
 use crate::session::{AuthPlan, Costs, Offer};
 
 pub(super) fn password() -> Offer {
@@ -190,7 +190,7 @@ fn an_error_in_the_login_names_its_stage() {
     let replies = vec![(Cred::Sign(0), Err(crate::link::LinkError::new(LinkErrorKind::Integrity, "mac")))];
     let bench = login(vec![Offer::Sign(private_key(0))], Peer { replies, ..Peer::default() });
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Integrity(_)));
-    assert_eq!(bench.error(0).stage(), crate::error::Stage::Authenticating);
+    assert_eq!(bench.error(0).stage(), crate::stage::Stage::Authenticating);
 }
 
 /// The calendar of the bench shows 2026.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::script::Cred;
+use crate::command::Signal;
 use crate::link::LinkErrorKind;
-use crate::signal::Signal;
 
 /// One call, as it was made. Channels are numbered through all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,12 +4,14 @@ use super::call::Call;
 use super::harness::Bench;
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{OutputOptions, RunOptions};
-use crate::error::{ChannelProblem, HostErrorKind, Stage};
+use crate::error::{ChannelProblem, HostErrorKind};
+use crate::ids::StdStream;
 use crate::limits;
 use crate::link::LinkErrorKind;
-use crate::output::{Deliver, ExitSignal, Outcome, StdStream};
+use crate::output::{Deliver, ExitSignal, Outcome};
 use crate::session::state::Phase;
 use crate::session::{Input, News};
+use crate::stage::Stage;
 
 fn stdout(text: &str) -> Packet {
     Packet::Stdout(text.as_bytes().to_vec())

@@ -8,11 +8,12 @@ use nix::errno::Errno;
 use super::call::Call;
 use super::harness::{Bench, CONNECT, Config, address};
 use super::script::{Answer, Dial, Peer, Script};
-use crate::error::{HostErrorKind, Stage, TimeoutKind, UnknownHostProblem};
-use crate::family::AddressFamily;
+use crate::error::{HostErrorKind, UnknownHostProblem};
+use crate::host::AddressFamily;
 use crate::limits;
 use crate::session::state::Phase;
 use crate::session::{Ask, Input};
+use crate::stage::{Stage, TimeoutKind};
 
 fn config(addresses: u8, attempts: u32) -> Config {
     let addresses = (1..=addresses).map(address).collect();

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::harness::{AUTH, Bench, CONNECT, Config, EXEC, HANDSHAKE, address};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script};
-use crate::error::{HostErrorKind, Stage, TimeoutKind};
+use crate::error::HostErrorKind;
 use crate::limits;
 use crate::session::state::Phase;
 use crate::session::{Input, Timeouts};
+use crate::stage::{Stage, TimeoutKind};
 
 /// Steps the session every 100 ms for as long as it is in the stage, and says when the stage was left.
 fn drip(bench: &mut Bench, begun: Instant, in_stage: impl Fn(&Bench) -> bool) -> Duration {

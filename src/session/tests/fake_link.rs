@@ -21,13 +21,13 @@ use super::call::{Call, Failing, Fault};
 use super::script::{Answer, Cred, Dial, Peer, Script, Take, host_key};
 use super::wire::{Op, Wire};
 use crate::command::ChannelRequest;
+use crate::command::Signal;
+use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::link::{
     AuthReply, ChannelId, Conduit, Credential, Inbox, Interaction, KeyExchanges, Link, LinkError,
     LinkErrorKind, Pumped, Setup, TunnelNews,
 };
-use crate::secret::Secret;
-use crate::signal::Signal;
 
 /// More calls than any step has reason to make.
 const CALLS_PER_STEP: usize = 5_000;

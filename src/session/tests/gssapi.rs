@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::auth::{login, password, tried};
 use super::harness::{AUTH, Bench, Config};
 use super::script::{Cred, Peer, Script, private_key};
-use crate::error::{AuthMethod, AuthProblem, HostErrorKind, Stage, TimeoutKind};
+use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, Gssapi};
 use crate::session::state::Phase;
 use crate::session::{AuthPlan, Offer};
+use crate::stage::{Stage, TimeoutKind};
 
 pub(super) fn gssapi() -> Offer {
     Offer::Gssapi(Arc::new(Gssapi { server: c"web".to_owned(), client: None, delegate: false }))

@@ -12,9 +12,10 @@ use super::call::Call;
 use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
+use crate::command::Signal;
 use crate::command::{Request, RunOptions};
 use crate::error::{HostError, HostErrorKind};
-use crate::family::AddressFamily;
+use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::link::{ChannelId, Conduit};
@@ -24,7 +25,6 @@ use crate::session::{
     Ask, AuthPlan, Connection, Cx, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
     Session, Step, Target, Timeouts, Tunnelled,
 };
-use crate::signal::Signal;
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(12);

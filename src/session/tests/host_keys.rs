@@ -11,11 +11,12 @@ use base64::prelude::BASE64_STANDARD;
 use super::call::Call;
 use super::harness::{Bench, Config, HANDSHAKE};
 use super::script::{Peer, Script, host_key};
-use crate::error::{HostErrorKind, Stage, TimeoutKind};
+use crate::error::HostErrorKind;
 use crate::hostkey::tests::take_comparisons;
 use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPolicy, HostKeyProblem, KnownHosts, Verifier};
 use crate::session::Input;
 use crate::session::state::Phase;
+use crate::stage::{Stage, TimeoutKind};
 
 /// A key of a type that no line here has.
 pub(super) fn other_key() -> Vec<u8> {

@@ -7,12 +7,12 @@ use super::call::Call;
 use super::harness::Bench;
 use super::policy::Policy;
 use super::script::{Cred, Peer, private_key};
+use crate::credential::Secret;
+use crate::credential::{Answer, Challenge, Prompt, Responder};
 use crate::error::AuthMethod::{KeyboardInteractive, Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
-use crate::interactive::{Answer, Challenge, Prompt, Responder};
 use crate::limits;
 use crate::link::{AuthReply, LinkError, LinkErrorKind, Questions};
-use crate::secret::Secret;
 use crate::session::{Answerer, Offer};
 
 pub(super) fn prompt(text: &str, echo: bool) -> Prompt {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, Config};
 use super::script::{Channel, Packet, Peer, Script};
-use crate::error::{HostErrorKind, Stage};
+use crate::error::HostErrorKind;
 use crate::link::LinkErrorKind;
 use crate::session::state::Phase;
 use crate::session::{Input, Keepalive};
+use crate::stage::Stage;
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const MISSED: u32 = 3;

@@ -7,10 +7,10 @@ use super::gssapi::gssapi;
 use super::harness::Bench;
 use super::policy::Policy;
 use super::script::{Cred, Peer, private_key};
+use crate::credential::Secret;
 use crate::error::AuthMethod::{self, KeyboardInteractive, Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{LinkError, LinkErrorKind};
-use crate::secret::Secret;
 use crate::session::{Answerer, AuthPlan, Offer};
 
 fn wants(plan: AuthPlan, lists: &[&[AuthMethod]], good: &[Cred]) -> Bench {

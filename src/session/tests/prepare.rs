@@ -4,9 +4,10 @@ use super::call::Call;
 use super::harness::{Bench, Config};
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{ChannelRequest, RunOptions};
-use crate::error::{ChannelProblem, HostErrorKind, Stage};
+use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::link::LinkErrorKind;
+use crate::stage::Stage;
 
 fn variable(name: &str) -> ChannelRequest {
     ChannelRequest::Env { name: std::ffi::CString::new(name).unwrap(), value: c"value".into() }

@@ -7,11 +7,13 @@ use super::call::Call;
 use super::harness::{Bench, Config};
 use super::script::{Channel, Packet, Peer, Script, lost};
 use crate::command::{OutputOptions, RunOptions};
-use crate::error::{HostErrorKind, TimeoutKind};
+use crate::error::HostErrorKind;
+use crate::ids::StdStream;
 use crate::limits;
-use crate::output::{Bound, Keep, Room, Sink, StdStream};
+use crate::output::{Bound, Keep, Room, Sink};
 use crate::session::state::Phase;
 use crate::session::{Execs, Input, Keepalive};
+use crate::stage::TimeoutKind;
 
 const PACKET: usize = 1000;
 const PACKETS: usize = 20;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::call::{Call, Failing, Fault};
 use super::harness::{Bench, CONNECT, Config, HANDSHAKE, RETRY_DELAY};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
-use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts, Stage, TimeoutKind};
+use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts};
 use crate::limits;
 use crate::link::{ChannelId, Conduit, LinkErrorKind, TunnelNews};
 use crate::session::state::Phase;
 use crate::session::{Input, TunnelId, TunnelRequest, Tunnelled};
+use crate::stage::{Stage, TimeoutKind};
 
 pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
     HostError::new(HostErrorParts {

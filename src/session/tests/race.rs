@@ -8,9 +8,10 @@ use nix::errno::Errno;
 use super::call::Call;
 use super::harness::{Bench, CONNECT, Config, address};
 use super::script::{Dial, Script};
-use crate::error::{HostErrorKind, TimeoutKind};
+use crate::error::HostErrorKind;
 use crate::session::Input;
 use crate::session::state::Phase;
+use crate::stage::TimeoutKind;
 
 const DELAY: Duration = Duration::from_millis(250);
 const REFUSED: Errno = Errno::ECONNREFUSED;

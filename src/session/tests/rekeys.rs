@@ -2,9 +2,10 @@
 
 use super::harness::Bench;
 use super::script::{Channel, Packet, Script};
-use crate::error::{HostErrorKind, Stage};
+use crate::error::HostErrorKind;
 use crate::limits;
 use crate::output::Outcome;
+use crate::stage::Stage;
 
 /// A command whose host asks for new keys so often, after so much traffic each time, and then ends it.
 fn run(times: usize, traffic: u64) -> Bench {

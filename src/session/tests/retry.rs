@@ -7,10 +7,11 @@ use nix::errno::Errno;
 use super::call::Call;
 use super::harness::{Bench, Config, RETRY_DELAY, address};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
-use crate::error::{HostErrorKind, Stage};
+use crate::error::HostErrorKind;
 use crate::link::{LinkError, LinkErrorKind};
 use crate::session::Input;
 use crate::session::state::Phase;
+use crate::stage::Stage;
 
 #[test]
 fn between_two_attempts_the_place_is_free_and_the_delay_is_kept() {

@@ -9,13 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use nix::errno::Errno;
 
 use super::policy::Policy;
-use crate::agent_wire::Identity;
-use crate::certificate::Certificate;
+use crate::agent::wire::Identity;
+use crate::credential::Certificate;
+use crate::credential::{KeyText, Opener};
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions, TunnelNews};
 use crate::output::ExitSignal;
-use crate::private_key::{KeyText, Opener};
 
 /// All that a link will meet.
 #[derive(Debug, Clone, Default)]

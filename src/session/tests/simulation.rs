@@ -18,13 +18,14 @@ use super::proxy::{error_of_proxy, refusal};
 use super::random::{Random, Seed, number};
 use super::script::{Dial, Script, lost, private_key};
 use crate::command::{RunOptions, SudoLogin};
-use crate::error::{HostError, HostErrorKind, NotStarted, ResolverProblem, Stage};
-use crate::interactive::Responder;
+use crate::credential::Responder;
+use crate::credential::Secret;
+use crate::error::{HostError, HostErrorKind, NotStarted, ResolverProblem};
 use crate::link::{ChannelId, LinkErrorKind};
-use crate::secret::Secret;
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
 use crate::session::{Answerer, Input, Offer, Tunnelled};
+use crate::stage::Stage;
 
 const SEEDS: u64 = 12_000;
 

@@ -8,12 +8,13 @@ use super::harness::{Bench, EXEC};
 use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script};
 use crate::command::RunOptions;
-use crate::error::{ChannelProblem, HostErrorKind, NotStarted, Stage, TimeoutKind};
+use crate::command::Signal;
+use crate::error::{ChannelProblem, HostErrorKind, NotStarted};
 use crate::limits;
 use crate::link::LinkErrorKind;
 use crate::session::Input;
 use crate::session::state::Phase;
-use crate::signal::Signal;
+use crate::stage::{Stage, TimeoutKind};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

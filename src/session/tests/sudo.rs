@@ -7,10 +7,11 @@ use super::harness::{AUTH, Bench, EXEC};
 use super::prepare::setup;
 use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
-use crate::error::{ChannelProblem, HostErrorKind, Stage, TimeoutKind};
+use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::session::Input;
 use crate::session::state::Phase;
+use crate::stage::{Stage, TimeoutKind};
 
 const INPUT: &[u8] = b"for the command\n";
 const ANSWER: &[u8] = b"open sesame\n";

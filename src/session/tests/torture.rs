@@ -8,11 +8,12 @@ use super::interactive::{hidden, typed};
 use super::prepare::setup;
 use super::script::{Channel, Cred, Packet, Peer, Script, Take, lost, private_key};
 use crate::command::{RunOptions, SudoLogin, SudoMark};
-use crate::error::{AuthMethod, Stage};
+use crate::error::AuthMethod;
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::state::Phase;
 use crate::session::{Input, Offer};
+use crate::stage::Stage;
 
 /// A run that makes every call of a link: two commands with input, one of them through a `sudo` that asks, a question
 /// before the signature, a password typed after it, closes on both sides.

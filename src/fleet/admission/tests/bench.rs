@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{self, Clock};
 use crate::config::{Build, Builder, Setup};
-use crate::error::{Error, Stage};
+use crate::error::Error;
 use crate::fleet::slot::Booked;
 use crate::fleet::{Budget, Event, Fleet, HostState, Links, Run, Turn};
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
@@ -14,6 +14,7 @@ use crate::link::{AuthReply, Link};
 use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::script::{Channel, Cred, Packet, Peer, Script, host_key};
+use crate::stage::Stage;
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
 use crate::clock::{self, Clock};
 use crate::config::{HostConfig, Proxy};
-use crate::error::{AuthMethod, Stage};
+use crate::credential::{Answer, Prompt};
+use crate::error::AuthMethod;
 use crate::fleet::{HostState, LongestStep, Metrics};
-use crate::interactive::{Answer, Prompt};
 use crate::link::{AuthReply, Questions};
 use crate::session::tests::script::{Cred, Packet, Peer, Script};
+use crate::stage::Stage;
 
 /// What a caller's own code does within a step counts, and names its host.
 #[test]

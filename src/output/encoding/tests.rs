@@ -2,7 +2,7 @@ use encoding_rs::{BIG5, EUC_JP, EUC_KR, GB18030, GBK, SHIFT_JIS, WINDOWS_1252};
 use proptest::prelude::*;
 
 use super::*;
-use crate::lines::LineBuffer;
+use crate::output::LineBuffer;
 
 fn encoding(label: &str) -> Encoding {
     Encoding::for_label(label).unwrap()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::credential::Secret;
 
 /// One round of questions of a server, for a [responder](crate::Builder::responder).
 ///

@@ -1,8 +1,12 @@
 //! The host specification `[user@]host[:port]`.
 
+mod family;
+
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+pub use family::AddressFamily;
 
 use crate::text::{must_escape, sanitise};
 

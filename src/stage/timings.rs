@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::error::Stage;
+use super::Stage;
 
 const STAGES: usize = Stage::ALL.len();
 

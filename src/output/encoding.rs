@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 
 use crate::error::{CommandProblem, Error};
-use crate::lines::LineEnds;
+use crate::output::LineEnds;
 
 /// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

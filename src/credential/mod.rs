@@ -1,0 +1,12 @@
+//! What a login proves itself with: secrets, private keys, certificates, answers to a server's questions.
+
+pub(crate) mod certificate;
+mod challenge;
+mod private_key;
+mod secret;
+
+pub(crate) use certificate::Certificate;
+pub(crate) use challenge::Responder;
+pub use challenge::{Answer, Challenge, Prompt};
+pub(crate) use private_key::{KeyText, Opener, PlainKey};
+pub(crate) use secret::Secret;
