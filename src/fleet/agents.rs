@@ -3,16 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mio::Registry;
-use slab::Slab;
 
-use super::Fleet;
-use super::slot::Slot;
 use crate::agent::{AgentClient, Answer, Asker};
 use crate::reactor::{IndexQueue, Reactor, agent_token};
-use crate::session::Input;
 
 /// Clients, each of another socket.
 #[derive(Debug)]
@@ -53,50 +48,32 @@ impl Agents {
         }
         &mut self.clients[index]
     }
-}
 
-impl Fleet {
-    /// A host asks its agent for the keys, or for a signature.
-    pub(super) fn ask_agent(&mut self, index: usize, request: Option<Vec<u8>>) {
-        let Self { agents, slots, .. } = self;
-        let Some(slot) = slots.get(index) else { return };
-        let Some(path) = &slot.session.target().profile.agent else { return };
-        let asker = Asker { slot: index, generation: slot.link.generation() };
-        let client = agents.client(path);
+    /// Asks the agent at this path for its keys, or for a signature.
+    pub(super) fn ask(
+        &mut self,
+        path: &Arc<Path>,
+        asker: Asker,
+        request: Option<Vec<u8>>,
+        still_waits: impl Fn(Asker) -> bool,
+    ) {
+        let client = self.client(path);
         match request {
-            None => client.ask_identities(asker, |asker| is_wanted(slots, asker)),
-            Some(request) => client.ask_signature(asker, request, |asker| is_wanted(slots, asker)),
+            None => client.ask_identities(asker, still_waits),
+            Some(request) => client.ask_signature(asker, request, still_waits),
         }
     }
 
-    /// Lets the agents with news go on, and passes their answers on as long as there is time.
-    pub(super) fn visit_agents(&mut self, now: Instant) {
-        let Self { agents, slots, .. } = self;
-        while let Some(index) = agents.ready.pop() {
-            if let Some(client) = agents.clients.get_mut(index) {
-                client.go_on(|asker| is_wanted(slots, asker));
-            }
-        }
-        for index in 0..self.agents.clients.len() {
-            while let Some((asker, answer)) = self.agents.clients[index].next_answer() {
-                if is_wanted(&self.slots, asker) {
-                    let input = match answer {
-                        Answer::Identities(identities) => Input::Identities(identities),
-                        Answer::Signature(signature) => Input::Signed(signature),
-                    };
-                    self.visit(asker.slot, input, now);
-                }
-                // After the first one, not before it: answers come forward with whatever budget.
-                if self.is_over() {
-                    return;
-                }
+    /// Lets the agents with news go on.
+    pub(super) fn go_on(&mut self, still_waits: impl Fn(Asker) -> bool) {
+        while let Some(index) = self.ready.pop() {
+            if let Some(client) = self.clients.get_mut(index) {
+                client.go_on(&still_waits);
             }
         }
     }
-}
 
-/// Whether the connection that asked is still there and still waits.
-fn is_wanted(slots: &Slab<Slot>, asker: Asker) -> bool {
-    let Some(slot) = slots.get(asker.slot) else { return false };
-    slot.link.generation() == asker.generation && slot.session.awaits_agent()
+    pub(super) fn next_answer(&mut self) -> Option<(Asker, Answer)> {
+        self.clients.iter_mut().find_map(AgentClient::next_answer)
+    }
 }

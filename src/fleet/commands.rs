@@ -3,10 +3,16 @@
 use std::time::Instant;
 
 use super::Fleet;
+use super::drain::Drain;
+use super::engine::Engine;
+use super::event_loop::Timer;
 use super::run::Run;
-use super::runs::Task;
+use super::runs::Reach;
+use super::schedule::Schedule;
+use super::slot::Slot;
 use crate::command::OutputOptions;
-use crate::error::Error;
+use crate::config::Limits;
+use crate::error::{Error, NotStarted};
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
@@ -100,12 +106,12 @@ impl<'a> CommandRef<'a> {
 
     /// Bytes of input that wait to be sent.
     pub fn unsent(&self) -> usize {
-        self.exec.stdin.len()
+        self.exec.unsent()
     }
 
     /// Signals that wait to be sent.
     pub fn unsent_signals(&self) -> usize {
-        self.exec.signals.len()
+        self.exec.unsent_signals()
     }
 }
 
@@ -118,7 +124,7 @@ impl Fleet {
     /// some host, a host is not one of this fleet, or the run cannot be as it says: nothing was started on any.
     /// [`Error::Draining`] after [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
-        if self.is_draining() {
+        if self.engine.schedule.drain.is_requested() {
             return Err(Error::Draining);
         }
         let output = OutputOptions {
@@ -128,72 +134,184 @@ impl Fleet {
             ends: LineEnds::Bytes,
         };
         let (asked, plan) = run.into().into_parts(&self.positions, &output)?;
-        if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.slot(*id).is_none()) {
+        if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.engine.hosts.get(*id).is_none()) {
             return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
         }
-        let now = self.clock.now();
+        let now = self.engine.clock.now();
         let mut commands = Vec::with_capacity(asked.len());
-        let Self { runs, execs, slots, .. } = self;
+        let Engine { schedule: Schedule { runs, .. }, execs, hosts, .. } = &mut self.engine;
         execs.reserve(asked.len());
         let run = runs.begin(plan, |run| {
             for (position, (host, request)) in asked.into_iter().enumerate() {
-                let id = execs.insert(Exec::new(request, host, (run, position), now));
-                slots[host.index()].deferred.push_back(id);
+                let id = execs.insert_with(|id| Exec::new(id, request, host, (run, position), now));
+                hosts.slots[host.index()].session.assign(id);
                 commands.push(id);
             }
             commands.clone()
         });
         log::debug!("{run:?} begins: {} commands", commands.len());
-        self.tell_of_runs();
-        self.alarm();
+        self.engine.tell_of_runs();
+        self.engine.event_loop.alarm();
         Ok(Started { run, commands })
-    }
-
-    /// Does what is to be done for runs, as much of it as one turn may.
-    pub(super) fn serve_runs(&mut self, now: Instant) {
-        for _ in 0..limits::RUN_TASKS_PER_TURN {
-            let Some(task) = self.runs.next_task() else { return };
-            match task {
-                Task::Open(run, size) => {
-                    log::debug!("{run:?}: a batch of {size} begins");
-                    self.admission.expect_connections();
-                    self.agents.forget_identities();
-                }
-                Task::Begin(id) => self.give(id, now),
-                Task::Withdraw(id, why) => self.order_end(id, [Input::Withdraw(id, why)]),
-                Task::Cancel(id, why) => {
-                    self.order_end(id, [Input::Withdraw(id, why), Input::Cancel(id)]);
-                }
-            }
-        }
-    }
-
-    /// Gives a host its command.
-    fn give(&mut self, id: CommandId, now: Instant) {
-        let Some(index) = self.execs.get(id).map(|exec| exec.host().index()) else { return };
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.forget_deferred(id);
-        slot.session.attach(id, now);
-        self.settle(index);
-    }
-
-    fn order_end<const N: usize>(&mut self, id: CommandId, orders: [Input; N]) {
-        let Some(index) = self.execs.get(id).map(|exec| exec.host().index()) else { return };
-        orders.into_iter().for_each(|order| self.order(index, order));
     }
 
     /// One command; `None` once it was forgotten.
     pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
-        self.execs.get(id).map(|exec| CommandRef { exec })
+        self.engine.execs.get(id).map(|exec| CommandRef { exec })
     }
 
     /// Forgets a command: its unread output is dropped, and there are no more events of it. One that runs goes on.
     pub fn release(&mut self, id: CommandId) {
-        self.take_back();
-        let Some(exec) = self.execs.get(id) else { return };
+        let Some(exec) = self.engine.execs.get(id) else { return };
         let index = exec.host().index();
-        self.execs.release(id);
+        self.engine.execs.release(id);
         // It may have waited for its reader.
-        self.visit_soon(index);
+        self.engine.event_loop.visit_soon(index);
+    }
+
+    /// Ends a command before its time, with an outcome of [`Cancelled`](crate::HostErrorKind::Cancelled).
+    ///
+    /// One that was not sent never will be. One that runs gets SIGTERM and the end of its input, a second to end by itself,
+    /// and then its channel is closed; a host that does not confirm that within 10 seconds is not waited for.
+    pub fn cancel(&mut self, id: CommandId) {
+        let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
+        let index = exec.host().index();
+        self.engine.order(index, Input::Cancel(id));
+    }
+
+    /// [Cancels](Self::cancel) all commands of a host.
+    pub fn cancel_host(&mut self, id: HostId) {
+        let commands: Vec<CommandId> =
+            self.engine.hosts.get(id).into_iter().flat_map(|slot| slot.session.commands()).collect();
+        commands.into_iter().for_each(|id| self.cancel(id));
+    }
+
+    /// [Cancels](Self::cancel) all commands.
+    pub fn cancel_all(&mut self) {
+        let all: Vec<CommandId> =
+            self.engine.hosts.slots.iter().flat_map(|(_, slot)| slot.session.commands()).collect();
+        all.into_iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Ends a run before its time: commands that were not sent end as [`NotStarted`](crate::HostErrorKind::NotStarted), all
+    /// others are [cancelled](Self::cancel).
+    pub fn cancel_run(&mut self, id: RunId) {
+        self.engine.schedule.runs.stop(id, NotStarted::RunCancelled, Reach::Everything);
+        self.engine.event_loop.alarm();
+    }
+
+    /// Begins the next batch of a [gated](crate::Run::gated) run, after the [`BatchDone`](crate::Event::BatchDone) of the one
+    /// before. Whether there was one that waited.
+    pub fn proceed(&mut self, id: RunId) -> bool {
+        let proceeds = self.engine.schedule.runs.proceed(id);
+        self.engine.event_loop.alarm();
+        proceeds
+    }
+
+    /// Lets no host begin to connect, and no command begin, until [`resume`](Self::resume) is called. What has begun goes on:
+    /// connections that are being made, without the commands that they are made for, and commands that have a channel. Hosts
+    /// that wait for their turn have no time limit.
+    pub fn pause(&mut self) {
+        if !std::mem::replace(&mut self.engine.schedule.is_paused, true) {
+            log::debug!("admission is paused");
+            let with_place = |(index, slot): (usize, &Slot)| slot.view().uses_place.then_some(index);
+            let admitted: Vec<usize> = self.engine.hosts.slots.iter().filter_map(with_place).collect();
+            admitted.into_iter().for_each(|index| self.engine.order(index, Input::Hold));
+        }
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub fn resume(&mut self) {
+        if std::mem::take(&mut self.engine.schedule.is_paused) {
+            log::debug!("admission is resumed");
+            self.engine.admit_soon();
+        }
+    }
+
+    /// Whether it is [paused](Self::pause).
+    pub fn is_paused(&self) -> bool {
+        self.engine.schedule.is_paused
+    }
+
+    /// Comes to an end. From now on nothing is started ([`Error::Draining`](crate::Error::Draining)), and commands that were
+    /// not sent end as [`NotStarted`](crate::HostErrorKind::NotStarted). Those that were go on until the deadline, if there
+    /// is one, and are [cancelled](Self::cancel) then, which takes 11 seconds at the longest. Each connection closes when
+    /// nothing needs it any more. When nothing is left at all, [`Event::Drained`](crate::Event::Drained) says so.
+    ///
+    /// It does not wait: turns have to follow. Called again, it changes the deadline; one that has passed cancels at once.
+    /// There is no way back, and none is needed: to drop the fleet closes all connections at any time.
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, Instant};
+    /// use sshoal::{Budget, Fleet};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut fleet = Fleet::builder(["web1", "web2"]).build()?;
+    /// fleet.start("make all")?;
+    /// fleet.drain(Some(Instant::now() + Duration::from_secs(30)));
+    /// while !fleet.is_drained() {
+    ///     fleet.wait(None)?;
+    ///     fleet.turn(Instant::now(), Budget::default())?;
+    ///     while let Some(event) = fleet.next_event() {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drain(&mut self, deadline: Option<Instant>) {
+        match self.engine.schedule.drain {
+            Drain::Over => return,
+            Drain::Begun(timer) => _ = timer.and_then(|timer| self.engine.event_loop.wheel.disarm(timer)),
+            Drain::Not => {
+                log::debug!(
+                    "the fleet is drained: {} commands are not over",
+                    self.engine.schedule.runs.unfinished()
+                );
+                self.engine.schedule.runs.stop_all(NotStarted::Draining, Reach::Unsent);
+            }
+        }
+        self.engine.schedule.drain =
+            Drain::Begun(deadline.map(|at| self.engine.event_loop.wheel.arm(at, Timer::Drain)));
+        self.disconnect();
+        self.engine.event_loop.alarm();
+    }
+
+    /// Whether nothing is left after [`drain`](Self::drain).
+    pub fn is_drained(&self) -> bool {
+        self.engine.schedule.drain.is_over()
+    }
+
+    /// Changes [`max_connecting`](crate::Builder::max_connecting). With fewer places than are taken, none is given until enough
+    /// are free again.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0.
+    pub fn set_max_connecting(&mut self, hosts: usize) -> Result<(), Error> {
+        self.change_limits(|limits| limits.max_connecting = hosts)
+    }
+
+    /// Changes [`max_running`](crate::Builder::max_running); `None`: no bound. Below what runs, nothing is started until
+    /// enough has ended: what runs goes on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0.
+    pub fn set_max_running(&mut self, commands: Option<usize>) -> Result<(), Error> {
+        self.change_limits(|limits| limits.max_running = commands)
+    }
+
+    /// Changes [`connects_per_second`](crate::Builder::connects_per_second); `None`: no bound.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0.
+    pub fn set_connects_per_second(&mut self, connections: Option<u32>) -> Result<(), Error> {
+        self.change_limits(|limits| limits.connects_per_second = connections)
+    }
+
+    fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) -> Result<(), Error> {
+        let now = self.engine.clock.now();
+        self.engine.schedule.admission.change(now, change)?;
+        self.engine.admit_soon();
+        Ok(())
     }
 }

@@ -5,16 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use mio::Waker;
 
-use super::Fleet;
 use crate::agent::Asker;
 use crate::hostkey::{NewKey, Recorded, Verifier};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
-use crate::session::Input;
 
 /// The thread, what waits for it, and what it has found.
 pub(super) struct Disk {
@@ -41,7 +38,7 @@ impl Disk {
         Self { workers: None, waker, waiting: Arc::default(), answers: VecDeque::new() }
     }
 
-    fn record(&mut self, verifier: &Arc<Verifier>, asker: Asker, new: NewKey) {
+    pub(super) fn record(&mut self, verifier: &Arc<Verifier>, asker: Asker, new: NewKey) {
         let mut waiting = lock(&self.waiting);
         let is_first = waiting.is_empty();
         waiting.insert(asker.slot, (asker, new));
@@ -60,6 +57,10 @@ impl Disk {
     pub(super) fn collect(&mut self) {
         let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
         self.answers.extend(found.into_iter().flatten());
+    }
+
+    pub(super) fn next_answer(&mut self) -> Option<Answer> {
+        self.answers.pop_front()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -87,30 +88,6 @@ impl Job for Record {
 impl Record {
     fn take(&self) -> impl Iterator<Item = (Asker, NewKey)> + use<> {
         mem::take(&mut *lock(&self.waiting)).into_values()
-    }
-}
-
-impl Fleet {
-    /// A host that is new has its key recorded.
-    pub(super) fn record_key(&mut self, index: usize, new: NewKey) {
-        let Some(slot) = self.slots.get(index) else { return };
-        let asker = Asker { slot: index, generation: slot.link.generation() };
-        self.disk.record(&self.verifier, asker, new);
-    }
-
-    /// Hands over what came of recorded keys, as the turn's time allows.
-    pub(super) fn deliver_recorded(&mut self, now: Instant) {
-        while let Some((asker, recorded)) = self.disk.answers.pop_front() {
-            let is_wanted = self.slots.get(asker.slot).is_some_and(|slot| {
-                slot.link.generation() == asker.generation && slot.session.awaits_record()
-            });
-            if is_wanted {
-                self.visit(asker.slot, Input::Recorded(recorded), now);
-            }
-            if self.is_over() {
-                return;
-            }
-        }
     }
 }
 

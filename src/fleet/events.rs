@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::Fleet;
 use super::run::Tally;
-use super::runs::{End, RunNews};
+use super::runs::RunNews;
 use crate::error::HostError;
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
-use crate::output::{Deliver, Outcome};
-use crate::session::{Milestone, News};
+use crate::output::Outcome;
+use crate::session::CommandNews;
 use crate::stage::Stage;
 use crate::stage::Timings;
 
@@ -47,7 +46,7 @@ pub enum Event<'a> {
         /// Which.
         command: CommandId,
     },
-    /// Output, as it came ([`Deliver::Bytes`]). It counts as read with the next call of the fleet that may change something.
+    /// Output, as it came ([`Deliver::Bytes`]). It counts as read.
     Output {
         /// Whose.
         host: HostId,
@@ -87,7 +86,7 @@ pub enum Event<'a> {
         /// Which.
         command: CommandId,
         /// How.
-        outcome: &'a Outcome,
+        outcome: Outcome,
         /// How long it was in each stage.
         timings: Timings,
     },
@@ -119,26 +118,15 @@ pub(super) enum Entry {
     Entered { host: HostId, stage: Stage },
     Connected { host: HostId, timings: Timings },
     Disconnected { host: HostId, error: Option<HostError>, retrying: bool },
-    Of(News),
+    Command(CommandId, CommandNews),
     Run(RunId, RunNews),
     Drained,
-}
-
-/// What was lent with the last event, and is taken back before anything else happens.
-#[derive(Debug)]
-enum Lent {
-    Output(CommandId, StdStream, usize),
-    /// A line was lent, which counts as read already.
-    Line(CommandId, StdStream),
-    /// The outcome of a command that nobody asks for any more.
-    Last(CommandId),
 }
 
 /// Events that wait to be taken.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     queue: VecDeque<Entry>,
-    lent: Option<Lent>,
 }
 
 impl EventQueue {
@@ -149,159 +137,12 @@ impl EventQueue {
     pub(super) fn push(&mut self, entry: Entry) {
         self.queue.push_back(entry);
     }
-}
 
-impl Fleet {
-    /// The next event, in the order in which things happened to each host. To be called after each
-    /// [`turn`](Self::turn) until there is none: what is left shows on no descriptor.
-    pub fn next_event(&mut self) -> Option<Event<'_>> {
-        self.take_back();
-        let entry = self.next_entry()?;
-        self.show(entry)
+    pub(super) fn push_front(&mut self, entry: Entry) {
+        self.queue.push_front(entry);
     }
 
-    /// Ends the loan of the last event.
-    pub(super) fn take_back(&mut self) {
-        match self.events.lent.take() {
-            None => {}
-            Some(Lent::Output(id, stream, len)) => {
-                self.read_with(id, stream, |stream, _| stream.consume(len));
-            }
-            Some(Lent::Line(id, stream)) => {
-                self.read_with(id, stream, |_, _| ());
-            }
-            Some(Lent::Last(id)) => self.execs.release(id),
-        }
-    }
-
-    /// The next entry that still has something to tell.
-    fn next_entry(&mut self) -> Option<Entry> {
-        loop {
-            let entry = self.events.queue.pop_front()?;
-            let Entry::Of(news) = entry else { return Some(entry) };
-            // Nobody wants to hear of one that was released meanwhile.
-            let exec = self.execs.get(news.command()).filter(|exec| !exec.is_released());
-            let Some((host, deliver)) = exec.map(|exec| (exec.host(), exec.request().options.output.deliver))
-            else {
-                continue;
-            };
-            let News::Output(id, which) = news else { return Some(entry) };
-            let is_there = self.execs.with_stream(id, which, |stream, share| {
-                let is_there = match deliver {
-                    Deliver::Lines => stream.has_line(share),
-                    Deliver::Bytes => !stream.is_empty(),
-                    Deliver::Nothing => false,
-                };
-                // Of lines there may be more.
-                stream.listed = is_there && deliver == Deliver::Lines;
-                is_there
-            });
-            if is_there == Some(true) {
-                if deliver == Deliver::Lines {
-                    self.events.queue.push_front(Entry::Of(News::Output(id, which)));
-                }
-                return Some(entry);
-            }
-            // It may have been held back for a part of a line that more room was found for since.
-            self.made_room(host);
-        }
-    }
-
-    fn show(&mut self, entry: Entry) -> Option<Event<'_>> {
-        Some(match entry {
-            Entry::Entered { host, stage } => Event::Entered { host, stage },
-            Entry::Connected { host, timings } => Event::Connected { host, timings },
-            Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
-            Entry::Run(run, RunNews::BatchDone { batch, tally, left }) => {
-                Event::BatchDone { run, batch, tally, left }
-            }
-            Entry::Run(run, RunNews::Done(tally)) => Event::RunDone { run, tally },
-            Entry::Drained => Event::Drained,
-            Entry::Of(News::Output(command, stream)) => return self.show_output(command, stream),
-            Entry::Of(News::Started(command)) => {
-                Event::Started { host: self.execs.get(command)?.host(), command }
-            }
-            Entry::Of(News::Writable(command)) => {
-                Event::Writable { host: self.execs.get(command)?.host(), command }
-            }
-            Entry::Of(News::Finished(command)) => {
-                let exec = self.execs.get(command)?;
-                if exec.request().options.output.deliver != Deliver::Nothing {
-                    self.events.lent = Some(Lent::Last(command));
-                }
-                let (host, timings) = (exec.host(), exec.timings());
-                Event::Finished { host, command, outcome: exec.outcome()?, timings }
-            }
-        })
-    }
-
-    fn show_output(&mut self, command: CommandId, stream: StdStream) -> Option<Event<'_>> {
-        let share = self.execs.share();
-        let exec = self.execs.get_mut(command)?;
-        let host = exec.host();
-        if exec.request().options.output.deliver == Deliver::Lines {
-            self.events.lent = Some(Lent::Line(command, stream));
-            let (bytes, offset) = exec.stream_mut(stream).lend_line(share)?;
-            return Some(Event::Line { host, command, stream, bytes, offset });
-        }
-        let bytes = exec.stream(stream).unread();
-        self.events.lent = Some(Lent::Output(command, stream, bytes.len()));
-        Some(Event::Output { host, command, stream, bytes })
-    }
-
-    /// After a step of this slot: passes on what it and its commands have to tell.
-    pub(super) fn tell(&mut self, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let (host, is_proxy) = (slot.id, slot.session.is_proxy());
-        let costs = slot.session.take_costs();
-        self.meter.spent(costs);
-        self.totals.spend(costs);
-        while let Some(milestone) = slot.session.next_milestone() {
-            let entry = match milestone {
-                Milestone::Entered(stage) => Entry::Entered { host, stage },
-                Milestone::Connected => Entry::Connected { host, timings: slot.session.timings() },
-                Milestone::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
-            };
-            // Nobody has a proxy's name.
-            if !is_proxy {
-                self.events.push(entry);
-            }
-        }
-        self.tell_of_commands();
-    }
-
-    pub(super) fn tell_of_commands(&mut self) {
-        while let Some(news) = self.execs.next_news() {
-            let id = news.command();
-            let Some(exec) = self.execs.get(id) else { continue };
-            let (host, is_released, run, position) =
-                (exec.host(), exec.is_released(), exec.run(), exec.position());
-            let end = exec.outcome().map(End::from);
-            if !is_released {
-                self.events.push(Entry::Of(news));
-            }
-            if let Some(end) = end.filter(|_| news == News::Finished(id)) {
-                if is_released {
-                    self.execs.release(id);
-                }
-                if let Some(slot) = self.slots.get_mut(host.index()).filter(|slot| slot.id == host) {
-                    slot.forget_deferred(id);
-                }
-                self.runs.finished(run, position, end);
-            }
-        }
-        self.tell_of_runs();
-    }
-
-    pub(super) fn tell_of_runs(&mut self) {
-        while let Some((run, news)) = self.runs.next_news() {
-            match news {
-                RunNews::BatchDone { batch, tally, left } => {
-                    log::debug!("{run:?}: batch {batch} is over, {left} commands left; {tally:?}");
-                }
-                RunNews::Done(tally) => log::debug!("{run:?} is over: {tally:?}"),
-            }
-            self.events.push(Entry::Run(run, news));
-        }
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.queue.pop_front()
     }
 }

@@ -1,60 +1,71 @@
 //! The hosts of a fleet: who they are, how they are, and how they come and go.
 
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Duration;
 
 use super::Fleet;
+use super::slot::Slot;
 use crate::config::{HostConfig, HostList, Owner};
-use crate::error::{Error, HostError, HostErrorKind};
+use crate::error::{Error, HostError};
 use crate::ids::HostId;
-use crate::session::{Cx, HostState, Input, Session, Target};
+use crate::session::{HostState, Input, Target};
 use crate::stage::Timings;
 
 /// A look at one host of a [`Fleet`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Host<'a> {
-    session: &'a Session,
+    slot: &'a Slot,
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Host<'a> {
     /// The host as it was given, without user and port.
     pub fn name(&self) -> &'a str {
-        &self.session.target().host
+        &self.slot.session.target().host
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.session.target().port
+        self.slot.session.target().port
     }
 
     /// What [`HostConfig::alias`] calls it.
     pub fn alias(&self) -> Option<&'a str> {
-        self.session.target().alias.as_deref()
+        self.slot.session.target().alias.as_deref()
     }
 
     /// How long its output and input may make no progress, as its [settings](HostConfig::read_timeout) say. A fleet measures
     /// nothing by it: whoever waits does.
     pub fn read_timeout(&self) -> Option<Duration> {
-        self.session.target().profile.read_timeout
+        self.slot.session.target().profile.read_timeout
     }
 
     /// Where its connection is.
     pub fn state(&self) -> HostState {
-        self.session.host_state()
+        self.slot.view().state
     }
 
     /// Why it was given up, in [`HostState::Failed`].
     pub fn error(&self) -> Option<&'a HostError> {
-        self.session.error()
+        self.slot.session.error()
     }
 
     /// How long its connection was in each stage since it was last asked for.
     pub fn timings(&self) -> Timings {
-        self.session.timings()
+        self.slot.session.timings()
     }
 
     /// Whether its connection was asked for by [`Fleet::connect`], and is neither there nor given up.
     pub fn is_awaited(&self) -> bool {
-        self.session.is_awaited()
+        self.slot.session.is_awaited()
     }
 }
 
@@ -66,7 +77,7 @@ impl Fleet {
 
     /// One host; `None` if it has left the list.
     pub fn host(&self, id: HostId) -> Option<Host<'_>> {
-        self.slot(id).map(|slot| Host { session: &slot.session })
+        self.engine.hosts.get(id).map(|slot| Host { slot })
     }
 
     /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.
@@ -84,14 +95,14 @@ impl Fleet {
     }
 
     /// Takes a host from the list: its connection is closed, and commands that have not ended by what has arrived end as
-    /// [`Cancelled`](HostErrorKind::Cancelled). What they had printed stays readable. Whether it was there.
+    /// [`Cancelled`](crate::HostErrorKind::Cancelled). What they had printed stays readable. Whether it was there.
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
         self.list.remove(position);
-        let now = self.clock.now();
-        self.retire(id.index(), now);
-        self.admit_soon();
+        let now = self.engine.clock.now();
+        self.engine.remove(id.index(), now);
+        self.engine.admit_soon();
         true
     }
 
@@ -109,9 +120,10 @@ impl Fleet {
     }
 
     fn change_list(&mut self, list: HostList) -> Result<(), Error> {
-        let proxy =
-            |position: usize| self.slot(*self.positions.get(position)?)?.session.target().proxy.clone();
-        let targets = list.changes(&self.list, proxy, &Owner::of_this_process(), &self.verifier)?;
+        let proxy = |position: usize| {
+            self.engine.hosts.get(*self.positions.get(position)?)?.session.target().proxy.clone()
+        };
+        let targets = list.changes(&self.list, proxy, &Owner::of_this_process(), &self.engine.verifier)?;
         self.replace(targets);
         self.list = list;
         Ok(())
@@ -119,7 +131,7 @@ impl Fleet {
 
     /// Changes who is at which position; `None` keeps the host that is there.
     fn replace(&mut self, targets: Vec<Option<Target>>) {
-        let now = self.clock.now();
+        let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);
         debug_assert!(targets.iter().skip(before.len()).all(Option::is_some), "nobody to keep");
         let leaves = |position: &usize| targets.get(*position).is_none_or(Option::is_some);
@@ -128,49 +140,38 @@ impl Fleet {
         let mut kept = before.into_iter();
         for target in targets {
             let kept = kept.next();
-            let id = target.map_or(kept, |target| Some(self.add(target, now)));
+            let id = target.map_or(kept, |target| Some(self.engine.add(target, now)));
             self.positions.extend(id);
         }
         // After the new ones have come: a proxy goes with the last host behind it.
         for id in leaving {
-            self.retire(id.index(), now);
+            self.engine.remove(id.index(), now);
         }
         // Places may have become free, and descriptors.
-        self.admit_soon();
+        self.engine.admit_soon();
     }
 
-    /// Makes a place for a host.
-    pub(super) fn add(&mut self, target: Target, now: Instant) -> HostId {
-        let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy, now));
-        let jitter = self.next_jitter();
-        self.insert(Session::new(target, jitter, now), proxy)
+    /// Has these hosts connect and log in, without a command for them; none while it is [drained](Self::drain).
+    pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
+        if self.engine.schedule.drain.is_requested() {
+            return;
+        }
+        let now = self.engine.clock.now();
+        self.engine.schedule.admission.expect_connections();
+        for id in hosts {
+            if self.engine.hosts.get(id).is_some() {
+                self.engine.visit(id.index(), Input::Connect, now);
+            }
+        }
+        self.engine.admit_soon();
     }
 
-    /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index, which does no harm to
-    /// whoever has it next; what is on its way to it from elsewhere would, and is called off here.
-    pub(super) fn retire(&mut self, index: usize, now: Instant) {
-        self.take_back();
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let mut cx =
-            Cx { now, calendar: crate::clock::calendar, link: &mut *slot.link, execs: &mut self.execs };
-        for id in std::mem::take(&mut slot.deferred) {
-            slot.session.step(Input::Cancel(id), &mut cx);
+    /// Closes every connection, and stops making those, that no command needs.
+    pub fn disconnect(&mut self) {
+        for id in &self.positions {
+            self.engine.order(id.index(), Input::Close);
         }
-        // Nobody may have listened for a while. Last, as it leaves a link that fails to what follows.
-        slot.session.take_in(&mut cx);
-        slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
-        self.tell(index);
-        self.pass_on(index);
-        self.follow_tunnel(index);
-        self.settle(index);
-        let gone = self.slots.remove(index);
-        self.totals.leave(gone.booked.state);
-        self.names -= usize::from(gone.has_name());
-        if let Some(lookup) = gone.lookup {
-            self.dns.cancel(lookup, now);
-        }
-        if let Some(proxy) = gone.proxy {
-            self.leave_proxy(proxy, now);
-        }
+        self.engine.schedule.close_proxies = true;
+        self.engine.event_loop.alarm();
     }
 }

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::meter::Turn;
-use super::{Fleet, HostState};
-use crate::session::{Costs, Traffic};
+use super::HostState;
+use super::turn_budget::Turn;
 
 /// What a fleet has done so far, and how it is now: for the monitoring of the program that it is part of. Cheap to take
 /// (nothing is counted for it, however many hosts there are), so it may be taken at each turn.
@@ -71,7 +70,7 @@ pub struct Metrics {
     /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
     /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::Builder::output_budget)).
     pub held_back: usize,
-    hosts: [usize; HostState::ALL.len()],
+    pub(super) hosts: [usize; HostState::ALL.len()],
 }
 
 impl Metrics {
@@ -122,14 +121,13 @@ impl fmt::Display for Metrics {
 }
 
 /// What is counted as it happens.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Totals {
-    turns: u64,
-    visits: u64,
-    longest_turn: Duration,
-    key_exchanges: u64,
-    signatures: u64,
-    hosts: [usize; HostState::ALL.len()],
+    pub turns: u64,
+    pub visits: u64,
+    pub longest_turn: Duration,
+    pub key_exchanges: u64,
+    pub signatures: u64,
 }
 
 impl Totals {
@@ -137,53 +135,5 @@ impl Totals {
         self.turns += 1;
         self.visits += turn.visits as u64;
         self.longest_turn = self.longest_turn.max(turn.elapsed);
-    }
-
-    /// Costs may be met outside of a turn as well.
-    pub(super) fn spend(&mut self, costs: Costs) {
-        self.key_exchanges += costs.key_exchanges as u64;
-        self.signatures += costs.signatures as u64;
-    }
-
-    /// A host has come from one state to another.
-    pub(super) fn pass(&mut self, from: Option<HostState>, to: Option<HostState>) {
-        self.leave(from);
-        if let Some(state) = to {
-            self.hosts[state as usize] += 1;
-        }
-    }
-
-    pub(super) fn leave(&mut self, state: Option<HostState>) {
-        if let Some(state) = state {
-            self.hosts[state as usize] -= 1;
-        }
-    }
-}
-
-impl Fleet {
-    /// Figures of now.
-    pub fn metrics(&self) -> Metrics {
-        let Totals { turns, visits, longest_turn, key_exchanges, signatures, hosts } = self.totals;
-        let Traffic { received, sent } = self.execs.traffic();
-        Metrics {
-            turns,
-            visits,
-            longest_turn,
-            key_exchanges,
-            signatures,
-            bytes_received: received,
-            bytes_sent: sent,
-            connections: self.admission.connections(),
-            queued: self.admission.queued(),
-            running: self.admission.running(),
-            timers: self.wheel.len(),
-            pool: self.admission.pool(),
-            runs: self.runs.len(),
-            commands: self.execs.len(),
-            unfinished: self.runs.unfinished(),
-            unread: self.execs.unread(),
-            held_back: self.held.count(),
-            hosts,
-        }
     }
 }

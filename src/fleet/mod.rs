@@ -1,70 +1,58 @@
-//! The engine: drives every host from one thread, for whoever calls it.
+//! The fleet: every host, its connection and its commands, driven by turns.
 //!
-//! One turn: note who is ready, fire the timers that are due, visit ready hosts one after the other until the turn's budget
-//! is used up, admit those who wait. What is left over stays on the ready-list and is first in line next time. Nothing in
-//! a turn grows with the number of hosts, only with the number of ready ones.
+//! [`Fleet`] is what callers use; [`Engine`] does the work of its turns, with parts that know nothing of one another:
+//! the event loop, the registry of hosts, and the schedule.
 
 mod admission;
 mod agents;
+mod backpressure;
 mod commands;
-mod control;
 mod descriptors;
 mod disk;
 mod drain;
+mod engine;
+mod event_loop;
 mod events;
-mod held;
 mod hosts;
 mod library;
-mod meter;
 mod metrics;
 mod output;
-mod pace;
-mod proxies;
+mod rate_limit;
+mod registry;
 mod run;
 mod runs;
+mod schedule;
 mod slot;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod turn;
-mod visit;
+mod turn_budget;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-
-use slab::Slab;
 
 pub use commands::{CommandRef, Started};
 pub use events::Event;
 pub use hosts::Host;
 pub use library::SshLibrary;
-pub use meter::{Budget, LongestStep, Turn};
 pub use metrics::Metrics;
 pub use run::{Batch, Run, Tally};
 pub use turn::FleetWaker;
+pub use turn_budget::{Budget, LongestStep, Turn};
 
-use self::admission::Admission;
-use self::agents::Agents;
-use self::disk::Disk;
-use self::drain::Drain;
-use self::events::EventQueue;
-use self::held::HeldBack;
-use self::meter::Meter;
-use self::metrics::Totals;
-use self::runs::Runs;
-use self::slot::{Armed, Slot};
+use self::engine::{Engine, Parts};
+use self::registry::Links;
 use crate::clock::Clock;
 use crate::config::{Build, Builder, HostList, Setup};
-use crate::dns::{Dns, Ties};
 use crate::error::Error;
-use crate::hostkey::{LineProblem, Verifier};
+use crate::hostkey::LineProblem;
 use crate::ids::HostId;
 use crate::limits;
-use crate::link::{Dialler, LibsshLink, Link};
-use crate::reactor::{IndexQueue, Reactor, Wheel, dns_token, token};
+use crate::link::Dialler;
+use crate::reactor::{Reactor, token};
 pub use crate::session::HostState;
-use crate::session::{Execs, Jitter, Session};
 
 /// Builds a [`Fleet`].
 pub type FleetBuilder = Builder<Fleet>;
@@ -112,79 +100,10 @@ pub type FleetBuilder = Builder<Fleet>;
 /// process is at `warn`: descriptors that are short, files and agents that are of no use. There is no secret in it, and
 /// nothing of a host's that a terminal would act on.
 pub struct Fleet {
-    reactor: Reactor,
-    clock: Clock,
-    wheel: Wheel<Timer>,
-    slots: Slab<Slot>,
-    /// Counts the slots that there were, for their names.
-    slots_given: u32,
-    /// The host list as it was given, and who is at which position.
+    engine: Engine,
+    /// The host list as it was given, and the hosts at its positions.
     list: HostList,
     positions: Vec<HostId>,
-    verifier: Arc<Verifier>,
-    /// The slots of the proxies, by where their targets lie in memory: whoever shares one shares the target.
-    proxies: HashMap<usize, usize>,
-    links: Box<dyn Links>,
-    execs: Execs,
-    runs: Runs,
-    drain: Drain,
-    /// Nobody is admitted.
-    paused: bool,
-    events: EventQueue,
-    /// Hosts to be visited.
-    ready: IndexQueue,
-    admission: Admission,
-    held: HeldBack,
-    /// The last admission ended for lack of time, not of hosts or places.
-    admit_again: bool,
-    /// The wheel's entry for the next connection that may begin.
-    pace_timer: Option<Armed>,
-    dns: Dns,
-    /// Slots whose hosts are given by a name that is looked up here.
-    names: usize,
-    agents: Agents,
-    disk: Disk,
-    /// Where the sessions' randomness comes from.
-    seeds: Jitter,
-    meter: Meter,
-    totals: Totals,
-    /// Readiness was taken since the last turn.
-    polled: bool,
-    /// There may be more of it than was taken.
-    poll_again: bool,
-    /// Proxies that nobody is behind are to be closed.
-    close_proxies: bool,
-    /// The descriptor was made readable, for work that is left.
-    alarmed: bool,
-    /// Reused from turn to turn.
-    expired: Vec<Timer>,
-}
-
-/// Where links come from.
-trait Links: Send {
-    /// The link of the host in this slot.
-    fn link(&self, index: usize) -> Box<dyn Link>;
-    /// Slots whose links may have news for another reason than readiness.
-    fn returned(&self) -> Vec<usize>;
-}
-
-impl Links for Arc<Dialler> {
-    fn link(&self, index: usize) -> Box<dyn Link> {
-        Box::new(LibsshLink::new(self.clone(), index))
-    }
-
-    fn returned(&self) -> Vec<usize> {
-        Dialler::returned(self)
-    }
-}
-
-/// What a timer stands for.
-#[derive(Debug, Clone, Copy)]
-enum Timer {
-    Slot(usize),
-    /// The next connection may begin.
-    Pace,
-    Drain,
 }
 
 impl Build for Fleet {
@@ -212,77 +131,16 @@ impl Fleet {
 
     fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
         let Setup { list, targets, verifier, resolver, limits } = setup;
-        let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
-        let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
         let now = clock.now();
-        let mut fleet = Self {
-            wheel: Wheel::new(now),
-            slots: Slab::with_capacity(targets.len()),
-            slots_given: 0,
-            list,
-            positions: Vec::new(),
-            verifier,
-            proxies: HashMap::new(),
-            links,
-            execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
-            runs: Runs::default(),
-            drain: Drain::default(),
-            paused: false,
-            events: EventQueue::default(),
-            ready: IndexQueue::default(),
-            admission: Admission::new(limits),
-            held: HeldBack::default(),
-            admit_again: false,
-            pace_timer: None,
-            names: 0,
-            dns: Dns::new(resolver, targets.len(), ties, now),
-            agents: Agents::new(&reactor).map_err(cannot_set_up)?,
-            disk: Disk::new(reactor.waker().clone()),
-            seeds: Jitter::new(getrandom::u64().map_err(|e| cannot_set_up(e.into()))?),
-            meter: Meter::default(),
-            totals: Totals::default(),
-            polled: false,
-            poll_again: false,
-            close_proxies: false,
-            alarmed: false,
-            expired: Vec::new(),
-            reactor,
-            clock,
-        };
-        fleet.positions = targets.into_iter().map(|target| fleet.add(target, now)).collect();
-        Ok(fleet)
-    }
-
-    fn next_jitter(&mut self) -> Jitter {
-        Jitter::new(self.seeds.next())
-    }
-
-    fn insert(&mut self, session: Session, proxy: Option<usize>) -> HostId {
-        if let Some(slot) = proxy.and_then(|proxy| self.slots.get_mut(proxy)) {
-            slot.behind += 1;
-        }
-        self.slots_given = self.slots_given.wrapping_add(1);
-        let entry = self.slots.vacant_entry();
-        let id = HostId::new(entry.key(), self.slots_given);
-        let link = self.links.link(id.index());
-        let slot = entry.insert(Slot::new(id, session, link, proxy));
-        self.names += usize::from(slot.has_name());
-        self.settle(id.index());
-        id
-    }
-
-    fn slot(&self, id: HostId) -> Option<&Slot> {
-        self.slots.get(id.index()).filter(|slot| slot.id == id)
+        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
+        let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
+        let positions = targets.into_iter().map(|target| engine.add(target, now)).collect();
+        Ok(Self { engine, list, positions })
     }
 
     /// Lines of the known_hosts files that were skipped because they cannot be understood.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        self.verifier.known_hosts().problems()
-    }
-
-    /// What the resolver may open, if there is anything to look up.
-    fn descriptors_for_lookups(&self) -> usize {
-        if self.names > 0 { self.dns.descriptors_left() } else { 0 }
+        self.engine.verifier.known_hosts().problems()
     }
 }
 

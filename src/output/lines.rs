@@ -193,6 +193,20 @@ impl LineBuffer {
         Some(&self.data[start..end])
     }
 
+    /// Takes all unread bytes.
+    pub fn next_rest(&mut self) -> &[u8] {
+        self.give_back();
+        let start = std::mem::replace(&mut self.head, self.data.len());
+        self.scanned = self.head;
+        &self.data[start..]
+    }
+
+    /// Bytes that the last call has taken, by their offset in the stream.
+    pub fn consumed(&self, offset: u64, len: usize) -> &[u8] {
+        let start = (offset - self.forgotten) as usize;
+        &self.data[start..start + len]
+    }
+
     /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
     /// once.
     pub fn take_line(&mut self) -> Option<Vec<u8>> {

@@ -62,6 +62,14 @@ pub(crate) enum Bound {
     Budget,
 }
 
+/// Bytes that were consumed and are still in the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lent {
+    /// Bytes of the stream before them.
+    pub offset: u64,
+    len: usize,
+}
+
 impl Room {
     pub(crate) const ENDLESS: Self = Self { bytes: usize::MAX, bound: Bound::Budget };
 
@@ -215,11 +223,22 @@ impl Stream {
         self.buffer.has_line() || !self.is_empty() && self.room(share).lack().is_some()
     }
 
-    /// The next line, still in the buffer until the next call.
-    pub(crate) fn lend_line(&mut self, share: usize) -> Option<(&[u8], u64)> {
+    /// Consumes the next line. It stays in the buffer until the next call.
+    pub(crate) fn lend_line(&mut self, share: usize) -> Option<Lent> {
         let offset = self.buffer.position();
         let line = if self.buffer.has_line() { self.buffer.next_line() } else { self.next_piece(share) };
-        Some((line?, offset))
+        Some(Lent { offset, len: line?.len() })
+    }
+
+    /// Consumes all unread bytes. They stay in the buffer until the next call.
+    pub(crate) fn lend(&mut self) -> Lent {
+        let offset = self.buffer.position();
+        Lent { offset, len: self.buffer.next_rest().len() }
+    }
+
+    /// The bytes that were consumed by the last call.
+    pub(crate) fn lent(&self, lent: Lent) -> &[u8] {
+        self.buffer.consumed(lent.offset, lent.len)
     }
 
     fn next_piece(&mut self, share: usize) -> Option<&[u8]> {

@@ -38,6 +38,11 @@ impl IndexQueue {
         self.order.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        self.queued.get(index) == Some(&true)
+    }
+
     /// Whether the index was not queued before.
     fn mark(&mut self, index: usize) -> bool {
         if self.queued.len() <= index {

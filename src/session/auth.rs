@@ -15,11 +15,11 @@ use self::agent::AgentKeys;
 use self::attempt::{Attempt, Verdict};
 use super::failure::is_refusal;
 use super::target::{Offer, Profile, Target};
-use super::{Ask, Costs, Failure};
+use super::{Cx, Effect, Failure};
 use crate::agent::wire::Identity;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::hostkey::HostVerified;
-use crate::link::{AuthReply, Link, PrivateKey};
+use crate::link::{AuthReply, PrivateKey};
 use crate::stage::TimeoutKind;
 
 /// A login under way. It holds the proof that the host is who it should be, and cannot be made without.
@@ -59,14 +59,6 @@ enum Fate {
     Done,
 }
 
-/// What a login has come to.
-pub(super) enum LoginResult {
-    /// Logged in; the proof goes on.
-    Accepted,
-    /// Waits for the server.
-    Pending,
-}
-
 impl Login {
     pub(super) fn new(proof: HostVerified, profile: &Profile) -> Self {
         Self {
@@ -85,25 +77,19 @@ impl Login {
         &self.proof
     }
 
-    /// Goes as far as the server lets it.
-    pub(super) fn step(
-        &mut self,
-        target: &Target,
-        calendar: fn() -> SystemTime,
-        link: &mut dyn Link,
-        costs: &mut Costs,
-    ) -> Result<LoginResult, Failure> {
+    /// Goes as far as the server lets it. Ready once the user is logged in.
+    pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
         let profile = &*target.profile;
         loop {
             match &mut self.step {
                 LoginStep::Service => {
-                    if link.request_auth()?.is_pending() {
-                        return Ok(LoginResult::Pending);
+                    if cx.link.request_auth()?.is_pending() {
+                        return Ok(Poll::Pending);
                     }
                 }
                 LoginStep::Offer(index, attempt) => {
-                    let Poll::Ready(verdict) = attempt.step(target, link, costs)? else {
-                        return Ok(LoginResult::Pending);
+                    let Poll::Ready(verdict) = attempt.step(target, cx)? else {
+                        return Ok(Poll::Pending);
                     };
                     let (index, offer) = (*index, &profile.plan[*index]);
                     let method = offer.method();
@@ -116,11 +102,11 @@ impl Login {
                         self.note(method);
                     }
                     match verdict {
-                        Verdict::Server(AuthReply::Accepted) => return Ok(LoginResult::Accepted),
-                        Verdict::Server(AuthReply::Partial) => self.partial(index, offer, link.offered()),
+                        Verdict::Server(AuthReply::Accepted) => return Ok(Poll::Ready(())),
+                        Verdict::Server(AuthReply::Partial) => self.partial(index, offer, cx.link.offered()),
                         Verdict::Server(AuthReply::Denied) => {
-                            self.denied(index, method, link.offered());
-                            self.explain_certificate(index, profile, calendar);
+                            self.denied(index, method, cx.link.offered());
+                            self.explain_certificate(index, profile, cx.calendar);
                         }
                         Verdict::Server(AuthReply::Unable(reason)) => {
                             self.dropped(index, AuthProblem::Unable { method, reason });
@@ -133,7 +119,7 @@ impl Login {
                     }
                 }
             }
-            self.advance(profile)?;
+            self.advance(profile, cx.out)?;
         }
     }
 
@@ -187,7 +173,7 @@ impl Login {
     }
 
     /// Takes the first open offer that the server would hear of.
-    fn advance(&mut self, profile: &Profile) -> Result<(), Failure> {
+    fn advance(&mut self, profile: &Profile, out: &mut Vec<Effect>) -> Result<(), Failure> {
         let heard = |method| self.offered.as_ref().is_none_or(|offered| offered.contains(&method));
         let offers = profile.plan.iter().zip(&self.fates).enumerate();
         let is_spent = |key: &PrivateKey| self.spent.iter().any(|spent| key.blob() == spent.blob());
@@ -195,7 +181,7 @@ impl Login {
             offers.filter(|(_, (offer, fate))| **fate == Fate::Open && !offer.key().is_some_and(is_spent));
         match open.find(|(_, (offer, _))| heard(offer.method())) {
             Some((index, (offer, _))) => {
-                self.step = LoginStep::Offer(index, Attempt::new(offer));
+                self.step = LoginStep::Offer(index, Attempt::new(offer, out));
                 Ok(())
             }
             None => Err(self.failed(profile).into()),
@@ -210,11 +196,6 @@ impl Login {
             self.problems.push(AuthProblem::Unable { method: AuthMethod::PublicKey, reason });
         }
         self.unsigned.extend(unsigned);
-    }
-
-    /// What the agent is to be asked.
-    pub(super) fn take_ask(&mut self) -> Option<Ask> {
-        self.agent_keys()?.take_ask()
     }
 
     pub(super) fn awaits_agent(&self) -> bool {

@@ -1,44 +1,60 @@
-//! The commands of one connection, by how far they are.
+//! The commands of one host, by how far they are.
 //!
-//! Thousands may wait for one host, while a few run there. A visit looks at those that have begun and at the first one
-//! that waits, never at all of them.
+//! Thousands may wait while a few run. A visit looks at those that have begun and at the first one that waits, never at
+//! all of them.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::time::Instant;
 
-use super::exec::{Exec, Execs};
+use super::Cx;
+use super::exec::{Exec, ExecCx, Execs, Progress};
+use super::failure::{Failure, Peer};
+use crate::error::{HostError, NotStarted};
 use crate::ids::CommandId;
+use crate::output::Room;
 
-/// Commands that were given to a connection and have not ended.
+/// Commands of one host that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
-    /// Those without a channel, in the order in which they are to begin.
+    /// Commands whose batch has not begun.
+    assigned: VecDeque<CommandId>,
+    /// Commands without a channel, in the order in which they are to begin.
     queue: VecDeque<CommandId>,
     /// How many of the queue, from its front, may begin.
     admitted: usize,
-    /// The server had no channel for the front of the queue. It waits until another one of this connection is closed,
-    /// and all behind it with it.
+    /// The server had no channel for the front of the queue. The queue waits until a channel of this connection closes.
     is_blocked: bool,
-    /// Those that have asked for a channel, in that order.
+    /// Commands that have asked for a channel, in that order.
     begun: Vec<CommandId>,
+    /// See [`ExecCx::room_expected`].
+    room_expected: bool,
 }
 
 impl Commands {
+    /// Whether no command needs the connection. Assigned commands do not need it yet.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.begun.is_empty()
     }
 
-    /// All of them: those that have begun, then those that wait.
-    pub(super) fn iter(&self) -> impl Iterator<Item = CommandId> {
+    /// Commands that need the connection: those that have begun, then those that wait.
+    fn started(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(&self.queue).copied()
     }
 
-    /// Those that have asked for a channel.
+    /// All commands.
+    pub(super) fn iter(&self) -> impl Iterator<Item = CommandId> {
+        self.started().chain(self.assigned.iter().copied())
+    }
+
+    /// Commands that have asked for a channel.
     pub(super) fn begun(&self) -> &[CommandId] {
         &self.begun
     }
 
-    /// Those that may have a deadline of their own: of those that wait only the first one, if it was refused a channel.
-    pub(super) fn timed(&self) -> impl Iterator<Item = CommandId> {
+    /// Commands that may have a deadline of their own. Of those that wait only the first can have one, if it was refused
+    /// a channel.
+    fn timed(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(self.queue.front()).copied()
     }
 
@@ -47,26 +63,102 @@ impl Commands {
         if self.is_blocked { 0 } else { self.queue.len() - self.admitted }
     }
 
-    /// How many were admitted and have not begun.
+    /// How many have been admitted and have not begun.
     pub(super) fn admitted(&self) -> usize {
         self.admitted
     }
 
-    pub(super) fn push(&mut self, id: CommandId) {
+    pub(super) fn deadline(&self, execs: &Execs) -> Option<Instant> {
+        self.timed().filter_map(|id| execs.get(id)?.deadline()).min()
+    }
+
+    /// How much output there is room for.
+    pub(super) fn room(&self, execs: &Execs) -> Room {
+        self.begun.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
+    }
+
+    /// Whether the server has taken one of them.
+    pub(super) fn has_settled(&self, execs: &Execs) -> bool {
+        self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_settled))
+    }
+
+    pub(super) fn assign(&mut self, id: CommandId) {
+        self.assigned.push_back(id);
+    }
+
+    /// Queues an assigned command.
+    pub(super) fn start(&mut self, id: CommandId) {
+        self.forget_assigned(id);
         self.queue.push_back(id);
     }
 
-    /// Lets so many more begin.
+    /// Lets this many more begin.
     pub(super) fn admit(&mut self, commands: usize) {
         self.admitted += commands.min(self.waiting());
     }
 
-    /// Takes all admissions back of which no use was made.
+    /// Takes back all admissions that were not used.
     pub(super) fn hold(&mut self) {
         self.admitted = 0;
     }
 
-    /// The command that may ask for a channel next. It counts as begun from here on.
+    /// Steps each command that has begun, and lets the next admitted one begin. Whether anything changed.
+    pub(super) fn step(
+        &mut self,
+        peer: Peer<'_>,
+        input_budget: &mut usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, Failure> {
+        let mut advanced = false;
+        let mut index = 0;
+        while let Some(id) = self.begun.get(index).copied() {
+            advanced |= self.step_one(id, peer, input_budget, cx)? != Progress::Pending;
+            // If it has left the list, the next one has taken its index.
+            index += usize::from(self.begun.get(index) == Some(&id));
+        }
+        // One at a time, so that an announced packet size belongs to it.
+        let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_opening);
+        if !self.begun.iter().any(is_opening)
+            && let Some(id) = self.begin_next()
+        {
+            self.step_one(id, peer, input_budget, cx)?;
+            advanced = true;
+        }
+        Ok(advanced)
+    }
+
+    /// Steps a command that has begun, and moves it to the list where it belongs afterwards.
+    fn step_one(
+        &mut self,
+        id: CommandId,
+        peer: Peer<'_>,
+        input_budget: &mut usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<Progress, Failure> {
+        let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
+        // Only a command that is being opened can be refused a channel.
+        let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
+        let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
+        let mut exec_cx = ExecCx {
+            peer,
+            now: cx.now,
+            link: &mut *cx.link,
+            out: &mut *cx.out,
+            input_budget,
+            has_others,
+            room_expected: &mut self.room_expected,
+        };
+        let progress = cx.execs.step(id, &mut exec_cx)?;
+        match cx.execs.get(id) {
+            _ if progress == Progress::Done => self.ended(id, cx.execs),
+            Some(exec) if exec.is_waiting() => self.requeue(id),
+            Some(exec) if exec.is_blocked() => self.block(id),
+            _ => {}
+        }
+        Ok(progress)
+    }
+
+    /// The next command that may ask for a channel. It counts as begun from here on.
     pub(super) fn begin_next(&mut self) -> Option<CommandId> {
         self.admitted = self.admitted.checked_sub(1)?;
         let id = self.queue.pop_front()?;
@@ -74,60 +166,126 @@ impl Commands {
         Some(id)
     }
 
-    /// The server has refused this one a channel: it waits again, before all others.
-    pub(super) fn requeue(&mut self, id: CommandId) {
+    /// Puts a command that was refused a channel at the front of the queue.
+    fn requeue(&mut self, id: CommandId) {
         self.begun.retain(|begun| *begun != id);
         self.queue.push_front(id);
-        // Its place and those of all behind it go to others meanwhile.
+        // Other hosts may use the admissions meanwhile.
         self.hold();
     }
 
-    /// As [`requeue`](Self::requeue), until [`unblock`](Self::unblock).
+    /// As [`requeue`](Self::requeue), until another channel closes.
     pub(super) fn block(&mut self, id: CommandId) {
         self.requeue(id);
         self.is_blocked = true;
     }
 
-    /// A channel was closed. The command that has waited for that, if there is one.
-    pub(super) fn unblock(&mut self) -> Option<CommandId> {
-        if !std::mem::take(&mut self.is_blocked) {
-            return None;
+    /// Ends commands whose deadlines have passed.
+    pub(super) fn expire(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
+        let due = |id: &CommandId| cx.execs.get(*id).and_then(Exec::deadline).is_some_and(|at| at <= cx.now);
+        let expired: Vec<CommandId> = self.timed().filter(due).collect();
+        for id in expired {
+            self.end(id, peer, cx, Execs::expire);
         }
-        self.queue.front().copied()
     }
 
-    /// Forgets a command that has ended.
-    pub(super) fn remove(&mut self, id: CommandId) {
+    /// Cancels a command, or withdraws it for `why` if it was not sent. Whether it was queued or had begun.
+    pub(super) fn stop(
+        &mut self,
+        id: CommandId,
+        why: Option<NotStarted>,
+        peer: Peer<'_>,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let was_started = self.started().any(|started| started == id);
+        self.end(id, peer, cx, |execs, id, cx| match why {
+            Some(why) => execs.withdraw(id, cx, why),
+            None => execs.cancel(id, cx),
+        });
+        was_started
+    }
+
+    fn end(
+        &mut self,
+        id: CommandId,
+        peer: Peer<'_>,
+        cx: &mut Cx<'_>,
+        how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
+    ) {
+        let mut exec_cx = ExecCx {
+            peer,
+            now: cx.now,
+            link: &mut *cx.link,
+            out: &mut *cx.out,
+            input_budget: &mut 0,
+            has_others: false,
+            room_expected: &mut self.room_expected,
+        };
+        if how(cx.execs, id, &mut exec_cx) == Progress::Done {
+            self.ended(id, cx.execs);
+        }
+    }
+
+    /// Forgets a command that has ended. One that was refused a channel may get one now.
+    fn ended(&mut self, id: CommandId, execs: &mut Execs) {
+        self.remove(id);
+        if mem::take(&mut self.is_blocked)
+            && let Some(exec) = self.queue.front().and_then(|front| execs.get_mut(*front))
+        {
+            exec.unblock();
+        }
+    }
+
+    fn remove(&mut self, id: CommandId) {
         if let Some(index) = self.begun.iter().position(|begun| *begun == id) {
             self.begun.remove(index);
-            return;
+        } else if let Some(index) = self.queue.iter().position(|queued| *queued == id) {
+            // Commands that are cancelled all together come in order, so mostly this is the first.
+            self.queue.remove(index);
+            self.admitted -= usize::from(index < self.admitted);
+            self.is_blocked &= index > 0;
+        } else {
+            self.forget_assigned(id);
         }
-        // Those that are cancelled all together come in order.
-        let Some(index) = self.queue.iter().position(|queued| *queued == id) else { return };
-        self.queue.remove(index);
-        self.admitted -= usize::from(index < self.admitted);
-        self.is_blocked &= index > 0;
     }
 
-    pub(super) fn contains(&self, id: CommandId) -> bool {
-        self.iter().any(|known| known == id)
+    fn forget_assigned(&mut self, id: CommandId) {
+        if self.assigned.front() == Some(&id) {
+            self.assigned.pop_front();
+        } else {
+            self.assigned.retain(|assigned| *assigned != id);
+        }
     }
 
-    /// The connection is lost: those that have begun wait again, before all others, unless they are over.
-    pub(super) fn wait_again(&mut self, execs: &Execs) {
+    /// The connection is lost. Commands that cannot have started on the host wait again, before all others; those that may
+    /// have started end with `error`, or with the outcome that is known.
+    pub(super) fn cut(&mut self, error: &HostError, cx: &mut Cx<'_>) {
+        for id in self.timed() {
+            cx.execs.cut(id, error, cx.now, cx.link, cx.out);
+        }
         self.hold();
         self.is_blocked = false;
-        for id in std::mem::take(&mut self.begun).into_iter().rev() {
-            if execs.get(id).is_some_and(Exec::is_waiting) {
+        self.room_expected = false;
+        for id in mem::take(&mut self.begun).into_iter().rev() {
+            if cx.execs.get(id).is_some_and(Exec::is_waiting) {
                 self.queue.push_front(id);
             }
         }
     }
 
-    /// All of them, which are to end.
-    pub(super) fn take(&mut self) -> Vec<CommandId> {
-        let all = self.iter().collect();
-        *self = Self::default();
-        all
+    /// Ends all that wait with this error: the connection is given up.
+    pub(super) fn fail(&mut self, error: &HostError, cx: &mut Cx<'_>) {
+        self.hold();
+        self.is_blocked = false;
+        for id in mem::take(&mut self.begun).into_iter().chain(mem::take(&mut self.queue)) {
+            cx.execs.fail(id, error, cx.now, cx.out);
+        }
+    }
+
+    /// Ends the assigned commands: the host is removed.
+    pub(super) fn cancel_assigned(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
+        for id in mem::take(&mut self.assigned) {
+            self.end(id, peer, cx, Execs::cancel);
+        }
     }
 }

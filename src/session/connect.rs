@@ -1,159 +1,186 @@
-//! From a name's addresses to a TCP connection: one after the other, the next on any error. Where an attempt delay is set
-//! they race: the next one is dialled beside those that have not answered for that long (RFC 8305).
+//! From an admitted host to a verified one: the steps of an attempt to connect, and the ends of a connection.
 
-use std::io;
-use std::net::SocketAddr;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::error::{HostErrorKind, UnknownHostProblem};
+use super::addresses::{Addresses, is_out_of_descriptors};
+use super::auth::Login;
+use super::deadline::Deadline;
+use super::failure::{Ending, Failure, host_error_kind};
+use super::state::State;
+use super::tunnels::TunnelProgress;
+use super::{Cx, Effect, Session, Target};
+use crate::error::HostErrorKind;
+use crate::hostkey::Decision;
 use crate::limits;
-use crate::link::Link;
+use crate::link::{LinkError, LinkErrorKind, Setup};
 
-use super::{Failure, Profile};
+impl Session {
+    /// Leaves a final state, because something needs the connection again.
+    pub(super) fn revive(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Closed | State::Failed(_)) {
+            self.enter(State::Queued, cx);
+        }
+    }
 
-impl Profile {
-    /// The addresses to dial, in order.
-    pub(super) fn select(
-        &self,
+    /// Lets this many commands begin, and connects if there is no connection.
+    pub(super) fn admit(&mut self, admitted: usize, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let is_queued = matches!(self.state, State::Queued);
+        if !is_queued && !self.holds_descriptor() {
+            return Ok(());
+        }
+        if let Some(commands) = self.role.commands() {
+            commands.admit(admitted);
+        }
+        if !is_queued {
+            return self.drive(cx);
+        }
+        self.attempts.begin(cx.now);
+        if self.target.proxy.is_some() {
+            return self.open_tunnel(cx);
+        }
+        self.enter(State::Resolving, cx);
+        // An address needs no lookup.
+        let Ok(address) = self.target.host.parse::<IpAddr>() else {
+            cx.out.push(Effect::Lookup);
+            return Ok(());
+        };
+        self.resolved(Ok(vec![SocketAddr::new(address, self.target.port)]), cx)
+    }
+
+    pub(super) fn resolved(
+        &mut self,
         found: Result<Vec<SocketAddr>, HostErrorKind>,
-    ) -> Result<Vec<SocketAddr>, HostErrorKind> {
-        let wanted = self.connection.family;
-        let found = match found {
-            // The name exists, and name servers were asked for this family alone.
-            Err(HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress)) if wanted.is_exclusive() => {
-                Vec::new()
-            }
-            found => found?,
-        };
-        let admitted = found.iter().any(|address| wanted.admits(address.ip()));
-        if admitted || !wanted.is_exclusive() {
-            return Ok(wanted.select(found));
-        }
-        let found = found.iter().map(SocketAddr::ip).take(limits::ADDRESSES).collect();
-        Err(HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, found }))
-    }
-}
-
-/// The addresses of a host and how far they have been tried.
-#[derive(Debug)]
-pub(super) struct Addresses {
-    list: Vec<SocketAddr>,
-    /// Where addresses race: how long one has the field to itself.
-    attempt_delay: Option<Duration>,
-    /// Addresses begun.
-    begun: usize,
-    /// Connects under way; one at most, unless addresses race.
-    under_way: usize,
-    /// When the next address has its turn.
-    next_at: Option<Instant>,
-}
-
-impl Addresses {
-    pub(super) fn new(list: Vec<SocketAddr>, attempt_delay: Option<Duration>) -> Self {
-        let mut list = if attempt_delay.is_some() { interleave(list) } else { list };
-        list.truncate(limits::ADDRESSES);
-        Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
-    }
-
-    /// When the next address has its turn, whatever those under way do; `None` once there is no other.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.next_at
-    }
-
-    /// Dials the next address, and the one after it while dialling fails at once. `failed` is what failed before.
-    pub(super) fn dial(
-        &mut self,
-        now: Instant,
-        deadline: Option<Instant>,
-        link: &mut dyn Link,
-        mut failed: Option<(SocketAddr, io::Error)>,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Failure> {
-        while let Some(address) = self.list.get(self.begun).copied() {
-            let beside = self.under_way > 0;
-            let error = match if beside { link.dial_beside(address) } else { link.dial(address) } {
-                Ok(()) => None,
-                Err(e) if is_out_of_descriptors(&e) && beside => {
-                    // Those under way go on, and it has another turn.
-                    self.next_at = self.next_turn(now, deadline);
-                    return Ok(());
-                }
-                Err(e) if is_out_of_descriptors(&e) => return Err(Failure::NoDescriptor),
-                Err(e) => Some(e),
-            };
-            self.begun += 1;
-            self.next_at = self.next_turn(now, deadline);
-            let Some(e) = error else {
-                self.under_way += 1;
-                return Ok(());
-            };
-            failed = Some((address, e));
+        if !matches!(self.state, State::Resolving) {
+            return Ok(());
         }
-        if self.under_way > 0 { Ok(()) } else { Err(self.exhausted(failed)) }
+        let list = self.target.profile.select(found)?;
+        let attempt_delay = self.target.profile.connection.attempt_delay;
+        self.enter(State::Connecting(Addresses::new(list, attempt_delay)), cx);
+        match &mut self.state {
+            State::Connecting(addresses) => addresses.dial(cx.now, self.deadline, cx.link, None),
+            _ => Ok(()),
+        }
     }
 
-    /// Whether an address is connected; goes on to the next when one has failed or has had its time.
-    pub(super) fn poll(
-        &mut self,
-        now: Instant,
-        deadline: Option<Instant>,
-        link: &mut dyn Link,
-    ) -> Result<Poll<()>, Failure> {
-        while let Poll::Ready((address, result)) = link.dialled() {
-            let Err(e) = result else { return Ok(Poll::Ready(())) };
-            self.under_way = self.under_way.saturating_sub(1);
-            self.dial(now, deadline, link, Some((address, e)))?;
-            // The readiness of those beside it was reported together with its own.
-            if self.attempt_delay.is_none() {
-                return Ok(Poll::Pending);
+    /// Has the proxy connect the host.
+    fn open_tunnel(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.enter(State::Tunnelling, cx);
+        let conduit = cx.link.join().map_err(|e| {
+            if is_out_of_descriptors(&e) {
+                return Failure::NoDescriptor;
             }
-        }
-        if self.next_at.is_some_and(|at| at <= now) {
-            if self.attempt_delay.is_none() {
-                self.under_way = 0;
+            HostErrorKind::Limit(format!("no conduit to the proxy: {e}")).into()
+        })?;
+        cx.out.push(Effect::OpenTunnel(conduit));
+        Ok(())
+    }
+
+    pub(super) fn tunnelled(&mut self, progress: TunnelProgress, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let is_tunnelling = matches!(self.state, State::Tunnelling);
+        match progress {
+            TunnelProgress::Begun(_) if is_tunnelling => {
+                self.deadline = Deadline::new(cx.now, self.target.profile.timeouts.connect);
+                Ok(())
             }
-            self.dial(now, deadline, link, None)?;
+            TunnelProgress::Opened if is_tunnelling => {
+                self.begin_ssh(cx)?;
+                self.drive(cx)
+            }
+            TunnelProgress::Failed(error) if is_tunnelling => Err(HostErrorKind::Proxy(error).into()),
+            // What the host sent before is still on its way to here, and the end of the stream behind it.
+            TunnelProgress::Failed(error) if self.holds_descriptor() => {
+                self.proxy_lost = Some(error);
+                self.drive(cx)
+            }
+            _ => Ok(()),
         }
-        Ok(Poll::Pending)
     }
 
-    /// After an equal share of the time left, or after the attempt delay if that is less.
-    fn next_turn(&self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
-        let left = u32::try_from(self.list.len() - self.begun).unwrap_or(u32::MAX);
-        if left == 0 {
-            return None;
+    pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.enter(State::Handshaking, cx);
+        let Target { host, port, profile, .. } = &*self.target;
+        if self.recorded.is_empty() {
+            self.recorded = profile.verifier.algorithms_at_hand(host, *port);
         }
-        let share = deadline.map(|deadline| {
-            let share = deadline.saturating_duration_since(now) / left.saturating_add(1);
-            share.max(limits::ADDRESS_SLICE_MIN)
-        });
-        now.checked_add(share.into_iter().chain(self.attempt_delay).min()?)
+        let compress = profile.connection.compress;
+        let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
+        cx.link.start(&Setup { user: &profile.user, recorded: &self.recorded, compress, agent })?;
+        Ok(())
     }
 
-    fn exhausted(&self, failed: Option<(SocketAddr, io::Error)>) -> Failure {
-        let Some((address, source)) = failed else {
-            return HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress).into();
-        };
-        HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), source }.into()
+    /// The keys are exchanged: begins to compare the host's key with those on record.
+    pub(super) fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        cx.out.push(Effect::KeyExchange);
+        let Target { host, port, profile, .. } = &*self.target;
+        let key = cx.link.server_key()?;
+        let verification =
+            profile.verifier.begin(host, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
+        self.enter(State::Verifying(Box::new(verification)), cx);
+        self.verify(cx)
     }
-}
 
-/// The families by turns, beginning with that of the first address (RFC 8305 section 4).
-fn interleave(list: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let Some(first) = list.first().map(SocketAddr::is_ipv6) else { return list };
-    let (preferred, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|it| it.is_ipv6() == first);
-    let (mut preferred, mut others) = (preferred.into_iter(), others.into_iter());
-    let mut mixed = Vec::with_capacity(preferred.len() + others.len());
-    while preferred.len() + others.len() > 0 {
-        mixed.extend(preferred.next());
-        mixed.extend(others.next());
+    /// Compares the host's key with another slice of the lines on record, once per visit, and acts on the verdict.
+    ///
+    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the
+    /// verifier alone.
+    pub(super) fn verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let State::Verifying(verification) = &mut self.state else { return Ok(()) };
+        let profile = &self.target.profile;
+        match profile.verifier.advance(verification, limits::HOST_KEY_LINES) {
+            Decision::Pending => cx.out.extend(verification.take_request().map(Effect::Record)),
+            Decision::Accepted(proof) => {
+                let login = Login::new(proof, profile);
+                self.enter(State::Authenticating(Box::new(login)), cx);
+            }
+            Decision::Instead(algorithms) => {
+                self.recorded = algorithms;
+                return Err(Failure::OtherKey);
+            }
+            Decision::Refused(error) => return Err(HostErrorKind::HostKey(error).into()),
+        }
+        Ok(())
     }
-    mixed
-}
 
-/// EMFILE or ENFILE: nothing is wrong with the host, the connection has to wait.
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let code = error.raw_os_error();
-    code == Some(Errno::EMFILE as i32) || code == Some(Errno::ENFILE as i32)
+    /// The connection could not be made for want of a descriptor: the host waits again, and so do its commands.
+    pub(super) fn wait_again(&mut self, cx: &mut Cx<'_>) {
+        cx.link.hang_up();
+        self.attempts.uncount();
+        if let Some(commands) = self.role.commands() {
+            commands.hold();
+        }
+        self.enter(State::Queued, cx);
+        cx.out.push(Effect::NoDescriptor);
+    }
+
+    /// Connects once more, to ask for a key of another type.
+    pub(super) fn reconnect(&mut self, cx: &mut Cx<'_>) {
+        cx.link.hang_up();
+        self.attempts.uncount();
+        cx.out.push(Effect::Disconnected { error: None, retrying: true });
+        self.enter(State::Queued, cx);
+    }
+
+    /// Closes the connection, or stops connecting, unless something needs it.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_needed() && !matches!(self.state, State::Closed | State::Failed(_)) {
+            cx.link.hang_up();
+            if !matches!(self.state, State::Queued) {
+                cx.out.push(Effect::Disconnected { error: None, retrying: false });
+            }
+            self.enter(State::Closed, cx);
+        }
+    }
+
+    /// The error of the host for a failure of its link. The end of a connection that the proxy carried is an error of the
+    /// proxy.
+    pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Ending) {
+        let dropped = error.kind == LinkErrorKind::Dropped;
+        match (host_error_kind(error), self.proxy_lost.take()) {
+            (HostErrorKind::ConnectionLost(_), Some(error)) => (HostErrorKind::Proxy(error), Ending::Failed),
+            (kind, _) if dropped => (kind, Ending::Dropped),
+            (kind, _) => (kind, Ending::Failed),
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! One command on one host: its states, its streams, and how far it is.
 
-mod all;
 mod prepare;
 mod state;
 mod step;
 mod stop;
 mod sudo;
+mod table;
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use crate::command::Signal;
 use crate::command::{OutputOptions, Request};
-use crate::error::{HostError, HostErrorKind, HostErrorParts};
+use crate::error::{HostError, HostErrorKind};
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
@@ -25,13 +25,15 @@ use crate::stage::Stage;
 use crate::stage::{Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
-use super::Target;
+use super::deadline::Deadline;
+use super::failure::Peer;
+use super::{CommandNews, Effect};
 
-pub(crate) use all::{Execs, News, Traffic};
 pub(super) use state::{CloseStep, ExecState, StopStep};
 #[cfg(test)]
 pub(super) use state::{EXEC_EDGES, ExecPhase};
 pub(super) use step::{ExecCx, Progress};
+pub(crate) use table::{Execs, Traffic};
 
 /// One command on one host.
 #[derive(Debug)]
@@ -43,20 +45,20 @@ pub(crate) struct Exec {
     position: usize,
     pub(super) state: ExecState,
     request: Arc<Request>,
-    pub(crate) stdout: Stream,
-    pub(crate) stderr: Stream,
-    pub(crate) stdin: StdinQueue,
+    pub(super) stdout: Stream,
+    pub(super) stderr: Stream,
+    pub(super) stdin: StdinQueue,
     /// While the `sudo` that it runs through has not let it begin, and its password is known.
     sudo: Option<Box<SudoDialogue>>,
     /// Signals to be sent.
-    pub(crate) signals: VecDeque<Signal>,
-    deadline: Option<Instant>,
+    signals: VecDeque<Signal>,
+    deadline: Option<Deadline>,
     begun: Instant,
     ended: u64,
     stopwatch: Stopwatch,
     told_started: bool,
     /// Input was offered that there was no room for.
-    pub(crate) input_refused: bool,
+    input_refused: bool,
     /// Bytes that were not counted yet.
     traffic: Traffic,
     /// Unread bytes of each stream as they were counted last.
@@ -68,6 +70,7 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn new(
+        id: CommandId,
         request: Arc<Request>,
         host: HostId,
         (run, position): (RunId, usize),
@@ -76,7 +79,7 @@ impl Exec {
         let sudo = request.options.sudo.as_ref().map(|_| Box::default());
         let OutputOptions { stdout, stderr, ends, .. } = &request.options.output;
         Self {
-            id: CommandId::new(0, 0),
+            id,
             host,
             run,
             position,
@@ -113,8 +116,47 @@ impl Exec {
         self.position
     }
 
-    pub(crate) fn request(&self) -> &Request {
-        &self.request
+    pub(crate) fn deliver(&self) -> Deliver {
+        self.request.options.output.deliver
+    }
+
+    /// Queues input, as much as there is room for. How many bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` without room, `BrokenPipe` if the command takes no more.
+    pub(crate) fn write_stdin(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = limits::STDIN_QUEUE.saturating_sub(self.stdin.len());
+        let piece = &bytes[..bytes.len().min(room)];
+        if !self.stdin.push(piece) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.input_refused |= piece.len() < bytes.len();
+        if piece.is_empty() && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(piece.len())
+    }
+
+    /// Ends the input after what was queued. `false` if it has ended already.
+    pub(crate) fn close_stdin(&mut self) -> bool {
+        self.stdin.close()
+    }
+
+    /// Bytes of input that were not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.stdin.len()
+    }
+
+    /// Queues a signal. `false` if the command does not run.
+    pub(crate) fn signal(&mut self, signal: Signal) -> bool {
+        if self.is_running() {
+            self.signals.push_back(signal);
+        }
+        self.is_running()
+    }
+
+    pub(crate) fn unsent_signals(&self) -> usize {
+        self.signals.len()
     }
 
     pub(crate) fn timings(&self) -> Timings {
@@ -141,7 +183,7 @@ impl Exec {
 
     /// The streams with output that an event has to tell of.
     fn list_output(&mut self) -> [Option<StdStream>; 2] {
-        let is_told = self.request.options.output.deliver != Deliver::Nothing && !self.released;
+        let is_told = self.deliver() != Deliver::Nothing && !self.released;
         [StdStream::Stdout, StdStream::Stderr].map(|which| {
             let stream = self.stream_mut(which);
             let is_news = is_told && !stream.is_empty() && !mem::replace(&mut stream.listed, true);
@@ -232,7 +274,7 @@ impl Exec {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let running = matches!(self.state, ExecState::Running(_));
         let dialogue = self.sudo.as_ref().filter(|_| running).and_then(|dialogue| dialogue.deadline);
-        [self.deadline, dialogue].into_iter().flatten().min()
+        [self.deadline, dialogue].into_iter().flatten().map(|deadline| deadline.at).min()
     }
 
     /// When it was given, or its channel was begun.
@@ -252,23 +294,9 @@ impl Exec {
         self.state.channel().is_some()
     }
 
-    /// The error that this command ends with when its host fails with `kind`.
-    pub(super) fn error(
-        &self,
-        target: &Target,
-        attempt: u32,
-        now: Instant,
-        kind: HostErrorKind,
-    ) -> HostError {
-        HostError::new(HostErrorParts {
-            host: target.host.clone(),
-            port: target.port,
-            stage: self.stage(),
-            attempt,
-            attempts: target.profile.connection.attempts,
-            elapsed: now.saturating_duration_since(self.begun),
-            kind: Arc::new(kind),
-        })
+    /// The error that this command ends with for this reason.
+    fn error(&self, peer: Peer<'_>, now: Instant, kind: HostErrorKind) -> HostError {
+        peer.error(self.stage(), now.saturating_duration_since(self.begun), kind)
     }
 
     /// Moves what has arrived into the streams and takes note of an end. Works on a failed link too.
@@ -344,7 +372,7 @@ impl Exec {
 
     /// Its end is known: the channel is closed from here on.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
-        self.deadline = now.checked_add(limits::CLOSE_TIMEOUT);
+        self.deadline = Deadline::new(now, limits::CLOSE_TIMEOUT);
         self.enter(ExecState::Closing { channel, outcome, step });
     }
 

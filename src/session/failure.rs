@@ -1,10 +1,15 @@
-//! From what failed to what the caller reads.
+//! Failures, and the errors that callers get for them.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::Target;
+use super::attempts::Attempts;
 use crate::dns::Failure as LookupFailure;
 use crate::error::{
-    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, UnknownHostProblem,
+    ChannelProblem, HandshakeProblem, HostError, HostErrorKind, HostErrorParts, ResolverProblem,
+    UnknownHostProblem,
 };
 use crate::link::{LinkError, LinkErrorKind};
 use crate::stage::Stage;
@@ -12,6 +17,39 @@ use crate::stage::Stage;
 /// `SSH_OPEN_CONNECT_FAILED` and `SSH_OPEN_RESOURCE_SHORTAGE` (RFC 4254 section 5.1).
 const CONNECT_FAILED: u32 = 2;
 const RESOURCE_SHORTAGE: u32 = 4;
+
+/// The host at the other end, as errors describe it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer<'a> {
+    pub target: &'a Target,
+    /// The attempt to connect that is under way, from 1.
+    pub attempt: u32,
+    /// When that attempt began.
+    pub begun: Option<Instant>,
+}
+
+impl<'a> Peer<'a> {
+    pub(super) fn of(target: &'a Target, attempts: &Attempts) -> Self {
+        Self { target, attempt: attempts.number, begun: attempts.begun }
+    }
+
+    pub(super) fn error(self, stage: Stage, elapsed: Duration, kind: HostErrorKind) -> HostError {
+        HostError::new(HostErrorParts {
+            host: self.target.host.clone(),
+            port: self.target.port,
+            stage,
+            attempt: self.attempt,
+            attempts: self.target.profile.connection.attempts,
+            elapsed,
+            kind: Arc::new(kind),
+        })
+    }
+
+    /// Time since the attempt began.
+    pub(super) fn elapsed(self, now: Instant) -> Duration {
+        self.begun.map_or_else(Default::default, |begun| now.saturating_duration_since(begun))
+    }
+}
 
 /// Why a step could not go on.
 #[derive(Debug)]

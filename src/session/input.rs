@@ -1,79 +1,108 @@
-//! What a session is told, and what it asks for.
+//! The two doors of a session: an [`Input`] enters, [`Effect`]s leave.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::Execs;
-use super::proxy::Tunnelled;
+use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 use crate::agent::wire::Identity;
-use crate::error::{HostErrorKind, NotStarted};
+use crate::error::{HostError, HostErrorKind, NotStarted};
 use crate::hostkey::{NewKey, Recorded};
-use crate::ids::CommandId;
-use crate::link::Link;
+use crate::ids::{CommandId, StdStream};
+use crate::link::{Conduit, Link};
+use crate::stage::{Stage, Timings};
 
-/// What a session is told.
+/// Something that a session reacts to.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// It may connect, unless it is connected, and so many of its commands may begin.
+    /// The link may have news, there is new input to send, or a deadline has passed.
+    Wake,
+    /// Permission to connect, and to start up to this many of the waiting commands.
     Admitted { commands: usize },
-    /// The name's addresses, or why there are none.
-    Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
-    /// The keys that the agent holds.
-    Identities(Arc<[Identity]>),
-    /// The agent's signature, or that there is none.
-    Signed(Option<Arc<[u8]>>),
-    /// What came of its host's new key.
-    Recorded(Recorded),
-    /// Its proxy has come to this with it.
-    Tunnelled(Tunnelled),
-    /// The link may have news, or there is new input to send.
-    Readiness,
-    /// A deadline may have passed.
-    Timer,
+    /// An [assigned](super::Session::assign) command may start once it is admitted.
+    Start(CommandId),
     /// End this command.
     Cancel(CommandId),
     /// End this command if it was not sent, for this reason.
     Withdraw(CommandId, NotStarted),
-    /// Begin no command before the next admission.
+    /// Start no command before the next admission.
     Hold,
-    /// Close the connection, or stop making it, unless something needs it.
+    /// Connect, even without a command.
+    Connect,
+    /// Close the connection, or stop connecting, unless something needs it.
     Close,
-    /// It cannot be served, for this reason: one that no further attempt can change.
+    /// Fail for this reason, which no further attempt can change.
     GiveUp(HostErrorKind),
+    /// The host is removed: take in what has arrived, then end everything.
+    Remove,
+    /// Answers [`Effect::Lookup`].
+    Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
+    /// Answers [`Effect::ListKeys`].
+    Identities(Arc<[Identity]>),
+    /// Answers [`Effect::Sign`]; `None` if the agent refused.
+    Signed(Option<Arc<[u8]>>),
+    /// Answers [`Effect::Record`].
+    Recorded(Recorded),
+    /// Answers [`Effect::OpenTunnel`], step by step.
+    Tunnelled(TunnelProgress),
+    /// To a proxy: connect this host.
+    Tunnel(TunnelRequest),
 }
 
-/// What a step needs besides its input.
+/// Something that a session wants done or known.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// More can be done at once: visit again, after the other hosts.
+    Again,
+    /// No descriptor was free; the session is queued again.
+    NoDescriptor,
+    /// Resolve the host's name: [`Input::Resolved`].
+    Lookup,
+    /// Ask the agent for its keys: [`Input::Identities`].
+    ListKeys,
+    /// Send the agent this request for a signature: [`Input::Signed`].
+    Sign(Vec<u8>),
+    /// Record the host's new key: [`Input::Recorded`].
+    Record(NewKey),
+    /// Have the proxy connect the host to this end of a conduit: [`Input::Tunnelled`].
+    OpenTunnel(Conduit),
+    /// From a proxy: how far the connection of this host is.
+    Tunnelled(TunnelId, TunnelProgress),
+    /// An attempt to connect has reached this stage.
+    Entered(Stage),
+    /// The user is logged in.
+    Connected(Timings),
+    /// The connection, or an attempt to connect, has ended: closed, or failed with this error.
+    Disconnected { error: Option<HostError>, retrying: bool },
+    /// A key exchange was completed.
+    KeyExchange,
+    /// A signature was made in this process.
+    Signature,
+    /// News of one command.
+    Command(CommandId, CommandNews),
+}
+
+/// What has happened to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommandNews {
+    /// Its host has accepted it.
+    Started,
+    /// This stream has unread output.
+    Output(StdStream),
+    /// There is room for input again.
+    Writable,
+    /// It has its outcome.
+    Finished,
+}
+
+/// What a step works with.
 pub(crate) struct Cx<'a> {
     pub now: Instant,
-    /// Reads the calendar, which only explanations need.
+    /// Reads the calendar, which only explanations of errors need.
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
     pub execs: &'a mut Execs,
-}
-
-/// What a step leaves to its caller.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// More can be done at once: visit again, after the others.
-    pub again: bool,
-    /// What it waits for and its caller must get.
-    pub ask: Option<Ask>,
-    /// No descriptor was free; the session is queued again.
-    pub no_descriptor: bool,
-}
-
-/// What a session cannot get itself. Each is answered by an [`Input`] of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// The addresses of its host's name: [`Input::Resolved`].
-    Lookup,
-    /// What its agent holds: [`Input::Identities`].
-    Identities,
-    /// A signature, with this request to its agent: [`Input::Signed`].
-    Signature(Vec<u8>),
-    /// This key on the disk, as its host's: [`Input::Recorded`].
-    Record(NewKey),
-    /// A connection by its proxy, for the conduit of [`Session::take_conduit`]: [`Input::Tunnelled`].
-    Tunnel,
+    /// Effects of the step, in order.
+    pub out: &'a mut Vec<Effect>,
 }

@@ -7,8 +7,6 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Cx, Failure, Session, State};
-use crate::error::HostErrorKind;
 use crate::limits;
 use crate::link::KeyExchanges;
 
@@ -27,13 +25,13 @@ pub(super) struct Rekeys {
 
 impl Rekeys {
     /// Begins after the first one, which a connection begins with.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let seen = KeyExchanges { done: 1, traffic: 0 };
         Self { seen, last: None, in_a_row: 0, others: VecDeque::new() }
     }
 
-    /// Takes note of the exchanges so far. What is wrong with them, if anything.
-    fn note(&mut self, now_seen: KeyExchanges, now: Instant) -> Option<String> {
+    /// Counts the exchanges so far. What is wrong with them, if anything.
+    pub(super) fn count(&mut self, now_seen: KeyExchanges, now: Instant) -> Option<String> {
         let new = now_seen.done.saturating_sub(self.seen.done);
         if new == 0 {
             return None;
@@ -71,25 +69,6 @@ impl Rekeys {
     }
 }
 
-impl Session {
-    /// Fails a server that asks for new keys again and again. Between the first keys and the end of the login
-    /// libssh takes no key exchange.
-    pub(super) fn check_rekeys(&mut self, cx: &Cx<'_>) -> Result<(), Failure> {
-        if !matches!(self.state, State::Ready(_)) {
-            return Ok(());
-        }
-        let seen = cx.link.key_exchanges();
-        if seen.done <= 1 {
-            return Ok(());
-        }
-        let rekeys = self.rekeys.get_or_insert_with(|| Box::new(Rekeys::new()));
-        match rekeys.note(seen, cx.now) {
-            Some(problem) => Err(HostErrorKind::Protocol(problem).into()),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -106,7 +85,7 @@ mod tests {
     }
 
     impl Bench {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let seen = KeyExchanges { done: 1, traffic: 0 };
             Self { rekeys: Rekeys::new(), seen, now: Instant::now() }
         }
@@ -116,7 +95,7 @@ mod tests {
             self.now += after;
             self.seen.done += 1;
             self.seen.traffic += traffic;
-            self.rekeys.note(self.seen, self.now)
+            self.rekeys.count(self.seen, self.now)
         }
     }
 
@@ -159,15 +138,15 @@ mod tests {
         let mut bench = Bench::new();
         bench.seen.done += 11;
         bench.seen.traffic += ENOUGH;
-        assert_eq!(bench.rekeys.note(bench.seen, bench.now), None);
+        assert_eq!(bench.rekeys.count(bench.seen, bench.now), None);
         bench.seen.done += 2;
-        assert!(bench.rekeys.note(bench.seen, bench.now).is_some());
+        assert!(bench.rekeys.count(bench.seen, bench.now).is_some());
     }
 
     #[test]
     fn none_is_none() {
         let mut bench = Bench::new();
-        assert_eq!(bench.rekeys.note(bench.seen, bench.now), None);
+        assert_eq!(bench.rekeys.count(bench.seen, bench.now), None);
         assert!(bench.rekeys.others.is_empty());
     }
 }

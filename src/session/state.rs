@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::addresses::Addresses;
 use super::auth::Login;
-use super::connect::Addresses;
-use super::pulse::Pulse;
+use super::keepalive::KeepaliveTimer;
 use crate::error::HostError;
 use crate::hostkey::Verification;
-use crate::link::Conduit;
 use crate::stage::Stage;
 
 /// Where a connection is. Each variant carries exactly what is valid in it.
@@ -20,8 +19,8 @@ pub(super) enum State {
     Resolving,
     /// A TCP connect is under way.
     Connecting(Addresses),
-    /// The proxy is to connect it; the conduit's far end is here until the proxy has it.
-    Tunnelling(Option<Conduit>),
+    /// The proxy connects it.
+    Tunnelling,
     /// SSH identification and key exchange.
     Handshaking,
     /// The host's key is looked for among those on record, or is being recorded. The connection rests
@@ -30,8 +29,8 @@ pub(super) enum State {
     /// The host is who it should be; the user is being proved. A login holds the proof of that, a
     /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
     Authenticating(Box<Login>),
-    /// Authenticated: commands can run. With a pulse where the peer's is watched.
-    Ready(Option<Pulse>),
+    /// Authenticated: commands can run. With a timer where keepalives are sent.
+    Ready(Option<KeepaliveTimer>),
     /// The next attempt waits, for so long.
     BackingOff(Duration),
     /// Not connected, and nothing wants it to be.
@@ -181,7 +180,7 @@ impl State {
             Self::Queued => Phase::Queued,
             Self::Resolving => Phase::Resolving,
             Self::Connecting(_) => Phase::Connecting,
-            Self::Tunnelling(_) => Phase::Tunnelling,
+            Self::Tunnelling => Phase::Tunnelling,
             Self::Handshaking => Phase::Handshaking,
             Self::Verifying(_) => Phase::Verifying,
             Self::Authenticating(_) => Phase::Authenticating,
@@ -197,7 +196,7 @@ impl State {
         match self {
             Self::Queued | Self::BackingOff(_) | Self::Closed | Self::Failed(_) => Stage::Queued,
             Self::Resolving => Stage::Resolving,
-            Self::Connecting(_) | Self::Tunnelling(_) => Stage::Connecting,
+            Self::Connecting(_) | Self::Tunnelling => Stage::Connecting,
             Self::Handshaking | Self::Verifying(_) => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
             // What runs has a stage of its own; what waits was about to get its channel.

@@ -251,7 +251,7 @@ impl World {
     }
 
     fn fail_a_link(&mut self) {
-        let nth = self.random.below(self.fleet.slots.len().max(1) as u64) as usize;
+        let nth = self.random.below(self.fleet.engine.hosts.slots.len().max(1) as u64) as usize;
         let error = if self.random.chance(50) { lost() } else { self.random.error() };
         self.say(|| format!("link {nth} fails: {error:?}"));
         if let Some(link) = self.links().nth(nth) {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::world::{World, fake};
+use crate::fleet::HostState;
+use crate::fleet::engine::Engine;
+use crate::fleet::schedule::Schedule;
 use crate::fleet::slot::Slot;
-use crate::fleet::{Fleet, HostState};
 use crate::ids::StdStream;
 
 /// How late a deadline may be noticed.
@@ -13,23 +15,25 @@ const TICK: Duration = Duration::from_millis(1);
 impl World {
     /// All that is booked and counted is what a look at each host says.
     pub(super) fn check_books(&mut self) {
-        // A line that is lent is neither read nor unread.
-        self.fleet.take_back();
-        let fleet = &self.fleet;
-        let (mut places, mut timers, mut connections) = (0, usize::from(fleet.pace_timer.is_some()), 0);
+        let (fleet, engine) = (&self.fleet, &self.fleet.engine);
+        let (mut places, mut connections) = (0, 0);
+        let mut timers = usize::from(engine.schedule.rate_timer.is_some());
         let mut states = [0; HostState::ALL.len()];
-        for (_, slot) in &fleet.slots {
-            let id = slot.id;
-            let deadline = slot.session.deadline(&fleet.execs);
+        for (index, slot) in &engine.hosts.slots {
+            let (id, view) = (slot.id, slot.session.view(&engine.execs));
+            assert_eq!(slot.booked, slot.usage(&engine.execs), "{id:?}");
             let armed = slot.timer.map(|timer| timer.at);
-            assert!(armed == deadline || slot.due, "{id:?} waits for {deadline:?}, its timer for {armed:?}");
+            let is_fired = armed.is_none() && engine.event_loop.ready.contains(index);
+            assert!(
+                armed == view.deadline || is_fired,
+                "{id:?} waits for {:?}, its timer for {armed:?}",
+                view.deadline
+            );
             timers += usize::from(armed.is_some());
-            let uses_place = slot.session.uses_place(&fleet.execs);
-            assert_eq!(slot.booked.place, uses_place, "the place of {id:?}");
-            places += usize::from(uses_place);
-            connections += usize::from(slot.session.is_connected());
+            places += usize::from(view.uses_place);
+            connections += usize::from(view.holds_descriptor);
             if !slot.session.is_proxy() {
-                states[slot.session.host_state() as usize] += 1;
+                states[view.state as usize] += 1;
             }
         }
         let metrics = fleet.metrics();
@@ -53,22 +57,20 @@ impl World {
     /// With nothing left to do at this moment: nobody was forgotten.
     pub(super) fn check(&mut self) {
         self.check_books();
-        let is_unread = self.fleet.events.len() > 0;
-        for (_, slot) in &mut self.fleet.slots {
-            let (id, link) = (slot.id, fake(&mut *slot.link));
+        let is_unread = self.fleet.engine.events.len() > 0;
+        for (_, slot) in &mut self.fleet.engine.hosts.slots {
+            let (id, view, link) = (slot.id, slot.booked.view, fake(&mut *slot.link));
             // One that is held back goes on when its output was taken.
-            let is_held = is_unread && slot.session.held_by().is_some();
+            let is_held = is_unread && view.held.is_some();
             assert!(
                 is_held || !link.is_unattended(),
                 "{id:?} has news that nobody takes: {:?}",
                 link.queues()
             );
-            let is_connected = slot.session.is_connected();
-            assert!(is_connected || link.is_down(), "{id:?} was not hung up");
-            assert!(!slot.due && slot.orders.is_empty(), "{id:?} was not visited");
-            let deadline = slot.session.deadline(&self.fleet.execs);
-            let is_late = deadline.is_some_and(|at| at + TICK <= self.now);
-            assert!(!is_late, "{id:?} is late by {:?}", deadline.map(|at| self.now - at));
+            assert!(view.holds_descriptor || link.is_down(), "{id:?} was not hung up");
+            assert!(slot.mail.is_empty(), "{id:?} was not visited");
+            let is_late = view.deadline.is_some_and(|at| at + TICK <= self.now);
+            assert!(!is_late, "{id:?} is late by {:?}", view.deadline.map(|at| self.now - at));
         }
         let waiting = self.fleet.metrics().hosts(HostState::Queued);
         assert!(waiting == 0 || self.is_full(), "{waiting} hosts wait for nothing: {:?}", self.fleet);
@@ -76,14 +78,14 @@ impl World {
 
     /// Whether there is a reason for hosts to wait: for a place, for commands to end, for descriptors, or for their turn.
     pub(super) fn is_full(&self) -> bool {
-        let Fleet { admission, slots, pace_timer, .. } = &self.fleet;
-        let lacks_descriptors = |index| !admission.may_take(self.fleet.descriptors_needed(index));
-        let is_waiting = |slot: &Slot| slot.session.host_state() == HostState::Queued;
+        let Engine { schedule: Schedule { admission, rate_timer, .. }, hosts, .. } = &self.fleet.engine;
+        let lacks_descriptors = |index| !admission.may_take(hosts.descriptors_needed(index), &hosts.sums);
+        let is_waiting = |slot: &Slot| slot.view().state == HostState::Queued;
         self.fleet.is_paused()
             || self.places >= admission.pool()
             || self.max_running.is_some_and(|most| self.running >= most)
-            || pace_timer.is_some()
-            || slots.iter().any(|(index, slot)| is_waiting(slot) && lacks_descriptors(index))
+            || rate_timer.is_some()
+            || hosts.slots.iter().any(|(index, slot)| is_waiting(slot) && lacks_descriptors(index))
     }
 }
 

@@ -86,7 +86,7 @@ impl World {
         let metrics = self.fleet.metrics();
         let settled = [HostState::Idle, HostState::Queued, HostState::Connected, HostState::Failed];
         let settled: usize = settled.iter().map(|state| metrics.hosts(*state)).sum();
-        settled == self.fleet.hosts().len() && self.fleet.pace_timer.is_none()
+        settled == self.fleet.hosts().len() && self.fleet.engine.schedule.rate_timer.is_none()
     }
 
     /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it, and later batches wait for
@@ -137,8 +137,8 @@ impl World {
         self.say(|| "remove all".to_owned());
         self.fleet.set_hosts([] as [(&str, _); 0]).unwrap();
         self.settle();
-        assert!(self.fleet.slots.is_empty(), "slots are left");
-        assert!(self.fleet.proxies.is_empty(), "proxies are left");
+        assert!(self.fleet.engine.hosts.slots.is_empty(), "slots are left");
+        assert!(self.fleet.engine.hosts.proxies.is_empty(), "proxies are left");
         let metrics = self.fleet.metrics();
         let left = (metrics.connections, metrics.timers, metrics.unfinished, self.places);
         assert_eq!(left, (0, 0, 0, 0), "connections, timers, commands, places");

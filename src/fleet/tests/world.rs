@@ -11,9 +11,10 @@ use super::told::{Connection, Told};
 use crate::clock::Clock;
 use crate::config::{Build, HostConfig, Proxy, Setup};
 use crate::error::Error;
-use crate::fleet::{Budget, Builder, Fleet, Jitter, Turn};
+use crate::fleet::{Budget, Builder, Fleet, Turn};
 use crate::link::Link;
 use crate::reactor::Reactor;
+use crate::session::Jitter;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::random::Random;
 use crate::session::tests::script::verifier;
@@ -101,7 +102,7 @@ impl World {
         let told = Told::default();
         let links = Box::new(FakeLinks::new(Random::new(random.next()), good, told.sent.clone()));
         let mut fleet = Fleet::with(setup, Reactor::new().unwrap(), links, clock.clone()).unwrap();
-        fleet.seeds = Jitter::new(random.next());
+        fleet.engine.hosts.seeds = Jitter::new(random.next());
         let (given, deaf, sabotage) = (0, 0, Sabotage::Nothing);
         let looks = 20;
         let mut world = Self {
@@ -199,7 +200,7 @@ impl World {
 
     pub(super) fn turn(&mut self, budget: Budget) -> Turn {
         // As the poll would report it.
-        for (index, slot) in &mut self.fleet.slots {
+        for (index, slot) in &mut self.fleet.engine.hosts.slots {
             let link = fake(&mut *slot.link);
             link.begin_turn();
             if self.sabotage == Sabotage::RepeatsOutput && self.random.chance(10) {
@@ -207,7 +208,7 @@ impl World {
             }
             let is_lost = self.sabotage == Sabotage::LosesAnEdge && self.random.chance(10);
             if link.take_edge() && !is_lost {
-                self.fleet.ready.push(index);
+                self.fleet.engine.event_loop.ready.push(index);
             }
         }
         let turn = self.fleet.turn(self.now, budget).unwrap();
@@ -224,7 +225,7 @@ impl World {
         for _ in 0..at_most {
             let Self { fleet, told, sabotage, traced, random, .. } = self;
             let Some(event) = fleet.next_event() else {
-                assert_eq!(fleet.events.len(), 0, "events are left behind");
+                assert_eq!(fleet.engine.events.len(), 0, "events are left behind");
                 self.forget_hosts();
                 return true;
             };
@@ -245,7 +246,7 @@ impl World {
     /// Everything of those that have left was told.
     fn forget_hosts(&mut self) {
         for (id, connection) in &mut self.told.hosts {
-            if self.fleet.slot(*id).is_none() {
+            if self.fleet.engine.hosts.get(*id).is_none() {
                 *connection = Connection::Gone;
             }
         }
@@ -257,7 +258,7 @@ impl World {
     }
 
     pub(super) fn links(&mut self) -> impl Iterator<Item = &mut FakeLink> {
-        self.fleet.slots.iter_mut().map(|(_, slot)| fake(&mut *slot.link))
+        self.fleet.engine.hosts.slots.iter_mut().map(|(_, slot)| fake(&mut *slot.link))
     }
 }
 

@@ -109,22 +109,40 @@ fn the_budget_makes_every_stream_full_that_keeps() {
     }
 }
 
+/// The next line or piece, as an event would show it.
+fn lend(stream: &mut Stream, share: usize) -> Option<(String, u64)> {
+    let lent = stream.lend_line(share)?;
+    Some((String::from_utf8(stream.lent(lent).to_vec()).unwrap(), lent.offset))
+}
+
+#[test]
+fn all_unread_bytes_are_lent_until_the_next_call() {
+    let mut stream = stream(Keep::All);
+    push(&mut stream, b"ab\nc");
+    assert_eq!(line(&mut stream), text("ab", 0));
+    let lent = stream.lend();
+    assert_eq!((stream.lent(lent), lent.offset, stream.len()), (&b"c"[..], 3, 0));
+    push(&mut stream, b"de");
+    let lent = stream.lend();
+    assert_eq!((stream.lent(lent), lent.offset), (&b"de"[..], 4));
+}
+
 #[test]
 fn a_line_longer_than_a_full_stream_comes_in_pieces() {
     let mut stream = stream(Keep::BackPressure(4));
     push(&mut stream, b"abc");
     assert!(!stream.has_line(NO_BUDGET));
-    assert_eq!((line(&mut stream), stream.lend_line(NO_BUDGET)), (None, None));
+    assert_eq!((line(&mut stream), lend(&mut stream, NO_BUDGET)), (None, None));
     push(&mut stream, b"de");
     assert!(stream.has_line(NO_BUDGET));
     assert_eq!(line(&mut stream), text("abcde", 0));
     push(&mut stream, b"fghi\nj");
     assert_eq!(line(&mut stream), text("fghi", 5));
     push(&mut stream, b"klm");
-    assert_eq!(stream.lend_line(NO_BUDGET), Some((&b"jklm"[..], 10)));
+    assert_eq!(lend(&mut stream, NO_BUDGET), text("jklm", 10));
     push(&mut stream, b"n");
     assert_eq!((line(&mut stream), stream.has_line(1)), (None, true), "full by a share of the budget");
-    assert_eq!(stream.lend_line(1), Some((&b"n"[..], 14)));
+    assert_eq!(lend(&mut stream, 1), text("n", 14));
     assert!(!stream.has_line(0), "nothing is no piece");
 }
 

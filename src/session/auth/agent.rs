@@ -9,14 +9,14 @@ use std::task::Poll;
 use super::attempt::Verdict;
 use crate::agent::wire::Identity;
 use crate::error::AuthMethod;
-use crate::link::{AuthReply, Credential, Link, LinkError};
-use crate::session::Ask;
+use crate::link::{AuthReply, Credential, LinkError};
+use crate::session::{Cx, Effect};
 
 /// The agent's offer, while it is being made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AgentKeys {
-    stage: Stage,
-    /// Not asked about yet.
+    stage: KeysStage,
+    /// Keys that the server has not been asked about.
     keys: VecDeque<Identity>,
     /// The server has refused these, or accepted them as one of several.
     spent: Vec<Identity>,
@@ -26,56 +26,52 @@ pub(super) struct AgentKeys {
     refused: bool,
 }
 
-#[derive(Debug, Default)]
-enum Stage {
-    /// The agent has to be asked what it holds.
-    #[default]
-    Unlisted,
-    /// The agent is asked what it holds.
+#[derive(Debug)]
+enum KeysStage {
+    /// Waits for the agent's list of keys.
     Listing,
     /// The next key is taken.
     Between,
-    /// The server is asked.
+    /// Waits for the server's answer about a key, or to a signature.
     Offering(Identity, Option<Arc<[u8]>>),
-    /// The agent has to be asked for a signature.
-    Unsigned(Identity, Vec<u8>),
-    /// The agent is asked for a signature.
+    /// Waits for the agent's signature.
     Signing(Identity),
 }
 
 impl AgentKeys {
-    /// What the agent is to be asked. Each question is told once.
-    pub(super) fn take_ask(&mut self) -> Option<Ask> {
-        let (stage, ask) = match mem::replace(&mut self.stage, Stage::Between) {
-            Stage::Unlisted => (Stage::Listing, Some(Ask::Identities)),
-            Stage::Unsigned(identity, request) => (Stage::Signing(identity), Some(Ask::Signature(request))),
-            stage => (stage, None),
-        };
-        self.stage = stage;
-        ask
+    /// Begins by asking the agent for its keys.
+    pub(super) fn list(out: &mut Vec<Effect>) -> Self {
+        out.push(Effect::ListKeys);
+        Self {
+            stage: KeysStage::Listing,
+            keys: VecDeque::new(),
+            spent: Vec::new(),
+            unsigned: Vec::new(),
+            refused: false,
+        }
     }
 
     pub(super) fn awaits_agent(&self) -> bool {
-        matches!(self.stage, Stage::Listing | Stage::Signing(_))
+        matches!(self.stage, KeysStage::Listing | KeysStage::Signing(_))
     }
 
     /// The agent holds these keys, and `offers` says which of them are worth offering.
     pub(super) fn listed(&mut self, identities: &[Identity], offers: impl Fn(&Identity) -> bool) {
-        if matches!(self.stage, Stage::Listing) {
+        if matches!(self.stage, KeysStage::Listing) {
             self.keys = identities.iter().filter(|identity| offers(identity)).cloned().collect();
-            self.stage = Stage::Between;
+            self.stage = KeysStage::Between;
         }
     }
 
     /// The agent has signed, or not.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
-        let Stage::Signing(identity) = &self.stage else { return };
+        let KeysStage::Signing(identity) = &self.stage else { return };
         let identity = identity.clone();
         self.stage = match signature {
-            Some(signature) => Stage::Offering(identity, Some(signature)),
+            Some(signature) => KeysStage::Offering(identity, Some(signature)),
             None => {
                 self.unsigned.push(identity);
-                Stage::Between
+                KeysStage::Between
             }
         };
     }
@@ -95,38 +91,39 @@ impl AgentKeys {
     }
 
     /// Goes as far as server and agent let it.
-    pub(super) fn step(&mut self, link: &mut dyn Link) -> Result<Poll<Verdict>, LinkError> {
+    pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let (identity, signature) = match &self.stage {
-                Stage::Between => match self.keys.pop_front() {
+                KeysStage::Between => match self.keys.pop_front() {
                     Some(identity) => {
-                        self.stage = Stage::Offering(identity, None);
+                        self.stage = KeysStage::Offering(identity, None);
                         continue;
                     }
                     None if self.refused => return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied))),
                     None => return Ok(Poll::Ready(Verdict::Nothing)),
                 },
-                Stage::Offering(identity, signature) => (identity.clone(), signature.clone()),
-                Stage::Unlisted | Stage::Listing | Stage::Unsigned(..) | Stage::Signing(_) => {
-                    return Ok(Poll::Pending);
-                }
+                KeysStage::Offering(identity, signature) => (identity.clone(), signature.clone()),
+                KeysStage::Listing | KeysStage::Signing(_) => return Ok(Poll::Pending),
             };
             let credential = Credential::Agent { identity: identity.clone(), signature };
-            let Poll::Ready(reply) = link.authenticate(&credential)? else { return Ok(Poll::Pending) };
+            let Poll::Ready(reply) = cx.link.authenticate(&credential)? else { return Ok(Poll::Pending) };
             self.stage = match reply {
-                AuthReply::ToSign(request) => Stage::Unsigned(identity, request),
+                AuthReply::ToSign(request) => {
+                    cx.out.push(Effect::Sign(request));
+                    KeysStage::Signing(identity)
+                }
                 AuthReply::Unable(reason) => {
                     log::debug!("a key of the ssh-agent is of no use here: {identity:?}: {reason}");
-                    Stage::Between
+                    KeysStage::Between
                 }
                 // One of a kind that the server does not want now says nothing about the key.
-                AuthReply::Denied if !link.offered().contains(&AuthMethod::PublicKey) => {
+                AuthReply::Denied if !cx.link.offered().contains(&AuthMethod::PublicKey) => {
                     return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied)));
                 }
                 AuthReply::Denied => {
                     self.refused = true;
                     self.spent.push(identity);
-                    Stage::Between
+                    KeysStage::Between
                 }
                 AuthReply::Partial => {
                     self.spent.push(identity);

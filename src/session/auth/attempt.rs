@@ -6,9 +6,9 @@ use std::task::Poll;
 use super::agent::AgentKeys;
 use super::interactive::Interactive;
 use crate::error::AuthProblem;
-use crate::link::{AuthReply, Credential, Link, LinkError};
-use crate::session::Costs;
+use crate::link::{AuthReply, Credential, LinkError};
 use crate::session::target::{Offer, Target};
+use crate::session::{Cx, Effect};
 
 /// An offer that is being made.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub(super) enum Verdict {
 }
 
 impl Attempt {
-    pub(super) fn new(offer: &Offer) -> Self {
+    pub(super) fn new(offer: &Offer, out: &mut Vec<Effect>) -> Self {
         Self::Unshown(match offer {
             Offer::None => Credential::None,
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
-            Offer::Agent => return Self::Agent(Box::default()),
+            Offer::Agent => return Self::Agent(Box::new(AgentKeys::list(out))),
             Offer::Password(secret) => Credential::Password(secret.clone()),
             Offer::Gssapi(gssapi) => Credential::Gssapi(gssapi.clone()),
             Offer::Interactive(answerer) => return Self::Interactive(Interactive::new(answerer.clone())),
@@ -50,25 +50,22 @@ impl Attempt {
     }
 
     /// Goes as far as the server lets it; what comes out at last is about the whole offer.
-    pub(super) fn step(
-        &mut self,
-        target: &Target,
-        link: &mut dyn Link,
-        costs: &mut Costs,
-    ) -> Result<Poll<Verdict>, LinkError> {
+    pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let credential = match self {
                 Self::Unshown(credential) => {
                     // The first call signs; further ones wait for the answer.
-                    costs.signatures += usize::from(matches!(credential, Credential::Key(_)));
+                    if matches!(credential, Credential::Key(_)) {
+                        cx.out.push(Effect::Signature);
+                    }
                     *self = Self::Credential(mem::replace(credential, Credential::None));
                     continue;
                 }
                 Self::Credential(credential) => credential,
-                Self::Interactive(interactive) => return interactive.step(target, link),
-                Self::Agent(keys) => return keys.step(link),
+                Self::Interactive(interactive) => return interactive.step(target, cx.link),
+                Self::Agent(keys) => return keys.step(cx),
             };
-            let Poll::Ready(reply) = link.authenticate(credential)? else { return Ok(Poll::Pending) };
+            let Poll::Ready(reply) = cx.link.authenticate(credential)? else { return Ok(Poll::Pending) };
             match (credential, reply) {
                 (Credential::Probe(key), AuthReply::Accepted) => {
                     *self = Self::Unshown(Credential::Key(key.clone()));

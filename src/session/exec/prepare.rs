@@ -8,7 +8,7 @@ use crate::command::ChannelRequest;
 use crate::error::ChannelProblem;
 use crate::limits;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
-use crate::session::deadline;
+use crate::session::deadline::Deadline;
 
 impl Exec {
     pub(super) fn step_preparing(
@@ -17,7 +17,7 @@ impl Exec {
         next: usize,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Trouble> {
-        let forward = cx.target.profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
+        let forward = cx.peer.target.profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
         let Some(request) = forward.into_iter().chain(&self.request.options.setup).nth(next) else {
             self.enter(ExecState::Requesting(channel));
             return Ok(Progress::Advanced);
@@ -63,7 +63,7 @@ impl Exec {
             }
         }
         self.enter(ExecState::Running(channel));
-        self.deadline = deadline(cx.now, self.request.options.time_limit);
+        self.deadline = Deadline::new(cx.now, self.request.options.time_limit);
         self.begin_dialogue(cx);
         Ok(Progress::Advanced)
     }

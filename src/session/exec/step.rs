@@ -10,7 +10,9 @@ use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::Outcome;
-use crate::session::{Failure, Target, deadline};
+use crate::session::deadline::Deadline;
+use crate::session::failure::Peer;
+use crate::session::{Effect, Failure};
 use crate::stage::TimeoutKind;
 
 /// What one step of a command came to.
@@ -55,10 +57,10 @@ impl From<LinkError> for Trouble {
 
 /// Context of one command's step.
 pub(in crate::session) struct ExecCx<'a> {
-    pub target: &'a Target,
-    pub attempt: u32,
+    pub peer: Peer<'a>,
     pub now: Instant,
     pub link: &'a mut dyn Link,
+    pub out: &'a mut Vec<Effect>,
     /// Bytes of input that this visit may still hand over.
     pub input_budget: &'a mut usize,
     /// Whether another command has a channel on this connection.
@@ -78,7 +80,7 @@ impl Execs {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
         let stepped = exec.step(cx, share);
-        self.note(id, cx.now);
+        self.note(id, cx.now, cx.out);
         match stepped {
             Ok(Progress::Done) => {
                 self.leave(id, cx);
@@ -98,18 +100,18 @@ impl Execs {
         cx.link.free_channel(*channel);
         *cx.room_expected = true;
         let outcome = outcome.clone();
-        self.finish(id, outcome, cx.now);
+        self.finish(id, outcome, cx.now, cx.out);
     }
 
     /// Ends one command with an error of its own; the connection lives on.
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
-        let error = exec.error(cx.target, cx.attempt, cx.now, kind);
+        let error = exec.error(cx.peer, cx.now, kind);
         // One try: a channel that was refused is not open, and freeing it sends the CLOSE that an open one needs.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
-        self.finish(id, Outcome::Failed(error), cx.now);
+        self.finish(id, Outcome::Failed(error), cx.now, cx.out);
         Progress::Done
     }
 
@@ -117,15 +119,16 @@ impl Execs {
     /// not close.
     pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
+        let limit = Deadline::expired(exec.deadline, cx.now);
         match &exec.state {
             ExecState::Waiting
             | ExecState::Opening(_)
             | ExecState::Blocked
             | ExecState::Preparing { .. }
-            | ExecState::Requesting(_) => {
-                let after = cx.target.profile.timeouts.exec.unwrap_or_default();
-                self.refuse(id, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after })
-            }
+            | ExecState::Requesting(_) => match limit {
+                Some(after) => self.refuse(id, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after }),
+                None => Progress::Pending,
+            },
             ExecState::Running(_) => {
                 exec.expire_dialogue(cx);
                 exec.expire_run(cx);
@@ -148,9 +151,10 @@ impl Execs {
     pub(in crate::session) fn cut(
         &mut self,
         id: CommandId,
+        error: &HostError,
         now: Instant,
         link: &mut dyn Link,
-        error: &HostError,
+        out: &mut Vec<Effect>,
     ) {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return };
@@ -164,21 +168,27 @@ impl Execs {
             }
             ExecState::Stopping { outcome, .. } | ExecState::Closing { outcome, .. } => {
                 let outcome = outcome.clone();
-                self.finish(id, outcome, now);
+                self.finish(id, outcome, now, out);
             }
-            ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, now, error),
+            ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, error, now, out),
         }
-        self.note(id, now);
+        self.note(id, now, out);
     }
 
     /// Ends a command with its host's error.
-    pub(in crate::session) fn fail(&mut self, id: CommandId, now: Instant, error: &HostError) {
+    pub(in crate::session) fn fail(
+        &mut self,
+        id: CommandId,
+        error: &HostError,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(exec) = self.get(id) else { return };
         let error = match exec.state {
             ExecState::Waiting => error.clone(),
             _ => error.at(exec.stage(), now.saturating_duration_since(exec.begun)),
         };
-        self.finish(id, Outcome::Failed(error), now);
+        self.finish(id, Outcome::Failed(error), now, out);
     }
 }
 
@@ -194,7 +204,7 @@ impl Exec {
                 let channel = cx.link.open_channel()?;
                 // One that was refused and tries again has its deadline already.
                 if self.deadline.is_none() {
-                    self.deadline = deadline(cx.now, cx.target.profile.timeouts.exec);
+                    self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.exec);
                     self.begun = cx.now;
                 }
                 self.enter(ExecState::Opening(channel));

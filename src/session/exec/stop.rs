@@ -8,7 +8,7 @@ use crate::ids::CommandId;
 use crate::limits;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 use crate::output::Outcome;
-use crate::session::deadline;
+use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 impl Execs {
@@ -35,10 +35,10 @@ impl Execs {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         exec.collect(cx.now, cx.link, share);
-        let outcome = Outcome::Failed(exec.error(cx.target, cx.attempt, cx.now, why));
+        let outcome = Outcome::Failed(exec.error(cx.peer, cx.now, why));
         match exec.state {
             ExecState::Waiting | ExecState::Blocked => {
-                self.finish(id, outcome, cx.now);
+                self.finish(id, outcome, cx.now, cx.out);
                 return Progress::Done;
             }
             ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
@@ -50,7 +50,7 @@ impl Execs {
             ExecState::Stopping { .. } | ExecState::Closing { .. } => return Progress::Pending,
             ExecState::Finished(_) => return Progress::Done,
         }
-        self.note(id, cx.now);
+        self.note(id, cx.now, cx.out);
         Progress::Advanced
     }
 }
@@ -59,10 +59,9 @@ impl Exec {
     /// Stops it if its time is over.
     pub(super) fn expire_run(&mut self, cx: &mut ExecCx<'_>) {
         let ExecState::Running(channel) = self.state else { return };
-        if self.deadline.is_some_and(|at| at <= cx.now) {
-            let after = self.request.options.time_limit.unwrap_or_default();
+        if let Some(after) = Deadline::expired(self.deadline, cx.now) {
             let kind = HostErrorKind::Timeout { kind: TimeoutKind::Command, after };
-            let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+            let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
             self.stop(channel, outcome, cx);
         }
     }
@@ -72,13 +71,13 @@ impl Exec {
         let ExecState::Running(channel) = self.state else { return false };
         let Some((stream, source)) = self.sink_failed.take() else { return false };
         let kind = HostErrorKind::Sink { stream, source };
-        let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+        let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
         self.stop(channel, outcome, cx);
         true
     }
 
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
-        self.deadline = deadline(cx.now, Some(limits::STOP_GRACE));
+        self.deadline = Deadline::new(cx.now, limits::STOP_GRACE);
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
     }
 

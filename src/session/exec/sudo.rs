@@ -1,7 +1,6 @@
 //! The dialogue with the `sudo` that a command runs through, from its acceptance until it begins.
 
 use std::mem;
-use std::time::Instant;
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState};
@@ -10,7 +9,7 @@ use crate::error::{ChannelProblem, HostErrorKind};
 use crate::ids::StdStream;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::output::{Excess, Outcome};
-use crate::session::deadline;
+use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 /// How far `sudo` is. While there is one, the caller's input waits.
@@ -22,7 +21,7 @@ pub(super) struct SudoDialogue {
     /// The line that it has prompted in has not ended. On a terminal it ends it, as the answer's own line end is not shown, and
     /// may show asterisks before.
     in_prompt_line: bool,
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +93,7 @@ impl Exec {
     /// The command was accepted: the time of `sudo` begins.
     pub(super) fn begin_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let Some(dialogue) = &mut self.sudo {
-            dialogue.deadline = deadline(cx.now, cx.target.profile.timeouts.auth);
+            dialogue.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.auth);
         }
     }
 
@@ -150,16 +149,15 @@ impl Exec {
     /// `sudo` has neither asked nor let the command begin.
     pub(super) fn expire_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let (ExecState::Running(channel), Some(dialogue)) = (&self.state, &self.sudo)
-            && dialogue.deadline.is_some_and(|at| at <= cx.now)
+            && let Some(after) = Deadline::expired(dialogue.deadline, cx.now)
         {
-            let after = cx.target.profile.timeouts.auth.unwrap_or_default();
             self.give_up(*channel, cx, HostErrorKind::Timeout { kind: TimeoutKind::Sudo, after });
         }
     }
 
     /// Closes the channel of a command that runs no further.
     fn give_up(&mut self, channel: ChannelId, cx: &ExecCx<'_>, kind: HostErrorKind) {
-        let outcome = Outcome::Failed(self.error(cx.target, cx.attempt, cx.now, kind));
+        let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
         self.close(channel, outcome, CloseStep::Send, cx.now);
     }
 }

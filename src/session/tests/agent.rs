@@ -9,8 +9,15 @@ use crate::error::AuthMethod::{Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::session::state::Phase;
-use crate::session::{Ask, AuthPlan, Input, Offer};
+use crate::session::{AuthPlan, Input, Offer};
 use crate::stage::TimeoutKind;
+
+/// A question to an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    Keys,
+    Signature(Vec<u8>),
+}
 
 /// An agent beside a bench.
 #[derive(Debug, Clone)]
@@ -21,9 +28,9 @@ pub(super) struct FakeAgent {
     pub signs: Vec<usize>,
     /// Rounds until it answers; `None`: never.
     pub after: Option<u32>,
-    owes: Option<(Option<u32>, Ask)>,
+    owes: Option<(Option<u32>, Asked)>,
     /// What it was asked.
-    pub asked: Vec<Ask>,
+    pub asked: Vec<Asked>,
 }
 
 impl FakeAgent {
@@ -31,9 +38,9 @@ impl FakeAgent {
         Self { keys: keys.to_vec(), signs: keys.to_vec(), after: Some(2), owes: None, asked: Vec::new() }
     }
 
-    pub(super) fn is_asked(&mut self, ask: Ask) {
-        self.asked.push(ask.clone());
-        self.owes = Some((self.after, ask));
+    pub(super) fn is_asked(&mut self, question: Asked) {
+        self.asked.push(question.clone());
+        self.owes = Some((self.after, question));
     }
 
     /// A round passes: the answer, once its time has come.
@@ -44,12 +51,11 @@ impl FakeAgent {
             return None;
         }
         Some(match self.owes.take()?.1 {
-            Ask::Identities => Input::Identities(self.keys.iter().map(|key| identity(*key)).collect()),
-            Ask::Signature(request) => {
+            Asked::Keys => Input::Identities(self.keys.iter().map(|key| identity(*key)).collect()),
+            Asked::Signature(request) => {
                 let key = usize::from(request[0]);
                 Input::Signed(self.signs.contains(&key).then(|| request.into()))
             }
-            Ask::Lookup | Ask::Record(_) | Ask::Tunnel => panic!("an agent knows its keys, and nothing else"),
         })
     }
 
@@ -59,7 +65,7 @@ impl FakeAgent {
     }
 
     fn signatures(&self) -> usize {
-        self.asked.iter().filter(|ask| matches!(ask, Ask::Signature(_))).count()
+        self.asked.iter().filter(|ask| matches!(ask, Asked::Signature(_))).count()
     }
 }
 
@@ -86,10 +92,10 @@ use Cred::{AgentAsk, AgentSign};
 
 #[test]
 fn each_key_is_asked_about_and_only_a_wanted_one_signs() {
-    let mut bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
+    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
-    assert_eq!(bench.session.take_costs().signatures, 0, "it costs this process nothing");
-    assert_eq!(bench.agent.asked, [Ask::Identities, Ask::Signature(vec![3])]);
+    assert_eq!(bench.signatures, 0, "it costs this process nothing");
+    assert_eq!(bench.agent.asked, [Asked::Keys, Asked::Signature(vec![3])]);
     assert!(bench.outcome(0).is_success());
 }
 
@@ -196,7 +202,7 @@ fn a_silent_agent_costs_the_time_of_the_authentication() {
     let error = bench.error(0);
     let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after } = error.kind() else { panic!("{error}") };
     assert_eq!((*after, error.attempt()), (AUTH, 3));
-    assert_eq!(bench.agent.asked, [const { Ask::Identities }; 3], "each attempt asks anew");
+    assert_eq!(bench.agent.asked, [const { Asked::Keys }; 3], "each attempt asks anew");
 }
 
 /// An answer for a connection that is gone changes nothing.

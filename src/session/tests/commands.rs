@@ -10,7 +10,7 @@ use crate::limits;
 use crate::link::LinkErrorKind;
 use crate::output::{Deliver, ExitSignal, Outcome};
 use crate::session::state::Phase;
-use crate::session::{Input, News};
+use crate::session::{CommandNews, Input};
 use crate::stage::Stage;
 
 fn stdout(text: &str) -> Packet {
@@ -38,7 +38,7 @@ fn output_and_status_arrive_and_the_connection_stays() {
     assert_eq!(bench.exec(0).stdout.unread(), b"out\n");
     assert_eq!(bench.exec(0).stderr.unread(), b"err\n");
     assert_eq!(bench.outcome(0).to_string(), "exit status 0");
-    assert!(bench.session.is_idle());
+    assert!(bench.view().is_idle);
     assert_eq!(bench.calls(|call| *call == Call::Free(0)).len(), 1);
 }
 
@@ -193,7 +193,7 @@ fn a_command_of_a_ready_session_waits_for_a_place() {
     let mut bench = run(Channel::sending(vec![]));
     assert!(!bench.uses_place() && !bench.wants_place());
     bench.command();
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert!(bench.wants_place(), "it began without being admitted");
     assert_eq!(bench.calls(|call| matches!(call, Call::Open(_))).len(), 1);
     bench.step(Input::Admitted { commands: usize::MAX });
@@ -281,7 +281,7 @@ fn a_released_command_leaves_nothing_and_its_output_is_dropped() {
     bench.execs.release(id);
     assert!(bench.execs.get(id).is_none());
     assert_eq!(bench.link.open_channels(), 0);
-    assert!(bench.session.is_idle());
+    assert!(bench.view().is_idle);
 }
 
 #[test]
@@ -310,6 +310,6 @@ fn output_is_told_behind_the_start_even_if_the_acceptance_was_lost() {
     bench.run();
     assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
     let id = bench.commands[0];
-    let news: Vec<News> = std::iter::from_fn(|| bench.execs.next_news()).collect();
-    assert_eq!(news, [News::Started(id), News::Output(id, StdStream::Stdout), News::Finished(id)]);
+    let news = [CommandNews::Started, CommandNews::Output(StdStream::Stdout), CommandNews::Finished];
+    assert_eq!(bench.news, news.map(|news| (id, news)));
 }

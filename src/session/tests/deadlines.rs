@@ -16,8 +16,7 @@ fn drip(bench: &mut Bench, begun: Instant, in_stage: impl Fn(&Bench) -> bool) ->
     while in_stage(bench) {
         assert_eq!(bench.deadline(), Some(deadline), "progress has moved the deadline");
         bench.now = (bench.now + Duration::from_millis(100)).min(deadline);
-        let input = if bench.now < deadline { Input::Readiness } else { Input::Timer };
-        bench.step(input);
+        bench.step(Input::Wake);
     }
     bench.now - begun
 }
@@ -128,10 +127,10 @@ fn a_timer_that_fires_early_changes_nothing() {
         while bench.round_but_timers() {}
         let deadline = bench.deadline().unwrap();
         bench.now = deadline - Duration::from_nanos(1);
-        bench.step(Input::Timer);
+        bench.step(Input::Wake);
         assert_eq!((bench.phase(), bench.deadline()), (phase, Some(deadline)), "early by a nanosecond");
         bench.now = deadline;
-        bench.step(Input::Timer);
+        bench.step(Input::Wake);
         assert!(bench.all_ended(), "{phase:?}: late");
     }
 }
@@ -145,7 +144,7 @@ fn without_limits_nothing_expires() {
     bench.run();
     assert_eq!((bench.phase(), bench.deadline()), (Phase::Handshaking, None));
     bench.now += Duration::from_secs(1_000_000);
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     assert_eq!(bench.phase(), Phase::Handshaking);
 }
 

@@ -15,7 +15,7 @@ use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost}
 use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::state::{EDGES, Phase, State, is_legal};
-use crate::session::{Input, Tunnelled};
+use crate::session::{Input, TunnelProgress};
 
 thread_local! {
     static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
@@ -123,7 +123,7 @@ edges! {
         bench.run();
         bench.command();
         bench.link.arrive(0, Packet::Fault(lost()));
-        bench.step(Input::Readiness);
+        bench.step(Input::Wake);
         bench.run();
         assert!(bench.all_ended());
     };
@@ -171,11 +171,11 @@ fn run(script: Script, attempts: u32) -> Bench {
     bench
 }
 
-fn refused_by_proxy(reason: u32) -> Vec<Tunnelled> {
-    vec![Tunnelled::Begun(ChannelId(0)), Tunnelled::Failed(refusal(reason))]
+fn refused_by_proxy(reason: u32) -> Vec<TunnelProgress> {
+    vec![TunnelProgress::Begun(ChannelId(0)), TunnelProgress::Failed(refusal(reason))]
 }
 
-fn proxied(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
+fn proxied(says: Vec<Vec<TunnelProgress>>, attempts: u32) -> Bench {
     let config = Config { attempts, proxied: true, ..Config::default() };
     let mut bench = Bench::with(config, Script::default());
     bench.proxy_says = says.into();
@@ -183,7 +183,7 @@ fn proxied(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
     bench
 }
 
-fn tunnelled(says: Vec<Vec<Tunnelled>>, attempts: u32) -> Bench {
+fn tunnelled(says: Vec<Vec<TunnelProgress>>, attempts: u32) -> Bench {
     let mut bench = proxied(says, attempts);
     bench.run();
     assert!(bench.all_ended());
@@ -260,7 +260,7 @@ fn every_legal_edge_has_its_test() {
 #[should_panic(expected = "Queued -> Ready")]
 fn an_edge_that_is_not_in_the_table_is_a_panic() {
     let mut bench = Bench::new(Script::default());
-    bench.session.enter(State::Ready(None), bench.now);
+    bench.enter(State::Ready(None));
 }
 
 #[test]

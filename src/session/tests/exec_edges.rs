@@ -129,7 +129,7 @@ fn tried_again(channel: Channel) {
 fn refused(channel: Channel) {
     let bench = run(Script::channel(channel));
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Channel(_)), "{}", bench.error(0));
-    assert!(bench.session.is_idle(), "the connection lives");
+    assert!(bench.view().is_idle, "the connection lives");
 }
 
 fn cancelled_in(phase: ExecPhase, script: Script) {

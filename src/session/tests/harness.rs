@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::agent::FakeAgent;
+use super::agent::{Asked, FakeAgent};
 use super::call::Call;
 use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
@@ -20,10 +20,10 @@ use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
-use crate::session::state::Phase;
+use crate::session::state::{Phase, State};
 use crate::session::{
-    Ask, AuthPlan, Connection, Cx, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile, RetryDelay,
-    Session, Step, Target, Timeouts, Tunnelled,
+    AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile,
+    RetryDelay, Session, Target, Timeouts, TunnelId, TunnelProgress, TunnelRequest, View,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -89,8 +89,8 @@ pub(super) fn address(last: u8) -> SocketAddr {
 }
 
 /// A proxy that connects.
-pub(super) fn opened() -> Vec<Tunnelled> {
-    vec![Tunnelled::Begun(ChannelId(0)), Tunnelled::Opened]
+pub(super) fn opened() -> Vec<TunnelProgress> {
+    vec![TunnelProgress::Begun(ChannelId(0)), TunnelProgress::Opened]
 }
 
 pub(super) struct Bench {
@@ -103,13 +103,14 @@ pub(super) struct Bench {
     pub commands: Vec<CommandId>,
     /// What the next lookups find; the last repeats.
     pub lookups: Vec<Lookup>,
-    lookup: bool,
+    /// A lookup was asked for, and not answered.
+    pub lookup: bool,
     pub agent: FakeAgent,
     pub disk: FakeDisk,
     /// What its proxy says to the next requests; behind the last that it has connected.
-    pub proxy_says: VecDeque<Vec<Tunnelled>>,
+    pub proxy_says: VecDeque<Vec<TunnelProgress>>,
     /// What it still says to the present one.
-    tunnelled: VecDeque<Tunnelled>,
+    tunnelled: VecDeque<TunnelProgress>,
     /// The end that the proxy has.
     pub conduit: Option<Conduit>,
     again: bool,
@@ -117,6 +118,11 @@ pub(super) struct Bench {
     seen: Vec<Option<String>>,
     /// Steps that ended for want of a descriptor.
     pub no_descriptor: usize,
+    /// What a proxy had for the hosts behind it.
+    pub told: Vec<(TunnelId, TunnelProgress)>,
+    pub news: Vec<(CommandId, CommandNews)>,
+    pub key_exchanges: usize,
+    pub signatures: usize,
     /// Whether each step is followed by one without news, which must change nothing.
     pub check_idle: bool,
     bounded: bool,
@@ -181,6 +187,10 @@ impl Bench {
             again: false,
             seen: Vec::new(),
             no_descriptor: 0,
+            told: Vec::new(),
+            news: Vec::new(),
+            key_exchanges: 0,
+            signatures: 0,
             check_idle: true,
             bounded: limits.iter().all(Option::is_some),
         }
@@ -207,29 +217,26 @@ impl Bench {
     pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let text = CString::new(format!("command {number}")).unwrap();
-        let mut exec = Exec::new(
-            Arc::new(Request { text, options: Arc::new(options) }),
-            HostId::new(0, 0),
-            (RunId::new(0, 0), number),
-            self.now,
-        );
+        let request = Arc::new(Request { text, options: Arc::new(options) });
+        let run = (RunId::new(0, 0), number);
+        let id = self.execs.insert_with(|id| Exec::new(id, request, HostId::new(0, 0), run, self.now));
+        let exec = self.execs.get_mut(id).unwrap();
         exec.stdin.push(input);
         if end {
             exec.stdin.close();
         }
-        let id = self.execs.insert(exec);
-        self.session.attach(id, self.now);
+        self.session.assign(id);
         self.commands.push(id);
         self.seen.push(None);
+        self.step_quietly(Input::Start(id));
         number
     }
 
     /// As a caller sends a signal: to a command that runs.
     pub(super) fn signal(&mut self, number: usize) {
         let exec = self.execs.get_mut(self.commands[number]).unwrap();
-        if exec.is_running() {
-            exec.signals.push_back(Signal::Hup);
-            self.step(Input::Readiness);
+        if exec.signal(Signal::Hup) {
+            self.step(Input::Wake);
         }
     }
 
@@ -260,16 +267,20 @@ impl Bench {
         (0..self.commands.len()).all(|number| self.exec(number).is_finished())
     }
 
+    pub(super) fn view(&self) -> View {
+        self.session.view(&self.execs)
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.session.deadline(&self.execs)
+        self.view().deadline
     }
 
     pub(super) fn wants_place(&self) -> bool {
-        self.session.wish().is_some()
+        self.view().wish.is_some()
     }
 
     pub(super) fn uses_place(&self) -> bool {
-        self.session.uses_place(&self.execs)
+        self.view().uses_place
     }
 
     pub(super) fn calls(&self, wanted: impl Fn(&Call) -> bool) -> Vec<&Call> {
@@ -280,38 +291,65 @@ impl Bench {
         self.calls(|call| matches!(call, Call::Dial(_) | Call::DialBeside(_))).len()
     }
 
-    /// One step, and what must hold after it.
-    pub(super) fn step(&mut self, input: Input) -> Step {
-        let timer = matches!(input, Input::Timer);
-        let drives = matches!(input, Input::Readiness | Input::Timer);
-        let step = self.raw_step(input);
-        self.again = step.again || self.again && !drives;
-        match &step.ask {
-            Some(Ask::Lookup) => self.lookup = true,
-            Some(Ask::Tunnel) => {
-                self.conduit = self.session.take_conduit();
-                assert!(self.conduit.is_some(), "no conduit for the proxy");
-                self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
-            }
-            Some(Ask::Record(new)) => self.disk.is_asked(new.clone()),
-            Some(ask) => self.agent.is_asked(ask.clone()),
-            None => {}
-        }
-        self.no_descriptor += usize::from(step.no_descriptor);
-        self.check(timer);
-        if self.check_idle && !self.again && !self.link.has_edge() {
+    /// One step, and what must hold after it. Whether it asks for another one.
+    pub(super) fn step(&mut self, input: Input) -> bool {
+        let is_wake = matches!(input, Input::Wake);
+        let again = self.take(input);
+        self.again = again || self.again && !is_wake;
+        self.check(is_wake);
+        let is_due = self.deadline().is_some_and(|at| at <= self.now);
+        if self.check_idle && !self.again && !is_due && !self.link.has_edge() {
             let before = self.digest();
-            let idle = self.raw_step(Input::Readiness);
-            assert_eq!(idle, Step::default(), "a step without news asks for something");
+            let idle = self.raw_step(Input::Wake);
+            assert!(idle.is_empty(), "a step without news has effects: {idle:?}");
             assert_eq!(before, self.digest(), "a step without news has changed something");
         }
-        step
+        again
+    }
+
+    /// One step that only changes what the session wants.
+    fn step_quietly(&mut self, input: Input) {
+        let again = self.take(input);
+        assert!(!again, "the session goes on before it is admitted");
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.step_quietly(Input::Connect);
+    }
+
+    pub(super) fn request_tunnel(&mut self, request: TunnelRequest) {
+        self.step_quietly(Input::Tunnel(request));
+    }
+
+    /// Steps the session and does what it wants done. Whether it wants another step.
+    fn take(&mut self, input: Input) -> bool {
+        let mut again = false;
+        for effect in self.raw_step(input) {
+            match effect {
+                Effect::Again => again = true,
+                Effect::NoDescriptor => self.no_descriptor += 1,
+                Effect::Lookup => self.lookup = true,
+                Effect::OpenTunnel(conduit) => {
+                    self.conduit = Some(conduit);
+                    self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
+                }
+                Effect::Record(new) => self.disk.is_asked(new),
+                Effect::ListKeys => self.agent.is_asked(Asked::Keys),
+                Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),
+                Effect::Tunnelled(id, progress) => self.told.push((id, progress)),
+                Effect::KeyExchange => self.key_exchanges += 1,
+                Effect::Signature => self.signatures += 1,
+                Effect::Command(id, news) => self.news.push((id, news)),
+                Effect::Entered(_) | Effect::Connected(_) | Effect::Disconnected { .. } => {}
+            }
+        }
+        again
     }
 
     /// What a fleet does for a command that this bench no longer knows.
     pub(super) fn again_without_checks(&mut self) {
         self.link.tick();
-        self.raw_step(Input::Readiness);
+        self.raw_step(Input::Wake);
     }
 
     /// One step, and nothing else.
@@ -320,11 +358,20 @@ impl Bench {
         self.raw_step(input);
     }
 
-    fn raw_step(&mut self, input: Input) -> Step {
-        self.link.begin_step();
+    /// Enters a state without a reason.
+    pub(super) fn enter(&mut self, state: State) {
         let Self { session, link, execs, now, .. } = self;
-        session
-            .step(input, &mut Cx { now: *now, calendar: || SystemTime::UNIX_EPOCH + CALENDAR, link, execs })
+        let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
+        session.enter(state, &mut Cx { now: *now, calendar, link, execs, out: &mut Vec::new() });
+    }
+
+    fn raw_step(&mut self, input: Input) -> Vec<Effect> {
+        self.link.begin_step();
+        let mut out = Vec::new();
+        let Self { session, link, execs, now, .. } = self;
+        let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
+        session.step(input, &mut Cx { now: *now, calendar, link, execs, out: &mut out });
+        out
     }
 
     /// Everything but the calls that were answered with "pending".
@@ -332,14 +379,14 @@ impl Bench {
         format!("{:?}\n{:?}\n{:?}", self.session, self.execs, self.link.queues())
     }
 
-    fn check(&mut self, timer: bool) {
+    fn check(&mut self, is_wake: bool) {
         let phase = self.phase();
         let deadline = self.deadline();
         if matches!(phase, Phase::Queued | Phase::Closed | Phase::Failed) {
             assert_eq!(deadline, None, "a deadline is left on a session that is {phase:?}");
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
-        assert!(!timer || deadline.is_none_or(|at| at > self.now), "a deadline has passed unnoticed");
+        assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a deadline has passed unnoticed");
         // Until the proxy has begun, the proxy's own limits hold.
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
         assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place is held for ever");
@@ -359,7 +406,7 @@ impl Bench {
         if phase == Phase::Ready && unfinished == 0 {
             assert_eq!(self.link.open_channels(), 0, "a channel of a finished command is left");
         }
-        if !self.session.is_connected() {
+        if !self.view().holds_descriptor {
             assert_eq!(self.link.open_channels(), 0, "a connection was not hung up");
         }
     }
@@ -397,11 +444,11 @@ impl Bench {
             return true;
         }
         if self.deadline().is_some_and(|at| at <= self.now) {
-            self.step(Input::Timer);
+            self.step(Input::Wake);
             return true;
         }
         if self.link.take_edge() || self.again {
-            self.step(Input::Readiness);
+            self.step(Input::Wake);
             return true;
         }
         self.link.expects_news() || self.agent.owes_answer() || self.disk.owes_answer()
@@ -410,7 +457,7 @@ impl Bench {
     fn round_of_timers(&mut self) -> bool {
         let Some(at) = self.deadline() else { return false };
         self.now = self.now.max(at);
-        self.step(Input::Timer);
+        self.step(Input::Wake);
         true
     }
 

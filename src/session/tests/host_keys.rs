@@ -246,7 +246,7 @@ fn a_new_host_is_logged_in_to_once_its_key_is_recorded() {
     let calls = bench.link.calls.len();
     while bench.phase() == Phase::Verifying {
         // The socket may have news.
-        bench.step(Input::Readiness);
+        bench.step(Input::Wake);
         assert_eq!(bench.link.calls.len(), calls, "the link was not left alone");
         assert!(bench.round());
     }

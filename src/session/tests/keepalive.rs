@@ -108,7 +108,7 @@ fn what_arrived_during_a_pause_of_ours_counts() {
     bench.run_until(|bench| asked(bench) == MISSED as usize);
     bench.link.arrive(7, Packet::Eof);
     bench.now += 1_000 * INTERVAL;
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     assert_eq!(bench.exec(0).stage(), Stage::Running, "nobody had listened");
     let heard = bench.now;
     bench.run_until(|bench| bench.exec(0).is_finished());
@@ -119,7 +119,7 @@ fn what_arrived_during_a_pause_of_ours_counts() {
 fn a_pause_of_ours_is_no_silence_of_the_peers() {
     let (mut bench, _) = running(vec![quiet(None)]);
     bench.now += 1_000 * INTERVAL;
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     assert_eq!((asked(&bench), bench.exec(0).stage()), (1, Stage::Running));
     assert_eq!(bench.deadline(), Some(bench.now + INTERVAL), "it has an interval for each answer");
 }

@@ -73,7 +73,7 @@ fn failures_say_what_follows_and_carry_nothing_for_a_terminal() {
     assert!(lines.iter().all(|(level, _)| *level >= Level::Debug), "{lines:?}");
     let debug = at(Level::Debug, &lines);
     assert_eq!(debug.len(), 3, "{debug:?}");
-    assert!(debug[0].contains("(attempt 1 of 3)") && debug[0].ends_with("the next attempt is 5s away"));
+    assert!(debug[0].contains("(attempt 1 of 3)") && debug[0].ends_with("next attempt in 5s"));
     assert!(debug[2].contains("(attempt 3 of 3)") && debug[2].ends_with("; given up"), "{debug:?}");
     assert!(!lines.iter().any(|(_, line)| line.contains(char::is_control)), "{lines:?}");
 }

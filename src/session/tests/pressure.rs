@@ -51,7 +51,7 @@ fn run(config: Config, peer: Peer, keep: Keep) -> Bench {
 
 fn held(end: Vec<Packet>) -> Bench {
     let bench = run(Config::default(), peer(end), Keep::BackPressure(BOUND));
-    assert_eq!((bench.session.held_by(), bench.exec(0).stdout.len()), (Some(Bound::Stream), 3 * PACKET));
+    assert_eq!((bench.view().held, bench.exec(0).stdout.len()), (Some(Bound::Stream), 3 * PACKET));
     bench
 }
 
@@ -69,7 +69,7 @@ fn read(bench: &mut Bench, number: usize) -> Vec<u8> {
     };
     let bytes = bench.execs.with_stream(bench.commands[number], StdStream::Stdout, take).unwrap();
     if bench.session.may_go_on(&bench.execs) {
-        bench.step(Input::Readiness);
+        bench.step(Input::Wake);
         while bench.round_but_timers() {}
     }
     bytes
@@ -82,7 +82,7 @@ fn a_full_stream_leaves_the_rest_in_the_socket_until_it_is_read() {
     let pumps = bench.calls(|call| *call == Call::Pump).len();
     for _ in 0..10 {
         // Whatever edges come.
-        bench.step(Input::Readiness);
+        bench.step(Input::Wake);
     }
     assert_eq!(bench.calls(|call| *call == Call::Pump).len(), pumps, "it was pumped");
     let mut bytes = Vec::new();
@@ -92,7 +92,7 @@ fn a_full_stream_leaves_the_rest_in_the_socket_until_it_is_read() {
     }
     bytes.extend(read(&mut bench, 0));
     assert_eq!(bytes, (0..PACKETS).flat_map(packet).collect::<Vec<u8>>());
-    assert!(bench.outcome(0).is_success() && bench.session.held_by().is_none());
+    assert!(bench.outcome(0).is_success() && bench.view().held.is_none());
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn as_many_reads_are_made_as_there_is_room_for() {
 fn what_else_runs_on_the_connection_waits_too() {
     let mut bench = Bench::new(Script::peer(peer(ended())));
     bench.command_with(keeping(Keep::BackPressure(BOUND)), b"", false);
-    bench.run_until(|bench| bench.session.held_by().is_some());
+    bench.run_until(|bench| bench.view().held.is_some());
     bench.command();
     while bench.round_but_timers() {}
     assert_eq!(bench.exec(1).stdout.len(), 0);
@@ -127,7 +127,7 @@ fn a_cancelled_command_holds_nothing_back_and_keeps_no_more_than_its_bound() {
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     let stdout = &bench.exec(0).stdout;
     assert_eq!((stdout.len(), stdout.dropped()), (3 * PACKET, ((PACKETS - 3) * PACKET) as u64));
-    assert!(bench.session.is_idle() && waiting(&bench) == 0, "the connection serves the next");
+    assert!(bench.view().is_idle && waiting(&bench) == 0, "the connection serves the next");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_time_limit_ends_a_command_that_is_held_back() {
     bench.run();
     let HostErrorKind::Timeout { kind, after } = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
     assert_eq!((*kind, *after), (TimeoutKind::Command, LIMIT));
-    assert!(bench.session.is_idle());
+    assert!(bench.view().is_idle);
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn a_released_command_holds_nothing_back() {
     let mut bench = held(ended());
     bench.execs.release(bench.commands[0]);
     assert!(bench.session.may_go_on(&bench.execs));
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     while bench.round_but_timers() {}
-    assert!(bench.exec(0).is_finished() && bench.session.held_by().is_none());
+    assert!(bench.exec(0).is_finished() && bench.view().held.is_none());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_lost_connection_is_noticed_behind_what_it_had_brought() {
     bytes.extend(read(&mut bench, 0));
     assert_eq!(bytes.len(), PACKETS * PACKET);
     assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
-    assert_eq!((bench.phase(), bench.session.held_by()), (Phase::Closed, None));
+    assert_eq!((bench.phase(), bench.view().held), (Phase::Closed, None));
 }
 
 #[test]
@@ -173,11 +173,11 @@ fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
     while bench.round_but_timers() {}
     assert_eq!(bench.deadline(), None, "nothing is to be done while nobody reads");
     bench.now += 1_000 * interval;
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     let asked = |bench: &Bench| bench.calls(|call| *call == Call::Keepalive).len();
     assert_eq!((asked(&bench), bench.phase()), (0, Phase::Ready));
     read(&mut bench, 0);
-    bench.session.held_by().unwrap();
+    bench.view().held.unwrap();
     bench.now += 1_000 * interval;
     while waiting(&bench) > 0 {
         read(&mut bench, 0);
@@ -200,7 +200,7 @@ fn the_budget_holds_back_whoever_has_more_than_a_share() {
     bench.execs = execs();
     bench.command_with(keeping(Keep::All), b"", false);
     while bench.round_but_timers() {}
-    assert_eq!(bench.session.held_by(), Some(Bound::Budget));
+    assert_eq!(bench.view().held, Some(Bound::Budget));
     let full = SHARE.next_multiple_of(PACKET);
     assert_eq!((bench.execs.unread(), bench.execs.share()), (full, SHARE), "one has all of the half");
     assert_eq!(read(&mut bench, 0).len(), full);
@@ -236,7 +236,7 @@ fn a_sink_that_fails_ends_its_command_like_a_cancel() {
         let text = bench.error(0).to_string();
         let expected = "web1: running the command failed (attempt 1 of 3): the sink of its standard output failed: no room";
         assert!(text.starts_with(expected) && !text.contains('\x1b'), "{text}");
-        assert!(bench.session.is_idle() && bench.session.held_by().is_none());
+        assert!(bench.view().is_idle && bench.view().held.is_none());
     }
 }
 
@@ -248,5 +248,5 @@ fn an_end_that_comes_with_what_the_sink_refused_is_no_success() {
     let mut bench = run(Config::default(), peer, Keep::Sink(sink));
     bench.run();
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Sink { .. }), "{:?}", bench.outcome(0));
-    assert!(bench.session.is_idle());
+    assert!(bench.view().is_idle);
 }

@@ -10,7 +10,7 @@ use crate::error::{ChannelProblem, HostError, HostErrorKind, HostErrorParts};
 use crate::limits;
 use crate::link::{ChannelId, Conduit, LinkErrorKind, TunnelNews};
 use crate::session::state::Phase;
-use crate::session::{Input, TunnelId, TunnelRequest, Tunnelled};
+use crate::session::{Input, TunnelId, TunnelProgress, TunnelRequest};
 use crate::stage::{Stage, TimeoutKind};
 
 pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
@@ -30,7 +30,7 @@ pub(super) fn refusal(reason: u32) -> HostError {
     error_of_proxy(Stage::Opening, kind)
 }
 
-fn host(attempts: u32, script: Script, says: Vec<Vec<Tunnelled>>) -> Bench {
+fn host(attempts: u32, script: Script, says: Vec<Vec<TunnelProgress>>) -> Bench {
     let config = Config { attempts, proxied: true, ..Config::default() };
     let mut bench = Bench::with(config, script);
     bench.proxy_says = says.into();
@@ -38,13 +38,13 @@ fn host(attempts: u32, script: Script, says: Vec<Vec<Tunnelled>>) -> Bench {
     bench
 }
 
-fn begun() -> Tunnelled {
-    Tunnelled::Begun(ChannelId(7))
+fn begun() -> TunnelProgress {
+    TunnelProgress::Begun(ChannelId(7))
 }
 
 #[test]
 fn a_host_behind_a_proxy_is_neither_looked_up_nor_dialled() {
-    let mut bench = host(1, Script::default(), vec![vec![begun(), Tunnelled::Opened]]);
+    let mut bench = host(1, Script::default(), vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run();
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.dials(), 0);
@@ -60,7 +60,7 @@ fn its_own_time_begins_when_the_proxy_begins() {
     bench.step(Input::Tunnelled(begun()));
     assert_eq!(bench.deadline(), Some(bench.now + CONNECT));
     bench.now += CONNECT;
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     let HostErrorKind::Timeout { kind: TimeoutKind::Connect, after } = bench.error(0).kind() else {
         panic!("{}", bench.error(0))
     };
@@ -70,7 +70,7 @@ fn its_own_time_begins_when_the_proxy_begins() {
 #[test]
 fn its_handshake_has_a_limit_of_its_own() {
     let silent = Peer { handshake: Answer::never(), ..Peer::default() };
-    let mut bench = host(1, Script::peer(silent), vec![vec![begun(), Tunnelled::Opened]]);
+    let mut bench = host(1, Script::peer(silent), vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run_until_phase(Phase::Handshaking);
     assert_eq!(bench.deadline(), Some(bench.now + HANDSHAKE));
     bench.run();
@@ -83,7 +83,7 @@ fn a_proxy_that_could_not_be_reached_is_not_asked_again() {
     let stages = [Stage::Resolving, Stage::Connecting, Stage::Handshaking, Stage::Authenticating];
     for stage in stages {
         let error = error_of_proxy(stage, HostErrorKind::ConnectionLost("reset".to_owned()));
-        let mut bench = host(3, Script::default(), vec![vec![Tunnelled::Failed(error)]]);
+        let mut bench = host(3, Script::default(), vec![vec![TunnelProgress::Failed(error)]]);
         bench.run();
         assert_eq!((bench.phase(), bench.error(0).attempt()), (Phase::Failed, 1), "{stage}");
         let HostErrorKind::Proxy(inner) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
@@ -94,7 +94,7 @@ fn a_proxy_that_could_not_be_reached_is_not_asked_again() {
 #[test]
 fn a_refusal_is_tried_again_if_it_can_end_differently() {
     for (reason, attempts) in [(1, 1), (2, 3), (3, 1), (4, 3), (5, 1)] {
-        let says = vec![vec![begun(), Tunnelled::Failed(refusal(reason))]; 3];
+        let says = vec![vec![begun(), TunnelProgress::Failed(refusal(reason))]; 3];
         let mut bench = host(3, Script::default(), says);
         bench.run();
         assert_eq!(bench.error(0).attempt(), attempts, "reason {reason}");
@@ -105,19 +105,19 @@ fn a_refusal_is_tried_again_if_it_can_end_differently() {
 fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
     let output = vec![(2, Packet::Stdout(b"so far\n".to_vec()))];
     let script = Script::channel(Channel::sending(output));
-    let mut bench = host(3, script, vec![vec![begun(), Tunnelled::Opened]]);
+    let mut bench = host(3, script, vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run_until(|bench| bench.exec(0).is_settled());
     bench.link.arrive(0, Packet::Stdout(b"and this\n".to_vec()));
     bench.link.arrive(0, Packet::Fault(lost()));
     let cause = HostErrorKind::ConnectionLost("reset".to_owned());
-    bench.step(Input::Tunnelled(Tunnelled::Failed(error_of_proxy(Stage::Opening, cause))));
+    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Opening, cause))));
     let HostErrorKind::Proxy(inner) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
     assert!(matches!(inner.kind(), HostErrorKind::ConnectionLost(_)));
     assert_eq!((bench.error(0).host(), bench.error(0).stage()), ("web1", Stage::Running));
     let exec = bench.execs.get_mut(bench.commands[0]).unwrap();
     let mut lines = Vec::new();
-    while let Some((line, _)) = exec.stdout.lend_line(usize::MAX) {
-        lines.push(line.to_vec());
+    while let Some(line) = exec.stdout.lend_line(usize::MAX) {
+        lines.push(exec.stdout.lent(line).to_vec());
     }
     assert_eq!(lines.last().map(Vec::as_slice), Some(&b"and this"[..]));
 }
@@ -125,10 +125,10 @@ fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
 #[test]
 fn a_host_that_ends_its_connection_itself_is_to_blame_itself() {
     let script = Script::channel(Channel::sending(Vec::new()));
-    let mut bench = host(1, script, vec![vec![begun(), Tunnelled::Opened]]);
+    let mut bench = host(1, script, vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run_until(|bench| bench.exec(0).is_settled());
     bench.link.arrive(0, Packet::Fault(lost()));
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
 }
 
@@ -136,11 +136,11 @@ fn a_host_that_ends_its_connection_itself_is_to_blame_itself() {
 fn a_lost_proxy_before_the_command_is_tried_again() {
     let silent = Peer { handshake: Answer::never(), ..Peer::default() };
     let script = Script::peers(vec![silent, Peer::default()]);
-    let mut bench = host(2, script, vec![vec![begun(), Tunnelled::Opened]; 2]);
+    let mut bench = host(2, script, vec![vec![begun(), TunnelProgress::Opened]; 2]);
     bench.run_until_phase(Phase::Handshaking);
     bench.link.arrive(0, Packet::Fault(lost()));
     let cause = HostErrorKind::ConnectionLost("reset".to_owned());
-    bench.step(Input::Tunnelled(Tunnelled::Failed(error_of_proxy(Stage::Opening, cause))));
+    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Opening, cause))));
     assert_eq!(bench.phase(), Phase::BackingOff);
     assert_eq!(bench.deadline(), Some(bench.now + RETRY_DELAY));
     bench.run();
@@ -156,13 +156,13 @@ fn request(index: usize) -> (TunnelRequest, Conduit) {
 
 /// What the proxy has for the hosts, as `index begun`, `index opened`, `index failed`.
 fn told(bench: &mut Bench) -> Vec<String> {
-    let told = bench.session.take_tunnelled().into_iter();
+    let told = std::mem::take(&mut bench.told).into_iter();
     told.map(|(id, tunnelled)| {
         let what = match tunnelled {
-            Tunnelled::Begun(_) => "begun",
-            Tunnelled::Opened => "opened",
-            Tunnelled::Failed(_) => "failed",
-            Tunnelled::Ended => "ended",
+            TunnelProgress::Begun(_) => "begun",
+            TunnelProgress::Opened => "opened",
+            TunnelProgress::Failed(_) => "failed",
+            TunnelProgress::Ended => "ended",
         };
         format!("{} {what}", id.index)
     })
@@ -178,30 +178,30 @@ fn a_proxy_asks_for_many_hosts_at_once_and_takes_no_place() {
     let mut bench = Bench::proxy(Script::default());
     let (first, _near) = request(1);
     assert!(!bench.wants_place());
-    bench.session.request_tunnel(first, bench.now);
-    assert!(bench.wants_place() && bench.session.is_waited_for());
+    bench.request_tunnel(first);
+    assert!(bench.wants_place() && bench.view().has_waiting_hosts);
     let (second, _other) = request(2);
-    bench.session.request_tunnel(second, bench.now);
+    bench.request_tunnel(second);
     for phase in [Phase::Connecting, Phase::Handshaking, Phase::Authenticating] {
         bench.run_until_phase(phase);
         assert!(!bench.uses_place(), "{phase:?}");
     }
     bench.run_until_phase(Phase::Ready);
-    assert!(!bench.uses_place() && !bench.session.is_waited_for());
+    assert!(!bench.uses_place() && !bench.view().has_waiting_hosts);
     assert_eq!(opens(&bench), 2);
     assert_eq!(told(&mut bench), ["1 begun", "2 begun"]);
     bench.link.tell(ChannelId(1), TunnelNews::Opened);
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert_eq!(told(&mut bench), ["2 opened"]);
     let text = "prohibited".to_owned();
     bench.link.tell(ChannelId(0), TunnelNews::Refused { reason: 1, text });
     bench.link.tell(ChannelId(0), TunnelNews::Ended);
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert_eq!(told(&mut bench), ["1 failed", "1 ended"]);
-    assert!(!bench.session.is_idle());
+    assert!(!bench.view().is_idle);
     bench.link.tell(ChannelId(1), TunnelNews::Ended);
-    bench.step(Input::Readiness);
-    assert!(bench.session.is_idle());
+    bench.step(Input::Wake);
+    assert!(bench.view().is_idle);
 }
 
 #[test]
@@ -210,16 +210,16 @@ fn a_proxy_begins_a_limited_number_per_visit() {
     bench.check_idle = false;
     let (first, near) = request(0);
     let mut nears = vec![near];
-    bench.session.request_tunnel(first, bench.now);
+    bench.request_tunnel(first);
     bench.run_until_phase(Phase::Ready);
     for index in 1..=limits::TUNNELS_PER_VISIT + 1 {
         let (request, near) = request(index);
         nears.push(near);
-        bench.session.request_tunnel(request, bench.now);
+        bench.request_tunnel(request);
     }
-    assert!(bench.step(Input::Readiness).again);
+    assert!(bench.step(Input::Wake));
     assert_eq!(opens(&bench), 1 + limits::TUNNELS_PER_VISIT);
-    assert!(!bench.step(Input::Readiness).again);
+    assert!(!bench.step(Input::Wake));
     assert_eq!(opens(&bench), 2 + limits::TUNNELS_PER_VISIT);
 }
 
@@ -228,10 +228,10 @@ fn a_host_that_no_longer_waits_is_passed_over() {
     let mut bench = Bench::proxy(Script::default());
     let (gone, near) = request(1);
     drop(near);
-    bench.session.request_tunnel(gone, bench.now);
+    bench.request_tunnel(gone);
     bench.run();
     assert_eq!((bench.phase(), opens(&bench)), (Phase::Ready, 0));
-    assert!(bench.session.is_idle() && told(&mut bench).is_empty());
+    assert!(bench.view().is_idle && told(&mut bench).is_empty());
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
     let dials = [Dial::Fails(1, nix::errno::Errno::ECONNREFUSED)];
     let mut bench = Bench::proxy(Script::default().dialling(super::harness::address(1), &dials));
     let (wish, _near) = request(1);
-    bench.session.request_tunnel(wish, bench.now);
+    bench.request_tunnel(wish);
     bench.run_until_phase(Phase::BackingOff);
     assert!(told(&mut bench).is_empty());
     bench.run();
@@ -247,7 +247,7 @@ fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
     assert_eq!(told(&mut bench), ["1 failed"]);
     // The next one begins with a full set again.
     let (wish, _other) = request(2);
-    bench.session.request_tunnel(wish, bench.now);
+    bench.request_tunnel(wish);
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 6));
 }
@@ -256,15 +256,15 @@ fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
 fn a_lost_proxy_fails_what_went_through_it_and_connects_again_for_who_waits() {
     let mut bench = Bench::proxy(Script::default());
     let (first, _near) = request(1);
-    bench.session.request_tunnel(first, bench.now);
+    bench.request_tunnel(first);
     bench.run_until_phase(Phase::Ready);
     bench.link.tell(ChannelId(0), TunnelNews::Opened);
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     told(&mut bench);
     let (second, _other) = request(2);
     bench.link.fail_next(lost());
-    bench.session.request_tunnel(second, bench.now);
-    bench.step(Input::Readiness);
+    bench.request_tunnel(second);
+    bench.step(Input::Wake);
     assert_eq!(told(&mut bench), ["1 failed"]);
     bench.run_until_phase(Phase::Ready);
     assert_eq!(told(&mut bench), ["2 begun"]);
@@ -274,17 +274,17 @@ fn a_lost_proxy_fails_what_went_through_it_and_connects_again_for_who_waits() {
 fn a_proxy_that_dies_idle_is_closed_and_made_anew_on_demand() {
     let mut bench = Bench::proxy(Script::default());
     let (first, near) = request(1);
-    bench.session.request_tunnel(first, bench.now);
+    bench.request_tunnel(first);
     bench.run_until_phase(Phase::Ready);
     drop(near);
     bench.link.tell(ChannelId(0), TunnelNews::Ended);
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     bench.link.fail_next(lost());
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert_eq!(bench.phase(), Phase::Closed);
     told(&mut bench);
     let (second, _other) = request(2);
-    bench.session.request_tunnel(second, bench.now);
+    bench.request_tunnel(second);
     bench.run_until_phase(Phase::Ready);
     assert_eq!(told(&mut bench), ["2 begun"]);
 }
@@ -296,7 +296,7 @@ fn an_error_in_asking_is_an_error_of_the_proxys_connection() {
         let mut bench = Bench::proxy(Script::default());
         bench.check_idle = false;
         let (wish, _near) = request(1);
-        bench.session.request_tunnel(wish, bench.now);
+        bench.request_tunnel(wish);
         bench.link.fault = Some(Fault { nth, with: Failing::Error(LinkErrorKind::Integrity) });
         bench.run();
         let fallible = |call: &&Call| !matches!(call, Call::HangUp | Call::WakeTunnel(_));

@@ -41,10 +41,7 @@ fn crowd(waiting: usize) -> Bench {
 fn visit(bench: &mut Bench, input: Input) {
     bench.step_alone(input);
     let Bench { session, execs, .. } = bench;
-    session.deadline(execs);
-    session.wish();
-    session.uses_place(execs);
-    session.running(execs);
+    session.view(execs);
 }
 
 #[test]
@@ -52,8 +49,8 @@ fn a_visit_does_not_look_at_the_commands_that_wait() {
     let looks = |waiting| {
         let mut bench = crowd(waiting);
         let before = bench.execs.looks.0.get();
-        visit(&mut bench, Input::Readiness);
-        visit(&mut bench, Input::Timer);
+        visit(&mut bench, Input::Wake);
+        visit(&mut bench, Input::Wake);
         visit(&mut bench, Input::Admitted { commands: 1 });
         visit(&mut bench, Input::Hold);
         bench.execs.looks.0.get() - before
@@ -67,7 +64,7 @@ fn the_end_of_a_command_does_not_look_at_those_that_wait() {
         let mut bench = crowd(waiting);
         bench.link.arrive(0, Packet::Close);
         let before = bench.execs.looks.0.get();
-        visit(&mut bench, Input::Readiness);
+        visit(&mut bench, Input::Wake);
         let looks = bench.execs.looks.0.get() - before;
         assert!(bench.exec(0).is_finished());
         looks
@@ -80,11 +77,11 @@ fn commands_are_cancelled_and_admitted_in_their_order() {
     let mut bench = crowd(4);
     bench.step(Input::Admitted { commands: 2 });
     // The first one is being opened. Of the others, the first was admitted as well.
-    assert_eq!(bench.session.running(&bench.execs), 3);
+    assert_eq!(bench.view().running, 3);
     bench.cancel(2);
-    assert_eq!((bench.session.running(&bench.execs), bench.exec(2).is_finished()), (2, true));
+    assert_eq!((bench.view().running, bench.exec(2).is_finished()), (2, true));
     bench.step(Input::Hold);
-    assert_eq!(bench.session.running(&bench.execs), 2);
+    assert_eq!(bench.view().running, 2);
     bench.step(Input::Admitted { commands: 10 });
-    assert_eq!(bench.session.running(&bench.execs), 4);
+    assert_eq!(bench.view().running, 4);
 }

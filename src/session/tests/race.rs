@@ -105,7 +105,7 @@ fn failures_at_the_same_time_are_all_noticed() {
     let mut bench = race(Some(DELAY), &[Dial::Fails(1, REFUSED), Dial::Fails(1, Errno::EHOSTUNREACH)]);
     bench.run_until_phase(Phase::Connecting);
     bench.now += DELAY;
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     assert_eq!((bench.dials(), bench.phase()), (2, Phase::Connecting));
     bench.round();
     assert_eq!(bench.phase(), Phase::Failed);

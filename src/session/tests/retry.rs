@@ -19,10 +19,10 @@ fn between_two_attempts_the_place_is_free_and_the_delay_is_kept() {
     let mut bench = Bench::new(Script::default().dialling(address(1), &dials));
     bench.command();
     bench.run_until_phase(Phase::BackingOff);
-    assert!(!bench.uses_place() && !bench.wants_place() && !bench.session.is_connected());
+    assert!(!bench.uses_place() && !bench.wants_place() && !bench.view().holds_descriptor);
     assert_eq!(bench.deadline(), Some(bench.now + RETRY_DELAY));
     bench.now += RETRY_DELAY;
-    bench.step(Input::Timer);
+    bench.step(Input::Wake);
     assert_eq!(bench.phase(), Phase::Queued);
     assert!(bench.wants_place());
     bench.run();
@@ -220,7 +220,7 @@ fn a_dead_idle_connection_is_made_anew_at_once_and_with_all_attempts() {
     bench.run();
     bench.link.arrive(0, Packet::Fault(lost()));
     bench.command();
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     assert_eq!(bench.phase(), Phase::Queued, "the first try of a new command waits for nothing");
     bench.run();
     assert!(bench.outcome(1).is_success());
@@ -345,8 +345,8 @@ fn after_a_failure_the_link_is_hung_up_and_left_alone() {
     let calls = bench.link.calls.len();
     assert_eq!(bench.link.calls.last(), Some(&Call::HangUp));
     for input in [
-        Input::Readiness,
-        Input::Timer,
+        Input::Wake,
+        Input::Wake,
         Input::Close,
         Input::Admitted { commands: usize::MAX },
         Input::Resolved(Ok(vec![])),

@@ -24,19 +24,19 @@ use crate::error::{HostError, HostErrorKind, NotStarted, ResolverProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
-use crate::session::{Answerer, Input, Offer, Tunnelled};
+use crate::session::{Answerer, Input, Offer, TunnelProgress};
 use crate::stage::Stage;
 
 const SEEDS: u64 = 12_000;
 
 impl Random {
-    fn proxy(&mut self) -> Vec<Tunnelled> {
-        let begun = Tunnelled::Begun(ChannelId(0));
+    fn proxy(&mut self) -> Vec<TunnelProgress> {
+        let begun = TunnelProgress::Begun(ChannelId(0));
         match self.below(10) {
             0 => vec![begun],
-            1 => vec![begun, Tunnelled::Failed(refusal(1 + self.below(4) as u32))],
-            2 => vec![Tunnelled::Failed(lost_proxy())],
-            _ => vec![begun, Tunnelled::Opened],
+            1 => vec![begun, TunnelProgress::Failed(refusal(1 + self.below(4) as u32))],
+            2 => vec![TunnelProgress::Failed(lost_proxy())],
+            _ => vec![begun, TunnelProgress::Opened],
         }
     }
 
@@ -129,15 +129,15 @@ fn simulate(seed: u64) -> Vec<Phase> {
         bench.command_with(options, input, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {
-                0 => _ = bench.step(Input::Timer),
+                0 => _ = bench.step(Input::Wake),
                 1 => _ = bench.step(Input::Close),
                 2 => _ = bench.step(Input::Admitted { commands: usize::MAX }),
-                3 => _ = bench.step(Input::Readiness),
+                3 => _ = bench.step(Input::Wake),
                 8 => {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
                     bench.step(Input::Cancel(id));
                 }
-                9 => bench.session.connect(bench.now),
+                9 => bench.connect(),
                 10 => {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
                     bench.step(Input::Withdraw(id, NotStarted::RunCancelled));
@@ -148,7 +148,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 5 if random.chance(10) => bench.link.fail_next(random.error()),
                 6 if random.chance(10) => {
                     bench.link.fail_next(lost());
-                    bench.step(Input::Tunnelled(Tunnelled::Failed(lost_proxy())));
+                    bench.step(Input::Tunnelled(TunnelProgress::Failed(lost_proxy())));
                 }
                 _ => _ = bench.round(),
             }

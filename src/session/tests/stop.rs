@@ -56,7 +56,7 @@ fn a_running_command_gets_signal_end_of_input_and_close_in_this_order() {
     assert_eq!((bench.error(0).stage(), bench.exec(0).stdout.unread()), (Stage::Running, &b"kept"[..]));
     let took = bench.now - begun;
     assert!(took >= limits::STOP_GRACE && took < limits::STOP_GRACE + Duration::from_secs(1), "{took:?}");
-    assert!(bench.session.is_idle(), "the connection lives");
+    assert!(bench.view().is_idle, "the connection lives");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn an_end_that_was_told_before_stands() {
     for packet in [Packet::Status(4), Packet::Eof] {
         bench.link.arrive(0, packet);
     }
-    bench.step(Input::Readiness);
+    bench.step(Input::Wake);
     bench.cancel(0);
     bench.run();
     assert_eq!(bench.outcome(0).to_string(), "exit status 4");
@@ -151,7 +151,7 @@ fn a_command_that_is_held_begins_with_the_next_admission() {
 #[test]
 fn a_connection_that_was_asked_for_is_given_up_when_it_is_to_be_closed() {
     let mut bench = Bench::new(Script::default());
-    bench.session.connect(bench.now);
+    bench.connect();
     bench.run_until_phase(Phase::Handshaking);
     bench.step(Input::Close);
     assert_eq!(bench.phase(), Phase::Closed);
@@ -194,7 +194,7 @@ fn a_cancelled_command_leaves_the_others_alone() {
     bench.cancel(0);
     bench.cancel(2);
     bench.run();
-    assert!(bench.all_ended() && bench.session.is_idle());
+    assert!(bench.all_ended() && bench.view().is_idle);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_time_limit_counts_from_acceptance_and_ends_the_command_alone() {
     }
     assert_eq!((bench.error(0).stage(), bench.dials()), (Stage::Running, 1));
     assert_eq!(endings(&bench), all_endings().each_ref());
-    assert!(bench.session.is_idle(), "the connection lives");
+    assert!(bench.view().is_idle, "the connection lives");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn an_end_before_the_time_limit_is_the_end() {
 fn a_signal_is_sent_once_and_changes_nothing_by_itself() {
     let mut bench = running(Channel::sending(vec![]));
     bench.signal(0);
-    assert!(bench.exec(0).signals.is_empty() && bench.exec(0).is_running());
+    assert!(bench.exec(0).unsent_signals() == 0 && bench.exec(0).is_running());
     assert_eq!(bench.calls(|call| *call == Call::Signal(0, Signal::Hup)).len(), 1);
     bench.link.arrive(0, Packet::Close);
     bench.run();
@@ -261,19 +261,19 @@ fn waiting_for_a_channel_ends_with_the_time_limit_of_starting() {
 #[test]
 fn a_connection_that_is_asked_for_is_made_without_a_command() {
     let mut bench = Bench::new(Script::default());
-    bench.session.connect(bench.now);
+    bench.connect();
     assert!(bench.session.is_awaited() && bench.wants_place());
     bench.run();
-    assert!(!bench.session.is_awaited() && bench.session.is_idle());
+    assert!(!bench.session.is_awaited() && bench.view().is_idle);
     bench.command();
     bench.run();
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.dials(), 1);
     // Again is no work, and after a close it is.
-    bench.session.connect(bench.now);
+    bench.connect();
     assert!(!bench.session.is_awaited());
     bench.step(Input::Close);
-    bench.session.connect(bench.now);
+    bench.connect();
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Ready, 2));
 }
@@ -282,11 +282,11 @@ fn a_connection_that_is_asked_for_is_made_without_a_command() {
 fn a_connection_that_is_asked_for_is_tried_as_often_as_one_for_a_command() {
     let lost = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
     let mut bench = Bench::new(Script::peers(vec![lost.clone(), Peer::default()]));
-    bench.session.connect(bench.now);
+    bench.connect();
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Ready, 2));
     let mut bench = Bench::new(Script::peer(lost));
-    bench.session.connect(bench.now);
+    bench.connect();
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
     assert!(!bench.session.is_awaited());

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::clock::{self, Clock};
 use crate::config::{Build, Builder, Setup};
 use crate::error::Error;
-use crate::fleet::slot::Booked;
-use crate::fleet::{Budget, Event, Fleet, HostState, Links, Run, Turn};
+use crate::fleet::registry::Links;
+use crate::fleet::sums::Sums;
+use crate::fleet::{Budget, Event, Fleet, HostState, Run, Turn};
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use crate::ids::{CommandId, HostId};
 use crate::link::{AuthReply, Link};
@@ -147,18 +148,18 @@ impl Bench {
     }
 
     pub(super) fn link(&mut self, index: usize) -> &mut FakeLink {
-        let link: &mut dyn Any = &mut *self.fleet.slots[index].link;
+        let link: &mut dyn Any = &mut *self.fleet.engine.hosts.slots[index].link;
         link.downcast_mut().unwrap()
     }
 
     /// One turn at the present time.
     pub(super) fn turn(&mut self) {
-        let indices: Vec<usize> = self.fleet.slots.iter().map(|(index, _)| index).collect();
+        let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
         for index in indices {
             let link = self.link(index);
             link.begin_step();
             if link.take_edge() {
-                self.fleet.ready.push(index);
+                self.fleet.engine.event_loop.ready.push(index);
             }
         }
         self.clock.set(self.now);
@@ -176,7 +177,7 @@ impl Bench {
     /// A millisecond passes, with what is on its way.
     pub(super) fn round(&mut self) {
         self.now += MILLI;
-        let indices: Vec<usize> = self.fleet.slots.iter().map(|(index, _)| index).collect();
+        let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
         indices.into_iter().for_each(|index| self.link(index).tick());
         self.turn();
     }
@@ -192,9 +193,9 @@ impl Bench {
             if done(self) {
                 return;
             }
-            let indices: Vec<usize> = self.fleet.slots.iter().map(|(index, _)| index).collect();
+            let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
             let is_quiet = indices.into_iter().all(|index| !self.link(index).expects_news());
-            if is_quiet && !self.fleet.alarmed {
+            if is_quiet && !self.fleet.engine.event_loop.alarmed {
                 let at = self.fleet.next_deadline().expect("something is left to wait for");
                 self.now = self.now.max(at);
                 self.turn();
@@ -213,28 +214,18 @@ impl Bench {
     /// Compares what is counted as it happens with a scan of all there is.
     pub(super) fn check(&self) {
         let Self { fleet, .. } = self;
-        let metrics = fleet.metrics();
-        let mut sum = Booked::default();
-        let (mut places, mut connections, mut queued, mut names, mut timers) = (0, 0, 0, 0, 0);
-        for (index, slot) in &fleet.slots {
-            let now = Booked::of(slot, &fleet.execs);
-            assert_eq!(slot.booked, now, "slot {index}");
-            sum.running += now.running;
-            sum.descriptors += now.descriptors;
-            places += usize::from(now.place);
-            connections += usize::from(now.connection);
-            queued += usize::from(now.line.is_some() && !slot.session.is_proxy());
+        let (metrics, engine) = (fleet.metrics(), &fleet.engine);
+        let (mut sums, mut running, mut names, mut timers) = (Sums::default(), 0, 0, 0);
+        for (index, slot) in &engine.hosts.slots {
+            assert_eq!(slot.booked, slot.usage(&engine.execs), "slot {index}");
+            sums.add(slot);
+            running += slot.view().running;
             names += usize::from(slot.has_name());
             timers += usize::from(slot.timer.is_some());
         }
-        timers += usize::from(fleet.pace_timer.is_some());
-        let admission = &fleet.admission;
-        assert_eq!((admission.places_used, admission.descriptors), (places, sum.descriptors));
-        assert_eq!(
-            (metrics.connections, metrics.queued, metrics.running),
-            (connections, queued, sum.running)
-        );
-        assert_eq!((metrics.timers, fleet.names), (timers, names));
+        timers += usize::from(engine.schedule.rate_timer.is_some());
+        assert_eq!(engine.hosts.sums, sums);
+        assert_eq!((metrics.timers, metrics.running, engine.hosts.names), (timers, running, names));
         for (state, hosts) in metrics.by_state() {
             let found = fleet.hosts().iter().filter(|id| fleet.host(**id).unwrap().state() == state).count();
             assert_eq!(hosts, found, "{state}");

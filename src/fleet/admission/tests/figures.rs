@@ -81,7 +81,7 @@ fn bytes_that_were_there_at_the_end_of_a_connection_are_counted() {
 #[test]
 fn hosts_with_names_are_counted_as_they_come_and_go() {
     let mut bench = Bench::alike(builder(2), peer(0));
-    assert_eq!((bench.fleet.names, bench.fleet.descriptors_for_lookups()), (0, 0));
+    assert_eq!((bench.fleet.engine.hosts.names, bench.fleet.engine.descriptors_for_lookups()), (0, 0));
     let hosts = |names: &[&str]| -> Vec<(String, HostConfig)> {
         names.iter().map(|name| ((*name).to_owned(), HostConfig::default())).collect()
     };
@@ -90,14 +90,14 @@ fn hosts_with_names_are_counted_as_they_come_and_go() {
     let new = [hosts(&["web1", "::1"]), vec![("inner".to_owned(), behind)]].concat();
     let added = bench.fleet.add_hosts(new).unwrap();
     bench.check();
-    assert_eq!(bench.fleet.names, 2, "web1 and the proxy: what is behind it is looked up there");
-    assert!(bench.fleet.descriptors_for_lookups() > 0);
+    assert_eq!(bench.fleet.engine.hosts.names, 2, "web1 and the proxy: what is behind it is looked up there");
+    assert!(bench.fleet.engine.descriptors_for_lookups() > 0);
     bench.fleet.remove_host(added[2]);
     bench.check();
-    assert_eq!(bench.fleet.names, 1);
+    assert_eq!(bench.fleet.engine.hosts.names, 1);
     bench.fleet.set_hosts(hosts(&["192.0.2.1"])).unwrap();
     bench.check();
-    assert_eq!(bench.fleet.descriptors_for_lookups(), 0);
+    assert_eq!(bench.fleet.engine.descriptors_for_lookups(), 0);
 }
 
 #[test]

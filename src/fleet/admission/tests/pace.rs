@@ -44,7 +44,7 @@ fn the_next_deadline_is_when_the_next_one_may_begin() {
         let before = bench.now;
         let at = bench.fleet.next_deadline().unwrap();
         assert!(at > before + SECOND / 2, "{:?}", at - before);
-        assert!(!bench.fleet.alarmed, "nothing spins");
+        assert!(!bench.fleet.engine.event_loop.alarmed, "nothing spins");
         bench.now = at - 2 * MILLI;
         bench.turn();
         assert_eq!((bench.begun.len(), bench.turns.last().unwrap().visits), (nth, 0));
@@ -109,7 +109,7 @@ fn proxies_count_and_so_do_connections_through_them() {
     bench.start(0..3);
     bench.rounds(20);
     assert_eq!(bench.begun.len(), 0, "hosts behind a proxy resolve nothing");
-    let proxy = bench.fleet.slots.iter().find(|(_, slot)| slot.session.is_proxy()).unwrap().0;
+    let proxy = bench.fleet.engine.hosts.slots.iter().find(|(_, slot)| slot.session.is_proxy()).unwrap().0;
     let dialled =
         |bench: &mut Bench| bench.link(proxy).calls.iter().any(|call| matches!(call, Call::Dial(_)));
     let tunnelling =
@@ -132,7 +132,7 @@ fn the_rate_can_be_changed_and_lifted() {
     assert!((20..=22).contains(&bench.begun.len()), "{}", bench.begun.len());
     bench.fleet.set_connects_per_second(None).unwrap();
     bench.rounds(20);
-    assert_eq!((bench.begun.len(), bench.fleet.pace_timer.is_none()), (100, true));
+    assert_eq!((bench.begun.len(), bench.fleet.engine.schedule.rate_timer.is_none()), (100, true));
 }
 
 /// Nobody is left to begin, so nothing is left to wait for.

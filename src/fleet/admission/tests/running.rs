@@ -5,6 +5,8 @@ use nix::errno::Errno;
 use super::bench::{Bench, builder, endless, host, peer};
 use crate::error::Error;
 use crate::fleet::HostState;
+use crate::fleet::engine::Engine;
+use crate::fleet::schedule::Schedule;
 use crate::session::tests::script::{Channel, Dial, Peer, Script};
 
 #[test]
@@ -176,11 +178,11 @@ fn connections_to_a_forwarded_agent_take_descriptors_from_the_others() {
     bench.rounds(30);
     for (connections, may_take) in [(0, true), (5, false), (4, true)] {
         bench.link(0).agent_connections = connections;
-        bench.fleet.ready.push(0);
+        bench.fleet.engine.event_loop.ready.push(0);
         bench.turn();
-        let admission = &mut bench.fleet.admission;
+        let Engine { schedule: Schedule { admission, .. }, hosts, .. } = &mut bench.fleet.engine;
         admission.descriptors_max = 6;
-        assert_eq!(admission.descriptors, 1 + connections);
-        assert_eq!(admission.may_take(1), may_take, "with {connections}");
+        assert_eq!(hosts.sums.descriptors, 1 + connections);
+        assert_eq!(admission.may_take(1, &hosts.sums), may_take, "with {connections}");
     }
 }

@@ -1,10 +1,10 @@
-//! How long to wait before the next attempt.
+//! Attempts to connect: how many there were, and when the next one is due.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::Connection;
 use super::failure::{Ending, is_retryable};
 use super::state::State;
-use super::{Connection, Session};
 use crate::error::HostErrorKind;
 use crate::limits;
 
@@ -12,27 +12,58 @@ use crate::limits;
 const AFTER_DROP: RetryDelay =
     RetryDelay { base: limits::DROP_DELAY, backoff_max: Some(limits::DROP_DELAY_MAX) };
 
-impl Session {
-    /// It has a full set of attempts again.
-    pub(super) fn begin_anew(&mut self) {
-        self.attempt = 0;
+/// The attempts to connect one host.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    /// The attempt under way, from 1; 0 before the first.
+    pub number: u32,
+    /// When it began.
+    pub begun: Option<Instant>,
+    /// Connections that the server has dropped, and that did not count as attempts.
+    drops: u32,
+    jitter: Jitter,
+}
+
+impl Attempts {
+    pub(super) fn new(jitter: Jitter) -> Self {
+        Self { number: 0, begun: None, drops: 0, jitter }
+    }
+
+    /// Grants a full set of attempts.
+    pub(super) fn reset(&mut self) {
+        self.number = 0;
         self.drops = 0;
     }
 
-    /// Where it waits for another attempt after one that has ended so, if there is another.
-    pub(super) fn retry(&mut self, ending: Ending, kind: &HostErrorKind) -> Option<State> {
-        let Connection { attempts, retry_delay, .. } = self.target.profile.connection;
-        // Who wants a single attempt wants to know at once.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.number += 1;
+        self.begun = Some(now);
+    }
+
+    /// Does not count the attempt under way.
+    pub(super) fn uncount(&mut self) {
+        self.number = self.number.saturating_sub(1);
+    }
+
+    /// The state in which to wait for another attempt, if one is left after one with this ending.
+    pub(super) fn retry(
+        &mut self,
+        ending: Ending,
+        kind: &HostErrorKind,
+        connection: &Connection,
+    ) -> Option<State> {
+        let Connection { attempts, retry_delay, .. } = *connection;
+        // A caller that allows a single attempt wants its result at once.
         if ending == Ending::Dropped && attempts > 1 && self.drops < limits::DROPS {
             let pause = AFTER_DROP.after(self.drops, &mut self.jitter);
             self.drops += 1;
-            self.attempt = self.attempt.saturating_sub(1);
+            self.uncount();
             return Some(State::BackingOff(pause));
         }
-        if self.attempt >= attempts || !is_retryable(kind) {
+        if self.number >= attempts || !is_retryable(kind) {
             return None;
         }
-        Some(match self.attempt {
+        Some(match self.number {
             0 => State::Queued,
             failed => State::BackingOff(retry_delay.after(failed, &mut self.jitter)),
         })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Cx, Failure, Session, State};
+use super::{Cx, Failure};
 use crate::error::HostErrorKind;
 
 /// When a quiet peer is asked for a sign of life, and how often in vain.
@@ -16,7 +16,7 @@ pub(crate) struct Keepalive {
 
 /// When the peer was heard last, and how often it was asked since.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct KeepaliveTimer {
     keepalive: Keepalive,
     /// Packets received when it was heard last: any packet is a sign of life.
     packets: u64,
@@ -26,7 +26,7 @@ pub(super) struct Pulse {
     due: Option<Instant>,
 }
 
-/// What a look at the pulse says.
+/// What the timer says.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Alive,
@@ -38,7 +38,7 @@ enum Finding {
     },
 }
 
-impl Pulse {
+impl KeepaliveTimer {
     pub(super) fn new(keepalive: Keepalive, packets: u64, now: Instant) -> Self {
         let due = now.checked_add(keepalive.interval);
         Self { keepalive, packets, heard: now, unanswered: 0, due }
@@ -55,9 +55,21 @@ impl Pulse {
         self.due = now.and_then(|now| now.checked_add(self.keepalive.interval));
     }
 
+    /// Asks a quiet peer for a sign of life. Whether it did; an error if the peer is dead.
+    pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        match self.look(cx.link.packets_read(), cx.now) {
+            Finding::Alive => Ok(false),
+            Finding::Ask => {
+                cx.link.send_keepalive()?;
+                Ok(true)
+            }
+            Finding::Dead { after, unanswered } => Err(HostErrorKind::PeerDead { after, unanswered }.into()),
+        }
+    }
+
     /// To be asked once everything that has arrived was taken in: between two calls of a client nobody listens, and a
     /// long pause is not the peer's.
-    fn feel(&mut self, packets: u64, now: Instant) -> Finding {
+    fn look(&mut self, packets: u64, now: Instant) -> Finding {
         if packets != self.packets {
             (self.packets, self.heard, self.unanswered) = (packets, now, 0);
         }
@@ -77,20 +89,5 @@ impl Pulse {
         self.unanswered += 1;
         self.due = now.checked_add(interval);
         Finding::Ask
-    }
-}
-
-impl Session {
-    /// Asks a quiet peer for a sign of life. Whether it did; an error if the peer is dead.
-    pub(super) fn keep_alive(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let State::Ready(Some(pulse)) = &mut self.state else { return Ok(false) };
-        match pulse.feel(cx.link.packets_read(), cx.now) {
-            Finding::Alive => Ok(false),
-            Finding::Ask => {
-                cx.link.send_keepalive()?;
-                Ok(true)
-            }
-            Finding::Dead { after, unanswered } => Err(HostErrorKind::PeerDead { after, unanswered }.into()),
-        }
     }
 }

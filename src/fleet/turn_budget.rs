@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::ids::HostId;
 use crate::limits;
-use crate::session::Costs;
 use crate::stage::Stage;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do before it returns: whichever is used up first. One step
@@ -97,12 +96,6 @@ impl Meter {
     /// Something else than a step has ended.
     pub(super) fn resume(&mut self, clock: &Clock) {
         self.mark = self.mark.map(|_| clock.now());
-    }
-
-    /// A step has cost this.
-    pub(super) fn spent(&mut self, costs: Costs) {
-        self.turn.key_exchanges += costs.key_exchanges;
-        self.turn.signatures += costs.signatures;
     }
 
     /// A step of this host has ended, which had begun in this stage.

@@ -8,13 +8,13 @@ use crate::limits;
 /// the next is due by the interval between two, and may come ahead of that time by [`limits::CONNECT_BURST`]. So no
 /// second begins more of them than the rate, and what the rate makes of that.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     interval: Duration,
     /// When the next one is due, if that was not long ago.
     due: Option<Instant>,
 }
 
-impl Pace {
+impl RateLimit {
     /// So many a second.
     pub(super) fn new(per_second: u32) -> Self {
         Self { interval: interval(per_second), due: None }
@@ -60,12 +60,12 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
 
     /// When connections begin if all that may do, at each of these times after the first.
-    fn begun(pace: &mut Pace, turns: impl IntoIterator<Item = Duration>) -> Vec<Duration> {
+    fn begun(limit: &mut RateLimit, turns: impl IntoIterator<Item = Duration>) -> Vec<Duration> {
         let origin = crate::clock::now();
         let mut begun = Vec::new();
         for turn in turns {
-            while pace.allows(origin + turn) {
-                pace.take(origin + turn);
+            while limit.allows(origin + turn) {
+                limit.take(origin + turn);
                 begun.push(turn);
             }
         }
@@ -80,7 +80,7 @@ mod tests {
     fn the_rate_is_kept_whatever_the_length_of_turns() {
         for rate in [1, 3, 10, 100, 333, 1_000, 5_000] {
             for turn in [MILLI, 3 * MILLI, 5 * MILLI] {
-                let begun = begun(&mut Pace::new(rate), every(turn));
+                let begun = begun(&mut RateLimit::new(rate), every(turn));
                 let burst = rate as usize / 100 + 1;
                 let expected = 10 * rate as usize;
                 // Of the last turn some may be missing.
@@ -97,43 +97,43 @@ mod tests {
 
     #[test]
     fn what_was_not_begun_in_time_is_not_made_up_for() {
-        let mut pace = Pace::new(100);
-        assert_eq!(begun(&mut pace, [Duration::ZERO, 60 * SECOND]).len(), 4, "two each time");
+        let mut limit = RateLimit::new(100);
+        assert_eq!(begun(&mut limit, [Duration::ZERO, 60 * SECOND]).len(), 4, "two each time");
     }
 
     #[test]
     fn the_next_one_is_told_exactly() {
         let origin = crate::clock::now();
-        let mut pace = Pace::new(2);
-        assert_eq!(pace.next_at(), None);
-        pace.take(origin);
-        let at = pace.next_at().unwrap();
+        let mut limit = RateLimit::new(2);
+        assert_eq!(limit.next_at(), None);
+        limit.take(origin);
+        let at = limit.next_at().unwrap();
         assert_eq!(at, origin + SECOND / 2 - limits::CONNECT_BURST);
-        assert!(!pace.allows(at - Duration::from_nanos(1)) && pace.allows(at));
+        assert!(!limit.allows(at - Duration::from_nanos(1)) && limit.allows(at));
     }
 
     #[test]
     fn a_new_rate_takes_over_what_was_begun_too_early() {
         let origin = crate::clock::now();
-        let mut pace = Pace::new(1);
-        pace.take(origin);
-        pace.change(1_000, origin);
-        assert!(pace.allows(origin), "one connection is a millisecond now");
-        pace.change(1, origin);
-        assert_eq!(pace.next_at(), Some(origin + SECOND - limits::CONNECT_BURST));
+        let mut limit = RateLimit::new(1);
+        limit.take(origin);
+        limit.change(1_000, origin);
+        assert!(limit.allows(origin), "one connection is a millisecond now");
+        limit.change(1, origin);
+        assert_eq!(limit.next_at(), Some(origin + SECOND - limits::CONNECT_BURST));
         for _ in 0..50 {
-            pace.change(1_000, origin);
-            pace.change(1, origin);
+            limit.change(1_000, origin);
+            limit.change(1, origin);
         }
-        assert!(!pace.allows(origin + SECOND / 2), "to change it often begins nothing");
-        pace.change(1, origin + 60 * SECOND);
-        assert!(pace.allows(origin + 60 * SECOND));
+        assert!(!limit.allows(origin + SECOND / 2), "to change it often begins nothing");
+        limit.change(1, origin + 60 * SECOND);
+        assert!(limit.allows(origin + 60 * SECOND));
     }
 
     #[test]
     fn the_highest_rate_is_hardly_one() {
         assert_eq!(
-            begun(&mut Pace::new(u32::MAX), [Duration::ZERO]).len() as u128,
+            begun(&mut RateLimit::new(u32::MAX), [Duration::ZERO]).len() as u128,
             limits::CONNECT_BURST.as_nanos() + 1
         );
     }

@@ -1,4 +1,4 @@
-//! All commands of a fleet, by their names, and what is to be told of them.
+//! All commands of a fleet, by their ids.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{Exec, ExecState};
+use super::{CommandNews, Effect, Exec, ExecState};
 use crate::ids::CommandId;
 use crate::ids::StdStream;
 use crate::limits;
@@ -21,8 +21,6 @@ pub(crate) struct Execs {
     given: u32,
     /// Counts the ends, so that failures have an order.
     ended: u64,
-    /// What was not told yet, in order.
-    news: VecDeque<News>,
     /// Unread bytes of output, in all.
     unread: usize,
     traffic: Traffic,
@@ -49,38 +47,14 @@ pub(crate) struct Traffic {
     pub sent: u64,
 }
 
-/// What has become of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Its host has accepted it.
-    Started(CommandId),
-    /// There is output to be taken.
-    Output(CommandId, StdStream),
-    /// There is room for input again.
-    Writable(CommandId),
-    /// It has its outcome.
-    Finished(CommandId),
-}
-
-impl News {
-    /// Whose news it is.
-    pub(crate) fn command(self) -> CommandId {
-        match self {
-            Self::Started(id) | Self::Output(id, _) | Self::Writable(id) | Self::Finished(id) => id,
-        }
-    }
-}
-
 impl Execs {
     /// With a bound for the unread bytes of all together.
     pub(crate) fn new(budget: usize) -> Self {
-        let (slab, given, ended, news, traffic) = Default::default();
         Self {
-            slab,
-            given,
-            ended,
-            news,
-            traffic,
+            slab: Slab::new(),
+            given: 0,
+            ended: 0,
+            traffic: Traffic::default(),
             unread: 0,
             holding: 0,
             budget,
@@ -94,11 +68,11 @@ impl Execs {
         self.slab.reserve(commands);
     }
 
-    pub(crate) fn insert(&mut self, exec: Exec) -> CommandId {
+    pub(crate) fn insert_with(&mut self, exec: impl FnOnce(CommandId) -> Exec) -> CommandId {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let id = CommandId::new(entry.key(), self.given);
-        entry.insert(Exec { id, ..exec });
+        entry.insert(exec(id));
         id
     }
 
@@ -153,16 +127,18 @@ impl Execs {
     }
 
     /// Takes in what has arrived for a command, and no more.
-    pub(in crate::session) fn collect(&mut self, id: CommandId, now: Instant, link: &mut dyn Link) {
+    pub(in crate::session) fn collect(
+        &mut self,
+        id: CommandId,
+        now: Instant,
+        link: &mut dyn Link,
+        out: &mut Vec<Effect>,
+    ) {
         let share = self.share();
         if let Some(exec) = self.get_mut(id) {
             exec.collect(now, link, share);
-            self.note(id, now);
+            self.note(id, now, out);
         }
-    }
-
-    pub(crate) fn next_news(&mut self) -> Option<News> {
-        self.news.pop_front()
     }
 
     /// Reads from a stream, or changes how it is read. `with` is told the stream's [share](Self::share).
@@ -192,7 +168,7 @@ impl Execs {
     }
 
     /// Takes note of what a command has come to: what it has begun, what it has printed, how long it took.
-    pub(super) fn note(&mut self, id: CommandId, now: Instant) {
+    pub(super) fn note(&mut self, id: CommandId, now: Instant, out: &mut Vec<Effect>) {
         let Some(exec) = self.get_mut(id) else { return };
         exec.stopwatch.enter(exec.state.stage(), now);
         let started = exec.has_run() && !mem::replace(&mut exec.told_started, true);
@@ -203,11 +179,13 @@ impl Execs {
         self.traffic.received += received;
         self.traffic.sent += sent;
         if started {
-            self.news.push_back(News::Started(id));
+            out.push(Effect::Command(id, CommandNews::Started));
         }
-        self.news.extend(listed.into_iter().flatten().map(|stream| News::Output(id, stream)));
+        out.extend(
+            listed.into_iter().flatten().map(|stream| Effect::Command(id, CommandNews::Output(stream))),
+        );
         if writable {
-            self.news.push_back(News::Writable(id));
+            out.push(Effect::Command(id, CommandNews::Writable));
         }
         self.book(id);
     }
@@ -223,7 +201,13 @@ impl Execs {
     }
 
     /// Ends a command. Only the first end counts.
-    pub(in crate::session) fn finish(&mut self, id: CommandId, outcome: Outcome, now: Instant) {
+    pub(in crate::session) fn finish(
+        &mut self,
+        id: CommandId,
+        outcome: Outcome,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         self.ended += 1;
         let ended = self.ended;
         let Some(exec) = self.get_mut(id) else { return };
@@ -239,7 +223,7 @@ impl Execs {
         exec.deadline = None;
         exec.stopwatch.stop(now);
         exec.enter(ExecState::Finished(outcome));
-        self.note(id, now);
-        self.news.push_back(News::Finished(id));
+        self.note(id, now, out);
+        out.push(Effect::Command(id, CommandNews::Finished));
     }
 }

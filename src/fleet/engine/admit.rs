@@ -1,0 +1,108 @@
+//! Admission and its opposite: lets hosts begin, and closes connections that nothing needs.
+
+use std::time::Instant;
+
+use super::Engine;
+use crate::error::HostErrorKind;
+use crate::fleet::event_loop::Timer;
+use crate::fleet::events::Entry;
+use crate::session::Input;
+
+impl Engine {
+    /// Lets hosts begin as places, descriptors, the rate limit and the turn's time allow.
+    pub(super) fn admit(&mut self, now: Instant) {
+        self.schedule.admit_again = false;
+        // Commands that must not begin any more learn that first.
+        let at = if self.schedule.is_paused || self.schedule.runs.has_tasks() {
+            None
+        } else {
+            let for_lookups = self.descriptors_for_lookups();
+            self.schedule.admission.count_descriptors(for_lookups, &self.hosts.sums);
+            self.admit_hosts(now);
+            self.schedule.admission.next_at(now, &self.hosts.sums)
+        };
+        self.schedule.rate_timer = self.event_loop.arm(self.schedule.rate_timer, at, Timer::ConnectRate);
+    }
+
+    /// Descriptors that the resolver may open, if there is a name to resolve.
+    pub(in crate::fleet) fn descriptors_for_lookups(&self) -> usize {
+        if self.hosts.names > 0 { self.dns.descriptors_left() } else { 0 }
+    }
+
+    fn admit_hosts(&mut self, now: Instant) {
+        while let Some(next) = self.schedule.admission.next(&self.hosts, now) {
+            if next.waits_for_descriptors() {
+                let needed = self.hosts.descriptors_needed(next.index);
+                while !self.schedule.admission.may_take(needed, &self.hosts.sums) {
+                    if !self.close_idle(now) {
+                        self.schedule.admission.put_back(&next);
+                        return;
+                    }
+                }
+            }
+            self.schedule.admission.begin(&next, now);
+            self.visit(next.index, Input::Admitted { commands: next.commands }, now);
+            if self.is_over() {
+                self.schedule.admit_again = true;
+                return;
+            }
+        }
+    }
+
+    /// Closes a connection that has nothing to do, so that another host can have its descriptor.
+    fn close_idle(&mut self, now: Instant) -> bool {
+        while let Some(index) = self.schedule.admission.next_idle() {
+            let Some(slot) = self.hosts.slots.get(index).filter(|slot| slot.view().is_idle) else { continue };
+            let proxy = slot.proxy;
+            self.visit(index, Input::Close, now);
+            // The proxy closes the far end.
+            if let Some(proxy) = proxy {
+                self.visit(proxy, Input::Wake, now);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The system gave no descriptor. If other connections are open, the host waits for one of them to close.
+    pub(super) fn out_of_descriptors(&mut self, index: usize, now: Instant) {
+        let Some(slot) = self.hosts.slots.get(index) else { return };
+        let can_wait = if slot.session.is_proxy() {
+            // Hosts that wait for a proxy give nothing back before it is connected.
+            self.close_idle(now)
+        } else {
+            let own = self.hosts.descriptors_of_proxies(index);
+            self.schedule.admission.shrink_to_open(own, &self.hosts.sums)
+        };
+        if !can_wait {
+            let kind = HostErrorKind::Limit("no descriptor is free (see `ulimit -n`)".to_owned());
+            self.visit(index, Input::GiveUp(kind), now);
+        }
+    }
+
+    /// Closes a proxy without hosts, one per call, as one may be behind another. Comes after the goodbyes of its hosts have
+    /// gone through it.
+    pub(super) fn close_unused_proxies(&mut self, now: Instant) {
+        match self.hosts.unused_proxy() {
+            Some(proxy) => {
+                self.visit(proxy, Input::Wake, now);
+                self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled), now);
+            }
+            None => self.schedule.close_proxies = false,
+        }
+    }
+
+    /// Reports the end of a drain once nothing is left.
+    pub(super) fn end_drain(&mut self) {
+        if self.schedule.runs.unfinished() == 0
+            && self.hosts.sums.connections == 0
+            && let Some(timer) = self.schedule.drain.finish()
+        {
+            if let Some(timer) = timer {
+                self.event_loop.wheel.disarm(timer);
+            }
+            log::debug!("drained: nothing is left");
+            self.events.push(Entry::Drained);
+        }
+    }
+}

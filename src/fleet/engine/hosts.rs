@@ -1,0 +1,60 @@
+//! Hosts that come and go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Engine;
+use crate::ids::HostId;
+use crate::session::{Input, Session, Target};
+
+impl Engine {
+    pub(in crate::fleet) fn add(&mut self, target: Target, now: Instant) -> HostId {
+        let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy, now));
+        let session = Session::new(target, self.hosts.next_jitter(), now);
+        self.hosts.insert(session, proxy, &self.execs)
+    }
+
+    /// The slot of this proxy, shared by all hosts behind it. Makes it, and those of the proxies in front of it, if there is
+    /// none.
+    fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
+        let key = Arc::as_ptr(proxy);
+        let is_it = |index: &usize| {
+            self.hosts.slots.get(*index).is_some_and(|slot| std::ptr::eq(slot.session.target(), key))
+        };
+        if let Some(index) = self.hosts.proxies.get(&(key as usize)).copied().filter(is_it) {
+            return index;
+        }
+        let further = proxy.proxy.as_ref().map(|further| self.slot_of_proxy(further, now));
+        let session = Session::proxy(proxy.clone(), self.hosts.next_jitter(), now);
+        let index = self.hosts.insert(session, further, &self.execs).index();
+        self.hosts.proxies.insert(key as usize, index);
+        index
+    }
+
+    /// Ends a connection and its commands, and frees its slot. Queues may still hold the index, which does no harm to its next
+    /// owner. A lookup would, and is cancelled.
+    pub(in crate::fleet) fn remove(&mut self, index: usize, now: Instant) {
+        if let Some(slot) = self.hosts.slots.get_mut(index) {
+            // Nothing that was ordered before matters any more.
+            slot.mail.clear();
+        }
+        self.visit(index, Input::Remove, now);
+        if !self.hosts.slots.contains(index) {
+            return;
+        }
+        let slot = self.hosts.remove(index);
+        if let Some(proxy) = slot.proxy {
+            self.leave_proxy(proxy, now);
+        }
+    }
+
+    /// A connection behind this proxy is gone. The last one takes the proxy along.
+    fn leave_proxy(&mut self, proxy: usize, now: Instant) {
+        let Some(slot) = self.hosts.slots.get_mut(proxy) else { return };
+        slot.behind = slot.behind.saturating_sub(1);
+        if slot.behind == 0 {
+            self.hosts.proxies.retain(|_, index| *index != proxy);
+            self.remove(proxy, now);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The engine: drives every host from one thread, one turn at a time.
+//!
+//! A turn collects readiness, fires the timers that are due, visits ready hosts one after the other until its budget is used
+//! up, and admits those that wait. What is left over stays on the ready-list and comes first in the next turn. Nothing in a
+//! turn grows with the number of hosts, only with the number of ready ones.
+
+mod admit;
+mod hosts;
+mod serve;
+mod visit;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::agents::Agents;
+use super::disk::Disk;
+use super::event_loop::EventLoop;
+use super::events::EventQueue;
+use super::metrics::Totals;
+use super::registry::{Links, Registry};
+use super::schedule::Schedule;
+use super::turn_budget::{Budget, Meter, Turn};
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::dns::Resolver;
+use crate::dns::{Dns, Ties};
+use crate::hostkey::Verifier;
+use crate::reactor::{Reactor, Ready, Taken, dns_token};
+use crate::session::{Effect, Execs};
+
+pub(super) struct Engine {
+    pub clock: Clock,
+    pub events: EventQueue,
+    pub execs: Execs,
+    pub hosts: Registry,
+    pub event_loop: EventLoop,
+    pub schedule: Schedule,
+    pub verifier: Arc<Verifier>,
+    pub totals: Totals,
+    dns: Dns,
+    agents: Agents,
+    disk: Disk,
+    meter: Meter,
+    /// Reused from visit to visit.
+    effects: Vec<Effect>,
+}
+
+/// What an engine is made of.
+pub(super) struct Parts {
+    pub reactor: Reactor,
+    pub links: Box<dyn Links>,
+    pub clock: Clock,
+    pub limits: Limits,
+    pub resolver: Resolver,
+    pub verifier: Arc<Verifier>,
+    /// Hosts to expect.
+    pub hosts: usize,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { reactor, links, clock, limits, resolver, verifier, hosts } = parts;
+        let now = clock.now();
+        let waker = reactor.waker().clone();
+        let ties = Ties { registry: reactor.registry().try_clone()?, waker: waker.clone(), token: dns_token };
+        Ok(Self {
+            events: EventQueue::default(),
+            execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
+            hosts: Registry::new(hosts, links, getrandom::u64()?),
+            schedule: Schedule::new(limits),
+            verifier,
+            totals: Totals::default(),
+            dns: Dns::new(resolver, hosts, ties, now),
+            agents: Agents::new(&reactor)?,
+            disk: Disk::new(waker),
+            meter: Meter::default(),
+            effects: Vec::new(),
+            event_loop: EventLoop::new(reactor, now),
+            clock,
+        })
+    }
+
+    /// The time by which the next turn has to come. It may have passed.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.event_loop.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()
+    }
+
+    /// Collects readiness, unless a wait has just done that, and works.
+    pub(super) fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
+        if !std::mem::take(&mut self.event_loop.polled) {
+            self.poll(Some(Duration::ZERO))?;
+        }
+        Ok(self.work(now, budget))
+    }
+
+    /// Blocks until there is work for a turn, at most for `limit`.
+    pub(super) fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let deadline = if self.has_work() {
+            Some(Duration::ZERO)
+        } else {
+            self.next_deadline().map(|at| at.saturating_duration_since(self.clock.now()))
+        };
+        self.poll([limit, deadline].into_iter().flatten().min())?;
+        self.event_loop.polled = true;
+        Ok(())
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Self { event_loop: EventLoop { reactor, ready, .. }, hosts, agents, dns, .. } = self;
+        let mut woken = false;
+        let taken = reactor.poll(timeout, |news| match news {
+            Ready::Slot { index, generation } => {
+                if hosts.slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
+                    ready.push(index);
+                }
+            }
+            Ready::Agent { index, generation } => agents.note_ready(index, generation),
+            Ready::Dns { index, generation } => dns.ready(index, generation),
+            Ready::Woken => woken = true,
+        })?;
+        if woken {
+            self.event_loop.alarmed = false;
+            self.disk.collect();
+            for index in self.hosts.returned() {
+                self.event_loop.ready.push(index);
+            }
+        }
+        self.event_loop.poll_again = taken == Taken::Full;
+        // An unread wake-up is invisible to an edge-triggered caller: allow another.
+        self.event_loop.alarmed &= !self.event_loop.poll_again;
+        Ok(())
+    }
+
+    fn work(&mut self, now: Instant, budget: Budget) -> Turn {
+        self.meter.begin(budget, &self.clock);
+        // Back-pressure: do nothing while the caller's event queue is full.
+        if !self.meter.is_full(self.events.len()) {
+            self.dns.advance(now);
+            self.fire_timers(now);
+            self.meter.resume(&self.clock);
+            self.deliver_lookups(now);
+            self.deliver_recorded(now);
+            self.visit_agents(now);
+            self.serve_runs(now);
+            self.visit_ready(now);
+            self.resume_held(now);
+            self.admit(now);
+            if self.schedule.close_proxies && self.event_loop.ready.is_empty() {
+                self.close_unused_proxies(now);
+            }
+            self.end_drain();
+        }
+        let more = self.has_work();
+        if more {
+            self.event_loop.alarm();
+        }
+        let turn = self.meter.end(more, &self.clock);
+        self.totals.count(&turn);
+        turn
+    }
+
+    /// Whether there is work that neither the poll nor a timer reports, or may not report again.
+    fn has_work(&self) -> bool {
+        let has_answers = self.agents.has_answers() || self.disk.has_answers() || self.dns.has_work();
+        let has_news = self.event_loop.poll_again || !self.event_loop.ready.is_empty();
+        has_news || has_answers || self.schedule.has_work(self.execs.share())
+    }
+
+    /// Whether this turn's budget is used up.
+    fn is_over(&self) -> bool {
+        self.meter.is_over(self.events.len())
+    }
+
+    /// There may be hosts to admit.
+    pub(super) fn admit_soon(&mut self) {
+        self.schedule.admit_again = true;
+        self.event_loop.alarm();
+    }
+}

@@ -1,0 +1,153 @@
+//! What a turn works off: timers, answers, tasks of runs, ready hosts, and hosts that were held back.
+
+use std::time::Instant;
+
+use super::Engine;
+use crate::agent::{Answer, Asker};
+use crate::dns::Finished;
+use crate::error::NotStarted;
+use crate::fleet::event_loop::Timer;
+use crate::fleet::runs::{Reach, Task};
+use crate::ids::{CommandId, HostId};
+use crate::limits;
+use crate::session::{Awaited, Input};
+
+impl Engine {
+    pub(super) fn fire_timers(&mut self, now: Instant) {
+        let Self { event_loop, hosts, schedule, .. } = self;
+        event_loop.expire(now, |event_loop, timer| match timer {
+            Timer::Slot(index) => {
+                if let Some(slot) = hosts.slots.get_mut(index) {
+                    slot.timer = None;
+                    event_loop.ready.push(index);
+                }
+            }
+            // Hosts that wait for it are admitted with this turn.
+            Timer::ConnectRate => schedule.rate_timer = None,
+            Timer::Drain => {
+                schedule.drain.is_due();
+                schedule.runs.stop_all(NotStarted::Draining, Reach::Everything);
+            }
+        });
+    }
+
+    /// Hands out the results of lookups, as the turn's time allows.
+    pub(super) fn deliver_lookups(&mut self, now: Instant) {
+        while let Some(Finished { id, owner, result }) = self.dns.next_finished() {
+            let slot = self.hosts.slots.get_mut(owner);
+            if slot.and_then(|slot| slot.lookup.take_if(|lookup| *lookup == id)).is_none() {
+                continue;
+            }
+            self.visit(owner, Input::Resolved(result.map_err(Into::into)), now);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Hands out the results of recording host keys, as the turn's time allows.
+    pub(super) fn deliver_recorded(&mut self, now: Instant) {
+        while let Some((asker, recorded)) = self.disk.next_answer() {
+            if self.hosts.still_waits(asker, Awaited::Record) {
+                self.visit(asker.slot, Input::Recorded(recorded), now);
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Asks a host's agent for its keys, or for a signature.
+    pub(super) fn ask_agent(&mut self, asker: Asker, request: Option<Vec<u8>>) {
+        let Self { agents, hosts, .. } = self;
+        let Some(slot) = hosts.slots.get(asker.slot) else { return };
+        let Some(path) = &slot.session.target().profile.agent else { return };
+        agents.ask(path, asker, request, |asker| hosts.still_waits(asker, Awaited::Agent));
+    }
+
+    /// Lets the agents with news go on, and hands out their answers as the turn's time allows.
+    pub(super) fn visit_agents(&mut self, now: Instant) {
+        let Self { agents, hosts, .. } = self;
+        agents.go_on(|asker| hosts.still_waits(asker, Awaited::Agent));
+        while let Some((asker, answer)) = self.agents.next_answer() {
+            if self.hosts.still_waits(asker, Awaited::Agent) {
+                let input = match answer {
+                    Answer::Identities(identities) => Input::Identities(identities),
+                    Answer::Signature(signature) => Input::Signed(signature),
+                };
+                self.visit(asker.slot, input, now);
+            }
+            // After the first one, so that every turn makes progress.
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Works off the tasks of runs, as the turn's time allows.
+    pub(super) fn serve_runs(&mut self, now: Instant) {
+        for _ in 0..limits::RUN_TASKS_PER_TURN {
+            let Some(task) = self.schedule.runs.next_task() else { return };
+            match task {
+                Task::Open(run, size) => {
+                    log::debug!("{run:?}: starting a batch of {size}");
+                    self.schedule.admission.expect_connections();
+                    self.agents.forget_identities();
+                }
+                Task::Begin(id) => {
+                    if let Some(index) = self.slot_of(id) {
+                        self.visit(index, Input::Start(id), now);
+                    }
+                }
+                Task::Withdraw(id, why) => self.order_end(id, [Some(Input::Withdraw(id, why)), None]),
+                Task::Cancel(id, why) => {
+                    self.order_end(id, [Some(Input::Withdraw(id, why)), Some(Input::Cancel(id))]);
+                }
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn slot_of(&self, id: CommandId) -> Option<usize> {
+        let host = self.execs.get(id)?.host();
+        self.hosts.get(host).map(|_| host.index())
+    }
+
+    fn order_end(&mut self, id: CommandId, orders: [Option<Input>; 2]) {
+        if let Some(index) = self.slot_of(id) {
+            orders.into_iter().flatten().for_each(|order| self.order(index, order));
+        }
+    }
+
+    /// Visits each ready host at most once, as the turn's time allows.
+    pub(super) fn visit_ready(&mut self, now: Instant) {
+        for _ in 0..self.event_loop.ready.len() {
+            let Some(index) = self.event_loop.ready.pop() else { return };
+            self.visit(index, Input::Wake, now);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Lets hosts go on that wait for the output budget, as far as it and the turn's time allow.
+    pub(super) fn resume_held(&mut self, now: Instant) {
+        while let Some(index) = self.schedule.held.next(self.execs.share()) {
+            self.visit(index, Input::Wake, now);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Output of a host was read: schedules the host if it was held back for that, or others.
+    pub(in crate::fleet) fn made_room(&mut self, id: HostId) {
+        if self.hosts.get(id).is_some_and(|slot| slot.session.may_go_on(&self.execs)) {
+            self.event_loop.visit_soon(id.index());
+        } else if self.schedule.held.has_next(self.execs.share()) {
+            self.event_loop.alarm();
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Visits: a session's step, and what follows from it for everybody else.
+
+use std::mem;
+use std::time::Instant;
+
+use super::Engine;
+use crate::agent::Asker;
+use crate::dns::{Recall, Wanted};
+use crate::fleet::event_loop::Timer;
+use crate::fleet::events::Entry;
+use crate::fleet::runs::End;
+use crate::ids::CommandId;
+use crate::link::Conduit;
+use crate::session::{
+    Awaited, CommandNews, Cx, Effect, Input, Target, TunnelId, TunnelProgress, TunnelRequest,
+};
+
+impl Engine {
+    /// Steps one host: first with its mail, then with this input.
+    pub(in crate::fleet) fn visit(&mut self, index: usize, input: Input, now: Instant) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let (id, stage) = (slot.id, slot.session.stage());
+        let host = (!slot.session.is_proxy()).then_some(id);
+        // A visit may lead to another one, of the proxy in front of the host.
+        let mut out = mem::take(&mut self.effects);
+        for input in mem::take(&mut slot.mail).into_iter().chain([input]) {
+            slot.session.step(
+                input,
+                &mut Cx {
+                    now,
+                    calendar: crate::clock::calendar,
+                    link: &mut *slot.link,
+                    execs: &mut self.execs,
+                    out: &mut out,
+                },
+            );
+        }
+        self.meter.stepped(host, stage, &self.clock);
+        let mut no_descriptor = false;
+        for effect in out.drain(..) {
+            no_descriptor |= matches!(effect, Effect::NoDescriptor);
+            self.apply(index, effect, now);
+        }
+        self.effects = out;
+        self.settle(index, now);
+        self.follow_tunnel(index);
+        if no_descriptor {
+            self.out_of_descriptors(index, now);
+        }
+    }
+
+    /// Puts an input into a host's mail, for the next turn.
+    pub(in crate::fleet) fn order(&mut self, index: usize, input: Input) {
+        if self.hosts.post(index, input) {
+            self.event_loop.visit_soon(index);
+        }
+    }
+
+    /// Does what a session wants done.
+    fn apply(&mut self, index: usize, effect: Effect, now: Instant) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let asker = Asker { slot: index, generation: slot.link.generation() };
+        let (host, is_proxy) = (slot.id, slot.session.is_proxy());
+        let entry = match effect {
+            Effect::Again => return self.event_loop.ready.push(index),
+            Effect::NoDescriptor => return,
+            Effect::Lookup => {
+                let Target { host, port, profile, .. } = slot.session.target();
+                let family = profile.connection.family;
+                // A further attempt looks for addresses that were missing before.
+                let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
+                let wanted = Wanted { host, port: *port, family, recall, owner: index };
+                slot.lookup = Some(self.dns.start(wanted));
+                return;
+            }
+            Effect::ListKeys => return self.ask_agent(asker, None),
+            Effect::Sign(request) => return self.ask_agent(asker, Some(request)),
+            Effect::Record(new) => return self.disk.record(&self.verifier, asker, new),
+            Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
+            Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
+            Effect::KeyExchange => {
+                self.meter.turn.key_exchanges += 1;
+                self.totals.key_exchanges += 1;
+                return;
+            }
+            Effect::Signature => {
+                self.meter.turn.signatures += 1;
+                self.totals.signatures += 1;
+                return;
+            }
+            Effect::Command(id, news) => return self.command_news(id, news),
+            Effect::Entered(stage) => Entry::Entered { host, stage },
+            Effect::Connected(timings) => Entry::Connected { host, timings },
+            Effect::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
+        };
+        // A proxy has no public id, so it has no events.
+        if !is_proxy {
+            self.events.push(entry);
+        }
+    }
+
+    /// Passes news of a command on to the caller and to its run.
+    fn command_news(&mut self, id: CommandId, news: CommandNews) {
+        let Some(exec) = self.execs.get(id) else { return };
+        let (is_released, run, position) = (exec.is_released(), exec.run(), exec.position());
+        let end = exec.outcome().map(End::from).filter(|_| news == CommandNews::Finished);
+        if !is_released {
+            self.events.push(Entry::Command(id, news));
+        }
+        let Some(end) = end else { return };
+        if is_released {
+            self.execs.release(id);
+        }
+        self.schedule.runs.finished(run, position, end);
+        self.tell_of_runs();
+    }
+
+    pub(in crate::fleet) fn tell_of_runs(&mut self) {
+        while let Some((run, news)) = self.schedule.runs.next_news() {
+            log::debug!("{run:?}: {news:?}");
+            self.events.push(Entry::Run(run, news));
+        }
+    }
+
+    /// Has the proxy in front of a host open a channel to it.
+    fn open_tunnel(&mut self, index: usize, conduit: Conduit, now: Instant) {
+        let Some(slot) = self.hosts.slots.get(index) else { return };
+        let Some(proxy) = slot.proxy else { return };
+        let id = TunnelId { index, generation: slot.link.generation() };
+        let Target { host, port, .. } = slot.session.target();
+        let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };
+        // At once, so that its descriptors are booked before another host is admitted.
+        self.visit(proxy, Input::Tunnel(request), now);
+        self.event_loop.ready.push(proxy);
+    }
+
+    /// Gives the host behind a proxy the news of its tunnel.
+    fn pass_on(&mut self, proxy: usize, id: TunnelId, progress: TunnelProgress) {
+        let TunnelId { index, generation } = id;
+        let host = self.hosts.slots.get_mut(index).filter(|slot| slot.link.generation() == generation);
+        let waits = host.as_ref().is_some_and(|slot| slot.view().holds_descriptor);
+        match (host, progress) {
+            (Some(host), TunnelProgress::Ended) => host.tunnel = None,
+            (Some(host), progress) if waits => {
+                match progress {
+                    TunnelProgress::Begun(channel) => host.tunnel = Some(channel),
+                    // After a failure the channel number may be used again.
+                    TunnelProgress::Failed(_) => host.tunnel = None,
+                    TunnelProgress::Opened | TunnelProgress::Ended => {}
+                }
+                host.mail.push(Input::Tunnelled(progress));
+                self.event_loop.ready.push(index);
+            }
+            (_, TunnelProgress::Begun(channel)) => {
+                self.hosts.slots[proxy].link.close_tunnel(channel);
+                self.event_loop.ready.push(proxy);
+            }
+            _ => {}
+        }
+    }
+
+    /// After a visit to a host behind a proxy: what it has sent is in its tunnel, what it has read has left room there, or it
+    /// has hung up.
+    fn follow_tunnel(&mut self, index: usize) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let (Some(channel), Some(proxy)) = (slot.tunnel, slot.proxy) else { return };
+        let is_over = !slot.view().holds_descriptor;
+        if is_over {
+            slot.tunnel = None;
+        }
+        let Some(slot) = self.hosts.slots.get_mut(proxy) else { return };
+        if is_over {
+            slot.link.close_tunnel(channel);
+        } else {
+            slot.link.wake_tunnel(channel);
+        }
+        self.event_loop.ready.push(proxy);
+    }
+
+    /// Brings timer, sums and queues in line with a session after its step.
+    fn settle(&mut self, index: usize, now: Instant) {
+        let Some(before) = self.hosts.book(index, &self.execs) else { return };
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        let view = slot.booked.view;
+        slot.timer = self.event_loop.arm(slot.timer, view.deadline, Timer::Slot(index));
+        if view.awaits != Some(Awaited::Lookup)
+            && let Some(lookup) = slot.lookup.take()
+        {
+            self.dns.cancel(lookup, now);
+        }
+        let is_proxied = slot.proxy.is_some();
+        let is_host = !slot.session.is_proxy();
+        self.schedule.admission.queue(index, &view);
+        self.schedule.held.update(index, view.held, self.execs.share());
+        // While the fleet drains, a connection that nothing needs is closed, and its proxies after it.
+        if is_host && self.schedule.drain.is_requested() {
+            self.schedule.close_proxies |=
+                before.view.holds_descriptor && !view.holds_descriptor && is_proxied;
+            if view.is_idle {
+                self.order(index, Input::Close);
+            }
+        }
+    }
+}

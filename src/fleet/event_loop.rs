@@ -1,0 +1,87 @@
+//! What the loop waits for and turns to next: the poll, the timers, and the hosts to visit.
+
+use std::time::Instant;
+
+use super::slot::Armed;
+use crate::reactor::{IndexQueue, Reactor, Wheel};
+
+pub(super) struct EventLoop {
+    pub reactor: Reactor,
+    pub wheel: Wheel<Timer>,
+    /// Hosts to visit.
+    pub ready: IndexQueue,
+    /// Readiness was taken since the last turn.
+    pub polled: bool,
+    /// There may be more readiness than was taken.
+    pub poll_again: bool,
+    /// The descriptor was made readable, for work that is left.
+    pub alarmed: bool,
+    /// Reused from turn to turn.
+    expired: Vec<Timer>,
+}
+
+/// What a timer stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Timer {
+    /// The deadline of the session in this slot.
+    Slot(usize),
+    /// The next connection may begin.
+    ConnectRate,
+    /// The deadline of a drain.
+    Drain,
+}
+
+impl EventLoop {
+    pub(super) fn new(reactor: Reactor, now: Instant) -> Self {
+        Self {
+            reactor,
+            wheel: Wheel::new(now),
+            ready: IndexQueue::default(),
+            polled: false,
+            poll_again: false,
+            alarmed: false,
+            expired: Vec::new(),
+        }
+    }
+
+    /// Makes the descriptor readable.
+    pub(super) fn alarm(&mut self) {
+        if !std::mem::replace(&mut self.alarmed, true) {
+            self.alarmed = self.reactor.wake();
+        }
+    }
+
+    /// Has a host visited with the next turn.
+    pub(super) fn visit_soon(&mut self, index: usize) {
+        self.ready.push(index);
+        self.alarm();
+    }
+
+    /// Moves a timer to this time, or disarms it.
+    pub(super) fn arm(&mut self, armed: Option<Armed>, at: Option<Instant>, timer: Timer) -> Option<Armed> {
+        let id = match (armed, at) {
+            (Some(armed), Some(at)) if armed.at == at => armed.id,
+            (Some(armed), Some(at)) => {
+                self.wheel.rearm(armed.id, at);
+                armed.id
+            }
+            (Some(armed), None) => {
+                self.wheel.disarm(armed.id);
+                return None;
+            }
+            (None, Some(at)) => self.wheel.arm(at, timer),
+            (None, None) => return None,
+        };
+        at.map(|at| Armed { id, at })
+    }
+
+    /// Hands each timer that has expired to `fire`.
+    pub(super) fn expire(&mut self, now: Instant, mut fire: impl FnMut(&mut Self, Timer)) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.wheel.advance(now, &mut expired);
+        for timer in expired.drain(..) {
+            fire(self, timer);
+        }
+        self.expired = expired;
+    }
+}

@@ -1,0 +1,144 @@
+//! All connections of a fleet: the hosts of the list, and the proxies in front of them.
+
+use std::collections::HashMap;
+use std::iter::successors;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::slot::{Booked, Slot};
+use super::sums::Sums;
+use crate::agent::Asker;
+use crate::ids::HostId;
+use crate::link::{Dialler, LibsshLink, Link};
+use crate::session::{Awaited, Execs, Input, Jitter, Session};
+
+/// Slots by index.
+pub(super) struct Registry {
+    pub slots: Slab<Slot>,
+    /// Counts the slots that there ever were, for their ids.
+    given: u32,
+    /// The slots of the proxies, by the address of their targets: hosts that share a proxy share its target.
+    pub proxies: HashMap<usize, usize>,
+    links: Box<dyn Links>,
+    /// Source of the sessions' randomness.
+    pub seeds: Jitter,
+    /// Slots whose hosts' names the fleet resolves.
+    pub names: usize,
+    pub sums: Sums,
+}
+
+/// Where links come from.
+pub(super) trait Links: Send {
+    /// A link for the slot with this index.
+    fn link(&self, index: usize) -> Box<dyn Link>;
+    /// Slots whose links may have news without readiness.
+    fn returned(&self) -> Vec<usize>;
+}
+
+impl Links for Arc<Dialler> {
+    fn link(&self, index: usize) -> Box<dyn Link> {
+        Box::new(LibsshLink::new(self.clone(), index))
+    }
+
+    fn returned(&self) -> Vec<usize> {
+        Dialler::returned(self)
+    }
+}
+
+impl Registry {
+    pub(super) fn new(capacity: usize, links: Box<dyn Links>, seed: u64) -> Self {
+        Self {
+            slots: Slab::with_capacity(capacity),
+            given: 0,
+            proxies: HashMap::new(),
+            links,
+            seeds: Jitter::new(seed),
+            names: 0,
+            sums: Sums::default(),
+        }
+    }
+
+    pub(super) fn get(&self, id: HostId) -> Option<&Slot> {
+        self.slots.get(id.index()).filter(|slot| slot.id == id)
+    }
+
+    pub(super) fn next_jitter(&mut self) -> Jitter {
+        Jitter::new(self.seeds.next())
+    }
+
+    pub(super) fn insert(&mut self, session: Session, proxy: Option<usize>, execs: &Execs) -> HostId {
+        if let Some(slot) = proxy.and_then(|proxy| self.slots.get_mut(proxy)) {
+            slot.behind += 1;
+        }
+        self.given = self.given.wrapping_add(1);
+        let entry = self.slots.vacant_entry();
+        let id = HostId::new(entry.key(), self.given);
+        let link = self.links.link(id.index());
+        let slot = entry.insert(Slot::new(id, session, link, proxy, execs));
+        self.names += usize::from(slot.has_name());
+        self.sums.add(slot);
+        id
+    }
+
+    pub(super) fn remove(&mut self, index: usize) -> Slot {
+        let slot = self.slots.remove(index);
+        self.names -= usize::from(slot.has_name());
+        self.sums.subtract(&slot);
+        slot
+    }
+
+    /// Books what a session uses after a step. What was booked before.
+    pub(super) fn book(&mut self, index: usize, execs: &Execs) -> Option<Booked> {
+        let slot = self.slots.get_mut(index)?;
+        self.sums.subtract(slot);
+        let now = slot.usage(execs);
+        let before = std::mem::replace(&mut slot.booked, now);
+        self.sums.add(slot);
+        Some(before)
+    }
+
+    /// Whether the connection that asked is still there and still waits for this.
+    pub(super) fn still_waits(&self, asker: Asker, awaited: Awaited) -> bool {
+        self.slots.get(asker.slot).is_some_and(|slot| {
+            slot.link.generation() == asker.generation && slot.view().awaits == Some(awaited)
+        })
+    }
+
+    /// Puts an input into a slot's mail. Whether there is such a slot.
+    pub(super) fn post(&mut self, index: usize, input: Input) -> bool {
+        let slot = self.slots.get_mut(index);
+        slot.map(|slot| slot.mail.push(input)).is_some()
+    }
+
+    pub(super) fn returned(&self) -> Vec<usize> {
+        self.links.returned()
+    }
+
+    /// A connection's own slot, then those of its proxies.
+    fn chain(&self, index: usize) -> impl Iterator<Item = &Slot> {
+        successors(self.slots.get(index), |slot| self.slots.get(slot.proxy?))
+    }
+
+    /// Descriptors that a host needs before it can connect: its own, and those of proxies that are not connected.
+    pub(super) fn descriptors_needed(&self, index: usize) -> usize {
+        let missing = self.chain(index).filter(|slot| slot.booked.descriptors == 0);
+        missing.map(Slot::descriptors).sum()
+    }
+
+    /// Descriptors that the proxies of a host have.
+    pub(super) fn descriptors_of_proxies(&self, index: usize) -> usize {
+        self.chain(index).skip(1).map(|slot| slot.booked.descriptors).sum()
+    }
+
+    /// A proxy that is connected, or about to be, for no host.
+    pub(super) fn unused_proxy(&self) -> Option<usize> {
+        let connected = self.slots.iter().filter(|(_, slot)| slot.view().holds_descriptor);
+        let used: std::collections::HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();
+        let is_unused = |index: &usize| {
+            let view = self.slots[*index].view();
+            (view.holds_descriptor || view.has_waiting_hosts) && !used.contains(index)
+        };
+        self.proxies.values().copied().find(is_unused)
+    }
+}

@@ -1,0 +1,60 @@
+//! Sums over all connections of a fleet, kept as they change, so that no figure needs a scan.
+
+use super::admission::Line;
+use super::slot::Slot;
+use crate::session::HostState;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// Places used in the pool.
+    pub places: usize,
+    /// Commands that were admitted and have not ended.
+    pub running: usize,
+    /// Connections that are open or being opened.
+    pub connections: usize,
+    /// Descriptors of connections.
+    pub descriptors: usize,
+    /// Connections that are not read from.
+    pub held: usize,
+    /// Connections in each line of the admission.
+    pub lines: [usize; Line::ALL.len()],
+    /// Hosts of the list in each state.
+    pub hosts: [usize; HostState::ALL.len()],
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, slot: &Slot) {
+        self.change(slot, |sum, amount| *sum += amount);
+    }
+
+    pub(super) fn subtract(&mut self, slot: &Slot) {
+        self.change(slot, |sum, amount| {
+            debug_assert!(*sum >= amount, "{amount} subtracted from {sum}");
+            *sum = sum.saturating_sub(amount);
+        });
+    }
+
+    fn change(&mut self, slot: &Slot, by: impl Fn(&mut usize, usize)) {
+        let view = slot.view();
+        by(&mut self.places, view.uses_place.into());
+        by(&mut self.running, view.running);
+        by(&mut self.connections, view.holds_descriptor.into());
+        by(&mut self.descriptors, slot.booked.descriptors);
+        by(&mut self.held, view.held.is_some().into());
+        if let Some(wish) = view.wish {
+            by(&mut self.lines[Line::of(wish) as usize], 1);
+        }
+        if !slot.session.is_proxy() {
+            by(&mut self.hosts[view.state as usize], 1);
+        }
+    }
+
+    pub(super) fn has_waiting(&self, line: Line) -> bool {
+        self.lines[line as usize] > 0
+    }
+
+    /// Hosts that wait to be admitted, without proxies.
+    pub(super) fn queued(&self) -> usize {
+        self.lines.iter().sum::<usize>() - self.lines[Line::Proxies as usize]
+    }
+}

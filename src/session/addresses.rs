@@ -1,0 +1,160 @@
+//! Connecting to a host's addresses: one after the other, the next on any error. Where an attempt delay is set
+//! they race: the next one is dialled beside those that have not answered for that long (RFC 8305).
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::error::{HostErrorKind, UnknownHostProblem};
+use crate::limits;
+use crate::link::Link;
+
+use super::deadline::Deadline;
+use super::{Failure, Profile};
+
+impl Profile {
+    /// The addresses to dial, in order.
+    pub(super) fn select(
+        &self,
+        found: Result<Vec<SocketAddr>, HostErrorKind>,
+    ) -> Result<Vec<SocketAddr>, HostErrorKind> {
+        let wanted = self.connection.family;
+        let found = match found {
+            // The name exists, and name servers were asked for this family alone.
+            Err(HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress)) if wanted.is_exclusive() => {
+                Vec::new()
+            }
+            found => found?,
+        };
+        let admitted = found.iter().any(|address| wanted.admits(address.ip()));
+        if admitted || !wanted.is_exclusive() {
+            return Ok(wanted.select(found));
+        }
+        let found = found.iter().map(SocketAddr::ip).take(limits::ADDRESSES).collect();
+        Err(HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, found }))
+    }
+}
+
+/// The addresses of a host and how far they have been tried.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    list: Vec<SocketAddr>,
+    /// Where addresses race: how long one has the field to itself.
+    attempt_delay: Option<Duration>,
+    /// Addresses begun.
+    begun: usize,
+    /// Connects under way; one at most, unless addresses race.
+    under_way: usize,
+    /// When the next address has its turn.
+    next_at: Option<Instant>,
+}
+
+impl Addresses {
+    pub(super) fn new(list: Vec<SocketAddr>, attempt_delay: Option<Duration>) -> Self {
+        let mut list = if attempt_delay.is_some() { interleave(list) } else { list };
+        list.truncate(limits::ADDRESSES);
+        Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
+    }
+
+    /// When the next address has its turn, whatever those under way do; `None` once there is no other.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.next_at
+    }
+
+    /// Dials the next address, and the one after it while dialling fails at once. `failed` is what failed before.
+    pub(super) fn dial(
+        &mut self,
+        now: Instant,
+        deadline: Option<Deadline>,
+        link: &mut dyn Link,
+        mut failed: Option<(SocketAddr, io::Error)>,
+    ) -> Result<(), Failure> {
+        while let Some(address) = self.list.get(self.begun).copied() {
+            let beside = self.under_way > 0;
+            let error = match if beside { link.dial_beside(address) } else { link.dial(address) } {
+                Ok(()) => None,
+                Err(e) if is_out_of_descriptors(&e) && beside => {
+                    // Those under way go on, and it has another turn.
+                    self.next_at = self.next_turn(now, deadline);
+                    return Ok(());
+                }
+                Err(e) if is_out_of_descriptors(&e) => return Err(Failure::NoDescriptor),
+                Err(e) => Some(e),
+            };
+            self.begun += 1;
+            self.next_at = self.next_turn(now, deadline);
+            let Some(e) = error else {
+                self.under_way += 1;
+                return Ok(());
+            };
+            failed = Some((address, e));
+        }
+        if self.under_way > 0 { Ok(()) } else { Err(self.exhausted(failed)) }
+    }
+
+    /// Whether an address is connected; goes on to the next when one has failed or has had its time.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        deadline: Option<Deadline>,
+        link: &mut dyn Link,
+    ) -> Result<Poll<()>, Failure> {
+        while let Poll::Ready((address, result)) = link.dialled() {
+            let Err(e) = result else { return Ok(Poll::Ready(())) };
+            self.under_way = self.under_way.saturating_sub(1);
+            self.dial(now, deadline, link, Some((address, e)))?;
+            // The readiness of those beside it was reported together with its own.
+            if self.attempt_delay.is_none() {
+                return Ok(Poll::Pending);
+            }
+        }
+        if self.next_at.is_some_and(|at| at <= now) {
+            if self.attempt_delay.is_none() {
+                self.under_way = 0;
+            }
+            self.dial(now, deadline, link, None)?;
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// After an equal share of the time left, or after the attempt delay if that is less.
+    fn next_turn(&self, now: Instant, deadline: Option<Deadline>) -> Option<Instant> {
+        let left = u32::try_from(self.list.len() - self.begun).unwrap_or(u32::MAX);
+        if left == 0 {
+            return None;
+        }
+        let share = deadline.map(|deadline| {
+            let share = deadline.at.saturating_duration_since(now) / left.saturating_add(1);
+            share.max(limits::ADDRESS_SLICE_MIN)
+        });
+        now.checked_add(share.into_iter().chain(self.attempt_delay).min()?)
+    }
+
+    fn exhausted(&self, failed: Option<(SocketAddr, io::Error)>) -> Failure {
+        let Some((address, source)) = failed else {
+            return HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress).into();
+        };
+        HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), source }.into()
+    }
+}
+
+/// The families by turns, beginning with that of the first address (RFC 8305 section 4).
+fn interleave(list: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = list.first().map(SocketAddr::is_ipv6) else { return list };
+    let (preferred, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|it| it.is_ipv6() == first);
+    let (mut preferred, mut others) = (preferred.into_iter(), others.into_iter());
+    let mut mixed = Vec::with_capacity(preferred.len() + others.len());
+    while preferred.len() + others.len() > 0 {
+        mixed.extend(preferred.next());
+        mixed.extend(others.next());
+    }
+    mixed
+}
+
+/// EMFILE or ENFILE: nothing is wrong with the host, the connection has to wait.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error();
+    code == Some(Errno::EMFILE as i32) || code == Some(Errno::ENFILE as i32)
+}

@@ -1,0 +1,24 @@
+//! Running time limits.
+
+use std::time::{Duration, Instant};
+
+/// A time limit that is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub at: Instant,
+    /// The length of the limit, for error messages.
+    pub limit: Duration,
+}
+
+impl Deadline {
+    /// Starts a limit. `None` without a limit, and for one that ends beyond the clock's range.
+    pub(super) fn new(now: Instant, limit: impl Into<Option<Duration>>) -> Option<Self> {
+        let limit = limit.into()?;
+        Some(Self { at: now.checked_add(limit)?, limit })
+    }
+
+    /// The limit, once it has been reached.
+    pub(super) fn expired(this: Option<Self>, now: Instant) -> Option<Duration> {
+        this.filter(|deadline| deadline.at <= now).map(|deadline| deadline.limit)
+    }
+}

@@ -1,0 +1,144 @@
+//! What a proxy does: it connects other hosts by channels to them.
+//!
+//! A host behind a proxy makes a conduit and gives one end away. The proxy opens a channel to the host for that end, and SSH
+//! begins on the other end as on a socket. Channels are requested without waiting for one another: over a long way a thousand
+//! hosts would otherwise take a thousand round trips.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::failure::{Failure, Peer, host_error_kind};
+use super::{Cx, Effect};
+use crate::error::{ChannelProblem, HostError, HostErrorKind};
+use crate::limits;
+use crate::link::{ChannelId, Conduit, TunnelNews};
+use crate::stage::Stage;
+
+/// Identifies one connection through a proxy: the host's slot, and the generation of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TunnelId {
+    pub index: usize,
+    pub generation: u32,
+}
+
+/// A host that a proxy is to connect.
+#[derive(Debug)]
+pub(crate) struct TunnelRequest {
+    pub id: TunnelId,
+    /// Resolved by the proxy.
+    pub host: Arc<str>,
+    pub port: u16,
+    pub conduit: Conduit,
+}
+
+/// How far a proxy is with a host's connection.
+#[derive(Debug, Clone)]
+pub(crate) enum TunnelProgress {
+    /// This channel was requested.
+    Begun(ChannelId),
+    /// The host is connected.
+    Opened,
+    /// The host cannot be connected, or the proxy's own connection has ended, with this error of the proxy.
+    Failed(HostError),
+    /// The channel is gone. Another host may get one with the same number.
+    Ended,
+}
+
+/// The hosts behind a proxy.
+#[derive(Debug, Default)]
+pub(super) struct Tunnels {
+    /// Without a channel.
+    waiting: VecDeque<TunnelRequest>,
+    begun: HashMap<ChannelId, Begun>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    id: TunnelId,
+    at: Instant,
+}
+
+impl Tunnels {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.begun.is_empty()
+    }
+
+    /// Whether hosts wait for the proxy itself to connect.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub(super) fn push(&mut self, request: TunnelRequest) {
+        self.waiting.push_back(request);
+    }
+
+    /// Passes on what has happened to the channels, and requests more, as many as a visit may. Whether anything changed.
+    pub(super) fn step(
+        &mut self,
+        peer: Peer<'_>,
+        budget: &mut usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, Failure> {
+        let mut advanced = false;
+        while let Some((channel, news)) = cx.link.tunnel_news() {
+            advanced = true;
+            self.follow(channel, news, peer, cx);
+        }
+        while *budget > 0 {
+            let Some(TunnelRequest { id, host, port, conduit }) = self.waiting.pop_front() else { break };
+            advanced = true;
+            *budget = budget.saturating_sub(limits::INPUT_PER_VISIT / limits::TUNNELS_PER_VISIT);
+            if conduit.is_abandoned() {
+                continue;
+            }
+            // A name with a NUL byte was refused long before.
+            let Ok(name) = CString::new(&*host) else { continue };
+            match cx.link.open_tunnel(&name, port, conduit) {
+                Ok(channel) => {
+                    self.begun.insert(channel, Begun { id, at: cx.now });
+                    cx.out.push(Effect::Tunnelled(id, TunnelProgress::Begun(channel)));
+                }
+                Err(error) => {
+                    // It ends with the connection, as those that were begun.
+                    let cause =
+                        peer.error(Stage::Opening, peer.elapsed(cx.now), host_error_kind(error.clone()));
+                    cx.out.push(Effect::Tunnelled(id, TunnelProgress::Failed(cause)));
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(advanced)
+    }
+
+    fn follow(&mut self, channel: ChannelId, news: TunnelNews, peer: Peer<'_>, cx: &mut Cx<'_>) {
+        let Some(Begun { id, at }) = self.begun.get(&channel).copied() else { return };
+        let progress = match news {
+            TunnelNews::Opened => TunnelProgress::Opened,
+            TunnelNews::Ended => {
+                self.begun.remove(&channel);
+                TunnelProgress::Ended
+            }
+            TunnelNews::Refused { reason, text } => {
+                let kind = HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, text });
+                let elapsed = cx.now.saturating_duration_since(at);
+                // Not an attempt: the proxy's own connection is as good as before.
+                TunnelProgress::Failed(Peer { attempt: 0, ..peer }.error(Stage::Opening, elapsed, kind))
+            }
+        };
+        cx.out.push(Effect::Tunnelled(id, progress));
+    }
+
+    /// The proxy's connection has ended, and with it all that went through it.
+    pub(super) fn cut(&mut self, error: &HostError, out: &mut Vec<Effect>) {
+        let ended = self.begun.drain().map(|(_, begun)| begun.id);
+        out.extend(ended.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));
+    }
+
+    /// The proxy is given up, and with it the hosts that wait.
+    pub(super) fn fail(&mut self, error: &HostError, out: &mut Vec<Effect>) {
+        let refused = self.waiting.drain(..).map(|request| request.id);
+        out.extend(refused.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));
+    }
+}

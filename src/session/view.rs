@@ -1,0 +1,206 @@
+//! What a session shows of itself between two steps.
+
+use std::time::Instant;
+
+use super::exec::{Exec, Execs};
+use super::state::State;
+use super::{HostState, Role, Session, Target};
+use crate::error::HostError;
+use crate::ids::CommandId;
+use crate::output::Bound;
+use crate::stage::{Stage, Timings};
+
+/// A session as scheduling sees it. It changes with steps only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct View {
+    pub state: HostState,
+    /// When the session must be stepped at the latest.
+    pub deadline: Option<Instant>,
+    /// What it waits to be admitted for.
+    pub wish: Option<Wish>,
+    /// Whether it uses a place in the pool: it connects, or starts a command. A proxy uses none, as the hosts that wait for
+    /// it do.
+    pub uses_place: bool,
+    /// Commands that were admitted and have not ended.
+    pub running: usize,
+    /// Whether it is connected or connecting, and so holds a descriptor or is about to.
+    pub holds_descriptor: bool,
+    /// Whether it is logged in and nothing needs the connection.
+    pub is_idle: bool,
+    /// Of a proxy: whether hosts wait for it to connect.
+    pub has_waiting_hosts: bool,
+    /// Why it is not read from.
+    pub held: Option<Bound>,
+    /// What it waits for besides the peer.
+    pub awaits: Option<Awaited>,
+}
+
+/// What a session waits to be admitted for, and how many commands wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To connect a proxy that hosts wait for.
+    Proxy,
+    /// To start commands; it is connected.
+    Commands(usize),
+    /// To connect, whether or not a command can begin as well.
+    Connection(usize),
+    /// To connect for its commands.
+    ConnectionFor(usize),
+}
+
+impl Wish {
+    /// Commands that wait.
+    pub(crate) fn commands(self) -> usize {
+        match self {
+            Self::Proxy => 0,
+            Self::Commands(commands) | Self::Connection(commands) | Self::ConnectionFor(commands) => commands,
+        }
+    }
+}
+
+/// An answer that a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Lookup,
+    Agent,
+    Record,
+}
+
+impl Session {
+    pub(crate) fn view(&self, execs: &Execs) -> View {
+        let (uses_place, running, has_waiting_hosts, commands_at) = match &self.role {
+            Role::Host(commands) => {
+                let begun = || commands.begun().iter().filter_map(|id| execs.get(*id));
+                let is_starting = commands.admitted() > 0 || begun().any(Exec::is_starting);
+                let uses_place = match self.state {
+                    State::Ready(_) => is_starting,
+                    _ => self.holds_descriptor(),
+                };
+                let running = commands.admitted() + begun().filter(|exec| !exec.is_finished()).count();
+                (uses_place, running, false, commands.deadline(execs))
+            }
+            Role::Proxy(tunnels) => (false, 0, tunnels.has_waiting(), None),
+        };
+        let own = match &self.state {
+            State::Connecting(addresses) => addresses.next_at(),
+            State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due()),
+            _ => None,
+        };
+        let stage_ends = self.deadline.map(|deadline| deadline.at);
+        View {
+            state: self.host_state(),
+            deadline: [commands_at, own, stage_ends].into_iter().flatten().min(),
+            wish: self.wish(),
+            uses_place,
+            running,
+            holds_descriptor: self.holds_descriptor(),
+            is_idle: matches!(self.state, State::Ready(_)) && !self.is_needed(),
+            has_waiting_hosts,
+            held: self.held,
+            awaits: self.awaits(),
+        }
+    }
+
+    fn wish(&self) -> Option<Wish> {
+        let is_queued = matches!(self.state, State::Queued);
+        match &self.role {
+            Role::Proxy(_) => (is_queued && self.is_needed()).then_some(Wish::Proxy),
+            Role::Host(commands) => match (&self.state, commands.waiting()) {
+                (State::Queued, waiting) if self.awaited => Some(Wish::Connection(waiting)),
+                (State::Queued, waiting) if self.is_needed() => Some(Wish::ConnectionFor(waiting)),
+                (State::Ready(_), waiting) if waiting > 0 => Some(Wish::Commands(waiting)),
+                _ => None,
+            },
+        }
+    }
+
+    fn awaits(&self) -> Option<Awaited> {
+        match &self.state {
+            State::Resolving => Some(Awaited::Lookup),
+            State::Verifying(verification) if verification.awaits_record() => Some(Awaited::Record),
+            State::Authenticating(login) if login.awaits_agent() => Some(Awaited::Agent),
+            _ => None,
+        }
+    }
+
+    fn host_state(&self) -> HostState {
+        match self.state {
+            State::Queued if self.is_needed() => HostState::Queued,
+            State::Queued | State::Closed => HostState::Idle,
+            State::Resolving => HostState::Resolving,
+            State::Connecting(_) | State::Tunnelling => HostState::Connecting,
+            State::Handshaking | State::Verifying(_) => HostState::Handshaking,
+            State::Authenticating(_) => HostState::Authenticating,
+            State::Ready(_) => HostState::Connected,
+            State::BackingOff(_) => HostState::BackingOff,
+            State::Failed(_) => HostState::Failed,
+        }
+    }
+
+    /// Whether it is connected or connecting.
+    pub(super) fn holds_descriptor(&self) -> bool {
+        !matches!(self.state, State::Queued | State::BackingOff(_) | State::Closed | State::Failed(_))
+    }
+
+    /// Whether anything needs the connection: a command, a host behind it, or a caller.
+    pub(super) fn is_needed(&self) -> bool {
+        self.awaited
+            || match &self.role {
+                Role::Host(commands) => !commands.is_empty(),
+                Role::Proxy(tunnels) => !tunnels.is_empty(),
+            }
+    }
+
+    /// Whether the connection itself was asked for, and is neither there nor given up.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
+    pub(crate) fn is_proxy(&self) -> bool {
+        matches!(self.role, Role::Proxy(_))
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The attempt to connect that is under way, from 1; 0 before the first.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempts.number
+    }
+
+    /// The stage of what it does now.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.state {
+            State::Ready(_) => Stage::Running,
+            _ => self.state.stage(),
+        }
+    }
+
+    /// Why there is no connection, if it was given up.
+    pub(crate) fn error(&self) -> Option<&HostError> {
+        match &self.state {
+            State::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// How long it was in each stage since the connection was last asked for.
+    pub(crate) fn timings(&self) -> Timings {
+        self.stopwatch.timings()
+    }
+
+    /// Its commands that have not ended.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = CommandId> {
+        let commands = match &self.role {
+            Role::Host(commands) => Some(commands),
+            Role::Proxy(_) => None,
+        };
+        commands.into_iter().flat_map(|commands| commands.iter())
+    }
+
+    /// Whether it is not read from for want of room, and there is room again.
+    pub(crate) fn may_go_on(&self, execs: &Execs) -> bool {
+        self.held.is_some() && self.room(execs).lack().is_none()
+    }
+}
