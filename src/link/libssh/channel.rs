@@ -5,7 +5,6 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 
 use libssh_rs::sys;
 
@@ -37,9 +36,7 @@ unsafe impl Send for Channel {}
 /// The most data that a packet to the peer can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MaxPacket {
-    /// The peer has not confirmed the channel.
-    Unknown,
-    /// The peer has announced packets of this size.
+    /// The peer has announced packets of this size; 0 before it has confirmed the channel.
     Announced(u32),
     /// libssh does not tell the size for channels that the server opens. This is the largest payload seen so far; 0 before
     /// the first write.
@@ -50,7 +47,6 @@ impl MaxPacket {
     /// Bytes of data that fit for certain.
     pub(super) fn payload(self) -> usize {
         match self {
-            Self::Unknown => 0,
             // See `PACKET_HEADERS`.
             Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
             Self::Seen(bytes) => bytes,
@@ -87,7 +83,7 @@ pub(super) struct Noted {
 
 /// The server's answer to a request for a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::link) enum OpenReply {
+pub(crate) enum OpenReply {
     /// CHANNEL_OPEN_CONFIRMATION.
     Opened { packet_max: u32 },
     /// CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1).
@@ -140,20 +136,13 @@ impl Channel {
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
         let state = ChannelState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
-        let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Unknown };
+        let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
         // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after it has removed them.
         let rc = unsafe {
             (*state).callbacks.userdata = state.cast();
             sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
         };
         (rc == OK).then_some(channel)
-    }
-
-    /// As a channel that the server has opened.
-    pub(super) fn accepted(self) -> Self {
-        let mut channel = self;
-        (channel.is_open, channel.max_packet) = (true, MaxPacket::Seen(0));
-        channel
     }
 
     pub(super) fn as_ptr(&self) -> sys::ssh_channel {
@@ -233,24 +222,14 @@ impl Drop for Channel {
 fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
     sys::ssh_channel_callbacks_struct {
         size: size_of::<sys::ssh_channel_callbacks_struct>(),
-        userdata: ptr::null_mut(),
         channel_data_function: Some(on_data),
         channel_eof_function: Some(on_eof),
         channel_close_function: Some(on_close),
-        channel_signal_function: None,
         channel_exit_status_function: Some(on_exit_status),
         channel_exit_signal_function: Some(on_exit_signal),
-        channel_pty_request_function: None,
-        channel_shell_request_function: None,
-        channel_auth_agent_req_function: None,
-        channel_x11_req_function: None,
-        channel_pty_window_change_function: None,
-        channel_exec_request_function: None,
-        channel_env_request_function: None,
-        channel_subsystem_request_function: None,
-        channel_write_wontblock_function: None,
         channel_open_response_function: Some(on_open_response),
-        channel_request_response_function: None,
+        // SAFETY: a size, a pointer, and optional functions, all of which may be zero.
+        ..unsafe { mem::zeroed() }
     }
 }
 

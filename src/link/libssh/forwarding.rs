@@ -3,12 +3,13 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use libssh_rs::sys;
 
-use super::channel::{Channel, Noted};
+use super::channel::{Channel, MaxPacket, Noted};
 use super::log_lines;
 use crate::limits;
 
@@ -34,8 +35,10 @@ pub(super) struct Forwarding {
 impl Forwarding {
     /// The user data of its callbacks, which is this value, is still to be set.
     pub(super) fn new() -> Self {
-        let mut callbacks = session_callbacks();
-        callbacks.channel_open_request_auth_agent_function = Some(on_agent_channel);
+        let callbacks = sys::ssh_callbacks_struct {
+            channel_open_request_auth_agent_function: Some(on_agent_channel),
+            ..session_callbacks()
+        };
         Self { callbacks, arrived: Vec::new(), open: 0, admitted: 0 }
     }
 
@@ -63,14 +66,9 @@ impl Forwarding {
 const fn session_callbacks() -> sys::ssh_callbacks_struct {
     sys::ssh_callbacks_struct {
         size: size_of::<sys::ssh_callbacks_struct>(),
-        userdata: ptr::null_mut(),
-        auth_function: None,
-        log_function: None,
         connect_status_function: Some(on_status),
-        global_request_function: None,
-        channel_open_request_x11_function: None,
-        channel_open_request_auth_agent_function: None,
-        channel_open_request_forwarded_tcpip_function: None,
+        // SAFETY: a size, a pointer, and optional functions, all of which may be zero.
+        ..unsafe { mem::zeroed() }
     }
 }
 
@@ -91,11 +89,12 @@ unsafe extern "C" fn on_agent_channel(
             return None;
         }
         // SAFETY: the session that calls.
-        let channel = unsafe { Channel::new(session, Some(Noted::unnumbered())) }?;
+        let mut channel = unsafe { Channel::new(session, Some(Noted::unnumbered())) }?;
+        (channel.is_open, channel.max_packet) = (true, MaxPacket::Seen(0));
         let raw = channel.as_ptr();
         forwarding.open += 1;
         forwarding.admitted -= 1;
-        forwarding.arrived.push(channel.accepted());
+        forwarding.arrived.push(channel);
         Some(raw)
     };
     catch_unwind(AssertUnwindSafe(accept)).ok().flatten().unwrap_or(ptr::null_mut())

@@ -62,7 +62,7 @@ thread_local! {
 /// The call into libssh then never returns. Whatever it borrows stays borrowed, on a stack that is never unwound: a session
 /// that was moved to this thread is never dropped, and nothing else can reach it, its channels, their states or its
 /// descriptor. So nothing that libssh's frames refer to is freed, and libssh is not entered for that session again.
-pub(in crate::link) fn park_in_loops(tell: impl FnOnce() + 'static) {
+pub(crate) fn park_in_loops(tell: impl FnOnce() + 'static) {
     PARKING.set(Some(Box::new(tell)));
 }
 

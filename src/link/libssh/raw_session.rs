@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::mem;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr;
 
@@ -80,14 +81,15 @@ impl RawSession {
         if session.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        let zero = || sys::ssh_counter_struct { in_bytes: 0, out_bytes: 0, in_packets: 0, out_packets: 0 };
-        let counters = Box::into_raw(Box::new(Counters { socket: zero(), packets: zero() }));
-        // SAFETY: a valid session; the message callback takes no user data; the counters outlive the session.
-        unsafe {
+        // SAFETY: a valid session; the message callback takes no user data; the counters, which are numbers and may be zero,
+        // outlive the session.
+        let counters = unsafe {
+            let counters: *mut Counters = Box::into_raw(Box::new(mem::zeroed()));
             sys::ssh_set_blocking(session, 0);
             sys::ssh_set_message_callback(session, Some(refuse_message), ptr::null_mut());
             sys::ssh_set_counters(session, &raw mut (*counters).socket, &raw mut (*counters).packets);
-        }
+            counters
+        };
         Ok(Self { session, event: ptr::null_mut(), counters, forwarding: ptr::null_mut() })
     }
 

@@ -36,16 +36,13 @@ pub(crate) fn has_gssapi() -> bool {
 impl LibsshSession {
     /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions. With the service
     /// requested first, it has read them.
-    pub(in crate::link) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(Call::RequestAuth);
         self.progress(rc)
     }
 
-    pub(in crate::link) fn authenticate(
-        &mut self,
-        credential: &Credential,
-    ) -> Result<Poll<AuthReply>, LinkError> {
+    pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(match credential {
             Credential::None => Call::AuthNone,
@@ -112,7 +109,7 @@ impl LibsshSession {
         }
     }
 
-    pub(in crate::link) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+    pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
         let _log = LogScope::enter();
         let rc = self.raw.call(Call::AuthInteractive);
         if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
@@ -129,7 +126,7 @@ impl LibsshSession {
     }
 
     /// libssh overwrites its copies of the answers once it has sent them.
-    pub(in crate::link) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
+    pub(crate) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
         for (index, answer) in (0..).zip(answers) {
             if self.raw.call(Call::Answer(index, answer)) != OK {
                 return Err(self.raw.other_error());
@@ -167,7 +164,7 @@ impl LibsshSession {
         }
     }
 
-    pub(in crate::link) fn offered(&mut self) -> Vec<AuthMethod> {
+    pub(crate) fn offered(&mut self) -> Vec<AuthMethod> {
         const NAMES: [(u32, AuthMethod); 5] = [
             (sys::SSH_AUTH_METHOD_PUBLICKEY, AuthMethod::PublicKey),
             (sys::SSH_AUTH_METHOD_PASSWORD, AuthMethod::Password),

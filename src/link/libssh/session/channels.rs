@@ -17,7 +17,7 @@ use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
 impl LibsshSession {
     /// A channel for a command.
-    pub(in crate::link) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+    pub(crate) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
         let channel = self.raw.new_channel(None)?;
         Ok(ChannelId(self.channels.insert(channel)))
     }
@@ -28,7 +28,7 @@ impl LibsshSession {
         Ok(channel.call(&mut self.raw, call))
     }
 
-    pub(in crate::link) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let _log = LogScope::at(level_of_channels());
         let rc = self.call(id, ChannelCall::Open)?;
         self.note_asked(id, rc);
@@ -49,17 +49,13 @@ impl LibsshSession {
         }
     }
 
-    pub(in crate::link) fn request(
-        &mut self,
-        id: ChannelId,
-        request: &ChannelRequest,
-    ) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Request(request))?;
         self.progress(rc)
     }
 
-    pub(in crate::link) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Exec(command))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
@@ -68,23 +64,18 @@ impl LibsshSession {
         self.progress(rc)
     }
 
-    pub(in crate::link) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
+    pub(crate) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
         Some(&mut self.channels.get_mut(id.0)?.state_mut(&mut self.raw).inbox)
     }
 
     /// Bytes that the peer takes on this channel now.
-    pub(in crate::link) fn window(&self, id: ChannelId) -> usize {
+    pub(crate) fn window(&self, id: ChannelId) -> usize {
         self.channels.get(id.0).map_or(0, |channel| channel.window(&self.raw))
     }
 
     /// Writes as much as goes now: nothing if `backlog` bytes of channels wait for the socket already, or if any do with a
     /// backlog of 0.
-    pub(in crate::link) fn write(
-        &mut self,
-        id: ChannelId,
-        input: &[u8],
-        backlog: usize,
-    ) -> Result<usize, LinkError> {
+    pub(crate) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let chunk = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet.chunk();
         // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that is not known yet could be 0.
         if chunk == 0 {
@@ -95,7 +86,7 @@ impl LibsshSession {
 
     /// As [`write`](Self::write), for the first bytes of a channel to the agent, whose packet size is unknown. If its packets
     /// have no room for data, libssh does not return: only for a [prepared](super::super::park_in_loops) thread.
-    pub(in crate::link) fn write_first(
+    pub(crate) fn write_first(
         &mut self,
         id: ChannelId,
         input: &[u8],
@@ -136,7 +127,7 @@ impl LibsshSession {
         Ok(written)
     }
 
-    pub(in crate::link) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Eof)?;
         // AGAIN means queued and not flushed, which the next pump does.
@@ -144,14 +135,14 @@ impl LibsshSession {
     }
 
     /// For a channel without a request that waits for its answer.
-    pub(in crate::link) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
+    pub(crate) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
         let _log = LogScope::enter();
         let rc = self.call(id, ChannelCall::Signal(signal))?;
         self.progress(rc).map(drop)
     }
 
     /// Pending: CLOSE was not sent yet.
-    pub(in crate::link) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Close)?;
         self.progress(rc)
@@ -159,7 +150,7 @@ impl LibsshSession {
 
     /// Forgets a channel. One that the server has not closed stays with libssh until it does, and drops what arrives: without
     /// callbacks libssh would keep that, 0.10 without any limit.
-    pub(in crate::link) fn free_channel(&mut self, id: ChannelId) {
+    pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
         self.opening.retain(|_, opening| *opening != id.0);

@@ -33,7 +33,7 @@ use crate::link::{ChannelId, KeyExchanges, LinkError, LinkErrorKind, Setup, clas
 /// A libssh session over a connected socket.
 ///
 /// Channels are declared before the session, so that they are dropped before it.
-pub(in crate::link) struct LibsshSession {
+pub(crate) struct LibsshSession {
     channels: Slab<Channel>,
     /// Channels that were freed, and that the server has not closed yet.
     leaving: Vec<Channel>,
@@ -76,11 +76,7 @@ struct Keys {
 
 impl LibsshSession {
     /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
-    pub(in crate::link) fn start(
-        socket: OwnedFd,
-        setup: &Setup<'_>,
-        host_keys: &CStr,
-    ) -> Result<Self, LinkError> {
+    pub(crate) fn start(socket: OwnedFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<Self, LinkError> {
         let raw = RawSession::new()?;
         let _log = LogScope::enter();
         let mut session = Self {
@@ -123,24 +119,24 @@ impl LibsshSession {
         Ok(session)
     }
 
-    pub(in crate::link) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(Call::Connect);
         self.progress(rc)
     }
 
     /// The server's key as a wire blob.
-    pub(in crate::link) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
+    pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
         let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
         self.raw.server_key().ok_or_else(no_key)
     }
 
     /// Key exchanges so far, the first included.
-    pub(in crate::link) fn key_exchanges(&self) -> KeyExchanges {
+    pub(crate) fn key_exchanges(&self) -> KeyExchanges {
         self.keys.seen
     }
 
-    pub(in crate::link) fn packets_read(&self) -> u64 {
+    pub(crate) fn packets_read(&self) -> u64 {
         self.raw.counts().packets_read
     }
 
@@ -148,7 +144,7 @@ impl LibsshSession {
         self.raw.counts().packets_written
     }
 
-    pub(in crate::link) fn send_keepalive(&mut self) -> Result<(), LinkError> {
+    pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
         // libssh has one global request at a time. A call after its answer only takes that, and does not say so: then a
         // second call sends. Without an answer neither does.
@@ -165,12 +161,12 @@ impl LibsshSession {
     }
 
     /// Whether bytes inside libssh wait for the socket.
-    pub(in crate::link) fn write_pending(&self) -> bool {
+    pub(crate) fn write_pending(&self) -> bool {
         self.raw.write_pending()
     }
 
     /// Whether a pump would find anything: something to read, or room in the socket for what waits.
-    pub(in crate::link) fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         let Some(fd) = self.descriptor() else { return true };
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, self.write_pending());
@@ -178,17 +174,17 @@ impl LibsshSession {
     }
 
     /// The socket, while libssh has it.
-    pub(in crate::link) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.raw.descriptor()
     }
 
     /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel alone has three.
-    pub(in crate::link) fn cork(&mut self) {
+    pub(crate) fn cork(&mut self) {
         self.is_corked = self.set_cork(true);
     }
 
     /// Sends what was held back. Without this call the kernel waits for 200 ms.
-    pub(in crate::link) fn uncork(&mut self) {
+    pub(crate) fn uncork(&mut self) {
         if mem::take(&mut self.is_corked) {
             self.set_cork(false);
         }

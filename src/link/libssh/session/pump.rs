@@ -23,7 +23,7 @@ pub(super) struct Reading {
 }
 
 impl LibsshSession {
-    pub(in crate::link) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+    pub(crate) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         if self.is_unread {
             let kib = self.backlog.at_most(self.raw.counts()) / 1024;
             let text = format!("the host does not read the answers that it asks for: {kib} KiB of them wait");
@@ -122,7 +122,7 @@ impl LibsshSession {
     }
 
     /// Whether so many bytes of channels wait for the socket that no more should be added.
-    pub(in crate::link) fn is_congested(&mut self, backlog: usize) -> bool {
+    pub(crate) fn is_congested(&mut self, backlog: usize) -> bool {
         if !self.write_pending() {
             self.unsent = 0;
             return false;

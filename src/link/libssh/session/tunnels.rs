@@ -11,7 +11,7 @@ use crate::link::{ChannelId, LinkError, LinkErrorKind};
 
 impl LibsshSession {
     /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2); see [`open_reply`](Self::open_reply).
-    pub(in crate::link) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
+    pub(crate) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
         let noted = Noted::numbered(self.channels.vacant_key());
         let channel = self.raw.new_channel(Some(noted))?;
         let id = ChannelId(self.channels.insert(channel));
@@ -24,7 +24,7 @@ impl LibsshSession {
     }
 
     /// The server's answer to [`open_tunnel`](Self::open_tunnel), once.
-    pub(in crate::link) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
+    pub(crate) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
         self.noted(id)?.reply.take()
     }
 
@@ -33,14 +33,14 @@ impl LibsshSession {
     }
 
     /// How many more channels the server may open to the agent until the next call.
-    pub(in crate::link) fn admit_agent_channels(&mut self, channels: usize) {
+    pub(crate) fn admit_agent_channels(&mut self, channels: usize) {
         if let Some(forwarding) = self.raw.forwarding() {
             forwarding.admit(channels);
         }
     }
 
     /// The next channel that the server has opened to the agent.
-    pub(in crate::link) fn next_agent_channel(&mut self) -> Option<ChannelId> {
+    pub(crate) fn next_agent_channel(&mut self) -> Option<ChannelId> {
         let channel = self.raw.forwarding()?.next()?;
         let id = ChannelId(self.channels.insert(channel));
         if let Some(noted) = self.noted(id) {
@@ -50,12 +50,12 @@ impl LibsshSession {
     }
 
     /// Whether a channel has news, perhaps read by another call than a pump.
-    pub(in crate::link) fn has_tunnel_news(&self) -> bool {
+    pub(crate) fn has_tunnel_news(&self) -> bool {
         !self.news.is_empty()
     }
 
     /// The next channel with news.
-    pub(in crate::link) fn next_news(&mut self) -> Option<ChannelId> {
+    pub(crate) fn next_news(&mut self) -> Option<ChannelId> {
         let id = ChannelId(self.news.pop()?);
         if let Some(noted) = self.noted(id) {
             noted.is_listed = false;
@@ -64,7 +64,7 @@ impl LibsshSession {
     }
 
     /// Moves bytes that libssh holds to the inbox, as far as they fit.
-    pub(in crate::link) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
+    pub(crate) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
         let _log = self.listen();
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         let state = channel.state(&self.raw);
@@ -85,12 +85,12 @@ impl LibsshSession {
     }
 
     /// Bytes that libssh holds back. More than a window means a peer that ignores its window.
-    pub(in crate::link) fn held(&self, id: ChannelId) -> usize {
+    pub(crate) fn held(&self, id: ChannelId) -> usize {
         self.channels.get(id.0).map_or(0, |channel| channel.state(&self.raw).held)
     }
 
     /// Drops what has arrived, and what will arrive.
-    pub(in crate::link) fn deafen(&mut self, id: ChannelId) -> Result<(), LinkError> {
+    pub(crate) fn deafen(&mut self, id: ChannelId) -> Result<(), LinkError> {
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         channel.state_mut(&mut self.raw).discards = true;
         loop {
@@ -106,7 +106,7 @@ impl LibsshSession {
     }
 
     /// Whether this channel to the agent has not been written to, which takes [`write_first`](Self::write_first).
-    pub(in crate::link) fn is_untried(&self, id: ChannelId) -> bool {
+    pub(crate) fn is_untried(&self, id: ChannelId) -> bool {
         self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Seen(0))
     }
 }
