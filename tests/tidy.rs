@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// The one file with `unsafe`: cutting it up would spread what must be read together.
-const UNSAFE_FILE: &str = "link/libssh.rs";
+/// The one folder with `unsafe`, and the most blocks it may have.
+const UNSAFE_FOLDER: &str = "link/libssh/";
+const UNSAFE_MAX: usize = 75;
 
 /// Who reads the clock. Everybody else is given the time.
 const CLOCK_FILE: &str = "clock.rs";
@@ -79,7 +80,7 @@ fn files_and_functions_stay_readable() {
     let mut faults = Vec::new();
     for source in sources() {
         let count = source.code().count();
-        if count > FILE_LINES_MAX && source.name != UNSAFE_FILE {
+        if count > FILE_LINES_MAX {
             faults.push(format!("{}: {count} lines", source.name));
         }
         let mut open: Option<(usize, usize)> = None;
@@ -104,8 +105,9 @@ fn files_and_functions_stay_readable() {
 }
 
 #[test]
-fn unsafe_lives_in_one_file_and_gives_its_reason() {
+fn unsafe_lives_in_one_folder_and_gives_its_reason() {
     let mut faults = Vec::new();
+    let mut blocks = 0;
     for source in sources() {
         let lines: Vec<(usize, &str)> = source.code().collect();
         for (index, (number, line)) in lines.iter().enumerate() {
@@ -114,9 +116,10 @@ fn unsafe_lives_in_one_file_and_gives_its_reason() {
             if !uses || code.contains("unsafe extern") || code.contains("allow(unsafe_code)") {
                 continue;
             }
-            if source.name != UNSAFE_FILE {
-                faults.push(format!("{}:{number}: unsafe outside of {UNSAFE_FILE}", source.name));
+            if !source.name.starts_with(UNSAFE_FOLDER) {
+                faults.push(format!("{}:{number}: unsafe outside of {UNSAFE_FOLDER}", source.name));
             } else if code.contains("unsafe {") || code.contains("unsafe impl") {
+                blocks += 1;
                 let before = &lines[index.saturating_sub(4)..index];
                 if !before.iter().any(|(_, line)| line.contains("// SAFETY:")) {
                     faults.push(format!("{}:{number}: no SAFETY reason", source.name));
@@ -124,6 +127,7 @@ fn unsafe_lives_in_one_file_and_gives_its_reason() {
             }
         }
     }
+    assert!((1..=UNSAFE_MAX).contains(&blocks), "{blocks} unsafe blocks, {UNSAFE_MAX} allowed");
     assert_none(&faults);
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use super::libssh::Session;
+use super::libssh::LibsshSession;
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped};
 use crate::agent::wire::{AgentError, Filter, Verdict, failure};
 use crate::limits;
@@ -113,7 +113,7 @@ impl AgentChannels {
     /// take is closed again.
     pub(super) fn let_in(
         &mut self,
-        session: &mut Session,
+        session: &mut LibsshSession,
         mut connect: impl FnMut() -> io::Result<Connection>,
     ) {
         while let Some(id) = session.next_agent_channel() {
@@ -133,7 +133,7 @@ impl AgentChannels {
     }
 
     /// Looks at all channels, a limited number of times. `More`: there is more to be done at once.
-    pub(super) fn relay(&mut self, session: &mut Session) -> Result<Pumped, LinkError> {
+    pub(super) fn relay(&mut self, session: &mut LibsshSession) -> Result<Pumped, LinkError> {
         while session.next_news().is_some() {}
         let mut moved = false;
         for _ in 0..limits::AGENT_ROUNDS_PER_VISIT {
@@ -152,7 +152,7 @@ impl AgentChannels {
     }
 
     /// Looks at one channel. Whether anything has moved.
-    fn look(&mut self, index: usize, session: &mut Session) -> Result<bool, LinkError> {
+    fn look(&mut self, index: usize, session: &mut LibsshSession) -> Result<bool, LinkError> {
         let channel = &mut self.channels[index];
         let halt = match channel.talk(session, &mut self.buffer) {
             Ok(moved) if matches!(channel.stage, Stage::Open | Stage::Ended) => return Ok(moved),
@@ -170,7 +170,7 @@ impl AgentChannels {
 
     /// Closes the channel for which the most waits if all is too much. A client of an agent asks once, and
     /// then waits for the answer: no other has to suffer.
-    fn shed(&mut self, session: &mut Session) -> Result<(), LinkError> {
+    fn shed(&mut self, session: &mut LibsshSession) -> Result<(), LinkError> {
         let mut waits = |channel: &Channel| {
             let arrived = session.inbox(channel.id).map_or(0, |inbox| inbox.stdout.len());
             session.held(channel.id) + arrived + channel.filter.held()
@@ -194,7 +194,7 @@ impl AgentChannels {
     }
 
     /// A channel that was never written to, and what is to be written.
-    pub(super) fn first_write(&self, session: &mut Session) -> Option<(ChannelId, Vec<u8>)> {
+    pub(super) fn first_write(&self, session: &mut LibsshSession) -> Option<(ChannelId, Vec<u8>)> {
         let channel = self.channels.iter().find(|channel| channel.wants_first_write(session))?;
         let length = channel.outbox.len().min(limits::WRITE_PACKETS);
         Some((channel.id, channel.outbox[..length].to_vec()))
@@ -223,7 +223,7 @@ impl AgentChannels {
 }
 
 impl Channel {
-    fn wants_first_write(&self, session: &mut Session) -> bool {
+    fn wants_first_write(&self, session: &mut LibsshSession) -> bool {
         let is_open = matches!(self.stage, Stage::Open | Stage::Ended) && !self.outbox.is_empty();
         // One that came to nothing, in the middle of a key exchange, is tried again after news from the host.
         is_open
@@ -234,7 +234,7 @@ impl Channel {
     }
 
     /// Moves what goes, in both directions. Whether anything has moved.
-    fn talk(&mut self, session: &mut Session, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+    fn talk(&mut self, session: &mut LibsshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let mut moved = false;
         while self.ask(session)? {
             moved = true;
@@ -259,7 +259,7 @@ impl Channel {
     }
 
     /// From the host to the agent: the next piece of a request.
-    fn ask(&mut self, session: &mut Session) -> Result<bool, Halt> {
+    fn ask(&mut self, session: &mut LibsshSession) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         let request = self.filter.to_agent();
         if !request.is_empty() {
@@ -283,7 +283,7 @@ impl Channel {
     }
 
     /// From the agent: a chunk of its answer, once the host has all that was there before.
-    fn hear(&mut self, session: &Session, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+    fn hear(&mut self, session: &LibsshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         if !self.outbox.is_empty() {
             return Ok(false);
@@ -311,7 +311,7 @@ impl Channel {
     }
 
     /// To the host.
-    fn answer(&mut self, session: &mut Session) -> Result<bool, Halt> {
+    fn answer(&mut self, session: &mut LibsshSession) -> Result<bool, Halt> {
         if self.outbox.is_empty() || self.agent.is_none() || session.is_untried(self.id) {
             return Ok(false);
         }
@@ -330,7 +330,7 @@ impl Channel {
     }
 
     /// Closes the channel, and forgets it once the host has closed it too.
-    fn end(&mut self, session: &mut Session) -> Result<(), LinkError> {
+    fn end(&mut self, session: &mut LibsshSession) -> Result<(), LinkError> {
         if self.stage == Stage::Closing {
             (self.agent, self.filter, self.outbox) = Default::default();
             session.deafen(self.id)?;

@@ -23,7 +23,7 @@ use std::thread;
 
 use socket2::SockRef;
 
-use super::libssh::{self, Session};
+use super::libssh::{self, LibsshSession};
 use super::{ChannelId, LinkError, LinkErrorKind};
 use crate::limits;
 
@@ -35,14 +35,14 @@ static TRIAL: Mutex<()> = Mutex::new(());
 
 /// What the thread is to do.
 struct Task {
-    session: Box<Session>,
+    session: Box<LibsshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
 }
 
 /// What a thread has to tell.
 enum Report {
-    Written(Box<Session>, Result<usize, LinkError>),
+    Written(Box<LibsshSession>, Result<usize, LinkError>),
     /// It is about to fall asleep.
     Parked,
 }
@@ -64,10 +64,10 @@ pub(crate) fn can_forward_agent() -> bool {
 ///
 /// [`LinkErrorKind::Limit`] with the session: nothing was tried.
 pub(super) fn write(
-    session: Box<Session>,
+    session: Box<LibsshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
-) -> Result<(Box<Session>, Result<usize, LinkError>), Lost> {
+) -> Result<(Box<LibsshSession>, Result<usize, LinkError>), Lost> {
     let _trial = TRIAL.lock().unwrap_or_else(PoisonError::into_inner);
     if !can_forward_agent() {
         let text = format!("{} threads are stuck in libssh already", limits::PARKED_THREADS);
@@ -98,7 +98,7 @@ type Prepared = (RawFd, OwnedFd, Sender<Task>, Receiver<Report>);
 
 /// The session's socket, a duplicate of it that is ours whatever the thread does, and a thread that waits for
 /// its task.
-fn prepare(session: &Session) -> io::Result<Prepared> {
+fn prepare(session: &LibsshSession) -> io::Result<Prepared> {
     let socket = session.descriptor().ok_or(io::ErrorKind::NotConnected)?;
     let duplicate = socket.try_clone_to_owned()?;
     let (give, tasks) = mpsc::channel();

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::libssh::Session;
+use super::libssh::LibsshSession;
 use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
@@ -30,9 +30,9 @@ type Reply = Result<Poll<AuthReply>, LinkError>;
 /// Who has the session.
 enum Loan {
     /// The link, since a visit that came to this.
-    Resting(Session, Reply),
+    Resting(LibsshSession, Reply),
     /// Nobody: the visit was not begun.
-    Queued(Session),
+    Queued(LibsshSession),
     /// A thread.
     Away,
     /// Nobody will, once the thread that may still have it has dropped it.
@@ -48,7 +48,7 @@ pub(super) struct Visit {
 
 impl Login {
     /// Begins the method on the session of the link at this index.
-    pub(super) fn begin(session: Session, index: usize, gssapi: Arc<Gssapi>, lender: &Lender) -> Self {
+    pub(super) fn begin(session: LibsshSession, index: usize, gssapi: Arc<Gssapi>, lender: &Lender) -> Self {
         let login = Self { index, gssapi, loan: Arc::new(Mutex::new(Loan::Queued(session))) };
         login.queue(lender);
         login
@@ -73,7 +73,7 @@ impl Login {
     }
 
     /// The server's reply and the session, once the method is over.
-    pub(super) fn end(&mut self) -> Result<Poll<(Session, AuthReply)>, LinkError> {
+    pub(super) fn end(&mut self) -> Result<Poll<(LibsshSession, AuthReply)>, LinkError> {
         let mut loan = lock(&self.loan);
         match std::mem::replace(&mut *loan, Loan::Forgotten) {
             Loan::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
@@ -121,7 +121,7 @@ impl Job for Visit {
 
 impl Visit {
     /// The session, unless it was forgotten meanwhile.
-    fn take(&self) -> Option<Session> {
+    fn take(&self) -> Option<LibsshSession> {
         let mut loan = lock(&self.loan);
         match std::mem::replace(&mut *loan, Loan::Away) {
             Loan::Queued(session) => Some(session),
@@ -133,7 +133,7 @@ impl Visit {
     }
 
     /// Closes the connection instead if nobody wants it any more.
-    fn give_back(&self, session: Session, reply: Reply) {
+    fn give_back(&self, session: LibsshSession, reply: Reply) {
         let mut loan = lock(&self.loan);
         if matches!(*loan, Loan::Away) {
             *loan = Loan::Resting(session, reply);
@@ -142,7 +142,7 @@ impl Visit {
 }
 
 /// What may block.
-fn enter(session: &mut Session, credential: &Credential) -> Reply {
+fn enter(session: &mut LibsshSession, credential: &Credential) -> Reply {
     if let ready @ Poll::Ready(_) = session.authenticate(credential)? {
         return Ok(ready);
     }
@@ -181,7 +181,7 @@ mod tests {
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let setup = Setup { user: c"deploy", recorded: &[], compress: false, agent: None };
-            let session = Session::start(client.into(), &setup, c"ssh-ed25519").unwrap();
+            let session = LibsshSession::start(client.into(), &setup, c"ssh-ed25519").unwrap();
             let gssapi = Gssapi { server: c"web".to_owned(), client: None, delegate: false };
             let login = Login::begin(session, 7, Arc::new(gssapi), &lender);
             Self { _poll: poll, lender, login: Some(login), server }

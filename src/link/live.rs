@@ -15,7 +15,7 @@ use super::agent_channels::AgentChannels;
 use super::dialler::Dialler;
 use super::first_write;
 use super::gssapi;
-use super::libssh::Session;
+use super::libssh::LibsshSession;
 use super::race::{Race, Winner};
 use super::tunnel::Tunnels;
 use super::{
@@ -55,7 +55,7 @@ enum State {
     /// Joined to a tunnel of another link.
     Joined(Conduit),
     /// Boxed for the sake of hosts that wait to be connected, which may be most of them.
-    Ssh(Box<Session>),
+    Ssh(Box<LibsshSession>),
     /// SSH, in the middle of a method that may block.
     Gssapi(gssapi::Login),
 }
@@ -68,14 +68,14 @@ impl LibsshLink {
         Self { dialler, index, generation: 0, state, tunnels, agent, agent_channels, no_inbox }
     }
 
-    fn ssh(&self) -> Option<&Session> {
+    fn ssh(&self) -> Option<&LibsshSession> {
         match &self.state {
             State::Ssh(session) => Some(session),
             _ => None,
         }
     }
 
-    fn session(&mut self) -> Result<&mut Session, LinkError> {
+    fn session(&mut self) -> Result<&mut LibsshSession, LinkError> {
         match &mut self.state {
             State::Ssh(session) => Ok(session),
             _ => Err(no_ssh()),
@@ -191,7 +191,7 @@ impl Link for LibsshLink {
         check_descriptor(socket.as_raw_fd())?;
         let host_keys = host_key_order(setup.recorded);
         self.agent = setup.agent.cloned();
-        self.state = State::Ssh(Box::new(Session::start(socket, setup, &host_keys)?));
+        self.state = State::Ssh(Box::new(LibsshSession::start(socket, setup, &host_keys)?));
         Ok(())
     }
 
@@ -239,11 +239,11 @@ impl Link for LibsshLink {
     }
 
     fn packets_read(&self) -> u64 {
-        self.ssh().map_or(0, Session::packets_read)
+        self.ssh().map_or(0, LibsshSession::packets_read)
     }
 
     fn key_exchanges(&self) -> KeyExchanges {
-        self.ssh().map(Session::key_exchanges).unwrap_or_default()
+        self.ssh().map(LibsshSession::key_exchanges).unwrap_or_default()
     }
 
     fn send_keepalive(&mut self) -> Result<(), LinkError> {
@@ -255,11 +255,11 @@ impl Link for LibsshLink {
     }
 
     fn cork(&mut self) {
-        let _ = self.session().map(Session::cork);
+        let _ = self.session().map(LibsshSession::cork);
     }
 
     fn uncork(&mut self) {
-        let _ = self.session().map(Session::uncork);
+        let _ = self.session().map(LibsshSession::uncork);
     }
 
     fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
@@ -290,7 +290,7 @@ impl Link for LibsshLink {
     }
 
     fn offered(&mut self) -> Vec<AuthMethod> {
-        self.session().map(Session::offered).unwrap_or_default()
+        self.session().map(LibsshSession::offered).unwrap_or_default()
     }
 
     fn open_channel(&mut self) -> Result<ChannelId, LinkError> {

@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use std::mem;
 use std::task::Poll;
 
-use super::libssh::{OpenReply, Session};
+use super::libssh::{LibsshSession, OpenReply};
 use super::outbox::{Outbox, Sent};
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped, TunnelNews};
 use crate::limits;
@@ -82,7 +82,7 @@ impl Tunnels {
         host: &CStr,
         port: u16,
         conduit: Conduit,
-        session: &mut Session,
+        session: &mut LibsshSession,
     ) -> Result<ChannelId, LinkError> {
         let id = session.open_tunnel(host, port)?;
         self.tunnels.insert(id, Tunnel::new(conduit, Stage::Opening));
@@ -112,7 +112,7 @@ impl Tunnels {
     }
 
     /// Looks at the tunnels with news, at a limited number of them. `More`: others are left.
-    pub(super) fn relay(&mut self, session: &mut Session) -> Result<Pumped, LinkError> {
+    pub(super) fn relay(&mut self, session: &mut LibsshSession) -> Result<Pumped, LinkError> {
         if self.tunnels.is_empty() {
             return Ok(Pumped::Drained);
         }
@@ -146,7 +146,7 @@ impl Tunnels {
     }
 
     /// The session has failed: what had arrived before goes to the hosts behind, as far as it fits.
-    pub(super) fn salvage(&mut self, session: &mut Session) {
+    pub(super) fn salvage(&mut self, session: &mut LibsshSession) {
         self.collect(session);
         for id in mem::take(&mut self.line) {
             if let (Some(tunnel), Some(inbox)) = (self.tunnels.get(&id), session.inbox(id)) {
@@ -155,7 +155,7 @@ impl Tunnels {
         }
     }
 
-    fn collect(&mut self, session: &mut Session) {
+    fn collect(&mut self, session: &mut LibsshSession) {
         while let Some(id) = session.next_news() {
             self.wake(id);
         }
@@ -163,7 +163,7 @@ impl Tunnels {
 
     /// Puts in line whoever can go on sending. Of an open window only libssh 0.11 tells by itself, so all those that wait
     /// for theirs are asked, which takes no system call.
-    fn rouse(&mut self, session: &mut Session) {
+    fn rouse(&mut self, session: &mut LibsshSession) {
         let Self { tunnels, line, congested, shut, .. } = self;
         let mut flows = |id: ChannelId| {
             if let Some(tunnel) = tunnels.get_mut(&id) {
@@ -194,7 +194,7 @@ impl Tunnel {
     fn look(
         &mut self,
         id: ChannelId,
-        session: &mut Session,
+        session: &mut LibsshSession,
         told: &mut VecDeque<(ChannelId, TunnelNews)>,
         buffer: &mut Vec<u8>,
     ) -> Result<Look, LinkError> {
@@ -239,7 +239,7 @@ impl Tunnel {
     }
 
     /// From the proxy to the host behind.
-    fn deliver(&mut self, id: ChannelId, session: &mut Session) -> Result<(), LinkError> {
+    fn deliver(&mut self, id: ChannelId, session: &mut LibsshSession) -> Result<(), LinkError> {
         loop {
             if session.held(id) > limits::TUNNEL_HELD {
                 return Err(LinkError::new(LinkErrorKind::Protocol, "more data than its window allows"));
@@ -276,7 +276,7 @@ impl Tunnel {
     fn send_on(
         &mut self,
         id: ChannelId,
-        session: &mut Session,
+        session: &mut LibsshSession,
         buffer: &mut Vec<u8>,
     ) -> Result<Look, LinkError> {
         if self.upstream != Upstream::Flows {

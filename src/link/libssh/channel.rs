@@ -1,0 +1,353 @@
+//! A channel of libssh, its callbacks, and what they leave.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use libssh_rs::sys;
+
+use super::OK;
+use super::library::{request_pty, text_at};
+use super::log_lines::{self, data_traffic};
+use super::raw_session::RawSession;
+use crate::command::{ChannelRequest, Signal};
+use crate::limits;
+use crate::link::Inbox;
+use crate::output::ExitSignal;
+use crate::text::prefix;
+
+/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the session goes.
+pub(super) struct Channel {
+    raw: sys::ssh_channel,
+    /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
+    state: *mut ChannelState,
+    /// The server has confirmed it, so it must close it.
+    pub is_open: bool,
+    /// Bytes of the command that the server was asked to run and has not answered yet.
+    pub unanswered: usize,
+    pub max_packet: MaxPacket,
+}
+
+// SAFETY: libssh ties a channel to no thread, and every call on one takes `&mut RawSession`.
+unsafe impl Send for Channel {}
+
+/// The most data that a packet to the peer can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MaxPacket {
+    /// The peer has announced packets of this size; 0 before it has confirmed the channel.
+    Announced(u32),
+    /// libssh does not tell the size for channels that the server opens. This is the largest payload seen so far; 0 before
+    /// the first write.
+    Seen(usize),
+}
+
+impl MaxPacket {
+    /// Bytes of data that fit for certain.
+    pub(super) fn payload(self) -> usize {
+        match self {
+            // See `PACKET_HEADERS`.
+            Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
+            Self::Seen(bytes) => bytes,
+        }
+    }
+
+    /// Bytes that one write may bring.
+    pub(super) fn chunk(self) -> usize {
+        limits::WRITE_CHUNK.min(self.payload().saturating_mul(limits::WRITE_PACKETS))
+    }
+}
+
+/// What the callbacks of a channel have left.
+pub(super) struct ChannelState {
+    pub inbox: Inbox,
+    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut meanwhile.
+    pub held: usize,
+    /// Drops what arrives.
+    pub discards: bool,
+    /// The server has closed the channel.
+    pub is_closed: bool,
+    /// For tunnels and agents. A command's channel is looked at whenever its host is visited.
+    pub noted: Option<Noted>,
+    callbacks: sys::ssh_channel_callbacks_struct,
+}
+
+/// A channel that is looked at only when it has news.
+pub(super) struct Noted {
+    pub id: usize,
+    /// It is on the list of news.
+    pub is_listed: bool,
+    pub reply: Option<OpenReply>,
+}
+
+/// The server's answer to a request for a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OpenReply {
+    /// CHANNEL_OPEN_CONFIRMATION.
+    Opened { packet_max: u32 },
+    /// CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1).
+    Refused { reason: u32, text: String },
+}
+
+impl Noted {
+    pub(super) fn numbered(id: usize) -> Self {
+        Self { id, is_listed: false, reply: None }
+    }
+
+    /// Not listed before the session has given it an id.
+    pub(super) fn unnumbered() -> Self {
+        Self { id: usize::MAX, is_listed: true, reply: None }
+    }
+
+    /// Marks it as listed. The id, unless it was listed before.
+    pub(super) fn list(&mut self) -> Option<usize> {
+        (!mem::replace(&mut self.is_listed, true)).then_some(self.id)
+    }
+}
+
+/// A call on a channel, and what it carries.
+pub(super) enum ChannelCall<'a> {
+    /// Asks for a session channel, or takes the answer.
+    Open,
+    /// Asks the server to connect the channel to this host and port.
+    OpenForward(&'a CStr, u16),
+    Request(&'a ChannelRequest),
+    Exec(&'a CStr),
+    Write(&'a [u8]),
+    /// Takes bytes that libssh holds.
+    Read(&'a mut [u8]),
+    Eof,
+    Signal(Signal),
+    Close,
+}
+
+impl Channel {
+    /// A channel with its callbacks installed. `None` if libssh cannot make it.
+    ///
+    /// # Safety
+    /// `session` is a valid session that outlives the channel.
+    pub(super) unsafe fn new(session: sys::ssh_session, noted: Option<Noted>) -> Option<Self> {
+        // SAFETY: the caller's session; the result is checked for null.
+        let raw = unsafe { sys::ssh_channel_new(session) };
+        if raw.is_null() {
+            return None;
+        }
+        let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
+        let state = ChannelState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
+        let state = Box::into_raw(Box::new(state));
+        let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
+        // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after it has removed them.
+        let rc = unsafe {
+            (*state).callbacks.userdata = state.cast();
+            sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
+        };
+        (rc == OK).then_some(channel)
+    }
+
+    pub(super) fn as_ptr(&self) -> sys::ssh_channel {
+        self.raw
+    }
+
+    /// What the callbacks have left. Borrows the session, so that libssh does not run meanwhile.
+    pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a ChannelState {
+        // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut RawSession`.
+        unsafe { &*self.state }
+    }
+
+    pub(super) fn state_mut<'a>(&'a mut self, _: &'a mut RawSession) -> &'a mut ChannelState {
+        // SAFETY: as above, and the channel is borrowed mutably too.
+        unsafe { &mut *self.state }
+    }
+
+    /// Enters libssh for this channel of the session. It may read, send, and run callbacks.
+    pub(super) fn call(&mut self, _: &mut RawSession, call: ChannelCall<'_>) -> c_int {
+        let raw = self.raw;
+        // The originator, which servers only log. OpenSSH's client names this one for connections that came over no socket.
+        let (origin, origin_port) = (c"127.0.0.1", 65_535);
+        // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed for its call, and a length
+        // that does not fit u32 would only be shorter.
+        unsafe {
+            match call {
+                ChannelCall::Open => sys::ssh_channel_open_session(raw),
+                ChannelCall::OpenForward(host, port) => {
+                    let (host, port) = (host.as_ptr(), port.into());
+                    sys::ssh_channel_open_forward(raw, host, port, origin.as_ptr(), origin_port)
+                }
+                ChannelCall::Request(ChannelRequest::Pty { term, columns, rows }) => {
+                    request_pty(raw, term, (*columns).into(), (*rows).into())
+                }
+                ChannelCall::Request(ChannelRequest::Env { name, value }) => {
+                    sys::ssh_channel_request_env(raw, name.as_ptr(), value.as_ptr())
+                }
+                ChannelCall::Request(ChannelRequest::ForwardAgent) => {
+                    sys::ssh_channel_request_auth_agent(raw)
+                }
+                ChannelCall::Exec(command) => sys::ssh_channel_request_exec(raw, command.as_ptr()),
+                ChannelCall::Write(bytes) => {
+                    sys::ssh_channel_write(raw, bytes.as_ptr().cast(), bytes.len() as u32)
+                }
+                ChannelCall::Read(buffer) => {
+                    let len = buffer.len() as u32;
+                    sys::ssh_channel_read_timeout(raw, buffer.as_mut_ptr().cast(), len, 0, 0)
+                }
+                ChannelCall::Eof => sys::ssh_channel_send_eof(raw),
+                ChannelCall::Signal(signal) => {
+                    sys::ssh_channel_request_send_signal(raw, signal.name().as_ptr())
+                }
+                ChannelCall::Close => sys::ssh_channel_close(raw),
+            }
+        }
+    }
+
+    /// Bytes that the peer takes now.
+    pub(super) fn window(&self, _: &RawSession) -> usize {
+        // SAFETY: a valid channel; only reads.
+        (unsafe { sys::ssh_channel_window_size(self.raw) }) as usize
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the state is removed first.
+        // After that nothing else refers to the state, which is freed once.
+        unsafe {
+            sys::ssh_remove_channel_callbacks(self.raw, &raw mut (*self.state).callbacks);
+            sys::ssh_channel_free(self.raw);
+            drop(Box::from_raw(self.state));
+        }
+    }
+}
+
+fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
+    sys::ssh_channel_callbacks_struct {
+        size: size_of::<sys::ssh_channel_callbacks_struct>(),
+        channel_data_function: Some(on_data),
+        channel_eof_function: Some(on_eof),
+        channel_close_function: Some(on_close),
+        channel_exit_status_function: Some(on_exit_status),
+        channel_exit_signal_function: Some(on_exit_signal),
+        channel_open_response_function: Some(on_open_response),
+        // SAFETY: a size, a pointer, and optional functions, all of which may be zero.
+        ..unsafe { mem::zeroed() }
+    }
+}
+
+/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into C.
+///
+/// # Safety
+/// `state` is the user data that [`Channel::new`] installed, and libssh runs.
+unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
+    // SAFETY: live while the callbacks are installed; no other reference exists while libssh runs.
+    let state = unsafe { &mut *state.cast::<ChannelState>() };
+    if !state.inbox.closed {
+        // The bodies copy bytes and set flags: even after a panic the state is valid.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            body(state);
+            if let Some(id) = state.noted.as_mut().and_then(Noted::list) {
+                log_lines::report(|log| log.news.push(id));
+            }
+        }));
+    }
+}
+
+impl ChannelState {
+    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent. Returns how much it took.
+    fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
+        let Self { inbox, held, discards, noted, .. } = self;
+        if noted.is_none() {
+            let stream = if is_stderr { &mut inbox.stderr } else { &mut inbox.stdout };
+            stream.extend_from_slice(bytes);
+            return bytes.len();
+        }
+        if *discards {
+            *held = 0;
+            return bytes.len();
+        }
+        if is_stderr {
+            // A tunnel has one stream: a second one is dropped.
+            return bytes.len();
+        }
+        let taken = bytes.len().min(limits::INBOX_TUNNEL.saturating_sub(inbox.stdout.len()));
+        inbox.stdout.extend_from_slice(&bytes[..taken]);
+        *held = bytes.len() - taken;
+        taken
+    }
+}
+
+unsafe extern "C" fn on_data(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    data: *mut c_void,
+    len: u32,
+    is_stderr: c_int,
+    state: *mut c_void,
+) -> c_int {
+    let len = len.min(c_int::MAX as u32);
+    let mut taken = len as usize;
+    log_lines::report(|log| log.traffic += data_traffic(len as usize));
+    if len > 0 {
+        // SAFETY: libssh passes `len` readable bytes and our user data. `deliver` drops data after CLOSE (CVE-2026-59850).
+        unsafe {
+            let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
+            deliver(state, |state| taken = state.take_in(bytes, is_stderr != 0));
+        }
+    }
+    taken as c_int
+}
+
+unsafe extern "C" fn on_eof(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
+    // SAFETY: our user data.
+    unsafe { deliver(state, |state| state.inbox.eof = true) }
+}
+
+unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *mut c_void) {
+    log_lines::report(|log| log.has_closed = true);
+    // SAFETY: our user data, and no other reference to it exists while libssh runs.
+    unsafe {
+        (*state.cast::<ChannelState>()).is_closed = true;
+        deliver(state, |state| state.inbox.closed = true);
+    }
+}
+
+unsafe extern "C" fn on_exit_status(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    status: c_int,
+    state: *mut c_void,
+) {
+    // SAFETY: our user data. C narrows the wire's u32 to int; the cast undoes that.
+    unsafe { deliver(state, |state| state.inbox.status = Some(status as u32)) }
+}
+
+unsafe extern "C" fn on_exit_signal(
+    _: sys::ssh_session,
+    _: sys::ssh_channel,
+    signal: *const c_char,
+    core: c_int,
+    message: *const c_char,
+    _: *const c_char,
+    state: *mut c_void,
+) {
+    // SAFETY: our user data, and strings that libssh keeps for the length of the call.
+    unsafe {
+        let [name, message] =
+            [signal, message].map(|text| prefix(&text_at(text), limits::EXIT_SIGNAL_TEXT).to_owned());
+        let signal = ExitSignal { name, core_dumped: core != 0, message };
+        deliver(state, |state| state.inbox.signal = Some(signal));
+    }
+}
+
+/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call this.
+unsafe extern "C" fn on_open_response(
+    session: sys::ssh_session,
+    _: sys::ssh_channel,
+    is_success: bool,
+    _: *mut c_void,
+) {
+    if !is_success {
+        // SAFETY: the session that calls; the string is copied before libssh can change it.
+        let text = unsafe { text_at(sys::ssh_get_error(session.cast())) };
+        log_lines::report(|log| log.note_refusal(&text));
+    }
+}

@@ -1,0 +1,101 @@
+//! The callbacks of sessions, and the channels that a server opens to a forwarded agent.
+
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use libssh_rs::sys;
+
+use super::channel::{Channel, MaxPacket, Noted};
+use super::log_lines;
+use crate::limits;
+
+/// The callbacks of sessions without a forwarded agent.
+pub(super) struct Callbacks(pub sys::ssh_callbacks_struct);
+
+pub(super) static CALLBACKS: Callbacks = Callbacks(session_callbacks());
+
+// SAFETY: it has no user data, and libssh only reads it.
+unsafe impl Sync for Callbacks {}
+
+/// Where channels arrive that a server opens to a forwarded agent.
+pub(super) struct Forwarding {
+    pub callbacks: sys::ssh_callbacks_struct,
+    /// Accepted, and not yet taken over by the session.
+    arrived: Vec<Channel>,
+    /// Accepted and not freed.
+    open: usize,
+    /// How many more are accepted.
+    admitted: usize,
+}
+
+impl Forwarding {
+    /// The user data of its callbacks, which is this value, is still to be set.
+    pub(super) fn new() -> Self {
+        let callbacks = sys::ssh_callbacks_struct {
+            channel_open_request_auth_agent_function: Some(on_agent_channel),
+            ..session_callbacks()
+        };
+        Self { callbacks, arrived: Vec::new(), open: 0, admitted: 0 }
+    }
+
+    /// How many more channels are accepted until the next call.
+    pub(super) fn admit(&mut self, channels: usize) {
+        self.admitted = channels;
+    }
+
+    pub(super) fn next(&mut self) -> Option<Channel> {
+        self.arrived.pop()
+    }
+
+    /// A channel that was accepted here has been freed.
+    pub(super) fn freed(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// Accepts no more.
+    pub(super) fn shut(&mut self) {
+        self.open = usize::MAX;
+    }
+}
+
+/// What libssh calls for every session. Only the channels of agents need user data.
+const fn session_callbacks() -> sys::ssh_callbacks_struct {
+    sys::ssh_callbacks_struct {
+        size: size_of::<sys::ssh_callbacks_struct>(),
+        connect_status_function: Some(on_status),
+        // SAFETY: a size, a pointer, and optional functions, all of which may be zero.
+        ..unsafe { mem::zeroed() }
+    }
+}
+
+/// Reports the progress of any key exchange, the first included. Besides this, only the log tells.
+unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
+    log_lines::report(|log| log.note_progress(progress));
+}
+
+/// Accepts a channel to the agent, unless there are too many. Null refuses it.
+unsafe extern "C" fn on_agent_channel(
+    session: sys::ssh_session,
+    forwarding: *mut c_void,
+) -> sys::ssh_channel {
+    // SAFETY: the user data that `RawSession` set, live as long as the session; no other reference exists while libssh runs.
+    let forwarding = unsafe { &mut *forwarding.cast::<Forwarding>() };
+    let accept = || {
+        if forwarding.open >= limits::AGENT_CHANNELS || forwarding.admitted == 0 {
+            return None;
+        }
+        // SAFETY: the session that calls.
+        let mut channel = unsafe { Channel::new(session, Some(Noted::unnumbered())) }?;
+        (channel.is_open, channel.max_packet) = (true, MaxPacket::Seen(0));
+        let raw = channel.as_ptr();
+        forwarding.open += 1;
+        forwarding.admitted -= 1;
+        forwarding.arrived.push(channel);
+        Some(raw)
+    };
+    catch_unwind(AssertUnwindSafe(accept)).ok().flatten().unwrap_or(ptr::null_mut())
+}

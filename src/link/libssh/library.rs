@@ -1,0 +1,111 @@
+//! The library as a whole: initialisation, version, and what depends on the version.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_uchar};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
+
+use libssh_rs::sys;
+
+use crate::link::{LinkError, LinkErrorKind};
+
+/// Initialises libssh and OpenSSL, once per process. A failure is not remembered: the next call tries again.
+pub(super) fn initialise() -> Result<(), LinkError> {
+    static DONE: OnceLock<()> = OnceLock::new();
+    if DONE.get().is_none() {
+        // The safe crate's set-up also keeps OpenSSL from tearing itself down at exit.
+        libssh_rs::Session::new().map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        DONE.get_or_init(|| ());
+    }
+    Ok(())
+}
+
+/// The descriptor of a poll, which mio gives as a number only.
+pub(crate) fn descriptor_of(poll: &mio::Poll) -> BorrowedFd<'_> {
+    // SAFETY: the poll keeps its descriptor open until it is dropped, and the result borrows the poll.
+    unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
+}
+
+/// libssh's name for its own version, for instance `0.10.6/openssl/zlib`.
+pub(crate) fn version() -> String {
+    version_if_at_least(0)
+}
+
+/// The version's name, or an empty one if the version is older than `required`.
+fn version_if_at_least(required: c_int) -> String {
+    // SAFETY: returns a static string, or null.
+    unsafe { text_at(sys::ssh_version(required)) }
+}
+
+/// The level at which libssh logs what becomes of channels: debug since 0.11.
+///
+/// Before, that level had lines for each packet too, and formatting them took a tenth of a short command's time.
+pub(super) fn level_of_channels() -> u32 {
+    /// In libssh's numbering.
+    const V0_11: c_int = 11 << 8;
+    static LEVEL: OnceLock<u32> = OnceLock::new();
+    let is_since_0_11 = || cfg!(bundled_libssh) || !version_if_at_least(V0_11).is_empty();
+    *LEVEL.get_or_init(|| if is_since_0_11() { sys::SSH_LOG_DEBUG } else { sys::SSH_LOG_INFO })
+}
+
+/// Copies a C string; empty for null.
+///
+/// # Safety
+/// `text` is null, or points to a NUL-terminated string that does not change during the call.
+pub(super) unsafe fn text_at(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and the caller promises the rest.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// Asks for a terminal without modes.
+///
+/// `ssh_channel_request_pty_size` sends none in libssh 0.10, but the modes of this process's terminal since 0.11. So since
+/// 0.11 an empty list is passed explicitly.
+///
+/// # Safety
+/// `channel` is a valid open channel.
+pub(super) unsafe fn request_pty(
+    channel: sys::ssh_channel,
+    term: &CStr,
+    columns: c_int,
+    rows: c_int,
+) -> c_int {
+    /// TTY_OP_END (RFC 4254 section 8).
+    const NO_MODES: [c_uchar; 1] = [0];
+    // SAFETY: the caller's channel; name and modes are copied into the packet.
+    unsafe {
+        match request_pty_with_modes() {
+            Some(request) => {
+                request(channel, term.as_ptr(), columns, rows, NO_MODES.as_ptr(), NO_MODES.len())
+            }
+            None => sys::ssh_channel_request_pty_size(channel, term.as_ptr(), columns, rows),
+        }
+    }
+}
+
+/// `pty-req` with any modes, which libssh has since 0.11.
+type RequestPtyWithModes =
+    unsafe extern "C" fn(sys::ssh_channel, *const c_char, c_int, c_int, *const c_uchar, usize) -> c_int;
+
+/// Looked up at run time: a program may run with another libssh than it was built with.
+#[cfg(not(bundled_libssh))]
+fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
+    static FOUND: OnceLock<Option<RequestPtyWithModes>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let name = c"ssh_channel_request_pty_size_modes";
+        // SAFETY: looks a name up among the libraries that this process has loaded.
+        let address = unsafe { nix::libc::dlsym(nix::libc::RTLD_DEFAULT, name.as_ptr()) };
+        // SAFETY: `Option` of a function pointer represents null as `None`; any other address is libssh's function, of the
+        // type that its header declares.
+        unsafe { std::mem::transmute::<*mut std::ffi::c_void, Option<RequestPtyWithModes>>(address) }
+    })
+}
+
+#[cfg(bundled_libssh)]
+fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
+    Some(sys::ssh_channel_request_pty_size_modes)
+}

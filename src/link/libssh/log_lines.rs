@@ -1,0 +1,212 @@
+//! Reads libssh's log lines: some facts are in no other place.
+//!
+//! Only the log names the root cause of a failed handshake, the numbers and packet sizes of channels, what is wrong with a
+//! Kerberos ticket, and how much waits for the socket. Callbacks leave their reports here too, so that whoever entered libssh
+//! finds both in one record.
+
+use std::cell::RefCell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What one or more calls into libssh logged and reported on this thread.
+#[derive(Default)]
+pub(super) struct CallLog {
+    root_cause: Option<String>,
+    /// Number of the channel that was asked for last.
+    pub created: Option<u32>,
+    /// Number of the channel that the next line about a window is about.
+    confirmed: Option<u32>,
+    /// Confirmed channels: number and maximum packet size.
+    pub opened: Vec<(u32, u32)>,
+    /// Refused channels: number, reason and text.
+    pub refused: Vec<(u32, u32, String)>,
+    pub bad_confirmation: Option<String>,
+    pub gssapi_problem: Option<String>,
+    /// Bytes in the largest packet of a write.
+    pub largest_packet: usize,
+    /// A write sent an empty packet. libssh never stops sending these.
+    loops: bool,
+    /// The server has begun a key exchange.
+    pub key_exchange_begun: bool,
+    /// Key exchanges completed.
+    pub key_exchanges_done: u64,
+    /// The server has closed a channel.
+    pub has_closed: bool,
+    /// Traffic of channels, as [`data_traffic`] counts it.
+    pub traffic: u64,
+    /// Bytes that waited for the socket.
+    pub waiting: Option<u64>,
+    /// Channels of tunnels and agents with news.
+    pub news: Vec<usize>,
+}
+
+thread_local! {
+    static LOG: RefCell<CallLog> = RefCell::default();
+}
+
+/// Adds what a callback has to report. No panic crosses into C.
+pub(super) fn report(note: impl FnOnce(&mut CallLog)) {
+    let _ = catch_unwind(AssertUnwindSafe(|| LOG.with_borrow_mut(note)));
+}
+
+/// Adds a line of the log. Whether libssh has begun to loop.
+pub(super) fn report_line(is_warning: bool, line: &str) -> bool {
+    LOG.with_borrow_mut(|log| {
+        log.note(is_warning, line);
+        log.loops
+    })
+}
+
+/// What came in since the last call. The root cause stays until [`clear`].
+pub(super) fn take() -> CallLog {
+    LOG.with_borrow_mut(|log| {
+        let root_cause = log.root_cause.clone();
+        mem::replace(log, CallLog { root_cause, ..CallLog::default() })
+    })
+}
+
+/// Takes one fact only.
+pub(super) fn take_fact<T>(fact: impl FnOnce(&mut CallLog) -> T) -> T {
+    LOG.with_borrow_mut(fact)
+}
+
+pub(super) fn clear() {
+    LOG.take();
+}
+
+/// The first error of libssh's client state machine, which later errors overwrite elsewhere.
+pub(super) fn root_cause() -> Option<String> {
+    LOG.with_borrow(|log| log.root_cause.clone())
+}
+
+/// What a packet with so many bytes of data adds to the traffic between two key exchanges.
+///
+/// Servers count lengths and padding too: sshd takes a packet with one byte for 24 or 32.
+pub(super) fn data_traffic(bytes: usize) -> u64 {
+    bytes as u64 + 24
+}
+
+impl CallLog {
+    /// Progress as libssh reports it: 0.6 when the server's KEXINIT has been read, 1 when the new keys are in use.
+    pub(super) fn note_progress(&mut self, progress: f32) {
+        self.key_exchange_begun |= (0.55..0.65).contains(&progress);
+        self.key_exchanges_done += u64::from(progress >= 1.0);
+    }
+
+    fn note(&mut self, is_warning: bool, line: &str) {
+        // Each line begins with the name of the function that logs it.
+        let Some((function, line)) = line.split_once(':') else { return };
+        let line = line.trim_start();
+        match function {
+            // Below warnings the state machine only announces its next step.
+            "ssh_client_connection_callback" if is_warning => {
+                self.root_cause.get_or_insert_with(|| line.to_owned());
+            }
+            "ssh_packet_channel_open_conf" => self.note_confirmation(line),
+            "ssh_packet_channel_open_fail" => self.note_refusal(line),
+            // "Poll callback on socket 7 (POLLIN ), out buffer 1234".
+            "ssh_socket_pollcallback" => {
+                let bytes = line.rsplit_once("out buffer ").and_then(|(_, bytes)| bytes.trim().parse().ok());
+                self.waiting = self.waiting.or(bytes);
+            }
+            _ => {
+                if let Some(bytes) = line.strip_prefix("ssh_channel_write wrote ").and_then(leading_number) {
+                    self.largest_packet = self.largest_packet.max(bytes as usize);
+                    self.loops |= bytes == 0;
+                } else if let Some(number) = line.strip_prefix("Creating a channel ") {
+                    self.created = leading_number(number);
+                } else if let Some(line) = line.strip_prefix("GSSAPI(") {
+                    // "GSSAPI(acquiring credential): …": the step, then the problem.
+                    let problem = line.split_once("): ").map(|(_, problem)| problem.to_owned());
+                    self.gssapi_problem = problem.or(self.gssapi_problem.take());
+                }
+            }
+        }
+    }
+
+    fn note_confirmation(&mut self, line: &str) {
+        if line.starts_with("Invalid") || line.contains("in incorrect channel state") {
+            // The first such line gives the reason, the second only says "Invalid packet".
+            self.bad_confirmation.get_or_insert_with(|| line.to_owned());
+        } else if let Some(channel) = line.strip_prefix("Received a CHANNEL_OPEN_CONFIRMATION for channel ") {
+            self.confirmed = leading_number(channel);
+        } else if let Some(rest) = line.strip_prefix("Remote window : ") {
+            let packet_max = rest.rsplit("maxpacket : ").next().and_then(leading_number);
+            self.opened.extend(self.confirmed.take().zip(packet_max));
+        }
+    }
+
+    /// "Channel opening failure: channel 43 error (2) Connection refused".
+    pub(super) fn note_refusal(&mut self, line: &str) {
+        let parsed = line.strip_prefix("Channel opening failure: channel ").and_then(|rest| {
+            let (number, rest) = rest.split_once(" error (")?;
+            let (reason, text) = rest.split_once(") ")?;
+            Some((number.parse().ok()?, reason.parse().ok()?, text.to_owned()))
+        });
+        self.refused.extend(parsed);
+    }
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(lines: &[&str]) -> CallLog {
+        let mut log = CallLog::default();
+        lines.iter().for_each(|line| log.note(true, line));
+        log
+    }
+
+    #[test]
+    fn confirmations_belong_to_the_channels_that_they_name() {
+        let log = log(&[
+            "channel_open: Creating a channel 43 with 2097152 window and 32768 max packet",
+            "ssh_packet_channel_open_conf: Received a CHANNEL_OPEN_CONFIRMATION for channel 44:1",
+            "ssh_packet_channel_open_conf: Remote window : 0, maxpacket : 7",
+            "ssh_packet_channel_open_conf: Received a CHANNEL_OPEN_CONFIRMATION for channel 43:0",
+            "ssh_packet_channel_open_conf: Remote window : 2097152, maxpacket : 32768",
+        ]);
+        assert_eq!(log.created, Some(43));
+        assert_eq!(log.opened, [(44, 7), (43, 32_768)]);
+    }
+
+    #[test]
+    fn refusals_carry_number_reason_and_text() {
+        let log = log(&[
+            "ssh_packet_channel_open_fail: Channel opening failure: channel 43 error (2) a) b: c",
+            "ssh_packet_channel_open_fail: Channel opening failure: channel x error (2) d",
+            "ssh_packet_channel_open_fail: Channel opening failure: channel 44 error (1) ",
+        ]);
+        assert_eq!(log.refused, [(43, 2, "a) b: c".to_owned()), (44, 1, String::new())]);
+    }
+
+    #[test]
+    fn what_packets_carry_is_seen_and_so_is_an_empty_one() {
+        let wrote = |bytes| format!("channel_write_common: ssh_channel_write wrote {bytes} bytes");
+        let (four, two, none) = (wrote(4), wrote(2), wrote(0));
+        let seen = |log: CallLog| (log.largest_packet, log.loops);
+        assert_eq!(seen(log(&[&four, &two])), (4, false));
+        assert_eq!(seen(log(&[&none])), (0, true));
+    }
+
+    #[test]
+    fn a_confirmation_for_an_open_channel_is_a_bad_one() {
+        let line = "SSH2_MSG_CHANNEL_OPEN_CONFIRMATION received in incorrect channel state 3";
+        let log = log(&[&format!("ssh_packet_channel_open_conf: {line}")]);
+        assert_eq!(log.bad_confirmation.as_deref(), Some(line));
+    }
+
+    #[test]
+    fn only_the_first_line_about_a_bad_confirmation_says_what_is_wrong() {
+        let log = log(&[
+            "ssh_packet_channel_open_conf: Invalid maximum packet size 0 in SSH2_MSG_CHANNEL_OPEN_CONFIRMATION",
+            "ssh_packet_channel_open_conf: Invalid packet",
+        ]);
+        assert!(log.bad_confirmation.unwrap().contains("size 0"));
+        assert!(log.opened.is_empty());
+    }
+}

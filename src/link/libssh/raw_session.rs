@@ -1,0 +1,301 @@
+//! A session of libssh and all that libssh refers to for as long as the session lives.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::mem;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::ptr;
+
+use libssh_rs::sys;
+
+use super::OK;
+use super::channel::{Channel, Noted};
+use super::forwarding::{CALLBACKS, Forwarding};
+use super::key::{PrivateKey, RawKey};
+use super::library::{initialise, text_at};
+use super::log_scope::LogScope;
+use crate::credential::{Prompt, Secret};
+use crate::link::agent_script::AgentScript;
+use crate::link::backlog::Counts;
+use crate::link::{LinkError, LinkErrorKind, Questions};
+
+/// A session, its event, its counters, and the callbacks for a forwarded agent.
+///
+/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for one session, and whoever
+/// holds a reference that borrows the session ([`Channel::state`]) knows that libssh is not running.
+pub(super) struct RawSession {
+    session: sys::ssh_session,
+    /// Null before [`watch`](Self::watch).
+    event: sys::ssh_event,
+    /// From `Box::into_raw`: libssh counts here until the session is freed.
+    counters: *mut Counters,
+    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a forwarded agent.
+    forwarding: *mut Forwarding,
+}
+
+// SAFETY: libssh ties a session to no thread. It must not be entered twice at once, and every entry takes `&mut`.
+unsafe impl Send for RawSession {}
+
+/// What libssh counts.
+struct Counters {
+    /// Bytes read from and written to the socket.
+    socket: sys::ssh_counter_struct,
+    /// Packets, and bytes of their payloads.
+    packets: sys::ssh_counter_struct,
+}
+
+/// A call that takes the session, and what it carries.
+pub(super) enum Call<'a> {
+    /// Begins the handshake, or goes on with it.
+    Connect,
+    /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
+    Poll,
+    Keepalive,
+    RequestAuth,
+    AuthNone,
+    AuthProbe(&'a PrivateKey),
+    AuthKey(&'a PrivateKey),
+    AuthPassword(&'a Secret),
+    AuthAgent(&'a AgentScript),
+    AuthGssapi,
+    AuthInteractive,
+    /// Answers the question with this index.
+    Answer(c_uint, &'a Secret),
+    /// The methods that the last refusal offered, as bits.
+    OfferedMethods,
+}
+
+/// A value of the type that libssh's header names for its option.
+pub(super) enum OptionValue<'a> {
+    Text(&'a CStr),
+    Flag(bool),
+    Number(c_int),
+}
+
+impl RawSession {
+    pub(super) fn new() -> Result<Self, LinkError> {
+        initialise()?;
+        // SAFETY: no arguments. The result is checked before use.
+        let session = unsafe { sys::ssh_new() };
+        if session.is_null() {
+            return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
+        }
+        // SAFETY: a valid session; the message callback takes no user data; the counters, which are numbers and may be zero,
+        // outlive the session.
+        let counters = unsafe {
+            let counters: *mut Counters = Box::into_raw(Box::new(mem::zeroed()));
+            sys::ssh_set_blocking(session, 0);
+            sys::ssh_set_message_callback(session, Some(refuse_message), ptr::null_mut());
+            sys::ssh_set_counters(session, &raw mut (*counters).socket, &raw mut (*counters).packets);
+            counters
+        };
+        Ok(Self { session, event: ptr::null_mut(), counters, forwarding: ptr::null_mut() })
+    }
+
+    /// Sets options. Their values must be of the types that libssh's header names.
+    pub(super) fn set(&mut self, options: &[(sys::ssh_options_e, OptionValue<'_>)]) -> Result<(), LinkError> {
+        for (option, value) in options {
+            let value: *const c_void = match value {
+                OptionValue::Text(text) => text.as_ptr().cast(),
+                OptionValue::Flag(flag) => ptr::from_ref(flag).cast(),
+                OptionValue::Number(number) => ptr::from_ref(number).cast(),
+            };
+            // SAFETY: a valid session; all callers are in `options`, which pairs each option with its type; libssh
+            // copies the value.
+            if unsafe { sys::ssh_options_set(self.session, *option, value) } != OK {
+                return Err(self.other_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its channels.
+    pub(super) fn set_callbacks(&mut self, forwards_agent: bool) -> Result<(), LinkError> {
+        // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees after the session.
+        // libssh only reads them.
+        let rc = unsafe {
+            let callbacks = if forwards_agent {
+                self.forwarding = Box::into_raw(Box::new(Forwarding::new()));
+                (*self.forwarding).callbacks.userdata = self.forwarding.cast();
+                &raw mut (*self.forwarding).callbacks
+            } else {
+                (&raw const CALLBACKS.0).cast_mut()
+            };
+            sys::ssh_set_callbacks(self.session, callbacks)
+        };
+        if rc == OK { Ok(()) } else { Err(self.other_error()) }
+    }
+
+    /// Has [`Call::Poll`] watch the socket. After the first [`Call::Connect`].
+    pub(super) fn watch(&mut self) -> Result<(), LinkError> {
+        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as adding it requires.
+        let rc = unsafe {
+            self.event = sys::ssh_event_new();
+            if self.event.is_null() {
+                sys::SSH_ERROR
+            } else {
+                sys::ssh_event_add_session(self.event, self.session)
+            }
+        };
+        if rc == OK { Ok(()) } else { Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory")) }
+    }
+
+    /// Enters libssh, which may read, send, and run callbacks.
+    pub(super) fn call(&mut self, call: Call<'_>) -> c_int {
+        /// No socket: libssh neither uses nor closes it.
+        const NO_SOCKET: c_int = -1;
+        let (raw, default_user) = (self.session, ptr::null::<c_char>());
+        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the call, which copies what
+        // it keeps. The script's socket is open during its call, and libssh forgets it before it is closed.
+        unsafe {
+            match call {
+                Call::Connect => sys::ssh_connect(raw),
+                Call::Poll => sys::ssh_event_dopoll(self.event, 0),
+                Call::Keepalive => sys::ssh_send_keepalive(raw),
+                Call::RequestAuth => sys::ssh_service_request(raw, c"ssh-userauth".as_ptr()),
+                Call::AuthNone => sys::ssh_userauth_none(raw, default_user),
+                Call::AuthProbe(key) => {
+                    sys::ssh_userauth_try_publickey(raw, default_user, key.public.as_ptr())
+                }
+                Call::AuthKey(key) => sys::ssh_userauth_publickey(raw, default_user, key.private.as_ptr()),
+                Call::AuthPassword(secret) => {
+                    sys::ssh_userauth_password(raw, default_user, secret.as_c_str().as_ptr())
+                }
+                Call::AuthAgent(script) => {
+                    sys::ssh_set_agent_socket(raw, script.fd());
+                    let rc = sys::ssh_userauth_agent(raw, default_user);
+                    sys::ssh_set_agent_socket(raw, NO_SOCKET);
+                    rc
+                }
+                Call::AuthGssapi => sys::ssh_userauth_gssapi(raw),
+                Call::AuthInteractive => sys::ssh_userauth_kbdint(raw, default_user, ptr::null()),
+                Call::Answer(index, answer) => {
+                    sys::ssh_userauth_kbdint_setanswer(raw, index, answer.as_c_str().as_ptr())
+                }
+                Call::OfferedMethods => sys::ssh_userauth_list(raw, default_user),
+            }
+        }
+    }
+
+    /// The questions of the server, after [`Call::AuthInteractive`] has said that there are some.
+    pub(super) fn questions(&mut self) -> Questions {
+        // SAFETY: a valid session; libssh keeps the strings until the next request, and they are copied here. The index
+        // stays below the number of prompts.
+        unsafe {
+            let count = sys::ssh_userauth_kbdint_getnprompts(self.session).max(0) as c_uint;
+            let prompt = |index| {
+                let mut echo: c_char = 0;
+                let text = text_at(sys::ssh_userauth_kbdint_getprompt(self.session, index, &raw mut echo));
+                Prompt { text, echo: echo != 0 }
+            };
+            Questions {
+                name: text_at(sys::ssh_userauth_kbdint_getname(self.session)),
+                instruction: text_at(sys::ssh_userauth_kbdint_getinstruction(self.session)),
+                prompts: (0..count).map(prompt).collect(),
+            }
+        }
+    }
+
+    /// The server's key as a wire blob, once the handshake is complete.
+    pub(super) fn server_key(&mut self) -> Option<Vec<u8>> {
+        let mut key = RawKey::NULL;
+        // SAFETY: a valid session. The key is a copy, which is ours.
+        let rc = unsafe { sys::ssh_get_server_publickey(self.session, key.out()) };
+        if rc == OK { key.blob() } else { None }
+    }
+
+    pub(super) fn new_channel(&mut self, noted: Option<Noted>) -> Result<Channel, LinkError> {
+        // SAFETY: a valid session.
+        unsafe { Channel::new(self.session, noted) }
+            .ok_or_else(|| LinkError::new(LinkErrorKind::Limit, "libssh: out of memory for a channel"))
+    }
+
+    /// The channels of the forwarded agent, if there is one.
+    pub(super) fn forwarding(&mut self) -> Option<&mut Forwarding> {
+        // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes `&mut self`.
+        unsafe { self.forwarding.as_mut() }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        // SAFETY: live until `drop`; libssh writes it only while it runs, which takes `&mut self`.
+        let Counters { socket, packets } = unsafe { &*self.counters };
+        Counts {
+            packets_read: packets.in_packets,
+            packets_written: packets.out_packets,
+            payload_written: packets.out_bytes,
+            read: socket.in_bytes,
+            sent: socket.out_bytes,
+        }
+    }
+
+    /// The socket, while libssh has it.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: a valid session; only reads.
+        let fd: RawFd = unsafe { sys::ssh_get_fd(self.session) };
+        // SAFETY: libssh keeps the descriptor that it names open, and closes it only while it runs, which takes `&mut self`.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+    }
+
+    fn status(&self) -> c_int {
+        // SAFETY: a valid session; only reads.
+        unsafe { sys::ssh_get_status(self.session) }
+    }
+
+    /// Whether the connection is neither closed nor in error.
+    pub(super) fn is_up(&self) -> bool {
+        self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0
+    }
+
+    /// Whether bytes inside libssh wait for the socket.
+    pub(super) fn write_pending(&self) -> bool {
+        self.status() & sys::SSH_WRITE_PENDING as c_int != 0
+    }
+
+    pub(super) fn error_text(&self) -> String {
+        // SAFETY: a valid session; the string is copied before libssh can change it.
+        unsafe { text_at(sys::ssh_get_error(self.session.cast())) }
+    }
+
+    pub(super) fn other_error(&self) -> LinkError {
+        LinkError::new(LinkErrorKind::Other, self.error_text())
+    }
+
+    /// Whether the server has sent its version line.
+    pub(super) fn has_banner(&self) -> bool {
+        // SAFETY: a valid session; the pointer is only compared.
+        !unsafe { sys::ssh_get_serverbanner(self.session) }.is_null()
+    }
+
+    /// Whether what the server sends is encrypted: not before the first keys are in use.
+    pub(super) fn is_encrypted(&self) -> bool {
+        // SAFETY: a valid session; the pointer is only compared.
+        !unsafe { sys::ssh_get_cipher_in(self.session) }.is_null()
+    }
+}
+
+impl Drop for RawSession {
+    fn drop(&mut self) {
+        let _log = LogScope::enter();
+        // Channels go before their session.
+        while self.forwarding().and_then(Forwarding::next).is_some() {}
+        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh owns
+        // the socket, the disconnect closes it (unless an error already did), the session goes, then what it wrote to and
+        // called. libssh ignores null.
+        unsafe {
+            sys::ssh_event_free(self.event);
+            sys::ssh_options_set(self.session, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
+            sys::ssh_disconnect(self.session);
+            sys::ssh_free(self.session);
+            drop(Box::from_raw(self.counters));
+            if !self.forwarding.is_null() {
+                drop(Box::from_raw(self.forwarding));
+            }
+        }
+    }
+}
+
+/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh queues them without end.
+unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
+    1
+}

@@ -1,0 +1,178 @@
+//! Authentication.
+
+use std::ffi::c_int;
+use std::sync::OnceLock;
+use std::task::Poll;
+
+use libssh_rs::sys::{self, ssh_auth_e_SSH_AUTH_AGAIN as AGAIN, ssh_auth_e_SSH_AUTH_DENIED as DENIED};
+
+use super::LibsshSession;
+use crate::agent::wire::Identity;
+use crate::credential::{Secret, certificate};
+use crate::error::AuthMethod;
+use crate::link::agent_script::AgentScript;
+use crate::link::libssh::OK;
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::options::configure_gssapi;
+use crate::link::libssh::raw_session::{Call, RawSession};
+use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
+
+/// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at most 256 prompts.
+const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
+
+/// Whether libssh was built with GSSAPI. Asked once per process.
+///
+/// Its behaviour tells: without GSSAPI it refuses before it looks at the session; with it, it waits for a connection, which
+/// this session has not. Neither touches a ticket or the network.
+pub(crate) fn has_gssapi() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let Ok(mut raw) = RawSession::new() else { return false };
+        let _log = LogScope::enter();
+        raw.call(Call::AuthGssapi) != DENIED
+    })
+}
+
+impl LibsshSession {
+    /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions. With the service
+    /// requested first, it has read them.
+    pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.raw.call(Call::RequestAuth);
+        self.progress(rc)
+    }
+
+    pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
+        let _log = self.listen();
+        let rc = self.raw.call(match credential {
+            Credential::None => Call::AuthNone,
+            Credential::Probe(key) => Call::AuthProbe(key),
+            Credential::Key(key) => Call::AuthKey(key),
+            Credential::Password(secret) => Call::AuthPassword(secret),
+            Credential::Agent { identity, signature } => {
+                return self.authenticate_by_agent(identity, signature.as_deref());
+            }
+            Credential::Gssapi(gssapi) => return self.authenticate_by_gssapi(gssapi),
+        });
+        self.auth_reply(rc)
+    }
+
+    /// Goes on with GSSAPI. Only this call and the pumps until its reply can block: for as long as the KDC is silent.
+    fn authenticate_by_gssapi(&mut self, gssapi: &Gssapi) -> Result<Poll<AuthReply>, LinkError> {
+        let begins = !self.in_gssapi;
+        if begins {
+            configure_gssapi(&mut self.raw, gssapi)?;
+            self.gssapi_problem = None;
+        }
+        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let rc = self.raw.call(Call::AuthGssapi);
+        self.note_log();
+        // While the connection lives, an error is one of this end, and so is a refusal before anything was sent. The server
+        // drops what was begun at the next request.
+        let reply = match rc {
+            sys::ssh_auth_e_SSH_AUTH_ERROR => {
+                self.check_fatal()?;
+                Poll::Ready(AuthReply::Unable(self.unable()))
+            }
+            DENIED if begins => Poll::Ready(AuthReply::Unable(self.unable())),
+            _ => self.auth_reply(rc)?,
+        };
+        self.in_gssapi = reply.is_pending();
+        Ok(reply)
+    }
+
+    /// Why GSSAPI was given up, from libssh's log: its error text is of an earlier call. 0.10.6 logs nothing where there are no
+    /// credentials at all.
+    fn unable(&mut self) -> String {
+        self.gssapi_problem.take().unwrap_or_else(|| "there are no usable credentials (see klist)".to_owned())
+    }
+
+    fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
+        self.note_log();
+        // Success first: a server may close right after it, and the session would be in error already.
+        match rc {
+            sys::ssh_auth_e_SSH_AUTH_SUCCESS => {
+                self.is_logged_in = true;
+                return Ok(Poll::Ready(AuthReply::Accepted));
+            }
+            sys::ssh_auth_e_SSH_AUTH_PARTIAL => return Ok(Poll::Ready(AuthReply::Partial)),
+            _ => self.check_fatal()?,
+        }
+        match rc {
+            // libssh itself refuses some keys, a short RSA key for instance: the server has not been asked.
+            DENIED if !self.raw.error_text().starts_with("Access denied") => {
+                Ok(Poll::Ready(AuthReply::Unable(self.raw.error_text())))
+            }
+            DENIED => Ok(Poll::Ready(AuthReply::Denied)),
+            AGAIN => Ok(Poll::Pending),
+            _ => Err(self.fatal()),
+        }
+    }
+
+    pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+        let _log = LogScope::enter();
+        let rc = self.raw.call(Call::AuthInteractive);
+        if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
+            self.note_log();
+            return Ok(Poll::Ready(Interaction::Asks(self.raw.questions())));
+        }
+        let reply = self.auth_reply(rc)?.map(Interaction::Replies);
+        // libssh only notes a request that it cannot read, and waits for the next one without end.
+        let text = self.raw.error_text();
+        if reply.is_pending() && BAD_QUESTIONS.iter().any(|bad| text.starts_with(bad)) {
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        Ok(reply)
+    }
+
+    /// libssh overwrites its copies of the answers once it has sent them.
+    pub(crate) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
+        for (index, answer) in (0..).zip(answers) {
+            if self.raw.call(Call::Answer(index, answer)) != OK {
+                return Err(self.raw.other_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// libssh believes that it talks to an agent; see [`AgentScript`]. Each call gets a new socket, so that none is held while
+    /// the server or the agent is waited for.
+    fn authenticate_by_agent(
+        &mut self,
+        identity: &Identity,
+        signature: Option<&[u8]>,
+    ) -> Result<Poll<AuthReply>, LinkError> {
+        if !certificate::is_well_formed(identity.blob()) {
+            let text = "the agent's key is damaged, or of an unknown type".to_owned();
+            return Ok(Poll::Ready(AuthReply::Unable(text)));
+        }
+        let packets_begun = self.agent_begun.unwrap_or_else(|| self.packets_read());
+        let script = AgentScript::new(identity, self.agent_begun.is_some(), signature)
+            .map_err(|e| LinkError::new(LinkErrorKind::Limit, format!("no socket to sign over: {e}")))?;
+        let rc = self.raw.call(Call::AuthAgent(&script));
+        self.agent_begun = (rc == AGAIN).then_some(packets_begun);
+        match (rc, script.sign_request()) {
+            // The first pass ends with the script's refusal, which libssh takes for an error.
+            (sys::ssh_auth_e_SSH_AUTH_ERROR, Some(request)) if signature.is_none() => {
+                self.check_fatal()?;
+                Ok(Poll::Ready(AuthReply::ToSign(request)))
+            }
+            (DENIED, _) if self.packets_read() == packets_begun => {
+                Ok(Poll::Ready(AuthReply::Unable(self.raw.error_text())))
+            }
+            _ => self.auth_reply(rc),
+        }
+    }
+
+    pub(crate) fn offered(&mut self) -> Vec<AuthMethod> {
+        const NAMES: [(u32, AuthMethod); 5] = [
+            (sys::SSH_AUTH_METHOD_PUBLICKEY, AuthMethod::PublicKey),
+            (sys::SSH_AUTH_METHOD_PASSWORD, AuthMethod::Password),
+            (sys::SSH_AUTH_METHOD_INTERACTIVE, AuthMethod::KeyboardInteractive),
+            (sys::SSH_AUTH_METHOD_HOSTBASED, AuthMethod::HostBased),
+            (sys::SSH_AUTH_METHOD_GSSAPI_MIC, AuthMethod::Gssapi),
+        ];
+        let bits = self.raw.call(Call::OfferedMethods) as u32;
+        NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, method)| *method).collect()
+    }
+}

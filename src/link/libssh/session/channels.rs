@@ -1,0 +1,211 @@
+//! Channels of commands, and what all channels have in common.
+
+use std::ffi::{CStr, c_int};
+use std::mem;
+use std::task::Poll;
+
+use libssh_rs::sys;
+
+use super::{Channel, ChannelCall, LibsshSession, MaxPacket};
+use crate::command::{ChannelRequest, Signal};
+use crate::limits;
+use crate::link::libssh::OK;
+use crate::link::libssh::library::level_of_channels;
+use crate::link::libssh::log_lines::{self, data_traffic};
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
+
+impl LibsshSession {
+    /// A channel for a command.
+    pub(crate) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+        let channel = self.raw.new_channel(None)?;
+        Ok(ChannelId(self.channels.insert(channel)))
+    }
+
+    /// Enters libssh for a channel.
+    pub(super) fn call(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<c_int, LinkError> {
+        let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
+        Ok(channel.call(&mut self.raw, call))
+    }
+
+    pub(crate) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = LogScope::at(level_of_channels());
+        let rc = self.call(id, ChannelCall::Open)?;
+        self.note_asked(id, rc);
+        if let Some(channel) = self.channels.get_mut(id.0) {
+            channel.is_open |= rc == OK;
+        }
+        self.progress(rc)
+    }
+
+    /// Notes libssh's number of a channel that the server was asked for, and an answer that has come already.
+    pub(super) fn note_asked(&mut self, id: ChannelId, rc: c_int) {
+        if let Some(number) = log_lines::take_fact(|log| log.created.take()) {
+            self.opening.insert(number, id.0);
+        }
+        self.note_log();
+        if rc != sys::SSH_AGAIN {
+            self.opening.retain(|_, opening| *opening != id.0);
+        }
+    }
+
+    pub(crate) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.call(id, ChannelCall::Request(request))?;
+        self.progress(rc)
+    }
+
+    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.call(id, ChannelCall::Exec(command))?;
+        if let Some(channel) = self.channels.get_mut(id.0) {
+            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
+        }
+        self.progress(rc)
+    }
+
+    pub(crate) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
+        Some(&mut self.channels.get_mut(id.0)?.state_mut(&mut self.raw).inbox)
+    }
+
+    /// Bytes that the peer takes on this channel now.
+    pub(crate) fn window(&self, id: ChannelId) -> usize {
+        self.channels.get(id.0).map_or(0, |channel| channel.window(&self.raw))
+    }
+
+    /// Writes as much as goes now: nothing if `backlog` bytes of channels wait for the socket already, or if any do with a
+    /// backlog of 0.
+    pub(crate) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
+        let chunk = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet.chunk();
+        // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that is not known yet could be 0.
+        if chunk == 0 {
+            return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
+        }
+        self.write_chunk(id, &input[..input.len().min(chunk)], backlog)
+    }
+
+    /// As [`write`](Self::write), for the first bytes of a channel to the agent, whose packet size is unknown. If its packets
+    /// have no room for data, libssh does not return: only for a [prepared](super::super::park_in_loops) thread.
+    pub(crate) fn write_first(
+        &mut self,
+        id: ChannelId,
+        input: &[u8],
+        backlog: usize,
+    ) -> Result<usize, LinkError> {
+        self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], backlog)
+    }
+
+    fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
+        let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
+        // In the middle of a key exchange libssh writes nothing, but it reads: a packet size that the host changes there
+        // would go unchecked.
+        if input.is_empty() || self.keys.under_way || self.is_congested(backlog) {
+            return Ok(0);
+        }
+        let is_measured =
+            matches!(max_packet, MaxPacket::Seen(_)) && max_packet.chunk() < limits::WRITE_CHUNK;
+        let _log = if is_measured { LogScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
+        let before = self.raw.counts();
+        let rc = if self.window(id) == 0 { 0 } else { self.call(id, ChannelCall::Write(input))? };
+        let largest_packet = log_lines::take_fact(|log| log.largest_packet);
+        self.check_fatal()?;
+        let written =
+            usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.raw.error_text()))?;
+        if written > 0 {
+            self.keys.seen.traffic += data_traffic(written);
+        }
+        if self.write_pending() {
+            self.unsent += self.raw.counts().packed_since(before);
+        }
+        if is_measured
+            && written > 0
+            && let Some(channel) = self.channels.get_mut(id.0)
+        {
+            // A libssh that does not log what a packet carries has returned all the same: a byte fits.
+            channel.max_packet = MaxPacket::Seen(largest_packet.max(max_packet.payload()).max(1));
+        }
+        Ok(written)
+    }
+
+    pub(crate) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.call(id, ChannelCall::Eof)?;
+        // AGAIN means queued and not flushed, which the next pump does.
+        self.progress(if rc == sys::SSH_AGAIN { OK } else { rc })
+    }
+
+    /// For a channel without a request that waits for its answer.
+    pub(crate) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
+        let _log = LogScope::enter();
+        let rc = self.call(id, ChannelCall::Signal(signal))?;
+        self.progress(rc).map(drop)
+    }
+
+    /// Pending: CLOSE was not sent yet.
+    pub(crate) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.call(id, ChannelCall::Close)?;
+        self.progress(rc)
+    }
+
+    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and drops what arrives: without
+    /// callbacks libssh would keep that, 0.10 without any limit.
+    pub(crate) fn free_channel(&mut self, id: ChannelId) {
+        let Some(mut channel) = self.channels.try_remove(id.0) else { return };
+        let _log = self.listen();
+        self.opening.retain(|_, opening| *opening != id.0);
+        let state = channel.state_mut(&mut self.raw);
+        let is_closed = state.is_closed;
+        state.inbox = Inbox { closed: true, ..Inbox::default() };
+        state.noted = None;
+        let held = mem::take(&mut state.held);
+        if !channel.is_open || is_closed || !self.raw.is_up() {
+            self.release(channel);
+            return;
+        }
+        let mut buffer = vec![0_u8; held.min(limits::INBOX_TUNNEL)];
+        for _ in 0..held.div_ceil(buffer.len().max(1)) {
+            channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
+        }
+        // Tried once, as libssh itself does. A channel that has sent its CLOSE sends nothing.
+        channel.call(&mut self.raw, ChannelCall::Close);
+        self.leaving.push(channel);
+        self.note_log();
+    }
+
+    /// Ends a channel and its state.
+    pub(super) fn release(&mut self, channel: Channel) {
+        let is_agents = matches!(channel.max_packet, MaxPacket::Seen(_));
+        drop(channel);
+        if is_agents && let Some(forwarding) = self.raw.forwarding() {
+            forwarding.freed();
+        }
+        self.note_log();
+    }
+
+    /// Releases channels that the server has closed by now.
+    pub(super) fn let_go(&mut self) {
+        if !mem::take(&mut self.has_closed) {
+            return;
+        }
+        let Self { leaving, raw, .. } = self;
+        let closed: Vec<_> = leaving.extract_if(.., |channel| channel.state(raw).is_closed).collect();
+        for channel in closed {
+            self.release(channel);
+        }
+    }
+
+    /// Fails a host that closes none of its channels.
+    pub(super) fn check_unclosed(&self) -> Result<(), LinkError> {
+        let max = if self.is_proxy { limits::TUNNELS_UNCLOSED } else { limits::CHANNELS_UNCLOSED };
+        if self.leaving.len() > max {
+            let text = format!("the host does not close its channels: {} are left", self.leaving.len());
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn no_channel() -> LinkError {
+    LinkError::new(LinkErrorKind::Other, "no such channel")
+}

@@ -1,0 +1,310 @@
+//! An SSH session over a connected socket: the handshake, and what every call does before and after libssh is entered.
+
+mod auth;
+mod channels;
+mod pump;
+mod tunnels;
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_int};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::task::Poll;
+
+use libssh_rs::sys;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use slab::Slab;
+use socket2::SockRef;
+
+pub(crate) use auth::has_gssapi;
+
+use self::pump::Reading;
+use super::OK;
+use super::channel::{Channel, ChannelCall, MaxPacket, OpenReply};
+use super::library::level_of_channels;
+use super::log_lines;
+use super::log_scope::LogScope;
+use super::options::configure;
+use super::raw_session::{Call, RawSession};
+use crate::limits;
+use crate::link::backlog::Backlog;
+use crate::link::{ChannelId, KeyExchanges, LinkError, LinkErrorKind, Setup, classify};
+
+/// A libssh session over a connected socket.
+///
+/// Channels are declared before the session, so that they are dropped before it.
+pub(crate) struct LibsshSession {
+    channels: Slab<Channel>,
+    /// Channels that were freed, and that the server has not closed yet.
+    leaving: Vec<Channel>,
+    raw: RawSession,
+    /// Channels that the server was asked for and has not answered yet, by libssh's numbers.
+    opening: HashMap<u32, usize>,
+    /// What libssh found wrong with a confirmation. It drops such a message and waits for another without end. It also has
+    /// taken over the packet size in it, even for a channel that was open before: nothing may be written any more.
+    bad_confirmation: Option<String>,
+    /// GSSAPI is being tried: libssh takes its steps within pumps.
+    in_gssapi: bool,
+    gssapi_problem: Option<String>,
+    /// Packets read before a login by an agent's key, while libssh is in the middle of it.
+    agent_begun: Option<u64>,
+    /// Tunnels and channels of agents with news.
+    news: Vec<usize>,
+    /// The server has closed a channel since `leaving` was looked at.
+    has_closed: bool,
+    /// It has tunnels, and then no commands.
+    is_proxy: bool,
+    is_logged_in: bool,
+    is_corked: bool,
+    keys: Keys,
+    packets_per_visit: u64,
+    reading: Reading,
+    backlog: Backlog,
+    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work by itself.
+    is_unread: bool,
+    /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
+    unsent: u64,
+}
+
+/// Key exchanges.
+#[derive(Default)]
+struct Keys {
+    /// The server has begun one that is not complete.
+    under_way: bool,
+    seen: KeyExchanges,
+}
+
+impl LibsshSession {
+    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
+    pub(crate) fn start(socket: OwnedFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<Self, LinkError> {
+        let raw = RawSession::new()?;
+        let _log = LogScope::enter();
+        let mut session = Self {
+            // Few hosts run more than one command at a time, and a slab would begin with room for four.
+            channels: Slab::with_capacity(1),
+            leaving: Vec::new(),
+            raw,
+            opening: HashMap::new(),
+            bad_confirmation: None,
+            in_gssapi: false,
+            gssapi_problem: None,
+            agent_begun: None,
+            news: Vec::new(),
+            has_closed: false,
+            is_proxy: false,
+            is_logged_in: false,
+            is_corked: false,
+            keys: Keys::default(),
+            packets_per_visit: if setup.compress {
+                limits::COMPRESSED_PACKETS_PER_VISIT
+            } else {
+                limits::PACKETS_PER_VISIT
+            },
+            reading: Reading::default(),
+            backlog: Backlog::default(),
+            is_unread: false,
+            unsent: 0,
+        };
+        configure(&mut session.raw, socket.as_raw_fd(), setup, host_keys)?;
+        session.raw.set_callbacks(setup.agent.is_some())?;
+        let _ = socket.into_raw_fd();
+        let rc = session.raw.call(Call::Connect);
+        session.check_fatal()?;
+        let fd = session.raw.descriptor().filter(|_| rc != sys::SSH_ERROR).ok_or_else(|| session.fatal())?;
+        // libssh has just made it blocking: a stalled peer would hold the thread in a send.
+        SockRef::from(&fd)
+            .set_nonblocking(true)
+            .map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        session.raw.watch()?;
+        Ok(session)
+    }
+
+    pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.raw.call(Call::Connect);
+        self.progress(rc)
+    }
+
+    /// The server's key as a wire blob.
+    pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
+        let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
+        self.raw.server_key().ok_or_else(no_key)
+    }
+
+    /// Key exchanges so far, the first included.
+    pub(crate) fn key_exchanges(&self) -> KeyExchanges {
+        self.keys.seen
+    }
+
+    pub(crate) fn packets_read(&self) -> u64 {
+        self.raw.counts().packets_read
+    }
+
+    fn packets_written(&self) -> u64 {
+        self.raw.counts().packets_written
+    }
+
+    pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
+        let _log = self.listen();
+        // libssh has one global request at a time. A call after its answer only takes that, and does not say so: then a
+        // second call sends. Without an answer neither does.
+        let before = self.packets_written();
+        for _ in 0..2 {
+            self.raw.call(Call::Keepalive);
+            self.check_fatal()?;
+            // The answer may have come already: a second call would ask again.
+            if self.packets_written() != before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether bytes inside libssh wait for the socket.
+    pub(crate) fn write_pending(&self) -> bool {
+        self.raw.write_pending()
+    }
+
+    /// Whether a pump would find anything: something to read, or room in the socket for what waits.
+    pub(crate) fn has_news(&self) -> bool {
+        let Some(fd) = self.descriptor() else { return true };
+        let mut wanted = PollFlags::POLLIN;
+        wanted.set(PollFlags::POLLOUT, self.write_pending());
+        poll(&mut [PollFd::new(fd, wanted)], PollTimeout::ZERO) != Ok(0)
+    }
+
+    /// The socket, while libssh has it.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.raw.descriptor()
+    }
+
+    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel alone has three.
+    pub(crate) fn cork(&mut self) {
+        self.is_corked = self.set_cork(true);
+    }
+
+    /// Sends what was held back. Without this call the kernel waits for 200 ms.
+    pub(crate) fn uncork(&mut self) {
+        if mem::take(&mut self.is_corked) {
+            self.set_cork(false);
+        }
+    }
+
+    /// Whether the system could do it: a tunnel's socket pair has no segments.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn set_cork(&self, corked: bool) -> bool {
+        self.descriptor().is_some_and(|fd| SockRef::from(&fd).set_tcp_cork(corked).is_ok())
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn set_cork(&self, _: bool) -> bool {
+        false
+    }
+
+    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the level at which libssh logs
+    /// an answer about a channel, or about a ticket, while one may come.
+    fn listen(&self) -> LogScope {
+        LogScope::at(match self {
+            Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
+            Self { opening, .. } if opening.is_empty() => sys::SSH_LOG_WARN,
+            _ => level_of_channels(),
+        })
+    }
+
+    /// Passes on what was logged and reported. After every call that may have read.
+    fn note_log(&mut self) {
+        let log = log_lines::take();
+        self.has_closed |= log.has_closed;
+        self.keys.seen.traffic += log.traffic;
+        self.keys.under_way |= log.key_exchange_begun;
+        if log.key_exchanges_done > 0 {
+            self.keys.seen.done += log.key_exchanges_done;
+            self.keys.under_way = false;
+        }
+        self.take_stock();
+        self.news.extend(log.news);
+        self.bad_confirmation = self.bad_confirmation.take().or(log.bad_confirmation);
+        self.gssapi_problem = log.gssapi_problem.or(self.gssapi_problem.take());
+        for (number, packet_max) in log.opened {
+            self.note_reply(number, OpenReply::Opened { packet_max });
+        }
+        for (number, reason, text) in log.refused {
+            self.note_reply(number, OpenReply::Refused { reason, text });
+        }
+    }
+
+    fn note_reply(&mut self, number: u32, reply: OpenReply) {
+        let Some(id) = self.opening.remove(&number) else { return };
+        let Some(channel) = self.channels.get_mut(id) else { return };
+        if let OpenReply::Opened { packet_max } = reply {
+            channel.max_packet = MaxPacket::Announced(packet_max);
+            channel.is_open = true;
+        }
+        if let Some(noted) = &mut channel.state_mut(&mut self.raw).noted {
+            noted.reply = Some(reply);
+            self.news.extend(noted.list());
+        }
+    }
+
+    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is followed by this.
+    fn check_fatal(&mut self) -> Result<(), LinkError> {
+        self.note_log();
+        if let Some(text) = &self.bad_confirmation {
+            return Err(bad_confirmation(text.clone()));
+        }
+        if self.raw.is_up() { Ok(()) } else { Err(self.fatal()) }
+    }
+
+    fn fatal(&self) -> LinkError {
+        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
+        let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
+        let (text, root_cause) = (self.raw.error_text(), log_lines::root_cause());
+        let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
+        if error.kind == LinkErrorKind::Lost && !self.raw.has_banner() {
+            error.kind = LinkErrorKind::Dropped;
+            error.text.push_str(" before it named itself an SSH server");
+        }
+        error
+    }
+
+    /// The meaning of the return code of a call that is repeated until it is done.
+    fn progress(&mut self, rc: c_int) -> Result<Poll<()>, LinkError> {
+        self.check_fatal()?;
+        match rc {
+            OK => Ok(Poll::Ready(())),
+            sys::SSH_AGAIN => Ok(Poll::Pending),
+            _ => Err(LinkError::new(LinkErrorKind::Denied, self.raw.error_text())),
+        }
+    }
+}
+
+fn bad_confirmation(text: String) -> LinkError {
+    let unwritable = text.contains("maximum packet size 0");
+    LinkError::new(if unwritable { LinkErrorKind::Unwritable } else { LinkErrorKind::Protocol }, text)
+}
+
+impl Drop for LibsshSession {
+    fn drop(&mut self) {
+        let _log = LogScope::enter();
+        if let Some(forwarding) = self.raw.forwarding() {
+            forwarding.shut();
+        }
+        while self.next_agent_channel().is_some() {}
+        let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
+        for id in open {
+            self.free_channel(ChannelId(id));
+        }
+        // Their CLOSE is queued, where there is somebody to send it to.
+        for channel in mem::take(&mut self.leaving) {
+            self.release(channel);
+        }
+        // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second the rest.
+        // Not within GSSAPI, where what has arrived would make libssh ask the KDC, and not to a host that does not read.
+        for _ in 0..2 {
+            if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
+                break;
+            }
+            self.raw.call(Call::Poll);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading and sending, and the limits of both.
+
+use std::ffi::c_int;
+use std::mem;
+
+use libssh_rs::sys;
+
+use super::LibsshSession;
+use crate::limits;
+use crate::link::libssh::OK;
+use crate::link::libssh::log_lines;
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::raw_session::Call;
+use crate::link::{LinkError, LinkErrorKind, Pumped};
+
+/// The packet that is being read.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// Packets read before it.
+    packets: u64,
+    /// Bytes read when the last of those was complete, or when the server had not yet sent its version line.
+    begun: u64,
+}
+
+impl LibsshSession {
+    pub(crate) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
+        if self.is_unread {
+            let kib = self.backlog.at_most(self.raw.counts()) / 1024;
+            let text = format!("the host does not read the answers that it asks for: {kib} KiB of them wait");
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        let _log = self.listen();
+        // Packets that must be answered cost twice.
+        let packets = |session: &Self| session.packets_read() + session.packets_written();
+        let packets_end = packets(self) + self.packets_per_visit;
+        let keys = self.keys.seen.done;
+        for number in 0..budget {
+            let was_costly = packets(self) >= packets_end || self.keys.seen.done != keys;
+            if was_costly || number > 0 && self.is_in_doubt() {
+                break;
+            }
+            let was_in_doubt = self.is_in_doubt();
+            match if was_in_doubt { self.poll_in_doubt()? } else { self.poll()? } {
+                OK if was_in_doubt => break,
+                OK => {}
+                sys::SSH_AGAIN => return Ok(Pumped::Drained),
+                _ => return Err(self.fatal()),
+            }
+        }
+        Ok(Pumped::More)
+    }
+
+    /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
+    fn poll(&mut self) -> Result<c_int, LinkError> {
+        let rc = self.raw.call(Call::Poll);
+        self.check_fatal()?;
+        self.check_bounds()?;
+        Ok(rc)
+    }
+
+    /// Whether more may wait for the socket than is allowed, by what libssh has counted. libssh keeps all its own answers,
+    /// however many.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let waiting = self.backlog.at_most(self.raw.counts());
+        let max = limits::ANSWERS_UNREAD + self.unsent;
+        waiting > max && waiting > max + self.unanswered()
+    }
+
+    /// Polls at the level at which libssh logs how much it has to send. That level has several lines for each packet, which
+    /// cost as much as the rest of a visit.
+    fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
+        let before = self.raw.counts();
+        let rc = {
+            let _log = LogScope::nested(sys::SSH_LOG_TRACE);
+            self.raw.call(Call::Poll)
+        };
+        let waiting = log_lines::take_fact(|log| log.waiting.take());
+        self.check_fatal()?;
+        self.check_bounds()?;
+        if rc != OK {
+            return Ok(rc);
+        }
+        // Where libssh words that line differently, the count decides.
+        if let Some(waiting) = waiting
+            && self.write_pending()
+        {
+            self.backlog.is(waiting, before);
+        }
+        self.is_unread = self.is_in_doubt();
+        Ok(rc)
+    }
+
+    /// Bytes of commands that the server may not have read yet.
+    fn unanswered(&self) -> u64 {
+        self.channels.iter().map(|(_, channel)| channel.unanswered as u64).sum()
+    }
+
+    /// Updates what is known of the packet being read and of what waits for the socket.
+    pub(super) fn take_stock(&mut self) {
+        let counts = self.raw.counts();
+        if mem::replace(&mut self.reading.packets, counts.packets_read) != counts.packets_read
+            || !self.raw.has_banner()
+        {
+            self.reading.begun = counts.read;
+        }
+        if !self.write_pending() {
+            self.backlog.is(0, counts);
+            self.unsent = 0;
+        }
+    }
+
+    fn check_bounds(&mut self) -> Result<(), LinkError> {
+        let begun = self.raw.counts().read.saturating_sub(self.reading.begun);
+        // Between the first keys and the login come banners, which may be long, and no key exchange.
+        let may_be_keys = self.keys.seen.done == 0 || self.is_logged_in;
+        if begun > limits::PACKET_BYTES && may_be_keys {
+            let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
+            return Err(LinkError::new(LinkErrorKind::Protocol, text));
+        }
+        self.let_go();
+        self.check_unclosed()
+    }
+
+    /// Whether so many bytes of channels wait for the socket that no more should be added.
+    pub(crate) fn is_congested(&mut self, backlog: usize) -> bool {
+        if !self.write_pending() {
+            self.unsent = 0;
+            return false;
+        }
+        self.unsent >= backlog as u64
+    }
+}
