@@ -42,7 +42,7 @@ fn hosts_are_reached_at_the_addresses_that_the_server_gives() {
     for (n, output) in (1..).zip(&outputs(client(&sshd, &hosts, dns([zone.address()])), WHERE)) {
         assert_eq!(stdout(output), [v4(n).to_string()], "{:?}", output.outcome());
     }
-    assert_eq!(zone.seen().questions.len(), 80, "A and AAAA of each host");
+    assert_eq!(zone.seen().queries.len(), 80, "A and AAAA of each host");
     before.assert_same();
 }
 

@@ -37,7 +37,7 @@ struct Shared {
 #[derive(Debug, Default, Clone)]
 pub struct Seen {
     /// Every question in order: the name in lower case without the last dot, and its type.
-    pub questions: Vec<(String, RecordType)>,
+    pub queries: Vec<(String, RecordType)>,
     /// Where datagrams came from.
     pub ports: HashSet<SocketAddr>,
     /// TCP connections accepted.
@@ -48,7 +48,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn of(&self, name: &str) -> usize {
-        self.questions.iter().filter(|(asked, _)| asked == name).count()
+        self.queries.iter().filter(|(asked, _)| asked == name).count()
     }
 }
 
@@ -205,7 +205,7 @@ impl Server {
         let key = (name.clone(), query.query_type());
         {
             let mut seen = self.shared.seen();
-            seen.questions.push(key.clone());
+            seen.queries.push(key.clone());
             seen.with_edns += usize::from(request.edns.is_some());
         }
         let times = self.times.entry(key).or_default();
