@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_here_whatever_it_carries() {
+    fn any_panic_is_caught() {
         assert_eq!(call(|| 7), Ok(7));
         assert_eq!(call(|| panic!("a text")), Err::<(), _>(Panicked));
         assert_eq!(call(|| panic_any(PanicsAgain)), Err::<(), _>(Panicked));

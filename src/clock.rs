@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invented_clock_stands_still() {
+    fn a_test_clock_stands_still() {
         let begun = now();
         let clock = Clock::invented(begun);
         assert_eq!(clock.now(), begun);

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_is_content_with_the_other_family() {
+    fn a_preference_accepts_the_other_family() {
         for family in [AddressFamily::PreferV4, AddressFamily::PreferV6] {
             for only in ["192.0.2.1", "2001:db8::1"] {
                 assert_eq!(family.select(addresses(&[only])), addresses(&[only]));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_of_the_family_that_it_is_written_in() {
+    fn a_mapped_address_has_the_family_of_its_notation() {
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         assert!(AddressFamily::V6.admits(mapped) && !AddressFamily::V4.admits(mapped));
     }
