@@ -221,7 +221,8 @@ fn files_are_touched_where_no_turn_waits_for_them() {
     assert!(matches!(&entered[..], [only] if only.starts_with("fleet/disk.rs:")), "{entered:?}");
 }
 
-/// What the blocking client does, it does through the fleet's public interface, as any program could.
+/// What the blocking client does, it does through the fleet's public interface, as any program
+/// could.
 #[test]
 fn the_client_is_a_caller_of_the_fleet_like_any_other() {
     const BELOW: [&str; 5] = ["agent", "dns", "link", "reactor", "session"];

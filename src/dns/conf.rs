@@ -25,7 +25,10 @@ const PORT: u16 = 53;
 /// # fn main() -> Result<(), sshoal::Error> {
 /// # let none: [&str; 0] = [];
 /// let servers = ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()];
-/// let dns = DnsConfig::system().servers(servers).search(["prod.example.com"]).timeout(Duration::from_secs(2));
+/// let dns = DnsConfig::system()
+///     .servers(servers)
+///     .search(["prod.example.com"])
+///     .timeout(Duration::from_secs(2));
 /// let client = ParallelClient::builder(["web1", "web2"]).resolver(Resolver::Native(dns))
 /// #   .known_hosts(none).identity_auth(false)
 ///     .build()?;
@@ -98,8 +101,12 @@ impl DnsConfig {
     /// ```
     /// use sshoal::DnsConfig;
     ///
-    /// let dns = DnsConfig::parse_resolv_conf("nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n");
-    /// assert_eq!(dns, DnsConfig::parse_resolv_conf("options ndots:2\ndomain example.com\nnameserver 192.0.2.53"));
+    /// let text = "nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n";
+    /// let other_order = "options ndots:2\ndomain example.com\nnameserver 192.0.2.53";
+    /// assert_eq!(
+    ///     DnsConfig::parse_resolv_conf(text),
+    ///     DnsConfig::parse_resolv_conf(other_order)
+    /// );
     /// ```
     pub fn parse_resolv_conf(text: &str) -> Self {
         Self::from_parts(text.as_bytes(), &Environment::default())
