@@ -32,7 +32,7 @@ pub const DROP_DELAY_MAX: Duration = Duration::from_secs(8);
 pub const CONNECT_BURST: Duration = Duration::from_millis(10);
 
 /// Time limit of name resolution plus TCP connect when no `timeout` is set: a silent peer must not
-/// hold its place in the pool for ever.
+/// hold its place in the pool forever.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time limit of the SSH handshake when no `timeout` is set.
@@ -86,7 +86,7 @@ pub const DISK_THREADS: usize = 1;
 
 /// How long another process may hold the lock of the file that new host keys are recorded in. A
 /// well-behaved one holds it for one write, a few milliseconds; one that is stopped in the middle
-/// holds it for ever.
+/// holds it forever.
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Bytes of replies that a host may request without reading them: libssh buffers them. A burst of
@@ -167,7 +167,7 @@ pub const WRITE_CHUNK: usize = 32 * 1024;
 pub const WRITE_PACKETS: usize = 16;
 
 /// Bytes that libssh 0.10 subtracts from a peer's maximum packet size for headers. At exactly 10
-/// nothing remains and libssh loops for ever; below, the difference wraps around and libssh sends
+/// nothing remains and libssh loops forever; below, the difference wraps around and libssh sends
 /// more than the peer allows.
 pub const PACKET_HEADERS: u32 = 10;
 

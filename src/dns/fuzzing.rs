@@ -53,7 +53,7 @@ fn check_answer(message: &[u8], kind: Kind, response: Option<&Response>) {
         Response::NoData { ttl } | Response::NoSuchName { ttl } => {
             assert!(ttl.unwrap_or(Duration::ZERO) <= limits::DNS_NEGATIVE_TTL_MAX);
         }
-        Response::Failure(code) => assert!(!matches!(code, 0 | 1 | 3), "{code} is no failure"),
+        Response::Failure(code) => assert!(!matches!(code, 0 | 1 | 3), "{code} is not a failure"),
         Response::FormatError | Response::Truncated => {}
     }
     let is_unread = matches!(response, Response::FormatError | Response::Truncated);

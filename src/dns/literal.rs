@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use nix::net::if_::if_nametoindex;
 
-use super::LookupFailure;
+use super::LookupError;
 
 /// Parses a literal address: IPv4 in any form of `inet_aton` (`127.1`, `0x7f000001`), or IPv6 with
 /// or without a zone (RFC 4007 section 11). `None` for a name.
-pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupFailure>> {
+pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupError>> {
     if let Some(address) = inet_aton(host) {
         return Some(Ok((address, port).into()));
     }
@@ -21,7 +21,7 @@ pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupFa
     let index = zone.parse().ok().or_else(|| if_nametoindex(zone).ok());
     Some(match index {
         Some(index) => Ok(SocketAddrV6::new(address, port, 0, index).into()),
-        None => Err(LookupFailure::BadName("no network interface matches the address's zone")),
+        None => Err(LookupError::BadName("no network interface matches the address's zone")),
     })
 }
 

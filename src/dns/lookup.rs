@@ -9,7 +9,7 @@ use std::vec;
 
 use hickory_resolver::proto::rr::Name;
 
-use super::LookupFailure;
+use super::LookupError;
 use super::conf::Transport;
 use super::query::{Query, QueryResult};
 use super::wire::{Extension, Kind, Response};
@@ -20,13 +20,7 @@ pub(super) trait Io {
     /// The cached response to a query.
     fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response>;
     /// Sends a query and returns the id that its response will carry.
-    fn send(
-        &mut self,
-        name: &Name,
-        kind: Kind,
-        server: usize,
-        transport: Transport,
-    ) -> Result<u16, LookupFailure>;
+    fn send(&mut self, name: &Name, kind: Kind, server: usize, via: Transport) -> Result<u16, LookupError>;
     /// Ignores the response with this id from now on.
     fn forget(&mut self, id: u16, kind: Kind);
     /// Notes that a server did not respond in time.
@@ -47,7 +41,7 @@ pub(super) struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LossReason {
     /// The server cannot be reached.
-    Unreachable(LookupFailure),
+    Unreachable(LookupError),
     /// The server closed a connection that it had used: the query may be repeated at once.
     Interrupted,
 }
@@ -75,16 +69,16 @@ pub(super) struct Lookup {
     /// Set once one query's result is decisive: the other query has until then.
     grace_end: Option<Instant>,
     /// The worst failure of the names tried so far.
-    failure: Option<LookupFailure>,
+    failure: Option<LookupError>,
 }
 
 /// The result of a lookup.
-pub(super) type IpResult = Result<Vec<IpAddr>, LookupFailure>;
+pub(super) type IpResult = Result<Vec<IpAddr>, LookupError>;
 
 enum Progress {
     Open,
     Found(Vec<IpAddr>),
-    Failed(LookupFailure),
+    Failed(LookupError),
 }
 
 impl Lookup {
@@ -105,7 +99,7 @@ impl Lookup {
                 self.query_name(&name, now, io);
                 self.evaluate(now, io)
             }
-            None => Some(Err(LookupFailure::BadName("not a valid DNS name"))),
+            None => Some(Err(LookupError::BadName("not a valid DNS name"))),
         }
     }
 
@@ -153,7 +147,7 @@ impl Lookup {
         let is_over = self.deadline <= now;
         for query in self.queries.iter_mut().filter(|query| query.is_open()) {
             if is_over {
-                query.fail(LookupFailure::Timeout(self.options.time_limit));
+                query.fail(LookupError::Timeout(self.options.time_limit));
             } else {
                 query.expire(now, io);
             }
@@ -239,7 +233,7 @@ impl Lookup {
     }
 }
 
-impl LookupFailure {
+impl LookupError {
     /// Of the failures of the two queries for one name, the one ranked highest is reported.
     fn precedence(&self) -> u8 {
         match self {

@@ -76,7 +76,7 @@ pub(crate) struct LookupId {
 }
 
 /// The addresses that a lookup found.
-pub(crate) type LookupResult = Result<Vec<SocketAddr>, LookupFailure>;
+pub(crate) type LookupResult = Result<Vec<SocketAddr>, LookupError>;
 
 /// A request for a lookup.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +107,7 @@ pub(crate) struct Finished {
 
 /// Why a lookup found no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LookupFailure {
+pub(crate) enum LookupError {
     /// The name does not exist.
     NoSuchName,
     /// The name has no address of the requested kind.
@@ -278,7 +278,7 @@ fn with_port(end: lookup::IpResult, port: u16) -> LookupResult {
     Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
-impl LookupFailure {
+impl LookupError {
     fn unreachable(server: SocketAddr, error: &io::Error) -> Self {
         Self::Unreachable(format!("{server}: {error}").into())
     }

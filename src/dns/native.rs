@@ -15,7 +15,7 @@ use super::lookup::{Io, IpResult, Lookup, QueryOptions, Sent};
 use super::net::{LostQuery, Net, QueryKey, Report, TokenFn};
 use super::order::{self, Routes};
 use super::wire::{self, Kind, Response};
-use super::{LookupFailure, Recall};
+use super::{LookupError, Recall};
 use crate::limits;
 use crate::reactor::{IndexQueue, TimerId, Wheel};
 
@@ -36,7 +36,7 @@ pub(super) struct Native {
     /// Lookups whose timers have expired and that were not handled yet.
     expired: VecDeque<usize>,
     completed: VecDeque<CompletedLookup>,
-    /// Determined anew in each turn.
+    /// Determined again in each turn.
     routes: Routes,
     /// Reused from turn to turn.
     due: Vec<usize>,
@@ -84,7 +84,7 @@ impl Io for LookupIo<'_> {
         kind: Kind,
         server: usize,
         transport: Transport,
-    ) -> Result<u16, LookupFailure> {
+    ) -> Result<u16, LookupError> {
         self.net.send(name, QueryKey { lookup: self.lookup, kind }, server, transport, self.now)
     }
 
@@ -144,18 +144,18 @@ impl Native {
         waiter: usize,
     ) -> Result<usize, IpResult> {
         let host = host.to_lowercase();
-        if let Some(addresses) = self.from_hosts_file(&host, kinds) {
+        if let Some(addresses) = self.in_hosts_file(&host, kinds) {
             return Err(Ok(addresses));
         }
         if wire::name(&host).is_none() {
-            return Err(Err(LookupFailure::BadName("not a valid DNS name")));
+            return Err(Err(LookupError::BadName("not a valid DNS name")));
         }
         let kinds = match kinds {
             [.., Kind::Aaaa] if !self.config.ipv6 => &kinds[..kinds.len() - 1],
             _ => kinds,
         };
         if kinds.is_empty() {
-            return Err(Err(LookupFailure::NoAddress));
+            return Err(Err(LookupError::NoAddress));
         }
         let key = LookupKey { host: host.into(), kinds };
         if let Some(&index) = self.by_key.get(&key) {
@@ -174,7 +174,7 @@ impl Native {
 
     /// The addresses from the hosts file. `localhost` is always this machine, whatever DNS says
     /// (RFC 6761 section 6.3); it may have no address of a requested kind.
-    fn from_hosts_file(&self, host: &str, kinds: &[Kind]) -> Option<Vec<IpAddr>> {
+    fn in_hosts_file(&self, host: &str, kinds: &[Kind]) -> Option<Vec<IpAddr>> {
         let in_file = self.config.hosts.find(host);
         let is_wanted = |address: &&IpAddr| kinds.iter().any(|kind| kind.fits(**address));
         let mut addresses: Vec<IpAddr> = in_file.iter().filter(is_wanted).copied().collect();

@@ -9,7 +9,7 @@ use hickory_resolver::proto::rr::Name;
 use mio::{Registry, Token};
 use slab::Slab;
 
-use super::LookupFailure;
+use super::LookupError;
 use super::conf::{DnsConfig, Transport};
 use super::lookup::{LossReason, Sent};
 use super::random::Random;
@@ -231,15 +231,15 @@ impl Net {
         server: usize,
         transport: Transport,
         now: Instant,
-    ) -> Result<u16, LookupFailure> {
+    ) -> Result<u16, LookupError> {
         let id = self.free_id();
         let extension = self.servers[server].extension;
         let Some(message) = wire::encode(id, name, query.kind, extension) else {
-            return Err(LookupFailure::BadName("not a valid DNS name"));
+            return Err(LookupError::BadName("not a valid DNS name"));
         };
         let (index, socket) = match self.send_message(&message, server, transport, now) {
             Ok(index) => (index, &mut self.sockets[index]),
-            Err(e) => return Err(LookupFailure::unreachable(self.servers[server].address, &e)),
+            Err(e) => return Err(LookupError::unreachable(self.servers[server].address, &e)),
         };
         socket.sent += 1;
         socket.open += 1;
@@ -367,7 +367,7 @@ impl Net {
             let reason = if was_in_use {
                 LossReason::Interrupted
             } else {
-                LossReason::Unreachable(LookupFailure::unreachable(self.servers[server].address, error))
+                LossReason::Unreachable(LookupError::unreachable(self.servers[server].address, error))
             };
             self.lost_queries.push_back(LostQuery { query, sent, reason });
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::Name;
 
-use super::LookupFailure;
+use super::LookupError;
 use super::conf::Transport;
 use super::lookup::{Io, QueryOptions, Sent};
 use super::wire::{Extension, Kind, Response};
@@ -31,7 +31,7 @@ pub(super) struct Query {
     /// Ids of all tries: late responses count.
     ids: Vec<u16>,
     /// The failure of the last server that failed.
-    failure: LookupFailure,
+    failure: LookupError,
     result: Option<QueryResult>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Query {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum QueryResult {
     Addresses(Vec<IpAddr>),
-    Failed(LookupFailure),
+    Failed(LookupError),
 }
 
 impl QueryResult {
@@ -50,7 +50,7 @@ impl QueryResult {
         }
     }
 
-    pub(super) fn failure(&self) -> Option<&LookupFailure> {
+    pub(super) fn failure(&self) -> Option<&LookupError> {
         match self {
             Self::Addresses(_) => None,
             Self::Failed(failure) => Some(failure),
@@ -59,7 +59,7 @@ impl QueryResult {
 
     /// Whether the query of the other kind can hardly change the result.
     pub(super) fn is_decisive(&self) -> bool {
-        matches!(self, Self::Addresses(_) | Self::Failed(LookupFailure::NoSuchName))
+        matches!(self, Self::Addresses(_) | Self::Failed(LookupError::NoSuchName))
     }
 }
 
@@ -84,7 +84,7 @@ impl Query {
             transport: options.transport,
             pause_max: options.pause_max,
             ids: Vec::new(),
-            failure: LookupFailure::Unreachable("no name server is configured".into()),
+            failure: LookupError::Unreachable("no name server is configured".into()),
             result: None,
         };
         query.resolve(now, io);
@@ -112,7 +112,7 @@ impl Query {
         self.next_try.filter(|_| self.is_open())
     }
 
-    pub(super) fn fail(&mut self, failure: LookupFailure) {
+    pub(super) fn fail(&mut self, failure: LookupError) {
         self.result = Some(QueryResult::Failed(failure));
     }
 
@@ -140,16 +140,16 @@ impl Query {
                 self.query_server(sent.server, sent.transport, now, io);
             }
             (Response::FormatError, _, Extension::None) => {
-                self.server_failed(sent.server, LookupFailure::Rcode(1), now, io);
+                self.server_failed(sent.server, LookupError::Rcode(1), now, io);
             }
             (Response::Failure(code), ..) => {
-                self.server_failed(sent.server, LookupFailure::Rcode(code), now, io);
+                self.server_failed(sent.server, LookupError::Rcode(code), now, io);
             }
             (Response::Truncated, Transport::Udp, _) => {
                 self.query_server(sent.server, Transport::Tcp, now, io)
             }
             (Response::Truncated, Transport::Tcp, _) => {
-                self.server_failed(sent.server, LookupFailure::BadAnswer, now, io);
+                self.server_failed(sent.server, LookupError::BadAnswer, now, io);
             }
             (response, ..) => {
                 if self.apply(response) {
@@ -164,7 +164,7 @@ impl Query {
     pub(super) fn server_failed(
         &mut self,
         server: usize,
-        failure: LookupFailure,
+        failure: LookupError,
         now: Instant,
         io: &mut dyn Io,
     ) {
@@ -196,8 +196,8 @@ impl Query {
                 self.name = target;
                 return true;
             }
-            Response::NoSuchName { .. } => QueryResult::Failed(LookupFailure::NoSuchName),
-            _ => QueryResult::Failed(LookupFailure::NoAddress),
+            Response::NoSuchName { .. } => QueryResult::Failed(LookupError::NoSuchName),
+            _ => QueryResult::Failed(LookupError::NoAddress),
         });
         false
     }
@@ -247,7 +247,7 @@ impl Query {
         }
     }
 
-    fn remove_server(&mut self, server: usize, failure: LookupFailure) {
+    fn remove_server(&mut self, server: usize, failure: LookupError) {
         self.failure = failure;
         let Some(position) = self.servers.iter().position(|&other| other == server) else { return };
         self.servers.remove(position);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
-use super::{LookupFailure, LookupId, LookupResult};
+use super::{LookupError, LookupId, LookupResult};
 use crate::reactor::workers::Job;
 
 /// One call.
@@ -31,16 +31,16 @@ impl Job for Call {
 
     fn refuse(self, cause: &io::Error) -> CallResult {
         let text = format!("cannot start a thread for the lookup: {cause}");
-        CallResult { id: self.id, result: Err(LookupFailure::SystemResolver(text)) }
+        CallResult { id: self.id, result: Err(LookupError::SystemResolver(text)) }
     }
 }
 
 /// `std` keeps only the text of `getaddrinfo`'s code. EAI_AGAIN and EAI_SYSTEM say nothing about
 /// the name.
-fn classify(error: &io::Error) -> LookupFailure {
+fn classify(error: &io::Error) -> LookupError {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned();
     let about_us =
         error.raw_os_error().is_some() || text.contains("Temporary failure") || text.contains("System error");
-    if about_us { LookupFailure::SystemResolver(text) } else { LookupFailure::SystemUnknown(text) }
+    if about_us { LookupError::SystemResolver(text) } else { LookupError::SystemUnknown(text) }
 }

@@ -13,7 +13,7 @@
 //! A search through large files can be split into slices ([`HostScan`]), so that a fleet decides on
 //! a host over several visits.
 //!
-//! This module reads and writes only the files that it is told to, and never reads the clock.
+//! This module reads and writes only the configured files, and never reads the clock.
 
 mod blob;
 mod error;

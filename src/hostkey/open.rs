@@ -25,7 +25,7 @@ const LOOK: OFlag = OFlag::O_PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 const LOOK: OFlag = OFlag::O_RDONLY;
 
-/// How often a lookup is repeated because other processes move the file meanwhile.
+/// How often a lookup is repeated because other processes move the file at the same time.
 const TRIES: usize = 16;
 
 /// Limit of symbolic links on the way to a file (Linux: 40).

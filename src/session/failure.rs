@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::dns::LookupFailure;
+use crate::dns::LookupError as LookupFailure;
 use crate::error::{
     ChannelProblem, HandshakeProblem, HostError, HostErrorKind, ResolverProblem, UnknownHostProblem,
 };

@@ -59,7 +59,7 @@ fn validity_and_names_match_the_certificate() {
     assert_eq!(certificate.problem("root", at(YEAR_2030 - 1)), None);
     assert_eq!(certificate.problem("deploy", at(YEAR_2030)), Some(late));
     assert_eq!(certificate.problem("eve", at(YEAR_2020)), Some(stranger));
-    assert_eq!(parse(RSA).unwrap().problem("deploy", at(TIME_MAX)), None, "valid for ever");
+    assert_eq!(parse(RSA).unwrap().problem("deploy", at(TIME_MAX)), None, "valid forever");
     let nobody = AuthProblem::CertificateOfOthers { path: path(), principals: Vec::new() };
     assert_eq!(parse(EC).unwrap().problem("deploy", at(YEAR_2020)), Some(nobody));
 }

@@ -4,8 +4,8 @@
 //! libssh's own parser trusts key files: for some ciphers it has called a null pointer. So no file
 //! reaches it. This module finds the key ([`armor`]), decrypts and parses it by format
 //! ([`openssh`], [`pkcs8`], [`asn1`], [`legacy`]), checks that both halves belong together
-//! ([`check`]), and writes it anew ([`plain`]). Nothing here depends on libssh. A file cannot cause
-//! a panic, nor more time or memory than `limits.rs` allows.
+//! ([`check`]), and writes it again ([`plain`]). Nothing here depends on libssh. A file cannot
+//! cause a panic, nor more time or memory than `limits.rs` allows.
 //!
 //! Buffers with secrets are overwritten when dropped.
 

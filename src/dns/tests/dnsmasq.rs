@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Bench, config};
 use super::zone::closed;
-use crate::dns::{LookupFailure, LookupResult, Resolver};
+use crate::dns::{LookupError, LookupResult, Resolver};
 
 const ZONE: &[&str] = &[
     "--host-record=v4.example,192.0.2.1",
@@ -123,8 +123,8 @@ fn a_real_server_is_understood() {
     assert_eq!(find("alias2.example"), ["192.0.2.2", "2001:db8::2"]);
     assert_eq!(find("db"), ["192.0.2.4"]);
     assert_eq!(find("many.example").len(), 60);
-    assert_eq!(own(&dnsmasq, "text.example"), Err(LookupFailure::NoAddress));
-    assert_eq!(own(&dnsmasq, "missing.example"), Err(LookupFailure::NoSuchName));
+    assert_eq!(own(&dnsmasq, "text.example"), Err(LookupError::NoAddress));
+    assert_eq!(own(&dnsmasq, "missing.example"), Err(LookupError::NoSuchName));
 }
 
 /// Needs root: glibc asks port 53 only, and its configuration is the machine's.

@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::zone::{Zone, closed, dead, v4};
 use crate::dns::{
-    Dns, DnsConfig, Finished, LookupFailure, LookupId, LookupResult, Recall, Resolver, Ties, Wanted,
+    Dns, DnsConfig, Finished, LookupError, LookupId, LookupResult, Recall, Resolver, Ties, Wanted,
 };
 use crate::host::AddressFamily;
 use crate::limits;
@@ -155,16 +155,16 @@ fn missing_names_report_their_reason() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     for (name, expected) in [
-        ("nx.example", LookupFailure::NoSuchName),
-        ("dangling.example", LookupFailure::NoSuchName),
-        ("nodata.example", LookupFailure::NoAddress),
-        ("chain-12.example", LookupFailure::NoAddress),
-        ("loop-1.example", LookupFailure::NoAddress),
-        ("servfail.example", LookupFailure::Rcode(2)),
-        ("refused.example", LookupFailure::Rcode(5)),
-        ("notimp.example", LookupFailure::Rcode(4)),
-        ("unformed.example", LookupFailure::Rcode(1)),
-        ("tctc.example", LookupFailure::BadAnswer),
+        ("nx.example", LookupError::NoSuchName),
+        ("dangling.example", LookupError::NoSuchName),
+        ("nodata.example", LookupError::NoAddress),
+        ("chain-12.example", LookupError::NoAddress),
+        ("loop-1.example", LookupError::NoAddress),
+        ("servfail.example", LookupError::Rcode(2)),
+        ("refused.example", LookupError::Rcode(5)),
+        ("notimp.example", LookupError::Rcode(4)),
+        ("unformed.example", LookupError::Rcode(1)),
+        ("tctc.example", LookupError::BadAnswer),
     ] {
         let (result, took) = bench.timed(name);
         assert_eq!(result, Err(expected), "{name}");
@@ -209,7 +209,7 @@ fn only_the_requested_family_is_queried() {
     }
     assert_eq!(zone.seen().queries.len(), 2);
     let (owner, _) = bench.start_with("v4-1.example", AddressFamily::V6, Recall::All);
-    assert_eq!(bench.wait(owner), Err(LookupFailure::NoAddress));
+    assert_eq!(bench.wait(owner), Err(LookupError::NoAddress));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn local_names_send_no_query_and_open_no_socket() {
         assert_eq!(ips(bench.look_up(host)), expected, "{host}");
     }
     for host in ["a..b", &"x".repeat(64), "fe80::1%no-such-if"] {
-        assert!(matches!(bench.look_up(host), Err(LookupFailure::BadName(_))), "{host}");
+        assert!(matches!(bench.look_up(host), Err(LookupError::BadName(_))), "{host}");
     }
     assert_eq!(zone.seen().queries, []);
     assert_eq!(bench.dns.descriptors_left(), 5, "no socket is open");
@@ -262,7 +262,7 @@ fn a_closed_connection_is_reopened_only_if_it_had_answered() {
         assert_eq!(ips(bench.wait(owner)).len(), limits::ADDRESSES);
     }
     let (result, took) = bench.timed("tcbreak.example");
-    assert!(matches!(result, Err(LookupFailure::Unreachable(_))), "{result:?}");
+    assert!(matches!(result, Err(LookupError::Unreachable(_))), "{result:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
@@ -348,7 +348,7 @@ mod servers {
     fn a_closed_port_is_noticed_at_once() {
         let mut bench = Bench::native([closed()]);
         let (result, took) = bench.timed("v4-1.example");
-        assert!(matches!(result, Err(LookupFailure::Unreachable(_))), "{result:?}");
+        assert!(matches!(result, Err(LookupError::Unreachable(_))), "{result:?}");
         assert!(took < Duration::from_secs(1), "{took:?}");
         let zone = Zone::start();
         let mut bench = Bench::native([closed(), zone.address()]);
@@ -365,7 +365,7 @@ mod servers {
         let config = config([address]).timeout(Duration::from_millis(600)).attempts(2);
         let mut bench = Bench::new(Resolver::Native(config));
         let (result, took) = bench.timed("v4-1.example");
-        assert_eq!(result, Err(LookupFailure::Timeout(Duration::from_millis(1200))));
+        assert_eq!(result, Err(LookupError::Timeout(Duration::from_millis(1200))));
         assert!(took >= Duration::from_millis(1200), "{took:?}");
     }
 
@@ -426,7 +426,7 @@ mod servers {
         for (_, id) in lost {
             bench.dns.cancel(id, Instant::now());
         }
-        assert_eq!(bench.dns.descriptors_left(), 5, "a socket is open for nobody");
+        assert_eq!(bench.dns.descriptors_left(), 5, "a socket is open although no lookup is pending");
         assert_eq!(bench.dns.next_deadline(), None);
     }
 }

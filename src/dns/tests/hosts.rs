@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::dns::hosts::Hosts;
-use crate::dns::{LookupFailure, literal};
+use crate::dns::{LookupError, literal};
 
 fn find(text: &str, name: &str) -> Vec<String> {
     Hosts::parse(text.as_bytes()).find(name).iter().map(IpAddr::to_string).collect()
@@ -86,6 +86,6 @@ fn addresses_in_every_form_of_inet_aton() {
 
 #[test]
 fn an_unknown_zone_is_an_error_and_not_a_name() {
-    let found: Option<Result<SocketAddr, LookupFailure>> = literal::parse("fe80::1%no-such-if", 22);
-    assert!(matches!(found, Some(Err(LookupFailure::BadName(_)))), "{found:?}");
+    let found: Option<Result<SocketAddr, LookupError>> = literal::parse("fe80::1%no-such-if", 22);
+    assert!(matches!(found, Some(Err(LookupError::BadName(_)))), "{found:?}");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rig::{MS, NO_DATA, NO_SUCH_NAME, Rig, addresses, alias, found};
-use crate::dns::LookupFailure;
+use crate::dns::LookupError;
 use crate::dns::wire::{Kind, Response, name};
 use crate::limits;
 
@@ -36,7 +36,7 @@ fn one_server_is_queried_again_after_400_ms_doubling_each_time() {
     let mut rig = Rig::new("web1.", 1, "").start();
     assert_eq!(rig.run(), Duration::from_secs(10));
     assert_eq!(rig.schedule(Kind::A), [(0, 0), (0, 400), (0, 1200), (0, 2800), (0, 6000)]);
-    rig.assert_end(&Err(LookupFailure::Timeout(Duration::from_secs(10))));
+    rig.assert_end(&Err(LookupError::Timeout(Duration::from_secs(10))));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_name_that_does_not_exist_for_one_family_may_exist_for_the_other() {
     let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_SUCH_NAME);
     assert_eq!(rig.run(), limits::DNS_GRACE);
-    rig.assert_end(&Err(LookupFailure::NoSuchName));
+    rig.assert_end(&Err(LookupError::NoSuchName));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_server_failure_continues_the_search_and_a_timeout_ends_it() {
     assert_eq!(rig.names(), ["web1.a.example.", "web1.b.example."]);
     assert_eq!(rig.run(), Duration::from_secs(10));
     assert_eq!(rig.names(), ["web1.a.example.", "web1.b.example."]);
-    rig.assert_end(&Err(LookupFailure::Timeout(Duration::from_secs(10))));
+    rig.assert_end(&Err(LookupError::Timeout(Duration::from_secs(10))));
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn an_uncertain_failure_is_reported_before_nxdomain() {
     };
     let failed = Response::Failure(5);
     for (answers, expected) in [
-        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_SUCH_NAME], LookupFailure::NoSuchName),
-        ([NO_DATA, NO_SUCH_NAME, NO_SUCH_NAME], LookupFailure::NoAddress),
-        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_DATA], LookupFailure::NoAddress),
-        ([failed.clone(), NO_DATA, NO_SUCH_NAME], LookupFailure::Rcode(5)),
-        ([NO_SUCH_NAME, NO_DATA, failed], LookupFailure::Rcode(5)),
+        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_SUCH_NAME], LookupError::NoSuchName),
+        ([NO_DATA, NO_SUCH_NAME, NO_SUCH_NAME], LookupError::NoAddress),
+        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_DATA], LookupError::NoAddress),
+        ([failed.clone(), NO_DATA, NO_SUCH_NAME], LookupError::Rcode(5)),
+        ([NO_SUCH_NAME, NO_DATA, failed], LookupError::Rcode(5)),
     ] {
         assert_eq!(of_names(answers.clone()), expected, "{answers:?}");
     }
@@ -163,13 +163,13 @@ fn an_uncertain_failure_is_reported_before_nxdomain() {
 /// server's error, then NODATA.
 #[test]
 fn failures_of_one_name_have_an_order_of_precedence() {
-    let silence = LookupFailure::Timeout(Duration::from_secs(10));
+    let silence = LookupError::Timeout(Duration::from_secs(10));
     // `None`: no answer at all.
     let results = [
-        (Some(NO_SUCH_NAME), LookupFailure::NoSuchName),
+        (Some(NO_SUCH_NAME), LookupError::NoSuchName),
         (None, silence),
-        (Some(Response::Failure(2)), LookupFailure::Rcode(2)),
-        (Some(NO_DATA), LookupFailure::NoAddress),
+        (Some(Response::Failure(2)), LookupError::Rcode(2)),
+        (Some(NO_DATA), LookupError::NoAddress),
     ];
     for (stronger, (first, expected)) in results.iter().enumerate() {
         for (second, _) in &results[stronger..] {
@@ -201,7 +201,7 @@ fn aliases_are_followed_hop_by_hop_and_no_further_than_eight() {
             rig.answer(Kind::A, 0, addresses(&[V4]));
             rig.assert_end(&found(&[V4]));
         } else {
-            rig.assert_end(&Err(LookupFailure::NoAddress));
+            rig.assert_end(&Err(LookupError::NoAddress));
         }
     }
 }
@@ -228,7 +228,7 @@ fn a_loop_of_cached_aliases_ends() {
     for (from, to) in [("x", "y"), ("y", "x")] {
         rig.io.known.insert((name(from).unwrap(), Kind::A), alias(to));
     }
-    rig.start().assert_end(&Err(LookupFailure::NoAddress));
+    rig.start().assert_end(&Err(LookupError::NoAddress));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hickory_resolver::proto::rr::Name;
 use crate::dns::conf::{DnsConfig, Transport};
 use crate::dns::lookup::{Io, IpResult, Lookup, LossReason, QueryOptions, Sent};
 use crate::dns::wire::{Extension, Kind, Response, name};
-use crate::dns::{LookupFailure, candidates};
+use crate::dns::{LookupError, candidates};
 
 pub const MS: Duration = Duration::from_millis(1);
 
@@ -47,7 +47,7 @@ impl Io for FakeIo {
         kind: Kind,
         server: usize,
         transport: Transport,
-    ) -> Result<u16, LookupFailure> {
+    ) -> Result<u16, LookupError> {
         if self.unreachable.contains(&server) {
             return Err(refused());
         }
@@ -74,8 +74,8 @@ impl Io for FakeIo {
     }
 }
 
-pub fn refused() -> LookupFailure {
-    LookupFailure::Unreachable("refused".into())
+pub fn refused() -> LookupError {
+    LookupError::Unreachable("refused".into())
 }
 
 pub struct Rig {

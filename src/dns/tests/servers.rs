@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::rig::{MS, NO_DATA, Rig, addresses, found, refused};
-use crate::dns::LookupFailure;
+use crate::dns::LookupError;
 use crate::dns::conf::Transport::{Tcp, Udp};
 use crate::dns::lookup::LossReason;
 use crate::dns::wire::{Extension, Kind, Response};
@@ -36,7 +36,7 @@ fn the_lookup_ends_at_once_if_no_server_is_reachable() {
     rig.io.unreachable = vec![0];
     rig.start().assert_end(&Err(refused()));
     let rig = only_v4(0, "").start();
-    assert!(matches!(rig.end, Some(Err(LookupFailure::Unreachable(_)))), "{:?}", rig.end);
+    assert!(matches!(rig.end, Some(Err(LookupError::Unreachable(_)))), "{:?}", rig.end);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_failed_server_is_not_queried_again() {
         rig.pass(Duration::from_secs(3));
         assert_eq!(rig.schedule(Kind::A), [(0, 0), (1, 0), (1, 400), (1, 1200), (1, 2800)]);
         rig.answer(Kind::A, 1, Response::Failure(code));
-        rig.assert_end(&Err(LookupFailure::Rcode(code)));
+        rig.assert_end(&Err(LookupError::Rcode(code)));
     }
 }
 
@@ -121,7 +121,7 @@ fn a_response_truncated_over_tcp_is_invalid() {
     let mut rig = only_v4(1, "").start();
     rig.answer(Kind::A, 0, Response::Truncated);
     rig.answer_over(Kind::A, 0, Tcp, Extension::Edns, Response::Truncated);
-    rig.assert_end(&Err(LookupFailure::BadAnswer));
+    rig.assert_end(&Err(LookupError::BadAnswer));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_query_contains_its_name_and_kind_and_nothing_else() {
             let payload = message.edns.map(|edns| edns.max_payload());
             assert_eq!(payload, (extension == Extension::Edns).then_some(limits::DNS_PAYLOAD));
             assert!(message.answers.is_empty() && message.authorities.is_empty());
-            assert_eq!(read(&bytes, &web1(), kind), None, "a query is no answer");
+            assert_eq!(read(&bytes, &web1(), kind), None, "a query is not a response");
         }
     }
 }

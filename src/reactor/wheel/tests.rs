@@ -304,7 +304,7 @@ fn next_deadline_is_exact() {
     wheel.rearm(ids[3], origin + ms(200_000));
     assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)));
     wheel.advance(origin + ms(8_999), &mut Vec::new());
-    assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)), "dealing out is no deadline");
+    assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)), "distributing a list is not a deadline");
     wheel.disarm(ids[1]);
     wheel.disarm(ids[0]);
     assert_eq!(wheel.next_deadline(), Some(origin + ms(100_000)));
