@@ -1,5 +1,6 @@
-//! How often sshoal allocates memory, and how much: for a host in the list, for one that connects and runs a command, for
-//! later commands, for output by lines and by blocks, and for a turn without work.
+//! How often sshoal allocates memory, and how much: for a host in the list, for one that connects
+//! and runs a command, for later commands, for output by lines and by blocks, and for a turn
+//! without work.
 //!
 //! ```text
 //! cargo bench --bench allocations             # a table
@@ -7,9 +8,9 @@
 //! cargo bench --bench allocations -- --quick  # small numbers: does it work?
 //! ```
 //!
-//! What Rust code allocates is counted, on the one thread that everything runs in. A buffer that grows counts once more each
-//! time. What libssh and its libcrypto take from malloc is not counted, and for a host that connects that is most of
-//! it.
+//! Counts the allocations of Rust code, on the one thread that everything runs on. Each growth of a
+//! buffer counts again. Allocations by libssh and its libcrypto are not counted, although they are
+//! most of those for a connecting host.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
 
@@ -27,14 +28,14 @@ use suite::{Counted, Plan, Sizes};
 const USAGE: &str = "usage: allocations [--json] [--quick]";
 
 fn main() -> ExitCode {
-    // The simulated hosts are this program once more, as a process of its own.
+    // The simulated hosts are this program again, as a separate process.
     if hostsim::asked_to_serve() {
         return hostsim::serve_from_args();
     }
     let (mut json, mut sizes) = (false, Sizes::FULL);
     for arg in env::args().skip(1) {
         match arg.as_str() {
-            // What cargo adds.
+            // Added by cargo.
             "--bench" => {}
             "--json" => json = true,
             "--quick" => sizes = Sizes::QUICK,

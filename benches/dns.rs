@@ -1,8 +1,9 @@
-//! Ten thousand names, looked up by the resolver inside the reactor and by `getaddrinfo` on ten threads, at the same name
-//! server in this process. The module is private to the crate, hence compiled in.
+//! Ten thousand names, resolved by the resolver inside the reactor and by `getaddrinfo` on ten
+//! threads, with the same name server in this process. The module is private to the crate, so it is
+//! compiled in.
 //!
-//! glibc asks port 53 only, of the servers in `/etc/resolv.conf`: that part needs root, for the port and for a mount
-//! namespace of its own, and is left out without.
+//! glibc uses port 53 only, and the servers in `/etc/resolv.conf`: that part needs root, for the
+//! port and for a separate mount namespace, and is skipped otherwise.
 
 #![allow(
     dead_code,
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group};
 use rustix::time::{ClockId, clock_gettime};
 
-// By the names that the modules have for each other in the library.
+// With the names that the modules have for each other in the library.
 use src::{dns, host, limits, reactor, text};
 
 use dns::{Dns, DnsConfig, Recall, Resolver, Ties, Wanted};
@@ -45,7 +46,7 @@ use zone::Zone;
 const NAMES: usize = 10_000;
 /// Threads that call `getaddrinfo`.
 const THREADS: usize = 10;
-/// Set in the process that does nothing but that: the number of the first name.
+/// Set in the process that only calls `getaddrinfo`: the number of the first name.
 const BLOCKING: &str = "SSHOAL_BENCH_GETADDRINFO";
 
 fn host(number: usize) -> String {
@@ -147,7 +148,8 @@ fn benchmark(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Has another process look all names up, where `/etc/resolv.conf` names this server; how long that took.
+/// Resolves all names in another process, where `/etc/resolv.conf` contains this server; returns
+/// how long that took.
 fn blocking(zone: &Zone) -> Duration {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "nameserver {}", zone.address().ip()).unwrap();

@@ -1,4 +1,5 @@
-//! known_hosts with 100,000 lines, half of them hashed: what reading it costs once, and what each host costs then.
+//! known_hosts with 100,000 lines, half of them hashed: the cost of reading it once, and the cost
+//! per host afterwards.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up fails")]
 
@@ -15,7 +16,7 @@ use sshoal::hostkey::{HostKey, KnownHosts, Verdict};
 
 const LINES: usize = 100_000;
 
-/// A host that stands in plain sight in the middle of the file, and one whose name is hashed.
+/// A host in plain text in the middle of the file, and a hashed one.
 const PLAIN: usize = LINES / 2;
 const HASHED: usize = LINES / 2 + 1;
 
@@ -23,7 +24,7 @@ fn name(line: usize) -> String {
     format!("web{line}.example.org")
 }
 
-/// An Ed25519 key as a server sends it; no two lines have the same.
+/// An Ed25519 key as sent by a server; each line has another one.
 fn blob(line: usize) -> Vec<u8> {
     let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
     blob.extend((0..4_u64).flat_map(|word| (line as u64 + 1).wrapping_mul(0x9e37_79b9 + word).to_be_bytes()));
@@ -80,7 +81,7 @@ fn known_hosts(criterion: &mut Criterion) {
     group.bench_function("unknown key: all hashed names", |bench| {
         bench.iter(|| known.verdict(black_box("stranger"), 22, &stranger));
     });
-    // What a fleet does in one visit (src/limits.rs: `HOST_KEY_LINES`).
+    // The work of a fleet in one visit (src/limits.rs: `HOST_KEY_LINES`).
     group.bench_function("unknown key: a slice of 500 hashed names", |bench| {
         bench.iter_batched(
             || known.scan("stranger", 22, &stranger),

@@ -1,16 +1,19 @@
-//! What a fleet costs the loop that it is embedded in: how late the loop's own 1 kHz timer comes while 1,000 hosts connect,
-//! whether 99 hosts finish beside one that streams as they do alone, what 10,000 idle hosts cost,
-//! what 1,000 do that print without end, and how long 20 hosts take beside five hostile ones.
+//! What a fleet costs its embedding loop: how late the loop's own 1 kHz timer fires while 1,000
+//! hosts connect, whether 99 hosts next to a streaming one finish as quickly as alone, the cost of
+//! 10,000 idle hosts and of 1,000 that print endlessly, and how long 20 hosts take next to five
+//! hostile ones.
 //!
 //! ```text
 //! cargo bench --bench latency                   # a table
 //! cargo bench --bench latency -- --json         # one JSON object per row
-//! cargo bench --bench latency -- idle --no-pin  # one case of connect, stream, idle, unread, hostile; processes where the system puts them
+//! cargo bench --bench latency -- idle --no-pin  # one case, without pinning processes
 //! cargo bench --bench latency -- --quick        # small numbers: does it work?
 //! ```
 //!
-//! The hosts are simulated by processes of their own. They need CPU time as well, so this thread gets a CPU to itself, and
-//! they share the others, unless there is only one.
+//! The cases are connect, stream, idle, unread and hostile.
+//!
+//! The hosts are simulated by separate processes. They need CPU time too, so this thread gets a CPU
+//! for itself, and they share the others, unless there is only one.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
 
@@ -28,14 +31,14 @@ const USAGE: &str =
     "usage: latency [--json] [--quick] [--no-pin] [connect] [stream] [idle] [unread] [hostile]";
 
 fn main() -> ExitCode {
-    // The simulated fleets are this program once more, as processes of their own.
+    // The simulated fleets are this program again, as separate processes.
     if hostsim::asked_to_serve() {
         return hostsim::serve_from_args();
     }
     let (mut json, mut sizes, mut pin, mut cases) = (false, Sizes::FULL, true, Vec::new());
     for arg in env::args().skip(1) {
         match arg.as_str() {
-            // What cargo adds.
+            // Added by cargo.
             "--bench" => {}
             "--json" => json = true,
             "--quick" => sizes = Sizes::QUICK,

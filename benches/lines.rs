@@ -1,8 +1,8 @@
 //! Lines and bytes per second through one [`LineBuffer`], the path of every byte of output.
 //!
-//! Each case pushes the whole input in chunks of 4 KiB, about what a channel delivers at a time, and reads
-//! after each chunk, as the blocking client does; `backlog` pushes everything first, as for a host nobody
-//! reads yet.
+//! Each case pushes the whole input in chunks of 4 KiB, about the size of one delivery by a
+//! channel, and reads after each chunk, as the blocking client does; `backlog` pushes everything
+//! first, as for a host that nobody reads yet.
 
 use std::hint::black_box;
 

@@ -1,17 +1,17 @@
-//! What it costs to run commands on many hosts: CPU time, memory, system calls and turns, beside a small client on russh,
-//! beside libssh alone and beside what the cryptography takes.
+//! The cost of running commands on many hosts: CPU time, memory, system calls and turns, compared
+//! with a small client on russh, with libssh alone and with the cryptography alone.
 //!
 //! ```text
-//! cargo bench --bench scale                  # a table of all rows up to 1,000 hosts, and the goals
-//! cargo bench --bench scale -- --hosts 10000 # the rows of this size; needs 10,100 descriptors here and there
+//! cargo bench --bench scale                  # a table up to 1,000 hosts, and the goals
+//! cargo bench --bench scale -- --hosts 10000 # this size only; needs 10,100 descriptors
 //! cargo bench --bench scale -- --json        # one JSON object per row
 //! cargo bench --bench scale -- fresh lines   # these workloads alone
-//! cargo bench --bench scale -- --no-pin      # processes where the system puts them
+//! cargo bench --bench scale -- --no-pin      # without pinning processes to CPUs
 //! ```
 //!
-//! Each job runs in a process of its own, in turns with those that it is compared with, and the medians are shown. The hosts
-//! are simulated by another process, away from the client's CPU. Figures are per host, or per command of connected
-//! hosts.
+//! Each job runs in a separate process, alternating with those that it is compared with; the
+//! medians are shown. The hosts are simulated by another process, on other CPUs than the client's.
+//! Figures are per host, or per command of connected hosts.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
 
@@ -33,9 +33,9 @@ use suite::{Client, Job, Workload};
 
 const USAGE: &str = "usage: scale [--json] [--hosts N] [--no-pin] [WORKLOAD...]";
 
-/// Tells this program that it is to do one job, and which.
+/// Tells this program to run one job, and which.
 const JOB: &str = "SCALE_JOB";
-/// Set: on whatever CPU.
+/// If set: use any CPU.
 const NO_PIN: &str = "SCALE_NO_PIN";
 
 /// Rows of more hosts run on request.
@@ -84,7 +84,7 @@ fn options() -> Option<Options> {
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            // What cargo adds.
+            // Added by cargo.
             "--bench" => {}
             "--json" => options.json = true,
             "--no-pin" => options.pin = false,
@@ -112,13 +112,13 @@ impl Options {
         row
     }
 
-    /// Per host or command, where strace is installed: it tells each thread's calls at the end.
+    /// Per host or command, if strace is installed: it prints each thread's calls at the end.
     fn system_calls(&self, case: &Case, sim: &Sim) -> Option<f64> {
         let job = case.job(Client::Sshoal, sim.port());
         let calls = |job: Job| {
             let counted = tempfile::NamedTempFile::new().ok()?;
             let mut strace = Command::new("strace");
-            // The clock is looked at to measure turns.
+            // The clock is read to measure turns.
             strace.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(counted.path());
             strace.arg(env::current_exe().ok()?);
             self.work(strace, job)?;
@@ -133,7 +133,7 @@ impl Options {
         Some((calls(job)? - connecting) / case.units())
     }
 
-    /// Has a job done by this command. `None`: there is no such command.
+    /// Runs a job in this command. `None` if there is no such command.
     fn work(&self, mut command: Command, job: Job) -> Option<Measured> {
         command.env(JOB, job.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
         if !self.pin {

@@ -1,4 +1,5 @@
-//! The timer wheel with a million armed timers. The module is private to the crate, hence compiled in.
+//! The timer wheel with a million armed timers. The module is private to the crate, so it is
+//! compiled in.
 
 #[allow(dead_code, unused_imports, reason = "with its unit tests, for cargo sets cfg(test) on benches too")]
 #[path = "../src/reactor"]
@@ -15,9 +16,9 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion
 use reactor::wheel::{TimerId, Wheel};
 
 const ARMED: usize = 1_000_000;
-/// Deadlines are spread over a minute, as those of sessions are.
+/// Deadlines are spread over a minute, like those of sessions.
 const SPREAD_MS: u64 = 60_000;
-/// Operations timed together. The clock would cost as much as one operation.
+/// Operations timed together. Reading the clock would cost as much as one operation.
 const BATCH: usize = 1_000;
 
 /// xorshift64*: random enough to defeat the caches, cheap enough not to count.
@@ -52,7 +53,7 @@ impl Loaded {
         Self { wheel, ids, origin, random }
     }
 
-    /// Random timers, each once as a rule, with new deadlines; drawn before the clock runs.
+    /// Random timers, each once in most cases, with new deadlines; drawn before the clock runs.
     fn draw(&mut self) -> Vec<Drawn> {
         (0..BATCH)
             .map(|_| {
@@ -69,7 +70,8 @@ struct Drawn {
     deadline: Instant,
 }
 
-/// Times `op` on random timers, a batch at a time; `undo` has to arm as many again as `op` has disarmed.
+/// Times `op` on random timers, a batch at a time; `undo` must arm as many again as `op` has
+/// disarmed.
 fn bench_op(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -119,7 +121,7 @@ fn operations(criterion: &mut Criterion) {
         loaded,
         |wheel, timer| _ = black_box(wheel.disarm(timer.id)),
         |loaded, timer| {
-            // Drawn twice, it was stale the second time and is armed already.
+            // If drawn twice, it was stale the second time and is armed already.
             if loaded.ids[timer.key] == timer.id {
                 loaded.ids[timer.key] = loaded.wheel.arm(timer.deadline, timer.key);
             }
@@ -154,8 +156,8 @@ fn advance(criterion: &mut Criterion) {
         bencher.iter(|| loaded.wheel.advance(black_box(now), &mut expired));
     });
     for expiring in [1, 100, 10_000] {
-        // A minute holds a million: so long, on average, until that many expire. They are armed again,
-        // untimed, for a minute later, so that every start finds a million.
+        // A minute holds a million, so on average this is how long it takes until that many expire.
+        // They are armed again, untimed, for a minute later, so that every start finds a million.
         let step = Duration::from_nanos(60_000 * expiring);
         group.bench_function(format!("{expiring} expire"), |bencher| {
             bencher.iter_custom(|iterations| {

@@ -1,19 +1,19 @@
-//! Calls of the caller's own code from within a turn.
+//! Calls of the caller's code from within a turn.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The caller's code has panicked. What it said was printed by the panic hook, and is not repeated in errors:
-/// it may be a password that did not parse.
+/// The caller's code panicked. The panic hook has printed the message; errors do not repeat it,
+/// because it may contain a password, for example one that did not parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Calls `code`. A panic ends here: it is the fault of one host, and must not take the turn, and all other
-/// hosts, with it.
+/// Calls `code` and catches a panic: it fails one host, and must not end the turn and so all other
+/// hosts.
 pub(crate) fn call<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // Nothing of ours is lent to the code but for reading.
+    // The code borrows our data for reading only, so a panic cannot leave it inconsistent.
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        // A payload may panic when it is dropped.
+        // Dropping the panic's payload may panic as well.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             mem::forget(payload);
         }
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_here_whatever_it_carries() {
+    fn any_panic_is_caught() {
         assert_eq!(call(|| 7), Ok(7));
         assert_eq!(call(|| panic!("a text")), Err::<(), _>(Panicked));
         assert_eq!(call(|| panic_any(PanicsAgain)), Err::<(), _>(Panicked));

@@ -1,21 +1,21 @@
-//! The clock: the one place where time is read.
+//! The clock: the one place that reads the time.
 //!
-//! Whoever acts on time is given it. What has to ask, because it is called from outside, asks a [`Clock`], which tests
+//! Below the public calls, time is an argument. Public calls read it from a [`Clock`], which tests
 //! set.
 
 use std::time::{Instant, SystemTime};
 
-/// Now.
+/// The monotonic time.
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The calendar, which may jump: for what is told to people.
+/// The wall-clock time, which may jump: only for messages to users.
 pub(crate) fn calendar() -> SystemTime {
     SystemTime::now()
 }
 
-/// Where a fleet has the time from.
+/// A fleet's source of time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     #[cfg(test)]
@@ -23,7 +23,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows what it was set to last.
+    /// A clock that shows the time that it was last set to.
     #[cfg(test)]
     pub(crate) fn invented(now: Instant) -> Self {
         Self { invented: Some(std::sync::Arc::new(std::sync::Mutex::new(now))) }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invented_clock_stands_still() {
+    fn a_test_clock_stands_still() {
         let begun = now();
         let clock = Clock::invented(begun);
         assert_eq!(clock.now(), begun);

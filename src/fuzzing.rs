@@ -1,7 +1,7 @@
-//! The bodies of the fuzz targets in `fuzz/`, each with an oracle of its own.
+//! The bodies of the fuzz targets in `fuzz/`, each with its own oracle.
 //!
-//! They live here, behind `cfg(any(test, fuzzing))`, because they look at what the public interface does
-//! not show, and so that the committed corpus is replayed by every `cargo test`.
+//! They are here, behind `cfg(any(test, fuzzing))`, because they use private items, and so that
+//! every `cargo test` replays the committed corpus.
 
 mod agent;
 mod agent_filter;
@@ -23,7 +23,8 @@ pub use lines::{canary, lines};
 use crate::host::HostSpec;
 use crate::text;
 
-/// A specification that parses holds nothing dangerous and survives being shown and parsed again.
+/// A specification that parses contains nothing dangerous and stays equal when displayed and parsed
+/// again.
 pub fn host_spec(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;

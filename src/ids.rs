@@ -1,4 +1,4 @@
-//! Names of what a fleet holds. A name is never given twice, so one that outlives what it names names nothing.
+//! Handles of the objects in a fleet. An id is never reused, so a stale one resolves to nothing.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ macro_rules! ids {
         }
 
         impl $name {
-            /// `generation` tells apart what has come to have the same index.
+            /// `generation` distinguishes successive objects with the same index.
             pub(crate) fn new(index: usize, generation: u32) -> Self {
-                // Each takes hundreds of bytes: memory ends long before.
+                // An object takes hundreds of bytes, so memory runs out long before 2^32 indices.
                 Self { index: index as u32, generation }
             }
 
@@ -32,25 +32,25 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names one host of a [`Fleet`](crate::Fleet), for as long as the fleet lives.
+    /// Identifies one host of a [`Fleet`](crate::Fleet) for the fleet's lifetime.
     ///
-    /// A host that is named twice in the list is two hosts, with a connection each.
+    /// A host that is listed twice counts as two hosts, with a connection each.
     HostId, "host";
 
-    /// Names one command on one host of a [`Fleet`](crate::Fleet).
+    /// Identifies one command on one host of a [`Fleet`](crate::Fleet).
     CommandId, "command";
 
-    /// Names one [`Run`](crate::Run) of a [`Fleet`](crate::Fleet): one command on some hosts.
+    /// Identifies one [`Run`](crate::Run) of a [`Fleet`](crate::Fleet): one command on some hosts.
     RunId, "run";
 }
 
-/// Names one of a command's two output streams.
+/// One of a command's two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StdStream {
     /// Standard output.
     Stdout,
-    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another type counts
-    /// as standard error too: libssh does not tell them apart.
+    /// Standard error (RFC 4254 section 5.2: extended data of type 1). libssh does not distinguish
+    /// the types of extended data, so others count as standard error too.
     Stderr,
 }
 

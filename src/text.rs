@@ -1,33 +1,35 @@
 //! Makes text that a peer chose safe to show on a terminal or to write into a log.
 //!
-//! A server names its banner, its disconnect message, the text of an exit signal and much of what libssh
-//! reports as an error. Printed as it is, such text could set the clipboard (OSC 52), disguise a link (OSC
-//! 8), rename the window, clear the screen, overwrite a line with `\r`, forge a log line with `\n`, or
-//! reorder and hide characters with Unicode's bidirectional and invisible ones ("Trojan Source",
-//! CVE-2021-42574). OpenSSH passes it through `vis(3)` for that reason (`utf8.c`, `fmprintf`). Output of
-//! commands is not touched by this module: the byte API stays raw.
+//! A server chooses its banner, its disconnect message, the text of an exit signal and much of what
+//! libssh reports as an error. Printed unchanged, such text could set the clipboard (OSC 52),
+//! disguise a link (OSC 8), rename the window, clear the screen, overwrite a line with `\r`, forge
+//! a log line with `\n`, or reorder and hide characters with Unicode's bidirectional and invisible
+//! ones ("Trojan Source", CVE-2021-42574). OpenSSH passes it through `vis(3)` for the same reason
+//! (`utf8.c`, `fmprintf`). This module does not touch the output of commands: the byte API stays
+//! raw.
 //!
-//! What is shown escaped:
+//! These are escaped:
 //! - C0 and C1 controls and DEL: `\t`, `\n`, `\r`, else `\x1b` for ASCII and `\u{9b}` above;
-//! - bytes that are not valid UTF-8, among them 8-bit C1 controls such as a raw CSI: `\x9b`;
-//! - every character of category Cf, Zl or Zp and every default-ignorable one: bidirectional controls,
-//!   zero-width characters, variation selectors, tags, fillers: `\u{202e}`.
+//! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI: `\x9b`;
+//! - every character of category Cf, Zl or Zp and every default-ignorable one: bidirectional
+//!   controls, zero-width characters, variation selectors, tags, fillers: `\u{202e}`.
 //!
-//! A backslash stays as it is, so that sanitising is idempotent: text may pass several layers, each of
-//! which makes sure for itself. The price is that a peer can send the four characters `\x1b` itself; what
-//! is shown is for eyes, not for decoding.
+//! A backslash is not escaped, so that sanitising is idempotent: text may pass several layers that
+//! each sanitise it. The price is that a peer can send the four characters `\x1b` itself; the
+//! result is for reading, not for decoding.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Marks the place where [`sanitise_bounded`] cut.
+/// Ends a text that [`sanitise_bounded`] cut.
 const ELLIPSIS: &str = "…";
 
-/// The text with everything escaped that could deceive a terminal or a log; borrowed if there was nothing
+/// Escapes everything in a text that could deceive a terminal or a log. Borrows if there is nothing
 /// to escape.
 ///
-/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input: for text
-/// of unknown length use [`sanitise_bounded`]. Sanitising twice is the same as once.
+/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input:
+/// for text of unknown length use [`sanitise_bounded`]. Sanitising twice gives the same result as
+/// sanitising once.
 pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
     match str::from_utf8(bytes) {
@@ -40,14 +42,16 @@ pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     }
 }
 
-/// Like [`sanitise`], but at most `max_bytes` long, including the `…` that ends a text which had to be cut.
+/// Like [`sanitise`], but the result has at most `max_bytes` bytes, including the `…` that ends a
+/// text which was cut.
 ///
-/// No character and no escape is cut in half. Work and memory depend on `max_bytes` only, whatever a peer
-/// sends. Below three bytes there is no room for the mark, and a text that is too long becomes empty.
+/// No character and no escape sequence is split. Work and memory depend on `max_bytes` only, not on
+/// the length of the input. Below three bytes the `…` does not fit, and a text that is too long
+/// becomes empty.
 pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
     let bytes = text.as_ref();
-    // Escaping never shortens, so what lies further in cannot be part of the result. A character that this
-    // slice cuts in half starts behind the last place where the mark fits, and is dropped below.
+    // Escaping never shortens, so bytes further in cannot be part of the result. A character that
+    // this slice splits starts after the last place where the `…` fits, and is dropped below.
     let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
     if bytes.len() <= max_bytes
         && let Ok(clean) = str::from_utf8(bytes)
@@ -72,7 +76,8 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
     Cow::Owned(out)
 }
 
-/// Appends `bytes` escaped, calling `go_on` with the length of `out` after each character until it says no.
+/// Appends `bytes` escaped. Calls `go_on` with the length of `out` after each character and stops
+/// when it returns `false`.
 fn escape_into(out: &mut String, bytes: &[u8], mut go_on: impl FnMut(usize) -> bool) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -108,7 +113,8 @@ fn write_escape(out: &mut String, escape: fmt::Arguments<'_>) {
 
 /// Whether a character is invisible, changes what others look like, or is a command to a terminal.
 ///
-/// General categories Cc, Cf, Zl and Zp and the property `Default_Ignorable_Code_Point` of Unicode 16.
+/// General categories Cc, Cf, Zl and Zp and the property `Default_Ignorable_Code_Point` of Unicode
+/// 16.
 pub(crate) const fn must_escape(character: char) -> bool {
     matches!(character,
         '\0'..='\u{1f}'
@@ -140,7 +146,7 @@ pub(crate) const fn must_escape(character: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The first bytes of a text, at most so many, up to the end of a character.
+/// The longest prefix of at most `max` bytes that ends at a character boundary.
 pub(crate) fn prefix(text: &str, max: usize) -> &str {
     let end = (0..=text.len().min(max)).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or_default()]

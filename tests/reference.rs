@@ -1,5 +1,5 @@
-//! The guide "Coming from parallel-ssh" is complete, and nothing in it is only said: every name of the reference has its
-//! row there, and a test that shows what becomes of it here.
+//! The guide "Coming from parallel-ssh" is complete and tested: every name of the reference has a
+//! row there, and a test that shows its behaviour here.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 const GUIDE: &str = include_str!("../docs/coming-from-parallel-ssh.md");
 
-/// Every row of the guide's tables, by the name in its first cell, and the tests that prove it: a file below `tests` or
-/// `src` without its ending, and a function in it.
+/// Every row of the guide's tables, by the name in its first cell, and the tests that prove it: a
+/// file below `tests` or `src` without its extension, and a function in it.
 const ROWS: &[(&str, &[(&str, &str)])] = &[
     (
         "hosts",
@@ -393,7 +393,7 @@ fn names_in_guide() -> Vec<String> {
             let cell = line.trim_matches('|').split(" | ").next().unwrap_or_default();
             names.push(cell.trim().replace('`', ""));
         }
-        // The first line of a table is its head.
+        // The first line of a table is its header.
         in_table = is_row;
     }
     names

@@ -1,4 +1,4 @@
-//! House rules that a reader relies on, kept by a test instead of by memory.
+//! The house rules that can be checked by a test.
 
 #![allow(clippy::unwrap_used, reason = "a source that cannot be read fails the test")]
 
@@ -12,10 +12,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 const UNSAFE_FOLDER: &str = "link/libssh/";
 const UNSAFE_MAX: usize = 75;
 
-/// Who reads the clock. Everybody else is given the time.
+/// The file that reads the clock. Other code gets the time as an argument.
 const CLOCK_FILE: &str = "clock.rs";
 
-/// Modules from the bottom up: a module imports from below only.
+/// Modules from the bottom up: a module imports only from lower levels.
 const LEVELS: [&[&str]; 10] = [
     &["callback", "clock", "ids", "limits", "stage", "text"],
     &["agent", "host", "hostkey", "reactor"],
@@ -140,7 +140,7 @@ fn the_clock_is_read_in_one_place() {
         .filter(|(_, _, line)| line.contains("Instant::now()") || line.contains("SystemTime::now()"))
         .map(|(source, number, _)| format!("{}:{number}", source.name))
         .collect();
-    // The monotonic clock, and the calendar.
+    // The monotonic clock and the wall clock.
     assert_eq!(readers.len(), 2, "{readers:?}");
     assert!(readers.iter().all(|reader| reader.starts_with(CLOCK_FILE)), "{readers:?}");
 }
@@ -169,7 +169,7 @@ fn imports_go_downward_only() {
     assert_none(&faults);
 }
 
-/// Who may touch a disk, and why no turn waits for that. Everybody else is handed what was read.
+/// The files that may access a disk, and why no turn waits for them.
 const DISK_FILES: [(&str, &str); 6] = [
     ("config/key_file.rs", "keys and certificates are read by `build`, and by calls that add hosts"),
     ("dns/conf.rs", "`resolv.conf` and the hosts file are read by `build`"),
@@ -179,7 +179,7 @@ const DISK_FILES: [(&str, &str); 6] = [
     ("hostkey/recorder.rs", "new host keys are recorded by a thread of fleet/disk.rs"),
 ];
 
-/// Once a fleet is built, its turns wait for no disk.
+/// Once a fleet is built, no turn waits for a disk.
 #[test]
 fn files_are_touched_where_no_turn_waits_for_them() {
     const TOUCH: [&str; 14] = [
@@ -214,7 +214,7 @@ fn files_are_touched_where_no_turn_waits_for_them() {
     for (name, reason) in DISK_FILES {
         assert!(used.contains(&name), "{name} touches no file any more ({reason})");
     }
-    // The recorder waits: only where a caller asks for it, or on a thread, may it be entered.
+    // The recorder blocks: only a caller that requests it, or a thread, may use it.
     let entered: Vec<String> = sources()
         .iter()
         .flat_map(|source| source.code().map(move |(number, line)| (source, number, line)))
@@ -225,7 +225,8 @@ fn files_are_touched_where_no_turn_waits_for_them() {
     assert!(matches!(&entered[..], [only] if only.starts_with("fleet/disk.rs:")), "{entered:?}");
 }
 
-/// What the blocking client does, it does through the fleet's public interface, as any program could.
+/// What the blocking client does, it does through the fleet's public interface, as any program
+/// could.
 #[test]
 fn the_client_is_a_caller_of_the_fleet_like_any_other() {
     const BELOW: [&str; 5] = ["agent", "dns", "link", "reactor", "session"];
@@ -254,6 +255,126 @@ fn the_client_is_a_caller_of_the_fleet_like_any_other() {
     }
     assert_none(&faults);
     assert!(exported.contains(&"Fleet") && exported.len() > 10, "{exported:?}");
+}
+
+/// Modules whose prose follows the house style; the list grows until it holds all of them.
+const READ_AGAIN: &[&str] = &[
+    "callback",
+    "clock",
+    "credential",
+    "dns",
+    "fuzzing",
+    "host",
+    "hostkey",
+    "ids",
+    "limits",
+    "reactor",
+    "stage",
+    "text",
+];
+
+const COMMENT_WIDTH_MAX: usize = 100;
+
+/// Phrases of a private dialect, each with a plainer word that says the same.
+const BANNED: &[&str] = &[
+    "are told",               // receive
+    "at hand",                // available, prefetched
+    "come to",                // result in
+    "comes to",               // results in
+    "draws the consequences", // evaluates
+    "for the sake",           // because of
+    "gives way",              // is dropped, is skipped
+    "go on",                  // continue
+    "goes on",                // continues
+    "has become of",          // the state of
+    "has the word",           // decides
+    "holds for",              // applies to
+    "is told",                // receives, learns
+    "lets in",                // accepts
+    "nobody is",              // no ... is
+    "nobody's",               // unused, dropped
+    "none of its worries",    // ignored
+    "of its own",             // separate, own
+    "of no use",              // invalid, unusable
+    "on its way",             // in progress
+    "out of it",              // from it
+    "passed over",            // skipped
+    "somebody",               // another process, another user
+    "takes note",             // records
+    "tells apart",            // distinguishes
+    "to be had",              // available
+    "told apart",             // distinguished
+    "told of",                // informed
+    "under way",              // in progress
+    "unless told otherwise",  // by default
+    "what came of",           // the result of
+    "whoever",                // the caller, the owner
+];
+
+/// Every Rust file below these folders of the package, with the unit tests, by its name there.
+fn files(folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push(Source { name, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    found
+}
+
+/// The files of the modules in [`READ_AGAIN`].
+fn read_again() -> Vec<Source> {
+    let mut files = files(&["src"]);
+    files.retain(|source| {
+        let inner = Source { name: source.name["src/".len()..].to_owned(), text: String::new() };
+        READ_AGAIN.contains(&inner.module())
+    });
+    assert!(files.len() > READ_AGAIN.len(), "only {} files found", files.len());
+    files
+}
+
+#[test]
+fn comments_are_not_too_wide() {
+    let mut faults = Vec::new();
+    for source in read_again().iter().chain(&files(&["tests", "benches"])) {
+        for (index, line) in source.text.lines().enumerate() {
+            let width = line.chars().count();
+            if line.trim_start().starts_with("//") && width > COMMENT_WIDTH_MAX {
+                faults.push(format!("{}:{}: a comment of {width} columns", source.name, index + 1));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+/// Comments and texts: code has underscores where these phrases have blanks.
+#[test]
+fn prose_is_plain() {
+    let mut faults = Vec::new();
+    for source in read_again() {
+        // Joined, because a phrase may continue on the next line of a comment.
+        let lines = source.text.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim_start());
+        let text = lines.collect::<Vec<_>>().join(" ").to_lowercase();
+        for phrase in BANNED {
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            for (at, _) in text.match_indices(phrase) {
+                let (before, after) = (&text[..at], &text[at + phrase.len()..]);
+                if !before.ends_with(is_word) && !after.starts_with(is_word) {
+                    let context: String = after.chars().take(30).collect();
+                    faults.push(format!("{}: \"{phrase}{context}\"", source.name));
+                }
+            }
+        }
+    }
+    assert_none(&faults);
 }
 
 /// Whether a line of code has `crate::module`.

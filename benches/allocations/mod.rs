@@ -1,4 +1,4 @@
-//! The cases of the benchmark, which a test runs with small numbers and with a counter of its own.
+//! The cases of the benchmark, which a test runs with small numbers and another counter.
 
 use std::fmt;
 use std::io;
@@ -29,20 +29,20 @@ impl Sizes {
     pub const QUICK: Self = Self { hosts: 10, rounds: 2, lines: 100, bytes: 100_000, turns: 10 };
 }
 
-/// Hosts whose lines are read.
+/// Number of hosts whose lines are read.
 const READ: usize = 10;
 
 /// What was allocated while something ran.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     pub allocations: u64,
-    /// Of all these together.
+    /// Total size of these allocations.
     pub bytes: u64,
-    /// By how many bytes more is allocated at the end than at the start.
+    /// How many more bytes are allocated at the end than at the start.
     pub held: i64,
 }
 
-/// What was counted, for so many of a kind.
+/// The counts for a number of units of one kind.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub what: &'static str,
@@ -55,7 +55,7 @@ pub const HEADER: &str = "one                                      of allocation
 pub struct Plan<'a> {
     pub sizes: Sizes,
     pub sim: &'a Sim,
-    /// Runs something, and tells what it has allocated.
+    /// Runs something, and returns what it allocated.
     pub count: &'a dyn Fn(&mut dyn FnMut()) -> Counted,
 }
 
@@ -75,7 +75,7 @@ impl Plan<'_> {
     /// From the list to the second command and beyond.
     fn hosts(&self) -> Vec<Row> {
         let Sizes { hosts, rounds, turns, .. } = self.sizes;
-        // Whatever the process needs but once.
+        // One-time allocations of the process.
         run(&mut self.fleet(1), "true");
 
         let (mut list, mut fleet) = (Some(self.sim.hosts(hosts)), None);
@@ -97,7 +97,7 @@ impl Plan<'_> {
         vec![queued, fresh, later, idle]
     }
 
-    /// Output as it comes, in events.
+    /// Output in events, as it arrives.
     fn blocks(&self) -> Row {
         let mut fleet = self.fleet(1);
         run(&mut fleet, "true");
@@ -136,11 +136,11 @@ impl Plan<'_> {
     }
 }
 
-/// How a command has ended on all hosts, and what it has printed.
+/// The outcome of a command on all hosts, and its output.
 #[derive(Debug, Default)]
 struct Ended {
     ok: usize,
-    /// Events of output, whatever they bring.
+    /// Events of output, whatever their kind.
     blocks: usize,
     bytes: usize,
 }
@@ -165,7 +165,7 @@ fn run(fleet: &mut Fleet, command: impl Into<Run>) -> Ended {
     }
 }
 
-/// Runs a command and reads what it prints. The sum of what `read` has found.
+/// Runs a command and reads its output. Returns the sum of the results of `read`.
 fn read(client: &mut ParallelClient, command: &str, read: impl FnMut(&HostOutput) -> usize) -> usize {
     let outputs = client.run_command(command).unwrap();
     let found = outputs.iter().map(read).sum();
@@ -179,7 +179,7 @@ fn read_bytes(output: &HostOutput) -> usize {
 }
 
 impl Row {
-    /// Allocations, bytes of these, and bytes that stay allocated, of one.
+    /// Allocations, their bytes, and bytes that stay allocated, per unit.
     pub fn of_one(&self) -> [f64; 3] {
         let Counted { allocations, bytes, held } = self.counted;
         [allocations as f64, bytes as f64, held as f64].map(|figure| figure / self.units as f64)

@@ -1,4 +1,5 @@
-//! 1,000 hosts connect and run a command while the loop's own timer fires a thousand times a second.
+//! 1,000 hosts connect and run a command while the loop's own timer fires a thousand times a
+//! second.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::report::Row;
 use super::support::raise_descriptor_limit;
 use super::{Plan, fleet};
 
-/// Longest time that the hosts may take.
+/// Time limit of the hosts.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn run(plan: &Plan<'_>) -> Vec<Row> {

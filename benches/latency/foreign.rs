@@ -1,4 +1,4 @@
-//! A loop that is not the fleet's: `poll(2)` over its own timer and the fleet's descriptor.
+//! An event loop other than the fleet's: `poll(2)` over its own timer and the fleet's descriptor.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +13,10 @@ use sshoal::{Budget, Event, Fleet};
 use super::report::Row;
 use super::support::clock;
 
-/// Of the loop's own timer.
+/// The period of the loop's own timer.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// Of [`Budget::default`].
+/// The time of [`Budget::default`].
 pub const BUDGET: Duration = Duration::from_millis(1);
 
 fn timespec(time: Duration) -> Timespec {
@@ -28,11 +28,11 @@ fn timespec(time: Duration) -> Timespec {
 struct Ticker {
     timer: OwnedFd,
     next: Duration,
-    /// How late each tick came. Ticks that were missed count, too: no delay hides those behind it.
+    /// How late each tick came. Missed ticks count too, so no delay hides the following ones.
     delays: Vec<Duration>,
-    /// CPU time of this thread when the timer was last looked at.
+    /// CPU time of this thread when the timer was last checked.
     looked: Duration,
-    /// CPU time from one look at the timer to the next: how late it can come on a CPU that nobody else wants.
+    /// CPU time between two checks of the timer: how late it can fire on an otherwise idle CPU.
     between: Vec<Duration>,
 }
 
@@ -50,7 +50,7 @@ impl Ticker {
         let cpu = clock(ClockId::ThreadCPUTime);
         self.between.push(cpu - std::mem::replace(&mut self.looked, cpu));
         let mut expired = [0; 8];
-        // Not readable: none has expired.
+        // Not readable: no tick has expired.
         if rustix::io::read(&self.timer, &mut expired) != Ok(8) {
             return;
         }
@@ -62,12 +62,12 @@ impl Ticker {
     }
 }
 
-/// The turns of a fleet, as the loop sees them.
+/// The turns of a fleet, as measured by the loop.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// By the clock.
+    /// Wall-clock time.
     elapsed: Vec<Duration>,
-    /// CPU time of this thread, which other processes do not lengthen.
+    /// CPU time of this thread, which other processes do not increase.
     cpu: Vec<Duration>,
     /// The longest step of each.
     steps: Vec<Duration>,
@@ -91,7 +91,7 @@ impl Turns {
         ]
     }
 
-    /// The 99.9th percentile of the turns as a share of what was promised: the budget and one step.
+    /// The 99.9th percentile of the turns as a share of the promise: the budget plus one step.
     pub fn goal(&mut self) -> f64 {
         self.elapsed.sort_unstable();
         let promised = BUDGET + self.steps.iter().max().copied().unwrap_or_default();
@@ -103,22 +103,22 @@ impl Turns {
 pub struct Loop {
     ticker: Option<Ticker>,
     pub turns: Turns,
-    /// Times that `poll(2)` returned for another reason than the end of the wait.
+    /// Number of times that `poll(2)` returned before the end of the wait.
     pub wakeups: usize,
 }
 
 impl Loop {
-    /// A loop with work of its own.
+    /// A loop with its own work.
     pub fn with_timer() -> Self {
         Self { ticker: Some(Ticker::start()), ..Self::default() }
     }
 
-    /// How late the timer came, and the CPU time between two looks at it.
+    /// How late the timer fired, and the CPU time between two checks of it.
     pub fn delays(self) -> (Vec<Duration>, Vec<Duration>) {
         self.ticker.map(|ticker| (ticker.delays, ticker.between)).unwrap_or_default()
     }
 
-    /// Runs the loop without a fleet for so long.
+    /// Runs the loop without a fleet for this long.
     pub fn run_alone(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
@@ -126,7 +126,7 @@ impl Loop {
         }
     }
 
-    /// Runs the loop until `see` breaks it, or to this time. Whether it was broken.
+    /// Runs the loop until `see` breaks it, or until this time. Returns whether it was broken.
     pub fn run(
         &mut self,
         fleet: &mut Fleet,
@@ -151,7 +151,8 @@ impl Loop {
         }
     }
 
-    /// Waits for the timer, for the fleet's descriptor and for this time. Whether the descriptor is readable.
+    /// Waits for the timer, for the fleet's descriptor and for this time. Returns whether the
+    /// descriptor is readable.
     fn wait(&mut self, fleet: Option<&Fleet>, until: Instant) -> bool {
         let timer = self.ticker.as_ref().map(|ticker| ticker.timer.as_fd());
         let fds = timer.into_iter().chain(fleet.map(AsFd::as_fd));

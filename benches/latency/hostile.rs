@@ -1,5 +1,4 @@
-//! 20 hosts run a command alone, and beside five that flood, do not read, or ask for new keys again and
-//! again.
+//! 20 hosts run a command alone, and next to five that flood, do not read, or rekey constantly.
 
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
@@ -15,14 +14,14 @@ use super::report::Row;
 use super::support::{confine, rank};
 use super::{Plan, fleet};
 
-/// What each of them does, as `tests/it/hostile/flood_kinds.py` names it.
+/// The behaviour of each, by its name in `tests/it/hostile/flood_kinds.py`.
 const KINDS: [&str; 5] =
     ["unread-before-login", "unread-globals", "flood-unknown", "rekeys-for-nothing", "kexinit-15000"];
 
-/// Hosts that behave.
+/// Number of well-behaved hosts.
 const GOOD: usize = 20;
 
-/// Longest time that these may take.
+/// Time limit of these hosts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(plan: &Plan<'_>) -> Vec<Row> {
@@ -38,7 +37,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     let both: Vec<String> = hostile.hosts.iter().cloned().chain(good.iter().cloned()).collect();
     plan.pinned(|| {
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
-        // In pairs, so that what else the machine does is about the same for both.
+        // In pairs, so that other load on the machine affects both equally.
         for _ in 0..plan.sizes.pairs {
             alone.push(one(good.clone()));
             beside.push(one(both.clone()));
@@ -80,7 +79,7 @@ fn one(hosts: Vec<String>) -> Duration {
     begun.elapsed()
 }
 
-/// The server of the tests, as a process of its own.
+/// The server of the tests, as a separate process.
 struct Hostile {
     child: Child,
     hosts: Vec<String>,
@@ -90,7 +89,7 @@ impl Hostile {
     fn start(pin: bool) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/hostile/server.py");
         let mut command = Command::new("/usr/bin/python3");
-        // Its hosts are to be lost in the middle of things.
+        // The output is discarded: its hosts are disconnected in the middle of everything.
         command.arg("-B").arg(script).args(KINDS).stderr(Stdio::null());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         confine(child.id(), pin);

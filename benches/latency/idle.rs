@@ -11,13 +11,13 @@ use super::report::Row;
 use super::support::{clock, raise_descriptor_limit, status_kib};
 use super::{Plan, fleet};
 
-/// Hosts that connect at once.
+/// Hosts that connect at the same time.
 const CONNECTING: usize = 500;
 
-/// Longest time that the hosts may take to connect.
+/// Time limit for connecting the hosts.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Hosts that have connected are quiet after that much silence of all.
+/// Hosts count as quiet after this time without any event.
 const SILENCE: Duration = Duration::from_millis(500);
 
 pub fn run(plan: &Plan<'_>) -> Vec<Row> {
@@ -57,7 +57,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     })
 }
 
-/// What one command costs where so many others have nothing to do.
+/// The cost of one command next to many idle hosts.
 fn single_commands(fleet: &mut Fleet, case: &str, count: usize) -> Vec<Row> {
     let (mut starts, mut commands) = (Vec::new(), Vec::new());
     let hosts = fleet.hosts().to_vec();
@@ -90,7 +90,8 @@ pub fn connect_all(fleet: &mut Fleet) {
     });
 }
 
-/// Waits for what was still under way. Whoever is not quiet by then is what is to be measured.
+/// Waits for events still in progress. Hosts that are not quiet by then are part of the
+/// measurement.
 fn quieten(fleet: &mut Fleet) {
     for _ in 0..10 {
         let mut foreign = Loop::default();
@@ -101,7 +102,7 @@ fn quieten(fleet: &mut Fleet) {
     }
 }
 
-/// Memory of this process that is in use, in KiB.
+/// Memory in use by this process, in KiB.
 pub fn memory() -> f64 {
     status_kib("VmRSS:")
 }

@@ -22,21 +22,21 @@ use report::Row;
 pub struct Sizes {
     /// Hosts that connect and run a command.
     hosts: usize,
-    /// Of which so many at once, in the second run.
+    /// How many of them connect at once, in the second run.
     pool: usize,
     /// How long the loop runs without a fleet, before each run with one.
     without: Duration,
     /// Bytes of one stream.
     stream: u64,
-    /// Hosts that run short commands beside it.
+    /// Hosts that run short commands next to it.
     beside: usize,
     /// Streams, one after the other.
     streams: usize,
     /// Commands of each of the others before each stream.
     rounds_alone: usize,
-    /// Hosts that do nothing.
+    /// Idle hosts.
     idle: usize,
-    /// For how long.
+    /// How long they are idle.
     idle_for: Duration,
     /// Commands of single hosts after that.
     single: usize,
@@ -97,10 +97,10 @@ impl Case {
     }
 }
 
-/// What is to be measured, and how.
+/// What to measure, and how.
 pub struct Plan<'a> {
     pub sizes: Sizes,
-    /// Give this thread a CPU to itself, as far as the simulators are concerned.
+    /// Reserve a CPU for this thread that the simulators do not use.
     pub pin: bool,
     /// A program that serves a simulated fleet.
     pub simulator: &'a dyn Fn() -> Command,
@@ -122,7 +122,7 @@ impl Plan<'_> {
         support::simulator((self.simulator)(), self.pin, |sim| sim)
     }
 
-    /// Runs `measure` on a CPU that the simulators leave alone.
+    /// Runs `measure` on a CPU that the simulators do not use.
     fn pinned<T>(&self, measure: impl FnOnce() -> T) -> T {
         support::pinned(self.pin, measure)
     }

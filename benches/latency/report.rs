@@ -28,7 +28,7 @@ impl Row {
         Self { case: case.to_owned(), what, unit, figures: Figures::Value(value) }
     }
 
-    /// How these times are distributed, in microseconds.
+    /// The distribution of these times, in microseconds.
     pub fn spread(case: &str, what: &'static str, times: &mut [Duration]) -> Self {
         times.sort_unstable();
         let at = |share| rank(times, share).as_secs_f64() * 1e6;

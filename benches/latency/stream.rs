@@ -1,6 +1,7 @@
-//! One host streams while others run short commands: do those finish as they do without it?
+//! One host streams while others run short commands: do those finish as quickly as without it?
 //!
-//! Rounds without and with the stream alternate, so that both meet the machine in the same mood.
+//! Rounds without and with the stream alternate, so that other load on the machine affects both
+//! equally.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -13,10 +14,10 @@ use super::support::raise_descriptor_limit;
 use super::support::rank;
 use super::{Plan, fleet};
 
-/// Longest time of a round, or a stream.
+/// Time limit of a round, or a stream.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What rounds of short commands took.
+/// Durations of rounds of short commands.
 #[derive(Debug, Default)]
 struct Rounds {
     /// From the start to the end of the last command.
@@ -33,7 +34,7 @@ impl Rounds {
     }
 }
 
-/// The stream that is under way.
+/// The current stream.
 #[derive(Debug)]
 struct Stream {
     run: RunId,
@@ -45,13 +46,13 @@ struct Stream {
 struct Race {
     fleet: Fleet,
     foreign: Loop,
-    /// Who runs short commands.
+    /// The hosts that run short commands.
     others: Vec<HostId>,
     stream: Option<Stream>,
 }
 
 impl Race {
-    /// Starts a command on all others, and waits for its end on the last of them, or of the stream.
+    /// Starts a command on all others, and waits for the end of the last of them, or of the stream.
     fn round(&mut self, rounds: &mut Rounds) {
         let Self { fleet, foreign, others, stream } = self;
         let begun = Instant::now();
@@ -83,7 +84,7 @@ impl Race {
             _ => ControlFlow::Continue(()),
         });
         assert!(is_over, "a round did not end within {PATIENCE:?}");
-        // The last round beside a stream was partly alone.
+        // The last round next to a stream ran partly alone.
         let is_whole = !is_beside || stream.as_ref().is_some_and(|stream| stream.took.is_none());
         rounds.failed += failed;
         if is_whole {
@@ -96,7 +97,7 @@ impl Race {
 pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     raise_descriptor_limit();
     let sizes = &plan.sizes;
-    // Two processes, so that the hosts do not share a thread at the far end.
+    // Two processes, so that the hosts do not share a thread on the server side.
     let (streaming, answering) = (plan.simulator(), plan.simulator());
     let hosts = [streaming.hosts(1), answering.hosts(sizes.beside)].concat();
     let fleet = fleet(hosts).build().unwrap();

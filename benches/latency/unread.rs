@@ -1,4 +1,5 @@
-//! 1,000 hosts print without end, and nobody reads: what they take of memory, and how soon they are ended.
+//! 1,000 hosts print endlessly, and nobody reads: the memory that they take, and how quickly they
+//! are cancelled.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -11,10 +12,10 @@ use super::report::Row;
 use super::support::raise_descriptor_limit;
 use super::{Plan, fleet};
 
-/// How often it is looked how much has come.
+/// How often the amount received is checked.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Looks after which hosts that still print are given up.
+/// Number of checks after which hosts that still print are given up.
 const LOOKS: usize = 1200;
 
 /// The default output budget, in MiB.
@@ -63,7 +64,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     })
 }
 
-/// Turns the fleet for so long, or until told to stop. When that was.
+/// Runs turns for this long, or until stopped. Returns when that was.
 fn listen(
     fleet: &mut Fleet,
     time: Duration,

@@ -1,4 +1,4 @@
-//! What the cryptography of one login costs, with the libcrypto that libssh uses as well.
+//! The cost of the cryptography of one login, with the libcrypto that libssh uses.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,20 +10,22 @@ use rustix::time::ClockId;
 
 use super::support::clock;
 
-/// About the length of what is signed at a login: a session identifier and an authentication request.
+/// About the length of the signed data of a login: a session identifier and an authentication
+/// request.
 const SIGNED: [u8; 150] = [7; 150];
 
-/// Whose cryptography.
+/// Which cryptography is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steps {
-    /// What nobody can leave out: one X25519 key generation and derivation, one Ed25519 verification and one signature.
+    /// The minimum: one X25519 key generation and derivation, one Ed25519 verification and one
+    /// signature.
     Needed,
-    /// libssh's, up to 0.11: it keeps the bytes of its two private keys alone, and making a key of them anew computes
-    /// the public half again.
+    /// That of libssh up to 0.11: it stores only the bytes of its two private keys, and computes
+    /// the public half again for each use.
     Libssh,
 }
 
-/// The CPU time of one login's cryptography, as the mean of so many.
+/// The CPU time of one login's cryptography, as the mean over `logins`.
 pub fn measure(steps: Steps, logins: u32) -> Duration {
     let peer = PKey::generate_x25519().unwrap().raw_public_key().unwrap();
     let user = PKey::generate_ed25519().unwrap();

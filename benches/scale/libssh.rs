@@ -1,4 +1,5 @@
-//! libssh as its own documentation has it: one blocking session, one channel, `ssh_channel_read` until the end.
+//! libssh used as in its own documentation: one blocking session, one channel, `ssh_channel_read`
+//! until the end.
 
 use libssh_rs::{AuthStatus, Session, SshKey, SshOption};
 
@@ -6,7 +7,7 @@ use super::Job;
 use super::measure::{Measured, Meter};
 use super::support::{USER, keys};
 
-/// As long as the buffers that libssh's examples read into.
+/// The size of the buffers in libssh's examples.
 const CHUNK: usize = 32 * 1024;
 
 pub fn run(job: Job) -> Measured {

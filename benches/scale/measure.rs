@@ -1,4 +1,4 @@
-//! What one process measures of itself.
+//! What one process measures about itself.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,21 +9,21 @@ use rustix::time::ClockId;
 
 use super::support::{clock, rank, status_kib};
 
-/// The figures of one job. All are of the client's process alone.
+/// The figures of one job, all for the client's process only.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
-    /// Hosts, or commands, that ended as they should.
+    /// Hosts, or commands, that succeeded.
     pub ok: f64,
     pub failed: f64,
-    /// CPU time in the process and in the kernel for it, in milliseconds.
+    /// CPU time in the process and in the kernel, in milliseconds.
     pub user_ms: f64,
     pub system_ms: f64,
     pub wall_s: f64,
     /// Growth of the resident memory up to its peak.
     pub peak_kib: f64,
-    /// And up to the end, when all hosts were connected.
+    /// Growth until the end, when all hosts were connected.
     pub held_kib: f64,
-    /// CPU time of turns, where there are any.
+    /// CPU time of turns, if there are any.
     pub turn_p999_ms: f64,
     pub turn_max_ms: f64,
     /// Latency of one command of a sequence.
@@ -50,7 +50,7 @@ impl Measured {
         self
     }
 
-    /// All figures, in the order in which a process tells them.
+    /// All figures, in the order in which a process prints them.
     fn figures(&mut self) -> [&mut f64; 10] {
         let Self {
             ok,
@@ -79,21 +79,21 @@ impl Measured {
         measured
     }
 
-    /// Of each figure the median of all runs.
+    /// The median of each figure over all runs.
     pub fn median(runs: &[Self]) -> Self {
         let figures: Vec<[f64; 10]> = runs.iter().map(|run| run.to_array()).collect();
         Self::from_array(std::array::from_fn(|index| median(figures.iter().map(|run| run[index]))))
     }
 }
 
-/// The median of these, or 0 of none.
+/// The median of these values, or 0 if there are none.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// As a process tells its figures to the one that has started it.
+/// The format in which a process prints its figures to its parent.
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = self.to_array().map(|figure| figure.to_string());
@@ -111,7 +111,7 @@ impl FromStr for Measured {
     }
 }
 
-/// Measures from its start on.
+/// Measures from its creation on.
 pub struct Meter {
     begun: Instant,
     cpu: [Duration; 2],
@@ -123,13 +123,13 @@ impl Meter {
         Self { resident_kib: status_kib("VmRSS:"), cpu: cpu(), begun: Instant::now() }
     }
 
-    /// Starts the clocks again, for what only now begins. Memory grows since the first start.
+    /// Restarts the clocks for a later phase. Memory growth still counts from the first start.
     pub fn restart_clocks(&mut self) {
         self.cpu = cpu();
         self.begun = Instant::now();
     }
 
-    /// How far the memory has grown; for when all hosts are connected.
+    /// How far the memory has grown; called when all hosts are connected.
     pub fn growth_kib(&self) -> f64 {
         status_kib("VmRSS:") - self.resident_kib
     }
@@ -143,7 +143,7 @@ impl Meter {
     }
 }
 
-/// CPU time in the process, and in the kernel for it.
+/// CPU time in the process, and in the kernel.
 fn cpu() -> [Duration; 2] {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     [usage.user_time(), usage.system_time()].map(|time| {

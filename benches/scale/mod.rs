@@ -17,7 +17,7 @@ use std::str::FromStr;
 use super::support;
 use measure::Measured;
 
-/// What hosts are asked to do.
+/// The work that hosts do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
     /// Connect to each host, run one command, disconnect.
@@ -26,8 +26,8 @@ pub enum Workload {
     Later,
     /// Run commands on one connected host, one after the other.
     Sequence,
-    /// Run [`QUEUED`] commands on one connected host, as many at a time as the amount says: four of them run, the others
-    /// wait.
+    /// Run [`QUEUED`] commands on one connected host, `amount` at a time: four of them run, the
+    /// others wait.
     Queue,
     /// Read much output of connected hosts, as bytes.
     Bulk,
@@ -35,13 +35,14 @@ pub enum Workload {
     Lines,
     /// Read the same lines as bytes.
     Raw,
-    /// As [`Workload::Fresh`], where 10 % of the hosts are silent, 5 % refuse the connection and 5 % the login.
+    /// Like [`Workload::Fresh`], but 10 % of the hosts are silent, 5 % refuse the connection and 5
+    /// % the login.
     Faulty,
-    /// As [`Workload::Fresh`], with the hosts dealt among as many fleets and threads as the amount says.
+    /// Like [`Workload::Fresh`], with the hosts divided among `amount` fleets and threads.
     Threads,
 }
 
-/// Who does it.
+/// Which program does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
     Sshoal,
@@ -49,7 +50,7 @@ pub enum Client {
     Libssh,
 }
 
-/// One measurement, which has a process of its own: memory that another one has left behind would not be its own.
+/// One measurement in a separate process: memory left behind by another one would be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Job {
     pub client: Client,
@@ -59,7 +60,7 @@ pub struct Job {
     pub pool: usize,
     /// Rounds of commands, bytes or lines per host, or threads.
     pub amount: u64,
-    /// Of the simulated hosts.
+    /// The port of the simulated hosts.
     pub port: u16,
 }
 
@@ -77,7 +78,7 @@ impl Job {
     fn hosts(self) -> impl Iterator<Item = String> {
         (0..self.hosts).map(move |index| {
             let refuses = self.workload == Workload::Faulty && index % 20 == 1;
-            // Nobody listens on a port that needs privileges.
+            // A privileged port without a listener.
             let port = if refuses { 9 } else { self.port };
             format!("{}:{port}", hostsim::host_address(index))
         })
@@ -92,7 +93,7 @@ impl Job {
         }
     }
 
-    /// What all hosts together print, if none fails.
+    /// The total output of all hosts, if none fails.
     fn expected(self) -> u64 {
         let hosts = self.hosts as u64;
         match self.workload {
@@ -107,7 +108,7 @@ impl Job {
     }
 }
 
-/// For the rules of the simulator: silent hosts, and those that refuse the login.
+/// Rules of the simulator: silent hosts, and those that refuse the login.
 pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
 
 /// Commands of [`Workload::Queue`].
@@ -153,7 +154,7 @@ impl Client {
     }
 }
 
-/// As the process that does the job is told.
+/// The format in which the process of the job receives it.
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { client, workload, hosts, pool, amount, port } = self;

@@ -1,4 +1,4 @@
-//! Which jobs are measured, against what, and what they are to reach.
+//! Which jobs are measured, compared with what, and their goals.
 
 use std::process::Command;
 
@@ -9,14 +9,14 @@ use super::measure::{Measured, median};
 use super::report::{Goal, Row};
 use super::{Client, FAULTS, Job, QUEUED, Workload, support};
 
-/// What a row is compared with. All ratios are costs: below 1 is better than the other.
+/// What a row is compared with. All ratios are costs: a value below 1 is better than the rival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rival {
     /// The client on russh, by CPU time; in a sequence by latency.
     Russh,
     /// The cryptography alone, by CPU time outside the kernel.
     CryptoFloor,
-    /// The same as libssh does it.
+    /// The same as done by libssh.
     LibsshCrypto,
     /// libssh alone, by CPU time.
     Libssh,
@@ -37,7 +37,7 @@ pub struct Case {
     pub hosts: usize,
     pub pool: usize,
     pub amount: u64,
-    /// Each is measured so many times, in turns with its rivals.
+    /// Number of measurements of each, alternating with its rivals.
     pub rounds: usize,
     pub rivals: &'static [Rival],
     pub goals: &'static [Goal],
@@ -113,7 +113,7 @@ impl Case {
         Job { client, workload, hosts, pool, amount, port }
     }
 
-    /// What is counted as one: a host, or a command.
+    /// The unit of the figures: a host, or a command.
     pub fn units(self) -> f64 {
         let each = match self.workload {
             Workload::Later | Workload::Sequence => self.amount,
@@ -123,7 +123,7 @@ impl Case {
         self.hosts as f64 * each as f64
     }
 
-    /// Measures it and its rivals. `work` has a job done by a process of its own.
+    /// Measures it and its rivals. `work` runs a job in a separate process.
     pub fn measure(self, simulator: &dyn Fn(&Case) -> Sim, work: &mut dyn FnMut(Job) -> Measured) -> Row {
         let sim = simulator(&self);
         let own = self.job(Client::Sshoal, sim.port());

@@ -5,14 +5,14 @@ use std::fmt;
 use super::measure::Measured;
 use super::plan::{Case, Rival};
 
-/// What a row is to reach.
+/// The goal of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
     /// At most this ratio.
     Ratio(Rival, f64),
-    /// At most so much resident memory per host, at the peak.
+    /// At most this much resident memory per host, at the peak.
     MemoryKib(f64),
-    /// At most so many.
+    /// At most this many failures.
     Failed(f64),
     /// The 99.9th percentile of the turns' CPU time.
     TurnMs(f64),
@@ -24,7 +24,7 @@ pub struct Row {
     pub case: Case,
     pub measured: Measured,
     pub ratios: Vec<(Rival, f64)>,
-    /// Of the process, per host, where strace is installed.
+    /// Of the process, per host, if strace is installed.
     pub system_calls: Option<f64>,
 }
 
@@ -96,7 +96,7 @@ impl Row {
         )
     }
 
-    /// What was to be reached, and what was.
+    /// The goals, and the values reached.
     pub fn goals(&self) -> Vec<String> {
         let Case { workload, hosts, pool, goals, .. } = self.case;
         let line = |goal: &Goal| {

@@ -1,7 +1,8 @@
-//! What an engineer would write instead: a small client on russh, with a tokio runtime of one thread.
+//! The obvious alternative: a small client on russh, with a tokio runtime of one thread.
 //!
-//! It takes every host key, has no deadlines, keeps what a host prints in memory, and offers the algorithms that sshoal and
-//! the simulated hosts agree on, so that both clients do the same cryptography.
+//! It accepts every host key, has no deadlines, keeps a host's output in memory, and offers the
+//! algorithms that sshoal and the simulated hosts agree on, so that both clients do the same
+//! cryptography.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -98,7 +99,7 @@ impl Client {
         Self { runtime, setup: Arc::new(setup) }
     }
 
-    /// Connects to these hosts, and runs a command on each as soon as it is there.
+    /// Connects to these hosts, and runs a command on each as soon as it is connected.
     fn fresh(&self, hosts: Vec<Ipv4Addr>, command: &'static str) -> Vec<Connection> {
         self.runtime.block_on(async {
             let mut tasks = JoinSet::new();
@@ -115,7 +116,7 @@ impl Client {
         })
     }
 
-    /// Runs a command over each of these connections, and hands what each has printed to `see`.
+    /// Runs a command over each of these connections, and passes the output of each to `see`.
     fn later(&self, connections: &Arc<Vec<Connection>>, command: &str, mut see: impl FnMut(Vec<u8>)) {
         self.runtime.block_on(async {
             let mut tasks = JoinSet::new();
@@ -131,7 +132,7 @@ impl Client {
         });
     }
 
-    /// Runs a command so many times, one after the other. How long each took.
+    /// Runs a command `times` times in sequence. Returns how long each took.
     fn sequence(&self, connection: &Connection, command: &str, times: u64) -> Vec<Duration> {
         self.runtime.block_on(async {
             let mut took = Vec::new();
@@ -145,7 +146,7 @@ impl Client {
         })
     }
 
-    /// Says good-bye to all of them.
+    /// Disconnects all of them.
     fn close(self, connections: impl IntoIterator<Item = Connection>) {
         self.runtime.block_on(async {
             for Connection(handle) in connections {
@@ -167,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// What the command has printed. An error, unless it ended with status 0.
+    /// The output of the command. An error, unless it ended with status 0.
     async fn run(&self, command: &str) -> Result<Vec<u8>, Error> {
         let mut channel = self.0.channel_open_session().await?;
         channel.exec(true, command).await?;

@@ -1,4 +1,4 @@
-//! The workloads, by sshoal.
+//! The workloads, run by sshoal.
 
 use std::io::Read;
 use std::sync::mpsc::channel;
@@ -15,7 +15,7 @@ use super::{Job, QUEUED, Workload};
 pub fn run(job: Job) -> Measured {
     match job.workload {
         Workload::Fresh => fresh(job, Duration::from_secs(120)),
-        // Silent hosts are given up after that time.
+        // The time after which silent hosts are given up.
         Workload::Faulty => fresh(job, Duration::from_secs(2)),
         Workload::Later | Workload::Bulk => later(job),
         Workload::Sequence => sequence(job),
@@ -25,10 +25,11 @@ pub fn run(job: Job) -> Measured {
     }
 }
 
-/// A fleet's loop, and what it has seen.
+/// A fleet's loop, and its results.
 struct Driver {
     fleet: Fleet,
-    /// CPU time of each turn. Where turns are short, looking at that clock would be what is measured: then none.
+    /// CPU time of each turn. `None` where turns are so short that reading that clock would
+    /// dominate.
     turns: Option<Vec<Duration>>,
     ok: usize,
     failed: usize,

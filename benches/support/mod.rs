@@ -1,4 +1,5 @@
-//! What the benchmarks that run whole fleets share: simulated hosts on CPUs of their own, and clocks.
+//! Shared code of the benchmarks that run whole fleets: simulated hosts on separate CPUs, and
+//! clocks.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,20 +12,21 @@ use rustix::time::{ClockId, clock_gettime};
 use sshoal::Builder;
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 
-/// Who logs in.
+/// The login user.
 pub const USER: &str = "demo";
 
-/// All simulated hosts derive their keys from it.
+/// The seed of the keys of all simulated hosts.
 const SEED: [u8; 32] = [42; 32];
 
-/// Starts a process of simulated hosts, away from the CPU of [`pinned`] if it is to be. All have the same keys.
+/// Starts a process of simulated hosts, not on the CPU of [`pinned`] if `pin` is set. All have the
+/// same keys.
 pub fn simulator(program: Command, pin: bool, describe: impl FnOnce(SimBuilder) -> SimBuilder) -> Sim {
     let sim = describe(Sim::builder().seed(SEED)).spawn(program).unwrap();
     confine(sim.pid(), pin);
     sim
 }
 
-/// Keeps a process away from the CPU of [`pinned`], if that is to be.
+/// Keeps a process off the CPU of [`pinned`], if `pin` is set.
 pub fn confine(pid: u32, pin: bool) {
     let mut others = sched_getaffinity(None).unwrap();
     if let Some(own) = own_cpu().filter(|_| pin && others.count() > 1) {
@@ -37,7 +39,7 @@ pub fn keys() -> Keys {
     Keys::from_seed(SEED)
 }
 
-/// Runs `measure` on a CPU that the simulators leave alone.
+/// Runs `measure` on a CPU that the simulators do not use.
 pub fn pinned<T>(pin: bool, measure: impl FnOnce() -> T) -> T {
     let all = sched_getaffinity(None).unwrap();
     if let Some(own) = own_cpu().filter(|_| pin) {
@@ -55,7 +57,7 @@ fn own_cpu() -> Option<usize> {
     (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu))
 }
 
-/// A fleet or a client of simulated hosts, which trusts their one host key.
+/// A fleet or a client of simulated hosts that trusts their one host key.
 pub fn trusting<T>(builder: Builder<T>) -> Builder<T> {
     let key = HostKey::from_openssh(&keys().host_public(HostKeyKind::Ed25519).unwrap()).unwrap();
     builder
@@ -69,7 +71,7 @@ pub fn trusting<T>(builder: Builder<T>) -> Builder<T> {
         .timeout(Duration::from_secs(120))
 }
 
-/// Each host takes a descriptor, and distributions give processes 1,024 of them.
+/// Each host takes a descriptor, and distributions allow 1,024 per process.
 pub fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -81,7 +83,8 @@ pub fn clock(id: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The smallest of these sorted times that so large a share of them does not exceed (the nearest rank). Zero of none.
+/// The smallest of these sorted times that is at least as large as this share of them (the nearest
+/// rank). Zero if there are none.
 pub fn rank(sorted: &[Duration], share: f64) -> Duration {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

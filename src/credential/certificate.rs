@@ -1,4 +1,5 @@
-//! OpenSSH user certificates (`PROTOCOL.certkeys` of OpenSSH), as far as the side that shows them needs to know them.
+//! OpenSSH user certificates (`PROTOCOL.certkeys` of OpenSSH), as far as a client must understand
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,8 @@ use crate::error::{AuthProblem, CertProblem};
 use crate::hostkey::{BlobReader, HostKey};
 use crate::limits;
 
-/// Certificate types, those of the keys in them, and how many fields a key has. libssh signs with no others.
+/// Certificate types, the types of their keys, and the number of fields in such a key. libssh signs
+/// with no others.
 const TYPES: [(&str, &str, usize); 5] = [
     ("ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", 1),
     ("ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp256", 2),
@@ -19,7 +21,7 @@ const TYPES: [(&str, &str, usize); 5] = [
     ("ssh-rsa-cert-v01@openssh.com", "ssh-rsa", 2),
 ];
 
-/// Those of security keys (FIDO), which only agents sign with.
+/// Certificates for security keys (FIDO), with which only agents sign.
 const AGENT_TYPES: [(&str, &str, usize); 2] = [
     ("sk-ssh-ed25519-cert-v01@openssh.com", "sk-ssh-ed25519@openssh.com", 2),
     ("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com", 3),
@@ -29,27 +31,27 @@ const MARK: &str = "-cert-v01@openssh.com";
 const USER: u32 = 1;
 const HOST: u32 = 2;
 
-/// The last second of the year 9999: later times are as good as this one.
+/// The last second of the year 9999. Later times are reduced to it.
 const TIME_MAX: u64 = 253_402_300_799;
 
-/// A user certificate. What it says is only checked by the server; the signature as well.
+/// A user certificate. Its content and signature are checked by the server only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// Where it was read from, or `<bytes>`.
+    /// The file that it was read from, or `<bytes>`.
     path: PathBuf,
     type_name: &'static str,
     blob: Vec<u8>,
-    /// The public key that it is for, as a wire blob (RFC 4253 section 6.6).
+    /// The public key that it certifies, as a wire blob (RFC 4253 section 6.6).
     key: Vec<u8>,
     principals: Vec<String>,
     valid_after: SystemTime,
-    /// `None`: for ever.
+    /// `None`: valid forever.
     valid_before: Option<SystemTime>,
 }
 
 impl Certificate {
-    /// Parses a `-cert.pub` file: a line of type, base64 and comment, the first one that can be used. As
-    /// OpenSSH does, passes over all other lines, in whatever encoding.
+    /// Parses a `-cert.pub` file: the first usable line of type, base64 and comment. Like OpenSSH,
+    /// ignores all other lines, in any encoding.
     pub(crate) fn parse(path: PathBuf, text: &[u8]) -> Result<Self, CertProblem> {
         if text.len() > limits::KEY_FILE {
             return Err(CertProblem::TooLarge { max: limits::KEY_FILE });
@@ -59,7 +61,8 @@ impl Certificate {
         for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
             match Self::parse_line(&path, line) {
                 Ok(certificate) => return Ok(certificate),
-                // The first line that tells what it is says more than those that tell nothing.
+                // The first line with a specific problem says more than lines that are merely
+                // malformed.
                 Err(found) if matches!(problem, CertProblem::Malformed) => problem = found,
                 Err(_) => {}
             }
@@ -111,12 +114,12 @@ impl Certificate {
         &self.blob
     }
 
-    /// Whether it is for this public key, given as a wire blob.
+    /// Whether it certifies this public key, given as a wire blob.
     pub(crate) fn is_for(&self, key: &[u8]) -> bool {
         self.key == key
     }
 
-    /// Why a server may have refused it, as far as it shows here.
+    /// Why a server may have refused it, as far as the client can tell.
     pub(crate) fn problem(&self, user: &str, now: SystemTime) -> Option<AuthProblem> {
         let path = || self.path.clone();
         if now < self.valid_after {
@@ -131,8 +134,8 @@ impl Certificate {
     }
 }
 
-/// Whether these bytes may be handed to libssh as what an agent lists: a public key, or a certificate of one,
-/// of a type that is known here, complete, and in the only form that it has.
+/// Whether these bytes may be passed to libssh as a key listed by an agent: a public key or a
+/// certificate, of a known type, complete, and in canonical form.
 pub(crate) fn is_well_formed(blob: &[u8]) -> bool {
     is_canonical(blob) || Body::read(blob).is_ok()
 }
@@ -141,14 +144,14 @@ fn is_canonical(key: &[u8]) -> bool {
     HostKey::from_blob(key.to_vec()).is_ok_and(|known| known.blob() == key)
 }
 
-/// What a certificate says.
+/// The content of a certificate.
 struct Body {
     type_name: &'static str,
     key: Vec<u8>,
-    /// Of users, or of hosts.
+    /// User or host certificate.
     kind: u32,
     principals: Vec<String>,
-    /// From, and until, in seconds since 1970.
+    /// Start and end of validity, in seconds since 1970.
     valid: (u64, u64),
 }
 
@@ -164,7 +167,8 @@ impl Body {
         for _ in 0..fields {
             push(&mut key, reader.string()?);
         }
-        // libssh reads this part of it. In any other form than the shortest, it could be read as another key.
+        // libssh reads this part. In any other than the canonical form, it could be read as another
+        // key.
         if !is_canonical(&key) {
             return Err(CertProblem::Malformed);
         }
@@ -186,7 +190,7 @@ impl Body {
 }
 
 fn push(blob: &mut Vec<u8>, field: &[u8]) {
-    // A field is part of a blob in memory that had its length in 32 bits.
+    // The field is part of a blob in memory whose length had 32 bits.
     blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     blob.extend_from_slice(field);
 }

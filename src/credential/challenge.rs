@@ -1,4 +1,5 @@
-//! Keyboard-interactive authentication (RFC 4256): what a server asks, and who answers.
+//! Keyboard-interactive authentication (RFC 4256): the server's prompts, and the responder that
+//! answers them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,45 +8,46 @@ use zeroize::Zeroizing;
 
 use crate::credential::Secret;
 
-/// One round of questions of a server, for a [responder](crate::Builder::responder).
+/// One round of a server's prompts, for a [responder](crate::Builder::responder).
 ///
-/// The texts are as they came, except that bytes which are no UTF-8 are replaced: pass them through
-/// [`sanitise`](crate::sanitise) before they reach a terminal.
+/// The texts are passed on unchanged, except that invalid UTF-8 is replaced: pass them through
+/// [`sanitise`](crate::sanitise) before printing them on a terminal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Challenge<'a> {
-    /// The host as it was named by the caller.
+    /// The host as the caller named it.
     pub host: &'a str,
-    /// Its port.
+    /// The host's port.
     pub port: u16,
     /// The login name.
     pub user: &'a str,
-    /// Which round of this login it is, from 1. Rounds without a prompt count, but are not shown.
+    /// The number of this round within the login, from 1. Rounds without a prompt count, but are
+    /// not passed on.
     pub round: u32,
-    /// A title; often empty.
+    /// The server's title; often empty.
     pub name: &'a str,
-    /// What the user should know; often empty.
+    /// The server's instruction for the user; often empty.
     pub instruction: &'a str,
-    /// What has to be answered, in order. Never empty.
+    /// The prompts to answer, in order. Never empty.
     pub prompts: &'a [Prompt],
 }
 
-/// One question.
+/// One prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Prompt {
-    /// Such as `Password: ` or `Verification code: `.
+    /// For example `Password: ` or `Verification code: `.
     pub text: String,
-    /// Whether the answer may be shown while it is typed; a secret's is `false`.
+    /// Whether the answer may be shown while it is typed; `false` for secrets.
     pub echo: bool,
 }
 
-/// The answer to a [`Prompt`]: overwritten when dropped, and not shown by `Debug`.
+/// The answer to a [`Prompt`]. Overwritten when dropped, and not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer(Zeroizing<String>);
 
 impl Answer {
-    /// `None` if it contains a NUL byte, which libssh's C strings cannot carry.
+    /// `None` if it contains a NUL byte, which libssh's C strings do not allow.
     pub(crate) fn to_secret(&self) -> Option<Secret> {
         Secret::copy(&self.0)
     }
@@ -71,7 +73,7 @@ impl fmt::Debug for Answer {
 
 type Respond = dyn Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync;
 
-/// The caller's function that answers. Two are equal if they are the same function, not only alike.
+/// The caller's function that answers prompts. Two are equal only if they are the same function.
 #[derive(Clone)]
 pub(crate) struct Responder(Arc<Respond>);
 

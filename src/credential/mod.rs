@@ -1,4 +1,4 @@
-//! What a login proves itself with: secrets, private keys, certificates, answers to a server's questions.
+//! Credentials: secrets, private keys, certificates, answers to a server's prompts.
 
 pub(crate) mod certificate;
 mod challenge;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroize;
 
-/// A password or passphrase: shared by reference, never printed, overwritten when the last owner drops it.
+/// A password or passphrase: shared by reference, never printed, overwritten when the last owner
+/// drops it.
 ///
-/// libssh keeps copies of its own for as long as an authentication is under way.
+/// libssh keeps its own copies while an authentication is in progress.
 #[derive(Clone)]
 pub struct Secret(Arc<Buffer>);
 
@@ -24,7 +25,8 @@ impl Drop for Buffer {
 }
 
 impl Secret {
-    /// Takes the text over. `None` if it contains a NUL byte, which libssh's C strings cannot carry.
+    /// Takes the text over. `None` if it contains a NUL byte, which libssh's C strings do not
+    /// allow.
     pub(crate) fn new(text: String) -> Option<Self> {
         match CString::new(text) {
             Ok(text) => Some(Self(Arc::new(Buffer(Some(text))))),
@@ -35,9 +37,9 @@ impl Secret {
         }
     }
 
-    /// As [`new`](Self::new), for a text that its owner keeps.
+    /// Like [`new`](Self::new), but copies the text.
     pub(crate) fn copy(given: &str) -> Option<Self> {
-        // With room for the NUL byte that ends it: growing would leave a copy behind.
+        // Reserves room for the terminating NUL byte: growing would leave a copy behind.
         let mut text = String::with_capacity(given.len() + 1);
         text.push_str(given);
         Self::new(text)

@@ -1,47 +1,47 @@
-//! Answers kept for as long as their servers say.
+//! A cache of responses, kept for as long as their TTLs allow.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::Name;
 
-use super::wire::{Answer, Kind};
+use super::wire::{Kind, Response};
 
 type Key = (Name, Kind);
 
-/// A table of fixed size: when it is full, the answer that came first gives way.
+/// A table of fixed size: when it is full, the oldest response is dropped.
 ///
-/// With its first answer it gets its full size, as growing would copy everything in one turn. Hosts that are addresses
-/// bring none.
+/// The first response allocates the full size, because growing would copy everything within one
+/// turn. A fleet whose hosts are all literal addresses never allocates it.
 pub(super) struct Cache {
-    entries: HashMap<Key, Entry>,
-    /// In the order of arrival; a key may be gone, or have come again.
+    entries: HashMap<Key, CachedResponse>,
+    /// Keys in insertion order. A key may have been removed or inserted again since.
     order: VecDeque<(Key, u64)>,
     capacity: usize,
-    arrivals: u64,
+    insertions: u64,
 }
 
-struct Entry {
+struct CachedResponse {
     expiry: Instant,
-    arrival: u64,
-    answer: Answer,
+    insertion: u64,
+    response: Response,
 }
 
 impl Cache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), capacity, arrivals: 0 }
+        Self { entries: HashMap::new(), order: VecDeque::new(), capacity, insertions: 0 }
     }
 
-    /// The answer to this question, if it is known and still holds.
-    pub(super) fn find(&self, name: &Name, kind: Kind, now: Instant) -> Option<&Answer> {
-        // The key is a pair of owned values; a name of usual length is cloned without allocating.
+    /// The cached response to this query, unless it has expired.
+    pub(super) fn find(&self, name: &Name, kind: Kind, now: Instant) -> Option<&Response> {
+        // The key is a pair of owned values; cloning a name of usual length does not allocate.
         let entry = self.entries.get(&(name.clone(), kind))?;
-        (entry.expiry > now).then_some(&entry.answer)
+        (entry.expiry > now).then_some(&entry.response)
     }
 
-    /// Keeps an answer, if it may be kept.
-    pub(super) fn insert(&mut self, name: &Name, kind: Kind, answer: &Answer, now: Instant) {
-        let Some(expiry) = ttl(answer).and_then(|ttl| now.checked_add(ttl)).filter(|&expiry| expiry > now)
+    /// Stores a response, if it may be cached.
+    pub(super) fn insert(&mut self, name: &Name, kind: Kind, response: &Response, now: Instant) {
+        let Some(expiry) = ttl(response).and_then(|ttl| now.checked_add(ttl)).filter(|&expiry| expiry > now)
         else {
             return;
         };
@@ -53,32 +53,33 @@ impl Cache {
             self.order.reserve_exact(self.capacity);
         }
         if self.order.len() == self.capacity {
-            self.drop_first();
+            self.drop_oldest();
         }
-        self.arrivals += 1;
+        self.insertions += 1;
         let key = (name.to_lowercase(), kind);
-        self.order.push_back((key.clone(), self.arrivals));
-        self.entries.insert(key, Entry { expiry, arrival: self.arrivals, answer: answer.clone() });
+        self.order.push_back((key.clone(), self.insertions));
+        self.entries
+            .insert(key, CachedResponse { expiry, insertion: self.insertions, response: response.clone() });
     }
 
-    fn drop_first(&mut self) {
-        let Some((key, arrival)) = self.order.pop_front() else { return };
-        if self.entries.get(&key).is_some_and(|entry| entry.arrival == arrival) {
+    fn drop_oldest(&mut self) {
+        let Some((key, insertion)) = self.order.pop_front() else { return };
+        if self.entries.get(&key).is_some_and(|entry| entry.insertion == insertion) {
             self.entries.remove(&key);
         }
     }
 }
 
-fn ttl(answer: &Answer) -> Option<Duration> {
-    match answer {
-        Answer::Addresses { ttl, .. } | Answer::Alias { ttl, .. } => Some(*ttl),
-        Answer::NoData { ttl } | Answer::NoSuchName { ttl } => *ttl,
-        Answer::FormatError | Answer::Failure(_) | Answer::Truncated => None,
+fn ttl(response: &Response) -> Option<Duration> {
+    match response {
+        Response::Addresses { ttl, .. } | Response::Alias { ttl, .. } => Some(*ttl),
+        Response::NoData { ttl } | Response::NoSuchName { ttl } => *ttl,
+        Response::FormatError | Response::Failure(_) | Response::Truncated => None,
     }
 }
 
-impl Answer {
-    /// Whether it says that there is nothing.
+impl Response {
+    /// Whether the response says that no such name or address exists.
     pub(super) fn is_negative(&self) -> bool {
         matches!(self, Self::NoData { .. } | Self::NoSuchName { .. })
     }

@@ -1,4 +1,4 @@
-//! The names that a host may stand for: the search list.
+//! The names to try for a host: the search list.
 
 use std::vec;
 
@@ -7,8 +7,8 @@ use hickory_resolver::proto::rr::Name;
 use super::conf::DnsConfig;
 use super::wire;
 
-/// What is asked for a host, in this order, until one exists (glibc: `__res_context_search`). None if DNS cannot carry the
-/// host at all.
+/// The names to query for a host, in order, until one exists (glibc: `__res_context_search`). Empty
+/// if DNS cannot represent the host at all.
 pub(super) fn candidates(host: &str, config: &DnsConfig) -> vec::IntoIter<Name> {
     let mut names = Vec::new();
     let Some(bare) = wire::name(host) else { return names.into_iter() };
@@ -18,7 +18,7 @@ pub(super) fn candidates(host: &str, config: &DnsConfig) -> vec::IntoIter<Name> 
         names.push(bare.clone());
     }
     if !is_absolute {
-        // A domain that makes the name too long is passed over.
+        // A domain that makes the name too long is skipped.
         names.extend(config.search.iter().filter_map(|domain| match domain.as_str() {
             "." => Some(bare.clone()),
             domain => wire::name(&format!("{host}.{domain}")),

@@ -1,4 +1,4 @@
-//! What the resolver is configured with, and `resolv.conf` as glibc reads it.
+//! The resolver's configuration, and `resolv.conf` as glibc reads it.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,10 +13,10 @@ use crate::text::sanitise;
 /// The port of name servers.
 const PORT: u16 = 53;
 
-/// How names are looked up by sshoal's own resolver ([`Resolver::Native`](super::Resolver::Native)).
+/// Configuration of sshoal's own resolver ([`Resolver::Native`](super::Resolver::Native)).
 ///
-/// [`system`](Self::system) is what this machine is configured with, the default of a client. Everything can be set
-/// instead:
+/// [`system`](Self::system) reads this machine's configuration, the default of a client. Every
+/// setting can be changed:
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +25,10 @@ const PORT: u16 = 53;
 /// # fn main() -> Result<(), sshoal::Error> {
 /// # let none: [&str; 0] = [];
 /// let servers = ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()];
-/// let dns = DnsConfig::system().servers(servers).search(["prod.example.com"]).timeout(Duration::from_secs(2));
+/// let dns = DnsConfig::system()
+///     .servers(servers)
+///     .search(["prod.example.com"])
+///     .timeout(Duration::from_secs(2));
 /// let client = ParallelClient::builder(["web1", "web2"]).resolver(Resolver::Native(dns))
 /// #   .known_hosts(none).identity_auth(false)
 ///     .build()?;
@@ -48,30 +51,31 @@ pub struct DnsConfig {
     pub(super) hosts: Hosts,
 }
 
-/// How a question goes to a server.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
     Udp,
     Tcp,
 }
 
-/// What else than its file configures a resolver (`resolv.conf(5)`, at its end).
+/// Configuration outside of `resolv.conf` (`resolv.conf(5)`, at its end).
 #[derive(Debug, Default)]
 pub(super) struct Environment<'a> {
-    /// The name of this machine. Its domain is the search list of a file without one.
+    /// The name of this machine. Its domain is the search list if the file has none.
     pub hostname: &'a str,
     /// `LOCALDOMAIN`: a search list that replaces the file's.
     pub local_domain: Option<&'a str>,
-    /// `RES_OPTIONS`: options behind those of the file.
+    /// `RES_OPTIONS`: options appended to those of the file.
     pub options: Option<&'a str>,
 }
 
 impl DnsConfig {
-    /// The configuration of this machine: `/etc/resolv.conf`, `/etc/hosts`, and the variables `LOCALDOMAIN` and
-    /// `RES_OPTIONS`, as glibc reads them. The files are read now; later changes are not seen.
+    /// The configuration of this machine: `/etc/resolv.conf`, `/etc/hosts`, and the variables
+    /// `LOCALDOMAIN` and `RES_OPTIONS`, as glibc reads them. The files are read now; later changes
+    /// have no effect.
     ///
-    /// A file that cannot be read counts as empty. Without a name server, one on 127.0.0.1 is asked.
-    /// `/etc/nsswitch.conf` is not read: names come from the hosts file, then from DNS.
+    /// A file that cannot be read counts as empty. If no name server is configured, 127.0.0.1 is
+    /// used. `/etc/nsswitch.conf` is not read: names are looked up in the hosts file, then in DNS.
     pub fn system() -> Self {
         let local_domain = std::env::var("LOCALDOMAIN").ok();
         let options = std::env::var("RES_OPTIONS").ok();
@@ -86,17 +90,23 @@ impl DnsConfig {
         config.hosts(&read(Path::new("/etc/hosts")))
     }
 
-    /// The configuration that the text of a `resolv.conf` file describes, by glibc's rules, with an empty hosts file:
+    /// Parses the text of a `resolv.conf` file by glibc's rules, with an empty hosts file:
     ///
-    /// - Keywords begin a line; the last of `domain` and `search` counts; the first three name servers are used.
-    /// - `ndots`, `timeout` and `attempts` are cut to 15, 30 and 5. A timeout of 0 is one of 1 s.
-    /// - `rotate`, `use-vc`, `no-aaaa` and `no-tld-query` are obeyed, other options have no meaning here.
+    /// - Keywords start in the first column; the last of `domain` and `search` counts; the first
+    ///   three name servers are used.
+    /// - `ndots`, `timeout` and `attempts` are capped at 15, 30 and 5. A timeout of 0 counts as 1
+    ///   s.
+    /// - `rotate`, `use-vc`, `no-aaaa` and `no-tld-query` are supported; other options are ignored.
     ///
     /// ```
     /// use sshoal::DnsConfig;
     ///
-    /// let dns = DnsConfig::parse_resolv_conf("nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n");
-    /// assert_eq!(dns, DnsConfig::parse_resolv_conf("options ndots:2\ndomain example.com\nnameserver 192.0.2.53"));
+    /// let text = "nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n";
+    /// let other_order = "options ndots:2\ndomain example.com\nnameserver 192.0.2.53";
+    /// assert_eq!(
+    ///     DnsConfig::parse_resolv_conf(text),
+    ///     DnsConfig::parse_resolv_conf(other_order)
+    /// );
     /// ```
     pub fn parse_resolv_conf(text: &str) -> Self {
         Self::from_parts(text.as_bytes(), &Environment::default())
@@ -119,7 +129,8 @@ impl DnsConfig {
         let mut search: Option<Vec<String>> = None;
         for line in resolv_conf.split(|&byte| byte == b'\n') {
             let line = String::from_utf8_lossy(line);
-            // A comment or a keyword begins in the first column; anything else is no line for glibc either.
+            // A keyword starts in the first column and ends at a blank. glibc ignores other lines
+            // too.
             let Some((keyword, rest)) = line.split_once([' ', '\t']) else { continue };
             let mut words = words(rest);
             match keyword {
@@ -145,7 +156,7 @@ impl DnsConfig {
         config
     }
 
-    /// One line of options, or the variable.
+    /// Applies a line of options, or the variable `RES_OPTIONS`.
     fn apply(&mut self, options: &str) {
         for option in words(options) {
             match option.split_once(':') {
@@ -166,29 +177,32 @@ impl DnsConfig {
         }
     }
 
-    /// The name servers, in the order in which they are asked. The first three are used; none leaves only the hosts file.
+    /// Sets the name servers, in the order in which they are queried. The first three are used;
+    /// without any, only the hosts file is.
     pub fn servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.servers = servers.into_iter().take(limits::DNS_SERVERS).collect();
         self
     }
 
-    /// Domains that are tried behind a name with fewer than [`ndots`](Self::ndots) dots.
+    /// Sets the domains that are appended to a name with fewer than [`ndots`](Self::ndots) dots.
     pub fn search(mut self, domains: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.search = domains.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Dots from which on a name is tried as it is before the search list is, and not after it. Default: 1.
+    /// A name with at least this many dots is tried as it is before the search list, instead of
+    /// after it. Default: 1.
     pub fn ndots(mut self, dots: usize) -> Self {
         self.ndots = dots;
         self
     }
 
-    /// The longest pause before a question is sent again. Default: 5 s. The first pause is 400 ms, and each round over the
-    /// servers doubles it.
+    /// The longest pause before a query is repeated. Default: 5 s. The first pause is 400 ms; it
+    /// doubles with each round over the servers.
     ///
-    /// A lookup takes at most this times [`attempts`](Self::attempts), whatever the number of servers and search domains,
-    /// and never longer than its host may take to connect ([`timeout`](crate::Builder::timeout)).
+    /// A lookup takes at most this time multiplied by [`attempts`](Self::attempts), whatever the
+    /// number of servers and search domains, and never longer than its host may take to connect
+    /// ([`timeout`](crate::Builder::timeout)).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
@@ -200,20 +214,22 @@ impl DnsConfig {
         self
     }
 
-    /// Answers kept, for as long as the servers say. Default: 32,768; 0 keeps none. A client of few hosts takes less.
+    /// Number of responses kept in the cache, for as long as their TTLs allow. Default: 32,768; 0
+    /// disables the cache. A client with few hosts uses a smaller cache.
     pub fn cache_entries(mut self, entries: usize) -> Self {
         self.cache_entries = entries;
         self
     }
 
-    /// The text of a hosts file (`hosts(5)`), which goes before DNS. Default of [`system`](Self::system): `/etc/hosts`.
+    /// Sets the text of the hosts file (`hosts(5)`), which has precedence over DNS. Default of
+    /// [`system`](Self::system): `/etc/hosts`.
     pub fn hosts(mut self, text: &[u8]) -> Self {
         self.hosts = Hosts::parse(text);
         self
     }
 
-    /// How long a lookup may take.
-    pub(super) fn patience(&self) -> Duration {
+    /// The longest time that a lookup may take.
+    pub(super) fn time_limit(&self) -> Duration {
         self.timeout.saturating_mul(self.attempts)
     }
 }
@@ -225,12 +241,12 @@ fn read(path: &Path) -> Vec<u8> {
     })
 }
 
-/// Words between blanks. A carriage return belongs to no word.
+/// Splits at blanks. A carriage return counts as one.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', '\t', '\r']).filter(|word| !word.is_empty())
 }
 
-/// As C's `atoi` reads it: the digits that it begins with.
+/// Like C's `atoi`: the leading digits, or 0 without any.
 fn number(text: &str) -> usize {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     match text[..digits].parse() {
@@ -250,7 +266,7 @@ fn server(text: &str) -> Option<SocketAddr> {
 }
 
 impl Default for DnsConfig {
-    /// [`system`](Self::system).
+    /// The same as [`system`](Self::system).
     fn default() -> Self {
         Self::system()
     }

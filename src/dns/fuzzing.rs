@@ -1,4 +1,4 @@
-//! The bodies of the resolver's fuzz targets, each with an oracle of its own.
+//! The bodies of the resolver's fuzz targets, each with its own oracle.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use super::candidates::candidates;
 use super::conf::{DnsConfig, Environment};
 use super::hosts::Hosts;
-use super::wire::{self, Answer, Kind};
+use super::wire::{self, Kind, Response};
 use crate::limits;
 
-/// Any bytes as an answer to the question that they repeat, or to another.
+/// Any bytes as a response to the query that they repeat, or to another query.
 pub fn dns_read(message: &[u8]) {
     let Some(fixed) = wire::name("web1.example") else { return };
     let asked = message.get(12..).and_then(|_| {
@@ -22,42 +22,45 @@ pub fn dns_read(message: &[u8]) {
     });
     for name in asked.iter().chain([&fixed]) {
         for kind in [Kind::A, Kind::Aaaa] {
-            let answer = wire::read(message, name, kind);
-            check_answer(message, kind, answer.as_ref());
+            let response = wire::read(message, name, kind);
+            check_answer(message, kind, response.as_ref());
         }
     }
     if let Some(name) = &asked
         && let Ok(other) = name.prepend_label("other")
     {
         for kind in [Kind::A, Kind::Aaaa] {
-            let answer = wire::read(message, &other, kind);
-            assert!(matches!(answer, None | Some(Answer::FormatError)), "{answer:?} to another question");
+            let response = wire::read(message, &other, kind);
+            assert!(
+                matches!(response, None | Some(Response::FormatError)),
+                "{response:?} to another question"
+            );
         }
     }
 }
 
-fn check_answer(message: &[u8], kind: Kind, answer: Option<&Answer>) {
-    let Some(answer) = answer else { return };
+fn check_answer(message: &[u8], kind: Kind, response: Option<&Response>) {
+    let Some(response) = response else { return };
     assert!(message.len() >= 12 && message[2] & 0xf8 == 0x80, "no response to a query");
     let is_truncated = message[2] & 0x02 != 0;
-    match answer {
-        Answer::Addresses { addresses, ttl } => {
+    match response {
+        Response::Addresses { addresses, ttl } => {
             assert!((1..=limits::ADDRESSES).contains(&addresses.len()));
             assert!(addresses.iter().all(|address| kind.fits(*address)), "{addresses:?} for {kind:?}");
             assert!(*ttl <= limits::DNS_TTL_MAX);
         }
-        Answer::Alias { ttl, .. } => assert!(*ttl <= limits::DNS_TTL_MAX),
-        Answer::NoData { ttl } | Answer::NoSuchName { ttl } => {
+        Response::Alias { ttl, .. } => assert!(*ttl <= limits::DNS_TTL_MAX),
+        Response::NoData { ttl } | Response::NoSuchName { ttl } => {
             assert!(ttl.unwrap_or(Duration::ZERO) <= limits::DNS_NEGATIVE_TTL_MAX);
         }
-        Answer::Failure(code) => assert!(!matches!(code, 0 | 1 | 3), "{code} is no failure"),
-        Answer::FormatError | Answer::Truncated => {}
+        Response::Failure(code) => assert!(!matches!(code, 0 | 1 | 3), "{code} is not a failure"),
+        Response::FormatError | Response::Truncated => {}
     }
-    let is_unread = matches!(answer, Answer::FormatError | Answer::Truncated);
-    assert!(!is_truncated || is_unread, "{answer:?} from a truncated message");
+    let is_unread = matches!(response, Response::FormatError | Response::Truncated);
+    assert!(!is_truncated || is_unread, "{response:?} from a truncated message");
 }
 
-/// Any bytes as a `resolv.conf`: the limits hold, and names come of it that are few and different.
+/// Any bytes as a `resolv.conf`: the limits hold, and the resulting names are few and distinct.
 pub fn dns_resolv_conf(text: &[u8]) {
     let environment = Environment { hostname: "host.example", ..Environment::default() };
     let config = DnsConfig::from_parts(text, &environment);
@@ -78,7 +81,7 @@ pub fn dns_resolv_conf(text: &[u8]) {
     }
 }
 
-/// Any bytes as a hosts file, compared with a search through its lines for each name.
+/// Any bytes as a hosts file, compared with a linear search for each name.
 pub fn dns_hosts(text: &[u8]) {
     let hosts = Hosts::parse(text);
     let lines: Vec<Vec<&str>> = text

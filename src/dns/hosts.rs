@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub(super) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
 
 impl Hosts {
-    /// Lines without an address, or without a name, are passed over, as by glibc.
+    /// Ignores lines without an address or without a name, as glibc does.
     pub(super) fn parse(text: &[u8]) -> Self {
         let mut hosts: HashMap<Box<str>, Vec<IpAddr>> = HashMap::new();
         for line in text.split(|&byte| byte == b'\n') {
@@ -26,7 +26,7 @@ impl Hosts {
         Self(hosts)
     }
 
-    /// `name` in lower case.
+    /// Expects `name` in lower case.
     pub(super) fn find(&self, name: &str) -> &[IpAddr] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }

@@ -1,14 +1,14 @@
-//! Hosts that are addresses: what `getaddrinfo` takes for one without asking anybody.
+//! Hosts that are literal addresses, as `getaddrinfo` accepts them without a lookup.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use nix::net::if_::if_nametoindex;
 
-use super::Failure;
+use super::LookupError;
 
-/// The address that a host stands for: IPv4 in any form of `inet_aton` (`127.1`, `0x7f000001`), or IPv6 with or without a
-/// zone (RFC 4007 section 11). `None` for a name.
-pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, Failure>> {
+/// Parses a literal address: IPv4 in any form of `inet_aton` (`127.1`, `0x7f000001`), or IPv6 with
+/// or without a zone (RFC 4007 section 11). `None` for a name.
+pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupError>> {
     if let Some(address) = inet_aton(host) {
         return Some(Ok((address, port).into()));
     }
@@ -21,11 +21,12 @@ pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, Failure>
     let index = zone.parse().ok().or_else(|| if_nametoindex(zone).ok());
     Some(match index {
         Some(index) => Ok(SocketAddrV6::new(address, port, 0, index).into()),
-        None => Err(Failure::BadName("no network interface has the name of the address's zone")),
+        None => Err(LookupError::BadName("no network interface matches the address's zone")),
     })
 }
 
-/// One to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`); the last fills the bytes that are left.
+/// One to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`); the last one fills the
+/// remaining bytes.
 fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     let mut numbers = [0; 4];
     let mut count = 0;

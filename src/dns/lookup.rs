@@ -1,6 +1,7 @@
-//! One host's lookup: the names that it may stand for, one after the other, and for each its questions side by side.
+//! The lookup of one host: tries its names in order, and sends the queries for one name in
+//! parallel.
 //!
-//! Pure: time is an argument, and what goes out goes through [`World`].
+//! Does no IO: time is an argument, and queries are sent through [`Io`].
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -8,27 +9,27 @@ use std::vec;
 
 use hickory_resolver::proto::rr::Name;
 
-use super::Failure;
+use super::LookupError;
 use super::conf::Transport;
-use super::question::{Outcome, Question};
-use super::wire::{Answer, Extension, Kind};
+use super::query::{Query, QueryResult};
+use super::wire::{Extension, Kind, Response};
 use crate::limits;
 
-/// What a lookup asks of the world around it.
-pub(super) trait World {
-    /// An answer that is known already.
-    fn known(&mut self, name: &Name, kind: Kind) -> Option<Answer>;
-    /// Sends a question, and says under which id its answer will come.
-    fn send(&mut self, name: &Name, kind: Kind, server: usize, transport: Transport) -> Result<u16, Failure>;
-    /// Nobody waits for the answer of this id any more.
+/// What a lookup needs from its environment.
+pub(super) trait Io {
+    /// The cached response to a query.
+    fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response>;
+    /// Sends a query and returns the id that its response will carry.
+    fn send(&mut self, name: &Name, kind: Kind, server: usize, via: Transport) -> Result<u16, LookupError>;
+    /// Ignores the response with this id from now on.
     fn forget(&mut self, id: u16, kind: Kind);
-    /// A server has let the time for an answer pass.
-    fn unanswered(&mut self, server: usize);
-    /// A server rejects EDNS: it is asked without from now on.
-    fn without_edns(&mut self, server: usize);
+    /// Notes that a server did not respond in time.
+    fn timed_out(&mut self, server: usize);
+    /// Sends this server no EDNS from now on, because it rejects EDNS.
+    fn disable_edns(&mut self, server: usize);
 }
 
-/// How a question went out.
+/// How a query was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
     pub server: usize,
@@ -36,200 +37,205 @@ pub(super) struct Sent {
     pub extension: Extension,
 }
 
-/// Why what was sent will not be answered.
+/// Why a query that was sent will get no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum LossReason {
     /// The server cannot be reached.
-    Unreachable(Failure),
-    /// The server has ended a connection that it had served: it may be asked again at once.
+    Unreachable(LookupError),
+    /// The server closed a connection that it had used: the query may be repeated at once.
     Interrupted,
 }
 
-/// What holds for all questions of a lookup.
+/// The parameters of all queries of a lookup.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    /// The servers, in the order in which they are asked.
+pub(super) struct QueryOptions {
+    /// The servers, in the order in which they are queried.
     pub servers: Vec<usize>,
     pub transport: Transport,
     /// The longest pause between two tries.
     pub pause_max: Duration,
-    /// How long the lookup may take.
-    pub patience: Duration,
+    /// The longest time that the lookup may take.
+    pub time_limit: Duration,
 }
 
 #[derive(Debug)]
 pub(super) struct Lookup {
     names: vec::IntoIter<Name>,
     kinds: &'static [Kind],
-    plan: Plan,
-    /// About the present name, one for each kind.
-    questions: Vec<Question>,
+    options: QueryOptions,
+    /// The queries for the current name, one per kind.
+    queries: Vec<Query>,
     deadline: Instant,
-    /// One question has decided the matter; the other has until then.
+    /// Set once one query's result is decisive: the other query has until then.
     grace_end: Option<Instant>,
-    /// What the names so far have failed of: the gravest.
-    failure: Option<Failure>,
+    /// The worst failure of the names tried so far.
+    failure: Option<LookupError>,
 }
 
-/// The end of a lookup.
-pub(super) type LookupEnd = Result<Vec<IpAddr>, Failure>;
+/// The result of a lookup.
+pub(super) type IpResult = Result<Vec<IpAddr>, LookupError>;
 
-enum Verdict {
+enum Progress {
     Open,
     Found(Vec<IpAddr>),
-    Failed(Failure),
+    Failed(LookupError),
 }
 
 impl Lookup {
-    pub(super) fn new(names: vec::IntoIter<Name>, kinds: &'static [Kind], plan: Plan, now: Instant) -> Self {
-        let deadline = now.checked_add(plan.patience).unwrap_or(now);
-        Self { names, kinds, plan, questions: Vec::new(), deadline, grace_end: None, failure: None }
+    pub(super) fn new(
+        names: vec::IntoIter<Name>,
+        kinds: &'static [Kind],
+        options: QueryOptions,
+        now: Instant,
+    ) -> Self {
+        let deadline = now.checked_add(options.time_limit).unwrap_or(now);
+        Self { names, kinds, options, queries: Vec::new(), deadline, grace_end: None, failure: None }
     }
 
-    /// Asks for the first name. As everything below: the end, if that was it.
-    pub(super) fn begin(&mut self, now: Instant, world: &mut dyn World) -> Option<LookupEnd> {
+    /// Queries the first name. Like the methods below, returns the result if the lookup has ended.
+    pub(super) fn start(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
         match self.names.next() {
             Some(name) => {
-                self.pose(&name, now, world);
-                self.settle(now, world)
+                self.query_name(&name, now, io);
+                self.evaluate(now, io)
             }
-            None => Some(Err(Failure::BadName("no name that DNS can carry"))),
+            None => Some(Err(LookupError::BadName("not a valid DNS name"))),
         }
     }
 
-    /// What is asked for under this kind, if it is still open.
+    /// The name of the open query of this kind.
     pub(super) fn open_name(&self, kind: Kind) -> Option<&Name> {
-        let question = self.questions.iter().find(|question| question.kind() == kind)?;
-        question.is_open().then(|| question.name())
+        let query = self.queries.iter().find(|query| query.kind() == kind)?;
+        query.is_open().then(|| query.name())
     }
 
-    /// A server has answered the question of this kind.
+    /// Handles a response to the query of this kind.
     pub(super) fn answered(
         &mut self,
         kind: Kind,
         sent: Sent,
-        answer: Answer,
+        response: Response,
         now: Instant,
-        world: &mut dyn World,
-    ) -> Option<LookupEnd> {
-        if let Some(question) = self.open(kind) {
-            question.answered(sent, answer, now, world);
+        io: &mut dyn Io,
+    ) -> Option<IpResult> {
+        if let Some(query) = self.open(kind) {
+            query.answered(sent, response, now, io);
         }
-        self.settle(now, world)
+        self.evaluate(now, io)
     }
 
-    /// What was sent will not be answered.
+    /// Handles a query that will get no response.
     pub(super) fn lost(
         &mut self,
         kind: Kind,
         sent: Sent,
-        cause: Cause,
+        reason: LossReason,
         now: Instant,
-        world: &mut dyn World,
-    ) -> Option<LookupEnd> {
-        if let Some(question) = self.open(kind) {
-            match cause {
-                Cause::Unreachable(failure) => question.failed(sent.server, failure, now, world),
-                Cause::Interrupted => question.ask(sent.server, sent.transport, now, world),
+        io: &mut dyn Io,
+    ) -> Option<IpResult> {
+        if let Some(query) = self.open(kind) {
+            match reason {
+                LossReason::Unreachable(failure) => query.server_failed(sent.server, failure, now, io),
+                LossReason::Interrupted => query.query_server(sent.server, sent.transport, now, io),
             }
         }
-        self.settle(now, world)
+        self.evaluate(now, io)
     }
 
-    /// A deadline may have passed.
-    pub(super) fn expire(&mut self, now: Instant, world: &mut dyn World) -> Option<LookupEnd> {
+    /// Handles deadlines that have passed.
+    pub(super) fn expire(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
         let is_over = self.deadline <= now;
-        for question in self.questions.iter_mut().filter(|question| question.is_open()) {
+        for query in self.queries.iter_mut().filter(|query| query.is_open()) {
             if is_over {
-                question.give_up(Failure::Timeout(self.plan.patience));
+                query.fail(LookupError::Timeout(self.options.time_limit));
             } else {
-                question.expire(now, world);
+                query.expire(now, io);
             }
         }
-        self.settle(now, world)
+        self.evaluate(now, io)
     }
 
     /// When [`Lookup::expire`] must be called.
     pub(super) fn deadline(&self) -> Instant {
-        let tries = self.questions.iter().filter_map(Question::next_try);
+        let tries = self.queries.iter().filter_map(Query::next_try);
         tries.chain(self.grace_end).fold(self.deadline, Instant::min)
     }
 
-    /// Leaves nothing behind in the world.
-    pub(super) fn release(&mut self, world: &mut dyn World) {
-        for question in &mut self.questions {
-            question.release(world);
+    /// Releases the ids of all queries.
+    pub(super) fn release(&mut self, io: &mut dyn Io) {
+        for query in &mut self.queries {
+            query.release(io);
         }
     }
 
-    fn open(&mut self, kind: Kind) -> Option<&mut Question> {
-        self.questions.iter_mut().find(|question| question.kind() == kind && question.is_open())
+    fn open(&mut self, kind: Kind) -> Option<&mut Query> {
+        self.queries.iter_mut().find(|query| query.kind() == kind && query.is_open())
     }
 
-    fn pose(&mut self, name: &Name, now: Instant, world: &mut dyn World) {
-        self.release(world);
+    fn query_name(&mut self, name: &Name, now: Instant, io: &mut dyn Io) {
+        self.release(io);
         self.grace_end = None;
-        let pose = |&kind| Question::pose(name.clone(), kind, &self.plan, now, world);
-        self.questions = self.kinds.iter().map(pose).collect();
+        let start = |&kind| Query::start(name.clone(), kind, &self.options, now, io);
+        self.queries = self.kinds.iter().map(start).collect();
     }
 
-    /// Draws the consequences: goes on to the next name, or ends.
-    fn settle(&mut self, now: Instant, world: &mut dyn World) -> Option<LookupEnd> {
+    /// Evaluates the queries: continues with the next name, or ends the lookup.
+    fn evaluate(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
         loop {
-            let failure = match self.verdict(now) {
-                Verdict::Open => return None,
-                Verdict::Found(addresses) => {
-                    self.release(world);
+            let failure = match self.progress(now) {
+                Progress::Open => return None,
+                Progress::Found(addresses) => {
+                    self.release(io);
                     return Some(Ok(addresses));
                 }
-                Verdict::Failed(failure) => failure,
+                Progress::Failed(failure) => failure,
             };
-            // Behind servers that do not answer, the other names would wait as long.
-            let next = if failure.is_silence() { None } else { self.names.next() };
+            // If the servers do not respond, the other names would time out too.
+            let next = if failure.got_no_response() { None } else { self.names.next() };
             let worst = match self.failure.take() {
-                Some(before) if before.openness() > failure.openness() => before,
+                Some(before) if before.uncertainty() > failure.uncertainty() => before,
                 _ => failure,
             };
             match next {
                 Some(name) => {
                     self.failure = Some(worst);
-                    self.pose(&name, now, world);
+                    self.query_name(&name, now, io);
                 }
                 None => {
-                    self.release(world);
+                    self.release(io);
                     return Some(Err(worst));
                 }
             }
         }
     }
 
-    fn verdict(&mut self, now: Instant) -> Verdict {
-        let outcomes = || self.questions.iter().filter_map(Question::outcome);
-        let found = || outcomes().filter_map(Outcome::addresses).flatten().copied().collect::<Vec<_>>();
+    fn progress(&mut self, now: Instant) -> Progress {
+        let results = || self.queries.iter().filter_map(Query::result);
+        let found = || results().filter_map(QueryResult::addresses).flatten().copied().collect::<Vec<_>>();
         let worst =
-            || outcomes().filter_map(Outcome::failure).max_by_key(|failure| failure.gravity()).cloned();
-        let is_open = self.questions.iter().any(Question::is_open);
-        let is_decided = outcomes().any(Outcome::is_decisive);
+            || results().filter_map(QueryResult::failure).max_by_key(|failure| failure.precedence()).cloned();
+        let is_open = self.queries.iter().any(Query::is_open);
+        let is_decided = results().any(QueryResult::is_decisive);
         if is_open {
             if !is_decided {
-                return Verdict::Open;
+                return Progress::Open;
             }
             let grace_end = *self.grace_end.get_or_insert_with(|| now + limits::DNS_GRACE);
             if now < grace_end {
-                return Verdict::Open;
+                return Progress::Open;
             }
         }
         let found = found();
         match worst() {
-            Some(failure) if found.is_empty() => Verdict::Failed(failure),
-            _ => Verdict::Found(found),
+            Some(failure) if found.is_empty() => Progress::Failed(failure),
+            _ => Progress::Found(found),
         }
     }
 }
 
-impl Failure {
-    /// Of the two questions about one name: which one tells more.
-    fn gravity(&self) -> u8 {
+impl LookupError {
+    /// Of the failures of the two queries for one name, the one ranked highest is reported.
+    fn precedence(&self) -> u8 {
         match self {
             Self::NoAddress | Self::SystemUnknown(_) => 0,
             Self::Rcode(_) | Self::BadAnswer => 1,
@@ -238,9 +244,9 @@ impl Failure {
         }
     }
 
-    /// Of several names: which one leaves the most open. That a name does not exist says nothing about the host while
-    /// another one could not be looked up.
-    fn openness(&self) -> u8 {
+    /// Of the failures of several names, the one ranked highest is reported. NXDOMAIN for one name
+    /// proves nothing about the host while another name could not be looked up.
+    fn uncertainty(&self) -> u8 {
         match self {
             Self::BadName(_) | Self::NoSuchName => 0,
             Self::NoAddress | Self::SystemUnknown(_) => 1,
@@ -249,7 +255,7 @@ impl Failure {
         }
     }
 
-    fn is_silence(&self) -> bool {
+    fn got_no_response(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Unreachable(_))
     }
 }

@@ -1,14 +1,16 @@
-//! From names to addresses, inside the reactor.
+//! Name resolution inside the reactor.
 //!
 //! The contract of [`Dns`]:
-//! - It never blocks and never reads the clock. Nothing is sent before [`Dns::advance`], which does a bounded share of what
-//!   there is to do; [`Dns::has_work`] says that some is left, [`Dns::next_deadline`] when there will be more.
-//! - Every lookup that was started and not cancelled ends exactly once, in [`Dns::next_finished`], within the time that its
-//!   configuration allows.
-//! - While nothing is looked up, no descriptor is held.
+//! - It never blocks and never reads the clock. Only [`Dns::advance`] sends queries; each call does
+//!   a bounded amount of work. [`Dns::has_work`] tells whether more work is pending,
+//!   [`Dns::next_deadline`] when there will be some.
+//! - Every lookup that was started and not cancelled ends exactly once, in [`Dns::next_finished`],
+//!   within the configured time.
+//! - While no lookup is pending, no descriptor is open.
 //!
-//! The parts, from the bottom up: [`wire`] (messages), [`question`] and [`lookup`] (what to ask whom and when: no IO),
-//! [`sock`] and [`net`] (servers and sockets), [`native`] (many lookups at once).
+//! The parts, from the bottom up: [`wire`] (messages), [`query`] and [`lookup`] (which query
+//! goes to which server and when: no IO), [`sock`] and [`net`] (servers and sockets), [`native`]
+//! (many lookups at once).
 
 mod cache;
 mod candidates;
@@ -21,7 +23,7 @@ mod lookup;
 mod native;
 mod net;
 mod order;
-mod question;
+mod query;
 mod random;
 mod sock;
 mod system;
@@ -41,54 +43,56 @@ use slab::Slab;
 pub use conf::DnsConfig;
 pub(crate) use net::TokenFn;
 
-use self::native::{End, Native};
-use self::system::{Call, Called};
+use self::native::{CompletedLookup, Native};
+use self::system::{Call, CallResult};
 use self::wire::Kind;
 use crate::host::AddressFamily;
 use crate::reactor::workers::Workers;
 
-/// Who turns names into addresses. IP addresses need neither.
+/// How names are resolved to addresses. Literal IP addresses need no resolver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolver {
-    /// sshoal's own: the hosts file, then DNS, from the reactor itself. A lookup that gets no answer delays no other one,
-    /// and ends with its host's time limit.
+    /// sshoal's own resolver: the hosts file, then DNS, within the reactor. A lookup without a
+    /// response delays no other lookup, and ends with its host's time limit.
     ///
-    /// It knows no NSS modules (`mdns`, `ldap`, `sss`, `winbind`); systemd-resolved answers as any name server does.
+    /// It does not use NSS modules (`mdns`, `ldap`, `sss`, `winbind`). systemd-resolved works, as
+    /// any name server does.
     Native(DnsConfig),
-    /// The system's `getaddrinfo`, with all that `/etc/nsswitch.conf` names, on helper threads: a call cannot be cancelled,
-    /// so `threads` dead names delay all the others.
+    /// The system's `getaddrinfo`, with everything that `/etc/nsswitch.conf` configures, on helper
+    /// threads. A call cannot be cancelled, so as many dead names as `threads` delay all other
+    /// lookups.
     System {
-        /// Calls at once; 0 counts as 1.
+        /// Concurrent calls; 0 counts as 1.
         threads: usize,
     },
 }
 
-/// Names one lookup.
+/// Identifies one lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LookupId {
     waiter: usize,
     number: u64,
 }
 
-/// What a lookup found.
-pub(crate) type LookupResult = Result<Vec<SocketAddr>, Failure>;
+/// The addresses that a lookup found.
+pub(crate) type LookupResult = Result<Vec<SocketAddr>, LookupError>;
 
-/// What is to be looked up.
+/// A request for a lookup.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub host: &'a Arc<str>,
     pub port: u16,
     pub family: AddressFamily,
     pub recall: Recall,
-    /// For whom: comes back with the result.
+    /// Returned with the result.
     pub owner: usize,
 }
 
-/// Which answers of before may be given again.
+/// Which cached responses may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Recall {
-    /// Addresses only. That there are none is what another attempt hopes to see changed.
+    /// Only addresses: a retry hopes that a negative response has changed.
     Addresses,
     All,
 }
@@ -101,26 +105,26 @@ pub(crate) struct Finished {
     pub result: LookupResult,
 }
 
-/// Why a lookup found nothing.
+/// Why a lookup found no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// There is no such name.
+pub(crate) enum LookupError {
+    /// The name does not exist.
     NoSuchName,
-    /// The name has no address of the kind wanted.
+    /// The name has no address of the requested kind.
     NoAddress,
-    /// It cannot be a name, for this reason.
+    /// The host is not a valid name, for this reason.
     BadName(&'static str),
-    /// No server did better than to answer with this code.
+    /// Every server failed; this is the last one's response code.
     Rcode(u16),
-    /// A server's answer is of no use.
+    /// A server's response is invalid.
     BadAnswer,
     /// No server answered within this time.
     Timeout(Duration),
     /// No server can be reached; the last one's address and error.
     Unreachable(Arc<str>),
-    /// `getaddrinfo` says that there is no address.
+    /// `getaddrinfo` reports that there is no address.
     SystemUnknown(String),
-    /// `getaddrinfo` does not work.
+    /// `getaddrinfo` itself failed.
     SystemResolver(String),
 }
 
@@ -128,7 +132,7 @@ pub(crate) enum Failure {
 pub(crate) struct Dns {
     engine: Engine,
     waiters: Slab<Waiter>,
-    /// Lookups ever started.
+    /// Number of lookups ever started.
     started: u64,
     finished: VecDeque<Finished>,
 }
@@ -142,11 +146,11 @@ struct Waiter {
     number: u64,
     owner: usize,
     port: u16,
-    /// The lookup that it waits for, in the native engine.
+    /// The index of its lookup in the native engine.
     lookup: usize,
 }
 
-/// What ties the resolver to its reactor.
+/// Connects the resolver to its reactor.
 pub(crate) struct Ties {
     pub registry: Registry,
     pub waker: Arc<Waker>,
@@ -154,7 +158,7 @@ pub(crate) struct Ties {
 }
 
 impl Dns {
-    /// A resolver for about so many hosts.
+    /// Creates a resolver for about `hosts` hosts.
     pub(crate) fn new(resolver: Resolver, hosts: usize, ties: Ties, now: Instant) -> Self {
         let Ties { registry, waker, token } = ties;
         let engine = match resolver {
@@ -168,7 +172,7 @@ impl Dns {
         Self { engine, waiters: Slab::new(), started: 0, finished: VecDeque::new() }
     }
 
-    /// Begins a lookup. Its end comes through [`Dns::next_finished`].
+    /// Starts a lookup. Its result is returned by [`Dns::next_finished`].
     pub(crate) fn start(&mut self, wanted: Wanted<'_>) -> LookupId {
         let Wanted { host, port, family, recall, owner } = wanted;
         self.started += 1;
@@ -198,25 +202,25 @@ impl Dns {
         id
     }
 
-    /// Nobody waits for this lookup any more. One that has ended is none of its worries.
+    /// Cancels a lookup. Does nothing if it has ended.
     pub(crate) fn cancel(&mut self, id: LookupId, now: Instant) {
         if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
             return;
         }
         let waiter = self.waiters.remove(id.waiter);
         if let Engine::Native(native) = &mut self.engine {
-            native.leave(waiter.lookup, id.waiter, now);
+            native.remove_waiter(waiter.lookup, id.waiter, now);
         }
     }
 
-    /// The poll has seen something on the socket of this token.
+    /// Notes that the poll reported the socket with this token.
     pub(crate) fn ready(&mut self, index: usize, generation: u32) {
         if let Engine::Native(native) = &mut self.engine {
             native.net_mut().ready(index, generation);
         }
     }
 
-    /// When [`Dns::advance`] must be called, without any news.
+    /// When [`Dns::advance`] must be called even if no socket is ready.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match &self.engine {
             Engine::Native(native) => native.next_deadline(),
@@ -224,17 +228,17 @@ impl Dns {
         }
     }
 
-    /// Whether there is something to do at once.
+    /// Whether [`Dns::advance`] or [`Dns::next_finished`] has something to do now.
     pub(crate) fn has_work(&self) -> bool {
         !self.finished.is_empty() || matches!(&self.engine, Engine::Native(native) if native.has_work())
     }
 
-    /// Does one turn's share of the work.
+    /// Does a bounded amount of work.
     pub(crate) fn advance(&mut self, now: Instant) {
         match &mut self.engine {
             Engine::Native(native) => {
                 native.advance(now);
-                while let Some(End { waiters, result }) = native.next_end() {
+                while let Some(CompletedLookup { waiters, result }) = native.next_completed() {
                     for key in waiters {
                         let Some(waiter) = self.waiters.try_remove(key) else { continue };
                         let id = LookupId { waiter: key, number: waiter.number };
@@ -244,8 +248,8 @@ impl Dns {
                 }
             }
             Engine::System(workers) => {
-                for Called { id, result } in workers.finished() {
-                    // Cancelled since, perhaps with another waiter in its place.
+                for CallResult { id, result } in workers.finished() {
+                    // Cancelled since; another waiter may have the same index.
                     if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
                         continue;
                     }
@@ -260,7 +264,7 @@ impl Dns {
         self.finished.pop_front()
     }
 
-    /// Descriptors that lookups may come to need.
+    /// How many more descriptors lookups may open.
     pub(crate) fn descriptors_left(&self) -> usize {
         match &self.engine {
             Engine::Native(native) => native.net().descriptors_left(),
@@ -269,12 +273,12 @@ impl Dns {
     }
 }
 
-fn with_port(end: lookup::LookupEnd, port: u16) -> LookupResult {
+fn with_port(end: lookup::IpResult, port: u16) -> LookupResult {
     let addresses = end?;
     Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
-impl Failure {
+impl LookupError {
     fn unreachable(server: SocketAddr, error: &io::Error) -> Self {
         Self::Unreachable(format!("{server}: {error}").into())
     }

@@ -1,4 +1,4 @@
-//! sshoal's own resolver: many lookups at once over a few sockets, a bounded piece of work per turn.
+//! sshoal's own resolver: many concurrent lookups over a few sockets, with bounded work per turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,11 +11,11 @@ use slab::Slab;
 use super::cache::Cache;
 use super::candidates::candidates;
 use super::conf::{DnsConfig, Transport};
-use super::lookup::{Lookup, LookupEnd, Plan, Sent, World};
-use super::net::{Asker, Loss, Net, News, TokenFn};
+use super::lookup::{Io, IpResult, Lookup, QueryOptions, Sent};
+use super::net::{LostQuery, Net, QueryKey, Report, TokenFn};
 use super::order::{self, Routes};
-use super::wire::{self, Answer, Kind};
-use super::{Failure, Recall};
+use super::wire::{self, Kind, Response};
+use super::{LookupError, Recall};
 use crate::limits;
 use crate::reactor::{IndexQueue, TimerId, Wheel};
 
@@ -23,48 +23,48 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4A
 
 pub(super) struct Native {
     config: DnsConfig,
-    lookups: Slab<Entry>,
-    /// Lookups that equal ones can join.
-    by_question: HashMap<Key, usize>,
-    /// Lookups that have not begun.
+    lookups: Slab<PendingLookup>,
+    /// Lookups that an equal request can join.
+    by_key: HashMap<LookupKey, usize>,
+    /// Lookups that have not started.
     queue: IndexQueue,
-    /// Lookups that have.
+    /// Number of lookups that have started.
     in_flight: usize,
     net: Net,
     cache: Cache,
     wheel: Wheel<usize>,
-    /// Timers that went off, not seen to yet.
+    /// Lookups whose timers have expired and that were not handled yet.
     expired: VecDeque<usize>,
-    ended: VecDeque<End>,
-    /// Found out anew in each turn.
+    completed: VecDeque<CompletedLookup>,
+    /// Determined again in each turn.
     routes: Routes,
     /// Reused from turn to turn.
     due: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct LookupKey {
     host: Box<str>,
     kinds: &'static [Kind],
 }
 
-struct Entry {
-    key: Key,
+struct PendingLookup {
+    key: LookupKey,
     recall: Recall,
     waiters: Vec<usize>,
-    /// `None` before it begins.
+    /// `None` until the lookup starts.
     lookup: Option<Lookup>,
     timer: Option<(TimerId, Instant)>,
 }
 
-/// The end of a lookup, for those who wait for it.
-pub(super) struct End {
+/// The result of a lookup and everyone who waits for it.
+pub(super) struct CompletedLookup {
     pub waiters: Vec<usize>,
-    pub result: LookupEnd,
+    pub result: IpResult,
 }
 
-/// What one lookup sees of the world.
-struct View<'a> {
+/// The environment of one lookup.
+struct LookupIo<'a> {
     net: &'a mut Net,
     cache: &'a Cache,
     recall: Recall,
@@ -72,26 +72,32 @@ struct View<'a> {
     now: Instant,
 }
 
-impl World for View<'_> {
-    fn known(&mut self, name: &Name, kind: Kind) -> Option<Answer> {
-        let answer = self.cache.find(name, kind, self.now)?;
-        (self.recall == Recall::All || !answer.is_negative()).then(|| answer.clone())
+impl Io for LookupIo<'_> {
+    fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response> {
+        let response = self.cache.find(name, kind, self.now)?;
+        (self.recall == Recall::All || !response.is_negative()).then(|| response.clone())
     }
 
-    fn send(&mut self, name: &Name, kind: Kind, server: usize, transport: Transport) -> Result<u16, Failure> {
-        self.net.send(name, Asker { lookup: self.lookup, kind }, server, transport, self.now)
+    fn send(
+        &mut self,
+        name: &Name,
+        kind: Kind,
+        server: usize,
+        transport: Transport,
+    ) -> Result<u16, LookupError> {
+        self.net.send(name, QueryKey { lookup: self.lookup, kind }, server, transport, self.now)
     }
 
     fn forget(&mut self, id: u16, kind: Kind) {
-        self.net.forget(id, Asker { lookup: self.lookup, kind });
+        self.net.forget(id, QueryKey { lookup: self.lookup, kind });
     }
 
-    fn unanswered(&mut self, server: usize) {
-        self.net.unanswered(server, self.now);
+    fn timed_out(&mut self, server: usize) {
+        self.net.timed_out(server, self.now);
     }
 
-    fn without_edns(&mut self, server: usize) {
-        self.net.without_edns(server);
+    fn disable_edns(&mut self, server: usize) {
+        self.net.disable_edns(server);
     }
 }
 
@@ -103,18 +109,18 @@ impl Native {
         token: TokenFn,
         now: Instant,
     ) -> Self {
-        // Two answers per host, and as many for aliases and search domains.
+        // Two responses per host, and as many for aliases and search domains.
         let entries = hosts.saturating_mul(4).max(limits::DNS_CACHE_ENTRIES_MIN).min(config.cache_entries);
         Self {
             net: Net::new(&config, registry, token),
             lookups: Slab::with_capacity(limits::DNS_IN_FLIGHT),
-            by_question: HashMap::new(),
+            by_key: HashMap::new(),
             queue: IndexQueue::default(),
             in_flight: 0,
             cache: Cache::new(entries),
             wheel: Wheel::new(now),
             expired: VecDeque::new(),
-            ended: VecDeque::new(),
+            completed: VecDeque::new(),
             routes: Routes::default(),
             due: Vec::new(),
             config,
@@ -129,45 +135,46 @@ impl Native {
         &mut self.net
     }
 
-    /// Looks a host up, or joins whoever does. What is known here needs no lookup: then the result.
+    /// Starts a lookup or joins an equal one. Returns the result as `Err` if no lookup is needed.
     pub(super) fn start(
         &mut self,
         host: &str,
         kinds: &'static [Kind],
         recall: Recall,
         waiter: usize,
-    ) -> Result<usize, LookupEnd> {
+    ) -> Result<usize, IpResult> {
         let host = host.to_lowercase();
-        if let Some(addresses) = self.local(&host, kinds) {
+        if let Some(addresses) = self.in_hosts_file(&host, kinds) {
             return Err(Ok(addresses));
         }
         if wire::name(&host).is_none() {
-            return Err(Err(Failure::BadName("DNS cannot carry the name")));
+            return Err(Err(LookupError::BadName("not a valid DNS name")));
         }
         let kinds = match kinds {
             [.., Kind::Aaaa] if !self.config.ipv6 => &kinds[..kinds.len() - 1],
             _ => kinds,
         };
         if kinds.is_empty() {
-            return Err(Err(Failure::NoAddress));
+            return Err(Err(LookupError::NoAddress));
         }
-        let key = Key { host: host.into(), kinds };
-        if let Some(&index) = self.by_question.get(&key) {
+        let key = LookupKey { host: host.into(), kinds };
+        if let Some(&index) = self.by_key.get(&key) {
             let entry = &mut self.lookups[index];
             entry.waiters.push(waiter);
             entry.recall = entry.recall.min(recall);
             return Ok(index);
         }
-        let entry = Entry { key: key.clone(), recall, waiters: vec![waiter], lookup: None, timer: None };
+        let entry =
+            PendingLookup { key: key.clone(), recall, waiters: vec![waiter], lookup: None, timer: None };
         let index = self.lookups.insert(entry);
-        self.by_question.insert(key, index);
+        self.by_key.insert(key, index);
         self.queue.push(index);
         Ok(index)
     }
 
-    /// What the hosts file says. `localhost` is this machine, whatever DNS says (RFC 6761 section 6.3): if it has no address
-    /// that is wanted, it has none.
-    fn local(&self, host: &str, kinds: &[Kind]) -> Option<Vec<IpAddr>> {
+    /// The addresses from the hosts file. `localhost` is always this machine, whatever DNS says
+    /// (RFC 6761 section 6.3); it may have no address of a requested kind.
+    fn in_hosts_file(&self, host: &str, kinds: &[Kind]) -> Option<Vec<IpAddr>> {
         let in_file = self.config.hosts.find(host);
         let is_wanted = |address: &&IpAddr| kinds.iter().any(|kind| kind.fits(**address));
         let mut addresses: Vec<IpAddr> = in_file.iter().filter(is_wanted).copied().collect();
@@ -182,38 +189,38 @@ impl Native {
         Some(addresses)
     }
 
-    /// Somebody does not wait any longer. The lookup ends with the last one.
-    pub(super) fn leave(&mut self, index: usize, waiter: usize, now: Instant) {
+    /// Removes a waiter. The lookup ends with its last waiter.
+    pub(super) fn remove_waiter(&mut self, index: usize, waiter: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
         entry.waiters.retain(|&other| other != waiter);
         if entry.waiters.is_empty() {
             self.remove(index, now);
-            self.rest();
+            self.close_if_idle();
         }
     }
 
-    /// When [`Native::advance`] must be called, with or without news from the sockets.
+    /// When [`Native::advance`] must be called even if no socket is ready.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.wheel.next_deadline()
     }
 
-    /// Whether there is something to do at once.
+    /// Whether there is something to do now.
     pub(super) fn has_work(&self) -> bool {
-        self.net.has_news() || !self.expired.is_empty() || self.may_begin() || !self.ended.is_empty()
+        self.net.has_reports() || !self.expired.is_empty() || self.may_start() || !self.completed.is_empty()
     }
 
-    fn may_begin(&self) -> bool {
+    fn may_start(&self) -> bool {
         !self.queue.is_empty() && self.in_flight < limits::DNS_IN_FLIGHT
     }
 
-    /// One turn's share: some news, some timers, some new lookups.
+    /// Does one turn's work: a bounded number of responses, timers and new lookups.
     pub(super) fn advance(&mut self, now: Instant) {
         self.routes = Routes::default();
         for _ in 0..limits::DNS_PER_TURN {
-            match self.net.next_news(now) {
-                Some(News::Message { id, asker, sent, length }) => self.read(id, asker, sent, length, now),
-                Some(News::Lost(loss)) => self.lose(loss, now),
-                Some(News::Stray) => {}
+            match self.net.next_report(now) {
+                Some(Report::Message { id, query, sent, length }) => self.read(id, query, sent, length, now),
+                Some(Report::Lost(lost)) => self.lost(lost, now),
+                Some(Report::Stray) => {}
                 None => break,
             }
         }
@@ -224,70 +231,70 @@ impl Native {
             self.expire(index, now);
         }
         for _ in 0..limits::DNS_PER_TURN {
-            if !self.may_begin() {
+            if !self.may_start() {
                 break;
             }
             let Some(index) = self.queue.pop() else { break };
-            self.begin(index, now);
+            self.start_next(index, now);
         }
-        self.rest();
+        self.close_if_idle();
     }
 
-    pub(super) fn next_end(&mut self) -> Option<End> {
-        self.ended.pop_front()
+    pub(super) fn next_completed(&mut self) -> Option<CompletedLookup> {
+        self.completed.pop_front()
     }
 
-    fn begin(&mut self, index: usize, now: Instant) {
+    fn start_next(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index).filter(|entry| entry.lookup.is_none()) else { return };
         self.in_flight += 1;
-        let plan = Plan {
+        let options = QueryOptions {
             servers: self.net.order(now),
             transport: self.config.transport,
             pause_max: self.config.timeout,
-            patience: self.config.patience(),
+            time_limit: self.config.time_limit(),
         };
         let names = candidates(&entry.key.host, &self.config);
-        entry.lookup = Some(Lookup::new(names, entry.key.kinds, plan, now));
-        self.step(index, now, |lookup, world| lookup.begin(now, world));
+        entry.lookup = Some(Lookup::new(names, entry.key.kinds, options, now));
+        self.update(index, now, |lookup, io| lookup.start(now, io));
     }
 
-    fn read(&mut self, id: u16, asker: Asker, sent: Sent, length: usize, now: Instant) {
-        let lookup = self.lookups.get(asker.lookup).and_then(|entry| entry.lookup.as_ref());
-        let Some(name) = lookup.and_then(|lookup| lookup.open_name(asker.kind)) else { return };
-        let Some(answer) = wire::read(self.net.message(length), name, asker.kind) else { return };
-        self.cache.insert(name, asker.kind, &answer, now);
+    fn read(&mut self, id: u16, query: QueryKey, sent: Sent, length: usize, now: Instant) {
+        let lookup = self.lookups.get(query.lookup).and_then(|entry| entry.lookup.as_ref());
+        let Some(name) = lookup.and_then(|lookup| lookup.open_name(query.kind)) else { return };
+        let Some(response) = wire::read(self.net.message(length), name, query.kind) else { return };
+        self.cache.insert(name, query.kind, &response, now);
         self.net.answered(id, sent.server);
-        self.step(asker.lookup, now, |lookup, world| lookup.answered(asker.kind, sent, answer, now, world));
+        self.update(query.lookup, now, |lookup, io| lookup.answered(query.kind, sent, response, now, io));
     }
 
-    fn lose(&mut self, loss: Loss, now: Instant) {
-        let Loss { asker, sent, cause } = loss;
-        self.step(asker.lookup, now, |lookup, world| lookup.lost(asker.kind, sent, cause, now, world));
+    fn lost(&mut self, lost: LostQuery, now: Instant) {
+        let LostQuery { query, sent, reason } = lost;
+        self.update(query.lookup, now, |lookup, io| lookup.lost(query.kind, sent, reason, now, io));
     }
 
     fn expire(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
-        // The timer of a lookup that has ended since, and whose place another one has taken.
+        // The timer belonged to a lookup that has ended since, and another one has its index.
         if entry.timer.is_some_and(|(_, at)| at > now) {
             return;
         }
         entry.timer = None;
-        self.step(index, now, |lookup, world| lookup.expire(now, world));
+        self.update(index, now, |lookup, io| lookup.expire(now, io));
     }
 
-    /// Lets a lookup do its next step, then ends it or waits for its next deadline.
-    fn step(
+    /// Updates a lookup, then either ends it or arms its timer.
+    fn update(
         &mut self,
         index: usize,
         now: Instant,
-        step: impl FnOnce(&mut Lookup, &mut dyn World) -> Option<LookupEnd>,
+        update: impl FnOnce(&mut Lookup, &mut dyn Io) -> Option<IpResult>,
     ) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
         let Some(lookup) = &mut entry.lookup else { return };
-        let mut view =
-            View { net: &mut self.net, cache: &self.cache, recall: entry.recall, lookup: index, now };
-        if let Some(result) = step(lookup, &mut view) {
-            self.end(index, result, now);
+        let mut io =
+            LookupIo { net: &mut self.net, cache: &self.cache, recall: entry.recall, lookup: index, now };
+        if let Some(result) = update(lookup, &mut io) {
+            self.complete(index, result, now);
             return;
         }
         let at = lookup.deadline();
@@ -302,24 +309,24 @@ impl Native {
         });
     }
 
-    fn end(&mut self, index: usize, mut result: LookupEnd, now: Instant) {
+    fn complete(&mut self, index: usize, mut result: IpResult, now: Instant) {
         let waiters = self.remove(index, now);
         if let Ok(addresses) = &mut result {
             order::sort(addresses, |address| self.routes.has(address));
         }
-        self.ended.push_back(End { waiters, result });
+        self.completed.push_back(CompletedLookup { waiters, result });
     }
 
-    /// Takes a lookup out; who waited for it.
+    /// Removes a lookup and returns its waiters.
     fn remove(&mut self, index: usize, now: Instant) -> Vec<usize> {
         let Some(mut entry) = self.lookups.try_remove(index) else { return Vec::new() };
-        self.by_question.remove(&entry.key);
+        self.by_key.remove(&entry.key);
         if let Some((id, _)) = entry.timer {
             self.wheel.disarm(id);
         }
         if let Some(lookup) = &mut entry.lookup {
             self.in_flight -= 1;
-            lookup.release(&mut View {
+            lookup.release(&mut LookupIo {
                 net: &mut self.net,
                 cache: &self.cache,
                 recall: entry.recall,
@@ -330,8 +337,8 @@ impl Native {
         entry.waiters
     }
 
-    /// Holds no descriptor while nothing is looked up.
-    fn rest(&mut self) {
+    /// Closes all sockets if no lookup is pending.
+    fn close_if_idle(&mut self) {
         if self.lookups.is_empty() {
             self.net.close_all();
         }

@@ -1,4 +1,4 @@
-//! The name servers: what was sent to which of them, over which socket, and how they have behaved.
+//! The name servers: pending queries, sockets, and how reliable each server was.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -9,16 +9,16 @@ use hickory_resolver::proto::rr::Name;
 use mio::{Registry, Token};
 use slab::Slab;
 
-use super::Failure;
+use super::LookupError;
 use super::conf::{DnsConfig, Transport};
-use super::lookup::{Cause, Sent};
+use super::lookup::{LossReason, Sent};
 use super::random::Random;
 use super::sock::{Datagrams, Stream};
 use super::wire::{self, Extension, Kind};
 use crate::limits;
 use crate::reactor::IndexQueue;
 
-/// Makes the token of a socket out of its index and its generation.
+/// Makes the token of a socket from its index and generation.
 pub(crate) type TokenFn = fn(usize, u32) -> Token;
 
 pub(super) struct Net {
@@ -26,18 +26,18 @@ pub(super) struct Net {
     token: TokenFn,
     servers: Vec<Server>,
     sockets: Slab<Socket>,
-    /// Of the sockets ever opened.
+    /// Number of sockets ever opened.
     generations: u32,
-    /// What was sent and may still be answered, by id.
+    /// Queries that may still get a response, by id.
     pending: HashMap<u16, Pending>,
-    /// Sockets with news.
+    /// Sockets that may have data.
     readable: IndexQueue,
-    /// What went with sockets that broke.
-    losses: VecDeque<Loss>,
+    /// Queries that were lost with a failed socket.
+    lost_queries: VecDeque<LostQuery>,
     random: Random,
-    /// For the servers in turns, if they are to be rotated.
+    /// The next first server, with the option `rotate`.
     rotation: Option<usize>,
-    /// One message: TCP's are the longest.
+    /// Holds one message; the longest come over TCP.
     buffer: Vec<u8>,
 }
 
@@ -46,9 +46,9 @@ struct Server {
     ports: [Option<usize>; limits::DNS_PORTS],
     stream: Option<usize>,
     extension: Extension,
-    /// Tries in a row without an answer.
+    /// Consecutive queries without a response.
     unanswered: u32,
-    /// Until then it is asked after the others.
+    /// Until then the server is queried after the others.
     avoided_until: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ struct Socket {
     generation: u32,
     channel: Channel,
     sent: u32,
-    /// Questions that wait for an answer from it.
+    /// Number of queries that wait for a response on it.
     open: usize,
 }
 
@@ -66,34 +66,34 @@ enum Channel {
     Tcp(Stream),
 }
 
-/// Who waits for an answer: a lookup, by its index, for one of its questions.
+/// The query that a response belongs to: the index of its lookup, and its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asker {
+pub(super) struct QueryKey {
     pub lookup: usize,
     pub kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Pending {
-    asker: Asker,
+    query: QueryKey,
     sent: Sent,
     socket: usize,
 }
 
-/// What a socket has to tell.
-pub(super) enum News {
-    /// A message, which may answer what this asker has asked.
-    Message { id: u16, asker: Asker, sent: Sent, length: usize },
-    /// A message that nobody waits for.
+/// What a socket reported.
+pub(super) enum Report {
+    /// A message that may be the response to this query.
+    Message { id: u16, query: QueryKey, sent: Sent, length: usize },
+    /// A message that belongs to no query.
     Stray,
-    /// A question will not be answered.
-    Lost(Loss),
+    /// A query that will get no response.
+    Lost(LostQuery),
 }
 
-pub(super) struct Loss {
-    pub asker: Asker,
+pub(super) struct LostQuery {
+    pub query: QueryKey,
     pub sent: Sent,
-    pub cause: Cause,
+    pub reason: LossReason,
 }
 
 impl Net {
@@ -114,19 +114,20 @@ impl Net {
             generations: 0,
             pending: HashMap::with_capacity(4 * limits::DNS_IN_FLIGHT),
             readable: IndexQueue::default(),
-            losses: VecDeque::new(),
+            lost_queries: VecDeque::new(),
             random: Random::new(),
             rotation: config.rotate.then_some(0),
             buffer: vec![0; usize::from(u16::MAX) + 2],
         }
     }
 
-    /// Descriptors that may be opened, beside those that are.
+    /// How many more descriptors may be opened.
     pub(super) fn descriptors_left(&self) -> usize {
         (self.servers.len() * (limits::DNS_PORTS + 1)).saturating_sub(self.sockets.len())
     }
 
-    /// The servers in the order in which a new lookup asks them: those that did not answer lately come last.
+    /// The servers in the order in which a new lookup queries them: those that failed lately come
+    /// last.
     pub(super) fn order(&mut self, now: Instant) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.servers.len()).collect();
         if let Some(next) = &mut self.rotation {
@@ -137,22 +138,22 @@ impl Net {
         order
     }
 
-    /// The poll has seen something on a socket.
+    /// Notes that the poll reported a socket.
     pub(super) fn ready(&mut self, index: usize, generation: u32) {
         if self.sockets.get(index).is_some_and(|socket| socket.generation == generation) {
             self.readable.push(index);
         }
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        !self.readable.is_empty() || !self.losses.is_empty()
+    pub(super) fn has_reports(&self) -> bool {
+        !self.readable.is_empty() || !self.lost_queries.is_empty()
     }
 
-    /// The next thing that the sockets have to tell.
-    pub(super) fn next_news(&mut self, now: Instant) -> Option<News> {
+    /// The next report from the sockets.
+    pub(super) fn next_report(&mut self, now: Instant) -> Option<Report> {
         loop {
-            if let Some(loss) = self.losses.pop_front() {
-                return Some(News::Lost(loss));
+            if let Some(lost) = self.lost_queries.pop_front() {
+                return Some(Report::Lost(lost));
             }
             let index = self.readable.pop()?;
             let Some(socket) = self.sockets.get_mut(index) else { continue };
@@ -166,38 +167,38 @@ impl Net {
             match received {
                 Ok(Some(length)) => {
                     self.readable.push(index);
-                    return Some(self.sort_in(index, length));
+                    return Some(self.classify(index, length));
                 }
                 Ok(None) => {}
-                Err(e) => self.broken(index, &e, now),
+                Err(e) => self.socket_failed(index, &e, now),
             }
         }
     }
 
-    /// The message that [`Net::next_news`] has reported last.
+    /// The message that [`Net::next_report`] reported last.
     pub(super) fn message(&self, length: usize) -> &[u8] {
         &self.buffer[..length]
     }
 
-    fn sort_in(&self, index: usize, length: usize) -> News {
+    fn classify(&self, index: usize, length: usize) -> Report {
         let id = wire::id(self.message(length));
         let pending =
             id.and_then(|id| Some((id, self.pending.get(&id).filter(|sent| sent.socket == index)?)));
         match pending {
-            Some((id, &Pending { asker, sent, .. })) => News::Message { id, asker, sent, length },
-            None => News::Stray,
+            Some((id, &Pending { query, sent, .. })) => Report::Message { id, query, sent, length },
+            None => Report::Stray,
         }
     }
 
-    /// An answer to what was sent under this id has come.
+    /// Notes a response to the query with this id.
     pub(super) fn answered(&mut self, id: u16, server: usize) {
         self.remove(id);
         self.servers[server].unanswered = 0;
         self.servers[server].avoided_until = None;
     }
 
-    pub(super) fn forget(&mut self, id: u16, asker: Asker) {
-        if self.pending.get(&id).is_some_and(|pending| pending.asker == asker) {
+    pub(super) fn forget(&mut self, id: u16, query: QueryKey) {
+        if self.pending.get(&id).is_some_and(|pending| pending.query == query) {
             self.remove(id);
         }
     }
@@ -210,7 +211,7 @@ impl Net {
         Some(pending)
     }
 
-    pub(super) fn unanswered(&mut self, server: usize, now: Instant) {
+    pub(super) fn timed_out(&mut self, server: usize, now: Instant) {
         let server = &mut self.servers[server];
         server.unanswered += 1;
         if server.unanswered >= limits::DNS_UNANSWERED {
@@ -218,36 +219,36 @@ impl Net {
         }
     }
 
-    pub(super) fn without_edns(&mut self, server: usize) {
+    pub(super) fn disable_edns(&mut self, server: usize) {
         self.servers[server].extension = Extension::None;
     }
 
-    /// Sends a question. Its answer comes under the id that is returned.
+    /// Sends a query and returns the id that its response will carry.
     pub(super) fn send(
         &mut self,
         name: &Name,
-        asker: Asker,
+        query: QueryKey,
         server: usize,
         transport: Transport,
         now: Instant,
-    ) -> Result<u16, Failure> {
+    ) -> Result<u16, LookupError> {
         let id = self.free_id();
         let extension = self.servers[server].extension;
-        let Some(message) = wire::encode(id, name, asker.kind, extension) else {
-            return Err(Failure::BadName("DNS cannot carry the name"));
+        let Some(message) = wire::encode(id, name, query.kind, extension) else {
+            return Err(LookupError::BadName("not a valid DNS name"));
         };
         let (index, socket) = match self.send_message(&message, server, transport, now) {
             Ok(index) => (index, &mut self.sockets[index]),
-            Err(e) => return Err(Failure::unreachable(self.servers[server].address, &e)),
+            Err(e) => return Err(LookupError::unreachable(self.servers[server].address, &e)),
         };
         socket.sent += 1;
         socket.open += 1;
         let sent = Sent { server, transport, extension };
-        self.pending.insert(id, Pending { asker, sent, socket: index });
+        self.pending.insert(id, Pending { query, sent, socket: index });
         Ok(id)
     }
 
-    /// The socket that has taken the message.
+    /// Returns the socket that accepted the message.
     fn send_message(
         &mut self,
         message: &[u8],
@@ -263,18 +264,18 @@ impl Net {
             Channel::Udp(datagrams) => datagrams.send(message),
             Channel::Tcp(stream) => {
                 let queued = stream.send(message);
-                // No readiness tells of an error that has been told.
+                // A pending error makes no further readiness event.
                 if stream.has_failed() {
                     self.readable.push(index);
                 }
                 queued
             }
         };
-        sent.inspect_err(|e| self.broken(index, e, now))?;
+        sent.inspect_err(|e| self.socket_failed(index, e, now))?;
         Ok(index)
     }
 
-    /// One of the server's datagram sockets, at random: its port is one more thing that a forger has to guess.
+    /// Picks one of the server's UDP sockets at random: a forger has to guess its port too.
     fn port(&mut self, server: usize) -> io::Result<usize> {
         let position = usize::from(self.random.next()) % limits::DNS_PORTS;
         let known = self.servers[server].ports[position];
@@ -293,7 +294,7 @@ impl Net {
                 self.servers[server].ports[position] = Some(index);
                 Ok(index)
             }
-            // Without a descriptor to spare, the others have to do.
+            // Without a free descriptor, another socket has to do.
             Err(e) => others.into_iter().flatten().find(|&other| known != Some(other)).ok_or(e),
         }
     }
@@ -333,7 +334,7 @@ impl Net {
         }
     }
 
-    /// Nothing is looked up: no descriptor is held, and the next lookup has new ports.
+    /// Called when no lookup is pending: frees all descriptors, and the next lookup gets new ports.
     pub(super) fn close_all(&mut self) {
         debug_assert!(self.pending.is_empty(), "closing sockets in use");
         if self.sockets.is_empty() {
@@ -346,15 +347,15 @@ impl Net {
         self.sockets.clear();
     }
 
-    /// A socket has failed, and what was sent over it is lost. A datagram socket can go on.
-    fn broken(&mut self, index: usize, error: &io::Error, now: Instant) {
+    /// Handles a failed socket: its queries are lost. A UDP socket stays usable.
+    fn socket_failed(&mut self, index: usize, error: &io::Error, now: Instant) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
         let server = socket.server;
         let was_in_use = socket.channel.has_answered();
         match socket.channel {
             Channel::Udp(_) => {
                 self.servers[server].avoid(now, limits::DNS_REFUSED_PAUSE);
-                // There may be answers behind the error.
+                // Responses may be queued after the error.
                 self.readable.push(index);
             }
             Channel::Tcp(_) => self.close(index),
@@ -362,13 +363,13 @@ impl Net {
         let lost: Vec<u16> =
             self.pending.iter().filter(|(_, pending)| pending.socket == index).map(|(&id, _)| id).collect();
         for id in lost {
-            let Some(Pending { asker, sent, .. }) = self.remove(id) else { continue };
-            let cause = if was_in_use {
-                Cause::Interrupted
+            let Some(Pending { query, sent, .. }) = self.remove(id) else { continue };
+            let reason = if was_in_use {
+                LossReason::Interrupted
             } else {
-                Cause::Unreachable(Failure::unreachable(self.servers[server].address, error))
+                LossReason::Unreachable(LookupError::unreachable(self.servers[server].address, error))
             };
-            self.losses.push_back(Loss { asker, sent, cause });
+            self.lost_queries.push_back(LostQuery { query, sent, reason });
         }
     }
 
@@ -389,7 +390,7 @@ impl Server {
 }
 
 impl Channel {
-    /// Whether it is a connection that the server has used.
+    /// Whether this is a connection on which the server has answered.
     fn has_answered(&self) -> bool {
         match self {
             Self::Udp(_) => false,

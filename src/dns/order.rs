@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-/// Puts addresses without a route last, and IPv6 before IPv4; within a family the order is the server's.
+/// Sorts addresses without a route last, and IPv6 before IPv4. Keeps the server's order within a
+/// family.
 ///
-/// That is what is left of RFC 6724 for a host with few addresses: rules 1 and 6. A server that rotates its answers spreads
-/// the load, which rule 9 would undo.
+/// These are rules 1 and 6 of RFC 6724, the ones that matter for a host with few addresses. Rule 9
+/// is left out: it would undo the load balancing of a server that rotates its responses.
 pub(super) fn sort(addresses: &mut [IpAddr], mut has_route: impl FnMut(IpAddr) -> bool) {
     let mixed = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
     if mixed {
@@ -13,7 +14,7 @@ pub(super) fn sort(addresses: &mut [IpAddr], mut has_route: impl FnMut(IpAddr) -
     }
 }
 
-/// Which kinds of address this machine has a route to, found out once per batch of lookups.
+/// Which address families this machine has a route for, determined once per batch of lookups.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     v4: Option<bool>,
@@ -30,10 +31,10 @@ impl Routes {
     }
 }
 
-/// As `getaddrinfo` does it: connecting a datagram socket sends nothing.
+/// Works like `getaddrinfo`: connecting a UDP socket sends nothing.
 fn has_route(address: IpAddr) -> bool {
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // The port is of no importance, but 0 is refused by some systems.
+    // Any port would do, but some systems refuse 0.
     UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 22))).is_ok()
 }

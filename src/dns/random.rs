@@ -1,4 +1,4 @@
-//! Numbers that nobody can guess, taken from the system a few hundred at a time.
+//! Unpredictable numbers, fetched from the system a few hundred at a time.
 
 pub(super) struct Random {
     pool: [u8; 512],
@@ -12,7 +12,8 @@ impl Random {
 
     pub(super) fn next(&mut self) -> u16 {
         if self.used == self.pool.len() {
-            // It cannot fail on a system that has started. If it does, the last numbers come again: worse, but not wrong.
+            // This cannot fail on a booted system. If it does, the last numbers are reused: weaker,
+            // but not wrong.
             if let Err(e) = getrandom::fill(&mut self.pool) {
                 log::error!("no random numbers for DNS: {e}");
             }

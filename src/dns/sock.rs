@@ -1,4 +1,4 @@
-//! The sockets: connected datagram sockets, and one pipelined TCP connection per server (RFC 7766).
+//! The sockets: connected UDP sockets, and one pipelined TCP connection per server (RFC 7766).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits;
 
-/// A datagram socket that only hears its server: the kernel drops what others send, and reports a closed port.
+/// A connected UDP socket: the kernel drops what others send, and reports a closed port.
 #[derive(Debug)]
 pub(super) struct Datagrams(UdpSocket);
 
@@ -17,7 +17,7 @@ impl Datagrams {
     pub(super) fn open(server: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        // Room for the answers of one turn; the system may grant less.
+        // Room for the responses of one turn; the system may grant less.
         socket.set_recv_buffer_size(limits::DNS_RECEIVE_BUFFER)?;
         let any: SocketAddr = if server.is_ipv4() {
             (Ipv4Addr::UNSPECIFIED, 0).into()
@@ -31,7 +31,8 @@ impl Datagrams {
         Ok(Self(socket))
     }
 
-    /// Sends, or loses the message as the network may: where there is no room, the next try has some.
+    /// Sends a message, or drops it if the socket buffer is full, as the network may: the next try
+    /// repeats it.
     pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
         match self.0.send(message) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
@@ -39,23 +40,23 @@ impl Datagrams {
         }
     }
 
-    /// The length of the next message, now in `buffer`. `None`: there is none.
+    /// Receives the next message into `buffer` and returns its length; `None` if there is none.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         none_if_blocked(self.0.recv(buffer))
     }
 }
 
-/// A connection on which every message follows its length in two bytes.
+/// A TCP connection with two bytes of length before each message.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TcpStream,
-    /// Not yet written.
+    /// Bytes not written yet.
     out: Vec<u8>,
-    /// Read, and no message yet: at most one, as the rest stays with the kernel.
+    /// The part of a message read so far: at most one message, as the rest stays in the kernel.
     input: Vec<u8>,
     /// Messages received.
     received: u64,
-    /// Why nothing can be written any more. There may still be something to read.
+    /// Why writing failed. There may still be data to read.
     failed: Option<io::Error>,
 }
 
@@ -67,13 +68,13 @@ impl Stream {
         Ok(Self { socket, out: Vec::new(), input: Vec::new(), received: 0, failed: None })
     }
 
-    /// Whether the server has answered anything on it.
+    /// Whether the server has answered on this connection.
     pub(super) fn has_answered(&self) -> bool {
         self.received > 0
     }
 
-    /// Queues a message, which goes out as soon as there is room. What keeps it from going out is told by
-    /// [`Stream::receive`], behind the answers that came before.
+    /// Queues a message and writes as much as possible. An error of the connection is returned by
+    /// [`Stream::receive`], after the responses received before it.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.out.extend_from_slice(&length.to_be_bytes());
@@ -82,7 +83,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether [`Stream::receive`] has an error to tell.
+    /// Whether [`Stream::receive`] has an error to return.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
@@ -99,7 +100,7 @@ impl Stream {
             match self.socket.write(&self.out[written..]) {
                 Ok(count) => written += count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // The second: the connection is not made yet.
+                // `NotConnected`: the connection is not established yet.
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
                     break;
                 }
@@ -110,7 +111,8 @@ impl Stream {
         Ok(())
     }
 
-    /// The length of the next message, now in `buffer`. `None`: it is not complete yet.
+    /// Receives the next message into `buffer` and returns its length; `None` if it is not
+    /// complete.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             let wanted = match self.input.first_chunk().copied().map(u16::from_be_bytes) {

@@ -1,4 +1,4 @@
-//! Questions and answers on the wire (RFC 1035, RFC 6891), by hickory's codec.
+//! Queries and responses on the wire (RFC 1035, RFC 6891), with hickory's codec.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use crate::host::AddressFamily;
 use crate::limits;
 
-/// What is asked for: one question is about one of them.
+/// The kinds of address that a query can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     A,
@@ -18,7 +18,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What is asked for where these addresses are wanted, IPv6 last.
+    /// The kinds to query for a family, IPv6 last.
     pub(super) fn of(family: AddressFamily) -> &'static [Self] {
         match family {
             AddressFamily::V4 => &[Self::A],
@@ -50,33 +50,33 @@ impl Kind {
     }
 }
 
-/// Whether a question carries EDNS, which some old servers reject.
+/// Whether a query carries EDNS, which some old servers reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extension {
     Edns,
     None,
 }
 
-/// What a server says to a question. `ttl` is how long it may be kept; `None`: not at all.
+/// A server's response to a query. `ttl` is how long it may be cached; `None`: not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// At least one address, and at most [`limits::ADDRESSES`].
     Addresses { addresses: Vec<IpAddr>, ttl: Duration },
-    /// The name is another's alias, whose addresses are not in the message.
+    /// The name is an alias, and the addresses of its target are not in the message.
     Alias { target: Name, ttl: Duration },
-    /// The name exists, without such an address.
+    /// The name exists, but has no such address.
     NoData { ttl: Option<Duration> },
     /// The name does not exist.
     NoSuchName { ttl: Option<Duration> },
-    /// The server does not understand the question.
+    /// The server does not understand the query.
     FormatError,
-    /// The server will not or cannot answer, for which it has this code.
+    /// The server refuses or fails to response, with this response code.
     Failure(u16),
-    /// The answer does not fit in a datagram.
+    /// The response does not fit in a UDP message.
     Truncated,
 }
 
-/// A question, ready to be sent. `None` for a name that DNS cannot carry, which a [`Name`] is not.
+/// Encodes a query. `None` for a name that DNS cannot represent; a [`Name`] never is one.
 pub(super) fn encode(id: u16, name: &Name, kind: Kind, extension: Extension) -> Option<Vec<u8>> {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
@@ -94,15 +94,15 @@ pub(super) fn id(message: &[u8]) -> Option<u16> {
     message.first_chunk().copied().map(u16::from_be_bytes)
 }
 
-/// What `message` answers to the question for `name`. `None` if it is no answer to it, or none that can be read: the real
-/// one may still come.
-pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Answer> {
+/// Reads `message` as the response to the query for `name`. `None` if it is not that response or
+/// cannot be read: the real one may still arrive.
+pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Response> {
     let mut decoder = BinDecoder::new(message);
     let header = Header::read(&mut decoder).ok()?;
     if header.metadata.message_type != MessageType::Response || header.metadata.op_code != OpCode::Query {
         return None;
     }
-    // Servers that do not understand a question need not repeat it.
+    // Servers that do not understand a query need not repeat it.
     let repeats = header.counts.queries == 1;
     let is_format_error = header.metadata.response_code == ResponseCode::FormErr;
     if repeats {
@@ -117,22 +117,22 @@ pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Answer> {
         return None;
     }
     if is_format_error {
-        return Some(Answer::FormatError);
+        return Some(Response::FormatError);
     }
-    // Before the records are read: the last of them may be cut short.
+    // Checked before the records are read: the last record may be cut off.
     if header.metadata.truncation {
-        return Some(Answer::Truncated);
+        return Some(Response::Truncated);
     }
     let message = Message::from_vec(message).ok()?;
     match message.metadata.response_code {
         ResponseCode::NoError => Some(follow(&message, name, kind)),
-        ResponseCode::NXDomain => Some(Answer::NoSuchName { ttl: negative_ttl(&message) }),
-        code => Some(Answer::Failure(code.into())),
+        ResponseCode::NXDomain => Some(Response::NoSuchName { ttl: negative_ttl(&message) }),
+        code => Some(Response::Failure(code.into())),
     }
 }
 
-/// Follows the aliases from `name` as far as the message goes.
-fn follow(message: &Message, name: &Name, kind: Kind) -> Answer {
+/// Follows the aliases from `name` as far as the message contains them.
+fn follow(message: &Message, name: &Name, kind: Kind) -> Response {
     let mut current = name;
     let mut ttl = limits::DNS_TTL_MAX;
     for _ in 0..=limits::DNS_ALIASES {
@@ -146,7 +146,7 @@ fn follow(message: &Message, name: &Name, kind: Kind) -> Answer {
             }
         }
         if !addresses.is_empty() {
-            return Answer::Addresses { addresses, ttl };
+            return Response::Addresses { addresses, ttl };
         }
         let alias = records().find_map(|record| match &record.data {
             RData::CNAME(target) => Some((&target.0, record.ttl)),
@@ -154,26 +154,28 @@ fn follow(message: &Message, name: &Name, kind: Kind) -> Answer {
         });
         let Some((target, alias_ttl)) = alias else {
             if current == name {
-                return Answer::NoData { ttl: negative_ttl(message) };
+                return Response::NoData { ttl: negative_ttl(message) };
             }
-            // A server that has looked the target up and found no such address says so with an SOA record (RFC 2308).
+            // A server that resolved the target and found no such address adds an SOA record (RFC
+            // 2308).
             return match negative_ttl(message) {
-                Some(negative) => Answer::NoData { ttl: Some(negative.min(ttl)) },
-                None => Answer::Alias { target: current.clone(), ttl },
+                Some(negative) => Response::NoData { ttl: Some(negative.min(ttl)) },
+                None => Response::Alias { target: current.clone(), ttl },
             };
         };
         ttl = ttl.min(seconds(alias_ttl));
         current = target;
     }
-    // A loop, or a chain that nobody needs.
-    Answer::NoData { ttl: None }
+    // A loop, or a longer chain than any real name needs.
+    Response::NoData { ttl: None }
 }
 
 fn of_name<'a>(records: &'a [Record], name: &'a Name) -> impl Iterator<Item = &'a Record> {
     records.iter().filter(move |record| record.dns_class == DNSClass::IN && record.name == *name)
 }
 
-/// How long "there is none" holds (RFC 2308 section 5); without an SOA record it must not be kept.
+/// How long a negative response may be cached (RFC 2308 section 5); not at all without an SOA
+/// record.
 fn negative_ttl(message: &Message) -> Option<Duration> {
     let of_soa = message.authorities.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
@@ -182,15 +184,15 @@ fn negative_ttl(message: &Message) -> Option<Duration> {
     of_soa.map(|ttl| seconds(ttl).min(limits::DNS_NEGATIVE_TTL_MAX))
 }
 
-/// A TTL. With the highest bit set it counts as zero (RFC 2181 section 8).
+/// A TTL. If the highest bit is set, it counts as zero (RFC 2181 section 8).
 fn seconds(ttl: u32) -> Duration {
     Duration::from_secs(if ttl >> 31 == 0 { ttl.into() } else { 0 })
 }
 
-/// The name as DNS carries it, absolute. `None` if it cannot: an empty or too long label, or too long a name.
+/// Encodes a name for DNS, absolute. `None` if a label is empty or too long, or the name is.
 ///
-/// A name that is not ASCII is converted (IDNA). Others are taken as they are, as by glibc: not every name that is in use
-/// is a valid host name.
+/// A name that is not ASCII is converted (IDNA). Other names are taken unchanged, as by glibc: not
+/// every name in use is a valid host name.
 pub(super) fn name(text: &str) -> Option<Name> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let mut name = if text.is_ascii() {

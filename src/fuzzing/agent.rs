@@ -1,4 +1,4 @@
-//! The target that hears an agent.
+//! The target that parses messages from an ssh-agent.
 
 use crate::agent::wire::{
     AgentError, Identity, Messages, find_sign_request, identities_of, parse_identities, parse_signature,
@@ -6,10 +6,10 @@ use crate::agent::wire::{
 };
 use crate::limits;
 
-/// Any bytes as what an agent sends, in pieces as long as the first byte says.
+/// Any bytes as the output of an agent, in pieces of the size given by the first byte.
 ///
-/// The oracles: however a stream is cut, it holds the same messages; what was understood means the same when it is written
-/// down again; nothing exceeds its limit.
+/// The oracles: however a stream is split, it contains the same messages; a parsed message has the
+/// same meaning after it is encoded again; nothing exceeds its limit.
 pub fn agent(data: &[u8]) {
     let Some((&size, stream)) = data.split_first() else { return };
     let whole = messages(stream, usize::MAX);
@@ -25,7 +25,7 @@ pub fn agent(data: &[u8]) {
     if let Some(request) = find_sign_request(stream) {
         assert_eq!(request.get(4), Some(&13));
         assert!(stream.windows(request.len()).any(|window| window == request));
-        assert!(found.iter().any(|message| *message == request[4..]), "a request that is no message");
+        assert!(found.iter().any(|message| *message == request[4..]), "a request is not a message");
     }
 }
 

@@ -1,13 +1,13 @@
-//! The target that stands between a host and a forwarded agent.
+//! The target that filters messages between a host and a forwarded agent.
 
 use crate::agent::wire::{Filter, Verdict, failure};
 use crate::limits;
 
-/// Any bytes as what a host says to a forwarded agent, and as what that answers, in pieces as long as the
-/// first byte says.
+/// Any bytes as a host's requests to a forwarded agent, and as the agent's replies, in pieces of
+/// the size given by the first byte.
 ///
-/// The oracles: however the bytes are cut, the agent hears the same and the host is told the same; the agent
-/// hears nothing but whole requests to list, to sign, and of a session bind; nothing exceeds its limit.
+/// The oracles: however the bytes are split, agent and host receive the same; the agent receives
+/// only complete requests to list keys, to sign, and to bind a session; nothing exceeds its limit.
 pub fn agent_filter(data: &[u8]) {
     let Some((&size, stream)) = data.split_first() else { return };
     let whole = talk(stream, usize::MAX);
@@ -19,13 +19,13 @@ pub fn agent_filter(data: &[u8]) {
         assert!((1..=limits::AGENT_MESSAGE).contains(&length));
         let message: Vec<u8> = heard.drain(..4 + length).skip(4).collect();
         let is_bind = || message.starts_with(b"\x1b\0\0\0\x18session-bind@openssh.com");
-        assert!(matches!(message[0], 11 | 13) || is_bind(), "the agent hears {message:?}");
+        assert!(matches!(message[0], 11 | 13) || is_bind(), "the agent receives {message:?}");
     }
     assert!(heard.is_empty());
 }
 
-/// What the agent hears of a host that says this, and what the host is told; the agent says back what it
-/// hears.
+/// The requests that reach the agent, and the replies that reach the host; the agent echoes each
+/// request.
 fn talk(mut stream: &[u8], size: usize) -> (Vec<u8>, Vec<u8>) {
     let (mut filter, mut said) = (Filter::default(), Vec::new());
     let (mut heard, mut told) = (Vec::new(), Vec::new());

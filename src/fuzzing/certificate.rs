@@ -9,7 +9,8 @@ use super::assert_clean;
 use crate::credential::Certificate;
 use crate::hostkey::BlobReader;
 
-/// As a whole file, and as the blob of one: what parses keeps the blob, ends where it ends, and is shown clean.
+/// Any bytes as a file, and as the blob of a certificate: a parsed certificate keeps its blob, uses
+/// all of it, and is displayed safely.
 pub fn certificate(data: &[u8]) {
     let _ = Certificate::parse("fuzz".into(), data);
     let Ok(Ok(name)) = BlobReader::new(data).string().map(str::from_utf8) else {

@@ -20,10 +20,11 @@ const LABELS: [&str; 12] = [
     "x-user-defined",
 ];
 
-/// The first byte names the encoding, the second the size of the chunks; what follows is the stream.
+/// The first byte is the encoding, the second the size of the chunks; the rest is the stream.
 ///
-/// Its lines must not depend on the chunks, the strict and the lossy reader must agree where both can, and together the
-/// lines must be those of the whole text. As a command, the stream is encoded or refused.
+/// Its lines must not depend on the chunks; the strict and the lossy reader must agree where both
+/// succeed; and the lines together must equal those of the whole text. As a command, the stream is
+/// encoded or refused.
 pub fn decode(data: &[u8]) {
     let [label, size, stream @ ..] = data else {
         return;
@@ -56,7 +57,8 @@ fn compare_with_whole_text(encoding: Encoding, stream: &[u8], lines: Vec<Result<
     let Some(standard) = Standard::for_label(encoding.name().as_bytes()) else {
         return;
     };
-    // The end of a text takes more of a long character with it than the end of a line, and a line begins in ASCII.
+    // Where a character is truncated, the end of a text consumes more of it than the end of a line
+    // does, and the next line starts in ASCII state.
     if [EUC_JP, GB18030, GBK, ISO_2022_JP].contains(&standard) {
         return;
     }
@@ -66,7 +68,7 @@ fn compare_with_whole_text(encoding: Encoding, stream: &[u8], lines: Vec<Result<
     for line in &mut expected {
         *line = line.strip_suffix('\r').unwrap_or(line);
     }
-    // A byte order mark alone is a line, though an empty one.
+    // A byte order mark alone is a line, although an empty one.
     if !rest.is_empty() || whole.is_empty() && !stream.is_empty() {
         expected.push(rest);
     }

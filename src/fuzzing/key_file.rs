@@ -6,14 +6,15 @@ use base64::prelude::BASE64_STANDARD;
 use super::assert_clean;
 use crate::credential::{KeyText, Opener, PlainKey};
 
-/// Few, so that an input costs milliseconds.
+/// Few, so that an input takes milliseconds.
 const ROUNDS_MAX: u32 = 2;
 
-/// Any bytes as a private key file, opened with the passphrase `x`; and, so that base64 is no wall, as what
-/// is in an armored one of each format.
+/// Any bytes as a private key file, opened with the passphrase `x`; and as the content of an
+/// armored file of each format, because a fuzzer rarely finds valid base64.
 ///
-/// The oracles: a key that opens is written in a form that reads the same; it does not depend on what
-/// surrounds it; what is encrypted does not open without the passphrase; errors are fit for a terminal.
+/// The oracles: a key that opens is written in a form that reads the same; it does not depend on
+/// the text around it; an encrypted key does not open without the passphrase; errors are safe for a
+/// terminal.
 pub fn key_file(data: &[u8]) {
     check(data);
     let Some((&format, data)) = data.split_first() else { return };

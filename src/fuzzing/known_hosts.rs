@@ -1,10 +1,10 @@
-//! The target that asks `known_hosts` files of any content for verdicts.
+//! The target that computes verdicts from any `known_hosts` file.
 
 use std::path::Path;
 
 use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPins, HostKeyPolicy, KnownHosts, Verdict, Verifier};
 
-/// The keys that hosts show, beside those that the input itself holds. The corpus uses them too.
+/// The keys that hosts send, besides those in the input itself. The corpus uses them too.
 const SHOWN: [&str; 3] = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBMxsDtPG4AuPpayKr9+b/dzZdzjYIeXN6rq7vcJEMhp",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2ST9sAy/fdd3IQvhPFIgC6xv7NxvWKqNDNjiUNibZs",
@@ -12,15 +12,15 @@ const SHOWN: [&str; 3] = [
      rbqKph7azOms3ZK8UQPXDkPWUVC/LuOqI1EYd59dZoiGi9kZK8EWHSMrnyqYNNz0M=",
 ];
 
-/// How many keys are asked for; more of one type than [`SHOWN`] holds are of little use.
+/// Number of keys tried; more of one type than [`SHOWN`] contains add little.
 const KEYS_MAX: usize = 5;
 const PORTS: [u16; 2] = [22, 2222];
 
-/// Any bytes as a `known_hosts` file, for a host that shows keys of the file and others.
+/// Any bytes as a `known_hosts` file, for a host that sends keys of the file and others.
 ///
-/// The first line of the input names the host, the rest is the file. The oracle is the file cut into single
-/// lines: on port 22 the verdict of a file is the gravest verdict of its lines, whatever their order and
-/// however the index finds them.
+/// The first line of the input is the host, the rest is the file. The oracle is the file split into
+/// single lines: on port 22 the verdict of a file is the gravest verdict of its lines, whatever
+/// their order and however the index finds them.
 pub fn known_hosts(data: &[u8]) {
     let (host, file) = match data.iter().position(|&byte| byte == b'\n') {
         Some(newline) => (&data[..newline], &data[newline + 1..]),
@@ -70,7 +70,7 @@ const OTHER_TYPE: u8 = 1;
 const CHANGED: u8 = 2;
 const KNOWN: u8 = 3;
 
-/// How much a verdict weighs against those of other lines.
+/// The rank of a verdict among those of other lines.
 fn gravity(verdict: &Verdict) -> u8 {
     match verdict {
         Verdict::Unknown => 0,
@@ -87,19 +87,19 @@ fn check_against_lines(host: &str, keys: &[HostKey], known: &KnownHosts, lines: 
         let verdict = known.verdict(host, port, key);
         let alone: Vec<u8> = files.iter().map(|file| gravity(&file.verdict(host, port, key))).collect();
         let gravest = alone.iter().copied().max().unwrap_or(0);
-        // On other ports a line without a port knows the key only if there is none with the port.
+        // On other ports, a line without a port makes the key known only if no line has the port.
         if port == 22 || gravest != KNOWN {
             assert_eq!(gravity(&verdict), gravest, "{verdict:?} of a file, {alone:?} of its lines");
         }
         if let Verdict::Known { location } | Verdict::Revoked { location } = &verdict {
             let named = location.line().and_then(|line| alone.get(line - 1));
-            assert_eq!(named, Some(&gravity(&verdict)), "{verdict:?} names a line that does not say so");
+            assert_eq!(named, Some(&gravity(&verdict)), "{verdict:?} names a line with another verdict");
         }
     }
 }
 
-/// A host with a key on record cannot show another one and pass for an unknown host, which accept-new would
-/// trust.
+/// A host with a key on record cannot send another one and pass for an unknown host, which
+/// accept-new would trust.
 fn check_other_keys(host: &str, keys: &[HostKey], known: &KnownHosts) {
     let verdicts: Vec<u8> = keys.iter().map(|key| gravity(&known.verdict(host, 22, key))).collect();
     let on_record = keys.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == KNOWN);
@@ -125,7 +125,7 @@ fn check_policies(host: &str, keys: &[HostKey], known: &KnownHosts, file: &[u8])
     }
 }
 
-/// Nothing that a file says can undo a revocation, wherever its line stands.
+/// No other line of a file can undo a revocation, whatever their order.
 fn check_revocation_wins(host: &str, keys: &[HostKey], file: &[u8]) {
     let lines: String = keys.iter().map(|key| format!("@revoked * {}\n", key.to_openssh())).collect();
     let first = parse(&[lines.as_bytes(), file].concat());
@@ -133,12 +133,12 @@ fn check_revocation_wins(host: &str, keys: &[HostKey], file: &[u8]) {
     for (port, key) in ports_and_keys(keys) {
         for known in [&first, &last] {
             let verdict = known.verdict(host, port, key);
-            assert!(matches!(verdict, Verdict::Revoked { .. }), "{verdict:?} in spite of a revocation");
+            assert!(matches!(verdict, Verdict::Revoked { .. }), "{verdict:?} despite a revocation");
         }
     }
 }
 
-/// The same file with every plain line made one of an authority makes no key of any host known.
+/// If every plain line is changed to one of an authority, the file makes no key of any host known.
 fn check_authorities_are_no_hosts(host: &str, keys: &[HostKey], lines: &[&[u8]]) {
     let mut file = Vec::new();
     for line in lines {
@@ -156,7 +156,7 @@ fn check_authorities_are_no_hosts(host: &str, keys: &[HostKey], lines: &[&[u8]])
     }
 }
 
-/// A search in slices of one line finds what a search at one go finds, and ends.
+/// A search in slices of one line ends, and finds the same as an uninterrupted search.
 fn check_slices(host: &str, keys: &[HostKey], known: &KnownHosts) {
     for (port, key) in ports_and_keys(keys) {
         let mut scan = known.scan(host, port, key);

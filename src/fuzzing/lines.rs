@@ -5,16 +5,17 @@ use std::vec::IntoIter;
 
 use crate::output::{LineBuffer, LineEnds};
 
-/// Feeds a [`LineBuffer`] in random chunks, reads it in random ways, and compares it with a naive model.
+/// Feeds a [`LineBuffer`] in random chunks, reads it in random ways, and compares it with a naive
+/// model.
 ///
-/// The first byte says how many of the next bytes are control; what follows them is the stream. Each step
-/// takes two control bytes: the size of the chunk to push and the kind of read to follow it. The control
-/// bytes repeat.
+/// The first byte is the number of control bytes that follow; the rest is the stream. Each step
+/// uses two control bytes: the size of the chunk to push, and the kind of read that follows. The
+/// control bytes repeat.
 pub fn lines(data: &[u8]) {
     let Some((input, events)) = run(data) else {
         return;
     };
-    // Only complete where no raw read cut into a line, and lines always ended in the same way.
+    // Complete only if no raw read split a line, and all lines used the same line ends.
     let mut taken = Vec::new();
     for event in &events {
         let Taken::Line(line) = event else { return };
@@ -23,9 +24,9 @@ pub fn lines(data: &[u8]) {
     assert_eq!(taken, split(input), "the lines depend on the chunks");
 }
 
-/// The [`lines`] target with a mistake in its oracle: a fuzzer that cannot find it cannot find anything.
+/// The [`lines`] target with a mistake in its oracle: a fuzzer that does not find it is useless.
 ///
-/// The mistake is an old favourite: a `\r` just before the end of the stream is taken for half a terminator.
+/// The mistake is a classic: a `\r` just before the end of the stream counts as half a terminator.
 pub fn canary(data: &[u8]) {
     let Some((input, _)) = run(data) else {
         return;
@@ -42,7 +43,7 @@ enum Taken<'a> {
 
 const ENDS: [LineEnds; 3] = [LineEnds::Bytes, LineEnds::Utf16Le, LineEnds::Utf16Be];
 
-/// The rules of lines applied to a whole stream at once.
+/// Applies the rules of lines to a whole stream at once.
 fn split(input: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
     let rest = lines.pop().unwrap_or_default();
@@ -53,7 +54,7 @@ fn split(input: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
-/// Drives a buffer and its model through one input; returns the stream and what was read from it.
+/// Runs a buffer and its model on one input; returns the stream and what was read from it.
 fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
     let (&count, rest) = data.split_first()?;
     let (control, input) = rest.split_at(usize::from(count).min(rest.len()));
@@ -81,7 +82,7 @@ fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
     Some((input, events))
 }
 
-/// One read: the low three bits of `control` say which kind, the others how much.
+/// One read: the low three bits of `control` choose its kind, the others its size.
 fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events: &mut Vec<Taken<'a>>) {
     let amount = usize::from(control >> 3);
     match control & 7 {
@@ -101,7 +102,7 @@ fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events:
                 assert_eq!(buffer.next_line(), expected);
                 events.extend(expected.map(Taken::Line));
             }
-            // Gives the memory of the last line back.
+            // Frees the memory of the last line.
             buffer.consume(0);
             return;
         }
@@ -128,7 +129,7 @@ fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events:
     events.push(Taken::Raw);
 }
 
-/// The whole stream, whose line ends of each kind are known from the start: `start..end` is unread.
+/// The whole stream, with the line ends of each kind known in advance: `start..end` is unread.
 struct Model<'a> {
     input: &'a [u8],
     newlines: [Peekable<IntoIter<usize>>; 3],

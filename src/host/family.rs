@@ -1,15 +1,16 @@
-//! Which kinds of address a host is reached by.
+//! Address families that a host may be reached by.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Which addresses of a host are used, and in which order (OpenSSH: `AddressFamily`; parallel-ssh: `ipv6_only`).
+/// Which addresses of a host are used, and in which order (OpenSSH: `AddressFamily`; parallel-ssh:
+/// `ipv6_only`).
 ///
-/// An address that is written out has the family that it is written in: `::ffff:192.0.2.1` is an IPv6 address.
+/// A literal address has the family of its notation: `::ffff:192.0.2.1` is an IPv6 address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressFamily {
-    /// All, in the resolver's order: those with a route first, IPv6 before IPv4.
+    /// All, in the resolver's order: addresses with a route first, IPv6 before IPv4.
     #[default]
     Any,
     /// All, IPv4 first.
@@ -43,7 +44,7 @@ impl AddressFamily {
         }
     }
 
-    /// Whether the other family is of no use.
+    /// Whether addresses of the other family are excluded.
     pub(crate) fn is_exclusive(self) -> bool {
         matches!(self, Self::V4 | Self::V6)
     }
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_is_content_with_the_other_family() {
+    fn a_preference_accepts_the_other_family() {
         for family in [AddressFamily::PreferV4, AddressFamily::PreferV6] {
             for only in ["192.0.2.1", "2001:db8::1"] {
                 assert_eq!(family.select(addresses(&[only])), addresses(&[only]));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_of_the_family_that_it_is_written_in() {
+    fn a_mapped_address_has_the_family_of_its_notation() {
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         assert!(AddressFamily::V6.admits(mapped) && !AddressFamily::V4.admits(mapped));
     }

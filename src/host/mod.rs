@@ -10,7 +10,7 @@ pub use family::AddressFamily;
 
 use crate::text::{must_escape, sanitise};
 
-/// Where to connect, and as whom: a checked `[user@]host[:port]`.
+/// Where to connect and as which user: a checked `[user@]host[:port]`.
 ///
 /// | text | user | host | port |
 /// |---|---|---|---|
@@ -22,21 +22,23 @@ use crate::text::{must_escape, sanitise};
 /// | `[::1]:22` | | `::1` | 22 |
 /// | `root@[fe80::1%eth0]:2222` | `root` | `fe80::1%eth0` | 2222 |
 ///
-/// The user ends at the last `@`, as in OpenSSH. An IPv6 address needs brackets only before a port, and may
-/// name its zone (RFC 4007, section 11). Brackets around a name or an IPv4 address are accepted, because
-/// known_hosts files write `[web1]:2222`. `Display` gives the shortest form, which parses to an equal value.
+/// The user ends at the last `@`, as in OpenSSH. An IPv6 address needs brackets only before a port,
+/// and may name its zone (RFC 4007, section 11). Brackets around a name or an IPv4 address are
+/// accepted, because known_hosts files contain `[web1]:2222`. `Display` gives the shortest form,
+/// which parses to an equal value.
 ///
-/// # What is refused
-/// Everything that OpenSSH refuses since 9.6 (`valid_hostname` and `valid_ruser` in `ssh.c`), so that a
-/// name which comes from an inventory cannot become an option, a shell command or a terminal escape further
-/// down the line: a leading `-`, shell metacharacters, whitespace, control characters. Stricter than
-/// OpenSSH:
-/// - An ASCII host consists of letters, digits, `.`, `-` and `_`. That keeps out `*`, `?`, `!`, `,`, `|`
-///   and `#`, which would turn a remembered host key into one for other hosts too if they reached a
-///   known_hosts file.
-/// - Invisible and bidirectional Unicode characters are refused in both parts, other non-ASCII ones accepted.
-/// - A user may not contain `:`. No passwd entry can, and `user:password@host` would spread the password
-///   into logs.
+/// # Rejected input
+/// Rejects everything that OpenSSH rejects since 9.6 (`valid_hostname` and `valid_ruser` in
+/// `ssh.c`), so that a name from an inventory cannot become an option, a shell command or a
+/// terminal escape sequence in another program: a leading `-`, shell metacharacters, whitespace,
+/// control characters. Stricter than OpenSSH:
+/// - An ASCII host consists of letters, digits, `.`, `-` and `_`. This excludes `*`, `?`, `!`, `,`,
+///   `|` and `#`: in a known_hosts file, they would make a recorded host key valid for other hosts
+///   too.
+/// - Invisible and bidirectional Unicode characters are rejected in both parts; other non-ASCII
+///   characters are accepted.
+/// - A user may not contain `:`. No passwd entry can, and `user:password@host` would spread the
+///   password into logs.
 ///
 /// ```
 /// # use sshoal::HostSpec;
@@ -52,46 +54,48 @@ pub struct HostSpec {
     port: Option<u16>,
 }
 
-/// Why a text is not a [`HostSpec`].
+/// Why a text is not a valid [`HostSpec`].
 ///
-/// No message repeats more than one character of the text, and that one escaped: the rest may be a password.
+/// No message repeats more than one character of the text, and that one escaped: the rest may be a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostSpecError {
-    /// A `[` without its `]`, the reverse, or something else than `:port` behind the `]`.
+    /// A `[` without `]` or the reverse, or something other than `:port` after the `]`.
     #[error("unbalanced or misplaced brackets")]
     Brackets,
-    /// A user or a host contains a character that it must not contain.
+    /// The user or the host contains a forbidden character.
     #[error("the {part} contains the character '{}'", sanitise(.character.encode_utf8(&mut [0; 4])))]
     Character {
-        /// Where.
+        /// The part that contains it.
         part: HostSpecPart,
-        /// Which, as it was given.
+        /// The character, not escaped.
         character: char,
     },
-    /// Nothing at all, nothing before the `@`, or nothing where the host should be.
+    /// The text is empty, or the user before an `@` is, or the host.
     #[error("the {0} is empty")]
     Empty(HostSpecPart),
     /// The host contains colons but is neither `host:port` nor an IPv6 address.
     #[error("not an IPv6 address (write an IPv6 address with a port as [address]:port)")]
     Ipv6,
-    /// A part starts with `-`, which other programs would take for an option.
+    /// The user or the host starts with `-`, which other programs would take for an option.
     #[error("the {0} starts with '-'")]
     LeadingDash(HostSpecPart),
     /// The port is not a decimal number between 1 and 65535.
     #[error("the port is not a number between 1 and 65535")]
     Port,
-    /// A part is longer than [`HostSpec::PART_LEN_MAX`].
+    /// The user or the host is longer than [`HostSpec::PART_LEN_MAX`].
     #[error("the {part} is {len} bytes long, more than {}", HostSpec::PART_LEN_MAX)]
     TooLong {
-        /// Which part.
+        /// The part that is too long.
         part: HostSpecPart,
         /// Its length in bytes.
         len: usize,
     },
 }
 
-/// A part of a [`HostSpec`] that an error is about; the port is the only other one and has its own error.
+/// The part of a [`HostSpec`] that an error is about. The port is the only other part and has its
+/// own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostSpecPart {
     /// The name or address.
@@ -101,15 +105,16 @@ pub enum HostSpecPart {
 }
 
 impl HostSpec {
-    /// The longest host and the longest user in bytes.
+    /// The largest length of the host, and of the user, in bytes.
     ///
-    /// RFC 1035, section 2.3.4, limits a domain name to 255 octets; Linux limits a user name to far less.
+    /// RFC 1035, section 2.3.4, limits a domain name to 255 octets; Linux limits a user name to far
+    /// less.
     pub const PART_LEN_MAX: usize = 255;
 
-    /// Builds a specification from its parts: the host without brackets, `None` for what is not given.
+    /// Builds a specification from its parts. `host` has no brackets.
     ///
     /// # Errors
-    /// As for parsing; see [`HostSpec`].
+    /// The same as for parsing; see [`HostSpec`].
     pub fn from_parts(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, HostSpecError> {
         if let Some(user) = user {
             check_user(user)?;
@@ -208,7 +213,7 @@ fn parse_port(text: &str) -> Result<u16, HostSpecError> {
     text.parse().map_err(|_| HostSpecError::Port)
 }
 
-/// What holds for a host and a user alike.
+/// Checks the rules that hold for both the host and the user.
 fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
     if text.is_empty() {
         return Err(HostSpecError::Empty(part));
@@ -225,18 +230,18 @@ fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
     }
 }
 
-/// Whether `user` may be the user of a [`HostSpec`], for users that come from elsewhere.
+/// Checks a user that comes from elsewhere by the rules of a [`HostSpec`].
 ///
 /// # Errors
-/// As for parsing; see [`HostSpec`].
+/// The same as for parsing; see [`HostSpec`].
 pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
     let part = HostSpecPart::User;
     check_part(user, part)?;
     if let Some(character) = user.chars().find(|&character| "'`\";&<>|(){}:".contains(character)) {
         return Err(HostSpecError::Character { part, character });
     }
-    // Inside, it separates a Windows domain from its user; at the end, it would escape what a shell reads
-    // next.
+    // A backslash separates a Windows domain from its user. At the end, it would escape the next
+    // character for a shell.
     if user.ends_with('\\') {
         return Err(HostSpecError::Character { part, character: '\\' });
     }

@@ -1,15 +1,17 @@
-//! The structure of public key blobs (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4, OpenSSH `PROTOCOL.u2f`).
+//! The structure of public key blobs (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4, OpenSSH
+//! `PROTOCOL.u2f`).
 
 use std::borrow::Cow;
 
 use super::key::{KeyError, KeyType};
 
-/// RSA moduli below this size are refused, as OpenSSH does (`SSH_RSA_MINIMUM_MODULUS_SIZE`).
+/// Smaller RSA moduli are refused, as by OpenSSH (`SSH_RSA_MINIMUM_MODULUS_SIZE`).
 const RSA_BITS_MIN: usize = 1024;
 /// The largest big number that OpenSSH reads (`SSHBUF_MAX_BIGNUM`).
 const BIGNUM_BYTES_MAX: usize = 16_384 / 8;
 
-/// Checks the structure of a blob and gives it the one encoding that OpenSSH itself would write.
+/// Checks the structure of a blob and returns its key type and its canonical encoding, the one that
+/// OpenSSH itself writes.
 pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyError> {
     let mut reader = BlobReader(blob);
     let name = reader.string()?;
@@ -51,7 +53,7 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// The blob with minimal numbers, or `None` when `length` shows that it has them already.
+/// Rewrites the blob with minimal numbers. `None` if `length` shows that they are minimal already.
 fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
     let sign_byte = |number: &[u8]| usize::from(number.first().is_some_and(|first| first & 0x80 != 0));
     let minimal = numbers.iter().map(|number| 4 + sign_byte(number) + number.len()).sum::<usize>();
@@ -73,7 +75,7 @@ fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
     Some(blob)
 }
 
-/// Reads the fields of RFC 4251 §5 off the front of a blob.
+/// Reads the fields of RFC 4251 §5 from the front of a blob.
 pub(crate) struct BlobReader<'a>(&'a [u8]);
 
 impl<'a> BlobReader<'a> {
@@ -85,7 +87,7 @@ impl<'a> BlobReader<'a> {
         self.0.is_empty()
     }
 
-    /// What has not been read yet.
+    /// The bytes that were not read yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.0
     }
@@ -114,7 +116,7 @@ impl<'a> BlobReader<'a> {
         if string.len() == length { Ok(()) } else { Err(KeyError::Damaged) }
     }
 
-    /// A curve name and an uncompressed point, the only form that OpenSSH takes.
+    /// Reads a curve name and an uncompressed point, the only form that OpenSSH accepts.
     fn point(&mut self, curve: &[u8], coordinate: usize) -> Result<(), KeyError> {
         if self.string()? != curve {
             return Err(KeyError::Damaged);
@@ -124,7 +126,7 @@ impl<'a> BlobReader<'a> {
         if uncompressed { Ok(()) } else { Err(KeyError::Damaged) }
     }
 
-    /// A non-negative `mpint` without its leading zero bytes.
+    /// Reads a non-negative `mpint` without its leading zero bytes.
     pub(crate) fn bignum(&mut self) -> Result<&'a [u8], KeyError> {
         let number = self.string()?;
         let negative = number.first().is_some_and(|first| first & 0x80 != 0);

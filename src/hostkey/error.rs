@@ -9,7 +9,7 @@ use super::names::HostNames;
 use super::printable::{Printable, PrintablePath};
 use super::verdict::{Location, Verdict};
 
-/// What is wrong with a host key.
+/// Why a host key was not accepted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostKeyProblem {
@@ -17,31 +17,31 @@ pub enum HostKeyProblem {
     CannotRecord {
         /// The file.
         path: PathBuf,
-        /// The cause.
+        /// Why it could not be written.
         source: io::Error,
     },
-    /// Another key of the same type is on record.
+    /// Another key of the same type is on record for the host.
     Changed,
-    /// The bytes that the host sent are not a key.
+    /// The bytes that the host sent are not a valid key.
     Malformed(KeyError),
-    /// The fingerprint is not among those pinned for the host.
+    /// The key's fingerprint is not pinned for the host.
     NotPinned,
-    /// Keys of other types only are on record.
+    /// Only keys of other types are on record for the host.
     OtherType {
-        /// These types.
+        /// The types on record.
         recorded: Vec<KeyType>,
     },
-    /// The callback of the policy panicked instead of an answer.
+    /// The callback of the policy panicked.
     Panicked,
-    /// The callback of the policy said no.
+    /// The callback of the policy refused the key.
     Refused,
     /// A `@revoked` line forbids the key.
     Revoked,
-    /// No key of the host is on record.
+    /// No key is on record for the host.
     Unknown,
 }
 
-/// A host whose key was not accepted. Nothing secret has been sent to it.
+/// A host whose key was not accepted. No credential has been sent to it.
 #[derive(Debug)]
 pub struct HostKeyError(Box<Detail>);
 
@@ -67,7 +67,7 @@ impl HostKeyError {
         }))
     }
 
-    /// The error for a verdict that is final.
+    /// The error for a final verdict.
     pub(super) fn from_verdict(host: &str, port: u16, key: &HostKey, verdict: &Verdict) -> Self {
         let (problem, location) = match verdict {
             Verdict::Changed { locations } => (HostKeyProblem::Changed, locations.first()),
@@ -97,31 +97,32 @@ impl HostKeyError {
         &self.0.host
     }
 
-    /// Its port.
+    /// The host's port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port
     }
 
-    /// What is wrong.
+    /// Why the key was not accepted.
     #[must_use]
     pub fn problem(&self) -> &HostKeyProblem {
         &self.0.problem
     }
 
-    /// The type of the key that the host shows, for example `ssh-ed25519`; `None` if it is malformed.
+    /// The type of the key that the host sent, for example `ssh-ed25519`; `None` if it is
+    /// malformed.
     #[must_use]
     pub fn algorithm(&self) -> Option<&'static str> {
         self.0.key.map(|(key_type, _)| key_type.name())
     }
 
-    /// The fingerprint of the key that the host shows; `None` if it is malformed.
+    /// The fingerprint of the key that the host sent; `None` if it is malformed.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.0.key.map(|(_, fingerprint)| fingerprint)
     }
 
-    /// The line that forbids the key: the one with the other key or the revocation.
+    /// The `known_hosts` line that forbids the key: the one with another key, or the revocation.
     #[must_use]
     pub fn location(&self) -> Option<&Location> {
         self.0.location.as_ref()
@@ -138,7 +139,7 @@ impl std::error::Error for HostKeyError {
     }
 }
 
-/// One sentence that names the key, the line that matters and what can be done.
+/// One sentence that names the key, the line that forbids it, and what to do.
 impl fmt::Display for HostKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = &*self.0;
@@ -159,9 +160,7 @@ impl fmt::Display for HostKeyError {
             HostKeyProblem::Malformed(error) => write!(f, " cannot be read: {error}"),
             HostKeyProblem::NotPinned => f.write_str(" is not among the keys pinned for this host"),
             HostKeyProblem::OtherType { recorded } => detail.write_other_type(f, recorded),
-            HostKeyProblem::Panicked => {
-                f.write_str(" was not accepted: the host key callback panicked instead of an answer")
-            }
+            HostKeyProblem::Panicked => f.write_str(" was not accepted: the host key callback panicked"),
             HostKeyProblem::Refused => f.write_str(" was refused by the host key callback"),
             HostKeyProblem::Revoked => {
                 f.write_str(" is revoked")?;

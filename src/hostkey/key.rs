@@ -28,7 +28,7 @@ pub enum KeyType {
     SkEcdsaP256,
     /// `ssh-rsa` (RFC 4253 §6.6), whatever hash its signatures use.
     Rsa,
-    /// `ssh-dss` (RFC 4253 §6.6): obsolete, but still found in old files.
+    /// `ssh-dss` (RFC 4253 §6.6): obsolete, but still present in old files.
     Dsa,
 }
 
@@ -44,7 +44,7 @@ impl KeyType {
         Self::Dsa,
     ];
 
-    /// The name inside the key blob and in the second column of a `known_hosts` line.
+    /// The type's name, as in the key blob and in the second column of a `known_hosts` line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -59,10 +59,11 @@ impl KeyType {
         }
     }
 
-    /// The host key algorithms (RFC 4253 §7.1) that make a server show a key of this type, best first.
+    /// The host key algorithms (RFC 4253 §7.1) for which a server sends a key of this type, best
+    /// first.
     ///
-    /// They are the type's own name, except for RSA, whose signatures name their hash (RFC 8332); SHA-1
-    /// signatures (`ssh-rsa` as an algorithm) are never asked for.
+    /// They have the type's own name, except for RSA, where they also name the hash of the
+    /// signature (RFC 8332). SHA-1 signatures (the algorithm `ssh-rsa`) are never requested.
     #[must_use]
     pub fn signature_algorithms(self) -> &'static [&'static str] {
         match self {
@@ -77,7 +78,7 @@ impl KeyType {
         }
     }
 
-    /// The algorithms that make a server show a key of one of these types, best first.
+    /// The algorithms for which a server sends a key of one of these types, best first.
     pub(super) fn algorithms_of(mut types: Vec<Self>) -> Vec<&'static str> {
         types.sort_unstable();
         types.dedup();
@@ -88,8 +89,8 @@ impl KeyType {
         Self::ALL.into_iter().find(|key_type| key_type.name().as_bytes() == name)
     }
 
-    /// The type named by the second column of a `known_hosts` line. OpenSSH also takes the names of the RSA
-    /// signature algorithms there.
+    /// Parses the second column of a `known_hosts` line. Like OpenSSH, accepts the names of the RSA
+    /// signature algorithms too.
     pub(super) fn from_column(name: &[u8]) -> Option<Self> {
         match name {
             b"rsa-sha2-256" | b"rsa-sha2-512" => Some(Self::Rsa),
@@ -104,7 +105,7 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// Why bytes are not a public key.
+/// Why bytes are not a valid public key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -114,31 +115,31 @@ pub enum KeyError {
     /// The base64 text cannot be decoded.
     #[error("invalid base64")]
     Base64,
-    /// The blob is a certificate or a kind of key that is not supported.
+    /// The blob is a certificate, or a key of an unsupported type.
     #[error("unsupported key type")]
     UnsupportedType,
-    /// The type written in front differs from the type inside the blob.
-    #[error("the key is not of the type written in front of it")]
+    /// The type before the blob differs from the type inside it.
+    #[error("the key is not of the type written before it")]
     TypeMismatch,
-    /// The blob ends early, carries more than a key, or holds values no such key can have.
-    #[error("damaged key")]
+    /// The blob ends early, has trailing bytes, or contains values that no such key can have.
+    #[error("malformed key")]
     Damaged,
     /// An RSA key of less than 1024 bits.
     #[error("RSA key of less than 1024 bits")]
     RsaTooShort,
 }
 
-/// Why text is not a fingerprint.
+/// The text is not a fingerprint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a fingerprint of the form \"SHA256:\" and 43 base64 characters")]
 pub struct FingerprintError;
 
-/// The SHA-256 of a key blob, shown as OpenSSH shows it: `SHA256:` and unpadded base64.
+/// The SHA-256 of a key blob, displayed as by OpenSSH: `SHA256:` and unpadded base64.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The digest itself.
+    /// The raw digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -160,7 +161,7 @@ impl fmt::Debug for Fingerprint {
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Reads what `ssh-keygen -l` prints, for example
+    /// Parses the output of `ssh-keygen -l`, for example
     /// `SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU`; padding at the end is allowed.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let encoded = text.trim().strip_prefix("SHA256:").ok_or(FingerprintError)?;
@@ -172,9 +173,10 @@ impl FromStr for Fingerprint {
 
 /// A server's public key.
 ///
-/// Only well-formed keys exist: the blob is of a known type, complete and without trailing bytes, and its big
-/// numbers have their shortest encoding. So one key has one blob, and comparing blobs is comparing keys: a
-/// peer cannot slip past a `@revoked` line by encoding the same RSA key in another way.
+/// Only well-formed keys can be built: the blob is of a known type and complete, has no trailing
+/// bytes, and its big numbers have their shortest encoding. So each key has exactly one blob, and
+/// comparing blobs compares keys: a peer cannot evade a `@revoked` line by encoding the same RSA
+/// key differently.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct HostKey {
     key_type: KeyType,
@@ -182,10 +184,10 @@ pub struct HostKey {
 }
 
 impl HostKey {
-    /// Reads the public key blob that a server sends (RFC 4253 §6.6).
+    /// Parses the public key blob that a server sends (RFC 4253 §6.6).
     ///
     /// # Errors
-    /// [`KeyError`] when the blob is not a well-formed key of a supported type.
+    /// [`KeyError`] if the blob is not a well-formed key of a supported type.
     pub fn from_blob(blob: Vec<u8>) -> Result<Self, KeyError> {
         let (key_type, canonical) = canonical(&blob)?;
         let blob = match canonical {
@@ -195,11 +197,11 @@ impl HostKey {
         Ok(Self { key_type, blob: blob.into_boxed_slice() })
     }
 
-    /// Reads the text form of a public key file or a `known_hosts` line without its names:
+    /// Parses the text of a public key file or of a `known_hosts` line without its names:
     /// `ssh-ed25519 AAAA…`, with or without a comment.
     ///
     /// # Errors
-    /// [`KeyError`] when the text is not a well-formed key of a supported type.
+    /// [`KeyError`] if the text is not a well-formed key of a supported type.
     pub fn from_openssh(text: &str) -> Result<Self, KeyError> {
         let mut fields = text.split_ascii_whitespace();
         let (Some(column), Some(encoded)) = (fields.next(), fields.next()) else {
@@ -208,10 +210,10 @@ impl HostKey {
         Self::from_fields(column.as_bytes(), encoded.as_bytes())
     }
 
-    /// Reads the type column and the base64 column of a `known_hosts` line.
+    /// Parses the type column and the base64 column of a `known_hosts` line.
     pub(super) fn from_fields(column: &[u8], encoded: &[u8]) -> Result<Self, KeyError> {
         let key_type = KeyType::from_column(column).ok_or(KeyError::UnsupportedType)?;
-        // With CRLF and no comment, a CR is part of the column.
+        // With CRLF and without a comment, the CR is part of the column.
         let blob = STANDARD.decode(encoded.trim_ascii_end());
         let blob = blob.or_else(|_| STANDARD.decode(without_space(encoded))).map_err(|_| KeyError::Base64)?;
         let key = Self::from_blob(blob)?;
@@ -262,7 +264,7 @@ impl fmt::Debug for HostKey {
     }
 }
 
-/// OpenSSH skips white space inside base64.
+/// OpenSSH ignores white space inside base64.
 fn without_space(encoded: &[u8]) -> Vec<u8> {
     encoded.iter().copied().filter(|byte| !matches!(byte, b' ' | b'\t'..=b'\r')).collect()
 }

@@ -14,37 +14,38 @@ use super::names::HostNames;
 use super::scan::HostScan;
 use super::verdict::{LineProblem, Location, Verdict};
 
-/// How many skipped lines are described; [`KnownHosts::problem_count`] counts on.
+/// Number of skipped lines that are described; [`KnownHosts::problem_count`] counts all.
 pub const PROBLEMS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 struct Entry {
     names: LineNames,
     key_type: KeyType,
-    /// Position in `KnownHosts::keys`.
+    /// Index into `KnownHosts::keys`.
     key: usize,
-    /// Position in `KnownHosts::paths`.
+    /// Index into `KnownHosts::paths`.
     path: usize,
     line: Option<usize>,
 }
 
-/// The lines of one or more `known_hosts` files, in the format of `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT".
+/// The lines of one or more `known_hosts` files, in the format of `sshd(8)`, "SSH_KNOWN_HOSTS FILE
+/// FORMAT".
 ///
-/// Lines are indexed by key and by plain name. So a key that is on record is found without a search; only an
-/// unknown or changed key needs a look at each hashed name and pattern, as hashes are made to allow nothing
-/// better ([`HostScan`] cuts that work into slices).
+/// Lines are indexed by key and by plain name, so a key on record is found without a search. Only
+/// an unknown or changed key must be compared with each hashed name and pattern, because hashed
+/// names cannot be indexed ([`HostScan`] splits that work into slices).
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
     sources: Vec<Source>,
     entries: Vec<Entry>,
     key_ids: HashMap<Box<[u8]>, usize>,
-    /// For each key those of the `unindexed` entries that carry it.
+    /// For each key, the `unindexed` entries with it.
     keys: Vec<Vec<usize>>,
     /// Entries without a marker, by the plain names of their line.
     by_name: HashMap<Box<[u8]>, Vec<usize>>,
-    /// Entries without a marker whose names are hashed or patterns. As all such lists, in the order of the
-    /// lines.
+    /// Entries without a marker whose names are hashed or patterns. Sorted by line, like all lists
+    /// of entries.
     unindexed: Vec<usize>,
     /// Entries with `@revoked`, by key.
     revoked: HashMap<usize, Vec<usize>>,
@@ -54,19 +55,19 @@ pub struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// Knows no host.
+    /// Contains no hosts.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Adds the lines of `text`; `source` is the name that messages give them.
+    /// Adds the lines of `text`. Messages call it by the name `source`.
     pub fn parse(&mut self, text: &[u8], source: &Path) {
         self.parse_more(text, &mut Source::new(source));
     }
 
-    /// Adds the lines of `text`, which follows what was read from the source before, and moves the source on
-    /// to the last line feed.
+    /// Adds the lines of `text`, which continues `source`, and advances `source` to the last line
+    /// feed.
     pub(super) fn parse_more(&mut self, text: &[u8], source: &mut Source) {
         let path = self.path_id(&source.path);
         let mut rest = text;
@@ -109,7 +110,7 @@ impl KnownHosts {
                 Some(names) => {
                     for name in names {
                         let ids = self.by_name.entry(name.into()).or_default();
-                        // A list may repeat a name.
+                        // A line may repeat a name.
                         if ids.last() != Some(&id) {
                             ids.push(id);
                         }
@@ -144,36 +145,36 @@ impl KnownHosts {
         }
     }
 
-    /// The lines that were skipped, the first [`PROBLEMS_MAX`] of them.
+    /// The first [`PROBLEMS_MAX`] skipped lines.
     #[must_use]
     pub fn problems(&self) -> &[LineProblem] {
         &self.problems
     }
 
-    /// How many lines were skipped.
+    /// The number of skipped lines.
     #[must_use]
     pub fn problem_count(&self) -> usize {
         self.problem_count
     }
 
-    /// How many keys of hosts, authorities and revocations were read, one per line.
+    /// The number of keys read, one per line: of hosts, of authorities, and revoked ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether no line carries a key.
+    /// Whether no line contains a key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What the files say about `key` shown by `host` on `port`.
+    /// The verdict of the files on the `key` that `host` sent on `port`.
     ///
-    /// This is the verdict of `ssh` (OpenSSH `check_key_in_hostkeys`, `check_host_key`): for any port but 22
-    /// the lines of `[host]:port` decide, and where there are none, a line for `host` without a port may make
-    /// the key known, but never changed. In one case the verdict is stricter: a `@revoked` line for `host`
-    /// holds on all its ports.
+    /// It is the verdict of `ssh` (OpenSSH `check_key_in_hostkeys`, `check_host_key`): for any port
+    /// but 22, the lines of `[host]:port` decide; if there are none, a line for `host` without a
+    /// port can make the key known, but never changed. In one case the verdict is stricter: a
+    /// `@revoked` line for `host` is valid for all its ports.
     #[must_use]
     pub fn verdict(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
         self.verdict_for(&HostNames::new(host, port), key)
@@ -196,7 +197,7 @@ impl KnownHosts {
         }
     }
 
-    /// The verdict on a key that none of these lines of its host carries.
+    /// The verdict on a key that is in none of the host's `lines`.
     pub(super) fn verdict_by_lines(&self, key: &HostKey, lines: &[usize]) -> Verdict {
         let entries = || lines.iter().filter_map(|id| self.entries.get(*id));
         let same_type = entries().filter(|entry| entry.key_type == key.key_type());
@@ -208,7 +209,7 @@ impl KnownHosts {
         if recorded.is_empty() { Verdict::Unknown } else { Verdict::OtherType { recorded } }
     }
 
-    /// The first line that gives `key` to `name`.
+    /// The first line with `key` for `name`.
     fn line_with(&self, name: &str, key: &HostKey) -> Option<Location> {
         let plain = self.named_with(name, key);
         let hidden = self.unindexed_with(key, plain).iter().copied().find(|id| self.names(*id, name));
@@ -223,11 +224,12 @@ impl KnownHosts {
         names.all().any(|name| self.names(id, name))
     }
 
-    /// The host key algorithms for which a key of the host is on record, best first: those to offer first in
-    /// the handshake, so that the server shows a key that can be verified (OpenSSH `order_hostkeyalgs`).
+    /// The host key algorithms for which a key of the host is on record, best first. The handshake
+    /// offers them first, so that the server sends a key that can be verified (OpenSSH
+    /// `order_hostkeyalgs`).
     ///
-    /// An `ssh-rsa` key gives `rsa-sha2-512` and `rsa-sha2-256`. Where `[host]:port` has no lines, those of
-    /// `host` count, as for the verdict. Revoked keys do not count.
+    /// An `ssh-rsa` key results in `rsa-sha2-512` and `rsa-sha2-256`. If there are no lines for
+    /// `[host]:port`, those for `host` count, as for the verdict. Revoked keys do not count.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         self.recorded_algorithms_of(&HostNames::new(host, port))
@@ -242,8 +244,9 @@ impl KnownHosts {
         self.algorithms_of(&lines, names)
     }
 
-    /// As [`recorded_algorithms`](Self::recorded_algorithms), from those lines that show the host's name:
-    /// whatever the number of hashed lines and patterns, which are not looked at.
+    /// Like [`recorded_algorithms`](Self::recorded_algorithms), but only from lines with the host's
+    /// plain name. Takes the same time however many hashed lines and patterns there are, because
+    /// they are not searched.
     #[must_use]
     pub fn named_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let names = HostNames::new(host, port);
@@ -253,7 +256,7 @@ impl KnownHosts {
         self.algorithms_of(lines, &names)
     }
 
-    /// Starts a search for the verdict on a key that can be done in slices.
+    /// Starts a search for the verdict on a key, to be run in slices.
     #[must_use]
     pub fn scan(&self, host: &str, port: u16, key: &HostKey) -> HostScan {
         HostScan::new(HostNames::new(host, port), key.clone())
@@ -265,7 +268,7 @@ impl KnownHosts {
         KeyType::algorithms_of(trusted.filter_map(|id| self.key_type_of(*id)).collect())
     }
 
-    /// Entries without a marker that match `name`, in the order of the lines.
+    /// Entries without a marker that match `name`, sorted by line.
     fn lines_of(&self, name: &str) -> Vec<usize> {
         let mut lines = self.named(name).to_vec();
         lines.extend(self.unindexed.iter().filter(|id| self.names(**id, name)));
@@ -273,7 +276,7 @@ impl KnownHosts {
         lines
     }
 
-    /// Entries that carry `name` as a plain name.
+    /// Entries with `name` as a plain name.
     pub(super) fn named(&self, name: &str) -> &[usize] {
         self.by_name.get(name.as_bytes()).map_or(&[], Vec::as_slice)
     }
@@ -285,7 +288,7 @@ impl KnownHosts {
         self.named(name).iter().copied().find(has_key)
     }
 
-    /// Entries that only a comparison with each of them can find.
+    /// Entries that must be compared one by one.
     pub(super) fn unindexed(&self) -> &[usize] {
         &self.unindexed
     }
@@ -297,26 +300,26 @@ impl KnownHosts {
         &ids[..end.map_or(ids.len(), |end| ids.partition_point(|id| *id < end))]
     }
 
-    /// Entries with `@revoked` that carry this key.
+    /// Entries with `@revoked` for this key.
     pub(super) fn revocations(&self, key: &HostKey) -> &[usize] {
         let ids = self.key_ids.get(key.blob()).and_then(|key| self.revoked.get(key));
         ids.map_or(&[], Vec::as_slice)
     }
 
-    /// Entries with `@revoked` that carry the key of this entry.
+    /// Entries with `@revoked` for the key of this entry.
     pub(super) fn revocations_of(&self, id: usize) -> &[usize] {
         let ids = self.entries.get(id).and_then(|entry| self.revoked.get(&entry.key));
         ids.map_or(&[], Vec::as_slice)
     }
 
-    /// Entries with `@cert-authority`. Host certificates are not supported; such a line explains to a user
+    /// Entries with `@cert-authority`. Host certificates are not supported; such a line explains
     /// why `ssh` knows a host that is unknown here.
     pub(super) fn authorities(&self) -> &[usize] {
         &self.authorities
     }
 
-    /// The next of `ids` from `position` on that matches one of `names`. Each comparison is taken from
-    /// `left`; when that is used up, the search is pending.
+    /// Finds the next of `ids` from `position` on that matches one of `names`. Subtracts each
+    /// comparison from `left`; returns `Pending` once none are left.
     pub(super) fn find(
         &self,
         ids: &[usize],
@@ -350,7 +353,7 @@ impl KnownHosts {
         self.sources.push(source);
     }
 
-    /// How far a file has been read, if it is one of those that were loaded.
+    /// How far a file has been read, if it is one of the loaded files.
     pub(super) fn source(&self, path: &Path) -> Option<&Source> {
         self.sources.iter().find(|source| &*source.path == path)
     }

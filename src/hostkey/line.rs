@@ -1,4 +1,4 @@
-//! One line of a `known_hosts` file, as `sshd(8)` and OpenSSH's `hostfile.c` define it.
+//! One line of a `known_hosts` file, as defined by `sshd(8)` and OpenSSH's `hostfile.c`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,12 +12,12 @@ use super::pattern;
 const HASH_MAGIC: &[u8] = b"|1|";
 const SHA1_BYTES: usize = 20;
 
-/// What a line says about its key.
+/// The marker of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Marker {
     /// No marker: the key belongs to the hosts of the line.
     None,
-    /// `@cert-authority`: the key signs host certificates; it is no host's own key.
+    /// `@cert-authority`: the key signs host certificates and is not a host key.
     CertAuthority,
     /// `@revoked`: the key must never be accepted from the hosts of the line.
     Revoked,
@@ -26,17 +26,17 @@ pub(super) enum Marker {
 /// The first column of a line.
 #[derive(Debug)]
 pub(super) enum LineNames {
-    /// `|1|salt|digest`: one name, hidden behind HMAC-SHA1.
+    /// `|1|salt|digest`: one name, hashed with HMAC-SHA1.
     Hashed { salt: [u8; SHA1_BYTES], digest: [u8; SHA1_BYTES] },
     /// A comma-separated list of names and patterns in lower case.
     List(Box<[u8]>),
 }
 
-/// Bytes of a list that take as long to compare as one hashed name, give or take.
+/// Bytes of a list that take about as long to compare as one hashed name.
 const LIST_BYTES: usize = 128;
 
 impl LineNames {
-    /// What a comparison costs, in hashed names.
+    /// The cost of a comparison, in hashed names.
     pub(super) fn cost(&self) -> usize {
         match self {
             Self::Hashed { .. } => 1,
@@ -53,7 +53,7 @@ impl LineNames {
         }
     }
 
-    /// The names of a list without wildcards and negation, which an index can hold.
+    /// The names of a list without wildcards and negation, which can be indexed.
     pub(super) fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let Self::List(list) = self else { return None };
         let literal = pattern::names(list).all(|(negated, name)| !negated && pattern::is_literal(name));
@@ -79,7 +79,7 @@ impl LineNames {
 }
 
 fn decode_sha1(encoded: &[u8]) -> Option<[u8; SHA1_BYTES]> {
-    // 20 bytes are 28 characters, for which the decoder asks one byte of room more than it fills.
+    // 20 bytes have 28 characters, for which the decoder requires one byte more than it fills.
     let mut decoded = [0; SHA1_BYTES + 1];
     let length = STANDARD.decode_slice(encoded, &mut decoded).ok()?;
     decoded.get(..length)?.try_into().ok()
@@ -94,26 +94,26 @@ fn hash_name(salt: &[u8; SHA1_BYTES], name: &str) -> [u8; SHA1_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
-/// The first column for a name that the file is not to show, with a salt from a good random source.
+/// The first column for a hidden name. `salt` must come from a secure random source.
 pub(super) fn hashed_column(salt: &[u8; SHA1_BYTES], name: &str) -> String {
     format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash_name(salt, name)))
 }
 
-/// Why a line is skipped.
+/// Why a line was skipped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineFault {
-    /// A word with `@` in front that is neither `@cert-authority` nor `@revoked`, or more than one marker.
+    /// A marker that is neither `@cert-authority` nor `@revoked`, or more than one marker.
     #[error("unknown or repeated marker")]
     Marker,
     /// The line ends before its key.
-    #[error("the line ends before its key")]
+    #[error("the line has no key")]
     Truncated,
     /// A hashed name that is not of the form `|1|salt|hash`.
-    #[error("damaged hashed name")]
+    #[error("malformed hashed name")]
     HashedName,
     /// A name or pattern of more than 1022 bytes.
-    #[error("a name of more than 1022 bytes")]
+    #[error("a name is longer than 1022 bytes")]
     NameTooLong,
     /// The key cannot be read.
     #[error("{0}")]
@@ -129,9 +129,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Reads a line without its line feed; `None` for an empty line or a comment.
+    /// Parses a line without its line feed; `None` for an empty line or a comment.
     ///
-    /// Like OpenSSH, which works on C strings, it reads a line only up to a NUL byte.
+    /// Like OpenSSH, which uses C strings, ignores everything after a NUL byte.
     pub(super) fn parse(line: &[u8]) -> Result<Option<Self>, LineFault> {
         let end = memchr(0, line).unwrap_or(line.len());
         let line = skip_blanks(line.get(..end).unwrap_or_default());
@@ -151,8 +151,8 @@ impl Line {
     }
 }
 
-/// OpenSSH ignores a line whose marker ends with a tab; here the tab is as good as a space, because the line
-/// of a revoked key must not lose its effect.
+/// Splits off the marker. OpenSSH ignores a line whose marker ends with a tab; here a tab counts as
+/// a space, because the line of a revoked key must not lose its effect.
 fn split_marker(line: &[u8]) -> Result<(Marker, &[u8]), LineFault> {
     if line.first() != Some(&b'@') {
         return Ok((Marker::None, line));

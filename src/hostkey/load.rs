@@ -1,4 +1,4 @@
-//! Reading of `known_hosts` files.
+//! Reading `known_hosts` files.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::known_hosts::KnownHosts;
 use super::printable::PrintablePath;
 
-/// The largest file that is read, in bytes: some 300,000 lines with RSA keys.
+/// The largest file that is read, in bytes: about 300,000 lines with RSA keys.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The files that `ssh` reads when nothing else is configured, the user's own first.
+/// The files that `ssh` reads by default, the user's own first.
 #[must_use]
 pub fn default_files(home: &Path) -> [PathBuf; 4] {
     [
@@ -28,7 +28,7 @@ pub fn default_files(home: &Path) -> [PathBuf; 4] {
 pub struct LoadError {
     /// The file.
     pub path: PathBuf,
-    /// The cause.
+    /// Why it cannot be used.
     pub source: io::Error,
 }
 
@@ -36,9 +36,9 @@ pub struct LoadError {
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) path: Arc<Path>,
-    /// Device and inode, which tell a replaced file.
+    /// Device and inode, to detect that the file was replaced.
     pub(super) id: Option<(u64, u64)>,
-    /// Bytes up to the last line feed; what follows may still grow.
+    /// Bytes up to the last line feed; the rest may be an unfinished line.
     pub(super) bytes: u64,
     /// Line feeds in these bytes.
     pub(super) lines: usize,
@@ -51,13 +51,12 @@ impl Source {
 }
 
 impl KnownHosts {
-    /// Reads files in their order. A file that does not exist counts as empty.
+    /// Reads files in order. A missing file counts as empty.
     ///
-    /// Lines that cannot be understood are skipped and listed by [`problems`](Self::problems), as OpenSSH
-    /// skips them.
+    /// Like OpenSSH, skips lines that are not understood; [`problems`](Self::problems) lists them.
     ///
     /// # Errors
-    /// [`LoadError`] names a file that exists but cannot be read, is a directory or has more than
+    /// [`LoadError`] names a file that exists but cannot be read, is a directory, or has more than
     /// [`FILE_BYTES_MAX`] bytes.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
         let mut known = Self::empty();
@@ -83,7 +82,7 @@ impl KnownHosts {
     }
 }
 
-/// Reads the rest of a file, or fails when that is more than [`FILE_BYTES_MAX`].
+/// Reads the rest of a file; fails if it has more than [`FILE_BYTES_MAX`] bytes.
 pub(super) fn read_limited(file: impl io::Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;

@@ -1,17 +1,19 @@
 //! Host key verification: `known_hosts` files, policies, and the proof that a host was verified.
 //!
-//! A server proves in the handshake that it holds the private half of its host key. Whether that key is the
-//! host's is decided here, before any credential is sent: [`Verifier::verify`] returns a [`HostVerified`] or
-//! an error that says what is wrong with the key and where.
+//! In the handshake, a server proves that it owns the private half of its host key. This module
+//! decides whether that key belongs to the host, before any credential is sent:
+//! [`Verifier::verify`] returns a [`HostVerified`], or an error that says what is wrong with the
+//! key and which line forbids it.
 //!
-//! The files are read once ([`KnownHosts::load`]) and give the verdicts of OpenSSH, with two exceptions on
-//! the safe side: a `@revoked` line for a host holds on all ports of the host, and its marker may end with a
-//! tab. Host certificates are not supported: `@cert-authority` lines make no key known.
+//! The files are read once ([`KnownHosts::load`]) and lead to the same verdicts as in OpenSSH, with
+//! two stricter exceptions: a `@revoked` line for a host is valid for all ports of the host, and
+//! its marker may end with a tab. Host certificates are not supported: `@cert-authority` lines make
+//! no key known.
 //!
-//! A search through large files can be cut into slices ([`HostScan`]), so that a fleet decides on a host in
-//! several visits.
+//! A search through large files can be split into slices ([`HostScan`]), so that a fleet decides on
+//! a host over several visits.
 //!
-//! This module reads and writes no file but those it is given, and never reads the clock.
+//! This module reads and writes only the configured files, and never reads the clock.
 
 mod blob;
 mod error;

@@ -1,41 +1,42 @@
-//! The names under which `known_hosts` files know a host.
+//! The names under which `known_hosts` files list a host.
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// The port whose entries carry no port number.
+/// The port that `known_hosts` lines omit.
 const DEFAULT_PORT: u16 = 22;
 
 /// A host and port in the form of `known_hosts` lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct HostNames {
-    /// `[host]:port`, or `[host]` where the port does not show.
+    /// `[host]:port`, or `[host]` for port 22.
     text: String,
-    /// Where the host is.
+    /// The range of the host in `text`.
     bare: Range<usize>,
 }
 
 impl HostNames {
-    /// Names are compared in lower case and addresses in their shortest form, as `ssh` does before it looks.
+    /// Converts names to lower case and addresses to their shortest form, as `ssh` does before
+    /// comparing.
     pub(super) fn new(host: &str, port: u16) -> Self {
         let mut text = String::with_capacity(host.len() + "[]:65535".len());
-        // A string takes all that is written to it.
+        // Writing to a string cannot fail.
         let bare = write_names(&mut text, host, port).unwrap_or_default();
         Self { text, bare }
     }
 
-    /// `host`, or `[host]:port` for any port but 22: the name whose lines decide.
+    /// The name whose lines decide: `host`, or `[host]:port` for any port but 22.
     pub(super) fn exact(&self) -> &str {
         if self.shows_port() { &self.text } else { self.bare() }
     }
 
-    /// The name without its port, where that differs from [`exact`](Self::exact).
+    /// The name without its port, if it differs from [`exact`](Self::exact).
     pub(super) fn fallback(&self) -> Option<&str> {
         self.shows_port().then(|| self.bare())
     }
 
-    /// `host`, whatever the port.
+    /// The name without its port.
     pub(super) fn bare(&self) -> &str {
         &self.text[self.bare.clone()]
     }
@@ -49,17 +50,17 @@ impl HostNames {
         std::iter::once(self.exact()).chain(self.fallback())
     }
 
-    /// Whether a line for this host means this host and nothing else.
+    /// Whether a line with this name means exactly this host.
     ///
-    /// OpenSSH refuses to record the special characters of the format; white space, commas and `!` would
-    /// change the meaning of the line as well.
+    /// OpenSSH refuses to record names with the format's special characters; white space, commas
+    /// and `!` would change the meaning of the line as well.
     pub(super) fn recordable(&self) -> bool {
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"@?*#[]|'\"\\,!".contains(&byte);
         !self.bare().is_empty() && self.bare().bytes().all(plain)
     }
 }
 
-/// Where in the text the bare host is.
+/// Writes the text and returns the range of the bare host in it.
 fn write_names(text: &mut String, host: &str, port: u16) -> Result<Range<usize>, fmt::Error> {
     let (address, zone) = host.split_once('%').map_or((host, None), |(address, zone)| (address, Some(zone)));
     text.push('[');

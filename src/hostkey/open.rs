@@ -1,4 +1,5 @@
-//! Opens a `known_hosts` file for writing: which symbolic links are followed, and who may write meanwhile.
+//! Opens a `known_hosts` file for writing: decides which symbolic links to follow, and locks the
+//! file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -17,21 +18,21 @@ use nix::unistd::geteuid;
 
 use super::printable::PrintablePath;
 
-/// Opens a directory, or a symbolic link itself, to be looked at. No permission to read it is needed.
+/// Opens a directory, or a symbolic link itself, for inspection. Needs no read permission.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const LOOK: OFlag = OFlag::O_PATH;
-/// Elsewhere a symbolic link cannot be opened: none is followed.
+/// Other systems cannot open a symbolic link, so none is followed.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 const LOOK: OFlag = OFlag::O_RDONLY;
 
-/// How often what is found is looked for again because others move it meanwhile.
+/// How often a lookup is repeated because other processes move the file at the same time.
 const TRIES: usize = 16;
 
-/// Symbolic links on the way to a file (Linux: 40).
+/// Limit of symbolic links on the way to a file (Linux: 40).
 const LINKS_MAX: usize = 40;
 
-/// A file opened for reading and appending, which nobody changes who asks for its lock, as every sshoal does.
-/// OpenSSH does not ask; it appends whole lines, and so do we.
+/// A file opened for reading and appending, and locked. The lock keeps out processes that ask for
+/// it, as sshoal does. OpenSSH does not; it appends whole lines, as we do.
 #[derive(Debug)]
 pub(super) struct Locked {
     pub file: File,
@@ -40,20 +41,21 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// Opens a file and waits so long for its lock. A file that is not there is made, with its directory, for
-    /// the user alone.
+    /// Opens a file and waits at most `wait` for its lock. Creates a missing file and its
+    /// directory, for the user alone.
     ///
-    /// Symbolic links anywhere on the way are followed only if they belong to the user or to root, and lead
-    /// to a file that does so too. Nobody else can then choose which file is written to: a link planted in a
-    /// shared directory is an error. Each name is looked up in the directory that was opened before it, and
-    /// never again.
+    /// Follows a symbolic link anywhere in the path only if the link and the file it leads to
+    /// belong to the user or to root. So nobody else can choose which file is written to: a link
+    /// planted in a shared directory is an error. Each name is looked up relative to the directory
+    /// opened before it, and only once.
     pub(super) fn open(path: &Path, wait: Duration) -> io::Result<Self> {
         for _ in 0..TRIES {
             let Place { folder, name, file } = find(path)?;
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return match metadata.file_type().is_char_device() {
-                    // Such as /dev/null: no disk, and a lock that anybody may hold.
+                    // For example /dev/null: it is not on a disk, and any process may hold its
+                    // lock.
                     true => Ok(Self { file, metadata, lock: None }),
                     false => Err(io::Error::other("it is not a regular file")),
                 };
@@ -65,15 +67,16 @@ impl Locked {
                 Err(Errno::ENOENT) => false,
                 Err(e) => return Err(e.into()),
             };
-            // Replaced while we waited, as by `ssh-keygen -R`: what is written to the old one is lost.
+            // Replaced while we waited, for example by `ssh-keygen -R`: a write to the old file
+            // would be lost.
             if is_there {
                 return Ok(Self { metadata: file.metadata()?, file, lock });
             }
         }
-        Err(io::Error::other("it is being replaced again and again"))
+        Err(io::Error::other("other processes keep replacing it"))
     }
 
-    /// Has what was written reach the disk.
+    /// Waits until all writes are on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         if !self.metadata.is_file() {
             return Ok(());
@@ -86,14 +89,14 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Dropped by itself, a lock that a network file system cannot give back is a panic.
+        // Dropping a lock that a network file system fails to release would panic.
         if let Some(Err((lock, _))) = self.lock.take().map(Flock::unlock) {
             mem::forget(lock);
         }
     }
 }
 
-/// The lock of a file; `None` where the file system has none.
+/// Locks a file; `None` if the file system does not support locks.
 fn lock(file: &File, wait: Duration) -> io::Result<Option<Flock<File>>> {
     let mut pause = Duration::from_millis(1);
     let mut waited = Duration::ZERO;
@@ -116,24 +119,24 @@ fn lock(file: &File, wait: Duration) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// A file, and where it is.
+/// A file and its place in the file system.
 struct Place {
     folder: OwnedFd,
     name: OsString,
     file: File,
 }
 
-/// What a name stands for.
+/// What a name refers to.
 enum Named {
     Folder(OwnedFd),
-    /// A symbolic link of a trusted owner, to here.
+    /// A symbolic link of a trusted owner, and its target.
     Link(OsString),
 }
 
-/// Goes from directory to directory, and opens the file that the last name stands for.
+/// Walks the path directory by directory, and opens the file at its end.
 fn find(path: &Path) -> io::Result<Place> {
     let mut folder = start(path)?;
-    // The next name is the last.
+    // In reverse order: the next name is the last.
     let mut names = names(path);
     let mut links = 0;
     let mut tries = 0;
@@ -145,10 +148,10 @@ fn find(path: &Path) -> io::Result<Place> {
                     return Ok(Place { folder, name, file });
                 }
                 Ok(file) => return Ok(Place { folder, name, file }),
-                // FreeBSD says EMLINK.
+                // FreeBSD returns EMLINK.
                 Err(Errno::ELOOP | Errno::EMLINK) => {}
                 Err(Errno::ENOENT | Errno::EEXIST) if tries < TRIES => {
-                    // Made or removed by others between two looks.
+                    // Created or removed by another process between two calls.
                     tries += 1;
                     names.push(name);
                     continue;
@@ -180,13 +183,13 @@ fn find(path: &Path) -> io::Result<Place> {
     Err(Errno::EISDIR.into())
 }
 
-/// The directory that a path begins in.
+/// The directory that a path starts in.
 fn start(path: &Path) -> io::Result<OwnedFd> {
     let start = if path.is_absolute() { "/" } else { "." };
     Ok(openat(AT_FDCWD, start, LOOK | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// The names on a path, the last first.
+/// The names of a path, in reverse order.
 fn names(path: &Path) -> Vec<OsString> {
     let named = |part| matches!(part, Component::Normal(_) | Component::ParentDir);
     let names = path.components().filter(|part| named(*part));
@@ -195,7 +198,7 @@ fn names(path: &Path) -> Vec<OsString> {
     names
 }
 
-/// Opens a file, or makes it. A symbolic link is an error.
+/// Opens or creates a file. A symbolic link is an error.
 fn open_file(folder: &OwnedFd, name: &OsStr) -> Result<File, Errno> {
     let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     match openat(folder, name, flags, Mode::empty()) {
@@ -222,7 +225,8 @@ fn look(folder: &OwnedFd, name: &OsStr) -> io::Result<Named> {
     Ok(Named::Folder(found.into()))
 }
 
-/// The user may write where the user likes, and root's links are the system's, such as `/var/run`.
+/// Users may write wherever they like, and root's links, such as `/var/run`, are part of the
+/// system.
 fn require_owner(owner: u32, what: &str, name: &OsStr) -> io::Result<()> {
     if owner == geteuid().as_raw() || owner == 0 {
         return Ok(());
@@ -239,8 +243,8 @@ fn make_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Has a name that was made reach the disk. A directory that may not be read cannot be synced, and one on a
-/// file system that has no such thing need not be.
+/// Waits until a new name is on the disk. Ignores a directory that may not be read and so cannot be
+/// synced, and a file system that does not support it.
 fn sync_folder(folder: &OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = match openat(folder, ".", flags, Mode::empty()) {

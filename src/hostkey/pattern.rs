@@ -1,9 +1,9 @@
 //! Host name patterns as OpenSSH matches them (`match.c`).
 
-/// A name of this length or longer makes OpenSSH ignore the whole line (`match_pattern_list`).
+/// OpenSSH ignores a whole line with a name of this length or longer (`match_pattern_list`).
 pub(super) const NAME_BYTES_MAX: usize = 1022;
 
-/// The comma-separated names of a list; the flag tells a negated one, whose `!` is cut off.
+/// The comma-separated names of a list. The flag is set for a negated one, whose `!` is removed.
 pub(super) fn names(list: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     list.split(|byte| *byte == b',').map(|name| match name.strip_prefix(b"!") {
         Some(name) => (true, name),
@@ -11,14 +11,14 @@ pub(super) fn names(list: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     })
 }
 
-/// Whether a name stands for itself only.
+/// Whether a name contains no wildcard.
 pub(super) fn is_literal(name: &[u8]) -> bool {
     !name.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 /// Whether `name` matches a list: at least one pattern matches and no negated one does.
 ///
-/// Both have to be in lower case.
+/// Both must be in lower case.
 pub(super) fn list_matches(list: &[u8], name: &[u8]) -> bool {
     let mut matched = false;
     for (negated, pattern) in names(list) {
@@ -35,7 +35,7 @@ pub(super) fn list_matches(list: &[u8], name: &[u8]) -> bool {
 
 /// Whether `name` matches a pattern in which `*` stands for any bytes and `?` for any one byte.
 ///
-/// Only the last `*` is ever retried: at most `pattern.len() * name.len()` steps, whatever the pattern.
+/// Only the last `*` is ever retried, which limits the work to `pattern.len() * name.len()` steps.
 pub(super) fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut in_pattern, mut in_name) = (0, 0);
     let mut retry = None;

@@ -1,4 +1,4 @@
-//! What to do about a host key that the files do not settle.
+//! Policies for host keys that the files do not decide.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -42,55 +42,56 @@ pub(super) enum Kind {
 type Asked = dyn Fn(&HostKeyQuestion<'_>) -> HostKeyDecision + Send + Sync;
 
 impl HostKeyPolicy {
-    /// Only keys on record for the host (`StrictHostKeyChecking yes`).
+    /// Accepts only keys on record for the host (`StrictHostKeyChecking yes`).
     #[must_use]
     pub fn strict() -> Self {
         Self(Kind::Strict)
     }
 
-    /// Keys on record, and the first key of a host that has none, which is appended to `file`
-    /// (`StrictHostKeyChecking accept-new`).
+    /// Accepts keys on record, and the first key of a host that has none, which is appended to
+    /// `file` (`StrictHostKeyChecking accept-new`).
     ///
-    /// A changed or revoked key, or one of another type than those on record, is refused. `file` should be
-    /// one of the files that are loaded, as the next process would not find the key otherwise; it is created
+    /// A changed or revoked key, or one of another type than those on record, is refused. `file`
+    /// should be one of the loaded files, or the next process does not find the key. It is created
     /// with mode 0600, in a directory with mode 0700.
     ///
-    /// A host is trusted only once its key is on the disk. A fleet writes on a thread of its own, made for
-    /// the first new host, and all keys that wait go out together. Meanwhile those hosts wait, up to the time
-    /// limit of their handshake, and no others. The file is locked (`flock(2)`) and synced; what other
-    /// processes have appended is taken into account. If the lock is not to be had for 10 s, or the file
-    /// cannot be written, the host fails with
+    /// A host is trusted only once its key is on the disk. A fleet writes on a separate thread,
+    /// started for the first new host, and writes all waiting keys at once. Only their hosts wait,
+    /// up to the time limit of their handshake. The file is locked (`flock(2)`) and synced; lines
+    /// that other processes append are taken into account. If the lock is not available within 10
+    /// s, or the file cannot be written, the host fails with
     /// [`HostKeyProblem::CannotRecord`](super::HostKeyProblem::CannotRecord).
     ///
-    /// Symbolic links on the way to the file are followed if they belong to the user or to root, and so does
-    /// the file that they lead to: a `known_hosts` that is a link into a folder of dotfiles works, and a link
-    /// that somebody else has planted in a shared directory is an error. Only regular files are written to,
-    /// and devices such as `/dev/null`.
+    /// Symbolic links in the path of the file are followed if they and the file they lead to belong
+    /// to the user or to root: a `known_hosts` that links into a dotfiles directory works, and a
+    /// link that another user planted in a shared directory is an error. Only regular files are
+    /// written to, and devices such as `/dev/null`.
     #[must_use]
     pub fn accept_new(file: impl Into<PathBuf>) -> Self {
         Self(Kind::AcceptNew { file: file.into(), hashed: false })
     }
 
-    /// As [`accept_new`](Self::accept_new), but the lines hide the names of the hosts (`HashKnownHosts yes`).
+    /// Like [`accept_new`](Self::accept_new), but hashes the names in the recorded lines
+    /// (`HashKnownHosts yes`).
     #[must_use]
     pub fn accept_new_hashed(file: impl Into<PathBuf>) -> Self {
         Self(Kind::AcceptNew { file: file.into(), hashed: true })
     }
 
-    /// Only keys with a pinned fingerprint. Of the files only the `@revoked` lines count.
+    /// Accepts only keys with a pinned fingerprint. Only the `@revoked` lines of the files count.
     #[must_use]
     pub fn pinned(pins: HostKeyPins) -> Self {
         Self(Kind::Pinned(pins))
     }
 
-    /// Keys on record; for any other that is not revoked, `ask` decides.
+    /// Accepts keys on record; for any other key that is not revoked, calls `ask`.
     ///
-    /// A host that has keys of other types on record is asked for those first, on another connection if it
-    /// has to be: `ask` is called only if it does not show one.
+    /// If keys of other types are on record for a host, those are requested first, if necessary on
+    /// another connection: `ask` is called only if the host sends none of them.
     ///
-    /// `ask` runs in the thread that drives all hosts: it must answer from what it knows, without waiting. If
-    /// it panics, the host fails with [`HostKeyProblem::Panicked`](super::HostKeyProblem::Panicked), and
-    /// others go on.
+    /// `ask` runs on the thread that drives all hosts: it must return without waiting for anything.
+    /// If it panics, its host fails with
+    /// [`HostKeyProblem::Panicked`](super::HostKeyProblem::Panicked); other hosts continue.
     #[must_use]
     pub fn ask<F>(ask: F) -> Self
     where
@@ -99,8 +100,8 @@ impl HostKeyPolicy {
         Self(Kind::Ask(Arc::new(ask)))
     }
 
-    /// Any key of any host, even one that is revoked. Whoever controls the network can then read and change
-    /// everything, passwords included.
+    /// Accepts any key of any host, even a revoked one. An attacker on the network can then read
+    /// and change everything, including passwords.
     #[must_use]
     pub fn danger_accept_any_host_key() -> Self {
         Self(Kind::DangerAcceptAny)
@@ -121,7 +122,7 @@ impl fmt::Debug for HostKeyPolicy {
     }
 }
 
-/// Fingerprints that are accepted, for all hosts or for one.
+/// Accepted fingerprints, for all hosts or for one.
 #[derive(Clone, Debug, Default)]
 pub struct HostKeyPins {
     any_host: HashSet<Fingerprint>,
@@ -148,7 +149,8 @@ impl HostKeyPins {
         self.for_port(host, 0, fingerprint)
     }
 
-    /// Accepts a key from `host` on `port`; for port 22 that is the same as [`for_host`](Self::for_host).
+    /// Accepts a key from `host` on `port`. For port 22 this is the same as
+    /// [`for_host`](Self::for_host).
     #[must_use]
     pub fn for_port(mut self, host: &str, port: u16, fingerprint: Fingerprint) -> Self {
         let name = HostNames::new(host, port).exact().to_owned();
@@ -165,21 +167,21 @@ impl HostKeyPins {
 /// A host key that is not on record.
 #[derive(Debug)]
 pub struct HostKeyQuestion<'a> {
-    /// The host as it was named by the caller.
+    /// The host as the caller named it.
     pub host: &'a str,
-    /// Its port.
+    /// The host's port.
     pub port: u16,
-    /// The key that it shows.
+    /// The key that the host sent.
     pub key: &'a HostKey,
-    /// What the files say: unknown, changed or other type.
+    /// The verdict of the files: unknown, changed or other type.
     pub verdict: &'a Verdict,
 }
 
 /// The answer to a [`HostKeyQuestion`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HostKeyDecision {
-    /// The key is the host's.
+    /// The key belongs to the host.
     Accept,
-    /// It is not, or nobody knows.
+    /// The key does not belong to the host, or it is not certain.
     Refuse,
 }

@@ -1,9 +1,9 @@
-//! Text for people: without characters that could act on a terminal or mislead its reader.
+//! Text for users, without characters that could control a terminal or mislead the reader.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Text whose control, direction and other invisible characters are escaped.
+/// Text with escaped control, direction and other invisible characters.
 pub(super) struct Printable<'a>(pub(super) &'a str);
 
 impl fmt::Display for Printable<'_> {
@@ -18,7 +18,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// A path, in the same way.
+/// A path, escaped in the same way.
 pub(super) struct PrintablePath<'a>(pub(super) &'a Path);
 
 impl fmt::Display for PrintablePath<'_> {

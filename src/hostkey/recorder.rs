@@ -1,8 +1,8 @@
 //! Recording of new keys (`StrictHostKeyChecking accept-new`).
 //!
-//! Whoever records waits: for the disk, for the lock of the file, for others who record. A turn does not. It
-//! asks [`Recorder::noted`] and [`Recorder::algorithms_at_hand`], whose lock nobody holds while waiting for
-//! anything.
+//! Recording blocks: on the disk, on the file's lock, and on other threads that record. A turn must
+//! not block. It only calls [`Recorder::recorded_at`] and [`Recorder::indexed_algorithms`], whose
+//! lock is never held across a blocking call.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,82 +20,84 @@ use super::verdict::{Location, Verdict};
 use super::verification::{NewKey, OnRecord, Recorded};
 use crate::limits;
 
-/// Appends new keys to a file and remembers them, along with what other processes append.
+/// Appends new keys to a file and remembers them, together with lines that other processes append.
 #[derive(Debug)]
 pub(super) struct Recorder {
     path: Arc<Path>,
-    /// Held while the file is read or written.
-    file: Mutex<Record>,
-    noted: Mutex<Notes>,
+    /// Locked while the file is read or written.
+    file: Mutex<RecordFile>,
+    index: Mutex<RecordedKeys>,
 }
 
-/// What is known of the file.
+/// What is known about the file.
 #[derive(Debug)]
-struct Record {
+struct RecordFile {
     hashed: bool,
     source: Source,
-    /// How long the file was when it was read last.
+    /// The file's length when it was last read.
     length: u64,
-    /// What came into the file since it was loaded.
+    /// Lines added to the file since it was loaded.
     learned: KnownHosts,
 }
 
-/// Keys that are on record since the files were loaded, by the exact name of their host.
-type Notes = HashMap<String, Vec<Note>>;
+/// Keys recorded since the files were loaded, by the exact name of their host.
+type RecordedKeys = HashMap<String, Vec<RecordedKey>>;
 
 #[derive(Debug)]
-struct Note {
+struct RecordedKey {
     key_type: KeyType,
     fingerprint: Fingerprint,
     location: Location,
 }
 
 impl Recorder {
-    /// Goes on where `known` has read the file, or at its start if it is not one of the loaded files.
+    /// Continues where `known` stopped reading the file, or at its start if it is not a loaded
+    /// file.
     pub(super) fn new(file: &Path, hashed: bool, known: &KnownHosts) -> Self {
         let source = known.source(file).cloned().unwrap_or_else(|| Source::new(file));
-        let record = Record { hashed, length: source.bytes, source, learned: KnownHosts::empty() };
-        Self { path: file.into(), file: Mutex::new(record), noted: Mutex::default() }
+        let record = RecordFile { hashed, length: source.bytes, source, learned: KnownHosts::empty() };
+        Self { path: file.into(), file: Mutex::new(record), index: Mutex::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a key was recorded for a host, as far as that can be told at once.
-    pub(super) fn noted(&self, names: &HostNames, key: &HostKey) -> Option<Location> {
+    /// Where a key was recorded for a host, as far as the index knows. Does not block.
+    pub(super) fn recorded_at(&self, names: &HostNames, key: &HostKey) -> Option<Location> {
         let fingerprint = key.fingerprint();
-        let notes = lock(&self.noted);
-        let note = notes.get(names.exact())?.iter().find(|note| note.fingerprint == fingerprint)?;
-        Some(note.location.clone())
+        let recorded = lock(&self.index);
+        let key = recorded.get(names.exact())?.iter().find(|key| key.fingerprint == fingerprint)?;
+        Some(key.location.clone())
     }
 
-    /// The algorithms of the keys recorded for a host, as far as that can be told at once.
-    pub(super) fn algorithms_at_hand(&self, names: &HostNames) -> Vec<&'static str> {
-        let notes = lock(&self.noted);
-        let notes = notes.get(names.exact()).map_or(&[][..], Vec::as_slice);
-        KeyType::algorithms_of(notes.iter().map(|note| note.key_type).collect())
+    /// The algorithms of the keys recorded for a host, as far as the index knows. Does not block.
+    pub(super) fn indexed_algorithms(&self, names: &HostNames) -> Vec<&'static str> {
+        let recorded = lock(&self.index);
+        let recorded = recorded.get(names.exact()).map_or(&[][..], Vec::as_slice);
+        KeyType::algorithms_of(recorded.iter().map(|key| key.key_type).collect())
     }
 
-    /// The algorithms of the keys recorded for a host since the files were loaded. Waits for those who
-    /// record.
+    /// The algorithms of the keys recorded for a host since the files were loaded. Blocks while
+    /// another thread records.
     pub(super) fn recorded_algorithms(&self, names: &HostNames) -> Vec<&'static str> {
         lock(&self.file).learned.recorded_algorithms_of(names)
     }
 
-    /// Makes the keys of unknown hosts known, each unless somebody else has recorded one in the meantime.
-    /// However many they are, they cost one write and one wait for the disk.
+    /// Records the keys of unknown hosts, except for hosts for which another process has recorded
+    /// one meanwhile. Any number of keys costs one write and one sync.
     ///
-    /// A key for which the answer is `Known` is on the disk then. Any other verdict is the reason to refuse
-    /// it, and so is an error: the file cannot be opened, read or written, or is locked.
+    /// If the verdict on a key is `Known`, the key is on the disk. Any other verdict, and any
+    /// error, is a reason to refuse the key. An error means that the file cannot be opened, read or
+    /// written, or is locked.
     pub(super) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
         let mut record = lock(&self.file);
         let mut found = vec![None; new.len()];
-        let result = record.record(new, &mut found, || lock(&self.noted).clear());
-        // A write that was cut short has recorded some.
+        let result = record.record(new, &mut found, || lock(&self.index).clear());
+        // A partial write has recorded some of them.
         record.look_up(new, &mut found);
-        self.note(new, &found);
-        let answers = found.into_iter().zip(new).map(|(verdict, new)| match (verdict, &result) {
+        self.update_index(new, &found);
+        let results = found.into_iter().zip(new).map(|(verdict, new)| match (verdict, &result) {
             (Some(verdict @ Verdict::Known { .. }), _) => Ok(OnRecord { verdict, algorithms: Vec::new() }),
             (Some(verdict), _) => {
                 let algorithms = match verdict {
@@ -104,27 +106,27 @@ impl Recorder {
                 };
                 Ok(OnRecord { verdict, algorithms })
             }
-            (None, Err(e)) => Err(same(e)),
+            (None, Err(e)) => Err(copy_error(e)),
             (None, Ok(())) => Ok(OnRecord { verdict: Verdict::Unknown, algorithms: Vec::new() }),
         });
-        answers.collect()
+        results.collect()
     }
 
-    fn note(&self, new: &[NewKey], found: &[Option<Verdict>]) {
-        let mut notes = lock(&self.noted);
+    fn update_index(&self, new: &[NewKey], found: &[Option<Verdict>]) {
+        let mut recorded = lock(&self.index);
         for (NewKey { names, key }, verdict) in new.iter().zip(found) {
             let Some(Verdict::Known { location }) = verdict else { continue };
             let (key_type, fingerprint, location) = (key.key_type(), key.fingerprint(), location.clone());
-            let notes = notes.entry(names.exact().to_owned()).or_default();
-            notes.retain(|note| note.fingerprint != fingerprint);
-            notes.push(Note { key_type, fingerprint, location });
+            let recorded = recorded.entry(names.exact().to_owned()).or_default();
+            recorded.retain(|key| key.fingerprint != fingerprint);
+            recorded.push(RecordedKey { key_type, fingerprint, location });
         }
     }
 }
 
-impl Record {
-    /// Fills in what is found for keys that were learned before or can be recorded. `changed` is called if
-    /// others have written to the file.
+impl RecordFile {
+    /// Sets `found` for keys that are known already or can be recorded. Calls `changed` if other
+    /// processes have written to the file.
     fn record(
         &mut self,
         new: &[NewKey],
@@ -141,7 +143,7 @@ impl Record {
         }
         loop {
             self.look_up(new, found);
-            // The second key of a host is looked at once the first is on record.
+            // A second key of the same host waits until the first is on record.
             let mut seen = HashSet::new();
             let unknown = new.iter().zip(&*found).filter(|(_, found)| found.is_none()).map(|(new, _)| new);
             let batch = unknown.filter(|new| seen.insert(new.names.exact())).collect::<Vec<_>>();
@@ -161,7 +163,7 @@ impl Record {
         }
     }
 
-    /// Reads what has been added to the file since it was read last. Whether there was any.
+    /// Reads the lines added to the file since it was last read. Returns whether there were any.
     fn catch_up(&mut self, locked: &mut Locked) -> io::Result<bool> {
         if !locked.metadata.is_file() {
             return Ok(false);
@@ -171,7 +173,7 @@ impl Record {
             self.source = Source { path: self.source.path.clone(), id, bytes: 0, lines: 0 };
             self.length = 0;
         }
-        // An unfinished last line is not read twice.
+        // Do not read an unfinished last line again.
         if length <= self.length {
             return Ok(false);
         }
@@ -184,9 +186,10 @@ impl Record {
 
     /// Appends a line for each key, and learns those that are on the disk afterwards.
     ///
-    /// The lines go out in one write to a file opened for appending, so those of several processes do not
-    /// mix, whether they ask for the lock or not. Where a write is cut short (full disk), the rest of the
-    /// last line is no valid key, and the next writer starts a new line.
+    /// One write to a file opened for appending writes all lines, so that lines of several
+    /// processes do not mix, even those of processes that do not use the lock. After a partial
+    /// write (full disk), the rest of the last line is not a valid key, and the next writer starts
+    /// a new line.
     fn append(&mut self, locked: &mut Locked, new: &[&NewKey]) -> io::Result<()> {
         let line_feed = if ends_with_line(locked)? { "" } else { "\n" };
         let mut text = line_feed.to_owned();
@@ -205,16 +208,16 @@ impl Record {
         let (written, result) = write(locked, text.as_bytes());
         locked.sync()?;
         let end = locked.file.stream_position()?;
-        // Only if nobody else has written since the file was read are the numbers of the lines known.
-        let is_alone = result.is_ok() && end.checked_sub(written as u64) == Some(self.length);
+        // The line numbers are known only if no other process has written since the file was read.
+        let is_sole_writer = result.is_ok() && end.checked_sub(written as u64) == Some(self.length);
         for (index, (NewKey { names, key }, end)) in new.iter().zip(ends).enumerate() {
             if end > written {
                 break;
             }
-            let line = is_alone.then_some(self.source.lines + line_feed.len() + index + 1);
+            let line = is_sole_writer.then_some(self.source.lines + line_feed.len() + index + 1);
             self.learned.insert(names.exact(), key.clone(), &self.source.path, line);
         }
-        if is_alone {
+        if is_sole_writer {
             self.source.bytes = end;
             self.source.lines += line_feed.len() + new.len();
             self.length = end;
@@ -223,7 +226,7 @@ impl Record {
     }
 }
 
-/// Writes as much of it as can be written, and says how much.
+/// Writes as much as possible, and returns how much.
 fn write(locked: &mut Locked, text: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
@@ -248,8 +251,8 @@ fn ends_with_line(locked: &Locked) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// The same error once more: each host has its own.
-fn same(error: &io::Error) -> io::Error {
+/// Copies an error, so that each host gets its own.
+fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

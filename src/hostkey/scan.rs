@@ -1,4 +1,4 @@
-//! The search for what `known_hosts` files say about the key of one host, in slices.
+//! The search for the verdict on one host's key, in slices.
 
 use std::task::Poll;
 
@@ -7,10 +7,11 @@ use super::known_hosts::KnownHosts;
 use super::names::HostNames;
 use super::verdict::{Location, Verdict};
 
-/// A search for the [`Verdict`] on a host's key that can stop and go on.
+/// A search for the [`Verdict`] on a host's key that can be interrupted.
 ///
-/// Hashed names and patterns cannot be indexed: each has to be compared, at half a microsecond for a hashed
-/// one. A search through a large file would stall a thread that serves other hosts; so it is done in slices:
+/// Hashed names and patterns cannot be indexed: each must be compared, which takes half a
+/// microsecond for a hashed one. A search through a large file would stall a thread that serves
+/// other hosts, so it runs in slices:
 ///
 /// ```
 /// # use sshoal::hostkey::{HostKey, KnownHosts};
@@ -27,40 +28,40 @@ use super::verdict::{Location, Verdict};
 /// # }
 /// ```
 ///
-/// A key on record is found in the first slice, but where hundreds of hashed hosts share it.
+/// A key on record is found in the first slice, unless hundreds of hashed hosts share it.
 #[derive(Clone, Debug)]
 pub struct HostScan {
     names: HostNames,
     key: HostKey,
-    /// Whether the search ends with the `@revoked` lines.
+    /// Whether the search ends after the `@revoked` lines.
     only_revoked: bool,
-    stage: Stage,
-    /// How many lines of this stage were compared.
+    phase: Phase,
+    /// Number of lines compared in this phase.
     position: usize,
-    /// Lines of the host, with its port or without, as the stage has it.
+    /// Lines of the host, with or without its port depending on the phase.
     lines: Vec<usize>,
-    /// In [`Stage::Trusted`]: how many revocations of the present line's key were compared.
+    /// In [`Phase::Trusted`]: number of revocations of the current line's key that were compared.
     revocations: usize,
-    /// In [`Stage::Trusted`]: the types of keys that are on record and not revoked.
+    /// In [`Phase::Trusted`]: the types of keys that are on record and not revoked.
     types: Vec<KeyType>,
     verdict: Option<Verdict>,
     authority: Option<Location>,
 }
 
-/// What is looked for, in this order.
+/// What the search looks for, in this order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum Phase {
     /// A `@revoked` line with the key.
     Revoked,
     /// A line of the host with the key.
     Known,
     /// Lines of the host with other keys.
     Others,
-    /// A line with the key that names the host without its port, as nothing names it with the port.
+    /// A line with the key that names the host without its port, if no line names it with the port.
     KnownBare,
     /// Such lines with other keys.
     OthersBare,
-    /// Which of the other keys are not revoked.
+    /// Those of the other keys that are not revoked.
     Trusted,
     /// A `@cert-authority` line for the host.
     Authority,
@@ -73,7 +74,7 @@ impl HostScan {
             names,
             key,
             only_revoked: false,
-            stage: Stage::Revoked,
+            phase: Phase::Revoked,
             position: 0,
             lines: Vec::new(),
             revocations: 0,
@@ -83,37 +84,37 @@ impl HostScan {
         }
     }
 
-    /// The verdict will be `Revoked` or `Unknown`.
+    /// Restricts the search: the verdict will be `Revoked` or `Unknown`.
     pub(super) fn only_revoked(self) -> Self {
         Self { only_revoked: true, ..self }
     }
 
-    /// Compares at most `lines` lines, and tells whether the search is over. A long list of patterns counts
-    /// as several. `known` has to be the same in each call.
+    /// Compares at most `lines` lines, and returns whether the search is complete. A long list of
+    /// patterns counts as several lines. `known` must be the same in each call.
     pub fn advance(&mut self, known: &KnownHosts, lines: usize) -> bool {
         let mut left = lines.max(1);
-        while self.stage != Stage::Done {
-            let Poll::Ready(next) = self.pass(known, &mut left) else { return false };
-            (self.stage, self.position) = (next, 0);
+        while self.phase != Phase::Done {
+            let Poll::Ready(next) = self.run_phase(known, &mut left) else { return false };
+            (self.phase, self.position) = (next, 0);
         }
         true
     }
 
-    /// Whether the search is over.
+    /// Whether the search is complete.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.stage == Stage::Done
+        self.phase == Phase::Done
     }
 
-    /// What the files say about the key, as [`KnownHosts::verdict`]; `None` before the search is over.
+    /// The same verdict as from [`KnownHosts::verdict`]; `None` until the search is complete.
     #[must_use]
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref().filter(|_| self.is_done())
     }
 
-    /// The host key algorithms for which other keys of the host are on record, best first: those to ask the
-    /// server for, if it was not asked for them when it showed this key. Empty where all that is on record
-    /// has spoken: the key is known, changed, or revoked.
+    /// The host key algorithms for which other keys of the host are on record, best first: to be
+    /// requested from the server, unless they were when it sent this key. Empty if the verdict is
+    /// known, changed or revoked.
     #[must_use]
     pub fn algorithms(&self) -> Vec<&'static str> {
         KeyType::algorithms_of(self.types.clone())
@@ -127,37 +128,37 @@ impl HostScan {
         &self.names
     }
 
-    /// The `@cert-authority` line that covers a host that is unknown.
+    /// The `@cert-authority` line that matches an unknown host.
     pub(super) fn authority(&self) -> Option<&Location> {
         self.authority.as_ref()
     }
 
-    /// Goes through the lines of this stage as far as `left` allows, and says which stage follows.
-    fn pass(&mut self, known: &KnownHosts, left: &mut usize) -> Poll<Stage> {
+    /// Compares the lines of this phase as far as `left` allows, and returns the next phase.
+    fn run_phase(&mut self, known: &KnownHosts, left: &mut usize) -> Poll<Phase> {
         let Self { names, key, position, .. } = self;
         let (exact, bare) = ([names.exact()], [names.bare()]);
         let any = names.all().collect::<Vec<_>>();
-        match self.stage {
-            Stage::Revoked => match known.find(known.revocations(key), position, left, &any) {
+        match self.phase {
+            Phase::Revoked => match known.find(known.revocations(key), position, left, &any) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Some(id)) => self.end(Verdict::Revoked { location: known.location_of(id) }),
-                Poll::Ready(None) if self.only_revoked => self.end(Verdict::Unknown),
-                Poll::Ready(None) => Poll::Ready(Stage::Known),
+                Poll::Ready(Some(id)) => self.finish(Verdict::Revoked { location: known.location_of(id) }),
+                Poll::Ready(None) if self.only_revoked => self.finish(Verdict::Unknown),
+                Poll::Ready(None) => Poll::Ready(Phase::Known),
             },
-            Stage::Known | Stage::KnownBare => {
-                let name = if self.stage == Stage::Known { exact } else { bare };
+            Phase::Known | Phase::KnownBare => {
+                let name = if self.phase == Phase::Known { exact } else { bare };
                 let plain = known.named_with(name[0], key);
                 match known.find(known.unindexed_with(key, plain), position, left, &name) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(hidden) => match hidden.or(plain) {
-                        Some(id) => self.end(Verdict::Known { location: known.location_of(id) }),
-                        None if self.stage == Stage::Known => Poll::Ready(Stage::Others),
-                        None => Poll::Ready(Stage::OthersBare),
+                        Some(id) => self.finish(Verdict::Known { location: known.location_of(id) }),
+                        None if self.phase == Phase::Known => Poll::Ready(Phase::Others),
+                        None => Poll::Ready(Phase::OthersBare),
                     },
                 }
             }
-            Stage::Others | Stage::OthersBare => {
-                let name = if self.stage == Stage::Others { exact } else { bare };
+            Phase::Others | Phase::OthersBare => {
+                let name = if self.phase == Phase::Others { exact } else { bare };
                 while let Some(id) = match known.find(known.unindexed(), position, left, &name) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(found) => found,
@@ -168,7 +169,7 @@ impl HostScan {
                 self.lines.sort_unstable();
                 Poll::Ready(self.after_others(known))
             }
-            Stage::Trusted => {
+            Phase::Trusted => {
                 while let Some(id) = self.lines.get(*position) {
                     let revocations = known.revocations_of(*id);
                     match known.find(revocations, &mut self.revocations, left, &any) {
@@ -179,34 +180,34 @@ impl HostScan {
                     (*position, self.revocations) = (*position + 1, 0);
                 }
                 let is_unknown = self.verdict == Some(Verdict::Unknown);
-                Poll::Ready(if is_unknown { Stage::Authority } else { Stage::Done })
+                Poll::Ready(if is_unknown { Phase::Authority } else { Phase::Done })
             }
-            Stage::Authority => match known.find(known.authorities(), position, left, &any) {
+            Phase::Authority => match known.find(known.authorities(), position, left, &any) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(found) => {
                     self.authority = found.map(|id| known.location_of(id));
-                    Poll::Ready(Stage::Done)
+                    Poll::Ready(Phase::Done)
                 }
             },
-            Stage::Done => Poll::Ready(Stage::Done),
+            Phase::Done => Poll::Ready(Phase::Done),
         }
     }
 
-    fn end(&mut self, verdict: Verdict) -> Poll<Stage> {
+    fn finish(&mut self, verdict: Verdict) -> Poll<Phase> {
         self.verdict = Some(verdict);
-        Poll::Ready(Stage::Done)
+        Poll::Ready(Phase::Done)
     }
 
-    /// The host has no line with its key, and all others are found.
-    fn after_others(&mut self, known: &KnownHosts) -> Stage {
-        let with_port = self.stage == Stage::Others;
+    /// Called if no line of the host contains its key, and all its other lines were found.
+    fn after_others(&mut self, known: &KnownHosts) -> Phase {
+        let with_port = self.phase == Phase::Others;
         if with_port && self.lines.is_empty() && self.names.fallback().is_some() {
-            return Stage::KnownBare;
+            return Phase::KnownBare;
         }
-        // Lines without the port know a key, but change none.
+        // Lines without the port make a key known, but never changed.
         let deciding = if with_port { &self.lines[..] } else { &[] };
         let verdict = known.verdict_by_lines(&self.key, deciding);
-        let next = if matches!(verdict, Verdict::Changed { .. }) { Stage::Done } else { Stage::Trusted };
+        let next = if matches!(verdict, Verdict::Changed { .. }) { Phase::Done } else { Phase::Trusted };
         self.verdict = Some(verdict);
         next
     }

@@ -1,4 +1,4 @@
-//! What `known_hosts` files say about a key, and where.
+//! The verdict of `known_hosts` files on a key, and the lines that it is based on.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::key::KeyType;
 use super::line::LineFault;
 use super::printable::PrintablePath;
 
-/// A file and a line in it, shown as `path:line`.
+/// A file and a line in it, displayed as `path:line`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Location {
     path: Arc<Path>,
@@ -26,8 +26,8 @@ impl Location {
         &self.path
     }
 
-    /// The number of the line, counted from 1; `None` for a key that this process has recorded while others
-    /// were writing to the same file.
+    /// The line number, starting at 1; `None` for a key that this process recorded while other
+    /// processes wrote to the same file.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         self.line
@@ -44,37 +44,37 @@ impl fmt::Display for Location {
     }
 }
 
-/// A line that was skipped.
+/// A skipped line.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{location}: {fault}")]
 pub struct LineProblem {
     /// Where the line is.
     pub location: Location,
-    /// What is wrong with it.
+    /// Why it was skipped.
     pub fault: LineFault,
 }
 
-/// What the files say about a host's key.
+/// The verdict of the files on a host's key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// A line for the host carries this key.
+    /// A line for the host contains this key.
     Known {
         /// The first such line.
         location: Location,
     },
-    /// No line speaks of the host.
+    /// No line matches the host.
     Unknown,
-    /// The host has another key of the same type.
+    /// Another key of the same type is on record for the host.
     Changed {
-        /// Lines with the other keys of this type; never empty.
+        /// Lines with other keys of this type; never empty.
         locations: Vec<Location>,
     },
-    /// The host has keys, but none of this type. OpenSSH calls this changed as well.
+    /// Keys are on record for the host, but none of this type. OpenSSH calls this changed as well.
     OtherType {
-        /// The types on record and where; never empty.
+        /// The types on record and their lines; never empty.
         recorded: Vec<(KeyType, Location)>,
     },
-    /// A `@revoked` line for the host carries this key, whatever the other lines say.
+    /// A `@revoked` line for the host contains this key, whatever the other lines say.
     Revoked {
         /// The first such line.
         location: Location,

@@ -20,20 +20,21 @@ use crate::callback;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Acceptance {
-    /// The callback of the policy said yes.
+    /// The policy's callback accepted it.
     Asked,
     /// The policy accepts any key: nothing was verified.
     DangerAcceptedAny,
-    /// The key is on record, at this place. With the accept-new policy this process may have recorded it.
+    /// The key is on record at this line. With the accept-new policy, this process may have
+    /// recorded it.
     Known(Location),
-    /// The key is pinned.
+    /// The key's fingerprint is pinned.
     Pinned,
 }
 
-/// The proof that the key of a host was accepted.
+/// The proof that a host's key was accepted.
 ///
-/// Only [`Verifier`] makes such values, so whatever demands one (authentication, above all) cannot start
-/// before the host key has been verified.
+/// Only [`Verifier`] creates such values, so code that requires one, in particular authentication,
+/// cannot run before the host key was verified.
 #[derive(Debug)]
 #[must_use]
 pub struct HostVerified {
@@ -66,7 +67,7 @@ impl HostVerified {
     }
 }
 
-/// Decides for all hosts of a fleet whether they are trusted: the keys on record and a policy.
+/// Decides for all hosts of a fleet whether they are trusted, from the keys on record and a policy.
 #[derive(Debug)]
 pub struct Verifier {
     known: KnownHosts,
@@ -75,7 +76,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Verifies by the keys in `known` and by `policy`.
+    /// Creates a verifier from the keys on record and a policy.
     #[must_use]
     pub fn new(known: KnownHosts, policy: HostKeyPolicy) -> Self {
         let recorder = match &policy.0 {
@@ -85,7 +86,7 @@ impl Verifier {
         Self { known, policy, recorder }
     }
 
-    /// The keys that were on record at the start.
+    /// The keys on record when the verifier was created.
     #[must_use]
     pub fn known_hosts(&self) -> &KnownHosts {
         &self.known
@@ -98,9 +99,9 @@ impl Verifier {
     }
 
     /// The host key algorithms to offer first in the handshake with a host, best first; see
-    /// [`KnownHosts::recorded_algorithms`]. Keys recorded by the accept-new policy count.
+    /// [`KnownHosts::recorded_algorithms`]. Includes keys recorded by the accept-new policy.
     ///
-    /// Searches all lines, and waits while the accept-new policy records another key.
+    /// Searches all lines, and blocks while the accept-new policy records another key.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.recorded_algorithms(host, port);
@@ -112,29 +113,31 @@ impl Verifier {
         }
     }
 
-    /// The host key algorithms to offer first before anything else is known: those that can be told without a
-    /// search ([`KnownHosts::named_algorithms`]).
+    /// The host key algorithms to offer first, as far as they are known without a search
+    /// ([`KnownHosts::named_algorithms`]).
     ///
-    /// A host with other keys on record may then show one of another type. Where that would be refused, or
-    /// somebody would have to be asked, a search tells which ones to ask for instead.
+    /// A host with other keys on record may then send one of another type. Before that key is
+    /// refused or a callback asked, a search finds the algorithms to request instead.
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.named_algorithms(host, port);
         match &self.recorder {
             Some(recorder) if algorithms.is_empty() => {
-                recorder.algorithms_at_hand(&HostNames::new(host, port))
+                recorder.indexed_algorithms(&HostNames::new(host, port))
             }
             _ => algorithms,
         }
     }
 
-    /// Decides whether `key`, shown by `host` on `port`, is accepted.
+    /// Decides whether the `key` that `host` sent on `port` is accepted.
     ///
-    /// Searches all lines and, with the accept-new policy, waits until a new key is on the disk. A fleet does
-    /// neither in a turn: it searches in slices, and has a thread record the key.
+    /// Searches all lines and, with the accept-new policy, blocks until a new key is on the disk. A
+    /// fleet does neither within a turn: it searches in slices, and records the key on another
+    /// thread.
     ///
     /// # Errors
-    /// [`HostKeyError`] when it is not: the connection must end without sending a credential.
+    /// [`HostKeyError`] if it is not accepted: the connection must be closed without sending a
+    /// credential.
     pub fn verify(&self, host: &str, port: u16, key: &HostKey) -> Result<HostVerified, HostKeyError> {
         let mut verification = self.verification(&Arc::from(host), port, key.clone());
         loop {
@@ -150,25 +153,25 @@ impl Verifier {
         }
     }
 
-    /// As [`verify`](Self::verify), for the key blob that a server sent.
+    /// Like [`verify`](Self::verify), for the key blob that a server sent.
     ///
     /// # Errors
-    /// [`HostKeyError`], also when the blob is not a key.
+    /// [`HostKeyError`] if the key is not accepted, or the blob is not a valid key.
     pub fn verify_blob(&self, host: &str, port: u16, blob: Vec<u8>) -> Result<HostVerified, HostKeyError> {
         self.verify(host, port, &read_key(host, port, blob)?)
     }
 
-    /// Begins with the key that a host has sent, which was asked for these algorithms before all others. Does
-    /// nothing yet.
+    /// Creates a verification of the key that a host sent after `requested` were requested from it
+    /// first. Compares no lines yet.
     pub(crate) fn begin(
         &self,
         host: &Arc<str>,
         port: u16,
         blob: Vec<u8>,
-        asked_for: &[&'static str],
+        requested: &[&'static str],
     ) -> Result<Verification, HostKeyError> {
         let verification = self.verification(host, port, read_key(host, port, blob)?);
-        Ok(Verification { asked_for: Some(asked_for.to_vec()), ..verification })
+        Ok(Verification { requested: Some(requested.to_vec()), ..verification })
     }
 
     fn verification(&self, host: &Arc<str>, port: u16, key: HostKey) -> Verification {
@@ -177,10 +180,10 @@ impl Verifier {
             Kind::Pinned(_) => scan.only_revoked(),
             _ => scan,
         };
-        Verification { host: host.clone(), port, scan, asked_for: None, recording: Recording::NotNeeded }
+        Verification { host: host.clone(), port, scan, requested: None, recording: Recording::NotNeeded }
     }
 
-    /// Compares at most so many lines, and decides if that is enough. Blocks for nothing.
+    /// Compares at most `lines` lines, and decides if that is enough. Never blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
         let key = verification.scan.key();
         if let Kind::DangerAcceptAny = &self.policy.0 {
@@ -191,11 +194,11 @@ impl Verifier {
         }
         match mem::replace(&mut verification.recording, Recording::NotNeeded) {
             Recording::NotNeeded => self.decide(verification),
-            Recording::Over(Ok(found)) => match verification.instead(found.algorithms) {
+            Recording::Done(Ok(found)) => match verification.unrequested(found.algorithms) {
                 Some(algorithms) => Decision::Instead(algorithms),
                 None => verification.conclude(&found.verdict),
             },
-            Recording::Over(Err(source)) => self.cannot_record(verification, source),
+            Recording::Done(Err(source)) => self.cannot_record(verification, source),
             waits @ (Recording::Needed | Recording::Awaited) => {
                 verification.recording = waits;
                 Decision::Pending
@@ -203,10 +206,10 @@ impl Verifier {
         }
     }
 
-    /// Decides by a search that is over.
+    /// Decides after the search is complete.
     fn decide(&self, verification: &mut Verification) -> Decision {
         let (scan, key) = (&verification.scan, verification.scan.key());
-        // The search is over.
+        // The search is complete, so there is a verdict.
         let verdict = scan.verdict().unwrap_or(&Verdict::Unknown);
         let is_final = matches!(verdict, Verdict::Known { .. } | Verdict::Revoked { .. });
         match &self.policy.0 {
@@ -219,8 +222,8 @@ impl Verifier {
             _ if is_final => return verification.conclude(verdict),
             _ => {}
         }
-        // Nobody is asked, and nothing recorded, before the keys on record have had their chance.
-        if let Some(algorithms) = verification.instead(scan.algorithms()) {
+        // Request the keys on record before calling the callback or recording a new key.
+        if let Some(algorithms) = verification.unrequested(scan.algorithms()) {
             return Decision::Instead(algorithms);
         }
         match (&self.policy.0, &self.recorder) {
@@ -236,11 +239,11 @@ impl Verifier {
                 }
             }
             (_, Some(recorder)) if *verdict == Verdict::Unknown => {
-                if let Some(location) = recorder.noted(scan.names(), key) {
+                if let Some(location) = recorder.recorded_at(scan.names(), key) {
                     return verification.conclude(&Verdict::Known { location });
                 }
                 if !scan.names().recordable() {
-                    let text = "the name of the host has characters with a special meaning there";
+                    let text = "the name of the host contains characters with a special meaning in known_hosts files";
                     let source = io::Error::new(io::ErrorKind::InvalidInput, text);
                     return self.cannot_record(verification, source);
                 }
@@ -256,8 +259,8 @@ impl Verifier {
         verification.refuse(HostKeyProblem::CannotRecord { path, source })
     }
 
-    /// Records new keys, with one write for all of them. Waits for the disk, and for others who write to the
-    /// file.
+    /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of
+    /// the file.
     pub(crate) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
         match &self.recorder {
             Some(recorder) => recorder.record(new),
@@ -267,7 +270,7 @@ impl Verifier {
 }
 
 impl Verification {
-    /// What a verdict means where nobody has a say in it.
+    /// The decision that follows from a verdict alone.
     fn conclude(&self, verdict: &Verdict) -> Decision {
         let key = self.scan.key();
         if let Verdict::Known { location } = verdict {

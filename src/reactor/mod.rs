@@ -1,8 +1,10 @@
-//! The reactor: one poll, the readiness it reports, the ready-list and the timer wheel.
+//! The reactor: one poll, the readiness that it reports, the queue of ready hosts and the timer
+//! wheel.
 //!
-//! One thread, one `epoll` instance. Descriptors are registered once, edge-triggered, for both directions, and are
-//! never registered again: closing the only descriptor removes it. So every edge must be used up: whoever is visited
-//! and does not drain its socket goes to the ready-list, and as long as that is not empty the poll does not wait.
+//! One thread, one `epoll` instance. Descriptors are registered once, edge-triggered, for both
+//! directions, and never again: closing the last descriptor removes the registration. So every edge
+//! must be consumed: a visit that does not drain its socket puts its host into the ready queue, and
+//! while that is not empty, the poll does not wait.
 
 mod queue;
 mod token;
@@ -22,31 +24,31 @@ pub(crate) use wheel::{TimerId, Wheel};
 use crate::limits;
 use token::WAKER;
 
-/// The poll and what it needs.
+/// The poll and its buffers.
 pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
 }
 
-/// One report of the poll.
+/// One event of the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// The connection of this generation at this index has news.
+    /// A host's connection is ready.
     Slot { index: usize, generation: u32 },
-    /// The connection of this generation to the agent at this index has news.
+    /// A connection to an ssh-agent is ready.
     Agent { index: usize, generation: u32 },
-    /// The resolver's socket of this generation at this index has news.
+    /// A socket of the resolver is ready.
     Dns { index: usize, generation: u32 },
     /// A helper thread has a result.
     Woken,
 }
 
-/// How much of the readiness that there is a poll has taken in.
+/// How much of the pending readiness one poll has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     All,
-    /// As much as it takes at once. There may be more.
+    /// The maximum for one call; there may be more.
     Full,
 }
 
@@ -65,7 +67,7 @@ impl Reactor {
         &self.poll
     }
 
-    /// Makes the poll's descriptor readable. Whether it could.
+    /// Makes the poll's descriptor readable. Returns whether that succeeded.
     pub(crate) fn wake(&self) -> bool {
         self.waker.wake().is_ok()
     }
@@ -74,8 +76,8 @@ impl Reactor {
         &self.waker
     }
 
-    /// Waits at most `timeout` (`None`: for ever) for readiness and reports it, up to [`limits::EVENTS_PER_POLL`]. A signal may
-    /// end the wait early.
+    /// Waits at most `timeout` (`None`: without limit) for readiness, and reports it, up to
+    /// [`limits::EVENTS_PER_POLL`] events. A signal may end the wait early.
     pub(crate) fn poll(
         &mut self,
         timeout: Option<Duration>,

@@ -1,4 +1,5 @@
-//! A first-in first-out queue of indices without duplicates: whoever is queued already keeps the earlier place.
+//! A FIFO queue of indices without duplicates: an index that is queued already keeps its earlier
+//! place.
 
 use std::collections::VecDeque;
 
@@ -15,7 +16,7 @@ impl IndexQueue {
         }
     }
 
-    /// Puts back what was popped and could not be served.
+    /// Returns an index to the front that was popped but not served.
     pub(crate) fn push_front(&mut self, index: usize) {
         if self.mark(index) {
             self.order.push_front(index);
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duplicates_keep_the_first_place() {
+    fn duplicates_keep_their_first_place() {
         let mut queue = IndexQueue::default();
         for index in [3, 1, 3, 2, 1] {
             queue.push(index);

@@ -1,31 +1,31 @@
-//! Tokens: what a descriptor belongs to, an index and a generation, so that an event of a descriptor that was closed
-//! since, and whose number the kernel has given to another, is told apart.
+//! Tokens: the owner of a descriptor, as an index and a generation. The generation tells an event
+//! of a closed descriptor from one of a new descriptor with the same number.
 
 use mio::Token;
 
 use super::Ready;
 
-/// Reports of helper threads.
+/// The token of the waker that helper threads use.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
 const HALF: u32 = usize::BITS / 2;
 const MASK: usize = (1 << HALF) - 1;
-/// Told apart from slots by the highest bits of the index.
+/// The highest bits of the index distinguish agents from hosts.
 const AGENT: usize = 1 << (HALF - 1);
 const DNS: usize = 1 << (HALF - 2);
 
-/// The token of one host's connection. Generations wrap where they no longer fit.
+/// The token of one host's connection. Generations that do not fit wrap around.
 pub(crate) fn token(index: usize, generation: u32) -> Token {
-    debug_assert!(index < DNS, "no bit of another kind");
+    debug_assert!(index < DNS, "the index uses a bit that marks the kind");
     Token((generation as usize & MASK) << HALF | index & MASK)
 }
 
-/// The token of one connection to an agent.
+/// The token of one connection to an ssh-agent.
 pub(crate) fn agent_token(index: usize, generation: u32) -> Token {
     Token(token(index, generation).0 | AGENT)
 }
 
-/// The token of one socket of the resolver's.
+/// The token of one socket of the resolver.
 pub(crate) fn dns_token(index: usize, generation: u32) -> Token {
     Token(token(index, generation).0 | DNS)
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_gives_back_what_went_in() {
+    fn a_token_returns_its_index_and_generation() {
         for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
             assert_eq!(ready(token(index, generation)), Ready::Slot { index, generation });
             assert_eq!(ready(agent_token(index, generation)), Ready::Agent { index, generation });
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_waker_is_no_connection() {
+    fn the_waker_is_not_a_connection() {
         assert_eq!(ready(WAKER), Ready::Woken);
     }
 }

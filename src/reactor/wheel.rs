@@ -1,31 +1,35 @@
-//! Hierarchical timer wheel: many deadlines, O(1) to arm, re-arm and disarm, no clock of its own.
+//! Hierarchical timer wheel: many deadlines, O(1) to arm, re-arm and disarm, without a clock.
 //!
 //! # Contract
-//! - Time is an argument. The wheel counts ticks of 1 ms from the `origin` given at construction; its
-//!   own time is the latest `now` that [`Wheel::advance`] has seen; an earlier `now` counts as that.
-//! - A deadline rounds up to a tick: a timer never expires early, and is due less than one tick late.
-//! - [`Wheel::advance`] collects everything that is due before the caller acts on any of it, in order
-//!   of ticks, equal ticks in the order of arming. Re-arming counts as arming.
+//! - Time is an argument. The wheel counts ticks of 1 ms from the `origin` given at construction.
+//!   Its own time is the latest `now` passed to [`Wheel::advance`]; an earlier `now` counts as
+//!   that.
+//! - A deadline rounds up to a tick: a timer never expires early, and is due less than one tick
+//!   late.
+//! - [`Wheel::advance`] collects everything that is due before the caller acts on any of it, in
+//!   order of ticks; equal ticks expire in the order of arming. Re-arming counts as arming.
 //! - A deadline that has already passed when armed gets the wheel's current tick: it expires at the
-//!   next `advance`, whatever its `now`, before later ticks and behind what that tick held already.
+//!   next `advance`, whatever its `now`, before later ticks and after the timers already on that
+//!   tick.
 //! - [`Wheel::next_deadline`] is exact: moving timers within the wheel causes no wake-up.
-//! - The [`TimerId`] of a timer that expired or was disarmed does nothing, even if storage is reused.
+//! - The [`TimerId`] of a timer that expired or was disarmed does nothing, even if its storage is
+//!   reused.
 //!
 //! # Design
-//! The idea is from Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7.
-//! A tick is read as a number of base 64. A timer lives on the level of the highest digit in which its
-//! tick differs from the wheel's time, in the slot of that digit; a `u64` per level says which slots
-//! are occupied. So everything on a level is due before anything on the level above, a slot before the
-//! slots to its right, and `trailing_zeros` finds the earliest. When time reaches a slot above level 0,
-//! its list is dealt out to the levels below.
+//! The idea is from Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme
+//! 7. A tick is read as a number of base 64. A timer is on the level of the highest digit in which
+//! its tick differs from the wheel's time, in the slot of that digit; a `u64` per level says which
+//! slots are occupied. So everything on a level is due before anything on the level above, a slot
+//! before the slots to its right, and `trailing_zeros` finds the earliest. When time reaches a slot
+//! above level 0, its list is distributed to the levels below.
 //!
-//! Since a place depends on nothing but the tick and the wheel's time, equal ticks always share a list.
-//! Dealing out and appending keep its order: ties stay first-in first-out without a sort.
+//! Since a timer's place depends only on its tick and the wheel's time, equal ticks always share a
+//! list. Distributing and appending keep its order: ties stay first-in first-out without sorting.
 //!
-//! 1 ms is the resolution of `epoll_wait`: finer ticks could not be waited for. Six levels span 2^36 ms
-//! (2.2 years) and take 6 KiB; timers beyond wait in one list, dealt out when time enters a later span.
-//! A timer moves at most once per level and span, so `advance` costs what expires plus that, however
-//! much time went by.
+//! 1 ms is the resolution of `epoll_wait`: it could not wait for finer ticks. Six levels span 2^36
+//! ms (2.2 years) and take 6 KiB; later timers wait in one list, which is distributed when time
+//! enters a later span. A timer moves at most once per level and span, so the cost of `advance` is
+//! that of the expired timers plus those moves, however much time has passed.
 
 use std::fmt;
 use std::iter;
@@ -41,17 +45,18 @@ mod earliest;
 #[cfg(test)]
 mod tests;
 
-/// The end of a list. A slab never holds this index, so walking a list ends by looking it up.
+/// The end of a list. A slab never contains this index, so walking a list ends when it is looked
+/// up.
 const NIL: usize = usize::MAX;
 
-/// The tick of deadlines too far away to count. The wheel's time stops one tick short of it, so such a
-/// timer never expires.
+/// The tick of deadlines too far away to represent. The wheel's time stops one tick before it, so
+/// such a timer never expires.
 const NEVER: u64 = u64::MAX;
 
 const NANOS_PER_TICK: u32 = 1_000_000;
 const TICKS_PER_SEC: u64 = 1_000;
 
-/// Names one armed timer of the wheel that returned it.
+/// Identifies one armed timer of the wheel that returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     index: usize,
@@ -60,11 +65,12 @@ pub struct TimerId {
 
 /// A timer wheel whose timers carry a `K`. See the [module documentation](self) for the contract.
 ///
-/// The geometry is a parameter for the sake of tests, which enumerate a tiny wheel; use `Wheel<K>`.
+/// The geometry is a parameter for tests, which enumerate a tiny wheel. Other code uses `Wheel<K>`.
 #[cfg_attr(test, derive(Clone))]
 pub struct Wheel<K, const LEVELS: usize = 6, const SLOTS: usize = 64> {
     origin: Instant,
-    /// The wheel's time. Only timers armed too late may be due at or before it.
+    /// The wheel's time, in ticks. Only timers armed after their deadline may be due at or before
+    /// it.
     elapsed: u64,
     slots: [[List; SLOTS]; LEVELS],
     /// Bit `s` of `occupied[l]` is set exactly when `slots[l][s]` is not empty.
@@ -72,7 +78,8 @@ pub struct Wheel<K, const LEVELS: usize = 6, const SLOTS: usize = 64> {
     /// Timers whose tick lies in a later span than `elapsed`, in order of arming.
     far: List,
     timers: Slab<Timer<K>>,
-    /// Counts armings over the whole wheel: at 10^9 a second it wraps in 584 years, so no id recurs.
+    /// Counts armings over the whole wheel: at 10^9 a second it wraps in 584 years, so no id is
+    /// reused.
     generation: NonZeroU64,
     earliest: Earliest,
 }
@@ -137,8 +144,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         self.timers.len()
     }
 
-    /// Arms a timer: the first [`advance`](Self::advance) at or after `deadline`, rounded up to a tick,
-    /// returns `key`. A deadline of 2^64 ticks or more from the origin is never reached.
+    /// Arms a timer: the first [`advance`](Self::advance) at or after `deadline`, rounded up to a
+    /// tick, returns `key`. A deadline of 2^64 ticks or more from the origin is never reached.
     pub fn arm(&mut self, deadline: Instant, key: K) -> TimerId {
         let tick = self.tick_of_deadline(deadline);
         let generation = self.generation;
@@ -156,8 +163,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         self.timers.try_remove(id.index).map(|timer| timer.key)
     }
 
-    /// Moves an armed timer to another deadline; its id stays valid, and it queues behind the timers
-    /// that this tick holds already.
+    /// Moves an armed timer to another deadline. Its id stays valid, and it queues after the timers
+    /// already on that tick.
     ///
     /// Returns `false`, and does nothing, if the timer has expired or was disarmed before.
     pub fn rearm(&mut self, id: TimerId, deadline: Instant) -> bool {
@@ -174,7 +181,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         true
     }
 
-    /// Moves the wheel's time to `now` and appends the keys of all timers due to `expired`, in order.
+    /// Moves the wheel's time to `now` and appends the keys of all timers due to `expired`, in
+    /// order.
     ///
     /// If `now` is no later than the wheel's time, only timers armed after their deadline are due.
     pub fn advance(&mut self, now: Instant, expired: &mut Vec<K>) {
@@ -191,15 +199,16 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
                 _ => self.deal_out(place),
             }
         }
-        // Nothing is left that starts before `target`, so no timer's place changes.
+        // No timer before `target` is left, so no timer's place changes.
         self.elapsed = target;
     }
 
-    /// The instant at which the earliest timer is due and `advance` must be called next; in the past if
-    /// the timer is overdue.
+    /// The instant at which the earliest timer is due and `advance` must be called next; in the
+    /// past if the timer is overdue.
     ///
-    /// `None` if no timer is armed or the earliest one lies beyond what an [`Instant`] can express.
-    /// O(levels), except after the earliest timer went: then it may walk the list that holds the next.
+    /// `None` if no timer is armed or the earliest deadline exceeds what an [`Instant`] can
+    /// represent. O(levels), except after the earliest timer was removed: then it may walk the list
+    /// that holds the next one.
     pub fn next_deadline(&self) -> Option<Instant> {
         let tick = self.earliest_tick().filter(|&tick| tick < NEVER)?;
         self.origin.checked_add(Duration::from_millis(tick))
@@ -245,7 +254,7 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         (self.far.head != NIL).then_some(Place::Far)
     }
 
-    /// The tick at which `place`, the first one, has to be expired or dealt out.
+    /// The tick at which `place`, the first one, must expire or be distributed.
     fn start(&self, place: Place) -> u64 {
         match place {
             Place::Slot { level, slot } => {
@@ -253,7 +262,7 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
                 let digit_and_below = (1 << (shift + Self::DIGIT_BITS)) - 1;
                 (self.elapsed & !digit_and_below) | ((slot as u64) << shift)
             }
-            // The next span may hold no timer: going to the first one that does keeps a jump O(1).
+            // The next span may be empty: going to the first one that is not keeps a jump O(1).
             Place::Far => self.earliest_tick().unwrap_or(NEVER) >> Self::SPAN_BITS << Self::SPAN_BITS,
         }
     }
@@ -329,7 +338,7 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
             expired.push(timer.key);
             index = timer.next;
         }
-        // The list held the earliest tick, and all of it.
+        // The list held the earliest tick, and all of its timers.
         self.earliest.expired();
     }
 

@@ -1,7 +1,9 @@
-//! A few threads for calls that block and cannot be cancelled, so that the reactor never waits for them.
+//! A few threads for calls that block and cannot be cancelled, so that the reactor never waits for
+//! them.
 //!
-//! Threads start with the jobs that find none idle, up to a limit, and end with the pool. Dropping the pool does not wait:
-//! jobs that were not begun are dropped, and a thread in a call ends after it, its result being nobody's.
+//! A job that finds no idle thread starts one, up to a limit. Threads end with the pool. Dropping
+//! the pool does not wait: queued jobs are dropped, and a thread within a call ends after it and
+//! drops the result.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,13 +16,13 @@ use mio::Waker;
 pub(crate) trait Job: Send + 'static {
     type Done: Send + 'static;
 
-    /// Does it, on a thread of the pool.
+    /// Does the work, on a thread of the pool.
     fn run(self) -> Self::Done;
-    /// Ends it undone: the system gives no thread.
+    /// Returns a result without doing the work, because the system cannot start a thread.
     fn refuse(self, cause: &io::Error) -> Self::Done;
 }
 
-/// The threads and their queue: first come, first served.
+/// The threads and their FIFO queue.
 pub(crate) struct Workers<J: Job>(Arc<Shared<J>>);
 
 struct Shared<J: Job> {
@@ -40,14 +42,15 @@ struct Work<J: Job> {
 }
 
 impl<J: Job> Workers<J> {
-    /// At most `threads_max` threads of this name. `waker` is woken when results are there.
+    /// Creates a pool of at most `threads_max` threads of this name. `waker` is woken when there
+    /// are results.
     pub(crate) fn new(name: &'static str, threads_max: usize, waker: Arc<Waker>) -> Self {
         let work = Work { jobs: VecDeque::new(), done: Vec::new(), threads: 0, idle: 0, closed: false };
         let work_added = Condvar::new();
         Self(Arc::new(Shared { name, threads_max, work: Mutex::new(work), work_added, waker }))
     }
 
-    /// Queues a job. What comes of it is in [`Workers::finished`].
+    /// Queues a job. [`Workers::finished`] returns its result.
     pub(crate) fn start(&self, job: J) {
         let mut work = self.0.lock();
         work.jobs.push_back(job);
@@ -58,7 +61,7 @@ impl<J: Job> Workers<J> {
         self.0.work_added.notify_one();
     }
 
-    /// What the jobs that have ended since the last call came to.
+    /// The results of the jobs that have ended since the last call.
     pub(crate) fn finished(&self) -> Vec<J::Done> {
         std::mem::take(&mut self.0.lock().done)
     }
@@ -67,7 +70,7 @@ impl<J: Job> Workers<J> {
         let shared = self.0.clone();
         match thread::Builder::new().name(shared.name.to_owned()).spawn(move || shared.serve()) {
             Ok(_) => work.threads += 1,
-            // With a thread there already the job is done, only later.
+            // An existing thread does the job, only later.
             Err(_) if work.threads > 0 => {}
             Err(e) => self.0.refuse_all(work, &e),
         }
@@ -132,10 +135,10 @@ mod tests {
 
     use super::*;
 
-    /// Long for a machine that is not stuck.
+    /// Generous, for a machine that is busy otherwise.
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// Reports its begin, then does not end before it is told to.
+    /// Reports when it starts, then waits until the test releases it.
     struct Gated {
         number: usize,
         begun: Sender<usize>,
@@ -189,7 +192,7 @@ mod tests {
             let mut events = Events::with_capacity(4);
             loop {
                 self.poll.poll(&mut events, Some(LIMIT)).unwrap();
-                assert!(!events.is_empty(), "nobody wakes the reactor");
+                assert!(!events.is_empty(), "the reactor is not woken");
                 let done = self.workers.finished();
                 if !done.is_empty() {
                     return done;
@@ -199,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn jobs_run_side_by_side_up_to_the_limit_and_the_next_in_order() {
+    fn jobs_run_in_parallel_up_to_the_limit_and_then_in_order() {
         let mut bench = Bench::new(2);
         bench.start(4);
         let mut first = [bench.next_begun(), bench.next_begun()];
         first.sort_unstable();
         assert_eq!(first, [0, 1]);
-        assert!(bench.begun.try_recv().is_err(), "a third thread");
+        assert!(bench.begun.try_recv().is_err(), "a third thread was started");
         bench.gates[1].send(()).unwrap();
         assert_eq!(bench.next_begun(), 2);
         assert_eq!(bench.await_done(), [Ok(1)]);
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_never_ends_holds_its_own_thread_only() {
+    fn a_job_that_never_ends_blocks_only_its_own_thread() {
         let mut bench = Bench::new(2);
         bench.start(1);
         assert_eq!(bench.next_begun(), 0);
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_thread_is_used_again() {
+    fn an_idle_thread_is_reused() {
         let mut bench = Bench::new(8);
         bench.start(1);
         bench.next_begun();
@@ -242,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_pool_waits_for_nobody_and_drops_what_was_not_begun() {
+    fn dropping_the_pool_does_not_wait_and_drops_queued_jobs() {
         let mut bench = Bench::new(1);
         bench.start(2);
         assert_eq!(bench.next_begun(), 0);
         let Bench { workers, gates, begun, begins, .. } = bench;
         drop(workers);
-        // The receiver of a job that was dropped is gone, that of the one under way is not.
+        // The receiver of a dropped job is gone, that of the running one is not.
         assert!(gates[1].send(()).is_err());
         gates[0].send(()).unwrap();
         drop(begins);
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_single_thread_jobs_end_refused() {
+    fn without_any_thread_jobs_are_refused() {
         let mut bench = Bench::new(0);
         bench.start(2);
         assert!(bench.workers.finished().is_empty());

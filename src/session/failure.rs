@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Target;
 use super::attempts::Attempts;
-use crate::dns::Failure as LookupFailure;
+use crate::dns::LookupError;
 use crate::error::{
     ChannelProblem, HandshakeProblem, HostError, HostErrorKind, HostErrorParts, ResolverProblem,
     UnknownHostProblem,
@@ -116,20 +116,18 @@ pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     }
 }
 
-impl From<LookupFailure> for HostErrorKind {
-    fn from(failure: LookupFailure) -> Self {
+impl From<LookupError> for HostErrorKind {
+    fn from(failure: LookupError) -> Self {
         match failure {
-            LookupFailure::NoSuchName => Self::UnknownHost(UnknownHostProblem::NoSuchName),
-            LookupFailure::NoAddress => Self::UnknownHost(UnknownHostProblem::NoAddress),
-            LookupFailure::BadName(why) => Self::UnknownHost(UnknownHostProblem::BadName(why)),
-            LookupFailure::SystemUnknown(text) => Self::UnknownHost(UnknownHostProblem::System(text)),
-            LookupFailure::Rcode(code) => Self::Resolver(ResolverProblem::ServerFailure(code)),
-            LookupFailure::BadAnswer => Self::Resolver(ResolverProblem::BadAnswer),
-            LookupFailure::Timeout(after) => Self::Resolver(ResolverProblem::Timeout(after)),
-            LookupFailure::Unreachable(text) => {
-                Self::Resolver(ResolverProblem::Unreachable(text.to_string()))
-            }
-            LookupFailure::SystemResolver(text) => Self::Resolver(ResolverProblem::System(text)),
+            LookupError::NoSuchName => Self::UnknownHost(UnknownHostProblem::NoSuchName),
+            LookupError::NoAddress => Self::UnknownHost(UnknownHostProblem::NoAddress),
+            LookupError::BadName(why) => Self::UnknownHost(UnknownHostProblem::BadName(why)),
+            LookupError::SystemUnknown(text) => Self::UnknownHost(UnknownHostProblem::System(text)),
+            LookupError::Rcode(code) => Self::Resolver(ResolverProblem::ServerFailure(code)),
+            LookupError::BadAnswer => Self::Resolver(ResolverProblem::BadAnswer),
+            LookupError::Timeout(after) => Self::Resolver(ResolverProblem::Timeout(after)),
+            LookupError::Unreachable(text) => Self::Resolver(ResolverProblem::Unreachable(text.to_string())),
+            LookupError::SystemResolver(text) => Self::Resolver(ResolverProblem::System(text)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! How far a host or a command is, which limit bounds that, and how long each stage took.
+//! Stages of a connection and of a command, the time limits that bound them, and how long each
+//! stage took.
 
 mod timings;
 
@@ -7,13 +8,13 @@ use std::fmt;
 pub(crate) use timings::Stopwatch;
 pub use timings::Timings;
 
-/// Where a host was when something happened to it.
+/// The stage that a host or command was in when an event happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
     /// Waiting for a place in the pool.
     Queued,
-    /// Resolving the name.
+    /// Resolving the host's name.
     Resolving,
     /// TCP connect.
     Connecting,
@@ -23,13 +24,13 @@ pub enum Stage {
     Authenticating,
     /// Opening the command's channel.
     Opening,
-    /// Asking for what the command needs on its channel: a terminal, environment variables.
+    /// Requesting what the command needs on its channel: a terminal, environment variables.
     Preparing,
     /// Waiting for the server to accept the command.
     Requesting,
-    /// The command runs.
+    /// Running.
     Running,
-    /// Ending the channel.
+    /// Closing the channel.
     Closing,
 }
 
@@ -65,30 +66,30 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Which time limit was reached.
+/// The time limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Total of name resolution and TCP connect, or of the proxy's connecting.
+    /// Name resolution plus TCP connect, or the time until the proxy is connected.
     Connect,
-    /// Total of the SSH handshake.
+    /// The SSH handshake.
     Handshake,
-    /// Total of authentication.
+    /// Authentication.
     Auth,
-    /// The same, reached while GSSAPI was tried: the KDC is silent, or the server is.
+    /// Authentication, while GSSAPI was tried: the KDC or the server does not answer.
     Gssapi,
-    /// The same, when it was used up waiting for the ssh-agent.
+    /// Authentication, while waiting for the ssh-agent.
     Agent,
-    /// Total from opening the channel until the server accepted the command.
+    /// From opening the channel until the server accepts the command.
     Exec,
-    /// Total from the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password) until `sudo` lets it
-    /// begin: as long as a login may take.
+    /// From the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password)
+    /// until `sudo` starts it: as long as a login may take.
     Sudo,
-    /// Total of the command's run ([`Command::time_limit`](crate::Command::time_limit)).
+    /// The command's run time ([`Command::time_limit`](crate::Command::time_limit)).
     Command,
-    /// No output from the stream for this long while a reader waited.
+    /// The time a reader waits for the next output of the stream.
     Read,
-    /// A reader, writer or `join` waited this long in all.
+    /// The total time that a reader, writer or `join` waits.
     Join,
 }
 

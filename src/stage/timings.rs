@@ -7,21 +7,22 @@ use super::Stage;
 
 const STAGES: usize = Stage::ALL.len();
 
-/// Time spent in each [`Stage`], by the clock. A connection has those up to authentication, since it was last asked for and over all
-/// attempts; a command has all others, and its own wait in the pool. The present stage counts from when it has ended.
+/// Time spent in each [`Stage`]. A connection has the stages up to authentication, counted over all
+/// attempts since it was last requested. A command has the other stages, and its own wait in the
+/// pool. The current stage is added when it ends.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// In microseconds: beyond 71 minutes it stays there.
+    /// In microseconds; saturates at 71 minutes.
     micros: [u32; STAGES],
 }
 
 impl Timings {
-    /// Time spent in this stage. Zero if it was not entered.
+    /// Time spent in this stage; zero if it was never entered.
     pub fn of(&self, stage: Stage) -> Duration {
         Duration::from_micros(self.micros[stage as usize].into())
     }
 
-    /// Of all stages together.
+    /// Time spent in all stages together.
     pub fn total(&self) -> Duration {
         self.micros.iter().map(|micros| Duration::from_micros((*micros).into())).sum()
     }
@@ -56,7 +57,7 @@ impl Stopwatch {
         self.timings
     }
 
-    /// Another stage begins now.
+    /// Starts another stage.
     pub(crate) fn enter(&mut self, stage: Stage, now: Instant) {
         if stage != self.stage {
             self.timings.add(self.stage, now.saturating_duration_since(self.since));
@@ -64,7 +65,7 @@ impl Stopwatch {
         }
     }
 
-    /// Nothing follows the present stage.
+    /// Ends the current stage; none follows.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.timings.add(self.stage, now.saturating_duration_since(self.since));
         self.since = now;

@@ -1,4 +1,4 @@
-//! The programs that show how a fleet lives in somebody else's loop, as a newcomer runs them.
+//! The programs that embed a fleet in another event loop, run like a new user would.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::support::alarm::watchdog;
 use super::support::examples::example;
 
-/// Runs an example to its end, and returns its lines once nothing of it is left.
+/// Runs an example to its end, and returns its lines once all its processes are gone.
 fn lines_of(name: &str) -> Vec<String> {
     let _dog = watchdog(Duration::from_secs(120), name);
     let program = example(name);
@@ -40,7 +40,7 @@ fn a_mio_loop_serves_its_status_page_while_the_commands_run() {
     let lines = lines_of("embed_mio");
     let [address, page, last] = lines.as_slice() else { panic!("{lines:?}") };
     assert!(address.starts_with("status page: 127.0.0.1:2"), "{lines:?}");
-    // Of the commands some may have ended by then, on a busy machine.
+    // On a busy machine some of the commands may have ended by then.
     assert!(page.starts_with("200 hosts: 200 connected, 0 failed; "), "{lines:?}");
     assert_eq!(last, "200 hosts: 200 ok, 0 failed");
 }

@@ -1,4 +1,4 @@
-//! Which libssh is in use, and that nobody uses the bundled one without being told.
+//! Which libssh is linked, and that the bundled one is never linked without a warning.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use sshoal::ParallelClient;
 
 use crate::support::system::{is_rerun, rerun};
 
-/// Whether the system has a libssh to link, as the build script of libssh-rs-sys asks.
+/// Whether the system has a libssh to link, determined like the build script of libssh-rs-sys does.
 fn system_has_libssh() -> bool {
     let probe = Command::new("pkg-config").args(["--atleast-version=0.9.7", "libssh"]).status();
     probe.is_ok_and(|status| status.success())
@@ -27,14 +27,14 @@ fn the_program_can_ask_which_libssh_it_uses() {
     assert!(library.version.contains("openssl"), "{library:?}");
     // Debian's has it; the bundled one cannot.
     assert_eq!(library.gssapi, !library.bundled, "{library:?}");
-    // Of a system's library, the fixes cannot be seen.
+    // For a system's library, the fixes cannot be determined.
     assert_eq!(library.unfixed.contains(&"CVE-2026-59847"), library.bundled, "{library:?}");
     let shown = if library.bundled { "libssh 0.11.4 (bundled, calls itself " } else { "libssh 0." };
     assert!(library.to_string().starts_with(shown), "{library}");
 }
 
-/// Another release of libssh-rs-sys may bundle another libssh: then `BUNDLED` in build.rs and the list in
-/// src/fleet/library.rs have to follow.
+/// Another release of libssh-rs-sys may bundle another libssh: then update `BUNDLED` in build.rs
+/// and the list in src/fleet/library.rs.
 #[test]
 fn the_bundled_libssh_is_the_one_that_was_looked_at() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -72,7 +72,7 @@ impl Log for Counter {
     fn flush(&self) {}
 }
 
-/// In a process of its own, where no other test has made a client.
+/// In a separate process, where no other test has built a client.
 #[test]
 fn the_first_client_warns_of_the_bundled_libssh() {
     if !is_rerun() {

@@ -1,4 +1,4 @@
-//! The README's first command, as a newcomer runs it.
+//! The README's first command, run like a new user would.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
@@ -45,7 +45,7 @@ fn real_hosts_answer_line_by_line() {
     }
     assert!(stdout.ends_with("2 hosts: 2 ok, 0 failed\n"), "{stdout}");
 
-    // One host refuses, another is not known, and on the third the command fails.
+    // One host refuses, another is unknown, and on the third the command fails.
     let refused = Refused::new();
     let hosts = format!("{},localhost:{},{}:{1}", refused.address(), sshd.port(), names[0]);
     let (output, stdout, stderr) =

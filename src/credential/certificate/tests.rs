@@ -1,4 +1,4 @@
-//! Certificates that `ssh-keygen -s` made, and what must not be taken for one.
+//! Certificates made by `ssh-keygen -s`, and data that must not be accepted as one.
 
 mod samples;
 
@@ -26,7 +26,7 @@ const YEAR_2020: u64 = 1_577_836_800;
 const YEAR_2030: u64 = 1_893_456_000;
 
 #[test]
-fn each_kind_is_read_and_knows_its_key() {
+fn each_type_is_parsed_and_matches_its_key() {
     let keys = [ED25519_KEY, RSA_KEY, EC_KEY].map(blob);
     for (index, text) in [ED25519, RSA, EC].into_iter().enumerate() {
         let certificate = parse(text).unwrap();
@@ -39,7 +39,7 @@ fn each_kind_is_read_and_knows_its_key() {
 }
 
 #[test]
-fn what_surrounds_the_two_words_does_not_matter() {
+fn text_around_type_and_base64_is_ignored() {
     let text = ED25519.split(' ').take(2).collect::<Vec<_>>().join(" ");
     for text in [text.clone(), format!("\n {text}\r\n"), format!("{text} a comment of words\n{RSA}")] {
         assert_eq!(parse(&text).unwrap(), parse(ED25519).unwrap());
@@ -47,7 +47,7 @@ fn what_surrounds_the_two_words_does_not_matter() {
 }
 
 #[test]
-fn time_and_names_are_the_ones_in_it() {
+fn validity_and_names_match_the_certificate() {
     let certificate = parse(ED25519).unwrap();
     let path = || Path::new("id-cert.pub").to_owned();
     let early = AuthProblem::CertificateNotYetValid { path: path(), from: at(YEAR_2020) };
@@ -59,13 +59,13 @@ fn time_and_names_are_the_ones_in_it() {
     assert_eq!(certificate.problem("root", at(YEAR_2030 - 1)), None);
     assert_eq!(certificate.problem("deploy", at(YEAR_2030)), Some(late));
     assert_eq!(certificate.problem("eve", at(YEAR_2020)), Some(stranger));
-    assert_eq!(parse(RSA).unwrap().problem("deploy", at(TIME_MAX)), None, "valid for ever");
+    assert_eq!(parse(RSA).unwrap().problem("deploy", at(TIME_MAX)), None, "valid forever");
     let nobody = AuthProblem::CertificateOfOthers { path: path(), principals: Vec::new() };
     assert_eq!(parse(EC).unwrap().problem("deploy", at(YEAR_2020)), Some(nobody));
 }
 
 #[test]
-fn what_is_no_user_certificate_is_named() {
+fn other_kinds_of_files_are_named() {
     assert!(matches!(parse(HOST), Err(CertProblem::ForHosts)));
     assert!(matches!(parse(ED25519_KEY), Err(CertProblem::PlainKey)));
     let security_key = ED25519.replacen("ssh-ed25519", "sk-ssh-ed25519", 1);
@@ -89,9 +89,9 @@ fn what_is_no_user_certificate_is_named() {
     assert_eq!(problem.to_string(), "is larger than 65536 bytes");
 }
 
-/// `ssh` reads line by line, and takes the first that is one.
+/// Like `ssh`, takes the first line that is a certificate.
 #[test]
-fn other_lines_are_passed_over_whatever_their_encoding() {
+fn other_lines_are_ignored_in_any_encoding() {
     let before: [&[u8]; 6] = [
         b"# caf\xe9\n\n  # two\n",
         b"\xef\xbb\xbf",
@@ -105,12 +105,12 @@ fn other_lines_are_passed_over_whatever_their_encoding() {
         let text = [before, newline, ED25519.as_bytes(), b" caf\xe9\r\n\xff"].concat();
         assert_eq!(Certificate::parse("id-cert.pub".into(), &text).unwrap(), parse(ED25519).unwrap());
     }
-    // The first that tells what it is.
+    // The first line with a specific problem.
     assert!(matches!(parse(&format!("# one\n{ED25519_KEY}\n{HOST}\n")), Err(CertProblem::PlainKey)));
     assert!(matches!(parse(&format!("# one\n{HOST}\n{ED25519_KEY}\n")), Err(CertProblem::ForHosts)));
 }
 
-/// What libssh may be told that an agent holds.
+/// Which keys listed by an agent may be passed to libssh.
 #[test]
 fn keys_and_certificates_of_an_agent_are_well_formed() {
     for text in [ED25519_KEY, RSA_KEY, EC_KEY, ED25519, RSA, EC, HOST] {
@@ -125,7 +125,8 @@ fn keys_and_certificates_of_an_agent_are_well_formed() {
     for name in ["", "ssh-ed25519", "ssh-xmss@openssh.com", "ssh-ed25519-cert-v01@openssh.com"] {
         assert!(!is_well_formed(&field(name.as_bytes())), "{name}");
     }
-    // One of a security key: a plain one's, with another type, and the application that the key is for.
+    // A certificate for a security key: that of a plain key, with another type, and the key's
+    // application added.
     let plain = blob(ED25519);
     let at = 4 + "ssh-ed25519-cert-v01@openssh.com".len();
     let key = at + 36 + 36;
@@ -135,13 +136,13 @@ fn keys_and_certificates_of_an_agent_are_well_formed() {
     assert!(matches!(parse(&text(&of_security_key)), Err(CertProblem::Malformed)));
 }
 
-/// What libssh reads of it is a key in its only form.
+/// libssh reads only keys in canonical form.
 #[test]
-fn a_key_in_another_form_is_damaged() {
+fn a_key_in_noncanonical_form_is_malformed() {
     let good = blob(RSA);
     let number =
         |blob: &[u8], at: usize| 4 + u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()) as usize;
-    // Behind the type and the nonce.
+    // After the type and the nonce.
     let at = number(&good, 0) + number(&good, number(&good, 0));
     let with = |exponent: &[u8]| {
         let length = u32::try_from(exponent.len()).unwrap().to_be_bytes();
@@ -164,7 +165,7 @@ fn text(blob: &[u8]) -> String {
 }
 
 #[test]
-fn a_certificate_that_ends_early_or_late_is_damaged() {
+fn a_certificate_of_the_wrong_length_is_malformed() {
     let blob = blob(ED25519);
     assert!(parse(&text(&blob)).is_ok());
     for end in 0..blob.len() {
@@ -175,7 +176,7 @@ fn a_certificate_that_ends_early_or_late_is_damaged() {
 }
 
 proptest! {
-    /// Lengths that lie, in particular.
+    /// In particular, wrong lengths.
     #[test]
     fn no_byte_makes_it_panic(at in 0usize..400, byte: u8) {
         let mut blob = blob(ED25519);

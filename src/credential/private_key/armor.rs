@@ -1,4 +1,4 @@
-//! Finds a private key among the lines of a file, and names what else a file may be.
+//! Finds a private key among the lines of a file, and recognises other content.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::KeyProblem;
 use crate::limits;
 
-/// The formats that a `BEGIN` line tells apart.
+/// The formats, as the `BEGIN` line names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// `openssh-key-v1` (OpenSSH: `PROTOCOL.key`).
@@ -16,20 +16,20 @@ pub(super) enum Format {
     Pkcs8,
     /// PKCS#8, encrypted (RFC 8018).
     Pkcs8Encrypted,
-    /// PKCS#1 (RFC 8017 appendix A.1.2), perhaps with PEM's own encryption.
+    /// PKCS#1 (RFC 8017 appendix A.1.2), possibly with PEM's own encryption.
     Rsa,
-    /// SEC 1 (RFC 5915), perhaps with PEM's own encryption.
+    /// SEC 1 (RFC 5915), possibly with PEM's own encryption.
     Ec,
 }
 
-/// A private key's lines, decoded.
+/// The decoded lines of a private key.
 pub(super) struct Armored {
     pub format: Format,
     pub headers: Headers,
     pub data: Zeroizing<Vec<u8>>,
 }
 
-/// The headers in front of PEM's base64 (RFC 1421), as far as they say how it is encrypted.
+/// The headers before PEM's base64 (RFC 1421) that describe its encryption.
 #[derive(Debug, Default)]
 pub(super) struct Headers {
     /// `Proc-Type`.
@@ -44,15 +44,15 @@ impl Headers {
     }
 }
 
-/// What a line says about the file that it is in.
+/// What a line reveals about its file.
 enum Mark {
     Begin(Format),
     Problem(fn() -> KeyProblem),
 }
 
-/// The first private key. Lines that are none of it may be before and behind it, in any encoding, as OpenSSH
-/// accepts them around PEM; line ends may be those of any system. Without a key, the first line that tells
-/// what the file is.
+/// Finds the first private key. Like OpenSSH, accepts other lines before and after PEM, in any
+/// encoding, and the line ends of any system. If there is no key, the first line that can be
+/// recognised determines the error.
 pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
     if bytes.len() > limits::KEY_FILE {
         return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });
@@ -102,12 +102,13 @@ fn mark(line: &[u8]) -> Option<Mark> {
     }
 }
 
-/// `LABEL` of `-----BEGIN LABEL-----`.
+/// The `LABEL` of `-----BEGIN LABEL-----`.
 fn label<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(begin)?.trim_ascii_end().strip_suffix(b"-----")
 }
 
-/// A line of a `.pub` file: the key's type, and base64 that begins with the length of the same name.
+/// Whether this is the line of a `.pub` file: the key's type, and base64 that starts with the
+/// length of the same name.
 fn is_public_key(line: &[u8]) -> bool {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (Some(name), Some(base64)) = (words.next(), words.next()) else {
@@ -117,7 +118,7 @@ fn is_public_key(line: &[u8]) -> bool {
     is_type && base64.starts_with(b"AAAA")
 }
 
-/// One DER sequence and nothing else.
+/// Whether this is exactly one DER sequence.
 fn is_der(bytes: &[u8]) -> bool {
     let (header, length) = match bytes {
         [0x30, 0x81, length, ..] => (3, usize::from(*length)),
@@ -128,7 +129,7 @@ fn is_der(bytes: &[u8]) -> bool {
     length > 0 && bytes.len() == header + length
 }
 
-/// The lines after `BEGIN`: headers, an empty line, base64, `END`; `longest` bytes at most.
+/// Reads the lines after `BEGIN`: headers, an empty line, base64, `END`; at most `longest` bytes.
 fn read<'a>(
     format: Format,
     begin: &[u8],
@@ -137,12 +138,12 @@ fn read<'a>(
 ) -> Result<Armored, KeyProblem> {
     let wanted = label(begin, b"-----BEGIN ");
     let mut headers = Headers::default();
-    // It never grows, which would leave copies behind.
+    // Reserved at full size: growing would leave copies of the secret behind.
     let mut base64 = Zeroizing::new(Vec::with_capacity(longest));
     for line in lines {
         if let Some(end) = label(line, b"-----END ") {
             if Some(end) != wanted {
-                return Err(KeyProblem::Damaged("its END line is that of another format"));
+                return Err(KeyProblem::Damaged("its END line belongs to another format"));
             }
             return Ok(Armored { format, headers, data: decode(&base64)? });
         }

@@ -13,7 +13,7 @@ const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
 /// `RSAPrivateKey` of RFC 8017 appendix A.1.2, with two primes.
 pub(super) fn rsa(der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
-    rsa_parts(der).map(Parts::Rsa).map_err(|_| KeyProblem::Damaged("it is no PKCS#1 structure"))
+    rsa_parts(der).map(Parts::Rsa).map_err(|_| KeyProblem::Damaged("it is not a PKCS#1 structure"))
 }
 
 fn rsa_parts(der: &[u8]) -> der::Result<RsaParts<'_>> {
@@ -24,7 +24,7 @@ fn rsa_parts(der: &[u8]) -> der::Result<RsaParts<'_>> {
         }
         let mut number = || Ok::<_, der::Error>(UintRef::decode(reader)?.as_bytes());
         let (n, e, d, p, q) = (number()?, number()?, number()?, number()?, number()?);
-        // Both exponents for the primes follow from the others; nobody is given them.
+        // The exponents of both primes are skipped: they follow from the other numbers.
         let (_, _, q_inv) = (number()?, number()?, number()?);
         Ok(RsaParts { n, e, d, p, q, q_inv })
     })?;
@@ -32,18 +32,18 @@ fn rsa_parts(der: &[u8]) -> der::Result<RsaParts<'_>> {
     Ok(parts)
 }
 
-/// `ECPrivateKey` of RFC 5915, which has to name its curve.
+/// `RSAPrivateKey` of RFC 8017 appendix A.1.2, with two primes.
 pub(super) fn ec(der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     ec_on(None, der)
 }
 
-/// As [`ec`], inside PKCS#8, which names the curve.
+/// Like [`ec`], inside PKCS#8, which names the curve itself.
 pub(super) fn ec_on(outer: Option<ObjectIdentifier>, der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
-    let key = EcPrivateKey::try_from(der).map_err(|_| KeyProblem::Damaged("it is no SEC 1 structure"))?;
+    let key = EcPrivateKey::try_from(der).map_err(|_| KeyProblem::Damaged("it is not a SEC 1 structure"))?;
     let inner = key.parameters.and_then(sec1::EcParameters::named_curve);
-    let named = outer.or(inner).ok_or(KeyProblem::Damaged("it names no curve"))?;
+    let named = outer.or(inner).ok_or(KeyProblem::Damaged("it does not name its curve"))?;
     if inner.is_some_and(|inner| inner != named) {
-        return Err(KeyProblem::Damaged("it names two curves"));
+        return Err(KeyProblem::Damaged("it names two different curves"));
     }
     let curve = match named {
         P256 => Curve::P256,

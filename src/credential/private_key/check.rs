@@ -1,7 +1,7 @@
-//! Whether the parts of a key belong together, found out by libcrypto's arithmetic.
+//! Checks that the parts of a key belong together, with libcrypto's arithmetic.
 //!
-//! Everything is bounded before it is computed with: a modulus by its bits, all else by the modulus or the
-//! curve.
+//! Every number is bounded before it is used: a modulus by its bits, all others by the modulus or
+//! the curve.
 
 use std::cmp::Ordering;
 use std::ops::{Deref, DerefMut};
@@ -16,9 +16,9 @@ use crate::error::KeyProblem;
 use crate::limits;
 
 const HALVES_DIFFER: KeyProblem = KeyProblem::Damaged("its public half does not belong to its private half");
-const NO_RSA: KeyProblem = KeyProblem::Damaged("its numbers are not those of an RSA key");
+const NOT_RSA: KeyProblem = KeyProblem::Damaged("its numbers do not form an RSA key");
 
-/// What libcrypto says that it cannot compute, for want of memory or by its configuration.
+/// Errors of libcrypto: out of memory, or disabled by its configuration.
 impl From<ErrorStack> for KeyProblem {
     fn from(error: ErrorStack) -> Self {
         Self::Refused(error.to_string())
@@ -34,10 +34,10 @@ pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Resu
     }
 }
 
-/// The public half of an ECDSA key, not compressed.
+/// The public half of an ECDSA key, uncompressed.
 pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) -> Result<Vec<u8>, KeyProblem> {
     if minimal(scalar).len() > curve.bytes() {
-        return Err(KeyProblem::Damaged("its number is too large for its curve"));
+        return Err(KeyProblem::Damaged("its private number is too large for its curve"));
     }
     let mut context = BigNumContext::new()?;
     let group = EcGroup::from_curve_name(curve.nid())?;
@@ -45,13 +45,13 @@ pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) ->
     group.order(&mut order, &mut context)?;
     let scalar = Secret::new(scalar)?;
     if scalar.num_bits() == 0 || scalar.ucmp(&order) != Ordering::Less {
-        return Err(KeyProblem::Damaged("its number is too large for its curve"));
+        return Err(KeyProblem::Damaged("its private number is too large for its curve"));
     }
     let mut computed = EcPoint::new(&group)?;
     computed.mul_generator2(&group, &scalar, &mut context)?;
     if let Some(point) = point {
         let point = EcPoint::from_bytes(&group, point, &mut context)
-            .map_err(|_| KeyProblem::Damaged("its public half is no point of its curve"))?;
+            .map_err(|_| KeyProblem::Damaged("its public half is not a point of its curve"))?;
         if !computed.eq(&group, &point, &mut context)? {
             return Err(HALVES_DIFFER);
         }
@@ -59,8 +59,9 @@ pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) ->
     Ok(computed.to_bytes(&group, PointConversionForm::UNCOMPRESSED, &mut context)?)
 }
 
-/// Whether `n = pq`, and whether `d` and `q_inv` are the inverses that they have to be (RFC 8017 section
-/// 3.2). Not whether `p` and `q` are prime: with others the signatures are wrong, and nothing else happens.
+/// Checks that `n = pq`, and that `d` and `q_inv` are the inverses that they must be (RFC 8017
+/// section 3.2). Does not check that `p` and `q` are prime: otherwise the signatures are wrong,
+/// which does no harm.
 pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let (found, range) = (bits(parts.n), limits::RSA_BITS);
     if !range.contains(&found) {
@@ -70,28 +71,28 @@ pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     let sizes = [(p, found), (q, found), (d, found), (q_inv, bits(p)), (e, limits::RSA_EXPONENT_BITS)];
     if sizes.iter().any(|(number, max)| bits(number) > *max) || [n, e, p, q].iter().any(|it| !is_odd(it)) {
-        return Err(NO_RSA);
+        return Err(NOT_RSA);
     }
     // One is odd as well, and divides everything.
     if [e, p, q].iter().any(|number| bits(number) < 2) {
-        return Err(NO_RSA);
+        return Err(NOT_RSA);
     }
     let mut context = BigNumContext::new()?;
     let (p, q) = (Secret::new(p)?, Secret::new(q)?);
     let mut product = Secret::zero()?;
     product.checked_mul(&p, &q, &mut context)?;
     if *product != *Secret::new(n)? {
-        return Err(NO_RSA);
+        return Err(NOT_RSA);
     }
     product.checked_mul(&*Secret::new(q_inv)?, &q, &mut context)?;
     if !is_one_modulo(&product, &p, &mut context)? {
-        return Err(NO_RSA);
+        return Err(NOT_RSA);
     }
     product.checked_mul(&*Secret::new(d)?, &*Secret::new(e)?, &mut context)?;
     for mut prime in [p, q] {
         prime.sub_word(1)?;
         if !is_one_modulo(&product, &prime, &mut context)? {
-            return Err(NO_RSA);
+            return Err(NOT_RSA);
         }
     }
     Ok(())

@@ -9,10 +9,10 @@ use super::Opener;
 use super::armor::Headers;
 use crate::error::KeyProblem;
 
-/// What is left of the passphrase when the key is derived from it: the first bytes of the IV are the salt.
+/// Length of the salt of the key derivation: the first bytes of the IV.
 const SALT: usize = 8;
 
-/// Decrypts what its headers say how. Wrong passphrases are found out here, but for one in 256.
+/// Decrypts according to the headers. Detects all but one in 256 wrong passphrases.
 pub(super) fn decrypt(
     headers: &Headers,
     data: &[u8],
@@ -20,7 +20,7 @@ pub(super) fn decrypt(
 ) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
     let (Some("4,ENCRYPTED"), Some(info)) = (headers.proc_type.as_deref(), headers.dek_info.as_deref())
     else {
-        return Err(KeyProblem::Damaged("its Proc-Type and DEK-Info headers do not fit together"));
+        return Err(KeyProblem::Damaged("its Proc-Type and DEK-Info headers contradict each other"));
     };
     let (name, iv) = info.split_once(',').unwrap_or((info, ""));
     let cipher = match name.trim() {
@@ -31,9 +31,9 @@ pub(super) fn decrypt(
         other => return Err(KeyProblem::UnsupportedCipher(other.to_owned())),
     };
     let iv = from_hex(iv.trim()).filter(|iv| cipher.iv_len() == Some(iv.len()));
-    let iv = iv.ok_or(KeyProblem::Damaged("its DEK-Info header has no proper initialization vector"))?;
+    let iv = iv.ok_or(KeyProblem::Damaged("its DEK-Info header has no valid initialization vector"))?;
     if data.is_empty() || !data.len().is_multiple_of(cipher.block_size()) {
-        return Err(KeyProblem::Damaged("what is encrypted is no number of blocks"));
+        return Err(KeyProblem::Damaged("its encrypted data is not a whole number of blocks"));
     }
     let passphrase = opener.passphrase()?;
     let refused = |error: openssl::error::ErrorStack| KeyProblem::Refused(error.to_string());

@@ -1,13 +1,13 @@
-//! Private keys as files hold them: recognised, opened, checked, and written in the one form that libssh is
-//! given.
+//! Private keys from files: recognised, decrypted, checked, and written in the one format that
+//! libssh receives.
 //!
-//! libssh's own reader of key files trusts them: it has called a null pointer for some ciphers. So a file
-//! never gets that far. What it holds is found ([`armor`]), decrypted and taken apart by format ([`openssh`],
-//! [`pkcs8`], [`asn1`], [`legacy`]), checked to be one key whose halves belong together ([`check`]), and
-//! written anew ([`plain`]). Nothing here depends on libssh, and a file can make it neither panic nor use
-//! more time or memory than `limits.rs` says.
+//! libssh's own parser trusts key files: for some ciphers it has called a null pointer. So no file
+//! reaches it. This module finds the key ([`armor`]), decrypts and parses it by format
+//! ([`openssh`], [`pkcs8`], [`asn1`], [`legacy`]), checks that both halves belong together
+//! ([`check`]), and writes it again ([`plain`]). Nothing here depends on libssh. A file cannot
+//! cause a panic, nor more time or memory than `limits.rs` allows.
 //!
-//! Secrets are kept in buffers that are overwritten when dropped.
+//! Buffers with secrets are overwritten when dropped.
 
 mod armor;
 mod asn1;
@@ -27,12 +27,12 @@ use armor::{Armored, Format};
 use parts::Parts;
 pub(crate) use plain::PlainKey;
 
-/// What opens a key that is encrypted, and how much work that may be.
+/// The passphrase of an encrypted key, and how much work decryption may take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Opener<'a> {
-    /// Empty counts as none.
+    /// An empty one counts as none.
     pub passphrase: Option<&'a [u8]>,
-    /// Most rounds of bcrypt.
+    /// Limit of bcrypt rounds.
     pub rounds_max: u32,
 }
 
@@ -49,19 +49,19 @@ impl fmt::Debug for Opener<'_> {
     }
 }
 
-/// A private key in a file, found and not opened yet.
+/// A private key found in a file, not decrypted yet.
 pub(crate) struct KeyText(Armored);
 
 impl KeyText {
-    /// Finds the first private key among whatever else the bytes are.
+    /// Finds the first private key among other content.
     ///
     /// # Errors
-    /// Where there is none, what there is instead.
+    /// If there is none, names what was found instead.
     pub(crate) fn find(bytes: &[u8]) -> Result<Self, KeyProblem> {
         armor::find(bytes).map(Self)
     }
 
-    /// Decrypts the key if necessary, and checks it. Slow (100 ms and more) if it is encrypted.
+    /// Decrypts the key if necessary, and checks it. Takes 100 ms or more for an encrypted key.
     pub(crate) fn open(&self, opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
         let Armored { format, headers, data } = &self.0;
         match format {
@@ -74,7 +74,7 @@ impl KeyText {
     }
 }
 
-/// PEM as OpenSSL has always written it: the bare structure, encrypted as its headers say.
+/// The traditional PEM of OpenSSL: the bare structure, encrypted as its headers say.
 fn open_traditional(
     headers: &armor::Headers,
     data: &[u8],
@@ -85,7 +85,7 @@ fn open_traditional(
         return PlainKey::new(&parse(data)?);
     }
     let opened: Zeroizing<Vec<u8>> = legacy::decrypt(headers, data, opener)?;
-    // A wrong passphrase passes for a right one every 256th time, and then leaves noise.
+    // Every 256th wrong passphrase is not detected, and leads to random bytes here.
     let parts = parse(&opened).map_err(|problem| match problem {
         KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
         other => other,
@@ -95,7 +95,7 @@ fn open_traditional(
 
 #[cfg(any(test, fuzzing))]
 impl PlainKey {
-    /// Reads it back.
+    /// Parses the written key again.
     pub(crate) fn reopened(&self) -> Result<Self, KeyProblem> {
         KeyText::find(self.as_c_str().to_bytes())?.open(Opener { passphrase: None, rounds_max: 0 })
     }

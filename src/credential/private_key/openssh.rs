@@ -11,7 +11,7 @@ use crate::hostkey::{BlobReader, KeyError};
 
 pub(super) const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// All that `ssh-keygen -Z` writes.
+/// All ciphers of `ssh-keygen -Z`.
 const CIPHERS: [Cipher; 11] = [
     Cipher::None,
     Cipher::TdesCbc,
@@ -28,7 +28,7 @@ const CIPHERS: [Cipher; 11] = [
 
 const CUT: KeyProblem = KeyProblem::Damaged("it ends early");
 
-/// Reads the container, decrypts what is sealed in it, and checks that.
+/// Reads the container, decrypts its private part, and checks it.
 pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
     let container = Container::read(blob)?;
     check_type(container.key_type()?)?;
@@ -58,7 +58,7 @@ fn cut(_: KeyError) -> KeyProblem {
     CUT
 }
 
-/// What is in the clear.
+/// The unencrypted fields.
 struct Container<'a> {
     cipher: Cipher,
     kdf: &'a [u8],
@@ -71,7 +71,7 @@ struct Container<'a> {
 
 impl<'a> Container<'a> {
     fn read(blob: &'a [u8]) -> Result<Self, KeyProblem> {
-        let fields = blob.strip_prefix(MAGIC).ok_or(KeyProblem::Damaged("it is no OpenSSH container"))?;
+        let fields = blob.strip_prefix(MAGIC).ok_or(KeyProblem::Damaged("it is not an OpenSSH container"))?;
         let mut reader = BlobReader::new(fields);
         let name = reader.string().map_err(cut)?;
         let unsupported = || KeyProblem::UnsupportedCipher(String::from_utf8_lossy(name).into_owned());
@@ -83,12 +83,15 @@ impl<'a> Container<'a> {
         }
         let (public, sealed) = (reader.string().map_err(cut)?, reader.string().map_err(cut)?);
         if sealed.is_empty() || !sealed.len().is_multiple_of(cipher.block_size()) {
-            return Err(KeyProblem::Damaged("its private part is no number of blocks"));
+            return Err(KeyProblem::Damaged("its private part is not a whole number of blocks"));
         }
         let tag = match (cipher.has_tag(), reader.rest()) {
             (false, []) => None,
-            (true, rest) => Some(Tag::try_from(rest).map_err(|_| KeyProblem::Damaged("its tag is wrong"))?),
-            (false, _) => return Err(KeyProblem::Damaged("it goes on behind its end")),
+            (true, rest) => Some(
+                Tag::try_from(rest)
+                    .map_err(|_| KeyProblem::Damaged("its authentication tag has a wrong length"))?,
+            ),
+            (false, _) => return Err(KeyProblem::Damaged("it has trailing bytes")),
         };
         Ok(Self { cipher, kdf, kdf_options, public, sealed, tag })
     }
@@ -97,13 +100,13 @@ impl<'a> Container<'a> {
         BlobReader::new(self.public).string().map_err(cut)
     }
 
-    /// The private part, decrypted.
+    /// Decrypts the private part.
     fn unseal(&self, opener: Opener<'_>) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
         let mut buffer = Zeroizing::new(self.sealed.to_vec());
         let Some((key_size, iv_size)) = self.cipher.key_and_iv_size() else {
             return match (self.kdf, self.kdf_options) {
                 (b"none", []) => Ok(buffer),
-                _ => Err(KeyProblem::Damaged("it is not encrypted, yet names a key derivation")),
+                _ => Err(KeyProblem::Damaged("it names a key derivation but is not encrypted")),
             };
         };
         let (salt, rounds) = self.bcrypt()?;
@@ -114,7 +117,7 @@ impl<'a> Container<'a> {
         let passphrase = opener.passphrase()?;
         let mut derived = Zeroizing::new(vec![0; key_size + iv_size]);
         bcrypt_pbkdf(passphrase, salt, rounds, &mut derived)
-            .map_err(|_| KeyProblem::Damaged("impossible parameters of bcrypt"))?;
+            .map_err(|_| KeyProblem::Damaged("its bcrypt parameters are invalid"))?;
         let (key, iv) = derived.split_at_mut(key_size);
         if self.cipher == Cipher::ChaCha20Poly1305 {
             iv.fill(0); // OpenSSH derives no IV for it: each key is used once.
@@ -135,13 +138,13 @@ impl<'a> Container<'a> {
         let mut reader = BlobReader::new(self.kdf_options);
         let (salt, rounds) = (reader.string().map_err(cut)?, reader.u32().map_err(cut)?);
         if !reader.is_empty() || salt.is_empty() || rounds == 0 {
-            return Err(KeyProblem::Damaged("impossible parameters of bcrypt"));
+            return Err(KeyProblem::Damaged("its bcrypt parameters are invalid"));
         }
         Ok((salt, rounds))
     }
 }
 
-/// Names the types that cannot be used, before anybody is asked for a passphrase.
+/// Rejects unsupported types before a passphrase is needed.
 fn check_type(name: &[u8]) -> Result<(), KeyProblem> {
     match name {
         b"ssh-ed25519" | b"ssh-rsa" => Ok(()),
@@ -161,7 +164,7 @@ fn read_parts<'a>(reader: &mut BlobReader<'a>) -> Result<Parts<'a>, KeyProblem> 
     check_type(name)?;
     if let Some(curve) = curve_of(name) {
         if reader.string().map_err(cut)? != curve.name().as_bytes() {
-            return Err(KeyProblem::Damaged("it names two curves"));
+            return Err(KeyProblem::Damaged("it names two different curves"));
         }
         let point = reader.string().map_err(cut)?;
         return Ok(Parts::Ecdsa { curve, point: Some(point), scalar: reader.bignum().map_err(cut)? });
@@ -173,7 +176,7 @@ fn read_parts<'a>(reader: &mut BlobReader<'a>) -> Result<Parts<'a>, KeyProblem> 
     }
     let wrong = KeyProblem::Damaged("its Ed25519 key is of a wrong length");
     let public = reader.string().map_err(cut)?;
-    // The seed, and the public key once more.
+    // The seed, and the public key again.
     let both: Option<&[u8; 64]> = reader.string().map_err(cut)?.try_into().ok();
     let Some((seed, second)) = both.and_then(|both| both.split_first_chunk::<32>()) else {
         return Err(wrong);

@@ -1,26 +1,27 @@
-//! What a private key is made of, whatever format it was in.
+//! The parts of a private key, whatever its file format.
 
 use openssl::nid::Nid;
 
-/// The parts of a key, in the buffer that it was read into. Numbers are big-endian, and may have zero bytes
-/// in front.
+/// The parts of a key, borrowed from the buffer they were read into. Numbers are big-endian, and
+/// may have leading zero bytes.
 pub(super) enum Parts<'a> {
     Ed25519 {
         seed: &'a [u8; 32],
-        /// `None` where the format has it not.
+        /// `None` if the format does not contain it.
         public: Option<&'a [u8; 32]>,
     },
     Ecdsa {
         curve: Curve,
         scalar: &'a [u8],
-        /// As SEC 1 section 2.3.3 encodes points, compressed or not. `None` where the format has it not.
+        /// Encoded by SEC 1 section 2.3.3, compressed or not. `None` if the format does not contain
+        /// it.
         point: Option<&'a [u8]>,
     },
     Rsa(RsaParts<'a>),
 }
 
 impl Parts<'_> {
-    /// Their length in all.
+    /// Total length of the parts.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Ed25519 { seed, .. } => seed.len(),
@@ -43,7 +44,7 @@ pub(super) struct RsaParts<'a> {
     pub q_inv: &'a [u8],
 }
 
-/// The curves that SSH has keys of (RFC 5656 section 10.1).
+/// The curves of SSH keys (RFC 5656 section 10.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Curve {
     P256,
@@ -54,7 +55,7 @@ pub(super) enum Curve {
 impl Curve {
     pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
 
-    /// As blobs name it.
+    /// Its name in key blobs.
     pub fn name(self) -> &'static str {
         match self {
             Self::P256 => "nistp256",
@@ -80,7 +81,7 @@ impl Curve {
         }
     }
 
-    /// Bytes of one coordinate, and most of a scalar.
+    /// Bytes of one coordinate, which is the maximum for a scalar.
     pub fn bytes(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -90,13 +91,13 @@ impl Curve {
     }
 }
 
-/// A number without the zero bytes in front.
+/// A number without leading zero bytes.
 pub(super) fn minimal(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Bits of a number.
+/// The number of significant bits.
 pub(super) fn bits(number: &[u8]) -> usize {
     let number = minimal(number);
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)

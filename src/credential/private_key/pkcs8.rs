@@ -17,7 +17,7 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 
-const DAMAGED: KeyProblem = KeyProblem::Damaged("it is no PKCS#8 structure");
+const DAMAGED: KeyProblem = KeyProblem::Damaged("it is not a PKCS#8 structure");
 
 /// `PrivateKeyInfo`.
 pub(super) fn open(der: &[u8]) -> Result<PlainKey, KeyProblem> {
@@ -56,7 +56,7 @@ pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey,
     })
 }
 
-/// The scheme of an `EncryptedPrivateKeyInfo`, also of one that is not known.
+/// The scheme of an `EncryptedPrivateKeyInfo`, even an unknown one.
 fn scheme_of(der: &[u8]) -> Option<ObjectIdentifier> {
     let scheme = SliceReader::new(der).ok()?.sequence(|reader| {
         let scheme = AlgorithmIdentifierRef::decode(reader)?;
@@ -66,28 +66,28 @@ fn scheme_of(der: &[u8]) -> Option<ObjectIdentifier> {
     scheme.ok()
 }
 
-/// Bounds the derivation's time and memory, which the file chooses.
+/// Limits the time and memory of the key derivation, whose parameters come from the file.
 fn check_cost(kdf: &Kdf, rounds_max: u32) -> Result<(), KeyProblem> {
     match kdf {
         Kdf::Pbkdf2(parameters) => {
             let (found, max) =
                 (parameters.iteration_count, rounds_max.saturating_mul(limits::PBKDF2_PER_ROUND));
             match found {
-                0 => Err(KeyProblem::Damaged("no round of PBKDF2")),
+                0 => Err(KeyProblem::Damaged("it has no PBKDF2 rounds")),
                 _ if found > max => Err(KeyProblem::TooManyRounds { kdf: "PBKDF2", found, max }),
                 _ => Ok(()),
             }
         }
         Kdf::Scrypt(parameters) => {
             let cost = parameters.cost_parameter;
-            // Below 2^64 × 2^16 × 2^16 × 2^7.
+            // Less than 2^64 × 2^16 × 2^16 × 2^7.
             let found = 128
                 * u128::from(cost)
                 * u128::from(parameters.block_size)
                 * u128::from(parameters.parallelization);
             match limits::SCRYPT_BYTES {
                 _ if !cost.is_power_of_two() || found == 0 => {
-                    Err(KeyProblem::Damaged("impossible parameters of scrypt"))
+                    Err(KeyProblem::Damaged("its scrypt parameters are invalid"))
                 }
                 max if found > max => Err(KeyProblem::ScryptTooLarge { found, max }),
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The one form in which libssh is given keys: an OpenSSH container that is not encrypted.
+//! The one format in which libssh receives keys: an unencrypted OpenSSH container.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -16,22 +16,23 @@ use crate::limits;
 const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
 const END: &[u8] = b"\n-----END OPENSSH PRIVATE KEY-----\n\0";
 
-/// Block size of a container that is not encrypted.
+/// Block size of an unencrypted container.
 const BLOCK: usize = 8;
 
-/// More than names, lengths, public halves of a fixed size, and padding take in any container.
+/// Upper bound for names, lengths, public halves of a fixed size, and padding in any container.
 const FRAMING: usize = 512;
 
-/// A key of a supported type whose parts belong together, as text for libssh. Overwritten when dropped.
+/// A key of a supported type whose parts belong together, as text for libssh. Overwritten when
+/// dropped.
 pub(crate) struct PlainKey {
     /// The public half as a wire blob (RFC 4253 section 6.6).
     blob: Vec<u8>,
-    /// Ends in its only NUL byte.
+    /// Ends with its only NUL byte.
     text: Zeroizing<Vec<u8>>,
 }
 
 impl PlainKey {
-    /// Checks the parts, and writes them down. The only way to make one.
+    /// Checks and writes the parts. The only constructor.
     pub(super) fn new(parts: &Parts<'_>) -> Result<Self, KeyProblem> {
         let mut public = Blob::default();
         let mut private = Blob::secret(parts.bytes());
@@ -53,7 +54,7 @@ impl PlainKey {
                 check::rsa(*parts)?;
                 let RsaParts { n, e, d, p, q, q_inv } = *parts;
                 public.string(b"ssh-rsa").number(e).number(n);
-                // Here the modulus comes first.
+                // In this format, the modulus comes first.
                 private.string(b"ssh-rsa").number(n).number(e);
                 private.number(d).number(q_inv).number(p).number(q);
             }
@@ -105,7 +106,8 @@ fn armored(container: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
 struct Blob(Zeroizing<Vec<u8>>);
 
 impl Blob {
-    /// For so many bytes in few fields. It never grows, which would leave copies behind.
+    /// Reserves enough space for `bytes` bytes in a few fields: growing would leave copies of the
+    /// secret behind.
     fn secret(bytes: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(bytes + FRAMING)))
     }
@@ -114,7 +116,7 @@ impl Blob {
         self.parts(&[field])
     }
 
-    /// A string in several parts.
+    /// Writes a string made of several parts.
     fn parts(&mut self, parts: &[&[u8]]) -> &mut Self {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         self.0.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
@@ -122,7 +124,7 @@ impl Blob {
         self
     }
 
-    /// A number that is not negative, in the shortest form.
+    /// Writes a non-negative number in its shortest form.
     fn number(&mut self, number: &[u8]) -> &mut Self {
         let number = minimal(number);
         let sign: &[u8] = if number.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] };

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use crate::dns::cache::Cache;
-use crate::dns::wire::{Answer, Kind, name};
+use crate::dns::wire::{Kind, Response, name};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn found(ttl: Duration) -> Answer {
-    Answer::Addresses { addresses: vec!["192.0.2.1".parse().unwrap()], ttl }
+fn found(ttl: Duration) -> Response {
+    Response::Addresses { addresses: vec!["192.0.2.1".parse().unwrap()], ttl }
 }
 
 #[test]
-fn an_answer_holds_for_its_time_and_for_its_own_question() {
+fn a_response_is_cached_for_its_ttl_and_its_own_query() {
     let (mut cache, now) = (Cache::new(10), Instant::now());
     let web1 = name("web1.example").unwrap();
     cache.insert(&web1, Kind::A, &found(10 * SECOND), now);
@@ -24,27 +24,27 @@ fn an_answer_holds_for_its_time_and_for_its_own_question() {
 }
 
 #[test]
-fn what_may_not_be_kept_is_not() {
+fn responses_without_a_ttl_are_not_cached() {
     let (mut cache, now) = (Cache::new(10), Instant::now());
     let web1 = name("web1.example").unwrap();
     for answer in [
         found(Duration::ZERO),
-        Answer::NoSuchName { ttl: None },
-        Answer::NoData { ttl: None },
-        Answer::Failure(2),
-        Answer::FormatError,
-        Answer::Truncated,
+        Response::NoSuchName { ttl: None },
+        Response::NoData { ttl: None },
+        Response::Failure(2),
+        Response::FormatError,
+        Response::Truncated,
     ] {
         cache.insert(&web1, Kind::A, &answer, now);
         assert_eq!(cache.find(&web1, Kind::A, now), None, "{answer:?}");
     }
-    let negative = Answer::NoSuchName { ttl: Some(SECOND) };
+    let negative = Response::NoSuchName { ttl: Some(SECOND) };
     cache.insert(&web1, Kind::A, &negative, now);
     assert_eq!(cache.find(&web1, Kind::A, now), Some(&negative));
 }
 
 #[test]
-fn a_full_cache_drops_what_came_first_and_never_grows() {
+fn a_full_cache_drops_the_oldest_and_never_grows() {
     let (mut cache, now) = (Cache::new(4), Instant::now());
     let names: Vec<_> = (0..100).map(|n| name(&format!("web{n}.example")).unwrap()).collect();
     let known =
@@ -55,7 +55,7 @@ fn a_full_cache_drops_what_came_first_and_never_grows() {
         assert!(known(&cache, now) <= 4);
     }
     assert_eq!(known(&cache, now), 4);
-    // Renewed, it is as young as its last arrival.
+    // Inserting it again makes it the youngest entry.
     cache.insert(&names[96], Kind::A, &found(SECOND), now);
     for name in &names[..3] {
         cache.insert(name, Kind::A, &found(SECOND), now);
@@ -65,7 +65,7 @@ fn a_full_cache_drops_what_came_first_and_never_grows() {
 }
 
 #[test]
-fn a_cache_of_no_size_keeps_nothing() {
+fn a_cache_of_size_zero_stores_nothing() {
     let (mut cache, now) = (Cache::new(0), Instant::now());
     let web1 = name("web1.example").unwrap();
     cache.insert(&web1, Kind::A, &found(SECOND), now);

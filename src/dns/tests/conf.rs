@@ -14,7 +14,7 @@ fn servers(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_empty_file_means_this_machine_and_no_search_list() {
+fn an_empty_file_means_127_0_0_1_and_no_search_list() {
     for text in ["", "\n\n", "# nameserver 192.0.2.1\n; search example.com\n"] {
         let config = parse(text);
         assert_eq!(servers(text), ["127.0.0.1:53"]);
@@ -25,7 +25,7 @@ fn an_empty_file_means_this_machine_and_no_search_list() {
 }
 
 #[test]
-fn name_servers_come_in_every_form_and_three_of_them_are_used() {
+fn name_servers_in_every_form_the_first_three_are_used() {
     for (text, expected) in [
         ("nameserver 192.0.2.1\nnameserver\t192.0.2.2", vec!["192.0.2.1:53", "192.0.2.2:53"]),
         ("nameserver 127.1", vec!["127.0.0.1:53"]),
@@ -60,7 +60,7 @@ fn the_last_of_domain_and_search_counts() {
 }
 
 #[test]
-fn options_are_cut_to_their_limits() {
+fn options_are_capped() {
     let of = |text: &str| {
         let config = parse(text);
         (config.ndots, config.timeout.as_secs(), config.attempts)
@@ -70,7 +70,7 @@ fn options_are_cut_to_their_limits() {
         ("options ndots:0", (0, 5, 2)),
         ("options ndots:99 timeout:99 attempts:99", (15, 30, 5)),
         ("options ndots:99999999999999999999999", (15, 5, 2)),
-        // `N` tries, not `N + 1`; a timeout of nothing is one second.
+        // `N` tries, not `N + 1`; a timeout of 0 counts as one second.
         ("options timeout:0 attempts:0", (1, 1, 1)),
         ("options attempts:1\noptions timeout:2", (1, 2, 1)),
         ("options ndots:x timeout:3s", (0, 3, 2)),
@@ -83,7 +83,7 @@ fn options_are_cut_to_their_limits() {
 }
 
 #[test]
-fn the_machines_name_gives_a_search_list_to_a_file_without_one() {
+fn the_host_name_gives_the_default_search_list() {
     let of = |text: &str, environment: &Environment<'_>| {
         DnsConfig::from_parts(text.as_bytes(), environment).search
     };
@@ -94,7 +94,7 @@ fn the_machines_name_gives_a_search_list_to_a_file_without_one() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let environment = Environment {
         hostname: "host.sub.example",
         local_domain: Some("x.example y.example"),
@@ -106,7 +106,7 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn bytes_that_are_no_text_spoil_their_own_line_only() {
+fn invalid_utf8_affects_its_own_line_only() {
     let config = DnsConfig::from_parts(
         b"search \xff.example\n\xff\xfe\nnameserver 192.0.2.1",
         &Environment::default(),
@@ -115,7 +115,7 @@ fn bytes_that_are_no_text_spoil_their_own_line_only() {
 }
 
 #[test]
-fn settings_replace_what_the_file_says() {
+fn settings_replace_the_file() {
     let servers: Vec<SocketAddr> = (1..=5).map(|n| SocketAddr::from(([192, 0, 2, n], 5353))).collect();
     let config =
         parse("search a.example").servers(servers.clone()).search(["b.example"]).ndots(2).attempts(0);
@@ -124,5 +124,5 @@ fn settings_replace_what_the_file_says() {
         (config.search.as_slice(), config.ndots, config.attempts),
         (&["b.example".to_owned()][..], 2, 1)
     );
-    assert_eq!(config.timeout(Duration::from_secs(3)).attempts(4).patience(), Duration::from_secs(12));
+    assert_eq!(config.timeout(Duration::from_secs(3)).attempts(4).time_limit(), Duration::from_secs(12));
 }

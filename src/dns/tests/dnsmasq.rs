@@ -1,4 +1,5 @@
-//! The same names, looked up here and by `getaddrinfo`, at a real name server (Debian: `dnsmasq-base`).
+//! The same names, resolved here and by `getaddrinfo`, from a real name server (Debian:
+//! `dnsmasq-base`).
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Bench, config};
 use super::zone::closed;
-use crate::dns::{Failure, LookupResult, Resolver};
+use crate::dns::{LookupError, LookupResult, Resolver};
 
 const ZONE: &[&str] = &[
     "--host-record=v4.example,192.0.2.1",
@@ -46,7 +47,7 @@ struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// On this address; `None` if it cannot be had.
+    /// Starts it on this address; `None` if the address is not available.
     fn start(address: SocketAddr) -> Option<Self> {
         let mut command = Command::new("dnsmasq");
         command.args([
@@ -58,20 +59,20 @@ impl Dnsmasq {
         ]);
         command.args(["--bind-interfaces", "--user="]).args(ZONE);
         command.arg(format!("--listen-address={}", address.ip())).arg(format!("--port={}", address.port()));
-        // Too many for one datagram without EDNS.
+        // Too many for one UDP response without EDNS.
         command
             .args((1..=30).map(|n| format!("--host-record=many.example,198.51.100.{n},2001:db8::1:{n:x}")));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut started = Self { child: command.spawn().expect("dnsmasq (Debian: dnsmasq-base)"), address };
-        let begun = Instant::now();
+        let mut server = Self { child: command.spawn().expect("dnsmasq (Debian: dnsmasq-base)"), address };
+        let started = Instant::now();
         while TcpStream::connect(address).is_err() {
-            if started.child.try_wait().unwrap().is_some() {
+            if server.child.try_wait().unwrap().is_some() {
                 return None;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "dnsmasq does not listen");
+            assert!(started.elapsed() < Duration::from_secs(20), "dnsmasq does not listen");
             thread::sleep(Duration::from_millis(5));
         }
-        Some(started)
+        Some(server)
     }
 }
 
@@ -91,7 +92,8 @@ fn set(result: LookupResult) -> BTreeSet<IpAddr> {
     result.into_iter().flatten().map(|address| address.ip()).collect()
 }
 
-/// What `getaddrinfo` finds, where `/etc/resolv.conf` names this server: in a mount namespace of its own.
+/// The results of `getaddrinfo` with this server in `/etc/resolv.conf`, in a separate mount
+/// namespace.
 fn of_system(dnsmasq: &Dnsmasq) -> Vec<BTreeSet<IpAddr>> {
     const CALLS: &str = "
 import socket, sys
@@ -121,13 +123,13 @@ fn a_real_server_is_understood() {
     assert_eq!(find("alias2.example"), ["192.0.2.2", "2001:db8::2"]);
     assert_eq!(find("db"), ["192.0.2.4"]);
     assert_eq!(find("many.example").len(), 60);
-    assert_eq!(own(&dnsmasq, "text.example"), Err(Failure::NoAddress));
-    assert_eq!(own(&dnsmasq, "missing.example"), Err(Failure::NoSuchName));
+    assert_eq!(own(&dnsmasq, "text.example"), Err(LookupError::NoAddress));
+    assert_eq!(own(&dnsmasq, "missing.example"), Err(LookupError::NoSuchName));
 }
 
 /// Needs root: glibc asks port 53 only, and its configuration is the machine's.
 #[test]
-fn what_is_found_is_what_getaddrinfo_finds() {
+fn results_match_getaddrinfo() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }

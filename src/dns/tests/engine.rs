@@ -9,12 +9,14 @@ use hickory_resolver::proto::rr::RecordType;
 use mio::{Events, Poll, Token, Waker};
 
 use super::zone::{Zone, closed, dead, v4};
-use crate::dns::{Dns, DnsConfig, Failure, Finished, LookupId, LookupResult, Recall, Resolver, Ties, Wanted};
+use crate::dns::{
+    Dns, DnsConfig, Finished, LookupError, LookupId, LookupResult, Recall, Resolver, Ties, Wanted,
+};
 use crate::host::AddressFamily;
 use crate::limits;
 
 const WAKER: Token = Token(usize::MAX);
-/// Long for a machine that is busy with something else.
+/// Generous, for a machine that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn token(index: usize, generation: u32) -> Token {
@@ -80,14 +82,14 @@ impl Bench {
         }
     }
 
-    /// Turns until this lookup has ended.
+    /// Runs turns until this lookup has ended.
     pub fn wait(&mut self, owner: usize) -> LookupResult {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Some(result) = self.results.remove(&owner) {
                 return result;
             }
-            assert!(begun.elapsed() < PATIENCE, "the lookup does not end");
+            assert!(started.elapsed() < PATIENCE, "the lookup does not end");
             self.turn();
         }
     }
@@ -97,11 +99,11 @@ impl Bench {
         self.wait(owner)
     }
 
-    /// How long it takes, beside what it gives.
+    /// Also returns how long the lookup took.
     pub fn timed(&mut self, host: &str) -> (LookupResult, Duration) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let result = self.look_up(host);
-        (result, begun.elapsed())
+        (result, started.elapsed())
     }
 }
 
@@ -122,7 +124,7 @@ fn v6(number: u32) -> IpAddr {
 }
 
 #[test]
-fn what_the_zone_holds_is_found() {
+fn every_name_in_the_zone_is_found() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     for (name, expected) in [
@@ -149,20 +151,20 @@ fn what_the_zone_holds_is_found() {
 }
 
 #[test]
-fn what_the_zone_does_not_hold_has_its_reason() {
+fn missing_names_report_their_reason() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     for (name, expected) in [
-        ("nx.example", Failure::NoSuchName),
-        ("dangling.example", Failure::NoSuchName),
-        ("nodata.example", Failure::NoAddress),
-        ("chain-12.example", Failure::NoAddress),
-        ("loop-1.example", Failure::NoAddress),
-        ("servfail.example", Failure::Rcode(2)),
-        ("refused.example", Failure::Rcode(5)),
-        ("notimp.example", Failure::Rcode(4)),
-        ("unformed.example", Failure::Rcode(1)),
-        ("tctc.example", Failure::BadAnswer),
+        ("nx.example", LookupError::NoSuchName),
+        ("dangling.example", LookupError::NoSuchName),
+        ("nodata.example", LookupError::NoAddress),
+        ("chain-12.example", LookupError::NoAddress),
+        ("loop-1.example", LookupError::NoAddress),
+        ("servfail.example", LookupError::Rcode(2)),
+        ("refused.example", LookupError::Rcode(5)),
+        ("notimp.example", LookupError::Rcode(4)),
+        ("unformed.example", LookupError::Rcode(1)),
+        ("tctc.example", LookupError::BadAnswer),
     ] {
         let (result, took) = bench.timed(name);
         assert_eq!(result, Err(expected), "{name}");
@@ -171,7 +173,7 @@ fn what_the_zone_does_not_hold_has_its_reason() {
 }
 
 #[test]
-fn a_lost_message_costs_400_ms_and_a_lost_family_50() {
+fn a_lost_message_costs_400_ms_and_a_missing_family_50() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     let (found, took) = bench.timed("flaky-1.example");
@@ -194,7 +196,7 @@ fn a_name_server_can_have_an_ipv6_address() {
 }
 
 #[test]
-fn only_the_wanted_family_is_asked_for() {
+fn only_the_requested_family_is_queried() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     for (family, expected, wanted) in
@@ -203,15 +205,15 @@ fn only_the_wanted_family_is_asked_for() {
         let name = format!("both-1.{family}.example");
         let (owner, _) = bench.start_with(&name, family, Recall::All);
         assert_eq!(ips(bench.wait(owner)), [expected]);
-        assert_eq!(zone.seen().questions.last(), Some(&(name.to_lowercase(), wanted)));
+        assert_eq!(zone.seen().queries.last(), Some(&(name.to_lowercase(), wanted)));
     }
-    assert_eq!(zone.seen().questions.len(), 2);
+    assert_eq!(zone.seen().queries.len(), 2);
     let (owner, _) = bench.start_with("v4-1.example", AddressFamily::V6, Recall::All);
-    assert_eq!(bench.wait(owner), Err(Failure::NoAddress));
+    assert_eq!(bench.wait(owner), Err(LookupError::NoAddress));
 }
 
 #[test]
-fn what_is_known_here_asks_nobody_and_opens_nothing() {
+fn local_names_send_no_query_and_open_no_socket() {
     let zone = Zone::start();
     let hosts = b"127.5.5.5 hosted\n::1 hosted6\n127.6.6.6 localhost.example\n";
     let mut bench =
@@ -222,7 +224,8 @@ fn what_is_known_here_asks_nobody_and_opens_nothing() {
         ("127.1", vec!["127.0.0.1".parse().unwrap()]),
         ("0x7f000002", vec!["127.0.0.2".parse().unwrap()]),
         ("::1", vec![IpAddr::from(Ipv6Addr::LOCALHOST)]),
-        // The file goes before DNS, where `hosted.v4-1.example` exists, and is enough with one family.
+        // The file has precedence over DNS, where `hosted.v4-1.example` exists, and one family is
+        // enough.
         ("hosted", vec!["127.5.5.5".parse().unwrap()]),
         ("HOSTED6", vec![IpAddr::from(Ipv6Addr::LOCALHOST)]),
         ("localhost.example", vec!["127.6.6.6".parse().unwrap()]),
@@ -232,14 +235,14 @@ fn what_is_known_here_asks_nobody_and_opens_nothing() {
         assert_eq!(ips(bench.look_up(host)), expected, "{host}");
     }
     for host in ["a..b", &"x".repeat(64), "fe80::1%no-such-if"] {
-        assert!(matches!(bench.look_up(host), Err(Failure::BadName(_))), "{host}");
+        assert!(matches!(bench.look_up(host), Err(LookupError::BadName(_))), "{host}");
     }
-    assert_eq!(zone.seen().questions, []);
+    assert_eq!(zone.seen().queries, []);
     assert_eq!(bench.dns.descriptors_left(), 5, "no socket is open");
 }
 
 #[test]
-fn truncated_answers_share_one_connection() {
+fn truncated_responses_share_one_connection() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     let owners: Vec<usize> = (0..500).map(|n| bench.start_v4(&format!("tc-{n}.example"))).collect();
@@ -250,21 +253,21 @@ fn truncated_answers_share_one_connection() {
 }
 
 #[test]
-fn a_connection_that_the_server_ends_is_made_again_and_one_that_never_served_is_not() {
+fn a_closed_connection_is_reopened_only_if_it_had_answered() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
-    // The server ends the connection after each answer, with others still open.
+    // The server closes the connection after each response, while other queries are open.
     let owners: Vec<usize> = (0..20).map(|n| bench.start_v4(&format!("tconce-{n}.example"))).collect();
     for owner in owners {
         assert_eq!(ips(bench.wait(owner)).len(), limits::ADDRESSES);
     }
     let (result, took) = bench.timed("tcbreak.example");
-    assert!(matches!(result, Err(Failure::Unreachable(_))), "{result:?}");
+    assert!(matches!(result, Err(LookupError::Unreachable(_))), "{result:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
-fn equal_lookups_are_one() {
+fn equal_lookups_are_shared() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     let owners: Vec<usize> = (0..100).map(|_| bench.start("delay-30.example").0).collect();
@@ -275,7 +278,7 @@ fn equal_lookups_are_one() {
 }
 
 #[test]
-fn answers_are_kept_for_their_time_and_a_failed_one_is_asked_for_anew() {
+fn responses_are_cached_and_a_retry_repeats_negative_ones() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     for name in ["both-1.example", "nx.example", "ttl-0.example", "servfail.example"] {
@@ -292,9 +295,9 @@ fn answers_are_kept_for_their_time_and_a_failed_one_is_asked_for_anew() {
     }
     let seen = zone.seen();
     assert_eq!([seen.of("both-1.example"), seen.of("nx.example")], [2, 4]);
-    let begun = Instant::now();
+    let started = Instant::now();
     let _ = bench.look_up("ttl-1.example");
-    while begun.elapsed() < Duration::from_millis(1_100) {
+    while started.elapsed() < Duration::from_millis(1_100) {
         bench.dns.advance(Instant::now());
         std::thread::yield_now();
     }
@@ -322,7 +325,7 @@ fn ten_thousand_names_need_few_descriptors_and_leave_none() {
     }
     assert!(peak - before <= limits::DNS_PORTS + 1, "{before} descriptors, then {peak}");
     assert_eq!(open(), before, "while nothing is looked up, nothing is open");
-    // At most 16 lookups begin in one turn, so none is long.
+    // At most 16 lookups start in one turn, so that no turn is long.
     assert!(bench.turns as usize >= NAMES as usize / limits::DNS_PER_TURN, "{} turns", bench.turns);
 }
 
@@ -331,7 +334,7 @@ fn the_system_resolver_finds_this_machine() {
     let mut bench = Bench::new(Resolver::System { threads: 2 });
     assert!(ips(bench.look_up("localhost")).iter().all(IpAddr::is_loopback));
     assert_eq!(ips(bench.look_up("127.1")), ["127.0.0.1".parse::<IpAddr>().unwrap()]);
-    // Cancelled, it ends all the same, unseen.
+    // Cancelled, it still ends, but is not reported.
     let (owner, id) = bench.start("localhost");
     bench.dns.cancel(id, Instant::now());
     assert!(ips(bench.look_up("localhost")).iter().all(IpAddr::is_loopback));
@@ -345,7 +348,7 @@ mod servers {
     fn a_closed_port_is_noticed_at_once() {
         let mut bench = Bench::native([closed()]);
         let (result, took) = bench.timed("v4-1.example");
-        assert!(matches!(result, Err(Failure::Unreachable(_))), "{result:?}");
+        assert!(matches!(result, Err(LookupError::Unreachable(_))), "{result:?}");
         assert!(took < Duration::from_secs(1), "{took:?}");
         let zone = Zone::start();
         let mut bench = Bench::native([closed(), zone.address()]);
@@ -362,7 +365,7 @@ mod servers {
         let config = config([address]).timeout(Duration::from_millis(600)).attempts(2);
         let mut bench = Bench::new(Resolver::Native(config));
         let (result, took) = bench.timed("v4-1.example");
-        assert_eq!(result, Err(Failure::Timeout(Duration::from_millis(1200))));
+        assert_eq!(result, Err(LookupError::Timeout(Duration::from_millis(1200))));
         assert!(took >= Duration::from_millis(1200), "{took:?}");
     }
 
@@ -385,7 +388,7 @@ mod servers {
     }
 
     #[test]
-    fn rotation_spreads_the_questions() {
+    fn rotation_spreads_the_queries() {
         let zones = [Zone::start(), Zone::start()];
         let mut rotating = config(zones.iter().map(Zone::address));
         rotating.rotate = true;
@@ -393,11 +396,11 @@ mod servers {
         for n in 0..10 {
             let _ = bench.look_up(&format!("v4-{n}.example"));
         }
-        assert_eq!(zones.map(|zone| zone.seen().questions.len()), [10, 10]);
+        assert_eq!(zones.map(|zone| zone.seen().queries.len()), [10, 10]);
     }
 
     #[test]
-    fn a_server_that_rejects_edns_is_spared_it() {
+    fn a_server_that_rejects_edns_gets_none_later() {
         let zone = Zone::start();
         let mut bench = Bench::native([zone.address()]);
         let _ = bench.look_up("formerr-1.example");
@@ -415,34 +418,34 @@ mod servers {
         let mut bench = Bench::native([zone.address()]);
         let lost: Vec<_> = (0..100).map(|n| bench.start(&format!("drop-{n}.example"))).collect();
         let found: Vec<_> = (0..100).map(|n| bench.start(&format!("v4-{n}.example"))).collect();
-        let begun = Instant::now();
+        let started = Instant::now();
         for (n, (owner, _)) in found.into_iter().enumerate() {
             assert_eq!(ips(bench.wait(owner)), [v4(n as u32)]);
         }
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
         for (_, id) in lost {
             bench.dns.cancel(id, Instant::now());
         }
-        assert_eq!(bench.dns.descriptors_left(), 5, "a socket is open for nobody");
+        assert_eq!(bench.dns.descriptors_left(), 5, "a socket is open although no lookup is pending");
         assert_eq!(bench.dns.next_deadline(), None);
     }
 }
 
 #[test]
-fn a_cancelled_lookup_ends_no_more_and_its_late_answer_meets_nobody() {
+fn a_cancelled_lookup_reports_nothing_even_after_a_late_response() {
     let zone = Zone::start();
     let mut bench = Bench::native([zone.address()]);
     let (keeper, _) = bench.start("drop.example");
     let (first, id) = bench.start("delay-80.example");
-    // Both are sent.
+    // Sends both.
     bench.turn();
     bench.dns.cancel(id, Instant::now());
     bench.dns.cancel(id, Instant::now());
-    // Takes the place of the one that was cancelled.
+    // Gets the index of the cancelled lookup.
     let (second, _) = bench.start("delay-150.example");
     assert_eq!(ips(bench.wait(second)), [v4(150), v6(150)]);
     assert!(!bench.results.contains_key(&first) && !bench.results.contains_key(&keeper));
-    // One of two that wait for the same name goes, the other gets it.
+    // One of two waiters for the same name cancels; the other gets the result.
     let ((gone, id), (stays, _)) = (bench.start("delay-40.example"), bench.start("delay-40.example"));
     bench.dns.cancel(id, Instant::now());
     assert_eq!(ips(bench.wait(stays)), [v4(40), v6(40)]);

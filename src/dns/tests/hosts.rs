@@ -1,9 +1,9 @@
-//! The hosts file, and hosts that are addresses.
+//! The hosts file, and hosts that are literal addresses.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::dns::hosts::Hosts;
-use crate::dns::{Failure, literal};
+use crate::dns::{LookupError, literal};
 
 fn find(text: &str, name: &str) -> Vec<String> {
     Hosts::parse(text.as_bytes()).find(name).iter().map(IpAddr::to_string).collect()
@@ -41,7 +41,7 @@ fe80::1%eth0 zone
 }
 
 #[test]
-fn bytes_that_are_no_text_spoil_their_own_line_only() {
+fn invalid_utf8_affects_its_own_line_only() {
     let hosts = Hosts::parse(b"192.0.2.1 \xff\xfe\n192.0.2.2 good");
     assert_eq!(hosts.find("good").len(), 1);
 }
@@ -85,7 +85,7 @@ fn addresses_in_every_form_of_inet_aton() {
 }
 
 #[test]
-fn a_zone_that_is_no_interface_is_a_mistake_and_no_name() {
-    let found: Option<Result<SocketAddr, Failure>> = literal::parse("fe80::1%no-such-if", 22);
-    assert!(matches!(found, Some(Err(Failure::BadName(_)))), "{found:?}");
+fn an_unknown_zone_is_an_error_and_not_a_name() {
+    let found: Option<Result<SocketAddr, LookupError>> = literal::parse("fe80::1%no-such-if", 22);
+    assert!(matches!(found, Some(Err(LookupError::BadName(_)))), "{found:?}");
 }

@@ -1,18 +1,18 @@
-//! One lookup: whom it asks when, and what it makes of the answers.
+//! One lookup: which server it queries when, and how it evaluates the responses.
 
 use std::time::Duration;
 
 use super::rig::{MS, NO_DATA, NO_SUCH_NAME, Rig, addresses, alias, found};
-use crate::dns::Failure;
-use crate::dns::wire::{Answer, Kind, name};
+use crate::dns::LookupError;
+use crate::dns::wire::{Kind, Response, name};
 use crate::limits;
 
 const V4: &str = "192.0.2.1";
 const V6: &str = "2001:db8::1";
 
 #[test]
-fn both_kinds_are_asked_for_at_once_and_both_are_found() {
-    let mut rig = Rig::new("web1.", 1, "").begin();
+fn both_kinds_are_queried_at_once_and_both_are_found() {
+    let mut rig = Rig::new("web1.", 1, "").start();
     assert_eq!((rig.schedule(Kind::A), rig.schedule(Kind::Aaaa)), (vec![(0, 0)], vec![(0, 0)]));
     rig.answer(Kind::Aaaa, 0, addresses(&[V6]));
     assert_eq!(rig.end, None);
@@ -21,54 +21,54 @@ fn both_kinds_are_asked_for_at_once_and_both_are_found() {
 }
 
 #[test]
-fn only_what_is_wanted_is_asked_for() {
+fn only_requested_kinds_are_queried() {
     for kinds in [&[Kind::A][..], &[Kind::Aaaa]] {
         let kinds: &'static [Kind] = if kinds[0] == Kind::A { &[Kind::A] } else { &[Kind::Aaaa] };
-        let mut rig = Rig::with("web1.", 1, "", kinds).begin();
-        assert_eq!(rig.world.out.len(), 1);
+        let mut rig = Rig::with("web1.", 1, "", kinds).start();
+        assert_eq!(rig.io.out.len(), 1);
         rig.answer(kinds[0], 0, addresses(&[V4]));
         rig.assert_end(&found(&[V4]));
     }
 }
 
 #[test]
-fn one_server_is_asked_again_after_400_ms_and_twice_as_long_each_time() {
-    let mut rig = Rig::new("web1.", 1, "").begin();
+fn one_server_is_queried_again_after_400_ms_doubling_each_time() {
+    let mut rig = Rig::new("web1.", 1, "").start();
     assert_eq!(rig.run(), Duration::from_secs(10));
     assert_eq!(rig.schedule(Kind::A), [(0, 0), (0, 400), (0, 1200), (0, 2800), (0, 6000)]);
-    rig.assert_end(&Err(Failure::Timeout(Duration::from_secs(10))));
+    rig.assert_end(&Err(LookupError::Timeout(Duration::from_secs(10))));
 }
 
 #[test]
-fn several_servers_take_turns_and_a_round_over_all_doubles_the_pause() {
-    let mut rig = Rig::new("web1.", 3, "timeout:2 attempts:3").begin();
+fn several_servers_alternate_and_each_round_doubles_the_pause() {
+    let mut rig = Rig::new("web1.", 3, "timeout:2 attempts:3").start();
     assert_eq!(rig.run(), Duration::from_secs(6));
     let expected = [(0, 0), (1, 400), (2, 800), (0, 1200), (1, 2000), (2, 2800), (0, 3600), (1, 5200)];
     assert_eq!(rig.schedule(Kind::Aaaa), expected);
     // The pause is capped: the next would be 1.6 s after the last.
-    assert_eq!(rig.world.unanswered.len(), 2 * (expected.len() - 1));
+    assert_eq!(rig.io.unanswered.len(), 2 * (expected.len() - 1));
 }
 
 #[test]
 fn no_pause_is_longer_than_the_timeout() {
-    let mut rig = Rig::new("web1.", 1, "timeout:1 attempts:5").begin();
+    let mut rig = Rig::new("web1.", 1, "timeout:1 attempts:5").start();
     rig.run();
     assert_eq!(rig.schedule(Kind::A), [(0, 0), (0, 400), (0, 1200), (0, 2200), (0, 3200), (0, 4200)]);
 }
 
 #[test]
 fn a_dead_first_server_costs_one_pause() {
-    let mut rig = Rig::new("web1.", 2, "").begin();
+    let mut rig = Rig::new("web1.", 2, "").start();
     rig.pass(400 * MS);
-    assert_eq!(rig.world.unanswered, [0, 0]);
+    assert_eq!(rig.io.unanswered, [0, 0]);
     rig.answer(Kind::A, 1, addresses(&[V4]));
     rig.answer(Kind::Aaaa, 1, NO_DATA);
     rig.assert_end(&found(&[V4]));
 }
 
 #[test]
-fn a_late_answer_of_an_earlier_server_counts() {
-    let mut rig = Rig::new("web1.", 2, "").begin();
+fn a_late_response_from_an_earlier_server_counts() {
+    let mut rig = Rig::new("web1.", 2, "").start();
     rig.pass(500 * MS);
     rig.answer(Kind::A, 0, addresses(&[V4]));
     rig.answer(Kind::Aaaa, 0, NO_DATA);
@@ -78,7 +78,7 @@ fn a_late_answer_of_an_earlier_server_counts() {
 #[test]
 fn addresses_of_one_family_wait_50_ms_for_the_other() {
     for (first, address) in [(Kind::A, V4), (Kind::Aaaa, V6)] {
-        let mut rig = Rig::new("web1.", 1, "").begin();
+        let mut rig = Rig::new("web1.", 1, "").start();
         rig.pass(10 * MS);
         rig.answer(first, 0, addresses(&[address]));
         rig.pass(49 * MS);
@@ -89,8 +89,8 @@ fn addresses_of_one_family_wait_50_ms_for_the_other() {
 }
 
 #[test]
-fn no_address_of_one_family_waits_for_the_other_as_long_as_it_takes() {
-    let mut rig = Rig::new("web1.", 1, "").begin();
+fn nodata_for_one_family_waits_for_the_other_without_limit() {
+    let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_DATA);
     rig.pass(Duration::from_secs(9));
     assert_eq!(rig.end, None);
@@ -100,22 +100,22 @@ fn no_address_of_one_family_waits_for_the_other_as_long_as_it_takes() {
 
 #[test]
 fn a_name_that_does_not_exist_for_one_family_may_exist_for_the_other() {
-    // Some servers say so (RFC 4074 section 4.2).
-    let mut rig = Rig::new("web1.", 1, "").begin();
+    // Some servers answer so (RFC 4074 section 4.2).
+    let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_SUCH_NAME);
     rig.pass(20 * MS);
     rig.answer(Kind::A, 0, addresses(&[V4]));
     rig.assert_end(&found(&[V4]));
-    // But it is not waited for longer than for any other.
-    let mut rig = Rig::new("web1.", 1, "").begin();
+    // But the lookup waits for it no longer than for any other server.
+    let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_SUCH_NAME);
     assert_eq!(rig.run(), limits::DNS_GRACE);
-    rig.assert_end(&Err(Failure::NoSuchName));
+    rig.assert_end(&Err(LookupError::NoSuchName));
 }
 
 #[test]
 fn the_search_list_is_followed_until_a_name_exists() {
-    let mut rig = Rig::new("web1", 1, "").begin();
+    let mut rig = Rig::new("web1", 1, "").start();
     for answer in [NO_SUCH_NAME, NO_DATA] {
         rig.answer(Kind::A, 0, answer.clone());
         rig.answer(Kind::Aaaa, 0, answer);
@@ -127,53 +127,54 @@ fn the_search_list_is_followed_until_a_name_exists() {
 }
 
 #[test]
-fn a_server_that_fails_does_not_end_the_search_and_silence_does() {
-    let mut rig = Rig::new("web1", 1, "").begin();
-    rig.answer(Kind::A, 0, Answer::Failure(2));
-    rig.answer(Kind::Aaaa, 0, Answer::Failure(2));
+fn a_server_failure_continues_the_search_and_a_timeout_ends_it() {
+    let mut rig = Rig::new("web1", 1, "").start();
+    rig.answer(Kind::A, 0, Response::Failure(2));
+    rig.answer(Kind::Aaaa, 0, Response::Failure(2));
     assert_eq!(rig.names(), ["web1.a.example.", "web1.b.example."]);
     assert_eq!(rig.run(), Duration::from_secs(10));
     assert_eq!(rig.names(), ["web1.a.example.", "web1.b.example."]);
-    rig.assert_end(&Err(Failure::Timeout(Duration::from_secs(10))));
+    rig.assert_end(&Err(LookupError::Timeout(Duration::from_secs(10))));
 }
 
 #[test]
-fn what_stays_open_goes_before_what_does_not_exist() {
-    let of_names = |answers: [Answer; 3]| {
-        let mut rig = Rig::new("web1", 1, "").begin();
+fn an_uncertain_failure_is_reported_before_nxdomain() {
+    let of_names = |answers: [Response; 3]| {
+        let mut rig = Rig::new("web1", 1, "").start();
         for answer in answers {
             rig.answer(Kind::A, 0, answer.clone());
             rig.answer(Kind::Aaaa, 0, answer);
         }
         rig.end.unwrap().unwrap_err()
     };
-    let failed = Answer::Failure(5);
+    let failed = Response::Failure(5);
     for (answers, expected) in [
-        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_SUCH_NAME], Failure::NoSuchName),
-        ([NO_DATA, NO_SUCH_NAME, NO_SUCH_NAME], Failure::NoAddress),
-        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_DATA], Failure::NoAddress),
-        ([failed.clone(), NO_DATA, NO_SUCH_NAME], Failure::Rcode(5)),
-        ([NO_SUCH_NAME, NO_DATA, failed], Failure::Rcode(5)),
+        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_SUCH_NAME], LookupError::NoSuchName),
+        ([NO_DATA, NO_SUCH_NAME, NO_SUCH_NAME], LookupError::NoAddress),
+        ([NO_SUCH_NAME, NO_SUCH_NAME, NO_DATA], LookupError::NoAddress),
+        ([failed.clone(), NO_DATA, NO_SUCH_NAME], LookupError::Rcode(5)),
+        ([NO_SUCH_NAME, NO_DATA, failed], LookupError::Rcode(5)),
     ] {
         assert_eq!(of_names(answers.clone()), expected, "{answers:?}");
     }
 }
 
-/// Of the two questions about one name: NXDOMAIN, then silence, then an error of the server, then NODATA.
+/// Which failure of the two queries for one name is reported: NXDOMAIN, then a timeout, then a
+/// server's error, then NODATA.
 #[test]
-fn the_questions_of_one_name_have_an_order_of_precedence() {
-    let silence = Failure::Timeout(Duration::from_secs(10));
+fn failures_of_one_name_have_an_order_of_precedence() {
+    let silence = LookupError::Timeout(Duration::from_secs(10));
     // `None`: no answer at all.
-    let outcomes = [
-        (Some(NO_SUCH_NAME), Failure::NoSuchName),
+    let results = [
+        (Some(NO_SUCH_NAME), LookupError::NoSuchName),
         (None, silence),
-        (Some(Answer::Failure(2)), Failure::Rcode(2)),
-        (Some(NO_DATA), Failure::NoAddress),
+        (Some(Response::Failure(2)), LookupError::Rcode(2)),
+        (Some(NO_DATA), LookupError::NoAddress),
     ];
-    for (stronger, (first, expected)) in outcomes.iter().enumerate() {
-        for (second, _) in &outcomes[stronger..] {
+    for (stronger, (first, expected)) in results.iter().enumerate() {
+        for (second, _) in &results[stronger..] {
             for kinds in [[Kind::A, Kind::Aaaa], [Kind::Aaaa, Kind::A]] {
-                let mut rig = Rig::new("web1.", 1, "").begin();
+                let mut rig = Rig::new("web1.", 1, "").start();
                 for (kind, answer) in kinds.into_iter().zip([first, second]) {
                     if let (Some(answer), None) = (answer, &rig.end) {
                         rig.answer(kind, 0, answer.clone());
@@ -189,52 +190,52 @@ fn the_questions_of_one_name_have_an_order_of_precedence() {
 #[test]
 fn aliases_are_followed_hop_by_hop_and_no_further_than_eight() {
     for (hops, is_found) in [(1, true), (8, true), (9, false)] {
-        let mut rig = Rig::with("web1.", 1, "", &[Kind::A]).begin();
+        let mut rig = Rig::with("web1.", 1, "", &[Kind::A]).start();
         for hop in 0..hops {
             if rig.end.is_none() {
                 rig.answer(Kind::A, 0, alias(&format!("hop{hop}")));
             }
         }
         if is_found {
-            assert_eq!(rig.world.out.last().unwrap().name, format!("hop{}.", hops - 1));
+            assert_eq!(rig.io.out.last().unwrap().name, format!("hop{}.", hops - 1));
             rig.answer(Kind::A, 0, addresses(&[V4]));
             rig.assert_end(&found(&[V4]));
         } else {
-            rig.assert_end(&Err(Failure::NoAddress));
+            rig.assert_end(&Err(LookupError::NoAddress));
         }
     }
 }
 
 #[test]
-fn what_is_known_is_not_asked() {
+fn cached_names_are_not_queried() {
     let mut rig = Rig::new("web1", 1, "");
     let [a_example, b_example, target] =
         ["web1.a.example", "web1.b.example", "t.example"].map(|n| name(n).unwrap());
-    rig.world.known.insert((a_example.clone(), Kind::A), NO_SUCH_NAME);
-    rig.world.known.insert((a_example, Kind::Aaaa), NO_SUCH_NAME);
-    rig.world.known.insert((b_example, Kind::A), alias("t.example"));
-    rig.world.known.insert((target, Kind::A), addresses(&[V4]));
-    let mut rig = rig.begin();
+    rig.io.known.insert((a_example.clone(), Kind::A), NO_SUCH_NAME);
+    rig.io.known.insert((a_example, Kind::Aaaa), NO_SUCH_NAME);
+    rig.io.known.insert((b_example, Kind::A), alias("t.example"));
+    rig.io.known.insert((target, Kind::A), addresses(&[V4]));
+    let mut rig = rig.start();
     assert_eq!(rig.names(), ["web1.b.example."], "for IPv6 only");
-    assert_eq!(rig.world.out.len(), 1);
+    assert_eq!(rig.io.out.len(), 1);
     rig.answer(Kind::Aaaa, 0, NO_DATA);
     rig.assert_end(&found(&[V4]));
 }
 
 #[test]
-fn known_aliases_that_go_round_end() {
+fn a_loop_of_cached_aliases_ends() {
     let mut rig = Rig::with("x.", 1, "", &[Kind::A]);
     for (from, to) in [("x", "y"), ("y", "x")] {
-        rig.world.known.insert((name(from).unwrap(), Kind::A), alias(to));
+        rig.io.known.insert((name(from).unwrap(), Kind::A), alias(to));
     }
-    rig.begin().assert_end(&Err(Failure::NoAddress));
+    rig.start().assert_end(&Err(LookupError::NoAddress));
 }
 
 #[test]
-fn a_lookup_that_is_given_up_leaves_nothing_behind() {
-    let mut rig = Rig::new("web1", 2, "").begin();
+fn a_released_lookup_leaves_no_open_query() {
+    let mut rig = Rig::new("web1", 2, "").start();
     rig.pass(Duration::from_secs(3));
-    assert!(rig.world.waiting.len() > 4);
-    rig.lookup.release(&mut rig.world);
-    assert_eq!(rig.world.waiting, [0u16; 0]);
+    assert!(rig.io.waiting.len() > 4);
+    rig.lookup.release(&mut rig.io);
+    assert_eq!(rig.io.waiting, [0u16; 0]);
 }

@@ -8,6 +8,6 @@ mod names;
 mod rig;
 mod servers;
 mod wire;
-/// The name server that the integration tests use as well.
+/// The name server of the integration tests.
 #[path = "../../../tests/it/support/zone.rs"]
 mod zone;

@@ -12,7 +12,7 @@ fn names(host: &str, options: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_number_of_dots_decides_what_is_tried_first() {
+fn the_number_of_dots_decides_which_name_is_tried_first() {
     for (host, ndots, expected) in [
         ("web1", "ndots:1", vec!["web1.a.example.", "web1.b.example.", "web1."]),
         ("web1", "ndots:0", vec!["web1.", "web1.a.example.", "web1.b.example."]),
@@ -37,14 +37,14 @@ fn the_root_in_a_search_list_is_the_name_itself_and_tried_once() {
 }
 
 #[test]
-fn names_that_dns_cannot_carry_are_not_asked_for() {
+fn invalid_names_are_not_queried() {
     let long = "a".repeat(64);
     let longest = [["a".repeat(63).as_str(); 3].join("."), "b".repeat(61)].join(".");
     assert_eq!(longest.len(), 253);
     for host in [&long, "a..b", ".", "", &format!("{longest}x"), &format!("{longest}.c")] {
         assert_eq!(names(host, ""), [""; 0], "{host:?}");
     }
-    // It fits, with a search domain it does not.
+    // The name fits; with a search domain it does not.
     assert_eq!(names(&longest, ""), [format!("{longest}.")]);
 }
 
@@ -63,15 +63,15 @@ fn addresses_without_a_route_come_last_and_ipv6_first() {
 }
 
 #[test]
-fn addresses_of_one_family_keep_their_order_and_ask_for_no_route() {
+fn addresses_of_one_family_keep_their_order_without_a_route_check() {
     let mut addresses = ["192.0.2.2", "192.0.2.1"].map(|text| text.parse().unwrap());
     order::sort(&mut addresses, |_| panic!("asked"));
     assert_eq!(addresses.map(|a: IpAddr| a.to_string()), ["192.0.2.2", "192.0.2.1"]);
 }
 
 #[test]
-fn routes_are_what_the_system_says() {
+fn routes_come_from_the_system() {
     assert!(order::Routes::default().has("127.0.0.1".parse().unwrap()));
-    // The system refuses to send to everybody.
+    // The system refuses to send to the broadcast address.
     assert!(!order::Routes::default().has("255.255.255.255".parse().unwrap()));
 }

@@ -1,4 +1,4 @@
-//! A lookup in a world of invented time and servers that do nothing by themselves.
+//! A lookup in an environment with simulated time and servers that never respond by themselves.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use hickory_resolver::proto::rr::Name;
 
 use crate::dns::conf::{DnsConfig, Transport};
-use crate::dns::lookup::{Cause, Lookup, LookupEnd, Plan, Sent, World};
-use crate::dns::wire::{Answer, Extension, Kind, name};
-use crate::dns::{Failure, candidates};
+use crate::dns::lookup::{Io, IpResult, Lookup, LossReason, QueryOptions, Sent};
+use crate::dns::wire::{Extension, Kind, Response, name};
+use crate::dns::{LookupError, candidates};
 
 pub const MS: Duration = Duration::from_millis(1);
 
-/// One question that went out.
+/// One query that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Out {
     pub name: String,
@@ -24,24 +24,30 @@ pub struct Out {
 }
 
 #[derive(Default)]
-pub struct Outside {
+pub struct FakeIo {
     pub out: Vec<Out>,
-    /// Ids that somebody waits for.
+    /// Ids of queries that wait for a response.
     pub waiting: Vec<u16>,
     pub unreachable: Vec<usize>,
     pub without_edns: Vec<usize>,
     pub unanswered: Vec<usize>,
-    pub known: HashMap<(Name, Kind), Answer>,
+    pub known: HashMap<(Name, Kind), Response>,
     passed: Duration,
     sent: u16,
 }
 
-impl World for Outside {
-    fn known(&mut self, name: &Name, kind: Kind) -> Option<Answer> {
+impl Io for FakeIo {
+    fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response> {
         self.known.get(&(name.clone(), kind)).cloned()
     }
 
-    fn send(&mut self, name: &Name, kind: Kind, server: usize, transport: Transport) -> Result<u16, Failure> {
+    fn send(
+        &mut self,
+        name: &Name,
+        kind: Kind,
+        server: usize,
+        transport: Transport,
+    ) -> Result<u16, LookupError> {
         if self.unreachable.contains(&server) {
             return Err(refused());
         }
@@ -59,24 +65,24 @@ impl World for Outside {
         assert!(self.waiting.len() < before, "{id} is forgotten twice");
     }
 
-    fn unanswered(&mut self, server: usize) {
+    fn timed_out(&mut self, server: usize) {
         self.unanswered.push(server);
     }
 
-    fn without_edns(&mut self, server: usize) {
+    fn disable_edns(&mut self, server: usize) {
         self.without_edns.push(server);
     }
 }
 
-pub fn refused() -> Failure {
-    Failure::Unreachable("refused".into())
+pub fn refused() -> LookupError {
+    LookupError::Unreachable("refused".into())
 }
 
 pub struct Rig {
-    pub world: Outside,
+    pub io: FakeIo,
     pub lookup: Lookup,
-    pub end: Option<LookupEnd>,
-    begun: Instant,
+    pub end: Option<IpResult>,
+    started: Instant,
 }
 
 impl Rig {
@@ -87,54 +93,59 @@ impl Rig {
     pub fn with(host: &str, servers: usize, options: &str, kinds: &'static [Kind]) -> Self {
         let text = format!("search a.example b.example\noptions {options}");
         let config = DnsConfig::parse_resolv_conf(&text);
-        let begun = Instant::now();
-        let plan = Plan {
+        let started = Instant::now();
+        let options = QueryOptions {
             servers: (0..servers).collect(),
             transport: config.transport,
             pause_max: config.timeout,
-            patience: config.patience(),
+            time_limit: config.time_limit(),
         };
         let names = candidates::candidates(host, &config);
-        Self { world: Outside::default(), lookup: Lookup::new(names, kinds, plan, begun), end: None, begun }
+        Self {
+            io: FakeIo::default(),
+            lookup: Lookup::new(names, kinds, options, started),
+            end: None,
+            started,
+        }
     }
 
-    pub fn begin(mut self) -> Self {
-        self.end = self.lookup.begin(self.begun, &mut self.world);
+    pub fn start(mut self) -> Self {
+        self.end = self.lookup.start(self.started, &mut self.io);
         self
     }
 
     fn now(&self) -> Instant {
-        self.begun + self.world.passed
+        self.started + self.io.passed
     }
 
-    /// Lets time pass, from deadline to deadline.
+    /// Advances time from deadline to deadline.
     pub fn pass(&mut self, time: Duration) {
-        let end = self.world.passed + time;
+        let end = self.io.passed + time;
         while self.end.is_none() {
-            let next = self.lookup.deadline().saturating_duration_since(self.begun);
+            let next = self.lookup.deadline().saturating_duration_since(self.started);
             if next > end {
                 break;
             }
-            assert!(next > self.world.passed || next.is_zero(), "time stands still");
-            self.world.passed = next;
-            self.end = self.lookup.expire(self.now(), &mut self.world);
+            assert!(next > self.io.passed || next.is_zero(), "time stands still");
+            self.io.passed = next;
+            self.end = self.lookup.expire(self.now(), &mut self.io);
         }
-        self.world.passed = end;
+        self.io.passed = end;
     }
 
-    /// Lets time pass until the lookup ends; how much in all.
+    /// Advances time until the lookup ends, and returns how much.
     pub fn run(&mut self) -> Duration {
         for _ in 0..1000 {
             if self.end.is_some() {
-                return self.world.passed;
+                return self.io.passed;
             }
-            let next = self.lookup.deadline().saturating_duration_since(self.begun);
-            self.pass(next - self.world.passed);
+            let next = self.lookup.deadline().saturating_duration_since(self.started);
+            self.pass(next - self.io.passed);
         }
         panic!("the lookup does not end");
     }
 
-    pub fn answer(&mut self, kind: Kind, server: usize, answer: Answer) {
+    pub fn answer(&mut self, kind: Kind, server: usize, answer: Response) {
         self.answer_over(kind, server, Transport::Udp, Extension::Edns, answer);
     }
 
@@ -144,47 +155,44 @@ impl Rig {
         server: usize,
         transport: Transport,
         extension: Extension,
-        answer: Answer,
+        answer: Response,
     ) {
         assert_eq!(self.end, None, "it has ended");
         let sent = Sent { server, transport, extension };
         let now = self.now();
-        self.end = self.lookup.answered(kind, sent, answer, now, &mut self.world);
+        self.end = self.lookup.answered(kind, sent, answer, now, &mut self.io);
     }
 
-    pub fn lose(&mut self, kind: Kind, server: usize, transport: Transport, cause: Cause) {
+    pub fn lose(&mut self, kind: Kind, server: usize, transport: Transport, reason: LossReason) {
         assert_eq!(self.end, None, "it has ended");
         let sent = Sent { server, transport, extension: Extension::Edns };
         let now = self.now();
-        self.end = self.lookup.lost(kind, sent, cause, now, &mut self.world);
+        self.end = self.lookup.lost(kind, sent, reason, now, &mut self.io);
     }
 
-    /// What went out since the last call.
+    /// The queries sent since the last call.
     pub fn out(&mut self) -> Vec<(String, Kind, usize, Transport)> {
-        let out = std::mem::take(&mut self.world.out);
+        let out = std::mem::take(&mut self.io.out);
         out.into_iter().map(|out| (out.name, out.kind, out.server, out.transport)).collect()
     }
 
-    /// Servers asked for addresses of this kind, and when, in milliseconds.
+    /// The servers queried for this kind, and when, in milliseconds.
     pub fn schedule(&self, kind: Kind) -> Vec<(usize, u128)> {
-        let of_kind = self.world.out.iter().filter(|out| out.kind == kind);
+        let of_kind = self.io.out.iter().filter(|out| out.kind == kind);
         of_kind.map(|out| (out.server, out.at.as_millis())).collect()
     }
 
-    /// Names asked for, each once, in order.
+    /// The names queried, each once, in order.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.world.out.iter().map(|out| out.name.as_str()).collect();
+        let mut names: Vec<&str> = self.io.out.iter().map(|out| out.name.as_str()).collect();
         names.dedup();
         names
     }
 
     #[track_caller]
-    pub fn assert_end(&self, expected: &LookupEnd) {
+    pub fn assert_end(&self, expected: &IpResult) {
         assert_eq!(self.end.as_ref(), Some(expected));
-        assert_eq!(
-            self.world.waiting, [0u16; 0],
-            "somebody waits for the answers of a lookup that has ended"
-        );
+        assert_eq!(self.io.waiting, [0u16; 0], "a lookup has ended with open queries");
     }
 }
 
@@ -192,17 +200,20 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub fn addresses(list: &[&str]) -> Answer {
-    Answer::Addresses { addresses: list.iter().map(|text| ip(text)).collect(), ttl: Duration::from_secs(60) }
+pub fn addresses(list: &[&str]) -> Response {
+    Response::Addresses {
+        addresses: list.iter().map(|text| ip(text)).collect(),
+        ttl: Duration::from_secs(60),
+    }
 }
 
-pub fn found(list: &[&str]) -> LookupEnd {
+pub fn found(list: &[&str]) -> IpResult {
     Ok(list.iter().map(|text| ip(text)).collect())
 }
 
-pub fn alias(target: &str) -> Answer {
-    Answer::Alias { target: name(target).unwrap(), ttl: Duration::from_secs(60) }
+pub fn alias(target: &str) -> Response {
+    Response::Alias { target: name(target).unwrap(), ttl: Duration::from_secs(60) }
 }
 
-pub const NO_DATA: Answer = Answer::NoData { ttl: None };
-pub const NO_SUCH_NAME: Answer = Answer::NoSuchName { ttl: None };
+pub const NO_DATA: Response = Response::NoData { ttl: None };
+pub const NO_SUCH_NAME: Response = Response::NoSuchName { ttl: None };

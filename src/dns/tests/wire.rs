@@ -1,4 +1,4 @@
-//! Messages: what is asked, and what is taken for an answer.
+//! Messages: the queries sent, and what is accepted as a response.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseC
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SOA};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use crate::dns::wire::{Answer, Extension, Kind, encode, id, name, read};
+use crate::dns::wire::{Extension, Kind, Response, encode, id, name, read};
 use crate::limits;
 
 fn web1() -> Name {
@@ -33,17 +33,17 @@ fn soa(ttl: u32, minimum: u32) -> Record {
     Record::from_rdata(zone.clone(), ttl, RData::SOA(SOA::new(zone.clone(), zone, 1, 1, 1, 1, minimum)))
 }
 
-fn read_a(message: &Message) -> Option<Answer> {
+fn read_a(message: &Message) -> Option<Response> {
     read(&message.to_vec().unwrap(), &web1(), Kind::A)
 }
 
-fn addresses(last: &[u8], ttl: u64) -> Option<Answer> {
+fn addresses(last: &[u8], ttl: u64) -> Option<Response> {
     let addresses = last.iter().map(|&last| IpAddr::from([192, 0, 2, last])).collect();
-    Some(Answer::Addresses { addresses, ttl: Duration::from_secs(ttl) })
+    Some(Response::Addresses { addresses, ttl: Duration::from_secs(ttl) })
 }
 
 #[test]
-fn a_question_says_what_is_wanted_and_nothing_else() {
+fn a_query_contains_its_name_and_kind_and_nothing_else() {
     for (kind, wanted) in [(Kind::A, RecordType::A), (Kind::Aaaa, RecordType::AAAA)] {
         for extension in [Extension::Edns, Extension::None] {
             let bytes = encode(0xabcd, &web1(), kind, extension).unwrap();
@@ -55,17 +55,17 @@ fn a_question_says_what_is_wanted_and_nothing_else() {
             let payload = message.edns.map(|edns| edns.max_payload());
             assert_eq!(payload, (extension == Extension::Edns).then_some(limits::DNS_PAYLOAD));
             assert!(message.answers.is_empty() && message.authorities.is_empty());
-            assert_eq!(read(&bytes, &web1(), kind), None, "a question is no answer");
+            assert_eq!(read(&bytes, &web1(), kind), None, "a query is not a response");
         }
     }
 }
 
 #[test]
-fn addresses_are_those_of_the_name_and_hold_as_long_as_the_shortest() {
+fn addresses_of_the_name_have_the_shortest_ttl() {
     let mut message = reply();
     let other = name("web2.example").unwrap();
     message.add_answers([a(&web1(), 1, 60), a(&other, 2, 5), a(&name("WEB1.example").unwrap(), 3, 30)]);
-    // Once more: nobody is dialled twice.
+    // The same address again: it is connected to only once.
     message.add_answer(a(&web1(), 1, 60));
     let v6 = Record::from_rdata(web1(), 1, RData::AAAA(AAAA("2001:db8::1".parse().unwrap())));
     message.add_answer(v6);
@@ -76,7 +76,7 @@ fn addresses_are_those_of_the_name_and_hold_as_long_as_the_shortest() {
 }
 
 #[test]
-fn times_are_bounded() {
+fn ttls_are_bounded() {
     for (ttl, expected) in [(0, 0), (1, 1), (0x7fff_ffff, 24 * 3600), (0x8000_0000, 0), (u32::MAX, 0)] {
         let mut message = reply();
         message.add_answer(a(&web1(), 1, ttl));
@@ -86,15 +86,15 @@ fn times_are_bounded() {
         let mut message = reply();
         message.add_authority(soa(ttl, minimum));
         let expected = Some(Duration::from_secs(expected));
-        assert_eq!(read_a(&message), Some(Answer::NoData { ttl: expected }));
+        assert_eq!(read_a(&message), Some(Response::NoData { ttl: expected }));
         message.metadata.response_code = ResponseCode::NXDomain;
-        assert_eq!(read_a(&message), Some(Answer::NoSuchName { ttl: expected }));
+        assert_eq!(read_a(&message), Some(Response::NoSuchName { ttl: expected }));
     }
-    assert_eq!(read_a(&reply()), Some(Answer::NoData { ttl: None }), "without SOA it must not be kept");
+    assert_eq!(read_a(&reply()), Some(Response::NoData { ttl: None }), "without SOA it must not be kept");
 }
 
 #[test]
-fn aliases_are_followed_as_far_as_the_message_goes() {
+fn aliases_are_followed_within_the_message() {
     let [x, y] = ["x.example", "y.example"].map(|text| name(text).unwrap());
     let mut message = reply();
     // In any order.
@@ -102,25 +102,25 @@ fn aliases_are_followed_as_far_as_the_message_goes() {
     assert_eq!(read_a(&message), addresses(&[5], 20));
     let mut message = reply();
     message.add_answers([cname(&x, &y, 20), cname(&web1(), &x, 30)]);
-    assert_eq!(read_a(&message), Some(Answer::Alias { target: y.clone(), ttl: Duration::from_secs(20) }));
-    // The server has looked, and says that the end has no address.
+    assert_eq!(read_a(&message), Some(Response::Alias { target: y.clone(), ttl: Duration::from_secs(20) }));
+    // The server has resolved the alias and says that its target has no address.
     message.add_authority(soa(10, 10));
-    assert_eq!(read_a(&message), Some(Answer::NoData { ttl: Some(Duration::from_secs(10)) }));
+    assert_eq!(read_a(&message), Some(Response::NoData { ttl: Some(Duration::from_secs(10)) }));
     let mut message = reply();
     message.add_answers([cname(&web1(), &x, 30), cname(&x, &web1(), 30)]);
-    assert_eq!(read_a(&message), Some(Answer::NoData { ttl: None }), "a loop");
+    assert_eq!(read_a(&message), Some(Response::NoData { ttl: None }), "a loop");
 }
 
 #[test]
-fn no_more_addresses_are_taken_than_are_dialled() {
+fn addresses_are_limited_to_those_that_are_tried() {
     let mut message = reply();
     message.add_answers((0..200).map(|last| a(&web1(), last, 60)));
-    let Some(Answer::Addresses { addresses, .. }) = read_a(&message) else { panic!() };
+    let Some(Response::Addresses { addresses, .. }) = read_a(&message) else { panic!() };
     assert_eq!(addresses.len(), limits::ADDRESSES);
 }
 
 #[test]
-fn what_answers_another_question_is_ignored() {
+fn responses_to_other_queries_are_ignored() {
     let mut message = reply();
     message.add_answer(a(&web1(), 1, 60));
     let bytes = message.to_vec().unwrap();
@@ -143,30 +143,30 @@ fn what_answers_another_question_is_ignored() {
 }
 
 #[test]
-fn codes_are_told_apart() {
+fn response_codes_are_distinguished() {
     let of = |code: u16| {
         let mut message = reply();
         message.metadata.response_code = ResponseCode::from((code >> 4) as u8, (code & 15) as u8);
         read_a(&message)
     };
-    assert_eq!(of(1), Some(Answer::FormatError));
+    assert_eq!(of(1), Some(Response::FormatError));
     for code in [2, 4, 5, 9] {
-        assert_eq!(of(code), Some(Answer::Failure(code)), "{code}");
+        assert_eq!(of(code), Some(Response::Failure(code)), "{code}");
     }
-    // A server that does not understand the question may leave it out.
+    // A server that does not understand the query may leave it out.
     let mut message = reply();
     message.metadata.response_code = ResponseCode::FormErr;
     message.queries.clear();
-    assert_eq!(read_a(&message), Some(Answer::FormatError));
+    assert_eq!(read_a(&message), Some(Response::FormatError));
 }
 
 #[test]
-fn a_truncated_answer_is_one_even_if_it_ends_within_a_record() {
+fn a_response_truncated_within_a_record_counts_as_truncated() {
     let mut message = reply();
     message.add_answers((0..20).map(|last| a(&web1(), last, 60)));
     message.metadata.truncation = true;
     let bytes = message.to_vec().unwrap();
     for length in [bytes.len(), bytes.len() - 1, bytes.len() - 7, 40] {
-        assert_eq!(read(&bytes[..length], &web1(), Kind::A), Some(Answer::Truncated), "{length}");
+        assert_eq!(read(&bytes[..length], &web1(), Kind::A), Some(Response::Truncated), "{length}");
     }
 }

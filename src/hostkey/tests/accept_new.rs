@@ -36,7 +36,7 @@ fn problem(result: Result<HostVerified, HostKeyError>) -> HostKeyProblem {
 }
 
 #[test]
-fn the_first_key_is_recorded_once_and_holds_from_then_on() {
+fn the_first_key_is_recorded_once_and_accepted_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let verifier = verifier(&file);
@@ -53,7 +53,7 @@ fn the_first_key_is_recorded_once_and_holds_from_then_on() {
 }
 
 #[test]
-fn file_and_directory_are_made_for_the_user_alone() {
+fn file_and_directory_are_private_to_the_user() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("home/.ssh/known_hosts");
     drop(verifier(&file).verify("web1", 22, &ed25519(1)).unwrap());
@@ -62,7 +62,7 @@ fn file_and_directory_are_made_for_the_user_alone() {
 }
 
 #[test]
-fn keys_on_record_are_left_alone() {
+fn keys_on_record_are_not_recorded_again() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let (known, other, revoked) = (ed25519(1), ed25519(2), ed25519(3));
@@ -77,7 +77,7 @@ fn keys_on_record_are_left_alone() {
 }
 
 #[test]
-fn an_unfinished_last_line_is_ended_first() {
+fn an_unfinished_last_line_is_terminated_first() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let (first, second) = (ed25519(1), ed25519(2));
@@ -91,7 +91,7 @@ fn an_unfinished_last_line_is_ended_first() {
 }
 
 #[test]
-fn hashed_lines_are_those_of_openssh() {
+fn hashed_lines_match_openssh() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let key = ed25519(1);
@@ -111,7 +111,7 @@ fn hashed_lines_are_those_of_openssh() {
 }
 
 #[test]
-fn two_verifiers_on_one_file_see_what_the_other_has_recorded() {
+fn two_verifiers_on_one_file_see_each_others_keys() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let (one, other) = (verifier(&file), verifier(&file));
@@ -125,7 +125,7 @@ fn two_verifiers_on_one_file_see_what_the_other_has_recorded() {
 }
 
 #[test]
-fn a_revocation_that_comes_later_holds_for_new_hosts() {
+fn a_revocation_appended_later_applies_to_new_hosts() {
     let directory = tempfile::tempdir().unwrap();
     let file = place(&directory);
     let verifier = verifier(&file);
@@ -170,7 +170,7 @@ fn many_threads_and_verifiers_write_whole_lines_once() {
 }
 
 #[test]
-fn others_may_append_at_the_same_time() {
+fn other_processes_may_append_at_the_same_time() {
     const HOSTS: u64 = 100;
     const COMMENTS: usize = 2_000;
     let directory = tempfile::tempdir().unwrap();
@@ -243,7 +243,7 @@ fn names_that_would_change_the_meaning_of_a_line_are_not_recorded() {
 }
 
 #[test]
-fn a_file_that_keeps_nothing_still_serves_this_process() {
+fn a_device_as_file_still_remembers_keys_in_this_process() {
     let verifier = Verifier::new(KnownHosts::empty(), HostKeyPolicy::accept_new("/dev/null"));
     drop(verifier.verify("web1", 22, &ed25519(1)).unwrap());
     drop(verifier.verify("web1", 22, &ed25519(1)).unwrap());
@@ -251,7 +251,7 @@ fn a_file_that_keeps_nothing_still_serves_this_process() {
 }
 
 #[test]
-fn default_files_are_those_of_ssh() {
+fn default_files_match_ssh() {
     let files = default_files(Path::new("/home/me"));
     let files = files.iter().map(|file| file.to_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Known hosts files, what hosts show, and the verdicts: the table that both we and OpenSSH have to follow.
+//! Known hosts files, keys that hosts send, and the verdicts: the table that both sshoal and
+//! OpenSSH must follow.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,19 +11,19 @@ use super::super::line::hashed_column;
 pub(super) struct Case {
     pub(super) name: &'static str,
     /// The file. `{A}` and `{B}` are Ed25519 keys, `{R}` is an RSA key, `{A64}` and `{R64}` are
-    /// keys without their type, `{H:name}` a hashed name.
+    /// keys without their type, `{H:name}` is a hashed name.
     pub(super) file: &'static str,
     /// `host` or `host port`.
     pub(super) host: &'static str,
-    /// Which of the keys the host shows.
+    /// The key that the host sends.
     pub(super) shown: char,
-    /// The verdict and the lines that it names.
+    /// The verdict, with line numbers.
     pub(super) verdict: &'static str,
-    /// The verdict of `ssh`, where ours is stricter.
+    /// The verdict of `ssh`, if ours is stricter.
     pub(super) ssh: Option<&'static str>,
 }
 
-/// The keys that stand for the letters.
+/// The keys that the letters stand for.
 pub(super) struct Keys {
     pub(super) a: HostKey,
     pub(super) b: HostKey,
@@ -40,7 +41,7 @@ impl Case {
         Self { name, file, host, shown, verdict, ssh: None }
     }
 
-    /// A case in which `ssh` comes to another verdict.
+    /// A case in which the verdict of `ssh` differs.
     const fn stricter(mut self, ssh: &'static str) -> Self {
         self.ssh = Some(ssh);
         self
@@ -142,13 +143,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new("revoked for another host", "web1 {A}\n@revoked web2 {A}\n", "web1", 'A', "known 1"),
     Case::new("revoked, negated for this host", "web1 {A}\n@revoked *,!web1 {A}\n", "web1", 'A', "known 1"),
     Case::new("another key revoked", "web1 {A}\n@revoked * {B}\n", "web1", 'A', "known 1"),
-    Case::new("revoked key is no other key", "@revoked web1 {B}\n", "web1", 'A', "unknown"),
+    Case::new("a revoked key is not another key", "@revoked web1 {B}\n", "web1", 'A', "unknown"),
     Case::new("revoked beside changed", "web1 {B}\n@revoked * {A}\n", "web1", 'A', "revoked 2"),
     Case::new("revoked, tab after marker", "web1 {A}\n@revoked\t* {A}\n", "web1", 'A', "revoked 2")
         .stricter("known"),
-    Case::new("authority is no host key", "@cert-authority web1 {A}\n", "web1", 'A', "unknown"),
+    Case::new("an authority is not a host key", "@cert-authority web1 {A}\n", "web1", 'A', "unknown"),
     Case::new("authority for all", "@cert-authority * {B}\nweb1 {A}\n", "web1", 'A', "known 2"),
-    Case::new("authority is no other key", "@cert-authority web1 {B}\n", "web1", 'A', "unknown"),
+    Case::new("an authority is not another key", "@cert-authority web1 {B}\n", "web1", 'A', "unknown"),
     Case::new("unknown marker", "@trusted web1 {A}\n", "web1", 'A', "unknown"),
     Case::new("two markers", "@cert-authority @revoked web1 {A}\nweb1 {A}\n", "web1", 'A', "known 2"),
     Case::new("marker in capitals", "@REVOKED web1 {A}\nweb1 {A}\n", "web1", 'A', "known 2"),

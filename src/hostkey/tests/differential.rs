@@ -13,7 +13,7 @@ use super::super::{HostKey, KnownHosts, Location, Verdict};
 use super::support::{Random, dsa, ed25519, rsa};
 use super::take_comparisons;
 
-/// As many files as this are tried; `SSHOAL_KNOWN_HOSTS_FILES` sets another number.
+/// Number of files tried; `SSHOAL_KNOWN_HOSTS_FILES` overrides it.
 const FILES: u64 = 200;
 
 const HOSTS: &[(&str, u16)] = &[
@@ -157,7 +157,7 @@ fn random_line(random: &mut Random, keys: &[HostKey]) -> Vec<u8> {
 fn random_file(random: &mut Random, keys: &[HostKey]) -> Vec<u8> {
     let count = random.below(25);
     let mut file = (0..count).map(|_| random_line(random, keys)).collect::<Vec<_>>().join(&b'\n');
-    // OpenSSH 9.2 reads out of bounds behind a last line without any blank.
+    // OpenSSH 9.2 reads out of bounds after a last line without any blank.
     let last = file.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
     if !random.one_in(3) || !last.trim_ascii().contains(&b' ') {
         file.push(b'\n');
@@ -165,7 +165,7 @@ fn random_file(random: &mut Random, keys: &[HostKey]) -> Vec<u8> {
     file
 }
 
-/// All that `known` says about a host, in the words of `ssh-keygen`.
+/// Everything `known` says about a host, in the format of `ssh-keygen`.
 fn lines_we_find(known: &KnownHosts, host: &str, keys: &[HostKey]) -> BTreeSet<Found> {
     let mut found = BTreeSet::new();
     let mut add = |location: &Location, marker: &str, key: &HostKey| {
@@ -185,7 +185,7 @@ fn lines_we_find(known: &KnownHosts, host: &str, keys: &[HostKey]) -> BTreeSet<F
     found
 }
 
-/// What follows for a key from the lines that `ssh-keygen` finds, by the rules of `check_host_key`.
+/// The verdict on a key by the rules of `check_host_key`, from the lines that `ssh-keygen` finds.
 fn expected(
     found: &BTreeSet<Found>,
     fallback: &BTreeSet<Found>,
@@ -210,7 +210,8 @@ fn expected(
     }
 }
 
-/// A verdict in the same terms: OpenSSH does not tell a key of another type from a changed one.
+/// A verdict in the same terms: OpenSSH does not distinguish a key of another type from a changed
+/// one.
 fn summary(verdict: &Verdict, stranger: &Verdict) -> (&'static str, Option<usize>) {
     match verdict {
         Verdict::Known { location } => ("known", location.line()),
@@ -224,7 +225,7 @@ fn summary(verdict: &Verdict, stranger: &Verdict) -> (&'static str, Option<usize
 }
 
 #[test]
-fn random_files_mean_to_us_what_they_mean_to_openssh() {
+fn random_files_have_the_same_meaning_as_in_openssh() {
     if Command::new("ssh-keygen").arg("-?").output().is_err() {
         eprintln!("skipped: OpenSSH is not installed");
         return;
@@ -246,7 +247,8 @@ fn random_files_mean_to_us_what_they_mean_to_openssh() {
             let fallback = names.fallback().map(|name| ask_ssh_keygen(name, &path)).unwrap_or_default();
             let context = || format!("seed {seed}, {host} {port}:\n{}", String::from_utf8_lossy(&text));
 
-            // A key of a type that no line has: the verdict names each line with a host key.
+            // A key of a type that no line has, so that the verdict names each line with a host
+            // key.
             let stranger = known.verdict(host, port, &dsa(1));
             let ours = match &stranger {
                 Verdict::OtherType { recorded } => {
@@ -266,7 +268,7 @@ fn random_files_mean_to_us_what_they_mean_to_openssh() {
             let mut scan = known.scan(host, port, &dsa(1));
             while !scan.advance(&known, 1) {}
             assert_eq!(scan.verdict(), Some(&stranger), "in slices, {}", context());
-            // It explains why a host is unknown.
+            // An authority explains why a host is unknown.
             if stranger == Verdict::Unknown {
                 let authority =
                     found.iter().chain(&fallback).filter(|line| line.marker == "CA").map(|line| line.line);
@@ -282,9 +284,9 @@ fn random_files_mean_to_us_what_they_mean_to_openssh() {
     assert!(settled as u64 > files, "the random files say too little: {settled} lines in {files} files");
 }
 
-/// The search in slices against the one at one go.
+/// A search in slices finds the same as an uninterrupted one.
 #[test]
-fn a_search_in_slices_of_any_size_means_the_same() {
+fn slices_of_any_size_find_the_same() {
     let keys = [ed25519(1), ed25519(2), ed25519(3), rsa(1), rsa(2)];
     let mut told = BTreeSet::new();
     for seed in 0..2 * FILES {
@@ -298,7 +300,7 @@ fn a_search_in_slices_of_any_size_means_the_same() {
                 let slice = 1 + random.below(9);
                 take_comparisons();
                 while !scan.advance(&known, slice) {
-                    // A line that may name the host without its port as well is compared twice.
+                    // A line that may also name the host without its port is compared twice.
                     let compared = take_comparisons();
                     assert!(compared <= slice + 1, "seed {seed}: {compared} comparisons, not {slice}");
                 }

@@ -52,7 +52,7 @@ fn verdicts_name_the_file() {
 }
 
 #[test]
-fn a_revocation_in_one_file_holds_for_the_other() {
+fn a_revocation_in_one_file_applies_to_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let paths = ["user", "system"].map(|name| directory.path().join(name));
     let key = ed25519(1);

@@ -8,7 +8,7 @@ const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIpQ3Zh9hEiozfKrzWw3C
 const FINGERPRINT: &str = "SHA256:wBQCC2bKnbLGncCyeJlChR8nguhCPAm0VGMcM+lwKag";
 
 #[test]
-fn fingerprints_are_those_of_openssh() {
+fn fingerprints_match_openssh() {
     let key = HostKey::from_openssh(PUBLIC).unwrap();
     assert_eq!(key.fingerprint().to_string(), FINGERPRINT);
     assert_eq!(FINGERPRINT.parse(), Ok(key.fingerprint()));
@@ -18,7 +18,7 @@ fn fingerprints_are_those_of_openssh() {
 }
 
 #[test]
-fn what_is_no_fingerprint() {
+fn invalid_fingerprints_are_refused() {
     let cut = &FINGERPRINT[..FINGERPRINT.len() - 1];
     let longer = format!("{FINGERPRINT}A");
     for text in ["", "SHA256:", "MD5:16:27:ac", cut, &longer, &FINGERPRINT[7..], "SHA256:????"] {
@@ -78,7 +78,7 @@ fn one_rsa_key_has_one_blob() {
 }
 
 #[test]
-fn text_that_is_no_key() {
+fn text_without_a_key_is_refused() {
     let text = ed25519(1).to_openssh();
     let other = text.replacen("ssh-ed25519", "ssh-rsa", 1);
     let errors = [

@@ -1,4 +1,4 @@
-//! Tests of host key verification; what OpenSSH does is asked of OpenSSH itself wherever it is installed.
+//! Tests of host key verification. They compare with OpenSSH itself where it is installed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accept_new;
@@ -25,12 +25,12 @@ pub(super) fn count_comparison() {
     COMPARISONS.set(COMPARISONS.get() + 1);
 }
 
-/// How many there were since the last call, in this thread.
+/// The number of comparisons since the last call, on this thread.
 pub(crate) fn take_comparisons() -> usize {
     COMPARISONS.take()
 }
 
-/// Called for each wait for the disk.
+/// Called for each sync.
 pub(super) fn count_sync() {
     SYNCS.set(SYNCS.get() + 1);
 }

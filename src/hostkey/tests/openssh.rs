@@ -1,4 +1,5 @@
-//! The table, put before `ssh` itself: it connects through pipes to a `sshd` with the key of the case.
+//! The table, run against `ssh` itself, which connects through pipes to an `sshd` with the key of
+//! each case.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ fn generate(path: &Path, arguments: &[&str]) -> HostKey {
     HostKey::from_openssh(&public).unwrap()
 }
 
-/// The verdict in the words of the table, without line numbers.
+/// The verdict of `ssh` in the terms of the table, without line numbers.
 fn verdict_of_ssh(case: &Case, directory: &Path, keys: &Keys) -> String {
     let file = directory.join("known_hosts");
     std::fs::write(&file, case.text(keys)).unwrap();
@@ -65,7 +66,7 @@ fn openssh_follows_the_table() {
     let mut wrong = Vec::new();
     for case in CASES {
         let expected = case.ssh.unwrap_or(case.verdict).split(' ').next().unwrap();
-        // OpenSSH has one name for both.
+        // OpenSSH uses one term for both.
         let expected = if expected == "other" { "changed" } else { expected };
         let verdict = verdict_of_ssh(case, directory.path(), &keys);
         if verdict != expected {

@@ -1,5 +1,5 @@
-//! Recording of many keys at once, beside others who write, through symbolic links, and on disks that are
-//! full.
+//! Recording of many keys at once, next to other writers, through symbolic links, and on full
+//! disks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -21,7 +21,7 @@ use super::SYNCS;
 use super::support::ed25519;
 use crate::hostkey::names::HostNames;
 
-/// A user who is neither root nor the one that runs the tests.
+/// A user who is neither root nor the user that runs the tests.
 const SOMEBODY_ELSE: u32 = 65_534;
 
 fn verifier(file: &Path) -> Verifier {
@@ -32,7 +32,7 @@ fn new(host: &str, key: &HostKey) -> NewKey {
     NewKey { names: HostNames::new(host, 22), key: key.clone() }
 }
 
-/// Whether each was recorded, and where.
+/// The line at which each key was recorded, if it was.
 fn lines(recorded: &[Recorded]) -> Vec<Option<usize>> {
     let line = |recorded: &Recorded| match recorded.as_ref().ok()?.verdict {
         Verdict::Known { ref location } => location.line(),
@@ -41,7 +41,7 @@ fn lines(recorded: &[Recorded]) -> Vec<Option<usize>> {
     recorded.iter().map(line).collect()
 }
 
-/// As one host is recorded.
+/// Records the key of one host.
 fn record(file: &Path) -> io::Result<()> {
     let verifier = Verifier::new(KnownHosts::empty(), HostKeyPolicy::accept_new(file));
     let answers = verifier.record(&[new("web1", &ed25519(1))]);
@@ -57,7 +57,7 @@ fn line() -> String {
 }
 
 #[test]
-fn many_hosts_cost_one_wait_for_the_disk() {
+fn many_hosts_cost_one_sync() {
     const HOSTS: u64 = 10_000;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("known_hosts");
@@ -69,13 +69,13 @@ fn many_hosts_cost_one_wait_for_the_disk() {
     assert!(lines(&answers).into_iter().eq((1..=hosts.len()).map(Some)));
     let known = KnownHosts::load(&[&file]).unwrap();
     assert_eq!((known.len(), known.problem_count()), (hosts.len(), 0));
-    // What is on record costs none.
+    // Keys on record cost no sync.
     assert!(verifier.record(&hosts).iter().all(Result::is_ok));
     assert_eq!(SYNCS.take(), 0);
 }
 
 #[test]
-fn a_host_that_comes_twice_is_recorded_once_and_its_second_key_is_a_changed_one() {
+fn a_repeated_host_is_recorded_once_and_its_second_key_counts_as_changed() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("known_hosts");
     let verifier = verifier(&file);
@@ -101,7 +101,7 @@ fn a_link_to_a_file_of_the_users_own_is_followed() {
         fs::write(home.join("dotfiles/known_hosts"), "# mine\n").unwrap();
         symlink(home.join("dotfiles/new/known_hosts"), home.join("second")).unwrap();
         symlink(target, home.join("known_hosts")).unwrap();
-        // And through a link to a directory.
+        // Also through a link to a directory.
         symlink(home, home.join("ssh/up")).unwrap();
         record(&home.join("ssh/up/known_hosts")).unwrap();
         assert!(text(&home.join(file)).ends_with(&line()), "{target}");
@@ -110,8 +110,7 @@ fn a_link_to_a_file_of_the_users_own_is_followed() {
     }
 }
 
-/// Gives a file or a link to somebody else, who then may do with it as they like. `None`: only root can play
-/// that.
+/// Changes the owner of a file or a link to another user. `None` without root, which this needs.
 fn give_away(path: &Path) -> Option<()> {
     let given = lchown(path, Some(SOMEBODY_ELSE), Some(SOMEBODY_ELSE));
     if given.is_err() {
@@ -128,7 +127,7 @@ fn assert_refused(file: &Path, what: &str) {
 }
 
 #[test]
-fn a_link_of_somebody_else_is_refused() {
+fn a_link_of_another_user_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (shared, private) = (directory.path().join("shared"), directory.path().join("private"));
     fs::create_dir(&shared).unwrap();
@@ -148,7 +147,7 @@ fn a_link_of_somebody_else_is_refused() {
 }
 
 #[test]
-fn a_link_to_a_file_of_somebody_else_is_refused() {
+fn a_link_to_a_file_of_another_user_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("theirs");
     fs::write(&file, "").unwrap();
@@ -157,13 +156,13 @@ fn a_link_to_a_file_of_somebody_else_is_refused() {
     symlink(&file, &link).unwrap();
     assert_refused(&link, "the file that a symbolic link leads to, theirs");
     assert_eq!(text(&file), "");
-    // Named itself, it is what the user wants.
+    // Named directly, it is what the user asked for.
     record(&file).unwrap();
     assert_eq!(text(&file), line());
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_nothing_hangs() {
+fn special_files_are_refused_without_blocking() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("folder")).unwrap();
@@ -190,7 +189,7 @@ fn locked(file: &Path) -> Flock<File> {
 }
 
 #[test]
-fn a_lock_is_waited_for_and_what_was_written_under_it_is_read() {
+fn a_locked_file_is_read_again_once_it_is_unlocked() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("known_hosts");
     let mut other = locked(&file);
@@ -214,7 +213,7 @@ fn a_lock_is_waited_for_and_what_was_written_under_it_is_read() {
 }
 
 #[test]
-fn a_lock_that_is_never_given_back_is_an_error() {
+fn a_lock_that_is_never_released_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("known_hosts");
     let other = locked(&file);
@@ -228,9 +227,9 @@ fn a_lock_that_is_never_given_back_is_an_error() {
     assert!(Locked::open(&file, Duration::ZERO).is_ok(), "it was given back");
 }
 
-/// As `ssh-keygen -R` does.
+/// Like `ssh-keygen -R`.
 #[test]
-fn a_file_that_is_replaced_while_its_lock_is_waited_for_is_left_alone() {
+fn a_file_replaced_while_waiting_for_its_lock_is_not_written() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let other = locked(&at("known_hosts"));
@@ -251,9 +250,9 @@ fn a_file_that_is_replaced_while_its_lock_is_waited_for_is_left_alone() {
     assert_eq!(text(&at("known_hosts.old")), "");
 }
 
-/// In a process of its own, whose files may not grow beyond a limit.
+/// In a separate process with a limit on the size of its files.
 #[test]
-fn a_write_that_is_cut_short_records_whole_lines_only() {
+fn a_partial_write_records_whole_lines_only() {
     const CHILD: &str = "SSHOAL_TEST_CUT_SHORT";
     let Some(file) = std::env::var_os(CHILD).map(PathBuf::from) else {
         let directory = tempfile::tempdir().unwrap();
@@ -282,7 +281,7 @@ fn a_write_that_is_cut_short_records_whole_lines_only() {
         assert_eq!(answer.as_ref().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
     assert_eq!(fs::metadata(&file).unwrap().size(), line().len() as u64 + 20);
-    // The next writer begins a new line.
+    // The next writer starts a new line.
     assert!(verifier.record(&hosts[2..])[0].is_ok());
     let known = KnownHosts::load(&[&file]).unwrap();
     assert_eq!((known.len(), known.problem_count()), (2, 1), "{}", text(&file));

@@ -77,7 +77,7 @@ fn short(key_type: KeyType) -> &'static str {
     }
 }
 
-/// A verdict as one short text: its kind and the lines that it names.
+/// A verdict as a short text: its kind and its line numbers.
 pub(super) fn describe(verdict: &Verdict) -> String {
     let line = |location: &super::super::Location| location.line().unwrap().to_string();
     match verdict {

@@ -1,4 +1,4 @@
-//! Verdicts on the table, and what else the index promises.
+//! The verdicts of the table, and further promises of the index.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn a_sliced_scan_gives_the_same_verdicts() {
         assert!(slices <= 4 * known.len() + 1, "{}: {slices} slices", case.name);
         let verdict = scan.verdict().unwrap();
         assert_eq!(describe(verdict), case.verdict, "{}", case.name);
-        // Those of a host that is known, changed or revoked have spoken.
+        // The lines of a known, changed or revoked host are evaluated already.
         let recorded = match verdict {
             Verdict::Unknown | Verdict::OtherType { .. } => known.recorded_algorithms(host, port),
             _ => Vec::new(),
@@ -56,7 +56,7 @@ fn a_sliced_scan_gives_the_same_verdicts() {
 }
 
 #[test]
-fn a_scan_goes_on_where_it_stopped() {
+fn a_scan_continues_where_it_stopped() {
     let (a, b) = (ed25519(1).to_openssh(), ed25519(2).to_openssh());
     let others = format!("db* {a}\n").repeat(9);
     let known = parse(format!("{others}web* {a}\n{others}web? {b}\n{others}"));
@@ -92,7 +92,7 @@ fn recorded_algorithms_come_best_first() {
 }
 
 #[test]
-fn a_revoked_key_is_not_asked_for() {
+fn a_revoked_key_is_not_requested() {
     let (e, r) = (ed25519(1).to_openssh(), rsa(3).to_openssh());
     let known = parse(format!("web1 {e}\nweb1 {r}\n@revoked * {e}\n"));
     assert_eq!(known.recorded_algorithms("web1", 22), ["rsa-sha2-512", "rsa-sha2-256"]);
@@ -112,9 +112,9 @@ fn skipped_lines_are_reported() {
         faults,
         [
             "known_hosts:2: unknown or repeated marker",
-            "known_hosts:3: the line ends before its key",
-            "known_hosts:4: damaged hashed name",
-            "known_hosts:5: a name of more than 1022 bytes",
+            "known_hosts:3: the line has no key",
+            "known_hosts:4: malformed hashed name",
+            "known_hosts:5: a name is longer than 1022 bytes",
             "known_hosts:6: unsupported key type",
             "known_hosts:9: unknown or repeated marker",
             "known_hosts:10: unsupported key type",
@@ -132,7 +132,7 @@ fn descriptions_of_skipped_lines_are_bounded() {
 }
 
 #[test]
-fn the_longest_name_that_openssh_takes() {
+fn the_longest_name_that_openssh_accepts() {
     let key = ed25519(1);
     let name = "x".repeat(1022);
     let known = parse(format!("web1,{name} {}\n", key.to_openssh()));
@@ -184,8 +184,8 @@ fn a_revoked_rsa_key_cannot_hide_behind_another_encoding() {
     assert_eq!(describe(&known.verdict("web1", 22, &disguised)), "revoked 1");
 }
 
-/// OpenSSH 9.2 reads on behind such a name, out of bounds if the line ends there; later versions skip the
-/// line.
+/// OpenSSH 9.2 reads out of bounds after such a name if the line ends there; later versions skip
+/// the line.
 #[test]
 fn a_nul_in_the_name_ends_the_line() {
     let key = ed25519(1);

@@ -1,16 +1,15 @@
-//! What the wheel remembers of its earliest timers: spares a walk through their list on every turn.
+//! A cache of the wheel's earliest tick: avoids walking its list on every turn.
 
 use std::cell::Cell;
 
-/// The earliest tick of all timers, as long as it is known. Moving timers within the wheel is no
-/// concern of it, so it outlasts that.
+/// The earliest tick of all timers, if known. Moving timers within the wheel does not change it.
 #[derive(Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Earliest {
     pub(super) known: Cell<Option<Tie>>,
 }
 
-/// A tick and how many timers share it: it stays the earliest until the last of them goes.
+/// A tick and its number of timers: it stays the earliest until the last of them is removed.
 #[derive(Clone, Copy)]
 pub(super) struct Tie {
     pub(super) tick: u64,
@@ -22,7 +21,7 @@ impl Earliest {
         self.known.get().map(|tie| tie.tick)
     }
 
-    /// Learns the earliest of `ticks`, which must include all timers at the earliest tick.
+    /// Finds the earliest of `ticks`, which must include all timers at the earliest tick.
     pub(super) fn find(&self, ticks: impl Iterator<Item = u64>) -> Option<u64> {
         let tie = ticks.fold(None, |tie, tick| match tie {
             Some(Tie { tick: least, .. }) if tick > least => tie,
@@ -33,7 +32,7 @@ impl Earliest {
         self.tick()
     }
 
-    /// Takes note of a timer armed for `tick`; `alone` if there is no other.
+    /// Records that a timer was armed for `tick`; `alone` if there is no other.
     pub(super) fn armed(&self, tick: u64, alone: bool) {
         let tie = match self.known.get() {
             None if !alone => return,
@@ -44,7 +43,7 @@ impl Earliest {
         self.known.set(Some(tie));
     }
 
-    /// Takes note that a timer of `tick` went.
+    /// Records that a timer of `tick` was removed.
     pub(super) fn detached(&self, tick: u64) {
         if let Some(known) = self.known.get().filter(|known| known.tick == tick) {
             debug_assert!(known.count > 0);
@@ -53,7 +52,7 @@ impl Earliest {
         }
     }
 
-    /// Takes note that all timers at the earliest tick went.
+    /// Records that all timers at the earliest tick were removed.
     pub(super) fn expired(&self) {
         self.known.set(None);
     }

@@ -1,4 +1,5 @@
-//! The contract of the wheel, clause by clause. `model` compares it with an oracle, `exhaustive` enumerates.
+//! The contract of the wheel, clause by clause. `model` compares it with an oracle, `exhaustive`
+//! enumerates.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test panics")]
 
@@ -11,7 +12,7 @@ const TICK: Duration = Duration::from_millis(1);
 const NANO: Duration = Duration::from_nanos(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Tick 0 of every test. Ahead of the clock, so that instants before it exist on every platform.
+/// Tick 0 of every test. In the future, so that instants before it exist on every platform.
 fn origin() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -20,7 +21,7 @@ const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// The last instant that the platform can express, to the second.
+/// The last instant that the platform can represent, to the second.
 fn end_of_time(origin: Instant) -> Instant {
     let mut end = origin;
     for shift in (0..u64::BITS).rev() {
@@ -36,7 +37,7 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         expired
     }
 
-    /// Panics unless links, bitmaps, places and the known earliest tick are what the timers say they must be.
+    /// Panics unless links, bitmaps, places and the cached earliest tick match the timers.
     fn assert_consistent(&self) {
         let mut linked = 0;
         for level in 0..LEVELS {
@@ -103,7 +104,8 @@ fn ties_expire_in_order_of_arming() {
     let origin = origin();
     let mut wheel = Wheel::new(origin);
     for key in 0..100 {
-        // Different instants of one tick are a tie: their order is that of arming, not of the instants.
+        // Different instants of one tick are a tie: they expire in the order of arming, not of the
+        // instants.
         wheel.arm(origin + ms(7) - Duration::from_nanos(key), key);
     }
     assert!(wheel.expired_at(origin + ms(7)).into_iter().eq(0..100));
@@ -164,7 +166,7 @@ fn a_stale_id_does_nothing() {
 }
 
 #[test]
-fn generations_pass_what_32_bits_hold_and_survive_wrapping() {
+fn generations_exceed_32_bits_and_survive_wrapping() {
     let origin = origin();
     let mut wheel = Wheel::new(origin);
     let first = wheel.arm(origin + ms(1), 'a');
@@ -187,7 +189,7 @@ fn generations_pass_what_32_bits_hold_and_survive_wrapping() {
 
 #[test]
 fn jumps_of_thirty_seconds_and_fifty_days() {
-    // 50 days pass 2^32 ms, where a 32-bit tick would wrap.
+    // 50 days exceed 2^32 ms, where a 32-bit tick would wrap.
     for jump in [Duration::from_secs(30), 50 * DAY] {
         let origin = origin();
         let mut wheel = Wheel::new(origin);
@@ -235,7 +237,7 @@ fn ties_stay_in_order_across_spans() {
 }
 
 #[test]
-fn a_deadline_too_far_to_count_never_expires_and_never_panics() {
+fn a_deadline_too_far_to_represent_never_expires_and_never_panics() {
     let origin = origin();
     let end = end_of_time(origin);
     let mut wheel = Wheel::new(origin);
@@ -302,7 +304,7 @@ fn next_deadline_is_exact() {
     wheel.rearm(ids[3], origin + ms(200_000));
     assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)));
     wheel.advance(origin + ms(8_999), &mut Vec::new());
-    assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)), "dealing out is no deadline");
+    assert_eq!(wheel.next_deadline(), Some(origin + ms(9_001)), "distributing a list is not a deadline");
     wheel.disarm(ids[1]);
     wheel.disarm(ids[0]);
     assert_eq!(wheel.next_deadline(), Some(origin + ms(100_000)));

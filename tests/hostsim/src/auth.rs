@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Which credentials a host accepts.
 
 use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
@@ -6,7 +6,7 @@ use russh::{MethodKind, MethodSet};
 use crate::fleet::Profile;
 use crate::setting::AuthPolicy;
 
-/// The methods on offer; `key_done` after the first half of [`AuthPolicy::KeyThenPassword`].
+/// The offered methods; `key_done` after the first half of [`AuthPolicy::KeyThenPassword`].
 pub(crate) fn methods(policy: AuthPolicy, key_done: bool) -> MethodSet {
     use MethodKind::{KeyboardInteractive, Password, PublicKey};
     let kinds: &[MethodKind] = match policy {
@@ -21,7 +21,7 @@ pub(crate) fn methods(policy: AuthPolicy, key_done: bool) -> MethodSet {
     kinds.into()
 }
 
-/// Whether the host takes this key, proven or not; `key_done` as for [`methods`].
+/// Whether the host accepts this key, with or without a signature; `key_done` as for [`methods`].
 pub(crate) fn takes_key(profile: &Profile, key_done: bool, key: &PublicKey) -> bool {
     let policy = match profile.auth {
         AuthPolicy::Any | AuthPolicy::Key => true,
@@ -31,7 +31,7 @@ pub(crate) fn takes_key(profile: &Profile, key_done: bool, key: &PublicKey) -> b
     policy && key.key_data() == profile.user_key.key_data()
 }
 
-/// Whether the host takes this password by the method `password`; `key_done` as for [`methods`].
+/// Whether the host accepts this password by the method `password`; `key_done` as for [`methods`].
 pub(crate) fn takes_password(profile: &Profile, key_done: bool, password: &[u8]) -> bool {
     let policy = match profile.auth {
         AuthPolicy::Any | AuthPolicy::Password => true,

@@ -14,7 +14,7 @@ use crate::setting::{AuthPolicy, Setting};
 use crate::sim::{Pipes, Sim, SimError, reader};
 use crate::subset::Subset;
 
-/// Describes a fleet; made by [`Sim::builder`].
+/// Describes a fleet; created by [`Sim::builder`].
 #[derive(Clone, Debug, Default)]
 pub struct SimBuilder {
     config: Config,
@@ -52,14 +52,14 @@ impl SimBuilder {
         self
     }
 
-    /// How all hosts let clients in.
+    /// How all hosts authenticate clients.
     #[must_use]
     pub fn auth(self, policy: AuthPolicy) -> Self {
         self.set("auth", &policy.to_string())
     }
 
-    /// Any [`Setting`] of all hosts, e.g. `set("ciphers", "aes256-ctr")`. A mistake is reported by
-    /// [`spawn`](Self::spawn).
+    /// Sets any [`Setting`] of all hosts, e.g. `set("ciphers", "aes256-ctr")`.
+    /// [`spawn`](Self::spawn) reports mistakes.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         match Setting::new(name, value) {
@@ -69,15 +69,15 @@ impl SimBuilder {
         self
     }
 
-    /// A fault of some hosts.
+    /// Adds a fault of some hosts.
     #[must_use]
     pub fn fault(mut self, hosts: Subset, fault: Fault) -> Self {
         self.config.rules.push(Rule { hosts, behaviour: Behaviour::Fault(fault) });
         self
     }
 
-    /// A [`Rule`] in its text form, e.g. `i%100==7 stream@1000:rst`. A mistake is reported by
-    /// [`spawn`](Self::spawn).
+    /// Adds a [`Rule`] in its text form, e.g. `i%100==7 stream@1000:rst`. [`spawn`](Self::spawn)
+    /// reports mistakes.
     #[must_use]
     pub fn rule(mut self, rule: &str) -> Self {
         match rule.parse() {
@@ -87,14 +87,15 @@ impl SimBuilder {
         self
     }
 
-    /// Starts `command`, a program that calls [`crate::serve_from_args`], and waits until it listens.
+    /// Starts `command`, a program that calls [`crate::serve_from_args`], and waits until it
+    /// listens.
     ///
-    /// Its standard input and output are taken; its standard error is discarded, unless the environment
+    /// Uses its standard input and output; its standard error is discarded, unless the environment
     /// variable `HOSTSIM_STDERR` is set.
     ///
     /// # Errors
-    /// A mistake in the description, a process that cannot be started or cannot listen, or 30 s without an
-    /// answer.
+    /// A mistake in the description, a process that cannot be started or cannot listen, or 30 s
+    /// without a response.
     pub fn spawn(mut self, mut command: Command) -> Result<Sim, SimError> {
         if let Some(mistake) = self.mistake {
             return Err(SimError::Refused(mistake));

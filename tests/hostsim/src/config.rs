@@ -1,22 +1,22 @@
-//! A whole fleet: its configuration and the command line form of it.
+//! A whole fleet: its configuration and its command line.
 
 use crate::faults::{Rule, hex, unhex};
 use crate::setting::{HostConfig, Setting, number};
 
-/// A whole fleet, as its process is told on its command line.
+/// A whole fleet, as described by its process's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Port on every address; `None` (the default) finds a free one in 20000..32000.
+    /// Port on every address; `None` (the default) picks a free one in 20000..32000.
     pub port: Option<u16>,
     /// Listen on `[::1]` too, at the same port. Default: no.
     pub ipv6: bool,
-    /// What all keys are derived from. Default: all zero; [`crate::Sim`] takes a random one.
+    /// The seed of all keys. Default: all zero; [`crate::Sim`] picks a random one.
     pub seed: [u8; 32],
     /// The password of every account. Default: `hostsim-password`.
     pub password: String,
     /// Settings for all hosts, in order.
     pub settings: Vec<Setting>,
-    /// Behaviours of some hosts, in order.
+    /// Rules for some hosts, in order.
     pub rules: Vec<Rule>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Config {
     }
 }
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub(crate) const USAGE: &str = "\
 usage: hostsim [--port N] [--ipv6 true] [--seed HEX64] [--password TEXT] [--SETTING VALUE]...
                [--rule 'HOSTS BEHAVIOUR']...
@@ -51,10 +51,10 @@ Commands on standard input: `stats` and `stats ADDRESS`, each answered with one 
 ";
 
 impl Config {
-    /// Reads a command line without its program name.
+    /// Parses a command line without its program name.
     ///
     /// # Errors
-    /// The first argument that cannot be understood, in words.
+    /// A message about the first argument that is not understood.
     pub fn from_args(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut config = Self::default();
         let mut args = args.into_iter();
@@ -96,7 +96,7 @@ impl Config {
         args
     }
 
-    /// What a host without rules offers.
+    /// The configuration of a host without rules.
     #[must_use]
     pub fn host(&self) -> HostConfig {
         let mut host = HostConfig::default();

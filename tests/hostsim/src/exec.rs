@@ -1,4 +1,4 @@
-//! The commands that a simulated host understands; the crate's documentation lists them.
+//! The commands of a simulated host; the crate's documentation lists them.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use bytes::{Bytes, BytesMut};
 /// Bytes per channel message; russh's own maximum packet size.
 pub(crate) const CHUNK: usize = 32 << 10;
 
-/// Programs whose whole output is at most this long, and that need neither time nor input, are answered at
-/// once.
+/// Programs with at most this much output, and without delays or input, run at once.
 const SHORT_MAX: u64 = 32 << 10;
 
-/// The pattern of `bytes N` repeats with this period, a prime, so that no power of two hides a shift.
+/// The pattern of `bytes N` repeats with this period, a prime, so that no power of two hides a
+/// shift.
 const PERIOD: u8 = 251;
 
 /// Byte number `offset` of the output of `bytes N`: the offset modulo 251.
@@ -27,11 +27,11 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// Output of known content, made piece by piece.
+/// Output of known content, generated piece by piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(Bytes),
-    /// That many bytes of [`pattern_byte`].
+    /// This number of bytes of [`pattern_byte`].
     Pattern(u64),
     /// The lines `line FROM` up to, not including, `line TO`.
     Lines(u64, u64),
@@ -63,8 +63,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Understands a command line sent to the host called `hostname`. Never fails: what it does not know is a
-    /// message on stderr and exit status 127, as from a shell.
+    /// Parses a command line sent to the host called `hostname`. Never fails: like a shell, an
+    /// unknown command prints a message on stderr and exits with status 127.
     pub(crate) fn parse(command: &str, hostname: &str) -> Self {
         let inner = unwrap_shell(command);
         let mut program = Self { steps: Vec::new(), finish: Finish::Exit(0) };
@@ -77,7 +77,7 @@ impl Program {
         program
     }
 
-    /// Adds one command; whether a next one would be reached.
+    /// Adds one command; returns whether the next one would be reached.
     fn push(&mut self, name: &str, rest: &str, hostname: &str) -> bool {
         let text = || Bytes::from(unquote(rest).to_owned());
         let line = || Bytes::from(format!("{}\n", unquote(rest)));
@@ -161,7 +161,8 @@ impl Content {
         }
     }
 
-    /// Takes the next piece, at most [`CHUNK`] bytes; `offset` is what was taken before. `None` at the end.
+    /// Returns the next piece, at most [`CHUNK`] bytes; `offset` is the number of bytes returned
+    /// before. `None` at the end.
     pub(crate) fn next_chunk(&mut self, offset: u64) -> Option<Bytes> {
         match self {
             Self::Text(text) => {
@@ -185,7 +186,7 @@ impl Content {
     }
 }
 
-/// `length` (at most [`CHUNK`]) bytes of the pattern from `offset` on, shared with all other users of it.
+/// `length` (at most [`CHUNK`]) bytes of the pattern from `offset` on, in a shared buffer.
 pub(crate) fn pattern(offset: u64, length: usize) -> Bytes {
     static PATTERN: OnceLock<Bytes> = OnceLock::new();
     let all = PATTERN.get_or_init(|| (0..(CHUNK + usize::from(PERIOD)) as u64).map(pattern_byte).collect());
@@ -193,7 +194,8 @@ pub(crate) fn pattern(offset: u64, length: usize) -> Bytes {
     all.slice(start..start + length)
 }
 
-/// The command inside `[sudo ...] SHELL -c 'COMMAND'`, as clients wrap it; anything else as it is.
+/// The command inside `[sudo ...] SHELL -c 'COMMAND'`, as clients wrap it; any other line
+/// unchanged.
 fn unwrap_shell(command: &str) -> String {
     let command = command.trim();
     let Some((shell, quoted)) = command.split_once(" -c ") else {
@@ -212,7 +214,7 @@ fn unwrap_shell(command: &str) -> String {
     body.replace("'\\''", "'")
 }
 
-/// The commands between semicolons that stand outside quotes.
+/// Splits a line at semicolons outside quotes.
 fn split_commands(line: &str) -> impl Iterator<Item = &str> {
     let mut quote = None;
     let outside = move |c: char| {

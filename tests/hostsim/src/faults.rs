@@ -1,4 +1,5 @@
-//! What can go wrong with a simulated host, and when. Text forms are what `--rule` takes on the command line.
+//! What can go wrong with a simulated host, and when. The text forms are those of `--rule` on the
+//! command line.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,27 +11,27 @@ use crate::subset::Subset;
 /// A moment in the life of a connection, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// `accept`: TCP is accepted, nothing is sent yet.
+    /// `accept`: TCP is accepted, nothing was sent yet.
     Accept,
-    /// `banner`: the identification string is sent, and nothing after it.
+    /// `banner`: the identification string was sent, and nothing after it.
     Banner,
-    /// `kex`: our KEXINIT is sent; the client's is met with the deed instead of an answer.
+    /// `kex`: our KEXINIT was sent; the action replaces the response to the client's.
     Kex,
-    /// `auth`: the first authentication request has come in and is not answered yet.
+    /// `auth`: the first authentication request has arrived, and has no response yet.
     Auth,
-    /// `open`: a CHANNEL_OPEN has come in and is not answered yet.
+    /// `open`: a CHANNEL_OPEN has arrived, and has no response yet.
     Open,
-    /// `exec`: an exec request has come in and is not answered yet.
+    /// `exec`: an exec request has arrived, and has no response yet.
     Exec,
-    /// `stream` or `stream@N`: exec is accepted and N bytes of output (default 0, at most [`AFTER_MAX`]) are
-    /// sent.
+    /// `stream` or `stream@N`: exec was accepted and N bytes of output (default 0, at most
+    /// [`AFTER_MAX`]) were sent.
     Stream,
-    /// `end`: all output is sent, the exit status is not.
+    /// `end`: all output was sent, the exit status was not.
     End,
-    /// `close`: output and exit status are sent; EOF and CLOSE are not.
+    /// `close`: output and exit status were sent; EOF and CLOSE were not.
     Close,
-    /// `wire@N`: N bytes are sent after our NEWKEYS message, counted on the encrypted stream; may cut a
-    /// message in two.
+    /// `wire@N`: N bytes were sent after our NEWKEYS message, counted on the encrypted stream; may
+    /// split a message.
     Wire,
 }
 
@@ -39,104 +40,110 @@ pub const AFTER_MAX: u64 = 1 << 40;
 
 /// What a faulty host does at its [`Stage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// `silence`: never says anything more; what the client sends is read and thrown away.
+pub enum Action {
+    /// `silence`: sends nothing more; reads and discards what the client sends.
     Silence,
-    /// `fin`: closes its sending side; what the client sends is read and thrown away.
+    /// `fin`: closes its sending side; reads and discards what the client sends.
     Fin,
     /// `rst`: resets the TCP connection (SO_LINGER 0).
     Rst,
-    /// `stall`: never reads nor writes any more, so the client's writes stall once the kernel's buffers are
-    /// full.
+    /// `stall`: stops reading and writing, so the client's writes stall once the kernel's buffers
+    /// are full.
     Stall,
-    /// `drip`: goes on, but sends one byte per 100 ms.
+    /// `drip`: continues, but sends one byte per 100 ms.
     Drip,
-    /// `delay=MS`: waits so many milliseconds, then goes on.
+    /// `delay=MS`: waits this many milliseconds, then continues.
     Delay(Duration),
     /// `disconnect=TEXT`: SSH_MSG_DISCONNECT (reason BY_APPLICATION) with this description.
     Disconnect(String),
-    /// `garbage`: 4 KiB of pseudo-random bytes instead of what was due, then silence.
+    /// `garbage`: sends 4 KiB of pseudo-random bytes instead of the next message, then nothing.
     Garbage,
-    /// `raw=HEX`: these bytes, outside any encryption, then silence.
+    /// `raw=HEX`: sends these bytes without encryption, then nothing.
     Raw(Vec<u8>),
     /// `refuse` (auth, open, exec): the protocol's own refusal.
     Refuse,
-    /// `http` (accept): an HTTP/1.1 400 answer, then FIN.
+    /// `http` (accept): an HTTP/1.1 400 response, then FIN.
     Http,
-    /// `lines` (accept): text lines before the identification string, without end.
+    /// `lines` (accept): an endless series of text lines before the identification string.
     Lines,
     /// `long-line` (accept): one line of 1 MiB that never ends, then silence.
     LongLine,
-    /// `flip=MASK` (wire): one byte is XORed with this mask (two hex digits), everything else is untouched.
+    /// `flip=MASK` (wire): XORs one byte with this mask (two hex digits).
     Flip(u8),
     /// `flood` (stream): endless output on stdout, whatever the command.
     Flood,
-    /// `opens` (exec): the server opens a session, an x11, an agent and a forwarded-tcpip channel to the
-    /// client.
+    /// `opens` (exec): the server opens a session, an x11, an agent and a forwarded-tcpip channel
+    /// to the client.
     Opens,
-    /// `no-close` (close): neither EOF nor CLOSE follow; the connection lives on.
+    /// `no-close` (close): sends neither EOF nor CLOSE; the connection stays open.
     NoClose,
-    /// `no-status` (end): EOF, but neither exit status nor CLOSE follow; the connection lives on.
+    /// `no-status` (end): sends EOF, but neither exit status nor CLOSE; the connection stays open.
     NoStatus,
 }
 
-/// A deed at a stage; built with [`Fault::at`] or [`Fault::after`], which refuse combinations without
-/// meaning.
+/// An action at a stage; created by [`Fault::at`] or [`Fault::after`], which reject combinations
+/// without meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(crate) stage: Stage,
     pub(crate) after: u64,
-    pub(crate) deed: Deed,
+    pub(crate) action: Action,
 }
 
 impl Fault {
-    /// `deed` at `stage`.
+    /// `action` at `stage`.
     ///
     /// # Errors
-    /// When this deed means nothing at this stage.
-    pub fn at(stage: Stage, deed: Deed) -> Result<Self, String> {
-        Self::after(stage, 0, deed)
+    /// The action has no meaning at this stage.
+    pub fn at(stage: Stage, action: Action) -> Result<Self, String> {
+        Self::after(stage, 0, action)
     }
 
-    /// `deed` once `after` bytes have passed at `stage`, which must be [`Stage::Stream`] or [`Stage::Wire`].
+    /// `action` once `after` bytes have passed at `stage`, which must be [`Stage::Stream`] or
+    /// [`Stage::Wire`].
     ///
     /// # Errors
-    /// When this deed means nothing at this stage, or the stage counts no bytes.
-    pub fn after(stage: Stage, after: u64, deed: Deed) -> Result<Self, String> {
+    /// The action has no meaning at this stage, or the stage counts no bytes.
+    pub fn after(stage: Stage, after: u64, action: Action) -> Result<Self, String> {
         use Stage::{Accept, Auth, Close, End, Exec, Open, Stream, Wire};
-        let legal = match deed {
-            Deed::Silence | Deed::Fin | Deed::Rst | Deed::Stall | Deed::Garbage | Deed::Raw(_) => true,
-            Deed::Drip | Deed::Delay(_) => stage != Wire,
-            Deed::Disconnect(_) => !matches!(stage, Accept | Wire),
-            Deed::Refuse => matches!(stage, Auth | Open | Exec),
-            Deed::Http | Deed::Lines | Deed::LongLine => stage == Accept,
-            Deed::Flip(mask) => stage == Wire && mask != 0,
-            Deed::Flood => stage == Stream && after == 0,
-            Deed::Opens => stage == Exec,
-            Deed::NoClose => stage == Close,
-            Deed::NoStatus => stage == End,
+        let legal = match action {
+            Action::Silence
+            | Action::Fin
+            | Action::Rst
+            | Action::Stall
+            | Action::Garbage
+            | Action::Raw(_) => true,
+            Action::Drip | Action::Delay(_) => stage != Wire,
+            Action::Disconnect(_) => !matches!(stage, Accept | Wire),
+            Action::Refuse => matches!(stage, Auth | Open | Exec),
+            Action::Http | Action::Lines | Action::LongLine => stage == Accept,
+            Action::Flip(mask) => stage == Wire && mask != 0,
+            Action::Flood => stage == Stream && after == 0,
+            Action::Opens => stage == Exec,
+            Action::NoClose => stage == Close,
+            Action::NoStatus => stage == End,
         };
         let counts = matches!(stage, Stream | Wire) && after <= AFTER_MAX;
         if !legal || (after > 0 && !counts) {
-            return Err(format!("no such fault: {}", Self { stage, after, deed }));
+            return Err(format!("no such fault: {}", Self { stage, after, action }));
         }
-        Ok(Self { stage, after, deed })
+        Ok(Self { stage, after, action })
     }
 }
 
-/// What a rule gives to its hosts.
+/// The effect of a rule on its hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behaviour {
     /// `STAGE[@N]:DEED`.
     Fault(Fault),
-    /// `set:NAME=VALUE`: another configuration than the fleet's.
+    /// `set:NAME=VALUE`: a setting that differs from the fleet's.
     Set(Setting),
 }
 
-/// A behaviour of some hosts. Text form: `SUBSET BEHAVIOUR`, e.g. `i%100==7 stream@1000:rst`.
+/// The behaviour of some hosts. Text form: `SUBSET BEHAVIOUR`, e.g. `i%100==7 stream@1000:rst`.
 ///
-/// All rules that match a host apply; where two set the same thing or fill the same stage, the later one
-/// wins.
+/// All rules that match a host apply; if two set the same thing or use the same stage, the later
+/// one wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The hosts.
@@ -174,45 +181,45 @@ impl FromStr for Stage {
     }
 }
 
-const PLAIN_DEEDS: [(Deed, &str); 14] = [
-    (Deed::Silence, "silence"),
-    (Deed::Fin, "fin"),
-    (Deed::Rst, "rst"),
-    (Deed::Stall, "stall"),
-    (Deed::Drip, "drip"),
-    (Deed::Garbage, "garbage"),
-    (Deed::Refuse, "refuse"),
-    (Deed::Http, "http"),
-    (Deed::Lines, "lines"),
-    (Deed::LongLine, "long-line"),
-    (Deed::Flood, "flood"),
-    (Deed::Opens, "opens"),
-    (Deed::NoClose, "no-close"),
-    (Deed::NoStatus, "no-status"),
+const PLAIN_DEEDS: [(Action, &str); 14] = [
+    (Action::Silence, "silence"),
+    (Action::Fin, "fin"),
+    (Action::Rst, "rst"),
+    (Action::Stall, "stall"),
+    (Action::Drip, "drip"),
+    (Action::Garbage, "garbage"),
+    (Action::Refuse, "refuse"),
+    (Action::Http, "http"),
+    (Action::Lines, "lines"),
+    (Action::LongLine, "long-line"),
+    (Action::Flood, "flood"),
+    (Action::Opens, "opens"),
+    (Action::NoClose, "no-close"),
+    (Action::NoStatus, "no-status"),
 ];
 
-impl fmt::Display for Deed {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delay(time) => write!(f, "delay={}", time.as_millis()),
             Self::Disconnect(text) => write!(f, "disconnect={text}"),
             Self::Raw(bytes) => write!(f, "raw={}", hex(bytes)),
             Self::Flip(mask) => write!(f, "flip={mask:02x}"),
-            plain => {
-                f.write_str(PLAIN_DEEDS.iter().find(|(deed, _)| deed == plain).map_or("", |(_, name)| name))
-            }
+            plain => f.write_str(
+                PLAIN_DEEDS.iter().find(|(action, _)| action == plain).map_or("", |(_, name)| name),
+            ),
         }
     }
 }
 
-impl FromStr for Deed {
+impl FromStr for Action {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("not a deed: {text:?}");
+        let bad = || format!("not an action: {text:?}");
         let Some((name, value)) = text.split_once('=') else {
             let found = PLAIN_DEEDS.iter().find(|(_, name)| *name == text);
-            return found.map(|(deed, _)| deed.clone()).ok_or_else(bad);
+            return found.map(|(action, _)| action.clone()).ok_or_else(bad);
         };
         match name {
             "delay" => Ok(Self::Delay(Duration::from_millis(value.parse().map_err(|_| bad())?))),
@@ -230,8 +237,8 @@ impl FromStr for Deed {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.after {
-            0 => write!(f, "{}:{}", self.stage, self.deed),
-            after => write!(f, "{}@{after}:{}", self.stage, self.deed),
+            0 => write!(f, "{}:{}", self.stage, self.action),
+            after => write!(f, "{}@{after}:{}", self.stage, self.action),
         }
     }
 }
@@ -240,12 +247,12 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (place, deed) = text.split_once(':').ok_or_else(|| format!("not STAGE:DEED: {text:?}"))?;
+        let (place, action) = text.split_once(':').ok_or_else(|| format!("not STAGE:DEED: {text:?}"))?;
         let (stage, after) = match place.split_once('@') {
             Some((stage, after)) => (stage, after.parse().map_err(|_| format!("not a number: {after:?}"))?),
             None => (place, 0),
         };
-        Self::after(stage.parse()?, after, deed.parse()?)
+        Self::after(stage.parse()?, after, action.parse()?)
     }
 }
 

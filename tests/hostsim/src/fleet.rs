@@ -1,4 +1,4 @@
-//! The hosts of one process: who they are, what they are like, what they have seen.
+//! The hosts of one process: their settings and counters.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,16 +13,16 @@ use russh::{Limits, Preferred, kex};
 
 use crate::auth::methods;
 use crate::config::Config;
-use crate::faults::{Behaviour, Deed, Fault, Stage};
+use crate::faults::{Action, Behaviour, Fault, Stage};
 use crate::keys::Keys;
 use crate::setting::{AuthPolicy, HostConfig};
 use crate::stats::{Counters, Stats, add, subtract};
 
-/// Messages that may wait between a program and its session: enough to keep the socket busy, small enough
-/// that ten thousand endless programs fit into memory.
+/// Messages queued between a program and its session: enough to keep the socket busy, and few
+/// enough that ten thousand endless programs fit into memory.
 pub(crate) const EVENTS: usize = 4;
 
-/// The deeds of a host, one per stage.
+/// The actions of a host, one per stage.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     faults: Vec<Fault>,
@@ -33,11 +33,11 @@ impl Plan {
         self.faults.iter().find(|fault| fault.stage == stage)
     }
 
-    pub(crate) fn deed(&self, stage: Stage) -> Option<&Deed> {
-        self.at(stage).map(|fault| &fault.deed)
+    pub(crate) fn action(&self, stage: Stage) -> Option<&Action> {
+        self.at(stage).map(|fault| &fault.action)
     }
 
-    /// Whether any deed needs the output to go through a task of its own.
+    /// Whether any action requires a separate task for the output.
     pub(crate) fn touches_output(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.stage, Stage::Stream | Stage::End | Stage::Close))
     }
@@ -48,7 +48,7 @@ impl Plan {
     }
 }
 
-/// What hosts that match the same rules have in common.
+/// The common properties of hosts that match the same rules.
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) plan: Plan,
@@ -72,13 +72,13 @@ pub(crate) struct Fleet {
     config: Config,
     keys: Keys,
     hosts: Mutex<HashMap<IpAddr, Arc<Host>>>,
-    /// By the indices of the rules that match.
+    /// Keyed by the indices of the matching rules.
     profiles: Mutex<HashMap<Vec<usize>, Arc<Profile>>>,
     panics: AtomicU64,
 }
 
 impl Fleet {
-    /// Checks everything that could fail later, at the first connection.
+    /// Checks everything that could otherwise fail at the first connection.
     pub(crate) fn new(config: Config) -> Result<Self, String> {
         let keys = Keys::from_seed(config.seed);
         let rules = config.rules.len();
@@ -176,7 +176,7 @@ fn server_config(host: &HostConfig, keys: &Keys) -> Result<server::Config, Strin
 fn preferred(host: &HostConfig) -> Result<Preferred, String> {
     let mut preferred = Preferred::DEFAULT;
     if !host.kex.is_empty() {
-        // The markers of RFC 8308 and of strict key exchange travel in this list, but are no methods.
+        // The markers of RFC 8308 and of strict key exchange are in this list, but are not methods.
         let mut kex = chosen(&host.kex)?;
         kex.extend([kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER]);
         preferred.kex = Cow::Owned(kex);
@@ -196,7 +196,7 @@ fn chosen<'a, T: TryFrom<&'a str>>(names: &'a [String]) -> Result<Vec<T>, String
     names.iter().map(known).collect()
 }
 
-/// Counts one thing that exists for as long as this value does.
+/// Counts one thing for as long as this value exists.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     host: Arc<Host>,
@@ -216,7 +216,7 @@ impl Drop for Gauge {
     }
 }
 
-/// A lock that a panicking connection cannot take from the others.
+/// Locks a mutex, even if a connection panicked while it held the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

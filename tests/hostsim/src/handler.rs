@@ -1,4 +1,4 @@
-//! One connection as russh's server sees it: authentication, channels, requests, and the deeds of those
+//! One connection in russh's server: authentication, channels, requests, and the actions of those
 //! stages.
 
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::auth::{methods, takes_key, takes_keyboard, takes_password};
 use crate::exec::Program;
-use crate::faults::{Deed, Stage};
+use crate::faults::{Action, Stage};
 use crate::fleet::Host;
 use crate::opens::open_to_client;
 use crate::setting::AuthPolicy;
@@ -20,12 +20,12 @@ use crate::stats::{add, count, subtract};
 use crate::tunnel::connect;
 use crate::wire::Wire;
 
-/// What is left to do after a stage's deed.
+/// What remains to be done after a stage's action.
 #[derive(PartialEq, Eq)]
 enum Verdict {
     Go,
     Refuse,
-    /// The deed was the answer.
+    /// The action replaced the response.
     Leave,
 }
 
@@ -55,23 +55,24 @@ impl HostHandler {
         }
     }
 
-    /// Does the deed of `stage`, if there is one.
+    /// Performs the action of `stage`, if there is one.
     async fn pass(&self, stage: Stage, session: Option<&mut Session>) -> Result<Verdict, Error> {
-        match self.host.profile.plan.deed(stage) {
-            None | Some(Deed::Opens) => Ok(Verdict::Go),
-            Some(Deed::Refuse) => Ok(Verdict::Refuse),
-            Some(Deed::Delay(time)) => {
+        match self.host.profile.plan.action(stage) {
+            None | Some(Action::Opens) => Ok(Verdict::Go),
+            Some(Action::Refuse) => Ok(Verdict::Refuse),
+            Some(Action::Delay(time)) => {
                 sleep(*time).await;
                 Ok(Verdict::Go)
             }
-            Some(Deed::Drip) => {
+            Some(Action::Drip) => {
                 self.wire.drip();
                 Ok(Verdict::Go)
             }
-            Some(Deed::Disconnect(text)) => {
+            Some(Action::Disconnect(text)) => {
                 match (session, self.handle.get()) {
                     (Some(session), _) => session.disconnect(Disconnect::ByApplication, text, "")?,
-                    // During authentication russh first sends the refusal that this callback has to return.
+                    // During authentication, russh first sends the refusal that this callback must
+                    // return.
                     (None, Some(handle)) => {
                         handle.disconnect(Disconnect::ByApplication, text.clone(), String::new()).await?;
                     }
@@ -79,27 +80,27 @@ impl HostHandler {
                 }
                 Ok(Verdict::Leave)
             }
-            Some(deed) => {
-                self.wire.retire(deed);
+            Some(action) => {
+                self.wire.retire(action);
                 Err(Error::Disconnect)
             }
         }
     }
 
-    /// Does the deed of authentication, once per connection, and waits as configured.
+    /// Performs the action of authentication, once per connection, and waits as configured.
     async fn consider(&mut self) -> Result<Verdict, Error> {
         let first = !std::mem::replace(&mut self.auth_met, true);
-        let refuses = self.host.profile.plan.deed(Stage::Auth) == Some(&Deed::Refuse);
+        let refuses = self.host.profile.plan.action(Stage::Auth) == Some(&Action::Refuse);
         let verdict = if first || refuses { self.pass(Stage::Auth, None).await? } else { Verdict::Go };
         let delay = self.host.profile.auth_delay;
-        // Even a sleep of no length lasts until the next tick.
+        // Even a sleep of zero length lasts until the next tick.
         if !delay.is_zero() {
             sleep(delay).await;
         }
         Ok(verdict)
     }
 
-    /// Whether `right` credentials let the client in, after what authentication has to wait for.
+    /// Whether `right` credentials log the client in; first waits as configured.
     async fn answer(&mut self, right: bool) -> Result<Auth, Error> {
         let verdict = self.consider().await?;
         Ok(if right && verdict == Verdict::Go { Auth::Accept } else { self.refusal() })
@@ -135,7 +136,7 @@ impl Handler for HostHandler {
     }
 
     async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
-        // Without a query before it, a signed request was offered in the same message: it is one request.
+        // Without a query before it, a signed request contains the offer too: it is one request.
         let right = takes_key(&self.host.profile, self.key_done, key.public_key);
         let answer = if self.offered_at == Some(self.wire.reads()) {
             subtract(&self.host.counters.auth_publickey_query, 1);
@@ -233,7 +234,7 @@ impl Handler for HostHandler {
             Verdict::Refuse => return session.channel_failure(channel),
         }
         let plan = &self.host.profile.plan;
-        if plan.deed(Stage::Exec) == Some(&Deed::Opens) {
+        if plan.action(Stage::Exec) == Some(&Action::Opens) {
             tokio::spawn(open_to_client(session.handle(), self.host.clone()));
         }
         session.channel_success(channel)?;

@@ -1,13 +1,13 @@
 //! A simulated fleet of thousands of SSH hosts in one process.
 //!
-//! Every address of 127.0.0.0/8 reaches this machine, so one listener on 0.0.0.0 is as many hosts as there
-//! are addresses: who a connection is for is the local address of its socket. The SSH server behind it is
-//! russh, an implementation that is neither sshoal's nor libssh.
+//! Every address of 127.0.0.0/8 reaches this machine, so one listener on 0.0.0.0 serves as many
+//! hosts as there are addresses: the local address of a socket tells which host a connection is
+//! for. The SSH server is russh, an implementation that shares no code with sshoal or libssh.
 //!
 //! # Parts
-//! A program becomes the fleet by calling [`serve_from_args`]; a test, bench or example starts that program
-//! through [`Sim`], which knows addresses, keys and counters, and ends it when dropped. A program may start
-//! itself:
+//! A program becomes the fleet by calling [`serve_from_args`]; a test, bench or example starts that
+//! program through [`Sim`], which knows addresses, keys and counters, and ends it when dropped. A
+//! program may start itself:
 //!
 //! ```no_run
 //! # use std::process::{Command, ExitCode};
@@ -27,51 +27,51 @@
 //! }
 //! ```
 //!
-//! The fleet ends as soon as its standard input does, so it cannot outlive its parent.
+//! The fleet ends with its standard input, so it cannot outlive its parent.
 //!
 //! # Commands
-//! What an exec request may say; several are joined with `;`. Wrappers like `$SHELL -c '...'`,
-//! `bash -c '...'` and `sudo -S -u bob $SHELL -c '...'` are seen through.
+//! The commands of an exec request; several are joined with `;`. Wrappers like `$SHELL -c '...'`,
+//! `bash -c '...'` and `sudo -S -u bob $SHELL -c '...'` are removed.
 //!
 //! | command | effect |
 //! |---|---|
-//! | `echo TEXT`, `stderr TEXT`, `both TEXT` | the text and a line feed on stdout, stderr, or both |
+//! | `echo TEXT`, `stderr TEXT`, `both TEXT` | prints a line on stdout, stderr, or both |
 //! | `hostname` | the host's own address and a line feed |
 //! | `bytes N` | N bytes on stdout; byte number i is [`pattern_byte`]`(i)`: i modulo 251 |
 //! | `lines N` | `line 0` to `line N-1` |
-//! | `cat` | input back to stdout, until EOF |
+//! | `cat` | copies input to stdout, until EOF |
 //! | `count` | the number of input bytes, after EOF |
-//! | `yes` | `y` lines without end, as the window allows |
+//! | `yes` | endless `y` lines, as the window allows |
 //! | `drip TEXT` | one byte per 100 ms |
-//! | `sleep SECONDS` | waits; fractions are fine |
+//! | `sleep SECONDS` | waits; fractions are allowed |
 //! | `true`, `false`, `exit K` | exit status 0, 1, K; `exit` ends the program |
 //! | `signal NAME` | ends with exit-signal instead of a status |
 //! | `noexit` | ends with EOF and CLOSE, without status |
-//! | `hang` | accepted, never answered |
+//! | `hang` | is accepted, and never ends |
 //!
-//! Anything else is a message on stderr and status 127. A program's status is that of its last command. A
-//! session holds at most a few pieces of 32 KiB of output: who does not read slows the program down. Input
-//! that no command reads is dropped; `cat` holds up to 64 MiB that it cannot send, then the host disconnects.
-//! Requests for a pty and for environment variables succeed without effect; shells and subsystems are
-//! refused.
+//! Any other command prints a message and exits with status 127. A program's status is that of its
+//! last command. A session holds at most a few pieces of 32 KiB of output: a client that does not
+//! read slows the program down. Input that no command reads is dropped; `cat` holds up to 64 MiB
+//! that it cannot send, then the host disconnects. Requests for a pty and for environment variables
+//! succeed without effect; shells and subsystems are refused.
 //!
 //! # Faults
-//! A [`Rule`] gives some hosts ([`Subset`]) a [`Fault`] (a [`Deed`] at a [`Stage`]) or another [`Setting`],
-//! all in text forms that also serve as command line:
+//! A [`Rule`] gives some hosts ([`Subset`]) a [`Fault`] (an [`Action`] at a [`Stage`]) or another
+//! [`Setting`], all in text forms that also serve as command line:
 //!
 //! | rule | meaning |
 //! |---|---|
-//! | `* accept:http` | every host answers with HTTP |
-//! | `127.1.0.0/24 kex:silence` | no answer to the client's KEXINIT |
+//! | `* accept:http` | every host responds with HTTP |
+//! | `127.1.0.0/24 kex:silence` | no response to the client's KEXINIT |
 //! | `i%10==3 stream@1000:disconnect=bye` | SSH_MSG_DISCONNECT after exactly 1000 bytes of output |
 //! | `i:5..9 end:fin` | FIN right after the output, no status, no CLOSE |
-//! | `127.1.0.7 wire@4096:flip=80` | one bit of the encrypted stream inverted, byte 4096 after NEWKEYS |
+//! | `127.1.0.7 wire@4096:flip=80` | flips a bit in byte 4096 of the encrypted stream |
 //! | `127.1.0.8 set:other-host-key=true` | a changed host key |
 //! | `i%10==4 set:ciphers=aes256-ctr` | one cipher only |
 //!
-//! A deed at `auth` other than `refuse` happens once per connection; `disconnect` there follows a
-//! USERAUTH_FAILURE, because russh answers before it looks at the order. Faults of `stream@N` do not happen
-//! to shorter output.
+//! An action at `auth` other than `refuse` happens once per connection; `disconnect` there follows
+//! a USERAUTH_FAILURE, because russh responds before it looks at the action. Faults of `stream@N`
+//! do not affect shorter output.
 
 mod auth;
 mod builder;
@@ -97,7 +97,7 @@ mod wire;
 pub use builder::SimBuilder;
 pub use config::Config;
 pub use exec::pattern_byte;
-pub use faults::{AFTER_MAX, Behaviour, Deed, Fault, Rule, Stage};
+pub use faults::{AFTER_MAX, Action, Behaviour, Fault, Rule, Stage};
 pub use keys::{Keys, hashed_name, known_hosts_name};
 pub use serve::{asked_to_serve, serve_from_args};
 pub use setting::{AuthPolicy, HostConfig, HostKeyKind, Setting};

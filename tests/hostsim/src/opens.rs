@@ -1,4 +1,5 @@
-//! A server that opens channels to its client, which a client that asked for no forwarding has to refuse.
+//! A server that opens channels to its client. A client that requested no forwarding must refuse
+//! them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The last deeds of a connection: what happens to a TCP stream that was taken away from the SSH server.
+//! The last actions of a connection: what happens to a TCP stream that was taken from the SSH
+//! server.
 
 use std::io;
 use std::time::Duration;
@@ -10,55 +11,58 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::faults::Deed;
+use crate::faults::Action;
 use crate::wire::Connection;
 
-/// How often a stalled connection looks whether its peer has gone.
+/// How often a stalled connection checks whether its peer has gone.
 const LOOK: Duration = Duration::from_millis(100);
 
 const HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nnot SSH\n";
 
-/// Does `deed` and holds the connection until its peer has gone; it stays counted as open until then.
-pub(crate) async fn retire(connection: Connection, deed: Deed) {
+/// Performs `action` and holds the connection until its peer has gone; it counts as open until
+/// then.
+pub(crate) async fn retire(connection: Connection, action: Action) {
     let Connection { mut tcp, open } = connection;
-    // The peer may be gone already: there is nobody left to tell.
-    let _ = last_words(&mut tcp, deed).await;
+    // The peer may be gone already; then an error does not matter.
+    let _ = last_words(&mut tcp, action).await;
     drop(tcp);
     drop(open);
 }
 
-async fn last_words(tcp: &mut TcpStream, deed: Deed) -> io::Result<()> {
-    match deed {
-        Deed::Rst => return tcp.set_zero_linger(),
-        Deed::Stall => return stall(tcp).await,
-        Deed::Lines => return lines(tcp).await,
-        Deed::Fin => tcp.shutdown().await?,
-        Deed::Garbage => tcp.write_all(&garbage()).await?,
-        Deed::Raw(bytes) => tcp.write_all(&bytes).await?,
-        Deed::LongLine => tcp.write_all(&vec![b'x'; 1 << 20]).await?,
-        Deed::Http => {
+async fn last_words(tcp: &mut TcpStream, action: Action) -> io::Result<()> {
+    match action {
+        Action::Rst => return tcp.set_zero_linger(),
+        Action::Stall => return stall(tcp).await,
+        Action::Lines => return lines(tcp).await,
+        Action::Fin => tcp.shutdown().await?,
+        Action::Garbage => tcp.write_all(&garbage()).await?,
+        Action::Raw(bytes) => tcp.write_all(&bytes).await?,
+        Action::LongLine => tcp.write_all(&vec![b'x'; 1 << 20]).await?,
+        Action::Http => {
             tcp.write_all(HTTP).await?;
             tcp.shutdown().await?;
         }
-        Deed::Disconnect(text) => {
+        Action::Disconnect(text) => {
             tcp.write_all(&clear_disconnect(&text)).await?;
             tcp.shutdown().await?;
         }
-        // Silence; the others never get here, because they leave the connection to the session.
+        // Silence. The other actions never get here, because they leave the connection to the
+        // session.
         _ => (),
     }
     drain(tcp).await
 }
 
-/// Reads and forgets, so that the peer's writes succeed and no reset answers them.
+/// Reads and discards, so that the peer's writes succeed and are not answered by a reset.
 async fn drain(tcp: &mut TcpStream) -> io::Result<()> {
     let mut sink = [0; 4096];
     while tcp.read(&mut sink).await? > 0 {}
     Ok(())
 }
 
-/// Waits for the peer to close, without reading: its FIN or RST shows in poll(2) even behind unread data.
+/// Waits for the peer to close, without reading: poll(2) reports its FIN or RST even behind unread
+/// data.
 async fn stall(tcp: &TcpStream) -> io::Result<()> {
     loop {
         let mut fds = [PollFd::new(tcp, PollFlags::RDHUP)];
@@ -69,7 +73,8 @@ async fn stall(tcp: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Lines as RFC 4253 section 4.2 allows before the identification string, until the peer has had enough.
+/// Sends lines that RFC 4253 section 4.2 allows before the identification string, until the peer
+/// closes.
 async fn lines(tcp: &mut TcpStream) -> io::Result<()> {
     let block = b"this host will let you in soon\r\n".repeat(32);
     loop {
@@ -77,7 +82,7 @@ async fn lines(tcp: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// Always the same 4 KiB, so that failures can be repeated.
+/// Always the same 4 KiB, so that failures are reproducible.
 fn garbage() -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     StdRng::seed_from_u64(0).fill_bytes(&mut bytes);

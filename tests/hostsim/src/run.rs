@@ -1,5 +1,4 @@
-//! Runs one command of one channel, when it needs time, input or a fault; short ones the handler answers
-//! itself.
+//! Runs a command that needs time, input or a fault; the handler runs short ones itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,18 +10,18 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use crate::exec::{CHUNK, Content, Finish, Program, Step, Stream, pattern};
-use crate::faults::{Deed, Fault, Stage};
+use crate::faults::{Action, Fault, Stage};
 use crate::fleet::{EVENTS, Host};
 use crate::wire::{DRIP, Wire};
 
 /// SSH_EXTENDED_DATA_STDERR (RFC 4254 section 5.2).
 pub(crate) const STDERR: u32 = 1;
 
-/// The session ended, or a deed ended it.
+/// The session ended, by itself or by an action.
 pub(crate) struct Gone;
 
-/// Channel data on its way to a program. Unbounded, because a session that waited here could not pass on the
-/// output that would make room; the handler gives up on a client beyond a fixed backlog.
+/// Channel data for a program. Unbounded, because a session that waited here could not pass on the
+/// output that would make room; the handler disconnects a client beyond a fixed backlog.
 pub(crate) struct Input {
     pub(crate) queue: UnboundedReceiver<Bytes>,
     pub(crate) backlog: Arc<AtomicUsize>,
@@ -43,9 +42,9 @@ pub(crate) struct Run {
     pub(crate) wire: Arc<Wire>,
     pub(crate) host: Arc<Host>,
     pub(crate) input: Input,
-    /// Bytes of output handed to the session.
+    /// Bytes of output passed to the session.
     pub(crate) sent: u64,
-    /// The deed of [`Stage::Stream`], until it is done.
+    /// The action of [`Stage::Stream`], until it was performed.
     pub(crate) fault: Option<Fault>,
 }
 
@@ -54,7 +53,7 @@ impl Run {
         let host = self.host.clone();
         let plan = &host.profile.plan;
         self.fault = plan.at(Stage::Stream).cloned();
-        // Output counts from 0: a fault after 0 bytes comes before all of it.
+        // Output is counted from 0: a fault after 0 bytes comes before all of it.
         self.write(Stream::Stdout, Bytes::new()).await?;
         for step in program.steps {
             self.step(step).await?;
@@ -62,15 +61,15 @@ impl Run {
         if program.finish == Finish::Never {
             return std::future::pending().await;
         }
-        if plan.deed(Stage::End) == Some(&Deed::NoStatus) {
+        if plan.action(Stage::End) == Some(&Action::NoStatus) {
             return self.handle.eof(self.channel).await.map_err(|()| Gone);
         }
-        self.deed(plan.deed(Stage::End)).await?;
+        self.action(plan.action(Stage::End)).await?;
         self.status(program.finish).await.map_err(|()| Gone)?;
-        if plan.deed(Stage::Close) == Some(&Deed::NoClose) {
+        if plan.action(Stage::Close) == Some(&Action::NoClose) {
             return Ok(());
         }
-        self.deed(plan.deed(Stage::Close)).await?;
+        self.action(plan.action(Stage::Close)).await?;
         self.handle.eof(self.channel).await.map_err(|()| Gone)?;
         self.handle.close(self.channel).await.map_err(|()| Gone)
     }
@@ -116,14 +115,14 @@ impl Run {
         Ok(())
     }
 
-    /// Hands `bytes` to the session; waits while the client's window and the socket are full. A fault within
-    /// the piece comes exactly where it is due.
+    /// Passes `bytes` to the session; waits while the client's window and the socket are full. A
+    /// fault within the piece happens at its exact byte.
     async fn write(&mut self, stream: Stream, mut bytes: Bytes) -> Result<(), Gone> {
         let end = self.sent + bytes.len() as u64;
         if let Some(fault) = self.fault.take_if(|fault| fault.after <= end) {
             let before = usize::try_from(fault.after - self.sent).unwrap_or(bytes.len());
             self.send(stream, bytes.split_to(before)).await?;
-            self.deed(Some(&fault.deed)).await?;
+            self.action(Some(&fault.action)).await?;
         }
         self.send(stream, bytes).await
     }
@@ -151,26 +150,26 @@ impl Run {
         }
     }
 
-    async fn deed(&mut self, deed: Option<&Deed>) -> Result<(), Gone> {
-        match deed {
+    async fn action(&mut self, action: Option<&Action>) -> Result<(), Gone> {
+        match action {
             None => Ok(()),
-            Some(Deed::Delay(time)) => {
+            Some(Action::Delay(time)) => {
                 sleep(*time).await;
                 Ok(())
             }
-            Some(Deed::Drip) => {
+            Some(Action::Drip) => {
                 self.wire.drip();
                 Ok(())
             }
-            Some(Deed::Flood) => self.flood().await,
-            Some(Deed::Disconnect(text)) => {
+            Some(Action::Flood) => self.flood().await,
+            Some(Action::Disconnect(text)) => {
                 let reason = Disconnect::ByApplication;
                 let _ = self.handle.disconnect(reason, text.clone(), String::new()).await;
                 Err(Gone)
             }
-            Some(deed) => {
+            Some(action) => {
                 self.settle().await?;
-                self.wire.retire_when_flushed(deed);
+                self.wire.retire_when_flushed(action);
                 Err(Gone)
             }
         }
@@ -183,8 +182,8 @@ impl Run {
         }
     }
 
-    /// Waits until the session has taken everything from its queue: empty messages, which put nothing on the
-    /// wire, push the real ones out of it.
+    /// Waits until the session has taken everything from its queue: empty messages, which send
+    /// nothing, push the real ones out of it.
     async fn settle(&self) -> Result<(), Gone> {
         for _ in 0..=EVENTS {
             self.handle.data(self.channel, Bytes::new()).await.map_err(|_| Gone)?;

@@ -1,4 +1,5 @@
-//! The process: listens, hands connections to russh, answers its parent, ends with it.
+//! The process: listens, passes connections to russh, answers its parent's commands, and ends with
+//! the parent.
 
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,30 +13,31 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 
 use crate::config::{Config, USAGE};
-use crate::faults::{Deed, Stage};
+use crate::faults::{Action, Stage};
 use crate::fleet::Fleet;
 use crate::handler::HostHandler;
 use crate::stats::count;
 use crate::wire::{Wire, WireStream};
 
-/// Carries the arguments from [`crate::Sim`], one per line, so that any program can serve whatever its own
-/// are.
+/// Contains the arguments from [`crate::Sim`], one per line, so that any program can serve,
+/// whatever its own arguments are.
 pub(crate) const ENVIRONMENT: &str = "HOSTSIM_ARGS";
 
-/// Connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn.
+/// Connections queued for accept; the kernel limits it to net.core.somaxconn.
 const BACKLOG: u32 = 8192;
 
-/// Below the ports that the kernel gives to outgoing connections, which would race with ours.
+/// Below the ports that the kernel uses for outgoing connections, which could take ours.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// Whether this process was started by [`crate::Sim`] to be a fleet: then its `main` should return what
+/// Whether [`crate::Sim`] started this process as a fleet: then its `main` should return what
 /// [`serve_from_args`] returns.
 #[must_use]
 pub fn asked_to_serve() -> bool {
     std::env::var_os(ENVIRONMENT).is_some()
 }
 
-/// Serves a fleet, as told by [`crate::Sim`] or else by the command line, until standard input ends.
+/// Serves a fleet, as described by [`crate::Sim`] or by the command line, until standard input
+/// ends.
 ///
 /// Prints `listening PORT` when ready, or `error REASON`, on standard output.
 #[must_use]
@@ -51,7 +53,7 @@ pub fn serve_from_args() -> ExitCode {
     match Config::from_args(args).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            // Not println!, which test harnesses capture.
+            // Not `println!`, which test harnesses capture.
             let _ = writeln!(io::stdout(), "error {reason}");
             ExitCode::FAILURE
         }
@@ -85,17 +87,17 @@ fn serve(config: Config) -> Result<(), String> {
         let said = writeln!(stdout, "listening {port}").and_then(|()| stdout.flush());
         said.map_err(|error| error.to_string())?;
         let commands = fleet.clone();
-        // A thread, so that a busy fleet still ends at once when its parent does.
+        // A separate thread, so that even a busy fleet ends at once with its parent.
         std::thread::spawn(move || answer_parent(&commands));
         accept(listener, fleet).await;
         Ok(())
     })
 }
 
-/// One connection is one descriptor; distributions give processes 1024 of them.
+/// Each connection takes a descriptor; distributions allow 1024 per process.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Small fleets work with what there is.
+    // Small fleets work with the limit as it is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
@@ -112,7 +114,7 @@ fn listen_anywhere(ipv6: bool) -> Result<(TcpListener, u16), String> {
         let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
         filled.map_err(|error| error.to_string())?;
         let port = PORTS.start + u16::from_ne_bytes(random) % (PORTS.end - PORTS.start);
-        // A port that is free for one family only would fail later.
+        // A port that is free for only one family would fail later.
         let free6 = !ipv6 || listen((Ipv6Addr::LOCALHOST, port).into()).is_ok();
         match listen((Ipv4Addr::UNSPECIFIED, port).into()) {
             Ok(listener) if free6 => return Ok((listener, port)),
@@ -128,7 +130,8 @@ async fn accept(listener: TcpListener, fleet: Arc<Fleet>) {
             Ok((tcp, _)) => {
                 tokio::spawn(connection(tcp, fleet.clone()));
             }
-            // No descriptors left, or the client has gone already: others may still be served.
+            // No descriptors left, or the client has gone already: other clients can still be
+            // served.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -141,25 +144,25 @@ async fn connection(tcp: TcpStream, fleet: Arc<Fleet>) {
         Err(reason) => return eprintln!("hostsim: {local}: {reason}"),
     };
     count(&host.counters.connections);
-    // The client may have gone already; then reading tells.
+    // The client may have gone already; then reading reports it.
     let _ = tcp.set_nodelay(true);
     let wire = Arc::new(Wire::new(tcp, &host));
-    match host.profile.plan.deed(Stage::Accept) {
-        None | Some(Deed::Drip) => (),
-        Some(Deed::Delay(time)) => sleep(*time).await,
-        Some(deed) => return wire.retire(deed),
+    match host.profile.plan.action(Stage::Accept) {
+        None | Some(Action::Drip) => (),
+        Some(Action::Delay(time)) => sleep(*time).await,
+        Some(action) => return wire.retire(action),
     }
     let config = host.profile.server.clone();
     let handler = HostHandler::new(host, wire.clone());
     let handle = handler.handle.clone();
-    // The session runs on in a task of its own; an error here is a client that left before it identified
+    // The session runs in a separate task; an error here is a client that left before it identified
     // itself.
     if let Ok(session) = run_stream(config, WireStream(wire), handler).await {
         let _ = handle.set(session.handle());
     }
 }
 
-/// Answers the parent's commands; when it closes the pipe, or dies, the process ends.
+/// Answers the parent's commands; ends the process when the parent closes the pipe or dies.
 fn answer_parent(fleet: &Fleet) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };

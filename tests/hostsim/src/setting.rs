@@ -1,13 +1,13 @@
-//! What one host is like: what it offers, and how a fleet or a rule sets it.
+//! The settings of one host, and how a fleet or a rule changes them.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How a host lets clients in.
+/// How a host authenticates clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthPolicy {
-    /// `any`: the fleet's user key, or the password, or the password by keyboard-interactive.
+    /// `any`: accepts the fleet's user key, or the password, also by keyboard-interactive.
     #[default]
     Any,
     /// `key`: the fleet's user key only.
@@ -18,9 +18,9 @@ pub enum AuthPolicy {
     Keyboard,
     /// `key+password`: first the key (a partial success), then the password.
     KeyThenPassword,
-    /// `none`: everybody, at the first `none` request.
+    /// `none`: accepts everybody, at the first `none` request.
     None,
-    /// `refuse`: nobody; publickey and password stay on offer after every failure.
+    /// `refuse`: accepts nobody; publickey and password stay on offer after every failure.
     Refuse,
 }
 
@@ -35,20 +35,20 @@ pub enum HostKeyKind {
     Rsa,
 }
 
-/// What one host offers in key exchange and authentication; the fleet has one, rules can change it for some
-/// hosts.
+/// What one host offers in key exchange and authentication. Set for the fleet; rules can change it
+/// for some hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConfig {
-    /// Who gets in. Default: [`AuthPolicy::Any`].
+    /// Which clients are accepted. Default: [`AuthPolicy::Any`].
     pub auth: AuthPolicy,
-    /// How long each authentication answer takes. Default: 0.
+    /// Delay of each authentication response. Default: 0.
     pub auth_delay: Duration,
-    /// After so many refusals the next request is met with SSH_MSG_DISCONNECT. Default: 10, as russh; OpenSSH
-    /// has 6.
+    /// After this many refusals, the next request gets SSH_MSG_DISCONNECT. Default: 10, as in
+    /// russh; OpenSSH has 6.
     pub auth_tries_max: usize,
     /// Host keys, in order of preference. Default: ed25519 only.
     pub host_keys: Vec<HostKeyKind>,
-    /// Answer with host keys of another seed than the announced ones: a changed host key. Default: no.
+    /// Use host keys of another seed than the announced one: a changed host key. Default: no.
     pub other_host_key: bool,
     /// Key exchange methods in order; empty (the default) for russh's own list.
     pub kex: Vec<String>,
@@ -56,12 +56,13 @@ pub struct HostConfig {
     pub ciphers: Vec<String>,
     /// MACs in order; empty (the default) for russh's own list.
     pub macs: Vec<String>,
-    /// Start a key re-exchange after so many bytes in either direction. Default: 1 GiB (RFC 4253 section 9).
+    /// Start a key re-exchange after this many bytes in either direction. Default: 1 GiB (RFC 4253
+    /// section 9).
     pub rekey_bytes: usize,
-    /// Our receive window per channel, bytes. Default: 2 MiB.
+    /// Our receive window per channel, in bytes. Default: 2 MiB.
     pub window: u32,
-    /// Maximum packet size that channel confirmations announce, bytes; 0 is the fault of announcing zero.
-    /// Default: 32 KiB.
+    /// Maximum packet size announced in channel confirmations, in bytes; 0 is the fault of
+    /// announcing zero. Default: 32 KiB.
     pub packet: u32,
 }
 
@@ -83,8 +84,9 @@ impl Default for HostConfig {
     }
 }
 
-/// One field of [`HostConfig`] with its value. Text form `NAME=VALUE`; on the command line of the whole fleet
-/// `--NAME VALUE`, in a rule `set:NAME=VALUE`. Lists are separated by commas, times are in milliseconds.
+/// One field of [`HostConfig`] with its value. Text form `NAME=VALUE`; on the command line of the
+/// whole fleet `--NAME VALUE`, in a rule `set:NAME=VALUE`. Lists are separated by commas, times are
+/// in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     pub(crate) name: &'static str,
@@ -110,7 +112,7 @@ impl Setting {
     /// The setting `name` with `value`.
     ///
     /// # Errors
-    /// When there is no such setting, or it takes no such value.
+    /// There is no such setting, or the value is not valid for it.
     pub fn new(name: &str, value: &str) -> Result<Self, String> {
         let known = SETTINGS.iter().find(|known| **known == name);
         let known = known.ok_or_else(|| format!("not a setting: {name:?}"))?;
@@ -148,7 +150,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter(|item| !item.is_empty())
 }
 
-/// The names in a list, each checked to be one that russh knows.
+/// The names in a list; each must be known to russh.
 fn names<'a, T: TryFrom<&'a str>>(text: &'a str) -> Result<Vec<String>, String> {
     let known = |name: &'a str| match T::try_from(name) {
         Ok(_) => Ok(name.to_owned()),

@@ -1,4 +1,4 @@
-//! The parent's side: starts a fleet, knows how to reach it, asks it questions, ends it.
+//! The parent's side: starts a fleet, knows its addresses and keys, queries its counters, ends it.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -16,18 +16,18 @@ use crate::setting::HostKeyKind;
 use crate::stats::Stats;
 use crate::subset::host_address;
 
-/// How long a fleet may take to listen, or to answer: long enough for a machine under heavy load.
+/// How long a fleet may take to listen, or to answer: enough for a machine under heavy load.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a fleet may take to end by itself before it is killed.
+/// How long a fleet may take to exit before it is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Why a fleet could not be started or asked.
+/// Why a fleet could not be started or queried.
 #[derive(Debug)]
 pub enum SimError {
     /// The process could not be started, or its pipes failed.
     Io(io::Error),
-    /// The process said why it cannot serve, or the configuration makes no sense.
+    /// The process reported why it cannot serve, or the configuration is invalid.
     Refused(String),
     /// The process ended.
     Ended,
@@ -93,7 +93,7 @@ impl Pipes {
     }
 }
 
-/// A running fleet. Dropping it ends the process, by force if it does not end by itself within 5 s.
+/// A running fleet. Dropping it ends the process, and kills it if it does not exit within 5 s.
 #[derive(Debug)]
 pub struct Sim {
     pub(crate) child: Child,
@@ -104,7 +104,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Starts to describe a fleet: healthy hosts, ed25519 host keys, the fleet's key or password lets in.
+    /// Starts the description of a fleet: healthy hosts, ed25519 host keys, login by the fleet's
+    /// key or password.
     #[must_use]
     pub fn builder() -> SimBuilder {
         SimBuilder::default()
@@ -112,7 +113,7 @@ impl Sim {
 
     pub(crate) fn wait_for_port(&self) -> Result<u16, SimError> {
         let pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
-        // A program may print something of its own first, e.g. a test harness.
+        // A program may print something else first, e.g. a test harness.
         loop {
             let line = pipes.next()?;
             match line.split_once(' ') {
@@ -164,7 +165,8 @@ impl Sim {
         &self.keys
     }
 
-    /// The key that all accounts accept, as an OpenSSH private key file: ed25519, without passphrase.
+    /// The key that all accounts accept, as an OpenSSH private key file: ed25519, without
+    /// passphrase.
     ///
     /// # Errors
     /// None in practice, see [`Keys::user`].
@@ -181,8 +183,8 @@ impl Sim {
         self.keys.host_public(kind).map_err(SimError::Refused)
     }
 
-    /// A known_hosts file that lets clients trust every host: one line per type of host key, with the
-    /// patterns `[127.*]:PORT` and `[::1]:PORT`.
+    /// A known_hosts file with which clients trust every host: one line per type of host key, with
+    /// the patterns `[127.*]:PORT` and `[::1]:PORT`.
     ///
     /// # Errors
     /// None in practice, see [`Keys::host`].
@@ -191,9 +193,8 @@ impl Sim {
         self.known_hosts_lines([names])
     }
 
-    /// As [`Sim::known_hosts`], but with lines of their own for each of the first `count` hosts, as a client
-    /// that accepts new hosts would have written them; with their names `hashed` as by `HashKnownHosts yes`
-    /// on request.
+    /// Like [`Sim::known_hosts`], but with separate lines for each of the first `count` hosts, as
+    /// written by a client that accepts new hosts; with `hashed` names as by `HashKnownHosts yes`.
     ///
     /// # Errors
     /// None in practice, see [`Keys::host`].
@@ -223,15 +224,15 @@ impl Sim {
         Ok(lines)
     }
 
-    /// What all hosts together have seen.
+    /// The counters of all hosts together.
     ///
     /// # Errors
-    /// When the process has ended or does not answer within 30 s.
+    /// The process has ended, or does not answer within 30 s.
     pub fn stats(&self) -> Result<Stats, SimError> {
         self.ask("stats")
     }
 
-    /// What the host at `address` has seen.
+    /// The counters of the host at `address`.
     ///
     /// # Errors
     /// As for [`Sim::stats`].
@@ -239,8 +240,8 @@ impl Sim {
         self.ask(&format!("stats {}", address.into()))
     }
 
-    /// Asks for [`Sim::stats`] every 5 ms until they are as `wanted`, or `patience` is over; returns the last
-    /// ones. For what happens a moment after the client is done, such as connections that close.
+    /// Reads [`Sim::stats`] every 5 ms until `wanted` accepts them or `patience` is over; returns
+    /// the last ones. For events shortly after the client is done, such as closed connections.
     ///
     /// # Errors
     /// As for [`Sim::stats`].
@@ -271,7 +272,7 @@ impl Drop for Sim {
             }
             sleep(Duration::from_millis(2));
         }
-        // Its own child, so the id cannot have become another process's.
+        // Our own child, so its id cannot have been reused.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

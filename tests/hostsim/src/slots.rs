@@ -1,4 +1,4 @@
-//! The open session channels of one connection and the programs that run in them.
+//! The open session channels of one connection and their programs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::fleet::{Gauge, Host};
 use crate::run::{Input, Run, STDERR};
 use crate::wire::Wire;
 
-/// Input that may wait for a program; a client that sends more without reading the output is disconnected.
+/// Input queued for a program; a client that sends more without reading the output is disconnected.
 const BACKLOG_MAX: usize = 64 << 20;
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Drop for Slot {
 
 impl Slots {
     pub(crate) fn open(&mut self, channel: ChannelId, host: &Arc<Host>) {
-        // russh does not report the end of channels that the server closed: forget those here.
+        // russh does not report the end of channels that the server closed: remove them here.
         self.0.retain(|slot| !slot.program.as_ref().is_some_and(AbortHandle::is_finished));
         let open = Some(Gauge::new(host, |counters| &counters.channels_now));
         self.0.push(Slot { channel, open, program: None, input: None, backlog: Arc::default() });
@@ -56,7 +56,7 @@ impl Slots {
         }
     }
 
-    /// Passes input to the program that reads it; forgets it if none does.
+    /// Passes input to the program that reads it; drops it if none does.
     pub(crate) fn feed(
         &mut self,
         channel: ChannelId,
@@ -73,12 +73,12 @@ impl Slots {
         if backlog > BACKLOG_MAX {
             return session.disconnect(Disconnect::ByApplication, "too much unread input", "");
         }
-        // A program that has ended reads no more.
+        // A program that has ended does not read.
         let _ = input.send(Bytes::copy_from_slice(data));
         Ok(())
     }
 
-    /// Runs `program` in a task of its own.
+    /// Runs `program` in a separate task.
     pub(crate) fn start(
         &mut self,
         channel: ChannelId,
@@ -96,14 +96,14 @@ impl Slots {
         let open = slot.open.take();
         let run = Run { handle: session.handle(), channel, wire, host, input, sent: 0, fault: None };
         let task = tokio::spawn(async move {
-            // Either way the program is over, and the client has been told or is gone.
+            // In either case the program has ended, and the client was informed or is gone.
             let _ = run.run(program).await;
             drop(open);
         });
         slot.program = Some(task.abort_handle());
     }
 
-    /// Answers a program that needs neither time nor input, without a task.
+    /// Runs a program that needs neither time nor input, without a task.
     pub(crate) fn play(
         &mut self,
         channel: ChannelId,

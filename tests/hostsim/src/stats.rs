@@ -1,16 +1,16 @@
-//! Counters: kept per host, summed on request, carried to the parent as one line of JSON.
+//! Counters: kept per host, summed on request, passed to the parent as one line of JSON.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// One host's counters, as they are kept.
+        /// The live counters of one host.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: AtomicU64,)+
         }
 
-        /// What a host, or the whole fleet, has seen so far.
+        /// The counters of a host or of the whole fleet.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
             $($(#[doc = $doc])+ pub $name: u64,)+
@@ -31,7 +31,8 @@ macro_rules! counters {
                 format!("{{{}}}", fields.join(","))
             }
 
-            /// The inverse of [`Stats::to_json`]; unknown names are errors, absent ones count as 0.
+            /// The inverse of [`Stats::to_json`]; unknown names are errors, missing ones count as
+            /// 0.
             #[must_use]
             pub fn from_json(json: &str) -> Option<Self> {
                 let mut stats = Self::default();
@@ -54,8 +55,8 @@ counters! {
     connections,
     /// TCP connections open now.
     connections_now,
-    /// Key exchanges that the client finished and went on from: its request for the userauth service arrived,
-    /// so it has verified (or ignored) the host key. A client that gives up at the host key is not counted.
+    /// Key exchanges that the client completed: its request for the userauth service arrived, so it
+    /// has verified (or ignored) the host key. A client that refuses the host key is not counted.
     handshakes,
     /// USERAUTH requests with method `none`.
     auth_none,
@@ -75,25 +76,25 @@ counters! {
     channels,
     /// Session channels open now.
     channels_now,
-    /// Connections to other hosts that clients have asked for (`direct-tcpip`).
+    /// Connections to other hosts that clients requested (`direct-tcpip`).
     tunnels,
-    /// Exec requests, refused ones too.
+    /// Exec requests, including refused ones.
     execs,
     /// Bytes of channel data received from clients.
     stdin_bytes,
     /// CHANNEL_EOF messages received.
     eofs,
-    /// Connections that a deed took from the SSH server: silence, fin, rst, stall, garbage, raw.
+    /// Connections that an action took from the SSH server: silence, fin, rst, stall, garbage, raw.
     retired,
     /// Channels that the server opened towards clients.
     server_opens,
     /// Of those, how many the client refused.
     server_opens_refused,
-    /// Bytes received, as they were on the wire.
+    /// Bytes received on the wire.
     wire_in,
-    /// Bytes sent, as they were on the wire.
+    /// Bytes sent on the wire.
     wire_out,
-    /// Bugs of the simulator itself: tasks that panicked. Counted for the whole process only.
+    /// Bugs of the simulator: tasks that panicked. Counted for the whole process only.
     panics,
 }
 

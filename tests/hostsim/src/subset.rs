@@ -25,7 +25,7 @@ pub fn host_address(index: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(FIRST_NETWORK.to_bits() + number)
 }
 
-/// The inverse of [`host_address`]; `None` for an address that is no numbered host.
+/// The inverse of [`host_address`]; `None` if the address is not that of a numbered host.
 #[must_use]
 pub fn host_index(address: IpAddr) -> Option<usize> {
     let IpAddr::V4(v4) = address.to_canonical() else {
@@ -37,7 +37,7 @@ pub fn host_index(address: IpAddr) -> Option<usize> {
     Some((usize::from(block) - 1) * PER_BLOCK + usize::from(third) * 254 + usize::from(last) - 1)
 }
 
-/// A set of simulated hosts. The text form, used on the command line, is given at each variant.
+/// A set of simulated hosts. Each variant documents its text form on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subset {
     /// `*`: every host.
@@ -48,7 +48,8 @@ pub enum Subset {
     Range(Ipv4Addr, Ipv4Addr),
     /// `127.1.2.0/24`: a network in CIDR notation.
     Net(Ipv4Addr, u8),
-    /// `i%100==7`: the numbered hosts whose [`host_index`] leaves this remainder (modulus, remainder).
+    /// `i%100==7`: the numbered hosts whose [`host_index`] leaves this remainder (modulus,
+    /// remainder).
     Modulo(usize, usize),
     /// `i:10..20`: the numbered hosts from the first index up to, not including, the second.
     Indices(usize, usize),

@@ -1,12 +1,12 @@
-//! Follows what a server sends until its encryption starts: RFC 4253 sections 4.2 (identification) and 6
-//! (packets).
+//! Tracks what a server sends until its encryption starts: RFC 4253 sections 4.2 (identification)
+//! and 6 (packets).
 
 use crate::faults::Stage;
 
 const SSH_MSG_KEXINIT: u8 = 20;
 const SSH_MSG_NEWKEYS: u8 = 21;
 
-/// packet_length, padding_length and the message number, which all clear packets begin with.
+/// packet_length, padding_length and the message number: the start of every unencrypted packet.
 const HEADER: usize = 6;
 
 #[derive(Debug, Default)]
@@ -19,9 +19,9 @@ enum Phase {
     /// The identification string, up to its line feed.
     #[default]
     Identification,
-    /// A clear packet: its first bytes, and how many bytes of it were sent.
+    /// An unencrypted packet: its first bytes, and how many of its bytes were sent.
     Packet { header: [u8; HEADER], sent: usize },
-    /// Behind NEWKEYS: how many bytes were sent since.
+    /// After NEWKEYS: the number of bytes sent since.
     Sealed(u64),
 }
 
@@ -34,7 +34,7 @@ impl Tracker {
         }
     }
 
-    /// How much of `buf` belongs to the present line or packet, or to its header.
+    /// How much of `buf` belongs to the current line or packet, or to its header.
     pub(crate) fn unit(&self, buf: &[u8]) -> usize {
         match &self.phase {
             Phase::Identification => {
@@ -46,8 +46,8 @@ impl Tracker {
         }
     }
 
-    /// Notes that `bytes`, at most one [`unit`](Self::unit), were sent; returns the stage that this
-    /// completes.
+    /// Records that `bytes`, at most one [`unit`](Self::unit), were sent; returns the stage that
+    /// this completes.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<Stage> {
         const START: Phase = Phase::Packet { header: [0; HEADER], sent: 0 };
         match &mut self.phase {

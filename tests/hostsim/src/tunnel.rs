@@ -1,4 +1,4 @@
-//! A server that connects its client to other hosts (`direct-tcpip`), as a bastion does.
+//! A server that connects its client to other hosts (`direct-tcpip`), like a bastion.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::fleet::Host;
 use crate::stats::count;
 
-/// Connects and copies both ways until both have ended.
+/// Connects, and copies in both directions until both have ended.
 pub(crate) async fn connect(
     host: Arc<Host>,
     channel: Channel<Msg>,
@@ -28,13 +28,13 @@ pub(crate) async fn connect(
         reply.reject(ChannelOpenFailure::ConnectFailed).await;
         return;
     };
-    // What is small and waited for must not wait for more.
+    // Small messages that the peer waits for must not be delayed.
     let _ = stream.set_nodelay(true);
     reply.accept().await;
     let _ = copy_bidirectional(&mut channel.into_stream(), &mut stream).await;
 }
 
-/// An address, or a name that only the simulated hosts know: `127-1-0-7.sim` is 127.1.0.7.
+/// Resolves an address, or a name that only simulated hosts know: `127-1-0-7.sim` is 127.1.0.7.
 fn resolve(name: &str) -> Option<IpAddr> {
     let inner = name.strip_suffix(".sim").map(|name| name.replace('-', "."));
     match inner {

@@ -1,4 +1,5 @@
-//! The byte stream that russh is given instead of the bare TCP stream: it counts, drips, cuts and flips.
+//! The byte stream that russh uses instead of the plain TCP stream: counts, drips, ends and alters
+//! it.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use crate::faults::{Deed, Fault, Stage};
+use crate::faults::{Action, Fault, Stage};
 use crate::fleet::{Gauge, Host, Plan, lock};
 use crate::retire::retire;
 use crate::stats::{add, count};
@@ -27,8 +28,8 @@ pub(crate) struct Connection {
     pub(crate) open: Gauge,
 }
 
-/// One host's end of a connection, shared by the russh session (as [`WireStream`]), the handler and the
-/// programs, so that each of them can do a deed to it.
+/// One host's end of a connection, shared by the russh session (as [`WireStream`]), the handler and
+/// the programs, so that each of them can perform an action on it.
 #[derive(Debug)]
 pub(crate) struct Wire {
     host: Arc<Host>,
@@ -37,23 +38,24 @@ pub(crate) struct Wire {
 
 #[derive(Debug)]
 struct State {
-    /// `None` once a deed has taken it.
+    /// `None` once an action has taken it.
     connection: Option<Connection>,
-    /// How often the session has received something: tells whether two callbacks belong to one message.
+    /// How often the session has received something: tells whether two callbacks belong to one
+    /// message.
     reads: u64,
-    /// Whom to wake when a deed is armed.
+    /// Woken when an action is armed.
     reader: Option<Waker>,
-    armed: Option<Deed>,
+    armed: Option<Action>,
     script: Option<Box<Script>>,
 }
 
-/// What happens to outgoing bytes; absent on healthy hosts.
+/// What happens to outgoing bytes; none for healthy hosts.
 #[derive(Debug, Default)]
 struct Script {
     drip: bool,
     hold: Option<Pin<Box<Sleep>>>,
     tracker: Tracker,
-    /// Deeds of the stages that only the stream can see.
+    /// Faults of the stages that only the stream can detect.
     marks: Vec<Fault>,
 }
 
@@ -69,21 +71,21 @@ impl Wire {
         lock(&self.state).reads
     }
 
-    /// From now on one byte per 100 ms.
+    /// Sends one byte per 100 ms from now on.
     pub(crate) fn drip(&self) {
         lock(&self.state).script.get_or_insert_default().drip = true;
     }
 
-    /// Takes the connection from the session and ends it as `deed` says.
-    pub(crate) fn retire(&self, deed: &Deed) {
-        lock(&self.state).retire(deed, &self.host);
+    /// Takes the connection from the session and ends it by `action`.
+    pub(crate) fn retire(&self, action: &Action) {
+        lock(&self.state).retire(action, &self.host);
     }
 
-    /// As [`Wire::retire`], but only once the session has written all that it holds: it reads only when it
-    /// has.
-    pub(crate) fn retire_when_flushed(&self, deed: &Deed) {
+    /// Like [`Wire::retire`], but waits until the session has written all its data: it reads only
+    /// after that.
+    pub(crate) fn retire_when_flushed(&self, action: &Action) {
         let mut state = lock(&self.state);
-        state.armed = Some(deed.clone());
+        state.armed = Some(action.clone());
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
@@ -91,10 +93,10 @@ impl Wire {
 }
 
 impl State {
-    fn retire(&mut self, deed: &Deed, host: &Host) {
+    fn retire(&mut self, action: &Action, host: &Host) {
         if let Some(connection) = self.connection.take() {
             count(&host.counters.retired);
-            tokio::spawn(retire(connection, deed.clone()));
+            tokio::spawn(retire(connection, action.clone()));
         }
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -114,8 +116,8 @@ impl State {
         let flipped = script.flip(unit);
         let bytes = flipped.as_ref().map_or(unit, |byte| byte.as_slice());
         let sent = ready!(tcp.poll_write(cx, bytes))?;
-        if let Some(deed) = script.advance(&unit[..sent]) {
-            self.retire(&deed, host);
+        if let Some(action) = script.advance(&unit[..sent]) {
+            self.retire(&action, host);
         }
         Poll::Ready(Ok(sent))
     }
@@ -125,7 +127,7 @@ impl Script {
     fn of(plan: &Plan) -> Option<Self> {
         let stages = [Stage::Banner, Stage::Kex, Stage::Wire];
         let marks: Vec<Fault> = stages.iter().filter_map(|stage| plan.at(*stage)).cloned().collect();
-        let drip = plan.deed(Stage::Accept) == Some(&Deed::Drip);
+        let drip = plan.action(Stage::Accept) == Some(&Action::Drip);
         (drip || !marks.is_empty()).then(|| Self { drip, marks, ..Self::default() })
     }
 
@@ -137,7 +139,7 @@ impl Script {
         Poll::Ready(())
     }
 
-    /// How many bytes may go in one write, so that no mark lies within it.
+    /// How many bytes one write may contain, so that no fault lies within it.
     fn unit(&self, buf: &[u8]) -> usize {
         if self.drip {
             return 1;
@@ -156,18 +158,18 @@ impl Script {
         }
     }
 
-    /// The altered byte, when the next one is to be flipped.
+    /// The altered byte, if the next one is to be flipped.
     fn flip(&self, unit: &[u8]) -> Option<[u8; 1]> {
         let sent = self.tracker.sealed()?;
-        let mask = self.marks.iter().find_map(|fault| match fault.deed {
-            Deed::Flip(mask) if fault.after == sent => Some(mask),
+        let mask = self.marks.iter().find_map(|fault| match fault.action {
+            Action::Flip(mask) if fault.after == sent => Some(mask),
             _ => None,
         })?;
         unit.first().map(|byte| [byte ^ mask])
     }
 
-    /// Notes what was sent; returns a deed that is due now and takes the connection.
-    fn advance(&mut self, sent: &[u8]) -> Option<Deed> {
+    /// Records sent bytes; returns an action that is due now and takes the connection.
+    fn advance(&mut self, sent: &[u8]) -> Option<Action> {
         if self.drip {
             self.hold = Some(Box::pin(sleep(DRIP)));
         }
@@ -177,32 +179,32 @@ impl Script {
         let before = self.tracker.sealed();
         let reached = self.tracker.advance(sent);
         let now = self.tracker.sealed();
-        let due = self.marks.iter().position(|fault| match (fault.stage, &fault.deed) {
-            // Its byte has gone when the count passes it.
-            (Stage::Wire, Deed::Flip(_)) => before == Some(fault.after) && now > before,
+        let due = self.marks.iter().position(|fault| match (fault.stage, &fault.action) {
+            // Its byte was sent once the count exceeds it.
+            (Stage::Wire, Action::Flip(_)) => before == Some(fault.after) && now > before,
             (Stage::Wire, _) => now == Some(fault.after),
             (stage, _) => reached == Some(stage),
         })?;
-        match self.marks.remove(due).deed {
-            Deed::Flip(_) => None,
-            Deed::Drip => {
+        match self.marks.remove(due).action {
+            Action::Flip(_) => None,
+            Action::Drip => {
                 self.drip = true;
                 None
             }
-            Deed::Delay(time) => {
+            Action::Delay(time) => {
                 self.hold = Some(Box::pin(sleep(time)));
                 None
             }
-            deed => Some(deed),
+            action => Some(action),
         }
     }
 }
 
 fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "a deed took the connection")
+    io::Error::new(io::ErrorKind::ConnectionReset, "an action took the connection")
 }
 
-/// What russh reads and writes.
+/// The stream that russh reads and writes.
 #[derive(Debug)]
 pub(crate) struct WireStream(pub(crate) Arc<Wire>);
 
@@ -210,8 +212,8 @@ impl AsyncRead for WireStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &self.0;
         let mut state = lock(&wire.state);
-        if let Some(deed) = state.armed.take() {
-            state.retire(&deed, &wire.host);
+        if let Some(action) = state.armed.take() {
+            state.retire(&action, &wire.host);
         }
         let Some(connection) = &mut state.connection else {
             return Poll::Ready(Err(gone()));

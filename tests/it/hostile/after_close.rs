@@ -1,4 +1,4 @@
-//! What a server sends on a channel that it has closed (CVE-2026-59850).
+//! Messages that a server sends on a channel that it has closed (CVE-2026-59850).
 
 use sshoal::{ChannelProblem, HostErrorKind, Outcome};
 
@@ -10,7 +10,7 @@ fn nothing_after_the_close_alters_the_outcome() {
     let kinds = ["after-close", "after-close-no-status", "after-both-closed"];
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
-    // The second command meets what is left of the first one's channel.
+    // The second command runs while data for the first one's channel is still arriving.
     for _ in 0..2 {
         let outputs = run(&mut client, "greet");
         assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());

@@ -13,10 +13,10 @@ use crate::support::eventually;
 use crate::support::fds::FdBaseline;
 use crate::support::system::{is_rerun, rerun};
 
-/// Threads that may be left stuck in libssh.
+/// Limit of threads blocked in libssh.
 const PARKED_MAX: usize = 4;
 
-/// Answers a list with one key, a signature with nonsense, and an extension with a success.
+/// Answers with one key, a nonsense signature, and success for an extension.
 fn agent() -> FakeAgent {
     FakeAgent::start(|kind| {
         Reply::Bytes(match kind {
@@ -31,7 +31,8 @@ fn forwarding(server: &Hostile, kinds: &[&str], agent: &FakeAgent) -> ClientBuil
     server.client(all(kinds)).agent_socket(agent.socket()).forward_ssh_agent(true)
 }
 
-/// Whether this is the process of the test's own, for one that leaves threads behind or changes a limit.
+/// Whether this is a separate process for this test, which leaves threads behind or changes a
+/// limit.
 #[track_caller]
 fn in_own_process(test: &str) -> bool {
     if is_rerun() {
@@ -42,7 +43,7 @@ fn in_own_process(test: &str) -> bool {
     false
 }
 
-/// Runs the kinds beside one host that behaves.
+/// Runs these hosts together with a well-behaved one.
 #[track_caller]
 fn misused(kinds: &[&str], agent: &FakeAgent) -> Vec<HostOutput> {
     let server = Hostile::start(kinds);
@@ -80,7 +81,7 @@ fn a_message_that_is_too_long_ends_its_channel_and_half_a_message_is_nobodys() {
     assert_eq!(agent.heard(), [b"\x0b", b"\x0b"]);
 }
 
-/// Sixteen channels that take no answer, and 4 MiB of requests on each.
+/// Sixteen channels that accept no reply, with 4 MiB of requests on each.
 #[test]
 fn requests_without_an_end_cost_one_mebibyte() {
     if !in_own_process("requests_without_an_end_cost_one_mebibyte") {
@@ -90,7 +91,7 @@ fn requests_without_an_end_cost_one_mebibyte() {
     let agent = agent();
     let server = Hostile::start(&["agent-deaf", "agent-every-type"]);
     let mut client = forwarding(&server, &["agent-every-type"], &agent);
-    // What a process needs once is not the host's.
+    // Resources that a process allocates once do not count for the host.
     run(&mut client.build().expect("a client"), "greet");
     let before = status("VmHWM:");
     client = forwarding(&server, &["agent-deaf"], &agent);
@@ -108,7 +109,7 @@ fn status(field: &str) -> usize {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// State and CPU time, in ticks, of the threads that were left in libssh.
+/// State and CPU time, in ticks, of the threads blocked in libssh.
 fn parked() -> Vec<(String, u64)> {
     let tasks = fs::read_dir("/proc/self/task").expect("/proc/self/task").flatten();
     let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
@@ -129,8 +130,8 @@ fn is_stuck(output: &HostOutput) -> bool {
     true
 }
 
-/// libssh loops for ever over an answer where packets have no room for it: 0 bytes for the bundled one, 10
-/// for 0.10, which takes off 10 for headers. Debian's 0.10 refuses a channel of 0.
+/// libssh loops for ever over a reply if packets have no room for it: 0 bytes for the bundled one,
+/// 10 for 0.10, which subtracts 10 for headers. Debian's 0.10 refuses a channel of 0.
 #[test]
 fn packets_without_room_for_an_answer_fail_their_host_and_stop_nobody() {
     if !in_own_process("packets_without_room_for_an_answer_fail_their_host_and_stop_nobody") {
@@ -157,7 +158,7 @@ fn packets_without_room_for_an_answer_fail_their_host_and_stop_nobody() {
         assert_eq!(stdout(&outputs[at]), Vec::<String>::new(), "read above");
         assert!(matches!(outputs[at].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[at].outcome());
     }
-    // The other threads have done their work, and may still be about to end.
+    // The other threads have done their work, and may be about to end.
     let one = || Some(parked()).filter(|threads| matches!(&threads[..], [(state, _)] if state == "S"));
     let asleep = eventually(SLOW, "one thread is asleep", one);
     assert!(asleep[0].1 < 20, "{asleep:?}");
@@ -192,7 +193,7 @@ fn after_four_of_these_no_agent_is_forwarded() {
     }
     let _dog = guard("agent_parked");
     let agent = agent();
-    // For either libssh six hosts that make it loop.
+    // Six hosts for each libssh that make it loop.
     let kinds = [["agent-packet-0"; 6], ["agent-packet-10"; 6]].concat();
     let server = Hostile::start(&kinds);
     let mut client = forwarding(&server, &kinds, &agent).build().expect("a client");
@@ -206,14 +207,14 @@ fn after_four_of_these_no_agent_is_forwarded() {
     let refused = forwarding(&server, &kinds, &agent).build();
     let Err(error) = refused else { panic!("it goes on") };
     assert!(matches!(error, Error::Unsupported { feature: "agent forwarding", .. }), "{error}");
-    // Whoever was built before goes on without.
+    // Clients built before continue without agent forwarding.
     for output in run(&mut client, "greet") {
         assert_eq!(stdout(&output), ["refused"], "{:?}", output.outcome());
     }
     assert_eq!(parked().len(), PARKED_MAX);
 }
 
-/// libssh takes over the packet size of a confirmation that nobody has asked for, and drops the rest of it.
+/// libssh adopts the packet size of an unsolicited confirmation, and drops the rest of it.
 #[test]
 fn a_packet_size_that_changes_ends_the_connection_before_anything_is_written() {
     let _dog = guard("confirms_again");
@@ -239,8 +240,8 @@ fn a_packet_size_that_changes_ends_the_connection_before_anything_is_written() {
     assert_eq!(stdout(&outputs[kinds.len()]), ["hello"]);
 }
 
-/// Forty hosts that open sixteen channels each and keep them, where a quarter of the descriptors may be for
-/// those.
+/// Forty hosts that open sixteen channels each and keep them, while only a quarter of the
+/// descriptors may be used for those.
 #[test]
 fn channels_to_the_agent_leave_descriptors_to_connect_with() {
     const LIMIT: u64 = 400;
@@ -261,11 +262,12 @@ fn channels_to_the_agent_leave_descriptors_to_connect_with() {
         told.parse::<u64>().unwrap_or_else(|_| panic!("{told:?}, {:?}", output.outcome()))
     };
     let channels: u64 = outputs.iter().map(let_in).sum();
-    // A host may be told so of a few for which there is no place any more when their turn comes.
+    // A few channels may be accepted and closed later, because the limit was reached before they
+    // were connected.
     assert!((LIMIT / 4..LIMIT / 4 + 16).contains(&channels), "{channels} channels");
     let open = FdBaseline::now().count();
     assert!(open > 140, "{open} descriptors for 100 channels and 41 connections");
-    // There are descriptors for others.
+    // Other hosts still get descriptors.
     let mut others = server.client(all(&kinds)).build().expect("a client");
     for output in run(&mut others, "greet") {
         assert!(output.error().is_none(), "{:?}", output.outcome());

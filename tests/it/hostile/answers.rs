@@ -1,10 +1,10 @@
-//! Answers to a command that are missing, doubled or malformed, and ends that contradict each other.
+//! Responses to a command that are missing, doubled or malformed, and contradictory ends.
 
 use sshoal::{HostErrorKind, HostOutput, Outcome, Stage};
 
 use super::{Hostile, all, guard, printable, run, stdout};
 
-/// Runs `greet` on one host per kind: the kinds with what their commands came to.
+/// Runs `greet` on one host per kind; returns the kinds with the outcomes of their commands.
 #[track_caller]
 fn outcomes(kinds: &[&'static str]) -> Vec<(&'static str, String, HostOutput)> {
     let server = Hostile::start(kinds);
@@ -23,7 +23,7 @@ fn what_contradicts_itself_has_one_outcome() {
     let expected = [
         ("success-twice", "exit status 0"),
         ("unknown-channel", "exit status 0"),
-        // The command ran, answer or not.
+        // The command runs with or without a response.
         ("no-answer", "exit status 0"),
         ("no-answer-at-once", "exit status 0"),
         (
@@ -42,7 +42,7 @@ fn what_contradicts_itself_has_one_outcome() {
     }
 }
 
-/// libssh takes over what the second one says, the packet size too, and drops it.
+/// libssh adopts the values of the second one, including the packet size, and drops the message.
 #[test]
 fn a_channel_that_is_confirmed_twice_ends_the_connection() {
     let _dog = guard("confirmed_twice");
@@ -62,7 +62,7 @@ fn a_signals_text_is_clean_and_bounded() {
         shown.starts_with("killed by signal KILL\\x1b]52;c;cm0gLXJm\\x07 (core dumped): \\x1b[2J\\u{202e}")
     );
     assert!(printable(shown) && shown.len() < 1200, "{} bytes: {shown}", shown.len());
-    // The program itself gets more of it.
+    // The program itself gets a longer text.
     assert_eq!(output.exit_signal().map(|signal| signal.message.len()), Some(4096));
 }
 

@@ -1,4 +1,4 @@
-//! More requests than anybody needs, and new keys all the time.
+//! Too many requests, and constant key exchanges.
 
 use std::fs;
 use std::io::Read as _;
@@ -12,14 +12,14 @@ use crate::support::agent::{FakeAgent, Reply};
 use crate::support::fds::FdBaseline;
 use crate::support::system::{is_rerun, rerun};
 
-/// The process's peak of memory, in bytes.
+/// The process's peak memory, in bytes.
 fn peak() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }
 
-/// In a process of its own, as the peak is the process's.
+/// In a separate process, because the peak is per process.
 #[test]
 fn ten_thousand_requests_are_answered_and_cost_no_memory() {
     let _dog = guard("requests");
@@ -41,7 +41,7 @@ fn ten_thousand_requests_are_answered_and_cost_no_memory() {
     assert_eq!(stdout(&outputs[1]), ["hello"]);
     let grown = peak() - before;
     assert!(grown < 16 << 20, "{grown} bytes more");
-    // What libssh still has to send goes out while somebody drives.
+    // libssh sends its queued replies only while the client is driven.
     let answered = || {
         client.finished(&outputs).expect("no error");
         let globals = server.seen(&address(1));
@@ -60,7 +60,8 @@ fn a_flood_holds_nobody() {
         let mut client = server.client(all(&[kind])).build().expect("a client");
         let outputs = run(&mut client, "greet");
         assert_eq!(stdout(&outputs[0]), ["hello"], "{kind}");
-        // A turn's length in time would be the machine's load; its packets are what the library decides.
+        // The duration of a turn depends on the machine's load; its number of packets depends on
+        // the library.
         let (packets, visits) = (if kind == "noise" { 8_000 } else { 10_000 }, client.metrics().visits);
         assert!(visits >= packets / 256, "{kind}: {packets} packets in {visits} visits");
     }
@@ -82,7 +83,7 @@ fn new_keys_every_64_kilobytes_lose_nothing() {
     assert!(server.count(&address(0), super::KEXINIT) > 300);
 }
 
-/// In a process of its own, as its descriptors are counted.
+/// In a separate process, because its descriptors are counted.
 #[test]
 fn every_kind_gives_its_descriptors_back() {
     let _dog = guard("descriptors");
@@ -119,7 +120,7 @@ fn every_kind_gives_its_descriptors_back() {
     before.assert_same();
 }
 
-/// Ten thousand channels at once to an agent that is forwarded: sixteen are let in, and the rest is refused.
+/// Ten thousand channels at once to a forwarded agent: sixteen are accepted, the rest is refused.
 #[test]
 fn a_flood_of_channels_to_a_forwarded_agent_is_bounded() {
     let _dog = guard("agent_channels");

@@ -1,4 +1,4 @@
-//! Servers that break the GSSAPI method, against a client that has tickets for them.
+//! Servers that violate the GSSAPI method, with a client that has tickets for them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sshoal::{ClientBuilder, HostConfig, HostErrorKind, ParallelClient, Stage, Ti
 use super::{Hostile, all, guard, printable, run, stdout};
 use crate::support::kdc::in_a_realm;
 
-/// The service that all of the servers pretend to be.
+/// The service name of all the servers.
 const SERVICE: &str = "somewhere";
 
 fn with_tickets(test: &str, body: impl FnOnce()) {
@@ -23,15 +23,15 @@ fn with_tickets(test: &str, body: impl FnOnce()) {
     });
 }
 
-/// GSSAPI, then a password, where the server misbehaves; a password where it behaves. One host at a time, for valgrind's
-/// sake (see `memcheck::gssapi`).
+/// GSSAPI, then a password, on misbehaving servers; a password on the well-behaved one. One host at
+/// a time, because of valgrind (see `memcheck::gssapi`).
 fn client(server: &Hostile, kinds: &[&str]) -> ClientBuilder {
     let misbehaves = kinds.iter().map(|_| HostConfig::default().gssapi_server_identity(SERVICE));
     let configs = misbehaves.chain([HostConfig::default()]);
     server.client(all(kinds)).host_config(configs).pool_size(1)
 }
 
-/// What is wrong with the method does not keep the next one from being tried, and nothing of it reaches memory.
+/// A failure of the method does not prevent the next one, and causes no memory error.
 #[test]
 fn what_is_no_gssapi_is_given_up_for_the_next_method() {
     with_tickets("what_is_no_gssapi_is_given_up_for_the_next_method", || {

@@ -90,7 +90,7 @@ fn questions_that_cannot_be_read_end_the_connection() {
     for (index, kind) in kinds.iter().enumerate() {
         let error = outputs[index].error().expect(kind);
         assert!(matches!(error.kind(), HostErrorKind::Protocol(_)), "{kind}: {error}");
-        // The first of two may be read, and answered, before the second.
+        // The first of two rounds may be read, and answered, before the second.
         let sent_max = usize::from(*kind == "asks-twice-at-once");
         assert!(server.count(&address(index), INFO_RESPONSE) <= sent_max, "{kind}");
     }

@@ -1,4 +1,4 @@
-//! Logins that the server grants, refuses or disturbs out of turn.
+//! Logins that the server accepts, refuses or disturbs out of turn.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ fn refusals_without_end_end_the_login() {
     }
 }
 
-/// The key that was asked about signs, whichever the server names.
+/// The key that was queried signs, whichever key the server names.
 #[test]
 fn another_key_than_the_one_asked_about_is_never_used() {
     let _dog = guard("other_key");
@@ -71,7 +71,7 @@ fn banners_and_extensions_without_sense_are_passed_over() {
     }
 }
 
-/// Nothing but a time limit ends these: libssh passes UNIMPLEMENTED and IGNORE over in silence.
+/// Only a time limit ends these: libssh silently ignores UNIMPLEMENTED and IGNORE.
 #[test]
 fn noise_instead_of_an_answer_ends_in_the_stages_timeout() {
     let _dog = guard("noise_for_answer");

@@ -1,5 +1,5 @@
-//! The library against a server that breaks the protocol on purpose, in ways that neither OpenSSH nor the simulated
-//! fleet can be made to: `server.py`, on top of Debian's python3-paramiko.
+//! The library with a server that violates the protocol on purpose, in ways that neither OpenSSH
+//! nor the simulated fleet can: `server.py`, based on Debian's python3-paramiko.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
@@ -31,7 +31,7 @@ use sshoal::{ClientBuilder, HostKeyPolicy, HostOutput, JoinOptions, Outcome, Par
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::system::{is_rerun, rerun};
 
-/// What a step of a test takes at most on a machine that is busy with other things.
+/// Limit of one step of a test, for a machine that is busy otherwise.
 const SLOW: Duration = Duration::from_secs(20);
 
 /// Message types that the server counts (RFC 4253, 4252 and 4254).
@@ -46,14 +46,15 @@ const OPEN_FAILURE: u8 = 92;
 const DATA: u8 = 94;
 const EXEC: u8 = 98;
 
-/// The address that behaves.
+/// The address of the well-behaved host.
 const HEALTHY: &str = "127.0.0.1";
 
 fn guard(name: &str) -> Watchdog {
     watchdog(Duration::from_secs(120), name)
 }
 
-/// Runs a test in a process of its own, as memory is the process's. Whether this is that process.
+/// Reruns a test in a separate process, because memory is measured per process. Returns whether
+/// this is that process.
 #[track_caller]
 fn alone(module: &str, test: &str) -> bool {
     if is_rerun() {
@@ -64,7 +65,8 @@ fn alone(module: &str, test: &str) -> bool {
     false
 }
 
-/// A running `server.py`. It ends when its standard input does: when this is dropped, or this process is killed.
+/// A running `server.py`. It ends with its standard input: when this is dropped, or this process is
+/// killed.
 struct Hostile {
     child: Child,
     port: u16,
@@ -72,12 +74,13 @@ struct Hostile {
 }
 
 impl Hostile {
-    /// A server that misbehaves at [`address`] 0 as the first of `kinds`, and so on, and behaves at [`HEALTHY`].
+    /// A server that at [`address`] 0 misbehaves as the first of `kinds`, and so on, and behaves
+    /// well at [`HEALTHY`].
     #[track_caller]
     fn start(kinds: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/hostile/server.py");
         let mut command = Command::new("/usr/bin/python3");
-        // No bytecode in the sources' folder.
+        // Write no bytecode into the source folder.
         command.arg("-B").arg(script).args(kinds).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("/usr/bin/python3 (Debian: python3-paramiko)");
         let (stdin, stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
@@ -113,7 +116,7 @@ impl Hostile {
         self.seen(address).get(&kind).copied().unwrap_or_default()
     }
 
-    /// For these addresses: a password, any host key, one attempt.
+    /// A client for these addresses: a password, any host key, one attempt.
     fn client<A: Into<String>>(&self, addresses: impl IntoIterator<Item = A>) -> ClientBuilder {
         let builder = ParallelClient::builder(addresses).port(self.port).user("somebody").password("any");
         let builder = builder.identity_auth(false).allow_agent(false).known_hosts(Vec::<String>::new());
@@ -129,24 +132,25 @@ impl Drop for Hostile {
     }
 }
 
-/// Where the kind at this position of the list is served.
+/// The address of the kind at this position of the list.
 fn address(position: usize) -> String {
     format!("127.0.1.{}", position + 1)
 }
 
-/// The addresses of all these kinds, and the one that behaves.
+/// The addresses of all these kinds, and the well-behaved one.
 fn all(kinds: &[&str]) -> Vec<String> {
     (0..kinds.len()).map(address).chain([HEALTHY.to_owned()]).collect()
 }
 
-/// Joins within the limit of a slow machine.
+/// Joins with a limit for a slow machine.
 #[track_caller]
 fn join(client: &ParallelClient, outputs: &[HostOutput]) {
     let options = JoinOptions::default().timeout(SLOW * 2).close_stdin(true);
     client.join(outputs, options).expect("all commands end");
 }
 
-/// Runs a command to its end. The last host of the client is the one that behaves, and has to, whatever the others do.
+/// Runs a command to its end. The client's last host is the well-behaved one, which must succeed,
+/// whatever the others do.
 #[track_caller]
 fn run(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
     let outputs = client.start_command(command).expect("a command");
@@ -158,12 +162,12 @@ fn run(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
     outputs[..outputs.len() - 1].to_vec()
 }
 
-/// The unread lines of standard output up to its end, or to what cut it short.
+/// The unread lines of standard output up to its end or to an error.
 fn stdout(output: &HostOutput) -> Vec<String> {
     output.stdout().map_while(Result::ok).collect()
 }
 
-/// Whether a text can be shown on a terminal as it is.
+/// Whether a text is safe to print on a terminal.
 fn printable(text: &str) -> bool {
     sshoal::sanitise(text) == text
 }

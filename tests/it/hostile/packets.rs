@@ -6,17 +6,18 @@ use sshoal::{ChannelProblem, HostErrorKind, HostOutput, Outcome, ParallelClient}
 
 use super::{DATA, HEALTHY, Hostile, address, all, guard, join};
 
-/// Without a period that a packet or a buffer could share, and without line ends.
+/// Bytes without a period that equals the size of a packet or a buffer, and without line ends.
 fn input(len: usize) -> Vec<u8> {
     (0u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 | 0x40).take(len).collect()
 }
 
-/// Every host gets this input for `echo`; the outputs, of which the last, healthy one is checked.
+/// Sends this input to `echo` on every host; returns the outputs, after checking the last, healthy
+/// one.
 #[track_caller]
 fn echo(client: &mut ParallelClient, input: &[u8]) -> Vec<HostOutput> {
     let outputs = client.start_command("echo").expect("a command");
     for output in &outputs {
-        // A host that takes none has failed by the time that its turn comes.
+        // A host that accepts no input may have failed already.
         let _ = output.stdin().write_all(input);
     }
     join(client, &outputs);
@@ -33,7 +34,8 @@ fn assert_echoed(output: &HostOutput, input: &[u8]) {
     assert!(lines == [input], "{} altered what it took", output.host());
 }
 
-/// libssh loops for ever over input for a packet size of 0 (CVE-2026-59843), and 0.10 for one of 10, too.
+/// libssh loops for ever over input with a packet size of 0 (CVE-2026-59843), and 0.10 also with
+/// one of 10.
 #[test]
 fn a_packet_size_without_room_takes_no_input() {
     let _dog = guard("packet_size");
@@ -66,7 +68,8 @@ fn tiny_packets_carry_all_input_a_few_at_a_time() {
     let input = input(100_000);
     let outputs = echo(&mut client, &input);
     assert_echoed(&outputs[0], &input);
-    // A turn's length in time would be the machine's load; its packets are what the library decides.
+    // The duration of a turn depends on the machine's load; its number of packets depends on the
+    // library.
     let packets = server.count(&address(0), DATA) as u64;
     assert!(packets >= 6_250, "{packets}");
     let visits = client.metrics().visits;
@@ -83,7 +86,7 @@ fn windows_that_overflow_alter_nothing() {
     assert_echoed(&outputs[0], &input);
 }
 
-/// libssh lets it pass; what counts is that nothing is lost or altered.
+/// libssh accepts it; nothing may be lost or altered.
 #[test]
 fn output_beyond_the_window_is_kept() {
     let _dog = guard("over_window");

@@ -1,4 +1,5 @@
-//! What a command's channel is given before the command: byte for byte, and where the server does not play along.
+//! What is requested on a channel before the command: byte for byte, and with servers that do not
+//! comply.
 
 use std::process::{Command as Process, Stdio};
 
@@ -7,11 +8,11 @@ use sshoal::{Command, Pty};
 use super::{Hostile, all, guard, join, stdout};
 use crate::support::system::{is_rerun, rerun};
 
-/// RFC 4254 section 6.2: TERM, columns, rows, no size in pixels, and as modes their end alone.
+/// RFC 4254 section 6.2: TERM, columns, rows, no size in pixels, and an empty list of modes.
 const XTERM: &str = "pty-req 00000005787465726d000000500000001800000000000000000000000100";
 const VT100: &str = "pty-req 000000057674313030000000840000003200000000000000000000000100";
 
-/// The requests that reach a server, one line for each.
+/// The requests that reach a server, one line each.
 fn requests(command: Command) -> Vec<String> {
     let server = Hostile::start(&[]);
     let mut client = server.client(all(&[])).build().expect("a client");
@@ -29,7 +30,7 @@ fn a_terminal_is_asked_for_without_modes_whatever_our_own_terminal_is() {
     if is_rerun() {
         return;
     }
-    // Once more with a terminal as standard input, which libssh 0.11 would describe to the server.
+    // Again with a terminal as standard input, which libssh 0.11 would describe to the server.
     let again = rerun(module_path!(), "a_terminal_is_asked_for_without_modes_whatever_our_own_terminal_is");
     let words: Vec<_> = [again.get_program()].into_iter().chain(again.get_args()).map(quoted).collect();
     let mut script = Process::new("/usr/bin/script");

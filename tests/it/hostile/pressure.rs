@@ -1,4 +1,4 @@
-//! Compressed messages that inflate a thousandfold, and servers that answer no keepalive.
+//! Compressed messages that inflate a thousandfold, and servers that do not answer keepalives.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use sshoal::{HostErrorKind, Stage};
 use super::{HEALTHY, Hostile, address, all, guard, join, run, stdout};
 use crate::support::system::{is_rerun, rerun};
 
-/// A message type of which keepalives are the only ones here (RFC 4254 section 4).
+/// A message type that only keepalives use here (RFC 4254 section 4).
 const GLOBAL_REQUEST: u8 = 80;
 
 fn peak() -> usize {
@@ -17,7 +17,7 @@ fn peak() -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }
 
-/// In a process of its own, as the peak is the process's.
+/// In a separate process, because the peak is per process.
 #[test]
 fn what_inflates_without_end_ends_its_connection_and_costs_no_memory() {
     let _dog = guard("inflates");
@@ -44,14 +44,14 @@ fn what_inflates_without_end_ends_its_connection_and_costs_no_memory() {
     assert!(client.metrics().visits > 600 / 64, "{:?}", client.metrics());
     let grown = peak() - before;
     assert!(grown < 16 << 20, "{grown} bytes more");
-    // Nobody inflates what nobody has asked to be compressed.
+    // Compressed data is not inflated unless compression was requested.
     let mut client = server.client(all(&kinds)).build().expect("a client");
     let outputs = run(&mut client, "greet");
     assert!(outputs[0].error().is_some(), "100 MB are no packet");
     assert!(outputs[1].error().is_some(), "nor are 250 KB on the wire");
 }
 
-/// Both servers leave every keepalive unanswered; only one of them is silent.
+/// Both servers leave every keepalive unanswered; only one of them sends nothing at all.
 #[test]
 fn a_server_that_answers_no_keepalive_is_dead_unless_it_says_something_else() {
     let _dog = guard("noise_for_keepalives");

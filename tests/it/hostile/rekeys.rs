@@ -1,16 +1,16 @@
-//! Key exchanges that a server asks for again and again, that are made to cost much, or whose signature is
-//! none.
+//! Key exchanges that a server requests too often, makes expensive, or signs wrongly.
 
 use sshoal::{HostErrorKind, Outcome, Stage};
 
 use super::watch::{BEFORE_LOGIN, Watched, warm_up};
 use super::{HEALTHY, Hostile, KEXINIT, address, all, alone, guard, run, stdout};
 
-/// How a client begins an exchange (RFC 4253 section 8, RFC 4419 section 3).
+/// The client's first message of an exchange (RFC 4253 section 8, RFC 4419 section 3).
 const KEXDH_INIT: u8 = 30;
 const GEX_REQUEST: u8 = 34;
 
-/// `new_keys_every_64_kilobytes_lose_nothing` shows that those for data are served, however many.
+/// `new_keys_every_64_kilobytes_lose_nothing` shows that any number of exchanges with data in
+/// between is served.
 #[test]
 fn new_keys_for_no_data_end_the_connection() {
     let _dog = guard("rekeys_for_nothing");
@@ -19,7 +19,7 @@ fn new_keys_for_no_data_end_the_connection() {
     let watched = Watched::run(&server, &all(&kinds), "greet");
     assert_eq!(watched.breach(0), "the host asked for new keys 11 times in a row, for no data");
     assert!(server.count(&address(0), KEXINIT) >= 12);
-    // During a login libssh takes no key exchange at all.
+    // During a login, libssh accepts no key exchange at all.
     assert!(watched.breach(1).contains("rejected packet"), "{}", watched.breach(1));
     assert!(watched.exited(2) && watched.exited(3), "{:?}", watched.ends);
 }
@@ -52,7 +52,7 @@ fn key_exchanges_that_hold_the_thread_are_not_offered() {
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
     for (at, output) in run(&mut client, "greet").iter().enumerate() {
-        // Whoever notices first says so: the server hangs up.
+        // Either side may notice it first; if the server does, it hangs up.
         let error = output.error().expect("nothing in common");
         assert_eq!(error.stage(), Stage::Handshaking, "{error}");
         let begun = [KEXDH_INIT, GEX_REQUEST].map(|kind| server.count(&address(at), kind));
@@ -60,7 +60,8 @@ fn key_exchanges_that_hold_the_thread_are_not_offered() {
     }
 }
 
-/// Whoever sends none does not hold the key, or the key exchange was altered on its way.
+/// A missing signature means that the peer does not own the key, or that the key exchange was
+/// altered.
 #[test]
 fn a_signature_that_is_none_is_a_matter_of_integrity() {
     let _dog = guard("signatures");

@@ -1,11 +1,11 @@
-//! Channels that are over for the client, and not for the server.
+//! Channels that have ended for the client, but not for the server.
 
 use sshoal::{ChannelProblem, HostErrorKind, Outcome};
 
 use super::watch::{AFTER_LOGIN, Watched, forget_peak, status, warm_up};
 use super::{HEALTHY, Hostile, address, all, alone, guard, join};
 
-/// 64 MiB for a command that was refused, on a connection that goes on with another one's.
+/// 64 MiB for a command that was refused, on a connection that continues with another command.
 #[test]
 fn what_comes_for_a_channel_that_is_over_is_not_kept() {
     let _dog = guard("refuses_and_pours");
@@ -20,7 +20,7 @@ fn what_comes_for_a_channel_that_is_over_is_not_kept() {
     join(&client, &outputs);
     let error = outputs[0].error().expect("refused");
     let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = error.kind() else { panic!("{error}") };
-    // The second command's output comes behind all that.
+    // The second command's output comes after all of that.
     let outputs = client.start_command("greet").expect("a command");
     join(&client, &outputs);
     assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());
@@ -28,7 +28,7 @@ fn what_comes_for_a_channel_that_is_over_is_not_kept() {
     assert!(grown < AFTER_LOGIN, "{grown} bytes more");
 }
 
-/// Each command leaves a channel behind.
+/// Each command leaves an open channel behind.
 #[test]
 fn a_host_that_closes_no_channel_is_ended() {
     let _dog = guard("refuses_and_keeps");
@@ -76,7 +76,7 @@ fn the_text_of_a_signal_is_bounded() {
     assert!(signal.message.chars().all(|char| char == 'ä'), "cut between two characters");
 }
 
-/// libssh does not tell the types of extended data apart.
+/// libssh does not distinguish the types of extended data.
 #[test]
 fn extended_data_of_any_type_is_standard_error() {
     let _dog = guard("other_stream");

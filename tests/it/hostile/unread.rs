@@ -1,4 +1,4 @@
-//! Servers that ask for answers and read none, and floods that want none.
+//! Servers that request replies and do not read them, and floods that request none.
 
 use std::collections::HashSet;
 use std::thread;
@@ -9,8 +9,8 @@ use sshoal::{Budget, Event};
 use super::watch::{AFTER_LOGIN, BEFORE_LOGIN, Watched, warm_up};
 use super::{HEALTHY, Hostile, SLOW, address, all, alone, guard};
 
-/// What libssh keeps for the host is what `ANSWERS_UNREAD` allows: neither much more nor, as the upper bound
-/// of the counters would have it, less than half.
+/// libssh may buffer for the host what `ANSWERS_UNREAD` allows: not much more, and, as the counters
+/// are upper bounds, not less than half.
 #[track_caller]
 fn assert_ended(kinds: &[&str], grown_max: usize) {
     let server = Hostile::start(kinds);
@@ -45,7 +45,7 @@ fn a_host_that_reads_no_answers_is_ended_after_the_login() {
     }
 }
 
-/// What is read is answered, however much it is in all.
+/// Replies that are read have no limit in total.
 #[test]
 fn a_host_that_reads_late_gets_all_its_answers() {
     let _dog = guard("read_slowly");
@@ -55,7 +55,7 @@ fn a_host_that_reads_late_gets_all_its_answers() {
     assert_eq!(watched.output[0], b"hello\n");
 }
 
-/// Messages that want no answer, 50,000 of each kind, cost neither memory nor much time at once.
+/// 50,000 messages of each kind that want no reply take neither memory nor much time at once.
 #[test]
 fn floods_cost_neither_memory_nor_a_long_step() {
     let _dog = guard("floods");
@@ -85,7 +85,7 @@ fn floods_cost_neither_memory_nor_a_long_step() {
     }
 }
 
-/// All have something in their sockets all the time. Each turn visits one host.
+/// The sockets of all hosts always have data. Each turn visits one host.
 #[test]
 fn between_two_visits_to_a_flood_everybody_else_has_one() {
     let _dog = guard("visits");
@@ -110,7 +110,7 @@ fn between_two_visits_to_a_flood_everybody_else_has_one() {
         visited.extend(turn.longest_step.and_then(|step| step.host));
         while fleet.next_event().is_some() {}
     }
-    // Once the poll has told of all of them.
+    // Once the poll has reported all of them.
     for round in visited[10..].windows(kinds.len()) {
         let others: HashSet<_> = round.iter().collect();
         assert_eq!(others.len(), kinds.len(), "{visited:?}");

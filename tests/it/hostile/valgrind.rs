@@ -1,11 +1,11 @@
-//! The worst of it once more under valgrind: what libssh does with freed channels shows nowhere else.
+//! The worst cases again under valgrind: only it detects libssh's use of freed channels.
 
 use std::process::Command;
 
 use crate::support::alarm::watchdog;
 use std::time::Duration;
 
-/// Not those that leave a thread in libssh: its memory is lost on purpose.
+/// Excludes those that leave a thread in libssh: its memory is lost on purpose.
 const TESTS: [&str; 15] = [
     "hostile::after_close::nothing_after_the_close_alters_the_outcome",
     "hostile::after_close::a_channel_that_was_refused_is_deaf",

@@ -1,5 +1,5 @@
-//! Drives a fleet step by step, and measures what hosts cost it: processor time of the thread, and memory of
-//! the process.
+//! Drives a fleet step by step, and measures what its hosts cost: CPU time of the thread, and
+//! memory of the process.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,30 +9,30 @@ use sshoal::{Budget, CommandId, Event, Fleet, FleetBuilder, HostErrorKind, HostK
 
 use super::{HEALTHY, Hostile, SLOW};
 
-/// Most memory that a host may cost before it is logged in, and afterwards.
+/// Memory limit per host before the login, and after it.
 pub const BEFORE_LOGIN: usize = 3 << 20;
 pub const AFTER_LOGIN: usize = 4 << 20;
 
-/// Most processor time of one step of one host, with the default algorithms: 5 ms, and twice that where the
-/// library is not optimised.
+/// CPU limit of one step of one host, with the default algorithms: 5 ms, and twice that in
+/// unoptimised builds.
 pub const STEP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10 } else { 5 });
 
-/// What the hosts of a fleet have cost.
+/// What the hosts of a fleet cost.
 #[derive(Debug)]
 pub struct Watched {
     pub fleet: Fleet,
-    /// How each command has ended, in the order of the hosts.
+    /// The outcome of each command, in the order of the hosts.
     pub ends: Vec<Option<Outcome>>,
-    /// What each has printed.
+    /// The output of each command.
     pub output: Vec<Vec<u8>>,
     /// Growth of the resident memory up to its peak, in bytes.
     pub grown: usize,
-    /// Most processor time of this thread in one step of one host.
+    /// Longest CPU time of this thread in one step of one host.
     pub longest: Duration,
 }
 
 impl Watched {
-    /// One command on each of these addresses, up to the end of them all.
+    /// Runs one command on each of these addresses, until all have ended.
     ///
     /// # Panics
     /// If that takes too long.
@@ -60,8 +60,8 @@ impl Watched {
         watched
     }
 
-    /// The same up to three times, for one without a step that takes more than [`STEP`]: on a machine that is
-    /// busy with other things, even processor time is not the thread's alone.
+    /// The same up to three times, until no step takes more than [`STEP`]: on a busy machine, even
+    /// CPU time includes work for other processes.
     #[track_caller]
     pub fn run_undisturbed(server: &Hostile, addresses: &[String], command: &str) -> Self {
         let runs = (0..3).map(|_| Self::run(server, addresses, command));
@@ -109,7 +109,7 @@ impl Watched {
         }
     }
 
-    /// What the peer did that the protocol does not allow, according to the outcome of this host's command.
+    /// The protocol violation that this host's command reports as its outcome.
     #[track_caller]
     pub fn breach(&self, host: usize) -> &str {
         let end = &self.ends[host];
@@ -123,7 +123,8 @@ impl Watched {
     }
 }
 
-/// Runs a command on the host that behaves, so that what the process needs once is not counted.
+/// Runs a command on the well-behaved host, so that one-time allocations of the process are not
+/// counted.
 pub fn warm_up(server: &Hostile) {
     let watched = Watched::run(server, &[HEALTHY.to_owned()], "greet");
     assert!(watched.exited(0));
@@ -140,19 +141,19 @@ impl Hostile {
     }
 }
 
-/// The processor time that this thread has used.
+/// The CPU time of this thread.
 pub fn thread_cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock").into()
 }
 
-/// A figure of the kernel about this process's memory, in bytes.
+/// A value of the kernel about this process's memory, in bytes.
 pub fn status(name: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let figure = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     figure.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }
 
-/// Has the kernel forget the peak of this process's memory. What is resident now.
+/// Resets the kernel's peak of this process's memory. Returns the resident size.
 pub fn forget_peak() -> usize {
     fs::write("/proc/self/clear_refs", "5").expect("/proc/self/clear_refs");
     status("VmRSS:")

@@ -1,4 +1,5 @@
-//! GSSAPI logins under valgrind: the session moves between threads there, and libssh reads what a server says of tickets.
+//! GSSAPI logins under valgrind: the session moves between threads there, and libssh parses what a
+//! server sends about tickets.
 
 use std::fs;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use crate::support::alarm::watchdog;
 use crate::support::kdc::run_in_a_realm;
 use crate::support::system::rerun;
 
-/// Module, test, and the kinds of leaks that are errors in it.
+/// Module, test, and the kinds of leaks that count as errors in it.
 ///
-/// What hangs from a block that is lost is not counted again: libssh 0.10's is among the suppressions. Of a method that
-/// ends halfway it frees that block, and loses what hung from it.
+/// Blocks that are reachable from a lost block do not count: libssh 0.10's lost block is among the
+/// suppressions. If a method ends halfway, libssh frees that block, and loses the blocks reachable
+/// from it.
 ///
-/// One host at a time: Kerberos locks its tickets by `F_OFD_SETLKW`, of which valgrind 3.19 does not know that it blocks,
-/// so that two threads wait for each other for ever.
+/// One host at a time: Kerberos locks its tickets with `F_OFD_SETLKW`. valgrind 3.19 does not know
+/// that this call blocks, so two threads would wait for each other for ever.
 const TESTS: [(&str, &str, &str); 4] = [
     ("real", "credentials_are_delegated_only_if_asked", "definite"),
     ("real", "without_a_ticket_the_next_method_follows", "definite"),

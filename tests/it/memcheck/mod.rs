@@ -1,8 +1,8 @@
-//! The C library under valgrind: every way out of a connection, without a leaked byte or an invalid access.
+//! The C library under valgrind: every way to end a connection, without a leaked byte or an invalid
+//! access.
 //!
-//! Each scenario is an ordinary test. [`valgrind_finds_nothing`] runs all of them once more, in one process
-//! under
-//! valgrind.
+//! Each scenario is an ordinary test. [`valgrind_finds_nothing`] runs all of them again, in one
+//! process under valgrind.
 
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot be set up fails the test at once")]
 
@@ -15,13 +15,13 @@ use std::process::{Command, Stdio};
 
 use crate::support::alarm::watchdog;
 
-/// Scenarios that valgrind has to see: fewer means that a filter has lost them.
+/// Minimum number of scenarios: fewer means that a filter no longer matches.
 const SCENARIOS_MIN: usize = 20;
 
 #[test]
 fn valgrind_finds_nothing() {
     let _dog = watchdog(std::time::Duration::from_secs(900), "memcheck");
-    // The scenarios start simulators; they are built before time matters.
+    // Build the simulators that the scenarios start before time is measured.
     drop(crate::sim::fleet(&[]));
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("valgrind.log");
@@ -41,13 +41,14 @@ fn valgrind_finds_nothing() {
     assert_clean(&report);
 }
 
-/// Valgrind for a program that is still to be named. Leaks of these kinds are errors.
+/// Valgrind without its program argument. Leaks of these kinds are errors.
 fn valgrind(log: &Path, leaks: &str) -> Command {
     let suppressions = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/memcheck/valgrind.supp");
     let mut valgrind = Command::new("valgrind");
     valgrind
         .args(["--error-exitcode=99", "--leak-check=full"])
-        // What is only still reachable is allocated once per process, by OpenSSL, glibc and the test harness.
+        // Memory that is still reachable is allocated once per process, by OpenSSL, glibc and the
+        // test harness.
         .args([format!("--errors-for-leak-kinds={leaks}"), format!("--show-leak-kinds={leaks}")])
         .args(["--num-callers=40", "--child-silent-after-fork=yes"])
         .arg(format!("--suppressions={}", suppressions.display()))
@@ -61,7 +62,7 @@ fn passed(harness: &str) -> usize {
     rest.split_once(" passed").and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
 }
 
-/// The exit status says the same; this also notices a log that is not there.
+/// Checks more than the exit status: detects a missing log too.
 #[track_caller]
 fn assert_no_errors(report: &str) {
     assert!(report.contains("ERROR SUMMARY: 0 errors"), "{report}");

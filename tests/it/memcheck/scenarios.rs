@@ -1,4 +1,4 @@
-//! What is run under valgrind: small fleets, one ending each.
+//! The scenarios run under valgrind: small fleets, one ending each.
 
 use std::io::Write;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::support::peers::Refused;
 use crate::support::sshd::Sshd;
 
 const HOSTS: usize = 5;
-/// For hosts that fall silent. Long enough for a stage under valgrind.
+/// For silent hosts. Long enough for a stage under valgrind.
 const LIMIT: Duration = Duration::from_secs(8);
 
-/// Runs a command on hosts that all behave as `rule` says; how it ended is for `check`.
+/// Runs a command on hosts that all behave by `rule`; `check` inspects the error.
 fn all_fail(rule: &str, check: impl Fn(&HostErrorKind) -> bool) {
     all_fail_in(2, rule, check);
 }
 
-/// As [`all_fail`], in so many attempts.
+/// Like [`all_fail`], with this number of attempts.
 fn all_fail_in(attempts: u32, rule: &str, check: impl Fn(&HostErrorKind) -> bool) {
     let _dog = watch();
     let sim = fleet(&[rule]);
@@ -71,7 +71,7 @@ fn commands_with_a_password() {
     assert_hostnames(&run(&mut client, "hostname"));
 }
 
-/// How a login by the key of an agent ends that answers requests for a signature so.
+/// The end of a login with an agent that answers signature requests with `reply`.
 fn by_an_agent(reply: fn() -> Reply, check: impl Fn(&HostOutput)) {
     let _dog = watch();
     let sim = fleet(&[]);
@@ -140,7 +140,8 @@ fn hosts_that_leave_the_list() {
     assert!(client.finished(&begun).unwrap());
 }
 
-/// Commands that use a forwarded agent, that it leaves, and that are left while they wait for it.
+/// Commands that use a forwarded agent, whose agent exits, and that are abandoned while they wait
+/// for it.
 #[test]
 fn forwarded_agents() {
     let _dog = watch();
@@ -194,7 +195,7 @@ fn connections_refused() {
 
 #[test]
 fn fin_before_the_identification() {
-    // Before another attempt a host that was dropped so early is given half a minute.
+    // A host dropped so early waits up to half a minute before the next attempt.
     all_fail_in(1, "* accept:fin", lost);
 }
 
@@ -277,7 +278,7 @@ fn altered_output() {
 fn disconnected_with_a_text() {
     let escapes = "\u{1b}]0;title\u{7}".repeat(20);
     let rule = format!("* stream@9:disconnect={escapes}");
-    // A slow client meets the reset that follows the goodbye first.
+    // A slow client notices the reset after the disconnect message first.
     all_fail(&rule, |kind| lost(kind) || matches!(kind, HostErrorKind::Disconnected { .. }));
 }
 
@@ -327,7 +328,7 @@ fn standard_input() {
     let mut client = client(&sim, 4).build().unwrap();
     let outputs = client.run_command(command("count").read_timeout(PATIENCE / 20)).unwrap();
     for (output, length) in outputs.iter().zip([3_000_000, 500_000, 2_000, 0]) {
-        // The stalled host may take it or not.
+        // The stalled host may accept it or not.
         let _ = output.stdin().write_all(&vec![b'x'; length]);
         output.stdin().close();
     }
@@ -352,7 +353,8 @@ fn hosts_behind_two_proxies() {
     outputs[0].stdin().write_all(&vec![b'x'; 300_000]).unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     assert!(stdout(&outputs[0]).starts_with("300000\n"));
-    // Some go, and the proxies stay for the others; then everything goes at once, in the middle of output.
+    // Some hosts are removed while the proxies stay for the others; then all are removed, in the
+    // middle of output.
     client.set_hosts(&sim.hosts(4)[2..]).unwrap();
     drop(client.start_command("bytes 3000000").unwrap());
 }
@@ -386,8 +388,8 @@ fn hosts_that_a_proxy_refuses_or_finds_silent() {
     assert!(matches!(outputs[1].error().unwrap().kind(), HostErrorKind::Timeout { .. }));
 }
 
-/// One key of each format, with each cipher that libssh would crash on; opened rightly and wrongly, whole and
-/// cut off.
+/// One key of each format, with each cipher that crashes libssh; opened with right and wrong
+/// passphrases, whole and truncated.
 #[test]
 fn keys_of_every_format() {
     let _dog = watch();

@@ -1,4 +1,4 @@
-//! Credentials: which ones open a host, in which order they are offered, and what their failure says.
+//! Credentials: which ones are accepted, in which order they are offered, and what the errors say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::support::user::TestUser;
 
 const HOST: &str = "127.0.2.1";
 
-/// Knows the host, and has no credential yet.
+/// A client with known host keys and no credential.
 fn bare(sshd: &Sshd, user: &str) -> sshoal::ClientBuilder {
     let builder =
         ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false).allow_agent(false);
@@ -32,12 +32,13 @@ fn every_kind_of_key_opens_the_host() {
             assert_eq!(run_one(&mut build(builder), "echo in"), ["in"], "{key:?}");
         }
     }
-    // A key that the caller names is signed with at once: no question is asked first.
+    // A key that the caller names is used for a signature at once, without a query first.
     let outcomes: Vec<String> = sshd.auth_messages().into_iter().map(|message| message.outcome).collect();
     assert_eq!(outcomes, ["Accepted"; 6]);
 }
 
-/// With many sessions at once, libssh 0.10.6 would choose RSA's algorithm before it knows the server's.
+/// With many sessions at once, libssh 0.10.6 would choose RSA's algorithm before it knows the
+/// server's.
 #[test]
 fn an_rsa_key_opens_many_hosts_at_once() {
     let _dog = guard("rsa_many");
@@ -179,7 +180,7 @@ fn messages(sshd: &Sshd) -> Vec<String> {
         .collect()
 }
 
-/// The key goes first, when this server does not look at keys yet.
+/// The key is offered first, although this server does not accept keys yet.
 #[test]
 fn password_and_then_key() {
     let Some(user) = TestUser::create() else { return };
@@ -224,7 +225,8 @@ sOUnA859kHgmnC6hj5kUWs7qxFaJFunkOAY3awE=
 -----END RSA PRIVATE KEY-----
 ";
 
-/// libssh does not sign with a short RSA key. The server is not to blame, and what it wants is still unknown.
+/// libssh does not sign with a short RSA key. It is not the server's fault, and the methods it
+/// accepts are still unknown.
 #[test]
 fn a_key_too_short_for_libssh_gives_way_to_the_next() {
     let _dog = guard("short_key");
@@ -274,7 +276,7 @@ fn assert_names_path(builder: sshoal::ClientBuilder, path: &Path) {
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");
 }
 
-/// A key that the caller names must be usable, and nothing touches the network before that is known.
+/// A key that the caller names must be usable; this is checked before any network access.
 #[test]
 fn an_unusable_key_file_is_an_error_of_build() {
     let _dog = guard("unusable_key_file");

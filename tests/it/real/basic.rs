@@ -102,7 +102,7 @@ fn outputs_outlive_their_client() {
     let outputs = client.start_command("echo one; echo two; exit 3").expect("valid");
     let last = client.last_output().to_vec();
     drop(client);
-    // At most TCP is connected yet: reading drives the fleet, through either handle.
+    // At most TCP is connected yet: reading through either handle drives the fleet.
     assert_eq!(sshd.count("Accepted publickey"), 0);
     assert_eq!(outputs[0].stdout().next().expect("a line").expect("no error"), "one");
     assert_eq!(stdout(&last[0]), ["two"]);

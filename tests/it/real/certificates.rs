@@ -1,4 +1,5 @@
-//! User certificates: an authority that sshd trusts, and everything that can be wrong with what it has signed.
+//! User certificates: an authority that sshd trusts, and everything that can be wrong with a signed
+//! certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const HOST: &str = "127.0.2.1";
 const VALID: &str = "-1h:+1h";
 const EXPIRED: &str = "20200101:20200102";
 
-/// A server that trusts an authority, and no key by itself.
+/// A server that trusts an authority, and no key directly.
 struct World {
     dir: TempDir,
     authority: KeyPair,
@@ -67,7 +68,7 @@ fn a_certificate_of_each_kind_opens_the_host() {
         let cert = world.write(&format!("{}-certificate", key_type.name()), &text);
         let by_file = world.client().key_bytes(key.private()).cert_file(cert);
         let by_text = world.client().key_bytes(key.private()).cert_bytes(text);
-        // As one of two identities, so that the server is asked about it first.
+        // As one of two identities, so that it is queried first.
         let other = KeyPair::generate(KeyType::Ed25519).write(world.dir.path(), &format!("other-{logged}"));
         let files = [key.write(world.dir.path(), key_type.name()), other];
         let identity =
@@ -91,7 +92,7 @@ fn a_certificate_beside_its_key_is_found() {
     let identity = || world.client().identity_auth(true).identity_files([&file]);
     assert_eq!(run_one(&mut build(identity()), "echo in"), ["in"]);
 
-    // What cannot be used is passed over: another key's, a host's, and garbage.
+    // Unusable certificates are skipped: another key's, a host's, and garbage.
     let stranger = world.certify(&KeyPair::generate(KeyType::Ed25519), VALID);
     for text in [stranger.as_str(), key.public(), "garbage"] {
         world.write("id-cert.pub", text);
@@ -124,12 +125,12 @@ fn the_error_says_what_is_wrong_with_a_certificate() {
     let others = AuthProblem::CertificateOfOthers { path: cert.clone(), principals: vec!["eve".to_owned()] };
     assert_eq!(problems, [others]);
     assert!(text.ends_with("id-certificate is for \"eve\" only"), "{text}");
-    // An authority that the server does not trust: nothing of that shows in the certificate.
+    // An authority that the server does not trust, which the certificate does not show.
     let stranger = KeyPair::generate(KeyType::Ed25519).certify(&key, world.sshd.user(), VALID);
     assert_eq!(refused(&stranger).0, []);
 }
 
-/// As with OpenSSH: a certificate that has expired does not take the key's own rights away.
+/// As with OpenSSH: the key of an expired certificate is still accepted for itself.
 #[test]
 fn the_key_itself_is_offered_after_its_certificate() {
     let _dog = guard("plain_key");
@@ -157,7 +158,7 @@ fn problem(builder: ClientBuilder, named: &Path) -> CertProblem {
     }
 }
 
-/// Nothing touches the network before this is known.
+/// This is checked before any network access.
 #[test]
 fn an_unusable_certificate_is_an_error_of_build() {
     let _dog = guard("unusable_certificates");
@@ -183,14 +184,14 @@ fn an_unusable_certificate_is_an_error_of_build() {
     let text = client().identity_auth(false).key_bytes(key.private()).cert_bytes("garbage");
     assert!(matches!(problem(text, Path::new("<bytes>")), CertProblem::Malformed));
 
-    // Without a named key it has to be for an identity file.
+    // Without a named key it must belong to an identity file.
     let identity = key.write(dir.path(), "id");
     assert!(matches!(problem(client().identity_auth(false).cert_file(&cert), &cert), CertProblem::OtherKey));
     let identities = || client().identity_files([&identity]).cert_file(&cert);
     assert!(matches!(problem(identities(), &cert), CertProblem::OtherKey));
     write(&authority.certify(&key, "root", EXPIRED));
     build(identities());
-    // Valid or not is for the server to say.
+    // Only the server decides on validity.
     build(with(&cert));
 }
 
@@ -209,7 +210,7 @@ fn hosts_have_certificates_of_their_own() {
         config(),
         config().cert_file(&expired),
         config().key_bytes(own_key.private()).cert_file(&own),
-        // A key of its own, without the client's certificate, which is for another.
+        // A host's own key, without the client's certificate, which belongs to another key.
         config().key_bytes(own_key.private()),
         config().alias("inherits, too"),
     ];

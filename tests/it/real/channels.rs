@@ -1,4 +1,4 @@
-//! Channels that a server refuses, connections that are made beforehand, and joins that reach their limit.
+//! Channels that a server refuses, connections made in advance, and joins that reach their limit.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn commands_that_wait_for_a_channel_all_run_on_one_connection() {
         assert_eq!(stdout(output), [number.to_string()]);
     }
     assert_eq!(sshd.count("Connection from"), 1);
-    // Two at a time, and no sooner: the third had to be refused at least once.
+    // Two at a time: the third must have been refused at least once.
     assert!(sshd.count("no more sessions") >= 1, "{}", sshd.log());
 }
 
@@ -87,7 +87,7 @@ fn connect_logs_in_everywhere_and_commands_use_the_connections() {
     join(&client, &outputs);
     assert_eq!((stdout(&outputs[0]), stdout(&outputs[2])), (vec!["hi".to_owned()], vec!["hi".to_owned()]));
     assert_eq!((connections, sshd.count("Accepted publickey")), (2, 2));
-    // Again: the failed host is tried again, the others are connected.
+    // A second call retries the failed host; the others are connected already.
     let results = client.connect().expect("a poll");
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(sshd.count("Accepted publickey"), 2);
@@ -98,7 +98,7 @@ fn a_join_that_times_out_leaves_input_open_and_lists_who_is_where() {
     let _dog = guard("join_timeout");
     let sshd = Sshd::start();
     let hosts: Vec<String> = sshd.hosts(4).collect();
-    // One place: the total does not depend on it.
+    // One place in the pool: the total does not depend on it.
     let mut client = build(client_for(&sshd, &hosts).pool_size(1));
     let text = "set -- $SSH_CONNECTION; [ $3 = 127.0.2.1 ] || cat";
     let outputs = client.run_command(text).expect("all start");

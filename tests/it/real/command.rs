@@ -1,4 +1,4 @@
-//! What a command's text becomes for each host: values put in, words put around it.
+//! How a command's text is completed for each host: arguments inserted, wrapper added.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -39,7 +39,7 @@ fn each_host_runs_its_own_text() {
             assert_eq!(stdout(output), expected, "{command:?}");
         }
     }
-    // The same connections carry what is not formatted.
+    // The same connections also run commands without arguments.
     let outputs = client.run_command("echo %s %%").expect("all start");
     join(&client, &outputs);
     assert!(outputs.iter().all(|output| stdout(output) == ["%s %%"]));
@@ -80,7 +80,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
         let stats = client.metrics();
         assert_eq!((stats.connections, stats.queued, stats.timers), (0, 0, 0), "{command:?}");
     }
-    // A host that had been given something to do would do it along with this.
+    // A host with a queued command would run it together with this one.
     let outputs = client.run_command("true").expect("all start");
     join(&client, &outputs);
     assert_eq!(made(), 0);
@@ -106,14 +106,14 @@ fn a_shell_sees_quotes_and_blanks_as_they_were_given() {
         run(bash("printf '<%s>\\n' \"it's\" '\"' 'a\nb' \\\\ '$HOME' '*' '!!'")),
         ["<it's>", "<\">", "<a", "b>", "<\\>", "<$HOME>", "<*>", "<!!>"]
     );
-    // Of bash, and not of the login shell.
+    // Syntax of bash, not of the login shell.
     assert_eq!(run(bash("[[ $BASH_VERSION ]] && words=(a 'b  c') && echo \"${words[1]}\"")), ["b  c"]);
-    // Values come first, and are quoted by the caller's own quotes.
+    // Arguments are inserted first, inside the caller's own quotes.
     assert_eq!(run(bash("echo \"%s\"").host_args(["it's  here"])), ["it's  here"]);
 }
 
-/// A `sudo` that tells on standard error how it was called, then reads a password as `-S` has it do, then runs the
-/// command as itself.
+/// A `sudo` that prints its arguments on standard error, reads a password as with `-S`, then runs
+/// the command as the same user.
 const SUDO: &str = r#"#!/bin/sh
 for argument do printf '<%s>\n' "$argument" >&2; done
 IFS= read -r password
@@ -149,7 +149,7 @@ fn sudo_gets_the_words_that_it_understands() {
         (command().sudo(true).shell("sh -e -c"), vec!["-S", "sh", "-e", "-c", text]),
     ] {
         let outputs = client.run_command(&command).expect("it starts");
-        // The caller answers sudo; what follows is the command's.
+        // The caller's first line answers sudo; the rest is for the command.
         outputs[0].stdin().write_all(b"open sesame\nfor cat\n").expect("queued");
         join(&client, &outputs);
         let mut told: Vec<String> = words.iter().map(|word| format!("<{word}>")).collect();

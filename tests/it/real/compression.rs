@@ -1,4 +1,4 @@
-//! Compression against a real server: that it is in use where both sides want it, and bounded.
+//! Compression with a real server: used if both sides want it, and bounded.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use super::{build, client_at, guard, join, rest, run_one};
 use crate::support::proxy::{Counts, Proxy};
 use crate::support::sshd::Sshd;
 
-/// Ten megabytes of text that repeats itself.
+/// Ten megabytes of repetitive text.
 const PRINT: &str = "yes 0123456789abcdefghijklmnopqrstuvwxyz | head -c 10000000";
 const PRINTED: u64 = 10_000_000;
 
@@ -17,14 +17,14 @@ fn server(compression: &str) -> Sshd {
     Sshd::builder().option(&format!("Compression {compression}")).start()
 }
 
-/// A client that reaches the server through a relay that counts.
+/// A client that reaches the server through a counting relay.
 fn counted(sshd: &Sshd, compress: bool) -> (Proxy, ParallelClient) {
     let proxy = Proxy::builder(sshd.address()).start();
     let client = build(client_at(sshd, [proxy.address()]).compress(compress));
     (proxy, client)
 }
 
-/// The bytes on the wire of a command that prints [`PRINTED`] bytes and one that reads as many.
+/// The bytes on the wire of a command that prints [`PRINTED`] bytes and of one that reads as many.
 fn wire(sshd: &Sshd, compress: bool) -> Counts {
     let (proxy, mut client) = counted(sshd, compress);
     let outputs = client.run_command(PRINT).expect("starts");
@@ -74,13 +74,13 @@ fn each_host_has_its_own_compression() {
     assert!(compressed < PRINTED / 20 && plain > PRINTED, "{compressed} {plain}");
 }
 
-/// New keys begin a new stream of compressed data.
+/// New keys start a new stream of compressed data.
 #[test]
 fn compression_goes_on_after_new_keys() {
     let _dog = guard("compression_rekey");
     let sshd = Sshd::builder().option("Compression yes").option("RekeyLimit 64K").log_level("DEBUG1").start();
     let (proxy, mut client) = counted(&sshd, true);
-    // Random digits compress to half their size, so that there is enough on the wire for new keys.
+    // Random digits compress to half their size, so that the wire has enough data for new keys.
     let lines =
         run_one(&mut client, "head -c 1000000 /dev/urandom | od -An -v -tx1 | tee /dev/stderr | cksum");
     assert_eq!(lines.len(), 1);
@@ -95,7 +95,7 @@ fn peak_kib() -> usize {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// A hundred megabytes that come as a hundred kilobytes.
+/// A hundred megabytes that arrive as a hundred kilobytes.
 #[test]
 fn what_inflates_a_thousandfold_arrives_whole_in_little_memory() {
     const BYTES: usize = 100_000_000;

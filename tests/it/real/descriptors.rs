@@ -1,4 +1,4 @@
-//! After every fault: no descriptor is left, and none that is somebody else's was closed.
+//! After every fault: no descriptor is leaked, and none of another owner was closed.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::support::system::{is_rerun, rerun};
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Descriptors are the whole process's: whether this process has only this test to do. Else one that has was
-/// started, and has passed.
+/// Returns whether this process runs only this test, because descriptors are per process. Otherwise
+/// runs it in a separate process, and checks that it passed.
 fn alone(test: &str) -> bool {
     if !is_rerun() {
         let output = rerun(module_path!(), test).output().expect("run this test's program");
@@ -34,8 +34,8 @@ fn warm_up(sshd: &Sshd) {
     super::run_one(&mut client, "true");
 }
 
-/// Lets a client meet its fault. Canaries take the numbers of its descriptors as soon as these may be free,
-/// and meet whatever it still does until its end.
+/// Runs a client into its fault. Canaries reuse its descriptor numbers as soon as they are free, to
+/// detect what it still does to them until its end.
 #[track_caller]
 fn survives(
     what: &str,
@@ -53,7 +53,7 @@ fn survives(
     canaries.iter_mut().for_each(Canary::assert_intact);
 }
 
-/// Runs a command that has to fail with this kind of error.
+/// Runs a command that must fail with this kind of error.
 fn fails(expected: fn(&HostErrorKind) -> bool) -> impl FnOnce(&mut ParallelClient) -> Vec<HostOutput> {
     move |client| {
         let command = Command::new("true").stop_on_errors(false);
@@ -109,7 +109,7 @@ fn peers_that_are_none() {
     let banner = Step::Send(b"SSH-2.0-x\r\n".into());
     let greeted = [banner.clone(), Step::ReceiveUntil(b"\n".into())];
     check("reset before the banner", vec![Step::Reset], |kind| {
-        // It may be there before the connect was looked at.
+        // It may arrive before the connect was checked.
         is_lost(kind) || matches!(kind, HostErrorKind::Connect { .. })
     });
     check("end before the banner", vec![Step::Close], is_lost);
@@ -136,7 +136,7 @@ fn servers_that_refuse() {
     let forbidden = Sshd::builder().option("MaxSessions 0").start();
     let stranger = KeyPair::generate(KeyType::Ed25519);
     let hosts = || ["127.0.2.1", "127.0.2.2"];
-    // Keys are written before, as their files are the servers'.
+    // Write the keys first, because their files belong to the servers.
     let clients: Vec<_> =
         [&sshd, &gcm, &slow, &tries, &forbidden].map(|sshd| client_for(sshd, hosts())).into();
     let [plain, gcm_only, sleepy, impatient, closed] = clients.as_slice() else { panic!("five servers") };
@@ -158,7 +158,7 @@ fn servers_that_refuse() {
     check("no channel", closed, |kind| matches!(kind, HostErrorKind::Channel(_)));
 }
 
-/// Output that has no end, read for a while.
+/// Reads endless output for a while.
 fn begin_output(client: &mut ParallelClient) -> Vec<HostOutput> {
     let outputs = client.run_command("yes").expect("starts");
     for output in &outputs {
@@ -233,7 +233,8 @@ fn clients_dropped_on_the_way() {
         client.start_command("true").expect("valid")
     });
     baseline.assert_same_within(Duration::from_secs(5));
-    // Each turn is another moment: connecting, in the handshake, in authentication, opening, running.
+    // Each number of turns ends at another moment: connecting, in the handshake, in authentication,
+    // opening, running.
     for turns in 1..60 {
         survives("some turns in", build(builder.clone()), |client| {
             let outputs = client.start_command("echo in; sleep 0.01").expect("valid");
@@ -247,7 +248,8 @@ fn clients_dropped_on_the_way() {
     }
 }
 
-/// libssh makes its sockets blocking; one that stayed so would hold the thread once its peer stops reading.
+/// libssh makes its sockets blocking; one that stayed so would block the thread once its peer stops
+/// reading.
 #[test]
 fn every_connection_is_non_blocking_and_not_inherited() {
     let _dog = guard("non_blocking");
@@ -277,7 +279,7 @@ fn every_connection_is_non_blocking_and_not_inherited() {
     super::join(&client, &outputs);
 }
 
-/// A command that the server never answers ends alone, and its connection serves the next one's error.
+/// A command without a response fails alone, and its connection still serves the next one.
 #[test]
 fn an_exec_timeout_names_its_stage() {
     let _dog = guard("exec_timeout");

@@ -1,4 +1,4 @@
-//! Commands and output in other encodings than UTF-8.
+//! Commands and output in encodings other than UTF-8.
 
 use sshoal::{Command, Error, HostErrorKind, HostOutput};
 
@@ -7,7 +7,7 @@ use crate::support::sshd::Sshd;
 
 const HOST: [&str; 1] = ["127.0.2.1"];
 
-/// What is sent as input and comes back as output.
+/// Sent as input and returned as output.
 fn utf_16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(to_bytes).collect()
 }
@@ -34,7 +34,7 @@ fn a_command_reaches_the_host_in_its_encoding() {
         ("iso-2022-jp", "1b 24 42 49 3d 1b 28 42"),
         ("utf-16le", "e8 a1 a8"),
     ] {
-        // The second form goes through two shells.
+        // The second form passes through two shells.
         let text = "printf %s '表' | od -An -tx1 | sed 's/^ //' | iconv -f ascii -t";
         for command in
             [Command::new(format!("{text} {label}")), Command::new(format!("{text} {label}")).shell("sh -c")]
@@ -64,7 +64,7 @@ fn output_is_text_in_its_encoding() {
         let command = Command::new(printf(&sent)).encoding(label).strict_encoding(true);
         let outputs = client.run_command(&command).expect("it starts");
         assert_eq!(lines(&outputs[0]), expected, "{label}");
-        // Bytes stay bytes.
+        // Bytes are not converted.
         let outputs = client.run_command(command).expect("it starts");
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut outputs[0].stdout_reader(), &mut bytes).expect("no error");
@@ -98,7 +98,7 @@ fn the_encoding_can_be_changed_between_two_lines() {
     output.set_encoding("utf-8").expect("it exists");
     assert_eq!(next(&output), "é");
     output.set_encoding("utf-16").expect("it exists");
-    // The units are counted from the start of the stream, which they are not from here on.
+    // Code units are counted from the start of the stream; from here on they are not aligned.
     assert_eq!(sent.len() % 2, 0);
     assert_eq!(lines(&output), ["a", "Ċ"]);
 }

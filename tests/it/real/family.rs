@@ -1,4 +1,5 @@
-//! Families of addresses: which of a host's addresses are used, and what a host without one is told.
+//! Address families: which of a host's addresses are used, and the error of a host without a
+//! matching one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use crate::support::sshd::Sshd;
 const V4: &str = "127.0.2.1";
 const V6: &str = "::1";
 
-/// What the hosts answer: the family by which they were reached, or the one that was wanted and the addresses
-/// that there were instead.
+/// The hosts' answers: the family they were reached by, or the requested family and the addresses
+/// found instead.
 #[track_caller]
 fn reached(builder: ClientBuilder) -> Vec<Result<String, (AddressFamily, Vec<IpAddr>)>> {
     let mut client = build(builder);
@@ -36,7 +37,8 @@ fn both() -> Sshd {
     Sshd::builder().listen([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()]).start()
 }
 
-/// parallel-ssh: `ipv6_only`, `NoIPv6AddressFoundError`. Three attempts, 20 s apart, of which only one is made.
+/// parallel-ssh: `ipv6_only`, `NoIPv6AddressFoundError`. Three attempts, 20 s apart, are allowed;
+/// only one is made.
 #[test]
 fn an_address_of_another_family_is_refused_before_anything_is_sent() {
     let _dog = guard("family_literals");
@@ -55,7 +57,7 @@ fn an_address_of_another_family_is_refused_before_anything_is_sent() {
     }
 }
 
-/// In parallel-ssh a host's `ipv6_only=False` counts for nothing.
+/// parallel-ssh ignores a host's `ipv6_only=False`.
 #[test]
 fn each_host_has_its_own_family() {
     let _dog = guard("family_per_host");
@@ -72,7 +74,7 @@ fn each_host_has_its_own_family() {
     assert_eq!(reached, [Err(AddressFamily::V6), Ok(V4), Ok(V6), Err(AddressFamily::V4)]);
 }
 
-/// `localhost` always has 127.0.0.1; whether it has `::1` is up to the machine.
+/// `localhost` always has 127.0.0.1; whether it has `::1` depends on the machine.
 #[test]
 fn a_name_is_reached_by_the_family_that_is_wanted() {
     let _dog = guard("family_of_a_name");

@@ -1,4 +1,4 @@
-//! GSSAPI logins with the tickets of a real KDC, or, where libssh has no GSSAPI, the error that says so.
+//! GSSAPI logins with tickets of a real KDC or, if libssh has no GSSAPI, the error that says so.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::support::sshd::{AuthMessage, Sshd};
 
 const HOST: &str = "127.0.2.1";
 
-/// Knows these hosts, and has no credential but the default tickets.
+/// A client for these hosts, with no credential but the default tickets.
 fn by_ticket<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
     let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
     let known_hosts = sshd.known_hosts(&hosts);
@@ -46,7 +46,7 @@ fn with_realm(test: &str, body: impl FnOnce(&Realm, &Sshd)) {
     });
 }
 
-/// As [`with_realm`], with the user logged in.
+/// Like [`with_realm`], with the user logged in.
 fn with_ticket(test: &str, body: impl FnOnce(&Realm, &Sshd)) {
     with_realm(test, |realm, sshd| {
         realm.log_in(sshd.user(), &[]);
@@ -54,13 +54,13 @@ fn with_ticket(test: &str, body: impl FnOnce(&Realm, &Sshd)) {
     });
 }
 
-/// What became of each method, as `Accepted gssapi-with-mic`.
+/// The result of each method, as `Accepted gssapi-with-mic`.
 fn methods(sshd: &Sshd) -> Vec<String> {
     let words = |message: AuthMessage| format!("{} {}", message.outcome, message.method);
     sshd.auth_messages().into_iter().map(words).collect()
 }
 
-/// The login has to fail. What was tried, and what else explains it.
+/// A login that must fail; returns the methods tried, and further reasons.
 #[track_caller]
 fn refused(builder: ClientBuilder) -> (Vec<AuthMethod>, Vec<AuthProblem>) {
     let error = start_error(builder);
@@ -72,7 +72,7 @@ fn refused(builder: ClientBuilder) -> (Vec<AuthMethod>, Vec<AuthProblem>) {
     }
 }
 
-/// What GSSAPI itself complained about.
+/// The error of GSSAPI itself.
 #[track_caller]
 fn complaint(builder: ClientBuilder) -> String {
     match refused(builder) {
@@ -115,7 +115,7 @@ fn a_ticket_opens_the_host() {
         assert_eq!(run_one(&mut client, "echo in"), ["in"]);
         assert_eq!(run_one(&mut client, "echo again"), ["again"]);
         assert!(methods(sshd).iter().all(|method| method.ends_with("gssapi-with-mic")), "{}", sshd.log());
-        // The name of the service is the host's as it stands in the list.
+        // The service name contains the host as it is written in the list.
         assert_eq!(realm.issued(&format!("host/{HOST}")), 1);
     });
 }
@@ -173,7 +173,7 @@ fn a_server_without_gssapi_is_opened_by_the_next_method() {
     });
 }
 
-/// sshd's `AuthenticationMethods`: the ticket is one half of what it wants.
+/// sshd's `AuthenticationMethods`: the ticket is one of two requirements.
 #[test]
 fn a_ticket_and_a_key_open_a_host_that_wants_both() {
     with_ticket("a_ticket_and_a_key_open_a_host_that_wants_both", |realm, _| {
@@ -196,7 +196,7 @@ fn credentials_are_delegated_only_if_asked() {
         let seen = run_one(&mut client, sees).remove(0);
         let file = Path::new(seen.strip_prefix("FILE:").expect("a file of tickets")).to_owned();
         assert!(file.exists(), "{seen}");
-        // A ticket of the server's own, made for the occasion.
+        // A ticket of the server itself, made for this test.
         assert_eq!(realm.issued(&tgt), 2);
         drop(client);
         eventually(SLOW, "sshd removes the delegated ticket", || (!file.exists()).then_some(()));
@@ -216,7 +216,7 @@ fn a_host_can_delegate_where_the_client_does_not() {
 #[test]
 fn the_client_identity_chooses_among_tickets() {
     with_ticket("the_client_identity_chooses_among_tickets", |realm, sshd| {
-        // Whose ticket comes last is the default one, and nobody lets him in.
+        // The newest ticket becomes the default one; this user is not accepted.
         realm.add_user("stranger");
         realm.log_in("stranger", &[]);
         refused(by_ticket(sshd, [HOST]));
@@ -234,7 +234,7 @@ fn the_server_identity_overrides_the_hosts_name() {
         realm.add_host("node.sshoal.test");
         let other = "127.0.2.2";
         refused(by_ticket(sshd, [other]));
-        // The identity alone switches GSSAPI on.
+        // Setting the identity enables GSSAPI.
         let builder = ParallelClient::builder([other])
             .port(sshd.port())
             .user(sshd.user())
@@ -245,7 +245,7 @@ fn the_server_identity_overrides_the_hosts_name() {
         let named = builder.clone().gssapi_server_identity("node.sshoal.test");
         assert_eq!(run_one(&mut build(named.clone()), "echo in"), ["in"]);
         assert_eq!(realm.issued("host/node.sshoal.test"), 1);
-        // And a spoken "no" outranks it.
+        // An explicit "no" overrides it.
         let error = start_error(named.gssapi_auth(false));
         assert!(!error.to_string().contains("tried gssapi"), "{error}");
     });
@@ -289,7 +289,7 @@ fn ten_hosts_log_in_at_once() {
     });
 }
 
-/// No ticket reaches a host that is not who it should be, and the KDC is not asked for one.
+/// No ticket reaches a host with a wrong host key, and the KDC is not asked for one.
 #[test]
 fn a_host_with_a_wrong_key_gets_no_ticket() {
     with_ticket("a_host_with_a_wrong_key_gets_no_ticket", |realm, sshd| {
@@ -306,7 +306,7 @@ fn a_host_with_a_wrong_key_gets_no_ticket() {
     });
 }
 
-/// One call into GSSAPI then takes half a minute: it must hold up nobody but those that need it.
+/// One call into GSSAPI then takes half a minute: it may delay only the hosts that need it.
 #[test]
 fn a_silent_kdc_fails_only_the_hosts_that_need_it() {
     with_ticket("a_silent_kdc_fails_only_the_hosts_that_need_it", |realm, sshd| {
@@ -341,7 +341,8 @@ fn a_silent_kdc_fails_only_the_hosts_that_need_it() {
 fn a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descriptor() {
     let name = "a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descriptor";
     with_ticket(name, |realm, sshd| {
-        // What OpenSSL and Kerberos keep open. The helper thread lets go of the client's waker a little after it.
+        // What OpenSSL and Kerberos keep open. The helper thread releases the client's waker a
+        // little later.
         run_one(&mut build(by_ticket(sshd, [HOST])), "true");
         let has_waker =
             || FdBaseline::now().targets().any(|(_, target)| target.ends_with("anon_inode:[eventfd]"));
@@ -364,7 +365,7 @@ fn a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descr
     });
 }
 
-/// After the silence, what was stuck is no longer in anybody's way.
+/// After the silence, threads that were stuck delay nobody any more.
 #[test]
 fn hosts_log_in_when_the_kdc_speaks_again() {
     with_ticket("hosts_log_in_when_the_kdc_speaks_again", |realm, sshd| {
@@ -396,7 +397,8 @@ fn a_connection_that_is_lost_while_the_kdc_is_silent_is_an_error() {
     });
 }
 
-/// Threads wait for the KDC alone. A server that falls silent in the middle of the method holds none.
+/// Threads wait for the KDC only. A server that falls silent in the middle of the method blocks
+/// none.
 #[test]
 fn a_silent_server_holds_no_thread() {
     with_ticket("a_silent_server_holds_no_thread", |realm, sshd| {
@@ -413,7 +415,7 @@ fn a_silent_server_holds_no_thread() {
         let outputs = client.start_command("echo in").expect("it starts");
         let soon = JoinOptions::default().timeout(Duration::from_secs(2)).close_stdin(true);
         assert!(client.join(&outputs, soon).is_err(), "the KDC has answered");
-        // From here on it is the servers that do not answer.
+        // From here on the servers do not answer.
         proxies.iter().for_each(|proxy| proxy.inject(Direction::ToClient, Action::Stall));
         realm.unsilence();
         let (stuck, prompt) = outputs.split_at(SILENT);
@@ -424,7 +426,7 @@ fn a_silent_server_holds_no_thread() {
     });
 }
 
-/// A bastion known as `gate`, and this server behind it as 20 hosts with services of their own.
+/// A bastion known as `gate`, and behind it this server as 20 hosts, each with its own service.
 fn behind_a_gate(realm: &Realm, target: &Sshd, gate: &Sshd) -> ClientBuilder {
     const GATE: &str = "127.0.3.1";
     realm.add_host("gate");
@@ -446,7 +448,7 @@ fn tickets_open_a_proxy_and_the_hosts_behind_it() {
         let outputs = client.run_command("echo in").expect("all start");
         for output in &outputs {
             assert_eq!(stdout(output), ["in"]);
-            // The service is the host's own, not the proxy's.
+            // The service belongs to the host, not to the proxy.
             assert_eq!(realm.issued(&format!("host/{}", output.host())), 1);
         }
         assert_eq!(gate.count("Accepted gssapi-with-mic"), 1);
@@ -455,7 +457,8 @@ fn tickets_open_a_proxy_and_the_hosts_behind_it() {
     });
 }
 
-/// What helper threads write for the hosts behind a proxy comes to it when they are done, also after a long silence.
+/// Data that helper threads write for hosts behind a proxy reaches the proxy when they are done,
+/// even after a long silence.
 #[test]
 fn a_kdc_that_pauses_delays_hosts_behind_a_proxy_and_loses_nothing() {
     with_ticket("a_kdc_that_pauses_delays_hosts_behind_a_proxy_and_loses_nothing", |realm, target| {
@@ -465,7 +468,7 @@ fn a_kdc_that_pauses_delays_hosts_behind_a_proxy_and_loses_nothing() {
         let soon = JoinOptions::default().timeout(Duration::from_secs(1)).close_stdin(true);
         for _ in 0..3 {
             realm.silence();
-            // Whoever is through already has ended.
+            // Hosts that finished before have ended.
             let _ = client.join(&outputs, soon);
             realm.unsilence();
             let _ = client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(20)));

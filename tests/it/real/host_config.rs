@@ -1,4 +1,5 @@
-//! Configuration per host: what each host's own settings change, and what they leave to the client's.
+//! Configuration per host: what a host's own settings override, and what they inherit from the
+//! client.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,7 +23,7 @@ fn config() -> HostConfig {
     HostConfig::default()
 }
 
-/// Knows this host on all these servers, and has neither port nor credential.
+/// A client for this host on all these servers, without a port and a credential.
 fn bare<const N: usize>(entries: [&str; N], servers: &[&Sshd]) -> ClientBuilder {
     let known_hosts = servers.iter().map(|sshd| sshd.known_hosts([HOST]));
     let builder = ParallelClient::builder(entries).known_hosts(known_hosts);
@@ -37,7 +38,7 @@ fn run(builder: ClientBuilder, command: &str) -> Vec<HostOutput> {
     outputs
 }
 
-/// One host, entered five times: each place has its own user and its own key.
+/// One host, listed five times: each entry has its own user and key.
 #[test]
 fn users_keys_and_aliases_of_one_host() {
     let Some(user) = TestUser::create() else { return };
@@ -104,7 +105,7 @@ fn assert_not_tried(output: &HostOutput) {
     assert!(offered.contains(&AuthMethod::PublicKey), "{error}");
 }
 
-/// In parallel-ssh a host's `False` counts for nothing.
+/// parallel-ssh ignores a host's `False`.
 #[test]
 fn identity_files_are_off_for_one_host() {
     let _dog = guard("host_identities");
@@ -155,7 +156,7 @@ fn each_host_has_its_own_time_limit() {
     }
 }
 
-/// Zero is a setting: one attempt, and no pause between attempts.
+/// Zero counts as set: one attempt, and no pause between attempts.
 #[test]
 fn each_host_has_its_own_retries() {
     let _dog = guard("host_retries");
@@ -213,7 +214,7 @@ fn each_host_has_its_own_read_timeout() {
     }
 }
 
-/// Which of the secrets opens which key.
+/// Which secret decrypts which key.
 #[test]
 fn the_key_of_the_third_host_is_checked_by_build() {
     let _dog = guard("host_key_checked");

@@ -1,4 +1,4 @@
-//! Host keys: what is accepted, and that nothing secret is sent to a host that is not.
+//! Host keys: which are accepted, and that no credential is sent to a host whose key is not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,12 +25,12 @@ fn file(sshd: &Sshd, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Every credential there is, offered to whoever is trusted.
+/// A client that offers every kind of credential to trusted hosts.
 fn eager(sshd: &Sshd, known_hosts: PathBuf) -> ClientBuilder {
     client_for(sshd, [HOST]).known_hosts([known_hosts]).password("a secret").num_retries(3)
 }
 
-/// The host is refused, and the server has not seen a single authentication message.
+/// Checks that the host is refused, and that the server received no authentication message.
 #[track_caller]
 fn assert_refused(sshd: &Sshd, builder: ClientBuilder, expected: fn(&HostKeyProblem) -> bool) -> String {
     let error = start_error(builder);
@@ -38,7 +38,7 @@ fn assert_refused(sshd: &Sshd, builder: ClientBuilder, expected: fn(&HostKeyProb
     let HostErrorKind::HostKey(cause) = error.kind() else { panic!("{error}") };
     assert!(expected(cause.problem()), "{error}");
     assert_eq!((cause.host(), cause.port()), (HOST, sshd.port()));
-    // The server has noticed the end of the connection: whatever was sent it has logged.
+    // The server has noticed the end of the connection, so its log is complete.
     sshd.await_log("Disconnected from", sshd.count("Connection from"));
     assert_eq!(sshd.userauth_requests(), 0, "{}", sshd.log());
     error.to_string()
@@ -67,7 +67,7 @@ fn an_unknown_host_is_refused_unless_new_ones_are_accepted() {
         let expected = sshd.known_hosts_lines(HOST);
         assert_eq!(fs::read_to_string(&recorded).expect("written"), expected, "round {round}");
     }
-    // What was recorded is enough for the strict ones.
+    // The recorded key is enough for the strict policy.
     assert_eq!(run_one(&mut build(client_for(&sshd, [HOST]).known_hosts([recorded])), "echo in"), ["in"]);
 }
 
@@ -143,7 +143,7 @@ fn pins_and_the_callback_decide() {
     assert_eq!(fs::read(&empty).expect("a file"), b"");
 }
 
-/// Of two hosts, one makes the callback panic.
+/// One of two hosts makes the callback panic.
 #[test]
 fn a_callback_that_panics_fails_its_host_and_no_other() {
     let _dog = guard("panicking_callback");
@@ -165,8 +165,8 @@ fn a_callback_that_panics_fails_its_host_and_no_other() {
     assert_eq!(sshd.count("Accepted publickey"), 1);
 }
 
-/// One host is on no line of 100,000 hashed ones. Its search takes two hundred visits, and others are visited
-/// in between.
+/// One host matches none of 100,000 hashed lines. Its search takes two hundred visits, with visits
+/// to others in between.
 #[test]
 fn a_search_through_a_large_file_holds_up_nobody() {
     let _dog = guard("large_file");
@@ -188,7 +188,7 @@ fn a_search_through_a_large_file_holds_up_nobody() {
     driven.until(SLOW, "the search goes on", searching);
     let mut served = 0;
     while searching(&driven) {
-        // In all that time the others do what they are told.
+        // Meanwhile the others run their commands.
         let run = driven.fleet.start(Run::new("echo in").hosts(ids[1..].to_vec())).expect("it starts").run;
         driven.until(SLOW, "the others are served", |driven| driven.done(run).is_some());
         assert_eq!(driven.tally(run).succeeded, 5);
@@ -201,7 +201,7 @@ fn a_search_through_a_large_file_holds_up_nobody() {
     assert!(matches!(cause.problem(), HostKeyProblem::Unknown), "{error}");
 }
 
-/// A server shows one of its keys, and the client's order decides which.
+/// A server sends one of its keys; the client's order decides which.
 #[test]
 fn the_recorded_type_is_asked_for() {
     let _dog = guard("recorded_type");
@@ -214,7 +214,7 @@ fn the_recorded_type_is_asked_for() {
         let mut client = build(client_for(&sshd, [HOST]).known_hosts([known(index)]));
         assert_eq!(run_one(&mut client, "echo in"), ["in"], "key {index}");
     }
-    // Where the server has lost the recorded type, the other one is not taken for it.
+    // If the server has lost the recorded type, another one is not accepted instead.
     let sshd = Sshd::builder().log_level("DEBUG1").start();
     let rsa = KeyPair::generate(KeyType::Rsa);
     let known = file(&sshd, "known", &format!("[{HOST}]:{} {}\n", sshd.port(), rsa.public()));

@@ -1,4 +1,4 @@
-//! Changing the host list: who stays, who goes, and what becomes of the outputs.
+//! Changing the host list: which hosts stay, which are removed, and what happens to the outputs.
 
 use std::fs;
 use std::io::Write as _;
@@ -19,13 +19,13 @@ const B: &str = "127.0.2.2";
 const C: &str = "127.0.2.3";
 const D: &str = "127.0.2.4";
 
-/// A client of these hosts that knows the others as well.
+/// A client of these hosts that has the keys of the others as well.
 fn client(sshd: &Sshd, hosts: &[&str]) -> ClientBuilder {
     let known = sshd.known_hosts([A, B, C, D]);
     client_for(sshd, hosts).known_hosts([known])
 }
 
-/// On which connection each host answers, by the client's port, and as whom.
+/// The connection over which each host answers, by the client's port, and its user.
 #[track_caller]
 fn connections(client: &mut ParallelClient) -> Vec<String> {
     let outputs = client.run_command("set -- $SSH_CONNECTION; echo $3 $2").expect("starts");
@@ -40,8 +40,8 @@ fn assert_cancelled(output: &HostOutput) {
     assert_eq!(error.host(), output.host());
 }
 
-/// parallel-ssh: the setter of `hosts`. The same host at the same position keeps its connection, any other one is
-/// closed.
+/// parallel-ssh: the setter of `hosts`. The same host at the same position keeps its connection;
+/// any other connection is closed.
 #[test]
 fn unchanged_hosts_keep_their_connections() {
     let _dog = guard("set_hosts");
@@ -57,7 +57,8 @@ fn unchanged_hosts_keep_their_connections() {
     let grown = connections(&mut client);
     assert_eq!(grown[..3], after);
     assert_eq!(sshd.count("Connection from"), 5);
-    // The same host elsewhere is another one, and so is the same one that is written otherwise.
+    // The same host at another position counts as another, and so does one that is written
+    // differently.
     client.set_hosts([D, A]).expect("valid");
     assert_eq!(client.metrics().connections, 0);
     let moved = connections(&mut client);
@@ -102,7 +103,7 @@ fn outputs_of_hosts_that_went_stay_readable() {
     fds.assert_same_within(SLOW);
 }
 
-/// What a command's values are counted against is the list of the moment.
+/// The number of per-host arguments is checked against the current list.
 #[test]
 fn values_per_host_have_to_fit_the_new_list() {
     let _dog = guard("set_hosts_values");
@@ -129,7 +130,7 @@ fn hosts_come_from_whatever_can_be_iterated() {
     assert_eq!(len(ParallelClient::builder(std::iter::empty::<&str>())), 0);
 }
 
-/// Each position of a host that is named several times is a host of its own.
+/// A host that is listed several times counts as several hosts.
 #[test]
 fn duplicates_come_and_go_one_by_one() {
     let _dog = guard("set_hosts_duplicates");
@@ -159,7 +160,7 @@ fn a_list_that_is_refused_changes_nothing() {
     assert_eq!(connections(&mut client), before);
 }
 
-/// parallel-ssh does not look at `host_config` again when `hosts` is set.
+/// parallel-ssh ignores `host_config` when `hosts` is set again.
 #[test]
 fn configurations_belong_to_positions() {
     let _dog = guard("set_hosts_config");
@@ -173,7 +174,7 @@ fn configurations_belong_to_positions() {
     let after = connections(&mut client);
     assert_eq!(after[0], before[0]);
     assert_eq!(client.last_output()[0].alias(), Some("one"));
-    // Other settings make another host of it, equal ones do not.
+    // Different settings make it another host, equal ones do not.
     client.set_hosts_with([(A, own.clone()), (C, own.clone()), (D, own)]).expect("valid");
     let configured = connections(&mut client);
     assert_eq!(configured[0], after[0]);
@@ -181,7 +182,7 @@ fn configurations_belong_to_positions() {
     assert_eq!(client.last_output()[2].alias(), Some("one"));
 }
 
-/// A key is read for the hosts that are new.
+/// Keys are read for new hosts.
 #[test]
 fn hosts_that_stay_need_their_key_file_no_more() {
     let _dog = guard("set_hosts_keys");
@@ -203,7 +204,8 @@ fn hosts_that_stay_need_their_key_file_no_more() {
     assert!(accepted.is_some_and(|line| line.contains("RSA")), "{}", sshd.log());
 }
 
-/// A pool of one place, which a host holds that does not answer, and a command for that one and the next.
+/// A pool of one place, held by a host that does not answer, and a command for that one and the
+/// next.
 fn behind_a_silent_host(sshd: &Sshd, silent: &Scripted) -> (ParallelClient, Vec<HostOutput>) {
     let mut client = build(client(sshd, &[A, B]).pool_size(1).timeout(4 * SLOW));
     client.set_hosts([silent.address().to_string(), format!("{A}:{}", sshd.port())]).expect("valid");
@@ -212,7 +214,7 @@ fn behind_a_silent_host(sshd: &Sshd, silent: &Scripted) -> (ParallelClient, Vec<
     (client, outputs)
 }
 
-/// The only place is held by a host that does not answer; without it, the next one has its turn.
+/// The only place is held by a host that does not answer; once it is removed, the next one gets it.
 #[test]
 fn a_host_that_goes_gives_its_place_back() {
     let _dog = guard("set_hosts_place");
@@ -226,7 +228,7 @@ fn a_host_that_goes_gives_its_place_back() {
     silent.wait_for("the end of the connection", |peer| peer.open() == 0);
 }
 
-/// parallel-ssh: `pool_size`, where a change does nothing.
+/// parallel-ssh: `pool_size`, where a change has no effect.
 #[test]
 fn the_pool_grows_and_shrinks() {
     let _dog = guard("set_pool_size");

@@ -1,4 +1,4 @@
-//! Standard input: exact, ended where asked, and never waited for.
+//! Standard input: exact, closed on request, and never waited for.
 
 use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use super::{build, client_at, client_for, guard, join, run_one, stdout};
 use crate::support::proxy::{Action, Direction, Proxy};
 use crate::support::sshd::Sshd;
 
-/// Bytes without a period that a packet or a buffer could share, in lines that end with `\n` alone, so that
-/// what is read line by line can be put together again.
+/// Bytes without a period that equals the size of a packet or a buffer, in lines that end with `\n`
+/// only, so that they can be reassembled line by line.
 fn pattern(len: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let next = std::iter::repeat_with(|| {
@@ -32,9 +32,9 @@ fn ten_megabytes_come_back_unaltered() {
     let sent = pattern(10 << 20);
     let outputs = client.run_command("cat").expect("starts");
     let mut stdin = outputs[0].stdin();
-    // What comes back is kept meanwhile: the echo cannot hold up the input.
+    // Output is stored meanwhile: the echo cannot block the input.
     stdin.write_all(&sent).expect("cat takes it");
-    // Up to a mebibyte is still queued: the end comes behind it.
+    // Up to a mebibyte is still queued: the end follows it.
     stdin.close();
     let mut received = Vec::new();
     for line in outputs[0].stdout().raw() {
@@ -46,7 +46,8 @@ fn ten_megabytes_come_back_unaltered() {
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
 
-/// What parallel-ssh's `open_shell` is for: each line is run in the state that the ones before it have left.
+/// What parallel-ssh's `open_shell` is for: each line runs in the state that the previous ones
+/// left.
 #[test]
 fn a_shell_is_a_command_with_input() {
     let _dog = guard("a_shell");
@@ -143,7 +144,7 @@ fn a_command_that_does_not_read_times_the_writer_out() {
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let limit = Duration::from_millis(400);
     let outputs = client.run_command(Command::new("sleep 600").read_timeout(limit)).expect("starts");
-    // The SSH window takes some, then the queue is full.
+    // The SSH window accepts some, then the queue is full.
     let error = outputs[0].stdin().write_all(&pattern(8 << 20)).expect_err("nobody reads");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HostError>()).expect("a host's error");
@@ -152,7 +153,7 @@ fn a_command_that_does_not_read_times_the_writer_out() {
     assert_eq!(run_one(&mut client, "echo beside it"), ["beside it"]);
 }
 
-/// The socket of one host is full for good. libssh would sit in `send` for as long.
+/// The socket of one host stays full. libssh would block in `send`.
 #[test]
 fn a_peer_that_stops_reading_holds_nobody() {
     let _dog = guard("stops_reading");
@@ -163,7 +164,7 @@ fn a_peer_that_stops_reading_holds_nobody() {
         let mut client = build(client_at(&sshd, [proxy.address(), sshd.address()]));
         let outputs = client.run_command("cat >/dev/null; echo end").expect("start");
         proxy.inject(Direction::ToServer, Action::StopReading);
-        // More than every buffer on the way holds.
+        // More than all buffers on the way hold.
         let mut left = 16 << 20;
         let piece = pattern(1 << 20);
         let begun = Instant::now();

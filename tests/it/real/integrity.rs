@@ -1,5 +1,5 @@
-//! One flipped bit in the encrypted stream, anywhere, must never come out as altered output or as a success
-//! (OpenSSH: `regress/integrity.sh`).
+//! One flipped bit anywhere in the encrypted stream must never lead to altered output or to a
+//! success (OpenSSH: `regress/integrity.sh`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::support::sshd::Sshd;
 
 const CHACHA: &str = "chacha20-poly1305@openssh.com";
 const MASKS: [u8; 2] = [0x01, 0x80];
-/// How long a side that waits for more bytes, as a flipped length told it to, is waited for.
+/// How long a side may wait for more bytes because of a flipped length.
 const STALL: Duration = Duration::from_secs(3);
-/// What comes after the output, or after the command: exit status, ends of channel and connection. A flip
-/// there finds a command whose outcome was told and proved.
+/// The bytes after the output or the command: exit status, ends of channel and connection. At a
+/// flip there, the command's outcome was already received and verified.
 const TAIL: usize = 400;
 
-/// Long in both directions: most flips hit the command, or its output.
+/// Long in both directions: most flips hit the command or its output.
 fn command() -> String {
     format!(": {}; seq -w 1 20000", "x".repeat(1500))
 }
@@ -28,11 +28,11 @@ fn expected() -> Vec<Vec<u8>> {
     (1..=20_000).map(|number| format!("{number:05}").into_bytes()).collect()
 }
 
-/// `count` offsets over the encrypted part of a stream; the first is its very first byte.
+/// `count` offsets over the encrypted part of a stream; the first is its first byte.
 fn offsets(stream: &[u8], count: usize) -> Vec<u64> {
     let first = encrypted_from(stream);
     let span = stream.len() - TAIL - first;
-    // An odd distance that no packet size divides.
+    // An odd distance that is not a multiple of any packet size.
     (0..count).map(|index| (first + span * index / count + index % 7) as u64).collect()
 }
 
@@ -47,13 +47,13 @@ fn record(sshd: &Sshd) -> Tape {
     recorder.finish()
 }
 
-/// What one flip led to.
+/// The result of one flip.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Integrity,
-    /// The client, or the server, waits for bytes that never come.
+    /// The client or the server waits for bytes that never arrive.
     Stalled,
-    /// The server has ended it.
+    /// The server ended the connection.
     Refused,
 }
 
@@ -78,7 +78,7 @@ fn end_of(output: &HostOutput, what: &str) -> End {
     }
 }
 
-/// Flips these bytes, each in a connection of its own, all at once.
+/// Flips these bytes, each in a separate connection, all at once.
 fn flip(sshd: &Sshd, direction: Direction, offsets: &[u64]) -> Vec<(String, End)> {
     let flips: Vec<(u64, u8)> = offsets.iter().flat_map(|&at| MASKS.map(|mask| (at, mask))).collect();
     let start = |&(at, mask): &(u64, u8)| {
@@ -89,7 +89,7 @@ fn flip(sshd: &Sshd, direction: Direction, offsets: &[u64]) -> Vec<(String, End)
     let mut client = build(client_at(sshd, addresses).timeout(STALL).pool_size(16));
     let command = Command::new(command()).stop_on_errors(false).read_timeout(Duration::from_millis(1));
     let outputs = client.start_command(command).expect("valid");
-    // Those that stall while the command runs are still there after it.
+    // Connections that stall while the command runs stay so afterwards.
     let _ = client.join(&outputs, JoinOptions::default().timeout(STALL * 3));
     let name = |(at, mask): (u64, u8)| format!("{direction:?} byte {at} mask {mask:#04x}");
     let ends = flips.into_iter().zip(&outputs).map(|(flip, output)| {

@@ -1,4 +1,4 @@
-//! keyboard-interactive against sshd, whose questions come from PAM.
+//! keyboard-interactive with sshd, whose prompts come from PAM.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use crate::support::user::TestUser;
 
 const HOST: &str = "127.0.2.1";
 
-/// Passwords through PAM's questions, and in no other way.
+/// Passwords through PAM's prompts only.
 fn asking(options: &[&str]) -> Sshd {
     let base = ["UsePAM yes", "KbdInteractiveAuthentication yes", "PasswordAuthentication no"];
     let builder = base.iter().chain(options).fold(Sshd::builder(), |builder, line| builder.option(line));
@@ -27,7 +27,7 @@ fn client(sshd: &Sshd, user: &TestUser) -> ClientBuilder {
     builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
 }
 
-/// Answers PAM's one question, and writes down what it was asked.
+/// Answers PAM's one prompt, and records the prompts.
 fn answering(
     answer: &str,
     asked: &Arc<Mutex<Vec<String>>>,
@@ -86,7 +86,7 @@ fn a_responder_answers_pam() {
     assert!(prompt.starts_with("Password:"), "{prompt}");
 }
 
-/// parallel-ssh passes it on to no host at all.
+/// parallel-ssh does not pass it on to any host.
 #[test]
 fn a_single_host_goes_without() {
     let Some(user) = TestUser::create() else { return };

@@ -36,7 +36,7 @@ fn an_exit_code_is_there_without_a_join_and_never_before_the_end() {
     for output in &outputs {
         output.stdin().write_all(b"go\n").expect("queued");
     }
-    // `finished` takes in what has arrived, and does not wait.
+    // `finished` processes what has arrived, and does not wait.
     eventually(SLOW, "the end of both", || client.finished(&outputs).expect("a poll").then_some(()));
     assert!(outputs.iter().all(|output| output.exit_code() == Some(9)));
 }
@@ -64,7 +64,8 @@ fn stop_on_errors_tells_the_first_failure_and_stops_nobody() {
         assert_eq!((stdout(&last[position]), last[position].exit_code()), (vec!["ran".to_owned()], Some(0)));
     }
     assert!(matches!(last[1].error(), Some(same) if same.to_string() == error.to_string()));
-    // Without it the error is in its own output; a failed host counts as finished, and can be joined.
+    // Without it the error is in its own output; a failed host counts as finished, and can be
+    // joined.
     let outputs = client.run_command(Command::new("echo ran").stop_on_errors(false)).expect("in the outputs");
     assert_eq!(outputs.len(), 3);
     join(&client, &outputs);
@@ -79,7 +80,7 @@ fn stop_on_errors_tells_the_first_failure_and_stops_nobody() {
 #[test]
 fn a_join_timeout_lists_what_was_never_started() {
     let _dog = guard("never_started");
-    // The first host of two is silent and has the only place.
+    // The first of two hosts is silent and holds the only place.
     let (sshd, silent) = (Sshd::start(), Scripted::silent());
     let hosts = [silent.address().to_string(), format!("{}:{}", HOSTS[0], sshd.port())];
     let known_hosts = sshd.known_hosts([HOSTS[0]]);
@@ -95,7 +96,7 @@ fn a_join_timeout_lists_what_was_never_started() {
         other => panic!("{other:?}"),
     }
     assert!(begun.elapsed() >= limit && begun.elapsed() < limit * 4, "{:?}", begun.elapsed());
-    // Everything can be joined again.
+    // Every output can be joined again.
     join(&client, &outputs);
     assert!(matches!(outputs[0].error(), Some(e) if matches!(e.kind(), HostErrorKind::Timeout { .. })));
     assert_eq!(stdout(&outputs[1]), ["in the end"]);

@@ -1,4 +1,4 @@
-//! Keepalives against a real server: answered ones, and a session that is stopped dead.
+//! Keepalives with a real server: answered ones, and a stopped session.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ const MISSED: u32 = 3;
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Stops every process of the server but the one that accepts connections: the sessions keep their connections,
-/// and the kernel goes on to acknowledge what they are sent.
+/// Stops every process of the server but the one that accepts connections: the sessions keep their
+/// connections, and the kernel keeps acknowledging data.
 fn stop_sessions(sshd: &Sshd) -> Vec<Pid> {
     let root = sshd.daemon().pid();
     let mut sessions = sshd.daemon().processes();
@@ -33,7 +33,7 @@ fn assert_dead(error: &HostError) {
     assert!(*after >= least && *after < least + SLACK, "{error}");
 }
 
-/// parallel-ssh: `keepalive_seconds`, which asks for no answer there.
+/// parallel-ssh: `keepalive_seconds`, which requests no reply there.
 #[test]
 fn a_server_that_is_stopped_while_a_command_runs_is_dead() {
     let _dog = guard("keepalive_running");
@@ -75,7 +75,7 @@ fn an_idle_connection_to_a_stopped_server_is_closed_and_the_next_command_runs_on
     assert_eq!(sshd.count("Connection from"), 2);
 }
 
-/// A silent command is no dead one: the server answers, and every question is a new one.
+/// A silent command is not a dead one: the server answers every keepalive.
 #[test]
 fn a_server_that_lives_answers_every_keepalive() {
     let _dog = guard("keepalive_answered");

@@ -1,4 +1,4 @@
-//! Key files of every kind: in the hands of libssh, on a real server, and refused.
+//! Key files of every kind: accepted by libssh and a real server, or refused.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ const HOST: &str = "127.0.2.1";
 const DEADLY: [&str; 3] =
     ["aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
 
-/// A folder for keys, and a server that lets one of them in.
+/// A folder for keys, and a server that accepts one of them.
 struct World {
     dir: TempDir,
     pair: KeyPair,
@@ -38,11 +38,11 @@ impl World {
         builder.known_hosts([self.sshd.known_hosts([HOST])])
     }
 
-    /// The key in a file of its own, as `ssh-keygen -p` rewrites it.
+    /// The key in a separate file, as rewritten by `ssh-keygen -p`.
     fn rewritten(&self, name: &str, options: &[&str]) -> PathBuf {
         let path = self.dir.path().join(name);
         write_private(&path, self.pair.private());
-        // PEM wants four characters at least.
+        // PEM requires at least four characters.
         let mut program = Command::new("ssh-keygen");
         run(program
             .args(["-q", "-p", "-P", "", "-N", "secret", "-a", "1"])
@@ -66,13 +66,13 @@ fn keys_that_libssh_would_crash_on_open_the_host() {
         for cipher in DEADLY {
             let file = world.rewritten(cipher, &["-Z", cipher]);
             let named = world.client().key_file(&file).passphrase("secret");
-            // A password opens identity files as well; here it is no password of the user's.
+            // A password also opens identity files; this one is not the user's login password.
             let identity = world.client().identity_auth(true).identity_files([&file]).password("secret");
             let bytes = world.client().key_bytes(fs::read(&file).expect("the key")).passphrase("secret");
             for builder in [named, identity, bytes] {
                 assert_eq!(run_one(&mut build(builder), "echo in"), ["in"], "{key_type:?} {cipher}");
             }
-            // With a wrong one, the file is passed over.
+            // With a wrong password, the file is skipped.
             let locked = world.client().identity_auth(true).identity_files([&file]).password("wrong");
             start_error(locked);
             let error = refusal(world.client().key_file(&file).passphrase("wrong"));
@@ -94,7 +94,7 @@ fn keys_in_every_format_open_the_host() {
     }
 }
 
-/// `ssh-keygen` writes none, and OpenSSH 9.2 reads none; password managers and `openssl` make them.
+/// `ssh-keygen` writes none, and OpenSSH 9.2 reads none; password managers and `openssl` do.
 #[test]
 fn ed25519_in_pkcs8_opens_the_host() {
     let _dog = guard("ed25519_pkcs8");
@@ -131,7 +131,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// A client that goes nowhere.
+/// A client that connects nowhere.
 fn idle() -> ClientBuilder {
     let none: [&str; 0] = [];
     ParallelClient::builder([HOST]).known_hosts(none).user("nobody").allow_agent(false).identity_auth(false)
@@ -150,7 +150,7 @@ fn with_mode(path: &Path, mode: u32) -> &Path {
     path
 }
 
-/// As `ssh` has it, and only what is named is an error. The file's owner decides, so this needs no other
+/// As in `ssh`; only a named file is an error. The file's owner decides, so this needs no other
 /// user.
 #[test]
 fn a_key_that_others_can_read_is_refused() {
@@ -167,7 +167,7 @@ fn a_key_that_others_can_read_is_refused() {
         assert_eq!(refusal(identities()).to_string(), text);
         let error = idle().key_file(&key).build().expect_err("exposed").to_string();
         assert_eq!(error, format!("private key {}: {text}", key.display()));
-        // It is the host that names it.
+        // The host's own setting names it.
         let own = HostConfig::default().identity_auth(true).identity_files([&key]);
         let error = idle().host_config([own]).build().expect_err("exposed");
         assert!(matches!(error, Error::KeyFile { position: Some(0), .. }), "{error:?}");
@@ -175,12 +175,12 @@ fn a_key_that_others_can_read_is_refused() {
     for mode in [0o600, 0o400, 0o700] {
         build(idle().key_file(with_mode(&key, mode)));
     }
-    // What is no private key is named as what it is, whoever may read it.
+    // A file that is not a private key is reported as such, whatever its mode.
     let public = with_mode(&key, 0o644).with_file_name("other.pub");
     assert!(matches!(refusal(idle().key_file(public)), KeyProblem::PublicKey));
 }
 
-/// Before the key is found, the file is only read as far as a key may be long.
+/// Until the key is found, the file is read only up to the maximum length of a key.
 #[test]
 fn endless_and_odd_files_are_refused() {
     let _dog = guard("odd_files");
@@ -205,7 +205,7 @@ fn the_work_of_opening_a_key_is_bounded_and_settable() {
     let error = with().host_config([own.clone()]).build().expect_err("a bound").to_string();
     assert_eq!(error, format!("host 0 of the list: private key {}: {text}", key.display()));
     build(with().kdf_rounds_max(2).host_config([own.kdf_rounds_max(3)]));
-    // A proxy has the client's bound, or its own.
+    // A proxy has the client's limit, or its own.
     let proxy = sshoal::Proxy::new("gate").key_file(&key).passphrase("x").identity_auth(false);
     let through = |proxy| idle().password("x").kdf_rounds_max(2).proxy(proxy);
     assert_eq!(refusal(through(proxy.clone())).to_string(), text);

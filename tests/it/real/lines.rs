@@ -1,4 +1,4 @@
-//! Output that is no tidy text.
+//! Output that is not tidy text.
 
 use super::{build, client_for, guard, join, stdout};
 use crate::support::sshd::Sshd;
@@ -49,7 +49,7 @@ fn the_two_streams_do_not_mix() {
     let command = "i=0; while [ $i -lt 500 ]; do echo out$i; echo err$i >&2; i=$((i+1)); done";
     let outputs = client.run_command(command).expect("starts");
     let numbered = |name: &str| (0..500).map(|i| format!("{name}{i}")).collect::<Vec<_>>();
-    // The one that is read last has waited meanwhile.
+    // The stream read last has waited meanwhile.
     let stderr: Vec<String> = outputs[0].stderr().map_while(Result::ok).collect();
     assert_eq!(stderr, numbered("err"));
     assert_eq!(stdout(&outputs[0]), numbered("out"));

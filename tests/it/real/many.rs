@@ -16,7 +16,7 @@ fn ten_rounds_on_forty_hosts_lose_nothing() {
         let mut client = build(client_for(&sshd, &hosts).pool_size(pool));
         let begun = Instant::now();
         for round in 0..rounds {
-            // Of several packets in either direction, so that one edge stands for more than one read.
+            // Several packets in either direction, so that one edge covers more than one read.
             let size = [1, 5_000, 70_000, 300_000][round % 4];
             let command = format!("head -c {size} /dev/zero | tr '\\0' y; echo; cat >&2; exit {round}");
             let outputs = client.run_command(command).expect("all start");

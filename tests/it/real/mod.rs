@@ -1,5 +1,5 @@
-//! The library against real servers, OpenSSH and Dropbear: over loopback, and through a proxy that harms the
-//! stream.
+//! The library with real servers, OpenSSH and Dropbear: over loopback, and through a proxy that
+//! damages the stream.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
@@ -55,15 +55,15 @@ use super::support::keys::ClientKey;
 use super::support::ports;
 use super::support::sshd::Sshd;
 
-/// What a step of a test takes at most on a machine that is busy with other things.
+/// Limit of one step of a test, for a machine that is busy otherwise.
 const SLOW: Duration = Duration::from_secs(20);
 
 fn guard(name: &str) -> Watchdog {
     watchdog(Duration::from_secs(120), name)
 }
 
-/// For hosts of this server, by name: key login, the right known_hosts, one attempt, no limit that a slow
-/// machine reaches.
+/// A client for hosts of this server, by name: key login, the right known_hosts, one attempt, no
+/// limit that a slow machine reaches.
 pub(super) fn client_for<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
     let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
     let known_hosts = sshd.known_hosts(&hosts);
@@ -72,7 +72,7 @@ pub(super) fn client_for<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<It
     with_key(builder, sshd).known_hosts([known_hosts])
 }
 
-/// As [`client_for`], for addresses that lead to this server, such as those of proxies.
+/// Like [`client_for`], for addresses that lead to this server, such as those of proxies.
 fn client_at(sshd: &Sshd, addresses: impl IntoIterator<Item = SocketAddr>) -> ClientBuilder {
     let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
     let known_hosts = known_hosts_at(sshd, &addresses);
@@ -85,7 +85,7 @@ fn with_key<T>(builder: Builder<T>, sshd: &Sshd) -> Builder<T> {
     builder.num_retries(1).timeout(SLOW)
 }
 
-/// A known_hosts file that knows this server under these addresses.
+/// A known_hosts file with this server's keys under these addresses.
 fn known_hosts_at(sshd: &Sshd, addresses: &[SocketAddr]) -> PathBuf {
     let mut text = String::new();
     for address in addresses {
@@ -102,25 +102,25 @@ fn build(builder: ClientBuilder) -> ParallelClient {
     builder.build().expect("a client")
 }
 
-/// Joins within the limit of a slow machine.
+/// Joins with a limit for a slow machine.
 #[track_caller]
 fn join(client: &ParallelClient, outputs: &[HostOutput]) {
     let options = JoinOptions::default().timeout(SLOW).close_stdin(true);
     client.join(outputs, options).expect("all commands end");
 }
 
-/// The unread rest of both streams, as bytes with their line ends made `\n`.
+/// The unread rest of both streams, as bytes with line ends converted to `\n`.
 fn rest(output: &HostOutput) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let all = |lines: sshoal::RawLines<'_>| lines.map_while(Result::ok).collect();
     (all(output.stdout().raw()), all(output.stderr().raw()))
 }
 
-/// The unread lines of standard output up to its end, or to what cut it short.
+/// The unread lines of standard output up to its end or to an error.
 fn stdout(output: &HostOutput) -> Vec<String> {
     output.stdout().map_while(Result::ok).collect()
 }
 
-/// One host, one command that has to succeed; its standard output.
+/// Runs one command on one host, which must succeed; returns its standard output.
 #[track_caller]
 fn run_one(client: &mut ParallelClient, command: &str) -> Vec<String> {
     let outputs = client.run_command(command).expect("it starts");
@@ -130,7 +130,7 @@ fn run_one(client: &mut ParallelClient, command: &str) -> Vec<String> {
     lines
 }
 
-/// The error of the only host, whose start has to fail.
+/// The error of the only host, whose start must fail.
 #[track_caller]
 fn start_error(builder: ClientBuilder) -> HostError {
     match build(builder).run_command("true") {

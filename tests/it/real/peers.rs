@@ -1,5 +1,5 @@
-//! Peers that are no SSH servers, and ports on which nobody answers: the right error, in the right stage, in
-//! time.
+//! Peers that are not SSH servers, and ports without a listener: the right error, in the right
+//! stage, in time.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn client(address: SocketAddr, limit: Duration) -> sshoal::ClientBuilder {
     builder.known_hosts([""; 0]).num_retries(1).timeout(limit)
 }
 
-/// The error, and the time that it took.
+/// The error, and the time until it was returned.
 #[track_caller]
 fn failure(address: SocketAddr, limit: Duration) -> (HostError, Duration) {
     let begun = Instant::now();
@@ -61,7 +61,7 @@ fn the_port_is_closed() {
     assert!(took < SLACK, "{took:?}");
 }
 
-/// A name may have several addresses, of which one answers.
+/// Only one of a name's addresses may answer.
 #[test]
 fn each_address_of_a_name_is_tried() {
     let _dog = guard("each_address");
@@ -133,7 +133,7 @@ fn a_peer_that_hangs_up_has_lost_the_connection() {
         let (error, took) = failure(peer.address(), SLOW);
         let lost =
             matches!(error.kind(), HostErrorKind::ConnectionLost(_)) && error.stage() == Stage::Handshaking;
-        // The reset may be there before the connect was looked at.
+        // The reset may arrive before the connect was checked.
         let reset = matches!(error.kind(), HostErrorKind::Connect { .. }) && what == "RST at once";
         assert!(lost || reset, "{what}: {error}");
         assert!(took < SLACK, "{what}: {took:?}");
@@ -149,7 +149,7 @@ fn a_server_with_gcm_only_has_no_common_algorithm() {
     for option in refused {
         let mut server = Sshd::builder().option(option);
         if option.starts_with("MACs") {
-            // A cipher with a tag of its own would need no MAC.
+            // A cipher with its own tag would need no MAC.
             server = server.option("Ciphers aes128-ctr");
         }
         let sshd = server.start();

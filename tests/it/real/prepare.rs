@@ -1,4 +1,4 @@
-//! Terminals and environments, as OpenSSH's server gives them to a command.
+//! Terminals and environments that OpenSSH's server gives to a command.
 
 use std::io::Write as _;
 
@@ -35,7 +35,7 @@ fn a_terminal_of_another_kind_and_size() {
     let outputs = client.run_command(Command::new("stty size; echo $TERM; cat").pty(pty)).expect("it starts");
     outputs[0].stdin().write_all(b"typed\n\x04").expect("queued");
     join(&client, &outputs);
-    // What is typed is shown, as on any terminal, at once; and cat repeats it.
+    // The terminal echoes the input at once; and cat repeats it.
     let mut lines = stdout(&outputs[0]);
     let shown = lines.iter().position(|line| line == "typed").expect("shown");
     lines.remove(shown);

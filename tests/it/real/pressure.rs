@@ -1,4 +1,4 @@
-//! Commands that nobody reads, and hosts that do not read, on a real server.
+//! Commands whose output nobody reads, and hosts that do not read, on a real server.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ fn of_a_cancelled_command_that_was_held_back_nothing_is_left_on_a_terminal() {
     assert!(fleet.command(id).and_then(|command| command.outcome()).is_some_and(Outcome::is_success));
 }
 
-/// The server's window takes 2 MiB, and the command a line of that every now and then.
+/// The server's window accepts 2 MiB, and the command reads a line of that from time to time.
 #[test]
 fn input_for_a_host_that_reads_slowly_waits_for_room_and_arrives_whole() {
     const TOTAL: usize = 12 << 20;

@@ -1,4 +1,4 @@
-//! New host keys on their way to the disk: who waits for it, and who does not.
+//! Recording of new host keys on disk: which hosts wait for it, and which do not.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -18,21 +18,21 @@ fn fleet(sshd: &Sshd, hosts: &[String], file: &Path) -> FleetBuilder {
     with_key(builder, sshd).known_hosts([file]).host_keys(HostKeyPolicy::accept_new(file))
 }
 
-/// A file that knows one host.
+/// A file with the key of one host.
 fn knows(sshd: &Sshd, host: &str) -> PathBuf {
     let file = sshd.dir().join("recorded");
     fs::write(&file, sshd.known_hosts_lines(host)).expect("write");
     file
 }
 
-/// As another process holds it that was stopped in the middle of its work.
+/// Locked as by another process that was stopped in the middle of its work.
 fn locked(file: &Path) -> File {
     let file = OpenOptions::new().append(true).open(file).expect("open");
     flock(&file, FlockOperation::LockExclusive).expect("lock");
     file
 }
 
-/// Threads of this process that record keys.
+/// Number of threads of this process that record keys.
 fn threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").expect("a list of threads");
     let name = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task.ok()?.path().join("comm")).ok();
@@ -57,7 +57,7 @@ fn a_disk_that_is_stuck_holds_up_new_hosts_only() {
     driven.until(SLOW, "new hosts wait for the disk", |driven| {
         driven.ends.contains_key(&run.commands[0]) && wait(driven) == ids.len() - 1
     });
-    // The host on record runs commands meanwhile, as often as one likes.
+    // The host on record runs any number of commands meanwhile.
     for _ in 0..5 {
         let again = driven.fleet.start(sshoal::Run::new("echo in").hosts([ids[0]])).expect("it starts");
         driven.until(SLOW, "a host on record is served", |driven| driven.done(again.run).is_some());
@@ -113,7 +113,7 @@ fn no_thread_records_where_nobody_is_new() {
     assert_eq!((driven.tally(run.run).succeeded, threads()), (3, 0));
 }
 
-/// Each is woken for its own hosts, although all write to one file.
+/// Each fleet is woken for its own hosts, although all write to one file.
 #[test]
 fn fleets_that_share_a_file_go_on_by_themselves() {
     let _dog = guard("fleets_share_a_file");

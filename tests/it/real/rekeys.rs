@@ -1,4 +1,4 @@
-//! A careful OpenSSH server, which asks for new keys after every 64 KiB.
+//! A careful OpenSSH server that rekeys every 64 KiB.
 
 use super::{build, client_for, guard, join, rest};
 use crate::support::sshd::Sshd;

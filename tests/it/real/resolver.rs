@@ -1,4 +1,4 @@
-//! Names: looked up at a name server in this process, whose zone is chosen by the first label.
+//! Names, resolved by a name server in this process whose zone is chosen by the first label.
 
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
@@ -23,7 +23,7 @@ fn client<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>, dns: D
     client_for(sshd, hosts).resolver(Resolver::Native(dns))
 }
 
-/// Runs `command` on all hosts, whatever becomes of them.
+/// Runs `command` on all hosts, whatever their results.
 fn outputs(builder: ClientBuilder, command: &str) -> Vec<HostOutput> {
     let mut client = build(builder);
     let outputs = client.run_command(Command::new(command).stop_on_errors(false)).expect("valid");
@@ -42,11 +42,11 @@ fn hosts_are_reached_at_the_addresses_that_the_server_gives() {
     for (n, output) in (1..).zip(&outputs(client(&sshd, &hosts, dns([zone.address()])), WHERE)) {
         assert_eq!(stdout(output), [v4(n).to_string()], "{:?}", output.outcome());
     }
-    assert_eq!(zone.seen().questions.len(), 80, "A and AAAA of each host");
+    assert_eq!(zone.seen().queries.len(), 80, "A and AAAA of each host");
     before.assert_same();
 }
 
-/// Nobody listens on the IPv6 address, and few machines have a route to it.
+/// The IPv6 address has no listener, and few machines have a route to it.
 #[test]
 fn the_next_address_is_tried_after_any_error() {
     let _dog = guard("resolver_next_address");
@@ -57,7 +57,7 @@ fn the_next_address_is_tried_after_any_error() {
     }
 }
 
-/// RFC 8305 section 5. Without the delay, the address that is silent would have half of the time limit.
+/// RFC 8305 section 5. Without the delay, the silent address would take half of the time limit.
 #[test]
 fn an_address_that_is_silent_is_overtaken_by_the_next() {
     let _dog = guard("resolver_race");
@@ -77,7 +77,7 @@ fn an_address_that_is_silent_is_overtaken_by_the_next() {
     before.assert_same();
 }
 
-/// Readiness of an earlier connect counts while later ones are under way.
+/// Readiness of an earlier connect counts while later ones are in progress.
 #[test]
 fn an_address_that_answers_late_may_still_win() {
     let _dog = guard("resolver_late");
@@ -88,7 +88,7 @@ fn an_address_that_answers_late_may_still_win() {
     let builder = client(&sshd, ["web"], dns).timeout(2 * SLOW).attempt_delay(Duration::from_millis(10));
     let begun = Instant::now();
     let answer = thread::spawn(move || {
-        // Both are dialled by then; the SYN comes again after a second.
+        // Both connects have started by then; the SYN is repeated after a second.
         thread::sleep(Duration::from_millis(300));
         late.answer_once();
     });
@@ -191,7 +191,8 @@ fn a_lookup_counts_against_the_hosts_own_time_limit() {
     before.assert_same();
 }
 
-/// A black hole for half of the hosts does not delay the other half, though all of them have a place.
+/// A black hole for half of the hosts does not delay the other half, although all of them have a
+/// place.
 #[test]
 fn names_without_an_answer_delay_no_other_host() {
     let _dog = guard("resolver_black_hole");
@@ -207,7 +208,7 @@ fn names_without_an_answer_delay_no_other_host() {
     }
     let took = begun.elapsed();
     assert!(found.iter().step_by(2).all(|output| output.outcome().is_none()), "they still wait");
-    // Those without an answer take 10 s.
+    // Those without a response take 10 s.
     assert!(took < Duration::from_secs(9), "{took:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What was given in confidence is told to nobody but the host it is for.
+//! Secrets reach only the host that they are for.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use crate::support::keys::{KeyPair, KeyType};
 use crate::support::sshd::Sshd;
 use crate::support::user::TestUser;
 
-/// All that any part of this program has logged.
+/// Everything that any part of this program has logged.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
 struct Collector;

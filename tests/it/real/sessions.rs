@@ -1,4 +1,4 @@
-//! Connections that are used again: by later commands, by several at once, and after they have died.
+//! Connections that are reused: by later commands, by several at once, and after they have died.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use crate::support::eventually;
 use crate::support::sshd::Sshd;
 
 const HOST: &str = "127.0.2.1";
-/// Where the server sees the client.
+/// The client's port as the server sees it.
 const PEER: &str = "set -- $SSH_CONNECTION; echo $2";
 
 #[test]
@@ -27,7 +27,7 @@ fn one_connection_serves_many_commands() {
     assert_eq!(client.metrics().connections, 1);
 }
 
-/// Each has a channel of its own, with its own input and output.
+/// Each has its own channel, with its own input and output.
 #[test]
 fn one_connection_serves_several_commands_at_once() {
     const COMMANDS: usize = 12;
@@ -57,7 +57,8 @@ fn one_connection_serves_several_commands_at_once() {
     assert_eq!(sshd.count("Connection from"), 1);
 }
 
-/// With one attempt: making a dead connection anew is none, nothing was tried on it.
+/// With one attempt: reconnecting a dead connection does not count as one, because nothing was
+/// tried on it.
 #[test]
 fn a_connection_that_died_idle_is_made_anew_and_the_command_runs_once() {
     const ROUNDS: usize = 6;
@@ -82,8 +83,8 @@ fn a_connection_that_died_idle_is_made_anew_and_the_command_runs_once() {
     assert_eq!(sshd.count("Connection from"), ROUNDS);
 }
 
-/// The connection dies under a command that runs, while another one is given: the first has failed and is not
-/// run again, the second one runs, once.
+/// The connection dies under a running command while another one is being added: the first has
+/// failed and is not run again; the second one runs once.
 #[test]
 fn a_command_that_ran_on_a_dead_connection_is_not_run_again() {
     let _dog = guard("died_running");

@@ -1,4 +1,5 @@
-//! Connections that end while output is on its way: all that had arrived is delivered, nothing is made up.
+//! Connections that end while output is on its way: everything that arrived is delivered, and
+//! nothing is made up.
 
 use std::thread;
 use std::time::Duration;
@@ -17,7 +18,7 @@ fn assert_lost(output: &HostOutput) {
     assert_eq!(error.stage(), Stage::Running);
 }
 
-/// Waits until the proxy has forwarded at least so many bytes to the client, and then no more.
+/// Waits until the proxy has forwarded at least this many bytes to the client, and then no more.
 fn settle(proxy: &Proxy, at_least: u64) {
     let mut before = proxy.await_counts(|counts| counts.to_client >= at_least).to_client;
     loop {
@@ -30,7 +31,7 @@ fn settle(proxy: &Proxy, at_least: u64) {
     }
 }
 
-/// libssh forgets what it has buffered once it sees the end: here data and FIN are both there when it looks.
+/// libssh drops its buffers once it sees the end: here both data and FIN are present when it reads.
 #[test]
 fn output_right_before_the_end_arrives_whole() {
     let _dog = guard("output_before_fin");
@@ -93,9 +94,10 @@ fn an_end_at_any_byte_is_a_lost_connection() {
     drop((client, outputs));
     let tape = recorder.finish().to_client;
     let first = encrypted_from(&tape);
-    // Packets differ from run to run, so the end of the recorded stream may lie behind that of another.
+    // Packets differ from run to run, so the end of the recorded stream may be after that of
+    // another.
     let end = tape.len() / 10 * 9;
-    // Around the first encrypted packets byte by byte, the rest in strides.
+    // Byte by byte around the first encrypted packets, the rest in strides.
     let offsets: Vec<usize> = (0..end).step_by(end / 37).chain((first - 3)..first + 40).collect();
     for action in [Action::Fin, Action::Rst] {
         let fault = |at: &usize| {
@@ -108,7 +110,7 @@ fn an_end_at_any_byte_is_a_lost_connection() {
         for (at, output) in offsets.iter().copied().zip(&outputs) {
             let lines = stdout(output);
             let error = output.error().unwrap_or_else(|| panic!("{at}: {:?}", output.outcome()));
-            // A reset may be there before the connect was looked at.
+            // A reset may arrive before the connect was checked.
             let lost = matches!(error.kind(), HostErrorKind::ConnectionLost(_))
                 || at == 0 && matches!(error.kind(), HostErrorKind::Connect { .. });
             assert!(lost, "{action:?} at {at}: {error}");
@@ -117,7 +119,7 @@ fn an_end_at_any_byte_is_a_lost_connection() {
                 let expected = format!("{number:05}");
                 assert!(*line == expected || is_last && expected.starts_with(line), "{at}: {line}");
             }
-            // All but what precedes the output, 1 in 50 for headers, and one packet that is not complete.
+            // All but the bytes before the output, 1 in 50 for headers, and one incomplete packet.
             let arrived = 6 * lines.len() + 6;
             let due = (at.saturating_sub(first + 2_000) * 49 / 50).saturating_sub(MAX_PACKET);
             assert!(action == Action::Rst || arrived >= due, "{at}: {arrived} bytes arrived, {due} due");
@@ -149,7 +151,7 @@ fn sessions_that_are_killed_fail_and_come_back_with_the_next_command() {
     assert_eq!(sshd.count("Connection from"), 10);
 }
 
-/// Nobody drives an idle client: the next command finds its connections dead, and takes new ones.
+/// Nobody drives an idle client: the next command finds its connections dead, and opens new ones.
 #[test]
 fn connections_that_died_while_idle_are_replaced() {
     let _dog = guard("idle_death");

@@ -1,5 +1,5 @@
-//! A server that has room for few logins at once: OpenSSH's `MaxStartups`, beyond which it ends connections before it has
-//! named itself.
+//! A server with room for few logins at once: OpenSSH's `MaxStartups`, above which it closes
+//! connections before it has identified itself.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::sshd::Sshd;
 const HOST: &str = "127.0.2.1";
 const ENTRIES: usize = 30;
 
-/// All begin at once, and each is served in the end, although few attempts are allowed.
+/// All start at once, and each succeeds in the end, although few attempts are allowed.
 #[test]
 fn a_server_with_room_for_two_or_three_logins_serves_thirty() {
     let _dog = guard("max_startups");

@@ -1,4 +1,4 @@
-//! Commands that are ended before their time, and what becomes of them on a real host.
+//! Commands that are ended early, and what happens to them on a real host.
 
 use std::fs;
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::support::user::TestUser;
 
 const HOST: [&str; 1] = ["127.0.2.1"];
 
-/// A server, and a user other than root: OpenSSH passes signals on in sessions with separated privileges only. `None`
-/// where no user can be made.
+/// A server, and a user other than root: OpenSSH passes signals on only in sessions with separated
+/// privileges. `None` if no user can be created.
 fn fixture(name: &str) -> Option<(Watchdog, Sshd, TestUser, ParallelClient)> {
     let dog = guard(name);
     let user = TestUser::create()?;
     let sshd = Sshd::start();
-    // Lets in every user.
+    // Accepts every user.
     sshd.key(ClientKey::Ed25519);
     let client = build(client_for(&sshd, HOST).user(user.name()));
     Some((dog, sshd, user, client))
@@ -36,7 +36,7 @@ fn start(client: &mut ParallelClient, command: impl Into<Command>) -> HostOutput
     client.run_command(command).expect("it starts").remove(0)
 }
 
-/// Reads on until this line.
+/// Reads up to this line.
 #[track_caller]
 fn await_line(output: &HostOutput, wanted: &str) {
     assert!(
@@ -58,7 +58,7 @@ fn first_line(output: &HostOutput) -> String {
 }
 
 fn runs(pid: &str) -> bool {
-    // A zombie has ended.
+    // A zombie counts as ended.
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     Path::new("/proc").join(pid).exists() && !status.contains("State:\tZ")
 }
@@ -76,7 +76,7 @@ fn signals_arrive_and_the_command_goes_on() {
     let output = start(&mut client, text);
     await_line(&output, "ready");
     use Signal::{Abrt, Alrm, Fpe, Hup, Ill, Int, Pipe, Quit, Segv, Term, Usr1, Usr2};
-    // OpenSSH's server knows no others, and says so.
+    // OpenSSH's server knows no others, and logs it.
     let unknown = [Abrt, Alrm, Fpe, Ill, Pipe, Segv];
     for signal in unknown.into_iter().chain([Hup, Int, Quit, Term, Usr1, Usr2]) {
         output.send_signal(signal).expect("it runs");
@@ -121,7 +121,7 @@ fn a_cancelled_command_is_gone_and_what_it_printed_is_kept() {
         output.cancel().expect("twice is no error");
         assert!(is_cancelled(&output));
     }
-    // What was not read before is readable after; the connection serves the next command.
+    // Unread output stays readable; the connection serves the next command.
     let output = start(&mut client, r"printf 'one\ntwo\n'; exec sleep 300");
     await_line(&output, "one");
     output.cancel().expect("a poll");
@@ -130,7 +130,7 @@ fn a_cancelled_command_is_gone_and_what_it_printed_is_kept() {
     assert_eq!(sshd.count("Connection from"), 1);
 }
 
-/// What ignores SIGTERM, or never gets it, as OpenSSH gives none to commands of root.
+/// Ignores SIGTERM. OpenSSH sends none to commands of root.
 const STUBBORN: &str = "trap '' TERM; echo $$; while :; do sleep 0.05; done";
 
 #[test]
@@ -156,7 +156,7 @@ fn without_a_terminal_what_ignores_the_signal_goes_on_until_it_writes() {
     let pid = first_line(&output);
     let begun = Instant::now();
     output.cancel().expect("a poll");
-    // The grace was used up, then the channel was closed; nobody waited for the process.
+    // The grace period passed, then the channel was closed; nobody waited for the process.
     assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < SLOW, "{:?}", begun.elapsed());
     assert!(is_cancelled(&output));
     assert!(runs(&pid), "it was ended by something else");
@@ -180,7 +180,7 @@ fn a_cancelled_command_can_say_good_bye() {
 fn a_command_that_reads_ends_with_its_input() {
     let _dog = guard("cancel_reader");
     let sshd = Sshd::start();
-    // Of root, so no signal arrives.
+    // It runs as root, so no signal arrives.
     let mut client = build(client_for(&sshd, HOST));
     let output = start(&mut client, "echo $$; exec cat");
     let pid = first_line(&output);
@@ -282,11 +282,11 @@ fn disconnect_closes_every_connection_and_the_next_command_connects_again() {
     assert_eq!(client.metrics().connections, 0);
     assert!(is_cancelled(&output));
     await_end(&pid);
-    // The server was told, rather than left to find out.
+    // The server got a disconnect message.
     sshd.await_log("Received disconnect from", 1);
     assert_eq!(run_one(&mut client, "echo again"), ["again"]);
     assert_eq!(sshd.count("Connection from"), 2);
-    // With nothing to do it is done at once.
+    // With nothing to do, it completes at once.
     let begun = Instant::now();
     client.disconnect().expect("a poll");
     client.disconnect().expect("twice is no error");

@@ -10,7 +10,7 @@ use crate::support::sshd::Sshd;
 use crate::support::sudoers::Sudoers;
 use crate::support::user::TestUser;
 
-/// A user with these rights on a host.
+/// A user with these sudo rights on a host.
 struct Rights {
     client: ParallelClient,
     user: TestUser,
@@ -32,7 +32,7 @@ impl Rights {
         Command::new(text).sudo_password(self.user.password())
     }
 
-    /// Runs it with input that is nobody's password.
+    /// Runs the command with input that is nobody's password.
     fn run(&mut self, command: &Command) -> HostOutput {
         let output = self.client.run_command(command).expect("it starts").remove(0);
         // A sudo that refuses may have ended already.
@@ -58,7 +58,8 @@ fn who() -> (Vec<String>, Vec<String>) {
 
 const ASKING: &str = "Defaults:{user} lecture=never\n{user} ALL=(ALL) ALL";
 
-/// Without a terminal, what was given once is remembered for one process and what it starts; like this for the user.
+/// Without a terminal, sudo remembers a password for one process and its children; with this
+/// option, for the user.
 const REMEMBERING: &str = "Defaults:{user} lecture=never, timestamp_type=global\n{user} ALL=(ALL) ALL";
 
 #[test]
@@ -73,7 +74,7 @@ fn a_password_is_given_where_it_is_asked_for() {
             assert_eq!(printed(&output), who(), "{command:?}");
             assert_eq!(output.exit_code(), Some(0));
         }
-        // Shows that the later ones were asked, or not.
+        // Shows whether the later ones were asked for a password.
         let output = rights.run(&Command::new("cat").sudo_non_interactive(true));
         assert_eq!(output.exit_code(), Some(if remembers { 0 } else { 1 }));
         let name = rights.user.name().to_owned();
@@ -108,9 +109,9 @@ fn a_wrong_password_is_said_once_and_told() {
     }
     let (stdout, stderr) = printed(&output);
     assert_eq!((stdout.len(), stderr[0].as_str()), (0, "Sorry, try again."));
-    // What sudo says to the end of its input may come before the end of the channel.
+    // sudo's message about the end of its input may arrive before the end of the channel.
     assert!(stderr[1..].iter().all(|line| line.is_empty() || line.starts_with("sudo: ")), "{stderr:?}");
-    // The connection is as good as before.
+    // The connection still works.
     let output = rights.run(&rights.command("id -un"));
     assert_eq!(printed(&output).0, ["root"]);
 }
@@ -140,7 +141,7 @@ fn on_a_terminal_the_password_is_not_shown() {
             rights.command("id -un; read -r line; echo \"<$line>\"; tty >/dev/null && exit 7").use_pty(true);
         let output = rights.run(&command);
         let (mut stdout, stderr) = printed(&output);
-        // The terminal shows the input as soon as it comes.
+        // The terminal echoes the input as soon as it arrives.
         stdout.sort();
         assert_eq!(stdout, ["<for the command>", "for the command", "root"], "{rules}");
         assert_eq!((stderr, output.exit_code()), (vec![], Some(7)));

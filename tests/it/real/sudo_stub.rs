@@ -1,4 +1,4 @@
-//! A `sudo` that does as it is told, and tells what it was given.
+//! A `sudo` whose behaviour a test controls, and that records what it receives.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -15,7 +15,8 @@ use crate::support::eventually;
 use crate::support::sshd::Sshd;
 use crate::support::system::{is_rerun, public_dir, rerun};
 
-/// Writes its arguments, and the answers that it reads, to files beside it, then behaves as `mode` says.
+/// Writes its arguments, and the answers that it reads, to files beside it, then behaves according
+/// to `mode`.
 const PROGRAM: &str = r#"#!/bin/sh
 here=${0%/*}
 for argument do printf '%s\n' "$argument"; done >"$here/arguments"
@@ -160,14 +161,14 @@ fn a_sudo_that_does_not_ask_is_told_nothing() {
     ] {
         let stub = Stub::new(mode);
         let mut client = stub.client();
-        // The command asks as sudo did not: it gets the caller's first line.
+        // The command asks instead of sudo: it gets the caller's first line.
         let text = "IFS= read -r line; printf 'got %s' \"$line\" >&2; cat | cksum";
         let output = run(&mut client, command(text));
         let (stdout, printed) = rest(&output);
         assert_eq!(printed, as_bytes(&[&format!("{stderr}got not a password 0")]), "{mode}");
         assert_eq!(stdout.len(), 1);
         assert!(stub.lines("answers").is_empty());
-        // What ran `sudo` knows the prompt, and so may the command.
+        // The parent of `sudo` knows the prompt, and so may the command.
         let prompt = stub.lines("arguments")[2].clone();
         let text = "prompt=$(sed -n 3p \"$(dirname \"$(command -v sudo)\")/arguments\"); \
              printf '%s\\n' \"$prompt\" >&2; read -r line; echo \"$line\"";
@@ -205,7 +206,7 @@ fn a_silent_sudo_gets_neither_password_nor_input() {
     let output = client.run_command(command("cat")).expect("it starts").remove(0);
     output.stdin().write_all(b"for the command\n").expect("queued");
     let outputs = [output];
-    // The end of the input waits, too: were it told, sudo could not be answered any more.
+    // The end of the input waits too: once it was sent, sudo could not be answered any more.
     let options = JoinOptions::default().timeout(Duration::from_millis(300)).close_stdin(true);
     client.join(&outputs, options).expect_err("sudo waits for input");
     assert!(stub.lines("answers").is_empty());
@@ -232,7 +233,7 @@ impl log::Log for Recorder {
 
 static RECORDER: Recorder = Recorder(Mutex::new(String::new()));
 
-/// In a process of its own: it has one logger.
+/// In a separate process, because each process has one logger.
 #[test]
 fn no_log_and_no_text_shows_the_password() {
     let _dog = guard("no_log");

@@ -1,4 +1,4 @@
-//! A relay that keeps what passes, to find the byte from which on a stream is encrypted.
+//! A relay that records a stream, to find its first encrypted byte.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ pub(super) struct Tape {
     pub to_client: Vec<u8>,
 }
 
-/// Relays one connection to `upstream`; yields its tape when both sides have ended.
+/// Relays one connection to `upstream`; returns its tape when both sides have ended.
 pub(super) struct Recorder {
     address: SocketAddr,
     thread: JoinHandle<Tape>,
@@ -58,8 +58,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
     kept
 }
 
-/// The offset of the first encrypted byte: behind the identification line and SSH_MSG_NEWKEYS (RFC 4253
-/// sections 4.2, 6 and 7.3).
+/// The offset of the first encrypted byte: after the identification line and SSH_MSG_NEWKEYS (RFC
+/// 4253 sections 4.2, 6 and 7.3).
 pub(super) fn encrypted_from(stream: &[u8]) -> usize {
     const NEWKEYS: u8 = 21;
     let mut at = stream.windows(2).position(|pair| pair == b"\r\n").expect("an identification") + 2;

@@ -1,5 +1,5 @@
-//! Time limits and what waits for whom. Bounds from below are exact, those from above leave room for a busy
-//! machine.
+//! Time limits, and which hosts wait for which. Lower bounds are exact; upper bounds leave room for
+//! a busy machine.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What scheduling on a busy machine may add.
 const SLACK: Duration = Duration::from_millis(1500);
 
-/// Runs `attempt` until it takes less than `limit`, up to three times: other work on the machine adds time.
+/// Runs `attempt` until it takes less than `limit`, up to three times: other work on the machine
+/// adds time.
 #[track_caller]
 fn within(limit: Duration, what: &str, mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
@@ -33,7 +34,7 @@ fn within(limit: Duration, what: &str, mut attempt: impl FnMut() -> Duration) {
     panic!("{what}: {took:?}, never below {limit:?}");
 }
 
-/// A server that thinks about every key for so long.
+/// A server that takes this long to decide on every key.
 pub(super) fn slow_at_authentication(seconds: u32) -> Sshd {
     let key = ClientKey::Ed25519.pair().public();
     Sshd::builder()
@@ -43,7 +44,7 @@ pub(super) fn slow_at_authentication(seconds: u32) -> Sshd {
         .start()
 }
 
-/// Everything behind the key exchange is held back for one second.
+/// Everything after the key exchange is delayed by one second.
 #[test]
 fn hosts_that_authenticate_slowly_wait_side_by_side() {
     let _dog = guard("slow_hosts");
@@ -162,7 +163,7 @@ fn a_read_timeout_keeps_the_partial_line() {
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
 
-/// Each byte starts the time again: only silence counts.
+/// Each byte restarts the time: only silence counts.
 #[test]
 fn a_read_timeout_counts_silence() {
     let _dog = guard("read_timeout_silence");
@@ -197,14 +198,15 @@ fn a_join_timeout_is_one_total_and_tells_who_is_where() {
         };
         assert_eq!((finished, unfinished, not_started), (vec![1], vec![0], vec![2, 3, 4]), "pool {pool}");
         assert!(!client.finished(&outputs).expect("poll"));
-        // The timeout has closed no input, and the command goes on.
+        // The timeout has not closed any input, and the command continues.
         outputs[0].stdin().write_all(b"later\n").expect("its input is open");
         join(&client, &outputs[..2]);
         assert_eq!((stdout(&outputs[0]), outputs[0].exit_code()), (vec!["later".to_owned()], Some(0)));
     }
 }
 
-/// Each command ends within the limit of the one before it, and yet the limit is one for all.
+/// Each command ends within the limit after the previous one, but the limit applies to all
+/// together.
 #[test]
 fn a_join_timeout_does_not_begin_anew_with_each_host() {
     let _dog = guard("join_total");

@@ -1,4 +1,5 @@
-//! `cargo bench --bench allocations`, with small numbers and a counter that invents them: an allocator is the whole program's.
+//! `cargo bench --bench allocations`, with small numbers and a fake counter: the allocator is
+//! global to the program.
 
 use std::cell::Cell;
 use std::process::Command;

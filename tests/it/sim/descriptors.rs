@@ -1,4 +1,4 @@
-//! Fewer descriptors than hosts. The limit is the process's, so each test runs in a process of its own.
+//! Fewer descriptors than hosts. The limit is per process, so each test runs in a separate process.
 
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -10,10 +10,10 @@ use sshoal::{Budget, Event, HostErrorKind, JoinOptions};
 use super::{assert_hostnames, client, command, engine, fleet, run, watch};
 use crate::support::system::{is_rerun, rerun};
 
-/// What the library leaves to the rest of the program.
+/// Descriptors that the library leaves to the rest of the program.
 const SPARED: u64 = 16;
 
-/// Whether this is the process of the test's own; in the other one it has been run then.
+/// Returns whether this is the test's separate process; otherwise runs it in one.
 #[track_caller]
 fn in_own_process(test: &str) -> bool {
     if is_rerun() {
@@ -80,7 +80,8 @@ fn the_pool_shrinks_to_the_descriptors_that_are_free() {
     assert!(stats.connections <= 20, "{stats:?}");
 }
 
-/// As a program with little more than a shell's soft limit: hosts wait for descriptors, and none fails for want of them.
+/// Like a program with little more than a shell's soft limit: hosts wait for descriptors, and none
+/// fails for lack of them.
 #[test]
 fn a_thousand_hosts_go_through_two_hundred_descriptors() {
     const HOSTS: usize = 1_000;
@@ -116,7 +117,7 @@ fn a_thousand_hosts_go_through_two_hundred_descriptors() {
     }
 }
 
-/// Somebody else takes what was free when the command began.
+/// Another user of the process takes the descriptors that were free when the command started.
 #[test]
 fn descriptors_may_run_out_in_the_middle() {
     if !in_own_process("descriptors_may_run_out_in_the_middle") {
@@ -157,7 +158,7 @@ fn without_a_descriptor_every_host_says_so() {
     assert_hostnames(&run(&mut client, "hostname"));
 }
 
-/// libssh keeps a descriptor in 16 bits and would use another file's in its place.
+/// libssh stores a descriptor in 16 bits and would use another file's instead.
 #[test]
 fn descriptors_that_libssh_cannot_hold_are_refused() {
     const HIGHEST: u64 = 0xffff;

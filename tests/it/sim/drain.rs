@@ -1,4 +1,5 @@
-//! The end of a fleet: drained, with and without a deadline, or dropped in the middle of everything.
+//! The end of a fleet: drained, with and without a deadline, or dropped in the middle of
+//! everything.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::{PATIENCE, engine, fleet, settled, watch};
 use crate::support::fds::FdBaseline;
 use crate::support::fleet::Driven;
 
-/// What a command that is stopped may take: its grace, and the time to confirm its end.
+/// How long stopping a command may take: its grace period, and the time to confirm its end.
 const STOP: Duration = Duration::from_secs(1 + 10);
 
 fn is_cancelled(outcome: &Outcome) -> bool {
@@ -42,13 +43,13 @@ fn what_runs_ends_by_itself_and_what_waits_is_never_started() {
     let metrics = driven.fleet.metrics();
     assert_eq!((metrics.connections, metrics.unfinished, metrics.timers), (0, 0, 0));
     assert_eq!(settled(&sim, |stats| stats.connections_now == 0).connections, 5);
-    // Once is enough, and nothing comes after it.
+    // One call is enough; nothing may follow it.
     driven.fleet.drain(None);
     driven.go_on_for(Duration::from_millis(50));
     assert!(matches!(driven.fleet.start("true"), Err(Error::Draining)));
 }
 
-/// Each closes as soon as its own command is over.
+/// Each connection closes as soon as its own command is over.
 #[test]
 fn connections_close_one_by_one() {
     let _dog = watch();
@@ -64,7 +65,7 @@ fn connections_close_one_by_one() {
     driven.fleet.cancel(started.commands[0]);
     driven.until(PATIENCE, "the next one", |driven| driven.fleet.metrics().connections == 1);
     assert!(!driven.drained);
-    // Changes its mind about the time.
+    // Changes the deadline.
     driven.fleet.drain(Some(Instant::now()));
     driven.until(PATIENCE, "the end", |driven| driven.drained);
     assert!(driven.ends.values().all(is_cancelled));
@@ -87,7 +88,7 @@ fn at_the_deadline_what_still_runs_is_cancelled() {
     assert!(driven.ends.values().all(is_cancelled));
 }
 
-/// Nobody waits for a host that has not let us in.
+/// The fleet waits for no host that is not logged in.
 #[test]
 fn hosts_that_are_being_connected_are_left_alone_at_once() {
     let _dog = watch();
@@ -112,7 +113,7 @@ fn hosts_that_are_being_connected_are_left_alone_at_once() {
     settled(&sim, |stats| stats.connections_now == 0);
 }
 
-/// A peer that reads nothing and says nothing any more costs the limits of its stages, and no more.
+/// A peer that neither reads nor sends any more takes only the limits of its stages.
 #[test]
 fn peers_that_confirm_nothing_do_not_hold_it_up() {
     let _dog = watch();
@@ -171,7 +172,7 @@ fn a_fleet_with_nothing_to_do_is_drained_by_its_next_turn() {
     assert_eq!(sim.stats().unwrap().connections, 0);
 }
 
-/// A fleet with a host in each stage that lasts.
+/// A fleet with a host in each lasting stage.
 fn everywhere(sim: &Sim) -> (Driven, Vec<CommandId>) {
     let builder = engine(sim, 12).num_retries(3).retry_delay(PATIENCE);
     let mut driven = Driven::new(builder.build().unwrap());

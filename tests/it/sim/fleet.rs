@@ -29,7 +29,8 @@ fn a_thousand_hosts_answer_each_for_itself() {
     assert_eq!((stats.connections, stats.auth_publickey_signed), (1000, 1000));
 }
 
-/// Readiness is reported once per change: a host whose last packet was left unread would wait for ever.
+/// Readiness is reported once per change: a host whose last packet was not read would wait for
+/// ever.
 #[test]
 fn two_hundred_hosts_run_twenty_commands_and_none_is_forgotten() {
     let _dog = watch();
@@ -47,7 +48,8 @@ fn two_hundred_hosts_run_twenty_commands_and_none_is_forgotten() {
     assert_eq!(client.metrics().connections, 200);
 }
 
-/// What a visit holds back leaves with its end. The kernel would keep it for 200 ms, so these would take ten seconds.
+/// Data that a visit holds back is sent at its end. The kernel would delay it for 200 ms, so these
+/// would take ten seconds.
 #[test]
 fn fifty_commands_in_a_row_wait_for_nothing() {
     let _dog = watch();
@@ -84,7 +86,8 @@ fn faults_of_some_hosts_do_not_touch_the_others() {
                 *after == limit && error.stage() == Stage::Handshaking && error.elapsed() >= limit
             }
             (5, HostErrorKind::Auth { user, .. }) => user == "demo" && error.stage() == Stage::Authenticating,
-            // The end may have come together with the acceptance, which libssh then does not tell any more.
+            // The end may have arrived together with the acceptance, which libssh then does not
+            // report.
             (7, HostErrorKind::ConnectionLost(_)) => error.stage() >= Stage::Requesting,
             _ => false,
         };

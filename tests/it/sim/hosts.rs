@@ -1,4 +1,4 @@
-//! A host list that changes all the time, with everything under way.
+//! A host list that changes constantly while everything is in progress.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sshoal::{HostErrorKind, HostOutput, JoinOptions};
 use super::{client, command, fleet, run, settled, stdout, watch};
 use crate::support::fds::FdBaseline;
 
-/// A small generator of numbers: the run is the same each time.
+/// A small random number generator: each run is the same.
 struct Numbers(u64);
 
 impl Numbers {
@@ -18,8 +18,8 @@ impl Numbers {
     }
 }
 
-/// Each output is of its own host, whatever became of that host and of those whose slot and descriptor it had
-/// before.
+/// Each output belongs to its own host, whatever happened to that host and to those that had its
+/// slot and descriptor before.
 #[track_caller]
 fn assert_of_its_host(output: &HostOutput) {
     let lines = stdout_so_far(output);
@@ -49,7 +49,7 @@ fn a_list_that_changes_under_running_commands_mixes_nobody_up() {
     let mut outputs = Vec::new();
     for round in 0..60 {
         let started = client.start_command(command("hostname")).unwrap();
-        // As far as it gets: some connect, some run, some are done.
+        // At random stages: some connect, some run, some are done.
         let limit = Duration::from_millis(1 + numbers.below(40) as u64);
         let _ = client.join(&started, JoinOptions::default().timeout(limit));
         outputs.extend(started);
@@ -66,7 +66,7 @@ fn a_list_that_changes_under_running_commands_mixes_nobody_up() {
     client.join(&outputs, JoinOptions::default()).unwrap();
     outputs.iter().for_each(assert_of_its_host);
     let cancelled = outputs.iter().filter(|output| output.error().is_some()).count();
-    // How many depends on the machine.
+    // The number depends on the machine.
     assert!(cancelled > 0 && cancelled < outputs.len(), "{cancelled} of {}", outputs.len());
     client.set_hosts(names.iter().take(30).cloned()).unwrap();
     let outputs_of_last = run(&mut client, "hostname");

@@ -1,4 +1,4 @@
-//! A fleet that waits costs nothing.
+//! A waiting fleet costs nothing.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ fn cpu_time() -> Duration {
     Duration::from_micros(microseconds.try_into().unwrap())
 }
 
-/// Their entries in the list are the caller's, and there before.
+/// Their entries in the list belong to the caller, and existed before.
 #[test]
 fn hosts_that_wait_for_a_command_take_little_memory() {
     const HOSTS: usize = 20_000;
     let _dog = watch();
     let sim = fleet(&[]);
-    // Whatever a process needs but once.
+    // One-time allocations of the process.
     drop(engine(&sim, 1).build().unwrap());
     let builder = engine(&sim, HOSTS);
     let before = resident();
@@ -62,7 +62,8 @@ fn commands_that_never_answer() {
     wait_three_seconds("hang");
 }
 
-/// Each host has one timer, and lives: the question of every interval is answered, by another server than OpenSSH.
+/// Each host has one timer, and is alive: it answers the keepalive of every interval, with another
+/// server than OpenSSH.
 #[test]
 fn quiet_hosts_with_keepalives() {
     const HOSTS: usize = 100;
@@ -77,12 +78,12 @@ fn quiet_hosts_with_keepalives() {
     let (visits, cpu) = (client.metrics().visits - visits, cpu_time() - cpu);
     assert!(joined.is_err() && outputs.iter().all(|output| !output.is_finished()));
     assert_eq!((client.metrics().connections, client.metrics().timers), (HOSTS, HOSTS));
-    // A timer and an answer in each of eight intervals, and what a busy machine makes two of.
+    // A timer and a reply in each of eight intervals, and duplicates on a busy machine.
     assert!(visits >= 4 * HOSTS as u64 && visits <= 40 * HOSTS as u64, "{visits} visits");
     assert!(cpu < Duration::from_secs(1), "{cpu:?}");
 }
 
-/// A peer that takes its time over the handshake is waited for, not asked.
+/// A peer that is slow in the handshake is waited for, without keepalives.
 #[test]
 fn hosts_that_are_silent_before_the_command() {
     let _dog = watch();
@@ -104,14 +105,15 @@ fn wakes_within(fleet: &Fleet, limit: Duration) -> bool {
     poll(&mut fds, PollTimeout::try_from(limit).unwrap()).unwrap() > 0
 }
 
-/// In a loop that waits for the fleet's descriptor and its next deadline, both of which say that there is nothing to do.
+/// In a loop that waits for the fleet's descriptor and its next deadline, both of which must report
+/// nothing to do.
 #[test]
 fn ten_thousand_connected_hosts_wake_nobody() {
     const HOSTS: usize = 10_000;
     let _dog = watch();
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    // As many as this process, and the simulated fleet's, may have: each host takes a descriptor.
+    // As many as this process and the simulated fleet may have: each host takes a descriptor.
     let hosts = HOSTS.min(usize::try_from(hard).unwrap() - 100);
 
     let sim = fleet(&[]);

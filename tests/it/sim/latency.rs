@@ -12,7 +12,7 @@ use suite::{Case, Plan, Sizes};
 use super::{support, watch};
 use crate::support::examples::example;
 
-/// Where tests run, other processes want the CPUs, too: nothing is pinned, and no time is looked at.
+/// Where tests run, other processes use the CPUs too: nothing is pinned, and times are not checked.
 fn measure(case: Case) -> Vec<Row> {
     let plan = Plan { sizes: Sizes::QUICK, pin: false, simulator: &|| Command::new(example("hostsim")) };
     let rows = plan.run(case);
@@ -24,7 +24,7 @@ fn measure(case: Case) -> Vec<Row> {
     rows
 }
 
-/// The values with this name, of all runs.
+/// The values with this name, from all runs.
 #[track_caller]
 fn values(rows: &[Row], what: &str) -> Vec<f64> {
     let rows = rows.iter().filter(|row| row.what == what);
@@ -43,7 +43,8 @@ fn all_hosts_of_the_benchmark_connect() {
     assert_eq!(values(&rows, "key exchanges"), [20.0, 20.0]);
     let spread =
         |row: &&Row| matches!(row.figures, Figures::Spread { count: 1.., p50, max, .. } if p50 <= max);
-    // Two of the timer without a fleet, and with each of two fleets; of turns, their CPU times, steps, and the rest.
+    // Two of the timer without a fleet, and with each of two fleets; of turns: their CPU times,
+    // steps, and the rest.
     assert_eq!(rows.iter().filter(spread).count(), 2 + 2 * (2 + 4), "{rows:?}");
 }
 

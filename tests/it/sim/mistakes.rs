@@ -1,4 +1,4 @@
-//! Calls that cannot be carried out are refused before anything touches the network.
+//! Invalid calls are refused before any network access.
 
 use sshoal::{CommandProblem, Error, JoinOptions, ParallelClient};
 

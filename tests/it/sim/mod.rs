@@ -1,8 +1,8 @@
-//! Tests against simulated fleets: many hosts, their faults, long outputs, and what a fleet costs while it
-//! waits.
+//! Tests with simulated fleets: many hosts, their faults, long outputs, and what a waiting fleet
+//! costs.
 //!
-//! The fleet is a process of its own (`examples/hostsim.rs`), so that descriptors, memory and CPU time of the
-//! test's process are the client's alone.
+//! The fleet is a separate process (`examples/hostsim.rs`), so that descriptors, memory and CPU
+//! time of the test's process are the client's only.
 
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
 
@@ -41,7 +41,7 @@ use sshoal::{Builder, ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOption
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;
 
-/// What a healthy host may take on a machine that is busy with something else.
+/// Limit of a healthy host, for a machine that is busy otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Resident memory of this process, in bytes.
@@ -59,7 +59,7 @@ pub fn watch() -> Watchdog {
     watchdog(Duration::from_secs(150), thread::current().name().unwrap_or("a test"))
 }
 
-/// A fleet in which the hosts that a rule names behave as it says; see [`hostsim::Rule`].
+/// A fleet in which the hosts matched by a rule behave accordingly; see [`hostsim::Rule`].
 pub fn fleet(rules: &[&str]) -> Sim {
     spawn(rules.iter().fold(Sim::builder(), |builder, rule| builder.rule(rule)))
 }
@@ -68,24 +68,23 @@ pub fn spawn(builder: SimBuilder) -> Sim {
     builder.spawn(Command::new(example("hostsim"))).unwrap()
 }
 
-/// A client of the fleet's first `count` hosts that trusts the fleet's host key and has the fleet's user
-/// key. One
-/// attempt per host, so that a test sees the first failure.
+/// A client of the fleet's first `count` hosts that trusts the fleet's host key and has the fleet's
+/// user key. One attempt per host, so that a test sees the first failure.
 pub fn client(sim: &Sim, count: usize) -> ClientBuilder {
     trusting(sim, sim.hosts(count)).key_bytes(sim.user_key_openssh().unwrap())
 }
 
-/// As [`client`], for these hosts and without a credential.
+/// Like [`client`], for these hosts and without a credential.
 pub fn trusting(sim: &Sim, hosts: Vec<String>) -> ClientBuilder {
     trust(sim, ParallelClient::builder(hosts))
 }
 
-/// As [`client`], for a loop of one's own.
+/// Like [`client`], but a fleet for the test's own loop.
 pub fn engine(sim: &Sim, count: usize) -> FleetBuilder {
     trust(sim, Fleet::builder(sim.hosts(count))).key_bytes(sim.user_key_openssh().unwrap())
 }
 
-/// As [`trusting`], for whatever is built.
+/// Like [`trusting`], for any builder.
 pub fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
     let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
     builder
@@ -98,7 +97,7 @@ pub fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
         .timeout(PATIENCE)
 }
 
-/// Runs a command that every host should carry out, to its end.
+/// Runs a command to its end, which must succeed on every host.
 #[track_caller]
 pub fn run(client: &mut ParallelClient, text: &str) -> Vec<HostOutput> {
     let outputs = client.run_command(text).unwrap();
@@ -112,7 +111,7 @@ pub fn stdout(output: &HostOutput) -> String {
     output.stdout().map(|line| line.unwrap() + "\n").collect()
 }
 
-/// Asserts that every host has carried `hostname` out: each answers with its own address.
+/// Asserts that every host has run `hostname`: each prints its own address.
 #[track_caller]
 pub fn assert_hostnames<'a>(outputs: impl IntoIterator<Item = &'a HostOutput>) {
     for output in outputs {
@@ -121,7 +120,7 @@ pub fn assert_hostnames<'a>(outputs: impl IntoIterator<Item = &'a HostOutput>) {
     }
 }
 
-/// The fleet's counters once they are as `wanted`: what a client has done arrives there a moment later.
+/// Waits until the fleet's counters are as `wanted`: they follow the client's actions with a delay.
 #[track_caller]
 pub fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
     let stats = sim.wait_stats(Duration::from_secs(10), &wanted).unwrap();

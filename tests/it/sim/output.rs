@@ -1,4 +1,4 @@
-//! What a fleet keeps of its hosts' output, and how those that nobody reads are held back.
+//! How much output a fleet keeps, and how hosts whose output nobody reads are held back.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use super::{client, engine, fleet, resident, watch};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const LARGE: usize = 20_000_000;
-/// What may exceed a bound: a socket read, and the packet that it completes.
+/// How far a limit may be exceeded: a socket read, and the packet that it completes.
 const OVERSHOOT: usize = 40 * KIB;
 
 /// A command whose output waits for calls that read it.
@@ -23,7 +23,7 @@ fn unread(text: impl Into<Vec<u8>>, keep: Keep) -> Command {
     Command::new(text).stdout(keep).deliver(Deliver::Nothing)
 }
 
-/// A turn, and what it has brought about. Waits for news.
+/// Waits for work, runs a turn, and takes its events.
 fn turn(fleet: &mut Fleet, mut take: impl FnMut(Event<'_>)) {
     fleet.wait(Some(Duration::from_secs(1))).unwrap();
     fleet.turn(Instant::now(), Budget::default()).unwrap();
@@ -38,7 +38,7 @@ fn drive(fleet: &mut Fleet, mut done: impl FnMut(&mut Fleet) -> bool) {
     }
 }
 
-/// Turns until no host has had news for a while.
+/// Runs turns until no host has had work for a while.
 fn await_quiet(fleet: &mut Fleet) {
     loop {
         let visits = fleet.metrics().visits;
@@ -59,7 +59,7 @@ fn held_back(fleet: &Fleet) -> usize {
     fleet.metrics().held_back
 }
 
-/// Takes all that is unread of standard output.
+/// Takes all unread standard output.
 fn take(fleet: &mut Fleet, id: CommandId, into: &mut Vec<u8>, at_most: usize) {
     let mut buffer = vec![0; at_most];
     let count = fleet.read(id, StdStream::Stdout, &mut buffer);
@@ -119,7 +119,8 @@ fn a_bound_that_lets_nothing_through_is_refused() {
     assert!(matches!(engine(&sim, 1).output_budget(0).build(), Err(Error::Config(_))));
 }
 
-/// The host waits most of the time, and no news from it lets it go on: its reader does.
+/// The host is held back most of the time, and no event of its own lets it continue: its reader
+/// does.
 #[test]
 fn a_slow_reader_gets_every_byte_and_never_more_than_the_bound_is_kept() {
     let _dog = watch();
@@ -146,7 +147,7 @@ fn a_slow_reader_gets_every_byte_and_never_more_than_the_bound_is_kept() {
     assert_eq!(fleet.command(id).unwrap().dropped(StdStream::Stdout), 0);
 }
 
-/// Between two line ends of the pattern lie 250 bytes, and the bound is shorter.
+/// Two line ends of the pattern are 250 bytes apart, and the limit is shorter.
 #[test]
 fn lines_that_are_longer_than_the_bound_come_in_pieces() {
     let _dog = watch();
@@ -157,7 +158,7 @@ fn lines_that_are_longer_than_the_bound_come_in_pieces() {
     fleet.start(command.clone().deliver(Deliver::Lines)).unwrap();
     let (mut end, mut over) = (0_u64, false);
     let mut check = |bytes: &[u8], offset: u64| {
-        // What is missing between two is a line end.
+        // A gap between two is a line end.
         assert!(offset == end || offset == end + 1 && pattern_byte(end) == b'\n', "{end}, then {offset}");
         assert_pattern(bytes, usize::try_from(offset).unwrap());
         end = offset + bytes.len() as u64;
@@ -250,7 +251,7 @@ fn a_sink_that_fails_ends_its_own_command_alone() {
     assert_eq!(fleet.metrics().connections, 3);
 }
 
-/// Those that nobody reads wait, and one that is read goes on as if alone.
+/// Hosts that nobody reads wait, and one that is read continues as if alone.
 #[test]
 fn the_budget_holds_back_the_unread_and_nobody_else() {
     let _dog = watch();
@@ -273,7 +274,7 @@ fn the_budget_holds_back_the_unread_and_nobody_else() {
     assert_pattern(&bytes, 0);
     assert!(most > MIB && most < budget, "{most}");
     assert_eq!(held_back(&fleet), 20, "nobody has read them");
-    // One after the other is read, and all go on in their turn.
+    // They are read one after the other, and all continue in turn.
     let mut received = vec![0; unread_ones.len()];
     while received.iter().any(|count| *count < MIB) {
         fleet.turn(Instant::now(), Budget::default()).unwrap();
@@ -288,7 +289,7 @@ fn the_budget_holds_back_the_unread_and_nobody_else() {
     drive(&mut fleet, |fleet| fleet.metrics().unfinished == 0);
 }
 
-/// Nobody reads the one that waits, and no news comes from it: another one's output was dropped.
+/// Nobody reads the waiting host, and it gets no event itself: another one's output was dropped.
 #[test]
 fn what_others_give_back_of_the_budget_lets_the_unread_go_on() {
     let _dog = watch();
@@ -312,7 +313,7 @@ fn what_others_give_back_of_the_budget_lets_the_unread_go_on() {
     drive(&mut fleet, |fleet| fleet.metrics().unfinished == 0);
 }
 
-/// With the policy that has no bound of its own. Memory counts from when all were connected.
+/// With the policy that has no limit of its own. Memory counts from when all were connected.
 #[test]
 fn a_thousand_hosts_that_nobody_reads_stay_within_the_budget_and_end_when_told() {
     let _dog = watch();
@@ -327,7 +328,7 @@ fn a_thousand_hosts_that_nobody_reads_stay_within_the_budget_and_end_when_told()
         most_unread = most_unread.max(fleet.metrics().unread);
         held_back(fleet) == hosts
     });
-    // Nothing more comes, however long nobody reads.
+    // Nothing more arrives, however long nobody reads.
     let kept = fleet.metrics().unread;
     turn(&mut fleet, |_| {});
     assert_eq!((fleet.metrics().unread, held_back(&fleet)), (kept, hosts));

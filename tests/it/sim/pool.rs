@@ -51,7 +51,7 @@ fn no_more_hosts_than_places_connect_at_once() {
     }
 }
 
-/// A command that runs holds no place, else one that never ends would stop the fleet.
+/// A running command holds no place, otherwise one that never ends would stop the fleet.
 #[test]
 fn commands_run_on_more_hosts_than_there_are_places() {
     let _dog = watch();
@@ -98,7 +98,7 @@ fn connections_take_the_time_that_their_rate_gives_them() {
     );
 }
 
-/// Silent hosts give their places back when their time is over, in turn.
+/// Silent hosts release their places when their time is over, in turn.
 #[test]
 fn silent_hosts_do_not_keep_the_pool() {
     let _dog = watch();

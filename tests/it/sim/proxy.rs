@@ -14,7 +14,7 @@ pub fn gate(sim: &Sim, index: usize) -> Proxy {
     proxy.key_bytes(sim.user_key_openssh().unwrap()).identity_auth(false).allow_agent(false)
 }
 
-/// A client of `count` hosts behind host number 0, which is none of them.
+/// A client of `count` hosts behind host number 0, which is not one of them.
 pub fn behind(sim: &Sim, count: usize) -> ClientBuilder {
     let hosts = sim.hosts(count + 1).split_off(1);
     trusting(sim, hosts).key_bytes(sim.user_key_openssh().unwrap()).proxy(gate(sim, 0))
@@ -68,7 +68,7 @@ fn names_that_only_the_proxy_knows() {
     assert!(refused, "{error}");
 }
 
-/// Each refusal comes with its own host's name and is nobody else's.
+/// Each refusal names its own host and affects no other.
 #[test]
 fn of_many_asked_for_at_once_each_gets_its_own_answer() {
     let _dog = watch();
@@ -113,7 +113,7 @@ fn a_proxy_that_falls_silent_or_dies_takes_its_hosts_along() {
 #[test]
 fn streams_of_all_sizes_both_ways_through_one_proxy() {
     let _dog = watch();
-    // The proxy's key exchanges and those of the hosts behind it are to fall together.
+    // The key exchanges of the proxy and of the hosts behind it should coincide.
     let rekeys = ["* set:rekey-bytes=300000", "i:0..1 set:rekey-bytes=100000"];
     let sim = fleet(&[rekeys[0], rekeys[1], "i:3..4 set:packet=13"]);
     let mut client = behind(&sim, 8).build().unwrap();
@@ -135,7 +135,7 @@ fn streams_of_all_sizes_both_ways_through_one_proxy() {
 fn descriptors_that_are_short_are_passed_on_behind_a_proxy() {
     let _dog = watch();
     let sim = fleet(&[]);
-    // The proxy and as many hosts directly as behind it.
+    // The proxy, and as many hosts directly as behind it.
     let mut direct = client(&sim, 5).build().unwrap();
     assert_hostnames(&run(&mut direct, "hostname"));
     let mut client = behind(&sim, 50).pool_size(3).build().unwrap();

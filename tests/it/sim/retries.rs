@@ -76,7 +76,7 @@ fn a_host_that_waits_for_its_next_attempt_holds_no_place() {
     assert!(outputs[0].outcome().is_none());
 }
 
-/// The next command begins with a full set of attempts.
+/// The next command starts with all attempts.
 #[test]
 fn a_failed_host_is_tried_again_by_the_next_command() {
     let _dog = watch();
@@ -89,8 +89,8 @@ fn a_failed_host_is_tried_again_by_the_next_command() {
     }
 }
 
-/// What the documentation of `num_retries` promises, row by row, as the number of connections that two attempts
-/// make.
+/// What the documentation of `num_retries` promises, row by row, as the number of connections that
+/// two attempts make.
 #[test]
 fn each_stage_is_tried_again_or_not_as_documented() {
     let _dog = watch();
@@ -113,7 +113,7 @@ fn each_stage_is_tried_again_or_not_as_documented() {
         (Stage::Running, "* stream:rst", 1),
     ] {
         let sim = fleet(&[rule]);
-        // A limit is only met by a host that is silent; the others have the time that a slow machine needs.
+        // Only a silent host reaches a limit; the others get the time that a slow machine needs.
         let timeout = if rule.ends_with("silence") { limit } else { PATIENCE };
         let builder = client(&sim, 1).num_retries(2).retry_delay(Duration::ZERO).timeout(timeout);
         let mut client = builder.build().unwrap();
@@ -125,7 +125,8 @@ fn each_stage_is_tried_again_or_not_as_documented() {
     }
 }
 
-/// As a server that is too busy does. They do not count as attempts, and who wants a single attempt is told at once.
+/// Like an overloaded server. Dropped connections do not count as attempts; with a single attempt
+/// the error is reported at once.
 #[test]
 fn a_connection_that_is_dropped_before_a_word_of_ssh_is_made_again() {
     let _dog = watch();
@@ -142,11 +143,11 @@ fn a_connection_that_is_dropped_before_a_word_of_ssh_is_made_again() {
     fail(1, 1);
     let begun = Instant::now();
     fail(2, 1 + 8 + 2);
-    // The sum of the ceilings of all pauses.
+    // The sum of the upper bounds of all pauses.
     assert!(begun.elapsed() < Duration::from_secs(32) + PATIENCE);
 }
 
-/// The pauses of hosts that fail together spread over the ceiling: with a fixed delay none would come back
+/// The pauses of hosts that fail together are spread out: with a fixed delay none would come back
 /// before it.
 #[test]
 fn with_backoff_hosts_that_fail_together_do_not_come_back_together() {

@@ -1,4 +1,4 @@
-//! Runs of a fleet: in batches, with a gate, until too many have failed, paused, and cancelled.
+//! Runs of a fleet: in batches, with a gate, up to a failure limit, paused, and cancelled.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn is_cancelled(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::Cancelled))
 }
 
-/// Connections that the simulated hosts of these positions have seen.
+/// Connections that the simulated hosts at these positions have received.
 #[track_caller]
 fn assert_connections(sim: &hostsim::Sim, hosts: impl Iterator<Item = usize>, wanted: u64) {
     for index in hosts {
@@ -34,7 +34,7 @@ fn a_run_of_one_host_a_tenth_and_the_rest_waits_at_each_gate() {
         driven.until(PATIENCE, "a batch", |driven| driven.batches.len() > batch);
         let BatchDone { batch: number, tally, left, .. } = driven.batches[batch];
         assert_eq!((number, tally.succeeded, tally.finished(), left), (batch, begun, begun, 100 - begun));
-        // Without a word of the caller nothing follows.
+        // Without a call of the program nothing follows.
         driven.go_on_for(Duration::from_millis(100));
         assert_eq!((driven.ends.len(), driven.connected.len()), (begun, begun));
         assert_eq!(sim.stats().unwrap().connections, begun as u64);
@@ -58,7 +58,7 @@ fn a_budget_that_the_first_batch_exceeds_saves_all_other_hosts() {
     let tally = driven.tally(started.run);
     assert_eq!(tally.failed, 3);
     assert_eq!(tally.finished(), 50);
-    // Of the first batch some may have been on their way; of the others none was.
+    // Some of the first batch may have been on their way; none of the others was.
     assert!(tally.not_started >= 40 && driven.batches.len() == 1, "{tally:?}");
     for command in &started.commands[10..] {
         assert_eq!(driven.not_started(*command), Some(NotStarted::TooManyFailures));
@@ -68,7 +68,8 @@ fn a_budget_that_the_first_batch_exceeds_saves_all_other_hosts() {
     assert_connections(&sim, 10..50, 0);
 }
 
-/// A plain run is one batch: hosts that wait for a place when the budget is exceeded are not started either.
+/// A plain run is one batch: hosts that wait for a place when the failure budget is exceeded are
+/// not started either.
 #[test]
 fn a_budget_holds_within_a_batch() {
     let _dog = watch();
@@ -80,7 +81,7 @@ fn a_budget_holds_within_a_batch() {
     assert!((10..30).contains(&tally.failed), "{tally:?}");
     assert_eq!(tally.failed + tally.not_started, 50);
     assert_eq!(driven.started.len(), tally.failed);
-    // Those that were not started left no connection behind that was made for them.
+    // Hosts that were not started leave no connection behind that was made for them.
     assert!(driven.fleet.metrics().connections < 30);
 }
 
@@ -126,7 +127,7 @@ fn commands_of_later_batches_can_be_cancelled_released_and_looked_at() {
     for ended in [1, 2, 4] {
         assert!(is_cancelled(&driven.ends[&started.commands[ended]]));
     }
-    // What is left: the one that nobody asks for any more, and the last.
+    // What remains: the one that is no longer needed, and the last.
     while driven.done(started.run).is_none() {
         assert!(driven.fleet.proceed(started.run));
         let before = driven.batches.len();

@@ -13,7 +13,8 @@ use suite::{Job, Workload};
 use super::{support, watch};
 use crate::support::examples::example;
 
-/// The row of this workload with the most rivals, made small. All jobs run in this process, and no time is looked at.
+/// The row of this workload with the most rivals, made small. All jobs run in this process, and
+/// times are not checked.
 fn measure(workload: Workload, hosts: usize, amount: u64) -> Row {
     let _dog = watch();
     let cases = CASES.iter().filter(|case| case.workload == workload);
@@ -38,7 +39,7 @@ fn measure(workload: Workload, hosts: usize, amount: u64) -> Row {
     row
 }
 
-/// How many have ended as they should, and how many have not.
+/// How many ended as expected, and how many did not.
 fn ended(row: &Row) -> [usize; 2] {
     [row.measured.ok, row.measured.failed].map(|count| count as usize)
 }

@@ -8,12 +8,12 @@ use sshoal::{HostErrorKind, HostOutput, JoinOptions, Keep, StdStream, TimeoutKin
 
 use super::{client, command, fleet, run, stdout, watch};
 
-/// What `lines` prints.
+/// The output of `lines`.
 fn numbered(lines: u32) -> String {
     (0..lines).map(|number| format!("line {number}\n")).collect()
 }
 
-/// Reads so many lines, and adds them with their ends.
+/// Reads this many lines, and appends them with their ends.
 #[track_caller]
 fn take_lines(output: &HostOutput, lines: usize, into: &mut Vec<u8>) {
     for line in output.stdout().take(lines) {
@@ -61,7 +61,8 @@ fn two_hosts_can_be_read_in_turns() {
     assert!(first.next().is_none() && second.next().is_none());
 }
 
-/// All is there already, so that nothing but who reads ends what an iterator has at hand.
+/// Everything has arrived already, so that only the reader decides when an iterator's prefetched
+/// lines end.
 #[test]
 fn every_way_to_read_goes_on_where_another_one_stopped() {
     let _dog = watch();
@@ -156,13 +157,14 @@ fn lines_of_units_are_not_cut_at_bytes() {
     bytes_wanted.set_encoding("latin1").unwrap();
     let mut read = outputs[0].stdout();
     assert!(read.by_ref().take(2000).map(Result::unwrap).eq(lines[..2000].iter().cloned()));
-    // Up to the first byte that is a line end: half of the first unit. What is left of that line is out of step.
+    // Up to the first byte that is a line end: half of the first unit. The rest of that line is
+    // misaligned.
     assert_eq!(bytes_wanted.stdout().next().unwrap().unwrap(), "");
     assert_ne!(read.next().unwrap().unwrap(), lines[2000]);
     assert!(read.map(Result::unwrap).eq(lines[2001..].iter().cloned()));
 }
 
-/// Among lines that are text are some that are not, in the same block.
+/// Some lines in the same block are not valid text.
 #[test]
 fn a_line_that_is_not_in_the_encoding_spoils_no_other() {
     let _dog = watch();
@@ -190,7 +192,7 @@ fn a_line_that_is_not_in_the_encoding_spoils_no_other() {
     }
 }
 
-/// More comes between two lines that are at hand, and the older ones are to go.
+/// More arrives between two prefetched lines, and the policy drops older ones.
 #[test]
 fn lines_at_hand_are_dropped_like_all_others() {
     let _dog = watch();
@@ -214,7 +216,7 @@ fn lines_at_hand_are_dropped_like_all_others() {
     assert!(lines.next().is_none(), "they were consumed");
 }
 
-/// The host waits for its reader all the time, who goes on with another host in the middle of what is at hand.
+/// The host always waits for its reader, which switches to another host with prefetched lines left.
 #[test]
 fn lines_at_hand_hold_their_host_back_until_they_are_read() {
     let _dog = watch();
@@ -250,7 +252,7 @@ fn lines_around_read_timeouts_all_come() {
     let outputs = client.run_command(slow).unwrap();
     let (mut read, mut timeouts) = (String::new(), 0);
     loop {
-        // An iterator for a few lines, or for as many as there are before a timeout.
+        // An iterator for a few lines, or for as many as arrive before a timeout.
         let some = if timeouts % 2 == 0 { 30 } else { usize::MAX };
         let mut lines = outputs[0].stdout().take(some).peekable();
         if lines.peek().is_none() {
@@ -280,7 +282,7 @@ fn the_two_streams_are_kept_apart() {
     }
 }
 
-/// `drip` sends a byte every 100 ms: a shorter patience ends in the middle of a line.
+/// `drip` sends a byte every 100 ms: a shorter timeout ends in the middle of a line.
 #[test]
 fn a_part_of_a_line_survives_read_timeouts() {
     let _dog = watch();
@@ -305,7 +307,7 @@ fn a_part_of_a_line_survives_read_timeouts() {
     assert!(lines.next().is_none());
 }
 
-/// Every byte begins the read timeout anew: a slow line is not a silent one.
+/// Every byte restarts the read timeout: a slow line is not a silent one.
 #[test]
 fn a_slow_line_is_waited_for() {
     let _dog = watch();
@@ -321,7 +323,7 @@ fn lines_end_as_hosts_end_them() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 1).build().unwrap();
-    // The pattern counts from 0 to 250: it has NUL, a lone CR and bytes that are not UTF-8.
+    // The pattern counts from 0 to 250: it contains NUL, a lone CR and invalid UTF-8.
     let outputs = run(&mut client, "bytes 502");
     let pattern: Vec<u8> = (0..502).map(hostsim::pattern_byte).collect();
     let expected: Vec<&[u8]> = pattern.split(|byte| *byte == b'\n').collect();

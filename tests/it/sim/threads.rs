@@ -8,7 +8,8 @@ use sshoal::{Error, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelCli
 
 use super::{client, command, fleet, stdout, watch};
 
-/// For threads that are about to wait. A thread that has not begun to wait yet makes a test easier, not wrong.
+/// For threads that are about to wait. A thread that does not wait yet makes a test easier, not
+/// wrong.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
 fn is_cancelled(output: &HostOutput) -> bool {
@@ -40,7 +41,7 @@ fn signals_input_and_questions_take_effect_within_a_turn() {
     let mut client = client(&sim, 2).build().unwrap();
     let outputs = client.run_command("cat").unwrap();
     thread::scope(|scope| {
-        // No line comes before the input has ended.
+        // No line arrives before the input has ended.
         let reads = scope.spawn(|| stdout(&outputs[0]));
         thread::sleep(A_MOMENT);
         let before = client.metrics().turns;
@@ -49,7 +50,7 @@ fn signals_input_and_questions_take_effect_within_a_turn() {
             outputs[1].stdin().write_all(b"x").unwrap();
             assert_eq!(outputs[0].outcome().map(|_| ()), None);
         }
-        // Each call may end the poll once, and the hosts' answers as often.
+        // Each call may end the poll once, and so may each response of a host.
         let turns = client.metrics().turns - before;
         assert!(turns <= 120, "{turns} turns");
         outputs[0].stdin().write_all(b"hello\n").unwrap();

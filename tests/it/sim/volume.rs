@@ -1,4 +1,4 @@
-//! Large outputs: every byte, and no more memory than what nobody has read.
+//! Large outputs: every byte, and no more memory than for unread output.
 
 use std::fs;
 use std::io::Read;
@@ -8,7 +8,8 @@ use sshoal::{HostOutput, ParallelClient};
 
 use super::{client, fleet, run, stdout, watch};
 
-/// Bytes per period of the pattern, and per line of it: each has one line feed, as its byte number 10.
+/// Bytes per period of the pattern, and per line of it: each has one line feed, as its byte number
+/// 10.
 const PERIOD: u64 = 251;
 const TOTAL: u64 = 200_000_000;
 const MIB: u64 = 1024 * 1024;
@@ -20,12 +21,12 @@ fn peak() -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// "5" makes the kernel forget the peak (proc(5)), which an earlier test of this process may have set.
+/// "5" resets the kernel's peak (proc(5)), which an earlier test of this process may have raised.
 fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }
 
-/// A fleet of one host that has sent [`TOTAL`] bytes by the end of `read`, which may not need memory for
+/// A fleet of one host that has sent [`TOTAL`] bytes by the end of `read`, which must not store
 /// them.
 fn in_little_memory(read: impl FnOnce(&HostOutput)) {
     let _dog = watch();
@@ -60,7 +61,7 @@ impl<T> Expected<T> {
         Self { first: piece(0, 10), other: piece(11, PERIOD + 10), last: piece(rest, TOTAL) }
     }
 
-    /// What line `number` should be, and whether it is the last one.
+    /// The expected line `number`, and whether it is the last one.
     fn line(&self, number: u64) -> (&T, bool) {
         match number {
             0 => (&self.first, false),
@@ -131,7 +132,7 @@ fn a_million_numbered_lines_come_in_order() {
     assert_eq!(count, 1_000_000);
 }
 
-/// What arrives for a host while another one is read is kept, all of it.
+/// Output that arrives for a host while another one is read is kept completely.
 #[test]
 fn the_output_of_an_unread_host_waits_for_its_reader() {
     let _dog = watch();

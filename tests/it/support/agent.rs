@@ -1,4 +1,4 @@
-//! A real ssh-agent (Debian: `openssh-client`), and one that answers as a test wants it to.
+//! A real ssh-agent (Debian: `openssh-client`), and a fake one that a test controls.
 
 use std::collections::HashMap;
 use std::fs;
@@ -50,7 +50,7 @@ impl Agent {
         agent
     }
 
-    /// With these keys, in this order.
+    /// An agent with these keys, in this order.
     pub fn with_keys<'a>(keys: impl IntoIterator<Item = &'a KeyPair>) -> Self {
         let agent = Self::start();
         keys.into_iter().for_each(|key| agent.add(key));
@@ -71,21 +71,21 @@ impl Agent {
         self.ssh_add(&[&path.to_string_lossy()]);
     }
 
-    /// Adds a private key of which only the text is known.
+    /// Adds a private key given as text.
     pub fn add_text(&self, private: &str) {
         let path = self.dir.path().join(format!("key_{:016x}", ports::random()));
         write_private(&path, private);
         self.ssh_add(&[&path.to_string_lossy()]);
     }
 
-    /// Adds the certificate, and no plain key.
+    /// Adds the certificate without its plain key.
     pub fn add_certificate(&self, key: &KeyPair, certificate: &str) {
         let name = format!("key_{:016x}", ports::random());
         let path = key.write(self.dir.path(), &name);
         fs::write(self.dir.path().join(format!("{name}-cert.pub")), certificate).expect("certificate");
         let path = path.to_string_lossy();
         self.ssh_add(&[&path]);
-        // Both were added; `-d` with `-k` takes the plain key away again.
+        // Both were added; `-d` with `-k` removes the plain key.
         self.ssh_add(&["-k", "-d", &path]);
     }
 
@@ -118,14 +118,14 @@ impl Agent {
 
 /// What a [`FakeAgent`] does with a request.
 pub enum Reply {
-    /// Passes it to the real agent, and its answer back.
+    /// Passes it to the real agent, and returns its reply.
     Upstream,
-    /// These bytes, as they are.
+    /// These bytes, unchanged.
     Bytes(Vec<u8>),
     Close,
 }
 
-/// An agent of which a test decides what it answers, and that records what it is asked. Each connection has a
+/// An agent whose replies a test decides, and that records its requests. Each connection has a
 /// thread.
 pub struct FakeAgent {
     shared: Arc<Shared>,
@@ -156,7 +156,7 @@ impl Shared {
 }
 
 impl FakeAgent {
-    /// Counts what passes between a client and this agent.
+    /// Counts the messages between a client and this agent.
     pub fn counting(agent: &Agent) -> Self {
         Self::over(agent, |_| Reply::Upstream)
     }
@@ -165,7 +165,7 @@ impl FakeAgent {
         Self::new(Some(agent.socket()), Box::new(reply))
     }
 
-    /// Has no real agent behind it. `reply` is given the type of each request.
+    /// Has no real agent behind it. `reply` receives the type of each request.
     pub fn start(reply: impl Fn(u8) -> Reply + Send + Sync + 'static) -> Self {
         Self::new(None, Box::new(reply))
     }
@@ -194,7 +194,7 @@ impl FakeAgent {
         self.shared.seen().heard.clone()
     }
 
-    /// Requests of this type that were made.
+    /// Number of requests of this type.
     pub fn requests(&self, kind: u8) -> usize {
         self.shared.seen().requests.get(&kind).copied().unwrap_or(0)
     }
@@ -281,7 +281,7 @@ pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     framed(&[&[kind], body].concat())
 }
 
-/// A list of so many keys, which nobody has.
+/// A list of this many keys, which nobody has.
 pub fn list_of(count: u32) -> Vec<u8> {
     let mut body = count.to_be_bytes().to_vec();
     for index in 0..count {

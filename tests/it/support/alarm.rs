@@ -1,4 +1,5 @@
-//! A limit for tests that could hang: a blocked `poll` cannot be interrupted, so the process is ended instead.
+//! A time limit for tests that could hang: a blocked `poll` cannot be interrupted, so it ends the
+//! process.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,21 +8,21 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The test is in time when this is dropped.
+/// Dropping it in time stops the watchdog.
 #[must_use = "dropped at once, it watches nothing"]
 pub struct Watchdog {
     finished: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Aborts the process, with a message that has `name` and what each thread waits in, unless the guard is
-/// dropped within `limit`.
+/// Aborts the process unless the guard is dropped within `limit`. The message contains `name` and
+/// what each thread waits in.
 pub fn watchdog(limit: Duration, name: &str) -> Watchdog {
     let (finished, receiver) = mpsc::channel();
     let name = name.to_owned();
     let watch = move || {
         if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            // Not `eprintln!`, whose text the test harness keeps to itself until the test ends.
+            // Not `eprintln!`, whose text the test harness holds back until the test ends.
             let message = format!("watchdog: {name} is not over after {limit:?}\n{}", threads());
             let _ = io::stderr().write_all(message.as_bytes());
             std::process::abort();
@@ -34,7 +35,7 @@ pub fn watchdog(limit: Duration, name: &str) -> Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.finished.take());
-        // Joined, so that no thread or its stack is left to a test that counts them.
+        // Joined, so that tests that count threads or memory find neither the thread nor its stack.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

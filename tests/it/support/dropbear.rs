@@ -1,4 +1,5 @@
-//! A real Dropbear server (Debian: `dropbear-bin`), an SSH implementation that shares no code with OpenSSH.
+//! A real Dropbear server (Debian: `dropbear-bin`), an SSH implementation that shares no code with
+//! OpenSSH.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,10 +20,10 @@ const START_ATTEMPTS: u32 = 20;
 const START_LIMIT: Duration = Duration::from_secs(10);
 const LOG_LIMIT: Duration = Duration::from_secs(5);
 
-/// A running server, and the user who can log in: Dropbear reads `~/.ssh/authorized_keys` and no other file,
-/// and the home of the one who runs the tests is not for tests to change.
+/// A running server, and the user who can log in: Dropbear reads only `~/.ssh/authorized_keys`, and
+/// tests must not change the home of the user who runs them.
 pub struct Dropbear {
-    // Dropped in this order: no process is left when the user and the directory go.
+    // Dropped in this order: no process is left when the user and the directory are removed.
     daemon: Daemon,
     user: TestUser,
     dir: TempDir,
@@ -32,7 +33,7 @@ pub struct Dropbear {
 }
 
 impl Dropbear {
-    /// On 127.0.0.1, with an Ed25519 host key. `None` where no [`TestUser`] can be had.
+    /// On 127.0.0.1, with an Ed25519 host key. `None` if no [`TestUser`] is available.
     pub fn start() -> Option<Self> {
         Self::start_with(Ipv4Addr::LOCALHOST.into(), KeyType::Ed25519, &[])
     }
@@ -40,7 +41,7 @@ impl Dropbear {
     /// `options` are further arguments of the program, such as `-T 3`.
     ///
     /// # Panics
-    /// If it does not start; the message has its log.
+    /// If it does not start; the message contains its log.
     pub fn start_with(ip: IpAddr, key_type: KeyType, options: &[&str]) -> Option<Self> {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing (Debian: dropbear-bin)");
         let mut user = TestUser::create()?;
@@ -54,7 +55,7 @@ impl Dropbear {
         panic!("no free port for dropbear in {START_ATTEMPTS} attempts");
     }
 
-    /// Gives the user back if somebody else has the port.
+    /// Returns the user if the port is in use.
     fn try_start(
         user: TestUser,
         address: SocketAddr,
@@ -66,7 +67,8 @@ impl Dropbear {
         let host_key = generate_host_key(&key_file, key_type);
         let log = dir.path().join("log");
         let mut command = Command::new(PROGRAM);
-        // -e hands the server's environment, and so its mark, to the commands: the rest of it is not for them.
+        // -e passes the server's environment, and so its mark, to the commands: remove the rest of
+        // it.
         command.env_clear().env("PATH", "/usr/bin:/bin").args(["-F", "-E", "-e", "-m"]).args(options);
         command.arg("-r").arg(key_file).arg("-p").arg(address.to_string());
         command.arg("-P").arg(dir.path().join("pid"));
@@ -77,7 +79,7 @@ impl Dropbear {
 
     fn await_start(&mut self) -> bool {
         eventually(START_LIMIT, "dropbear listening", || {
-            // In this order: what an ended server has logged is complete.
+            // In this order: the log of an ended server is complete.
             let ended = self.daemon.exited();
             let log = self.log();
             if log.contains("Failed listening") {
@@ -100,12 +102,12 @@ impl Dropbear {
         &self.user
     }
 
-    /// The file of a private key that lets the user in.
+    /// The file of an accepted private key.
     pub fn key(&self, key: ClientKey) -> PathBuf {
         self.user.key(key)
     }
 
-    /// A `known_hosts` file that knows this server's address and port.
+    /// A `known_hosts` file with this server's address and port.
     pub fn known_hosts(&self) -> PathBuf {
         let path = self.dir.path().join("known_hosts");
         let line = format!("[{}]:{} {}\n", self.address.ip(), self.address.port(), self.host_key);
@@ -121,7 +123,8 @@ impl Dropbear {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until `count` lines of the log contain `text`, as the server logs after it has answered.
+    /// Waits until `count` lines of the log contain `text`, because the server logs after it has
+    /// answered.
     #[track_caller]
     pub fn await_log(&self, text: &str, count: usize) {
         let what = format!("{count} lines with {text:?} in the log of dropbear");
@@ -130,7 +133,7 @@ impl Dropbear {
     }
 }
 
-/// Writes a private key in Dropbear's own format; the public key as in `known_hosts`.
+/// Writes a private key in Dropbear's own format; returns the public key as in `known_hosts`.
 fn generate_host_key(path: &Path, key_type: KeyType) -> String {
     let mut command = Command::new("dropbearkey");
     let output = command.args(["-t", key_type.name(), "-f"]).arg(path).output().expect("run dropbearkey");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// An example's program; built here if the test runner was asked for one test target alone.
+/// The path of an example; builds it if the test runner built one test target only.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test's own path");
     let profile_dir = test.parent().and_then(Path::parent).expect("a target directory above it");
@@ -23,7 +23,7 @@ fn build(name: &str, profile_dir: &Path) {
     cargo.args(["build", "--example", name, "--profile", profile, "--target-dir"]);
     cargo.arg(profile_dir.parent().expect("a target directory"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    // The same features as this test's, else the library would be built again.
+    // The same features as this test's, otherwise the library would be rebuilt.
     if cfg!(feature = "vendored") {
         cargo.args(["--features", "vendored"]);
     }

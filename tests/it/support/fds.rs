@@ -1,5 +1,5 @@
-//! Accounts of this process's descriptors. They hold for a process that runs one test at a time, as under
-//! nextest or with `--test-threads=1`.
+//! Checks of this process's open descriptors. They require a process that runs one test at a time,
+//! as under nextest or with `--test-threads=1`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
 
-/// What is open, with the targets that `/proc/self/fd` shows: a path, or `socket:[inode]`.
+/// The open descriptors, with the targets that `/proc/self/fd` shows: a path, or `socket:[inode]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FdBaseline(BTreeMap<RawFd, PathBuf>);
 
@@ -21,7 +21,7 @@ impl FdBaseline {
         let mut open = BTreeMap::new();
         for entry in fs::read_dir("/proc/self/fd").expect("/proc/self/fd").flatten() {
             let fd = entry.file_name().to_str().and_then(|name| name.parse().ok()).expect("a number");
-            // The directory that is being read is open itself; whatever has no target is closed again.
+            // The listing's own descriptor is open; one without a target is closed again.
             match fs::read_link(entry.path()) {
                 Ok(target) if target != own => open.insert(fd, target),
                 _ => None,
@@ -39,13 +39,13 @@ impl FdBaseline {
     }
 
     /// # Panics
-    /// With a list of what has been opened, closed or replaced since.
+    /// If any descriptor was opened, closed or replaced since; the message lists them.
     #[track_caller]
     pub fn assert_same(&self) {
         self.assert_same_within(Duration::ZERO);
     }
 
-    /// As [`Self::assert_same`], where another thread closes some of them.
+    /// Like [`Self::assert_same`], while another thread closes some of them.
     #[track_caller]
     pub fn assert_same_within(&self, limit: Duration) {
         let start = Instant::now();
@@ -75,8 +75,8 @@ impl FdBaseline {
     }
 }
 
-/// An open file that takes the lowest free descriptor, opened where a second `close` of the same number is
-/// suspected: whoever does that closes the canary.
+/// An open file that takes the lowest free descriptor, opened where a second `close` of the same
+/// number is suspected: such a close would close the canary.
 #[derive(Debug)]
 pub struct Canary {
     file: Option<File>,
@@ -96,7 +96,7 @@ impl Canary {
     }
 
     /// # Panics
-    /// If the descriptor has been closed since, even if its number is in use again.
+    /// If the descriptor was closed since, even if its number is in use again.
     #[track_caller]
     pub fn assert_intact(&mut self) {
         let file = self.file.take().expect("not found closed before");
@@ -106,7 +106,7 @@ impl Canary {
             self.file = Some(file);
             return;
         }
-        // Closing it would close somebody else's descriptor in turn.
+        // Closing it would close another owner's descriptor.
         std::mem::forget(file);
         panic!("somebody has closed the canary, descriptor {fd}: it was {:?}, it is {now:?}", self.identity);
     }
@@ -162,7 +162,7 @@ mod tests {
     fn the_canary_notices_that_its_number_was_reused() {
         let mut canary = Canary::open();
         canary.assert_intact();
-        // What close(fd) and then open() by somebody else come to.
+        // The effect of close(fd) followed by another owner's open().
         let mut number = OwnedFd::from(canary.file.take().expect("open"));
         rustix::io::dup2(File::open("/dev/null").expect("open"), &mut number).expect("dup2");
         canary.file = Some(File::from(number));

@@ -1,11 +1,11 @@
-//! Drives a [`Fleet`] as a program does that waits for nothing else, and writes down what it tells.
+//! Drives a [`Fleet`] like a program that waits for nothing else, and records its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sshoal::{Budget, CommandId, Event, Fleet, HostErrorKind, HostId, NotStarted, Outcome, RunId, Tally};
 
-/// What a fleet has told of one batch.
+/// The events of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchDone {
     pub run: RunId,
@@ -14,7 +14,7 @@ pub struct BatchDone {
     pub left: usize,
 }
 
-/// A fleet, and everything that it has told so far.
+/// A fleet, and everything that it has reported so far.
 #[derive(Debug)]
 pub struct Driven {
     pub fleet: Fleet,
@@ -23,7 +23,7 @@ pub struct Driven {
     /// Hosts that were connected at any time.
     pub connected: BTreeSet<HostId>,
     pub started: BTreeSet<CommandId>,
-    /// Each command's end. A second one fails the test.
+    /// Each command's end. A second end fails the test.
     pub ends: BTreeMap<CommandId, Outcome>,
     /// Standard output and standard error together.
     pub output: BTreeMap<CommandId, Vec<u8>>,
@@ -47,7 +47,7 @@ impl Driven {
         }
     }
 
-    /// One turn, after a wait for work of at most so long.
+    /// Waits for work for at most `limit`, then runs one turn.
     ///
     /// # Panics
     /// On events that contradict earlier ones.
@@ -86,7 +86,7 @@ impl Driven {
         }
     }
 
-    /// Goes on until `done`.
+    /// Runs turns until `done`.
     ///
     /// # Panics
     /// After `limit`, naming `what` was awaited.
@@ -100,7 +100,7 @@ impl Driven {
         }
     }
 
-    /// Goes on for so long, whatever happens.
+    /// Runs turns for this long, whatever happens.
     pub fn go_on_for(&mut self, time: Duration) {
         let begun = Instant::now();
         while let Some(left) = time.checked_sub(begun.elapsed()) {

@@ -1,4 +1,5 @@
-//! A real Kerberos realm (Debian: `krb5-kdc`, `krb5-admin-server`, `krb5-user`): its KDC, principals and tickets.
+//! A real Kerberos realm (Debian: `krb5-kdc`, `krb5-admin-server`, `krb5-user`): its KDC,
+//! principals and tickets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,15 @@ const START_ATTEMPTS: u32 = 20;
 /// Names the realm's directory to the process that runs in it.
 const DIR: &str = "SSHOAL_REALM";
 
-/// A realm whose KDC runs. Dropping it ends the KDC.
+/// A realm with a running KDC. Dropping it ends the KDC.
 pub struct Realm {
     kdc: Daemon,
     dir: PathBuf,
 }
 
-/// Runs a test's body in a process whose Kerberos is that of a new realm: Kerberos is told where everything is by the
-/// environment, which a process cannot safely change while it runs. `module` is the test's `module_path!()`.
+/// Runs a test's body in a process that uses a new realm: Kerberos is configured through the
+/// environment, which a process cannot safely change while it runs. `module` is the test's
+/// `module_path!()`.
 ///
 /// # Panics
 /// If the body does, with its message.
@@ -41,7 +43,7 @@ pub fn in_a_realm(module: &str, test: &str, body: impl FnOnce(&Realm)) {
     assert!(output.status.success(), "in the realm, {}:\n{stderr}", output.status);
 }
 
-/// Runs this command, which comes to a [`rerun`] of a test that has its body [`in_a_realm`].
+/// Runs this command, a [`rerun`] of a test whose body runs [`in_a_realm`].
 pub fn run_in_a_realm(command: &mut Command) -> Output {
     let dir = public_dir();
     let path = |name: &str| dir.path().join(name);
@@ -95,18 +97,20 @@ impl Realm {
         String::from_utf8_lossy(&fs::read(self.dir.join("kdc.log")).unwrap_or_default()).into_owned()
     }
 
-    /// How many tickets for this service, such as `host/web1` or `krbtgt/SSHOAL.TEST`, the KDC has issued.
+    /// Number of tickets that the KDC has issued for this service, such as `host/web1` or
+    /// `krbtgt/SSHOAL.TEST`.
     pub fn issued(&self, service: &str) -> usize {
         let wanted = format!(" for {service}@{REALM}");
         self.log().lines().filter(|line| line.contains("ISSUE") && line.ends_with(&wanted)).count()
     }
 
-    /// Makes a user, who can then [`log_in`](Self::log_in).
+    /// Creates a user, who can then [`log_in`](Self::log_in).
     pub fn add_user(&self, name: &str) {
         self.add_principal(name, "users.keytab");
     }
 
-    /// Makes the `host` service of a server, with its key in the keytab that servers of this process read.
+    /// Creates the `host` service of a server, with its key in the keytab that servers of this
+    /// process read.
     pub fn add_host(&self, name: &str) {
         self.add_principal(&format!("host/{name}"), "services.keytab");
     }
@@ -118,18 +122,18 @@ impl Realm {
         }
     }
 
-    /// Gets the user's first ticket, as `kinit` with these options does. It becomes the default one.
+    /// Gets the user's first ticket, like `kinit` with these options. It becomes the default one.
     pub fn log_in(&self, name: &str, options: &[&str]) {
         let keytab = self.dir.join("users.keytab");
         run(Command::new("kinit").args(options).arg("-k").arg("-t").arg(keytab).arg(name));
     }
 
-    /// Whether the default tickets are there and valid.
+    /// Whether valid default tickets exist.
     pub fn is_logged_in(&self) -> bool {
         Command::new("klist").arg("-s").status().expect("klist (Debian: krb5-user)").success()
     }
 
-    /// Lets the KDC fall silent: requests reach its socket, and nobody answers.
+    /// Silences the KDC: requests reach its socket, and nobody answers.
     pub fn silence(&self) {
         signal(self.kdc.pid(), Signal::STOP);
     }
@@ -138,7 +142,8 @@ impl Realm {
         signal(self.kdc.pid(), Signal::CONT);
     }
 
-    /// An sshd whose commands know the realm, and that takes tickets for every service in its keytab.
+    /// An sshd whose commands know the realm, and that accepts tickets for every service in its
+    /// keytab.
     pub fn sshd(&self) -> sshd::Builder {
         let config = self.dir.join("krb5.conf");
         Sshd::builder()
@@ -148,7 +153,7 @@ impl Realm {
     }
 }
 
-/// DNS is never asked: names mean what they say.
+/// DNS is never used: names are taken literally.
 fn client_config(port: u16) -> String {
     format!(
         "[libdefaults]

@@ -1,4 +1,5 @@
-//! SSH key pairs made by `ssh-keygen`, once per process and kept in memory, so that no file outlives its fixture.
+//! SSH key pairs made by `ssh-keygen`, once per process and kept in memory, so that no file
+//! outlives its fixture.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -22,7 +23,7 @@ pub enum KeyType {
 impl KeyType {
     pub const ALL: [Self; 3] = [Self::Ed25519, Self::Ecdsa, Self::Rsa];
 
-    /// As `ssh-keygen -t` and the names of key files spell it.
+    /// As spelled by `ssh-keygen -t` and in the names of key files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
@@ -32,7 +33,7 @@ impl KeyType {
     }
 }
 
-/// The key pairs that the servers accept once a test has asked them for the file.
+/// The key pairs that servers accept once a test has requested their file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKey {
     Ed25519,
@@ -65,8 +66,9 @@ impl ClientKey {
         })
     }
 
-    /// The private key's file in `dir`. The first call writes it, and adds the public key to `authorized_keys`,
-    /// which servers read at each attempt: so no test waits for keys that it does not use.
+    /// The private key's file in `dir`. The first call writes it, and adds the public key to
+    /// `authorized_keys`, which servers read at each attempt: so no test waits for keys that it
+    /// does not use.
     pub(super) fn authorize(self, dir: &Path, authorized_keys: &Path) -> PathBuf {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +97,7 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// A new pair that nobody else knows.
+    /// A new pair, known to nobody else.
     pub fn generate(key_type: KeyType) -> Self {
         Self::generate_encrypted(key_type, "")
     }
@@ -108,7 +110,8 @@ impl KeyPair {
         if key_type == KeyType::Rsa {
             command.args(["-b", "3072"]);
         }
-        // 16 rounds of the key derivation cost a test a tenth of a second and prove nothing more than one.
+        // 16 rounds of the key derivation would take a tenth of a second and show nothing more than
+        // one.
         run(command.args(["-a", "1"]));
         Self::read(&path)
     }
@@ -129,7 +132,7 @@ impl KeyPair {
         &self.public
     }
 
-    /// Writes `name` (mode 0600) and `name.pub` into `dir`; the path of the private key.
+    /// Writes `name` (mode 0600) and `name.pub` into `dir`; returns the path of the private key.
     pub fn write(&self, dir: &Path, name: &str) -> PathBuf {
         let path = dir.join(name);
         write_private(&path, &self.private);
@@ -137,13 +140,14 @@ impl KeyPair {
         path
     }
 
-    /// Signs `user_key` for `principal` with this pair as the certificate authority (`ssh-keygen -s`): the
-    /// text of a `-cert.pub` file. `validity` is what `-V` takes, such as `+1h` or `20200101:20200102`.
+    /// Signs `user_key` for `principal` with this pair as the certificate authority (`ssh-keygen
+    /// -s`); returns the text of a `-cert.pub` file. `validity` is the argument of `-V`, such as
+    /// `+1h` or `20200101:20200102`.
     pub fn certify(&self, user_key: &Self, principal: &str, validity: &str) -> String {
         self.sign(user_key, &["-n", principal, "-V", validity])
     }
 
-    /// As [`certify`](Self::certify), for a host key, for ever.
+    /// Like [`certify`](Self::certify), for a host key, without an end.
     pub fn certify_host(&self, host_key: &Self, name: &str) -> String {
         self.sign(host_key, &["-h", "-n", name])
     }
@@ -159,7 +163,7 @@ impl KeyPair {
     }
 }
 
-/// Creates a file that only its owner may read, as `ssh` and `sshd` demand of private keys.
+/// Creates a file that only its owner may read, as `ssh` and `sshd` require for private keys.
 pub fn write_private(path: &Path, text: &str) {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("create");
     file.write_all(text.as_bytes()).expect("write");

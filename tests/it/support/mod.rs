@@ -1,8 +1,9 @@
-//! Fixtures of the integration tests: real servers and hostile peers, started by the test that needs them.
+//! Fixtures of the integration tests: real servers and hostile peers, started by the test that
+//! needs them.
 //!
-//! Nothing here but [`fleet`] knows sshoal. Every fixture listens on loopback only, on a port below the ephemeral range,
-//! and takes its processes, threads, users and files with it when it is dropped; where a test process is
-//! killed instead, a [`process::Janitor`] cleans up in its place.
+//! Only [`fleet`] uses sshoal. Every fixture listens on loopback only, on a port below the
+//! ephemeral range, and removes its processes, threads, users and files when it is dropped; if a
+//! test process is killed instead, a [`process::Janitor`] cleans up.
 
 #![allow(dead_code, reason = "a toolbox: each test uses what it needs")]
 #![allow(clippy::expect_used, reason = "a fixture that cannot do its work fails the test at once")]
@@ -32,7 +33,7 @@ pub mod zone;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Polls `probe` every 2 ms until it yields a value.
+/// Polls `probe` every 2 ms until it returns a value.
 ///
 /// # Panics
 /// After `limit`, naming `what` was awaited.

@@ -1,5 +1,5 @@
-//! OpenSSH's own client, free of the machine's and the user's configuration: it proves the fixtures, and
-//! tells a test how the field's reference behaves.
+//! OpenSSH's own client, without the machine's and the user's configuration: verifies the fixtures,
+//! and shows how the reference implementation behaves.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::keys::write_private;
 
-/// What `ssh` is told to log in with; a password or passphrase comes from an askpass program.
+/// The credential for `ssh`; a password or passphrase comes from an askpass program.
 pub struct Login<'a> {
     pub known_hosts: &'a Path,
     pub user: &'a str,

@@ -1,4 +1,4 @@
-//! Free ports below the ephemeral range, which the kernel does not hand to outgoing connections meanwhile.
+//! Free ports below the ephemeral range, which the kernel does not use for outgoing connections.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -15,19 +15,20 @@ pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A port that may be free; whoever binds it has to be ready to try another.
+/// A port that may be free; the caller must be prepared to try another.
 pub fn candidate() -> u16 {
     let port = FIRST + random() % (END - FIRST);
     u16::try_from(port).expect("END is below 65,536")
 }
 
-/// A socket bound to `ip` on a free port, not yet listening: connecting to it is refused.
+/// A socket bound to `ip` on a free port, not listening: connecting to it is refused.
 pub fn bound(ip: IpAddr) -> io::Result<(Socket, SocketAddr)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let address = SocketAddr::new(ip, candidate());
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Without SO_REUSEADDR on purpose: a port whose last connections are still in TIME_WAIT is not free.
+        // Without SO_REUSEADDR on purpose: a port whose last connections are still in TIME_WAIT is
+        // not free.
         match socket.bind(&address.into()) {
             Ok(()) => return Ok((socket, address)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
@@ -37,7 +38,7 @@ pub fn bound(ip: IpAddr) -> io::Result<(Socket, SocketAddr)> {
     Err(last)
 }
 
-/// A listener on `ip`, with a backlog that takes a whole fleet at once.
+/// A listener on `ip`, with a backlog large enough for a whole fleet.
 pub fn listen(ip: IpAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let (socket, address) = bound(ip)?;
     socket.listen(4_096)?;

@@ -1,4 +1,5 @@
-//! Servers as child processes that leave nothing behind: neither when dropped nor when the test is killed.
+//! Servers as child processes that leave nothing behind, neither when dropped nor when the test is
+//! killed.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
@@ -14,22 +15,23 @@ use super::ports;
 /// The environment variable whose value marks a server's processes.
 pub const MARK: &str = "SSHOAL_FIXTURE";
 
-/// A server in the foreground, with the descendants that it forks and the commands that these run.
+/// A server in the foreground, with its forked processes and their commands.
 pub struct Daemon {
     child: Child,
     mark: String,
     _janitor: Janitor,
 }
 
-/// A value for [`MARK`] that no other fixture has.
+/// A unique value for [`MARK`].
 pub fn new_mark() -> String {
     format!("{}-{:016x}", std::process::id(), ports::random())
 }
 
 impl Daemon {
-    /// Starts `command` with its stdout and stderr appended to `log`. `mark` has to reach the environment of
-    /// every command that the server runs: one that has left the server's process tree is found by it.
-    /// If this process dies without dropping the daemon, `dir` is removed with it.
+    /// Starts `command` with its stdout and stderr appended to `log`. `mark` must be in the
+    /// environment of every command that the server runs: it identifies one that has left the
+    /// server's process tree. If this process dies without dropping the daemon, `dir` is removed
+    /// too.
     pub fn spawn(command: &mut Command, mark: String, log: &Path, dir: &Path) -> std::io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(log)?;
         command.env(MARK, &mark).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -50,7 +52,8 @@ impl Daemon {
         self.child.try_wait().expect("waitpid")
     }
 
-    /// All live processes of this server: itself, its descendants, and the marked commands that outlived them.
+    /// All live processes of this server: itself, its descendants, and the marked commands that
+    /// outlived them.
     pub fn processes(&self) -> Vec<Pid> {
         let marked = format!("{MARK}={}", self.mark).into_bytes();
         let parents = parents();
@@ -59,7 +62,8 @@ impl Daemon {
         parents.keys().copied().filter(ours).collect()
     }
 
-    /// Ends what the server has forked, and keeps the server: every connection is lost at once.
+    /// Kills the processes that the server has forked, and keeps the server: every connection is
+    /// lost at once.
     pub fn kill_sessions(&self) {
         let root = self.pid();
         signal(root, Signal::STOP);
@@ -75,7 +79,7 @@ impl Daemon {
             if others.is_empty() || Instant::now() > end {
                 return;
             }
-            // First stopped, all of them: no session lives to report that its command was killed.
+            // Stop all of them first: no session lives to report that its command was killed.
             for number in [Signal::STOP, Signal::KILL] {
                 others.iter().for_each(|&pid| signal(pid, number));
             }
@@ -86,7 +90,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Stopped, the server forks no more; alive, it keeps its children in its process tree.
+        // While stopped, the server does not fork; while alive, it keeps its children in its
+        // process tree.
         signal(self.pid(), Signal::STOP);
         self.kill_all_but(Some(self.pid()));
         let _ = self.child.kill();
@@ -95,7 +100,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Sends `number`; a process that is gone already is none of the caller's worries.
+/// Sends `number`; ignores a process that is gone already.
 pub fn signal(pid: Pid, number: Signal) {
     let _ = kill_process(pid, number);
 }
@@ -117,7 +122,7 @@ fn parents() -> HashMap<Pid, Pid> {
 }
 
 fn descends(mut pid: Pid, ancestor: Pid, parents: &HashMap<Pid, Pid>) -> bool {
-    // Bounded, as a snapshot that is not atomic may contain a cycle.
+    // Bounded, because the snapshot is not atomic and may contain a cycle.
     for _ in 0..parents.len() {
         if pid == ancestor {
             return true;
@@ -135,7 +140,7 @@ fn has_environment(pid: Pid, entry: &[u8]) -> bool {
     environment.is_ok_and(|bytes| bytes.split(|&byte| byte == 0).any(|variable| variable == entry))
 }
 
-/// Whether a process of this id is alive (not a zombie).
+/// Whether a process with this id is alive (not a zombie).
 pub fn is_alive(pid: Pid) -> bool {
     parents().contains_key(&pid)
 }
@@ -159,9 +164,9 @@ const ABANDONED_DAEMON: &str = r#"
     done
     rm -rf -- "$3""#;
 
-/// A shell that runs a script if this process dies while the janitor exists: it waits for the end of a pipe
-/// whose other end only this process has. (`PR_SET_PDEATHSIG` would follow the thread, not the process, and
-/// could end only the server itself.)
+/// A shell that runs a script if this process dies while the janitor exists: it waits for the end
+/// of a pipe whose other end only this process has. (`PR_SET_PDEATHSIG` would follow the thread,
+/// not the process, and could end only the server itself.)
 pub struct Janitor(Child);
 
 impl Janitor {
@@ -170,7 +175,7 @@ impl Janitor {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(format!("read -r _\n{script}")).arg("janitor").args(arguments);
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // A group of its own, so that whoever kills the test's group leaves the janitor to its work.
+        // A separate process group, so that killing the test's group does not kill the janitor.
         Self(shell.current_dir("/").process_group(0).spawn().expect("/bin/sh"))
     }
 }

@@ -1,4 +1,5 @@
-//! The fixtures themselves, proved with OpenSSH's client, which shares nothing with the library under test.
+//! Tests of the fixtures themselves with OpenSSH's client, which shares no code with the library
+//! under test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ fn every_key_opens_every_host_of_one_sshd() {
     for (key, host) in ClientKey::ALL.into_iter().zip([0, 1, 254, 299]) {
         let output =
             key_login(&sshd, &known_hosts, key).run(&hosts[host], sshd.port(), "echo $SHLVL $COLOUR");
-        // The shell that runs the command has counted itself, if it is bash.
+        // If the shell that runs the command is bash, it has counted itself.
         let stdout = String::from_utf8_lossy(&output.stdout).replace('6', "5");
         assert_eq!(stdout, "5 blue\n", "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -132,7 +133,8 @@ fn options_and_matches_reach_the_server() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no matching cipher"));
 }
 
-/// A command that ignores the end of its connection, in a session of its own, with no parent to be found by.
+/// A command that ignores the end of its connection, in a separate session, without a parent to
+/// find it by.
 const STRAGGLER: &str = "(setsid sleep 600 </dev/null >/dev/null 2>&1 &); echo started";
 
 #[test]
@@ -144,7 +146,7 @@ fn nothing_is_left_after_the_drop() {
     let mut waiting = login.command("127.0.0.1", sshd.port(), sshd.dir());
     let mut waiting =
         waiting.arg("sleep 600").stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("ssh");
-    // The listener, two sleeps, and at least one process of the connection that is still open.
+    // The listener, two sleeps, and at least one process of the open connection.
     let processes = eventually(LIMIT, "sessions and commands", || {
         let processes = sshd.daemon().processes();
         (processes.len() >= 4 && sleepers(&processes) == 2).then_some(processes)
@@ -159,7 +161,8 @@ fn nothing_is_left_after_the_drop() {
     assert_eq!(waiting.wait().expect("ssh").code(), Some(255));
 }
 
-/// Waits until there are so many, as the server's side of a connection outlives the client's by a moment.
+/// Waits for this number of processes, because the server's side of a connection outlives the
+/// client's by a moment.
 fn await_processes(daemon: &Daemon, count: usize) -> Vec<Pid> {
     eventually(LIMIT, &format!("{count} processes of a server"), || {
         let processes = daemon.processes();
@@ -185,7 +188,7 @@ fn the_user_is_gone_after_the_drop() {
     let secret = Some(user.password());
     let login = Login { known_hosts: &known_hosts, user: &name, key: None, secret };
     assert_output(&login.run("127.0.0.1", sshd.port(), STRAGGLER), "started\n");
-    // The straggler alone, once the session is over.
+    // Only the straggler, once the session is over.
     eventually(LIMIT, "one process", || (processes_of(uid).len() == 1).then_some(()));
 
     drop(user);
@@ -239,7 +242,7 @@ fn nothing_is_left_when_the_test_is_killed() {
         let user = user.as_ref().map_or("", TestUser::name);
         let text = format!("{}\n{user}\n{}\nend", sshd.dir().display(), pids.join(" "));
         fs::write(std::env::var_os(REPORT).expect("set below"), text).expect("write the report");
-        // Long enough to be killed meanwhile, and not for ever should the parent fail.
+        // Long enough to be killed meanwhile, but not endless in case the parent fails.
         std::thread::sleep(LIMIT * 3);
         return;
     }

@@ -20,7 +20,7 @@ const LOG_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it ends it, its sessions and their commands, and removes its files.
 pub struct Sshd {
-    // Dropped in this order: no process is left when the directory goes.
+    // Dropped in this order: no process is left when the directory is removed.
     daemon: Daemon,
     dir: TempDir,
     log: PathBuf,
@@ -39,7 +39,7 @@ impl Sshd {
         Self::builder().start()
     }
 
-    /// `None` if somebody else has the port.
+    /// `None` if the port is in use.
     pub(super) fn try_start(builder: &Builder, port: u16) -> Option<Self> {
         let dir = public_dir();
         let mark = new_mark();
@@ -54,11 +54,11 @@ impl Sshd {
         sshd.await_start().then_some(sshd)
     }
 
-    /// The log tells, and leaves no probe's connection among those that a test counts. `false` means that
-    /// the port was taken.
+    /// Reads the log, so that no probe adds a connection to those that a test counts. `false` means
+    /// that the port was taken.
     fn await_start(&mut self) -> bool {
         eventually(START_LIMIT, "sshd listening", || {
-            // In this order: what an ended server has logged is complete.
+            // In this order: the log of an ended server is complete.
             let ended = self.daemon.exited();
             let log = self.log();
             if log.lines().any(|line| line.contains("Bind to port") && line.contains("failed")) {
@@ -76,7 +76,7 @@ impl Sshd {
         self.port
     }
 
-    /// Where to connect; 127.0.0.1 or `::1` where it listens on the unspecified address.
+    /// The address to connect to; 127.0.0.1 or `::1` if it listens on the unspecified address.
     pub fn address(&self) -> SocketAddr {
         let ip = match self.addresses[0] {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -92,13 +92,13 @@ impl Sshd {
         (0..count).map(move |index| Ipv4Addr::from(first + index).to_string())
     }
 
-    /// The user whom the keys let in: the one who runs the tests.
+    /// The user whom the keys log in: the one who runs the tests.
     pub fn user(&self) -> &'static str {
         current_user()
     }
 
-    /// The file of a private key that lets [`Self::user`] in, and every other user as well; its public half
-    /// is beside it, in `.pub`.
+    /// The file of a private key that is accepted for [`Self::user`] and for every other user; its
+    /// public half is beside it, in `.pub`.
     pub fn key(&self, key: ClientKey) -> PathBuf {
         key.authorize(self.dir.path(), &self.dir.path().join("authorized_keys"))
     }
@@ -113,7 +113,7 @@ impl Sshd {
         self.host_keys.iter().map(line).collect()
     }
 
-    /// A `known_hosts` file, in this server's directory, that knows these hosts.
+    /// A `known_hosts` file, in this server's directory, with these hosts.
     pub fn known_hosts<H: AsRef<str>>(&self, hosts: impl IntoIterator<Item = H>) -> PathBuf {
         let path = self.dir.path().join(format!("known_hosts_{:016x}", ports::random()));
         let text: String = hosts.into_iter().map(|host| self.known_hosts_lines(host.as_ref())).collect();
@@ -134,25 +134,26 @@ impl Sshd {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until `count` lines of the log contain `text`, as the server logs after it has answered.
+    /// Waits until `count` lines of the log contain `text`, because the server logs after it has
+    /// answered.
     #[track_caller]
     pub fn await_log(&self, text: &str, count: usize) {
         let what = format!("{count} lines with {text:?} in the log of sshd");
         eventually(LOG_LIMIT, &what, || (self.count(text) >= count).then_some(()));
     }
 
-    /// How many lines of the log contain `text`.
+    /// The number of log lines that contain `text`.
     pub fn count(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
 
-    /// What became of each attempt to authenticate, in order. `none`, which asks for the list of methods, is
-    /// not counted.
+    /// The result of each authentication attempt, in order. `none`, which requests the list of
+    /// methods, is not counted.
     pub fn auth_messages(&self) -> Vec<AuthMessage> {
         self.log().lines().filter_map(AuthMessage::parse).collect()
     }
 
-    /// How many `SSH_MSG_USERAUTH_REQUEST`s arrived, `none` included.
+    /// The number of `SSH_MSG_USERAUTH_REQUEST`s received, including `none`.
     ///
     /// # Panics
     /// If the server does not log at `DEBUG1` or above.
@@ -166,7 +167,8 @@ impl Sshd {
 /// A line such as `Accepted publickey for root from 127.0.0.1 port 4711 ssh2: …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthMessage {
-    /// `Accepted`, `Failed`, `Partial` or `Postponed` (the server said that a signature by this key will do).
+    /// `Accepted`, `Failed`, `Partial` or `Postponed` (the server replied that a signature by this
+    /// key is acceptable).
     pub outcome: String,
     pub method: String,
     pub user: String,

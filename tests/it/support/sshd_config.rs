@@ -1,4 +1,4 @@
-//! What an [`Sshd`] is to be: its `sshd_config` and its key files.
+//! The configuration of an [`Sshd`]: its `sshd_config` and its key files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use super::system::{is_root, public_dir};
 
 const START_ATTEMPTS: u32 = 20;
 
-/// What the server is to be; the defaults suit most tests.
+/// A server's configuration; the defaults suit most tests.
 #[derive(Clone, Debug)]
 pub struct Builder {
     addresses: Vec<IpAddr>,
@@ -57,7 +57,7 @@ impl Builder {
         self
     }
 
-    /// This host key and no other, as for a host whose key has changed.
+    /// This host key only, as for a host whose key has changed.
     pub fn own_host_key(mut self, key: KeyPair) -> Self {
         self.own_host_key = Some(key);
         self
@@ -69,13 +69,15 @@ impl Builder {
         self
     }
 
-    /// A variable in every command's environment. (`SetEnv` as an option would be ignored: the first one wins.)
+    /// A variable in every command's environment. (`SetEnv` as an option would be ignored: the
+    /// first one wins.)
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push(format!("{name}={value}"));
         self
     }
 
-    /// A line of `sshd_config`, such as `Ciphers aes256-ctr`; it precedes the fixture's own, so it prevails.
+    /// A line of `sshd_config`, such as `Ciphers aes256-ctr`; it precedes the fixture's own, so it
+    /// wins.
     pub fn option(mut self, line: &str) -> Self {
         self.options.push(line.to_owned());
         self
@@ -87,7 +89,7 @@ impl Builder {
         self
     }
 
-    /// A line of `authorized_keys`; [`Sshd::key`] adds one for each key that it gives.
+    /// A line of `authorized_keys`; [`Sshd::key`] adds one for each key that it returns.
     pub fn authorized_key(mut self, line: &str) -> Self {
         self.authorized.push(line.to_owned());
         self
@@ -96,7 +98,7 @@ impl Builder {
     /// Starts the server and waits until its port is open.
     ///
     /// # Panics
-    /// If it does not start; the message has its log.
+    /// If it does not start; the message contains its log.
     pub fn start(self) -> Sshd {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing (Debian: openssh-server)");
         ensure_privilege_separation_directory();
@@ -112,7 +114,7 @@ impl Builder {
         &self.addresses
     }
 
-    /// Writes the files of keys that the configuration names; the host keys.
+    /// Writes the key files that the configuration names; returns the host keys.
     pub(super) fn write_keys(&self, dir: &Path) -> Vec<KeyPair> {
         let host_keys: Vec<KeyPair> = match &self.own_host_key {
             Some(key) => vec![key.clone()],
@@ -143,9 +145,9 @@ impl Builder {
         }
         line(format_args!("AuthorizedKeysFile {dir}/authorized_keys"));
         line(format_args!("LogLevel {}", self.log_level));
-        // bash takes SHLVL < 2 under sshd for a remote login and reads ~/.bashrc; 5 spares every command that.
+        // bash takes SHLVL < 2 under sshd for a remote login and reads ~/.bashrc; 5 prevents that.
         line(format_args!("SetEnv {MARK}={mark} SHLVL=5 {}", self.environment.join(" ")));
-        // Of `MaxStartups` sshd takes the last.
+        // sshd uses the last `MaxStartups`.
         let is_set =
             |keyword: &str| self.options.iter().any(|option| option.split(' ').next() == Some(keyword));
         for default in DEFAULTS.lines().filter(|line| !line.split(' ').next().is_some_and(is_set)) {
@@ -161,7 +163,8 @@ impl Builder {
     }
 }
 
-/// Every limit that a fleet of loopback hosts would meet is lifted; what belongs to the machine is left out.
+/// Lifts every limit that a fleet of loopback hosts would reach, and leaves out machine-specific
+/// settings.
 const DEFAULTS: &str = "\
 AcceptEnv LANG LC_*
 KbdInteractiveAuthentication no
@@ -177,15 +180,15 @@ Subsystem sftp internal-sftp
 UseDNS no
 UsePAM no";
 
-/// Debian's unit file creates it when the service starts, which it never does on a machine for tests.
+/// Debian's unit file creates it when the service starts, which does not happen on test machines.
 fn ensure_privilege_separation_directory() {
     if is_root() {
         fs::DirBuilder::new().recursive(true).mode(0o755).create("/run/sshd").expect("create /run/sshd");
     }
 }
 
-/// OpenSSH 9.8 shuts out an address after failures, which tests cause on purpose; older ones do not know the
-/// option that forbids it.
+/// OpenSSH 9.8 blocks an address after failures, which tests cause on purpose; older versions do
+/// not know the option that disables it.
 fn knows_penalties() -> bool {
     static KNOWS: OnceLock<bool> = OnceLock::new();
     *KNOWS.get_or_init(|| {

@@ -13,15 +13,16 @@ use super::user::TestUser;
 const PROGRAM: &str = "/usr/bin/sudo";
 const DIRECTORY: &str = "/etc/sudoers.d";
 
-/// A file in `/etc/sudoers.d`. Dropping it, or the end of this process, removes it and what `sudo` remembers of the user.
+/// A file in `/etc/sudoers.d`. Dropping it, or the end of this process, removes it and what `sudo`
+/// remembers about the user.
 pub struct Sudoers {
     paths: Vec<PathBuf>,
     _janitor: Janitor,
 }
 
 impl Sudoers {
-    /// Lines about this user, whose name is put in the place of `{user}`. `None` where there is no `sudo`, except in CI, where
-    /// nothing may be skipped.
+    /// Adds lines about this user, whose name replaces `{user}`. `None` if `sudo` is not installed,
+    /// except in CI, where nothing may be skipped.
     pub fn add(user: &TestUser, lines: &str) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             assert!(std::env::var_os("CI").is_none(), "CI has to run these tests with sudo");
@@ -35,7 +36,7 @@ impl Sudoers {
         let arguments: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
         let arguments: Vec<&str> = arguments.iter().map(|path| &**path).collect();
         let sudoers = Self { _janitor: Janitor::new(r#"rm -f -- "$@""#, &arguments), paths };
-        // A name with a dot is passed over by `sudo`: it never sees half a file.
+        // `sudo` ignores a name with a dot, so it never reads half a file.
         let draft = path.with_extension("draft");
         let text = lines.replace("{user}", name) + "\n";
         let mut options = fs::OpenOptions::new();

@@ -1,4 +1,4 @@
-//! What the fixtures need to know of the machine.
+//! What the fixtures need to know about the machine.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// A temporary directory that a user other than its owner can enter, as `sshd` reads `authorized_keys` with
-/// the rights of the one who logs in.
+/// A temporary directory that a user other than its owner can enter, because `sshd` reads
+/// `authorized_keys` with the rights of the user who logs in.
 pub fn public_dir() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.prefix("sshoal-").permissions(Permissions::from_mode(0o755));
@@ -29,7 +29,7 @@ pub fn current_user() -> &'static str {
 
 const RERUN: &str = "SSHOAL_RERUN";
 
-/// This test once more, in a process of its own: for what ends the process or counts what it has open.
+/// Reruns this test in a separate process, if it ends the process or counts its open descriptors.
 /// `module` is the test's `module_path!()`.
 pub fn rerun(module: &str, test: &str) -> Command {
     let (_, module) = module.split_once("::").expect("inside a crate");

@@ -1,5 +1,5 @@
-//! A temporary system user with a password and a home directory, for what the current user cannot show:
-//! password authentication without PAM, and servers that read `~/.ssh` only.
+//! A temporary system user with a password and a home directory, for tests that the current user
+//! cannot run: password authentication without PAM, and servers that read `~/.ssh` only.
 
 use std::fs;
 use std::io::Write;
@@ -29,8 +29,8 @@ pub struct TestUser {
 }
 
 impl TestUser {
-    /// A new user with a random password and `/bin/sh`. `None` unless run by root, except in CI, where nothing
-    /// may be skipped.
+    /// Creates a user with a random password and `/bin/sh`. `None` unless run by root, except in
+    /// CI, where nothing may be skipped.
     pub fn create() -> Option<Self> {
         if !is_root() {
             assert!(std::env::var_os("CI").is_none(), "CI has to run these tests as root");
@@ -44,7 +44,7 @@ impl TestUser {
         let janitor = Janitor::new(ABANDONED_USER, &[&name, &home.path().to_string_lossy()]);
         account(Command::new("useradd").args(USERADD).arg(home.path()).arg(&name), "");
         let mut user = Self { name, password, uid: 0, home, _janitor: janitor };
-        // SHA512 is hashed by chpasswd itself; its default goes through PAM and costs several times as much.
+        // chpasswd itself computes SHA512; its default uses PAM and takes several times as long.
         let entry = format!("{}:{}\n", user.name, user.password);
         account(Command::new("chpasswd").args(["--crypt-method", "SHA512"]), &entry);
         let output = run(Command::new("id").args(["-u", &user.name]), "");
@@ -58,15 +58,15 @@ impl TestUser {
         let authorized = ssh.join("authorized_keys");
         fs::create_dir(&ssh).expect("create ~/.ssh");
         fs::write(&authorized, "").expect("write authorized_keys");
-        // Not to be written by anybody else: dropbear checks all three.
+        // Not writable by other users: dropbear checks all three.
         for (path, mode) in [(self.home.path(), 0o755), (&ssh, 0o700), (&authorized, 0o600)] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
             chown(path, Some(self.uid), None).expect("chown");
         }
     }
 
-    /// The file of a private key that lets this user in wherever `~/.ssh/authorized_keys` counts; it is for
-    /// the one who runs the tests to read.
+    /// The file of a private key that logs this user in wherever `~/.ssh/authorized_keys` counts;
+    /// readable by the user who runs the tests.
     pub fn key(&self, key: ClientKey) -> PathBuf {
         key.authorize(self.home.path(), &self.home.path().join(".ssh/authorized_keys"))
     }
@@ -91,7 +91,7 @@ impl TestUser {
 
 impl Drop for TestUser {
     fn drop(&mut self) {
-        // Zero only if the account's creation failed half-way: root's processes are not ours to end.
+        // Zero only if creating the account failed half-way: root's processes must not be killed.
         if self.uid != 0 {
             for pid in processes_of(self.uid) {
                 signal(pid, Signal::KILL);
@@ -104,7 +104,8 @@ impl Drop for TestUser {
     }
 }
 
-/// A system account, so that no subordinate ids are given, without a group of its own to remove.
+/// A system account, so that it gets no subordinate ids, without a group that would have to be
+/// removed.
 const USERADD: [&str; 7] = [
     "--system",
     "--no-create-home",
@@ -115,7 +116,7 @@ const USERADD: [&str; 7] = [
     "--home",
 ];
 
-/// The user's processes are those of servers, whose own janitors end them.
+/// The user's processes belong to servers, whose own janitors end them.
 const ABANDONED_USER: &str = r#"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         id -u "$1" >/dev/null 2>&1 || break
@@ -129,7 +130,7 @@ fn account(command: &mut Command, input: &str) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The tools of Debian's `passwd` give up at once while another one holds the lock of /etc/passwd.
+/// The tools of Debian's `passwd` fail at once while another one holds the lock of /etc/passwd.
 fn retry_locked(command: &mut Command, input: &str) -> Output {
     let start = Instant::now();
     loop {

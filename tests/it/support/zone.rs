@@ -1,5 +1,6 @@
-//! A name server in this process whose zone is chosen by the first label of the name, `KIND` or `KIND-ANYTHING`: see
-//! [`Server::answers`]. Also used by the unit tests and the benchmark of the resolver.
+//! A name server in this process whose zone is chosen by the first label of the name, `KIND` or
+//! `KIND-ANYTHING`: see [`Server::answers`]. Also used by the unit tests and the benchmark of the
+//! resolver.
 
 #![allow(dead_code, reason = "a toolbox: each of them uses what it needs")]
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot do its work fails the test at once")]
@@ -16,7 +17,7 @@ use hickory_resolver::proto::op::{Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SOA};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-/// How long the server sleeps while nothing comes.
+/// How long the server sleeps when there is nothing to do.
 const NAP: Duration = Duration::from_millis(2);
 const TTL: u32 = 60;
 
@@ -33,26 +34,26 @@ struct Shared {
     seen: Mutex<Seen>,
 }
 
-/// What the server has seen.
+/// What the server has received.
 #[derive(Debug, Default, Clone)]
 pub struct Seen {
-    /// Every question in order: the name in lower case without the last dot, and its type.
-    pub questions: Vec<(String, RecordType)>,
-    /// Where datagrams came from.
+    /// Every query in order: the name in lower case without the last dot, and its type.
+    pub queries: Vec<(String, RecordType)>,
+    /// Source addresses of UDP queries.
     pub ports: HashSet<SocketAddr>,
     /// TCP connections accepted.
     pub connections: usize,
-    /// Questions that carried EDNS.
+    /// Queries with EDNS.
     pub with_edns: usize,
 }
 
 impl Seen {
     pub fn of(&self, name: &str) -> usize {
-        self.questions.iter().filter(|(asked, _)| asked == name).count()
+        self.queries.iter().filter(|(asked, _)| asked == name).count()
     }
 }
 
-/// A reply, and when it goes out.
+/// A reply, and when it is sent.
 struct Reply {
     bytes: Vec<u8>,
     after: Duration,
@@ -73,7 +74,7 @@ impl Zone {
         Self::serve(bind(ip))
     }
 
-    /// On this very address, if it is free and may be used.
+    /// On this address, if it is free and permitted.
     pub fn start_at(address: SocketAddr) -> std::io::Result<Self> {
         Ok(Self::serve((UdpSocket::bind(address)?, TcpListener::bind(address)?)))
     }
@@ -107,24 +108,24 @@ impl Drop for Zone {
     }
 }
 
-/// An address on which nobody answers and nothing is refused, for as long as the socket lives.
+/// An address without an answer or a refusal, for as long as the socket lives.
 pub fn dead() -> (UdpSocket, SocketAddr) {
     let (udp, _) = bind(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = udp.local_addr().unwrap();
     (udp, address)
 }
 
-/// An address on which nobody listens.
+/// An address without a listener.
 pub fn closed() -> SocketAddr {
     dead().1
 }
 
-/// The address of `v4-NUMBER` and its like.
+/// The address of `v4-NUMBER` and similar names.
 pub fn v4(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0x7f40_0000 | number & 0xf_ffff))
 }
 
-/// A port below the ephemeral ones that is free for both.
+/// A port below the ephemeral range that is free for both protocols.
 fn bind(ip: IpAddr) -> (UdpSocket, TcpListener) {
     use std::hash::{BuildHasher, Hasher, RandomState};
     for _ in 0..200 {
@@ -148,7 +149,7 @@ impl Shared {
 
 struct Server {
     shared: Arc<Shared>,
-    /// How often each question was asked.
+    /// How often each query was received.
     times: HashMap<(String, RecordType), usize>,
 }
 
@@ -189,7 +190,7 @@ impl Server {
                 stream.write_all(&(bytes.len() as u16).to_be_bytes())?;
                 stream.write_all(&bytes)?;
             }
-            // `tcbreak` ends the connection instead of answering, `tconce` after each answer.
+            // `tcbreak` closes the connection instead of answering, `tconce` after each answer.
             let name = Message::from_vec(&message).unwrap().queries[0].name().to_ascii();
             if name.starts_with("tcbreak") || name.starts_with("tconce") {
                 return Ok(());
@@ -205,7 +206,7 @@ impl Server {
         let key = (name.clone(), query.query_type());
         {
             let mut seen = self.shared.seen();
-            seen.questions.push(key.clone());
+            seen.queries.push(key.clone());
             seen.with_edns += usize::from(request.edns.is_some());
         }
         let times = self.times.entry(key).or_default();
@@ -233,10 +234,10 @@ impl Server {
             "loop" => at_once(reply.alias(&replace(name, &format!("loop-{}", 1 - number.min(1))))),
             "dangling" => at_once(reply.alias(&replace(name, "nx-1"))),
             "nx" => at_once(reply.code(ResponseCode::NXDomain)),
-            // What some broken servers do (RFC 4074 section 4.2).
+            // Like some broken servers (RFC 4074 section 4.2).
             "nx6" if !is_v4 => at_once(reply.code(ResponseCode::NXDomain)),
             "nx6" => vec![Reply { bytes: plain(), after: Duration::from_millis(5) }],
-            // Comes into being.
+            // The name is created later.
             "later" if time == 1 => at_once(reply.code(ResponseCode::NXDomain)),
             "later" => at_once(reply.addresses(number, true, false)),
             "nodata" => at_once(reply.addresses(number, false, false)),
@@ -314,7 +315,7 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     }
 }
 
-/// Builds replies to one question.
+/// Builds replies to one query.
 struct Builder<'a> {
     request: &'a Message,
     query: &'a Query,
@@ -372,7 +373,7 @@ impl Builder<'_> {
         message.to_vec().unwrap()
     }
 
-    /// So many aliases and the address, in one message.
+    /// This number of aliases and the address, in one message.
     fn chain(&self, aliases: u32) -> Vec<u8> {
         let mut message = self.message();
         let mut name = self.query.name().clone();

@@ -1,4 +1,4 @@
-//! Keys that are cut off, altered, or made up.
+//! Keys that are truncated, altered, or made up.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use super::made::{Made, TYPES};
 use super::parts::{Curve, RsaParts};
 use super::*;
 
-/// One of each format, with its `BEGIN` line's label.
+/// One key of each format, with the label of its `BEGIN` line.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let (ed25519, ecdsa, rsa) = (Made::of(0), Made::of(1), Made::of(4));
     let pkcs8 = ["pkcs8", "-topk8", "-passout", "pass:x", "-iter", "1"];
@@ -25,7 +25,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The same lines around other data.
+/// The same armor around other data.
 fn rearmored(text: &[u8], label: &str, data: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(text).unwrap();
     let headers: Vec<&str> = text.lines().filter(|line| line.contains(": ")).collect();
@@ -34,7 +34,7 @@ fn rearmored(text: &[u8], label: &str, data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn no_prefix_of_a_file_or_of_what_is_in_it_is_a_key() {
+fn no_prefix_of_a_file_or_its_content_is_a_key() {
     for (label, text) in samples() {
         open(&text, Some(PASSPHRASE)).unwrap();
         let end = text.windows(8).rposition(|window| window == b"-----END").unwrap();
@@ -51,7 +51,7 @@ fn no_prefix_of_a_file_or_of_what_is_in_it_is_a_key() {
     }
 }
 
-/// A changed byte is noticed, or is none of the key: then it is the key that it was.
+/// A changed byte is detected, or is not part of the key, which then stays the same.
 #[test]
 fn no_changed_byte_makes_another_key() {
     for (label, text) in samples() {
@@ -71,9 +71,9 @@ fn no_changed_byte_makes_another_key() {
     }
 }
 
-/// Like a key that was pieced together from two.
+/// Such a key was put together from two.
 #[test]
-fn halves_of_two_keys_are_noticed() {
+fn halves_of_different_keys_are_detected() {
     for (index, of_type) in TYPES.iter().enumerate().take(4) {
         let (one, other) = (Made::of(index), open(&another(index), None).unwrap());
         let data = KeyText::find(&one.text()).unwrap().0.data;
@@ -121,7 +121,10 @@ fn ecdsa_numbers_out_of_range_are_refused() {
         for scalar in
             [vec![], vec![0; 66], vec![0xff; curve.bytes()], vec![1; curve.bytes() + 1], vec![1; 9999]]
         {
-            assert_eq!(told(curve, &scalar, None), "is damaged: its number is too large for its curve");
+            assert_eq!(
+                told(curve, &scalar, None),
+                "is damaged: its private number is too large for its curve"
+            );
         }
         for point in [&b""[..], &[0], &[4], &[4; 65], &[4; 97], &[4; 133], &[2; 9999]] {
             let problem = told(curve, &[1], Some(point));
@@ -130,7 +133,7 @@ fn ecdsa_numbers_out_of_range_are_refused() {
     }
 }
 
-/// Each is refused, fast; most would keep libcrypto busy, or divide by zero.
+/// Each is refused quickly; most would keep libcrypto busy, or divide by zero.
 #[test]
 fn absurd_rsa_numbers_are_refused() {
     let text = Made::of(4).rewritten("", &["-m", "PEM"]);

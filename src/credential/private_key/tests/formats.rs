@@ -1,4 +1,4 @@
-//! Every type in every format, opened and compared with what OpenSSH reads.
+//! Every type in every format, compared with what OpenSSH reads.
 
 use super::made::{Made, TYPES, by_openssl, ed25519_by_openssl};
 use super::*;
@@ -17,7 +17,7 @@ const CIPHERS: [&str; 10] = [
     "chacha20-poly1305@openssh.com",
 ];
 
-/// The key opens, is the one that it should be, and is written in a form that reads the same.
+/// Checks that the key opens, is the expected one, and reads the same after it was written.
 #[track_caller]
 fn assert_opens(bytes: &[u8], blob: &[u8], passphrase: Option<&str>) {
     let key = open(bytes, passphrase).unwrap();
@@ -26,7 +26,8 @@ fn assert_opens(bytes: &[u8], blob: &[u8], passphrase: Option<&str>) {
     assert_eq!((again.blob(), again.as_c_str()), (key.blob(), key.as_c_str()));
 }
 
-/// As [`assert_opens`], encrypted: what is missing or wrong is told apart.
+/// Like [`assert_opens`] for an encrypted key: a missing and a wrong passphrase are different
+/// errors.
 #[track_caller]
 fn assert_opens_with_passphrase_only(bytes: &[u8], blob: &[u8]) {
     assert_opens(bytes, blob, Some(PASSPHRASE));
@@ -61,14 +62,14 @@ fn openssh_keys_with_every_cipher() {
     }
 }
 
-/// `ssh-keygen -m PEM` writes PKCS#1 and SEC 1; `-m PKCS8` PBES2. It has neither for Ed25519.
+/// `ssh-keygen -m PEM` writes PKCS#1 and SEC 1, `-m PKCS8` PBES2. Neither supports Ed25519.
 #[test]
 fn pem_and_pkcs8_of_ssh_keygen() {
     for index in 1..TYPES.len() {
         let made = Made::of(index);
         for format in ["PEM", "PKCS8"] {
             assert_opens(&made.rewritten("", &["-m", format]), &made.blob, None);
-            // Passphrases of PEM have four characters at least.
+            // PEM requires passphrases of at least four characters.
             let text = made.rewritten("xxxxx", &["-m", format]);
             assert_opens(&text, &made.blob, Some("xxxxx"));
             assert_eq!(told(&text, None), "is encrypted and no passphrase was given");
@@ -103,7 +104,7 @@ fn pem_of_openssl_with_its_own_encryption() {
     }
 }
 
-/// Ed25519 in PKCS#8 has no public half; ECDSA may come with parameters in front of it, a compressed point,
+/// Ed25519 in PKCS#8 has no public half. ECDSA may have parameters before it, a compressed point,
 /// or none.
 #[test]
 fn keys_that_openssl_makes() {
@@ -125,7 +126,7 @@ fn keys_that_openssl_makes() {
 
 /// One in 512 of these has a number of 31 bytes or less; the `ssh-key` crate refuses them.
 #[test]
-fn ecdsa_numbers_with_zero_bits_in_front() {
+fn ecdsa_numbers_with_leading_zeros() {
     for length in [20, 31] {
         let scalar = vec![1; length];
         let key = PlainKey::new(&Parts::Ecdsa { curve: parts::Curve::P256, scalar: &scalar, point: None });
@@ -134,7 +135,7 @@ fn ecdsa_numbers_with_zero_bits_in_front() {
 }
 
 #[test]
-fn the_plain_form_is_what_openssh_reads() {
+fn openssh_reads_the_plain_form() {
     for index in 0..TYPES.len() {
         assert_read_by_ssh_keygen(&open(&Made::of(index).text(), None).unwrap());
     }
@@ -149,7 +150,8 @@ fn assert_read_by_ssh_keygen(key: &PlainKey) {
     assert_eq!(key.reopened().unwrap().blob(), key.blob());
 }
 
-/// As OpenSSH accepts them around PEM, in any encoding; and with the line ends of other systems.
+/// Like OpenSSH, accepts other lines around PEM, in any encoding, and the line ends of other
+/// systems.
 #[test]
 fn other_lines_around_the_key() {
     for index in 0..TYPES.len() {

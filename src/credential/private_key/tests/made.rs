@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::PASSPHRASE;
 
-/// The types that can be used, each key made once per process: `ssh-keygen`'s arguments.
+/// The supported types as arguments of `ssh-keygen`; each key is made once per process.
 pub(super) const TYPES: [&[&str]; 6] = [
     &["-t", "ed25519"],
     &["-t", "ecdsa", "-b", "256"],
@@ -21,7 +21,7 @@ pub(super) const TYPES: [&[&str]; 6] = [
     &["-t", "rsa", "-b", "3072"],
 ];
 
-/// A new key of [`TYPES`], in OpenSSH's format, not encrypted, and its public half.
+/// A new key of [`TYPES`] in OpenSSH's format, unencrypted, and its public half.
 pub(super) struct Made {
     dir: TempDir,
     /// As a wire blob.
@@ -49,13 +49,13 @@ impl Made {
         fs::read(self.path()).unwrap()
     }
 
-    /// As `ssh-keygen -p` rewrites it with these options.
+    /// The key as rewritten by `ssh-keygen -p` with these options.
     pub fn rewritten(&self, passphrase: &str, options: &[&str]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         fs::copy(self.path(), &path).unwrap();
         let mut program = Command::new("ssh-keygen");
-        // One round of the key derivation: more prove nothing more.
+        // One round of the key derivation is enough for the test.
         run(program
             .args(["-q", "-p", "-P", "", "-N", passphrase, "-a", "1"])
             .args(options)
@@ -64,7 +64,7 @@ impl Made {
         fs::read(path).unwrap()
     }
 
-    /// As PEM with `openssl` and these arguments; its input is `-in`.
+    /// The key as PEM written by `openssl` with these arguments; its input is `-in`.
     pub fn converted(&self, arguments: &[&str]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let pem = dir.path().join("pem");
@@ -76,7 +76,7 @@ impl Made {
     }
 }
 
-/// A key that `openssl` makes alone, and its public half as OpenSSH reads it.
+/// A key that only `openssl` makes, and its public half as OpenSSH reads it.
 pub(super) fn by_openssl(arguments: &[&str]) -> (Vec<u8>, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
@@ -85,7 +85,7 @@ pub(super) fn by_openssl(arguments: &[&str]) -> (Vec<u8>, Vec<u8>) {
     (text, public_half(&path))
 }
 
-/// A key of a type that OpenSSH may not know.
+/// A key of a type that OpenSSH may not support.
 pub(super) fn by_openssl_alone(arguments: &[&str]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
@@ -105,7 +105,7 @@ pub(super) fn ed25519_by_openssl() -> (Vec<u8>, Vec<u8>) {
     (fs::read(&key).unwrap(), [&header[..], &der[der.len() - 32..]].concat())
 }
 
-/// What `ssh-keygen -y` reads of a file.
+/// The public half that `ssh-keygen -y` reads from a file.
 pub(super) fn public_half(path: &Path) -> Vec<u8> {
     let mut program = Command::new("chmod");
     run(program.arg("600").arg(path));

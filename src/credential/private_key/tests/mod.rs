@@ -7,16 +7,16 @@ mod refusals;
 
 use super::*;
 
-/// What opens the encrypted ones.
+/// The passphrase of the encrypted ones.
 const PASSPHRASE: &str = "x";
 
-/// Opens a key with this passphrase, and the default bounds.
+/// Opens a key with this passphrase and the default limits.
 fn open(bytes: &[u8], passphrase: Option<&str>) -> Result<PlainKey, KeyProblem> {
     let rounds_max = crate::limits::KDF_ROUNDS;
     KeyText::find(bytes)?.open(Opener { passphrase: passphrase.map(str::as_bytes), rounds_max })
 }
 
-/// What the error of a key says.
+/// The text of the error.
 #[track_caller]
 fn told(bytes: &[u8], passphrase: Option<&str>) -> String {
     open(bytes, passphrase).expect_err("no usable key").to_string()

@@ -1,4 +1,4 @@
-//! What is no key that can be used, and what its error says.
+//! Files without a usable key, and the texts of the errors.
 
 use std::fs;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn container(cipher: &str, kdf: &str, options: &[u8], public: &[u8], private: &[
 }
 
 #[test]
-fn files_that_are_something_else_are_named() {
+fn files_of_other_kinds_are_named() {
     let made = Made::of(1);
     let public = fs::read(made.path().with_extension("pub")).unwrap();
     let exported = run(Command::new("ssh-keygen").args(["-e", "-f"]).arg(made.path())).into_bytes();
@@ -67,7 +67,7 @@ fn files_that_are_something_else_are_named() {
 }
 
 #[test]
-fn types_that_cannot_be_used_are_named() {
+fn unsupported_types_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("dsa");
     let openssl = |arguments: &[&str]| by_openssl_alone(arguments);
@@ -82,7 +82,7 @@ fn types_that_cannot_be_used_are_named() {
     for name in ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"] {
         let public = field(name.as_bytes());
         assert_eq!(told(&container("none", "none", b"", &public, &[0; 8]), None), told_sk);
-        // Also before anybody looks for a passphrase.
+        // Rejected before a passphrase is needed.
         assert_eq!(told(&container("aes256-ctr", "bcrypt", b"", &public, &[0; 16]), None), told_sk);
     }
     let unknown = container("none", "none", b"", &field(b"ssh-xmss@openssh.com"), &[0; 8]);
@@ -95,7 +95,7 @@ fn types_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn encryption_that_is_not_supported_is_named() {
+fn unsupported_encryption_is_named() {
     let ends = "which is not supported; change it with ssh-keygen -p or openssl pkcs8 -topk8";
     let public = field(b"ssh-ed25519");
     let unknown = container("rijndael-cbc@lysator.liu.se", "bcrypt", b"", &public, &[0; 16]);
@@ -111,7 +111,7 @@ fn encryption_that_is_not_supported_is_named() {
     assert_eq!(told(&aria, Some("x")), format!("is encrypted with 1.2.410.200046.1.1.2, {ends}"));
 }
 
-/// The number is read before any work is done, and before a passphrase is missed.
+/// The number is checked before any work is done, and before a missing passphrase is reported.
 #[test]
 fn the_work_of_opening_is_bounded() {
     let open = |bytes: &[u8], rounds_max| {
@@ -153,14 +153,14 @@ fn the_memory_of_opening_is_bounded() {
     let ends = "bytes of scrypt's memory to open, at most 67108864 are allowed; re-encrypt it with PBKDF2";
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 0x7f, 2, 1, 1]), format!("takes 266338304 {ends}"));
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0x7f]), format!("takes 2130706432 {ends}"));
-    // Just within: a wrong key is the result.
+    // Just within the limit: the passphrase is wrong.
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 4]), KeyProblem::PassphraseWrong.to_string());
     for impossible in [
         [2, 2, 0x40, 1, 2, 1, 8, 2, 1, 1],
         [2, 2, 0x40, 0, 2, 1, 0, 2, 1, 1],
         [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0],
     ] {
-        assert_eq!(with(impossible), "is damaged: impossible parameters of scrypt");
+        assert_eq!(with(impossible), "is damaged: its scrypt parameters are invalid");
     }
 }
 
@@ -170,15 +170,15 @@ fn headers_of_pem_are_checked() {
         format!("-----BEGIN EC PRIVATE KEY-----\n{headers}\n\nAAAA\n-----END EC PRIVATE KEY-----")
     };
     let told = |headers: &str| told(pem(headers).as_bytes(), Some("x"));
-    let together = "is damaged: its Proc-Type and DEK-Info headers do not fit together";
+    let together = "is damaged: its Proc-Type and DEK-Info headers contradict each other";
     assert_eq!(told("Proc-Type: 4,ENCRYPTED"), together);
     assert_eq!(told("DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF"), together);
     assert_eq!(told("Proc-Type: 4,MIC-ONLY\nDEK-Info: AES-128-CBC,00"), together);
-    let vector = "is damaged: its DEK-Info header has no proper initialization vector";
+    let vector = "is damaged: its DEK-Info header has no valid initialization vector";
     for iv in ["", ",", ",0", ",0011", ",0011223344556677", ",zz112233445566778899AABBCCDDEEFF"] {
         assert_eq!(told(&format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC{iv}")), vector);
     }
-    let blocks = "is damaged: what is encrypted is no number of blocks";
+    let blocks = "is damaged: its encrypted data is not a whole number of blocks";
     assert_eq!(told("Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,0011223344556677"), blocks);
     let cipher = told("Proc-Type: 4,ENCRYPTED\nDEK-Info: \x1b[2J,00");
     assert!(cipher.starts_with("is encrypted with ") && !cipher.contains('\x1b'), "{cipher}");

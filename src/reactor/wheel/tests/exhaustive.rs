@@ -1,12 +1,13 @@
-//! Every sequence of up to six operations on a wheel of two levels of four slots, which spans 16 ticks.
+//! Every sequence of up to six operations on a wheel of two levels of four slots, which spans 16
+//! ticks.
 
 use super::model::{Model, Op, When};
 use super::*;
 
 const DEPTH: usize = if cfg!(miri) { 2 } else { 6 };
 
-/// The distances reach the current slot, level 0, level 1 and beyond the span; picks are the first two
-/// timers, live or not.
+/// The distances reach the current slot, level 0, level 1 and beyond the span; picks are the first
+/// two timers, live or not.
 const ALPHABET: [Op; 14] = [
     Op::Arm(When::Before(ms(2))),
     Op::Arm(When::After(ms(1))),
@@ -33,7 +34,7 @@ fn extend(model: &Model<2, 4>, depth: usize, visited: &mut u64) {
             extend(&longer, depth + 1, visited);
         }
     }
-    // Last: asking for the deadline makes the wheel remember it, which is for the sequences to decide.
+    // Last, because asking for the deadline changes the cache, which the sequences must control.
     model.wheel.assert_consistent();
     model.check_next_deadline();
 }

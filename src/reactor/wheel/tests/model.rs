@@ -1,4 +1,5 @@
-//! Random operation sequences, on the wheel and on an ordered map that is too simple to be wrong.
+//! Random operation sequences, on the wheel and on an ordered map that is simple enough to be
+//! right.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -10,17 +11,17 @@ use super::*;
 const SEQUENCES: u64 = if cfg!(miri) { 20 } else { 200_000 };
 const OPS_MAX: u64 = 200;
 
-/// An instant, by its relation to the model's state.
+/// An instant, relative to the model's state.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     After(Duration),
     Before(Duration),
-    /// The deadline that the n-th timer was last given, counted round.
+    /// The deadline last set for the n-th timer, modulo their number.
     SameAs(usize),
     EndOfTime,
 }
 
-/// Timers are picked among all ever armed, counted round, so that many are stale.
+/// Timers are picked among all ever armed, modulo their number, so that many are stale.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     Arm(When),
@@ -37,7 +38,7 @@ pub(super) enum Op {
 struct Armed {
     id: TimerId,
     deadline: Instant,
-    /// Where it is in the queue, until it expires or is disarmed.
+    /// Its place in the queue, until it expires or is disarmed.
     queued: Option<(u64, u64)>,
 }
 
@@ -167,7 +168,8 @@ impl Random {
         self.below(1 << 16) as usize
     }
 
-    /// Whole ticks as a rule, within the tiny wheel, within minutes, or up to 2^40 ms (34 years).
+    /// Whole ticks in most cases, within the tiny wheel, within minutes, or up to 2^40 ms (34
+    /// years).
     fn distance(&mut self) -> Duration {
         let ticks = match self.below(8) {
             0..=3 => self.below(24),

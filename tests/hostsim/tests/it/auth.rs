@@ -1,4 +1,4 @@
-//! Who gets in, by which method, and what is counted.
+//! Which clients log in, by which method, and what is counted.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What simulated hosts do when nothing is wrong with them.
+//! The behaviour of healthy simulated hosts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,8 @@ fn output_is_exact_across_key_exchanges() {
     run(async {
         let (session, log) = login(&sim, 0).await;
         assert!(exec(&session, "bytes 3000000").await == Outcome::good(&pattern(3_000_000), b"", 0));
-        // A host key signature and two KEXINITs each: visible beside the same output without re-exchange.
+        // A host key signature and two KEXINITs each: visible in comparison with the same output
+        // without re-exchange.
         assert!(log.received() > 3_030_000, "{}", log.received());
     });
 }
@@ -140,7 +141,7 @@ fn endless_output_waits_for_its_reader_and_ends_with_its_channel() {
             assert!(note(&mut channel, &mut outcome).await);
         }
         assert!(outcome.stdout.chunks(2).all(|line| line == b"y\n"));
-        // Nobody reads: window, sockets and queues fill up, then nothing moves any more.
+        // Nobody reads: window, sockets and queues fill up, then nothing is transferred any more.
         let mut sent = 0;
         while sent != sim.stats().unwrap().wire_out {
             sent = sim.stats().unwrap().wire_out;
@@ -159,7 +160,8 @@ fn a_thousand_hosts_answer_from_one_process() {
     let sim = Arc::new(healthy());
     run_within(Duration::from_secs(300), async {
         let mut visits = Vec::new();
-        // Some at a time, so that client and fleet both have work: unoptimised handshakes take milliseconds.
+        // A few at a time, so that client and fleet both have work: unoptimised handshakes take
+        // milliseconds.
         for first in (0..HOSTS).step_by(20) {
             let tasks: Vec<_> =
                 (first..first + 20).map(|index| tokio::spawn(visit(sim.clone(), index))).collect();

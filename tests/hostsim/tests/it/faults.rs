@@ -22,8 +22,8 @@ fn authentication_refused_silent_closed_reset_or_disconnected() {
         silent(session.authenticate_password("user", sim.password())).await;
         assert_eq!(log.tcp(), TcpEnd::Open);
 
-        for (deed, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst)] {
-            let sim = faulty(&format!("* auth:{deed}"));
+        for (action, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst)] {
+            let sim = faulty(&format!("* auth:{action}"));
             let (mut session, log) = connect(&sim, 0).await;
             let result = session.authenticate_password("user", sim.password()).await;
             assert!(!result.is_ok_and(|result| result.success()));
@@ -103,20 +103,21 @@ fn exec_refused_silent_delayed_or_closed() {
 fn output_is_cut_at_the_exact_byte() {
     run(async {
         for after in [0, 1, 7, 40_000, 1_000_000] {
-            for (deed, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst), ("silence", TcpEnd::Open)] {
-                let sim = faulty(&format!("* stream@{after}:{deed}"));
+            for (action, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst), ("silence", TcpEnd::Open)]
+            {
+                let sim = faulty(&format!("* stream@{after}:{action}"));
                 let (session, log) = login(&sim, 0).await;
                 let mut channel = start(&session, "bytes 2000000").await;
                 let outcome = until_quiet(&mut channel).await;
                 assert_eq!(
                     (outcome.status, outcome.eof, outcome.close),
                     (None, false, false),
-                    "{after} {deed}"
+                    "{after} {action}"
                 );
-                assert_eq!(log.tcp(), expected, "{after} {deed}");
-                // A reset may overtake output that the client has not read yet.
-                let length = if deed == "rst" { outcome.stdout.len().min(after) } else { after };
-                assert!(outcome.stdout == pattern(length), "{after} {deed}: {}", outcome.stdout.len());
+                assert_eq!(log.tcp(), expected, "{after} {action}");
+                // A reset may discard output that the client has not read yet.
+                let length = if action == "rst" { outcome.stdout.len().min(after) } else { after };
+                assert!(outcome.stdout == pattern(length), "{after} {action}: {}", outcome.stdout.len());
             }
         }
     });
@@ -125,7 +126,7 @@ fn output_is_cut_at_the_exact_byte() {
 #[test]
 fn a_cut_waits_for_output_that_the_socket_has_not_taken_yet() {
     run(async {
-        // Dripping stands for a full socket: the host holds the output for seconds.
+        // Dripping simulates a full socket: the host holds the output for seconds.
         let sim = spawn(Sim::builder().rule("* exec:drip").rule("* stream@5:fin"));
         let (session, log) = login(&sim, 0).await;
         let outcome = finish(start(&session, "echo hello").await).await;
@@ -143,7 +144,7 @@ fn a_disconnect_in_mid_output_carries_its_text() {
         assert!(outcome.stdout == pattern(50_000));
         assert_eq!((outcome.status, outcome.eof), (None, false));
         assert_eq!(log.disconnect().await, "maintenance: now");
-        // Shorter output is not met by it.
+        // Shorter output is not affected.
         let (session, _) = login(&sim, 0).await;
         assert_eq!(exec(&session, "bytes 49999").await, Outcome::good(&pattern(49_999), b"", 0));
     });
@@ -211,7 +212,7 @@ fn endings_that_are_incomplete() {
             }
             assert_eq!(log.tcp(), tcp, "{rule}");
             if rule.contains("no-") {
-                // The connection lives.
+                // The connection stays open.
                 assert_eq!(until_quiet(&mut start(&session, "echo more").await).await.text(), "more\n");
             }
         }
@@ -247,7 +248,7 @@ fn a_packet_size_of_zero_is_announced() {
         let sim = spawn(Sim::builder().rule("127.1.0.2 set:packet=0"));
         let (session, _) = login(&sim, 0).await;
         assert_eq!(session.channel_open_session().await.unwrap().writable_packet_size().await, 32_768);
-        // russh's client knows better than to send data in packets of zero bytes.
+        // russh's client does not send data in packets of zero bytes.
         let (session, _) = login(&sim, 1).await;
         assert!(session.channel_open_session().await.is_err());
         assert_eq!(sim.stats_of(sim.host(1)).unwrap().channels, 1);
@@ -261,7 +262,7 @@ fn channels_that_the_server_opens_are_counted() {
         let (session, _) = login(&sim, 0).await;
         assert_eq!(exec(&session, "sleep 0.1; echo x").await, Outcome::good(b"x\n", b"", 0));
         let stats = settled(&sim, |stats| stats.server_opens == 4).await;
-        // russh's client takes what nobody told it to refuse; OpenSSH's is asked elsewhere.
+        // russh's client accepts these channels; OpenSSH's is tested elsewhere.
         assert_eq!(stats.server_opens_refused, 0);
     });
 }

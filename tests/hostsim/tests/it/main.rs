@@ -1,4 +1,4 @@
-//! A spawned fleet against russh's client, the OpenSSH client and bare TCP.
+//! A spawned fleet, tested with russh's client, the OpenSSH client and plain TCP.
 
 #![allow(missing_docs, reason = "tests")]
 

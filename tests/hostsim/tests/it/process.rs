@@ -1,4 +1,4 @@
-//! The process, its addresses, its parent, and the OpenSSH client as a witness.
+//! The process, its addresses, its parent, and the OpenSSH client as an independent check.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv6Addr, TcpListener};
@@ -97,7 +97,7 @@ struct Files {
     known_hosts: PathBuf,
 }
 
-/// Writes what the OpenSSH client wants as files.
+/// Writes the files that the OpenSSH client needs.
 fn files(sim: &Sim, known_hosts: &str) -> Files {
     use std::os::unix::fs::PermissionsExt;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -141,7 +141,7 @@ fn openssh_gets_exact_output_with_strict_host_key_checking() {
     let output = ssh(&sim, &files, "user@127.77.0.9", "bytes 1000000");
     assert!(output.stdout == pattern(1_000_000) && output.status.success());
     let stats = sim.stats().unwrap();
-    // OpenSSH asks `none` first, then whether the key would do, then signs.
+    // OpenSSH first tries `none`, then asks whether the key is acceptable, then signs.
     let auth =
         [stats.auth_none, stats.auth_publickey_query, stats.auth_publickey_signed, stats.auth_successes];
     assert_eq!(auth, [2; 4]);

@@ -1,4 +1,4 @@
-//! Faults before there is any encryption, seen by a bare TCP client.
+//! Faults before encryption starts, seen by a plain TCP client.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const CLIENT_ID: &[u8] = b"SSH-2.0-test\r\n";
 
-/// Reads until FIN or RST; the bytes, and which of the two it was.
+/// Reads until FIN or RST; returns the bytes, and which of the two it was.
 async fn read_all(tcp: &mut TcpStream) -> (Vec<u8>, TcpEnd) {
     let mut bytes = Vec::new();
     match tcp.read_to_end(&mut bytes).await {
@@ -31,7 +31,7 @@ async fn banner(tcp: &mut TcpStream) -> String {
     line
 }
 
-/// One packet without encryption: its payload.
+/// The payload of one unencrypted packet.
 async fn packet(tcp: &mut TcpStream) -> Vec<u8> {
     let length = tcp.read_u32().await.unwrap() as usize;
     let mut rest = vec![0; length];
@@ -123,13 +123,13 @@ fn after_the_banner() {
         host.write_all(CLIENT_ID).await.unwrap();
         silent(host.read_u8()).await;
 
-        for (deed, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst)] {
-            let sim = faulty(&format!("* banner:{deed}"));
+        for (action, expected) in [("fin", TcpEnd::Fin), ("rst", TcpEnd::Rst)] {
+            let sim = faulty(&format!("* banner:{action}"));
             let mut host = open(&sim).await;
             // A reset may overtake the banner.
             let (bytes, end) = read_all(&mut host).await;
             assert_eq!(end, expected);
-            assert!(bytes.is_empty() && deed == "rst" || bytes.ends_with(b"\r\n"), "{bytes:?}");
+            assert!(bytes.is_empty() && action == "rst" || bytes.ends_with(b"\r\n"), "{bytes:?}");
         }
 
         let sim = faulty("* banner:raw=ffffffff");
@@ -150,12 +150,12 @@ fn after_the_banner() {
 #[test]
 fn during_key_exchange() {
     run(async {
-        for deed in ["silence", "fin", "rst", "disconnect=not today"] {
-            let sim = faulty(&format!("* kex:{deed}"));
+        for action in ["silence", "fin", "rst", "disconnect=not today"] {
+            let sim = faulty(&format!("* kex:{action}"));
             let mut host = open(&sim).await;
             banner(&mut host).await;
             host.write_all(CLIENT_ID).await.unwrap();
-            match deed {
+            match action {
                 "silence" => {
                     assert_eq!(packet(&mut host).await[0], 20);
                     silent(host.read_u8()).await;
@@ -173,8 +173,8 @@ fn during_key_exchange() {
                     assert_eq!(read_all(&mut host).await, (Vec::new(), TcpEnd::Fin));
                 }
             }
-            // The whole client gets no further either.
-            if deed != "silence" {
+            // A complete client gets no further either.
+            if action != "silence" {
                 let (session, _) = connect_with(&sim, sim.host(1), russh::client::Config::default()).await;
                 assert!(session.is_err());
             }
@@ -196,7 +196,7 @@ fn a_stalled_host_reads_nothing_and_notices_that_its_client_left() {
                 sent += host.write(&block).await.unwrap();
             }
         };
-        // Socket buffers hold some megabytes; then nothing goes any more.
+        // Socket buffers hold some megabytes; then nothing is transferred any more.
         let _: Result<(), _> = tokio::time::timeout(Duration::from_secs(1), stalled).await;
         assert!(sent < 64 << 20, "{sent} bytes were taken");
         silent(host.write(&block)).await;

@@ -1,4 +1,4 @@
-//! A client that writes down everything it is told.
+//! A client that records everything it receives.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -17,7 +17,7 @@ use russh::{ChannelMsg, Error, Sig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Far above anything that happens here; reached only by a bug.
+/// Far more than any test needs; exceeded only by a bug.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn spawn(builder: SimBuilder) -> Sim {
@@ -50,13 +50,13 @@ pub async fn takes<T>(least: Duration, future: impl Future<Output = T>) -> T {
     value
 }
 
-/// Asserts that `future` gives nothing for a while.
+/// Asserts that `future` stays pending for a while.
 pub async fn silent<T: Debug>(future: impl Future<Output = T>) {
     let heard = tokio::time::timeout(Duration::from_millis(300), future).await;
     assert!(heard.is_err(), "expected silence, got {heard:?}");
 }
 
-/// Waits, while the client goes on, for what a host sees a moment later.
+/// Waits, while the client continues, for what a host sees a moment later.
 pub async fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
     let start = Instant::now();
     loop {
@@ -70,7 +70,7 @@ pub async fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {
     }
 }
 
-/// Waits for the fleet to see that the client has gone.
+/// Waits for the fleet to notice that the client has gone.
 pub fn left_alone(sim: &Sim) -> Stats {
     run(settled(sim, |stats| stats.connections_now == 0 && stats.channels_now == 0))
 }
@@ -104,7 +104,7 @@ impl Log {
         self.0.lock().unwrap().received
     }
 
-    /// Waits for SSH_MSG_DISCONNECT; its description.
+    /// Waits for SSH_MSG_DISCONNECT and returns its description.
     pub async fn disconnect(&self) -> String {
         loop {
             if let Some(text) = self.0.lock().unwrap().disconnect.take() {
@@ -207,7 +207,7 @@ pub async fn connect_with(
     (client::connect_stream(Arc::new(config), stream, Observer(log.clone())).await, log)
 }
 
-/// Connects to host number `index`, as far as the end of key exchange.
+/// Connects to host number `index`, up to the end of key exchange.
 pub async fn connect(sim: &Sim, index: usize) -> (Session, Log) {
     let (session, log) = connect_with(sim, sim.host(index), client::Config::default()).await;
     (session.unwrap(), log)
@@ -225,10 +225,10 @@ pub async fn login(sim: &Sim, index: usize) -> (Session, Log) {
     (session, log)
 }
 
-/// All that came on one channel.
+/// Everything received on one channel.
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// The answer to the exec request.
+    /// The response to the exec request.
     pub accepted: Option<bool>,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -243,7 +243,7 @@ impl Outcome {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// What a command that ended as it should has to leave.
+    /// The expected outcome of a successful command.
     pub fn good(stdout: &[u8], stderr: &[u8], status: u32) -> Self {
         Self {
             accepted: Some(true),
@@ -265,7 +265,7 @@ pub async fn start(session: &Session, command: &str) -> Channel {
     channel
 }
 
-/// Notes one message; whether there was one.
+/// Records one message; returns whether there was one.
 pub async fn note(channel: &mut Channel, outcome: &mut Outcome) -> bool {
     let Some(message) = channel.wait().await else {
         return false;
@@ -289,14 +289,14 @@ pub async fn note(channel: &mut Channel, outcome: &mut Outcome) -> bool {
     true
 }
 
-/// Everything until the channel or the connection ends.
+/// Receives until the channel or the connection ends.
 pub async fn finish(mut channel: Channel) -> Outcome {
     let mut outcome = Outcome::default();
     while note(&mut channel, &mut outcome).await {}
     outcome
 }
 
-/// Everything that comes until nothing has come for 300 ms.
+/// Receives until nothing has arrived for 300 ms.
 pub async fn until_quiet(channel: &mut Channel) -> Outcome {
     let mut outcome = Outcome::default();
     let quiet = Duration::from_millis(300);

@@ -6,8 +6,8 @@ use russh::{Preferred, cipher, client, mac};
 
 use crate::support::*;
 
-/// Where the encrypted stream starts, and how it goes on, is different per cipher: all must notice a flipped
-/// bit.
+/// Where the encrypted stream starts and how it continues depends on the cipher: all must detect a
+/// flipped bit.
 #[test]
 fn a_flipped_bit_is_noticed_whatever_the_cipher() {
     let suites = [
@@ -51,7 +51,7 @@ async fn output(session: Result<Session, russh::Error>, sim: &hostsim::Sim) -> V
     if channel.exec(true, "bytes 30000").await.is_err() {
         return Vec::new();
     }
-    // A flipped length field makes the client wait for more than ever comes.
+    // A flipped length field makes the client wait for more bytes than ever arrive.
     until_quiet(&mut channel).await.stdout
 }
 
@@ -64,18 +64,18 @@ fn the_stream_is_cut_at_the_exact_byte() {
         exec(&session, "bytes 100000").await;
         let whole = log.received();
         let mut received = Vec::new();
-        for (after, deed) in [(10_000, "fin"), (10_001, "fin"), (50_000, "silence")] {
-            let sim = faulty(&format!("* wire@{after}:{deed}"));
+        for (after, action) in [(10_000, "fin"), (10_001, "fin"), (50_000, "silence")] {
+            let sim = faulty(&format!("* wire@{after}:{action}"));
             let (session, log) = login(&sim, 0).await;
             let mut channel = start(&session, "bytes 100000").await;
             let outcome = until_quiet(&mut channel).await;
-            assert_eq!(log.tcp(), if deed == "fin" { TcpEnd::Fin } else { TcpEnd::Open });
+            assert_eq!(log.tcp(), if action == "fin" { TcpEnd::Fin } else { TcpEnd::Open });
             assert!(outcome.stdout == pattern(outcome.stdout.len()) && outcome.status.is_none());
             assert!(log.received() < whole && log.received() > clear, "{}", log.received());
             received.push(log.received());
         }
-        // Key exchange is of constant size, but for its padding and signature: none of them varies with
-        // ed25519.
+        // Key exchange has a constant size except for padding and signature, and neither varies
+        // with ed25519.
         assert_eq!([received[1] - received[0], received[2] - received[0]], [1, 40_000]);
     });
 }

@@ -1,5 +1,5 @@
-//! Agents that do not do their part. A host then goes on with its next credential; only silence costs it the time that
-//! its authentication has.
+//! Misbehaving agents. The host continues with its next credential; only a silent agent uses up
+//! authentication time.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::keys::ClientKey;
 use crate::support::process::signal;
 use crate::support::sshd::Sshd;
 
-/// Logs in with what comes after the agent.
+/// Logs in with the credential after the agent.
 #[track_caller]
 fn falls_back(sshd: &Sshd, socket: &std::path::Path, what: &str) {
     let builder = with_agent(sshd, [HOST], socket).identity_auth(true);
@@ -71,7 +71,7 @@ fn lists_without_sense() {
         falls_back(&sshd, &agent.socket(), what);
         assert!(agent.connections() <= 2, "{what}: {} connections", agent.connections());
     }
-    // Half an answer and nothing more is silence; with its end it is no answer.
+    // Half a reply and then nothing is silence; followed by EOF it counts as no reply.
     let agent = FakeAgent::start(move |_| Reply::Bytes(cut.clone()));
     let error =
         super::super::start_error(with_agent(&sshd, [HOST], &agent.socket()).timeout(Duration::from_secs(1)));
@@ -104,7 +104,7 @@ fn signatures_that_are_none() {
     }
 }
 
-/// A stopped agent takes requests and says nothing: hosts that do not need it are not held up.
+/// A stopped agent accepts requests and does not answer: hosts that do not need it are not delayed.
 #[test]
 fn only_hosts_that_need_a_silent_agent_run_out_of_time() {
     let _dog = guard("agent_silent");

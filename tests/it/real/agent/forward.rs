@@ -1,4 +1,5 @@
-//! Forwarded agents: commands on real hosts that use one, one that refuses, agents and commands that misbehave.
+//! Forwarded agents: real hosts with commands that use one, an agent that refuses, misbehaving
+//! agents and commands.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixListener;
@@ -14,13 +15,13 @@ use crate::support::fds::FdBaseline;
 use crate::support::keys::{ClientKey, KeyPair, KeyType};
 use crate::support::sshd::Sshd;
 
-/// Three keys, of which the first lets in.
+/// Three keys, the first of which is accepted.
 fn agent_for(sshd: &Sshd) -> Agent {
     let keys = [KeyPair::generate(KeyType::Ecdsa), stranger()];
     Agent::with_keys([authorized(sshd, ClientKey::Ed25519), &keys[0], &keys[1]])
 }
 
-/// A host's name on a command line for another login to this server, by the forwarded agent alone.
+/// A host name on a command line for another login to this server, with the forwarded agent only.
 fn nested(sshd: &Sshd, command: &str) -> String {
     let options = "-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
     format!("ssh {options} -o LogLevel=ERROR -i none -p {} {}@127.0.2.9 {command}", sshd.port(), sshd.user())
@@ -45,8 +46,8 @@ fn commands_see_the_keys_and_sign_with_them() {
     assert_eq!(run_one(&mut client, "for i in 1 2 3 4 5 6 7 8 9 10; do ssh-add -l | wc -l; done"), ["3"; 10]);
 }
 
-/// What would change the agent, or have it load a library, is refused on its way; what a command may ask goes
-/// on.
+/// Requests that would change the agent, or make it load a library, are refused before they reach
+/// it; allowed requests continue.
 #[test]
 fn commands_can_neither_change_the_agent_nor_have_it_load_anything() {
     let _dog = guard("forward_filter");
@@ -96,7 +97,7 @@ fn commands_side_by_side_have_channels_of_their_own() {
     }
 }
 
-/// `forward_ssh_agent` of parallel-ssh, which ignores it, in its `HostConfig` too.
+/// `forward_ssh_agent` of parallel-ssh, which ignores it, also in `HostConfig`.
 #[test]
 fn the_agent_is_forwarded_to_the_hosts_that_are_named_and_to_no_other() {
     let _dog = guard("forward_per_host");
@@ -114,12 +115,12 @@ fn the_agent_is_forwarded_to_the_hosts_that_are_named_and_to_no_other() {
     assert_eq!(seen(with()), [false, false]);
     assert_eq!(seen(with().forward_ssh_agent(true).host_config([forward(false), inherit()])), [false, true]);
     assert_eq!(seen(with().host_config([forward(true), inherit()])), [true, false]);
-    // The login needs no agent for that.
+    // The login does not need the agent.
     let key = sshd.key(ClientKey::Ecdsa);
     assert_eq!(seen(with().forward_ssh_agent(true).allow_agent(false).key_file(key)), [true, true]);
 }
 
-/// It is not asked for an answer: OpenSSH's client does not either, and goes on without.
+/// No reply is requested: OpenSSH's client does not request one either, and continues without.
 #[test]
 fn on_a_host_that_does_not_forward_commands_find_no_agent() {
     let _dog = guard("forward_refused");
@@ -157,8 +158,8 @@ fn an_agent_that_is_gone_is_the_commands_own_affair() {
     }
 }
 
-/// The agent takes connections and reads nothing. A command that keeps asking loses its channel when a
-/// mebibyte of requests waits here.
+/// The agent accepts connections and does not read. A command that keeps sending loses its channel
+/// once a mebibyte of requests is queued here.
 #[test]
 fn a_command_that_floods_the_agent_loses_its_channel_and_delays_nobody() {
     const FLOOD: &str = "import os, socket, time
@@ -219,11 +220,12 @@ for round in range(2):
     let command = format!("/usr/bin/python3 -c \"{MANY}\"");
     let told = run_one(&mut client, &command);
     assert_eq!(told[0], "16");
-    // The second round begins while those of the first are being closed.
+    // The second round starts while the channels of the first are being closed.
     let again: usize = told[1].parse().expect("a number");
     assert!(again <= 16, "{again}");
     assert_eq!(run_one(&mut client, &command)[0], "16");
-    // The poll, its waker, the connection, the agent's: those of the channels go as their ends arrive.
+    // The poll, its waker, the connection, the agent's: those of the channels are closed when their
+    // ends arrive.
     let are_gone = || FdBaseline::now().count() < before + 12;
     for _ in 0..50 {
         if !are_gone() {

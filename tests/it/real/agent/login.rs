@@ -13,7 +13,8 @@ use crate::support::keys::{ClientKey, KeyPair, KeyType};
 use crate::support::sshd::Sshd;
 use crate::support::system::{is_rerun, rerun};
 
-/// A signature may cost the agent's user a touch or a click: none is asked for a key that the host does not want.
+/// A signature may require a touch or a click by the agent's user: none is requested for a key that
+/// the host does not accept.
 #[test]
 fn of_three_keys_only_the_one_that_the_host_wants_signs() {
     let _dog = guard("agent_three_keys");
@@ -25,7 +26,7 @@ fn of_three_keys_only_the_one_that_the_host_wants_signs() {
     assert_eq!(run_one(&mut client, "echo in"), ["in"]);
     assert_eq!((counting.requests(REQUEST_IDENTITIES), counting.requests(SIGN_REQUEST)), (1, 1));
     sshd.await_log("Accepted publickey", 1);
-    // The question is put once more before the signature is handed over.
+    // The key is queried again before the signature is sent.
     assert_eq!(outcomes(&sshd), ["Failed", "Failed", "Postponed", "Postponed", "Accepted"]);
 }
 
@@ -73,7 +74,7 @@ fn a_certificate_in_the_agent_opens_the_host() {
     }
 }
 
-/// Also that a key which was refused is not offered a second time when it is met again.
+/// A refused key is not offered again when it appears a second time.
 #[test]
 fn the_agent_comes_after_the_named_key_and_before_the_identity_files() {
     let _dog = guard("agent_order");
@@ -174,7 +175,7 @@ fn two_keys_of_the_agent_open_a_host_that_wants_two() {
     assert_eq!((counting.requests(REQUEST_IDENTITIES), counting.requests(SIGN_REQUEST)), (1, 2));
 }
 
-/// A login needs no descriptor of its own for the agent: a pool can be as large as without one.
+/// A login needs no extra descriptor for the agent: the pool can be as large as without one.
 #[test]
 fn a_login_by_the_agent_leaves_one_descriptor_for_all() {
     if !is_rerun() {

@@ -1,4 +1,4 @@
-//! The keys of an ssh-agent: real agents, and such as lie, stall and refuse, in front of real servers.
+//! The keys of an ssh-agent: real agents, and lying, stalling and refusing ones, with real servers.
 
 mod faults;
 mod forward;
@@ -14,7 +14,7 @@ use crate::support::sshd::Sshd;
 
 const HOST: &str = "127.0.2.1";
 
-/// Knows the hosts, and has no credential but the agent at this socket.
+/// A client with known host keys, and no credential but the agent at this socket.
 fn with_agent<'a>(sshd: &Sshd, hosts: impl IntoIterator<Item = &'a str>, socket: &Path) -> ClientBuilder {
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let builder = ParallelClient::builder(hosts.clone()).port(sshd.port()).user(sshd.user());
@@ -22,18 +22,18 @@ fn with_agent<'a>(sshd: &Sshd, hosts: impl IntoIterator<Item = &'a str>, socket:
     builder.num_retries(1).timeout(SLOW)
 }
 
-/// A key that no server knows.
+/// A key that no server accepts.
 fn stranger() -> KeyPair {
     KeyPair::generate(KeyType::Ed25519)
 }
 
-/// The pair of a key that lets in.
+/// The pair of an accepted key.
 fn authorized(sshd: &Sshd, key: ClientKey) -> &'static KeyPair {
     sshd.key(key);
     key.pair()
 }
 
-/// What became of each attempt to authenticate, in order.
+/// The result of each authentication attempt, in order.
 fn outcomes(sshd: &Sshd) -> Vec<String> {
     sshd.auth_messages().into_iter().map(|message| message.outcome).collect()
 }

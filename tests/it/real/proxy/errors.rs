@@ -1,4 +1,4 @@
-//! What fails at a proxy, behind it, or with it.
+//! Failures of a proxy, behind it, or of both.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn a_host_that_does_not_answer_behind_the_bastion() {
 fn names_are_resolved_by_the_bastion() {
     let _dog = guard("resolved_by_the_bastion");
     let (bastion, target) = (Sshd::start(), Sshd::start());
-    // A name that exists nowhere: it is the bastion that says so.
+    // A name that does not exist anywhere: the bastion reports it.
     let error = start_error(behind(&bastion, &target, &["no-such-host.invalid"]));
     assert_eq!(error.stage(), Stage::Connecting);
     assert_eq!(refusal(&error).0, 2, "{error}");
@@ -65,7 +65,8 @@ fn names_are_resolved_by_the_bastion() {
     assert_eq!(run_one(&mut client, "echo found"), ["found"]);
 }
 
-/// A server with another host key than the one on record, under the same name and port, sees no credential.
+/// A server with another host key than the recorded one, under the same name and port, receives no
+/// credential.
 fn with_another_key(sshd_port_of: &Sshd) -> String {
     let other = KeyPair::generate(KeyType::Ed25519);
     format!("[{GATE}]:{} {}\n", sshd_port_of.port(), other.public())
@@ -95,7 +96,7 @@ fn a_host_with_another_key_behind_the_bastion_gets_no_credential() {
     let _dog = guard("host_other_key");
     let bastion = Sshd::start();
     let target = Sshd::builder().log_level("DEBUG1").start();
-    // The bastion's key on record for the host does not help it either: each hop has its own name.
+    // The bastion's recorded key does not apply to the host either: each hop has its own name.
     let lines = bastion.known_hosts_lines(GATE)
         + &format!("[{HOST}]:{} {}\n", target.port(), KeyPair::generate(KeyType::Ed25519).public());
     let file = bastion.dir().join("other");
@@ -185,7 +186,7 @@ fn a_silent_host_behind_the_bastion_is_named_by_its_own_limit() {
     silent.wait_for("the end of the connection behind", |silent| silent.open() == 0);
 }
 
-/// Both kinds of loss end every command with the bastion's name; the next command connects anew.
+/// Either kind of loss ends every command with the bastion's name; the next command reconnects.
 #[test]
 fn a_bastion_killed_in_the_middle_of_commands() {
     let _dog = guard("killed_in_the_middle");

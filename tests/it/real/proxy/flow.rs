@@ -1,4 +1,4 @@
-//! What goes through a proxy, and how often it is connected to.
+//! Data through a proxy, and how often the proxy is connected to.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use crate::support::process::signal;
 use crate::support::sshd::Sshd;
 use crate::support::user::TestUser;
 
-/// After which a writer gives up that makes no progress.
+/// Time after which a writer without progress gives up.
 const SHORT: Duration = Duration::from_secs(2);
 
 #[test]
@@ -76,7 +76,7 @@ fn a_hundred_megabytes_arrive_unaltered() {
     assert_eq!(told, [sum.stdout.trim_ascii_end().to_vec()]);
 }
 
-/// What the host does not take is held back all the way, and comes in full once it does.
+/// Data that the host does not read is held back all the way, and arrives completely once it does.
 #[test]
 fn input_waits_for_a_host_that_does_not_read() {
     let _dog = guard("input_waits");
@@ -93,7 +93,7 @@ fn input_waits_for_a_host_that_does_not_read() {
     }
     assert!(taken < sent.len(), "everything was taken by nobody");
     assert!(resident() - before < 16 << 20, "{} bytes", resident() - before);
-    // The other one goes through the same bastion meanwhile.
+    // The other host uses the same bastion meanwhile.
     outputs[1].stdin().close();
     assert_eq!(stdout(&outputs[1]).len(), 1);
     std::fs::write(&go, "").expect("write");
@@ -108,7 +108,7 @@ fn input_waits_for_a_host_that_does_not_read() {
     assert_eq!(stdout(&outputs[0]), [sum.trim_end()]);
 }
 
-/// A host that takes nothing at all shuts its channel's window at the bastion, and nobody else's.
+/// A host that reads nothing closes only its own channel's window at the bastion.
 #[test]
 fn a_host_that_stands_still_holds_up_nobody_else() {
     let _dog = guard("stands_still");
@@ -120,12 +120,12 @@ fn a_host_that_stands_still_holds_up_nobody_else() {
     let builder = with_key(ParallelClient::builder(hosts).user(target.user()), &target);
     let builder = builder.known_hosts([known(&servers)]).read_timeout(SHORT);
     let mut client = build(builder.proxy(gate(&bastion, GATE)));
-    // Each command has a window of its own: together more than all buffers on the way.
+    // Each command has its own window: together more than all buffers on the way.
     let outputs: Vec<_> = (0..12).map(|_| client.run_command("cksum").expect("start")).collect();
     let sent = vec![b'x'; 2 << 20];
     frozen.daemon().processes().into_iter().for_each(|pid| signal(pid, Signal::STOP));
     for output in &outputs {
-        // What is not taken now is taken later.
+        // What is not accepted now is accepted later.
         let _ = output[0].stdin().write_all(&sent[..1 << 20]);
     }
     for output in &outputs {
@@ -141,7 +141,7 @@ fn a_host_that_stands_still_holds_up_nobody_else() {
     }
 }
 
-/// What waits for the bastion's socket goes on when the bastion does.
+/// Data queued for the bastion's socket is sent once the bastion continues.
 #[test]
 fn a_bastion_that_stands_still_for_a_while_loses_nothing() {
     let _dog = guard("bastion_stands_still");
@@ -154,7 +154,7 @@ fn a_bastion_that_stands_still_for_a_while_loses_nothing() {
         output.stdin().write_all(&sent).expect("queued");
         output.stdin().close();
     }
-    // So that all of it has been tried.
+    // So that every host was tried.
     let moment = JoinOptions::default().timeout(Duration::from_millis(200));
     assert!(client.join(&outputs[0], moment).is_err());
     bastion.daemon().processes().into_iter().for_each(|pid| signal(pid, Signal::CONT));
@@ -190,7 +190,7 @@ fn descriptors_come_back() {
     let (bastion, target) = (Sshd::start(), Sshd::start());
     let hosts: Vec<String> = target.hosts(10).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-    // What is opened once per process.
+    // Opened once per process.
     run_one(&mut build(behind(&bastion, &target, &hosts[..1])), "true");
     let baseline = FdBaseline::now();
     let mut client = build(behind(&bastion, &target, &hosts));
@@ -201,7 +201,7 @@ fn descriptors_come_back() {
     assert_eq!(FdBaseline::now().count(), idle + 2 * hosts.len() + 1);
     drop((client, outputs));
     baseline.assert_same();
-    // In the middle of the connecting as well.
+    // Also in the middle of connecting.
     let mut client = build(behind(&bastion, &target, &hosts));
     let outputs = client.start_command("sleep 60").expect("local");
     client.finished(&outputs).expect("poll");
@@ -282,7 +282,7 @@ fn a_changed_list_of_hosts_takes_its_proxies_along() {
     client.set_hosts(["127.0.2.1"]).expect("a list");
     assert_eq!(client.metrics().connections, 2);
     assert_eq!(run_one(&mut client, "echo y"), ["y"]);
-    // New hosts, and one in the place of the last that was left, go through the connection that is there.
+    // New hosts, and one that replaces the last old one, use the existing connection.
     client.set_hosts(["127.0.2.1", "127.0.2.3"]).expect("a list");
     let outputs = client.run_command("echo z").expect("start");
     join(&client, &outputs);
@@ -311,12 +311,12 @@ fn disconnect_leaves_no_connection_at_the_bastion_either() {
     assert_eq!(client.metrics().connections, 0);
     assert!(running.iter().all(|output| output.error().is_some()));
     outer.await_log("Received disconnect from", 1);
-    // The outer one ends at once, and may take along what it was still to pass on.
+    // The outer one ends at once, and may drop what it was about to pass on.
     eventually(SLOW, "the inner connection's end", || {
         let ends = ["Received disconnect from", "Connection closed by"].map(|text| inner.count(text));
         (ends.iter().sum::<usize>() == 1).then_some(())
     });
-    // In the middle of connecting, too.
+    // Also in the middle of connecting.
     client.start_command("echo never").expect("a command");
     client.disconnect().expect("a poll");
     assert_eq!((client.metrics().connections, client.metrics().queued), (0, 0));

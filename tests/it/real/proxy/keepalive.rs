@@ -1,4 +1,4 @@
-//! A bastion that falls silent: nobody behind it waits for ever.
+//! A bastion that falls silent: no host behind it waits for ever.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn hosts_behind_a_bastion_that_is_stopped_are_dead_and_come_back_through_a_new_c
     for output in &running {
         let error = output.error().expect("nothing is heard of it");
         let dead = |kind: &HostErrorKind| matches!(kind, HostErrorKind::PeerDead { .. });
-        // Whichever is noticed first: a host is heard as little as its bastion, whose end cuts it off.
+        // Either is noticed first: a host is as silent as its bastion, whose end disconnects it.
         let lost = matches!(error.kind(), HostErrorKind::ConnectionLost(_));
         let of_bastion = matches!(error.kind(), HostErrorKind::Proxy(inner) if dead(inner.kind()));
         assert!(dead(error.kind()) || of_bastion || lost, "{error}");

@@ -1,4 +1,4 @@
-//! Hosts behind real bastions: sshd with `AllowTcpForwarding`, one and two of them in a row.
+//! Hosts behind real bastions: sshd with `AllowTcpForwarding`, one or two in a row.
 
 mod errors;
 mod flow;
@@ -14,17 +14,17 @@ use crate::support::keys::ClientKey;
 use crate::support::ports;
 use crate::support::sshd::Sshd;
 
-/// Where the bastions of these tests are addressed; no host behind them is.
+/// The address of the bastions; no host behind them uses it.
 const GATE: &str = "127.0.3.1";
 const SECOND_GATE: &str = "127.0.3.2";
 
-/// This server as a proxy under this address, with its key.
+/// This server as a proxy at this address, with its key.
 fn gate(sshd: &Sshd, host: &str) -> Proxy {
     let proxy = Proxy::new(format!("{host}:{}", sshd.port())).user(sshd.user());
     proxy.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false)
 }
 
-/// One known_hosts file that knows each server under these names.
+/// One known_hosts file with the keys of each server under these names.
 fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
     let lines = servers
         .iter()
@@ -34,13 +34,13 @@ fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
     path
 }
 
-/// For hosts of `target`, whose names are `hosts`, behind `bastion`.
+/// A client for hosts of `target` with the names `hosts`, behind `bastion`.
 fn behind(bastion: &Sshd, target: &Sshd, hosts: &[&str]) -> ClientBuilder {
     let known_hosts = known(&[(bastion, &[GATE]), (target, hosts)]);
     client_for(target, hosts).known_hosts([known_hosts]).proxy(gate(bastion, GATE))
 }
 
-/// The proxy's own error in a host's.
+/// The proxy's own error within a host's.
 #[track_caller]
 fn of_proxy(error: &HostError) -> &HostError {
     match error.kind() {

@@ -1,4 +1,4 @@
-//! What a fleet leaves alone: the signals and the threads of the process that it lives in.
+//! What a fleet does not change: the signals and the threads of its process.
 
 use std::fs;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use sshoal::{Budget, Deliver};
 use super::{Told, drive, engine, run, simulate, watch};
 use crate::support::system::{is_rerun, rerun};
 
-/// Fields of this thread's status, as the system shows them.
+/// Fields of this thread's status, as shown by the system.
 fn status(fields: &[&str]) -> Vec<String> {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
     let is_wanted = |line: &&str| fields.iter().any(|field| line.starts_with(&format!("{field}:")));
     status.lines().filter(is_wanted).map(str::to_owned).collect()
 }
 
-/// Threads, handlers and masks are the whole process's, which must have nothing else to do.
+/// Threads, handlers and masks are per process, so the process must do nothing else.
 #[test]
 fn threads_and_signal_handlers_stay_as_they_are() {
     if !is_rerun() {
@@ -42,12 +42,12 @@ fn threads_and_signal_handlers_stay_as_they_are() {
     assert_eq!(status(&fields), before);
 }
 
-/// A program in another language than Rust may not ignore SIGPIPE, which would end it.
+/// A program in a language other than Rust may not ignore SIGPIPE, which would end it.
 #[test]
 fn hosts_that_hang_up_raise_no_signal() {
     let _dog = watch();
     let pending = || status(&["SigPnd"]);
-    // A signal that is blocked waits, even one that would be ignored otherwise.
+    // A blocked signal stays pending, even one that would be ignored otherwise.
     let sigpipe = SigSet::from(Signal::SIGPIPE);
     sigpipe.thread_block().unwrap();
     let none = pending();
@@ -67,7 +67,7 @@ fn hosts_that_hang_up_raise_no_signal() {
     drive(&mut fleet, Budget::default(), &mut told, |told| {
         told.finished.len() == 70 && told.lines.values().filter(|lines| !lines.is_empty()).count() >= 10
     });
-    // The connections of the rest are gone before this end has noticed, and are written to.
+    // The remaining connections are closed before this end has noticed, and are written to.
     drop(sim);
     for id in &commands {
         let _ = fleet.write_stdin(*id, &[b'x'; 100_000]);
@@ -78,7 +78,7 @@ fn hosts_that_hang_up_raise_no_signal() {
     drop(fleet);
     assert_eq!(pending(), none, "SIGPIPE");
 
-    // It would have shown.
+    // Shows that a signal would have been noticed.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert_eq!(rustix::io::write(&writer, b"x"), Err(rustix::io::Errno::PIPE));

@@ -1,4 +1,4 @@
-//! Commands on chosen hosts, and hosts that come and go meanwhile.
+//! Commands on chosen hosts, and hosts that are added and removed meanwhile.
 
 use sshoal::{Budget, HostConfig, HostErrorKind, HostId, Outcome, Run};
 
@@ -13,7 +13,7 @@ fn each_command_runs_on_the_hosts_that_were_chosen_for_it() {
     let hosts = fleet.hosts().to_vec();
     let mut told = Told::default();
     let mut expected = Vec::new();
-    // Many at once: a third each, one of them twice on each of its hosts, in an order of its own.
+    // Many at once: a third each, one of them twice on each of its hosts, in a different order.
     for (part, text) in ["echo a", "echo b", "echo c"].into_iter().enumerate() {
         let mut chosen: Vec<HostId> = hosts.iter().skip(part).step_by(3).copied().rev().collect();
         if part == 2 {

@@ -1,4 +1,4 @@
-//! The fleet as the daemon sees it that it lives in: one descriptor, one deadline, turns and events.
+//! The fleet as its embedding daemon sees it: one descriptor, one deadline, turns and events.
 
 mod footprint;
 mod hosts;
@@ -25,7 +25,7 @@ fn is_readable_within(fleet: &Fleet, limit: Duration) -> bool {
     poll(&mut [PollFd::new(fleet, PollFlags::IN)], Some(&limit)).unwrap() == 1
 }
 
-/// Waits as somebody else's loop does: for the descriptor and the deadline, and for nothing else.
+/// Waits like another event loop: for the descriptor and the deadline only.
 #[track_caller]
 fn wait(fleet: &Fleet) {
     let deadline = fleet.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
@@ -34,7 +34,7 @@ fn wait(fleet: &Fleet) {
     }
 }
 
-/// Turns until no work is left and nothing new comes for a while.
+/// Runs turns until no work is left and nothing new arrives for a while.
 fn settle(fleet: &mut Fleet) -> Told {
     let mut told = Told::default();
     while is_readable_within(fleet, Duration::from_millis(300)) {
@@ -64,7 +64,7 @@ fn run(fleet: &mut Fleet, run: impl Into<Run>) -> Told {
 /// A line's offset, and its bytes.
 type Line = (u64, Vec<u8>);
 
-/// What a fleet has told.
+/// Everything a fleet has reported.
 #[derive(Default)]
 struct Told {
     connected: Vec<HostId>,
@@ -115,7 +115,7 @@ impl Told {
     }
 }
 
-/// Has every host connected, and nothing left to do.
+/// Connects every host, and waits until nothing is left to do.
 fn connected(fleet: &mut Fleet) {
     let hosts = fleet.hosts().to_vec();
     fleet.connect(hosts.iter().copied());
@@ -125,7 +125,7 @@ fn connected(fleet: &mut Fleet) {
     assert_eq!(fleet.metrics().hosts(HostState::Connected), hosts.len());
 }
 
-/// Starts a command on all hosts, and waits until they have accepted it and said what they have to say.
+/// Starts a command on all hosts, and waits until they have accepted it and sent their output.
 fn started(fleet: &mut Fleet, command: impl Into<Command>) -> Vec<CommandId> {
     let commands = fleet.start(Run::new(command)).unwrap().commands;
     let mut told = Told::default();

@@ -1,4 +1,4 @@
-//! Names of hosts and commands that are no more: they name nothing, and nobody else.
+//! Ids of removed hosts and commands: they resolve to nothing, in particular not to another object.
 
 use std::io::ErrorKind;
 
@@ -8,7 +8,7 @@ use sshoal::{
 
 use super::{Told, drive, engine, run, settle, simulate, started, watch};
 
-/// Whether no call finds anything by this name.
+/// Checks that no call resolves this id.
 #[track_caller]
 fn assert_forgotten(fleet: &mut Fleet, id: sshoal::CommandId) {
     let metrics = fleet.metrics();
@@ -41,7 +41,7 @@ fn a_command_is_forgotten_with_its_last_event() {
             seen_finished |= matches!(event, Event::Finished { .. });
             told.note(event);
             if seen_finished {
-                // While its outcome is lent out it is still there.
+                // While its outcome is lent out, it still exists.
                 assert!(fleet.command(id).is_some_and(|command| command.outcome().is_some()));
                 break;
             }
@@ -53,7 +53,7 @@ fn a_command_is_forgotten_with_its_last_event() {
     assert_eq!(fleet.metrics().commands, 0);
 }
 
-/// Its place is another's soon: the old name must not reach it.
+/// Another object gets its index soon: the old id must not reach it.
 #[test]
 fn a_forgotten_name_does_not_name_the_next_command() {
     let _dog = watch();

@@ -1,4 +1,4 @@
-//! Output as events: every byte, once, in order, however it was cut up on its way.
+//! Output as events: every byte, once, in order, however it was split on its way.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use sshoal::{Budget, Command, Deliver, StdStream};
 
 use super::{Line, Told, connected, engine, simulate, started, wait, watch};
 
-/// A small generator (xorshift), so that a failure can be replayed by its seed.
+/// A small generator (xorshift), so that a seed reproduces a failure.
 struct Random(u64);
 
 impl Random {
@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// What the events of lines come to: `\n` and `\r\n` end one, and the end of the stream.
+/// The expected line events: `\n` and `\r\n` end a line, and so does the end of the stream.
 fn lines(text: &[u8]) -> Vec<Line> {
     let mut offset = 0;
     text.split_inclusive(|byte| *byte == b'\n')
@@ -36,7 +36,7 @@ fn lines(text: &[u8]) -> Vec<Line> {
         .collect()
 }
 
-/// Each of some hosts echoes a text that comes to it, and from it, in pieces of any size.
+/// Some hosts each echo a text that is sent and received in pieces of any size.
 fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::CommandId, &[u8])) {
     const HOSTS: usize = 6;
     let sim = simulate(&[]);
@@ -63,7 +63,7 @@ fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::CommandId, &[
                 sent[host] += fleet.write_stdin(*id, piece).unwrap();
             }
         }
-        // Sometimes not all events are taken: those that are left show on no descriptor.
+        // Sometimes not all events are taken: the descriptor does not signal those that are left.
         if all_taken {
             wait(&fleet);
         }
@@ -106,7 +106,7 @@ fn lines_come_whole_with_their_offsets() {
     }
 }
 
-/// The command is known until it is released, and read by calls.
+/// The command exists until it is released, and is read by calls.
 #[test]
 fn what_is_not_delivered_is_read_by_calls() {
     let _dog = watch();

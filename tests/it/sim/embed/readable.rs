@@ -10,7 +10,8 @@ use sshoal::{Budget, Fleet, HostConfig, Signal};
 
 use super::{Told, connected, drive, engine, is_readable, settle, simulate, started, watch};
 
-/// A call has left work: the descriptor shows it, a turn does it, and the descriptor is quiet again.
+/// A call has left work: the descriptor signals it, a turn does it, and the descriptor is quiet
+/// again.
 #[track_caller]
 fn leaves_work(fleet: &mut Fleet, what: &str, call: impl FnOnce(&mut Fleet)) -> Told {
     assert!(!is_readable(fleet), "before {what}");
@@ -67,7 +68,7 @@ fn it_is_readable_after_each_call_that_leaves_work_and_quiet_once_it_is_done() {
     let told = leaves_work(&mut fleet, "resume", Fleet::resume);
     assert_eq!((told.done.len(), told.done[0].succeeded), (1, 3));
 
-    // What asks for nothing wakes nobody.
+    // A call that changes nothing wakes nobody.
     leaves_none(&mut fleet, "cancel", |fleet| fleet.cancel(first));
     leaves_none(&mut fleet, "write_stdin", |fleet| assert!(fleet.write_stdin(first, b"more").is_err()));
     leaves_none(&mut fleet, "signal", |fleet| assert!(!fleet.signal(first, Signal::Term)));
@@ -96,7 +97,7 @@ fn an_idle_fleet_stays_quiet() {
     assert_eq!((fleet.next_deadline(), fleet.metrics().turns), (None, turns));
 }
 
-/// Everything that one turn leaves, another can do without any news from outside.
+/// Everything that one turn leaves, another can do without an external event.
 #[test]
 fn a_turn_that_leaves_work_leaves_the_descriptor_readable() {
     let _dog = watch();
@@ -116,7 +117,7 @@ fn a_turn_that_leaves_work_leaves_the_descriptor_readable() {
     assert_eq!(told.done[0].succeeded, 50);
 }
 
-/// mio and tokio are told of a change only. More hosts have news at once than one look at the kernel takes in.
+/// mio and tokio report changes only. More hosts have data at once than one poll returns.
 #[test]
 fn a_loop_that_is_told_of_changes_only_misses_none() {
     const HOSTS: usize = 1_500;
@@ -145,13 +146,13 @@ fn a_loop_that_is_told_of_changes_only_misses_none() {
         let turn = fleet.turn(Instant::now(), Budget::default().any_time().events(usize::MAX)).unwrap();
         assert!(turn.more || told.done.is_empty());
         told.take(&mut fleet);
-        // Now all of them have an answer waiting.
+        // Now all of them have a response waiting.
         thread::sleep(Duration::from_millis(500));
     }
     assert_eq!(told.done[0].succeeded, HOSTS);
 }
 
-/// Hosts have deadlines as well, which no descriptor shows.
+/// Hosts have deadlines too, which no descriptor signals.
 #[test]
 fn a_deadline_is_not_shown_by_the_descriptor() {
     let _dog = watch();

@@ -1,4 +1,4 @@
-//! A fleet is a value: it moves between threads, and knows nothing of others.
+//! A fleet is a value: it moves between threads, and does not depend on other fleets.
 
 use std::thread;
 
@@ -19,7 +19,7 @@ fn a_fleet_moves_to_another_thread_in_the_middle_of_a_run() {
     let mut fleet = engine(&sim, 60).build().unwrap();
     let commands = fleet.start("lines 2000; hostname").unwrap().commands;
     let mut told = Told::default();
-    // A thread of its own for every few events.
+    // A new thread for every few events.
     while told.done.is_empty() {
         (fleet, told) = thread::spawn(move || {
             for _ in 0..5 {
@@ -63,7 +63,7 @@ fn two_fleets_in_one_thread_take_turns() {
         started.unwrap().commands.iter().for_each(|id| assert_eq!(told.stdout(*id), text.as_bytes()));
     }
     let [first, mut second] = fleets;
-    // The end of one is none of the other's business.
+    // The end of one fleet does not affect the other.
     drop(first);
     assert_eq!(run(&mut second, "hostname").done[0].succeeded, 30);
     assert_eq!(stats_of(&sim, 0).connections, 2);

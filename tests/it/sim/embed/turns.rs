@@ -1,4 +1,4 @@
-//! A turn is bounded, whatever the peers do and however little it may do, and it loses nothing.
+//! A turn is bounded, whatever the peers do and however small its budget, and it loses nothing.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use sshoal::{Budget, Deliver, Fleet, HostState, Keep, StdStream};
 use super::{PATIENCE, Told, connected, drive, engine, is_readable, settle, simulate, started, wait, watch};
 use crate::support::agent::Agent;
 
-/// Takes turns without a pause, and waits for nothing.
+/// Runs turns in a row, without waiting.
 fn hurry(fleet: &mut Fleet, told: &mut Told, turns: usize) {
     let begun = Instant::now();
     for _ in 0..turns {
@@ -37,7 +37,7 @@ fn a_turn_does_not_wait_for_silent_peers() {
     drive(&mut fleet, Budget::default(), &mut told, |told| told.finished.len() == 5);
     hurry(&mut fleet, &mut told, 1_000);
     assert_eq!((told.finished.len(), told.done.len()), (5, 0));
-    // Not while it ends them, either.
+    // Nor while it cancels them.
     fleet.cancel_all();
     hurry(&mut fleet, &mut told, 1_000);
     drop(fleet);
@@ -54,7 +54,7 @@ fn a_turn_does_not_wait_for_peers_that_are_stopped() {
 
     kill_process(pid, Signal::STOP).unwrap();
     let mut told = Told::default();
-    // More than the sockets take, and libssh: the rest waits here.
+    // More than the sockets and libssh accept: the rest waits here.
     let mut sent = [0; 5];
     let mut full = 0;
     for (id, sent) in commands.iter().zip(&mut sent) {
@@ -83,7 +83,7 @@ fn a_turn_does_not_wait_for_peers_that_are_stopped() {
     assert!(told.done.iter().all(|tally| tally.succeeded == 5));
 }
 
-/// The smallest budgets that there are, and none at all.
+/// The smallest budgets, and zero budgets.
 #[test]
 fn any_budget_gets_everything_done_and_loses_nothing() {
     let _dog = watch();
@@ -100,7 +100,7 @@ fn any_budget_gets_everything_done_and_loses_nothing() {
         budget.time(Duration::ZERO).events(0),
         budget.any_time(),
     ] {
-        // Besides hosts, what an agent answers has to come forward.
+        // Not only hosts but also an agent's answers must make progress.
         let mut fleet = super::trust(&sim, Fleet::builder(sim.hosts(20)))
             .allow_agent(true)
             .agent_socket(agent.socket())
@@ -134,7 +134,7 @@ fn whoever_takes_no_events_gets_no_more_and_loses_none() {
     let budget = Budget::default().events(10);
     let begun = Instant::now();
     let mut visits = 0;
-    // Events wait after a few turns, and from then on nothing moves.
+    // After a few turns the events wait, and from then on nothing moves.
     for _ in 0..200 {
         super::is_readable_within(&fleet, Duration::from_millis(2));
         visits = fleet.turn(begun, budget).unwrap().visits;
@@ -154,7 +154,7 @@ fn whoever_takes_no_events_gets_no_more_and_loses_none() {
     assert_eq!((told.connected.len(), told.started.len(), told.finished.len()), (30, 30, 30));
 }
 
-/// One host that never stops does not keep the others from anything.
+/// One host that never stops does not delay the others.
 #[test]
 fn a_host_that_streams_holds_nobody_up() {
     let _dog = watch();

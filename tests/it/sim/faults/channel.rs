@@ -32,9 +32,8 @@ fn faults_before_the_command_is_accepted() {
     );
 }
 
-/// A client that asked for no forwarding refuses every channel to itself (RFC 4254 section 7.2), else a
-/// server
-/// could reach into its network.
+/// A client that requested no forwarding refuses every channel to itself (RFC 4254 section 7.2);
+/// otherwise a server could reach into its network.
 #[test]
 fn channels_that_the_server_opens_are_refused() {
     let _dog = watch();
@@ -49,7 +48,7 @@ fn channels_that_the_server_opens_are_refused() {
     assert_eq!(sim.stats().unwrap().connections, 5);
 }
 
-/// One refused channel is that command's misfortune: the connection lives on.
+/// One refused channel fails only its command: the connection stays open.
 #[test]
 fn a_refused_command_leaves_the_connection_in_order() {
     let _dog = watch();
@@ -63,8 +62,8 @@ fn a_refused_command_leaves_the_connection_in_order() {
     assert_eq!((stats.connections, stats.execs, stats.channels), (3, 15, 15));
 }
 
-/// A maximum packet size of 0 forbids input (CVE-2026-59843). Debian's libssh refuses to open such a channel; the
-/// bundled one opens it, and a command without input runs.
+/// A maximum packet size of 0 forbids input (CVE-2026-59843). Debian's libssh refuses to open such
+/// a channel; the bundled one opens it, and a command without input runs.
 #[test]
 fn a_host_without_packet_size_gets_no_input() {
     let _dog = watch();
@@ -77,7 +76,7 @@ fn a_host_without_packet_size_gets_no_input() {
 
     let outputs = client.run_command(super::command("count")).unwrap();
     for output in &outputs {
-        // Refused at once where the channel was not opened.
+        // Fails at once if the channel was not opened.
         let _ = output.stdin().write_all(b"some input");
     }
     client.join(&outputs, JoinOptions::default()).unwrap();

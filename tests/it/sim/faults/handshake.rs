@@ -16,7 +16,7 @@ fn silence_lasts_as_long_as_the_handshake_may() {
             ("banner:stall", "Handshaking: handshake timeout"),
             ("kex:silence", "Handshaking: handshake timeout"),
             ("kex:stall", "Handshaking: handshake timeout"),
-            // A byte now and then does not extend the limit, which is a total.
+            // Occasional bytes do not extend the limit, which is a total.
             ("accept:drip", "Handshaking: handshake timeout"),
             ("banner:drip", "Handshaking: handshake timeout"),
             ("kex:drip", "Handshaking: handshake timeout"),
@@ -24,7 +24,7 @@ fn silence_lasts_as_long_as_the_handshake_may() {
     );
 }
 
-/// A reset can overtake the news that TCP is connected.
+/// A reset can arrive before the successful TCP connect was noticed.
 const RESET: &str = "Handshaking: connection lost | Connecting: connect ConnectionReset";
 
 #[test]
@@ -38,7 +38,8 @@ fn an_end_of_the_connection_is_told_as_such() {
             ("banner:rst", RESET),
             ("kex:fin", "Handshaking: connection lost"),
             ("kex:rst", "Handshaking: connection lost"),
-            // Right behind the banner: libssh answers the banner first, and may find the connection reset.
+            // Right after the banner: libssh answers the banner first, and may find the connection
+            // reset.
             (
                 "banner:disconnect=no time",
                 "Handshaking: disconnected 11 \"no time\" | Handshaking: connection lost",
@@ -54,10 +55,11 @@ fn what_is_not_ssh_is_told_from_broken_ssh() {
         "hostname",
         &[
             ("accept:garbage", "Handshaking: not SSH"),
-            // RFC 4253 section 4.2 allows lines before the identification string, and libssh counts none.
+            // RFC 4253 section 4.2 allows lines before the identification string, and libssh does
+            // not count them.
             ("accept:lines", "Handshaking: handshake timeout"),
             ("accept:long-line", "Handshaking: not SSH"),
-            // Text, then the end: libssh does not tell it from a host that hangs up at once.
+            // Text, then the end: libssh does not distinguish it from a host that hangs up at once.
             ("accept:http", "Handshaking: connection lost"),
             ("banner:garbage", "Handshaking: protocol"),
             ("kex:garbage", "Handshaking: protocol"),
@@ -102,9 +104,8 @@ fn algorithms_that_only_the_host_has_are_not_agreed_on() {
         let mut client = client(&sim, 20).build().unwrap();
         let outputs = client.run_command(command("hostname")).unwrap();
         let endings: Vec<String> = outputs.iter().map(ending).collect();
-        // The host hangs up as soon as it has seen our list. libssh throws away what it has not read when a
-        // connection
-        // is reset, so on a busy machine some hosts' lists are never seen.
+        // The host hangs up as soon as it has seen our list. libssh drops unread data when a
+        // connection is reset, so on a busy machine the lists of some hosts are never read.
         let expected = ["Handshaking: no common algorithm", "Handshaking: connection lost"];
         assert!(endings.iter().all(|ending| expected.contains(&ending.as_str())), "{setting}: {endings:?}");
         let named = outputs
@@ -125,7 +126,7 @@ fn algorithms_that_both_have_work_with_large_outputs_too() {
             ("set:ciphers=chacha20-poly1305@openssh.com", "exit status 0"),
             ("set:kex=curve25519-sha256", "exit status 0"),
             ("set:kex=ecdh-sha2-nistp256", "exit status 0"),
-            // Several times over, in the middle of the output.
+            // Several times, in the middle of the output.
             ("set:rekey-bytes=65536", "exit status 0"),
         ],
     );

@@ -1,4 +1,4 @@
-//! While the user is being proved.
+//! During user authentication.
 
 use super::super::{client, command, fleet, trusting, watch};
 use super::{assert_endings, ending};

@@ -1,4 +1,4 @@
-//! Each fault at each stage: what the host's error says, when, and that nobody else notices.
+//! Each fault at each stage: the host's error, its time, and that no other host is affected.
 
 mod channel;
 mod handshake;
@@ -15,13 +15,14 @@ use crate::support::fds::FdBaseline;
 
 /// The time limit of each stage.
 const LIMIT: Duration = Duration::from_secs(3);
-/// What may come on top of [`LIMIT`] on a busy machine.
+/// Allowance above [`LIMIT`] for a busy machine.
 const SLACK: Duration = Duration::from_secs(8);
 /// Healthy hosts in each fleet.
 const HEALTHY: usize = 5;
 
-/// Runs `text` on a fleet where host number n has the n-th fault and the last ones have none, and compares how each
-/// ended, in the words of [`ending`]; ` | ` stands between endings that only the race with the peer decides.
+/// Runs `text` on a fleet in which host number n has the n-th fault and the last ones have none,
+/// and compares how each ended, in the format of [`ending`]; ` | ` separates endings between which
+/// only a race with the peer decides.
 fn assert_endings(text: &str, cases: &[(&str, &str)]) {
     let _dog = watch();
     let sim = faulty_fleet(cases);
@@ -66,7 +67,7 @@ fn faulty_fleet(cases: &[(&str, &str)]) -> Sim {
     fleet(&rules.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// One line without control characters, and in time.
+/// Checks that it is one line without control characters, and in time.
 #[track_caller]
 fn assert_plain_error(error: &HostError) {
     let text = error.to_string();

@@ -11,7 +11,7 @@ use super::{LIMIT, assert_endings, ending};
 
 #[test]
 fn faults_of_a_running_command() {
-    // The pause lets the acceptance be read before what may overtake it.
+    // The pause lets the acceptance be read before data that may overtake it.
     assert_endings(
         "hostname; sleep 0.4; bytes 100000",
         &[
@@ -36,7 +36,7 @@ fn faults_at_the_end_of_a_command() {
             ("end:fin", "Running: connection lost"),
             ("end:rst", "Running: connection lost"),
             ("end:garbage", "Running: integrity"),
-            // An end of output says nothing about the status, nor a status about output that may follow.
+            // An end of output does not imply the status, nor a status the end of output.
             ("end:no-status", "still running"),
             ("close:no-close", "still running"),
             ("close:silence", "still running"),
@@ -59,7 +59,7 @@ fn an_altered_byte_ends_the_connection() {
     for (output, offset) in outputs.iter().zip(offsets) {
         let error = output.error().unwrap();
         assert!(matches!(error.kind(), HostErrorKind::Integrity(_)), "byte {offset}: {error:?}");
-        // What came before was authentic, and nothing after it is shown.
+        // Data before the fault was authentic, and nothing after it is shown.
         let received: Vec<u8> = raw(output);
         assert!(received.len() < 100_000 && (received.len() as u64) <= offset, "{}", received.len());
         assert!(received.iter().zip(0..).all(|(byte, at)| *byte == pattern_byte(at)));
@@ -67,7 +67,7 @@ fn an_altered_byte_ends_the_connection() {
     assert!(outputs[offsets.len()..].iter().all(|output| output.exit_code() == Some(0)));
 }
 
-/// Standard output up to the error, with its line feeds, where no line ends in a carriage return.
+/// Standard output up to the error, with its line feeds; no line ends in a carriage return.
 fn raw(output: &sshoal::HostOutput) -> Vec<u8> {
     let lines: Vec<Vec<u8>> = output.stdout().raw().map_while(Result::ok).collect();
     lines.join(&b'\n')
@@ -107,7 +107,7 @@ fn a_reader_gives_up_on_a_silent_host_and_may_come_back() {
     assert_eq!(stdout(&outputs[1]), format!("{}\n", outputs[1].host()));
 }
 
-/// Output without end is somebody's, and the others get theirs.
+/// One host's endless output does not delay the others' output.
 #[test]
 fn a_flood_does_not_hold_up_the_others() {
     let _dog = watch();
@@ -137,8 +137,8 @@ fn input_that_the_host_stops_reading_times_out() {
     }
 }
 
-/// A maximum packet size counts a message's ten header bytes too; what leaves no room for data cannot be written to
-/// (CVE-2026-59843). A command that needs no input runs all the same.
+/// A maximum packet size includes a message's ten header bytes; if it leaves no room for data, the
+/// channel cannot be written to (CVE-2026-59843). A command that needs no input runs all the same.
 #[test]
 fn input_goes_in_packets_as_small_as_the_host_wants_them() {
     let _dog = watch();

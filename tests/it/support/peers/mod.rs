@@ -1,4 +1,4 @@
-//! Peers that are no SSH servers: refusing ones, silent ones, and those that speak from a script.
+//! Peers that are not SSH servers: refusing, silent and scripted ones.
 
 mod refusing;
 mod scripted;

@@ -1,4 +1,4 @@
-//! Ports on which no connection is ever made.
+//! Ports that no connection can be made to.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::ports;
 
-/// A port that is ours and on which nobody listens: connections are refused.
+/// A port that we hold without a listener: connections are refused.
 pub struct Refused {
     _socket: Socket,
     address: SocketAddr,
@@ -25,7 +25,8 @@ impl Refused {
     }
 }
 
-/// A port whose accept queue is full, so that the kernel drops every SYN: connecting takes for ever.
+/// A port whose accept queue is full, so that the kernel drops every SYN: connecting never
+/// completes.
 pub struct Unanswered {
     listener: Socket,
     queue: Vec<Socket>,
@@ -38,7 +39,7 @@ impl Unanswered {
         Self::fill(listener, address)
     }
 
-    /// On this very address, which has to be free.
+    /// On this address, which must be free.
     pub fn at(address: SocketAddr) -> Self {
         let listener = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("socket");
         listener.bind(&address.into()).expect("bind");
@@ -48,7 +49,8 @@ impl Unanswered {
     fn fill(listener: Socket, address: SocketAddr) -> Self {
         listener.listen(0).expect("listen");
         let mut queue = Vec::new();
-        // A backlog of 0 holds one connection or two; the first that is not answered shows that it is full.
+        // A backlog of 0 holds one or two connections; the first without an answer shows that it is
+        // full.
         loop {
             assert!(queue.len() < 16, "the accept queue has no end");
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
@@ -62,7 +64,7 @@ impl Unanswered {
         }
     }
 
-    /// Makes room, so that the next SYN is answered, and hangs up on whoever has sent it.
+    /// Makes room, so that the next SYN is answered, and hangs up on its sender.
     pub fn answer_once(self) {
         self.listener.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
         for _ in 0..=self.queue.len() {

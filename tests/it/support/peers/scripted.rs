@@ -11,39 +11,39 @@ use socket2::SockRef;
 use crate::support::{eventually, ports};
 
 const AWAIT_LIMIT: Duration = Duration::from_secs(10);
-/// What is kept of the input of one connection.
+/// Limit of the recorded input of one connection.
 const RECORD: usize = 1 << 20;
 
-/// What a [`Scripted`] server does on each connection, in order. After the last step it records what comes
-/// until the client ends the connection.
+/// What a [`Scripted`] server does on each connection, in order. After the last step it records its
+/// input until the client ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Send(Vec<u8>),
-    /// These bytes `count` times, or until the client is gone.
+    /// Sends these bytes `count` times, or until the client is gone.
     Repeat {
         bytes: Vec<u8>,
         count: u64,
     },
-    /// At most `chunk` bytes at a time.
+    /// Sends at most `chunk` bytes at a time.
     Drip {
         bytes: Vec<u8>,
         chunk: usize,
         every: Duration,
     },
-    /// Until the connection has received so many bytes in all.
+    /// Waits until the connection has received this many bytes in all.
     Receive(usize),
-    /// Until these bytes have come, among the first mebibyte.
+    /// Waits until these bytes have arrived, within the first mebibyte.
     ReceiveUntil(Vec<u8>),
     Pause(Duration),
-    /// Until [`Scripted::trigger`].
+    /// Waits for [`Scripted::trigger`].
     AwaitTrigger,
-    /// FIN; goes on with the next step.
+    /// Sends FIN, and continues with the next step.
     HalfClose,
-    /// Closes the connection; with FIN if everything that has come was received.
+    /// Closes the connection; with FIN if all its input was read.
     Close,
     /// Closes the connection with RST.
     Reset,
-    /// Keeps the connection and reads nothing, until the server is dropped.
+    /// Keeps the connection without reading, until the server is dropped.
     StopReading,
 }
 
@@ -57,7 +57,7 @@ struct State {
 
 #[derive(Default)]
 struct Record {
-    /// While it is open, so that dropping the server can shut it down.
+    /// Set while it is open, so that dropping the server can shut it down.
     stream: Option<Arc<TcpStream>>,
     received: Vec<u8>,
     count: u64,
@@ -74,7 +74,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the server goes on after that time, or after the trigger.
+    /// Returns whether the server continues after that time, or after the trigger.
     fn wait(&self, limit: Option<Duration>) -> bool {
         let waiting = |state: &mut State| !state.stop && (limit.is_some() || !state.triggered);
         match limit {
@@ -89,7 +89,7 @@ impl Shared {
     }
 }
 
-/// A TCP server that follows a script on each connection and records what it is sent.
+/// A TCP server that follows a script on each connection and records its input.
 pub struct Scripted {
     address: SocketAddr,
     listener: Arc<TcpListener>,
@@ -98,7 +98,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// On 127.0.0.1.
+    /// Listens on 127.0.0.1.
     pub fn start(script: impl IntoIterator<Item = Step>) -> Self {
         Self::start_on(Ipv4Addr::LOCALHOST.into(), script)
     }
@@ -115,12 +115,12 @@ impl Scripted {
         Self { address, listener, shared, acceptor: Some(acceptor) }
     }
 
-    /// Accepts connections and says nothing.
+    /// Accepts connections and sends nothing.
     pub fn silent() -> Self {
         Self::start([])
     }
 
-    /// Says this, whatever is asked, and keeps the connection.
+    /// Sends these bytes, whatever it receives, and keeps the connection.
     pub fn garbage(bytes: impl Into<Vec<u8>>) -> Self {
         Self::start([Step::Send(bytes.into())])
     }
@@ -129,7 +129,7 @@ impl Scripted {
         self.address
     }
 
-    /// Lets every [`Step::AwaitTrigger`] go, also those not yet reached.
+    /// Releases every [`Step::AwaitTrigger`], also those not yet reached.
     pub fn trigger(&self) {
         self.shared.lock().triggered = true;
         self.shared.changed.notify_all();
@@ -140,17 +140,17 @@ impl Scripted {
         self.shared.lock().connections.len()
     }
 
-    /// Connections that neither side has ended.
+    /// Number of connections that neither side has ended.
     pub fn open(&self) -> usize {
         self.shared.lock().connections.iter().filter(|record| record.stream.is_some()).count()
     }
 
-    /// The first mebibyte that came on this connection.
+    /// The first mebibyte received on this connection.
     pub fn received(&self, connection: usize) -> Vec<u8> {
         self.shared.lock().connections.get(connection).map_or_else(Vec::new, |record| record.received.clone())
     }
 
-    /// Bytes that came on all connections.
+    /// Number of bytes received on all connections.
     pub fn received_bytes(&self) -> u64 {
         self.shared.lock().connections.iter().map(|record| record.count).sum()
     }
@@ -211,11 +211,11 @@ impl Actor {
         if goes_on {
             while self.receive().unwrap_or(false) {}
         }
-        // Dropped with the last reference, and thereby closed.
+        // Dropped with the last reference, and so closed.
         self.shared.lock().connections[self.number].stream = None;
     }
 
-    /// `false` when the connection is over.
+    /// `false` when the connection has ended.
     fn step(&self, step: &Step) -> io::Result<bool> {
         let mut stream = &*self.stream;
         match step {
@@ -260,7 +260,7 @@ impl Actor {
         Ok(true)
     }
 
-    /// Records what comes next; `false` at the end.
+    /// Records the next input; `false` at the end.
     fn receive(&self) -> io::Result<bool> {
         let mut buffer = [0; 16 * 1024];
         let count = (&*self.stream).read(&mut buffer)?;

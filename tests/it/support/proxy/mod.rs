@@ -1,7 +1,8 @@
-//! A TCP proxy between a client and a real server that harms the stream at a chosen byte or moment.
+//! A TCP proxy between a client and a real server that damages the stream at a chosen byte or
+//! moment.
 //!
-//! One thread per proxy moves all its connections with non-blocking sockets, so that a stalled one holds
-//! nobody up and a reset needs nobody's consent. Dropping the proxy closes them all.
+//! One thread per proxy moves all its connections with non-blocking sockets, so that a stalled one
+//! delays no other, and a reset needs no cooperation. Dropping the proxy closes them all.
 
 mod pump;
 #[cfg(test)]
@@ -30,27 +31,28 @@ pub enum Direction {
 /// What happens to one direction from a certain byte on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The next byte alone is XORed with this.
+    /// XORs only the next byte with this.
     Xor(u8),
-    /// Every byte from here on is altered, pseudo-randomly, by this seed.
+    /// Alters every byte from here on, pseudo-randomly by this seed.
     Scramble(u64),
-    /// These bytes come before the next one.
+    /// Inserts these bytes before the next one.
     Insert(Vec<u8>),
-    /// Both peers see an orderly end (FIN); what they still send is swallowed.
+    /// Both peers see an orderly end (FIN); what they still send is discarded.
     Fin,
     /// Both peers see a reset (RST).
     Rst,
-    /// The receiver sees FIN; what the sender still sends is swallowed; the other direction goes on.
+    /// The receiver sees FIN; what the sender still sends is discarded; the other direction
+    /// continues.
     HalfClose,
-    /// What the sender still sends is swallowed; the connection stays.
+    /// What the sender still sends is discarded; the connection stays.
     Stall,
-    /// Nothing is read any more: the sender meets back-pressure.
+    /// Stops reading: the sender meets back-pressure.
     StopReading,
-    /// As `StopReading` until [`Proxy::trigger`].
+    /// Like `StopReading`, until [`Proxy::trigger`].
     Hold,
-    /// Each chunk of at most 16 KiB comes this much later, and the next one is read after it.
+    /// Delays each chunk of at most 16 KiB by this time, and reads the next one after it.
     Delay(Duration),
-    /// At most this many bytes at a time.
+    /// Forwards at most this many bytes at a time.
     Drip { bytes: usize, every: Duration },
 }
 
@@ -63,7 +65,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Listens here instead of on 127.0.0.1.
+    /// Listens on this address instead of 127.0.0.1.
     pub fn listen(mut self, ip: IpAddr) -> Self {
         self.ip = ip;
         self
@@ -75,7 +77,7 @@ impl Builder {
         self
     }
 
-    /// Harms this connection alone; the first one is 0.
+    /// Affects only this connection; the first one is 0.
     pub fn only(mut self, connection: usize) -> Self {
         self.only = Some(connection);
         self
@@ -93,14 +95,14 @@ impl Builder {
     }
 }
 
-/// Totals over all connections, also of those that are closed.
+/// Totals over all connections, including closed ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub accepted: usize,
     pub open: usize,
-    /// Bytes that the client has sent.
+    /// Bytes sent by the client.
     pub from_client: u64,
-    /// Of these (and of what was inserted), bytes that the server was sent.
+    /// How many of these (and of inserted bytes) were sent to the server.
     pub to_server: u64,
     pub from_server: u64,
     pub to_client: u64,
@@ -142,17 +144,17 @@ impl Proxy {
         Builder { upstream, ip: Ipv4Addr::LOCALHOST.into(), faults: Vec::new(), only: None }
     }
 
-    /// Where clients connect.
+    /// The address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets every [`Action::Hold`] go, also those not yet reached.
+    /// Releases every [`Action::Hold`], also those not yet reached.
     pub fn trigger(&self) {
         self.shared.tell(|state| state.triggered = true);
     }
 
-    /// Lets this happen now, to every connection that is open.
+    /// Applies this now, to every open connection.
     pub fn inject(&self, direction: Direction, action: Action) {
         self.shared.tell(|state| state.injected.push((direction, action)));
     }

@@ -1,4 +1,4 @@
-//! One direction of one proxied connection: what has been read, what is due, and what happens at which byte.
+//! One direction of one proxied connection: its pending data, and what happens at which byte.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use super::Action;
 
 const CHUNK: usize = 16 * 1024;
-/// Reads of one direction before the others get their turn.
+/// Reads of one direction before the others are served.
 const QUANTUM: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
     Pass,
-    /// Until the trigger.
+    /// Waits for the trigger.
     Held,
-    /// Reads and forwards nothing.
+    /// Reads and discards.
     Swallow,
     /// Does not read.
     Stopped,
@@ -46,9 +46,9 @@ pub struct Pump {
     pace: Pace,
     released: bool,
     pending: VecDeque<u8>,
-    /// Nothing pending is written before.
+    /// Pending data is not written before.
     due: Option<Instant>,
-    /// For the next byte.
+    /// Applied to the next byte.
     mask: u8,
     scramble: Option<u64>,
     pub seen: u64,
@@ -57,7 +57,7 @@ pub struct Pump {
 
 impl Pump {
     pub fn new(mut steps: Vec<(u64, Action)>, released: bool) -> Self {
-        // Stable: what is meant for one byte happens in the order given.
+        // Stable: steps for the same byte happen in the given order.
         steps.sort_by_key(|&(at, _)| at);
         Self {
             steps: steps.into(),
@@ -84,7 +84,7 @@ impl Pump {
         }
     }
 
-    /// Reads on until the source ends, and forwards nothing any more.
+    /// Discards everything until the source ends.
     pub fn swallow(&mut self) {
         self.steps.clear();
         self.pending.clear();
@@ -97,17 +97,17 @@ impl Pump {
         self.flow == Flow::Ended && self.pending.is_empty()
     }
 
-    /// To be polled for reading on the source.
+    /// Whether to poll the source for reading.
     pub fn wants_input(&self) -> bool {
         self.pending.is_empty() && matches!(self.flow, Flow::Pass | Flow::Swallow)
     }
 
-    /// To be polled for writing on the sink.
+    /// Whether to poll the sink for writing.
     pub fn wants_output(&self, now: Instant) -> bool {
         !self.pending.is_empty() && self.due.is_none_or(|due| due <= now)
     }
 
-    /// When to take the next turn, though no socket is ready.
+    /// When to run the next turn even if no socket is ready.
     pub fn deadline(&self) -> Option<Instant> {
         self.due.filter(|_| !self.pending.is_empty())
     }
@@ -127,7 +127,7 @@ impl Pump {
         Ok(None)
     }
 
-    /// Whether everything pending is written.
+    /// Returns whether everything pending was written.
     fn write(&mut self, mut sink: &TcpStream, now: Instant) -> io::Result<bool> {
         while !self.pending.is_empty() {
             if self.due.is_some_and(|due| due > now) {
@@ -150,7 +150,7 @@ impl Pump {
         Ok(true)
     }
 
-    /// Takes the steps that are due at this byte; all before it has been written.
+    /// Applies the steps that are due at this byte; everything before it has been written.
     fn act(&mut self, sink: &TcpStream, now: Instant) -> io::Result<Option<End>> {
         while self.flow == Flow::Pass && self.pending.is_empty() {
             if self.steps.front().is_none_or(|&(at, _)| at > self.seen) {
@@ -180,7 +180,7 @@ impl Pump {
         Ok(None)
     }
 
-    /// Whether there may be more to do.
+    /// Returns whether there may be more to do.
     fn read(&mut self, mut source: &TcpStream, sink: &TcpStream, now: Instant) -> io::Result<bool> {
         if !matches!(self.flow, Flow::Pass | Flow::Swallow) {
             return Ok(false);
@@ -205,7 +205,7 @@ impl Pump {
         Ok(true)
     }
 
-    /// Up to the next step, so that it happens exactly there.
+    /// The number of bytes up to the next step, so that it happens exactly there.
     fn read_limit(&self) -> usize {
         let next = self.steps.front().filter(|_| self.flow == Flow::Pass);
         let until = next.map_or(u64::MAX, |&(at, _)| at - self.seen);
@@ -221,7 +221,7 @@ impl Pump {
             *state ^= *state << 13;
             *state ^= *state >> 7;
             *state ^= *state << 17;
-            // Never zero: no byte stays what it was.
+            // Never zero: every byte changes.
             *byte ^= state.to_le_bytes()[0] | 1;
         }
     }
@@ -234,7 +234,7 @@ impl Pump {
     }
 }
 
-/// `None` where the call would have to wait.
+/// `None` if the call would block.
 fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),

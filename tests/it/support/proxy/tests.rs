@@ -15,7 +15,7 @@ use Direction::{ToClient, ToServer};
 
 const GREETING: &[u8] = b"0123456789";
 
-/// A server that sends ten bytes at once and records.
+/// A server that sends ten bytes at once and records its input.
 fn greeter() -> Scripted {
     Scripted::garbage(GREETING)
 }
@@ -172,7 +172,7 @@ fn a_proxy_that_stops_reading_blocks_the_sender() {
     let error = stream.write_all(&vec![b'x'; 64 << 20]).expect_err("no room");
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     assert_eq!(proxy.counts().from_client, 3);
-    // The other direction is not harmed.
+    // The other direction is not affected.
     assert_eq!(read(&mut stream, 10), GREETING);
 }
 

@@ -12,13 +12,13 @@ use socket2::SockRef;
 use super::pump::{End, Pump};
 use super::{Action, Builder, Counts, Direction, Shared};
 
-/// Connections at once; more wait in the backlog.
+/// Maximum number of open connections; more wait in the backlog.
 const CAPACITY: usize = 1_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the test wants to happen now.
+/// What the test has requested.
 struct Orders {
-    /// Whether it has wanted anything since the last turn.
+    /// Whether anything was requested since the last turn.
     woken: bool,
     triggered: bool,
     injected: Vec<(Direction, Action)>,
@@ -32,7 +32,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// `false` when it is over and to be dropped.
+    /// `false` when the connection is over and must be dropped.
     fn obey(&mut self, orders: &Orders) -> bool {
         if orders.triggered {
             self.to_server.release();
@@ -44,7 +44,7 @@ impl Connection {
                 Direction::ToClient => &mut self.to_client,
             };
             match action {
-                // Not after what is pending, which the peer may never take.
+                // Not after pending data, which the peer may never read.
                 Action::Fin => return self.end(End::Fin),
                 Action::Rst => return self.end(End::Rst),
                 action => pump.inject(action.clone()),
@@ -53,7 +53,7 @@ impl Connection {
         })
     }
 
-    /// `false` when it is over and to be dropped.
+    /// `false` when the connection is over and must be dropped.
     fn turn(&mut self, now: Instant) -> bool {
         let mut ends = [None; 2];
         for (direction, end) in [Direction::ToServer, Direction::ToClient].into_iter().zip(&mut ends) {
@@ -61,7 +61,7 @@ impl Connection {
                 Direction::ToServer => (&mut self.to_server, &self.client, &self.server),
                 Direction::ToClient => (&mut self.to_client, &self.server, &self.client),
             };
-            // What one peer has broken, the other one is to see broken.
+            // If one peer breaks the connection, the other one must see that too.
             *end = pump.turn(source, sink, now).unwrap_or(Some(End::Rst));
         }
         match ends.into_iter().flatten().max_by_key(|&end| end == End::Rst) {
@@ -73,7 +73,8 @@ impl Connection {
     fn end(&mut self, end: End) -> bool {
         for stream in [&self.client, &self.server] {
             let _ = match end {
-                // Closing a socket with unread input would send RST: it is kept and emptied instead.
+                // Closing a socket with unread input would send RST: keep it and read it empty
+                // instead.
                 End::Fin => stream.shutdown(Shutdown::Write),
                 End::Rst => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
             };
@@ -101,7 +102,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     connections: Vec<Connection>,
     accepted: usize,
-    /// Bytes seen and forwarded by connections that are closed: to the server, to the client.
+    /// Bytes received and forwarded by closed connections: to the server, to the client.
     gone: [(u64, u64); 2],
 }
 
@@ -110,7 +111,7 @@ impl Worker {
         Self { listener, plan, shared, connections: Vec::new(), accepted: 0, gone: [(0, 0); 2] }
     }
 
-    /// Until the proxy is dropped.
+    /// Runs until the proxy is dropped.
     pub fn run(mut self) {
         loop {
             let ready = self.poll();
@@ -119,7 +120,7 @@ impl Worker {
             let now = Instant::now();
             let connections = std::mem::take(&mut self.connections);
             for (index, mut connection) in connections.into_iter().enumerate() {
-                // One that was accepted just now is beyond those polled.
+                // A connection accepted just now was not polled yet.
                 let is_ready = orders.woken || ready.get(index).is_none_or(|&ready| ready);
                 let is_due = connection.deadline().is_some_and(|deadline| deadline <= now);
                 let lives = connection.obey(&orders) && (!(is_ready || is_due) || connection.turn(now));
@@ -136,7 +137,7 @@ impl Worker {
         }
     }
 
-    /// Waits; whether a socket of each connection is ready.
+    /// Waits; returns whether a socket of each connection is ready.
     fn poll(&self) -> Vec<bool> {
         let now = Instant::now();
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
@@ -150,7 +151,8 @@ impl Worker {
             for (stream, flags) in
                 [(client, interest(to_server, to_client, now)), (server, interest(to_client, to_server, now))]
             {
-                // Not polled at all without interest, as a hang-up would be reported again and again.
+                // Without interest it is not polled at all, because a hang-up would be reported
+                // constantly.
                 if !flags.is_empty() {
                     fds.push(PollFd::from_borrowed_fd(stream.as_fd(), flags));
                     owners.push(Some(index));
@@ -191,13 +193,13 @@ impl Worker {
             };
             let number = self.accepted;
             self.accepted += 1;
-            // A server that refuses is a client's lost connection.
+            // If the server refuses, the client loses its connection.
             let Ok(server) = TcpStream::connect_timeout(&self.plan.upstream, CONNECT_LIMIT) else {
                 continue;
             };
             for stream in [&client, &server] {
                 stream.set_nonblocking(true).expect("non-blocking");
-                // Already gone, or no delay: a reset peer is found by the first read.
+                // Already closed, or no delay: the first read detects a reset peer.
                 let _ = stream.set_nodelay(true);
             }
             let to_server = self.new_pump(Direction::ToServer, number);
