@@ -21,7 +21,7 @@ mod src {
     pub mod reactor;
     pub mod text;
 }
-#[path = "../tests/it/support/zone.rs"]
+#[path = "../src/dns/tests/zone.rs"]
 mod zone;
 
 use std::io::Write;

@@ -24,7 +24,7 @@ mod session;
 mod stage;
 mod text;
 
-#[cfg(doc)]
+#[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/coming-from-parallel-ssh.md")]
 pub mod coming_from_parallel_ssh {
     // The guide's links name what the crate exports.

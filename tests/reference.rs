@@ -150,6 +150,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("proxy_password", &[("tests/it/real/proxy/flow", "proxy_password_logs_in")]),
     ("proxy_pkey", &[("tests/it/real/proxy/flow", "host_config_proxy_fields_and_no_proxy")]),
+    (
+        "tunnel_timeout +",
+        &[("tests/it/real/proxy/errors", "a_bastion_that_says_nothing_is_named_by_its_own_limit")],
+    ),
     ("ipv6_only +", &[("tests/it/real/family", "a_name_is_reached_by_the_family_that_is_wanted")]),
     ("compress +", &[("tests/it/real/compression", "both_directions_are_compressed_if_both_sides_want_it")]),
     (
@@ -199,6 +203,17 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("tests/it/real/command", "each_host_runs_its_own_text"),
             ("tests/it/real/command", "one_wrong_entry_keeps_every_host_from_starting"),
         ],
+    ),
+    (
+        "%s, %d, %(name)s, %(name)d, %%",
+        &[
+            ("src/command/tests/template", "values_in_order"),
+            ("src/command/tests/template", "values_by_name"),
+        ],
+    ),
+    (
+        "%05d, %-8s, %.2f, %i, %x, %r and all other formats",
+        &[("src/command/tests/template", "what_does_not_fit_is_named")],
     ),
     ("shell", &[("tests/it/real/command", "a_shell_sees_quotes_and_blanks_as_they_were_given")]),
     (
@@ -253,6 +268,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ("HostOutput.encoding", &[("tests/it/real/encoding", "the_encoding_can_be_changed_between_two_lines")]),
     ("HostOutput.read_timeout", &[("tests/it/real/timing", "a_read_timeout_counts_silence")]),
     (
+        "HostOutput.fully_qualified_command +",
+        &[("src/command/tests/mod", "the_forms_are_those_of_parallel_ssh_byte_for_byte")],
+    ),
+    (
         "HostOutput.client, HostOutput.channel, HostOutput.buffers",
         &[("tests/it/real/basic", "outputs_outlive_their_client")],
     ),
@@ -298,6 +317,8 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "reset_output_generators",
         &[("tests/it/real/join", "a_new_iterator_goes_on_where_the_last_one_stopped")],
     ),
+    ("copy_file, copy_remote_file", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
+    ("scp_send, scp_recv +", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
     (
         "HostConfig",
         &[
@@ -306,10 +327,44 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "open_shell, run_shell_commands, join_shells +",
+        "HostConfig.private_key",
+        &[
+            ("tests/it/real/host_config", "users_keys_and_aliases_of_one_host"),
+            ("tests/it/real/host_config", "the_key_of_the_third_host_is_checked_by_build"),
+        ],
+    ),
+    ("HostConfig.alias", &[("tests/it/real/host_config", "users_keys_and_aliases_of_one_host")]),
+    (
+        "HostConfig.auth_thread_pool +",
+        &[("tests/it/real/timing", "hosts_that_authenticate_slowly_wait_side_by_side")],
+    ),
+    (
+        "attributes of the client (hosts, user, cmds, pool, ...)",
+        &[
+            ("tests/it/real/hosts", "a_list_that_is_refused_changes_nothing"),
+            ("tests/it/real/hosts", "the_pool_grows_and_shrinks"),
+        ],
+    ),
+    (
+        "SSHClient",
+        &[("tests/it/real/channels", "connect_logs_in_everywhere_and_commands_use_the_connections")],
+    ),
+    (
+        "open_shell, run_shell_commands, join_shells, InteractiveShell +",
         &[("tests/it/real/input", "a_shell_is_a_command_with_input")],
     ),
-    ("host_logger +", &[("tests/it/real/lines", "the_two_streams_do_not_mix")]),
+    ("host_logger, enable_host_logger +", &[("tests/it/real/lines", "the_two_streams_do_not_mix")]),
+    (
+        "logger, enable_logger, enable_debug_logger +",
+        &[("tests/it/real/secrets", "no_secret_is_logged_or_shown")],
+    ),
+    (
+        "DEFAULT_RETRIES, RETRY_DELAY, IDENTITIES",
+        &[
+            ("tests/it/sim/retries", "each_stage_is_tried_again_or_not_as_documented"),
+            ("src/config/targets/tests", "the_usual_identity_files_are_tried_in_the_usual_order"),
+        ],
+    ),
     (
         "PKeyFileError",
         &[
@@ -374,13 +429,138 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[("tests/it/real/encoding", "a_wrong_label_and_a_text_without_a_code_start_nothing")],
     ),
     ("UnicodeDecodeError", &[("tests/it/real/encoding", "a_strict_reader_loses_nothing")]),
+    ("SFTPError, SFTPIOError, SCPError", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
+    ("ShellError +", &[("tests/it/real/input", "a_shell_is_a_command_with_input")]),
     (
-        "ssh.exceptions.*",
+        "SSHError, ssh.exceptions.*",
         &[
             ("tests/it/sim/faults/handshake", "an_end_of_the_connection_is_told_as_such"),
             ("tests/it/real/peers", "a_peer_that_is_no_ssh_server_is_told_as_such"),
         ],
     ),
+];
+
+/// Every public name of parallel-ssh 2.16's libssh client, and of its native client where that has more: parameters,
+/// methods, attributes, exceptions, helpers.
+const NAMES: &[&str] = &[
+    "alias",
+    "allow_agent",
+    "auth",
+    "auth_thread_pool",
+    "AuthenticationError",
+    "AuthenticationException",
+    "BufferData",
+    "buffers",
+    "cert_file",
+    "channel",
+    "client",
+    "close_channel",
+    "cmds",
+    "command",
+    "compress",
+    "connect_auth",
+    "ConnectionError",
+    "ConnectionErrorException",
+    "consume_output",
+    "copy_args",
+    "copy_file",
+    "copy_remote_file",
+    "DEFAULT_RETRIES",
+    "disconnect",
+    "eagain",
+    "eagain_write",
+    "enable_debug_logger",
+    "enable_host_logger",
+    "enable_logger",
+    "encoding",
+    "exception",
+    "execute",
+    "exit_code",
+    "finished",
+    "flush",
+    "forward_ssh_agent",
+    "fully_qualified_command",
+    "get_exit_status",
+    "get_last_output",
+    "gssapi_auth",
+    "gssapi_client_identity",
+    "gssapi_delegate_credentials",
+    "gssapi_server_identity",
+    "host",
+    "host_args",
+    "host_config",
+    "host_logger",
+    "HostArgumentError",
+    "HostArgumentException",
+    "HostConfigError",
+    "HostOutput",
+    "HostOutputBuffers",
+    "hosts",
+    "IDENTITIES",
+    "identity_auth",
+    "InvalidAPIUseError",
+    "ipv6_only",
+    "join",
+    "join_shells",
+    "keepalive_seconds",
+    "keyboard_interactive",
+    "logger",
+    "mkdir",
+    "NoIPv6AddressFoundError",
+    "num_retries",
+    "open_session",
+    "open_shell",
+    "password",
+    "pkey",
+    "PKeyFileError",
+    "poll",
+    "pool",
+    "pool_size",
+    "port",
+    "private_key",
+    "proxy_host",
+    "proxy_password",
+    "proxy_pkey",
+    "proxy_port",
+    "proxy_user",
+    "ProxyError",
+    "read_output",
+    "read_output_buffer",
+    "read_stderr",
+    "read_timeout",
+    "recurse",
+    "retry_delay",
+    "RETRY_DELAY",
+    "run_command",
+    "run_shell_commands",
+    "scp_recv",
+    "scp_send",
+    "SCPError",
+    "SessionError",
+    "sftp_get",
+    "sftp_put",
+    "SFTPError",
+    "SFTPIOError",
+    "shell",
+    "ShellError",
+    "sock",
+    "SSHError",
+    "SSHException",
+    "stderr",
+    "stdin",
+    "stdout",
+    "stop_on_errors",
+    "sudo",
+    "suffix_separator",
+    "timeout",
+    "Timeout",
+    "tunnel_timeout",
+    "UnknownHostError",
+    "UnknownHostException",
+    "use_pty",
+    "user",
+    "wait_finished",
+    "write",
 ];
 
 /// The first cells of the guide's tables, without the code quotes.
@@ -406,6 +586,18 @@ fn every_row_has_its_tests_and_every_test_its_row() {
     assert_eq!(named, listed, "the guide's rows, and the tests' list of them");
     let distinct: HashSet<&&str> = listed.iter().collect();
     assert_eq!(distinct.len(), listed.len(), "a name has one row");
+}
+
+#[test]
+fn every_name_of_the_reference_is_in_the_guide() {
+    // Code spans hold the names; in a row of a table, those of both columns and of the remarks.
+    let in_code: HashSet<&str> = GUIDE
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .flat_map(|span| span.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .collect();
+    let missing: Vec<&&str> = NAMES.iter().filter(|name| !in_code.contains(**name)).collect();
+    assert!(missing.is_empty(), "names without a word in the guide: {missing:?}");
 }
 
 #[test]

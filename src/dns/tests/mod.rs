@@ -8,6 +8,5 @@ mod names;
 mod rig;
 mod servers;
 mod wire;
-/// The name server of the integration tests.
-#[path = "../../../tests/it/support/zone.rs"]
+/// The integration tests and the benchmark of the resolver use it too.
 mod zone;

@@ -28,6 +28,7 @@ mod sshd_config;
 pub mod sudoers;
 pub mod system;
 pub mod user;
+#[path = "../../../src/dns/tests/zone.rs"]
 pub mod zone;
 
 use std::thread;
