@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::Secret;
 
-/// One round of questions of a server, for a [responder](crate::Builder::responder).
+/// One round of questions of a server, for a [responder](crate::config::ClientBuilder::responder).
 ///
 /// The texts are as they came, except that bytes which are no UTF-8 are replaced: pass them through
 /// [`sanitise`](crate::sanitise) before they reach a terminal.

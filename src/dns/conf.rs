@@ -188,7 +188,7 @@ impl DnsConfig {
     /// servers doubles it.
     ///
     /// A lookup takes at most this times [`attempts`](Self::attempts), whatever the number of servers and search domains,
-    /// and never longer than its host may take to connect ([`timeout`](crate::Builder::timeout)).
+    /// and never longer than its host may take to connect ([`timeout`](crate::config::ClientBuilder::timeout)).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self

@@ -313,7 +313,7 @@ impl Fleet {
         }
     }
 
-    /// Changes [`max_connecting`](crate::Builder::max_connecting). With fewer places than are taken, none is given until enough
+    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). With fewer places than are taken, none is given until enough
     /// are free again.
     ///
     /// # Errors
@@ -322,7 +322,7 @@ impl Fleet {
         self.change_limits(|limits| limits.max_connecting = hosts)
     }
 
-    /// Changes [`max_running`](crate::Builder::max_running); `None`: no bound. Below what runs, nothing is started until
+    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None`: no bound. Below what runs, nothing is started until
     /// enough has ended: what runs goes on.
     ///
     /// # Errors
@@ -331,7 +331,7 @@ impl Fleet {
         self.change_limits(|limits| limits.max_running = commands)
     }
 
-    /// Changes [`connects_per_second`](crate::Builder::connects_per_second); `None`: no bound.
+    /// Changes [`connects_per_second`](crate::config::FleetBuilder::connects_per_second); `None`: no bound.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

@@ -6,7 +6,7 @@ use super::Fleet;
 use super::run::Run;
 use super::runs::Task;
 use crate::command::OutputOptions;
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error};
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
@@ -129,7 +129,7 @@ impl Fleet {
         };
         let (asked, plan) = run.into().into_parts(&self.positions, &output)?;
         if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.slot(*id).is_none()) {
-            return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
+            return Err(ConfigProblem::UnknownHost(*stranger).of_command());
         }
         let now = self.clock.now();
         let mut commands = Vec::with_capacity(asked.len());

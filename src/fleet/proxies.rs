@@ -14,17 +14,13 @@ use crate::session::{Input, Session, Target, TunnelId, TunnelRequest, Tunnelled}
 impl Fleet {
     /// The slot of this proxy, one for all that share it, and after it those of the proxies that it goes through itself.
     pub(super) fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
-        let key = Arc::as_ptr(proxy);
-        let is_it = |index: &&usize| {
-            self.slots.get(**index).is_some_and(|slot| std::ptr::eq(slot.session.target(), key))
-        };
-        if let Some(index) = self.proxies.get(&(key as usize)).filter(is_it) {
+        if let Some(index) = proxy.proxy_id.and_then(|id| self.proxies.get(&id)) {
             return *index;
         }
         let further = proxy.proxy.as_ref().map(|further| self.slot_of_proxy(further, now));
         let session = Session::proxy(proxy.clone(), self.next_jitter(), now);
         let index = self.insert(session, further).index();
-        self.proxies.insert(key as usize, index);
+        self.proxies.extend(proxy.proxy_id.map(|id| (id, index)));
         index
     }
 
@@ -33,7 +29,7 @@ impl Fleet {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let (Some(conduit), Some(proxy)) = (slot.session.take_conduit(), slot.proxy) else { return };
         let id = TunnelId { index, generation: slot.link.generation() };
-        let Target { host, port, .. } = slot.session.target();
+        let Target { dialled: host, port, .. } = slot.session.target();
         let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };
         if let Some(slot) = self.slots.get_mut(proxy) {
             slot.session.request_tunnel(request, now);

@@ -1,7 +1,6 @@
 //! One host's place in the fleet.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::HostState;
@@ -103,7 +102,7 @@ impl Slot {
 
     /// Whether its host's name is looked up here: neither an address, nor left to a proxy.
     pub(super) fn has_name(&self) -> bool {
-        self.proxy.is_none() && self.session.target().host.parse::<IpAddr>().is_err()
+        self.proxy.is_none() && self.session.target().ip.is_none()
     }
 
     /// Its commands that have not ended.

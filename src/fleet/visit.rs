@@ -39,7 +39,7 @@ impl Fleet {
         self.meter.stepped(host, stage, &self.clock);
         match step.ask {
             Some(Ask::Lookup) => {
-                let Target { host, port, profile, .. } = slot.session.target();
+                let Target { dialled: host, port, profile, .. } = slot.session.target();
                 let family = profile.connection.family;
                 // Another attempt hopes for what was not there before.
                 let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };

@@ -18,7 +18,7 @@ pub enum HostKeyProblem {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        error: io::Error,
     },
     /// Another key of the same type is on record.
     Changed,
@@ -128,15 +128,7 @@ impl HostKeyError {
     }
 }
 
-impl std::error::Error for HostKeyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.problem {
-            HostKeyProblem::CannotRecord { source, .. } => Some(source),
-            HostKeyProblem::Malformed(source) => Some(source),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for HostKeyError {}
 
 /// One sentence that names the key, the line that matters and what can be done.
 impl fmt::Display for HostKeyError {
@@ -152,8 +144,8 @@ impl fmt::Display for HostKeyError {
             write!(f, " ({key_type} {fingerprint})")?;
         }
         match &detail.problem {
-            HostKeyProblem::CannotRecord { path, source } => {
-                write!(f, " is new but cannot be recorded in {}: {source}", PrintablePath(path))
+            HostKeyProblem::CannotRecord { path, error } => {
+                write!(f, " is new but cannot be recorded in {}: {error}", PrintablePath(path))
             }
             HostKeyProblem::Changed => detail.write_changed(f),
             HostKeyProblem::Malformed(error) => write!(f, " cannot be read: {error}"),

@@ -179,9 +179,9 @@ impl Session {
 
     pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         self.enter(State::Handshaking, cx.now);
-        let Target { host, port, profile, .. } = &*self.target;
+        let Target { recorded: (name, port), profile, .. } = &*self.target;
         if self.recorded.is_empty() {
-            self.recorded = profile.verifier.algorithms_at_hand(host, *port);
+            self.recorded = profile.verifier.algorithms_at_hand(name, *port);
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
@@ -192,10 +192,10 @@ impl Session {
     /// The keys are exchanged: what is known of the host's is looked for, and that may be enough.
     fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.costs.key_exchanges += 1;
-        let Target { host, port, profile, .. } = &*self.target;
+        let Target { recorded: (name, port), profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
         let verification =
-            profile.verifier.begin(host, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
+            profile.verifier.begin(name, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
         self.enter(State::Verifying(Box::new(verification)), cx.now);
         self.verify(cx)
     }

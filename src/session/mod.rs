@@ -38,7 +38,7 @@ pub(crate) use input::{Ask, Cx, Input, Step};
 pub(crate) use place::Wish;
 pub(crate) use proxy::{TunnelId, TunnelRequest, Tunnelled};
 pub(crate) use pulse::Keepalive;
-pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
+pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, ProxyId, Target, Timeouts};
 pub(crate) use trail::{Costs, Milestone};
 
 use crate::error::{HostError, HostErrorKind, HostErrorParts};

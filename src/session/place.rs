@@ -1,6 +1,6 @@
 //! What a connection waits for before it may begin, and what it uses then.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::failure::Failure;
 use super::{Ask, Cx, Exec, Execs, Session, State, Step};
@@ -88,7 +88,7 @@ impl Session {
         }
         self.enter(State::Resolving, cx.now);
         // An address needs no lookup.
-        let Ok(address) = self.target.host.parse::<IpAddr>() else {
+        let Some(address) = self.target.ip else {
             return Ok(Step { ask: Some(Ask::Lookup), ..Step::default() });
         };
         let list = self.target.profile.select(Ok(vec![SocketAddr::new(address, self.target.port)]))?;
