@@ -25,8 +25,8 @@ mod stage;
 mod text;
 
 #[cfg(doc)]
-#[doc = include_str!("../docs/coming-from-parallel-ssh.md")]
 pub mod coming_from_parallel_ssh {
+    #![doc = include_str!("../docs/coming-from-parallel-ssh.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::config::ClientBuilder as Builder;
@@ -35,16 +35,16 @@ pub mod coming_from_parallel_ssh {
 }
 
 #[cfg(any(doc, doctest))]
-#[doc = include_str!("../docs/embedding.md")]
 pub mod embedding {
+    #![doc = include_str!("../docs/embedding.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::*;
 }
 
 #[cfg(doc)]
-#[doc = include_str!("../docs/performance.md")]
 pub mod performance {
+    #![doc = include_str!("../docs/performance.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::*;

@@ -22,7 +22,8 @@ macro_rules! fleet_settings {
                 let $builder = &mut self;
                 $change;
                 self
-            })*
+            }
+            )*
         }
 
         impl ClientBuilder {
@@ -30,7 +31,8 @@ macro_rules! fleet_settings {
             pub fn $name(mut self, $argument: $type) -> Self {
                 self.fleet = self.fleet.$name($argument);
                 self
-            })*
+            }
+            )*
         }
     };
 }
