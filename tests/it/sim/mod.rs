@@ -17,6 +17,7 @@ mod idle;
 mod input;
 mod latency;
 mod mistakes;
+mod names;
 mod output;
 mod pool;
 pub mod proxy;
