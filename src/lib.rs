@@ -25,41 +25,44 @@ mod stage;
 mod text;
 
 #[cfg(any(doc, doctest))]
-#[doc = include_str!("../docs/coming-from-parallel-ssh.md")]
 pub mod coming_from_parallel_ssh {
+    #![doc = include_str!("../docs/coming-from-parallel-ssh.md")]
     // The guide's links name what the crate exports.
+    #[allow(unused_imports)]
+    use crate::config::ClientBuilder as Builder;
     #[allow(unused_imports)]
     use crate::*;
 }
 
 #[cfg(any(doc, doctest))]
-#[doc = include_str!("../docs/embedding.md")]
 pub mod embedding {
+    #![doc = include_str!("../docs/embedding.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::*;
 }
 
 #[cfg(doc)]
-#[doc = include_str!("../docs/performance.md")]
 pub mod performance {
+    #![doc = include_str!("../docs/performance.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::*;
 }
 
-pub use client::{ClientBuilder, HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
+pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
 pub use command::{Command, HostArg, HostArgs, Pty, Signal};
-pub use config::{Builder, HostConfig, Proxy};
+pub use config::{ClientBuilder, FleetBuilder, HostConfig, Proxy};
 pub use credential::{Answer, Challenge, Prompt};
 pub use dns::{DnsConfig, Resolver};
 pub use error::{
-    AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, Error, HandshakeProblem, HostError,
-    HostErrorKind, KeyProblem, NotStarted, ResolverProblem, TemplateProblem, UnknownHostProblem,
+    AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, ConfigProblem, Error,
+    HandshakeProblem, HostError, HostErrorKind, KeyProblem, NotStarted, Origin, ResolverProblem,
+    TemplateProblem, UnknownHostProblem,
 };
 pub use fleet::{
-    Batch, Budget, CommandRef, Event, Fleet, FleetBuilder, FleetWaker, Host, HostState, LongestStep, Metrics,
-    Run, SshLibrary, Started, Tally, Turn,
+    Batch, Budget, CommandRef, Event, Fleet, FleetWaker, Host, HostState, LongestStep, Metrics, Run,
+    SshLibrary, Started, Tally, Turn,
 };
 pub use host::{AddressFamily, HostSpec, HostSpecError, HostSpecPart};
 pub use hostkey::{HostKeyError, HostKeyPolicy};

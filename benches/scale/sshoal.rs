@@ -129,7 +129,7 @@ fn queue(job: Job) -> Measured {
 
 fn read(job: Job) -> Measured {
     let mut meter = Meter::start();
-    let client = trusting(ParallelClient::builder(job.hosts())).max_connecting(job.pool);
+    let client = trusting(ParallelClient::builder(job.hosts())).pool_size(job.pool);
     let mut client = client.build().unwrap();
     let outputs = client.run_command("true").unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();

@@ -9,8 +9,8 @@ use hostsim::{HostKeyKind, Keys, Sim, SimBuilder};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
-use sshoal::Builder;
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
+use sshoal::{ClientBuilder, FleetBuilder};
 
 /// The login user.
 pub const USER: &str = "demo";
@@ -58,18 +58,34 @@ fn own_cpu() -> Option<usize> {
 }
 
 /// A fleet or a client of simulated hosts that trusts their one host key.
-pub fn trusting<T>(builder: Builder<T>) -> Builder<T> {
-    let key = HostKey::from_openssh(&keys().host_public(HostKeyKind::Ed25519).unwrap()).unwrap();
-    builder
-        .user(USER)
-        .key_bytes(keys().user_openssh().unwrap())
-        .identity_auth(false)
-        .allow_agent(false)
-        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
-        .known_hosts(Vec::<PathBuf>::new())
-        .num_retries(1)
-        .timeout(Duration::from_secs(120))
+pub fn trusting<B: Trusting>(builder: B) -> B {
+    builder.trusting()
 }
+
+pub trait Trusting {
+    fn trusting(self) -> Self;
+}
+
+macro_rules! trusting {
+    ($($builder:ty)+) => {$(
+        impl Trusting for $builder {
+            fn trusting(self) -> Self {
+                let key = keys().host_public(HostKeyKind::Ed25519).unwrap();
+                let key = HostKey::from_openssh(&key).unwrap();
+                self.user(USER)
+                    .key_bytes(keys().user_openssh().unwrap())
+                    .identity_auth(false)
+                    .allow_agent(false)
+                    .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
+                    .known_hosts(Vec::<PathBuf>::new())
+                    .max_attempts(1)
+                    .timeout(Duration::from_secs(120))
+            }
+        }
+    )+};
+}
+
+trusting!(ClientBuilder FleetBuilder);
 
 /// Each host takes a descriptor, and distributions allow 1,024 per process.
 pub fn raise_descriptor_limit() {

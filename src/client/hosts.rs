@@ -1,8 +1,9 @@
 //! Changing a client that is there: its host list, and its pool.
 
 use super::ParallelClient;
-use crate::config::{HostConfig, check_number};
+use crate::config::{HostConfig, check_count, check_number};
 use crate::error::Error;
+use crate::host::{HostSpec, HostSpecError};
 
 impl ParallelClient {
     /// Changes the host list. Nothing touches the network before the next command.
@@ -14,12 +15,12 @@ impl ParallelClient {
     ///
     /// Host configurations stay with their positions, so their number must fit the new list; see
     /// [`set_hosts_with`](Self::set_hosts_with). Keys that new hosts need are read, as by
-    /// [`build`](crate::Builder::build); hosts that stay keep those they have. known_hosts files are not read again.
+    /// [`build`](crate::config::ClientBuilder::build); hosts that stay keep those they have. known_hosts files are not read again.
     ///
     /// Unlike in parallel-ssh, a list that was given is not changed from outside.
     ///
     /// # Errors
-    /// As for [`build`](crate::Builder::build). Nothing has changed then.
+    /// As for [`build`](crate::config::ClientBuilder::build). Nothing has changed then.
     ///
     /// ```
     /// use sshoal::{Error, HostConfig, ParallelClient};
@@ -37,7 +38,10 @@ impl ParallelClient {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn set_hosts<H: Into<String>>(&mut self, hosts: impl IntoIterator<Item = H>) -> Result<(), Error> {
+    pub fn set_hosts<H>(&mut self, hosts: impl IntoIterator<Item = H>) -> Result<(), Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
         let hosts: Vec<H> = hosts.into_iter().collect();
         let configs = match &self.configs {
             Some(configs) => {
@@ -53,10 +57,10 @@ impl ParallelClient {
     ///
     /// # Errors
     /// As for [`set_hosts`](Self::set_hosts).
-    pub fn set_hosts_with<H: Into<String>>(
-        &mut self,
-        hosts: impl IntoIterator<Item = (H, HostConfig)>,
-    ) -> Result<(), Error> {
+    pub fn set_hosts_with<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
         let hosts: Vec<(H, HostConfig)> = hosts.into_iter().collect();
         let configs = hosts.iter().map(|(_, config)| config.clone()).collect();
         self.change_list(hosts.into_iter())?;
@@ -64,10 +68,10 @@ impl ParallelClient {
         Ok(())
     }
 
-    fn change_list<H: Into<String>>(
-        &mut self,
-        hosts: impl Iterator<Item = (H, HostConfig)>,
-    ) -> Result<(), Error> {
+    fn change_list<H>(&mut self, hosts: impl Iterator<Item = (H, HostConfig)>) -> Result<(), Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
         let mut fleet = self.fleet.lock();
         fleet.set_hosts(hosts)?;
         self.len = fleet.hosts().len();
@@ -81,6 +85,7 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::Config`] for 0.
     pub fn set_pool_size(&mut self, places: usize) -> Result<(), Error> {
+        check_count("pool_size", Some(places))?;
         self.fleet.lock().set_max_connecting(places)
     }
 }

@@ -21,21 +21,11 @@ pub use stdin::Stdin;
 use self::shared::Shared;
 use crate::clock;
 use crate::command::Command;
-use crate::config::{Build, Builder, HostConfig, Setup, limit};
+use crate::config::{ClientBuilder, HostConfig, entry};
 use crate::error::Error;
 use crate::fleet::{Fleet, Metrics, Run, SshLibrary};
+use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
-
-/// Builds a [`ParallelClient`].
-pub type ClientBuilder = Builder<ParallelClient>;
-
-impl ClientBuilder {
-    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`): another name of
-    /// [`max_connecting`](Self::max_connecting).
-    pub fn pool_size(self, places: usize) -> Self {
-        self.max_connecting(places)
-    }
-}
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
 ///
@@ -77,14 +67,19 @@ pub struct ParallelClient {
     last: Vec<HostOutput>,
 }
 
-impl Build for ParallelClient {
-    fn from_setup(mut setup: Setup) -> Result<Self, Error> {
-        // What is kept until somebody reads it cannot have a bound: `join` would wait for that reader.
-        setup.limits.output_budget.get_or_insert(usize::MAX);
-        let configs = setup.list.configs.clone();
-        let fleet = Fleet::from_setup(setup)?;
+impl ClientBuilder {
+    /// Checks the settings, reads keys and known_hosts files, and makes the client. No network.
+    ///
+    /// An empty host list is legal: hosts may come later, and commands have no outputs.
+    ///
+    /// # Errors
+    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`],
+    /// [`Error::KnownHosts`], [`Error::Unsupported`], [`Error::System`].
+    pub fn build(self) -> Result<ParallelClient, Error> {
+        let (builder, configs) = self.into_fleet()?;
+        let fleet = builder.build()?;
         let (len, problems) = (fleet.hosts().len(), fleet.known_hosts_problems().to_vec());
-        Ok(Self { fleet: Shared::new(fleet), len, configs, problems, last: Vec::new() })
+        Ok(ParallelClient { fleet: Shared::new(fleet), len, configs, problems, last: Vec::new() })
     }
 }
 
@@ -93,8 +88,11 @@ impl ParallelClient {
     /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
     ///
     /// Positions are the identity: a host that is named twice is two hosts with a connection each.
-    pub fn builder<H: Into<String>>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder {
-        Builder::new(hosts.into_iter().map(Into::into).collect())
+    pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
+        ClientBuilder::new(hosts.into_iter().map(entry).collect())
     }
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
@@ -137,7 +135,7 @@ impl ParallelClient {
             .enumerate()
             .filter_map(|(position, id)| {
                 let host = fleet.host(fleet.command(id)?.host())?;
-                let read_timeout = command.read_timeout.map_or(host.read_timeout(), limit);
+                let read_timeout = command.read_timeout.unwrap_or(host.read_timeout());
                 Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
             })
             .collect();
@@ -241,9 +239,10 @@ pub struct JoinOptions {
 }
 
 impl JoinOptions {
-    /// Time limit for all outputs together. Zero: none, the default.
-    pub fn timeout(mut self, after: Duration) -> Self {
-        self.timeout = limit(after);
+    /// Time limit for all outputs together; zero: what has ended is looked for, and nothing is waited for.
+    /// Default: `None`, no limit.
+    pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.timeout = after.into();
         self
     }
 
@@ -274,8 +273,8 @@ fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
     Error::JoinTimeout { after, finished, unfinished, not_started }
 }
 
-fn cannot_poll(source: io::Error) -> Error {
-    Error::System { what: "poll", source }
+fn cannot_poll(error: io::Error) -> Error {
+    Error::System { what: "poll", error }
 }
 
 /// When a wait that begins now must end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
-use super::{Lines, Reader, Stdin, cannot_poll, limit};
+use super::{Lines, Reader, Stdin, cannot_poll};
 use crate::clock;
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
@@ -200,9 +200,9 @@ impl HostOutput {
         self.look(|command| command.dropped(stream)).unwrap_or(0)
     }
 
-    /// Changes how long a reader of this output waits without a byte from its stream. Zero: no limit.
-    pub fn set_read_timeout(&mut self, after: Duration) {
-        self.read_timeout = limit(after);
+    /// Changes how long a reader of this output waits without a byte from its stream. `None`: no limit.
+    pub fn set_read_timeout(&mut self, after: impl Into<Option<Duration>>) {
+        self.read_timeout = after.into();
     }
 
     /// The encoding of both streams, by its name in the WHATWG's standard, such as `UTF-8` (parallel-ssh:

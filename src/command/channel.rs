@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Command;
 use super::request::{ChannelRequest, RunOptions};
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error};
 use crate::limits;
 
 /// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as parallel-ssh asks for.
@@ -49,13 +49,19 @@ impl Pty {
     fn to_request(&self) -> Result<ChannelRequest, Error> {
         let Self { term, columns, rows } = self;
         if *columns == 0 || *rows == 0 {
-            return Err(Error::Config(format!("a terminal of {columns}x{rows} characters")));
+            let allowed = "at least 1 column and 1 row";
+            return Err(ConfigProblem::OutOfRange { setting: "Pty::size", allowed }.of_command());
         }
         match CString::new(term.as_str()) {
             Ok(term) if !term.is_empty() && term.as_bytes().len() <= limits::TERM_BYTES => {
                 Ok(ChannelRequest::Pty { term, columns: *columns, rows: *rows })
             }
-            _ => Err(Error::Config(format!("no terminal is called {term:?}"))),
+            _ => Err(ConfigProblem::Invalid {
+                setting: "Pty::term",
+                value: term.clone(),
+                problem: format!("must have 1 to {} bytes, none of them NUL", limits::TERM_BYTES),
+            }
+            .of_command()),
         }
     }
 }
@@ -86,16 +92,19 @@ impl fmt::Debug for Variable {
 impl Variable {
     fn to_request(&self) -> Result<ChannelRequest, Error> {
         let Self { name, value } = self;
-        let refuse = |why: &str| Err(Error::Config(format!("environment variable {name:?}: {why}")));
+        let refuse = |problem: &str| {
+            let (value, problem) = (name.clone(), problem.to_owned());
+            Err(ConfigProblem::Invalid { setting: "env", value, problem }.of_command())
+        };
         if name.is_empty() || name.contains('=') {
-            return refuse("no variable can have this name");
+            return refuse("a name must not be empty nor contain '='");
         }
         if name.len() + value.len() > limits::COMMAND_BYTES {
-            return refuse("too long to be sent");
+            return refuse("name and value are too long to be sent");
         }
         match (CString::new(name.as_str()), CString::new(value.as_slice())) {
             (Ok(name), Ok(value)) => Ok(ChannelRequest::Env { name, value }),
-            _ => refuse("a NUL byte in the name or the value"),
+            _ => refuse("name or value contains a NUL byte"),
         }
     }
 }
@@ -103,6 +112,10 @@ impl Variable {
 impl ChannelSettings {
     /// In the order of OpenSSH's client: the terminal, then the environment.
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
+        if self.time_limit.is_some_and(|limit| limit.is_zero()) {
+            let (setting, allowed) = ("time_limit", "longer than zero, or None");
+            return Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
+        }
         let pty = self.pty.iter().map(Pty::to_request);
         let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
         Ok(RunOptions {
@@ -189,7 +202,8 @@ impl Command {
         self
     }
 
-    /// How long the command may run, from the moment when its host has accepted it. Zero: no limit, the default.
+    /// How long the command may run, from the moment when its host has accepted it. Default: `None`, no limit;
+    /// zero is refused.
     ///
     /// At the limit it is stopped like a cancelled one (see [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome
     /// is a [`Timeout`](crate::HostErrorKind::Timeout) of kind [`Command`](crate::TimeoutKind::Command), what it had
@@ -203,8 +217,8 @@ impl Command {
     /// let command = Command::new("fsck -n /dev/sdb1").time_limit(Duration::from_secs(600));
     /// # let _ = command;
     /// ```
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.channel.time_limit = (!limit.is_zero()).then_some(limit);
+    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.channel.time_limit = limit.into();
         self
     }
 

@@ -32,7 +32,7 @@ use crate::output::{Deliver, Keep};
 ///
 /// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is sent is made in this
 /// order: the values of [`host_args`](Self::host_args) are put into the text, which is then put into the
-/// [`encoding`](Self::encoding); [`shell`](Self::shell), [`sudo`](Self::sudo) and [`user`](Self::user) are put around it. All
+/// [`encoding`](Self::encoding); [`shell`](Self::shell), [`sudo`](Self::sudo) and [`run_as`](Self::run_as) are put around it. All
 /// of it is checked for all hosts before anything is started on any.
 ///
 /// ```
@@ -55,7 +55,7 @@ pub struct Command {
     stderr: Option<Keep>,
     deliver: Option<Deliver>,
     pub(crate) stop_on_errors: bool,
-    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) read_timeout: Option<Option<Duration>>,
 }
 
 impl Command {
@@ -127,7 +127,7 @@ impl Command {
         self
     }
 
-    /// Whether the command runs as another user, root unless [`user`](Self::user) says otherwise, through `sudo`
+    /// Whether the command runs as another user, root unless [`run_as`](Self::run_as) says otherwise, through `sudo`
     /// (parallel-ssh: `sudo`). Default: `false`.
     ///
     /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a [`shell`](Self::shell).
@@ -170,8 +170,8 @@ impl Command {
     ///
     /// # fn main() -> Result<(), Error> {
     /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
-    /// let backup = Command::new("pg_dumpall > all.sql").user("postgres");
-    /// let mistake = Command::new("pg_dumpall > all.sql").user("postgres;reboot");
+    /// let backup = Command::new("pg_dumpall > all.sql").run_as("postgres");
+    /// let mistake = Command::new("pg_dumpall > all.sql").run_as("postgres;reboot");
     /// let mut client = builder(["db1"]).build()?;
     /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
     /// # let _ = backup;
@@ -182,7 +182,7 @@ impl Command {
     /// # Errors
     /// Of whoever runs it: [`Error::Config`] if no user can have this name, by the rules for the user of a
     /// [`HostSpec`](crate::HostSpec).
-    pub fn user(mut self, name: impl Into<String>) -> Self {
+    pub fn run_as(mut self, name: impl Into<String>) -> Self {
         self.wrapping.user = Some(name.into());
         self
     }
@@ -266,8 +266,8 @@ impl Command {
 
     /// How long a reader of this command's output waits without a byte from its stream. Zero: no limit.
     /// Default: the client's `read_timeout`. A [`Fleet`](crate::Fleet) has no readers that wait, so there it means nothing.
-    pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.read_timeout = Some(limit);
+    pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.read_timeout = Some(limit.into());
         self
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Command;
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error};
 use crate::limits;
 
 /// What becomes of the prompts of `sudo`, if not the caller answers them.
@@ -42,9 +42,9 @@ impl Answer {
     fn problem(&self) -> Option<&'static str> {
         let (_, password) = self.0.split_last()?;
         if password.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
-            return Some("it contains a line end or a NUL byte");
+            return Some("contains a line end or a NUL byte");
         }
-        (password.len() > limits::SUDO_PASSWORD_BYTES).then_some("it is too long for sudo")
+        (password.len() > limits::SUDO_PASSWORD_BYTES).then_some("is too long for sudo")
     }
 }
 
@@ -60,14 +60,14 @@ impl Prompts {
             return Ok((option.to_owned(), None));
         };
         if self.non_interactive {
-            let text = "sudo_password and sudo_non_interactive exclude each other".to_owned();
-            return Err(Error::Config(text));
+            let (setting, other) = ("sudo_password", "sudo_non_interactive");
+            return Err(ConfigProblem::Conflict { setting, other }.of_command());
         }
         if let Some(problem) = answer.problem() {
-            return Err(Error::Config(format!("the sudo password cannot be given: {problem}")));
+            return Err(ConfigProblem::Unusable { setting: "sudo_password", problem }.of_command());
         }
         let login = SudoLogin::new(answer.clone())
-            .map_err(|source| Error::System { what: "get random bytes", source })?;
+            .map_err(|error| Error::System { what: "get random bytes", error })?;
         let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
         let options = format!("-S -p {prompt} sh -c '{ANNOUNCE_AND_RUN}' {start}");
         Ok((options, Some(login)))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::sudo::{Prompts, SudoLogin};
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error};
 use crate::host::check_user;
 use crate::output::Encoding;
 
@@ -26,10 +26,9 @@ impl Wrapping {
         if self.user.is_some() || self.sudo || self.prompts.want_sudo() {
             bytes.extend_from_slice(b"sudo ");
             if let Some(user) = &self.user {
-                check_user(user)
-                    .map_err(|problem| Error::Config(format!("user {user:?} of the command: {problem}")))?;
+                check_user(user).map_err(|problem| invalid("run_as", user, problem))?;
                 bytes.extend_from_slice(b"-u ");
-                quote_if_needed(&encoded("user", user, encoding)?, &mut bytes);
+                quote_if_needed(&encoded("run_as", user, encoding)?, &mut bytes);
                 bytes.push(b' ');
             }
             let options;
@@ -41,7 +40,7 @@ impl Wrapping {
         }
         let shell = self.shell.as_deref().unwrap_or(REMOTE_SHELL);
         if shell.trim().is_empty() {
-            return Err(Error::Config("the shell of the command is empty".to_owned()));
+            return Err(ConfigProblem::Unusable { setting: "shell", problem: "is empty" }.of_command());
         }
         bytes.extend_from_slice(&encoded("shell", shell, encoding)?);
         bytes.push(b' ');
@@ -56,9 +55,12 @@ pub(super) struct Prefix {
     pub login: Option<SudoLogin>,
 }
 
-fn encoded<'a>(what: &str, text: &'a str, encoding: Encoding) -> Result<Cow<'a, [u8]>, Error> {
-    let refused = |problem| Error::Config(format!("{what} {text:?} of the command: {problem}"));
-    encoding.encode(text.as_bytes()).map_err(refused)
+fn encoded<'a>(setting: &'static str, text: &'a str, encoding: Encoding) -> Result<Cow<'a, [u8]>, Error> {
+    encoding.encode(text.as_bytes()).map_err(|problem| invalid(setting, text, problem))
+}
+
+fn invalid(setting: &'static str, text: &str, problem: impl ToString) -> Error {
+    ConfigProblem::Invalid { setting, value: text.to_owned(), problem: problem.to_string() }.of_command()
 }
 
 /// One word for a POSIX shell. Nothing is special inside of single quotes but the single quote (POSIX.1-2024, XCU 2.2.2).

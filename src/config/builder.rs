@@ -1,37 +1,58 @@
-//! The settings of a fleet, whoever drives it.
+//! The builders of fleets and clients.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::host_config::HostConfig;
-use super::list::{HostList, deal};
+use super::list::{Entry, HostList, deal, hosts};
 use super::owner::Owner;
 use crate::dns::{DnsConfig, Resolver};
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::session::Target;
 
-/// Builds a [`Fleet`](crate::Fleet) or a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the
-/// first command.
+/// Makes the method `name(argument)` of [`FleetBuilder`], which changes it, and the same one of
+/// [`ClientBuilder`].
+macro_rules! fleet_settings {
+    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$builder:ident| $change:expr;)*) => {
+        impl FleetBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $argument: $type) -> Self {
+                let $builder = &mut self;
+                $change;
+                self
+            }
+            )*
+        }
+
+        impl ClientBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $argument: $type) -> Self {
+                self.fleet = self.fleet.$name($argument);
+                self
+            }
+            )*
+        }
+    };
+}
+
+/// Builds a [`Fleet`](crate::Fleet). Nothing touches the network before the first command.
 ///
-/// Names and defaults follow parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so. What a
-/// [`HostConfig`] can set for one host is set here for all.
+/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow parallel-ssh's
+/// `ParallelSSHClient`; where behaviour differs, the method says so.
 ///
 /// ```
-/// use sshoal::{Error, Fleet, ParallelClient};
+/// use sshoal::{Error, Fleet};
 ///
-/// // Whatever can be found out without the network is found out here.
-/// let refused = ParallelClient::builder(["web1", "web2:0"]).user("deploy").build();
-/// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
+/// // What can be found out without the network is found out by `build`.
 /// let refused = Fleet::builder(["web1", "web2:0"]).user("deploy").build();
 /// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
 /// ```
+#[derive(Debug, Clone)]
 #[must_use]
-pub struct Builder<T> {
-    hosts: Vec<String>,
+pub struct FleetBuilder {
+    hosts: Vec<Entry>,
     /// What holds for hosts that do not say otherwise.
     pub(super) client: HostConfig,
     configs: Option<Vec<HostConfig>>,
@@ -39,25 +60,35 @@ pub struct Builder<T> {
     host_keys: HostKeyPolicy,
     known_hosts: Option<Vec<PathBuf>>,
     resolver: Option<Resolver>,
-    builds: PhantomData<fn() -> T>,
 }
 
-/// What can be built: a [`Fleet`](crate::Fleet), or a [`ParallelClient`](crate::ParallelClient) around one.
-pub trait Build: Sized {
-    #[doc(hidden)]
-    fn from_setup(setup: Setup) -> Result<Self, Error>;
+/// Builds a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the first command.
+///
+/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow parallel-ssh's
+/// `ParallelSSHClient`; where behaviour differs, the method says so.
+///
+/// ```
+/// use sshoal::{Error, ParallelClient};
+///
+/// // What can be found out without the network is found out by `build`.
+/// let refused = ParallelClient::builder(["web1", "web2:0"]).user("deploy").build();
+/// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    pub(super) fleet: FleetBuilder,
 }
 
 /// Everything that a fleet is made of, checked and read.
-#[doc(hidden)]
 #[derive(Debug)]
-pub struct Setup {
-    pub(crate) list: HostList,
+pub(crate) struct Setup {
+    pub list: HostList,
     /// The list's hosts with what they need.
-    pub(crate) targets: Vec<Target>,
-    pub(crate) verifier: Arc<Verifier>,
-    pub(crate) resolver: Resolver,
-    pub(crate) limits: Limits,
+    pub targets: Vec<Target>,
+    pub verifier: Arc<Verifier>,
+    pub resolver: Resolver,
+    pub limits: Limits,
 }
 
 impl Setup {
@@ -90,22 +121,94 @@ pub(crate) struct Limits {
     pub output_budget: Option<usize>,
 }
 
-impl Limits {
-    /// Without places nothing would ever begin.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let problem = match self {
-            Self { max_connecting: 0, .. } => "pool_size must be at least 1",
-            Self { max_running: Some(0), .. } => "max_running must be at least 1",
-            Self { connects_per_second: Some(0), .. } => "connects_per_second must be at least 1",
-            Self { output_budget: Some(0), .. } => "output_budget must be at least 1",
-            _ => return Ok(()),
-        };
-        Err(Error::Config(problem.to_owned()))
+/// Without places nothing would ever begin.
+pub(crate) fn check_count(setting: &'static str, count: Option<usize>) -> Result<(), Error> {
+    match count {
+        Some(0) => Err(ConfigProblem::OutOfRange { setting, allowed: "at least 1" }.of(Origin::Client)),
+        _ => Ok(()),
     }
 }
 
-impl<T> Builder<T> {
-    pub(crate) fn new(hosts: Vec<String>) -> Self {
+impl Limits {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_count("max_connecting", Some(self.max_connecting))?;
+        check_count("max_running", self.max_running)?;
+        check_count("connects_per_second", self.connects_per_second.map(|rate| rate as usize))?;
+        check_count("output_budget", self.output_budget)
+    }
+}
+
+fleet_settings! {
+    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the order of the host list.
+    /// Default: none.
+    ///
+    /// Where the numbers differ, [`build`](Self::build) refuses them.
+    ///
+    /// ```
+    /// use sshoal::{HostConfig, ParallelClient};
+    ///
+    /// # let none: [&str; 0] = [];
+    /// let builder = ParallelClient::builder(["db", "db", "web"]).known_hosts(none).identity_auth(false);
+    /// let as_two_users = [HostConfig::default().user("postgres"), HostConfig::default().user("backup")];
+    /// let error = builder.host_config(as_two_users).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "host_config has 2 entries for 3 hosts: give one for each host");
+    /// ```
+    host_config(configs: impl IntoIterator<Item = HostConfig>) =>
+        |builder| builder.configs = Some(configs.into_iter().collect());
+
+    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from the hosts that connect at
+    /// once. Default: `None`, no limit; 0 is refused. [`Fleet::set_max_running`](crate::Fleet::set_max_running)
+    /// changes it.
+    ///
+    /// A command counts from the moment its host begins to connect for it, or to start it, until it has ended.
+    /// It does not count while its host pauses between two attempts, nor while it waits for a
+    /// [channel](crate::Command::wait_for_channel). Hosts that only
+    /// [connect](crate::Fleet::connect) need no command's place.
+    ///
+    /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts have accepted: with more hosts
+    /// than this, when the first commands have ended. For commands that wait for input there is
+    /// [`start_command`](crate::ParallelClient::start_command).
+    max_running(commands: impl Into<Option<usize>>) =>
+        |builder| builder.limits.max_running = commands.into();
+
+    /// Connections begun per second, for the sake of networks, name servers and directories that many logins at once are too
+    /// much for. Default: no bound; 0 is refused by [`build`](Self::build), with [`Error::Config`].
+    /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
+    ///
+    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once, if turns come late. Every
+    /// attempt counts, first ones and further ones, and so do connections to proxies and through them: each is a login.
+    /// Addresses of one host that [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
+    connects_per_second(connections: impl Into<Option<u32>>) =>
+        |builder| builder.limits.connects_per_second = connections.into();
+
+    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
+    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
+    ///
+    /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
+    /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
+    /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
+    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
+    /// output waits: 160 KiB of the budget are set aside for each.
+    output_budget(bytes: usize) => |builder| builder.limits.output_budget = Some(bytes);
+
+    /// Which host keys are accepted. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any.
+    host_keys(policy: HostKeyPolicy) => |builder| builder.host_keys = policy;
+
+    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`, `/etc/ssh/ssh_known_hosts` and
+    /// `/etc/ssh/ssh_known_hosts2`. They are read once, by [`build`](Self::build).
+    known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
+        |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
+
+    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's configuration
+    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks `getaddrinfo`, as [`Resolver::System`] does.
+    ///
+    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the other, those without a
+    /// route last, until one accepts.
+    resolver(resolver: Resolver) => |builder| builder.resolver = Some(resolver);
+}
+
+impl FleetBuilder {
+    pub(crate) fn new(hosts: Vec<Entry>) -> Self {
         Self {
             hosts,
             client: HostConfig::default(),
@@ -119,27 +222,7 @@ impl<T> Builder<T> {
             host_keys: HostKeyPolicy::strict(),
             known_hosts: None,
             resolver: None,
-            builds: PhantomData,
         }
-    }
-
-    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the order of the host list.
-    /// Default: none.
-    ///
-    /// Where the numbers differ, [`build`](Self::build) refuses them.
-    ///
-    /// ```
-    /// use sshoal::{Error, HostConfig, ParallelClient};
-    ///
-    /// # let none: [&str; 0] = [];
-    /// let builder = ParallelClient::builder(["db", "db", "web"]).known_hosts(none).identity_auth(false);
-    /// let as_two_users = [HostConfig::default().user("postgres"), HostConfig::default().user("backup")];
-    /// let Err(Error::Config(problem)) = builder.host_config(as_two_users).build() else { panic!() };
-    /// assert_eq!(problem, "2 host configurations for 3 hosts");
-    /// ```
-    pub fn host_config(mut self, configs: impl IntoIterator<Item = HostConfig>) -> Self {
-        self.configs = Some(configs.into_iter().collect());
-        self
     }
 
     /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused by [`build`](Self::build), with
@@ -155,174 +238,80 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from
-    /// [`max_connecting`](Self::max_connecting). Default: no bound; 0 is refused by [`build`](Self::build), with
-    /// [`Error::Config`]. [`Fleet::set_max_running`](crate::Fleet::set_max_running) changes it.
-    ///
-    /// A command counts from the moment at which its host begins to connect for it, or to start it, until it has ended. It
-    /// does not while its host pauses between two attempts, nor while it waits for a
-    /// [channel](crate::Command::wait_for_channel): then it waits for its turn again. Hosts that are only to
-    /// [connect](crate::Fleet::connect) need no command's place.
-    ///
-    /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts have accepted: with more hosts
-    /// than this, when the first commands have ended. For commands that wait for input there is
-    /// [`start_command`](crate::ParallelClient::start_command).
-    pub fn max_running(mut self, commands: usize) -> Self {
-        self.limits.max_running = Some(commands);
-        self
-    }
-
-    /// Connections begun per second, for the sake of networks, name servers and directories that many logins at once are too
-    /// much for. Default: no bound; 0 is refused by [`build`](Self::build), with [`Error::Config`].
-    /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
-    ///
-    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once, if turns come late. Every
-    /// attempt counts, first ones and further ones, and so do connections to proxies and through them: each is a login.
-    /// Addresses of one host that [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
-    pub fn connects_per_second(mut self, connections: u32) -> Self {
-        self.limits.connects_per_second = Some(connections);
-        self
-    }
-
-    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
-    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
-    ///
-    /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
-    /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
-    /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
-    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
-    /// output waits: 160 KiB of the budget are set aside for each.
-    pub fn output_budget(mut self, bytes: usize) -> Self {
-        self.limits.output_budget = Some(bytes);
-        self
-    }
-
-    /// Which host keys are accepted. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any.
-    pub fn host_keys(mut self, policy: HostKeyPolicy) -> Self {
-        self.host_keys = policy;
-        self
-    }
-
-    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`, `/etc/ssh/ssh_known_hosts` and
-    /// `/etc/ssh/ssh_known_hosts2`. They are read once, by [`build`](Self::build).
-    pub fn known_hosts(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        self.known_hosts = Some(files.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's configuration
-    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks `getaddrinfo`, as [`Resolver::System`] does.
-    ///
-    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the other, those without a
-    /// route last, until one accepts.
-    pub fn resolver(mut self, resolver: Resolver) -> Self {
-        self.resolver = Some(resolver);
-        self
-    }
-
     fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {
         let files = match (&self.known_hosts, &owner.home) {
-            (Some(files), _) => files.iter().map(|file| owner.expand(file)).collect::<Result<Vec<_>, _>>()?,
-            (None, Some(home)) => default_files(home).into(),
+            (Some(files), _) => files.iter().map(|file| owner.expand(file)).collect(),
+            (None, Some(home)) => Ok(default_files(home).into()),
             (None, None) => {
-                return Err(Error::Config("no home directory: name the known_hosts files".to_owned()));
+                let needs = "the names of files: this process has no home directory";
+                Err(ConfigProblem::Missing { setting: "known_hosts", needs })
             }
         };
+        let files: Vec<PathBuf> = files.map_err(|problem| problem.of(Origin::Client))?;
         let known = KnownHosts::load(&files)?;
         for problem in known.problems() {
             log::warn!("{problem}");
         }
         Ok(Verifier::new(known, self.host_keys.clone()))
     }
-}
 
-impl<T: Build> Builder<T> {
-    /// Checks everything that can be checked here, reads keys and known_hosts files, and makes the fleet. No network.
-    ///
-    /// An empty host list is legal: hosts may come later, and commands have no outputs.
-    ///
-    /// # Errors
-    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`], [`Error::KnownHosts`],
-    /// [`Error::Unsupported`], [`Error::System`]. What is wrong with a [`HostConfig`] names the host's position.
-    pub fn build(self) -> Result<T, Error> {
-        T::from_setup(self.setup()?)
-    }
-
-    /// As [`build`](Self::build), but so many fleets, to be driven by as many threads: for more work than one core can
-    /// encrypt. The hosts are dealt out in turn: the first to the first fleet, the second to the second.
-    ///
-    /// Keys and known_hosts files are read once, and all share them; nothing else is shared, but for the keys
-    /// that an [accept-new](HostKeyPolicy::accept_new) policy records. So limits such as
-    /// [`max_connecting`](Self::max_connecting) are those of each, and each has its own connections to
-    /// proxies.
-    ///
-    /// ```
-    /// use sshoal::Fleet;
-    ///
-    /// # let none: [&str; 0] = [];
-    /// let builder = Fleet::builder(["web1", "web2", "web3"]).known_hosts(none).identity_auth(false);
-    /// let fleets = builder.user("deploy").password("...").build_many(2)?;
-    /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
-    /// # Ok::<(), sshoal::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`build`](Self::build), and [`Error::Config`] for 0 and for more than 4,096. Positions are those of the whole list.
-    pub fn build_many(self, fleets: usize) -> Result<Vec<T>, Error> {
-        if !(1..=limits::FLEETS_MAX).contains(&fleets) {
-            let max = limits::FLEETS_MAX;
-            return Err(Error::Config(format!("{fleets} fleets: there may be 1 to {max}")));
-        }
-        self.setup()?.deal(fleets).into_iter().map(T::from_setup).collect()
-    }
-
-    fn setup(self) -> Result<Setup, Error> {
+    /// Checks and reads everything that a fleet needs.
+    pub(crate) fn setup(self) -> Result<Setup, Error> {
         let owner = Owner::of_this_process();
         let verifier = Arc::new(self.verifier(&owner)?);
         self.limits.check()?;
-        let list = HostList { hosts: self.hosts, client: self.client, configs: self.configs };
+        let list = HostList { hosts: hosts(self.hosts)?, client: self.client, configs: self.configs };
         let targets = list.targets(&owner, &verifier)?;
         let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
         Ok(Setup { list, targets, verifier, resolver, limits: self.limits })
     }
-}
 
-impl<T> Clone for Builder<T> {
-    fn clone(&self) -> Self {
-        Self {
-            hosts: self.hosts.clone(),
-            client: self.client.clone(),
-            configs: self.configs.clone(),
-            limits: self.limits,
-            host_keys: self.host_keys.clone(),
-            known_hosts: self.known_hosts.clone(),
-            resolver: self.resolver.clone(),
-            builds: PhantomData,
+    /// The same for so many fleets.
+    pub(crate) fn setup_many(self, fleets: usize) -> Result<Vec<Setup>, Error> {
+        if !(1..=limits::FLEETS_MAX).contains(&fleets) {
+            let (setting, allowed) = ("build_many", "1 to 4096");
+            return Err(ConfigProblem::OutOfRange { setting, allowed }.of(Origin::Client));
         }
+        Ok(self.setup()?.deal(fleets))
     }
 }
 
-/// Shows no secrets.
-impl<T> fmt::Debug for Builder<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("hosts", &self.hosts)
-            .field("client", &self.client)
-            .field("configs", &self.configs)
-            .field("limits", &self.limits)
-            .field("host_keys", &self.host_keys)
-            .field("known_hosts", &self.known_hosts)
-            .field("resolver", &self.resolver)
-            .finish()
+impl ClientBuilder {
+    pub(crate) fn new(hosts: Vec<Entry>) -> Self {
+        Self { fleet: FleetBuilder::new(hosts) }
+    }
+
+    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`). Default: 100; 0 is refused.
+    /// [`set_pool_size`](crate::ParallelClient::set_pool_size) changes it.
+    ///
+    /// A host gives its place back when its command is accepted. Proxies take none.
+    ///
+    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay
+    /// open. With fewer free descriptors than hosts, idle connections are closed for the next ones; with
+    /// fewer than places there are fewer places ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in
+    /// the log).
+    pub fn pool_size(mut self, places: usize) -> Self {
+        self.fleet.limits.max_connecting = places;
+        self
+    }
+
+    /// The fleet to be driven, and the configurations of its hosts.
+    pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
+        check_count("pool_size", Some(self.fleet.limits.max_connecting))?;
+        // What is kept until somebody reads it cannot have a bound: `join` would wait for that reader.
+        self.fleet.limits.output_budget.get_or_insert(usize::MAX);
+        let configs = self.fleet.configs.clone();
+        Ok((self.fleet, configs))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::list::entry;
     use super::*;
 
-    fn builder(hosts: &[&str]) -> Builder<Setup> {
-        Builder::new(hosts.iter().map(|host| (*host).to_owned()).collect())
+    fn builder(hosts: &[&str]) -> FleetBuilder {
+        FleetBuilder::new(hosts.iter().copied().map(entry).collect())
             .user("deploy")
             .password("hunter2")
             .allow_agent(false)
@@ -333,7 +322,7 @@ mod tests {
     #[test]
     fn hosts_are_dealt_in_turn_with_their_configurations() {
         let own = ["a", "b", "c"].map(|alias| HostConfig::default().alias(alias));
-        let setups = builder(&["one", "two", "three"]).host_config(own).build_many(2).unwrap();
+        let setups = builder(&["one", "two", "three"]).host_config(own).setup_many(2).unwrap();
         let hosts = |setup: &Setup| setup.targets.iter().map(|target| target.host.to_string()).collect();
         let aliases =
             |setup: &Setup| setup.targets.iter().filter_map(|target| target.alias.clone()).collect();
@@ -350,27 +339,27 @@ mod tests {
 
     #[test]
     fn what_was_read_is_shared() {
-        let setups = builder(&["one", "two"]).build_many(2).unwrap();
+        let setups = builder(&["one", "two"]).setup_many(2).unwrap();
         assert!(Arc::ptr_eq(&setups[0].verifier, &setups[1].verifier));
         assert!(Arc::ptr_eq(&setups[0].targets[0].profile, &setups[1].targets[0].profile));
     }
 
     #[test]
     fn more_fleets_than_hosts_leave_some_without() {
-        let setups = builder(&["one"]).build_many(3).unwrap();
+        let setups = builder(&["one"]).setup_many(3).unwrap();
         assert_eq!(setups.iter().map(|setup| setup.targets.len()).collect::<Vec<_>>(), [1, 0, 0]);
     }
 
     #[test]
     fn absurd_numbers_of_fleets_are_refused() {
         for fleets in [0, limits::FLEETS_MAX + 1, usize::MAX] {
-            assert!(matches!(builder(&["one"]).build_many(fleets), Err(Error::Config(_))), "{fleets}");
+            assert!(matches!(builder(&["one"]).setup_many(fleets), Err(Error::Config { .. })), "{fleets}");
         }
     }
 
     #[test]
     fn positions_are_those_of_the_whole_list() {
-        let refused = builder(&["one", "two", "three:0"]).build_many(2);
+        let refused = builder(&["one", "two", "three:0"]).setup_many(2);
         assert!(matches!(refused, Err(Error::HostSpec { position: 2, .. })), "{refused:?}");
     }
 }

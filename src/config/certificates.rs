@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::credentials::{BYTES, KeySource};
 use super::key_file::KeyFile;
+use super::layers::Given;
 use super::owner::Owner;
 use crate::credential::Certificate;
-use crate::error::{CertProblem, Error};
+use crate::error::{CertProblem, Error, Origin};
 use crate::link::PrivateKey;
 
 /// A private key, and the file that it was read from.
@@ -32,12 +33,13 @@ impl<'a> Certificates<'a> {
     /// The certificate that the caller names, which has to be for one of these keys.
     pub fn given(
         &mut self,
-        source: &'a KeySource,
+        given: Given<'a, &'a KeySource>,
         owner: &Owner,
         keys: &[FoundKey],
     ) -> Result<Arc<Certificate>, Error> {
+        let source = given.value;
         let path = match source {
-            KeySource::File(path) => owner.expand(path)?,
+            KeySource::File(path) => owner.expand(path).map_err(|problem| problem.of(given.origin()))?,
             KeySource::Bytes(_) => PathBuf::from(BYTES),
         };
         let certificate = match self.given.get(source) {
@@ -49,7 +51,7 @@ impl<'a> Certificates<'a> {
             let fits = keys.iter().any(|found| certificate.is_for(found.key.blob()));
             if fits { Ok(certificate) } else { Err(CertProblem::OtherKey) }
         });
-        certificate.map_err(|source| Error::CertFile { position: None, path, source })
+        certificate.map_err(|problem| Error::CertFile { origin: given.origin(), path, problem })
     }
 
     /// The key as it is offered: with a certificate first, if there is one for it, then without.
@@ -58,12 +60,12 @@ impl<'a> Certificates<'a> {
     pub fn forms(
         &mut self,
         found: &FoundKey,
-        given: Option<&Arc<Certificate>>,
+        given: Option<&(Arc<Certificate>, &'a Origin)>,
     ) -> Result<Vec<Arc<PrivateKey>>, Error> {
-        let certified = match given.filter(|given| given.is_for(found.key.blob())) {
-            Some(given) => Some(self.certified(&found.key, given).map_err(|source| {
-                let path = given.path().to_owned();
-                Error::CertFile { position: None, path, source }
+        let certified = match given.filter(|(certificate, _)| certificate.is_for(found.key.blob())) {
+            Some((given, origin)) => Some(self.certified(&found.key, given).map_err(|problem| {
+                let (origin, path) = ((*origin).clone(), given.path().to_owned());
+                Error::CertFile { origin, path, problem }
             })?),
             None => self.beside(found),
         };

@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 use super::certificates::{Certificates, FoundKey};
 use super::key_file::KeyFile;
+use super::layers::Given;
 use super::owner::Owner;
 use crate::credential::Responder;
 use crate::credential::Secret;
 use crate::credential::{KeyText, Opener};
-use crate::error::{Error, KeyProblem};
+use crate::error::{ConfigProblem, Error, KeyProblem};
 use crate::link::{Gssapi, PrivateKey};
 use crate::session::{Answerer, AuthPlan, Offer};
 
@@ -67,32 +68,31 @@ pub(super) enum KeySource {
     Bytes(Hidden),
 }
 
-/// Identity files, `None` for the usual ones.
+/// Identity files, `None` for the usual ones, and what opens them.
 pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
 
 /// The socket of an ssh-agent, `None` for the environment's.
-pub(super) type AgentSocket<'a> = Option<&'a Path>;
+pub(super) type AgentSocket<'a> = Option<Given<'a, &'a Path>>;
 
 /// How to log in on a host, as it was configured. Equal ones get equal plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Login<'a> {
-    pub key: Option<(&'a KeySource, Opener<'a>)>,
-    pub certificate: Option<&'a KeySource>,
+    pub key: Option<(Given<'a, &'a KeySource>, Given<'a, Opener<'a>>)>,
+    pub certificate: Option<Given<'a, &'a KeySource>>,
     /// `None` where they are off.
-    pub identities: Option<Identities<'a>>,
+    pub identities: Option<Given<'a, Identities<'a>>>,
     /// `None` where no agent is asked.
     pub agent: Option<AgentSocket<'a>>,
-    pub password: Option<&'a Hidden>,
-    pub interactive: Option<Interactive<'a>>,
+    pub password: Option<Given<'a, &'a Hidden>>,
+    pub interactive: Option<Given<'a, Interactive<'a>>>,
 }
 
 impl Login<'_> {
     /// The same with another bound on the work of opening keys.
     pub fn with_rounds_max(mut self, rounds_max: u32) -> Self {
-        let openers = self.key.as_mut().map(|(_, opener)| opener);
-        for opener in openers.into_iter().chain(self.identities.as_mut().map(|(_, opener)| opener)) {
-            opener.rounds_max = rounds_max;
-        }
+        let openers = self.key.as_mut().map(|(_, opener)| &mut opener.value);
+        let identities = self.identities.as_mut().map(|identities| &mut identities.value.1);
+        openers.into_iter().chain(identities).for_each(|opener| opener.rounds_max = rounds_max);
         self
     }
 }
@@ -105,12 +105,13 @@ pub(super) enum Interactive<'a> {
     Responder(&'a Responder),
 }
 
-fn answerer(interactive: Interactive<'_>, password: Option<Secret>) -> Result<Answerer, Error> {
-    match (interactive, password) {
+fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -> Result<Answerer, Error> {
+    match (interactive.value, password) {
         (Interactive::Responder(responder), _) => Ok(Answerer::Responder(responder.clone())),
         (Interactive::Password, Some(password)) => Ok(Answerer::Password(password)),
         (Interactive::Password, None) => {
-            Err(Error::Config("keyboard_interactive needs a password or a responder".to_owned()))
+            let (setting, needs) = ("keyboard_interactive", "a password or a responder");
+            Err(ConfigProblem::Missing { setting, needs }.of(interactive.origin()))
         }
     }
 }
@@ -127,8 +128,13 @@ pub(super) struct Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     pub fn new(owner: &'a Owner) -> Self {
-        let (keys, identities, certificates, passwords) = Default::default();
-        Self { owner, keys, identities, certificates, passwords }
+        Self {
+            owner,
+            keys: HashMap::new(),
+            identities: HashMap::new(),
+            certificates: Certificates::default(),
+            passwords: HashMap::new(),
+        }
     }
 
     /// What is offered, in order: GSSAPI first, as in parallel-ssh.
@@ -148,13 +154,13 @@ impl<'a> Credentials<'a> {
     }
 
     fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
-        let named = login.key.map(|(source, opener)| self.named_key(source, opener)).transpose()?;
+        let named = login.key.map(|(given, opener)| self.named_key(given, opener)).transpose()?;
         let identities = login.identities.map(|wanted| self.identities(wanted)).transpose()?;
         let identities = identities.unwrap_or_default();
         let certificate = match login.certificate {
-            Some(source) => {
+            Some(given) => {
                 let keys = if named.is_some() { named.as_slice() } else { &identities };
-                Some(self.certificates.given(source, self.owner, keys)?)
+                Some((self.certificates.given(given, self.owner, keys)?, given.origin))
             }
             None => None,
         };
@@ -184,45 +190,61 @@ impl<'a> Credentials<'a> {
     /// Where the agent listens, if there is one.
     pub fn agent(&self, socket: AgentSocket<'_>) -> Result<Option<Arc<Path>>, Error> {
         match socket {
-            Some(path) => Ok(Some(self.owner.expand(path)?.into())),
+            Some(path) => Ok(Some(self.expand(path)?.into())),
             None => Ok(self.owner.agent.as_deref().map(Into::into)),
         }
     }
 
-    fn password(&mut self, given: &'a Hidden) -> Result<Secret, Error> {
-        if let Some(known) = self.passwords.get(given) {
+    fn expand(&self, path: Given<'_, &Path>) -> Result<PathBuf, Error> {
+        self.owner.expand(path.value).map_err(|problem| problem.of(path.origin()))
+    }
+
+    fn password(&mut self, given: Given<'a, &'a Hidden>) -> Result<Secret, Error> {
+        if let Some(known) = self.passwords.get(given.value) {
             return Ok(known.clone());
         }
-        let secret = given.to_secret();
-        let secret = secret.ok_or_else(|| Error::Config("the password contains a NUL byte".to_owned()))?;
-        self.passwords.insert(given, secret.clone());
+        let secret = given.value.to_secret().ok_or_else(|| {
+            ConfigProblem::Unusable { setting: "password", problem: "contains a NUL byte" }.of(given.origin())
+        })?;
+        self.passwords.insert(given.value, secret.clone());
         Ok(secret)
     }
 
-    fn named_key(&mut self, source: &KeySource, opener: Opener<'a>) -> Result<FoundKey, Error> {
-        let (path, source) = match source {
+    fn named_key(
+        &mut self,
+        given: Given<'a, &'a KeySource>,
+        opener: Given<'a, Opener<'a>>,
+    ) -> Result<FoundKey, Error> {
+        let (path, source) = match given.value {
             KeySource::File(path) => {
-                let path = self.owner.expand(path)?;
+                let path = self.expand(given.map(|_| path.as_path()))?;
                 (Some(path.clone()), KeySource::File(path))
             }
-            KeySource::Bytes(_) => (None, source.clone()),
+            KeySource::Bytes(_) => (None, given.value.clone()),
         };
-        match self.key(source, opener) {
+        match self.key(source, opener.value) {
             Ok(key) => Ok(FoundKey { key, path }),
-            Err(source) => {
+            Err(problem) => {
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
-                Err(Error::KeyFile { position: None, path, source })
+                // What does not open it is to blame where the key itself is not.
+                let is_locked =
+                    matches!(problem, KeyProblem::PassphraseWrong | KeyProblem::TooManyRounds { .. });
+                let origin = if is_locked { opener.origin() } else { given.origin() };
+                Err(Error::KeyFile { origin, path, problem })
             }
         }
     }
 
-    fn identities(&mut self, wanted: Identities<'a>) -> Result<Vec<FoundKey>, Error> {
-        if let Some(known) = self.identities.get(&wanted) {
+    fn identities(&mut self, given: Given<'a, Identities<'a>>) -> Result<Vec<FoundKey>, Error> {
+        if let Some(known) = self.identities.get(&given.value) {
             return Ok(known.clone());
         }
-        let (files, opener) = wanted;
+        let (files, opener) = given.value;
         let paths: Vec<PathBuf> = match (files, &self.owner.home) {
-            (Some(files), _) => files.iter().map(|file| self.owner.expand(file)).collect::<Result<_, _>>()?,
+            (Some(files), _) => files
+                .iter()
+                .map(|file| self.expand(given.map(|_| file.as_path())))
+                .collect::<Result<_, _>>()?,
             (None, Some(home)) => IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
             (None, None) => Vec::new(),
         };
@@ -230,10 +252,10 @@ impl<'a> Credentials<'a> {
         for path in paths {
             match self.identity(path, opener, files.is_some()) {
                 Ok(key) => keys.extend(key),
-                Err((path, source)) => return Err(Error::KeyFile { position: None, path, source }),
+                Err((path, problem)) => return Err(Error::KeyFile { origin: given.origin(), path, problem }),
             }
         }
-        self.identities.insert(wanted, keys.clone());
+        self.identities.insert(given.value, keys.clone());
         Ok(keys)
     }
 

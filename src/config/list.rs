@@ -6,13 +6,28 @@ use super::host_config::HostConfig;
 use super::owner::Owner;
 use super::targets::Inventory;
 use crate::error::Error;
+use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::Verifier;
 use crate::session::Target;
+
+/// A host as it was given, parsed.
+pub(crate) type Entry = Result<HostSpec, HostSpecError>;
+
+/// Parses a host.
+pub(crate) fn entry<H: TryInto<HostSpec, Error: Into<HostSpecError>>>(host: H) -> Entry {
+    host.try_into().map_err(Into::into)
+}
+
+/// The hosts of a list; an error names the position.
+pub(crate) fn hosts(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<HostSpec>, Error> {
+    let entries = entries.into_iter().enumerate();
+    entries.map(|(position, entry)| entry.map_err(|problem| Error::HostSpec { position, problem })).collect()
+}
 
 /// The host list as it was given, and what holds for its hosts: kept for the hosts that come later.
 #[derive(Debug)]
 pub(crate) struct HostList {
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostSpec>,
     /// The fleet's own settings.
     pub client: HostConfig,
     /// One per host, or none at all.
@@ -36,7 +51,8 @@ impl HostList {
         verifier: &Arc<Verifier>,
     ) -> Result<Vec<Option<Target>>, Error> {
         let stays = |position| before.agrees(self, position);
-        self.inventory().changes(owner, verifier, stays, before.inventory().ways(proxy))
+        let (before, origins) = (before.inventory(), before.inventory().origins());
+        self.inventory().changes(owner, verifier, stays, before.ways(&origins, proxy))
     }
 
     fn inventory(&self) -> Inventory<'_> {
@@ -54,16 +70,18 @@ impl HostList {
     }
 
     /// This list, and these hosts behind it.
-    pub fn with(&self, more: impl Iterator<Item = (String, HostConfig)>) -> Self {
-        let (hosts, configs): (Vec<_>, Vec<_>) = more.unzip();
+    pub fn with<H>(&self, more: impl IntoIterator<Item = (H, HostConfig)>) -> Result<Self, Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
+        let (entries, configs): (Vec<_>, Vec<_>) =
+            more.into_iter().map(|(host, config)| (entry(host), config)).unzip();
+        let hosts = hosts(self.hosts.iter().cloned().map(Ok).chain(entries))?;
         let none = HostConfig::default();
         let is_plain = self.configs.is_none() && configs.iter().all(|config| *config == none);
         let own = || self.configs.clone().unwrap_or_else(|| vec![none.clone(); self.hosts.len()]);
-        Self {
-            hosts: self.hosts.iter().cloned().chain(hosts).collect(),
-            client: self.client.clone(),
-            configs: (!is_plain).then(|| own().into_iter().chain(configs).collect()),
-        }
+        let configs = (!is_plain).then(|| own().into_iter().chain(configs).collect());
+        Ok(Self { hosts, client: self.client.clone(), configs })
     }
 
     /// The hosts dealt out in turn, with what holds for them.

@@ -5,6 +5,7 @@ mod certificates;
 mod credentials;
 mod host_config;
 mod key_file;
+mod layers;
 mod list;
 mod owner;
 mod proxy;
@@ -12,17 +13,10 @@ mod settings;
 mod targets;
 mod way;
 
-use std::time::Duration;
-
-pub(crate) use builder::Limits;
-pub use builder::{Build, Builder, Setup};
+pub use builder::{ClientBuilder, FleetBuilder};
+pub(crate) use builder::{Limits, Setup, check_count};
 pub use host_config::HostConfig;
-pub(crate) use list::HostList;
+pub(crate) use list::{HostList, entry};
 pub(crate) use owner::Owner;
 pub use proxy::Proxy;
 pub(crate) use targets::check_number;
-
-/// Zero means no limit, as in parallel-ssh.
-pub(crate) fn limit(after: Duration) -> Option<Duration> {
-    (!after.is_zero()).then_some(after)
-}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{User, geteuid};
 
-use crate::error::Error;
+use crate::error::ConfigProblem;
 
 /// Who this process belongs to.
 #[derive(Debug)]
@@ -28,11 +28,11 @@ impl Owner {
         }
     }
 
-    pub fn expand(&self, path: &Path) -> Result<PathBuf, Error> {
+    pub fn expand(&self, path: &Path) -> Result<PathBuf, ConfigProblem> {
         match (path.strip_prefix("~"), &self.home) {
             (Err(_), _) => Ok(path.to_owned()),
             (Ok(rest), Some(home)) => Ok(home.join(rest)),
-            (Ok(_), None) => Err(Error::Config(format!("no home directory to find {} in", path.display()))),
+            (Ok(_), None) => Err(ConfigProblem::NoHome(path.to_owned())),
         }
     }
 }

@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builder::Builder;
+use super::builder::{ClientBuilder, FleetBuilder};
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
+use super::list::{Entry, entry};
 use super::settings::settings;
 use crate::credential::{Answer, Challenge};
+use crate::host::{HostSpec, HostSpecError};
 
 /// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
 /// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
 ///
-/// Given to [`Builder::proxy`](super::Builder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
+/// Given to [`Builder::proxy`](crate::config::ClientBuilder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
 /// hosts whose proxies are equal share one connection and one login, however many they are. It takes no place in the pool,
 /// is made by attempts of its own, and stays open for the next hosts. Hosts wait for it as long as its own time limits
-/// allow; a host's own [`timeout`](super::Builder::timeout) begins with the request to connect it.
+/// allow; a host's own [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect it.
 ///
 /// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each under its own name and
 /// port, before anything secret is sent there. The proxy sees only encrypted bytes of the hosts behind it.
@@ -46,14 +48,17 @@ use crate::credential::{Answer, Challenge};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Proxy {
-    pub(super) host: String,
+    pub(super) host: Entry,
     pub(super) config: HostConfig,
 }
 
 impl Proxy {
     /// A proxy at this `[user@]host[:port]` ([`HostSpec`](crate::HostSpec)).
-    pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), config: HostConfig::default() }
+    pub fn new<H>(host: H) -> Self
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
+        Self { host: entry(host), config: HostConfig::default() }
     }
 
     /// Login name, unless [`new`](Self::new) was given one. Default: the owner of this process.
@@ -77,12 +82,12 @@ impl Proxy {
     }
 
     /// Most work that opening an encrypted private key may be
-    /// ([`Builder::kdf_rounds_max`](super::Builder::kdf_rounds_max)). Default: the client's.
+    /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the client's.
     pub fn kdf_rounds_max(self, rounds: u32) -> Self {
         self.set(|config| config.kdf_rounds_max(rounds))
     }
 
-    /// Private key file, tried first ([`Builder::key_file`](super::Builder::key_file)). `~/` stands for the
+    /// Private key file, tried first ([`Builder::key_file`](crate::config::ClientBuilder::key_file)). `~/` stands for the
     /// home directory.
     pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
         self.set(|config| config.key_file(path))
@@ -99,7 +104,7 @@ impl Proxy {
     }
 
     /// The identity files. Default: the usual five in `~/.ssh`
-    /// ([`Builder::identity_files`](super::Builder::identity_files)).
+    /// ([`Builder::identity_files`](crate::config::ClientBuilder::identity_files)).
     pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.set(|config| config.identity_files(files))
     }
@@ -121,7 +126,7 @@ impl Proxy {
     }
 
     /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are behind it
-    /// ([`Builder::responder`](super::Builder::responder)). Proxies share a connection only if they have a clone
+    /// ([`Builder::responder`](crate::config::ClientBuilder::responder)). Proxies share a connection only if they have a clone
     /// of the same one.
     pub fn responder(
         self,
@@ -130,7 +135,7 @@ impl Proxy {
         self.set(|config| config.responder(respond))
     }
 
-    /// Whether GSSAPI is tried, first of all methods ([`Builder::gssapi_auth`](super::Builder::gssapi_auth)).
+    /// Whether GSSAPI is tried, first of all methods ([`Builder::gssapi_auth`](crate::config::ClientBuilder::gssapi_auth)).
     /// Default: `false`, unless an identity is set.
     pub fn gssapi_auth(self, on: bool) -> Self {
         self.set(|config| config.gssapi_auth(on))
@@ -151,9 +156,9 @@ impl Proxy {
         self.set(|config| config.gssapi_delegate_credentials(on))
     }
 
-    /// Connection attempts; 0 counts as 1. Default: the client's.
-    pub fn num_retries(self, attempts: u32) -> Self {
-        self.set(|config| config.num_retries(attempts))
+    /// Connection attempts. Default: the client's; 0 is refused.
+    pub fn max_attempts(self, attempts: u32) -> Self {
+        self.set(|config| config.max_attempts(attempts))
     }
 
     /// Pause between two attempts. Default: the client's.
@@ -162,7 +167,7 @@ impl Proxy {
     }
 
     /// Time limit for each stage of its own connection. Default: the client's.
-    pub fn timeout(self, limit: Duration) -> Self {
+    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.set(|config| config.timeout(limit))
     }
 
@@ -194,7 +199,8 @@ settings! {
     ///
     /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this machine, and what is not set
     /// has the defaults of a [`Proxy`], as parallel-ssh documents, not the target's login.
-    proxy_host(host: impl Into<String>) => |config| config.proxy.host = Some(host.into());
+    proxy_host(host: impl TryInto<HostSpec, Error: Into<HostSpecError>>) =>
+        |config| config.proxy.host = Some(entry(host));
 
     /// Port of the [`proxy_host`](Self::proxy_host), unless that names one. Default: 22.
     proxy_port(port: u16) => |config| config.proxy.login().port = Some(port);

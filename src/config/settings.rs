@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builder::Builder;
+use super::builder::{ClientBuilder, FleetBuilder};
 use super::credentials::{Hidden, KeySource};
 use super::host_config::HostConfig;
 use crate::credential::{Answer, Challenge, Responder};
 use crate::host::AddressFamily;
 
-/// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of [`Builder`].
+/// Makes the method `name(argument)` of [`HostConfig`], which changes it, and the same one of both builders.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
         impl HostConfig {
@@ -21,10 +21,18 @@ macro_rules! settings {
             })*
         }
 
-        impl<T> Builder<T> {
+        impl FleetBuilder {
             $($(#[$doc])*
             pub fn $name(mut self, $argument: $type) -> Self {
                 self.client = self.client.$name($argument);
+                self
+            })*
+        }
+
+        impl ClientBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $argument: $type) -> Self {
+                self.fleet = self.fleet.$name($argument);
                 self
             })*
         }
@@ -49,7 +57,7 @@ settings! {
         |config| config.passphrase = Some(Hidden::new(passphrase.into()));
 
     /// Most work that opening an encrypted private key may be, in rounds of bcrypt: `ssh-keygen` writes 16 or
-    /// 24 of them, and as many as `-a` says. Each takes about 10 ms of [`build`](Builder::build). Default:
+    /// 24 of them, and as many as `-a` says. Each takes about 10 ms of [`build`](ClientBuilder::build). Default:
     /// 1,024; 0 is refused. For PKCS#8, 10,000 iterations of PBKDF2 count as a round; its scrypt may use 64
     /// MiB, whatever is set here.
     kdf_rounds_max(rounds: u32) => |config| config.kdf_rounds_max = Some(rounds);
@@ -57,7 +65,7 @@ settings! {
     /// Private key file, tried first (parallel-ssh: `pkey`, and `private_key` in a `HostConfig`). `~/` stands for the home
     /// directory.
     ///
-    /// It is read once, by [`build`](Builder::build), however many hosts name it; parallel-ssh checks that of a
+    /// It is read once, by [`build`](ClientBuilder::build), however many hosts name it; parallel-ssh checks that of a
     /// `HostConfig` at connect time. Unlike in parallel-ssh, identity files and password are tried as well when the server
     /// refuses it.
     ///
@@ -85,7 +93,7 @@ settings! {
     /// follows, unless the host's [`timeout`](Self::timeout) is over first.
     ///
     /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
-    /// [`build`](Builder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
+    /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
     gssapi_auth(on: bool) => |config| config.gssapi_auth = Some(on);
 
     /// The host name in the server's Kerberos principal, for instance `web1.example.org` for
@@ -113,7 +121,7 @@ settings! {
     /// parallel-ssh documents it as unused, yet asks the agent once per host, and `False` in a `HostConfig` does not count.
     allow_agent(on: bool) => |config| config.allow_agent = Some(on);
 
-    /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](Builder::build) is
+    /// The socket of the ssh-agent. Default: the one that `SSH_AUTH_SOCK` names when [`build`](ClientBuilder::build) is
     /// called, or none (OpenSSH: `IdentityAgent`).
     agent_socket(path: impl Into<PathBuf>) => |config| config.agent_socket = Some(path.into());
 
@@ -123,7 +131,7 @@ settings! {
     /// Each command finds a socket in its `SSH_AUTH_SOCK`; what it asks there is answered by the agent here,
     /// over a connection of its own, of which a host can have 16 at a time.
     /// [`allow_agent`](Self::allow_agent) need not be on. Where there is no agent to forward,
-    /// [`build`](Builder::build) says so. A host that does not forward (sshd: `AllowAgentForwarding no`) is
+    /// [`build`](ClientBuilder::build) says so. A host that does not forward (sshd: `AllowAgentForwarding no`) is
     /// not asked for an answer, as OpenSSH does not: commands then find no `SSH_AUTH_SOCK`. All hosts
     /// together can have 1,024 connections to agents, and no more than a quarter of the descriptors that this
     /// process may open; what is beyond is refused to the command that asks.
@@ -140,7 +148,7 @@ settings! {
     /// A host that leaves no room for answers in their packets makes libssh loop for ever. It fails with
     /// [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and a thread of this process is left
     /// asleep for as long as the process lives, with some 50 KB of memory and a descriptor. After four of
-    /// these no agent is forwarded any more: channels are refused, and [`build`](Builder::build) returns
+    /// these no agent is forwarded any more: channels are refused, and [`build`](ClientBuilder::build) returns
     /// [`Error::Unsupported`](crate::Error::Unsupported). Such a thread is started for the first answer on
     /// each connection, and at no other time.
     forward_ssh_agent(on: bool) => |config| config.forward_agent = Some(on);
@@ -149,7 +157,7 @@ settings! {
     /// first, then the key without it. `~/` stands for the home directory.
     ///
     /// It has to be for the key that [`key_file`](Self::key_file) or [`key_bytes`](Self::key_bytes) names, or, where none is
-    /// named, for one of the identity files: [`build`](Builder::build) reads it and checks that
+    /// named, for one of the identity files: [`build`](ClientBuilder::build) reads it and checks that
     /// ([`Error::CertFile`](crate::Error::CertFile)). Whether it is valid is for the server to say; the error of a host that
     /// refuses one names its expiry or its principals, if that is what is wrong
     /// ([`AuthProblem`](crate::AuthProblem)). A host inherits the client's certificate together with the client's keys:
@@ -182,7 +190,7 @@ settings! {
     /// hidden prompt that comes alone, such as PAM's `Password: `. It is never typed where it could be shown, nor to a second
     /// prompt. A server that offers the password method as well is given it that way first, so a wrong one counts twice. What
     /// else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
-    /// [`build`](Builder::build) returns an [`Error::Config`](crate::Error::Config).
+    /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
 
     /// Who answers the questions of keyboard-interactive authentication, such as those for a one-time code. Default: nobody.
@@ -217,7 +225,7 @@ settings! {
     responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static) =>
         |config| config.responder = Some(Responder::new(respond));
 
-    /// Connection attempts per host. Default: 3; 0 counts as 1.
+    /// Connection attempts per host (parallel-ssh: `num_retries`). Default: 3; 0 is refused.
     ///
     /// One counter for the whole connection. An attempt that fails is followed by another one only if that can end
     /// differently:
@@ -233,7 +241,7 @@ settings! {
     ///
     /// A server that ends a connection before it has named itself has no room for it, as sshd beyond its `MaxStartups`: that
     /// is no failed attempt either. It is tried again after a random pause, below 0.25 s at first and below twice as much
-    /// each time, up to 8 s; only from the ninth such connection on they count. With `num_retries(1)` nothing is tried again,
+    /// each time, up to 8 s; only from the ninth such connection on they count. With `max_attempts(1)` nothing is tried again,
     /// and the first one is final.
     ///
     /// A connection that has carried a command was no failed attempt. When it is lost, the commands that wait for it have
@@ -241,16 +249,19 @@ settings! {
     ///
     /// parallel-ssh counts three times, once each for connect, handshake and authentication; it repeats refused
     /// credentials, and does not repeat a refused connect.
-    num_retries(attempts: u32) => |config| config.attempts = Some(attempts);
+    max_attempts(attempts: u32) => |config| config.attempts = Some(attempts);
+
+    /// [`max_attempts`](Self::max_attempts) by parallel-ssh's name, where 0 counts as 1.
+    num_retries(attempts: u32) => |config| config.attempts = Some(attempts.max(1));
 
     /// Pause between two attempts. Default: 5 s. Zero: none. The host's place in the pool is free meanwhile. After a connection
-    /// that the server had [no room for](Self::num_retries) the pause is another one, and shorter at first.
+    /// that the server had [no room for](Self::max_attempts) the pause is another one, and shorter at first.
     retry_delay(delay: Duration) => |config| config.retry_delay = Some(delay);
 
     /// Exponential backoff with full jitter, up to this pause: before attempt `n` a random time between nothing and
     /// [`retry_delay`](Self::retry_delay)` * 2^(n - 1)`, at most `max`. So many hosts that fail together do not come back
-    /// together. Default, and zero: off, each pause is the `retry_delay`.
-    retry_backoff(max: Duration) => |config| config.retry_backoff = Some(max);
+    /// together. Default: `None`, each pause is the `retry_delay`.
+    retry_backoff(max: impl Into<Option<Duration>>) => |config| config.retry_backoff = Some(max.into());
 
     /// Which addresses of a host are used, and in which order. Default: all, as the resolver orders them.
     ///
@@ -264,7 +275,7 @@ settings! {
         |config| config.family = Some(if on { AddressFamily::V6 } else { AddressFamily::Any });
 
     /// How long a connect may be pending before the host's next address is dialled beside it (RFC 8305 section 5,
-    /// "Connection Attempt Delay", where 250 ms are recommended). Default, and zero: off. Less than 10 ms is refused.
+    /// "Connection Attempt Delay", where 250 ms are recommended). Default: `None`, never. Less than 10 ms is refused.
     ///
     /// Without it, one address is dialled at a time: the next when the one before fails, or has had its share of the
     /// [`timeout`](Self::timeout). With it, addresses race: the next one, of the other family if there is one, is dialled
@@ -275,7 +286,8 @@ settings! {
     /// those that the pool counts, and half-open sessions, which a server counts against its clients (sshd:
     /// `MaxStartups`). It is for names of which some addresses do not answer. Where descriptors run out, those under way go
     /// on alone. A host behind a proxy is dialled by the proxy, and does not race.
-    attempt_delay(delay: Duration) => |config| config.attempt_delay = Some(delay);
+    attempt_delay(delay: impl Into<Option<Duration>>) =>
+        |config| config.attempt_delay = Some(delay.into());
 
     /// Whether to compress what goes over the wire, both ways, where the server agrees (RFC 4253 section 6.2,
     /// `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
@@ -286,7 +298,7 @@ settings! {
     compress(on: bool) => |config| config.compress = Some(on);
 
     /// How long a connection may be silent before the server is asked for a sign of life (parallel-ssh:
-    /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default, and zero: never, as in OpenSSH, so that a fleet that
+    /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default: `None`, never, as in OpenSSH, so that a fleet that
     /// waits does not wake up; parallel-ssh's native client has 60 s.
     ///
     /// Whatever the server sends is a sign of life. After [`keepalive_max_missed`](Self::keepalive_max_missed) questions
@@ -297,18 +309,20 @@ settings! {
     ///
     /// Between two calls of the client nothing is sent and nobody is declared dead: a server that closes idle connections
     /// may do so then, which the next command mends.
-    keepalive(interval: Duration) => |config| config.keepalive = Some(interval);
+    keepalive(interval: impl Into<Option<Duration>>) =>
+        |config| config.keepalive = Some(interval.into());
 
     /// Keepalives in a row without a sign of life after which the server counts as dead (OpenSSH:
     /// `ServerAliveCountMax`). Default: 3; 0 is refused.
     keepalive_max_missed(count: u32) => |config| config.keepalive_max_missed = Some(count);
 
     /// Time limit for each stage of each host, as a total: resolving and connecting, SSH handshake, authentication,
-    /// starting the command. Default, and zero: none, except that connect and handshake are given up after 60 s and
+    /// starting the command. Default: `None`, except that connect and handshake are given up after 60 s and
     /// authentication after 120 s, so that a silent peer cannot hold a place for ever.
-    timeout(limit: Duration) => |config| config.timeout = Some(limit);
+    timeout(limit: impl Into<Option<Duration>>) => |config| config.timeout = Some(limit.into());
 
-    /// How long a reader waits without a byte from its stream, and a writer without progress. Zero: no limit.
-    /// Default: [`timeout`](Self::timeout). [`Command::read_timeout`](crate::Command::read_timeout) goes first.
-    read_timeout(limit: Duration) => |config| config.read_timeout = Some(limit);
+    /// How long a reader waits without a byte from its stream, and a writer without progress. `None`: no limit.
+    /// Default: [`timeout`](Self::timeout). [`HostOutput::set_read_timeout`](crate::HostOutput::set_read_timeout) goes first.
+    read_timeout(limit: impl Into<Option<Duration>>) =>
+        |config| config.read_timeout = Some(limit.into());
 }

@@ -1,27 +1,25 @@
 //! From the settings to the fleet's targets.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::fmt::Display;
-use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::{AgentSocket, Credentials, Login};
-use super::host_config::{HostConfig, Settings};
+use super::host_config::HostConfig;
+use super::layers::{Layer, Layers, Settings};
 use super::owner::Owner;
-use super::way::Hop;
-use crate::error::Error;
+use super::way::{self, Hop};
+use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
 use crate::link::{self, Gssapi};
-use crate::session::{Connection, Profile, Target, Timeouts};
+use crate::session::{Connection, Profile, ProxyId, Target, Timeouts};
 
-/// The hosts as they were given.
+/// The hosts of a list.
 pub(super) struct Inventory<'a> {
-    pub hosts: &'a [String],
+    pub hosts: &'a [HostSpec],
     /// The client's own settings.
     pub client: &'a HostConfig,
     /// One per host, or none at all.
@@ -31,7 +29,7 @@ pub(super) struct Inventory<'a> {
 /// What a profile is made of; equal ones share it.
 #[derive(PartialEq, Eq, Hash)]
 struct ProfileKey<'a> {
-    user: Cow<'a, str>,
+    user: &'a str,
     login: Login<'a>,
     /// Names the host, unless all have one identity: then each profile has one host.
     gssapi: Option<Gssapi>,
@@ -46,7 +44,8 @@ struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     verifier: &'a Arc<Verifier>,
-    known: HashMap<ProfileKey<'a>, Arc<Profile>>,
+    /// Numbered, so that they can be compared.
+    known: HashMap<ProfileKey<'a>, (usize, Arc<Profile>)>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
     ways: Vec<KnownWay<'a>>,
 }
@@ -54,82 +53,88 @@ struct Profiles<'a> {
 /// The proxies of a host that is there already, and the last of them as it is in use.
 pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 
-/// What makes two proxies the same one: the name and port, all settings, and the way there, these by where they lie.
-type ProxyKey = (Arc<str>, u16, *const Profile, *const Target);
+/// What makes two proxies the same one: the name and port, all settings, and the proxy before it.
+type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
 
 impl<'a> Inventory<'a> {
     /// Checks the settings and reads the keys, each once.
-    pub fn targets(&self, owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Result<Vec<Target>, Error> {
+    pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
-        if self.configs.is_none() && self.hosts.is_empty() {
-            // A key that cannot be used is an error even if there is no host to use it on.
-            Credentials::new(owner).plan(None, self.client.over(self.client).login)?;
-        }
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which nothing is read. Others
-    /// share the proxies of hosts that were there before.
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which
+    /// nothing is read. Others share the proxies of hosts that were there before.
     pub fn changes(
         &self,
-        owner: &'a Owner,
-        verifier: &'a Arc<Verifier>,
+        owner: &Owner,
+        verifier: &Arc<Verifier>,
         stays: impl Fn(usize) -> bool,
-        ways: Vec<KnownWay<'a>>,
+        ways: Vec<KnownWay<'_>>,
     ) -> Result<Vec<Option<Target>>, Error> {
-        self.check()?;
-        self.check_gssapi()?;
-        let mut profiles = Profiles { ways, ..Profiles::new(owner, verifier) };
-        let mut targets = Vec::with_capacity(self.hosts.len());
-        for (position, text) in self.hosts.iter().enumerate() {
-            if stays(position) {
-                targets.push(None);
-                continue;
+        let origins = self.origins();
+        let layers = |position: usize| self.layers(position, &origins);
+        self.check(&origins)?;
+        let positions = || 0..self.hosts.len();
+        let is_used = positions().any(|position| layers(position).gssapi().is_some());
+        for position in positions() {
+            let layers = layers(position);
+            // What the client says for all need not fit each.
+            if layers.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !is_used) {
+                layers.check_delegation()?;
             }
-            let spec: HostSpec = text.parse().map_err(|source| Error::HostSpec { position, source })?;
-            let own = self.configs.and_then(|configs| configs.get(position));
-            let config = own.unwrap_or(self.client);
-            let settings = config.over(self.client);
-            let way = config.proxy.hops(self.client);
-            let way = way.map_err(|problem| of_host(position, problem))?;
-            let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
-            let gssapi = gssapi.map_err(|problem| of_host(position, problem))?;
-            let profile = profiles.profile(&spec, gssapi, settings).map_err(|error| match (own, error) {
-                (Some(own), Error::KeyFile { path, source, .. })
-                    if own.concerns_login() || own.names_identity(&path, owner) =>
-                {
-                    Error::KeyFile { position: Some(position), path, source }
-                }
-                (Some(own), Error::CertFile { path, source, .. }) if own.concerns_login() => {
-                    Error::CertFile { position: Some(position), path, source }
-                }
-                (Some(own), error) if own.concerns_login() => of_host(position, error),
-                (_, error) => error,
-            })?;
-            let host: Arc<str> = spec.host().into();
-            let port = spec.port().unwrap_or(settings.port);
-            check_way(&host, port, &way).map_err(|problem| of_host(position, problem))?;
-            targets.push(Some(Target {
-                host,
-                port,
-                alias: own.and_then(HostConfig::alias_name).map(Into::into),
-                profile,
-                proxy: profiles.way(way).map_err(|error| match (own, error) {
-                    (Some(own), Error::KeyFile { path, source, .. }) if own.concerns_proxy() => {
-                        Error::KeyFile { position: Some(position), path, source }
-                    }
-                    (_, error) => error,
-                })?,
-            }));
         }
-        Ok(targets)
+        let mut profiles = Profiles::new(owner, verifier, ways);
+        if self.configs.is_none() && self.hosts.is_empty() {
+            // What cannot be used is an error even if there is no host to use it on.
+            let alone = Layers::new(None, [], [self.client_layer()]);
+            alone.check_delegation()?;
+            let Settings { login, gssapi, .. } = alone.settings();
+            gssapi.map_or(Ok(()), |_| check_library())?;
+            profiles.credentials.plan(None, login)?;
+        }
+        let target = |position| match stays(position) {
+            true => Ok(None),
+            false => self.target(position, &layers(position), &origins[position], &mut profiles).map(Some),
+        };
+        positions().map(target).collect()
     }
 
-    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says which is the last proxy
-    /// of the host at a position.
-    pub fn ways(&self, proxy: impl Fn(usize) -> Option<Arc<Target>>) -> Vec<KnownWay<'a>> {
-        let is_known = |ways: &[KnownWay<'a>], last: &Arc<Target>| {
-            ways.iter().any(|(_, known)| Arc::ptr_eq(known, last))
+    fn target<'b>(
+        &'b self,
+        position: usize,
+        layers: &Layers<'b>,
+        origin: &'b Origin,
+        profiles: &mut Profiles<'b>,
+    ) -> Result<Target, Error> {
+        let spec = &self.hosts[position];
+        let settings = layers.settings();
+        let hops = way::hops(layers)?;
+        let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
+        check_way(dialled, settings.port, &hops).map_err(|problem| problem.of(origin.clone()))?;
+        let (_, profile) = profiles.profile(dialled, settings, origin)?;
+        let mut target = Target::new(spec.host(), settings.port, profile);
+        if dialled != spec.host() {
+            target.dial(dialled);
+        }
+        if let Some(alias) = layers.value(|config| config.host_key_alias.as_deref()) {
+            target.recorded = (alias.into(), 22);
+        }
+        let own = self.configs.and_then(|configs| configs.get(position));
+        target.alias = own.and_then(HostConfig::alias_name).map(Into::into);
+        target.proxy = profiles.way(hops)?;
+        Ok(target)
+    }
+
+    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says which is
+    /// the last proxy of the host at a position.
+    pub fn ways<'b>(
+        &'b self,
+        origins: &'b [Origin],
+        proxy: impl Fn(usize) -> Option<Arc<Target>>,
+    ) -> Vec<KnownWay<'b>> {
+        let is_known = |ways: &[KnownWay<'b>], last: &Arc<Target>| {
+            ways.iter().any(|(_, known)| known.proxy_id == last.proxy_id)
         };
         let mut ways = Vec::new();
         for position in 0..self.hosts.len() {
@@ -137,8 +142,7 @@ impl<'a> Inventory<'a> {
             if is_known(&ways, &last) {
                 continue;
             }
-            let own = self.configs.and_then(|configs| configs.get(position)).unwrap_or(self.client);
-            let Ok(mut hops) = own.proxy.hops(self.client) else { continue };
+            let Ok(mut hops) = way::hops(&self.layers(position, origins)) else { continue };
             while !is_known(&ways, &last) {
                 ways.push((hops.clone(), last.clone()));
                 hops.pop();
@@ -149,46 +153,37 @@ impl<'a> Inventory<'a> {
         ways
     }
 
-    /// What shows without reading keys, in every configuration, whether it counts or not.
-    fn check(&self) -> Result<(), Error> {
-        if let Some(problem) = self.client.problem() {
-            return Err(Error::Config(problem));
-        }
-        let Some(configs) = self.configs else { return Ok(()) };
-        check_number(configs, self.hosts)?;
-        let wrong = |(position, config): (usize, &HostConfig)| Some((position, config.problem()?));
-        match configs.iter().enumerate().find_map(wrong) {
-            Some((position, problem)) => Err(of_host(position, problem)),
-            None => Ok(()),
-        }
+    /// Where the settings of each host come from.
+    pub fn origins(&self) -> Vec<Origin> {
+        let host = |(position, host): (usize, &HostSpec)| Origin::Host { position, name: host.host().into() };
+        self.hosts.iter().enumerate().map(host).collect()
     }
 
-    /// Neither GSSAPI without a libssh that has it nor delegation without GSSAPI is passed over in silence.
-    fn check_gssapi(&self) -> Result<(), Error> {
-        let configs = self.configs.unwrap_or_default();
-        let uses = |config: &HostConfig| config.gssapi_over(self.client).is_some();
-        let is_used = configs.iter().any(uses);
-        if is_used || self.configs.is_none() && uses(self.client) {
-            check_library()?;
-        }
-        let idle = |(position, config): (usize, &HostConfig)| {
-            Some(of_host(position, config.delegation_problem(self.client)?))
-        };
-        if let Some(error) = configs.iter().enumerate().find_map(idle) {
-            return Err(error);
-        }
-        match self.client.delegation_problem(self.client) {
-            Some(problem) if !is_used => Err(Error::Config(problem.to_owned())),
-            _ => Ok(()),
-        }
+    /// What is set for the host at this position, over the client's settings.
+    fn layers<'b>(&'b self, position: usize, origins: &'b [Origin]) -> Layers<'b> {
+        let own = self.configs.and_then(|configs| configs.get(position));
+        let own = own.map(|config| Layer { origin: &origins[position], config });
+        Layers::new(Some(&self.hosts[position]), own, [self.client_layer()])
+    }
+
+    fn client_layer(&self) -> Layer<'a> {
+        Layer { origin: &Origin::Client, config: self.client }
+    }
+
+    /// What shows without reading keys, in every configuration, whether it counts or not.
+    fn check(&self, origins: &[Origin]) -> Result<(), Error> {
+        self.client.check(&Origin::Client)?;
+        let Some(configs) = self.configs else { return Ok(()) };
+        check_number(configs, self.hosts)?;
+        configs.iter().zip(origins).try_for_each(|(config, origin)| config.check(origin))
     }
 }
 
 /// Each host has a configuration, and each configuration a host.
 pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(), Error> {
-    let (given, hosts) = (configs.len(), hosts.len());
-    if given != hosts {
-        return Err(Error::Config(format!("{given} host configurations for {hosts} hosts")));
+    let (configs, hosts) = (configs.len(), hosts.len());
+    if configs != hosts {
+        return Err(ConfigProblem::HostConfigs { hosts, configs }.of(Origin::Client));
     }
     Ok(())
 }
@@ -200,26 +195,25 @@ fn check_library() -> Result<(), Error> {
     Err(Error::Unsupported { feature: "GSSAPI", library: link::version(), reason: "it was built without it" })
 }
 
-/// Once hosts have had libssh loop too often, no agent is forwarded any more.
+/// After hosts have made libssh loop too often, no agent is forwarded any more.
 fn check_forwarding() -> Result<(), Error> {
     if link::can_forward_agent() {
         return Ok(());
     }
-    let reason =
-        "hosts have made it loop for ever in this process, and as many threads as may are stuck in it";
+    let reason = "too many hosts have made it loop for ever in this process; restart the program";
     Err(Error::Unsupported { feature: "agent forwarding", library: link::version(), reason })
 }
 
-/// No name may come twice on the way to a host, its own included: nobody would wait for such a connection to end.
-fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), String> {
+/// No name may come twice on the way to a host, the host's included: a connection would wait for itself.
+fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem> {
     if way.is_empty() {
         return Ok(());
     }
     let mut seen = vec![(host, port)];
-    for Hop { spec, settings } in way {
-        let (name, port) = (spec.host(), spec.port().unwrap_or(settings.port));
+    for Hop { spec, settings, .. } in way {
+        let (name, port) = (spec.host(), settings.port);
         if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(name) && *of == port) {
-            return Err(format!("the way to it goes in a circle: {name} port {port} comes twice"));
+            return Err(ConfigProblem::ProxyLoop { host: name.to_owned(), port });
         }
         seen.push((name, port));
     }
@@ -227,9 +221,15 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), String> {
 }
 
 impl<'a> Profiles<'a> {
-    fn new(owner: &'a Owner, verifier: &'a Arc<Verifier>) -> Self {
-        let (known, proxies, ways) = Default::default();
-        Self { owner, credentials: Credentials::new(owner), verifier, known, proxies, ways }
+    fn new(owner: &'a Owner, verifier: &'a Arc<Verifier>, ways: Vec<KnownWay<'a>>) -> Self {
+        Self {
+            owner,
+            credentials: Credentials::new(owner),
+            verifier,
+            known: HashMap::new(),
+            proxies: HashMap::new(),
+            ways,
+        }
     }
 
     /// The last of these proxies, which has those before it as its own.
@@ -239,67 +239,69 @@ impl<'a> Profiles<'a> {
             way.map(|(_, last)| (end, last.clone()))
         };
         let (begun, mut way) = (1..=hops.len()).rev().find_map(known).unzip();
-        for Hop { spec, settings } in hops.into_iter().skip(begun.unwrap_or(0)) {
-            let (host, port): (Arc<str>, u16) = (spec.host().into(), spec.port().unwrap_or(settings.port));
-            let gssapi = settings.gssapi.map(|gssapi| gssapi.of(spec.host())).transpose();
-            let gssapi = gssapi.map_err(|problem| Error::Config(format!("proxy {host}: {problem}")))?;
-            if gssapi.is_some() {
-                check_library()?;
-            }
-            // No command runs on a proxy.
-            let settings = Settings { forward_agent: false, ..settings };
-            let profile = self.profile(&spec, gssapi, settings)?;
-            let before = way.as_ref().map_or(ptr::null(), Arc::as_ptr);
-            let key = (host.clone(), port, Arc::as_ptr(&profile), before);
-            let proxy = self.proxies.entry(key);
-            let proxy =
-                proxy.or_insert_with(|| Arc::new(Target { host, port, alias: None, profile, proxy: way }));
-            way = Some(proxy.clone());
+        for hop in hops.into_iter().skip(begun.unwrap_or(0)) {
+            let (host, port): (Arc<str>, u16) = (hop.spec.host().into(), hop.settings.port);
+            let (number, profile) = self.profile(&host, hop.settings, &hop.origin())?;
+            let key = (host, port, number, way.as_ref().and_then(|before| before.proxy_id));
+            let target = |(host, ..): &ProxyKey| {
+                let mut target = Target::new(host, port, profile);
+                target.proxy_id = Some(ProxyId::next());
+                target.proxy = way;
+                Arc::new(target)
+            };
+            way = Some(self.proxies.entry(key).or_insert_with_key(target).clone());
         }
         Ok(way)
     }
 
+    /// The profile with these settings, and its number. `dialled` and `origin` are those of a host that has
+    /// it.
     fn profile(
         &mut self,
-        spec: &HostSpec,
-        gssapi: Option<Gssapi>,
+        dialled: &str,
         settings: Settings<'a>,
-    ) -> Result<Arc<Profile>, Error> {
-        let own = spec.user().map(|user| Cow::Owned(user.to_owned()));
-        let shared = || settings.user.or(self.owner.name.as_deref()).map(Cow::Borrowed);
-        let Some(user) = own.or_else(shared) else {
-            return Err(Error::Config("the owner of this process has no name: set the user".to_owned()));
-        };
+        origin: &Origin,
+    ) -> Result<(usize, Arc<Profile>), Error> {
+        let of_host = |problem: ConfigProblem| problem.of(origin.clone());
         let Settings { login, connection, agent_socket, forward_agent, timeout, read_timeout, .. } = settings;
+        let gssapi = settings.gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
+        if gssapi.is_some() {
+            check_library()?;
+        }
+        let Some(user) = settings.user.or(self.owner.name.as_deref()) else {
+            let (setting, needs) = ("user", "a value: the owner of this process has no name");
+            return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
+        };
         let key = ProfileKey {
             user,
             login,
             gssapi,
             connection,
             agent_socket,
-            forward_agent,
+            forward_agent: forward_agent.is_some(),
             timeout,
             read_timeout,
         };
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let user = CString::new(&*key.user)
-            .map_err(|_| Error::Config("the user name contains a NUL byte".to_owned()))?;
+        let user = CString::new(user).map_err(|_| {
+            of_host(ConfigProblem::Unusable { setting: "user", problem: "contains a NUL byte" })
+        })?;
         let agent = self.credentials.agent(agent_socket)?;
-        if forward_agent && agent.is_none() {
-            let why =
-                "forward_ssh_agent is on, but there is no agent: SSH_AUTH_SOCK is not set, nor agent_socket";
-            return Err(Error::Config(why.to_owned()));
-        }
-        if forward_agent {
+        if let Some(forward) = forward_agent {
+            if agent.is_none() {
+                let (setting, needs) =
+                    ("forward_ssh_agent", "an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
+                return Err(ConfigProblem::Missing { setting, needs }.of(forward.origin()));
+            }
             check_forwarding()?;
         }
         let profile = Arc::new(Profile {
             user,
             plan: self.credentials.plan(key.gssapi.clone(), login)?,
             agent,
-            forward_agent,
+            forward_agent: forward_agent.is_some(),
             timeouts: Timeouts {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
@@ -310,14 +312,10 @@ impl<'a> Profiles<'a> {
             connection,
             verifier: self.verifier.clone(),
         });
-        self.known.insert(key, profile.clone());
-        Ok(profile)
+        let numbered = (self.known.len(), profile);
+        self.known.insert(key, numbered.clone());
+        Ok(numbered)
     }
-}
-
-/// Positions count from 0, as in [`Error::HostSpec`].
-fn of_host(position: usize, problem: impl Display) -> Error {
-    Error::Config(format!("host {position} of the list: {problem}"))
 }
 
 #[cfg(test)]

@@ -1,26 +1,47 @@
 //! The way to a host: the proxies that it is behind, as they were configured and as they are used.
 
-use std::sync::OnceLock;
-
-use super::host_config::{HostConfig, Settings};
+use super::host_config::HostConfig;
+use super::layers::{Layer, Layers, Settings};
+use super::list::Entry;
 use super::proxy::Proxy;
+use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 
 /// The way to a host, as far as it was configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Way {
-    /// All of them. None at all is an answer too.
+    /// All of them. An empty list means: directly.
     pub hops: Option<Vec<Proxy>>,
     /// The `proxy_host`, and what belongs to it.
-    pub host: Option<String>,
+    pub host: Option<Entry>,
     pub login: Option<Box<HostConfig>>,
 }
 
 /// One proxy on the way to a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Hop<'a> {
-    pub spec: HostSpec,
+    pub spec: &'a HostSpec,
     pub settings: Settings<'a>,
+    /// The layer that names the proxy.
+    pub given: &'a Origin,
+}
+
+/// The same proxy with the same settings, whichever layer they come from.
+impl PartialEq for Hop<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.spec, self.settings) == (other.spec, other.settings)
+    }
+}
+
+impl Hop<'_> {
+    /// This proxy, in errors.
+    pub fn origin(&self) -> Origin {
+        of_proxy(self.spec.host(), self.given)
+    }
+}
+
+fn of_proxy(name: &str, given: &Origin) -> Origin {
+    Origin::Proxy { name: name.to_owned(), given: Box::new(given.clone()) }
 }
 
 impl Way {
@@ -28,66 +49,84 @@ impl Way {
         self.login.get_or_insert_default()
     }
 
-    /// What is wrong with it, as far as it shows without reading keys.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// What is wrong with it, as far as that shows without reading keys.
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         if self.hops.is_some() && (self.host.is_some() || self.login.is_some()) {
-            return Some("proxies are given both by themselves and as proxy_host".to_owned());
+            let (setting, other) = ("proxies", "proxy_host");
+            return Err(ConfigProblem::Conflict { setting, other }.of(origin.clone()));
         }
-        if let Some(problem) = self.login.as_ref().and_then(|login| login.problem()) {
-            return Some(format!("proxy: {problem}"));
-        }
-        let hops = self.hops.iter().flatten();
-        let problem = |hop: &Proxy| {
-            let idle = || hop.config.delegation_problem(&hop.config).map(str::to_owned);
-            Some(format!("proxy {:?}: {}", hop.host, hop.config.problem().or_else(idle)?))
-        };
-        hops.into_iter().find_map(problem)
-    }
-
-    /// The proxies to a host with this own way, the first connected directly. What is wrong with them if they cannot be.
-    pub(super) fn hops<'a>(&'a self, client: &'a HostConfig) -> Result<Vec<Hop<'a>>, String> {
-        let Self { hops, host, login } = self;
-        if let Some(hops) = hops {
-            return hops.iter().map(|hop| Hop::new(&hop.host, &hop.config, &hop.config, client)).collect();
-        }
-        let of_client = &client.proxy;
-        match (host, &of_client.hops, &of_client.host) {
-            (None, Some(_), _) if login.is_some() => {
-                Err("a login for proxy_host, where the client's proxies are given by themselves".to_owned())
+        for entry in self.host.iter().chain(self.hops.iter().flatten().map(|hop| &hop.host)) {
+            if let Err(problem) = entry {
+                let problem = ConfigProblem::Host { setting: "proxy", problem: problem.clone() };
+                return Err(problem.of(origin.clone()));
             }
-            (None, Some(_), _) => of_client.hops(client),
-            (Some(host), ..) | (None, None, Some(host)) => {
-                static NONE: OnceLock<HostConfig> = OnceLock::new();
-                let none = NONE.get_or_init(HostConfig::default);
-                let own = login.as_deref().unwrap_or(none);
-                let inherited = of_client.login.as_deref().unwrap_or(none);
-                Ok(vec![Hop::new(host, own, inherited, client)?])
-            }
-            (None, None, None) if login.is_some() || of_client.login.is_some() => {
-                Err("a login for a proxy, but no proxy_host".to_owned())
-            }
-            (None, None, None) => Ok(Vec::new()),
         }
+        if let Some(login) = &self.login {
+            let name = self.host.iter().flatten().next().map_or("proxy_host", HostSpec::host);
+            login.check(&of_proxy(name, origin))?;
+        }
+        for Proxy { host, config } in self.hops.iter().flatten() {
+            let Ok(spec) = host else { continue };
+            let origin = of_proxy(spec.host(), origin);
+            config.check(&origin)?;
+            Layers::new(Some(spec), [], [Layer { origin: &origin, config }]).check_delegation()?;
+        }
+        Ok(())
     }
 }
 
+/// The proxies to a host with these layers, the first connected directly.
+pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
+    let login = |layer: &Layer<'a>| Some(Layer { config: layer.config.proxy.login.as_deref()?, ..*layer });
+    let logins = |layers: &[Layer<'a>]| layers.iter().filter_map(login).collect::<Vec<_>>();
+    for (depth, layer) in layers.all().iter().enumerate() {
+        let Way { hops, host, .. } = &layer.config.proxy;
+        if let Some(hops) = hops {
+            // A login that a layer above gives has no proxy_host to go to.
+            check_idle(&logins(&layers.all()[..depth]))?;
+            let config = |hop: &'a Proxy| Layer { config: &hop.config, ..*layer };
+            let hop = |hop: &'a Proxy| {
+                // Other names were refused.
+                let spec = hop.host.as_ref().ok()?;
+                Some(Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], layers.shared()))
+            };
+            return Ok(hops.iter().filter_map(hop).collect());
+        }
+        if let Some(Ok(spec)) = host {
+            let (own, inherited) = (logins(layers.own()), logins(layers.shared()));
+            return Ok(vec![Hop::new(spec, layer.origin, own, inherited, layers.shared())]);
+        }
+    }
+    check_idle(&logins(layers.all()))?;
+    Ok(Vec::new())
+}
+
+fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
+    let Some(login) = logins.first() else { return Ok(()) };
+    let (setting, needs) = ("proxy_user, proxy_port, proxy_password or proxy_key_file", "a proxy_host");
+    Err(ConfigProblem::Missing { setting, needs }.of(login.origin.clone()))
+}
+
 impl<'a> Hop<'a> {
-    /// The login is its own, or what it inherits as such; all else is its own, or the client's.
+    /// The login is what the first layers say; all else is theirs too, or that of all hosts.
     fn new(
-        host: &str,
-        own: &'a HostConfig,
-        inherited: &'a HostConfig,
-        client: &'a HostConfig,
-    ) -> Result<Self, String> {
-        let spec: HostSpec = host.parse().map_err(|e| format!("proxy: {e}"))?;
-        let Settings { user, port, mut login, gssapi, .. } = own.over(inherited);
-        let all = own.over(client);
+        spec: &'a HostSpec,
+        given: &'a Origin,
+        own: Vec<Layer<'a>>,
+        inherited: Vec<Layer<'a>>,
+        shared: &[Layer<'a>],
+    ) -> Self {
+        let all = own.iter().chain(&inherited).chain(shared).copied();
+        let all = Layers::new(Some(spec), [], all);
+        let Settings { user, port, mut login, gssapi, .. } =
+            Layers::new(Some(spec), own, inherited).settings();
         // Where the agent is does not depend on who logs in.
-        login.agent = login.agent.map(|_| all.agent_socket);
-        let login = login.with_rounds_max(own.rounds_max_over(client));
-        let mut settings = Settings { user, port, login, gssapi, ..all };
+        login.agent = login.agent.map(|_| all.agent_socket());
+        let login = login.with_rounds_max(all.rounds_max());
+        // No command runs on a proxy.
+        let mut settings = Settings { user, port, login, gssapi, forward_agent: None, ..all.settings() };
         // What goes through it is encrypted, which does not compress.
         settings.connection.compress = false;
-        Ok(Self { spec, settings })
+        Self { spec, settings, given }
     }
 }

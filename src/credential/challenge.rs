@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::Secret;
 
-/// One round of a server's prompts, for a [responder](crate::Builder::responder).
+/// One round of a server's prompts, for a [responder](crate::config::ClientBuilder::responder).
 ///
 /// The texts are passed on unchanged, except that invalid UTF-8 is replaced: pass them through
 /// [`sanitise`](crate::sanitise) before printing them on a terminal.

@@ -202,7 +202,7 @@ impl DnsConfig {
     ///
     /// A lookup takes at most this time multiplied by [`attempts`](Self::attempts), whatever the
     /// number of servers and search domains, and never longer than its host may take to connect
-    /// ([`timeout`](crate::Builder::timeout)).
+    /// ([`timeout`](crate::config::ClientBuilder::timeout)).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self

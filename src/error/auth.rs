@@ -83,7 +83,7 @@ pub enum AuthProblem {
         /// Whom it names.
         principals: Vec<String>,
     },
-    /// keyboard-interactive: nobody answers. The [responder](crate::Builder::responder) declined; or there is none, and
+    /// keyboard-interactive: nobody answers. The [responder](crate::config::ClientBuilder::responder) declined; or there is none, and
     /// the server asked for something else than the password: more than one thing, or one that may be shown.
     #[error("no answer to {}", asked(prompt, *prompts))]
     Unanswered {
@@ -92,7 +92,7 @@ pub enum AuthProblem {
         /// Prompts in the round.
         prompts: usize,
     },
-    /// keyboard-interactive: the [responder](crate::Builder::responder) gave more or fewer answers than there were
+    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) gave more or fewer answers than there were
     /// prompts. None of them was sent.
     #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
     WrongAnswers {
@@ -103,7 +103,7 @@ pub enum AuthProblem {
         /// Answers given.
         answers: usize,
     },
-    /// keyboard-interactive: the [responder](crate::Builder::responder) panicked. Nothing was sent.
+    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) panicked. Nothing was sent.
     #[error("the responder panicked")]
     ResponderPanicked,
     /// keyboard-interactive: an answer contains a NUL byte. None was sent.

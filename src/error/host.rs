@@ -107,24 +107,20 @@ impl fmt::Display for HostError {
     }
 }
 
-impl std::error::Error for HostError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0.kind)
-    }
-}
+impl std::error::Error for HostError {}
 
 /// Why a host failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostErrorKind {
     /// There is no address to connect to (parallel-ssh: `UnknownHostError`, `NoIPv6AddressFoundError`).
-    #[error(transparent)]
+    #[error("{0}")]
     UnknownHost(UnknownHostProblem),
     /// Whether the name has an address could not be found out.
     #[error("name resolution does not work: {0}")]
     Resolver(ResolverProblem),
     /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
-    #[error("{address} ({tried} of {known} addresses tried): {source}")]
+    #[error("{address} ({tried} of {known} addresses tried): {error}")]
     Connect {
         /// The address that failed last.
         address: SocketAddr,
@@ -133,13 +129,13 @@ pub enum HostErrorKind {
         /// Addresses that the name has.
         known: usize,
         /// The system's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// The SSH handshake failed (parallel-ssh: `SessionError`).
-    #[error(transparent)]
+    #[error("{0}")]
     Handshake(HandshakeProblem),
     /// The host's identity is not proved; no credential was sent.
-    #[error(transparent)]
+    #[error("{0}")]
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
     #[error(
@@ -162,7 +158,7 @@ pub enum HostErrorKind {
     /// The proxy could not connect the host, or was lost; with the proxy's own name, stage and cause (parallel-ssh:
     /// `ProxyError`). What the host itself does is not reported by this.
     #[error("proxy {0}")]
-    Proxy(#[source] HostError),
+    Proxy(HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
     Timeout {
@@ -172,7 +168,7 @@ pub enum HostErrorKind {
         after: Duration,
     },
     /// The server refused the channel or the command (parallel-ssh: `SessionError`).
-    #[error(transparent)]
+    #[error("{0}")]
     Channel(ChannelProblem),
     /// The server said goodbye with SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
     #[error("the server disconnected (reason {reason}): {}", peer(message))]
@@ -186,7 +182,7 @@ pub enum HostErrorKind {
     #[error("connection lost: {}", peer(.0))]
     ConnectionLost(String),
     /// Nothing was heard from the server any more, not even answers to keepalives
-    /// ([`keepalive`](crate::Builder::keepalive)).
+    /// ([`keepalive`](crate::config::ClientBuilder::keepalive)).
     #[error("the server is dead: nothing heard for {after:?}, {unanswered} keepalives unanswered")]
     PeerDead {
         /// Since the last sign of life.
@@ -214,12 +210,12 @@ pub enum HostErrorKind {
         line: Vec<u8>,
     },
     /// The [`Sink`](crate::Sink) of a command's output failed: the command was ended, and this output is not complete.
-    #[error("the sink of its {stream} failed: {}", sanitise(&source.to_string()))]
+    #[error("the sink of its {stream} failed: {}", sanitise(&error.to_string()))]
     Sink {
         /// Which output.
         stream: StdStream,
         /// What the sink said.
-        source: io::Error,
+        error: io::Error,
     },
     /// A resource of this process is used up.
     #[error("{0}")]

@@ -12,7 +12,7 @@ use crate::text::sanitise;
 pub enum KeyProblem {
     /// The file does not exist or cannot be read.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
     /// The file belongs to this user, and other users may read or change it. OpenSSH refuses such keys too.
     #[error("is accessible to other users (mode {mode:04o}); run: chmod 600 {}", shell_word(path))]
     Exposed {
@@ -117,7 +117,7 @@ fn shell_word(path: &std::path::Path) -> String {
 pub enum CertProblem {
     /// The file does not exist or cannot be read.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
     /// The file, or the text, is larger than any certificate.
     #[error("is larger than {max} bytes")]
     TooLarge {
@@ -139,6 +139,18 @@ pub enum CertProblem {
     /// The named private key, or where none is named every identity file, is another one than it is for.
     #[error("is not for the private key, or for none of the identity files")]
     OtherKey,
+}
+
+impl From<io::Error> for KeyProblem {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl From<io::Error> for CertProblem {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 impl From<KeyError> for CertProblem {

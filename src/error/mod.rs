@@ -1,7 +1,12 @@
-//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, naming host, stage and cause.
+//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, and why.
+//!
+//! The `Display` of an error is the whole message on one line, the text of its cause included, and
+//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes prints each
+//! of them once. To act on a cause, match on the error: all causes are in public fields.
 
 mod auth;
 mod channel;
+mod config;
 mod host;
 mod key;
 mod name;
@@ -12,6 +17,7 @@ use std::time::Duration;
 
 pub use auth::{AuthMethod, AuthProblem};
 pub use channel::ChannelProblem;
+pub use config::{ConfigProblem, Origin};
 pub(crate) use host::HostErrorParts;
 pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted};
 pub use key::{CertProblem, KeyProblem};
@@ -26,20 +32,25 @@ use crate::text::sanitise;
 #[non_exhaustive]
 pub enum Error {
     /// A host in the list cannot be one.
-    #[error("host {position} of the list: {source}")]
+    #[error("host {position} of the list: {problem}")]
     HostSpec {
         /// Position in the host list, from 0.
         position: usize,
         /// What is wrong with it.
-        source: HostSpecError,
+        problem: HostSpecError,
     },
     /// A setting that cannot work.
-    #[error("{0}")]
-    Config(String),
+    #[error("{}{problem}", origin.prefix())]
+    Config {
+        /// Where the setting comes from.
+        origin: Origin,
+        /// What is wrong with it.
+        problem: ConfigProblem,
+    },
     /// The libssh in use cannot do what a setting needs
     /// ([`ParallelClient::library`](crate::ParallelClient::library)): GSSAPI where it was built without, or
     /// agent forwarding once four hosts have had it loop for ever in this process
-    /// ([`forward_ssh_agent`](crate::Builder::forward_ssh_agent)).
+    /// ([`forward_ssh_agent`](crate::config::ClientBuilder::forward_ssh_agent)).
     #[error("{feature} cannot be used with libssh {library}: {reason}")]
     Unsupported {
         /// What cannot be used.
@@ -70,32 +81,32 @@ pub enum Error {
         problem: TemplateProblem,
     },
     /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
-    #[error("{}private key {}: {source}", of_host(*position), path.display())]
+    #[error("{}private key {}: {problem}", origin.prefix(), path.display())]
     KeyFile {
-        /// The host whose own configuration names it, as a position from 0; `None` for the client's key.
-        position: Option<usize>,
+        /// Where the key comes from, or what is to open it, such as the passphrase.
+        origin: Origin,
         /// The file, or `<bytes>` for a key given as text.
         path: PathBuf,
         /// Why.
-        source: KeyProblem,
+        problem: KeyProblem,
     },
     /// A certificate cannot be used (parallel-ssh: `PKeyFileError`).
-    #[error("{}certificate {}: {source}", of_host(*position), path.display())]
+    #[error("{}certificate {}: {problem}", origin.prefix(), path.display())]
     CertFile {
-        /// The host whose own configuration names it, as a position from 0; `None` for the client's certificate.
-        position: Option<usize>,
+        /// Where the certificate comes from, or the key that it is not for.
+        origin: Origin,
         /// The file, or `<bytes>` for a certificate given as text.
         path: PathBuf,
         /// Why.
-        source: CertProblem,
+        problem: CertProblem,
     },
     /// A known_hosts file exists but cannot be read.
-    #[error(transparent)]
-    KnownHosts(#[from] LoadError),
+    #[error("{0}")]
+    KnownHosts(LoadError),
     /// The first host that failed, in order of time, when `stop_on_errors` is on (the default).
     ///
     /// The other hosts were started and go on; their outputs are in `last_output`.
-    #[error(transparent)]
+    #[error("{0}")]
     Host(HostError),
     /// `join` reached its time limit (parallel-ssh: `Timeout`). Everything can be joined again and read on.
     #[error(
@@ -116,17 +127,19 @@ pub enum Error {
     #[error("the fleet is being drained: nothing more is started")]
     Draining,
     /// The operating system refused what the reactor itself needs.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {error}")]
     System {
         /// What was tried.
         what: &'static str,
         /// The system's answer.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
-fn of_host(position: Option<usize>) -> String {
-    position.map_or_else(String::new, |position| format!("host {position} of the list: "))
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Self::KnownHosts(error)
+    }
 }
 
 /// Why a command cannot be sent.
@@ -194,3 +207,6 @@ pub enum TemplateProblem {
     #[error("refused: {0}")]
     Refused(CommandProblem),
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub enum UnknownHostProblem {
     #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
     /// It has addresses, but the settings allow only those of another family
-    /// ([`address_family`](crate::Builder::address_family)).
+    /// ([`address_family`](crate::config::ClientBuilder::address_family)).
     #[error("no {wanted} address{}", addresses(found))]
     OtherFamily {
         /// What is allowed.

@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::slot::Slot;
 use crate::command::OutputOptions;
 use crate::config::Limits;
-use crate::error::{Error, NotStarted};
+use crate::error::{ConfigProblem, Error, NotStarted};
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
@@ -135,7 +135,7 @@ impl Fleet {
         };
         let (asked, plan) = run.into().into_parts(&self.positions, &output)?;
         if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.engine.hosts.get(*id).is_none()) {
-            return Err(Error::Config(format!("{stranger:?} is not of this fleet, or has left it")));
+            return Err(ConfigProblem::UnknownHost(*stranger).of_command());
         }
         let now = self.engine.clock.now();
         let mut commands = Vec::with_capacity(asked.len());
@@ -282,7 +282,7 @@ impl Fleet {
         self.engine.schedule.drain.is_over()
     }
 
-    /// Changes [`max_connecting`](crate::Builder::max_connecting). With fewer places than are taken, none is given until enough
+    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). With fewer places than are taken, none is given until enough
     /// are free again.
     ///
     /// # Errors
@@ -291,7 +291,7 @@ impl Fleet {
         self.change_limits(|limits| limits.max_connecting = hosts)
     }
 
-    /// Changes [`max_running`](crate::Builder::max_running); `None`: no bound. Below what runs, nothing is started until
+    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None`: no bound. Below what runs, nothing is started until
     /// enough has ended: what runs goes on.
     ///
     /// # Errors
@@ -300,7 +300,7 @@ impl Fleet {
         self.change_limits(|limits| limits.max_running = commands)
     }
 
-    /// Changes [`connects_per_second`](crate::Builder::connects_per_second); `None`: no bound.
+    /// Changes [`connects_per_second`](crate::config::FleetBuilder::connects_per_second); `None`: no bound.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

@@ -7,6 +7,7 @@ use super::Fleet;
 use super::slot::Slot;
 use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError};
+use crate::host::{HostSpec, HostSpecError};
 use crate::ids::HostId;
 use crate::session::{HostState, Input, Target};
 use crate::stage::Timings;
@@ -83,14 +84,16 @@ impl Fleet {
     /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.
     ///
     /// # Errors
-    /// As for [`build`](crate::Builder::build); positions are those in the new list. Nothing has changed then.
-    pub fn add_hosts<H: Into<String>>(
+    /// As for [`build`](crate::config::FleetBuilder::build); positions are those in the new list. Nothing has changed then.
+    pub fn add_hosts<H>(
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
-    ) -> Result<Vec<HostId>, Error> {
+    ) -> Result<Vec<HostId>, Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
         let before = self.positions.len();
-        let list = self.list.with(hosts.into_iter().map(|(host, config)| (host.into(), config)));
-        self.change_list(list)?;
+        self.change_list(self.list.with(hosts)?)?;
         Ok(self.positions[before..].to_vec())
     }
 
@@ -110,13 +113,13 @@ impl Fleet {
     /// its connection and its commands; every other one is [removed](Self::remove_host), or new.
     ///
     /// # Errors
-    /// As for [`build`](crate::Builder::build). Nothing has changed then.
-    pub fn set_hosts<H: Into<String>>(
-        &mut self,
-        hosts: impl IntoIterator<Item = (H, HostConfig)>,
-    ) -> Result<(), Error> {
+    /// As for [`build`](crate::config::FleetBuilder::build). Nothing has changed then.
+    pub fn set_hosts<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
         let empty = HostList { hosts: Vec::new(), client: self.list.client.clone(), configs: None };
-        self.change_list(empty.with(hosts.into_iter().map(|(host, config)| (host.into(), config))))
+        self.change_list(empty.with(hosts)?)
     }
 
     fn change_list(&mut self, list: HostList) -> Result<(), Error> {

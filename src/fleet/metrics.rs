@@ -52,11 +52,11 @@ pub struct Metrics {
     pub connections: usize,
     /// Hosts that wait for their turn now, to connect or to start a command.
     pub queued: usize,
-    /// Commands that start or run now: what [`max_running`](crate::Builder::max_running) bounds.
+    /// Commands that start or run now: what [`max_running`](crate::config::FleetBuilder::max_running) bounds.
     pub running: usize,
     /// Timers armed now.
     pub timers: usize,
-    /// Hosts that can connect or start a command at once: [`max_connecting`](crate::Builder::max_connecting), or fewer if
+    /// Hosts that can connect or start a command at once: [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if
     /// descriptors are short.
     pub pool: usize,
     /// Runs that are not over.
@@ -68,7 +68,7 @@ pub struct Metrics {
     /// Unread bytes of output.
     pub unread: usize,
     /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
-    /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::Builder::output_budget)).
+    /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     pub(super) hosts: [usize; HostState::ALL.len()],
 }

@@ -45,17 +45,15 @@ pub use turn_budget::{Budget, LongestStep, Turn};
 use self::engine::{Engine, Parts};
 use self::registry::Links;
 use crate::clock::Clock;
-use crate::config::{Build, Builder, HostList, Setup};
+use crate::config::{FleetBuilder, HostList, Setup, entry};
 use crate::error::Error;
+use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
 use crate::ids::HostId;
 use crate::limits;
 use crate::link::Dialler;
 use crate::reactor::{Reactor, token};
 pub use crate::session::HostState;
-
-/// Builds a [`Fleet`].
-pub type FleetBuilder = Builder<Fleet>;
 
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
 ///
@@ -106,7 +104,46 @@ pub struct Fleet {
     positions: Vec<HostId>,
 }
 
-impl Build for Fleet {
+impl FleetBuilder {
+    /// Checks the settings, reads keys and known_hosts files, and makes the fleet. No network.
+    ///
+    /// An empty host list is legal: hosts may be added later.
+    ///
+    /// # Errors
+    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`],
+    /// [`Error::KnownHosts`], [`Error::Unsupported`], [`Error::System`].
+    pub fn build(self) -> Result<Fleet, Error> {
+        Fleet::from_setup(self.setup()?)
+    }
+
+    /// As [`build`](Self::build), but this many fleets, to be driven by as many threads: for more work than
+    /// one core can encrypt. The hosts are dealt out in turn: the first to the first fleet, the second to the
+    /// second.
+    ///
+    /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared, except the
+    /// keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy records. Limits such as
+    /// [`max_connecting`](Self::max_connecting) are those of each fleet, and each has its own connections to
+    /// proxies.
+    ///
+    /// ```
+    /// use sshoal::Fleet;
+    ///
+    /// # let none: [&str; 0] = [];
+    /// let builder = Fleet::builder(["web1", "web2", "web3"]).known_hosts(none).identity_auth(false);
+    /// let fleets = builder.user("deploy").password("...").build_many(2)?;
+    /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), sshoal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build), and [`Error::Config`] unless there are 1 to 4,096 fleets. Positions
+    /// are those of the whole list.
+    pub fn build_many(self, fleets: usize) -> Result<Vec<Fleet>, Error> {
+        self.setup_many(fleets)?.into_iter().map(Fleet::from_setup).collect()
+    }
+}
+
+impl Fleet {
     fn from_setup(mut setup: Setup) -> Result<Self, Error> {
         library::warn_if_bundled();
         setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
@@ -125,8 +162,11 @@ impl Build for Fleet {
 impl Fleet {
     /// A fleet of these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
     /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
-    pub fn builder<H: Into<String>>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder {
-        Builder::new(hosts.into_iter().map(Into::into).collect())
+    pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder
+    where
+        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+    {
+        FleetBuilder::new(hosts.into_iter().map(entry).collect())
     }
 
     fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
@@ -144,8 +184,8 @@ impl Fleet {
     }
 }
 
-fn cannot_set_up(source: io::Error) -> Error {
-    Error::System { what: "set up the event loop", source }
+fn cannot_set_up(error: io::Error) -> Error {
+    Error::System { what: "set up the event loop", error }
 }
 
 impl fmt::Debug for Fleet {

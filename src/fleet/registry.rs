@@ -11,15 +11,15 @@ use super::sums::Sums;
 use crate::agent::Asker;
 use crate::ids::HostId;
 use crate::link::{Dialler, LibsshLink, Link};
-use crate::session::{Awaited, Execs, Input, Jitter, Session};
+use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
 
 /// Slots by index.
 pub(super) struct Registry {
     pub slots: Slab<Slot>,
     /// Counts the slots that there ever were, for their ids.
     given: u32,
-    /// The slots of the proxies, by the address of their targets: hosts that share a proxy share its target.
-    pub proxies: HashMap<usize, usize>,
+    /// The slots of the proxies.
+    pub proxies: HashMap<ProxyId, usize>,
     links: Box<dyn Links>,
     /// Source of the sessions' randomness.
     pub seeds: Jitter,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::{Command, OutputOptions, Request};
-use crate::error::{Error, TemplateProblem};
+use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
 
 /// Commands on some hosts, to be [started](crate::Fleet::start): all at once, or in [batches](Self::batches), the next one by
@@ -161,9 +161,8 @@ impl Run {
                 asked
             }
             (Commands::Each(_), Some(_)) => {
-                return Err(Error::Config(
-                    "Run::each has its hosts already: Run::hosts is too much".to_owned(),
-                ));
+                let (setting, other) = ("Run::hosts", "Run::each");
+                return Err(ConfigProblem::Conflict { setting, other }.of_command());
             }
         };
         Ok((asked, self.plan))
@@ -175,7 +174,7 @@ fn at(position: usize, error: Error) -> Error {
     match error {
         Error::Command(problem) => Error::Template { position, problem: TemplateProblem::Refused(problem) },
         Error::Template { problem, .. } => Error::Template { position, problem },
-        Error::Config(text) => Error::Config(format!("command for host {position} of the run: {text}")),
+        Error::Config { problem, .. } => problem.of(Origin::Command { position: Some(position) }),
         error => error,
     }
 }
@@ -220,21 +219,21 @@ impl FailureBudget {
 
 impl Plan {
     fn check(&self) -> Result<(), Error> {
-        let refused = |text: &str| Err(Error::Config(text.to_owned()));
+        let refused = |setting, allowed| Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
         for (number, batch) in self.batches.iter().enumerate() {
             match batch {
-                Batch::Hosts(0) => return refused("a batch must have at least 1 host"),
+                Batch::Hosts(0) => return refused("Batch::Hosts", "at least 1"),
                 Batch::Percent(0) | Batch::Percent(101..) => {
-                    return refused("a batch must have 1 to 100 per cent of the hosts");
+                    return refused("Batch::Percent", "1 to 100");
                 }
                 Batch::Rest if number + 1 < self.batches.len() => {
-                    return refused("no batch can follow Batch::Rest");
+                    return refused("Batch::Rest", "the last batch");
                 }
                 Batch::Hosts(_) | Batch::Percent(_) | Batch::Rest => {}
             }
         }
         match self.budget.percent {
-            Some(101..) => refused("max_failure_percent must be at most 100"),
+            Some(101..) => refused("max_failure_percent", "at most 100"),
             _ => Ok(()),
         }
     }

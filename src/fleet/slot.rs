@@ -1,6 +1,5 @@
 //! One connection's place in the fleet: a host of the list, or a proxy.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::dns::LookupId;
@@ -81,7 +80,7 @@ impl Slot {
 
     /// Whether the fleet resolves its host's name: it is not an address, and no proxy resolves it.
     pub(super) fn has_name(&self) -> bool {
-        self.proxy.is_none() && self.session.target().host.parse::<IpAddr>().is_err()
+        self.proxy.is_none() && self.session.target().ip.is_none()
     }
 
     /// Descriptors of its connection: a socket, or the two ends of a conduit.

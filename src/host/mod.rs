@@ -2,6 +2,7 @@
 
 mod family;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -161,6 +162,29 @@ impl TryFrom<&str> for HostSpec {
 
     fn try_from(text: &str) -> Result<Self, HostSpecError> {
         text.parse()
+    }
+}
+
+impl TryFrom<String> for HostSpec {
+    type Error = HostSpecError;
+
+    fn try_from(text: String) -> Result<Self, HostSpecError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for HostSpec {
+    type Error = HostSpecError;
+
+    fn try_from(text: &String) -> Result<Self, HostSpecError> {
+        text.parse()
+    }
+}
+
+/// For calls that take a [`HostSpec`], or a text to be parsed.
+impl From<Infallible> for HostSpecError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -18,7 +18,7 @@ pub enum HostKeyProblem {
         /// The file.
         path: PathBuf,
         /// Why it could not be written.
-        source: io::Error,
+        error: io::Error,
     },
     /// Another key of the same type is on record for the host.
     Changed,
@@ -129,15 +129,7 @@ impl HostKeyError {
     }
 }
 
-impl std::error::Error for HostKeyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.problem {
-            HostKeyProblem::CannotRecord { source, .. } => Some(source),
-            HostKeyProblem::Malformed(source) => Some(source),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for HostKeyError {}
 
 /// One sentence that names the key, the line that forbids it, and what to do.
 impl fmt::Display for HostKeyError {
@@ -153,8 +145,8 @@ impl fmt::Display for HostKeyError {
             write!(f, " ({key_type} {fingerprint})")?;
         }
         match &detail.problem {
-            HostKeyProblem::CannotRecord { path, source } => {
-                write!(f, " is new but cannot be recorded in {}: {source}", PrintablePath(path))
+            HostKeyProblem::CannotRecord { path, error } => {
+                write!(f, " is new but cannot be recorded in {}: {error}", PrintablePath(path))
             }
             HostKeyProblem::Changed => detail.write_changed(f),
             HostKeyProblem::Malformed(error) => write!(f, " cannot be read: {error}"),

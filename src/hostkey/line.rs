@@ -117,7 +117,13 @@ pub enum LineFault {
     NameTooLong,
     /// The key cannot be read.
     #[error("{0}")]
-    Key(#[from] KeyError),
+    Key(KeyError),
+}
+
+impl From<KeyError> for LineFault {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
 }
 
 /// The content of a line.

@@ -24,12 +24,12 @@ pub fn default_files(home: &Path) -> [PathBuf; 4] {
 
 /// A `known_hosts` file that exists but cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read known hosts file {}: {source}", PrintablePath(path))]
+#[error("cannot read known hosts file {}: {error}", PrintablePath(path))]
 pub struct LoadError {
     /// The file.
     pub path: PathBuf,
     /// Why it cannot be used.
-    pub source: io::Error,
+    pub error: io::Error,
 }
 
 /// How far a file has been read.
@@ -62,7 +62,7 @@ impl KnownHosts {
         let mut known = Self::empty();
         for path in paths {
             let path = path.as_ref();
-            known.load_file(path).map_err(|source| LoadError { path: path.to_owned(), source })?;
+            known.load_file(path).map_err(|error| LoadError { path: path.to_owned(), error })?;
         }
         Ok(known)
     }

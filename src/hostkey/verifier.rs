@@ -198,7 +198,7 @@ impl Verifier {
                 Some(algorithms) => Decision::Instead(algorithms),
                 None => verification.conclude(&found.verdict),
             },
-            Recording::Done(Err(source)) => self.cannot_record(verification, source),
+            Recording::Done(Err(error)) => self.cannot_record(verification, error),
             waits @ (Recording::Needed | Recording::Awaited) => {
                 verification.recording = waits;
                 Decision::Pending
@@ -254,9 +254,9 @@ impl Verifier {
         }
     }
 
-    fn cannot_record(&self, verification: &Verification, source: io::Error) -> Decision {
+    fn cannot_record(&self, verification: &Verification, error: io::Error) -> Decision {
         let path = self.recorder.as_ref().map_or(Path::new(""), Recorder::path).to_owned();
-        verification.refuse(HostKeyProblem::CannotRecord { path, source })
+        verification.refuse(HostKeyProblem::CannotRecord { path, error })
     }
 
     /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 
-use crate::error::{CommandProblem, Error};
+use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::output::LineEnds;
 
 /// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one error.
@@ -45,7 +45,12 @@ pub(crate) struct Malformed {
 impl Encoding {
     pub(crate) fn for_label(label: &str) -> Result<Self, Error> {
         let encoding = encoding_rs::Encoding::for_label_no_replacement(label.as_bytes());
-        encoding.map(Self).ok_or_else(|| Error::Config(format!("unknown encoding {label:?}")))
+        let unknown = || ConfigProblem::Invalid {
+            setting: "encoding",
+            value: label.to_owned(),
+            problem: "no label of the WHATWG's Encoding standard".to_owned(),
+        };
+        encoding.map(Self).ok_or_else(|| unknown().of_command())
     }
 
     pub(crate) fn name(self) -> &'static str {

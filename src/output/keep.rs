@@ -1,12 +1,12 @@
 //! What becomes of a command's output: what is kept, and who is told.
 
 use super::Sink;
-use crate::error::Error;
+use crate::error::{ConfigProblem, Error};
 
 /// What is kept of a stream until it is read ([`Command::stdout`](crate::Command::stdout),
 /// [`Command::stderr`](crate::Command::stderr)). What was read is freed, whoever read it: an event or a call.
 ///
-/// Whatever is kept counts towards the fleet's [`output_budget`](crate::Builder::output_budget): where that is used up, hosts
+/// Whatever is kept counts towards the fleet's [`output_budget`](crate::config::ClientBuilder::output_budget): where that is used up, hosts
 /// wait for their readers, as with [`BackPressure`](Self::BackPressure).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -25,12 +25,12 @@ pub enum Keep {
     /// Nothing is read from the host's connection then: the kernel and SSH's window hold the sender. So **whatever else runs
     /// on that connection waits too**: the command's other stream, its input, other commands and their start. Whoever reads
     /// one stream to its end while nobody reads the other waits for ever, as with pipes. Time limits go on, and signs of
-    /// life ([`keepalive`](crate::Builder::keepalive)) are not asked for meanwhile; nor are the server's own questions answered,
+    /// life ([`keepalive`](crate::config::ClientBuilder::keepalive)) are not asked for meanwhile; nor are the server's own questions answered,
     /// which one with a `ClientAliveInterval` takes for a dead client (`sshd_config(5)`). A command that is being cancelled, or whose
     /// time is over, holds nothing back: what it still prints is kept up to the bound, and dropped from there on.
     ///
     /// Unread bytes may exceed the bound by what one read from the socket has brought: less than 40 KiB, unless
-    /// the connection is [compressed](crate::Builder::compress). A line that is longer than the bound comes in pieces: of a
+    /// the connection is [compressed](crate::config::ClientBuilder::compress). A line that is longer than the bound comes in pieces: of a
     /// stream that is full and has no line end, all there is counts as a line.
     BackPressure(usize),
     /// Nothing.
@@ -44,7 +44,8 @@ impl Keep {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Self::BackPressure(0) => {
-                Err(Error::Config("Keep::BackPressure needs at least 1 byte".to_owned()))
+                Err(ConfigProblem::OutOfRange { setting: "Keep::BackPressure", allowed: "at least 1 byte" }
+                    .of_command())
             }
             _ => Ok(()),
         }

@@ -132,10 +132,10 @@ impl Addresses {
     }
 
     fn exhausted(&self, failed: Option<(SocketAddr, io::Error)>) -> Failure {
-        let Some((address, source)) = failed else {
+        let Some((address, error)) = failed else {
             return HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress).into();
         };
-        HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), source }.into()
+        HostErrorKind::Connect { address, tried: self.begun, known: self.list.len(), error }.into()
     }
 }
 

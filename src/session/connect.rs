@@ -1,6 +1,6 @@
 //! From an admitted host to a verified one: the steps of an attempt to connect, and the ends of a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
@@ -40,7 +40,7 @@ impl Session {
         }
         self.enter(State::Resolving, cx);
         // An address needs no lookup.
-        let Ok(address) = self.target.host.parse::<IpAddr>() else {
+        let Some(address) = self.target.ip else {
             cx.out.push(Effect::Lookup);
             return Ok(());
         };
@@ -100,9 +100,9 @@ impl Session {
 
     pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Handshaking, cx);
-        let Target { host, port, profile, .. } = &*self.target;
+        let Target { recorded: (name, port), profile, .. } = &*self.target;
         if self.recorded.is_empty() {
-            self.recorded = profile.verifier.algorithms_at_hand(host, *port);
+            self.recorded = profile.verifier.algorithms_at_hand(name, *port);
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
@@ -113,10 +113,10 @@ impl Session {
     /// The keys are exchanged: begins to compare the host's key with those on record.
     pub(super) fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         cx.out.push(Effect::KeyExchange);
-        let Target { host, port, profile, .. } = &*self.target;
+        let Target { recorded: (name, port), profile, .. } = &*self.target;
         let key = cx.link.server_key()?;
         let verification =
-            profile.verifier.begin(host, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
+            profile.verifier.begin(name, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
         self.enter(State::Verifying(Box::new(verification)), cx);
         self.verify(cx)
     }

@@ -90,7 +90,7 @@ impl Ending {
     pub(super) fn of(kind: &HostErrorKind) -> Self {
         match kind {
             // Accepted, and reset before that was looked at: a port where nobody listens refuses.
-            HostErrorKind::Connect { source, .. } if source.kind() == ErrorKind::ConnectionReset => {
+            HostErrorKind::Connect { error, .. } if error.kind() == ErrorKind::ConnectionReset => {
                 Self::Dropped
             }
             _ => Self::Failed,

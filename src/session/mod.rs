@@ -36,7 +36,7 @@ pub(crate) use attempts::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, Execs, Traffic};
 pub(crate) use input::{CommandNews, Cx, Effect, Input};
 pub(crate) use keepalive::Keepalive;
-pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, Target, Timeouts};
+pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, ProxyId, Target, Timeouts};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 pub(crate) use view::{Awaited, View, Wish};
 

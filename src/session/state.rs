@@ -45,9 +45,9 @@ pub(super) enum State {
 pub enum HostState {
     /// Not connected, and nothing wants it to be.
     Idle,
-    /// Waiting for its turn to connect: for a place ([`max_connecting`](crate::Builder::max_connecting)), for commands of
-    /// others to end ([`max_running`](crate::Builder::max_running)), for its time
-    /// ([`connects_per_second`](crate::Builder::connects_per_second)), or for a descriptor.
+    /// Waiting for its turn to connect: for a place ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), for commands of
+    /// others to end ([`max_running`](crate::config::FleetBuilder::max_running)), for its time
+    /// ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), or for a descriptor.
     Queued,
     /// The name is being looked up.
     Resolving,

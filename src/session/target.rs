@@ -1,8 +1,10 @@
 //! What a session needs to know of its host. Nothing here changes while the fleet runs.
 
 use std::ffi::CString;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Keepalive, RetryDelay};
@@ -16,14 +18,57 @@ use crate::link::{Gssapi, PrivateKey};
 /// One host of the list, or a proxy to such.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// As it was given: resolved, and looked up in known_hosts, by this name.
+    /// The name that is shown: the one in the list.
     pub host: Arc<str>,
     pub port: u16,
+    /// The name or address that is connected to.
+    pub dialled: Arc<str>,
+    /// The address, where `dialled` is one.
+    pub ip: Option<IpAddr>,
+    /// The name and port by which known_hosts files know the host.
+    pub recorded: (Arc<str>, u16),
     /// What people call it. Only passed on.
     pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
-    /// The host that connects to it in our place. Whoever has the same one shares its connection.
+    /// The proxy that connects to it. Hosts with the same one share its connection.
     pub proxy: Option<Arc<Target>>,
+    /// For proxies.
+    pub proxy_id: Option<ProxyId>,
+}
+
+/// Tells proxies apart: two hosts share a proxy if its id is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProxyId(u64);
+
+impl ProxyId {
+    /// One that no other proxy of this process has.
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Target {
+    /// A host with one name: shown, dialled and recorded.
+    pub(crate) fn new(host: &str, port: u16, profile: Arc<Profile>) -> Self {
+        let host: Arc<str> = host.into();
+        Self {
+            dialled: host.clone(),
+            ip: host.parse().ok(),
+            recorded: (host.clone(), port),
+            host,
+            port,
+            alias: None,
+            profile,
+            proxy: None,
+            proxy_id: None,
+        }
+    }
+
+    /// Connects to another name, or to an address.
+    pub(crate) fn dial(&mut self, name: &str) {
+        (self.dialled, self.ip) = (name.into(), name.parse().ok());
+    }
 }
 
 /// Settings that many hosts share.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::limits;
+use crate::text::sanitise;
 
 /// The bytes for the only host.
 fn sent(command: &Command) -> Vec<u8> {
@@ -26,7 +27,7 @@ fn problem(command: impl Into<Command>) -> CommandProblem {
 
 fn config(command: &Command) -> String {
     match command.to_requests(1, &Default::default()) {
-        Err(Error::Config(text)) => text,
+        Err(error @ Error::Config { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -47,12 +48,12 @@ fn the_forms_are_those_of_parallel_ssh_byte_for_byte() {
         (command(), "command"),
         (command().sudo(false), "command"),
         (command().sudo(true), "sudo -S $SHELL -c 'command'"),
-        (command().user("u"), "sudo -u u -S $SHELL -c 'command'"),
-        (command().user("u").sudo(true), "sudo -u u -S $SHELL -c 'command'"),
+        (command().run_as("u"), "sudo -u u -S $SHELL -c 'command'"),
+        (command().run_as("u").sudo(true), "sudo -u u -S $SHELL -c 'command'"),
         (command().shell("bash -c"), "bash -c 'command'"),
         (command().shell("bash -c").sudo(true), "sudo -S bash -c 'command'"),
-        (command().shell("bash -c").user("u"), "sudo -u u -S bash -c 'command'"),
-        (command().shell("bash -c").user("u").sudo(true), "sudo -u u -S bash -c 'command'"),
+        (command().shell("bash -c").run_as("u"), "sudo -u u -S bash -c 'command'"),
+        (command().shell("bash -c").run_as("u").sudo(true), "sudo -u u -S bash -c 'command'"),
     ] {
         assert_eq!(String::from_utf8(sent(&command)).unwrap(), expected);
     }
@@ -78,13 +79,13 @@ fn users_are_checked_and_quoted_where_a_shell_would_read_them() {
         ("*", "'*'"),
         ("jürgen", "'jürgen'"),
     ] {
-        let wire = sent(&Command::new("id").user(user));
+        let wire = sent(&Command::new("id").run_as(user));
         assert_eq!(String::from_utf8(wire).unwrap(), format!("sudo -u {expected} -S $SHELL -c 'id'"));
     }
     for user in ["", "-s", "a b", "a;b", "a'b", "`a`", "$(a)", "a\0b", "a\nb", "a|b", "a>b", &"x".repeat(256)]
     {
-        let text = config(&Command::new("id").user(user));
-        assert!(text.starts_with("user \""), "{text}");
+        let text = config(&Command::new("id").run_as(user));
+        assert!(text.starts_with("run_as \""), "{text}");
         assert!(!text.chars().any(char::is_control), "{text:?}");
     }
 }
@@ -92,7 +93,7 @@ fn users_are_checked_and_quoted_where_a_shell_would_read_them() {
 #[test]
 fn a_blank_shell_is_refused() {
     for shell in ["", " ", "\t\n"] {
-        assert_eq!(config(&Command::new("id").shell(shell)), "the shell of the command is empty");
+        assert_eq!(config(&Command::new("id").shell(shell)), "shell is empty");
     }
 }
 
@@ -134,7 +135,7 @@ fn the_text_is_sent_in_its_encoding() {
     }
     assert_eq!(sent(&Command::new(*b"\xff\xfe").encoding("utf-8")), b"\xff\xfe");
     // What is around the text is in it too.
-    let wrapped = Command::new("é's").user("jürgen").shell("/opt/é/sh -c").encoding("latin1");
+    let wrapped = Command::new("é's").run_as("jürgen").shell("/opt/é/sh -c").encoding("latin1");
     assert_eq!(sent(&wrapped), b"sudo -u 'j\xfcrgen' -S /opt/\xe9/sh -c '\xe9'\\''s'");
 }
 
@@ -166,12 +167,15 @@ fn what_the_encoding_has_not_is_refused_before_anything_is_started() {
         other => panic!("{other:?}"),
     }
     assert_eq!(
-        config(&latin1("id").user("ж")),
-        "user \"ж\" of the command: windows-1252 has not the character at offset 0"
+        config(&latin1("id").run_as("ж")),
+        "run_as \"ж\": windows-1252 has not the character at offset 0"
     );
-    assert!(config(&latin1("id").shell("/opt/ж -c")).starts_with("shell \"/opt/ж -c\" of the command:"));
+    assert!(config(&latin1("id").shell("/opt/ж -c")).starts_with("shell \"/opt/ж -c\":"));
     for label in ["", "klingon", "utf-32", "utf_16"] {
-        assert_eq!(config(&Command::new("id").encoding(label)), format!("unknown encoding {label:?}"));
+        assert_eq!(
+            config(&Command::new("id").encoding(label)),
+            format!("encoding \"{}\": no label of the WHATWG's Encoding standard", sanitise(label))
+        );
     }
 }
 

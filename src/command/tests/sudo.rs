@@ -25,9 +25,9 @@ fn a_known_password_has_a_prompt_and_a_start_of_its_own() {
     for (command, expected) in [
         (command(), format!("sudo {around} $SHELL -c 'it'\\''s'")),
         (command().sudo(true), format!("sudo {around} $SHELL -c 'it'\\''s'")),
-        (command().user("#7"), format!("sudo -u '#7' {around} $SHELL -c 'it'\\''s'")),
+        (command().run_as("#7"), format!("sudo -u '#7' {around} $SHELL -c 'it'\\''s'")),
         (command().shell("bash -c"), format!("sudo {around} bash -c 'it'\\''s'")),
-        (command().user("u").shell("bash -c"), format!("sudo -u u {around} bash -c 'it'\\''s'")),
+        (command().run_as("u").shell("bash -c"), format!("sudo -u u {around} bash -c 'it'\\''s'")),
     ] {
         assert_eq!(form(&command), expected);
     }
@@ -64,10 +64,10 @@ fn a_password_that_sudo_would_not_read_as_one_line_is_refused() {
     let refused = |password: &str| config(&Command::new("id").sudo_password(password));
     for password in ["a\nb", "a\n", "a\rb", "a\0b"] {
         let text = refused(password);
-        assert_eq!(text, "the sudo password cannot be given: it contains a line end or a NUL byte");
+        assert_eq!(text, "sudo_password contains a line end or a NUL byte");
     }
     let longest = "x".repeat(limits::SUDO_PASSWORD_BYTES);
-    assert_eq!(refused(&format!("{longest}x")), "the sudo password cannot be given: it is too long for sudo");
+    assert_eq!(refused(&format!("{longest}x")), "sudo_password is too long for sudo");
     login(&Command::new("id").sudo_password(longest));
 }
 
@@ -77,9 +77,9 @@ fn without_questions_sudo_has_its_own_form() {
     for (command, expected) in [
         (command(), "sudo -n $SHELL -c 'id'"),
         (command().sudo(true), "sudo -n $SHELL -c 'id'"),
-        (command().user("u"), "sudo -u u -n $SHELL -c 'id'"),
+        (command().run_as("u"), "sudo -u u -n $SHELL -c 'id'"),
         (command().shell("bash -c"), "sudo -n bash -c 'id'"),
-        (command().user("u").shell("bash -c"), "sudo -u u -n bash -c 'id'"),
+        (command().run_as("u").shell("bash -c"), "sudo -u u -n bash -c 'id'"),
         (command().sudo_non_interactive(false), "id"),
         (command().sudo_non_interactive(false).sudo(true), "sudo -S $SHELL -c 'id'"),
     ] {
@@ -88,7 +88,7 @@ fn without_questions_sudo_has_its_own_form() {
         assert!(request.options.sudo.is_none());
     }
     let text = config(&command().sudo_password("secret"));
-    assert_eq!(text, "sudo_password and sudo_non_interactive exclude each other");
+    assert_eq!(text, "sudo_password cannot be combined with sudo_non_interactive: give one of them");
 }
 
 #[test]

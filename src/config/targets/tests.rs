@@ -46,7 +46,7 @@ impl World {
         client: &HostConfig,
         configs: &[HostConfig],
     ) -> Result<Vec<Target>, Error> {
-        let hosts: Vec<String> = entries.iter().map(|&entry| entry.to_owned()).collect();
+        let hosts: Vec<HostSpec> = entries.iter().map(|entry| entry.parse().unwrap()).collect();
         Inventory { hosts: &hosts, client, configs: Some(configs) }.targets(&self.owner, &self.verifier)
     }
 
@@ -58,8 +58,9 @@ impl World {
     #[track_caller]
     fn problem(&self, entries: &[&str], client: &HostConfig, configs: &[HostConfig]) -> String {
         match self.resolve(entries, client, configs) {
-            Err(Error::Config(problem)) => problem,
-            Err(error @ (Error::KeyFile { .. } | Error::CertFile { .. })) => error.to_string(),
+            Err(error @ (Error::Config { .. } | Error::KeyFile { .. } | Error::CertFile { .. })) => {
+                error.to_string()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -74,6 +75,12 @@ fn write_private(path: &Path, text: &str) {
 
 fn config() -> HostConfig {
     HostConfig::default()
+}
+
+/// What holds for a host of its own configuration, over the client's.
+fn over<'a>(own: &'a HostConfig, client: &'a HostConfig) -> Settings<'a> {
+    let layer = |config| Layer { origin: &Origin::Client, config };
+    Layers::new(None, [layer(own)], [layer(client)]).settings()
 }
 
 fn profiles(targets: &[Target]) -> usize {
@@ -153,7 +160,7 @@ fn user_and_port() {
 #[test]
 fn attempts_and_their_delay() {
     let attempts = |target: &Target| target.profile.connection.attempts;
-    let own = [(config().num_retries(7), 7), (config().num_retries(0), 1), (config().num_retries(1), 1)];
+    let own = [(config().max_attempts(7), 7), (config().num_retries(0), 1), (config().num_retries(1), 1)];
     assert_layers(attempts, config().num_retries(5), [3, 5], own);
     let delay = |target: &Target| target.profile.connection.retry_delay.base;
     let own =
@@ -164,8 +171,7 @@ fn attempts_and_their_delay() {
 #[test]
 fn backoff_and_its_longest_pause() {
     let longest = |target: &Target| target.profile.connection.retry_delay.backoff_max;
-    let own =
-        [(config().retry_backoff(MINUTE), Some(MINUTE)), (config().retry_backoff(Duration::ZERO), None)];
+    let own = [(config().retry_backoff(MINUTE), Some(MINUTE)), (config().retry_backoff(None), None)];
     assert_layers(longest, config().retry_backoff(SECOND), [None, Some(SECOND)], own);
 }
 
@@ -198,14 +204,14 @@ fn addresses_race_on_request() {
     let own = [
         (config().attempt_delay(MINUTE), Some(MINUTE)),
         (config().attempt_delay(limits::ATTEMPT_DELAY_MIN), Some(limits::ATTEMPT_DELAY_MIN)),
-        (config().attempt_delay(Duration::ZERO), None),
+        (config().attempt_delay(None), None),
     ];
     assert_layers(delay, config().attempt_delay(SECOND), [None, Some(SECOND)], own);
     let hasty = config().attempt_delay(Duration::from_millis(9));
-    let problem = "attempt_delay must be at least 10ms, or zero";
+    let problem = "attempt_delay must be at least 10 ms, or None";
     assert_eq!(World::new().problem(&[], &hasty, &[]), problem);
     let of_host = World::new().problem(&["web"], &config(), std::slice::from_ref(&hasty));
-    assert_eq!(of_host, format!("host 0 of the list: {problem}"));
+    assert_eq!(of_host, format!("host 0 of the list (web): {problem}"));
 }
 
 #[test]
@@ -214,7 +220,7 @@ fn keepalives_and_how_many_may_be_missed() {
     let every = |interval, missed_max| Some(Keepalive { interval, missed_max });
     let own = [
         (config().keepalive(MINUTE), every(MINUTE, 3)),
-        (config().keepalive(Duration::ZERO), None),
+        (config().keepalive(None), None),
         (config().keepalive(MINUTE).keepalive_max_missed(1), every(MINUTE, 1)),
     ];
     assert_layers(keepalive, config().keepalive(SECOND), [None, every(SECOND, 3)], own);
@@ -222,7 +228,7 @@ fn keepalives_and_how_many_may_be_missed() {
     let own = config().keepalive_max_missed(0);
     assert_eq!(
         world.problem(&["web"], &config(), std::slice::from_ref(&own)),
-        "host 0 of the list: keepalive_max_missed must be at least 1"
+        "host 0 of the list (web): keepalive_max_missed must be at least 1"
     );
     assert_eq!(world.problem(&[], &own, &[]), "keepalive_max_missed must be at least 1");
 }
@@ -235,13 +241,13 @@ fn time_limits() {
     };
     let all = |limit| [limit; 5];
     let none = [60 * SECOND, 60 * SECOND, 120 * SECOND, Duration::ZERO, Duration::ZERO];
-    let own = [(config().timeout(MINUTE), all(MINUTE)), (config().timeout(Duration::ZERO), none)];
+    let own = [(config().timeout(MINUTE), all(MINUTE)), (config().timeout(None), none)];
     assert_layers(stages, config().timeout(SECOND), [none, all(SECOND)], own);
 
     let read = |target: &Target| target.profile.read_timeout;
     let own = [
         (config().read_timeout(MINUTE), Some(MINUTE)),
-        (config().read_timeout(Duration::ZERO), None),
+        (config().read_timeout(None), None),
         // Only in force where nobody set a read timeout, which the next test looks at.
         (config().read_timeout(MINUTE).timeout(SECOND), Some(MINUTE)),
     ];
@@ -250,8 +256,8 @@ fn time_limits() {
     let read_of = |client: HostConfig, own: HostConfig| read(&world.one("web", &client, &own));
     assert_eq!(read_of(config().timeout(MINUTE), config().timeout(SECOND)), Some(SECOND));
     assert_eq!(read_of(config().read_timeout(MINUTE), config().timeout(SECOND)), Some(MINUTE));
-    assert_eq!(read_of(config().timeout(MINUTE), config().read_timeout(Duration::ZERO)), None);
-    assert_eq!(read_of(config().timeout(MINUTE), config().timeout(Duration::ZERO)), None);
+    assert_eq!(read_of(config().timeout(MINUTE), config().read_timeout(None)), None);
+    assert_eq!(read_of(config().timeout(MINUTE), config().timeout(None)), None);
 }
 
 #[test]
@@ -302,7 +308,7 @@ fn a_usual_identity_file_that_others_can_read_is_passed_over() {
     let named = config().identity_files(["~/.ssh/id_rsa"]);
     let path = world.path(".ssh/id_rsa").display().to_string();
     let chmod = format!("{path}: is accessible to other users (mode 0640); run: chmod 600 '{path}'");
-    for (client, own, who) in [(&named, &config(), ""), (&config(), &named, "host 0 of the list: ")] {
+    for (client, own, who) in [(&named, &config(), ""), (&config(), &named, "host 0 of the list (web): ")] {
         let problem = world.problem(&["web"], client, std::slice::from_ref(own));
         assert_eq!(problem, format!("{who}private key {chmod}"));
     }
@@ -335,7 +341,7 @@ fn certificates() {
         (config(), two().cert_bytes(IDENTITY_CERT), 0),
     ];
     for (client, own, position) in wrong {
-        let expected = format!("host {position} of the list: {none}");
+        let expected = format!("host {position} of the list (web): {none}");
         assert_eq!(world.problem(&["web"], &client, &[own]), expected);
     }
     assert_eq!(world.problem(&["web"], &one().cert_bytes(TWO_CERT), &[config()]), none, "the client's own");
@@ -397,7 +403,7 @@ fn keyboard_interactive() {
     let nobody = on(config().identity_auth(false));
     let problem = "keyboard_interactive needs a password or a responder";
     assert_eq!(world.problem(&["web"], &nobody, &[config()]), problem);
-    let of_host = format!("host 1 of the list: {problem}");
+    let of_host = format!("host 1 of the list (db): {problem}");
     assert_eq!(world.problem(&["web", "db"], &config(), &[config(), nobody]), of_host);
 
     let one = asking(base());
@@ -446,9 +452,15 @@ fn an_alias_is_the_hosts_own() {
 fn a_wrong_number_of_configurations_names_both() {
     let world = World::new();
     let problem = world.problem(&["a", "b", "c"], &config(), &[config(), config()]);
-    assert_eq!(problem, "2 host configurations for 3 hosts");
-    assert_eq!(world.problem(&["a"], &config(), &[config(), config()]), "2 host configurations for 1 hosts");
-    assert_eq!(world.problem(&["a"], &config(), &[]), "0 host configurations for 1 hosts");
+    assert_eq!(problem, "host_config has 2 entries for 3 hosts: give one for each host");
+    assert_eq!(
+        world.problem(&["a"], &config(), &[config(), config()]),
+        "host_config has 2 entries for 1 hosts: give one for each host"
+    );
+    assert_eq!(
+        world.problem(&["a"], &config(), &[]),
+        "host_config has 0 entries for 1 hosts: give one for each host"
+    );
     assert!(world.resolve(&[], &config(), &[]).unwrap().is_empty());
 }
 
@@ -458,18 +470,18 @@ fn what_cannot_work_names_the_host() {
     let missing = world.path("missing");
     let path = missing.display();
     let wrong = [
-        (config().port(0), "port 0 cannot be connected to".to_owned()),
+        (config().port(0), "port must be 1 to 65535".to_owned()),
         (config().user("a b"), "user \"a b\": the user contains the character ' '".to_owned()),
         (config().user(""), "user \"\": the user is empty".to_owned()),
-        (config().password("a\0b"), "the password contains a NUL byte".to_owned()),
-        (config().passphrase("a\0b"), "the passphrase contains a NUL byte".to_owned()),
+        (config().password("a\0b"), "password contains a NUL byte".to_owned()),
+        (config().passphrase("a\0b"), "passphrase contains a NUL byte".to_owned()),
         (config().key_bytes("no key"), "private key <bytes>: holds no private key".to_owned()),
         (config().key_bytes([0xff]), "private key <bytes>: holds no private key".to_owned()),
         (config().key_file(&missing), format!("private key {path}: cannot be read: No such file")),
     ];
     for (own, expected) in wrong {
         let problem = world.problem(&["a", "b", "root@c:22"], &config(), &[config(), config(), own]);
-        let expected = format!("host 2 of the list: {expected}");
+        let expected = format!("host 2 of the list (c): {expected}");
         assert!(problem.starts_with(&expected), "{problem}\ninstead of {expected}");
     }
 }
@@ -481,16 +493,16 @@ fn an_inherited_mistake_is_the_clients() {
     let missing = config().key_file(world.path("missing"));
     for own in [config(), config().identity_files(["~/one"]).password("own").user("pi")] {
         let error = world.resolve(&["a"], &missing, &[own]).unwrap_err();
-        assert!(matches!(error, Error::KeyFile { position: None, .. }), "{error:?}");
+        assert!(matches!(error, Error::KeyFile { origin: Origin::Client, .. }), "{error:?}");
     }
     let own = config().key_file(world.path("one"));
     world.resolve(&["a"], &missing, std::slice::from_ref(&own)).unwrap();
-    assert_eq!(world.problem(&["a"], &config().port(0), &[own.port(1)]), "port 0 cannot be connected to");
+    assert_eq!(world.problem(&["a"], &config().port(0), &[own.port(1)]), "port must be 1 to 65535");
 
-    let nobody: &[String] = &[];
+    let nobody: &[HostSpec] = &[];
     let alone = Inventory { hosts: nobody, client: &missing, configs: None };
     let error = alone.targets(&world.owner, &world.verifier).unwrap_err();
-    assert!(matches!(error, Error::KeyFile { position: None, .. }), "{error:?}");
+    assert!(matches!(error, Error::KeyFile { origin: Origin::Client, .. }), "{error:?}");
 }
 
 #[test]
@@ -533,10 +545,10 @@ fn identity_files_are_read_once() {
     let client = config().identity_files(&files);
     let (first, second) = (config().password("first"), config().password("second"));
     let mut credentials = Credentials::new(&world.owner);
-    let before = credentials.plan(None, first.over(&client).login).unwrap();
+    let before = credentials.plan(None, over(&first, &client).login).unwrap();
     write_private(&files[0], KEY);
     std::fs::remove_file(&files[1]).unwrap();
-    let after = credentials.plan(None, second.over(&client).login).unwrap();
+    let after = credentials.plan(None, over(&second, &client).login).unwrap();
     let [Offer::Sign(a), Offer::Password(_)] = before.as_slice() else { panic!("{before:?}") };
     let [Offer::Sign(b), Offer::Password(_)] = after.as_slice() else { panic!("{after:?}") };
     assert!(Arc::ptr_eq(a, b));
@@ -588,21 +600,21 @@ fn what_gssapi_cannot_use_is_refused() {
     let problem = |client: HostConfig, own: HostConfig| world.problem(&["web"], &client, &[own]);
     let long = "x".repeat(limits::GSSAPI_NAME + 1);
     for (name, what) in [("", "is empty"), ("a\0b", "contains a NUL byte"), (long.as_str(), "is too long")] {
-        let server = format!("the GSSAPI server identity {what}");
+        let server = format!("gssapi_server_identity {what}");
         assert_eq!(problem(config().gssapi_server_identity(name), config()), server);
-        let client = format!("host 0 of the list: the GSSAPI client identity {what}");
+        let client = format!("host 0 of the list (web): gssapi_client_identity {what}");
         assert_eq!(problem(config(), config().gssapi_client_identity(name)), client);
     }
-    let idle = "gssapi_delegate_credentials is on, but GSSAPI is not: set gssapi_auth";
+    let idle = "gssapi_delegate_credentials needs gssapi_auth, which is off";
     assert_eq!(problem(config().gssapi_delegate_credentials(true), config()), idle);
     let own = config().gssapi_delegate_credentials(true);
-    assert_eq!(problem(config(), own), format!("host 0 of the list: {idle}"));
+    assert_eq!(problem(config(), own), format!("host 0 of the list (web): {idle}"));
     let proxy = Proxy::new("gate").gssapi_delegate_credentials(true);
-    assert_eq!(problem(config().proxy(proxy), config()), format!("proxy \"gate\": {idle}"));
+    assert_eq!(problem(config().proxy(proxy), config()), format!("proxy gate: {idle}"));
     if link::has_gssapi() {
         let name = "x".repeat(limits::GSSAPI_NAME + 1);
         let too_long = world.problem(&[&name], &config().gssapi_auth(true), &[config()]);
-        assert_eq!(too_long, "host 0 of the list: its name as a GSSAPI identity is too long");
+        assert!(too_long.ends_with(": gssapi_server_identity is too long"), "{too_long}");
     } else {
         let refused = world.resolve(&["web"], &config().gssapi_auth(true), &[config()]);
         assert!(matches!(refused, Err(Error::Unsupported { feature: "GSSAPI", .. })));
@@ -639,11 +651,11 @@ fn each_setting_tells_profiles_apart() {
         base(),
         base().port(2200),
         base().alias("a"),
-        base().timeout(Duration::ZERO),
+        base().timeout(None),
         base().passphrase("none"),
-        base().retry_backoff(Duration::ZERO).ipv6_only(false).compress(false).keepalive(Duration::ZERO),
+        base().retry_backoff(None).ipv6_only(false).compress(false).keepalive(None),
         base().keepalive_max_missed(1),
-        base().attempt_delay(Duration::ZERO),
+        base().attempt_delay(None),
     ];
     let targets = world.resolve(&vec!["web"; same.len()], &config(), &same).unwrap();
     assert_eq!(profiles(&targets), 1);
@@ -657,7 +669,7 @@ fn debug_shows_no_secret() {
         "{:?}",
         crate::ParallelClient::builder(["web"]).password("hunter5").host_config([own.clone()])
     );
-    text += &format!("{:?}", own.over(&config()));
+    text += &format!("{:?}", over(&own, &config()));
     assert!(!text.contains("hunter") && !text.contains("104, 117"), "{text}");
     assert!(!format!("{:?}", config().key_file(Path::new("id"))).contains("Hidden"));
 }
@@ -698,6 +710,8 @@ fn the_agent_is_forwarded_where_there_is_one() {
     assert!(one(&with(true).allow_agent(false), &config()), "not only for the login");
 
     let on = config().forward_ssh_agent(true);
-    let Err(Error::Config(problem)) = world.resolve(&["web"], &on, &[config()]) else { panic!("no agent") };
-    assert!(problem.starts_with("forward_ssh_agent is on, but there is no agent"), "{problem}");
+    let problem = world.problem(&["web"], &on, &[config()]);
+    assert_eq!(problem, "forward_ssh_agent needs an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
+    let problem = world.problem(&["web"], &config(), &[on]);
+    assert!(problem.starts_with("host 0 of the list (web): forward_ssh_agent needs"), "{problem}");
 }

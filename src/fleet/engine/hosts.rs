@@ -17,17 +17,13 @@ impl Engine {
     /// The slot of this proxy, shared by all hosts behind it. Makes it, and those of the proxies in front of it, if there is
     /// none.
     fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
-        let key = Arc::as_ptr(proxy);
-        let is_it = |index: &usize| {
-            self.hosts.slots.get(*index).is_some_and(|slot| std::ptr::eq(slot.session.target(), key))
-        };
-        if let Some(index) = self.hosts.proxies.get(&(key as usize)).copied().filter(is_it) {
-            return index;
+        if let Some(index) = proxy.proxy_id.and_then(|id| self.hosts.proxies.get(&id)) {
+            return *index;
         }
         let further = proxy.proxy.as_ref().map(|further| self.slot_of_proxy(further, now));
         let session = Session::proxy(proxy.clone(), self.hosts.next_jitter(), now);
         let index = self.hosts.insert(session, further, &self.execs).index();
-        self.hosts.proxies.insert(key as usize, index);
+        self.hosts.proxies.extend(proxy.proxy_id.map(|id| (id, index)));
         index
     }
 

@@ -65,7 +65,7 @@ impl Engine {
             Effect::Again => return self.event_loop.ready.push(index),
             Effect::NoDescriptor => return,
             Effect::Lookup => {
-                let Target { host, port, profile, .. } = slot.session.target();
+                let Target { dialled: host, port, profile, .. } = slot.session.target();
                 let family = profile.connection.family;
                 // A further attempt looks for addresses that were missing before.
                 let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
@@ -127,7 +127,7 @@ impl Engine {
         let Some(slot) = self.hosts.slots.get(index) else { return };
         let Some(proxy) = slot.proxy else { return };
         let id = TunnelId { index, generation: slot.link.generation() };
-        let Target { host, port, .. } = slot.session.target();
+        let Target { dialled: host, port, .. } = slot.session.target();
         let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };
         // At once, so that its descriptors are booked before another host is admitted.
         self.visit(proxy, Input::Tunnel(request), now);

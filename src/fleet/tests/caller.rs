@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::command::Signal;
 use crate::config::HostConfig;
 use crate::fleet::{Batch, Budget, Run};
+use crate::host::HostSpec;
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Keep};
@@ -125,7 +126,7 @@ impl World {
             .deliver(deliver)
             .stdout(keep.clone())
             .stderr(keep)
-            .time_limit(Duration::from_millis(limit))
+            .time_limit((limit > 0).then(|| Duration::from_millis(limit)))
             .wait_for_channel(random.chance(50));
         if random.chance(10) {
             command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
@@ -159,7 +160,7 @@ impl World {
                 let length = self.fleet.hosts().len() + self.random.below(3) as usize;
                 let given = &self.fleet.list;
                 let none = HostConfig::default();
-                let mut hosts: Vec<(String, HostConfig)> = Vec::with_capacity(length);
+                let mut hosts: Vec<(HostSpec, HostConfig)> = Vec::with_capacity(length);
                 for (position, name) in given.hosts.iter().enumerate() {
                     let config = given.configs.as_ref().map_or(&none, |configs| &configs[position]);
                     hosts.push((name.clone(), config.clone()));
@@ -170,7 +171,7 @@ impl World {
                     hosts.truncate(length);
                     hosts.splice(
                         position.min(hosts.len())..hosts.len().min(position + 1),
-                        [(name.into(), config)],
+                        [(name.parse().unwrap(), config)],
                     );
                 }
                 self.say(|| format!("set {} hosts", hosts.len()));

@@ -9,9 +9,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::links::{ADDRESSES, FakeLinks};
 use super::told::{Connection, Told};
 use crate::clock::Clock;
-use crate::config::{Build, HostConfig, Proxy, Setup};
-use crate::error::Error;
-use crate::fleet::{Budget, Builder, Fleet, Turn};
+use crate::config::{FleetBuilder, HostConfig, Proxy, Setup};
+use crate::fleet::{Budget, Fleet, Turn};
 use crate::link::Link;
 use crate::reactor::Reactor;
 use crate::session::Jitter;
@@ -63,20 +62,13 @@ pub(super) struct World {
     looks: u64,
 }
 
-/// The settings without what they are for.
-impl Build for Setup {
-    fn from_setup(setup: Setup) -> Result<Self, Error> {
-        Ok(setup)
-    }
-}
-
 impl World {
     pub(super) fn new(seed: u64, traced: bool) -> Self {
         let mut random = Random::new(seed);
         let good = random.pick(&[100, 90, 90, 50, 0]);
         let round = Duration::from_millis(random.pick(&[1, 1, 7, 400]));
         let max_connecting = random.pick(&[1, 7, 30, 100, 100]);
-        let mut builder: Builder<Setup> = Builder::new(Vec::new())
+        let mut builder = FleetBuilder::new(Vec::new())
             .user("deploy")
             .password("hunter2")
             .allow_agent(false)
@@ -96,7 +88,7 @@ impl World {
             let rounds = random.pick(if is_watched { &[30, 100] } else { &[300, 10_000] });
             builder = builder.timeout(round * rounds);
         }
-        let setup = Setup { verifier: verifier(), ..builder.build().unwrap() };
+        let setup = Setup { verifier: verifier(), ..builder.setup().unwrap() };
         let now = Instant::now();
         let clock = Clock::invented(now);
         let told = Told::default();

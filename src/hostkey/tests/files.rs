@@ -30,7 +30,7 @@ fn a_file_above_the_limit_is_refused() {
     let path = directory.path().join("known_hosts");
     fs::File::create(&path).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
     let error = KnownHosts::load(&[&path]).unwrap_err();
-    assert_eq!(error.source.kind(), io::ErrorKind::FileTooLarge);
+    assert_eq!(error.error.kind(), io::ErrorKind::FileTooLarge);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::output::LineBuffer;
+use crate::text::sanitise;
 
 fn encoding(label: &str) -> Encoding {
     Encoding::for_label(label).unwrap()
@@ -80,7 +81,10 @@ fn labels_are_those_of_the_standard() {
     // The last two exist, and read everything as one error.
     for label in ["", "klingon", "utf-32", "utf-7", "utf-8\0", "hz-gb-2312", "replacement"] {
         match Encoding::for_label(label) {
-            Err(Error::Config(text)) => assert_eq!(text, format!("unknown encoding {label:?}")),
+            Err(error @ Error::Config { .. }) => {
+                let problem = "no label of the WHATWG's Encoding standard";
+                assert_eq!(error.to_string(), format!("encoding \"{}\": {problem}", sanitise(label)));
+            }
             other => panic!("{label:?}: {other:?}"),
         }
     }

@@ -69,8 +69,8 @@ impl Exec {
     /// Stops it if a sink of its output has failed.
     pub(super) fn stop_by_sink(&mut self, cx: &mut ExecCx<'_>) -> bool {
         let ExecState::Running(channel) = self.state else { return false };
-        let Some((stream, source)) = self.sink_failed.take() else { return false };
-        let kind = HostErrorKind::Sink { stream, source };
+        let Some((stream, error)) = self.sink_failed.take() else { return false };
+        let kind = HostErrorKind::Sink { stream, error };
         let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
         self.stop(channel, outcome, cx);
         true

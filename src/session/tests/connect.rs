@@ -78,11 +78,11 @@ fn the_error_names_the_last_address_and_how_many_were_tried() {
     let mut bench = Bench::with(config(2, 1), script);
     bench.command();
     bench.run();
-    let HostErrorKind::Connect { address: last, tried, known, source } = bench.error(0).kind() else {
+    let HostErrorKind::Connect { address: last, tried, known, error } = bench.error(0).kind() else {
         panic!("{}", bench.error(0))
     };
     assert_eq!((*last, *tried, *known), (address(2), 2, 2));
-    assert_eq!(source.raw_os_error(), Some(Errno::ECONNREFUSED as i32));
+    assert_eq!(error.raw_os_error(), Some(Errno::ECONNREFUSED as i32));
     assert_eq!(bench.error(0).stage(), Stage::Connecting);
 }
 

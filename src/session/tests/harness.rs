@@ -163,11 +163,10 @@ impl Bench {
             connection,
             verifier,
         };
-        let mut target =
-            Target { host: host.into(), port: 22, alias: None, profile: Arc::new(profile), proxy: None };
+        let mut target = Target::new(host, 22, Arc::new(profile));
         if proxied {
             let profile = target.profile.clone();
-            let gate = Target { host: "gate".into(), port: 22, alias: None, profile, proxy: None };
+            let gate = Target::new("gate", 22, profile);
             target.proxy = Some(Arc::new(gate));
         }
         Self {
@@ -200,7 +199,7 @@ impl Bench {
     pub(super) fn proxy(script: Script) -> Self {
         let mut bench = Self::new(script);
         let profile = bench.session.target().profile.clone();
-        let target = Target { host: "gate".into(), port: 22, alias: None, profile, proxy: None };
+        let target = Target::new("gate", 22, profile);
         bench.session = Session::proxy(Arc::new(target), Jitter::new(0), bench.now);
         bench
     }

@@ -229,10 +229,10 @@ fn a_sink_that_fails_ends_its_command_like_a_cancel() {
         let peer = Peer { packets_per_pump: if end.is_empty() { 1 } else { 2 }, ..peer(end) };
         let mut bench = run(Config::default(), peer, Keep::Sink(sink));
         bench.run();
-        let HostErrorKind::Sink { stream: StdStream::Stdout, source } = bench.error(0).kind() else {
+        let HostErrorKind::Sink { stream: StdStream::Stdout, error } = bench.error(0).kind() else {
             panic!("{}", bench.error(0))
         };
-        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         let text = bench.error(0).to_string();
         let expected = "web1: running the command failed (attempt 1 of 3): the sink of its standard output failed: no room";
         assert!(text.starts_with(expected) && !text.contains('\x1b'), "{text}");

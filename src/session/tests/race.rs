@@ -45,10 +45,10 @@ fn dialled(bench: &Bench) -> Vec<&Call> {
 }
 
 fn connect_error(bench: &Bench) -> (SocketAddr, usize, usize, Option<i32>) {
-    let HostErrorKind::Connect { address, tried, known, source } = bench.error(0).kind() else {
+    let HostErrorKind::Connect { address, tried, known, error } = bench.error(0).kind() else {
         panic!("{}", bench.error(0))
     };
-    (*address, *tried, *known, source.raw_os_error())
+    (*address, *tried, *known, error.raw_os_error())
 }
 
 #[test]

@@ -118,7 +118,10 @@ impl Hostile {
 
     /// A client for these addresses: a password, any host key, one attempt.
     fn client<A: Into<String>>(&self, addresses: impl IntoIterator<Item = A>) -> ClientBuilder {
-        let builder = ParallelClient::builder(addresses).port(self.port).user("somebody").password("any");
+        let builder = ParallelClient::builder(addresses.into_iter().map(Into::into))
+            .port(self.port)
+            .user("somebody")
+            .password("any");
         let builder = builder.identity_auth(false).allow_agent(false).known_hosts(Vec::<String>::new());
         let builder = builder.host_keys(HostKeyPolicy::danger_accept_any_host_key());
         builder.num_retries(1).timeout(SLOW)

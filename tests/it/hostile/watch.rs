@@ -133,7 +133,8 @@ pub fn warm_up(server: &Hostile) {
 impl Hostile {
     /// As [`Hostile::client`].
     pub fn fleet<A: Into<String> + Clone>(&self, addresses: &[A]) -> FleetBuilder {
-        let builder = Fleet::builder(addresses.iter().cloned()).port(self.port).user("somebody");
+        let builder =
+            Fleet::builder(addresses.iter().cloned().map(Into::into)).port(self.port).user("somebody");
         let builder = builder.password("any").identity_auth(false).allow_agent(false);
         let builder = builder.known_hosts(Vec::<String>::new());
         let builder = builder.host_keys(HostKeyPolicy::danger_accept_any_host_key());

@@ -366,7 +366,7 @@ fn proxies_that_fail() {
         ["i:0..1 set:auth=refuse", "i:0..1 kex:garbage", "i:0..1 wire@9000:flip=01", "i:0..1 wire@9000:rst"]
     {
         let sim = fleet(&[rule]);
-        let mut client = behind(&sim, HOSTS).proxy(gate(&sim, 0).num_retries(1)).build().unwrap();
+        let mut client = behind(&sim, HOSTS).proxy(gate(&sim, 0).max_attempts(1)).build().unwrap();
         let outputs = client.run_command(command("bytes 100000")).unwrap();
         client.join(&outputs, JoinOptions::default()).unwrap();
         for output in &outputs {

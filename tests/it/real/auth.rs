@@ -264,7 +264,7 @@ fn too_many_tries_are_a_goodbye_of_the_server() {
 #[track_caller]
 fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
     match builder.build() {
-        Err(Error::KeyFile { source, .. }) => source,
+        Err(Error::KeyFile { problem, .. }) => problem,
         other => panic!("{other:?}"),
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sshoal::{
-    AuthMethod, AuthProblem, CertProblem, ClientBuilder, Error, HostConfig, HostErrorKind, ParallelClient,
+    AuthMethod, AuthProblem, CertProblem, ClientBuilder, Error, HostConfig, HostErrorKind, Origin,
+    ParallelClient,
 };
 use tempfile::TempDir;
 
@@ -149,10 +150,10 @@ fn problem(builder: ClientBuilder, named: &Path) -> CertProblem {
     let error = builder.build().expect_err("an unusable certificate");
     let text = error.to_string();
     match error {
-        Error::CertFile { position: None, path, source } => {
+        Error::CertFile { origin: Origin::Client, path, problem } => {
             assert_eq!(path, named);
             assert!(text.contains(&named.display().to_string()), "{text}");
-            source
+            problem
         }
         other => panic!("{other:?}"),
     }
@@ -234,7 +235,10 @@ fn hosts_have_certificates_of_their_own() {
     let two = ParallelClient::builder(&hosts[..2]).known_hosts([&valid]).identity_auth(false);
     let error = two.host_config(wrong).build().expect_err("another key's certificate");
     assert!(
-        matches!(error, Error::CertFile { position: Some(1), source: CertProblem::OtherKey, .. }),
+        matches!(
+            error,
+            Error::CertFile { origin: Origin::Host { position: 1, .. }, problem: CertProblem::OtherKey, .. }
+        ),
         "{error}"
     );
 }

@@ -64,7 +64,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
         touch("%(n)s").host_args([HostArgs::named([("n", 1)]), HostArgs::named([("n", 2)]), 3.into()]),
         touch("%s").host_args(["a", "b", "c\0"]),
         touch("%s %").host_args(["a", "b", "c"]),
-        touch("a").user("no;body"),
+        touch("a").run_as("no;body"),
     ];
     for command in wrong {
         for result in [client.run_command(&command), client.start_command(&command)] {
@@ -72,7 +72,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
                 Err(Error::HostArgs { hosts: 3, args }) => assert_ne!(args, 3),
                 Err(Error::Template { position: 0, problem: TemplateProblem::BadFormat { .. } }) => {}
                 Err(Error::Template { position, .. }) => assert_eq!(position, 2),
-                Err(Error::Config(_)) => {}
+                Err(Error::Config { .. }) => {}
                 other => panic!("{command:?}: {other:?}"),
             }
         }
@@ -143,9 +143,9 @@ fn sudo_gets_the_words_that_it_understands() {
     let command = || Command::new(text);
     for (command, words) in [
         (command().sudo(true), vec!["-S", login_shell, "-c", text]),
-        (command().user("web"), vec!["-u", "web", "-S", login_shell, "-c", text]),
-        (command().user("#1000").sudo(true), vec!["-u", "#1000", "-S", login_shell, "-c", text]),
-        (command().user("AD\\web").shell("bash -c"), vec!["-u", "AD\\web", "-S", "bash", "-c", text]),
+        (command().run_as("web"), vec!["-u", "web", "-S", login_shell, "-c", text]),
+        (command().run_as("#1000").sudo(true), vec!["-u", "#1000", "-S", login_shell, "-c", text]),
+        (command().run_as("AD\\web").shell("bash -c"), vec!["-u", "AD\\web", "-S", "bash", "-c", text]),
         (command().sudo(true).shell("sh -e -c"), vec!["-S", "sh", "-e", "-c", text]),
     ] {
         let outputs = client.run_command(&command).expect("it starts");

@@ -92,8 +92,8 @@ fn the_encoding_can_be_changed_between_two_lines() {
     assert_eq!(output.encoding(), "windows-1252");
     let next = |output: &HostOutput| output.stdout().next().expect("a line").expect("no error");
     assert_eq!(next(&output), "café");
-    let Err(Error::Config(text)) = output.set_encoding("iso-8859-99") else { panic!("there is none") };
-    assert_eq!(text, "unknown encoding \"iso-8859-99\"");
+    let error = output.set_encoding("iso-8859-99").expect_err("there is none");
+    assert!(error.to_string().starts_with("encoding \"iso-8859-99\": "), "{error}");
     assert_eq!(output.encoding(), "windows-1252");
     output.set_encoding("utf-8").expect("it exists");
     assert_eq!(next(&output), "é");
@@ -148,7 +148,9 @@ fn a_wrong_label_and_a_text_without_a_code_start_nothing() {
     let mut client = build(client_for(&sshd, HOST));
     for (text, label) in [("true", "klingon"), ("true", ""), ("true", "utf-32"), ("echo 表", "latin1")] {
         match client.run_command(Command::new(text).encoding(label)) {
-            Err(Error::Config(text)) => assert_eq!(text, format!("unknown encoding {label:?}")),
+            Err(error @ Error::Config { .. }) => {
+                assert!(error.to_string().starts_with("encoding "), "{error}")
+            }
             Err(Error::Command(problem)) => {
                 assert_eq!(problem.to_string(), "windows-1252 has not the character at offset 5");
             }

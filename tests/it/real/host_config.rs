@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sshoal::{
-    AuthMethod, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, KeyProblem,
+    AuthMethod, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, KeyProblem, Origin,
     ParallelClient, TimeoutKind,
 };
 
@@ -250,14 +250,20 @@ fn the_key_of_the_third_host_is_checked_by_build() {
     ];
     for (builder, own, expected) in closed {
         let error = refusal(builder.host_config(third(own)));
-        assert!(matches!(error, Error::KeyFile { position: Some(2), .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::KeyFile { origin: Origin::Host { position: 2, .. }, .. }),
+            "{error:?}"
+        );
         let text = error.to_string();
-        let named = format!("host 2 of the list: private key {}", dir.path().display());
+        let named = format!("host 2 of the list (c): private key {}", dir.path().display());
         assert!(text.starts_with(&named) && text.contains(expected), "{text}");
     }
     let error = refusal(client().key_file(&locked).host_config(third(config().password(PASSPHRASE))));
     assert!(
-        matches!(error, Error::KeyFile { position: None, source: KeyProblem::PassphraseMissing, .. }),
+        matches!(
+            error,
+            Error::KeyFile { origin: Origin::Client, problem: KeyProblem::PassphraseMissing, .. }
+        ),
         "{error:?}"
     );
 }

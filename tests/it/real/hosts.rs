@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use sshoal::{
-    ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, ParallelClient,
+    ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, Origin, ParallelClient,
 };
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
@@ -153,9 +153,12 @@ fn a_list_that_is_refused_changes_nothing() {
     assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })), "{refused:?}");
     let missing = HostConfig::default().key_file("/nonexistent/key");
     let refused = client.set_hosts_with([(A, HostConfig::default()), (C, missing)]);
-    assert!(matches!(refused, Err(Error::KeyFile { position: Some(1), .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::KeyFile { origin: Origin::Host { position: 1, .. }, .. })),
+        "{refused:?}"
+    );
     let refused = client.set_hosts_with([(C, HostConfig::default().port(0))]);
-    assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Config { .. })), "{refused:?}");
     assert_eq!((client.len(), client.metrics().connections), (2, 2));
     assert_eq!(connections(&mut client), before);
 }
@@ -168,8 +171,8 @@ fn configurations_belong_to_positions() {
     let own = HostConfig::default().alias("one").timeout(SLOW);
     let mut client = build(client(&sshd, &[A, B]).host_config([own.clone(), HostConfig::default()]));
     let before = connections(&mut client);
-    let Err(Error::Config(problem)) = client.set_hosts([A, B, C]) else { panic!("two for three") };
-    assert_eq!(problem, "2 host configurations for 3 hosts");
+    let problem = client.set_hosts([A, B, C]).expect_err("two for three").to_string();
+    assert_eq!(problem, "host_config has 2 entries for 3 hosts: give one for each host");
     client.set_hosts([A, C]).expect("as many as before");
     let after = connections(&mut client);
     assert_eq!(after[0], before[0]);
@@ -194,7 +197,7 @@ fn hosts_that_stay_need_their_key_file_no_more() {
     fs::remove_file(&key).expect("it is there");
     client.set_hosts([A]).expect("nobody is new");
     let refused = client.set_hosts([A, C]);
-    assert!(matches!(refused, Err(Error::KeyFile { position: None, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::KeyFile { origin: Origin::Client, .. })), "{refused:?}");
     assert_eq!(connections(&mut client), before[..1]);
     client.set_hosts([""; 0]).expect("nobody is left to need it");
     fs::copy(sshd.key(ClientKey::Rsa), &key).expect("a new key");
@@ -236,8 +239,8 @@ fn the_pool_grows_and_shrinks() {
     let silent = Scripted::silent();
     let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
     assert_eq!((client.metrics().pool, client.metrics().queued), (1, 1));
-    let Err(Error::Config(problem)) = client.set_pool_size(0) else { panic!("accepted") };
-    assert_eq!(problem, "pool_size must be at least 1");
+    let problem = client.set_pool_size(0).expect_err("no place");
+    assert_eq!(problem.to_string(), "pool_size must be at least 1");
     client.set_pool_size(2).expect("valid");
     assert_eq!(stdout(&outputs[1]), ["in"]);
     client.set_pool_size(1).expect("fewer than are taken");

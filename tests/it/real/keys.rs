@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sshoal::{ClientBuilder, Error, HostConfig, KeyProblem, ParallelClient};
+use sshoal::{ClientBuilder, Error, HostConfig, KeyProblem, Origin, ParallelClient};
 use tempfile::TempDir;
 
 use super::{SLOW, build, guard, run_one, start_error};
@@ -140,7 +140,7 @@ fn idle() -> ClientBuilder {
 #[track_caller]
 fn refusal(builder: ClientBuilder) -> KeyProblem {
     match builder.build() {
-        Err(Error::KeyFile { source, .. }) => source,
+        Err(Error::KeyFile { problem, .. }) => problem,
         other => panic!("{other:?}"),
     }
 }
@@ -170,7 +170,10 @@ fn a_key_that_others_can_read_is_refused() {
         // The host's own setting names it.
         let own = HostConfig::default().identity_auth(true).identity_files([&key]);
         let error = idle().host_config([own]).build().expect_err("exposed");
-        assert!(matches!(error, Error::KeyFile { position: Some(0), .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::KeyFile { origin: Origin::Host { position: 0, .. }, .. }),
+            "{error:?}"
+        );
     }
     for mode in [0o600, 0o400, 0o700] {
         build(idle().key_file(with_mode(&key, mode)));

@@ -48,7 +48,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sshoal::{Builder, ClientBuilder, Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
+use sshoal::{
+    ClientBuilder, Error, FleetBuilder, HostError, HostOutput, JoinOptions, Outcome, ParallelClient,
+};
 
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::keys::ClientKey;
@@ -80,10 +82,26 @@ fn client_at(sshd: &Sshd, addresses: impl IntoIterator<Item = SocketAddr>) -> Cl
     with_key(ParallelClient::builder(hosts).user(sshd.user()), sshd).known_hosts([known_hosts])
 }
 
-fn with_key<T>(builder: Builder<T>, sshd: &Sshd) -> Builder<T> {
-    let builder = builder.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false).allow_agent(false);
-    builder.num_retries(1).timeout(SLOW)
+fn with_key<B: WithKey>(builder: B, sshd: &Sshd) -> B {
+    builder.with_key(sshd)
 }
+
+trait WithKey {
+    fn with_key(self, sshd: &Sshd) -> Self;
+}
+
+macro_rules! with_key {
+    ($($builder:ty)+) => {$(
+        impl WithKey for $builder {
+            fn with_key(self, sshd: &Sshd) -> Self {
+                let builder = self.key_file(sshd.key(ClientKey::Ed25519));
+                builder.identity_auth(false).allow_agent(false).max_attempts(1).timeout(SLOW)
+            }
+        }
+    )+};
+}
+
+with_key!(ClientBuilder FleetBuilder);
 
 /// A known_hosts file with this server's keys under these addresses.
 fn known_hosts_at(sshd: &Sshd, addresses: &[SocketAddr]) -> PathBuf {

@@ -53,10 +53,10 @@ fn the_port_is_closed() {
     let _dog = guard("port_closed");
     let peer = Refused::new();
     let (error, took) = failure(peer.address(), SLOW);
-    let HostErrorKind::Connect { address, tried: 1, known: 1, source } = error.kind() else {
+    let HostErrorKind::Connect { address, tried: 1, known: 1, error: cause } = error.kind() else {
         panic!("{error}")
     };
-    assert_eq!((*address, source.kind()), (peer.address(), std::io::ErrorKind::ConnectionRefused));
+    assert_eq!((*address, cause.kind()), (peer.address(), std::io::ErrorKind::ConnectionRefused));
     assert_eq!(error.stage(), Stage::Connecting);
     assert!(took < SLACK, "{took:?}");
 }

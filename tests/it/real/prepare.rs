@@ -100,7 +100,7 @@ fn what_no_channel_can_have_is_refused_before_the_first_connect() {
         command().pty(Pty::default().size(0, 24)),
         command().pty(Pty::default().term("x\0y")),
     ] {
-        assert!(matches!(client.start_command(&command), Err(Error::Config(_))), "{command:?}");
+        assert!(matches!(client.start_command(&command), Err(Error::Config { .. })), "{command:?}");
     }
     assert_eq!(client.metrics().connections, 0);
     assert_eq!(sshd.count("Connection from"), 0);

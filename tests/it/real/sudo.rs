@@ -78,7 +78,7 @@ fn a_password_is_given_where_it_is_asked_for() {
         let output = rights.run(&Command::new("cat").sudo_non_interactive(true));
         assert_eq!(output.exit_code(), Some(if remembers { 0 } else { 1 }));
         let name = rights.user.name().to_owned();
-        let output = rights.run(&rights.command("id -un; exit 7").user(name.as_str()));
+        let output = rights.run(&rights.command("id -un; exit 7").run_as(name.as_str()));
         assert_eq!((printed(&output).0, output.exit_code()), (vec![name], Some(7)));
     }
 }

@@ -132,8 +132,8 @@ fn sudo_gets_the_words_that_it_understands() {
     let text = "echo 'a  b' \"$((1 + 1))\"; exit 3";
     for (command, before, behind) in [
         (command(text), vec![], vec![login_shell, "-c", text]),
-        (command(text).user("web"), vec!["-u", "web"], vec![login_shell, "-c", text]),
-        (command(text).user("AD\\web").shell("bash -c"), vec!["-u", "AD\\web"], vec!["bash", "-c", text]),
+        (command(text).run_as("web"), vec!["-u", "web"], vec![login_shell, "-c", text]),
+        (command(text).run_as("AD\\web").shell("bash -c"), vec!["-u", "AD\\web"], vec!["bash", "-c", text]),
         (command(text).sudo(true).shell("sh -e -c"), vec![], vec!["sh", "-e", "-c", text]),
     ] {
         let output = run(&mut client, command);

@@ -17,6 +17,7 @@ mod idle;
 mod input;
 mod latency;
 mod mistakes;
+mod names;
 mod output;
 mod pool;
 pub mod proxy;
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use hostsim::{Sim, SimBuilder, Stats};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Builder, ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOptions, ParallelClient};
+use sshoal::{ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;
@@ -84,18 +85,33 @@ pub fn engine(sim: &Sim, count: usize) -> FleetBuilder {
     trust(sim, Fleet::builder(sim.hosts(count))).key_bytes(sim.user_key_openssh().unwrap())
 }
 
-/// Like [`trusting`], for any builder.
-pub fn trust<T>(sim: &Sim, builder: Builder<T>) -> Builder<T> {
-    let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
-    builder
-        .user("demo")
-        .identity_auth(false)
-        .allow_agent(false)
-        .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
-        .known_hosts(Vec::<PathBuf>::new())
-        .num_retries(1)
-        .timeout(PATIENCE)
+/// As [`trusting`], for either builder.
+pub fn trust<B: Trust>(sim: &Sim, builder: B) -> B {
+    builder.trust(sim)
 }
+
+pub trait Trust {
+    fn trust(self, sim: &Sim) -> Self;
+}
+
+macro_rules! trust {
+    ($($builder:ty)+) => {$(
+        impl Trust for $builder {
+            fn trust(self, sim: &Sim) -> Self {
+                let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
+                self.user("demo")
+                    .identity_auth(false)
+                    .allow_agent(false)
+                    .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(key.fingerprint())))
+                    .known_hosts(Vec::<PathBuf>::new())
+                    .max_attempts(1)
+                    .timeout(PATIENCE)
+            }
+        }
+    )+};
+}
+
+trust!(ClientBuilder FleetBuilder);
 
 /// Runs a command to its end, which must succeed on every host.
 #[track_caller]

@@ -114,9 +114,9 @@ fn a_bound_that_lets_nothing_through_is_refused() {
     let mut fleet = engine(&sim, 1).build().unwrap();
     for command in [unread("true", Keep::BackPressure(0)), Command::new("true").stderr(Keep::BackPressure(0))]
     {
-        assert!(matches!(fleet.start(command), Err(Error::Config(_))));
+        assert!(matches!(fleet.start(command), Err(Error::Config { .. })));
     }
-    assert!(matches!(engine(&sim, 1).output_budget(0).build(), Err(Error::Config(_))));
+    assert!(matches!(engine(&sim, 1).output_budget(0).build(), Err(Error::Config { .. })));
 }
 
 /// The host is held back most of the time, and no event of its own lets it continue: its reader
@@ -233,8 +233,8 @@ fn a_sink_that_fails_ends_its_own_command_alone() {
     for (host, outcome) in outcomes {
         match outcome {
             Outcome::Failed(error) if host == full => {
-                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, source }
-                    if source.kind() == io::ErrorKind::StorageFull));
+                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, error }
+                    if error.kind() == io::ErrorKind::StorageFull));
                 assert!(error.to_string().contains("running the command failed"), "{error}");
                 assert!(error.to_string().ends_with("standard output failed: the disk is full"), "{error}");
                 assert_eq!(error.host(), sim.host(1).to_string());

@@ -64,7 +64,7 @@ fn what_is_no_login_is_the_clients() {
     let minute = super::MINUTE;
     let client = config().num_retries(7).timeout(minute).retry_delay(minute).compress(true);
     let client =
-        client.proxies([Proxy::new("gate"), Proxy::new("next").timeout(super::SECOND).num_retries(1)]);
+        client.proxies([Proxy::new("gate"), Proxy::new("next").timeout(super::SECOND).max_attempts(1)]);
     let target = world.one("web1", &client, &config().timeout(super::SECOND));
     let next = target.proxy.as_deref().unwrap();
     let gate = next.proxy.as_deref().unwrap();
@@ -108,7 +108,10 @@ fn ways_in_a_circle_are_refused() {
     let world = World::new();
     let circle = |hosts: &[&str], own| world.problem(hosts, &config(), &[own]);
     let text = circle(&["gate"], config().proxy_host("GATE"));
-    assert_eq!(text, "host 0 of the list: the way to it goes in a circle: GATE port 22 comes twice");
+    assert_eq!(
+        text,
+        "host 0 of the list (gate): proxy loop: GATE port 22 comes twice on the way to the host"
+    );
     let twice = config().proxies([Proxy::new("a"), Proxy::new("b"), Proxy::new("you@a:22")]);
     assert!(circle(&["web1"], twice).contains("a port 22 comes twice"));
     // Another port is another server.
@@ -120,21 +123,22 @@ fn ways_in_a_circle_are_refused() {
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let world = World::new();
     let problem = |client, own| world.problem(&["web0", "web1"], &client, &[config(), own]);
-    let of_one = |text: &str| format!("host 1 of the list: {text}");
+    let of_one = |text: &str| format!("host 1 of the list (web1): {text}");
+    let no_host = "proxy_user, proxy_port, proxy_password or proxy_key_file needs a proxy_host";
     let text = problem(config(), config().proxy_user("me"));
-    assert_eq!(text, of_one("a login for a proxy, but no proxy_host"));
+    assert_eq!(text, of_one(no_host));
     let text = problem(config().proxy(Proxy::new("a")), config().proxy_user("me"));
-    assert_eq!(text, of_one("a login for proxy_host, where the client's proxies are given by themselves"));
+    assert_eq!(text, of_one(no_host));
     let text = problem(config(), config().proxy(Proxy::new("a")).proxy_host("b"));
-    assert_eq!(text, of_one("proxies are given both by themselves and as proxy_host"));
+    assert_eq!(text, of_one("proxies cannot be combined with proxy_host: give one of them"));
     assert!(problem(config(), config().proxy_host("a b")).starts_with(&of_one("proxy: ")));
     assert!(problem(config(), config().proxy(Proxy::new(""))).starts_with(&of_one("proxy: ")));
     let text = problem(config(), config().proxy(Proxy::new("gate").port(0)));
-    assert_eq!(text, of_one("proxy \"gate\": port 0 cannot be connected to"));
+    assert_eq!(text, of_one("proxy gate: port must be 1 to 65535"));
     let text = problem(config(), config().proxy_host("gate").proxy_password("a\0b"));
-    assert_eq!(text, of_one("proxy: the password contains a NUL byte"));
+    assert_eq!(text, of_one("proxy gate: password contains a NUL byte"));
     let text = problem(config(), config().proxy_host("gate").proxy_key_file(world.path("none")));
-    assert!(text.starts_with("host 1 of the list: private key"), "{text}");
+    assert!(text.starts_with("host 1 of the list (web1): private key"), "{text}");
     let client = config().proxy(Proxy::new("gate").key_file(world.path("none")));
     let text = problem(client, config());
     assert!(text.starts_with("private key"), "{text}");

@@ -4,8 +4,7 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use crate::clock::{self, Clock};
-use crate::config::{Build, Builder, Setup};
-use crate::error::Error;
+use crate::config::{FleetBuilder, entry};
 use crate::fleet::registry::Links;
 use crate::fleet::sums::Sums;
 use crate::fleet::{Budget, Event, Fleet, HostState, Run, Turn};
@@ -52,15 +51,6 @@ impl Links for Scripts {
     }
 }
 
-/// What a fleet is made of.
-pub(super) struct Parts(Setup);
-
-impl Build for Parts {
-    fn from_setup(setup: Setup) -> Result<Self, Error> {
-        Ok(Self(setup))
-    }
-}
-
 pub(super) struct Bench {
     pub fleet: Fleet,
     pub clock: Clock,
@@ -78,9 +68,9 @@ pub(super) fn host(number: usize) -> String {
 }
 
 /// Settings of a fleet with so many hosts.
-pub(super) fn builder(hosts: usize) -> Builder<Parts> {
+pub(super) fn builder(hosts: usize) -> FleetBuilder {
     let trusted = HostKey::from_blob(host_key(0)).unwrap().fingerprint();
-    Builder::new((0..hosts).map(host).collect())
+    FleetBuilder::new((0..hosts).map(|number| entry(host(number))).collect())
         .user("deploy")
         .password("a secret")
         .identity_auth(false)
@@ -91,16 +81,16 @@ pub(super) fn builder(hosts: usize) -> Builder<Parts> {
 
 impl Bench {
     /// Each slot of the fleet gets a link with a script of its own.
-    pub(super) fn new(builder: Builder<Parts>, script: impl Fn(usize) -> Script + Send + 'static) -> Self {
+    pub(super) fn new(builder: FleetBuilder, script: impl Fn(usize) -> Script + Send + 'static) -> Self {
         Self::with(Clock::invented(clock::now()), builder, script)
     }
 
     pub(super) fn with(
         clock: Clock,
-        builder: Builder<Parts>,
+        builder: FleetBuilder,
         script: impl Fn(usize) -> Script + Send + 'static,
     ) -> Self {
-        let Parts(setup) = builder.build().unwrap();
+        let setup = builder.setup().unwrap();
         let links = Box::new(Scripts(Box::new(script)));
         let fleet = Fleet::with(setup, Reactor::new().unwrap(), links, clock.clone()).unwrap();
         let now = clock.now();
@@ -110,7 +100,7 @@ impl Bench {
     }
 
     /// All hosts alike.
-    pub(super) fn alike(builder: Builder<Parts>, peer: Peer) -> Self {
+    pub(super) fn alike(builder: FleetBuilder, peer: Peer) -> Self {
         Self::new(builder, move |_| Script::peer(peer.clone()))
     }
 

@@ -161,7 +161,7 @@ fn a_bastion_that_says_nothing_is_named_by_its_own_limit() {
     let target = Sshd::start();
     let silent = Scripted::silent();
     let limit = Duration::from_millis(300);
-    let proxy = Proxy::new(silent.address().to_string()).timeout(limit).num_retries(2);
+    let proxy = Proxy::new(silent.address().to_string()).timeout(limit).max_attempts(2);
     let proxy = proxy.retry_delay(Duration::from_millis(1)).identity_auth(false).allow_agent(false);
     // The host's own limit is shorter: it does not run while the bastion is being connected.
     let error = start_error(client_for(&target, [HOST]).timeout(limit / 3).proxy(proxy));

@@ -91,7 +91,7 @@ fn ending(output: &HostOutput) -> String {
 
 fn kind(kind: &HostErrorKind) -> String {
     let name = match kind {
-        HostErrorKind::Connect { source, .. } => return format!("connect {:?}", source.kind()),
+        HostErrorKind::Connect { error, .. } => return format!("connect {:?}", error.kind()),
         HostErrorKind::Timeout { kind, .. } => return kind.to_string(),
         HostErrorKind::Disconnected { reason, message } => {
             return format!("disconnected {reason} {message:?}");

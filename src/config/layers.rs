@@ -1,0 +1,397 @@
+//! Settings in layers: for each setting by itself, the first layer that has it counts.
+//!
+//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own and the client's; another one, such as
+//! that of a file, is one more in the list. Defaults follow the last one.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
+use super::host_config::HostConfig;
+use crate::credential::Opener;
+use crate::error::{ConfigProblem, Error, Origin};
+use crate::host::HostSpec;
+use crate::limits;
+use crate::session::{Connection, Keepalive, RetryDelay};
+
+/// One layer of settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub origin: &'a Origin,
+    pub config: &'a HostConfig,
+}
+
+/// A value, and the layer that has it. Equal if the values are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a, T> {
+    pub value: T,
+    pub origin: &'a Origin,
+    /// The layer's place; the first one is the most specific.
+    depth: usize,
+}
+
+impl<'a, T> Given<'a, T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<'a, U> {
+        Given { value: change(self.value), origin: self.origin, depth: self.depth }
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    /// This value, with the origin of the other if that is more specific.
+    fn or_origin_of<U>(self, other: Option<Given<'a, U>>) -> Self {
+        match other {
+            Some(other) if other.depth < self.depth => other.map(|_| self.value),
+            _ => self,
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Given<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Given<'_, T> {}
+
+impl<T: Hash> Hash for Given<'_, T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
+}
+
+/// What is set for one host or proxy: its entry in a list, then layers, the most specific first.
+#[derive(Debug, Clone)]
+pub(super) struct Layers<'a> {
+    /// `None` for what holds where there is no host.
+    spec: Option<&'a HostSpec>,
+    layers: Vec<Layer<'a>>,
+    /// How many of the layers are of this host alone. The secrets there do not open the keys of all hosts.
+    own: usize,
+}
+
+/// What holds for a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settings<'a> {
+    pub user: Option<&'a str>,
+    pub port: u16,
+    pub login: Login<'a>,
+    /// `None` where it is off.
+    pub gssapi: Option<GssapiSettings<'a>>,
+    pub connection: Connection,
+    pub agent_socket: AgentSocket<'a>,
+    /// `None` where it is off.
+    pub forward_agent: Option<Given<'a, ()>>,
+    pub timeout: Option<Duration>,
+    pub read_timeout: Option<Duration>,
+}
+
+/// How GSSAPI is used on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GssapiSettings<'a> {
+    /// `None`: the host's name.
+    pub server: Option<&'a str>,
+    /// `None`: the default principal.
+    pub client: Option<&'a str>,
+    pub delegate: bool,
+}
+
+impl<'a> Layers<'a> {
+    /// Layers of a host's own, over those of all hosts.
+    pub fn new(
+        spec: Option<&'a HostSpec>,
+        own: impl IntoIterator<Item = Layer<'a>>,
+        shared: impl IntoIterator<Item = Layer<'a>>,
+    ) -> Self {
+        let mut layers: Vec<Layer<'a>> = own.into_iter().collect();
+        let own = layers.len();
+        layers.extend(shared);
+        Self { spec, layers, own }
+    }
+
+    /// The first value.
+    pub fn first<T>(&self, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
+        self.first_from(0, get)
+    }
+
+    /// The first value from this layer on.
+    fn first_from<T>(&self, start: usize, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
+        let layers = self.layers.iter().enumerate().skip(start);
+        layers
+            .into_iter()
+            .find_map(|(depth, layer)| Some(Given { value: get(layer.config)?, origin: layer.origin, depth }))
+    }
+
+    /// The first value, without its origin.
+    pub fn value<T>(&self, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<T> {
+        self.first(get).map(|given| given.value)
+    }
+
+    pub fn all(&self) -> &[Layer<'a>] {
+        &self.layers
+    }
+
+    pub fn own(&self) -> &[Layer<'a>] {
+        &self.layers[..self.own]
+    }
+
+    pub fn shared(&self) -> &[Layer<'a>] {
+        &self.layers[self.own..]
+    }
+
+    pub fn rounds_max(&self) -> u32 {
+        self.value(|config| config.kdf_rounds_max).unwrap_or(limits::KDF_ROUNDS)
+    }
+
+    /// Delegation that is on, where nothing can be delegated: the layer that says so.
+    pub fn idle_delegation(&self) -> Option<&'a Origin> {
+        let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
+        self.gssapi().is_none().then_some(delegate.origin)
+    }
+
+    /// Refuses [idle](Self::idle_delegation) delegation.
+    pub fn check_delegation(&self) -> Result<(), Error> {
+        let Some(origin) = self.idle_delegation() else { return Ok(()) };
+        let (setting, needs) = ("gssapi_delegate_credentials", "gssapi_auth, which is off");
+        Err(ConfigProblem::Missing { setting, needs }.of(origin.clone()))
+    }
+
+    pub fn settings(&self) -> Settings<'a> {
+        let timeout = self.value(|config| config.timeout).flatten();
+        Settings {
+            user: self.spec.and_then(HostSpec::user).or(self.value(|config| config.user.as_deref())),
+            port: self.spec.and_then(HostSpec::port).or(self.value(|config| config.port)).unwrap_or(22),
+            login: self.login(),
+            gssapi: self.gssapi(),
+            connection: self.connection(),
+            agent_socket: self.agent_socket(),
+            forward_agent: self
+                .first(|config| config.forward_agent)
+                .filter(|given| given.value)
+                .map(|given| given.map(|_| ())),
+            timeout,
+            read_timeout: self.value(|config| config.read_timeout).unwrap_or(timeout),
+        }
+    }
+
+    /// `None` where it is off. A `false` outranks an identity, whichever layer has that.
+    pub fn gssapi(&self) -> Option<GssapiSettings<'a>> {
+        let server = self.value(|config| config.gssapi_server.as_deref());
+        let client = self.value(|config| config.gssapi_client.as_deref());
+        let on = self.value(|config| config.gssapi_auth).unwrap_or(server.is_some() || client.is_some());
+        let delegate = self.value(|config| config.gssapi_delegate).unwrap_or(false);
+        on.then_some(GssapiSettings { server, client, delegate })
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            attempts: self.value(|config| config.attempts).unwrap_or(limits::ATTEMPTS),
+            retry_delay: RetryDelay {
+                base: self.value(|config| config.retry_delay).unwrap_or(limits::RETRY_DELAY),
+                backoff_max: self.value(|config| config.retry_backoff).flatten(),
+            },
+            family: self.value(|config| config.family).unwrap_or_default(),
+            attempt_delay: self.value(|config| config.attempt_delay).flatten(),
+            compress: self.value(|config| config.compress).unwrap_or(false),
+            keepalive: self.value(|config| config.keepalive).flatten().map(|interval| Keepalive {
+                interval,
+                missed_max: self
+                    .value(|config| config.keepalive_max_missed)
+                    .unwrap_or(limits::KEEPALIVE_MISSED),
+            }),
+        }
+    }
+
+    pub fn agent_socket(&self) -> AgentSocket<'a> {
+        self.first(|config| config.agent_socket.as_deref())
+    }
+
+    fn login(&self) -> Login<'a> {
+        let key = self.first(|config| config.key.as_ref());
+        let files = self.first(|config| config.identity_files.as_deref());
+        let identities = match files {
+            Some(files) => files.map(|paths| (Some(paths), self.opener(files.depth, files).value)),
+            None => {
+                let usual = Given { value: (), origin: &Origin::Default, depth: usize::MAX };
+                usual.map(|()| (None, self.opener(self.own, usual).value))
+            }
+        };
+        Login {
+            key: key.map(|key| (key, self.opener(key.depth, key))),
+            certificate: self.certificate(),
+            identities: self.value(|config| config.identity_auth).unwrap_or(true).then_some(identities),
+            agent: self.value(|config| config.allow_agent).unwrap_or(true).then(|| self.agent_socket()),
+            password: self.first(|config| config.password.as_ref()),
+            interactive: self.interactive(),
+        }
+    }
+
+    /// What opens the keys that the layer at `depth` names: any passphrase, or a password from that layer on.
+    ///
+    /// Were the client's keys opened by each host's password, ten thousand passwords would cost as many
+    /// attempts to open the same file, of 100 ms each.
+    fn opener<T>(&self, depth: usize, key: Given<'a, T>) -> Given<'a, Opener<'a>> {
+        let passphrase = self
+            .first(|config| config.passphrase.as_ref())
+            .or_else(|| self.first_from(depth, |config| config.password.as_ref()));
+        let rounds = self.first(|config| config.kdf_rounds_max);
+        let opener = Opener {
+            passphrase: passphrase.map(|given| Hidden::as_bytes(given.value)),
+            rounds_max: self.rounds_max(),
+        };
+        key.map(|_| opener).or_origin_of(passphrase).or_origin_of(rounds)
+    }
+
+    /// A certificate is for keys of its own layer or of those below: it goes where they go.
+    fn certificate(&self) -> Option<Given<'a, &'a KeySource>> {
+        let certificate = self.first(|config| config.certificate.as_ref())?;
+        let above = &self.layers[..certificate.depth];
+        let names_no_key = self.first_from(certificate.depth, |config| config.key.as_ref()).is_none();
+        let replaces_identities =
+            |config: &HostConfig| config.identity_files.is_some() || config.identity_auth == Some(false);
+        let has_other_keys = above
+            .iter()
+            .any(|layer| layer.config.key.is_some() || names_no_key && replaces_identities(layer.config));
+        (!has_other_keys).then_some(certificate)
+    }
+
+    /// A responder switches the method on, unless its layer or one above switches it off.
+    fn interactive(&self) -> Option<Given<'a, Interactive<'a>>> {
+        let switch =
+            |config: &HostConfig| config.keyboard_interactive.or(config.responder.is_some().then_some(true));
+        let on = self.first(switch).filter(|on| on.value)?;
+        let responder = self.value(|config| config.responder.as_ref());
+        Some(on.map(|_| responder.map_or(Interactive::Password, Interactive::Responder)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::host::AddressFamily;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn everything(name: &str, number: u32) -> HostConfig {
+        HostConfig::default()
+            .user(name)
+            .port(number as u16)
+            .password(name)
+            .passphrase(name)
+            .kdf_rounds_max(number)
+            .key_file(name)
+            .cert_file(name)
+            .gssapi_auth(true)
+            .gssapi_server_identity(name)
+            .gssapi_client_identity(name)
+            .gssapi_delegate_credentials(true)
+            .allow_agent(true)
+            .agent_socket(name)
+            .forward_ssh_agent(true)
+            .identity_auth(true)
+            .identity_files([name])
+            .keyboard_interactive(true)
+            .max_attempts(number)
+            .retry_delay(SECOND * number)
+            .retry_backoff(SECOND * number)
+            .address_family(if number == 1 { AddressFamily::V4 } else { AddressFamily::V6 })
+            .attempt_delay(SECOND * number)
+            .compress(true)
+            .keepalive(SECOND * number)
+            .keepalive_max_missed(number)
+            .timeout(SECOND * number)
+            .read_timeout(SECOND * number)
+    }
+
+    /// A layer more, such as that of a file, needs nothing but its place in the list.
+    #[test]
+    fn a_third_layer_needs_no_code() {
+        let spec: HostSpec = "web1".parse().unwrap();
+        let host = Origin::Host { position: 0, name: "web1".into() };
+        let file = Origin::Command { position: None };
+        let (none, one, two) = (HostConfig::default(), everything("one", 1), everything("two", 2));
+        let layers = |configs: [&'static HostConfig; 3]| {
+            let origins: [&'static Origin; 3] =
+                [&host, &Origin::Client, &file].map(|origin| &*Box::leak(Box::new(origin.clone())));
+            let [own, client, file] =
+                [0, 1, 2].map(|index| Layer { origin: origins[index], config: configs[index] });
+            Layers::new(Some(Box::leak(Box::new(spec.clone()))), [own], [client, file])
+        };
+        let [none, one, two] = [none, one, two].map(|config| &*Box::leak(Box::new(config)));
+        let alone = |config| Layers::new(Some(&spec), [Layer { origin: &host, config }], []).settings();
+
+        // Whatever is set is found in each place, and only the origin differs.
+        let places = [[one, none, none], [none, one, none], [none, none, one]];
+        for (configs, origin) in places.into_iter().zip([&host, &Origin::Client, &file]) {
+            let settings = layers(configs).settings();
+            assert_eq!(settings, alone(one), "{origin:?}");
+            let (key, opener) = settings.login.key.unwrap();
+            assert_eq!((key.origin, opener.origin), (origin, origin));
+            assert_eq!(settings.login.certificate.unwrap().origin, origin);
+            assert_eq!(settings.agent_socket.unwrap().origin, origin);
+            assert_eq!(settings.forward_agent.unwrap().origin, origin);
+        }
+        // The first that has it counts.
+        assert_eq!(layers([two, one, one]).settings(), alone(two));
+        assert_eq!(layers([none, two, one]).settings(), alone(two));
+        assert_eq!(layers([none, none, none]).settings(), alone(none));
+        // Each setting by itself.
+        let own = &*Box::leak(Box::new(HostConfig::default().port(7)));
+        let client = &*Box::leak(Box::new(HostConfig::default().user("me")));
+        let mixed = layers([own, client, two]).settings();
+        assert_eq!((mixed.port, mixed.user, mixed.timeout), (7, Some("me"), Some(2 * SECOND)));
+        assert_eq!(mixed.agent_socket.unwrap().value, Path::new("two"));
+    }
+
+    /// Off is a value too.
+    #[test]
+    fn a_setting_that_is_switched_off_hides_those_below() {
+        let spec: HostSpec = "web1".parse().unwrap();
+        let (off, on) = (
+            HostConfig::default().timeout(None).keepalive(None),
+            HostConfig::default().timeout(SECOND).keepalive(SECOND),
+        );
+        let layer = |config| Layer { origin: &Origin::Client, config };
+        let settings = Layers::new(Some(&spec), [layer(&off)], [layer(&on)]).settings();
+        assert_eq!(
+            (settings.timeout, settings.read_timeout, settings.connection.keepalive),
+            (None, None, None)
+        );
+        let settings = Layers::new(Some(&spec), [layer(&on)], [layer(&off)]).settings();
+        assert_eq!((settings.timeout, settings.read_timeout), (Some(SECOND), Some(SECOND)));
+    }
+
+    /// The entry in the list goes before all layers.
+    #[test]
+    fn the_entry_of_the_list_counts_first() {
+        let spec: HostSpec = "root@web1:7".parse().unwrap();
+        let own = HostConfig::default().user("pi").port(8);
+        let settings =
+            Layers::new(Some(&spec), [Layer { origin: &Origin::Client, config: &own }], []).settings();
+        assert_eq!((settings.user, settings.port), (Some("root"), 7));
+    }
+
+    /// Who is to blame for a key that does not open.
+    #[test]
+    fn what_opens_a_key_has_the_most_specific_origin() {
+        let spec: HostSpec = "web1".parse().unwrap();
+        let host = Origin::Host { position: 0, name: "web1".into() };
+        let client = HostConfig::default().key_file("id").password("all");
+        let blamed = |own: HostConfig| {
+            let (own, client) =
+                (Layer { origin: &host, config: &own }, Layer { origin: &Origin::Client, config: &client });
+            let (key, opener) = Layers::new(Some(&spec), [own], [client]).settings().login.key.unwrap();
+            assert_eq!(key.origin, &Origin::Client);
+            (opener.origin.clone(), opener.value.passphrase.unwrap().to_vec())
+        };
+        assert_eq!(blamed(HostConfig::default()), (Origin::Client, b"all".to_vec()));
+        // A host's password does not open the client's key; its passphrase does.
+        assert_eq!(blamed(HostConfig::default().password("own")), (Origin::Client, b"all".to_vec()));
+        assert_eq!(blamed(HostConfig::default().passphrase("own")), (host.clone(), b"own".to_vec()));
+        assert_eq!(blamed(HostConfig::default().kdf_rounds_max(1)), (host.clone(), b"all".to_vec()));
+    }
+}

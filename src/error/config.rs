@@ -1,0 +1,182 @@
+//! Settings that cannot work.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::host::HostSpecError;
+use crate::ids::HostId;
+use crate::text::sanitise;
+
+/// Where a setting comes from. `Display` is what errors begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Nobody set it: the default.
+    Default,
+    /// The client or the fleet: it holds for all hosts.
+    Client,
+    /// The [`HostConfig`](crate::HostConfig) of one host.
+    Host {
+        /// Position in the host list, from 0.
+        position: usize,
+        /// The host, as the list names it.
+        name: Arc<str>,
+    },
+    /// The host's entry in the list (`user@host:port`).
+    Entry {
+        /// Position in the host list, from 0.
+        position: usize,
+        /// The host, as the list names it.
+        name: Arc<str>,
+    },
+    /// A [`Proxy`](crate::Proxy).
+    Proxy {
+        /// The proxy, as it was given.
+        name: String,
+        /// Where the proxy comes from.
+        given: Box<Origin>,
+    },
+    /// A [`Command`](crate::Command), or the [`Run`](crate::Run) of it.
+    Command {
+        /// The host of a [`Run::each`](crate::Run::each), as a position in the run, from 0.
+        position: Option<usize>,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Client => f.write_str("all hosts"),
+            Self::Host { position, name } | Self::Entry { position, name } => {
+                write!(f, "host {position} of the list ({})", sanitise(&**name))
+            }
+            Self::Proxy { name, given } => match &**given {
+                Self::Default | Self::Client => write!(f, "proxy {}", sanitise(name)),
+                given => write!(f, "{given}: proxy {}", sanitise(name)),
+            },
+            Self::Command { position: None } => f.write_str("command"),
+            Self::Command { position: Some(position) } => {
+                write!(f, "command for host {position} of the run")
+            }
+        }
+    }
+}
+
+impl Origin {
+    /// What stands before the text of an error; nothing where the setting's name says enough.
+    pub(super) fn prefix(&self) -> String {
+        match self {
+            Self::Default | Self::Client | Self::Command { position: None } => String::new(),
+            origin => format!("{origin}: "),
+        }
+    }
+}
+
+/// Why a setting cannot work. The texts name the setting, and say what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigProblem {
+    /// A value that is too small or too large.
+    #[error("{setting} must be {allowed}")]
+    OutOfRange {
+        /// The setting.
+        setting: &'static str,
+        /// What it may be, such as `at least 1`.
+        allowed: &'static str,
+    },
+    /// A text that cannot be used.
+    #[error("{setting} \"{}\": {problem}", sanitise(value))]
+    Invalid {
+        /// The setting.
+        setting: &'static str,
+        /// The text.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A name or address that cannot be one of a host. It is not shown, as it may contain a password.
+    #[error("{setting}: {problem}")]
+    Host {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: HostSpecError,
+    },
+    /// A text that cannot be used and is not shown: it is long, or a secret.
+    #[error("{setting} {problem}")]
+    Unusable {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Two settings of which only one may be given.
+    #[error("{setting} cannot be combined with {other}: give one of them")]
+    Conflict {
+        /// The one.
+        setting: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// A setting without something that it needs.
+    #[error("{setting} needs {needs}")]
+    Missing {
+        /// The setting.
+        setting: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// The number of host configurations is not that of the hosts (parallel-ssh: `HostConfigError`).
+    #[error("host_config has {configs} entries for {hosts} hosts: give one for each host")]
+    HostConfigs {
+        /// Hosts in the list.
+        hosts: usize,
+        /// Configurations given.
+        configs: usize,
+    },
+    /// A path begins with `~/`, and this process has no home directory.
+    #[error("no home directory for {}: give an absolute path", .0.display())]
+    NoHome(PathBuf),
+    /// The proxies of a host lead back to one of them, or to the host itself.
+    #[error("proxy loop: {} port {port} comes twice on the way to the host", sanitise(host))]
+    ProxyLoop {
+        /// The name that comes twice.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A host that is not of this fleet, or was removed from it.
+    #[error("{0:?} is unknown to this fleet, or was removed from it")]
+    UnknownHost(HostId),
+}
+
+impl ConfigProblem {
+    /// The setting, by the name of the method that sets it. `None` where no single setting is to blame.
+    #[must_use]
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfRange { setting, .. }
+            | Self::Invalid { setting, .. }
+            | Self::Host { setting, .. }
+            | Self::Unusable { setting, .. }
+            | Self::Conflict { setting, .. }
+            | Self::Missing { setting, .. } => Some(setting),
+            Self::HostConfigs { .. } => Some("host_config"),
+            Self::ProxyLoop { .. } => Some("proxies"),
+            Self::UnknownHost(_) => Some("hosts"),
+            Self::NoHome(_) => None,
+        }
+    }
+
+    /// This problem, with a setting of this origin.
+    pub(crate) fn of(self, origin: Origin) -> super::Error {
+        super::Error::Config { origin, problem: self }
+    }
+
+    /// This problem, with a setting of a command or a run.
+    pub(crate) fn of_command(self) -> super::Error {
+        self.of(Origin::Command { position: None })
+    }
+}
