@@ -40,7 +40,7 @@ use src::{dns, host, limits, reactor, text};
 
 use dns::{Dns, DnsConfig, Recall, Resolver, Ties, Wanted};
 use host::AddressFamily;
-use reactor::{Reactor, Ready, dns_token};
+use reactor::{Key, Reactor, Ready};
 use zone::Zone;
 
 const NAMES: usize = 10_000;
@@ -70,7 +70,11 @@ impl Fleet {
     fn new(server: SocketAddr) -> Self {
         let reactor = Reactor::new().unwrap();
         let registry = reactor.registry().try_clone().unwrap();
-        let ties = Ties { registry, waker: reactor.waker().clone(), token: dns_token };
+        let ties = Ties {
+            registry,
+            waker: reactor.waker().clone(),
+            token: |index, generation| Key { kind: 0, index, generation }.token(),
+        };
         let config = DnsConfig::parse_resolv_conf("").servers([server]);
         let dns = Dns::new(Resolver::Native(config), NAMES, ties, Instant::now());
         Self { reactor, dns, turns: Vec::new() }
@@ -88,7 +92,7 @@ impl Fleet {
             let Self { reactor, dns, turns } = self;
             let before = cpu();
             let ready = |news| {
-                if let Ready::Dns { index, generation } = news {
+                if let Ready::Descriptor(Key { index, generation, .. }) = news {
                     dns.ready(index, generation);
                 }
             };

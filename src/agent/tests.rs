@@ -9,7 +9,10 @@ use mio::Poll;
 use super::{AgentClient, Answer, Asker};
 use crate::agent::wire::{Identity, failure, identities_of, parse_identities, request_identities, signed};
 use crate::limits;
-use crate::reactor::token;
+
+fn token(index: usize, generation: u32) -> mio::Token {
+    mio::Token(index << 32 | generation as usize)
+}
 
 struct Scene {
     /// Keeps the registry alive.

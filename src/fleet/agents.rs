@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use mio::Registry;
 
+use super::event_loop::agent_token;
 use crate::agent::{AgentClient, Answer, Asker};
-use crate::reactor::{IndexQueue, Reactor, agent_token};
+use crate::reactor::{IndexQueue, Reactor};
 
 /// Clients, each of another socket.
 #[derive(Debug)]

@@ -2,8 +2,27 @@
 
 use std::time::Instant;
 
+use mio::Token;
+
 use super::slot::Armed;
-use crate::reactor::{IndexQueue, Reactor, Wheel};
+use crate::reactor::{IndexQueue, Key, Reactor, Wheel};
+
+/// Kinds of descriptors in the poll.
+pub(super) const HOST: u8 = 0;
+pub(super) const AGENT: u8 = 1;
+pub(super) const RESOLVER: u8 = 2;
+
+pub(super) fn host_token(index: usize, generation: u32) -> Token {
+    Key { kind: HOST, index, generation }.token()
+}
+
+pub(super) fn agent_token(index: usize, generation: u32) -> Token {
+    Key { kind: AGENT, index, generation }.token()
+}
+
+pub(super) fn resolver_token(index: usize, generation: u32) -> Token {
+    Key { kind: RESOLVER, index, generation }.token()
+}
 
 pub(super) struct EventLoop {
     pub reactor: Reactor,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Once;
 
-use super::Fleet;
 use crate::link;
 
 /// The release that libssh-rs-sys bundles, as the build script knows it.
@@ -51,12 +50,11 @@ pub struct SshLibrary {
     pub unfixed: &'static [&'static str],
 }
 
-impl Fleet {
-    /// The libssh that this program uses.
-    pub fn library() -> SshLibrary {
+impl SshLibrary {
+    pub(super) fn linked() -> Self {
         let bundled = cfg!(bundled_libssh);
         let unfixed: &[_] = if bundled { &FIXED_AFTER_BUNDLED } else { &[] };
-        SshLibrary { version: link::version(), bundled, gssapi: link::has_gssapi(), unfixed }
+        Self { version: link::version(), bundled, gssapi: link::has_gssapi(), unfixed }
     }
 }
 

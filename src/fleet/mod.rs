@@ -43,6 +43,7 @@ pub use turn::FleetWaker;
 pub use turn_budget::{Budget, LongestStep, Turn};
 
 use self::engine::{Engine, Parts};
+use self::event_loop::host_token;
 use self::registry::Links;
 use crate::clock::Clock;
 use crate::config::{FleetBuilder, HostList, Setup, entry};
@@ -52,7 +53,7 @@ use crate::hostkey::LineProblem;
 use crate::ids::HostId;
 use crate::limits;
 use crate::link::Dialler;
-use crate::reactor::{Reactor, token};
+use crate::reactor::Reactor;
 pub use crate::session::HostState;
 
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
@@ -151,7 +152,7 @@ impl Fleet {
         let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
         let links = Box::new(Arc::new(Dialler::new(
             registry,
-            token,
+            host_token,
             reactor.waker().clone(),
             descriptors::for_agents(),
         )));
@@ -176,6 +177,11 @@ impl Fleet {
         let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
         let positions = targets.into_iter().map(|target| engine.add(target, now)).collect();
         Ok(Self { engine, list, positions })
+    }
+
+    /// The libssh that this program uses.
+    pub fn library() -> SshLibrary {
+        SshLibrary::linked()
     }
 
     /// Lines of the known_hosts files that were skipped because they cannot be understood.

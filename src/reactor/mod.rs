@@ -18,7 +18,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Registry, Waker};
 
 pub(crate) use queue::IndexQueue;
-pub(crate) use token::{agent_token, dns_token, token};
+pub(crate) use token::Key;
 pub(crate) use wheel::{TimerId, Wheel};
 
 use crate::limits;
@@ -34,12 +34,8 @@ pub(crate) struct Reactor {
 /// One event of the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// A host's connection is ready.
-    Slot { index: usize, generation: u32 },
-    /// A connection to an ssh-agent is ready.
-    Agent { index: usize, generation: u32 },
-    /// A socket of the resolver is ready.
-    Dns { index: usize, generation: u32 },
+    /// This owner's descriptor is ready.
+    Descriptor(Key),
     /// A helper thread has a result.
     Woken,
 }
@@ -90,7 +86,8 @@ impl Reactor {
         }
         let mut count = 0;
         for event in &self.events {
-            report(token::ready(event.token()));
+            let token = event.token();
+            report(if token == WAKER { Ready::Woken } else { Ready::Descriptor(Key::of(token)) });
             count += 1;
         }
         Ok(if count < self.events.capacity() { Taken::All } else { Taken::Full })

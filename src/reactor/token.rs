@@ -1,42 +1,36 @@
-//! Tokens: the owner of a descriptor, as an index and a generation. The generation tells an event
-//! of a closed descriptor from one of a new descriptor with the same number.
+//! Keys: the owner of a descriptor. The generation tells an event of a closed descriptor from one of
+//! a new descriptor with the same number.
 
 use mio::Token;
-
-use super::Ready;
 
 /// The token of the waker that helper threads use.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
+/// Bits of the generation and of the kind and index together.
 const HALF: u32 = usize::BITS / 2;
-const MASK: usize = (1 << HALF) - 1;
-/// The highest bits of the index distinguish agents from hosts.
-const AGENT: usize = 1 << (HALF - 1);
-const DNS: usize = 1 << (HALF - 2);
+const INDEX_BITS: u32 = HALF - 2;
 
-/// The token of one host's connection. Generations that do not fit wrap around.
-pub(crate) fn token(index: usize, generation: u32) -> Token {
-    debug_assert!(index < DNS, "the index uses a bit that marks the kind");
-    Token((generation as usize & MASK) << HALF | index & MASK)
+/// The owner of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// What kind of owner, as the user of the reactor numbers them: 0, 1 or 2.
+    pub kind: u8,
+    pub index: usize,
+    pub generation: u32,
 }
 
-/// The token of one connection to an ssh-agent.
-pub(crate) fn agent_token(index: usize, generation: u32) -> Token {
-    Token(token(index, generation).0 | AGENT)
-}
+impl Key {
+    /// Generations that do not fit wrap around.
+    pub(crate) fn token(self) -> Token {
+        debug_assert!(self.kind < 3 && self.index >> INDEX_BITS == 0, "{self:?} does not fit a token");
+        let owner = usize::from(self.kind) << INDEX_BITS | self.index;
+        Token((self.generation as usize) << HALF | owner)
+    }
 
-/// The token of one socket of the resolver.
-pub(crate) fn dns_token(index: usize, generation: u32) -> Token {
-    Token(token(index, generation).0 | DNS)
-}
-
-pub(super) fn ready(token: Token) -> Ready {
-    let (index, generation) = (token.0 & MASK, (token.0 >> HALF) as u32);
-    match token {
-        WAKER => Ready::Woken,
-        _ if index & AGENT != 0 => Ready::Agent { index: index ^ AGENT, generation },
-        _ if index & DNS != 0 => Ready::Dns { index: index ^ DNS, generation },
-        _ => Ready::Slot { index, generation },
+    pub(super) fn of(token: Token) -> Self {
+        let owner = token.0 & ((1 << HALF) - 1);
+        let index = owner & ((1 << INDEX_BITS) - 1);
+        Self { kind: (owner >> INDEX_BITS) as u8, index, generation: (token.0 >> HALF) as u32 }
     }
 }
 
@@ -45,16 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_returns_its_index_and_generation() {
-        for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
-            assert_eq!(ready(token(index, generation)), Ready::Slot { index, generation });
-            assert_eq!(ready(agent_token(index, generation)), Ready::Agent { index, generation });
-            assert_eq!(ready(dns_token(index, generation)), Ready::Dns { index, generation });
+    fn a_token_holds_its_key() {
+        for kind in 0..3 {
+            for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
+                let key = Key { kind, index, generation };
+                assert_eq!(Key::of(key.token()), key);
+                assert_ne!(key.token(), WAKER);
+            }
         }
-    }
-
-    #[test]
-    fn the_waker_is_not_a_connection() {
-        assert_eq!(ready(WAKER), Ready::Woken);
     }
 }

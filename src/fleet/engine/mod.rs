@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::agents::Agents;
 use super::disk::Disk;
-use super::event_loop::EventLoop;
+use super::event_loop::{AGENT, EventLoop, RESOLVER, resolver_token};
 use super::events::EventQueue;
 use super::metrics::Totals;
 use super::registry::{Links, Registry};
@@ -26,7 +26,7 @@ use crate::config::Limits;
 use crate::dns::Resolver;
 use crate::dns::{Dns, Ties};
 use crate::hostkey::Verifier;
-use crate::reactor::{Reactor, Ready, Taken, dns_token};
+use crate::reactor::{Key, Reactor, Ready, Taken};
 use crate::session::{Effect, Execs};
 
 pub(super) struct Engine {
@@ -63,7 +63,8 @@ impl Engine {
         let Parts { reactor, links, clock, limits, resolver, verifier, hosts } = parts;
         let now = clock.now();
         let waker = reactor.waker().clone();
-        let ties = Ties { registry: reactor.registry().try_clone()?, waker: waker.clone(), token: dns_token };
+        let ties =
+            Ties { registry: reactor.registry().try_clone()?, waker: waker.clone(), token: resolver_token };
         Ok(Self {
             events: EventQueue::default(),
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
@@ -110,14 +111,14 @@ impl Engine {
         let Self { event_loop: EventLoop { reactor, ready, .. }, hosts, agents, dns, .. } = self;
         let mut woken = false;
         let taken = reactor.poll(timeout, |news| match news {
-            Ready::Slot { index, generation } => {
+            Ready::Woken => woken = true,
+            Ready::Descriptor(Key { kind: AGENT, index, generation }) => agents.note_ready(index, generation),
+            Ready::Descriptor(Key { kind: RESOLVER, index, generation }) => dns.ready(index, generation),
+            Ready::Descriptor(Key { index, generation, .. }) => {
                 if hosts.slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
                     ready.push(index);
                 }
             }
-            Ready::Agent { index, generation } => agents.note_ready(index, generation),
-            Ready::Dns { index, generation } => dns.ready(index, generation),
-            Ready::Woken => woken = true,
         })?;
         if woken {
             self.event_loop.alarmed = false;
