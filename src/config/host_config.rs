@@ -1,6 +1,5 @@
 //! What can be set for a single host, and how it combines with the client's settings.
 
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -330,9 +329,11 @@ impl GssapiSettings<'_> {
         if let Some(problem) = gssapi_name_problem(server) {
             return Err(format!("its name as a GSSAPI identity {problem}"));
         }
-        // Names with a NUL byte were refused.
-        let text = |name: &str| CString::new(name).unwrap_or_default();
-        Ok(Gssapi { server: text(server), client: self.client.map(text), delegate: self.delegate })
+        Ok(Gssapi {
+            server: server.to_owned(),
+            client: self.client.map(str::to_owned),
+            delegate: self.delegate,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::Fleet;
 use super::slot::Slot;
-use crate::agent::{AgentClient, Answer, Asker};
+use crate::agent::{AgentAnswer, AgentClient, Asker};
 use crate::reactor::{IndexQueue, Reactor, agent_token};
 use crate::session::Input;
 
@@ -81,8 +81,8 @@ impl Fleet {
             while let Some((asker, answer)) = self.agents.clients[index].next_answer() {
                 if is_wanted(&self.slots, asker) {
                     let input = match answer {
-                        Answer::Identities(identities) => Input::Identities(identities),
-                        Answer::Signature(signature) => Input::Signed(signature),
+                        AgentAnswer::Identities(identities) => Input::Identities(identities),
+                        AgentAnswer::Signature(signature) => Input::Signed(signature),
                     };
                     self.visit(asker.slot, input, now);
                 }

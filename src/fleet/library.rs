@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Once;
 
 use super::Fleet;
-use crate::link;
+use crate::link::engine;
 
 /// The release that libssh-rs-sys bundles, as the build script knows it.
 const BUNDLED: &str = env!("BUNDLED_LIBSSH");
@@ -56,7 +56,7 @@ impl Fleet {
     pub fn library() -> SshLibrary {
         let bundled = cfg!(bundled_libssh);
         let unfixed: &[_] = if bundled { &FIXED_AFTER_BUNDLED } else { &[] };
-        SshLibrary { version: link::version(), bundled, gssapi: link::has_gssapi(), unfixed }
+        SshLibrary { version: engine::version(), bundled, gssapi: engine::has_gssapi(), unfixed }
     }
 }
 

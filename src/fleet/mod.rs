@@ -61,7 +61,8 @@ use crate::error::Error;
 use crate::hostkey::{LineProblem, Verifier};
 use crate::ids::HostId;
 use crate::limits;
-use crate::link::{Dialler, LibsshLink, Link};
+use crate::link::engine::EngineLink;
+use crate::link::{Dialler, Link};
 use crate::reactor::{IndexQueue, Reactor, Wheel, dns_token, token};
 pub use crate::session::HostState;
 use crate::session::{Execs, Jitter, Session};
@@ -170,7 +171,7 @@ trait Links: Send {
 
 impl Links for Arc<Dialler> {
     fn link(&self, index: usize) -> Box<dyn Link> {
-        Box::new(LibsshLink::new(self.clone(), index))
+        Box::new(EngineLink::new(self.clone(), index))
     }
 
     fn returned(&self) -> Vec<usize> {

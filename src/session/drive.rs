@@ -10,7 +10,7 @@ use crate::error::HostErrorKind;
 use crate::hostkey::Decision;
 use crate::ids::CommandId;
 use crate::limits;
-use crate::link::{Pumped, Setup};
+use crate::link::{HandshakeOptions, Pumped};
 use crate::output::{Bound, Room};
 
 impl Session {
@@ -185,7 +185,8 @@ impl Session {
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
-        cx.link.start(&Setup { user: &profile.user, recorded: &self.recorded, compress, agent })?;
+        let user = &profile.user_name();
+        cx.link.start(&HandshakeOptions { user, recorded: &self.recorded, compress, agent })?;
         Ok(true)
     }
 

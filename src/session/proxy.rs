@@ -5,7 +5,6 @@
 //! without waiting for one another: over a long way a thousand hosts would otherwise take a thousand round trips.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -163,9 +162,7 @@ impl Session {
             if conduit.is_abandoned() {
                 continue;
             }
-            // A name with a NUL byte was refused long before.
-            let Ok(name) = CString::new(&*host) else { continue };
-            match cx.link.open_tunnel(&name, port, conduit) {
+            match cx.link.open_tunnel(&host, port, conduit) {
                 Ok(channel) => {
                     tunnels.begun.insert(channel, Begun { id, at: cx.now });
                     tunnels.told.push((id, Tunnelled::Begun(channel)));

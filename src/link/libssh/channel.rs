@@ -19,10 +19,10 @@ use crate::output::ExitSignal;
 use crate::text::prefix;
 
 /// A channel and its state. Dropping it frees both: only while libssh does not run, and before the session goes.
-pub(super) struct Channel {
+pub(super) struct RawChannel {
     raw: sys::ssh_channel,
     /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
-    state: *mut ChannelState,
+    state: *mut CallbackState,
     /// The server has confirmed it, so it must close it.
     pub is_open: bool,
     /// Bytes of the command that the server was asked to run and has not answered yet.
@@ -31,7 +31,7 @@ pub(super) struct Channel {
 }
 
 // SAFETY: libssh ties a channel to no thread, and every call on one takes `&mut RawSession`.
-unsafe impl Send for Channel {}
+unsafe impl Send for RawChannel {}
 
 /// The most data that a packet to the peer can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl MaxPacket {
 }
 
 /// What the callbacks of a channel have left.
-pub(super) struct ChannelState {
+pub(super) struct CallbackState {
     pub inbox: Inbox,
     /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut meanwhile.
     pub held: usize,
@@ -122,7 +122,7 @@ pub(super) enum ChannelCall<'a> {
     Close,
 }
 
-impl Channel {
+impl RawChannel {
     /// A channel with its callbacks installed. `None` if libssh cannot make it.
     ///
     /// # Safety
@@ -134,7 +134,7 @@ impl Channel {
             return None;
         }
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-        let state = ChannelState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
+        let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
         let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
         // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after it has removed them.
@@ -150,12 +150,12 @@ impl Channel {
     }
 
     /// What the callbacks have left. Borrows the session, so that libssh does not run meanwhile.
-    pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a ChannelState {
+    pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a CallbackState {
         // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut RawSession`.
         unsafe { &*self.state }
     }
 
-    pub(super) fn state_mut<'a>(&'a mut self, _: &'a mut RawSession) -> &'a mut ChannelState {
+    pub(super) fn state_mut<'a>(&'a mut self, _: &'a mut RawSession) -> &'a mut CallbackState {
         // SAFETY: as above, and the channel is borrowed mutably too.
         unsafe { &mut *self.state }
     }
@@ -207,7 +207,7 @@ impl Channel {
     }
 }
 
-impl Drop for Channel {
+impl Drop for RawChannel {
     fn drop(&mut self) {
         // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the state is removed first.
         // After that nothing else refers to the state, which is freed once.
@@ -236,10 +236,10 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
 /// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into C.
 ///
 /// # Safety
-/// `state` is the user data that [`Channel::new`] installed, and libssh runs.
-unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
+/// `state` is the user data that [`RawChannel::new`] installed, and libssh runs.
+unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
     // SAFETY: live while the callbacks are installed; no other reference exists while libssh runs.
-    let state = unsafe { &mut *state.cast::<ChannelState>() };
+    let state = unsafe { &mut *state.cast::<CallbackState>() };
     if !state.inbox.closed {
         // The bodies copy bytes and set flags: even after a panic the state is valid.
         let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -251,7 +251,7 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
     }
 }
 
-impl ChannelState {
+impl CallbackState {
     /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent. Returns how much it took.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
         let Self { inbox, held, discards, noted, .. } = self;
@@ -305,7 +305,7 @@ unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *
     log_lines::report(|log| log.has_closed = true);
     // SAFETY: our user data, and no other reference to it exists while libssh runs.
     unsafe {
-        (*state.cast::<ChannelState>()).is_closed = true;
+        (*state.cast::<CallbackState>()).is_closed = true;
         deliver(state, |state| state.inbox.closed = true);
     }
 }

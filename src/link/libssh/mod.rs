@@ -12,8 +12,11 @@
 //! - C calls back only from within a call made here, on the same thread, with the pointers that it was given.
 //! - A call that does not return ([`park_in_loops`]) keeps its session for ever, on a thread that does nothing else.
 
+mod agent_script;
+mod backlog;
 mod channel;
-mod forwarding;
+mod classify;
+
 mod key;
 mod library;
 mod log_lines;
@@ -21,6 +24,7 @@ mod log_scope;
 mod options;
 mod raw_session;
 mod session;
+mod session_callbacks;
 
 use std::ffi::c_int;
 

@@ -10,11 +10,11 @@ use super::LibsshSession;
 use crate::agent::wire::Identity;
 use crate::credential::{Secret, certificate};
 use crate::error::AuthMethod;
-use crate::link::agent_script::AgentScript;
 use crate::link::libssh::OK;
+use crate::link::libssh::agent_script::AgentScript;
 use crate::link::libssh::log_scope::LogScope;
 use crate::link::libssh::options::configure_gssapi;
-use crate::link::libssh::raw_session::{Call, RawSession};
+use crate::link::libssh::raw_session::{RawSession, SessionCall};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
 
 /// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at most 256 prompts.
@@ -29,7 +29,7 @@ pub(crate) fn has_gssapi() -> bool {
     *KNOWN.get_or_init(|| {
         let Ok(mut raw) = RawSession::new() else { return false };
         let _log = LogScope::enter();
-        raw.call(Call::AuthGssapi) != DENIED
+        raw.call(SessionCall::AuthGssapi) != DENIED
     })
 }
 
@@ -38,17 +38,17 @@ impl LibsshSession {
     /// requested first, it has read them.
     pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.raw.call(Call::RequestAuth);
+        let rc = self.raw.call(SessionCall::RequestAuth);
         self.progress(rc)
     }
 
     pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(match credential {
-            Credential::None => Call::AuthNone,
-            Credential::Probe(key) => Call::AuthProbe(key),
-            Credential::Key(key) => Call::AuthKey(key),
-            Credential::Password(secret) => Call::AuthPassword(secret),
+            Credential::None => SessionCall::AuthNone,
+            Credential::Probe(key) => SessionCall::AuthProbe(key),
+            Credential::Key(key) => SessionCall::AuthKey(key),
+            Credential::Password(secret) => SessionCall::AuthPassword(secret),
             Credential::Agent { identity, signature } => {
                 return self.authenticate_by_agent(identity, signature.as_deref());
             }
@@ -65,7 +65,7 @@ impl LibsshSession {
             self.gssapi_problem = None;
         }
         let _log = LogScope::at(sys::SSH_LOG_DEBUG);
-        let rc = self.raw.call(Call::AuthGssapi);
+        let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
         // While the connection lives, an error is one of this end, and so is a refusal before anything was sent. The server
         // drops what was begun at the next request.
@@ -111,7 +111,7 @@ impl LibsshSession {
 
     pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
         let _log = LogScope::enter();
-        let rc = self.raw.call(Call::AuthInteractive);
+        let rc = self.raw.call(SessionCall::AuthInteractive);
         if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
             self.note_log();
             return Ok(Poll::Ready(Interaction::Asks(self.raw.questions())));
@@ -128,7 +128,7 @@ impl LibsshSession {
     /// libssh overwrites its copies of the answers once it has sent them.
     pub(crate) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
         for (index, answer) in (0..).zip(answers) {
-            if self.raw.call(Call::Answer(index, answer)) != OK {
+            if self.raw.call(SessionCall::Answer(index, answer)) != OK {
                 return Err(self.raw.other_error());
             }
         }
@@ -149,7 +149,7 @@ impl LibsshSession {
         let packets_begun = self.agent_begun.unwrap_or_else(|| self.packets_read());
         let script = AgentScript::new(identity, self.agent_begun.is_some(), signature)
             .map_err(|e| LinkError::new(LinkErrorKind::Limit, format!("no socket to sign over: {e}")))?;
-        let rc = self.raw.call(Call::AuthAgent(&script));
+        let rc = self.raw.call(SessionCall::AuthAgent(&script));
         self.agent_begun = (rc == AGAIN).then_some(packets_begun);
         match (rc, script.sign_request()) {
             // The first pass ends with the script's refusal, which libssh takes for an error.
@@ -172,7 +172,7 @@ impl LibsshSession {
             (sys::SSH_AUTH_METHOD_HOSTBASED, AuthMethod::HostBased),
             (sys::SSH_AUTH_METHOD_GSSAPI_MIC, AuthMethod::Gssapi),
         ];
-        let bits = self.raw.call(Call::OfferedMethods) as u32;
+        let bits = self.raw.call(SessionCall::OfferedMethods) as u32;
         NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, method)| *method).collect()
     }
 }

@@ -1,18 +1,19 @@
 //! Channels of commands, and what all channels have in common.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::mem;
 use std::task::Poll;
 
 use libssh_rs::sys;
 
-use super::{Channel, ChannelCall, LibsshSession, MaxPacket};
+use super::{ChannelCall, LibsshSession, MaxPacket, RawChannel};
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
 use crate::link::libssh::OK;
 use crate::link::libssh::library::level_of_channels;
 use crate::link::libssh::log_lines::{self, data_traffic};
 use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
 impl LibsshSession {
@@ -55,11 +56,11 @@ impl LibsshSession {
         self.progress(rc)
     }
 
-    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn exec(&mut self, id: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.call(id, ChannelCall::Exec(command))?;
+        let rc = self.call(id, ChannelCall::Exec(&c_string(command)?))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
-            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
+            channel.unanswered = if rc == sys::SSH_AGAIN { command.len() } else { 0 };
         }
         self.progress(rc)
     }
@@ -174,11 +175,11 @@ impl LibsshSession {
     }
 
     /// Ends a channel and its state.
-    pub(super) fn release(&mut self, channel: Channel) {
+    pub(super) fn release(&mut self, channel: RawChannel) {
         let is_agents = matches!(channel.max_packet, MaxPacket::Seen(_));
         drop(channel);
-        if is_agents && let Some(forwarding) = self.raw.forwarding() {
-            forwarding.freed();
+        if is_agents && let Some(agent_channels) = self.raw.agent_channels() {
+            agent_channels.freed();
         }
         self.note_log();
     }

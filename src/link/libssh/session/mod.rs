@@ -6,7 +6,7 @@ mod pump;
 mod tunnels;
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::task::Poll;
@@ -20,23 +20,24 @@ pub(crate) use auth::has_gssapi;
 
 use self::pump::Reading;
 use super::OK;
-use super::channel::{Channel, ChannelCall, MaxPacket, OpenReply};
+use super::channel::{ChannelCall, MaxPacket, OpenReply, RawChannel};
+use super::classify;
 use super::library::level_of_channels;
 use super::log_lines;
 use super::log_scope::LogScope;
 use super::options::configure;
-use super::raw_session::{Call, RawSession};
+use super::raw_session::{RawSession, SessionCall};
 use crate::limits;
-use crate::link::backlog::Backlog;
-use crate::link::{ChannelId, KeyExchanges, LinkError, LinkErrorKind, Setup, classify};
+use crate::link::libssh::backlog::Backlog;
+use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
 
 /// A libssh session over a connected socket.
 ///
 /// Channels are declared before the session, so that they are dropped before it.
 pub(crate) struct LibsshSession {
-    channels: Slab<Channel>,
+    channels: Slab<RawChannel>,
     /// Channels that were freed, and that the server has not closed yet.
-    leaving: Vec<Channel>,
+    leaving: Vec<RawChannel>,
     raw: RawSession,
     /// Channels that the server was asked for and has not answered yet, by libssh's numbers.
     opening: HashMap<u32, usize>,
@@ -56,7 +57,7 @@ pub(crate) struct LibsshSession {
     is_proxy: bool,
     is_logged_in: bool,
     is_corked: bool,
-    keys: Keys,
+    keys: KeyExchangeState,
     packets_per_visit: u64,
     reading: Reading,
     backlog: Backlog,
@@ -68,7 +69,7 @@ pub(crate) struct LibsshSession {
 
 /// Key exchanges.
 #[derive(Default)]
-struct Keys {
+struct KeyExchangeState {
     /// The server has begun one that is not complete.
     under_way: bool,
     seen: KeyExchanges,
@@ -76,7 +77,7 @@ struct Keys {
 
 impl LibsshSession {
     /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
-    pub(crate) fn start(socket: OwnedFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<Self, LinkError> {
+    pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new()?;
         let _log = LogScope::enter();
         let mut session = Self {
@@ -94,8 +95,8 @@ impl LibsshSession {
             is_proxy: false,
             is_logged_in: false,
             is_corked: false,
-            keys: Keys::default(),
-            packets_per_visit: if setup.compress {
+            keys: KeyExchangeState::default(),
+            packets_per_visit: if options.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
             } else {
                 limits::PACKETS_PER_VISIT
@@ -105,10 +106,10 @@ impl LibsshSession {
             is_unread: false,
             unsent: 0,
         };
-        configure(&mut session.raw, socket.as_raw_fd(), setup, host_keys)?;
-        session.raw.set_callbacks(setup.agent.is_some())?;
+        configure(&mut session.raw, socket.as_raw_fd(), options)?;
+        session.raw.set_callbacks(options.agent.is_some())?;
         let _ = socket.into_raw_fd();
-        let rc = session.raw.call(Call::Connect);
+        let rc = session.raw.call(SessionCall::Connect);
         session.check_fatal()?;
         let fd = session.raw.descriptor().filter(|_| rc != sys::SSH_ERROR).ok_or_else(|| session.fatal())?;
         // libssh has just made it blocking: a stalled peer would hold the thread in a send.
@@ -121,7 +122,7 @@ impl LibsshSession {
 
     pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.raw.call(Call::Connect);
+        let rc = self.raw.call(SessionCall::Connect);
         self.progress(rc)
     }
 
@@ -150,7 +151,7 @@ impl LibsshSession {
         // second call sends. Without an answer neither does.
         let before = self.packets_written();
         for _ in 0..2 {
-            self.raw.call(Call::Keepalive);
+            self.raw.call(SessionCall::Keepalive);
             self.check_fatal()?;
             // The answer may have come already: a second call would ask again.
             if self.packets_written() != before {
@@ -286,8 +287,8 @@ fn bad_confirmation(text: String) -> LinkError {
 impl Drop for LibsshSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
-        if let Some(forwarding) = self.raw.forwarding() {
-            forwarding.shut();
+        if let Some(agent_channels) = self.raw.agent_channels() {
+            agent_channels.shut();
         }
         while self.next_agent_channel().is_some() {}
         let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
@@ -304,7 +305,7 @@ impl Drop for LibsshSession {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;
             }
-            self.raw.call(Call::Poll);
+            self.raw.call(SessionCall::Poll);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::link::libssh::OK;
 use crate::link::libssh::log_lines;
 use crate::link::libssh::log_scope::LogScope;
-use crate::link::libssh::raw_session::Call;
+use crate::link::libssh::raw_session::SessionCall;
 use crate::link::{LinkError, LinkErrorKind, Pumped};
 
 /// The packet that is being read.
@@ -52,7 +52,7 @@ impl LibsshSession {
 
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
     fn poll(&mut self) -> Result<c_int, LinkError> {
-        let rc = self.raw.call(Call::Poll);
+        let rc = self.raw.call(SessionCall::Poll);
         self.check_fatal()?;
         self.check_bounds()?;
         Ok(rc)
@@ -72,7 +72,7 @@ impl LibsshSession {
         let before = self.raw.counts();
         let rc = {
             let _log = LogScope::nested(sys::SSH_LOG_TRACE);
-            self.raw.call(Call::Poll)
+            self.raw.call(SessionCall::Poll)
         };
         let waiting = log_lines::take_fact(|log| log.waiting.take());
         self.check_fatal()?;

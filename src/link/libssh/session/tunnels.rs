@@ -1,23 +1,23 @@
 //! Channels that are looked at only when they have news: of tunnels, and of forwarded agents.
 
-use std::ffi::CStr;
-
 use super::{ChannelCall, LibsshSession, MaxPacket, OpenReply};
 use crate::limits;
 use crate::link::libssh::channel::Noted;
 use crate::link::libssh::library::level_of_channels;
 use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 
 impl LibsshSession {
     /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2); see [`open_reply`](Self::open_reply).
-    pub(crate) fn open_tunnel(&mut self, host: &CStr, port: u16) -> Result<ChannelId, LinkError> {
+    pub(crate) fn open_tunnel(&mut self, host: &str, port: u16) -> Result<ChannelId, LinkError> {
+        let host = c_string(host)?;
         let noted = Noted::numbered(self.channels.vacant_key());
         let channel = self.raw.new_channel(Some(noted))?;
         let id = ChannelId(self.channels.insert(channel));
         self.is_proxy = true;
         let _log = LogScope::at(level_of_channels());
-        let rc = self.call(id, ChannelCall::OpenForward(host, port))?;
+        let rc = self.call(id, ChannelCall::OpenForward(&host, port))?;
         self.note_asked(id, rc);
         self.check_fatal()?;
         Ok(id)
@@ -34,14 +34,14 @@ impl LibsshSession {
 
     /// How many more channels the server may open to the agent until the next call.
     pub(crate) fn admit_agent_channels(&mut self, channels: usize) {
-        if let Some(forwarding) = self.raw.forwarding() {
-            forwarding.admit(channels);
+        if let Some(agent_channels) = self.raw.agent_channels() {
+            agent_channels.admit(channels);
         }
     }
 
     /// The next channel that the server has opened to the agent.
     pub(crate) fn next_agent_channel(&mut self) -> Option<ChannelId> {
-        let channel = self.raw.forwarding()?.next()?;
+        let channel = self.raw.agent_channels()?.next()?;
         let id = ChannelId(self.channels.insert(channel));
         if let Some(noted) = self.noted(id) {
             *noted = Noted::numbered(id.0);
@@ -50,7 +50,7 @@ impl LibsshSession {
     }
 
     /// Whether a channel has news, perhaps read by another call than a pump.
-    pub(crate) fn has_tunnel_news(&self) -> bool {
+    pub(crate) fn has_channel_news(&self) -> bool {
         !self.news.is_empty()
     }
 
@@ -90,7 +90,7 @@ impl LibsshSession {
     }
 
     /// Drops what has arrived, and what will arrive.
-    pub(crate) fn deafen(&mut self, id: ChannelId) -> Result<(), LinkError> {
+    pub(crate) fn discard_input(&mut self, id: ChannelId) -> Result<(), LinkError> {
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         channel.state_mut(&mut self.raw).discards = true;
         loop {
@@ -106,7 +106,7 @@ impl LibsshSession {
     }
 
     /// Whether this channel to the agent has not been written to, which takes [`write_first`](Self::write_first).
-    pub(crate) fn is_untried(&self, id: ChannelId) -> bool {
+    pub(crate) fn needs_first_write(&self, id: ChannelId) -> bool {
         self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Seen(0))
     }
 }

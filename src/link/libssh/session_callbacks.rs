@@ -9,7 +9,7 @@ use std::ptr;
 
 use libssh_rs::sys;
 
-use super::channel::{Channel, MaxPacket, Noted};
+use super::channel::{MaxPacket, Noted, RawChannel};
 use super::log_lines;
 use crate::limits;
 
@@ -22,17 +22,17 @@ pub(super) static CALLBACKS: Callbacks = Callbacks(session_callbacks());
 unsafe impl Sync for Callbacks {}
 
 /// Where channels arrive that a server opens to a forwarded agent.
-pub(super) struct Forwarding {
+pub(super) struct AgentChannels {
     pub callbacks: sys::ssh_callbacks_struct,
     /// Accepted, and not yet taken over by the session.
-    arrived: Vec<Channel>,
+    arrived: Vec<RawChannel>,
     /// Accepted and not freed.
     open: usize,
     /// How many more are accepted.
     admitted: usize,
 }
 
-impl Forwarding {
+impl AgentChannels {
     /// The user data of its callbacks, which is this value, is still to be set.
     pub(super) fn new() -> Self {
         let callbacks = sys::ssh_callbacks_struct {
@@ -47,7 +47,7 @@ impl Forwarding {
         self.admitted = channels;
     }
 
-    pub(super) fn next(&mut self) -> Option<Channel> {
+    pub(super) fn next(&mut self) -> Option<RawChannel> {
         self.arrived.pop()
     }
 
@@ -78,23 +78,20 @@ unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
 }
 
 /// Accepts a channel to the agent, unless there are too many. Null refuses it.
-unsafe extern "C" fn on_agent_channel(
-    session: sys::ssh_session,
-    forwarding: *mut c_void,
-) -> sys::ssh_channel {
+unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, channels: *mut c_void) -> sys::ssh_channel {
     // SAFETY: the user data that `RawSession` set, live as long as the session; no other reference exists while libssh runs.
-    let forwarding = unsafe { &mut *forwarding.cast::<Forwarding>() };
+    let channels = unsafe { &mut *channels.cast::<AgentChannels>() };
     let accept = || {
-        if forwarding.open >= limits::AGENT_CHANNELS || forwarding.admitted == 0 {
+        if channels.open >= limits::AGENT_CHANNELS || channels.admitted == 0 {
             return None;
         }
         // SAFETY: the session that calls.
-        let mut channel = unsafe { Channel::new(session, Some(Noted::unnumbered())) }?;
+        let mut channel = unsafe { RawChannel::new(session, Some(Noted::unnumbered())) }?;
         (channel.is_open, channel.max_packet) = (true, MaxPacket::Seen(0));
         let raw = channel.as_ptr();
-        forwarding.open += 1;
-        forwarding.admitted -= 1;
-        forwarding.arrived.push(channel);
+        channels.open += 1;
+        channels.admitted -= 1;
+        channels.arrived.push(channel);
         Some(raw)
     };
     catch_unwind(AssertUnwindSafe(accept)).ok().flatten().unwrap_or(ptr::null_mut())
