@@ -129,7 +129,8 @@ impl AgentClient {
         self.go_on(wanted);
     }
 
-    /// Asks for a signature with this message. `wanted`: whether an asker still waits for an answer.
+    /// Asks for a signature with this message. `wanted`: whether an asker still waits for an
+    /// answer.
     pub(crate) fn ask_signature(&mut self, asker: Asker, request: Vec<u8>, wanted: impl Fn(Asker) -> bool) {
         if self.waiting.len() >= self.waiting_max {
             self.waiting.retain(|request| request.is_wanted(&wanted));
@@ -157,7 +158,8 @@ impl AgentClient {
         !self.answers.is_empty()
     }
 
-    /// Sends and receives as far as the socket allows. Ends, because a request is lost with its second connection.
+    /// Sends and receives as far as the socket allows. Ends, because a request is lost with its
+    /// second connection.
     pub(crate) fn go_on(&mut self, wanted: impl Fn(Asker) -> bool) {
         loop {
             let mut connection = match self.connection.take() {
@@ -205,7 +207,8 @@ impl AgentClient {
         }
     }
 
-    /// Passes an answer on. After a malformed one the connection is given up: later answers could be out of step.
+    /// Passes an answer on. After a malformed one the connection is given up: later answers could
+    /// be out of step.
     fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), ConnectionLost> {
         let told = match request.purpose {
             Purpose::Identities => {

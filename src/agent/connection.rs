@@ -68,8 +68,8 @@ impl AgentConnection {
     /// Writes as much as the socket takes.
     pub(super) fn flush(&mut self) -> Result<(), ConnectionLost> {
         while !self.outbox.is_empty() {
-            // Without the flag, which not every version of the standard library sets, an agent that has gone would kill a
-            // program that does not ignore SIGPIPE.
+            // Without the flag, which not every version of the standard library sets, an agent that
+            // has gone would kill a program that does not ignore SIGPIPE.
             match send(self.stream.as_raw_fd(), &self.outbox, MsgFlags::MSG_NOSIGNAL) {
                 Ok(written) => drop(self.outbox.drain(..written)),
                 Err(Errno::EAGAIN) => return Ok(()),

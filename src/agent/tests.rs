@@ -1,4 +1,5 @@
-//! The client against agents that this thread plays: a Unix socket delivers at once, so nothing waits.
+//! The client against agents that this thread plays: a Unix socket delivers at once, so nothing
+//! waits.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,8 +1,10 @@
-//! Agent forwarding: channels that a host opens to the ssh-agent, each joined to its own connection to the agent.
+//! Agent forwarding: channels that a host opens to the ssh-agent, each joined to its own connection
+//! to the agent.
 //!
-//! Requests pass a [`Filter`]: the agent gets one whole request at a time, and only those that a host may make. There is
-//! back-pressure in both directions: while an answer waits for the host, no request is sent, and requests wait in the inbox, then
-//! inside libssh. If too much of one host waits, the channel with the most is closed.
+//! Requests pass a [`Filter`]: the agent gets one whole request at a time, and only those that a
+//! host may make. There is back-pressure in both directions: while an answer waits for the host, no
+//! request is sent, and requests wait in the inbox, then inside libssh. If too much of one host
+//! waits, the channel with the most is closed.
 //!
 //! A host has few of these channels, so each pump looks at all of them.
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use super::libssh::LibsshSession;
+use super::libssh::SshSession;
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped};
 use crate::agent::wire::{AgentError, Filter, Permission, failure};
 use crate::limits;
@@ -106,10 +108,11 @@ impl From<LinkError> for Halt {
 }
 
 impl AgentForwarding {
-    /// Joins each channel that the server has opened to a new connection. If there is none, the channel is closed again.
+    /// Joins each channel that the server has opened to a new connection. If there is none, the
+    /// channel is closed again.
     pub(super) fn accept(
         &mut self,
-        session: &mut LibsshSession,
+        session: &mut SshSession,
         mut connect: impl FnMut() -> io::Result<ForwardedConnection>,
     ) {
         while let Some(id) = session.next_agent_channel() {
@@ -135,8 +138,9 @@ impl AgentForwarding {
         self.channels.iter().filter(|channel| channel.agent.is_some()).count()
     }
 
-    /// Relays all channels, at most [`limits::AGENT_ROUNDS_PER_VISIT`] times. `More`: there is more to do.
-    pub(super) fn relay(&mut self, session: &mut LibsshSession) -> Result<Pumped, LinkError> {
+    /// Relays all channels, at most [`limits::AGENT_ROUNDS_PER_VISIT`] times. `More`: there is more
+    /// to do.
+    pub(super) fn relay(&mut self, session: &mut SshSession) -> Result<Pumped, LinkError> {
         while session.next_news().is_some() {}
         let mut moved = false;
         for _ in 0..limits::AGENT_ROUNDS_PER_VISIT {
@@ -155,7 +159,7 @@ impl AgentForwarding {
     }
 
     /// Relays one channel. Whether anything has moved.
-    fn relay_channel(&mut self, index: usize, session: &mut LibsshSession) -> Result<bool, LinkError> {
+    fn relay_channel(&mut self, index: usize, session: &mut SshSession) -> Result<bool, LinkError> {
         let channel = &mut self.channels[index];
         let halt = match channel.relay(session, &mut self.buffer) {
             Ok(moved) if matches!(channel.stage, ForwardStage::Open | ForwardStage::Ended) => {
@@ -173,9 +177,9 @@ impl AgentForwarding {
         Ok(false)
     }
 
-    /// If too much waits, closes the channel with the most. Only a misbehaving client can be hit: others send one request and
-    /// wait for the answer.
-    fn shed(&mut self, session: &mut LibsshSession) -> Result<(), LinkError> {
+    /// If too much waits, closes the channel with the most. Only a misbehaving client can be hit:
+    /// others send one request and wait for the answer.
+    fn shed(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
         let mut waits = |channel: &ForwardedChannel| {
             let arrived = session.inbox(channel.id).map_or(0, |inbox| inbox.stdout.len());
             session.held(channel.id) + arrived + channel.filter.held()
@@ -201,7 +205,7 @@ impl AgentForwarding {
     }
 
     /// A channel that was never written to, and the bytes to write.
-    pub(super) fn first_write(&self, session: &mut LibsshSession) -> Option<(ChannelId, Vec<u8>)> {
+    pub(super) fn first_write(&self, session: &mut SshSession) -> Option<(ChannelId, Vec<u8>)> {
         let channel = self.channels.iter().find(|channel| channel.wants_first_write(session))?;
         let length = channel.outbox.len().min(limits::WRITE_PACKETS);
         Some((channel.id, channel.outbox[..length].to_vec()))
@@ -230,7 +234,7 @@ impl AgentForwarding {
 }
 
 impl ForwardedChannel {
-    fn wants_first_write(&self, session: &mut LibsshSession) -> bool {
+    fn wants_first_write(&self, session: &mut SshSession) -> bool {
         let is_open =
             matches!(self.stage, ForwardStage::Open | ForwardStage::Ended) && !self.outbox.is_empty();
         // If nothing went, during a key exchange, the host must send something before the next try.
@@ -242,7 +246,7 @@ impl ForwardedChannel {
     }
 
     /// Moves bytes in both directions. Whether anything has moved.
-    fn relay(&mut self, session: &mut LibsshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+    fn relay(&mut self, session: &mut SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let mut moved = false;
         while self.send_request(session)? {
             moved = true;
@@ -271,7 +275,7 @@ impl ForwardedChannel {
     }
 
     /// From the host to the agent: the next piece of a request.
-    fn send_request(&mut self, session: &mut LibsshSession) -> Result<bool, Halt> {
+    fn send_request(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         let request = self.filter.to_agent();
         if !request.is_empty() {
@@ -295,7 +299,7 @@ impl ForwardedChannel {
     }
 
     /// From the agent: a chunk of its answer, once the host has taken the last one.
-    fn receive_answer(&mut self, session: &LibsshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+    fn receive_answer(&mut self, session: &SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         if !self.outbox.is_empty() {
             return Ok(false);
@@ -323,7 +327,7 @@ impl ForwardedChannel {
     }
 
     /// To the host.
-    fn send_answer(&mut self, session: &mut LibsshSession) -> Result<bool, Halt> {
+    fn send_answer(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
         if self.outbox.is_empty() || self.agent.is_none() || session.needs_first_write(self.id) {
             return Ok(false);
         }
@@ -342,7 +346,7 @@ impl ForwardedChannel {
     }
 
     /// Closes the channel, and forgets it once the host has closed it too.
-    fn close(&mut self, session: &mut LibsshSession) -> Result<(), LinkError> {
+    fn close(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
         if self.stage == ForwardStage::Closing {
             (self.agent, self.filter, self.outbox) = Default::default();
             session.discard_input(self.id)?;

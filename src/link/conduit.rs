@@ -9,7 +9,8 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::agent::connect_unix;
 
-/// One of two ends. Bytes sent to one arrive at the other, and dropping one is an end of stream for the other.
+/// One of two ends. Bytes sent to one arrive at the other, and dropping one is an end of stream for
+/// the other.
 ///
 /// libssh needs a descriptor: the host behind a proxy gets one end, and the proxy's link the other.
 #[derive(Debug)]

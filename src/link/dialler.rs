@@ -14,8 +14,8 @@ use super::agent_forwarding::{ConnectionQuota, ForwardedConnection};
 use super::gssapi::GssapiThreads;
 use crate::limits;
 
-/// What all links of a fleet share: the poll that they register with, a counter of connections, and threads for calls that
-/// block.
+/// What all links of a fleet share: the poll that they register with, a counter of connections, and
+/// threads for calls that block.
 pub(crate) struct Dialler {
     registry: Registry,
     token: fn(usize, u32) -> Token,
@@ -25,9 +25,9 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// Connections are registered under the token of their link's index and their generation. `waker` is woken when
-    /// [`returned`](Self::returned) has something. `agent_connections` is the most that all hosts together may have open to
-    /// forwarded agents.
+    /// Connections are registered under the token of their link's index and their generation.
+    /// `waker` is woken when [`returned`](Self::returned) has something. `agent_connections` is the
+    /// most that all hosts together may have open to forwarded agents.
     pub(crate) fn new(
         registry: Registry,
         token: fn(usize, u32) -> Token,
@@ -39,12 +39,14 @@ impl Dialler {
         Self { registry, token, generations: AtomicU32::new(0), gssapi_threads, agent_quota }
     }
 
-    /// The indices of links whose session a thread has given back since the last call: they may have news.
+    /// The indices of links whose session a thread has given back since the last call: they may
+    /// have news.
     pub(crate) fn returned(&self) -> Vec<usize> {
         self.gssapi_threads.finished()
     }
 
-    /// A generation that no other connection has: a link that reuses an index does not inherit readiness.
+    /// A generation that no other connection has: a link that reuses an index does not inherit
+    /// readiness.
     pub(super) fn next_generation(&self) -> u32 {
         self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }

@@ -1,14 +1,17 @@
 //! The first write to a channel of a forwarded agent, on a thread that may get stuck.
 //!
-//! A host announces a maximum packet size for each channel. For channels that the host opens, libssh does not tell it. If it
-//! leaves no room for data (10 bytes in libssh 0.10, which subtracts headers; 0 since 0.11), `ssh_channel_write` writes empty
-//! packets for ever: it uses up a core and memory, and nothing can stop it. But each pass logs how many bytes it has written.
-//! So a thread that reads these lines makes the first write. At the first empty packet the thread goes to sleep within the
-//! call, for as long as the process lives: that costs its stack, the session, and one descriptor. The connection is shut down,
-//! and the host fails. After [`limits::PARKED_THREADS`] such threads, no agent is forwarded any more.
+//! A host announces a maximum packet size for each channel. For channels that the host opens,
+//! libssh does not tell it. If it leaves no room for data (10 bytes in libssh 0.10, which subtracts
+//! headers; 0 since 0.11), `ssh_channel_write` writes empty packets for ever: it uses up a core and
+//! memory, and nothing can stop it. But each pass logs how many bytes it has written. So a thread
+//! that reads these lines makes the first write. At the first empty packet the thread goes to sleep
+//! within the call, for as long as the process lives: that costs its stack, the session, and one
+//! descriptor. The connection is shut down, and the host fails. After [`limits::PARKED_THREADS`]
+//! such threads, no agent is forwarded any more.
 //!
-//! The caller waits for the thread. That takes no longer than starting one, since the socket does not block. The session moves
-//! to the thread and back, so nothing can touch a session whose thread is stuck.
+//! The caller waits for the thread. That takes no longer than starting one, since the socket does
+//! not block. The session moves to the thread and back, so nothing can touch a session whose thread
+//! is stuck.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -19,7 +22,7 @@ use std::thread;
 
 use socket2::SockRef;
 
-use super::libssh::{self, LibsshSession};
+use super::libssh::{self, SshSession};
 use super::{ChannelId, LinkError, LinkErrorKind};
 use crate::limits;
 
@@ -31,14 +34,14 @@ static TRIAL: Mutex<()> = Mutex::new(());
 
 /// The order to a thread.
 struct FirstWrite {
-    session: Box<LibsshSession>,
+    session: Box<SshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
 }
 
 /// The report of a thread.
 enum Report {
-    Written(Box<LibsshSession>, Result<usize, LinkError>),
+    Written(Box<SshSession>, Result<usize, LinkError>),
     /// It is about to sleep for ever.
     Parked,
 }
@@ -56,14 +59,15 @@ pub(crate) fn can_forward_agent() -> bool {
     PARKED.load(Ordering::Relaxed) < limits::PARKED_THREADS
 }
 
-/// Makes the first write to this channel. Returns the session with the number of bytes written, unless it is stuck.
+/// Makes the first write to this channel. Returns the session with the number of bytes written,
+/// unless it is stuck.
 ///
 /// [`LinkErrorKind::Limit`] together with the session: nothing was tried.
 pub(super) fn write(
-    session: Box<LibsshSession>,
+    session: Box<SshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
-) -> Result<(Box<LibsshSession>, Result<usize, LinkError>), StuckSession> {
+) -> Result<(Box<SshSession>, Result<usize, LinkError>), StuckSession> {
     let _trial = TRIAL.lock().unwrap_or_else(PoisonError::into_inner);
     if !can_forward_agent() {
         let text = format!("{} threads are stuck in libssh, which is the limit", limits::PARKED_THREADS);
@@ -98,8 +102,9 @@ pub(super) fn write(
 
 type Prepared = (RawFd, OwnedFd, Sender<FirstWrite>, Receiver<Report>);
 
-/// The session's socket, a duplicate of it that no thread can close, and a thread that waits for an order.
-fn prepare(session: &LibsshSession) -> io::Result<Prepared> {
+/// The session's socket, a duplicate of it that no thread can close, and a thread that waits for an
+/// order.
+fn prepare(session: &SshSession) -> io::Result<Prepared> {
     let socket = session.descriptor().ok_or(io::ErrorKind::NotConnected)?;
     let duplicate = socket.try_clone_to_owned()?;
     let (give, orders) = mpsc::channel();
@@ -112,7 +117,7 @@ fn serve(orders: &Receiver<FirstWrite>, reports: &Sender<Report>) {
     let Ok(FirstWrite { mut session, channel, bytes }) = orders.recv() else { return };
     let tell = reports.clone();
     libssh::park_in_loops(move || drop(tell.send(Report::Parked)));
-    let written = session.write_first(channel, &bytes, limits::TUNNEL_BACKLOG);
+    let written = session.write_first(channel, &bytes);
     // If nobody waits any more, this drops the session.
     let _ = reports.send(Report::Written(session, written));
 }

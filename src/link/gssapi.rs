@@ -1,14 +1,15 @@
 //! A GSSAPI login: helper threads enter libssh for it.
 //!
-//! Within the method libssh asks the KDC for a ticket and waits for it, half a minute if the KDC is silent. Fetching the
-//! ticket before does not help: a delegated one is made anew each time. So until the reply is final, the reactor does not
-//! enter the session. A thread does one visit's work and gives the session back. Between visits no thread waits.
+//! Within the method libssh asks the KDC for a ticket and waits for it, half a minute if the KDC is
+//! silent. Fetching the ticket before does not help: a delegated one is made anew each time. So
+//! until the reply is final, the reactor does not enter the session. A thread does one visit's work
+//! and gives the session back. Between visits no thread waits.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::libssh::LibsshSession;
+use super::libssh::SshSession;
 use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
@@ -16,7 +17,8 @@ use crate::reactor::workers::{Job, Workers};
 /// The threads that enter libssh.
 pub(super) type GssapiThreads = Workers<GssapiVisit>;
 
-/// A GSSAPI login under way. Dropping it closes the connection: at once, or after the call that a thread is in.
+/// A GSSAPI login under way. Dropping it closes the connection: at once, or after the call that a
+/// thread is in.
 pub(super) struct GssapiLogin {
     index: usize,
     gssapi: Arc<Gssapi>,
@@ -29,9 +31,9 @@ type Reply = Result<Poll<AuthReply>, LinkError>;
 /// Where the session is.
 enum Custody {
     /// Here, since a visit with this result.
-    Resting(LibsshSession, Reply),
+    Resting(SshSession, Reply),
     /// Here, waiting for a thread.
-    Queued(LibsshSession),
+    Queued(SshSession),
     /// With a thread.
     Away,
     /// The login was dropped: a thread that still has the session drops it.
@@ -48,7 +50,7 @@ pub(super) struct GssapiVisit {
 impl GssapiLogin {
     /// Begins the login of the link at this index.
     pub(super) fn begin(
-        session: LibsshSession,
+        session: SshSession,
         index: usize,
         gssapi: Arc<Gssapi>,
         threads: &GssapiThreads,
@@ -77,7 +79,7 @@ impl GssapiLogin {
     }
 
     /// The reply and the session, once the login is over.
-    pub(super) fn end(&mut self) -> Result<Poll<(LibsshSession, AuthReply)>, LinkError> {
+    pub(super) fn end(&mut self) -> Result<Poll<(SshSession, AuthReply)>, LinkError> {
         let mut custody = lock(&self.custody);
         match std::mem::replace(&mut *custody, Custody::Forgotten) {
             Custody::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
@@ -126,7 +128,7 @@ impl Job for GssapiVisit {
 
 impl GssapiVisit {
     /// The session, unless the login was dropped.
-    fn take(&self) -> Option<LibsshSession> {
+    fn take(&self) -> Option<SshSession> {
         let mut custody = lock(&self.custody);
         match std::mem::replace(&mut *custody, Custody::Away) {
             Custody::Queued(session) => Some(session),
@@ -138,7 +140,7 @@ impl GssapiVisit {
     }
 
     /// Drops the session if the login was dropped.
-    fn give_back(&self, session: LibsshSession, reply: Reply) {
+    fn give_back(&self, session: SshSession, reply: Reply) {
         let mut custody = lock(&self.custody);
         if matches!(*custody, Custody::Away) {
             *custody = Custody::Resting(session, reply);
@@ -147,7 +149,7 @@ impl GssapiVisit {
 }
 
 /// The work of a visit, which may block.
-fn enter(session: &mut LibsshSession, credential: &Credential) -> Reply {
+fn enter(session: &mut SshSession, credential: &Credential) -> Reply {
     if let ready @ Poll::Ready(_) = session.authenticate(credential)? {
         return Ok(ready);
     }
@@ -186,7 +188,7 @@ mod tests {
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let options = HandshakeOptions { user: "deploy", recorded: &[], compress: false, agent: None };
-            let session = LibsshSession::start(client.into(), &options).unwrap();
+            let session = SshSession::start(client.into(), &options).unwrap();
             let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
             let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);
             Self { _poll: poll, threads, login: Some(login), server }

@@ -36,9 +36,11 @@ impl HappyEyeballs {
     ) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        // SSH sends small packets and waits for answers: Nagle's algorithm would add 40 ms to each command.
+        // SSH sends small packets and waits for answers: Nagle's algorithm would add 40 ms to each
+        // command.
         socket.set_tcp_nodelay(true)?;
-        // Before the connect, so that no edge is missed. Closing the only descriptor deregisters it.
+        // Before the connect, so that no edge is missed. Closing the only descriptor deregisters
+        // it.
         register(socket.as_raw_fd())?;
         match socket.connect(&address.into()) {
             Ok(()) => {}
@@ -55,7 +57,8 @@ impl HappyEyeballs {
 
     /// The winner, once, with the others closed; or a failed connect, which is closed.
     ///
-    /// Of several connected ones, the one begun first wins. Failures are reported only while none is connected.
+    /// Of several connected ones, the one begun first wins. Failures are reported only while none
+    /// is connected.
     pub(super) fn result(&mut self) -> Poll<Result<Winner, (SocketAddr, io::Error)>> {
         if let Some(first) = self.connects.iter().position(TcpConnect::is_connected) {
             let TcpConnect { address, generation, socket } = self.connects.swap_remove(first);
@@ -72,7 +75,8 @@ impl HappyEyeballs {
 }
 
 impl TcpConnect {
-    /// A readiness event may be left over from an earlier descriptor: only a peer address proves the connection.
+    /// A readiness event may be left over from an earlier descriptor: only a peer address proves
+    /// the connection.
     fn is_connected(&self) -> bool {
         self.socket.peer_addr().is_ok()
     }

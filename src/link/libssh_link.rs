@@ -15,7 +15,7 @@ use super::dialler::Dialler;
 use super::first_write;
 use super::gssapi::GssapiLogin;
 use super::happy_eyeballs::{HappyEyeballs, Winner};
-use super::libssh::LibsshSession;
+use super::libssh::SshSession;
 use super::tunnel::TunnelRelay;
 use super::{
     AuthReply, ChannelId, Channels, Conduit, Credential, Dial, Gssapi, HandshakeOptions, Inbox, Interaction,
@@ -47,7 +47,7 @@ enum State {
     /// One end of a tunnel through another link.
     Joined(Conduit),
     /// Boxed: most hosts may be waiting to connect, and should be small.
-    Ssh(Box<LibsshSession>),
+    Ssh(Box<SshSession>),
     /// SSH, within a method that may block.
     Gssapi(GssapiLogin),
 }
@@ -60,22 +60,23 @@ impl LibsshLink {
         Self { dialler, index, generation: 0, state, tunnels, agent, agent_forwarding, no_inbox }
     }
 
-    fn ssh(&self) -> Option<&LibsshSession> {
+    fn ssh(&self) -> Option<&SshSession> {
         match &self.state {
             State::Ssh(session) => Some(session),
             _ => None,
         }
     }
 
-    fn session(&mut self) -> Result<&mut LibsshSession, LinkError> {
+    fn session(&mut self) -> Result<&mut SshSession, LinkError> {
         match &mut self.state {
             State::Ssh(session) => Ok(session),
             _ => Err(no_ssh()),
         }
     }
 
-    /// Makes the first write to a channel of the agent, if one waits: one a pump, since each starts a thread. This comes
-    /// before anything is read: if the session is lost in it, nothing that had arrived is lost.
+    /// Makes the first write to a channel of the agent, if one waits: one a pump, since each starts
+    /// a thread. This comes before anything is read: if the session is lost in it, nothing that had
+    /// arrived is lost.
     fn write_first(&mut self) -> Result<(), LinkError> {
         let Self { state: State::Ssh(session), agent_forwarding: Some(forwarding), .. } = self else {
             return Ok(());
@@ -186,7 +187,7 @@ impl Transport for LibsshLink {
             _ => return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected")),
         };
         self.agent = options.agent.cloned();
-        self.state = State::Ssh(Box::new(LibsshSession::start(socket, options)?));
+        self.state = State::Ssh(Box::new(SshSession::start(socket, options)?));
         Ok(())
     }
 
@@ -240,19 +241,19 @@ impl Transport for LibsshLink {
     }
 
     fn cork(&mut self) {
-        let _ = self.session().map(LibsshSession::cork);
+        let _ = self.session().map(SshSession::cork);
     }
 
     fn uncork(&mut self) {
-        let _ = self.session().map(LibsshSession::uncork);
+        let _ = self.session().map(SshSession::uncork);
     }
 
     fn packets_read(&self) -> u64 {
-        self.ssh().map_or(0, LibsshSession::packets_read)
+        self.ssh().map_or(0, SshSession::packets_read)
     }
 
     fn key_exchanges(&self) -> KeyExchanges {
-        self.ssh().map(LibsshSession::key_exchanges).unwrap_or_default()
+        self.ssh().map(SshSession::key_exchanges).unwrap_or_default()
     }
 
     fn hang_up(&mut self) {
@@ -277,7 +278,7 @@ impl UserAuth for LibsshLink {
     }
 
     fn offered(&mut self) -> Vec<AuthMethod> {
-        self.session().map(LibsshSession::offered).unwrap_or_default()
+        self.session().map(SshSession::offered).unwrap_or_default()
     }
 }
 

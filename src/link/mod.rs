@@ -1,14 +1,19 @@
 //! What a session may ask of SSH.
 //!
-//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending` means "ask again after the
-//! next readiness". A link never calls back: what arrives stays in an [`Inbox`] until the session collects it.
+//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending`
+//! means "ask again after the next readiness". A link never calls back: what arrives stays in an
+//! [`Inbox`] until the session collects it.
 //!
-//! Only this module knows libssh. Another SSH implementation would have to provide what [`engine`] exports:
+//! Only this module knows libssh. Another SSH implementation would have to provide what [`engine`]
+//! exports:
 //! - a type that implements the five parts of [`Link`] and is made from a [`Dialler`] and an index;
-//! - a `PrivateKey`: made from a [`PlainKey`](crate::credential::PlainKey), shown with a certificate, and its public blob;
-//! - three answers about itself: its version, whether it has GSSAPI, and whether it can forward an agent now.
+//! - a `PrivateKey`: made from a [`PlainKey`](crate::credential::PlainKey), shown with a
+//!   certificate, and its public blob;
+//! - three answers about itself: its version, whether it has GSSAPI, and whether it can forward an
+//!   agent now.
 //!
-//! It can use what is not specific to libssh: [`Dialler`], `happy_eyeballs`, and [`Conduit`]s for tunnels.
+//! It can use what is not specific to libssh: [`Dialler`], `happy_eyeballs`, and [`Conduit`]s for
+//! tunnels.
 
 mod agent_forwarding;
 mod conduit;
@@ -49,7 +54,8 @@ pub(crate) mod engine {
 
 /// One SSH connection, as a session sees it.
 ///
-/// After an error a link can only be collected from ([`Channels::inbox`]) and dropped, which closes the connection.
+/// After an error a link can only be collected from ([`Channels::inbox`]) and dropped, which closes
+/// the connection.
 pub(crate) trait Link: Dial + Transport + UserAuth + Channels + Tunnelling + Send {
     /// For tests that know which link they gave.
     #[cfg(test)]
@@ -69,16 +75,19 @@ pub(crate) trait Dial {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
     /// Begins a TCP connect beside those under way. They go on even if this one cannot begin.
     fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a connection through a tunnel and closes an earlier connection. Give the other end to the proxy's link
-    /// ([`Tunnelling::open_tunnel`]), which reports when SSH may begin.
+    /// Begins a connection through a tunnel and closes an earlier connection. Give the other end to
+    /// the proxy's link ([`Tunnelling::open_tunnel`]), which reports when SSH may begin.
     fn join(&mut self) -> io::Result<Conduit>;
-    /// Identifies the connection within the fleet: the one begun last or, of several TCP connects, the winner.
+    /// Identifies the connection within the fleet: the one begun last or, of several TCP connects,
+    /// the winner.
     fn generation(&self) -> u32;
-    /// Whether this is the generation of the connection or of a connect under way. Readiness for any other is stale.
+    /// Whether this is the generation of the connection or of a connect under way. Readiness for
+    /// any other is stale.
     fn is_current(&self, generation: u32) -> bool;
     /// The result of a TCP connect under way, and its address.
     ///
-    /// The first to connect wins, and the others are closed. A failed one is reported once and closed while the others go on.
+    /// The first to connect wins, and the others are closed. A failed one is reported once and
+    /// closed while the others go on.
     fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)>;
 }
 
@@ -88,15 +97,17 @@ pub(crate) trait Transport {
     fn start(&mut self, options: &HandshakeOptions<'_>) -> Result<(), LinkError>;
     /// Whether the key exchange is complete.
     fn handshake(&mut self) -> Result<Poll<()>, LinkError>;
-    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is complete.
+    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is
+    /// complete.
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
-    /// Reads and dispatches what has arrived, relays tunnels, and sends what waits, in at most `budget` socket reads at a
-    /// time.
+    /// Reads and dispatches what has arrived, relays tunnels, and sends what waits, in at most
+    /// `budget` socket reads at a time.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
-    /// Whether the socket has taken everything written so far, and everything read has been dispatched. If not, there is more
-    /// to pump.
+    /// Whether the socket has taken everything written so far, and everything read has been
+    /// dispatched. If not, there is more to pump.
     fn flushed(&self) -> bool;
-    /// Holds back what is written until [`uncork`](Self::uncork), so that several messages leave as one segment.
+    /// Holds back what is written until [`uncork`](Self::uncork), so that several messages leave as
+    /// one segment.
     fn cork(&mut self);
     /// Sends what was held back.
     fn uncork(&mut self);
@@ -118,7 +129,8 @@ pub(crate) trait UserAuth {
     fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError>;
     /// Begins keyboard-interactive, or sends the answers. Repeat until ready.
     fn interact(&mut self) -> Result<Poll<Interaction>, LinkError>;
-    /// Answers the questions, one each, in order. The next [`interact`](Self::interact) sends the answers.
+    /// Answers the questions, one each, in order. The next [`interact`](Self::interact) sends the
+    /// answers.
     fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError>;
     /// The methods that the server's last refusal offered.
     fn offered(&mut self) -> Vec<AuthMethod>;
@@ -130,7 +142,8 @@ pub(crate) trait Channels {
     fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
     /// Whether the server opened the channel.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Requests something that the command needs. Repeat with the same request until ready; one at a time on a channel.
+    /// Requests something that the command needs. Repeat with the same request until ready; one at
+    /// a time on a channel.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
     /// Asks the server to run the command. Repeat until ready.
     fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError>;
@@ -217,8 +230,8 @@ pub(crate) enum Credential {
     Probe(Arc<PrivateKey>),
     /// Signs with this key.
     Key(Arc<PrivateKey>),
-    /// A key in an agent. Without a signature: asks whether the server would take the key, and what to sign
-    /// ([`AuthReply::ToSign`]). With the agent's signature: logs in.
+    /// A key in an agent. Without a signature: asks whether the server would take the key, and what
+    /// to sign ([`AuthReply::ToSign`]). With the agent's signature: logs in.
     Agent { identity: Identity, signature: Option<Arc<[u8]>> },
     /// The password.
     Password(Secret),

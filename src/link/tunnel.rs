@@ -1,8 +1,9 @@
 //! Tunnels: channels of a proxy's session, each joined to the connection of a host behind it.
 //!
-//! Bytes go from the channel into the conduit and from the conduit into the channel, with back-pressure in both directions. What
-//! the host behind does not take stays in the conduit, then in the inbox, then inside libssh, which keeps the channel's window
-//! shut. What the proxy does not take stays in the conduit, and the host's libssh waits. Only tunnels with news are looked at:
+//! Bytes go from the channel into the conduit and from the conduit into the channel, with
+//! back-pressure in both directions. What the host behind does not take stays in the conduit, then
+//! in the inbox, then inside libssh, which keeps the channel's window shut. What the proxy does not
+//! take stays in the conduit, and the host's libssh waits. Only tunnels with news are looked at:
 //! something has arrived from the proxy, or the host behind was visited.
 //!
 //! Channels of a forwarded agent are in `agent_forwarding`.
@@ -11,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::task::Poll;
 
-use super::libssh::{LibsshSession, OpenReply};
+use super::libssh::{OpenReply, SshSession};
 use super::tunnel_writer::{TunnelWriter, Written};
 use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped, TunnelNews};
 use crate::limits;
@@ -81,7 +82,7 @@ impl TunnelRelay {
         host: &str,
         port: u16,
         conduit: Conduit,
-        session: &mut LibsshSession,
+        session: &mut SshSession,
     ) -> Result<ChannelId, LinkError> {
         let id = session.open_tunnel(host, port)?;
         self.tunnels.insert(id, Tunnel::new(conduit, TunnelStage::Opening));
@@ -110,8 +111,9 @@ impl TunnelRelay {
         self.wake(id);
     }
 
-    /// Relays the tunnels with news, at most [`limits::TUNNELS_PER_VISIT`]. `More`: others are left.
-    pub(super) fn relay(&mut self, session: &mut LibsshSession) -> Result<Pumped, LinkError> {
+    /// Relays the tunnels with news, at most [`limits::TUNNELS_PER_VISIT`]. `More`: others are
+    /// left.
+    pub(super) fn relay(&mut self, session: &mut SshSession) -> Result<Pumped, LinkError> {
         if self.tunnels.is_empty() {
             return Ok(Pumped::Drained);
         }
@@ -145,7 +147,7 @@ impl TunnelRelay {
     }
 
     /// After a failure of the session: passes on what had arrived before, as far as it fits.
-    pub(super) fn salvage(&mut self, session: &mut LibsshSession) {
+    pub(super) fn salvage(&mut self, session: &mut SshSession) {
         self.collect(session);
         for id in mem::take(&mut self.queue) {
             if let (Some(tunnel), Some(inbox)) = (self.tunnels.get(&id), session.inbox(id)) {
@@ -154,15 +156,15 @@ impl TunnelRelay {
         }
     }
 
-    fn collect(&mut self, session: &mut LibsshSession) {
+    fn collect(&mut self, session: &mut SshSession) {
         while let Some(id) = session.next_news() {
             self.wake(id);
         }
     }
 
-    /// Queues the tunnels that can go on sending. Only libssh 0.11 reports that a window has opened, so all windows are asked,
-    /// which takes no system call.
-    fn resume(&mut self, session: &mut LibsshSession) {
+    /// Queues the tunnels that can go on sending. Only libssh 0.11 reports that a window has
+    /// opened, so all windows are asked, which takes no system call.
+    fn resume(&mut self, session: &mut SshSession) {
         let Self { tunnels, queue, congested, shut, .. } = self;
         let mut resume = |id: ChannelId| {
             if let Some(tunnel) = tunnels.get_mut(&id) {
@@ -193,7 +195,7 @@ impl Tunnel {
     fn relay(
         &mut self,
         id: ChannelId,
-        session: &mut LibsshSession,
+        session: &mut SshSession,
         news: &mut VecDeque<(ChannelId, TunnelNews)>,
         buffer: &mut Vec<u8>,
     ) -> Result<Rest, LinkError> {
@@ -238,7 +240,7 @@ impl Tunnel {
     }
 
     /// From the proxy to the host behind.
-    fn deliver(&mut self, id: ChannelId, session: &mut LibsshSession) -> Result<(), LinkError> {
+    fn deliver(&mut self, id: ChannelId, session: &mut SshSession) -> Result<(), LinkError> {
         loop {
             if session.held(id) > limits::TUNNEL_HELD {
                 return Err(LinkError::new(
@@ -278,7 +280,7 @@ impl Tunnel {
     fn send_on(
         &mut self,
         id: ChannelId,
-        session: &mut LibsshSession,
+        session: &mut SshSession,
         buffer: &mut Vec<u8>,
     ) -> Result<Rest, LinkError> {
         if self.upstream != Upstream::Open {
@@ -299,7 +301,8 @@ impl Tunnel {
             Ok(Written::Some) => return Ok(Rest::More),
             Ok(Written::Nothing) => self.upstream = Upstream::Congested,
             Ok(Written::Ended) => self.stage = TunnelStage::Closing,
-            // The proxy has closed the channel. What arrived before is still delivered, and then the end.
+            // The proxy has closed the channel. What arrived before is still delivered, and then
+            // the end.
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) => self.writer.clear(),
             Err(error) => return Err(error),
         }

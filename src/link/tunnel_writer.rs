@@ -1,16 +1,19 @@
-//! From a host behind a proxy to the proxy: out of the conduit, chunk by chunk, into the tunnel's channel.
+//! From a host behind a proxy to the proxy: out of the conduit, chunk by chunk, into the tunnel's
+//! channel.
 
 use super::{Conduit, LinkError};
 use crate::limits;
 
-/// A chunk that has left the conduit and that the channel has not taken yet: during a key exchange libssh takes nothing.
+/// A chunk that has left the conduit and that the channel has not taken yet: during a key exchange
+/// libssh takes nothing.
 #[derive(Debug, Default)]
 pub(super) struct TunnelWriter(Vec<u8>);
 
 /// The result of sending a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// The conduit is empty, and the channel has taken everything. A visit to the host behind announces more.
+    /// The conduit is empty, and the channel has taken everything. A visit to the host behind
+    /// announces more.
     All,
     /// There may be more to send at once, and nothing else announces it.
     Some,
@@ -21,8 +24,8 @@ pub(super) enum Written {
 }
 
 impl TunnelWriter {
-    /// Passes one chunk to `write`, which returns how much of it the channel took: the rest of the last chunk, or else what the
-    /// conduit has, up to the channel's window, which is not 0.
+    /// Passes one chunk to `write`, which returns how much of it the channel took: the rest of the
+    /// last chunk, or else what the conduit has, up to the channel's window, which is not 0.
     pub(super) fn send(
         &mut self,
         conduit: &Conduit,
@@ -31,7 +34,8 @@ impl TunnelWriter {
         write: impl FnOnce(&[u8]) -> Result<usize, LinkError>,
     ) -> Result<Written, LinkError> {
         let Self(chunk) = self;
-        // After a kept chunk more may be in the conduit: visits that announced it found the channel blocked.
+        // After a kept chunk more may be in the conduit: visits that announced it found the channel
+        // blocked.
         let mut is_last = false;
         if chunk.is_empty() {
             let window = window.min(limits::WRITE_CHUNK);

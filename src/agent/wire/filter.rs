@@ -1,12 +1,13 @@
 //! Filters what a host sends to a forwarded ssh-agent.
 //!
-//! A host can list the keys and let them sign, which is what forwarding is for. All other requests are answered here with a
-//! failure and never reach the agent: to load a PKCS#11 library, which the agent would run on the operator's machine, and to add,
-//! remove or lock keys. OpenSSH's client tells its agent that a connection is forwarded, and the agent refuses these itself. That
-//! takes a signature that libssh does not give out.
+//! A host can list the keys and let them sign, which is what forwarding is for. All other requests
+//! are answered here with a failure and never reach the agent: to load a PKCS#11 library, which the
+//! agent would run on the operator's machine, and to add, remove or lock keys. OpenSSH's client
+//! tells its agent that a connection is forwarded, and the agent refuses these itself. That takes a
+//! signature that libssh does not give out.
 //!
-//! The protocol is one request, then its answer. So a filter holds at most one message, and accepts the next request once the
-//! answer to the last one is complete.
+//! The protocol is one request, then its answer. So a filter holds at most one message, and accepts
+//! the next request once the answer to the last one is complete.
 
 use super::{AgentError, REQUEST_IDENTITIES, SIGN_REQUEST, string};
 use crate::limits;
@@ -14,7 +15,8 @@ use crate::limits;
 /// SSH_AGENTC_EXTENSION.
 const EXTENSION: u8 = 27;
 
-/// Sent by an `ssh` on the host, about the connection that it makes, before it asks for a signature.
+/// Sent by an `ssh` on the host, about the connection that it makes, before it asks for a
+/// signature.
 const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
 /// Bytes of the length before each message.
@@ -52,8 +54,8 @@ pub(crate) enum Permission {
 }
 
 impl Filter {
-    /// Takes bytes from the host up to the end of a request, unless an earlier one is not answered yet. Leaves the rest in
-    /// `bytes`.
+    /// Takes bytes from the host up to the end of a request, unless an earlier one is not answered
+    /// yet. Leaves the rest in `bytes`.
     pub(crate) fn receive(&mut self, bytes: &mut &[u8]) -> Result<Option<Permission>, AgentError> {
         if self.state != Exchange::Asking {
             return Ok(None);
@@ -101,7 +103,8 @@ impl Filter {
         }
     }
 
-    /// Bytes of the answer that are known to be missing: read no more. 0 while there is no request to answer.
+    /// Bytes of the answer that are known to be missing: read no more. 0 while there is no request
+    /// to answer.
     pub(crate) fn answer_missing(&self) -> usize {
         match self.state {
             Exchange::Asking | Exchange::Telling { .. } => 0,
@@ -110,7 +113,8 @@ impl Filter {
         }
     }
 
-    /// Takes note of bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass them to the host.
+    /// Takes note of bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass
+    /// them to the host.
     pub(crate) fn answered(&mut self, answer: &[u8]) -> Result<(), AgentError> {
         self.state = match self.state {
             Exchange::Measuring { bytes, length: begun } => {

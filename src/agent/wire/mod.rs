@@ -1,8 +1,8 @@
-//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH implements it), as far as logins and forwarding need
-//! them.
+//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH implements it), as far as
+//! logins and forwarding need them.
 //!
-//! No I/O here. An agent is trusted no more than a server: its lengths and counts are checked against what has arrived before
-//! anything is allocated.
+//! No I/O here. An agent is trusted no more than a server: its lengths and counts are checked
+//! against what has arrived before anything is allocated.
 
 mod filter;
 

@@ -1,9 +1,10 @@
 //! Lets libssh talk to an agent without waiting for one.
 //!
-//! libssh takes no signature that was made elsewhere, and its own exchange with an agent blocks. So it gets a socket that
-//! already holds all answers, and its requests are read from the socket afterwards. A login takes two passes. In the first,
-//! libssh asks the server about the key, asks the agent to sign, and is refused. The request then goes to the real agent. In
-//! the second pass libssh asks again and finds the signature.
+//! libssh takes no signature that was made elsewhere, and its own exchange with an agent blocks. So
+//! it gets a socket that already holds all answers, and its requests are read from the socket
+//! afterwards. A login takes two passes. In the first, libssh asks the server about the key, asks
+//! the agent to sign, and is refused. The request then goes to the real agent. In the second pass
+//! libssh asks again and finds the signature.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -18,7 +19,8 @@ use crate::limits;
 /// More than libssh writes or reads in one call: a request for a signature has the key in it twice.
 const BUFFER: usize = 4 * limits::AGENT_KEY;
 
-/// The answers for one call. After the last one libssh finds the end of the stream, so it never waits.
+/// The answers for one call. After the last one libssh finds the end of the stream, so it never
+/// waits.
 #[derive(Debug)]
 pub(super) struct AgentScript {
     ours: UnixStream,
@@ -26,8 +28,8 @@ pub(super) struct AgentScript {
 }
 
 impl AgentScript {
-    /// Answers a request for the keys, unless an earlier call has (`is_listed`), and then one for a signature: without a
-    /// `signature`, with a refusal.
+    /// Answers a request for the keys, unless an earlier call has (`is_listed`), and then one for a
+    /// signature: without a `signature`, with a refusal.
     pub(super) fn new(identity: &Identity, is_listed: bool, signature: Option<&[u8]>) -> io::Result<Self> {
         let (mut ours, theirs) = UnixStream::pair()?;
         for end in [&ours, &theirs] {

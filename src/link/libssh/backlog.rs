@@ -1,9 +1,11 @@
 //! How much libssh keeps for a socket that takes no more.
 //!
-//! libssh itself answers unknown messages and requests that want a reply. It does so even if the peer does not read, keeps
-//! what the socket does not take, and only logs how much that is. Its counters cost nothing, and give an upper limit.
+//! libssh itself answers unknown messages and requests that want a reply. It does so even if the
+//! peer does not read, keeps what the socket does not take, and only logs how much that is. Its
+//! counters cost nothing, and give an upper limit.
 
-/// Bytes of a packet on the wire besides the payload, at most: length, padding, and MAC (RFC 4253 section 6).
+/// Bytes of a packet on the wire besides the payload, at most: length, padding, and MAC (RFC 4253
+/// section 6).
 const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
 
 /// libssh's counters of a connection.

@@ -18,7 +18,8 @@ use crate::link::Inbox;
 use crate::output::ExitSignal;
 use crate::text::prefix;
 
-/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the session goes.
+/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the
+/// session goes.
 pub(super) struct RawChannel {
     raw: sys::ssh_channel,
     /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
@@ -38,8 +39,8 @@ unsafe impl Send for RawChannel {}
 pub(super) enum MaxPacket {
     /// The peer has announced packets of this size; 0 before it has confirmed the channel.
     Announced(u32),
-    /// libssh does not tell the size for channels that the server opens. This is the largest payload seen so far; 0 before
-    /// the first write.
+    /// libssh does not tell the size for channels that the server opens. This is the largest
+    /// payload seen so far; 0 before the first write.
     Seen(usize),
 }
 
@@ -62,7 +63,8 @@ impl MaxPacket {
 /// What the callbacks of a channel have left.
 pub(super) struct CallbackState {
     pub inbox: Inbox,
-    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut meanwhile.
+    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut
+    /// meanwhile.
     pub held: usize,
     /// Drops what arrives.
     pub discards: bool,
@@ -91,15 +93,6 @@ pub(crate) enum OpenReply {
 }
 
 impl Noted {
-    pub(super) fn numbered(id: usize) -> Self {
-        Self { id, is_listed: false, reply: None }
-    }
-
-    /// Not listed before the session has given it an id.
-    pub(super) fn unnumbered() -> Self {
-        Self { id: usize::MAX, is_listed: true, reply: None }
-    }
-
     /// Marks it as listed. The id, unless it was listed before.
     pub(super) fn list(&mut self) -> Option<usize> {
         (!mem::replace(&mut self.is_listed, true)).then_some(self.id)
@@ -137,7 +130,8 @@ impl RawChannel {
         let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
         let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
-        // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after it has removed them.
+        // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after
+        // it has removed them.
         let rc = unsafe {
             (*state).callbacks.userdata = state.cast();
             sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
@@ -151,7 +145,8 @@ impl RawChannel {
 
     /// What the callbacks have left. Borrows the session, so that libssh does not run meanwhile.
     pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a CallbackState {
-        // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut RawSession`.
+        // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut
+        // RawSession`.
         unsafe { &*self.state }
     }
 
@@ -163,10 +158,11 @@ impl RawChannel {
     /// Enters libssh for this channel of the session. It may read, send, and run callbacks.
     pub(super) fn call(&mut self, _: &mut RawSession, call: ChannelCall<'_>) -> c_int {
         let raw = self.raw;
-        // The originator, which servers only log. OpenSSH's client names this one for connections that came over no socket.
+        // The originator, which servers only log. OpenSSH's client names this one for connections
+        // that came over no socket.
         let (origin, origin_port) = (c"127.0.0.1", 65_535);
-        // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed for its call, and a length
-        // that does not fit u32 would only be shorter.
+        // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed
+        // for its call, and a length that does not fit u32 would only be shorter.
         unsafe {
             match call {
                 ChannelCall::Open => sys::ssh_channel_open_session(raw),
@@ -209,8 +205,8 @@ impl RawChannel {
 
 impl Drop for RawChannel {
     fn drop(&mut self) {
-        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the state is removed first.
-        // After that nothing else refers to the state, which is freed once.
+        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the
+        // state is removed first. After that nothing else refers to the state, which is freed once.
         unsafe {
             sys::ssh_remove_channel_callbacks(self.raw, &raw mut (*self.state).callbacks);
             sys::ssh_channel_free(self.raw);
@@ -233,7 +229,8 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
     }
 }
 
-/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into C.
+/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into
+/// C.
 ///
 /// # Safety
 /// `state` is the user data that [`RawChannel::new`] installed, and libssh runs.
@@ -252,7 +249,8 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
 }
 
 impl CallbackState {
-    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent. Returns how much it took.
+    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent.
+    /// Returns how much it took.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
         let Self { inbox, held, discards, noted, .. } = self;
         if noted.is_none() {
@@ -287,7 +285,8 @@ unsafe extern "C" fn on_data(
     let mut taken = len as usize;
     log_lines::report(|log| log.traffic += data_traffic(len as usize));
     if len > 0 {
-        // SAFETY: libssh passes `len` readable bytes and our user data. `deliver` drops data after CLOSE (CVE-2026-59850).
+        // SAFETY: libssh passes `len` readable bytes and our user data. `deliver` drops data after
+        // CLOSE (CVE-2026-59850).
         unsafe {
             let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
             deliver(state, |state| taken = state.take_in(bytes, is_stderr != 0));
@@ -338,7 +337,8 @@ unsafe extern "C" fn on_exit_signal(
     }
 }
 
-/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call this.
+/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call
+/// this.
 unsafe extern "C" fn on_open_response(
     session: sys::ssh_session,
     _: sys::ssh_channel,

@@ -1,7 +1,8 @@
 //! Maps libssh's error texts to [`LinkErrorKind`].
 //!
-//! libssh has one error text per session and overwrites it: a key exchange without a common algorithm ends as
-//! "Socket error: disconnected". So the first line that its client state machine logged in the same pump comes first.
+//! libssh has one error text per session and overwrites it: a key exchange without a common
+//! algorithm ends as "Socket error: disconnected". So the first line that its client state machine
+//! logged in the same pump comes first.
 
 use crate::link::{LinkError, LinkErrorKind};
 
@@ -17,12 +18,12 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered on its way. The second text is about a
-/// signature whose algorithm was not offered.
+/// The host does not hold the key that it shows, or the key exchange was altered on its way. The
+/// second text is about a signature whose algorithm was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// Left over from earlier calls: about known_hosts files, which libssh does not get, and about a keepalive, which servers
-/// answer with a refusal.
+/// Left over from earlier calls: about known_hosts files, which libssh does not get, and about a
+/// keepalive, which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
@@ -42,7 +43,8 @@ const PROTOCOL: [&str; 12] = [
     "in packet",
 ];
 
-/// The system's texts for a broken connection. libssh adds nothing to them if its first read or write fails.
+/// The system's texts for a broken connection. libssh adds nothing to them if its first read or
+/// write fails.
 const BROKEN: [&str; 5] = [
     "Connection reset by peer",
     "Connection timed out",
@@ -55,8 +57,8 @@ const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
 /// Classifies a fatal error by the session's error text and its root cause, if one was logged.
 ///
-/// `encrypted`: the peer's packets are encrypted, so they can fail to decrypt. `first_keys`: the first keys are agreed on, and
-/// the host's signature is not verified yet.
+/// `encrypted`: the peer's packets are encrypted, so they can fail to decrypt. `first_keys`: the
+/// first keys are agreed on, and the host's signature is not verified yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;

@@ -1,4 +1,5 @@
-//! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms itself.
+//! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms
+//! itself.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
@@ -15,8 +16,8 @@ use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
 const HOST_KEYS: &str =
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
-/// Group exchange, group16 and group18 are missing because one step of them holds the thread for 115 ms and more (the server
-/// chooses the group), 16 ms, and 150 ms.
+/// Group exchange, group16 and group18 are missing because one step of them holds the thread for
+/// 115 ms and more (the server chooses the group), 16 ms, and 150 ms.
 const KEY_EXCHANGES: &CStr = c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256";
 
 /// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847).
@@ -74,8 +75,8 @@ pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, LinkError> {
     CString::new(text).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
 }
 
-/// The host key algorithms to offer. Those on record come first, so that a host with several keys shows the known one
-/// (OpenSSH: `order_hostkeyalgs`).
+/// The host key algorithms to offer. Those on record come first, so that a host with several keys
+/// shows the known one (OpenSSH: `order_hostkeyalgs`).
 fn host_key_order(recorded: &[&'static str]) -> Cow<'static, str> {
     if recorded.is_empty() {
         return HOST_KEYS.into();

@@ -22,19 +22,22 @@ use crate::link::{LinkError, LinkErrorKind, Questions};
 
 /// A session, its event, its counters, and the callbacks for a forwarded agent.
 ///
-/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for one session, and whoever
-/// holds a reference that borrows the session ([`RawChannel::state`]) knows that libssh is not running.
+/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for
+/// one session, and whoever holds a reference that borrows the session ([`RawChannel::state`])
+/// knows that libssh is not running.
 pub(super) struct RawSession {
     session: sys::ssh_session,
     /// Null before [`watch`](Self::watch).
     event: sys::ssh_event,
     /// From `Box::into_raw`: libssh counts here until the session is freed.
     counters: *mut Counters,
-    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a forwarded agent.
+    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a
+    /// forwarded agent.
     agent_channels: *mut AgentChannels,
 }
 
-// SAFETY: libssh ties a session to no thread. It must not be entered twice at once, and every entry takes `&mut`.
+// SAFETY: libssh ties a session to no thread. It must not be entered twice at once, and every entry
+// takes `&mut`.
 unsafe impl Send for RawSession {}
 
 /// What libssh counts.
@@ -81,8 +84,8 @@ impl RawSession {
         if session.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        // SAFETY: a valid session; the message callback takes no user data; the counters, which are numbers and may be zero,
-        // outlive the session.
+        // SAFETY: a valid session; the message callback takes no user data; the counters, which are
+        // numbers and may be zero, outlive the session.
         let counters = unsafe {
             let counters: *mut Counters = Box::into_raw(Box::new(mem::zeroed()));
             sys::ssh_set_blocking(session, 0);
@@ -101,8 +104,8 @@ impl RawSession {
                 OptionValue::Flag(flag) => ptr::from_ref(flag).cast(),
                 OptionValue::Number(number) => ptr::from_ref(number).cast(),
             };
-            // SAFETY: a valid session; all callers are in `options`, which pairs each option with its type; libssh
-            // copies the value.
+            // SAFETY: a valid session; all callers are in `options`, which pairs each option with
+            // its type; libssh copies the value.
             if unsafe { sys::ssh_options_set(self.session, *option, value) } != OK {
                 return Err(self.other_error());
             }
@@ -110,10 +113,11 @@ impl RawSession {
         Ok(())
     }
 
-    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its channels.
+    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its
+    /// channels.
     pub(super) fn set_callbacks(&mut self, forwards_agent: bool) -> Result<(), LinkError> {
-        // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees after the session.
-        // libssh only reads them.
+        // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees
+        // after the session. libssh only reads them.
         let rc = unsafe {
             let callbacks = if forwards_agent {
                 self.agent_channels = Box::into_raw(Box::new(AgentChannels::new()));
@@ -129,7 +133,8 @@ impl RawSession {
 
     /// Has [`SessionCall::Poll`] watch the socket. After the first [`SessionCall::Connect`].
     pub(super) fn watch(&mut self) -> Result<(), LinkError> {
-        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as adding it requires.
+        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as
+        // adding it requires.
         let rc = unsafe {
             self.event = sys::ssh_event_new();
             if self.event.is_null() {
@@ -146,8 +151,9 @@ impl RawSession {
         /// No socket: libssh neither uses nor closes it.
         const NO_SOCKET: c_int = -1;
         let (raw, default_user) = (self.session, ptr::null::<c_char>());
-        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the call, which copies what
-        // it keeps. The script's socket is open during its call, and libssh forgets it before it is closed.
+        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the
+        // call, which copies what it keeps. The script's socket is open during its call, and libssh
+        // forgets it before it is closed.
         unsafe {
             match call {
                 SessionCall::Connect => sys::ssh_connect(raw),
@@ -180,10 +186,11 @@ impl RawSession {
         }
     }
 
-    /// The questions of the server, after [`SessionCall::AuthInteractive`] has said that there are some.
+    /// The questions of the server, after [`SessionCall::AuthInteractive`] has said that there are
+    /// some.
     pub(super) fn questions(&mut self) -> Questions {
-        // SAFETY: a valid session; libssh keeps the strings until the next request, and they are copied here. The index
-        // stays below the number of prompts.
+        // SAFETY: a valid session; libssh keeps the strings until the next request, and they are
+        // copied here. The index stays below the number of prompts.
         unsafe {
             let count = sys::ssh_userauth_kbdint_getnprompts(self.session).max(0) as c_uint;
             let prompt = |index| {
@@ -215,7 +222,8 @@ impl RawSession {
 
     /// The channels of the forwarded agent, if there is one.
     pub(super) fn agent_channels(&mut self) -> Option<&mut AgentChannels> {
-        // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes `&mut self`.
+        // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes
+        // `&mut self`.
         unsafe { self.agent_channels.as_mut() }
     }
 
@@ -235,7 +243,8 @@ impl RawSession {
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a valid session; only reads.
         let fd: RawFd = unsafe { sys::ssh_get_fd(self.session) };
-        // SAFETY: libssh keeps the descriptor that it names open, and closes it only while it runs, which takes `&mut self`.
+        // SAFETY: libssh keeps the descriptor that it names open, and closes it only while it runs,
+        // which takes `&mut self`.
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
@@ -280,10 +289,12 @@ impl Drop for RawSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
         // Channels go before their session.
-        while self.agent_channels().and_then(AgentChannels::next).is_some() {}
-        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh owns
-        // the socket, the disconnect closes it (unless an error already did), the session goes, then what it wrote to and
-        // called. libssh ignores null.
+        if let Some(agent_channels) = self.agent_channels() {
+            agent_channels.arrived.clear();
+        }
+        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is
+        // cleared so that libssh owns the socket, the disconnect closes it (unless an error already
+        // did), the session goes, then what it wrote to and called. libssh ignores null.
         unsafe {
             sys::ssh_event_free(self.event);
             sys::ssh_options_set(self.session, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
@@ -297,7 +308,8 @@ impl Drop for RawSession {
     }
 }
 
-/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh queues them without end.
+/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh
+/// queues them without end.
 unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
     1
 }

@@ -14,8 +14,8 @@ fn extension(name: &[u8]) -> Vec<u8> {
     request(EXTENSION, &[&length[..], name, b"what belongs to it"].concat())
 }
 
-/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both take what they are
-/// given in pieces.
+/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both take what
+/// they are given in pieces.
 #[derive(Default)]
 struct Bench {
     filter: Filter,
@@ -155,8 +155,8 @@ fn no_side_may_say_more_than_a_message_holds() {
 }
 
 proptest! {
-    /// Whatever is asked, and however it is cut: the agent hears what it may, and each request has its
-    /// answer, in order.
+    /// Whatever is asked, and however it is cut: the agent hears what it may, and each request has
+    /// its answer, in order.
     #[test]
     fn what_arrives_in_pieces_means_the_same(
         requests in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..20),

@@ -1,9 +1,9 @@
-//! An SSH session over a connected socket: the handshake, and what every call does before and after libssh is entered.
+//! An SSH session over a connected socket: the handshake, and what every call does before and after
+//! libssh is entered.
 
 mod auth;
 mod channels;
 mod pump;
-mod tunnels;
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -34,15 +34,16 @@ use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErro
 /// A libssh session over a connected socket.
 ///
 /// Channels are declared before the session, so that they are dropped before it.
-pub(crate) struct LibsshSession {
+pub(crate) struct SshSession {
     channels: Slab<RawChannel>,
     /// Channels that were freed, and that the server has not closed yet.
     leaving: Vec<RawChannel>,
     raw: RawSession,
     /// Channels that the server was asked for and has not answered yet, by libssh's numbers.
     opening: HashMap<u32, usize>,
-    /// What libssh found wrong with a confirmation. It drops such a message and waits for another without end. It also has
-    /// taken over the packet size in it, even for a channel that was open before: nothing may be written any more.
+    /// What libssh found wrong with a confirmation. It drops such a message and waits for another
+    /// without end. It also has taken over the packet size in it, even for a channel that was open
+    /// before: nothing may be written any more.
     bad_confirmation: Option<String>,
     /// GSSAPI is being tried: libssh takes its steps within pumps.
     in_gssapi: bool,
@@ -57,31 +58,28 @@ pub(crate) struct LibsshSession {
     is_proxy: bool,
     is_logged_in: bool,
     is_corked: bool,
-    keys: KeyExchangeState,
+    /// The server has begun a key exchange that is not complete.
+    in_key_exchange: bool,
+    key_exchanges: KeyExchanges,
     packets_per_visit: u64,
     reading: Reading,
     backlog: Backlog,
-    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work by itself.
+    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work
+    /// by itself.
     is_unread: bool,
     /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
     unsent: u64,
 }
 
-/// Key exchanges.
-#[derive(Default)]
-struct KeyExchangeState {
-    /// The server has begun one that is not complete.
-    under_way: bool,
-    seen: KeyExchanges,
-}
-
-impl LibsshSession {
-    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
+impl SshSession {
+    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes
+    /// the descriptor.
     pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new()?;
         let _log = LogScope::enter();
         let mut session = Self {
-            // Few hosts run more than one command at a time, and a slab would begin with room for four.
+            // Few hosts run more than one command at a time, and a slab would begin with room for
+            // four.
             channels: Slab::with_capacity(1),
             leaving: Vec::new(),
             raw,
@@ -95,7 +93,8 @@ impl LibsshSession {
             is_proxy: false,
             is_logged_in: false,
             is_corked: false,
-            keys: KeyExchangeState::default(),
+            in_key_exchange: false,
+            key_exchanges: KeyExchanges::default(),
             packets_per_visit: if options.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
             } else {
@@ -113,16 +112,20 @@ impl LibsshSession {
         session.check_fatal()?;
         let fd = session.raw.descriptor().filter(|_| rc != sys::SSH_ERROR).ok_or_else(|| session.fatal())?;
         // libssh has just made it blocking: a stalled peer would hold the thread in a send.
-        SockRef::from(&fd)
-            .set_nonblocking(true)
-            .map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        let unblocked = SockRef::from(&fd).set_nonblocking(true);
+        unblocked.map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
         session.raw.watch()?;
         Ok(session)
     }
 
     pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        self.step(SessionCall::Connect)
+    }
+
+    /// Makes a call that is repeated until it is done.
+    fn step(&mut self, call: SessionCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.raw.call(SessionCall::Connect);
+        let rc = self.raw.call(call);
         self.progress(rc)
     }
 
@@ -134,7 +137,7 @@ impl LibsshSession {
 
     /// Key exchanges so far, the first included.
     pub(crate) fn key_exchanges(&self) -> KeyExchanges {
-        self.keys.seen
+        self.key_exchanges
     }
 
     pub(crate) fn packets_read(&self) -> u64 {
@@ -147,8 +150,8 @@ impl LibsshSession {
 
     pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
-        // libssh has one global request at a time. A call after its answer only takes that, and does not say so: then a
-        // second call sends. Without an answer neither does.
+        // libssh has one global request at a time. A call after its answer only takes that, and
+        // does not say so: then a second call sends. Without an answer neither does.
         let before = self.packets_written();
         for _ in 0..2 {
             self.raw.call(SessionCall::Keepalive);
@@ -179,7 +182,8 @@ impl LibsshSession {
         self.raw.descriptor()
     }
 
-    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel alone has three.
+    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel
+    /// alone has three.
     pub(crate) fn cork(&mut self) {
         self.is_corked = self.set_cork(true);
     }
@@ -202,8 +206,8 @@ impl LibsshSession {
         false
     }
 
-    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the level at which libssh logs
-    /// an answer about a channel, or about a ticket, while one may come.
+    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the
+    /// level at which libssh logs an answer about a channel, or about a ticket, while one may come.
     fn listen(&self) -> LogScope {
         LogScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
@@ -216,11 +220,11 @@ impl LibsshSession {
     fn note_log(&mut self) {
         let log = log_lines::take();
         self.has_closed |= log.has_closed;
-        self.keys.seen.traffic += log.traffic;
-        self.keys.under_way |= log.key_exchange_begun;
+        self.key_exchanges.traffic += log.traffic;
+        self.in_key_exchange |= log.key_exchange_begun;
         if log.key_exchanges_done > 0 {
-            self.keys.seen.done += log.key_exchanges_done;
-            self.keys.under_way = false;
+            self.key_exchanges.done += log.key_exchanges_done;
+            self.in_key_exchange = false;
         }
         self.take_stock();
         self.news.extend(log.news);
@@ -247,7 +251,8 @@ impl LibsshSession {
         }
     }
 
-    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is followed by this.
+    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is
+    /// followed by this.
     fn check_fatal(&mut self) -> Result<(), LinkError> {
         self.note_log();
         if let Some(text) = &self.bad_confirmation {
@@ -257,9 +262,10 @@ impl LibsshSession {
     }
 
     fn fatal(&self) -> LinkError {
-        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
-        let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
-        let (text, root_cause) = (self.raw.error_text(), log_lines::root_cause());
+        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what
+        // comes next.
+        let first_keys = self.key_exchanges.done == 0 && self.packets_written() >= 3;
+        let (text, root_cause) = (self.raw.error_text(), log_lines::with(|log| log.root_cause.clone()));
         let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
         if error.kind == LinkErrorKind::Lost && !self.raw.has_banner() {
             error.kind = LinkErrorKind::Dropped;
@@ -284,11 +290,12 @@ fn bad_confirmation(text: String) -> LinkError {
     LinkError::new(if unwritable { LinkErrorKind::Unwritable } else { LinkErrorKind::Protocol }, text)
 }
 
-impl Drop for LibsshSession {
+impl Drop for SshSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
         if let Some(agent_channels) = self.raw.agent_channels() {
-            agent_channels.shut();
+            // Accept no more.
+            agent_channels.open = usize::MAX;
         }
         while self.next_agent_channel().is_some() {}
         let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
@@ -299,8 +306,9 @@ impl Drop for LibsshSession {
         for channel in mem::take(&mut self.leaving) {
             self.release(channel);
         }
-        // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second the rest.
-        // Not within GSSAPI, where what has arrived would make libssh ask the KDC, and not to a host that does not read.
+        // A packet goes out once the socket has said that it takes one. The first poll sends what
+        // waits, the second the rest. Not within GSSAPI, where what has arrived would make libssh
+        // ask the KDC, and not to a host that does not read.
         for _ in 0..2 {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;
