@@ -1,4 +1,4 @@
-//! Who asks the agent, what for, and what they are told.
+//! Requests of all hosts to one agent, and the answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -6,46 +6,46 @@ use std::sync::Arc;
 
 use mio::{Registry, Token};
 
-use super::connection::{Connection, Lost, connect};
+use super::connection::{AgentConnection, ConnectionLost, connect};
 use crate::agent::wire::{self, AgentError, Identity};
 
-/// Requests that may wait, at least, before some are looked for that nobody wants any more.
+/// The number of waiting requests from which on those that nobody wants any more are removed.
 const WAITING_MIN: usize = 64;
 
-/// Whoever waits for an answer: one connection of one host.
+/// One connection of one host, which waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub slot: usize,
-    /// The host's connection that the answer is for; a later one asks anew.
+    /// Identifies the host's connection: a later one asks again.
     pub generation: u32,
 }
 
-/// What an asker is told.
+/// An answer for an asker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The agent's keys; none if it could not be asked.
+pub(crate) enum AgentAnswer {
+    /// The agent's keys. Empty if the agent could not be asked.
     Identities(Arc<[Identity]>),
-    /// The signature, unless the agent did not make it.
+    /// The signature, if the agent made one.
     Signature(Option<Arc<[u8]>>),
 }
 
-/// One request to the agent.
+/// A request to the agent.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct AgentRequest {
     message: Vec<u8>,
     purpose: Purpose,
-    /// Whether a connection was lost over it before: then it is not sent a third time.
+    /// A connection was lost while it was in flight: it is not sent a third time.
     resent: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
-    /// For everybody who waits for the keys.
+    /// For all who wait for the keys.
     Identities,
     Signature(Asker),
 }
 
-impl Request {
+impl AgentRequest {
     pub(super) fn message(&self) -> &[u8] {
         &self.message
     }
@@ -65,22 +65,22 @@ pub(crate) struct AgentClient {
     registry: Arc<Registry>,
     token: fn(usize, u32) -> Token,
     index: usize,
-    /// Counts the connections: readiness reported for an earlier one is stale.
+    /// Number of connections so far: readiness of an earlier one is stale.
     generation: u32,
-    connection: Option<Connection>,
-    /// What the agent holds, once it has said so.
+    connection: Option<AgentConnection>,
+    /// The agent's keys, once it has listed them.
     identities: Option<Arc<[Identity]>>,
-    /// Who waits for the identities: slots, with the generations of their connections.
+    /// Who waits for the identities: the generation by slot.
     listeners: HashMap<usize, u32>,
     /// Requests that were not sent yet.
-    waiting: VecDeque<Request>,
-    /// How long `waiting` may grow before those are removed that nobody waits for any more.
+    waiting: VecDeque<AgentRequest>,
+    /// The length of `waiting` at which unwanted requests are removed.
     waiting_max: usize,
-    answers: VecDeque<(Asker, Answer)>,
+    answers: VecDeque<(Asker, AgentAnswer)>,
 }
 
 impl AgentClient {
-    /// Connects with the first question. Its readiness is reported under this index.
+    /// A client that connects with the first request. Readiness is reported under this index.
     pub(crate) fn new(
         path: Arc<Path>,
         registry: Arc<Registry>,
@@ -110,15 +110,15 @@ impl AgentClient {
         self.generation
     }
 
-    /// The agent may have got or lost keys: the next who asks is told anew.
+    /// Has the next asker get a new list: the agent's keys may have changed.
     pub(crate) fn forget_identities(&mut self) {
         self.identities = None;
     }
 
-    /// Asks for the keys. The agent hears only the first who asks.
+    /// Asks for the keys. Askers share one request.
     pub(crate) fn ask_identities(&mut self, asker: Asker, wanted: impl Fn(Asker) -> bool) {
         if let Some(known) = &self.identities {
-            self.answers.push_back((asker, Answer::Identities(known.clone())));
+            self.answers.push_back((asker, AgentAnswer::Identities(known.clone())));
             return;
         }
         let first = self.listeners.is_empty();
@@ -129,7 +129,8 @@ impl AgentClient {
         self.go_on(wanted);
     }
 
-    /// Asks for a signature, with a request as an agent wants it. `wanted` says who still waits for an answer.
+    /// Asks for a signature with this message. `wanted`: whether an asker still waits for an
+    /// answer.
     pub(crate) fn ask_signature(&mut self, asker: Asker, request: Vec<u8>, wanted: impl Fn(Asker) -> bool) {
         if self.waiting.len() >= self.waiting_max {
             self.waiting.retain(|request| request.is_wanted(&wanted));
@@ -140,11 +141,11 @@ impl AgentClient {
     }
 
     fn push(&mut self, message: Vec<u8>, purpose: Purpose) {
-        self.waiting.push_back(Request { message, purpose, resent: false });
+        self.waiting.push_back(AgentRequest { message, purpose, resent: false });
     }
 
-    /// The next answer for somebody.
-    pub(crate) fn next_answer(&mut self) -> Option<(Asker, Answer)> {
+    /// The next answer.
+    pub(crate) fn next_answer(&mut self) -> Option<(Asker, AgentAnswer)> {
         self.answers.pop_front()
     }
 
@@ -157,7 +158,8 @@ impl AgentClient {
         !self.answers.is_empty()
     }
 
-    /// Sends and receives what the socket allows. A request outlives two connections at most, so this ends.
+    /// Sends and receives as far as the socket allows. Ends, because a request is lost with its
+    /// second connection.
     pub(crate) fn go_on(&mut self, wanted: impl Fn(Asker) -> bool) {
         loop {
             let mut connection = match self.connection.take() {
@@ -178,15 +180,19 @@ impl AgentClient {
         }
     }
 
-    fn connect(&mut self) -> Result<Connection, Lost> {
+    fn connect(&mut self) -> Result<AgentConnection, ConnectionLost> {
         self.generation = self.generation.wrapping_add(1);
         let token = (self.token)(self.index, self.generation);
-        Ok(Connection::new(connect(&self.path, &self.registry, token)?))
+        Ok(AgentConnection::new(connect(&self.path, &self.registry, token)?))
     }
 
-    fn exchange(&mut self, connection: &mut Connection, wanted: &impl Fn(Asker) -> bool) -> Result<(), Lost> {
+    fn exchange(
+        &mut self,
+        connection: &mut AgentConnection,
+        wanted: &impl Fn(Asker) -> bool,
+    ) -> Result<(), ConnectionLost> {
         loop {
-            while connection.has_room()
+            while connection.can_send()
                 && let Some(request) = self.waiting.pop_front()
             {
                 if request.is_wanted(wanted) {
@@ -195,20 +201,21 @@ impl AgentClient {
             }
             connection.flush()?;
             connection.receive(|request, message| self.answer(request, message))?;
-            if self.waiting.is_empty() || !connection.has_room() {
+            if self.waiting.is_empty() || !connection.can_send() {
                 return Ok(());
             }
         }
     }
 
-    /// Passes an answer on. One without sense ends the connection: what follows could be out of step.
-    fn answer(&mut self, request: Request, message: &[u8]) -> Result<(), Lost> {
+    /// Passes an answer on. After a malformed one the connection is given up: later answers could
+    /// be out of step.
+    fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), ConnectionLost> {
         let told = match request.purpose {
             Purpose::Identities => {
                 wire::parse_identities(message).map(|identities| self.tell_identities(identities.into()))
             }
             Purpose::Signature(asker) => wire::parse_signature(message).map(|signature| {
-                self.answers.push_back((asker, Answer::Signature(Some(signature.into()))));
+                self.answers.push_back((asker, AgentAnswer::Signature(Some(signature.into()))));
             }),
         };
         let Err(problem) = told else { return Ok(()) };
@@ -221,29 +228,29 @@ impl AgentClient {
     }
 
     fn tell_identities(&mut self, identities: Arc<[Identity]>) {
-        log::debug!("ssh-agent at {}: {} keys", self.path.display(), identities.len());
+        log::debug!("the ssh-agent at {} lists {} keys", self.path.display(), identities.len());
         self.identities = Some(identities.clone());
         for (slot, generation) in self.listeners.drain() {
             let asker = Asker { slot, generation };
-            self.answers.push_back((asker, Answer::Identities(identities.clone())));
+            self.answers.push_back((asker, AgentAnswer::Identities(identities.clone())));
         }
     }
 
-    /// Without keys, or without a signature, hosts go on with what else they have.
+    /// Answers with no keys, or no signature: hosts go on with other credentials.
     fn fail(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::Identities => self.tell_identities([].into()),
-            Purpose::Signature(asker) => self.answers.push_back((asker, Answer::Signature(None))),
+            Purpose::Signature(asker) => self.answers.push_back((asker, AgentAnswer::Signature(None))),
         }
     }
 
-    /// What the connection did not answer is asked once more on the next.
-    fn lose(&mut self, connection: Connection, lost: &Lost) {
-        if connection.in_flight.is_empty() && matches!(lost, Lost::Closed) {
-            log::debug!("ssh-agent at {}: {lost}", self.path.display());
+    /// Sends requests without an answer once more, over the next connection.
+    fn lose(&mut self, connection: AgentConnection, lost: &ConnectionLost) {
+        if connection.in_flight.is_empty() && matches!(lost, ConnectionLost::Closed) {
+            log::debug!("the idle connection to the ssh-agent at {} ended: {lost}", self.path.display());
             return;
         }
-        self.warn("is lost", lost);
+        self.warn("was lost", lost);
         self.identities = None;
         for mut request in connection.in_flight.into_iter().rev() {
             if request.resent {
@@ -255,8 +262,8 @@ impl AgentClient {
         }
     }
 
-    /// No connection: nobody gets an answer, and until the next command nobody tries again.
-    fn give_up(&mut self, lost: &Lost) {
+    /// Without a connection: answers all with nothing. The next command tries again.
+    fn give_up(&mut self, lost: &ConnectionLost) {
         self.warn("cannot be reached", lost);
         self.tell_identities([].into());
         for request in std::mem::take(&mut self.waiting) {

@@ -1,4 +1,4 @@
-//! One connection to an agent: requests out, answers in, in the same order.
+//! A connection to an agent. Answers come in the order of the requests.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -12,23 +12,23 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::client::Request;
+use super::client::AgentRequest;
 use crate::agent::wire::{AgentError, Messages};
 use crate::limits;
 
-/// Bytes read at once.
+/// Bytes per read.
 const CHUNK: usize = 16 * 1024;
 
-/// Why a connection is of no more use.
+/// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub(super) enum ConnectionLost {
     #[error("it closed the connection")]
     Closed,
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
-    Nonsense(#[from] AgentError),
-    #[error("it sends what it was not asked for")]
+    Message(#[from] AgentError),
+    #[error("it answered without a request")]
     Unasked,
 }
 
@@ -41,35 +41,35 @@ pub(super) fn connect(path: &Path, registry: &Registry, token: Token) -> io::Res
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AgentConnection {
     stream: UnixStream,
-    /// What the socket did not take yet.
+    /// Bytes that the socket has not taken yet.
     outbox: Vec<u8>,
     messages: Messages,
-    /// Requests without an answer, the oldest first.
-    pub in_flight: VecDeque<Request>,
+    /// Requests without an answer, oldest first.
+    pub in_flight: VecDeque<AgentRequest>,
 }
 
-impl Connection {
+impl AgentConnection {
     pub(super) fn new(stream: UnixStream) -> Self {
         Self { stream, outbox: Vec::new(), messages: Messages::default(), in_flight: VecDeque::new() }
     }
 
-    /// Whether it would serve another request.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether another request may be sent before an answer comes.
+    pub(super) fn can_send(&self) -> bool {
         self.in_flight.len() < limits::AGENT_WINDOW
     }
 
-    pub(super) fn send(&mut self, request: Request) {
+    pub(super) fn send(&mut self, request: AgentRequest) {
         self.outbox.extend_from_slice(request.message());
         self.in_flight.push_back(request);
     }
 
     /// Writes as much as the socket takes.
-    pub(super) fn flush(&mut self) -> Result<(), Lost> {
+    pub(super) fn flush(&mut self) -> Result<(), ConnectionLost> {
         while !self.outbox.is_empty() {
-            // Without the flag, which `write` has not in all versions of the standard library, a program that does not
-            // ignore SIGPIPE would be ended by an agent that has gone.
+            // Without the flag, which not every version of the standard library sets, an agent that
+            // has gone would kill a program that does not ignore SIGPIPE.
             match send(self.stream.as_raw_fd(), &self.outbox, MsgFlags::MSG_NOSIGNAL) {
                 Ok(written) => drop(self.outbox.drain(..written)),
                 Err(Errno::EAGAIN) => return Ok(()),
@@ -80,15 +80,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads until the socket has no more, and hands each answer over with its request.
+    /// Reads until the socket has no more, and passes each answer on with its request.
     pub(super) fn receive(
         &mut self,
-        mut answered: impl FnMut(Request, &[u8]) -> Result<(), Lost>,
-    ) -> Result<(), Lost> {
+        mut answered: impl FnMut(AgentRequest, &[u8]) -> Result<(), ConnectionLost>,
+    ) -> Result<(), ConnectionLost> {
         let mut chunk = [0; CHUNK];
         loop {
             let count = match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(Lost::Closed),
+                Ok(0) => return Err(ConnectionLost::Closed),
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -96,18 +96,18 @@ impl Connection {
             };
             self.messages.push(&chunk[..count]);
             while let Some(message) = self.messages.next()? {
-                let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
+                let request = self.in_flight.pop_front().ok_or(ConnectionLost::Unasked)?;
                 answered(request, message)?;
             }
-            // The start of an answer to nothing: its rest is not waited for.
+            // The start of an answer without a request: do not wait for the rest.
             if self.in_flight.is_empty() && !self.messages.is_empty() {
-                return Err(Lost::Unasked);
+                return Err(ConnectionLost::Unasked);
             }
         }
     }
 }
 
-/// Connects without waiting: a Unix socket does that at once, or refuses.
+/// Connects without waiting: a Unix socket connects or fails at once.
 pub(crate) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -120,21 +120,23 @@ mod tests {
     use super::*;
     use nix::sys::signal::{SigSet, Signal};
 
-    /// A program in another language than Rust may not ignore it.
+    /// A program in another language may not ignore SIGPIPE.
     #[test]
     fn an_agent_that_has_gone_raises_no_sigpipe() {
         let pending = || {
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             status.lines().find(|line| line.starts_with("SigPnd:")).unwrap().to_owned()
         };
-        // A signal that is blocked waits, even one that would be ignored otherwise.
+        // A blocked signal stays pending, even one that would be ignored.
         SigSet::from(Signal::SIGPIPE).thread_block().unwrap();
         let none = pending();
         let (stream, agent) = UnixStream::pair().unwrap();
         drop(agent);
-        let mut connection = Connection::new(stream);
+        let mut connection = AgentConnection::new(stream);
         connection.outbox.extend(b"a request");
-        assert!(matches!(connection.flush(), Err(Lost::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe));
+        assert!(
+            matches!(connection.flush(), Err(ConnectionLost::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe)
+        );
         assert_eq!(pending(), none);
     }
 }

@@ -1,9 +1,9 @@
 //! The ssh-agent: one connection that all hosts share, driven by the reactor.
 //!
-//! Agents answer in the order in which they were asked, so requests are sent ahead of the answers. The list of keys is
-//! asked for once per command and kept for all of its hosts. Nothing an agent does or fails to do is an error of a host:
-//! an answer that does not come is no key, or no signature, and the log says why. Only silence is left to the hosts'
-//! own deadlines.
+//! Agents answer in the order of the requests, so requests are pipelined. The list of keys is
+//! requested once per command and shared by its hosts. No failure of an agent fails a host: the
+//! host gets no key, or no signature, and the log says why. If the agent stays silent, the
+//! deadlines of the hosts apply.
 
 mod client;
 mod connection;
@@ -11,5 +11,5 @@ mod connection;
 mod tests;
 pub(crate) mod wire;
 
-pub(crate) use client::{AgentClient, Answer, Asker};
+pub(crate) use client::{AgentAnswer, AgentClient, Asker};
 pub(crate) use connection::connect_unix;

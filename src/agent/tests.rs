@@ -1,4 +1,5 @@
-//! The client against agents that this thread plays: a Unix socket delivers at once, so nothing waits.
+//! The client against agents that this thread plays: a Unix socket delivers at once, so nothing
+//! waits.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use mio::Poll;
 
-use super::{AgentClient, Answer, Asker};
+use super::{AgentAnswer, AgentClient, Asker};
 use crate::agent::wire::{Identity, failure, identities_of, parse_identities, request_identities, signed};
 use crate::limits;
 
@@ -56,8 +57,8 @@ impl Scene {
         self.client.go_on(|_| true);
     }
 
-    fn answers(&mut self) -> Vec<(usize, Answer)> {
-        let mut answers: Vec<(usize, Answer)> = std::iter::from_fn(|| self.client.next_answer())
+    fn answers(&mut self) -> Vec<(usize, AgentAnswer)> {
+        let mut answers: Vec<(usize, AgentAnswer)> = std::iter::from_fn(|| self.client.next_answer())
             .map(|(asker, answer)| (asker.slot, answer))
             .collect();
         answers.sort_by_key(|(slot, _)| *slot);
@@ -67,7 +68,7 @@ impl Scene {
     /// Everybody was told that there are no keys.
     #[track_caller]
     fn assert_no_keys(&mut self, slots: &[usize]) {
-        let expected: Vec<_> = slots.iter().map(|slot| (*slot, Answer::Identities([].into()))).collect();
+        let expected: Vec<_> = slots.iter().map(|slot| (*slot, AgentAnswer::Identities([].into()))).collect();
         assert_eq!(self.answers(), expected);
     }
 }
@@ -81,16 +82,16 @@ fn request(slot: usize) -> Vec<u8> {
     vec![0, 0, 0, 2, 13, u8::try_from(slot).unwrap_or_default()]
 }
 
-fn signature(bytes: &[u8]) -> Answer {
-    Answer::Signature(Some(bytes.into()))
+fn signature(bytes: &[u8]) -> AgentAnswer {
+    AgentAnswer::Signature(Some(bytes.into()))
 }
 
 fn key() -> Identity {
     parse_identities(b"\x0c\0\0\0\x01\0\0\0\x04blob\0\0\0\x02me").unwrap().remove(0)
 }
 
-fn keys() -> Answer {
-    Answer::Identities([key()].into())
+fn keys() -> AgentAnswer {
+    AgentAnswer::Identities([key()].into())
 }
 
 fn heard(stream: &mut UnixStream) -> Vec<u8> {
@@ -142,7 +143,7 @@ fn signatures_are_asked_for_ahead_of_the_answers_and_told_apart_by_their_order()
     assert_eq!(told.len(), many);
     for (slot, answer) in told {
         let expected = signature(&[u8::try_from(slot).unwrap()]);
-        assert_eq!(answer, if slot == 3 { Answer::Signature(None) } else { expected });
+        assert_eq!(answer, if slot == 3 { AgentAnswer::Signature(None) } else { expected });
     }
 }
 
@@ -199,7 +200,7 @@ fn an_agent_that_always_hangs_up_is_given_up() {
         scene.go_on();
     }
     assert!(scene.accept().is_none(), "no third connection");
-    assert_eq!(scene.answers(), [(1, Answer::Identities([].into())), (2, Answer::Signature(None))]);
+    assert_eq!(scene.answers(), [(1, AgentAnswer::Identities([].into())), (2, AgentAnswer::Signature(None))]);
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn nobody_listens() {
     scene.ask_identities(2);
     scene.assert_no_keys(&[1, 2]);
     scene.ask_signature(3);
-    assert_eq!(scene.answers(), [(3, Answer::Signature(None))]);
+    assert_eq!(scene.answers(), [(3, AgentAnswer::Signature(None))]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What can be set for a single host, and how it combines with the client's settings.
 
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -227,9 +226,11 @@ impl GssapiSettings<'_> {
     pub fn of(self, host: &str) -> Result<Gssapi, ConfigProblem> {
         let server = self.server.unwrap_or(host);
         check_gssapi_name("gssapi_server_identity", server)?;
-        // Names with a NUL byte were refused.
-        let text = |name: &str| CString::new(name).unwrap_or_default();
-        Ok(Gssapi { server: text(server), client: self.client.map(text), delegate: self.delegate })
+        Ok(Gssapi {
+            server: server.to_owned(),
+            client: self.client.map(str::to_owned),
+            delegate: self.delegate,
+        })
     }
 }
 

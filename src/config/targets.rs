@@ -14,7 +14,7 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
-use crate::link::{self, Gssapi};
+use crate::link::{Gssapi, engine};
 use crate::session::{Connection, Profile, ProxyId, Target, Timeouts};
 
 /// The hosts of a list.
@@ -189,19 +189,23 @@ pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(),
 }
 
 fn check_library() -> Result<(), Error> {
-    if link::has_gssapi() {
+    if engine::has_gssapi() {
         return Ok(());
     }
-    Err(Error::Unsupported { feature: "GSSAPI", library: link::version(), reason: "it was built without it" })
+    Err(Error::Unsupported {
+        feature: "GSSAPI",
+        library: engine::version(),
+        reason: "it was built without it",
+    })
 }
 
 /// After hosts have made libssh loop too often, no agent is forwarded any more.
 fn check_forwarding() -> Result<(), Error> {
-    if link::can_forward_agent() {
+    if engine::can_forward_agent() {
         return Ok(());
     }
     let reason = "too many hosts have made it loop for ever in this process; restart the program";
-    Err(Error::Unsupported { feature: "agent forwarding", library: link::version(), reason })
+    Err(Error::Unsupported { feature: "agent forwarding", library: engine::version(), reason })
 }
 
 /// No name may come twice on the way to a host, the host's included: a connection would wait for itself.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mio::Registry;
 
 use super::event_loop::agent_token;
-use crate::agent::{AgentClient, Answer, Asker};
+use crate::agent::{AgentAnswer, AgentClient, Asker};
 use crate::reactor::{IndexQueue, Reactor};
 
 /// Clients, each of another socket.
@@ -74,7 +74,7 @@ impl Agents {
         }
     }
 
-    pub(super) fn next_answer(&mut self) -> Option<(Asker, Answer)> {
+    pub(super) fn next_answer(&mut self) -> Option<(Asker, AgentAnswer)> {
         self.clients.iter_mut().find_map(AgentClient::next_answer)
     }
 }

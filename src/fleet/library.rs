@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Once;
 
-use crate::link;
+use crate::link::engine;
 
 /// The release that libssh-rs-sys bundles, as the build script knows it.
 const BUNDLED: &str = env!("BUNDLED_LIBSSH");
@@ -54,7 +54,7 @@ impl SshLibrary {
     pub(super) fn linked() -> Self {
         let bundled = cfg!(bundled_libssh);
         let unfixed: &[_] = if bundled { &FIXED_AFTER_BUNDLED } else { &[] };
-        Self { version: link::version(), bundled, gssapi: link::has_gssapi(), unfixed }
+        Self { version: engine::version(), bundled, gssapi: engine::has_gssapi(), unfixed }
     }
 }
 

@@ -10,7 +10,8 @@ use super::slot::{Booked, Slot};
 use super::sums::Sums;
 use crate::agent::Asker;
 use crate::ids::HostId;
-use crate::link::{Dialler, LibsshLink, Link};
+use crate::link::engine::EngineLink;
+use crate::link::{Dialler, Link};
 use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
 
 /// Slots by index.
@@ -38,7 +39,7 @@ pub(super) trait Links: Send {
 
 impl Links for Arc<Dialler> {
     fn link(&self, index: usize) -> Box<dyn Link> {
-        Box::new(LibsshLink::new(self.clone(), index))
+        Box::new(EngineLink::new(self.clone(), index))
     }
 
     fn returned(&self) -> Vec<usize> {

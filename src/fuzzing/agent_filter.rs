@@ -1,6 +1,6 @@
 //! The target that filters messages between a host and a forwarded agent.
 
-use crate::agent::wire::{Filter, Verdict, failure};
+use crate::agent::wire::{Filter, Permission, failure};
 use crate::limits;
 
 /// Any bytes as a host's requests to a forwarded agent, and as the agent's replies, in pieces of
@@ -33,20 +33,20 @@ fn talk(mut stream: &[u8], size: usize) -> (Vec<u8>, Vec<u8>) {
         let before = (stream.len(), heard.len(), told.len());
         let offered = stream.len().min(size);
         let mut piece = &stream[..offered];
-        match filter.hear(&mut piece) {
-            Ok(Some(Verdict::Refused)) => told.extend(failure()),
+        match filter.receive(&mut piece) {
+            Ok(Some(Permission::Refused)) => told.extend(failure()),
             Ok(_) => {}
             Err(_) => return (heard, told),
         }
         stream = &stream[offered - piece.len()..];
         assert!(filter.held() <= 4 + limits::AGENT_MESSAGE);
         let passed = filter.to_agent()[..filter.to_agent().len().min(size)].to_vec();
-        filter.told(passed.len());
+        filter.sent(passed.len());
         heard.extend_from_slice(&passed);
         said.extend(passed);
-        let room = filter.answer_room().min(size).min(said.len());
+        let room = filter.answer_missing().min(size).min(said.len());
         let answer: Vec<u8> = said.drain(..room).collect();
-        if filter.answer(&answer).is_err() {
+        if filter.answered(&answer).is_err() {
             return (heard, told);
         }
         told.extend(answer);

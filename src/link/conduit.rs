@@ -1,4 +1,4 @@
-//! What joins a tunnel to the connection that goes through it: a pair of connected sockets.
+//! A pair of connected sockets: it joins a tunnel to the connection that goes through it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,14 +9,15 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::agent::connect_unix;
 
-/// One of two ends. What goes in at one comes out at the other, and a dropped one is an end of stream.
+/// One of two ends. Bytes sent to one arrive at the other, and dropping one is an end of stream for
+/// the other.
 ///
-/// libssh speaks over descriptors only, so a host behind a proxy gets one end, and the proxy's link the other.
+/// libssh needs a descriptor: the host behind a proxy gets one end, and the proxy's link the other.
 #[derive(Debug)]
 pub(crate) struct Conduit(UnixStream);
 
 impl Conduit {
-    /// Two ends, neither of which blocks or survives an exec.
+    /// Two ends, both non-blocking and closed on exec.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = UnixStream::pair()?;
         one.set_nonblocking(true)?;
@@ -24,7 +25,7 @@ impl Conduit {
         Ok((Self(one), Self(other)))
     }
 
-    /// To whoever listens at this path.
+    /// Connects to the socket at this path.
     pub(crate) fn connect(path: &Path) -> io::Result<Self> {
         connect_unix(path).map(Self)
     }
@@ -34,13 +35,13 @@ impl Conduit {
         matches!(recv(self.0.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK), Ok(0))
     }
 
-    /// As much as fits; none if the other end is full.
+    /// Sends as much as fits. 0: the other end is full.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Without the flag a program that does not ignore SIGPIPE would be ended by it.
+        // Without the flag, a program that does not ignore SIGPIPE would be killed.
         or_none(send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
     }
 
-    /// `None`: the other end has nothing now. 0: it is gone.
+    /// `None`: nothing has arrived. 0: the other end is gone.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(read) => Ok(Some(read)),
@@ -49,7 +50,7 @@ impl Conduit {
         }
     }
 
-    /// Tells the other end that no more will come.
+    /// Sends an end of stream.
     pub(super) fn finish(&self) {
         // Fails only if the other end is gone.
         let _ = self.0.shutdown(std::net::Shutdown::Write);

@@ -10,53 +10,60 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 
 use super::Conduit;
-use super::agent_channels::{Connection, Places};
-use super::gssapi::Lender;
+use super::agent_forwarding::{ConnectionQuota, ForwardedConnection};
+use super::gssapi::GssapiThreads;
 use crate::limits;
 
-/// What all links of a fleet share: the poll they register with, a count of their connections, and the
-/// threads for what would block the reactor.
+/// What all links of a fleet share: the poll that they register with, a counter of connections, and
+/// threads for calls that block.
 pub(crate) struct Dialler {
     registry: Registry,
     token: fn(usize, u32) -> Token,
     generations: AtomicU32,
-    pub(super) lender: Lender,
-    pub(super) agent_places: Arc<Places>,
+    pub(super) gssapi_threads: GssapiThreads,
+    pub(super) agent_quota: Arc<ConnectionQuota>,
 }
 
 impl Dialler {
-    /// Connections are registered under the token of their link's index and their own generation. `waker` is
-    /// woken when links must look again for another reason than readiness: [`Dialler::returned`]. Hosts may
-    /// have `agent_connections` open to forwarded agents, all together.
+    /// Connections are registered under the token of their link's index and their generation.
+    /// `waker` is woken when [`returned`](Self::returned) has something. `agent_connections` is the
+    /// most that all hosts together may have open to forwarded agents.
     pub(crate) fn new(
         registry: Registry,
         token: fn(usize, u32) -> Token,
         waker: Arc<Waker>,
         agent_connections: usize,
     ) -> Self {
-        let lender = Lender::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
-        let agent_places = Places::new(agent_connections);
-        Self { registry, token, generations: AtomicU32::new(0), lender, agent_places }
+        let gssapi_threads = GssapiThreads::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
+        let agent_quota = ConnectionQuota::new(agent_connections);
+        Self { registry, token, generations: AtomicU32::new(0), gssapi_threads, agent_quota }
     }
 
-    /// The indices of links that may have news since the last call: a thread is done with what they lent it.
+    /// The indices of links whose session a thread has given back since the last call: they may
+    /// have news.
     pub(crate) fn returned(&self) -> Vec<usize> {
-        self.lender.finished()
+        self.gssapi_threads.finished()
     }
 
-    /// No other connection's generation, so that a link that takes over an index takes over no readiness.
+    /// A generation that no other connection has: a link that reuses an index does not inherit
+    /// readiness.
     pub(super) fn next_generation(&self) -> u32 {
         self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Connects a forwarded channel to its agent. What it has to say is news of the link.
-    pub(super) fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<Connection> {
-        if self.agent_places.free() == 0 {
-            return Err(io::Error::other("there are too many connections to forwarded agents"));
+    /// Connects a forwarded channel to its agent. Readiness is reported for the link.
+    pub(super) fn connect(
+        &self,
+        path: &Path,
+        index: usize,
+        generation: u32,
+    ) -> io::Result<ForwardedConnection> {
+        if self.agent_quota.left() == 0 {
+            return Err(io::Error::other("too many connections to forwarded agents are open"));
         }
         let conduit = Conduit::connect(path)?;
         self.register(conduit.as_raw_fd(), index, generation)?;
-        Ok(self.agent_places.take(conduit))
+        Ok(self.agent_quota.take(conduit))
     }
 
     pub(super) fn register(&self, fd: RawFd, index: usize, generation: u32) -> io::Result<()> {
@@ -64,7 +71,7 @@ impl Dialler {
         self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// A socket that is gone without having been closed.
+    /// For a socket that is given up without being closed.
     pub(super) fn deregister(&self, fd: RawFd) {
         // Fails only if it was never registered.
         let _ = self.registry.deregister(&mut SourceFd(&fd));

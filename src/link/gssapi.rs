@@ -1,105 +1,111 @@
-//! A GSSAPI login: the session is lent to a helper thread whenever libssh must be entered.
+//! A GSSAPI login: helper threads enter libssh for it.
 //!
-//! In the middle of the method libssh asks the KDC for a ticket and waits for it, half a minute if the KDC is silent. No
-//! ticket can be fetched beforehand instead: a delegated one is made anew each time. So until the reply is final the
-//! reactor does not enter the session. A thread does what a visit would do, and gives the session back; in between it
-//! rests here, and no thread waits for the server.
+//! Within the method libssh asks the KDC for a ticket and waits for it, half a minute if the KDC is
+//! silent. Fetching the ticket before does not help: a delegated one is made anew each time. So
+//! until the reply is final, the reactor does not enter the session. A thread does one visit's work
+//! and gives the session back. Between visits no thread waits.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::libssh::LibsshSession;
+use super::libssh::SshSession;
 use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
-/// The threads that sessions are lent to.
-pub(super) type Lender = Workers<Visit>;
+/// The threads that enter libssh.
+pub(super) type GssapiThreads = Workers<GssapiVisit>;
 
-/// One GSSAPI method under way. Dropping it closes the connection: at once, or after the call that a thread is in.
-pub(super) struct Login {
+/// A GSSAPI login under way. Dropping it closes the connection: at once, or after the call that a
+/// thread is in.
+pub(super) struct GssapiLogin {
     index: usize,
     gssapi: Arc<Gssapi>,
-    loan: Arc<Mutex<Loan>>,
+    custody: Arc<Mutex<Custody>>,
 }
 
-/// What a visit came to.
+/// The result of a visit.
 type Reply = Result<Poll<AuthReply>, LinkError>;
 
-/// Who has the session.
-enum Loan {
-    /// The link, since a visit that came to this.
-    Resting(LibsshSession, Reply),
-    /// Nobody: the visit was not begun.
-    Queued(LibsshSession),
-    /// A thread.
+/// Where the session is.
+enum Custody {
+    /// Here, since a visit with this result.
+    Resting(SshSession, Reply),
+    /// Here, waiting for a thread.
+    Queued(SshSession),
+    /// With a thread.
     Away,
-    /// Nobody will, once the thread that may still have it has dropped it.
+    /// The login was dropped: a thread that still has the session drops it.
     Forgotten,
 }
 
-/// One visit.
-pub(super) struct Visit {
+/// One visit of a thread to a session.
+pub(super) struct GssapiVisit {
     index: usize,
     gssapi: Arc<Gssapi>,
-    loan: Arc<Mutex<Loan>>,
+    custody: Arc<Mutex<Custody>>,
 }
 
-impl Login {
-    /// Begins the method on the session of the link at this index.
-    pub(super) fn begin(session: LibsshSession, index: usize, gssapi: Arc<Gssapi>, lender: &Lender) -> Self {
-        let login = Self { index, gssapi, loan: Arc::new(Mutex::new(Loan::Queued(session))) };
-        login.queue(lender);
+impl GssapiLogin {
+    /// Begins the login of the link at this index.
+    pub(super) fn begin(
+        session: SshSession,
+        index: usize,
+        gssapi: Arc<Gssapi>,
+        threads: &GssapiThreads,
+    ) -> Self {
+        let login = Self { index, gssapi, custody: Arc::new(Mutex::new(Custody::Queued(session))) };
+        login.queue(threads);
         login
     }
 
-    /// Lends the session for another visit if there is anything to be found. With the reply there, it is pumped as any.
+    /// Queues another visit if the socket has news. Once the reply is there, pumps the session.
     ///
-    /// Edges that were reported while it was away are not lost: whether there is news is asked of the socket itself.
-    pub(super) fn pump(&mut self, budget: usize, lender: &Lender) -> Result<Pumped, LinkError> {
-        let mut loan = lock(&self.loan);
-        match &mut *loan {
-            Loan::Resting(session, Ok(Poll::Ready(_))) => return session.pump(budget),
-            Loan::Resting(session, Ok(Poll::Pending)) if session.has_news() => {}
+    /// An edge that was reported during a visit is not lost, because the socket itself is asked.
+    pub(super) fn pump(&mut self, budget: usize, threads: &GssapiThreads) -> Result<Pumped, LinkError> {
+        let mut custody = lock(&self.custody);
+        match &mut *custody {
+            Custody::Resting(session, Ok(Poll::Ready(_))) => return session.pump(budget),
+            Custody::Resting(session, Ok(Poll::Pending)) if session.has_news() => {}
             _ => return Ok(Pumped::Drained),
         }
-        if let Loan::Resting(session, _) = std::mem::replace(&mut *loan, Loan::Away) {
-            *loan = Loan::Queued(session);
+        if let Custody::Resting(session, _) = std::mem::replace(&mut *custody, Custody::Away) {
+            *custody = Custody::Queued(session);
         }
-        drop(loan);
-        self.queue(lender);
+        drop(custody);
+        self.queue(threads);
         Ok(Pumped::Drained)
     }
 
-    /// The server's reply and the session, once the method is over.
-    pub(super) fn end(&mut self) -> Result<Poll<(LibsshSession, AuthReply)>, LinkError> {
-        let mut loan = lock(&self.loan);
-        match std::mem::replace(&mut *loan, Loan::Forgotten) {
-            Loan::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
-            Loan::Resting(_, Err(error)) => Err(error),
+    /// The reply and the session, once the login is over.
+    pub(super) fn end(&mut self) -> Result<Poll<(SshSession, AuthReply)>, LinkError> {
+        let mut custody = lock(&self.custody);
+        match std::mem::replace(&mut *custody, Custody::Forgotten) {
+            Custody::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
+            Custody::Resting(_, Err(error)) => Err(error),
             other => {
-                *loan = other;
+                *custody = other;
                 Ok(Poll::Pending)
             }
         }
     }
 
-    fn queue(&self, lender: &Lender) {
-        let Self { index, gssapi, loan } = self;
-        lender.start(Visit { index: *index, gssapi: gssapi.clone(), loan: loan.clone() });
+    fn queue(&self, threads: &GssapiThreads) {
+        let Self { index, gssapi, custody } = self;
+        threads.start(GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() });
     }
 }
 
-impl Drop for Login {
+impl Drop for GssapiLogin {
     fn drop(&mut self) {
-        let left = std::mem::replace(&mut *lock(&self.loan), Loan::Forgotten);
+        let left = std::mem::replace(&mut *lock(&self.custody), Custody::Forgotten);
         drop(left);
     }
 }
 
-impl Job for Visit {
-    /// The index of the link that has to look again.
+impl Job for GssapiVisit {
+    /// The index of the link that must look again.
     type Done = usize;
 
     fn run(self) -> usize {
@@ -112,37 +118,38 @@ impl Job for Visit {
 
     fn refuse(self, cause: &io::Error) -> usize {
         if let Some(session) = self.take() {
-            let error = LinkError::new(LinkErrorKind::Limit, format!("no thread for GSSAPI: {cause}"));
+            let error =
+                LinkError::new(LinkErrorKind::Limit, format!("cannot start a thread for GSSAPI: {cause}"));
             self.give_back(session, Err(error));
         }
         self.index
     }
 }
 
-impl Visit {
-    /// The session, unless it was forgotten meanwhile.
-    fn take(&self) -> Option<LibsshSession> {
-        let mut loan = lock(&self.loan);
-        match std::mem::replace(&mut *loan, Loan::Away) {
-            Loan::Queued(session) => Some(session),
+impl GssapiVisit {
+    /// The session, unless the login was dropped.
+    fn take(&self) -> Option<SshSession> {
+        let mut custody = lock(&self.custody);
+        match std::mem::replace(&mut *custody, Custody::Away) {
+            Custody::Queued(session) => Some(session),
             other => {
-                *loan = other;
+                *custody = other;
                 None
             }
         }
     }
 
-    /// Closes the connection instead if nobody wants it any more.
-    fn give_back(&self, session: LibsshSession, reply: Reply) {
-        let mut loan = lock(&self.loan);
-        if matches!(*loan, Loan::Away) {
-            *loan = Loan::Resting(session, reply);
+    /// Drops the session if the login was dropped.
+    fn give_back(&self, session: SshSession, reply: Reply) {
+        let mut custody = lock(&self.custody);
+        if matches!(*custody, Custody::Away) {
+            *custody = Custody::Resting(session, reply);
         }
     }
 }
 
-/// What may block.
-fn enter(session: &mut LibsshSession, credential: &Credential) -> Reply {
+/// The work of a visit, which may block.
+fn enter(session: &mut SshSession, credential: &Credential) -> Reply {
     if let ready @ Poll::Ready(_) = session.authenticate(credential)? {
         return Ok(ready);
     }
@@ -150,8 +157,8 @@ fn enter(session: &mut LibsshSession, credential: &Credential) -> Reply {
     session.authenticate(credential)
 }
 
-fn lock(loan: &Mutex<Loan>) -> MutexGuard<'_, Loan> {
-    loan.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(custody: &Mutex<Custody>) -> MutexGuard<'_, Custody> {
+    custody.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -163,13 +170,13 @@ mod tests {
     use mio::Waker;
 
     use super::*;
-    use crate::link::Setup;
+    use crate::link::HandshakeOptions;
 
-    /// A login whose server is this end of a socket, and a lender whose threads are played by the test.
+    /// A login with a server that is a socket, and threads that the test plays.
     struct Bench {
         _poll: mio::Poll,
-        lender: Lender,
-        login: Option<Login>,
+        threads: GssapiThreads,
+        login: Option<GssapiLogin>,
         server: UnixStream,
     }
 
@@ -177,31 +184,31 @@ mod tests {
         fn new() -> Self {
             let poll = mio::Poll::new().unwrap();
             let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-            let lender = Lender::new("test", 0, waker);
+            let threads = GssapiThreads::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let setup = Setup { user: c"deploy", recorded: &[], compress: false, agent: None };
-            let session = LibsshSession::start(client.into(), &setup, c"ssh-ed25519").unwrap();
-            let gssapi = Gssapi { server: c"web".to_owned(), client: None, delegate: false };
-            let login = Login::begin(session, 7, Arc::new(gssapi), &lender);
-            Self { _poll: poll, lender, login: Some(login), server }
+            let options = HandshakeOptions { user: "deploy", recorded: &[], compress: false, agent: None };
+            let session = SshSession::start(client.into(), &options).unwrap();
+            let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
+            let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);
+            Self { _poll: poll, threads, login: Some(login), server }
         }
 
-        fn login(&mut self) -> &mut Login {
+        fn login(&mut self) -> &mut GssapiLogin {
             self.login.as_mut().unwrap()
         }
 
-        /// The visit that is in the queue.
-        fn visit(&mut self) -> Visit {
-            let Login { index, gssapi, loan } = self.login();
-            Visit { index: *index, gssapi: gssapi.clone(), loan: loan.clone() }
+        /// The queued visit.
+        fn visit(&mut self) -> GssapiVisit {
+            let GssapiLogin { index, gssapi, custody } = self.login();
+            GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() }
         }
 
         fn is_queued(&mut self) -> bool {
-            matches!(*lock(&self.login().loan), Loan::Queued(_))
+            matches!(*lock(&self.login().custody), Custody::Queued(_))
         }
 
-        /// Whether the client has closed the connection, whatever it said before.
+        /// Whether the client has closed the connection.
         fn is_closed(&mut self) -> bool {
             self.server.read_to_end(&mut Vec::new()).is_ok()
         }
@@ -237,16 +244,16 @@ mod tests {
         let visit = bench.visit();
         let mut session = visit.take().unwrap();
         session.pump(limits::PUMPS_PER_VISIT).unwrap();
-        let Login { loan, .. } = bench.login();
-        assert!(matches!(*lock(loan), Loan::Away));
-        let Bench { login, lender, .. } = &mut bench;
-        assert_eq!(login.as_mut().unwrap().pump(1, lender), Ok(Pumped::Drained), "while it is away");
+        let GssapiLogin { custody, .. } = bench.login();
+        assert!(matches!(*lock(custody), Custody::Away));
+        let Bench { login, threads, .. } = &mut bench;
+        assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained), "while it is away");
         visit.give_back(session, Ok(Poll::Pending));
 
         for (sends, queued) in [(&b""[..], false), (&b"SSH-2.0-x\r\n"[..], true)] {
             bench.server.write_all(sends).unwrap();
-            let Bench { login, lender, .. } = &mut bench;
-            assert_eq!(login.as_mut().unwrap().pump(1, lender), Ok(Pumped::Drained));
+            let Bench { login, threads, .. } = &mut bench;
+            assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained));
             assert_eq!(bench.is_queued(), queued);
             assert!(bench.login().end().unwrap().is_pending());
         }
@@ -267,7 +274,10 @@ mod tests {
         let mut bench = Bench::new();
         assert_eq!(bench.visit().refuse(&io::Error::other("none left")), 7);
         let Err(error) = bench.login().end() else { panic!("it goes on") };
-        assert_eq!(error, LinkError::new(LinkErrorKind::Limit, "no thread for GSSAPI: none left"));
+        assert_eq!(
+            error,
+            LinkError::new(LinkErrorKind::Limit, "cannot start a thread for GSSAPI: none left")
+        );
         assert!(bench.is_closed());
     }
 
@@ -278,8 +288,8 @@ mod tests {
         let session = visit.take().unwrap();
         let broken = LinkError::new(LinkErrorKind::Lost, "reset");
         visit.give_back(session, Err(broken.clone()));
-        let Bench { login, lender, .. } = &mut bench;
-        assert_eq!(login.as_mut().unwrap().pump(1, lender), Ok(Pumped::Drained));
+        let Bench { login, threads, .. } = &mut bench;
+        assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained));
         assert_eq!(bench.login().end().err(), Some(broken));
         assert!(bench.is_closed());
     }

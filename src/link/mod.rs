@@ -1,24 +1,31 @@
 //! What a session may ask of SSH.
 //!
-//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending` means "ask again after
-//! the next readiness". A link never calls back: what arrives is left in an [`Inbox`] until the session collects it.
+//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending`
+//! means "ask again after the next readiness". A link never calls back: what arrives stays in an
+//! [`Inbox`] until the session collects it.
+//!
+//! Only this module knows libssh. Another SSH implementation would have to provide what [`engine`]
+//! exports:
+//! - a type that implements the five parts of [`Link`] and is made from a [`Dialler`] and an index;
+//! - a `PrivateKey`: made from a [`PlainKey`](crate::credential::PlainKey), shown with a
+//!   certificate, and its public blob;
+//! - three answers about itself: its version, whether it has GSSAPI, and whether it can forward an
+//!   agent now.
+//!
+//! It can use what is not specific to libssh: [`Dialler`], `happy_eyeballs`, and [`Conduit`]s for
+//! tunnels.
 
-mod agent_channels;
-mod agent_script;
-mod backlog;
-mod classify;
+mod agent_forwarding;
 mod conduit;
 mod dialler;
 mod first_write;
 mod gssapi;
+mod happy_eyeballs;
 mod libssh;
-mod live;
-mod outbox;
-mod race;
+mod libssh_link;
 mod tunnel;
+mod tunnel_writer;
 
-use std::any::Any;
-use std::ffi::{CStr, CString};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,9 +34,8 @@ use std::task::Poll;
 
 pub(crate) use conduit::Conduit;
 pub(crate) use dialler::Dialler;
-pub(crate) use first_write::can_forward_agent;
-pub(crate) use libssh::{PrivateKey, descriptor_of, has_gssapi, version};
-pub(crate) use live::LibsshLink;
+pub(crate) use engine::PrivateKey;
+pub(crate) use libssh::descriptor_of;
 
 use crate::agent::wire::Identity;
 use crate::command::ChannelRequest;
@@ -39,89 +45,129 @@ use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::output::ExitSignal;
 
+/// The SSH implementation behind all links.
+pub(crate) mod engine {
+    pub(crate) use super::first_write::can_forward_agent;
+    pub(crate) use super::libssh::{PrivateKey, has_gssapi, version};
+    pub(crate) use super::libssh_link::LibsshLink as EngineLink;
+}
+
 /// One SSH connection, as a session sees it.
 ///
-/// After an error the link can only be collected from ([`Link::inbox`]) and dropped, which closes the connection.
-pub(crate) trait Link: Any + Send {
-    /// Begins a TCP connect; an earlier connection is closed.
-    fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a TCP connect beside those under way, which go on even if this one cannot be begun.
-    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a connection that a tunnel is to carry; an earlier connection is closed. The other end goes to the link of
-    /// the proxy ([`Link::open_tunnel`]), which tells when SSH may begin.
-    fn join(&mut self) -> io::Result<Conduit>;
-    /// Names the connection among all of the fleet: the one begun last or, of several begun beside one another, the winner.
-    fn generation(&self) -> u32;
-    /// Whether this is the generation of the connection, or of a connect under way: readiness reported for another is stale.
-    fn is_current(&self, generation: u32) -> bool;
-    /// What has become of a TCP connect under way, and to which address.
-    ///
-    /// The first that is connected wins, and the others are closed. One that has failed is told once and is closed; the others
-    /// go on, and their failures are told by the next calls.
-    fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)>;
+/// After an error a link can only be collected from ([`Channels::inbox`]) and dropped, which closes
+/// the connection.
+pub(crate) trait Link: Dial + Transport + UserAuth + Channels + Tunnelling + Send {
+    /// For tests that know which link they gave.
+    #[cfg(test)]
+    fn as_any(&mut self) -> &mut dyn std::any::Any;
+}
 
-    /// Begins SSH over the connected socket, or through the tunnel.
-    fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError>;
-    /// Reads and dispatches what has arrived, moves what goes through tunnels, and sends what waits, in at most `budget`
-    /// socket reads at a time.
-    fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
-    /// Descriptors of connections to a forwarded agent.
-    fn agent_connections(&self) -> usize;
-    /// Packets received so far; while it grows, the peer lives.
-    fn packets_read(&self) -> u64;
-    /// Key exchanges completed so far, and what went over the connection besides.
-    fn key_exchanges(&self) -> KeyExchanges;
-    /// Asks for a sign of life (`keepalive@openssh.com`), unless one that was asked for is outstanding.
-    fn send_keepalive(&mut self) -> Result<(), LinkError>;
-    /// Whether everything written so far has reached the socket, and all that was read by the way has been looked at: else
-    /// there is more to pump.
-    fn flushed(&self) -> bool;
-    /// From here on, what is written waits for [`uncork`](Self::uncork), so that several messages leave as one segment.
-    fn cork(&mut self);
-    /// Lets go what was held back.
-    fn uncork(&mut self);
-    /// Closes the connection, with a goodbye if there is somebody to say it to, and without waiting.
-    fn hang_up(&mut self);
+impl<T: Dial + Transport + UserAuth + Channels + Tunnelling + Send + 'static> Link for T {
+    #[cfg(test)]
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+}
+
+/// Getting a connection: by TCP, or through a tunnel of another link.
+pub(crate) trait Dial {
+    /// Begins a TCP connect and closes an earlier connection.
+    fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Begins a TCP connect beside those under way. They go on even if this one cannot begin.
+    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Begins a connection through a tunnel and closes an earlier connection. Give the other end to
+    /// the proxy's link ([`Tunnelling::open_tunnel`]), which reports when SSH may begin.
+    fn join(&mut self) -> io::Result<Conduit>;
+    /// Identifies the connection within the fleet: the one begun last or, of several TCP connects,
+    /// the winner.
+    fn generation(&self) -> u32;
+    /// Whether this is the generation of the connection or of a connect under way. Readiness for
+    /// any other is stale.
+    fn is_current(&self, generation: u32) -> bool;
+    /// The result of a TCP connect under way, and its address.
+    ///
+    /// The first to connect wins, and the others are closed. A failed one is reported once and
+    /// closed while the others go on.
+    fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)>;
+}
+
+/// SSH over the connection (RFC 4253).
+pub(crate) trait Transport {
+    /// Begins SSH over the connected socket or tunnel.
+    fn start(&mut self, options: &HandshakeOptions<'_>) -> Result<(), LinkError>;
     /// Whether the key exchange is complete.
     fn handshake(&mut self) -> Result<Poll<()>, LinkError>;
-    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is complete.
+    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is
+    /// complete.
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
+    /// Reads and dispatches what has arrived, relays tunnels, and sends what waits, in at most
+    /// `budget` socket reads at a time.
+    fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
+    /// Whether the socket has taken everything written so far, and everything read has been
+    /// dispatched. If not, there is more to pump.
+    fn flushed(&self) -> bool;
+    /// Holds back what is written until [`uncork`](Self::uncork), so that several messages leave as
+    /// one segment.
+    fn cork(&mut self);
+    /// Sends what was held back.
+    fn uncork(&mut self);
+    /// Packets received so far. While the number grows, the peer is alive.
+    fn packets_read(&self) -> u64;
+    /// Key exchanges completed so far, and the traffic of channels.
+    fn key_exchanges(&self) -> KeyExchanges;
+    /// Asks for a sign of life (`keepalive@openssh.com`), unless an earlier request is outstanding.
+    fn send_keepalive(&mut self) -> Result<(), LinkError>;
+    /// Closes the connection without waiting, with a DISCONNECT if possible.
+    fn hang_up(&mut self);
+}
 
-    /// Asks for the authentication service; first of all authentication calls.
+/// User authentication (RFC 4252).
+pub(crate) trait UserAuth {
+    /// Requests the authentication service. Before all other calls of this trait.
     fn request_auth(&mut self) -> Result<Poll<()>, LinkError>;
-    /// Tries one credential; repeated with the same one until ready.
+    /// Tries one credential. Repeat with the same one until ready.
     fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError>;
-    /// Begins keyboard-interactive, or sends the answers that were given; repeated until ready.
+    /// Begins keyboard-interactive, or sends the answers. Repeat until ready.
     fn interact(&mut self) -> Result<Poll<Interaction>, LinkError>;
-    /// Answers the questions asked, one each, in order. The next [`interact`](Self::interact) sends them.
+    /// Answers the questions, one each, in order. The next [`interact`](Self::interact) sends the
+    /// answers.
     fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError>;
     /// The methods that the server's last refusal offered.
     fn offered(&mut self) -> Vec<AuthMethod>;
+}
 
+/// Channels for commands (RFC 4254 section 6).
+pub(crate) trait Channels {
     /// Begins to open a session channel.
     fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
     /// Whether the server opened the channel.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Asks for something that the command needs; repeated with the same request until ready, one at a time on a channel.
+    /// Requests something that the command needs. Repeat with the same request until ready; one at
+    /// a time on a channel.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
-    /// Asks the server to run the command; repeated until ready.
-    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError>;
-    /// What has arrived on the channel. Whoever takes it leaves it empty.
+    /// Asks the server to run the command. Repeat until ready.
+    fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError>;
+    /// What has arrived on the channel. Take it out.
     fn inbox(&mut self, channel: ChannelId) -> &mut Inbox;
-    /// Hands input over, as much as goes now; 0 until the peer or the socket takes more.
+    /// Writes as much input as goes now. 0: the window is shut, or the socket takes no more.
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError>;
     /// Ends the input.
     fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Sends a signal to the command, which must have been accepted. There is no answer.
+    /// Sends a signal to a command that was accepted. There is no answer.
     fn signal(&mut self, channel: ChannelId, signal: Signal) -> Result<(), LinkError>;
-    /// Sends the end of the channel; ready when it is on its way.
+    /// Sends CLOSE. Ready when it is on its way.
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
     /// Forgets the channel and its inbox.
     fn free_channel(&mut self, channel: ChannelId);
+    /// Descriptors of connections to a forwarded agent.
+    fn agent_connections(&self) -> usize;
+}
 
-    /// Asks the server to connect a channel to this host (RFC 4254 section 7.2), for whoever has the conduit's other end.
-    fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError>;
-    /// What has become of a tunnel; told once, of one after the other.
+/// Tunnels to hosts behind this one (RFC 4254 section 7.2).
+pub(crate) trait Tunnelling {
+    /// Asks the server to connect a channel to this host, for the other end of the conduit.
+    fn open_tunnel(&mut self, host: &str, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError>;
+    /// What has become of a tunnel. Each news is reported once.
     fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)>;
     /// The host behind a tunnel may have sent or taken something: the next pump looks.
     fn wake_tunnel(&mut self, channel: ChannelId);
@@ -136,40 +182,40 @@ pub(crate) enum TunnelNews {
     Opened,
     /// The server refuses (RFC 4254 section 5.1).
     Refused { reason: u32, text: String },
-    /// It is gone, and its channel's name may come again.
+    /// The channel is gone, and its id may be reused.
     Ended,
 }
 
-/// Names one channel of one link.
+/// A channel of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChannelId(pub usize);
 
-/// How a handshake is to be done.
+/// Options of a handshake.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Setup<'a> {
+pub(crate) struct HandshakeOptions<'a> {
     /// Login name.
-    pub user: &'a CStr,
-    /// Host key algorithms already on record for this host, to be offered first.
+    pub user: &'a str,
+    /// Host key algorithms on record for this host, to be offered first.
     pub recorded: &'a [&'static str],
-    /// Whether to compress once the user is logged in, if the server agrees.
+    /// Whether to compress after the login, if the server agrees.
     pub compress: bool,
-    /// The socket of the agent that the server may open channels to, if it may.
+    /// The socket of the agent to forward, if any.
     pub agent: Option<&'a Arc<Path>>,
 }
 
-/// The key exchanges of a connection.
+/// Key exchanges of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct KeyExchanges {
-    /// Those completed, the first one included.
+    /// Number completed, the first included.
     pub done: u64,
-    /// Bytes of channels that went either way, and a little for each packet of them.
+    /// Bytes of channels in both directions, with a little for each packet.
     pub traffic: u64,
 }
 
 /// What a pump left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// The socket has nothing more for now; the next readiness event will tell.
+    /// The socket has nothing more: wait for the next readiness event.
     Drained,
     /// The budget ran out first.
     More,
@@ -178,14 +224,14 @@ pub(crate) enum Pumped {
 /// One way to prove who the user is.
 #[derive(Debug, Clone)]
 pub(crate) enum Credential {
-    /// The `none` method: asks what the server offers, and succeeds where nothing is needed.
+    /// The `none` method: asks which methods the server offers, and succeeds if it needs none.
     None,
     /// Asks whether the server would take this key, without a signature.
     Probe(Arc<PrivateKey>),
     /// Signs with this key.
     Key(Arc<PrivateKey>),
-    /// A key whose private half an agent keeps. Without the agent's signature: asks whether the server would take the
-    /// key, and what to sign ([`AuthReply::ToSign`]). With it: signs.
+    /// A key in an agent. Without a signature: asks whether the server would take the key, and what
+    /// to sign ([`AuthReply::ToSign`]). With the agent's signature: logs in.
     Agent { identity: Identity, signature: Option<Arc<[u8]>> },
     /// The password.
     Password(Secret),
@@ -193,42 +239,42 @@ pub(crate) enum Credential {
     Gssapi(Arc<Gssapi>),
 }
 
-/// Who proves what to whom by GSSAPI.
+/// The identities of a GSSAPI login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Gssapi {
-    /// The host in the name of the server's service, `host@` being put before it.
-    pub server: CString,
-    /// Whose ticket. `None`: the default one's.
-    pub client: Option<CString>,
-    /// Whether the server gets a ticket to act for the user with.
+    /// The host part of the server's service name: the service is `host@server`.
+    pub server: String,
+    /// The user's principal. `None`: the default principal.
+    pub client: Option<String>,
+    /// Whether the server gets a ticket to act as the user.
     pub delegate: bool,
 }
 
-/// What came of a credential.
+/// The result of trying a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthReply {
-    /// Accepted. For a probe: a signature by that key would be.
+    /// Accepted. For a probe: a signature by that key would be accepted.
     Accepted,
-    /// A signature by the agent's key would be accepted: this is the request for it, as an agent wants it.
+    /// A signature by the agent's key would be accepted. This is the request to send to the agent.
     ToSign(Vec<u8>),
     /// Accepted, and the server wants another method as well (RFC 4252 section 5.1).
     Partial,
     /// Refused.
     Denied,
-    /// Given up at this end for this reason; the server has refused nothing.
+    /// This end gave up, for this reason. The server has refused nothing.
     Unable(String),
 }
 
-/// What a server does in keyboard-interactive authentication.
+/// A server's turn in keyboard-interactive authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Interaction {
-    /// It asks.
+    /// It asks questions.
     Asks(Questions),
-    /// It has made up its mind.
+    /// It has decided.
     Replies(AuthReply),
 }
 
-/// One round of questions (RFC 4256 section 3.2), as they came.
+/// One round of questions (RFC 4256 section 3.2), unfiltered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Questions {
     pub name: String,
@@ -236,7 +282,7 @@ pub(crate) struct Questions {
     pub prompts: Vec<Prompt>,
 }
 
-/// What has arrived on a channel and was not collected yet.
+/// What has arrived on a channel and was not collected.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// Bytes of standard output.
@@ -245,7 +291,7 @@ pub(crate) struct Inbox {
     pub stderr: Vec<u8>,
     /// The server will send no more data.
     pub eof: bool,
-    /// The server closed the channel: whatever it sends afterwards is ignored.
+    /// The server closed the channel. Later messages are ignored.
     pub closed: bool,
     /// `exit-status` (RFC 4254 section 6.10).
     pub status: Option<u32>,
@@ -254,7 +300,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Whether something has arrived that only a command which was run can have sent.
+    /// Whether something has arrived that shows that the command ran.
     pub(crate) fn shows_execution(&self) -> bool {
         let printed = !self.stdout.is_empty() || !self.stderr.is_empty();
         printed || self.status.is_some() || self.signal.is_some()
@@ -267,20 +313,20 @@ impl Inbox {
     }
 }
 
-/// A link failed.
+/// The failure of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LinkError {
     pub kind: LinkErrorKind,
-    /// What libssh or the system said.
+    /// The text of libssh or the system.
     pub text: String,
 }
 
-/// What a link failed of, as far as its text tells.
+/// The kind of a failure, as far as its text shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkErrorKind {
     /// The peer closed the connection, or the socket failed.
     Lost,
-    /// The same, before the peer had said that it speaks SSH.
+    /// The same, before the peer has sent its version line.
     Dropped,
     /// SSH_MSG_DISCONNECT with this reason.
     Disconnected(u32),
@@ -290,11 +336,11 @@ pub(crate) enum LinkErrorKind {
     NoCommonAlgorithm,
     /// A packet did not decrypt, or its MAC or the host's signature is wrong.
     Integrity,
-    /// A message out of place or malformed.
+    /// A malformed or unexpected message.
     Protocol,
-    /// The server said no; the connection lives.
+    /// The server refused. The connection is up.
     Denied,
-    /// The channel announced no usable packet size.
+    /// The channel's maximum packet size leaves no room for data.
     Unwritable,
     /// A limit of this process.
     Limit,

@@ -12,7 +12,7 @@ use super::{Cx, Effect, Session, Target};
 use crate::error::HostErrorKind;
 use crate::hostkey::Decision;
 use crate::limits;
-use crate::link::{LinkError, LinkErrorKind, Setup};
+use crate::link::{HandshakeOptions, LinkError, LinkErrorKind};
 
 impl Session {
     /// Leaves a final state, because something needs the connection again.
@@ -106,7 +106,8 @@ impl Session {
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
-        cx.link.start(&Setup { user: &profile.user, recorded: &self.recorded, compress, agent })?;
+        let user = &profile.user_name();
+        cx.link.start(&HandshakeOptions { user, recorded: &self.recorded, compress, agent })?;
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 //! hosts would otherwise take a thousand round trips.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -93,9 +92,7 @@ impl Tunnels {
             if conduit.is_abandoned() {
                 continue;
             }
-            // A name with a NUL byte was refused long before.
-            let Ok(name) = CString::new(&*host) else { continue };
-            match cx.link.open_tunnel(&name, port, conduit) {
+            match cx.link.open_tunnel(&host, port, conduit) {
                 Ok(channel) => {
                     self.begun.insert(channel, Begun { id, at: cx.now });
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Begun(channel)));

@@ -1,13 +1,13 @@
-//! What a host may say to the ssh-agent that is forwarded to it.
+//! Filters what a host sends to a forwarded ssh-agent.
 //!
-//! A host can list the keys and have them sign, which is what forwarding is for. Every other request is
-//! answered here with a failure and never reaches the agent: to load a PKCS#11 library, which the agent would
-//! run on the operator's machine, to add, remove or lock keys. OpenSSH's client tells its agent that a
-//! connection is forwarded, and the agent refuses these itself; libssh gives nobody the signature that this
-//! takes.
+//! A host can list the keys and let them sign, which is what forwarding is for. All other requests
+//! are answered here with a failure and never reach the agent: to load a PKCS#11 library, which the
+//! agent would run on the operator's machine, and to add, remove or lock keys. OpenSSH's client
+//! tells its agent that a connection is forwarded, and the agent refuses these itself. That takes a
+//! signature that libssh does not give out.
 //!
-//! The protocol is one request, then its answer. So a filter holds one message at most, and takes the next
-//! request once the answer to the last one has been handed on.
+//! The protocol is one request, then its answer. So a filter holds at most one message, and accepts
+//! the next request once the answer to the last one is complete.
 
 use super::{AgentError, REQUEST_IDENTITIES, SIGN_REQUEST, string};
 use crate::limits;
@@ -15,48 +15,49 @@ use crate::limits;
 /// SSH_AGENTC_EXTENSION.
 const EXTENSION: u8 = 27;
 
-/// What an `ssh` on the host says about the connection that it makes, before it asks for a signature.
+/// Sent by an `ssh` on the host, about the connection that it makes, before it asks for a
+/// signature.
 const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
-/// The length before each message.
+/// Bytes of the length before each message.
 const HEAD: usize = 4;
 
-/// One connection of a host to a forwarded agent.
+/// The filter of one connection to a forwarded agent.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
-    turn: Turn,
-    /// The request that is being assembled, or that is on its way to the agent, with its length.
+    state: Exchange,
+    /// The request with its length: being assembled, or on its way to the agent.
     request: Vec<u8>,
 }
 
-/// Whose turn it is.
+/// How far the request and its answer are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Turn {
-    /// The host's.
+enum Exchange {
+    /// The host sends a request.
     #[default]
     Asking,
-    /// The agent is being told, and has so many bytes of the request.
+    /// The agent has `sent` bytes of the request.
     Telling { sent: usize },
-    /// The agent's. Of its answer, so many bytes of the length have come, which is this so far.
+    /// The agent answers: `bytes` bytes of the length have come, and make `length` so far.
     Measuring { bytes: usize, length: u32 },
-    /// The agent's. So many bytes of its answer are to come.
+    /// The agent answers: `left` bytes are missing.
     Answering { left: usize },
 }
 
-/// What becomes of a request that has arrived as a whole.
+/// Whether a whole request may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It goes to the agent ([`Filter::to_agent`]).
+pub(crate) enum Permission {
+    /// Send it to the agent ([`Filter::to_agent`]).
     Allowed,
-    /// The host gets a [`failure`](super::failure), and may ask again.
+    /// Send the host a [`failure`](super::failure). It may make another request.
     Refused,
 }
 
 impl Filter {
-    /// Takes what the host says, up to the end of a request, if it is the host's turn. What is left in
-    /// `bytes` is for the next one.
-    pub(crate) fn hear(&mut self, bytes: &mut &[u8]) -> Result<Option<Verdict>, AgentError> {
-        if self.turn != Turn::Asking {
+    /// Takes bytes from the host up to the end of a request, unless an earlier one is not answered
+    /// yet. Leaves the rest in `bytes`.
+    pub(crate) fn receive(&mut self, bytes: &mut &[u8]) -> Result<Option<Permission>, AgentError> {
+        if self.state != Exchange::Asking {
             return Ok(None);
         }
         self.take(HEAD, bytes);
@@ -67,15 +68,15 @@ impl Filter {
             return Ok(None);
         }
         if is_allowed(&self.request[HEAD..]) {
-            self.turn = Turn::Telling { sent: 0 };
-            Ok(Some(Verdict::Allowed))
+            self.state = Exchange::Telling { sent: 0 };
+            Ok(Some(Permission::Allowed))
         } else {
             self.request.clear();
-            Ok(Some(Verdict::Refused))
+            Ok(Some(Permission::Refused))
         }
     }
 
-    /// Completes the request to this length, as far as the bytes go.
+    /// Extends the request to this length, as far as the bytes go.
     fn take(&mut self, length: usize, bytes: &mut &[u8]) {
         let missing = length.saturating_sub(self.request.len()).min(bytes.len());
         let (taken, rest) = bytes.split_at(missing);
@@ -83,62 +84,64 @@ impl Filter {
         *bytes = rest;
     }
 
-    /// What the agent is still to be told.
+    /// The rest of the request, to be sent to the agent.
     pub(crate) fn to_agent(&self) -> &[u8] {
-        match self.turn {
-            Turn::Telling { sent } => self.request.get(sent..).unwrap_or_default(),
+        match self.state {
+            Exchange::Telling { sent } => self.request.get(sent..).unwrap_or_default(),
             _ => &[],
         }
     }
 
-    /// So many bytes of [`to_agent`](Self::to_agent) are with the agent.
-    pub(crate) fn told(&mut self, bytes: usize) {
-        if let Turn::Telling { sent } = &mut self.turn {
+    /// The agent has taken so many bytes of [`to_agent`](Self::to_agent).
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        if let Exchange::Telling { sent } = &mut self.state {
             *sent += bytes;
             if *sent >= self.request.len() {
                 self.request = Vec::new();
-                self.turn = Turn::Measuring { bytes: 0, length: 0 };
+                self.state = Exchange::Measuring { bytes: 0, length: 0 };
             }
         }
     }
 
-    /// How much may be read of what the agent says: no more than its answer has. 0 while it has none to give.
-    pub(crate) fn answer_room(&self) -> usize {
-        match self.turn {
-            Turn::Asking | Turn::Telling { .. } => 0,
-            Turn::Measuring { bytes, .. } => HEAD - bytes,
-            Turn::Answering { left } => left,
+    /// Bytes of the answer that are known to be missing: read no more. 0 while there is no request
+    /// to answer.
+    pub(crate) fn answer_missing(&self) -> usize {
+        match self.state {
+            Exchange::Asking | Exchange::Telling { .. } => 0,
+            Exchange::Measuring { bytes, .. } => HEAD - bytes,
+            Exchange::Answering { left } => left,
         }
     }
 
-    /// The agent has said this, no more than there was [room](Self::answer_room) for. It is for the host.
-    pub(crate) fn answer(&mut self, said: &[u8]) -> Result<(), AgentError> {
-        self.turn = match self.turn {
-            Turn::Measuring { bytes, length: begun } => {
+    /// Takes note of bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass
+    /// them to the host.
+    pub(crate) fn answered(&mut self, answer: &[u8]) -> Result<(), AgentError> {
+        self.state = match self.state {
+            Exchange::Measuring { bytes, length: begun } => {
                 let fold = |length: u32, byte: &u8| length << 8 | u32::from(*byte);
-                let (bytes, begun) = (bytes + said.len(), said.iter().fold(begun, fold));
+                let (bytes, begun) = (bytes + answer.len(), answer.iter().fold(begun, fold));
                 match bytes {
                     HEAD => Self::after(body_length(begun)?),
-                    _ => Turn::Measuring { bytes, length: begun },
+                    _ => Exchange::Measuring { bytes, length: begun },
                 }
             }
-            Turn::Answering { left } => Self::after(left.saturating_sub(said.len())),
-            turn => turn,
+            Exchange::Answering { left } => Self::after(left.saturating_sub(answer.len())),
+            state => state,
         };
         Ok(())
     }
 
-    /// Where so many bytes of an answer are left.
-    fn after(left: usize) -> Turn {
-        if left == 0 { Turn::Asking } else { Turn::Answering { left } }
+    /// The state with so many bytes of the answer missing.
+    fn after(left: usize) -> Exchange {
+        if left == 0 { Exchange::Asking } else { Exchange::Answering { left } }
     }
 
-    /// Whether the host has been answered all that it asked.
-    pub(crate) fn is_hosts_turn(&self) -> bool {
-        self.turn == Turn::Asking
+    /// Whether every request has been answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == Exchange::Asking
     }
 
-    /// Bytes that are kept.
+    /// Bytes of the request that are kept.
     pub(crate) fn held(&self) -> usize {
         self.request.len()
     }
@@ -151,7 +154,7 @@ fn body_length(length: u32) -> Result<usize, AgentError> {
     }
 }
 
-/// Whether a request, without its length, is one that a host may make. One without a type is none.
+/// Whether a host may make this request, given without its length. It may not without a type.
 fn is_allowed(request: &[u8]) -> bool {
     match request.split_first() {
         Some((&(REQUEST_IDENTITIES | SIGN_REQUEST), _)) => true,

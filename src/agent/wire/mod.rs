@@ -1,15 +1,15 @@
-//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH speaks it), as far as logging in and
-//! forwarding need them.
+//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH implements it), as far as
+//! logins and forwarding need them.
 //!
-//! Pure values: nothing here reads or writes. An agent is no more trusted than a server, so lengths and counts that it
-//! names are checked against what has arrived and never allocated by.
+//! No I/O here. An agent is trusted no more than a server: its lengths and counts are checked
+//! against what has arrived before anything is allocated.
 
 mod filter;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use filter::{Filter, Verdict};
+pub(crate) use filter::{Filter, Permission};
 
 use crate::limits;
 
@@ -18,10 +18,10 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
-/// What SSH.COM's agents and OpenSSH before 2.0 say instead of [`FAILURE`].
+/// [`FAILURE`] of SSH.COM's agents and of OpenSSH before 2.0.
 const OLD_FAILURES: [u8; 2] = [30, 102];
 
-/// The shortest entry of a list: an empty key and an empty comment.
+/// Bytes of the shortest entry of a list: an empty key and an empty comment.
 const ENTRY_MIN: usize = 8;
 
 /// A key whose private half an agent keeps.
@@ -44,7 +44,7 @@ impl Identity {
         &self.0.blob
     }
 
-    /// What people call it, usually the file it came from. The agent's words: not fit for a terminal as they are.
+    /// The comment, usually the name of the key file. Unfiltered: escape it before printing.
     pub(crate) fn comment(&self) -> &[u8] {
         &self.0.comment
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What is wrong with an answer, or what it says instead of one.
+/// A refusal by an agent, or a fault in its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AgentError {
     #[error("it refused")]
@@ -67,7 +67,7 @@ pub(crate) enum AgentError {
     Empty,
     #[error("its message ends early")]
     Truncated,
-    #[error("its message goes on behind its end")]
+    #[error("its message has bytes after its end")]
     Trailing,
     #[error("it answered with a message of type {0}")]
     Unexpected(u8),
@@ -77,28 +77,28 @@ pub(crate) enum AgentError {
     LongSignature(usize),
 }
 
-/// Asks for the keys.
+/// A request for the keys.
 pub(crate) fn request_identities() -> Vec<u8> {
     frame(&[&[REQUEST_IDENTITIES]])
 }
 
-/// The list of this key alone, as an agent would send it.
+/// An agent's list of this key alone.
 pub(crate) fn identities_of(identity: &Identity) -> Vec<u8> {
     let (blob, comment) = (identity.blob(), identity.comment());
     frame(&[&[IDENTITIES_ANSWER], &length(1), &length(blob.len()), blob, &length(comment.len()), comment])
 }
 
-/// A refusal, as an agent would send it.
+/// An agent's refusal.
 pub(crate) fn failure() -> Vec<u8> {
     frame(&[&[FAILURE]])
 }
 
-/// An agent's signature, as it would send it.
+/// An agent's answer with this signature.
 pub(crate) fn signed(signature: &[u8]) -> Vec<u8> {
     frame(&[&[SIGN_RESPONSE], &length(signature.len()), signature])
 }
 
-/// The parts as one message.
+/// A message of these parts.
 fn frame(parts: &[&[u8]]) -> Vec<u8> {
     let body: usize = parts.iter().map(|part| part.len()).sum();
     let mut frame = Vec::with_capacity(4 + body);
@@ -107,12 +107,12 @@ fn frame(parts: &[&[u8]]) -> Vec<u8> {
     frame
 }
 
-/// A length on the wire. Longer messages than fit are never made: their parts are bounded.
+/// A length on the wire. All messages are far shorter than the most that fits.
 fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// The request for a signature among the messages that libssh wrote, as a whole message.
+/// The request for a signature among these messages, with its length.
 pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
     while let Ok(Some(end)) = message_end(written) {
         let (message, rest) = written.split_at(end);
@@ -124,7 +124,7 @@ pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// Where the first message ends, once it is there as a whole.
+/// Where the first message ends, once it is complete.
 fn message_end(bytes: &[u8]) -> Result<Option<usize>, AgentError> {
     let Some(head) = bytes.first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*head);
@@ -135,11 +135,11 @@ fn message_end(bytes: &[u8]) -> Result<Option<usize>, AgentError> {
     }
 }
 
-/// Cuts a stream into messages.
+/// Splits a stream into messages.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     bytes: Vec<u8>,
-    /// What was taken already.
+    /// Bytes of messages that were returned already.
     taken: usize,
 }
 
@@ -149,7 +149,7 @@ impl Messages {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next message without its length, once it has arrived as a whole.
+    /// The next message without its length, once it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, AgentError> {
         let start = self.taken;
         let Some(end) = message_end(&self.bytes[start..])? else { return Ok(None) };
@@ -157,13 +157,13 @@ impl Messages {
         Ok(Some(&self.bytes[start + 4..start + end]))
     }
 
-    /// Whether no part of a message waits for its rest.
+    /// Whether no incomplete message is kept.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }
 }
 
-/// The keys that an answer lists, but for those that are too long to be of use.
+/// The keys that an answer lists, except those longer than the limit.
 pub(crate) fn parse_identities(message: &[u8]) -> Result<Vec<Identity>, AgentError> {
     let mut rest = body(message, IDENTITIES_ANSWER)?;
     let count = uint32(&mut rest)?;
@@ -181,7 +181,7 @@ pub(crate) fn parse_identities(message: &[u8]) -> Result<Vec<Identity>, AgentErr
     if rest.is_empty() { Ok(identities) } else { Err(AgentError::Trailing) }
 }
 
-/// The signature that an answer holds (RFC 4253 section 6.6).
+/// The signature in an answer (RFC 4253 section 6.6).
 pub(crate) fn parse_signature(message: &[u8]) -> Result<&[u8], AgentError> {
     let mut rest = body(message, SIGN_RESPONSE)?;
     let signature = string(&mut rest)?;
@@ -191,7 +191,7 @@ pub(crate) fn parse_signature(message: &[u8]) -> Result<&[u8], AgentError> {
     if rest.is_empty() { Ok(signature) } else { Err(AgentError::Trailing) }
 }
 
-/// What follows the type, which has to be `expected`.
+/// What follows the type, which must be `expected`.
 fn body(message: &[u8], expected: u8) -> Result<&[u8], AgentError> {
     match message.split_first() {
         Some((kind, body)) if *kind == expected => Ok(body),

@@ -98,9 +98,9 @@ fn plan(target: &Target) -> Vec<String> {
         Offer::Agent => "agent".to_owned(),
         Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
         Offer::Gssapi(gssapi) => {
-            let client = gssapi.client.as_deref().unwrap_or(c"-").to_str().unwrap();
+            let client = gssapi.client.as_deref().unwrap_or("-");
             let delegate = if gssapi.delegate { ", delegate" } else { "" };
-            format!("gssapi(host@{}, {client}{delegate})", gssapi.server.to_str().unwrap())
+            format!("gssapi(host@{}, {client}{delegate})", gssapi.server)
         }
         Offer::Interactive(Answerer::Password(_)) => "type".to_owned(),
         Offer::Interactive(Answerer::Responder(_)) => "respond".to_owned(),
@@ -557,7 +557,7 @@ fn identity_files_are_read_once() {
 /// A Kerberos identity that names the host is the host's alone; one that all share is not.
 #[test]
 fn gssapi_goes_first_and_names_the_host() {
-    if !link::has_gssapi() {
+    if !engine::has_gssapi() {
         return;
     }
     let told = |target: &Target| plan(target).join(" ");
@@ -611,7 +611,7 @@ fn what_gssapi_cannot_use_is_refused() {
     assert_eq!(problem(config(), own), format!("host 0 of the list (web): {idle}"));
     let proxy = Proxy::new("gate").gssapi_delegate_credentials(true);
     assert_eq!(problem(config().proxy(proxy), config()), format!("proxy gate: {idle}"));
-    if link::has_gssapi() {
+    if engine::has_gssapi() {
         let name = "x".repeat(limits::GSSAPI_NAME + 1);
         let too_long = world.problem(&[&name], &config().gssapi_auth(true), &[config()]);
         assert!(too_long.ends_with(": gssapi_server_identity is too long"), "{too_long}");

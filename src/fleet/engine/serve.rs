@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Engine;
-use crate::agent::{Answer, Asker};
+use crate::agent::{AgentAnswer, Asker};
 use crate::dns::Finished;
 use crate::error::NotStarted;
 use crate::fleet::event_loop::Timer;
@@ -72,8 +72,8 @@ impl Engine {
         while let Some((asker, answer)) = self.agents.next_answer() {
             if self.hosts.still_waits(asker, Awaited::Agent) {
                 let input = match answer {
-                    Answer::Identities(identities) => Input::Identities(identities),
-                    Answer::Signature(signature) => Input::Signed(signature),
+                    AgentAnswer::Identities(identities) => Input::Identities(identities),
+                    AgentAnswer::Signature(signature) => Input::Signed(signature),
                 };
                 self.visit(asker.slot, input, now);
             }

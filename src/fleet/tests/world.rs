@@ -1,6 +1,5 @@
 //! A fleet, the peers of its hosts, and the time, all from one seed.
 
-use std::any::Any;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -255,6 +254,5 @@ impl World {
 }
 
 pub(super) fn fake(link: &mut dyn Link) -> &mut FakeLink {
-    let link: &mut dyn Any = link;
-    link.downcast_mut().unwrap()
+    link.as_any().downcast_mut().unwrap()
 }

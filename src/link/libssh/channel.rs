@@ -18,11 +18,12 @@ use crate::link::Inbox;
 use crate::output::ExitSignal;
 use crate::text::prefix;
 
-/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the session goes.
-pub(super) struct Channel {
+/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the
+/// session goes.
+pub(super) struct RawChannel {
     raw: sys::ssh_channel,
     /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
-    state: *mut ChannelState,
+    state: *mut CallbackState,
     /// The server has confirmed it, so it must close it.
     pub is_open: bool,
     /// Bytes of the command that the server was asked to run and has not answered yet.
@@ -31,15 +32,15 @@ pub(super) struct Channel {
 }
 
 // SAFETY: libssh ties a channel to no thread, and every call on one takes `&mut RawSession`.
-unsafe impl Send for Channel {}
+unsafe impl Send for RawChannel {}
 
 /// The most data that a packet to the peer can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MaxPacket {
     /// The peer has announced packets of this size; 0 before it has confirmed the channel.
     Announced(u32),
-    /// libssh does not tell the size for channels that the server opens. This is the largest payload seen so far; 0 before
-    /// the first write.
+    /// libssh does not tell the size for channels that the server opens. This is the largest
+    /// payload seen so far; 0 before the first write.
     Seen(usize),
 }
 
@@ -60,9 +61,10 @@ impl MaxPacket {
 }
 
 /// What the callbacks of a channel have left.
-pub(super) struct ChannelState {
+pub(super) struct CallbackState {
     pub inbox: Inbox,
-    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut meanwhile.
+    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut
+    /// meanwhile.
     pub held: usize,
     /// Drops what arrives.
     pub discards: bool,
@@ -91,15 +93,6 @@ pub(crate) enum OpenReply {
 }
 
 impl Noted {
-    pub(super) fn numbered(id: usize) -> Self {
-        Self { id, is_listed: false, reply: None }
-    }
-
-    /// Not listed before the session has given it an id.
-    pub(super) fn unnumbered() -> Self {
-        Self { id: usize::MAX, is_listed: true, reply: None }
-    }
-
     /// Marks it as listed. The id, unless it was listed before.
     pub(super) fn list(&mut self) -> Option<usize> {
         (!mem::replace(&mut self.is_listed, true)).then_some(self.id)
@@ -122,7 +115,7 @@ pub(super) enum ChannelCall<'a> {
     Close,
 }
 
-impl Channel {
+impl RawChannel {
     /// A channel with its callbacks installed. `None` if libssh cannot make it.
     ///
     /// # Safety
@@ -134,10 +127,11 @@ impl Channel {
             return None;
         }
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
-        let state = ChannelState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
+        let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
         let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
-        // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after it has removed them.
+        // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after
+        // it has removed them.
         let rc = unsafe {
             (*state).callbacks.userdata = state.cast();
             sys::ssh_set_channel_callbacks(raw, &raw mut (*state).callbacks)
@@ -150,12 +144,13 @@ impl Channel {
     }
 
     /// What the callbacks have left. Borrows the session, so that libssh does not run meanwhile.
-    pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a ChannelState {
-        // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut RawSession`.
+    pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a CallbackState {
+        // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut
+        // RawSession`.
         unsafe { &*self.state }
     }
 
-    pub(super) fn state_mut<'a>(&'a mut self, _: &'a mut RawSession) -> &'a mut ChannelState {
+    pub(super) fn state_mut<'a>(&'a mut self, _: &'a mut RawSession) -> &'a mut CallbackState {
         // SAFETY: as above, and the channel is borrowed mutably too.
         unsafe { &mut *self.state }
     }
@@ -163,10 +158,11 @@ impl Channel {
     /// Enters libssh for this channel of the session. It may read, send, and run callbacks.
     pub(super) fn call(&mut self, _: &mut RawSession, call: ChannelCall<'_>) -> c_int {
         let raw = self.raw;
-        // The originator, which servers only log. OpenSSH's client names this one for connections that came over no socket.
+        // The originator, which servers only log. OpenSSH's client names this one for connections
+        // that came over no socket.
         let (origin, origin_port) = (c"127.0.0.1", 65_535);
-        // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed for its call, and a length
-        // that does not fit u32 would only be shorter.
+        // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed
+        // for its call, and a length that does not fit u32 would only be shorter.
         unsafe {
             match call {
                 ChannelCall::Open => sys::ssh_channel_open_session(raw),
@@ -207,10 +203,10 @@ impl Channel {
     }
 }
 
-impl Drop for Channel {
+impl Drop for RawChannel {
     fn drop(&mut self) {
-        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the state is removed first.
-        // After that nothing else refers to the state, which is freed once.
+        // SAFETY: libssh may keep the channel until the peer has closed it, so its pointer to the
+        // state is removed first. After that nothing else refers to the state, which is freed once.
         unsafe {
             sys::ssh_remove_channel_callbacks(self.raw, &raw mut (*self.state).callbacks);
             sys::ssh_channel_free(self.raw);
@@ -233,13 +229,14 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
     }
 }
 
-/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into C.
+/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into
+/// C.
 ///
 /// # Safety
-/// `state` is the user data that [`Channel::new`] installed, and libssh runs.
-unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
+/// `state` is the user data that [`RawChannel::new`] installed, and libssh runs.
+unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
     // SAFETY: live while the callbacks are installed; no other reference exists while libssh runs.
-    let state = unsafe { &mut *state.cast::<ChannelState>() };
+    let state = unsafe { &mut *state.cast::<CallbackState>() };
     if !state.inbox.closed {
         // The bodies copy bytes and set flags: even after a panic the state is valid.
         let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -251,8 +248,9 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut ChannelState)) {
     }
 }
 
-impl ChannelState {
-    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent. Returns how much it took.
+impl CallbackState {
+    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent.
+    /// Returns how much it took.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
         let Self { inbox, held, discards, noted, .. } = self;
         if noted.is_none() {
@@ -287,7 +285,8 @@ unsafe extern "C" fn on_data(
     let mut taken = len as usize;
     log_lines::report(|log| log.traffic += data_traffic(len as usize));
     if len > 0 {
-        // SAFETY: libssh passes `len` readable bytes and our user data. `deliver` drops data after CLOSE (CVE-2026-59850).
+        // SAFETY: libssh passes `len` readable bytes and our user data. `deliver` drops data after
+        // CLOSE (CVE-2026-59850).
         unsafe {
             let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len as usize);
             deliver(state, |state| taken = state.take_in(bytes, is_stderr != 0));
@@ -305,7 +304,7 @@ unsafe extern "C" fn on_close(_: sys::ssh_session, _: sys::ssh_channel, state: *
     log_lines::report(|log| log.has_closed = true);
     // SAFETY: our user data, and no other reference to it exists while libssh runs.
     unsafe {
-        (*state.cast::<ChannelState>()).is_closed = true;
+        (*state.cast::<CallbackState>()).is_closed = true;
         deliver(state, |state| state.inbox.closed = true);
     }
 }
@@ -338,7 +337,8 @@ unsafe extern "C" fn on_exit_signal(
     }
 }
 
-/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call this.
+/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call
+/// this.
 unsafe extern "C" fn on_open_response(
     session: sys::ssh_session,
     _: sys::ssh_channel,

@@ -20,8 +20,8 @@ use crate::error::{CertProblem, KeyProblem};
 /// A key of libssh, or null. Freed with its owner.
 pub(super) struct RawKey(sys::ssh_key);
 
-// SAFETY: once made, libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's reference counts are
-// atomic), so any thread may use and drop it.
+// SAFETY: once made, libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's
+// reference counts are atomic), so any thread may use and drop it.
 unsafe impl Send for RawKey {}
 // SAFETY: as above: libssh changes nothing in a key that was made.
 unsafe impl Sync for RawKey {}
@@ -42,7 +42,8 @@ impl RawKey {
     /// The public half as a wire blob (RFC 4253 section 6.6), which libssh gives in base64 only.
     pub(super) fn blob(&self) -> Option<Vec<u8>> {
         let mut base64 = ptr::null_mut();
-        // SAFETY: null or a valid key, and libssh refuses null; the string is a copy, which is freed here.
+        // SAFETY: null or a valid key, and libssh refuses null; the string is a copy, which is
+        // freed here.
         unsafe {
             if sys::ssh_pki_export_pubkey_base64(self.0, &raw mut base64) != OK || base64.is_null() {
                 return None;
@@ -83,7 +84,8 @@ impl PrivateKey {
         let refused = |what: &str| KeyProblem::Refused(what.to_owned());
         let (mut private, mut public) = (RawKey::NULL, RawKey::NULL);
         let text = plain.as_c_str().as_ptr();
-        // SAFETY: a NUL-terminated string. The key is not encrypted, so neither passphrase nor callback is used.
+        // SAFETY: a NUL-terminated string. The key is not encrypted, so neither passphrase nor
+        // callback is used.
         let rc = unsafe {
             sys::ssh_pki_import_privkey_base64(text, ptr::null(), None, ptr::null_mut(), private.out())
         };
@@ -109,8 +111,9 @@ impl PrivateKey {
         let type_name = CString::new(certificate.type_name()).map_err(malformed)?;
         let base64 = CString::new(BASE64_STANDARD.encode(certificate.blob())).map_err(malformed)?;
         let mut public = RawKey::NULL;
-        // SAFETY: a valid key, which is copied, and two NUL-terminated strings. The certificate is copied into the private
-        // key; libssh refuses a null of either, and a key that the certificate is not for.
+        // SAFETY: a valid key, which is copied, and two NUL-terminated strings. The certificate is
+        // copied into the private key; libssh refuses a null of either, and a key that the
+        // certificate is not for.
         let (private, rc) = unsafe {
             let private = RawKey(sys::ssh_key_dup(self.private.0));
             let key_type = sys::ssh_key_type_from_name(type_name.as_ptr());
@@ -127,7 +130,8 @@ impl PrivateKey {
         Ok(Self { private, public, blob, certificate: Some(certificate) })
     }
 
-    /// What servers are shown, the public half or its certificate, as a wire blob (RFC 4253 section 6.6).
+    /// What servers are shown, the public half or its certificate, as a wire blob (RFC 4253 section
+    /// 6.6).
     pub(crate) fn blob(&self) -> &[u8] {
         &self.blob
     }

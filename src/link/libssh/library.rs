@@ -10,7 +10,8 @@ use libssh_rs::sys;
 
 use crate::link::{LinkError, LinkErrorKind};
 
-/// Initialises libssh and OpenSSL, once per process. A failure is not remembered: the next call tries again.
+/// Initialises libssh and OpenSSL, once per process. A failure is not remembered: the next call
+/// tries again.
 pub(super) fn initialise() -> Result<(), LinkError> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_none() {
@@ -23,7 +24,8 @@ pub(super) fn initialise() -> Result<(), LinkError> {
 
 /// The descriptor of a poll, which mio gives as a number only.
 pub(crate) fn descriptor_of(poll: &mio::Poll) -> BorrowedFd<'_> {
-    // SAFETY: the poll keeps its descriptor open until it is dropped, and the result borrows the poll.
+    // SAFETY: the poll keeps its descriptor open until it is dropped, and the result borrows the
+    // poll.
     unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
 }
 
@@ -40,7 +42,8 @@ fn version_if_at_least(required: c_int) -> String {
 
 /// The level at which libssh logs what becomes of channels: debug since 0.11.
 ///
-/// Before, that level had lines for each packet too, and formatting them took a tenth of a short command's time.
+/// Before, that level had lines for each packet too, and formatting them took a tenth of a short
+/// command's time.
 pub(super) fn level_of_channels() -> u32 {
     /// In libssh's numbering.
     const V0_11: c_int = 11 << 8;
@@ -63,8 +66,8 @@ pub(super) unsafe fn text_at(text: *const c_char) -> String {
 
 /// Asks for a terminal without modes.
 ///
-/// `ssh_channel_request_pty_size` sends none in libssh 0.10, but the modes of this process's terminal since 0.11. So since
-/// 0.11 an empty list is passed explicitly.
+/// `ssh_channel_request_pty_size` sends none in libssh 0.10, but the modes of this process's
+/// terminal since 0.11. So since 0.11 an empty list is passed explicitly.
 ///
 /// # Safety
 /// `channel` is a valid open channel.
@@ -99,8 +102,8 @@ fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
         let name = c"ssh_channel_request_pty_size_modes";
         // SAFETY: looks a name up among the libraries that this process has loaded.
         let address = unsafe { nix::libc::dlsym(nix::libc::RTLD_DEFAULT, name.as_ptr()) };
-        // SAFETY: `Option` of a function pointer represents null as `None`; any other address is libssh's function, of the
-        // type that its header declares.
+        // SAFETY: `Option` of a function pointer represents null as `None`; any other address is
+        // libssh's function, of the type that its header declares.
         unsafe { std::mem::transmute::<*mut std::ffi::c_void, Option<RequestPtyWithModes>>(address) }
     })
 }

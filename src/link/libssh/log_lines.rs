@@ -1,8 +1,8 @@
 //! Reads libssh's log lines: some facts are in no other place.
 //!
-//! Only the log names the root cause of a failed handshake, the numbers and packet sizes of channels, what is wrong with a
-//! Kerberos ticket, and how much waits for the socket. Callbacks leave their reports here too, so that whoever entered libssh
-//! finds both in one record.
+//! Only the log names the root cause of a failed handshake, the numbers and packet sizes of
+//! channels, what is wrong with a Kerberos ticket, and how much waits for the socket. Callbacks
+//! leave their reports here too, so that whoever entered libssh finds both in one record.
 
 use std::cell::RefCell;
 use std::mem;
@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What one or more calls into libssh logged and reported on this thread.
 #[derive(Default)]
 pub(super) struct CallLog {
-    root_cause: Option<String>,
+    /// The first error of libssh's client state machine. Its error text is overwritten by later
+    /// errors.
+    pub root_cause: Option<String>,
     /// Number of the channel that was asked for last.
     pub created: Option<u32>,
     /// Number of the channel that the next line about a window is about.
@@ -25,7 +27,7 @@ pub(super) struct CallLog {
     /// Bytes in the largest packet of a write.
     pub largest_packet: usize,
     /// A write sent an empty packet. libssh never stops sending these.
-    loops: bool,
+    pub loops: bool,
     /// The server has begun a key exchange.
     pub key_exchange_begun: bool,
     /// Key exchanges completed.
@@ -46,37 +48,17 @@ thread_local! {
 
 /// Adds what a callback has to report. No panic crosses into C.
 pub(super) fn report(note: impl FnOnce(&mut CallLog)) {
-    let _ = catch_unwind(AssertUnwindSafe(|| LOG.with_borrow_mut(note)));
+    let _ = catch_unwind(AssertUnwindSafe(|| with(note)));
 }
 
-/// Adds a line of the log. Whether libssh has begun to loop.
-pub(super) fn report_line(is_warning: bool, line: &str) -> bool {
-    LOG.with_borrow_mut(|log| {
-        log.note(is_warning, line);
-        log.loops
-    })
+/// The record of this thread.
+pub(super) fn with<T>(look: impl FnOnce(&mut CallLog) -> T) -> T {
+    LOG.with_borrow_mut(look)
 }
 
-/// What came in since the last call. The root cause stays until [`clear`].
+/// Empties the record, except for the root cause.
 pub(super) fn take() -> CallLog {
-    LOG.with_borrow_mut(|log| {
-        let root_cause = log.root_cause.clone();
-        mem::replace(log, CallLog { root_cause, ..CallLog::default() })
-    })
-}
-
-/// Takes one fact only.
-pub(super) fn take_fact<T>(fact: impl FnOnce(&mut CallLog) -> T) -> T {
-    LOG.with_borrow_mut(fact)
-}
-
-pub(super) fn clear() {
-    LOG.take();
-}
-
-/// The first error of libssh's client state machine, which later errors overwrite elsewhere.
-pub(super) fn root_cause() -> Option<String> {
-    LOG.with_borrow(|log| log.root_cause.clone())
+    with(|log| mem::replace(log, CallLog { root_cause: log.root_cause.clone(), ..CallLog::default() }))
 }
 
 /// What a packet with so many bytes of data adds to the traffic between two key exchanges.
@@ -87,13 +69,14 @@ pub(super) fn data_traffic(bytes: usize) -> u64 {
 }
 
 impl CallLog {
-    /// Progress as libssh reports it: 0.6 when the server's KEXINIT has been read, 1 when the new keys are in use.
+    /// Progress as libssh reports it: 0.6 when the server's KEXINIT has been read, 1 when the new
+    /// keys are in use.
     pub(super) fn note_progress(&mut self, progress: f32) {
         self.key_exchange_begun |= (0.55..0.65).contains(&progress);
         self.key_exchanges_done += u64::from(progress >= 1.0);
     }
 
-    fn note(&mut self, is_warning: bool, line: &str) {
+    pub(super) fn note(&mut self, is_warning: bool, line: &str) {
         // Each line begins with the name of the function that logs it.
         let Some((function, line)) = line.split_once(':') else { return };
         let line = line.trim_start();

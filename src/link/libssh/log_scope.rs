@@ -9,9 +9,10 @@ use std::thread;
 
 use libssh_rs::sys;
 
-use super::log_lines;
+use super::log_lines::{self, CallLog};
 
-/// While alive, this thread's lines of libssh's log go to [`log_lines`]. Dropping it restores level and callback.
+/// While alive, this thread's lines of libssh's log go to [`log_lines`]. Dropping it restores level
+/// and callback.
 pub(super) struct LogScope {
     level: c_int,
     callback: sys::ssh_logging_callback,
@@ -25,7 +26,7 @@ impl LogScope {
 
     /// Catches lines up to this level.
     pub(super) fn at(level: u32) -> Self {
-        log_lines::clear();
+        log_lines::with(|log| *log = CallLog::default());
         Self::nested(level)
     }
 
@@ -43,7 +44,8 @@ impl LogScope {
 
 impl Drop for LogScope {
     fn drop(&mut self) {
-        // SAFETY: as above. libssh refuses a null callback: then ours stays, and is not called at the old level.
+        // SAFETY: as above. libssh refuses a null callback: then ours stays, and is not called at
+        // the old level.
         unsafe {
             sys::ssh_set_log_level(self.level);
             sys::ssh_set_log_callback(self.callback);
@@ -56,25 +58,31 @@ thread_local! {
     static PARKING: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
-/// From now on, once libssh loops on this thread, calls `tell` and sleeps for as long as the process lives: no processor
-/// time, no further memory.
+/// From now on, once libssh loops on this thread, calls `tell` and sleeps for as long as the
+/// process lives: no processor time, no further memory.
 ///
-/// The call into libssh then never returns. Whatever it borrows stays borrowed, on a stack that is never unwound: a session
-/// that was moved to this thread is never dropped, and nothing else can reach it, its channels, their states or its
-/// descriptor. So nothing that libssh's frames refer to is freed, and libssh is not entered for that session again.
+/// The call into libssh then never returns. Whatever it borrows stays borrowed, on a stack that is
+/// never unwound: a session that was moved to this thread is never dropped, and nothing else can
+/// reach it, its channels, their states or its descriptor. So nothing that libssh's frames refer to
+/// is freed, and libssh is not entered for that session again.
 pub(crate) fn park_in_loops(tell: impl FnOnce() + 'static) {
     PARKING.set(Some(Box::new(tell)));
 }
 
 unsafe extern "C" fn on_log(level: c_int, function: *const c_char, line: *const c_char, _: *mut c_void) {
-    // SAFETY: libssh passes a NUL-terminated name and line, and keeps both for the length of the call.
+    // SAFETY: libssh passes a NUL-terminated name and line, and keeps both for the length of the
+    // call.
     let (function, line) = unsafe { (CStr::from_ptr(function), CStr::from_ptr(line)) };
     if level >= sys::SSH_LOG_TRACE as c_int && function != c"ssh_socket_pollcallback" {
         return;
     }
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;
     let note = || {
-        let loops = log_lines::report_line(is_warning, &line.to_string_lossy());
+        let line = line.to_string_lossy();
+        let loops = log_lines::with(|log| {
+            log.note(is_warning, &line);
+            log.loops
+        });
         if loops { PARKING.take() } else { None }
     };
     if let Ok(Some(tell)) = catch_unwind(note) {

@@ -1,16 +1,23 @@
-//! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms itself.
+//! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms
+//! itself.
 
-use std::ffi::{CStr, c_int};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, c_int};
 use std::os::fd::RawFd;
 
-use libssh_rs::sys::ssh_options_e::{self, *};
+use libssh_rs::sys::ssh_options_e::*;
 
 use super::raw_session::OptionValue::{Flag, Number, Text};
 use super::raw_session::RawSession;
-use crate::link::{Gssapi, LinkError, Setup};
+use crate::limits;
+use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
 
-/// Group exchange, group16 and group18 are missing because one step of them holds the thread for 115 ms and more (the server
-/// chooses the group), 16 ms, and 150 ms.
+/// Host key algorithms in order of preference.
+const HOST_KEYS: &str =
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
+
+/// Group exchange, group16 and group18 are missing because one step of them holds the thread for
+/// 115 ms and more (the server chooses the group), 16 ms, and 150 ms.
 const KEY_EXCHANGES: &CStr = c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256";
 
 /// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847).
@@ -26,14 +33,16 @@ const NO_COMPRESSION: &CStr = c"none";
 /// Any absolute path without files: with it, libssh does not ask NSS for a home directory.
 const NO_SSH_DIR: &CStr = c"/nonexistent";
 
-/// Sets all options but one: with HOST, libssh would scan known_hosts files in each session.
+/// Sets all options but HOST: with it, libssh would scan known_hosts files in each session.
 pub(super) fn configure(
     raw: &mut RawSession,
     fd: RawFd,
-    setup: &Setup<'_>,
-    host_keys: &CStr,
+    options: &HandshakeOptions<'_>,
 ) -> Result<(), LinkError> {
-    let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
+    check_descriptor(fd)?;
+    let user = c_string(options.user)?;
+    let host_keys = c_string(&*host_key_order(options.recorded))?;
+    let compression = if options.compress { COMPRESSION } else { NO_COMPRESSION };
     raw.set(&[
         (SSH_OPTIONS_KEY_EXCHANGE, Text(KEY_EXCHANGES)),
         (SSH_OPTIONS_CIPHERS_C_S, Text(CIPHERS)),
@@ -41,9 +50,9 @@ pub(super) fn configure(
         (SSH_OPTIONS_HMAC_C_S, Text(MACS)),
         (SSH_OPTIONS_HMAC_S_C, Text(MACS)),
         (SSH_OPTIONS_PROCESS_CONFIG, Flag(false)),
-        (SSH_OPTIONS_USER, Text(setup.user)),
+        (SSH_OPTIONS_USER, Text(&user)),
         (SSH_OPTIONS_SSH_DIR, Text(NO_SSH_DIR)),
-        (SSH_OPTIONS_HOSTKEYS, Text(host_keys)),
+        (SSH_OPTIONS_HOSTKEYS, Text(&host_keys)),
         (SSH_OPTIONS_COMPRESSION_C_S, Text(compression)),
         (SSH_OPTIONS_COMPRESSION_S_C, Text(compression)),
         (SSH_OPTIONS_FD, Number(fd)),
@@ -51,11 +60,69 @@ pub(super) fn configure(
 }
 
 pub(super) fn configure_gssapi(raw: &mut RawSession, gssapi: &Gssapi) -> Result<(), LinkError> {
-    let client: Option<(ssh_options_e, _)> =
-        gssapi.client.as_deref().map(|client| (SSH_OPTIONS_GSSAPI_CLIENT_IDENTITY, Text(client)));
     raw.set(&[
-        (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, Text(&gssapi.server)),
+        (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, Text(&c_string(&*gssapi.server)?)),
         (SSH_OPTIONS_GSSAPI_DELEGATE_CREDENTIALS, Number(c_int::from(gssapi.delegate))),
     ])?;
-    raw.set(client.as_slice())
+    match &gssapi.client {
+        Some(client) => raw.set(&[(SSH_OPTIONS_GSSAPI_CLIENT_IDENTITY, Text(&c_string(&**client)?))]),
+        None => Ok(()),
+    }
+}
+
+/// A C string for libssh. Texts with a NUL byte were refused when they were configured.
+pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, LinkError> {
+    CString::new(text).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
+}
+
+/// The host key algorithms to offer. Those on record come first, so that a host with several keys
+/// shows the known one (OpenSSH: `order_hostkeyalgs`).
+fn host_key_order(recorded: &[&'static str]) -> Cow<'static, str> {
+    if recorded.is_empty() {
+        return HOST_KEYS.into();
+    }
+    let usable = || HOST_KEYS.split(',');
+    let known = recorded.iter().copied().filter(|name| usable().any(|usable| usable == *name));
+    let others = usable().filter(|name| !recorded.contains(name));
+    known.chain(others).collect::<Vec<_>>().join(",").into()
+}
+
+/// libssh keeps a descriptor in 16 bits: it would take a higher one for another.
+fn check_descriptor(fd: RawFd) -> Result<(), LinkError> {
+    let max = limits::DESCRIPTOR_MAX;
+    if fd <= max {
+        return Ok(());
+    }
+    let text = format!(
+        "descriptor {fd} is above {max}, the highest that libssh can use: connect to fewer hosts at a time"
+    );
+    Err(LinkError::new(LinkErrorKind::Limit, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_above_16_bits_are_refused() {
+        assert!(check_descriptor(65_535).is_ok());
+        assert_eq!(check_descriptor(65_536).unwrap_err().kind, LinkErrorKind::Limit);
+    }
+
+    #[test]
+    fn recorded_types_are_offered_first() {
+        let order = host_key_order(&["rsa-sha2-512", "rsa-sha2-256"]);
+        assert!(order.starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519,"));
+        assert_eq!(order.split(',').count(), HOST_KEYS.split(',').count());
+    }
+
+    #[test]
+    fn a_recorded_type_that_libssh_cannot_verify_is_not_offered() {
+        assert!(host_key_order(&["ssh-dss"]).starts_with("ssh-ed25519,"));
+    }
+
+    #[test]
+    fn a_text_with_a_nul_byte_is_refused() {
+        assert_eq!(c_string("a\0b").unwrap_err().kind, LinkErrorKind::Other);
+    }
 }

@@ -10,31 +10,34 @@ use std::ptr;
 use libssh_rs::sys;
 
 use super::OK;
-use super::channel::{Channel, Noted};
-use super::forwarding::{CALLBACKS, Forwarding};
+use super::channel::{Noted, RawChannel};
 use super::key::{PrivateKey, RawKey};
 use super::library::{initialise, text_at};
 use super::log_scope::LogScope;
+use super::session_callbacks::{AgentChannels, CALLBACKS};
 use crate::credential::{Prompt, Secret};
-use crate::link::agent_script::AgentScript;
-use crate::link::backlog::Counts;
+use crate::link::libssh::agent_script::AgentScript;
+use crate::link::libssh::backlog::Counts;
 use crate::link::{LinkError, LinkErrorKind, Questions};
 
 /// A session, its event, its counters, and the callbacks for a forwarded agent.
 ///
-/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for one session, and whoever
-/// holds a reference that borrows the session ([`Channel::state`]) knows that libssh is not running.
+/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for
+/// one session, and whoever holds a reference that borrows the session ([`RawChannel::state`])
+/// knows that libssh is not running.
 pub(super) struct RawSession {
     session: sys::ssh_session,
     /// Null before [`watch`](Self::watch).
     event: sys::ssh_event,
     /// From `Box::into_raw`: libssh counts here until the session is freed.
     counters: *mut Counters,
-    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a forwarded agent.
-    forwarding: *mut Forwarding,
+    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a
+    /// forwarded agent.
+    agent_channels: *mut AgentChannels,
 }
 
-// SAFETY: libssh ties a session to no thread. It must not be entered twice at once, and every entry takes `&mut`.
+// SAFETY: libssh ties a session to no thread. It must not be entered twice at once, and every entry
+// takes `&mut`.
 unsafe impl Send for RawSession {}
 
 /// What libssh counts.
@@ -46,7 +49,7 @@ struct Counters {
 }
 
 /// A call that takes the session, and what it carries.
-pub(super) enum Call<'a> {
+pub(super) enum SessionCall<'a> {
     /// Begins the handshake, or goes on with it.
     Connect,
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
@@ -81,8 +84,8 @@ impl RawSession {
         if session.is_null() {
             return Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory"));
         }
-        // SAFETY: a valid session; the message callback takes no user data; the counters, which are numbers and may be zero,
-        // outlive the session.
+        // SAFETY: a valid session; the message callback takes no user data; the counters, which are
+        // numbers and may be zero, outlive the session.
         let counters = unsafe {
             let counters: *mut Counters = Box::into_raw(Box::new(mem::zeroed()));
             sys::ssh_set_blocking(session, 0);
@@ -90,7 +93,7 @@ impl RawSession {
             sys::ssh_set_counters(session, &raw mut (*counters).socket, &raw mut (*counters).packets);
             counters
         };
-        Ok(Self { session, event: ptr::null_mut(), counters, forwarding: ptr::null_mut() })
+        Ok(Self { session, event: ptr::null_mut(), counters, agent_channels: ptr::null_mut() })
     }
 
     /// Sets options. Their values must be of the types that libssh's header names.
@@ -101,8 +104,8 @@ impl RawSession {
                 OptionValue::Flag(flag) => ptr::from_ref(flag).cast(),
                 OptionValue::Number(number) => ptr::from_ref(number).cast(),
             };
-            // SAFETY: a valid session; all callers are in `options`, which pairs each option with its type; libssh
-            // copies the value.
+            // SAFETY: a valid session; all callers are in `options`, which pairs each option with
+            // its type; libssh copies the value.
             if unsafe { sys::ssh_options_set(self.session, *option, value) } != OK {
                 return Err(self.other_error());
             }
@@ -110,15 +113,16 @@ impl RawSession {
         Ok(())
     }
 
-    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its channels.
+    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its
+    /// channels.
     pub(super) fn set_callbacks(&mut self, forwards_agent: bool) -> Result<(), LinkError> {
-        // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees after the session.
-        // libssh only reads them.
+        // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees
+        // after the session. libssh only reads them.
         let rc = unsafe {
             let callbacks = if forwards_agent {
-                self.forwarding = Box::into_raw(Box::new(Forwarding::new()));
-                (*self.forwarding).callbacks.userdata = self.forwarding.cast();
-                &raw mut (*self.forwarding).callbacks
+                self.agent_channels = Box::into_raw(Box::new(AgentChannels::new()));
+                (*self.agent_channels).callbacks.userdata = self.agent_channels.cast();
+                &raw mut (*self.agent_channels).callbacks
             } else {
                 (&raw const CALLBACKS.0).cast_mut()
             };
@@ -127,9 +131,10 @@ impl RawSession {
         if rc == OK { Ok(()) } else { Err(self.other_error()) }
     }
 
-    /// Has [`Call::Poll`] watch the socket. After the first [`Call::Connect`].
+    /// Has [`SessionCall::Poll`] watch the socket. After the first [`SessionCall::Connect`].
     pub(super) fn watch(&mut self) -> Result<(), LinkError> {
-        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as adding it requires.
+        // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as
+        // adding it requires.
         let rc = unsafe {
             self.event = sys::ssh_event_new();
             if self.event.is_null() {
@@ -142,46 +147,50 @@ impl RawSession {
     }
 
     /// Enters libssh, which may read, send, and run callbacks.
-    pub(super) fn call(&mut self, call: Call<'_>) -> c_int {
+    pub(super) fn call(&mut self, call: SessionCall<'_>) -> c_int {
         /// No socket: libssh neither uses nor closes it.
         const NO_SOCKET: c_int = -1;
         let (raw, default_user) = (self.session, ptr::null::<c_char>());
-        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the call, which copies what
-        // it keeps. The script's socket is open during its call, and libssh forgets it before it is closed.
+        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the
+        // call, which copies what it keeps. The script's socket is open during its call, and libssh
+        // forgets it before it is closed.
         unsafe {
             match call {
-                Call::Connect => sys::ssh_connect(raw),
-                Call::Poll => sys::ssh_event_dopoll(self.event, 0),
-                Call::Keepalive => sys::ssh_send_keepalive(raw),
-                Call::RequestAuth => sys::ssh_service_request(raw, c"ssh-userauth".as_ptr()),
-                Call::AuthNone => sys::ssh_userauth_none(raw, default_user),
-                Call::AuthProbe(key) => {
+                SessionCall::Connect => sys::ssh_connect(raw),
+                SessionCall::Poll => sys::ssh_event_dopoll(self.event, 0),
+                SessionCall::Keepalive => sys::ssh_send_keepalive(raw),
+                SessionCall::RequestAuth => sys::ssh_service_request(raw, c"ssh-userauth".as_ptr()),
+                SessionCall::AuthNone => sys::ssh_userauth_none(raw, default_user),
+                SessionCall::AuthProbe(key) => {
                     sys::ssh_userauth_try_publickey(raw, default_user, key.public.as_ptr())
                 }
-                Call::AuthKey(key) => sys::ssh_userauth_publickey(raw, default_user, key.private.as_ptr()),
-                Call::AuthPassword(secret) => {
+                SessionCall::AuthKey(key) => {
+                    sys::ssh_userauth_publickey(raw, default_user, key.private.as_ptr())
+                }
+                SessionCall::AuthPassword(secret) => {
                     sys::ssh_userauth_password(raw, default_user, secret.as_c_str().as_ptr())
                 }
-                Call::AuthAgent(script) => {
+                SessionCall::AuthAgent(script) => {
                     sys::ssh_set_agent_socket(raw, script.fd());
                     let rc = sys::ssh_userauth_agent(raw, default_user);
                     sys::ssh_set_agent_socket(raw, NO_SOCKET);
                     rc
                 }
-                Call::AuthGssapi => sys::ssh_userauth_gssapi(raw),
-                Call::AuthInteractive => sys::ssh_userauth_kbdint(raw, default_user, ptr::null()),
-                Call::Answer(index, answer) => {
+                SessionCall::AuthGssapi => sys::ssh_userauth_gssapi(raw),
+                SessionCall::AuthInteractive => sys::ssh_userauth_kbdint(raw, default_user, ptr::null()),
+                SessionCall::Answer(index, answer) => {
                     sys::ssh_userauth_kbdint_setanswer(raw, index, answer.as_c_str().as_ptr())
                 }
-                Call::OfferedMethods => sys::ssh_userauth_list(raw, default_user),
+                SessionCall::OfferedMethods => sys::ssh_userauth_list(raw, default_user),
             }
         }
     }
 
-    /// The questions of the server, after [`Call::AuthInteractive`] has said that there are some.
+    /// The questions of the server, after [`SessionCall::AuthInteractive`] has said that there are
+    /// some.
     pub(super) fn questions(&mut self) -> Questions {
-        // SAFETY: a valid session; libssh keeps the strings until the next request, and they are copied here. The index
-        // stays below the number of prompts.
+        // SAFETY: a valid session; libssh keeps the strings until the next request, and they are
+        // copied here. The index stays below the number of prompts.
         unsafe {
             let count = sys::ssh_userauth_kbdint_getnprompts(self.session).max(0) as c_uint;
             let prompt = |index| {
@@ -205,16 +214,17 @@ impl RawSession {
         if rc == OK { key.blob() } else { None }
     }
 
-    pub(super) fn new_channel(&mut self, noted: Option<Noted>) -> Result<Channel, LinkError> {
+    pub(super) fn new_channel(&mut self, noted: Option<Noted>) -> Result<RawChannel, LinkError> {
         // SAFETY: a valid session.
-        unsafe { Channel::new(self.session, noted) }
+        unsafe { RawChannel::new(self.session, noted) }
             .ok_or_else(|| LinkError::new(LinkErrorKind::Limit, "libssh: out of memory for a channel"))
     }
 
     /// The channels of the forwarded agent, if there is one.
-    pub(super) fn forwarding(&mut self) -> Option<&mut Forwarding> {
-        // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes `&mut self`.
-        unsafe { self.forwarding.as_mut() }
+    pub(super) fn agent_channels(&mut self) -> Option<&mut AgentChannels> {
+        // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes
+        // `&mut self`.
+        unsafe { self.agent_channels.as_mut() }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -233,7 +243,8 @@ impl RawSession {
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a valid session; only reads.
         let fd: RawFd = unsafe { sys::ssh_get_fd(self.session) };
-        // SAFETY: libssh keeps the descriptor that it names open, and closes it only while it runs, which takes `&mut self`.
+        // SAFETY: libssh keeps the descriptor that it names open, and closes it only while it runs,
+        // which takes `&mut self`.
         (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
@@ -278,24 +289,27 @@ impl Drop for RawSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
         // Channels go before their session.
-        while self.forwarding().and_then(Forwarding::next).is_some() {}
-        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is cleared so that libssh owns
-        // the socket, the disconnect closes it (unless an error already did), the session goes, then what it wrote to and
-        // called. libssh ignores null.
+        if let Some(agent_channels) = self.agent_channels() {
+            agent_channels.arrived.clear();
+        }
+        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is
+        // cleared so that libssh owns the socket, the disconnect closes it (unless an error already
+        // did), the session goes, then what it wrote to and called. libssh ignores null.
         unsafe {
             sys::ssh_event_free(self.event);
             sys::ssh_options_set(self.session, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
             sys::ssh_disconnect(self.session);
             sys::ssh_free(self.session);
             drop(Box::from_raw(self.counters));
-            if !self.forwarding.is_null() {
-                drop(Box::from_raw(self.forwarding));
+            if !self.agent_channels.is_null() {
+                drop(Box::from_raw(self.agent_channels));
             }
         }
     }
 }
 
-/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh queues them without end.
+/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh
+/// queues them without end.
 unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
     1
 }

@@ -51,7 +51,7 @@ impl Exec {
         channel: ChannelId,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Trouble> {
-        let reply = cx.link.exec(channel, &self.request.text);
+        let reply = cx.link.exec(channel, self.request.text.as_bytes());
         if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
             let inbox = cx.link.inbox(channel);
             // A status or output before the CLOSE shows that it ran, answer or not.

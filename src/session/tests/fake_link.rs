@@ -8,7 +8,6 @@ mod inspect;
 mod tunnels;
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -25,8 +24,8 @@ use crate::command::Signal;
 use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::link::{
-    AuthReply, ChannelId, Conduit, Credential, Inbox, Interaction, KeyExchanges, Link, LinkError,
-    LinkErrorKind, Pumped, Setup, TunnelNews,
+    self, AuthReply, ChannelId, Channels, Conduit, Credential, HandshakeOptions, Inbox, Interaction,
+    KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth,
 };
 
 /// More calls than any step has reason to make.
@@ -192,7 +191,7 @@ impl FakeLink {
     }
 }
 
-impl Link for FakeLink {
+impl link::Dial for FakeLink {
     fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
         self.connection = Connection::None;
         self.edge = false;
@@ -252,14 +251,16 @@ impl Link for FakeLink {
         }
         Poll::Pending
     }
+}
 
-    fn start(&mut self, setup: &Setup<'_>) -> Result<(), LinkError> {
+impl Transport for FakeLink {
+    fn start(&mut self, options: &HandshakeOptions<'_>) -> Result<(), LinkError> {
         let is_connected = matches!(self.connection, Connection::Connected | Connection::Joined);
         assert!(is_connected, "SSH before TCP");
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
         self.started += 1;
-        self.offered.push(setup.recorded.to_vec());
+        self.offered.push(options.recorded.to_vec());
         let result = peer.start.clone();
         self.connection = Connection::Up(Box::new(Wire::new(peer)));
         self.enter(Call::Start)?;
@@ -277,10 +278,6 @@ impl Link for FakeLink {
             return Ok(Pumped::Drained);
         }
         self.wire().pump().map_err(|error| self.breaks(error))
-    }
-
-    fn agent_connections(&self) -> usize {
-        self.agent_connections
     }
 
     fn packets_read(&self) -> u64 {
@@ -345,7 +342,9 @@ impl Link for FakeLink {
         wire.key_shown = true;
         Ok(wire.peer.key.clone())
     }
+}
 
+impl UserAuth for FakeLink {
     fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         let wire = self.wire();
         assert!(
@@ -399,7 +398,9 @@ impl Link for FakeLink {
         let offers = &wire.peer.offers;
         offers.get((wire.refusals - 1).min(offers.len() - 1)).cloned().unwrap_or_default()
     }
+}
 
+impl Channels for FakeLink {
     fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
         let id = self.channels_opened;
         self.enter(Call::Open(id))?;
@@ -436,9 +437,9 @@ impl Link for FakeLink {
         result
     }
 
-    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError> {
         assert!(self.wire().channel(channel).is_open, "a command on a channel that is not open");
-        let command = command.to_str().unwrap().to_owned();
+        let command = str::from_utf8(command).unwrap().to_owned();
         let on = *self.requested.entry(command.clone()).or_insert(channel.0);
         assert_eq!(on, channel.0, "{command} may run twice");
         let state = self.wire().channel(channel);
@@ -501,9 +502,15 @@ impl Link for FakeLink {
         self.write_down(freed.unwrap_or_else(|| panic!("channel {} freed twice", channel.0)));
     }
 
-    fn open_tunnel(&mut self, host: &CStr, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
+    fn agent_connections(&self) -> usize {
+        self.agent_connections
+    }
+}
+
+impl Tunnelling for FakeLink {
+    fn open_tunnel(&mut self, host: &str, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
         let id = self.channels_opened;
-        self.enter(Call::OpenTunnel(id, format!("{}:{port}", host.to_str().unwrap())))?;
+        self.enter(Call::OpenTunnel(id, format!("{host}:{port}")))?;
         self.wire();
         self.channels_opened += 1;
         self.conduits.insert(id, conduit);

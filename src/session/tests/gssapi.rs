@@ -12,7 +12,7 @@ use crate::session::{AuthPlan, Offer};
 use crate::stage::{Stage, TimeoutKind};
 
 pub(super) fn gssapi() -> Offer {
-    Offer::Gssapi(Arc::new(Gssapi { server: c"web".to_owned(), client: None, delegate: false }))
+    Offer::Gssapi(Arc::new(Gssapi { server: "web".to_owned(), client: None, delegate: false }))
 }
 
 fn plan() -> AuthPlan {

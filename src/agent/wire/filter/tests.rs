@@ -14,8 +14,8 @@ fn extension(name: &[u8]) -> Vec<u8> {
     request(EXTENSION, &[&length[..], name, b"what belongs to it"].concat())
 }
 
-/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both take what they are
-/// given in pieces.
+/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both take what
+/// they are given in pieces.
 #[derive(Default)]
 struct Bench {
     filter: Filter,
@@ -34,17 +34,17 @@ impl Bench {
             let before = bytes.len();
             let mut next = &bytes[..bytes.len().min(piece)];
             let offered = next.len();
-            if self.filter.hear(&mut next)? == Some(Verdict::Refused) {
+            if self.filter.receive(&mut next)? == Some(Permission::Refused) {
                 self.told.extend(failure());
             }
             bytes = &bytes[offered - next.len()..];
             while !self.filter.to_agent().is_empty() {
                 self.pass(piece);
             }
-            while self.filter.answer_room() > 0 && !self.said.is_empty() {
-                let room = self.filter.answer_room().min(piece).min(self.said.len());
+            while self.filter.answer_missing() > 0 && !self.said.is_empty() {
+                let room = self.filter.answer_missing().min(piece).min(self.said.len());
                 let said: Vec<u8> = self.said.drain(..room).collect();
-                self.filter.answer(&said)?;
+                self.filter.answered(&said)?;
                 self.told.extend(said);
             }
             if bytes.len() == before {
@@ -57,7 +57,7 @@ impl Bench {
         let bytes = self.filter.to_agent();
         let bytes = bytes[..bytes.len().min(piece)].to_vec();
         self.heard.extend(&bytes);
-        self.filter.told(bytes.len());
+        self.filter.sent(bytes.len());
         if self.filter.to_agent().is_empty() {
             self.answered = self.answered.wrapping_add(1);
             self.said.extend(frame(&[&[9, self.answered]]));
@@ -75,7 +75,7 @@ fn of_all_types_only_lists_and_signatures_reach_the_agent() {
         } else {
             assert_eq!((bench.heard, bench.told), (vec![], failure()), "{kind}");
         }
-        assert!(bench.filter.is_hosts_turn());
+        assert!(bench.filter.is_idle());
     }
 }
 
@@ -127,33 +127,36 @@ fn one_request_at_a_time_is_with_the_agent() {
     let (list, lock) = (request(REQUEST_IDENTITIES, b""), request(22, b"passphrase"));
     let both = [&list[..], &lock].concat();
     let (mut filter, mut bytes) = (Filter::default(), &both[..]);
-    assert_eq!(filter.hear(&mut bytes), Ok(Some(Verdict::Allowed)));
-    assert_eq!((filter.hear(&mut bytes), bytes), (Ok(None), &lock[..]), "it is not told yet");
+    assert_eq!(filter.receive(&mut bytes), Ok(Some(Permission::Allowed)));
+    assert_eq!((filter.receive(&mut bytes), bytes), (Ok(None), &lock[..]), "it is not told yet");
     assert_eq!(filter.to_agent(), list);
-    filter.told(list.len());
-    assert_eq!((filter.hear(&mut bytes), bytes), (Ok(None), &lock[..]), "it has not answered yet");
+    filter.sent(list.len());
+    assert_eq!((filter.receive(&mut bytes), bytes), (Ok(None), &lock[..]), "it has not answered yet");
     assert_eq!(filter.held(), 0);
-    filter.answer(&[0, 0, 0, 1]).unwrap();
-    assert_eq!((filter.hear(&mut bytes), filter.answer_room()), (Ok(None), 1));
-    filter.answer(&[5]).unwrap();
-    assert_eq!((filter.hear(&mut bytes), bytes.len()), (Ok(Some(Verdict::Refused)), 0));
+    filter.answered(&[0, 0, 0, 1]).unwrap();
+    assert_eq!((filter.receive(&mut bytes), filter.answer_missing()), (Ok(None), 1));
+    filter.answered(&[5]).unwrap();
+    assert_eq!((filter.receive(&mut bytes), bytes.len()), (Ok(Some(Permission::Refused)), 0));
 }
 
 #[test]
 fn no_side_may_say_more_than_a_message_holds() {
     let max = u32::try_from(limits::AGENT_MESSAGE).unwrap();
     let mut filter = Filter::default();
-    assert_eq!(filter.hear(&mut &(max + 1).to_be_bytes()[..]), Err(AgentError::TooLong(max + 1)));
+    assert_eq!(filter.receive(&mut &(max + 1).to_be_bytes()[..]), Err(AgentError::TooLong(max + 1)));
     let mut filter = Filter::default();
-    assert_eq!(filter.hear(&mut &max.to_be_bytes()[..]), Ok(None));
-    assert_eq!(filter.hear(&mut &vec![SIGN_REQUEST; limits::AGENT_MESSAGE][..]), Ok(Some(Verdict::Allowed)));
-    filter.told(HEAD + limits::AGENT_MESSAGE);
-    assert_eq!(filter.answer(&u32::MAX.to_be_bytes()), Err(AgentError::TooLong(u32::MAX)));
+    assert_eq!(filter.receive(&mut &max.to_be_bytes()[..]), Ok(None));
+    assert_eq!(
+        filter.receive(&mut &vec![SIGN_REQUEST; limits::AGENT_MESSAGE][..]),
+        Ok(Some(Permission::Allowed))
+    );
+    filter.sent(HEAD + limits::AGENT_MESSAGE);
+    assert_eq!(filter.answered(&u32::MAX.to_be_bytes()), Err(AgentError::TooLong(u32::MAX)));
 }
 
 proptest! {
-    /// Whatever is asked, and however it is cut: the agent hears what it may, and each request has its
-    /// answer, in order.
+    /// Whatever is asked, and however it is cut: the agent hears what it may, and each request has
+    /// its answer, in order.
     #[test]
     fn what_arrives_in_pieces_means_the_same(
         requests in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..20),

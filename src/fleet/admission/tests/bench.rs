@@ -1,6 +1,5 @@
 //! A fleet of scripted links and invented time, of which every count is compared with a scan after each turn.
 
-use std::any::Any;
 use std::time::{Duration, Instant};
 
 use crate::clock::{self, Clock};
@@ -138,8 +137,7 @@ impl Bench {
     }
 
     pub(super) fn link(&mut self, index: usize) -> &mut FakeLink {
-        let link: &mut dyn Any = &mut *self.fleet.engine.hosts.slots[index].link;
-        link.downcast_mut().unwrap()
+        self.fleet.engine.hosts.slots[index].link.as_any().downcast_mut().unwrap()
     }
 
     /// One turn at the present time.

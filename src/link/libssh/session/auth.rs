@@ -6,49 +6,45 @@ use std::task::Poll;
 
 use libssh_rs::sys::{self, ssh_auth_e_SSH_AUTH_AGAIN as AGAIN, ssh_auth_e_SSH_AUTH_DENIED as DENIED};
 
-use super::LibsshSession;
+use super::SshSession;
 use crate::agent::wire::Identity;
 use crate::credential::{Secret, certificate};
 use crate::error::AuthMethod;
-use crate::link::agent_script::AgentScript;
-use crate::link::libssh::OK;
-use crate::link::libssh::log_scope::LogScope;
-use crate::link::libssh::options::configure_gssapi;
-use crate::link::libssh::raw_session::{Call, RawSession};
+use crate::link::libssh::raw_session::{RawSession, SessionCall};
+use crate::link::libssh::{OK, agent_script::AgentScript, log_scope::LogScope, options::configure_gssapi};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
 
-/// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at most 256 prompts.
+/// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at
+/// most 256 prompts.
 const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
 
 /// Whether libssh was built with GSSAPI. Asked once per process.
 ///
-/// Its behaviour tells: without GSSAPI it refuses before it looks at the session; with it, it waits for a connection, which
-/// this session has not. Neither touches a ticket or the network.
+/// Its behaviour tells: without GSSAPI it refuses before it looks at the session; with it, it waits
+/// for a connection, which this session has not. Neither touches a ticket or the network.
 pub(crate) fn has_gssapi() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         let Ok(mut raw) = RawSession::new() else { return false };
         let _log = LogScope::enter();
-        raw.call(Call::AuthGssapi) != DENIED
+        raw.call(SessionCall::AuthGssapi) != DENIED
     })
 }
 
-impl LibsshSession {
-    /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's extensions. With the service
-    /// requested first, it has read them.
+impl SshSession {
+    /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's
+    /// extensions. With the service requested first, it has read them.
     pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
-        let _log = self.listen();
-        let rc = self.raw.call(Call::RequestAuth);
-        self.progress(rc)
+        self.step(SessionCall::RequestAuth)
     }
 
     pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(match credential {
-            Credential::None => Call::AuthNone,
-            Credential::Probe(key) => Call::AuthProbe(key),
-            Credential::Key(key) => Call::AuthKey(key),
-            Credential::Password(secret) => Call::AuthPassword(secret),
+            Credential::None => SessionCall::AuthNone,
+            Credential::Probe(key) => SessionCall::AuthProbe(key),
+            Credential::Key(key) => SessionCall::AuthKey(key),
+            Credential::Password(secret) => SessionCall::AuthPassword(secret),
             Credential::Agent { identity, signature } => {
                 return self.authenticate_by_agent(identity, signature.as_deref());
             }
@@ -57,7 +53,8 @@ impl LibsshSession {
         self.auth_reply(rc)
     }
 
-    /// Goes on with GSSAPI. Only this call and the pumps until its reply can block: for as long as the KDC is silent.
+    /// Goes on with GSSAPI. Only this call and the pumps until its reply can block: for as long as
+    /// the KDC is silent.
     fn authenticate_by_gssapi(&mut self, gssapi: &Gssapi) -> Result<Poll<AuthReply>, LinkError> {
         let begins = !self.in_gssapi;
         if begins {
@@ -65,10 +62,10 @@ impl LibsshSession {
             self.gssapi_problem = None;
         }
         let _log = LogScope::at(sys::SSH_LOG_DEBUG);
-        let rc = self.raw.call(Call::AuthGssapi);
+        let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
-        // While the connection lives, an error is one of this end, and so is a refusal before anything was sent. The server
-        // drops what was begun at the next request.
+        // While the connection lives, an error is one of this end, and so is a refusal before
+        // anything was sent. The server drops what was begun at the next request.
         let reply = match rc {
             sys::ssh_auth_e_SSH_AUTH_ERROR => {
                 self.check_fatal()?;
@@ -81,15 +78,16 @@ impl LibsshSession {
         Ok(reply)
     }
 
-    /// Why GSSAPI was given up, from libssh's log: its error text is of an earlier call. 0.10.6 logs nothing where there are no
-    /// credentials at all.
+    /// Why GSSAPI was given up, from libssh's log: its error text is of an earlier call. 0.10.6
+    /// logs nothing where there are no credentials at all.
     fn unable(&mut self) -> String {
         self.gssapi_problem.take().unwrap_or_else(|| "there are no usable credentials (see klist)".to_owned())
     }
 
     fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
         self.note_log();
-        // Success first: a server may close right after it, and the session would be in error already.
+        // Success first: a server may close right after it, and the session would be in error
+        // already.
         match rc {
             sys::ssh_auth_e_SSH_AUTH_SUCCESS => {
                 self.is_logged_in = true;
@@ -99,7 +97,8 @@ impl LibsshSession {
             _ => self.check_fatal()?,
         }
         match rc {
-            // libssh itself refuses some keys, a short RSA key for instance: the server has not been asked.
+            // libssh itself refuses some keys, a short RSA key for instance: the server has not
+            // been asked.
             DENIED if !self.raw.error_text().starts_with("Access denied") => {
                 Ok(Poll::Ready(AuthReply::Unable(self.raw.error_text())))
             }
@@ -111,7 +110,7 @@ impl LibsshSession {
 
     pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
         let _log = LogScope::enter();
-        let rc = self.raw.call(Call::AuthInteractive);
+        let rc = self.raw.call(SessionCall::AuthInteractive);
         if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
             self.note_log();
             return Ok(Poll::Ready(Interaction::Asks(self.raw.questions())));
@@ -128,15 +127,15 @@ impl LibsshSession {
     /// libssh overwrites its copies of the answers once it has sent them.
     pub(crate) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
         for (index, answer) in (0..).zip(answers) {
-            if self.raw.call(Call::Answer(index, answer)) != OK {
+            if self.raw.call(SessionCall::Answer(index, answer)) != OK {
                 return Err(self.raw.other_error());
             }
         }
         Ok(())
     }
 
-    /// libssh believes that it talks to an agent; see [`AgentScript`]. Each call gets a new socket, so that none is held while
-    /// the server or the agent is waited for.
+    /// libssh believes that it talks to an agent; see [`AgentScript`]. Each call gets a new socket,
+    /// so that none is held while the server or the agent is waited for.
     fn authenticate_by_agent(
         &mut self,
         identity: &Identity,
@@ -149,7 +148,7 @@ impl LibsshSession {
         let packets_begun = self.agent_begun.unwrap_or_else(|| self.packets_read());
         let script = AgentScript::new(identity, self.agent_begun.is_some(), signature)
             .map_err(|e| LinkError::new(LinkErrorKind::Limit, format!("no socket to sign over: {e}")))?;
-        let rc = self.raw.call(Call::AuthAgent(&script));
+        let rc = self.raw.call(SessionCall::AuthAgent(&script));
         self.agent_begun = (rc == AGAIN).then_some(packets_begun);
         match (rc, script.sign_request()) {
             // The first pass ends with the script's refusal, which libssh takes for an error.
@@ -172,7 +171,7 @@ impl LibsshSession {
             (sys::SSH_AUTH_METHOD_HOSTBASED, AuthMethod::HostBased),
             (sys::SSH_AUTH_METHOD_GSSAPI_MIC, AuthMethod::Gssapi),
         ];
-        let bits = self.raw.call(Call::OfferedMethods) as u32;
+        let bits = self.raw.call(SessionCall::OfferedMethods) as u32;
         NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, method)| *method).collect()
     }
 }

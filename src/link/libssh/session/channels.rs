@@ -1,21 +1,21 @@
-//! Channels of commands, and what all channels have in common.
+//! Channels of commands, tunnels and forwarded agents. The last two are looked at only when they
+//! have news.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::mem;
 use std::task::Poll;
 
 use libssh_rs::sys;
 
-use super::{Channel, ChannelCall, LibsshSession, MaxPacket};
+use super::{ChannelCall, MaxPacket, OpenReply, RawChannel, SshSession};
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
-use crate::link::libssh::OK;
-use crate::link::libssh::library::level_of_channels;
+use crate::link::libssh::channel::Noted;
 use crate::link::libssh::log_lines::{self, data_traffic};
-use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::{OK, library::level_of_channels, log_scope::LogScope, options::c_string};
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
-impl LibsshSession {
+impl SshSession {
     /// A channel for a command.
     pub(crate) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
         let channel = self.raw.new_channel(None)?;
@@ -23,9 +23,16 @@ impl LibsshSession {
     }
 
     /// Enters libssh for a channel.
-    pub(super) fn call(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<c_int, LinkError> {
+    fn call(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<c_int, LinkError> {
         let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
         Ok(channel.call(&mut self.raw, call))
+    }
+
+    /// Makes a call that is repeated until it is done.
+    fn step_channel(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<Poll<()>, LinkError> {
+        let _log = self.listen();
+        let rc = self.call(id, call)?;
+        self.progress(rc)
     }
 
     pub(crate) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
@@ -38,9 +45,10 @@ impl LibsshSession {
         self.progress(rc)
     }
 
-    /// Notes libssh's number of a channel that the server was asked for, and an answer that has come already.
-    pub(super) fn note_asked(&mut self, id: ChannelId, rc: c_int) {
-        if let Some(number) = log_lines::take_fact(|log| log.created.take()) {
+    /// Notes libssh's number of a channel that the server was asked for, and an answer that has
+    /// come already.
+    fn note_asked(&mut self, id: ChannelId, rc: c_int) {
+        if let Some(number) = log_lines::with(|log| log.created.take()) {
             self.opening.insert(number, id.0);
         }
         self.note_log();
@@ -50,16 +58,14 @@ impl LibsshSession {
     }
 
     pub(crate) fn request(&mut self, id: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError> {
-        let _log = self.listen();
-        let rc = self.call(id, ChannelCall::Request(request))?;
-        self.progress(rc)
+        self.step_channel(id, ChannelCall::Request(request))
     }
 
-    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn exec(&mut self, id: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.call(id, ChannelCall::Exec(command))?;
+        let rc = self.call(id, ChannelCall::Exec(&c_string(command)?))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
-            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
+            channel.unanswered = if rc == sys::SSH_AGAIN { command.len() } else { 0 };
         }
         self.progress(rc)
     }
@@ -73,33 +79,30 @@ impl LibsshSession {
         self.channels.get(id.0).map_or(0, |channel| channel.window(&self.raw))
     }
 
-    /// Writes as much as goes now: nothing if `backlog` bytes of channels wait for the socket already, or if any do with a
-    /// backlog of 0.
+    /// Writes as much as goes now: nothing if `backlog` bytes of channels wait for the socket
+    /// already, or if any do with a backlog of 0.
     pub(crate) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let chunk = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet.chunk();
-        // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that is not known yet could be 0.
+        // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that is not
+        // known yet could be 0.
         if chunk == 0 {
             return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
         }
         self.write_chunk(id, &input[..input.len().min(chunk)], backlog)
     }
 
-    /// As [`write`](Self::write), for the first bytes of a channel to the agent, whose packet size is unknown. If its packets
-    /// have no room for data, libssh does not return: only for a [prepared](super::super::park_in_loops) thread.
-    pub(crate) fn write_first(
-        &mut self,
-        id: ChannelId,
-        input: &[u8],
-        backlog: usize,
-    ) -> Result<usize, LinkError> {
-        self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], backlog)
+    /// As [`write`](Self::write), for the first bytes of a channel to the agent, whose packet size
+    /// is unknown. If its packets have no room for data, libssh does not return: only for a thread
+    /// that [parks](crate::link::libssh::park_in_loops).
+    pub(crate) fn write_first(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
+        self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], limits::TUNNEL_BACKLOG)
     }
 
     fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
-        // In the middle of a key exchange libssh writes nothing, but it reads: a packet size that the host changes there
-        // would go unchecked.
-        if input.is_empty() || self.keys.under_way || self.is_congested(backlog) {
+        // In the middle of a key exchange libssh writes nothing, but it reads: a packet size that
+        // the host changes there would go unchecked.
+        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
             return Ok(0);
         }
         let is_measured =
@@ -107,12 +110,12 @@ impl LibsshSession {
         let _log = if is_measured { LogScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
         let before = self.raw.counts();
         let rc = if self.window(id) == 0 { 0 } else { self.call(id, ChannelCall::Write(input))? };
-        let largest_packet = log_lines::take_fact(|log| log.largest_packet);
+        let largest_packet = log_lines::with(|log| log.largest_packet);
         self.check_fatal()?;
         let written =
             usize::try_from(rc).map_err(|_| LinkError::new(LinkErrorKind::Denied, self.raw.error_text()))?;
         if written > 0 {
-            self.keys.seen.traffic += data_traffic(written);
+            self.key_exchanges.traffic += data_traffic(written);
         }
         if self.write_pending() {
             self.unsent += self.raw.counts().packed_since(before);
@@ -121,7 +124,8 @@ impl LibsshSession {
             && written > 0
             && let Some(channel) = self.channels.get_mut(id.0)
         {
-            // A libssh that does not log what a packet carries has returned all the same: a byte fits.
+            // A libssh that does not log what a packet carries has returned all the same: a byte
+            // fits.
             channel.max_packet = MaxPacket::Seen(largest_packet.max(max_packet.payload()).max(1));
         }
         Ok(written)
@@ -136,20 +140,16 @@ impl LibsshSession {
 
     /// For a channel without a request that waits for its answer.
     pub(crate) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
-        let _log = LogScope::enter();
-        let rc = self.call(id, ChannelCall::Signal(signal))?;
-        self.progress(rc).map(drop)
+        self.step_channel(id, ChannelCall::Signal(signal)).map(drop)
     }
 
     /// Pending: CLOSE was not sent yet.
     pub(crate) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = self.listen();
-        let rc = self.call(id, ChannelCall::Close)?;
-        self.progress(rc)
+        self.step_channel(id, ChannelCall::Close)
     }
 
-    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and drops what arrives: without
-    /// callbacks libssh would keep that, 0.10 without any limit.
+    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and
+    /// drops what arrives: without callbacks libssh would keep that, 0.10 without any limit.
     pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
@@ -174,11 +174,11 @@ impl LibsshSession {
     }
 
     /// Ends a channel and its state.
-    pub(super) fn release(&mut self, channel: Channel) {
+    pub(super) fn release(&mut self, channel: RawChannel) {
         let is_agents = matches!(channel.max_packet, MaxPacket::Seen(_));
         drop(channel);
-        if is_agents && let Some(forwarding) = self.raw.forwarding() {
-            forwarding.freed();
+        if is_agents && let Some(agent_channels) = self.raw.agent_channels() {
+            agent_channels.open = agent_channels.open.saturating_sub(1);
         }
         self.note_log();
     }
@@ -204,8 +204,113 @@ impl LibsshSession {
         }
         Ok(())
     }
+
+    // Of tunnels and forwarded agents.
+
+    /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2); see
+    /// [`open_reply`](Self::open_reply).
+    pub(crate) fn open_tunnel(&mut self, host: &str, port: u16) -> Result<ChannelId, LinkError> {
+        let host = c_string(host)?;
+        let noted = Noted { id: self.channels.vacant_key(), is_listed: false, reply: None };
+        let channel = self.raw.new_channel(Some(noted))?;
+        let id = ChannelId(self.channels.insert(channel));
+        self.is_proxy = true;
+        let _log = LogScope::at(level_of_channels());
+        let rc = self.call(id, ChannelCall::OpenForward(&host, port))?;
+        self.note_asked(id, rc);
+        self.check_fatal()?;
+        Ok(id)
+    }
+
+    /// The server's answer to [`open_tunnel`](Self::open_tunnel), once.
+    pub(crate) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
+        self.noted(id)?.reply.take()
+    }
+
+    fn noted(&mut self, id: ChannelId) -> Option<&mut Noted> {
+        self.channels.get_mut(id.0)?.state_mut(&mut self.raw).noted.as_mut()
+    }
+
+    /// How many more channels the server may open to the agent until the next call.
+    pub(crate) fn admit_agent_channels(&mut self, channels: usize) {
+        if let Some(agent_channels) = self.raw.agent_channels() {
+            agent_channels.admitted = channels;
+        }
+    }
+
+    /// The next channel that the server has opened to the agent.
+    pub(crate) fn next_agent_channel(&mut self) -> Option<ChannelId> {
+        let channel = self.raw.agent_channels()?.arrived.pop()?;
+        let id = ChannelId(self.channels.insert(channel));
+        if let Some(noted) = self.noted(id) {
+            (noted.id, noted.is_listed) = (id.0, false);
+        }
+        Some(id)
+    }
+
+    /// Whether a channel has news, perhaps read by another call than a pump.
+    pub(crate) fn has_channel_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// The next channel with news.
+    pub(crate) fn next_news(&mut self) -> Option<ChannelId> {
+        let id = ChannelId(self.news.pop()?);
+        if let Some(noted) = self.noted(id) {
+            noted.is_listed = false;
+        }
+        Some(id)
+    }
+
+    /// Moves bytes that libssh holds to the inbox, as far as they fit.
+    pub(crate) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
+        let _log = self.listen();
+        let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
+        let state = channel.state(&self.raw);
+        let held = state.held.min(limits::INBOX_TUNNEL.saturating_sub(state.inbox.stdout.len()));
+        if held == 0 {
+            return Ok(());
+        }
+        let mut buffer = vec![0_u8; held];
+        // With bytes at hand libssh does not look at the socket.
+        let rc = channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
+        if let Ok(read) = usize::try_from(rc) {
+            let state = channel.state_mut(&mut self.raw);
+            state.held -= read.min(held);
+            state.inbox.stdout.extend_from_slice(&buffer[..read.min(held)]);
+        }
+        self.check_fatal()?;
+        if rc < 0 { Err(LinkError::new(LinkErrorKind::Protocol, self.raw.error_text())) } else { Ok(()) }
+    }
+
+    /// Bytes that libssh holds back. More than a window means a peer that ignores its window.
+    pub(crate) fn held(&self, id: ChannelId) -> usize {
+        self.channels.get(id.0).map_or(0, |channel| channel.state(&self.raw).held)
+    }
+
+    /// Drops what has arrived, and what will arrive.
+    pub(crate) fn discard_input(&mut self, id: ChannelId) -> Result<(), LinkError> {
+        let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
+        channel.state_mut(&mut self.raw).discards = true;
+        loop {
+            let before = self.held(id);
+            if let Some(inbox) = self.inbox(id) {
+                inbox.stdout = Vec::new();
+            }
+            self.refill(id)?;
+            if self.held(id) >= before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether this channel to the agent has not been written to, which takes
+    /// [`write_first`](Self::write_first).
+    pub(crate) fn needs_first_write(&self, id: ChannelId) -> bool {
+        self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Seen(0))
+    }
 }
 
-pub(super) fn no_channel() -> LinkError {
+fn no_channel() -> LinkError {
     LinkError::new(LinkErrorKind::Other, "no such channel")
 }

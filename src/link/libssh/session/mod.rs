@@ -1,12 +1,12 @@
-//! An SSH session over a connected socket: the handshake, and what every call does before and after libssh is entered.
+//! An SSH session over a connected socket: the handshake, and what every call does before and after
+//! libssh is entered.
 
 mod auth;
 mod channels;
 mod pump;
-mod tunnels;
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::task::Poll;
@@ -20,28 +20,30 @@ pub(crate) use auth::has_gssapi;
 
 use self::pump::Reading;
 use super::OK;
-use super::channel::{Channel, ChannelCall, MaxPacket, OpenReply};
+use super::channel::{ChannelCall, MaxPacket, OpenReply, RawChannel};
+use super::classify;
 use super::library::level_of_channels;
 use super::log_lines;
 use super::log_scope::LogScope;
 use super::options::configure;
-use super::raw_session::{Call, RawSession};
+use super::raw_session::{RawSession, SessionCall};
 use crate::limits;
-use crate::link::backlog::Backlog;
-use crate::link::{ChannelId, KeyExchanges, LinkError, LinkErrorKind, Setup, classify};
+use crate::link::libssh::backlog::Backlog;
+use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
 
 /// A libssh session over a connected socket.
 ///
 /// Channels are declared before the session, so that they are dropped before it.
-pub(crate) struct LibsshSession {
-    channels: Slab<Channel>,
+pub(crate) struct SshSession {
+    channels: Slab<RawChannel>,
     /// Channels that were freed, and that the server has not closed yet.
-    leaving: Vec<Channel>,
+    leaving: Vec<RawChannel>,
     raw: RawSession,
     /// Channels that the server was asked for and has not answered yet, by libssh's numbers.
     opening: HashMap<u32, usize>,
-    /// What libssh found wrong with a confirmation. It drops such a message and waits for another without end. It also has
-    /// taken over the packet size in it, even for a channel that was open before: nothing may be written any more.
+    /// What libssh found wrong with a confirmation. It drops such a message and waits for another
+    /// without end. It also has taken over the packet size in it, even for a channel that was open
+    /// before: nothing may be written any more.
     bad_confirmation: Option<String>,
     /// GSSAPI is being tried: libssh takes its steps within pumps.
     in_gssapi: bool,
@@ -56,31 +58,28 @@ pub(crate) struct LibsshSession {
     is_proxy: bool,
     is_logged_in: bool,
     is_corked: bool,
-    keys: Keys,
+    /// The server has begun a key exchange that is not complete.
+    in_key_exchange: bool,
+    key_exchanges: KeyExchanges,
     packets_per_visit: u64,
     reading: Reading,
     backlog: Backlog,
-    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work by itself.
+    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work
+    /// by itself.
     is_unread: bool,
     /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
     unsent: u64,
 }
 
-/// Key exchanges.
-#[derive(Default)]
-struct Keys {
-    /// The server has begun one that is not complete.
-    under_way: bool,
-    seen: KeyExchanges,
-}
-
-impl LibsshSession {
-    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes the descriptor.
-    pub(crate) fn start(socket: OwnedFd, setup: &Setup<'_>, host_keys: &CStr) -> Result<Self, LinkError> {
+impl SshSession {
+    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes
+    /// the descriptor.
+    pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new()?;
         let _log = LogScope::enter();
         let mut session = Self {
-            // Few hosts run more than one command at a time, and a slab would begin with room for four.
+            // Few hosts run more than one command at a time, and a slab would begin with room for
+            // four.
             channels: Slab::with_capacity(1),
             leaving: Vec::new(),
             raw,
@@ -94,8 +93,9 @@ impl LibsshSession {
             is_proxy: false,
             is_logged_in: false,
             is_corked: false,
-            keys: Keys::default(),
-            packets_per_visit: if setup.compress {
+            in_key_exchange: false,
+            key_exchanges: KeyExchanges::default(),
+            packets_per_visit: if options.compress {
                 limits::COMPRESSED_PACKETS_PER_VISIT
             } else {
                 limits::PACKETS_PER_VISIT
@@ -105,23 +105,27 @@ impl LibsshSession {
             is_unread: false,
             unsent: 0,
         };
-        configure(&mut session.raw, socket.as_raw_fd(), setup, host_keys)?;
-        session.raw.set_callbacks(setup.agent.is_some())?;
+        configure(&mut session.raw, socket.as_raw_fd(), options)?;
+        session.raw.set_callbacks(options.agent.is_some())?;
         let _ = socket.into_raw_fd();
-        let rc = session.raw.call(Call::Connect);
+        let rc = session.raw.call(SessionCall::Connect);
         session.check_fatal()?;
         let fd = session.raw.descriptor().filter(|_| rc != sys::SSH_ERROR).ok_or_else(|| session.fatal())?;
         // libssh has just made it blocking: a stalled peer would hold the thread in a send.
-        SockRef::from(&fd)
-            .set_nonblocking(true)
-            .map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
+        let unblocked = SockRef::from(&fd).set_nonblocking(true);
+        unblocked.map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
         session.raw.watch()?;
         Ok(session)
     }
 
     pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        self.step(SessionCall::Connect)
+    }
+
+    /// Makes a call that is repeated until it is done.
+    fn step(&mut self, call: SessionCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.raw.call(Call::Connect);
+        let rc = self.raw.call(call);
         self.progress(rc)
     }
 
@@ -133,7 +137,7 @@ impl LibsshSession {
 
     /// Key exchanges so far, the first included.
     pub(crate) fn key_exchanges(&self) -> KeyExchanges {
-        self.keys.seen
+        self.key_exchanges
     }
 
     pub(crate) fn packets_read(&self) -> u64 {
@@ -146,11 +150,11 @@ impl LibsshSession {
 
     pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
-        // libssh has one global request at a time. A call after its answer only takes that, and does not say so: then a
-        // second call sends. Without an answer neither does.
+        // libssh has one global request at a time. A call after its answer only takes that, and
+        // does not say so: then a second call sends. Without an answer neither does.
         let before = self.packets_written();
         for _ in 0..2 {
-            self.raw.call(Call::Keepalive);
+            self.raw.call(SessionCall::Keepalive);
             self.check_fatal()?;
             // The answer may have come already: a second call would ask again.
             if self.packets_written() != before {
@@ -178,7 +182,8 @@ impl LibsshSession {
         self.raw.descriptor()
     }
 
-    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel alone has three.
+    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel
+    /// alone has three.
     pub(crate) fn cork(&mut self) {
         self.is_corked = self.set_cork(true);
     }
@@ -201,8 +206,8 @@ impl LibsshSession {
         false
     }
 
-    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the level at which libssh logs
-    /// an answer about a channel, or about a ticket, while one may come.
+    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the
+    /// level at which libssh logs an answer about a channel, or about a ticket, while one may come.
     fn listen(&self) -> LogScope {
         LogScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
@@ -215,11 +220,11 @@ impl LibsshSession {
     fn note_log(&mut self) {
         let log = log_lines::take();
         self.has_closed |= log.has_closed;
-        self.keys.seen.traffic += log.traffic;
-        self.keys.under_way |= log.key_exchange_begun;
+        self.key_exchanges.traffic += log.traffic;
+        self.in_key_exchange |= log.key_exchange_begun;
         if log.key_exchanges_done > 0 {
-            self.keys.seen.done += log.key_exchanges_done;
-            self.keys.under_way = false;
+            self.key_exchanges.done += log.key_exchanges_done;
+            self.in_key_exchange = false;
         }
         self.take_stock();
         self.news.extend(log.news);
@@ -246,7 +251,8 @@ impl LibsshSession {
         }
     }
 
-    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is followed by this.
+    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is
+    /// followed by this.
     fn check_fatal(&mut self) -> Result<(), LinkError> {
         self.note_log();
         if let Some(text) = &self.bad_confirmation {
@@ -256,9 +262,10 @@ impl LibsshSession {
     }
 
     fn fatal(&self) -> LinkError {
-        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what comes next.
-        let first_keys = self.keys.seen.done == 0 && self.packets_written() >= 3;
-        let (text, root_cause) = (self.raw.error_text(), log_lines::root_cause());
+        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what
+        // comes next.
+        let first_keys = self.key_exchanges.done == 0 && self.packets_written() >= 3;
+        let (text, root_cause) = (self.raw.error_text(), log_lines::with(|log| log.root_cause.clone()));
         let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
         if error.kind == LinkErrorKind::Lost && !self.raw.has_banner() {
             error.kind = LinkErrorKind::Dropped;
@@ -283,11 +290,12 @@ fn bad_confirmation(text: String) -> LinkError {
     LinkError::new(if unwritable { LinkErrorKind::Unwritable } else { LinkErrorKind::Protocol }, text)
 }
 
-impl Drop for LibsshSession {
+impl Drop for SshSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
-        if let Some(forwarding) = self.raw.forwarding() {
-            forwarding.shut();
+        if let Some(agent_channels) = self.raw.agent_channels() {
+            // Accept no more.
+            agent_channels.open = usize::MAX;
         }
         while self.next_agent_channel().is_some() {}
         let open: Vec<usize> = self.channels.iter().map(|(id, _)| id).collect();
@@ -298,13 +306,14 @@ impl Drop for LibsshSession {
         for channel in mem::take(&mut self.leaving) {
             self.release(channel);
         }
-        // A packet goes out once the socket has said that it takes one. The first poll sends what waits, the second the rest.
-        // Not within GSSAPI, where what has arrived would make libssh ask the KDC, and not to a host that does not read.
+        // A packet goes out once the socket has said that it takes one. The first poll sends what
+        // waits, the second the rest. Not within GSSAPI, where what has arrived would make libssh
+        // ask the KDC, and not to a host that does not read.
         for _ in 0..2 {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;
             }
-            self.raw.call(Call::Poll);
+            self.raw.call(SessionCall::Poll);
         }
     }
 }

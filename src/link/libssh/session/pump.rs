@@ -5,12 +5,9 @@ use std::mem;
 
 use libssh_rs::sys;
 
-use super::LibsshSession;
+use super::SshSession;
 use crate::limits;
-use crate::link::libssh::OK;
-use crate::link::libssh::log_lines;
-use crate::link::libssh::log_scope::LogScope;
-use crate::link::libssh::raw_session::Call;
+use crate::link::libssh::{OK, log_lines, log_scope::LogScope, raw_session::SessionCall};
 use crate::link::{LinkError, LinkErrorKind, Pumped};
 
 /// The packet that is being read.
@@ -18,11 +15,12 @@ use crate::link::{LinkError, LinkErrorKind, Pumped};
 pub(super) struct Reading {
     /// Packets read before it.
     packets: u64,
-    /// Bytes read when the last of those was complete, or when the server had not yet sent its version line.
+    /// Bytes read when the last of those was complete, or when the server had not yet sent its
+    /// version line.
     begun: u64,
 }
 
-impl LibsshSession {
+impl SshSession {
     pub(crate) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         if self.is_unread {
             let kib = self.backlog.at_most(self.raw.counts()) / 1024;
@@ -33,9 +31,9 @@ impl LibsshSession {
         // Packets that must be answered cost twice.
         let packets = |session: &Self| session.packets_read() + session.packets_written();
         let packets_end = packets(self) + self.packets_per_visit;
-        let keys = self.keys.seen.done;
+        let keys = self.key_exchanges.done;
         for number in 0..budget {
-            let was_costly = packets(self) >= packets_end || self.keys.seen.done != keys;
+            let was_costly = packets(self) >= packets_end || self.key_exchanges.done != keys;
             if was_costly || number > 0 && self.is_in_doubt() {
                 break;
             }
@@ -52,29 +50,29 @@ impl LibsshSession {
 
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
     fn poll(&mut self) -> Result<c_int, LinkError> {
-        let rc = self.raw.call(Call::Poll);
+        let rc = self.raw.call(SessionCall::Poll);
         self.check_fatal()?;
         self.check_bounds()?;
         Ok(rc)
     }
 
-    /// Whether more may wait for the socket than is allowed, by what libssh has counted. libssh keeps all its own answers,
-    /// however many.
+    /// Whether more may wait for the socket than is allowed, by what libssh has counted. libssh
+    /// keeps all its own answers, however many.
     pub(super) fn is_in_doubt(&self) -> bool {
         let waiting = self.backlog.at_most(self.raw.counts());
         let max = limits::ANSWERS_UNREAD + self.unsent;
         waiting > max && waiting > max + self.unanswered()
     }
 
-    /// Polls at the level at which libssh logs how much it has to send. That level has several lines for each packet, which
-    /// cost as much as the rest of a visit.
+    /// Polls at the level at which libssh logs how much it has to send. That level has several
+    /// lines for each packet, which cost as much as the rest of a visit.
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.raw.counts();
         let rc = {
             let _log = LogScope::nested(sys::SSH_LOG_TRACE);
-            self.raw.call(Call::Poll)
+            self.raw.call(SessionCall::Poll)
         };
-        let waiting = log_lines::take_fact(|log| log.waiting.take());
+        let waiting = log_lines::with(|log| log.waiting.take());
         self.check_fatal()?;
         self.check_bounds()?;
         if rc != OK {
@@ -111,8 +109,9 @@ impl LibsshSession {
 
     fn check_bounds(&mut self) -> Result<(), LinkError> {
         let begun = self.raw.counts().read.saturating_sub(self.reading.begun);
-        // Between the first keys and the login come banners, which may be long, and no key exchange.
-        let may_be_keys = self.keys.seen.done == 0 || self.is_logged_in;
+        // Between the first keys and the login come banners, which may be long, and no key
+        // exchange.
+        let may_be_keys = self.key_exchanges.done == 0 || self.is_logged_in;
         if begun > limits::PACKET_BYTES && may_be_keys {
             let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
             return Err(LinkError::new(LinkErrorKind::Protocol, text));

@@ -1,9 +1,10 @@
 //! Lets libssh talk to an agent without waiting for one.
 //!
-//! libssh has no way in for a signature that was made elsewhere, and its own talk with an agent blocks. So it is handed a
-//! socket on which all answers lie ready, and what it has asked is read from the socket afterwards. A signature is got in
-//! two passes: in the first libssh asks the server about the key, then the agent to sign, and is refused; the request goes
-//! to the real agent, and with its answer the second pass comes to the same point and gets the signature.
+//! libssh takes no signature that was made elsewhere, and its own exchange with an agent blocks. So
+//! it gets a socket that already holds all answers, and its requests are read from the socket
+//! afterwards. A login takes two passes. In the first, libssh asks the server about the key, asks
+//! the agent to sign, and is refused. The request then goes to the real agent. In the second pass
+//! libssh asks again and finds the signature.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -15,10 +16,11 @@ use socket2::SockRef;
 use crate::agent::wire::{self, Identity};
 use crate::limits;
 
-/// More than libssh writes in one call, a request for a signature with the longest key in it twice, and than it reads.
+/// More than libssh writes or reads in one call: a request for a signature has the key in it twice.
 const BUFFER: usize = 4 * limits::AGENT_KEY;
 
-/// What libssh will hear in one call. Behind the last answer it finds the end of the stream, so it never waits.
+/// The answers for one call. After the last one libssh finds the end of the stream, so it never
+/// waits.
 #[derive(Debug)]
 pub(super) struct AgentScript {
     ours: UnixStream,
@@ -26,8 +28,8 @@ pub(super) struct AgentScript {
 }
 
 impl AgentScript {
-    /// The answers to a request for the keys, unless libssh has its answer from an earlier call, and to one for a
-    /// signature: without a `signature` that is a refusal.
+    /// Answers a request for the keys, unless an earlier call has (`is_listed`), and then one for a
+    /// signature: without a `signature`, with a refusal.
     pub(super) fn new(identity: &Identity, is_listed: bool, signature: Option<&[u8]>) -> io::Result<Self> {
         let (mut ours, theirs) = UnixStream::pair()?;
         for end in [&ours, &theirs] {
@@ -35,7 +37,7 @@ impl AgentScript {
             if socket.send_buffer_size()? < BUFFER {
                 socket.set_send_buffer_size(BUFFER)?;
             }
-            // libssh would wait for room that nobody makes.
+            // With less, libssh would wait for ever.
             if socket.send_buffer_size()? < BUFFER {
                 return Err(io::Error::other("the system's socket buffers are too small"));
             }
@@ -54,7 +56,7 @@ impl AgentScript {
         self.theirs.as_raw_fd()
     }
 
-    /// The request for a signature that libssh has made, if so, as it wants it sent to an agent.
+    /// libssh's request for a signature, if it has made one, as it goes to an agent.
     pub(super) fn sign_request(mut self) -> Option<Vec<u8>> {
         let mut asked = Vec::new();
         match self.ours.read_to_end(&mut asked) {

@@ -8,7 +8,8 @@ use mio::{Events, Token, Waker};
 use nix::errno::Errno;
 use socket2::{Domain, Socket, Type};
 
-use crate::link::{Dialler, LibsshLink, Link, Pumped};
+use crate::link::engine::EngineLink;
+use crate::link::{Dial, Dialler, Pumped, Transport};
 
 const SLOW: Duration = Duration::from_secs(20);
 const INDEX: usize = 7;
@@ -19,7 +20,7 @@ fn token(index: usize, generation: u32) -> Token {
 
 struct World {
     poll: mio::Poll,
-    link: LibsshLink,
+    link: EngineLink,
 }
 
 impl World {
@@ -27,7 +28,7 @@ impl World {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(usize::MAX)).unwrap());
         let dialler = Dialler::new(poll.registry().try_clone().unwrap(), token, waker, 0);
-        Self { poll, link: LibsshLink::new(Arc::new(dialler), INDEX) }
+        Self { poll, link: EngineLink::new(Arc::new(dialler), INDEX) }
     }
 
     /// The generation under which it is known.

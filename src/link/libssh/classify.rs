@@ -1,11 +1,12 @@
-//! What a failure was, from the texts that libssh leaves.
+//! Maps libssh's error texts to [`LinkErrorKind`].
 //!
-//! libssh has one error string per session and overwrites it: a key exchange that found no common algorithm ends as
-//! "Socket error: disconnected". So the first line that its client state machine logged in the same pump outranks it.
+//! libssh has one error text per session and overwrites it: a key exchange without a common
+//! algorithm ends as "Socket error: disconnected". So the first line that its client state machine
+//! logged in the same pump comes first.
 
-use super::{LinkError, LinkErrorKind};
+use crate::link::{LinkError, LinkErrorKind};
 
-/// Texts of a packet that does not decrypt to what its sender made. Before the first keys it is a malformed one.
+/// A packet that was altered or cannot be decrypted. Before the first keys: a malformed one.
 const UNREADABLE: [&str; 8] = [
     "HMAC error",
     "Decryption error",
@@ -17,11 +18,11 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered on its way. The second is of
-/// a signature whose algorithm was not offered.
+/// The host does not hold the key that it shows, or the key exchange was altered on its way. The
+/// second text is about a signature whose algorithm was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// What libssh says of other things, and leaves: of the known_hosts files, which it does not get, and of a
+/// Left over from earlier calls: about known_hosts files, which libssh does not get, and about a
 /// keepalive, which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
@@ -42,7 +43,8 @@ const PROTOCOL: [&str; 12] = [
     "in packet",
 ];
 
-/// The system's words for a broken connection: bare where libssh finds it broken at its first look.
+/// The system's texts for a broken connection. libssh adds nothing to them if its first read or
+/// write fails.
 const BROKEN: [&str; 5] = [
     "Connection reset by peer",
     "Connection timed out",
@@ -53,16 +55,17 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text and, where one was logged, its root cause.
-/// `encrypted` is whether the peer's packets have to pass a cipher: before the first keys none of them can
-/// fail to. `first_keys` is whether those were agreed on, and the host's signature was not verified yet.
+/// Classifies a fatal error by the session's error text and its root cause, if one was logged.
+///
+/// `encrypted`: the peer's packets are encrypted, so they can fail to decrypt. `first_keys`: the
+/// first keys are agreed on, and the host's signature is not verified yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
     }
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
-    // libssh drops what it cannot read without a word: some packets, and a signature.
+    // libssh has no error text for some packets that it cannot read, nor for such a signature.
     if text.is_empty() || STALE.iter().any(|stale| text.starts_with(stale)) {
         return if first_keys {
             LinkError::new(LinkErrorKind::Integrity, "the host's signature cannot be read")
@@ -98,13 +101,13 @@ fn disconnect(text: &str) -> Option<LinkError> {
     Some(LinkError::new(LinkErrorKind::Disconnected(code), message.trim()))
 }
 
-/// libssh's wording of an end of stream says "Socket error: disconnected", or a success: both mislead.
+/// libssh reports an end of stream as "Socket error: disconnected", or as a success: both mislead.
 fn lost_text(kind: LinkErrorKind, text: &str) -> String {
     if kind != LinkErrorKind::Lost {
         return text.to_owned();
     }
     match text.strip_prefix("Socket error: ") {
-        // The last two are left in errno by an earlier call on the non-blocking socket.
+        // The last two are in errno from an earlier call on the non-blocking socket.
         Some(
             "disconnected"
             | "Success"

@@ -1,51 +1,51 @@
-//! How much libssh keeps for a socket that does not take it.
+//! How much libssh keeps for a socket that takes no more.
 //!
-//! libssh answers a peer by itself: an unknown message, a request that wants a reply. It does so whether or
-//! not the peer reads, keeps what the socket does not take, and does not tell how much that is other than in
-//! its log. What it tells at no cost is what it has counted, which bounds it from above.
+//! libssh itself answers unknown messages and requests that want a reply. It does so even if the
+//! peer does not read, keeps what the socket does not take, and only logs how much that is. Its
+//! counters cost nothing, and give an upper limit.
 
-/// Bytes that a packet may have on the wire beside its payload: length, padding, and MAC (RFC 4253 section
-/// 6).
+/// Bytes of a packet on the wire besides the payload, at most: length, padding, and MAC (RFC 4253
+/// section 6).
 const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
 
-/// What libssh has counted on one connection.
+/// libssh's counters of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Packets read.
     pub packets_read: u64,
-    /// Packets made for the peer, sent or not.
+    /// Packets written, sent or not.
     pub packets_written: u64,
     /// Bytes of their payloads.
     pub payload_written: u64,
-    /// Bytes that the socket has given.
+    /// Bytes read from the socket.
     pub read: u64,
     /// Bytes that the socket has taken.
     pub sent: u64,
 }
 
 impl Counts {
-    /// Most bytes on the wire of the packets that were made since.
+    /// Bytes on the wire of the packets written since, at most.
     pub(super) fn packed_since(self, earlier: Self) -> u64 {
         let packets = self.packets_written.saturating_sub(earlier.packets_written);
         self.payload_written.saturating_sub(earlier.payload_written) + packets * PACKET_OVERHEAD
     }
 }
 
-/// Bytes that wait for the socket, as far as they are known.
+/// Bytes that wait for the socket: an upper limit.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// So many waited when this had been counted.
+    /// Bytes that waited at these counts.
     waiting: u64,
     counts: Counts,
 }
 
 impl Backlog {
-    /// So many bytes wait.
+    /// Sets a number of bytes that is known to be right at these counts.
     pub(super) fn is(&mut self, waiting: u64, counts: Counts) {
         *self = Self { waiting, counts };
     }
 
-    /// The most that can wait now.
+    /// Bytes that wait now, at most.
     pub(super) fn at_most(&self, now: Counts) -> u64 {
         (self.waiting + now.packed_since(self.counts)).saturating_sub(now.sent - self.counts.sent)
     }

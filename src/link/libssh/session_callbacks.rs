@@ -9,7 +9,7 @@ use std::ptr;
 
 use libssh_rs::sys;
 
-use super::channel::{Channel, MaxPacket, Noted};
+use super::channel::{MaxPacket, Noted, RawChannel};
 use super::log_lines;
 use crate::limits;
 
@@ -22,17 +22,17 @@ pub(super) static CALLBACKS: Callbacks = Callbacks(session_callbacks());
 unsafe impl Sync for Callbacks {}
 
 /// Where channels arrive that a server opens to a forwarded agent.
-pub(super) struct Forwarding {
+pub(super) struct AgentChannels {
     pub callbacks: sys::ssh_callbacks_struct,
     /// Accepted, and not yet taken over by the session.
-    arrived: Vec<Channel>,
+    pub arrived: Vec<RawChannel>,
     /// Accepted and not freed.
-    open: usize,
+    pub open: usize,
     /// How many more are accepted.
-    admitted: usize,
+    pub admitted: usize,
 }
 
-impl Forwarding {
+impl AgentChannels {
     /// The user data of its callbacks, which is this value, is still to be set.
     pub(super) fn new() -> Self {
         let callbacks = sys::ssh_callbacks_struct {
@@ -40,25 +40,6 @@ impl Forwarding {
             ..session_callbacks()
         };
         Self { callbacks, arrived: Vec::new(), open: 0, admitted: 0 }
-    }
-
-    /// How many more channels are accepted until the next call.
-    pub(super) fn admit(&mut self, channels: usize) {
-        self.admitted = channels;
-    }
-
-    pub(super) fn next(&mut self) -> Option<Channel> {
-        self.arrived.pop()
-    }
-
-    /// A channel that was accepted here has been freed.
-    pub(super) fn freed(&mut self) {
-        self.open = self.open.saturating_sub(1);
-    }
-
-    /// Accepts no more.
-    pub(super) fn shut(&mut self) {
-        self.open = usize::MAX;
     }
 }
 
@@ -78,23 +59,23 @@ unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
 }
 
 /// Accepts a channel to the agent, unless there are too many. Null refuses it.
-unsafe extern "C" fn on_agent_channel(
-    session: sys::ssh_session,
-    forwarding: *mut c_void,
-) -> sys::ssh_channel {
-    // SAFETY: the user data that `RawSession` set, live as long as the session; no other reference exists while libssh runs.
-    let forwarding = unsafe { &mut *forwarding.cast::<Forwarding>() };
+unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, channels: *mut c_void) -> sys::ssh_channel {
+    // SAFETY: the user data that `RawSession` set, live as long as the session; no other reference
+    // exists while libssh runs.
+    let channels = unsafe { &mut *channels.cast::<AgentChannels>() };
     let accept = || {
-        if forwarding.open >= limits::AGENT_CHANNELS || forwarding.admitted == 0 {
+        if channels.open >= limits::AGENT_CHANNELS || channels.admitted == 0 {
             return None;
         }
+        // It gets its id, and is listed, when the session takes it over.
+        let noted = Noted { id: usize::MAX, is_listed: true, reply: None };
         // SAFETY: the session that calls.
-        let mut channel = unsafe { Channel::new(session, Some(Noted::unnumbered())) }?;
+        let mut channel = unsafe { RawChannel::new(session, Some(noted)) }?;
         (channel.is_open, channel.max_packet) = (true, MaxPacket::Seen(0));
         let raw = channel.as_ptr();
-        forwarding.open += 1;
-        forwarding.admitted -= 1;
-        forwarding.arrived.push(channel);
+        channels.open += 1;
+        channels.admitted -= 1;
+        channels.arrived.push(channel);
         Some(raw)
     };
     catch_unwind(AssertUnwindSafe(accept)).ok().flatten().unwrap_or(ptr::null_mut())

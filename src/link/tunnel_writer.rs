@@ -1,20 +1,21 @@
-//! The way from a host behind a proxy to the proxy: out of the conduit, chunk by chunk, into the tunnel's channel.
+//! From a host behind a proxy to the proxy: out of the conduit, chunk by chunk, into the tunnel's
+//! channel.
 
 use super::{Conduit, LinkError};
 use crate::limits;
 
-/// A chunk that has left the conduit and that the channel has not taken yet: in the middle of a key exchange libssh takes
-/// nothing.
+/// A chunk that has left the conduit and that the channel has not taken yet: during a key exchange
+/// libssh takes nothing.
 #[derive(Debug, Default)]
-pub(super) struct Outbox(Vec<u8>);
+pub(super) struct TunnelWriter(Vec<u8>);
 
-/// What sending one chunk came to.
+/// The result of sending a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// The conduit was found empty, and the channel has all that came out of it. What comes next is told by a visit to the
-    /// host behind.
+pub(super) enum Written {
+    /// The conduit is empty, and the channel has taken everything. A visit to the host behind
+    /// announces more.
     All,
-    /// There may be more to send at once, and nothing else will tell of it.
+    /// There may be more to send at once, and nothing else announces it.
     Some,
     /// The channel takes nothing now.
     Nothing,
@@ -22,26 +23,26 @@ pub(super) enum Sent {
     Ended,
 }
 
-impl Outbox {
-    /// Gives the channel one chunk by `write`, which says how much of it was taken: what is left of the last one, or else what
-    /// the conduit has, up to the channel's window, which is not shut.
+impl TunnelWriter {
+    /// Passes one chunk to `write`, which returns how much of it the channel took: the rest of the
+    /// last chunk, or else what the conduit has, up to the channel's window, which is not 0.
     pub(super) fn send(
         &mut self,
         conduit: &Conduit,
         window: usize,
         buffer: &mut Vec<u8>,
         write: impl FnOnce(&[u8]) -> Result<usize, LinkError>,
-    ) -> Result<Sent, LinkError> {
+    ) -> Result<Written, LinkError> {
         let Self(chunk) = self;
-        // Of a chunk that was kept nobody knows what has come into the conduit behind it: the visits that told of that found
-        // the way barred.
+        // After a kept chunk more may be in the conduit: visits that announced it found the channel
+        // blocked.
         let mut is_last = false;
         if chunk.is_empty() {
             let window = window.min(limits::WRITE_CHUNK);
             buffer.resize(limits::WRITE_CHUNK, 0);
             match conduit.receive(&mut buffer[..window]) {
-                Ok(None) => return Ok(Sent::All),
-                Ok(Some(0)) | Err(_) => return Ok(Sent::Ended),
+                Ok(None) => return Ok(Written::All),
+                Ok(Some(0)) | Err(_) => return Ok(Written::Ended),
                 Ok(Some(read)) => {
                     chunk.extend_from_slice(&buffer[..read]);
                     is_last = read < window;
@@ -52,9 +53,9 @@ impl Outbox {
         chunk.drain(..written);
         chunk.shrink_to(limits::INBOX_RETAINED);
         Ok(match written {
-            0 => Sent::Nothing,
-            _ if is_last && chunk.is_empty() => Sent::All,
-            _ => Sent::Some,
+            0 => Written::Nothing,
+            _ if is_last && chunk.is_empty() => Written::All,
+            _ => Written::Some,
         })
     }
 
@@ -74,9 +75,9 @@ mod tests {
     use super::*;
     use crate::link::LinkErrorKind;
 
-    /// A tunnel's way to the proxy, with what the proxy has got.
+    /// A tunnel, with what the proxy has received.
     struct Way {
-        outbox: Outbox,
+        writer: TunnelWriter,
         conduit: Conduit,
         host: Conduit,
         arrived: Vec<u8>,
@@ -85,18 +86,18 @@ mod tests {
     impl Way {
         fn new() -> Self {
             let (host, conduit) = Conduit::pair().unwrap();
-            Self { outbox: Outbox::default(), conduit, host, arrived: Vec::new() }
+            Self { writer: TunnelWriter::default(), conduit, host, arrived: Vec::new() }
         }
 
         /// Sends a chunk into this window, of which the channel takes so many bytes at most.
-        fn send(&mut self, window: usize, taken_max: usize) -> Sent {
-            let Self { outbox, conduit, arrived, .. } = self;
+        fn send(&mut self, window: usize, taken_max: usize) -> Written {
+            let Self { writer, conduit, arrived, .. } = self;
             let write = |chunk: &[u8]| {
                 let taken = &chunk[..chunk.len().min(taken_max)];
                 arrived.extend_from_slice(taken);
                 Ok(taken.len())
             };
-            outbox.send(conduit, window, &mut Vec::new(), write).unwrap()
+            writer.send(conduit, window, &mut Vec::new(), write).unwrap()
         }
     }
 
@@ -104,11 +105,11 @@ mod tests {
     fn what_came_behind_a_chunk_that_was_kept_needs_no_further_visit() {
         let mut way = Way::new();
         way.host.send(b"one").unwrap();
-        assert_eq!(way.send(100, 0), Sent::Nothing);
-        // The host behind is visited, and the way is barred.
+        assert_eq!(way.send(100, 0), Written::Nothing);
+        // The host behind is visited while the channel is blocked.
         way.host.send(b"two").unwrap();
-        assert_eq!(way.send(100, 100), Sent::Some);
-        assert_eq!(way.send(100, 100), Sent::All);
+        assert_eq!(way.send(100, 100), Written::Some);
+        assert_eq!(way.send(100, 100), Written::All);
         assert_eq!(way.arrived, b"onetwo");
     }
 
@@ -117,12 +118,12 @@ mod tests {
         let mut way = Way::new();
         way.host.send(b"goodbye").unwrap();
         drop(mem::replace(&mut way.host, Conduit::pair().unwrap().0));
-        assert_eq!(way.send(4, 3), Sent::Some);
-        assert_eq!(way.send(4, 0), Sent::Nothing);
-        assert_eq!(way.send(4, 4), Sent::Some);
-        assert_eq!(way.send(4, 4), Sent::All);
+        assert_eq!(way.send(4, 3), Written::Some);
+        assert_eq!(way.send(4, 0), Written::Nothing);
+        assert_eq!(way.send(4, 4), Written::Some);
+        assert_eq!(way.send(4, 4), Written::All);
         assert_eq!(way.arrived, b"goodbye");
-        assert_eq!(way.send(4, 4), Sent::Ended);
+        assert_eq!(way.send(4, 4), Written::Ended);
     }
 
     #[test]
@@ -130,9 +131,9 @@ mod tests {
         let mut way = Way::new();
         way.host.send(b"one").unwrap();
         let denied = |_: &[u8]| Err(LinkError::new(LinkErrorKind::Denied, ""));
-        assert!(way.outbox.send(&way.conduit, 100, &mut Vec::new(), denied).is_err());
-        way.outbox.clear();
-        assert_eq!(way.send(100, 100), Sent::All);
+        assert!(way.writer.send(&way.conduit, 100, &mut Vec::new(), denied).is_err());
+        way.writer.clear();
+        assert_eq!(way.send(100, 100), Written::All);
         assert!(way.arrived.is_empty());
     }
 
@@ -148,8 +149,8 @@ mod tests {
                 sent.extend(bytes);
                 let said = way.send(window, taken_max);
                 prop_assert!(sent.starts_with(&way.arrived));
-                prop_assert!(said != Sent::All || way.arrived == sent);
-                prop_assert!(said != Sent::Nothing || taken_max == 0);
+                prop_assert!(said != Written::All || way.arrived == sent);
+                prop_assert!(said != Written::Nothing || taken_max == 0);
             }
         }
     }

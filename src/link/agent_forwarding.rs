@@ -1,0 +1,385 @@
+//! Agent forwarding: channels that a host opens to the ssh-agent, each joined to its own connection
+//! to the agent.
+//!
+//! Requests pass a [`Filter`]: the agent gets one whole request at a time, and only those that a
+//! host may make. There is back-pressure in both directions: while an answer waits for the host, no
+//! request is sent, and requests wait in the inbox, then inside libssh. If too much of one host
+//! waits, the channel with the most is closed.
+//!
+//! A host has few of these channels, so each pump looks at all of them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use super::libssh::SshSession;
+use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped};
+use crate::agent::wire::{AgentError, Filter, Permission, failure};
+use crate::limits;
+
+/// The number of connections to forwarded agents that a fleet may have, and has.
+#[derive(Debug)]
+pub(super) struct ConnectionQuota {
+    max: usize,
+    used: AtomicUsize,
+}
+
+impl ConnectionQuota {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, used: AtomicUsize::new(0) })
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.max.saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Counts this connection until it is dropped.
+    pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> ForwardedConnection {
+        self.used.fetch_add(1, Ordering::Relaxed);
+        ForwardedConnection { conduit, quota: self.clone() }
+    }
+}
+
+/// A connection to an agent, and its part of the quota.
+#[derive(Debug)]
+pub(super) struct ForwardedConnection {
+    conduit: Conduit,
+    quota: Arc<ConnectionQuota>,
+}
+
+impl Drop for ForwardedConnection {
+    fn drop(&mut self) {
+        self.quota.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The channels to the agent of one session.
+#[derive(Debug, Default)]
+pub(super) struct AgentForwarding {
+    channels: Vec<ForwardedChannel>,
+    /// Shared by all.
+    buffer: Vec<u8>,
+    /// The log has a warning about this host. Later ones are logged at debug level.
+    has_warned: bool,
+}
+
+#[derive(Debug)]
+struct ForwardedChannel {
+    id: ChannelId,
+    /// `None` once the channel closes.
+    agent: Option<ForwardedConnection>,
+    filter: Filter,
+    /// Bytes for the host.
+    outbox: Vec<u8>,
+    stage: ForwardStage,
+    /// Packets read when the first write was last tried.
+    tried_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ForwardStage {
+    Open,
+    /// Open, and the agent has got an end of stream.
+    Ended,
+    /// CLOSE must be sent.
+    Closing,
+    /// Waiting for the host's CLOSE. Until then libssh keeps the channel, so it counts.
+    Closed,
+    /// Ready to be forgotten.
+    Gone,
+}
+
+/// Why a channel is closed.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error("the host or the agent breaks the ssh-agent protocol: {0}")]
+    Message(#[from] AgentError),
+    #[error("{0}")]
+    Agent(#[from] io::Error),
+    #[error("the connection to the host has failed: {0:?}")]
+    Link(LinkError),
+}
+
+impl From<LinkError> for Halt {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl AgentForwarding {
+    /// Joins each channel that the server has opened to a new connection. If there is none, the
+    /// channel is closed again.
+    pub(super) fn accept(
+        &mut self,
+        session: &mut SshSession,
+        mut connect: impl FnMut() -> io::Result<ForwardedConnection>,
+    ) {
+        while let Some(id) = session.next_agent_channel() {
+            let agent = connect();
+            if let Err(e) = &agent {
+                self.warn(format_args!("cannot be reached: {e}"));
+            }
+            let stage = if agent.is_ok() { ForwardStage::Open } else { ForwardStage::Closing };
+            let (filter, outbox) = Default::default();
+            self.channels.push(ForwardedChannel {
+                id,
+                agent: agent.ok(),
+                filter,
+                outbox,
+                stage,
+                tried_at: None,
+            });
+        }
+    }
+
+    /// Connections to the agent. Each is a descriptor.
+    pub(super) fn connections(&self) -> usize {
+        self.channels.iter().filter(|channel| channel.agent.is_some()).count()
+    }
+
+    /// Relays all channels, at most [`limits::AGENT_ROUNDS_PER_VISIT`] times. `More`: there is more
+    /// to do.
+    pub(super) fn relay(&mut self, session: &mut SshSession) -> Result<Pumped, LinkError> {
+        while session.next_news().is_some() {}
+        let mut moved = false;
+        for _ in 0..limits::AGENT_ROUNDS_PER_VISIT {
+            moved = false;
+            for index in 0..self.channels.len() {
+                moved |= self.relay_channel(index, session)?;
+            }
+            self.channels.retain(|channel| channel.stage != ForwardStage::Gone);
+            self.shed(session)?;
+            if !moved {
+                break;
+            }
+        }
+        let wants_first_write = self.channels.iter().any(|channel| channel.wants_first_write(session));
+        Ok(if moved || wants_first_write { Pumped::More } else { Pumped::Drained })
+    }
+
+    /// Relays one channel. Whether anything has moved.
+    fn relay_channel(&mut self, index: usize, session: &mut SshSession) -> Result<bool, LinkError> {
+        let channel = &mut self.channels[index];
+        let halt = match channel.relay(session, &mut self.buffer) {
+            Ok(moved) if matches!(channel.stage, ForwardStage::Open | ForwardStage::Ended) => {
+                return Ok(moved);
+            }
+            Ok(_) => None,
+            Err(Halt::Link(error)) => return Err(error),
+            Err(halt) => Some(halt),
+        };
+        if let Some(halt) = halt {
+            channel.stage = ForwardStage::Closing;
+            self.warn(format_args!("gets no more requests on this channel: {halt}"));
+        }
+        self.channels[index].close(session)?;
+        Ok(false)
+    }
+
+    /// If too much waits, closes the channel with the most. Only a misbehaving client can be hit:
+    /// others send one request and wait for the answer.
+    fn shed(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
+        let mut waits = |channel: &ForwardedChannel| {
+            let arrived = session.inbox(channel.id).map_or(0, |inbox| inbox.stdout.len());
+            session.held(channel.id) + arrived + channel.filter.held()
+        };
+        let waiting: Vec<usize> = self.channels.iter().map(&mut waits).collect();
+        if waiting.iter().sum::<usize>() <= limits::AGENT_WAITING {
+            return Ok(());
+        }
+        if let Some((index, _)) = waiting.iter().enumerate().max_by_key(|(_, bytes)| **bytes) {
+            self.channels[index].stage = ForwardStage::Closing;
+            self.warn(format_args!(
+                "gets no more requests on this channel: the host sends them without reading answers"
+            ));
+            self.channels[index].close(session)?;
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, what: std::fmt::Arguments<'_>) {
+        let level = if self.has_warned { log::Level::Debug } else { log::Level::Warn };
+        self.has_warned = true;
+        log::log!(level, "the forwarded ssh-agent {what}");
+    }
+
+    /// A channel that was never written to, and the bytes to write.
+    pub(super) fn first_write(&self, session: &mut SshSession) -> Option<(ChannelId, Vec<u8>)> {
+        let channel = self.channels.iter().find(|channel| channel.wants_first_write(session))?;
+        let length = channel.outbox.len().min(limits::WRITE_PACKETS);
+        Some((channel.id, channel.outbox[..length].to_vec()))
+    }
+
+    /// Takes the result of such a write.
+    pub(super) fn first_written(
+        &mut self,
+        id: ChannelId,
+        written: Result<usize, LinkError>,
+        packets_read: u64,
+    ) -> Result<(), LinkError> {
+        let Some(channel) = self.channels.iter_mut().find(|channel| channel.id == id) else { return Ok(()) };
+        channel.tried_at = Some(packets_read);
+        match written {
+            Ok(written) => drop(channel.outbox.drain(..written)),
+            Err(error) if error.kind == LinkErrorKind::Denied => channel.stage = ForwardStage::Closing,
+            Err(error) if error.kind == LinkErrorKind::Limit => {
+                channel.stage = ForwardStage::Closing;
+                self.warn(format_args!("cannot answer: {}", error.text));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl ForwardedChannel {
+    fn wants_first_write(&self, session: &mut SshSession) -> bool {
+        let is_open =
+            matches!(self.stage, ForwardStage::Open | ForwardStage::Ended) && !self.outbox.is_empty();
+        // If nothing went, during a key exchange, the host must send something before the next try.
+        is_open
+            && session.needs_first_write(self.id)
+            && session.window(self.id) > 0
+            && !session.is_congested(limits::TUNNEL_BACKLOG)
+            && self.tried_at != Some(session.packets_read())
+    }
+
+    /// Moves bytes in both directions. Whether anything has moved.
+    fn relay(&mut self, session: &mut SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+        let mut moved = false;
+        while self.send_request(session)? {
+            moved = true;
+        }
+        moved |= self.receive_answer(session, buffer)?;
+        moved |= self.send_answer(session)?;
+        let is_held = session.held(self.id) > 0;
+        let Some(inbox) = session.inbox(self.id) else { return Ok(false) };
+        if inbox.closed {
+            self.stage =
+                if self.stage == ForwardStage::Closed { ForwardStage::Gone } else { ForwardStage::Closing };
+            return Ok(false);
+        }
+        let has_asked_all = inbox.eof && !is_held && inbox.stdout.is_empty();
+        if has_asked_all
+            && self.stage == ForwardStage::Open
+            && self.filter.is_idle()
+            && self.outbox.is_empty()
+        {
+            self.stage = ForwardStage::Ended;
+            if let Some(agent) = &self.agent {
+                agent.conduit.finish();
+            }
+        }
+        Ok(moved)
+    }
+
+    /// From the host to the agent: the next piece of a request.
+    fn send_request(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
+        let Some(agent) = &self.agent else { return Ok(false) };
+        let request = self.filter.to_agent();
+        if !request.is_empty() {
+            let sent = agent.conduit.send(request)?;
+            self.filter.sent(sent);
+            return Ok(sent > 0);
+        }
+        session.refill(self.id)?;
+        let Some(inbox) = session.inbox(self.id) else { return Ok(false) };
+        if self.outbox.len() >= limits::WRITE_CHUNK {
+            return Ok(false);
+        }
+        let mut rest = &inbox.stdout[..];
+        if self.filter.receive(&mut rest)? == Some(Permission::Refused) {
+            self.outbox.extend(failure());
+        }
+        let taken = inbox.stdout.len() - rest.len();
+        inbox.stdout.drain(..taken);
+        inbox.stdout.shrink_to(limits::INBOX_RETAINED);
+        Ok(taken > 0)
+    }
+
+    /// From the agent: a chunk of its answer, once the host has taken the last one.
+    fn receive_answer(&mut self, session: &SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
+        let Some(agent) = &self.agent else { return Ok(false) };
+        if !self.outbox.is_empty() {
+            return Ok(false);
+        }
+        let wanted = self.filter.answer_missing().min(limits::WRITE_CHUNK).min(session.window(self.id));
+        if wanted == 0 {
+            if self.filter.is_idle() && agent.conduit.is_abandoned() {
+                self.stage = ForwardStage::Closing;
+            }
+            return Ok(false);
+        }
+        buffer.resize(limits::WRITE_CHUNK, 0);
+        match agent.conduit.receive(&mut buffer[..wanted])? {
+            None => Ok(false),
+            Some(0) => {
+                self.stage = ForwardStage::Closing;
+                Ok(false)
+            }
+            Some(read) => {
+                self.filter.answered(&buffer[..read])?;
+                self.outbox.extend_from_slice(&buffer[..read]);
+                Ok(true)
+            }
+        }
+    }
+
+    /// To the host.
+    fn send_answer(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
+        if self.outbox.is_empty() || self.agent.is_none() || session.needs_first_write(self.id) {
+            return Ok(false);
+        }
+        match session.write(self.id, &self.outbox, limits::TUNNEL_BACKLOG) {
+            Ok(written) => {
+                self.outbox.drain(..written);
+                Ok(written > 0)
+            }
+            // The host has closed the channel.
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
+                self.stage = ForwardStage::Closing;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Closes the channel, and forgets it once the host has closed it too.
+    fn close(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
+        if self.stage == ForwardStage::Closing {
+            (self.agent, self.filter, self.outbox) = Default::default();
+            session.discard_input(self.id)?;
+            match session.close_channel(self.id) {
+                // Not sent: the next pump tries again.
+                Ok(Poll::Pending) => return Ok(()),
+                Ok(Poll::Ready(())) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {}
+                Err(error) => return Err(error),
+            }
+            self.stage = ForwardStage::Closed;
+        }
+        let is_closed = session.inbox(self.id).is_none_or(|inbox| inbox.closed);
+        if is_closed {
+            session.free_channel(self.id);
+            self.stage = ForwardStage::Gone;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_ends() {
+        let quota = ConnectionQuota::new(2);
+        let [(one, _far), (other, _end)] = [Conduit::pair().unwrap(), Conduit::pair().unwrap()];
+        let (first, second) = (quota.take(one), quota.take(other));
+        assert_eq!(quota.left(), 0);
+        drop(first);
+        assert_eq!(quota.left(), 1);
+        drop(second);
+        assert_eq!(quota.left(), 2);
+    }
+}
