@@ -15,9 +15,9 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Connections that a server may drop before it sends its identification without using up an
-/// attempt. With the pauses below, the last of them starts at most 32 s after the first: enough for
-/// a server that logs in ten users a second to serve three hundred.
+/// Connections dropped by a server before its identification that do not count as attempts. With
+/// the pauses below, the last of them starts at most 32 s after the first: enough for a server that
+/// logs in ten users a second to serve three hundred.
 pub const DROPS: u32 = 8;
 
 /// Upper bound of the random pause after the first dropped connection; it doubles with each further
@@ -97,14 +97,14 @@ pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
 /// legitimate. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
 pub const REKEY_TRAFFIC: u64 = 32 * 1024;
 
-/// Time since the last key exchange that makes the next one legitimate without such traffic. RFC
-/// 4253 section 9 recommends an hour.
+/// Time since the last key exchange that makes the next one legitimate without such traffic.
+/// RFC 4253 section 9 recommends an hour.
 pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
 
-/// Other key exchanges allowed in a row. Each costs 0.3 ms of CPU or more.
+/// Key exchanges without such a reason that are allowed in a row. Each costs 0.3 ms of CPU or more.
 pub const REKEYS_IN_A_ROW: u32 = 10;
 
-/// Other key exchanges allowed within [`REKEY_WINDOW`]: one a second.
+/// Key exchanges without such a reason that are allowed within [`REKEY_WINDOW`]: one a second.
 pub const REKEYS_PER_WINDOW: usize = 30;
 
 /// See [`REKEYS_PER_WINDOW`].

@@ -156,8 +156,8 @@ fn follow(message: &Message, name: &Name, kind: Kind) -> Response {
             if current == name {
                 return Response::NoData { ttl: negative_ttl(message) };
             }
-            // A server that resolved the target and found no such address adds an SOA record (RFC
-            // 2308).
+            // A server that resolved the target and found no such address adds an SOA record
+            // (RFC 2308).
             return match negative_ttl(message) {
                 Some(negative) => Response::NoData { ttl: Some(negative.min(ttl)) },
                 None => Response::Alias { target: current.clone(), ttl },

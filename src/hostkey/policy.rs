@@ -58,8 +58,8 @@ impl HostKeyPolicy {
     /// A host is trusted only once its key is on the disk. A fleet writes on a separate thread,
     /// started for the first new host, and writes all waiting keys at once. Only their hosts wait,
     /// up to the time limit of their handshake. The file is locked (`flock(2)`) and synced; lines
-    /// that other processes append are taken into account. If the lock is not available within 10
-    /// s, or the file cannot be written, the host fails with
+    /// that other processes append are taken into account. If the lock is not available within
+    /// 10 s, or the file cannot be written, the host fails with
     /// [`HostKeyProblem::CannotRecord`](super::HostKeyProblem::CannotRecord).
     ///
     /// Symbolic links in the path of the file are followed if they and the file they lead to belong

@@ -26,10 +26,10 @@
 //! Since a timer's place depends only on its tick and the wheel's time, equal ticks always share a
 //! list. Distributing and appending keep its order: ties stay first-in first-out without sorting.
 //!
-//! 1 ms is the resolution of `epoll_wait`: it could not wait for finer ticks. Six levels span 2^36
-//! ms (2.2 years) and take 6 KiB; later timers wait in one list, which is distributed when time
-//! enters a later span. A timer moves at most once per level and span, so the cost of `advance` is
-//! that of the expired timers plus those moves, however much time has passed.
+//! 1 ms is the resolution of `epoll_wait`: it could not wait for finer ticks. Six levels span
+//! 2^36 ms (2.2 years) and take 6 KiB; later timers wait in one list, which is distributed when
+//! time enters a later span. A timer moves at most once per level and span, so the cost of
+//! `advance` is that of the expired timers plus those moves, however much time has passed.
 
 use std::fmt;
 use std::iter;

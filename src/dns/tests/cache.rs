@@ -1,4 +1,4 @@
-//! What is kept, and for how long.
+//! Which responses are cached, and for how long.
 
 use std::time::{Duration, Instant};
 

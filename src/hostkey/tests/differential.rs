@@ -281,7 +281,7 @@ fn random_files_have_the_same_meaning_as_in_openssh() {
             }
         }
     }
-    assert!(settled as u64 > files, "the random files say too little: {settled} lines in {files} files");
+    assert!(settled as u64 > files, "the random files cover too little: {settled} lines in {files} files");
 }
 
 /// A search in slices finds the same as an uninterrupted one.
@@ -313,5 +313,5 @@ fn slices_of_any_size_find_the_same() {
             }
         }
     }
-    assert!(told.len() >= 6, "the random files say too little: {told:?}");
+    assert!(told.len() >= 6, "the random files cover too little: {told:?}");
 }

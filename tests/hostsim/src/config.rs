@@ -39,9 +39,9 @@ usage: hostsim [--port N] [--ipv6 true] [--seed HEX64] [--password TEXT] [--SETT
                [--rule 'HOSTS BEHAVIOUR']...
 
 HOSTS      * | ADDRESS | FIRST-LAST | NETWORK/BITS | i%K==J | i:FROM..TO
-BEHAVIOUR  set:SETTING=VALUE | STAGE[@BYTES]:DEED[=VALUE]
+BEHAVIOUR  set:SETTING=VALUE | STAGE[@BYTES]:ACTION[=VALUE]
 STAGE      accept banner kex auth open exec stream end close wire
-DEED       silence fin rst stall drip delay=MS disconnect=TEXT garbage raw=HEX refuse http lines long-line
+ACTION     silence fin rst stall drip delay=MS disconnect=TEXT garbage raw=HEX refuse http lines long-line
            flip=HEX flood opens no-close no-status
 SETTING    auth auth-delay auth-tries-max host-keys other-host-key kex ciphers macs rekey-bytes window
            packet
@@ -102,7 +102,7 @@ impl Config {
         let mut host = HostConfig::default();
         for setting in &self.settings {
             let applied = setting.apply(&mut host);
-            debug_assert_eq!(applied, Ok(()), "a Setting was checked when it was made");
+            debug_assert_eq!(applied, Ok(()), "a Setting is checked when it is created");
         }
         host
     }

@@ -247,7 +247,7 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (place, action) = text.split_once(':').ok_or_else(|| format!("not STAGE:DEED: {text:?}"))?;
+        let (place, action) = text.split_once(':').ok_or_else(|| format!("not STAGE:ACTION: {text:?}"))?;
         let (stage, after) = match place.split_once('@') {
             Some((stage, after)) => (stage, after.parse().map_err(|_| format!("not a number: {after:?}"))?),
             None => (place, 0),

@@ -192,7 +192,7 @@ fn preferred(host: &HostConfig) -> Result<Preferred, String> {
 
 fn chosen<'a, T: TryFrom<&'a str>>(names: &'a [String]) -> Result<Vec<T>, String> {
     let known =
-        |name: &'a String| T::try_from(name.as_str()).map_err(|_| format!("no algorithm of russh: {name:?}"));
+        |name: &'a String| T::try_from(name.as_str()).map_err(|_| format!("unknown to russh: {name:?}"));
     names.iter().map(known).collect()
 }
 

@@ -57,7 +57,7 @@ impl Keys {
             (HostKeyKind::Rsa, false) => {
                 PrivateKey::from_openssh(RSA_TEST_KEY).map_err(|error| error.to_string())
             }
-            (HostKeyKind::Rsa, true) => Err("there is one RSA host key only: it cannot change".to_owned()),
+            (HostKeyKind::Rsa, true) => Err("there is only one RSA host key, so it cannot change".to_owned()),
         }
     }
 

@@ -143,7 +143,7 @@ impl Setting {
 }
 
 pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("not a value that fits: {text:?}"))
+    text.parse().map_err(|_| format!("not a valid value: {text:?}"))
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -154,7 +154,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 fn names<'a, T: TryFrom<&'a str>>(text: &'a str) -> Result<Vec<String>, String> {
     let known = |name: &'a str| match T::try_from(name) {
         Ok(_) => Ok(name.to_owned()),
-        Err(_) => Err(format!("no algorithm of russh: {name:?}")),
+        Err(_) => Err(format!("unknown to russh: {name:?}")),
     };
     list(text).map(known).collect()
 }

@@ -225,7 +225,7 @@ fn a_packet_size_that_changes_ends_the_connection_before_anything_is_written() {
     let mut client = forwarding(&server, &kinds, &agent).build().expect("a client");
     let outputs = client.start_command("greet").expect("a command");
     for output in &outputs[..2] {
-        // Not before the size has changed.
+        // Wait until the size has changed.
         let _ = output.stdout().next();
         let _ = output.stdin().write_all(&[b'x'; 100_000]);
     }

@@ -1,4 +1,4 @@
-"""Kinds of misbehaviour of a server that an ssh-agent is forwarded to. The command prints what came of it."""
+"""Misbehaviour of a server that an ssh-agent is forwarded to. The command prints the result."""
 
 import threading
 
@@ -26,7 +26,7 @@ LIST = request(11)
 
 
 class AgentUser(Peer):
-    """Opens channels to the agent of whoever runs a command."""
+    """Opens channels to the agent of the client that runs a command."""
 
     size = PACKET
     window = WINDOW
@@ -78,28 +78,28 @@ class AgentUser(Peer):
             self.tell(DATA, channel.theirs, requests[at:at + PACKET])
 
     def say(self, text):
-        """What the command prints, and its end."""
+        """Prints the command's output and ends it."""
         if not self.command.closed:
             self.tell(DATA, self.command.theirs, text + "\n")
             self.end(self.command)
 
-    # What happens.
+    # Events.
 
     def on_agent(self, channel):
-        """The client lets this channel in."""
+        """The client accepts this channel."""
 
     def on_refused(self):
         self.say("refused")
 
     def on_answer(self, channel, answers):
-        """All that the agent has said on this channel."""
+        """Everything that the agent has sent on this channel."""
 
     def on_agent_close(self, channel):
         self.say("closed")
 
 
 def messages(stream):
-    """The whole messages of a stream, without their lengths."""
+    """The complete messages of a stream, without their lengths."""
     found = []
     while len(stream) >= 4 and len(stream) >= 4 + int.from_bytes(stream[:4], "big"):
         end = 4 + int.from_bytes(stream[:4], "big")
@@ -109,7 +109,7 @@ def messages(stream):
 
 
 class Asks(AgentUser):
-    """Sends requests at once; the command prints the types of the answers."""
+    """Sends several requests at once; the command prints the types of the replies."""
 
     requests = [LIST]
 
@@ -123,7 +123,7 @@ class Asks(AgentUser):
 
 
 class Sized(Asks):
-    """With another packet size for the client. Some libsshs leave an OPEN with a size of 0 unanswered."""
+    """Announces another packet size to the client. Some versions of libssh do not answer an OPEN with a size of 0."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -144,7 +144,7 @@ for size in (0, 1, 9, 10, 12):
 
 @kind("agent-answer")
 class Answer(Asks):
-    """The command prints the answer to a list, byte for byte."""
+    """The command prints the reply to a list request, byte for byte."""
 
     size = 12
 
@@ -174,7 +174,7 @@ class ByteByByte(Asks):
 
 @kind("agent-oversize")
 class Oversize(Asks):
-    """A length beyond the longest, then a list on another channel."""
+    """A length above the maximum, then a list request on another channel."""
 
     def on_agent(self, channel):
         if channel.own == AGENT_CHANNELS:
@@ -189,7 +189,7 @@ class Oversize(Asks):
 
 @kind("agent-half")
 class Half(Asks):
-    """Half a message on one channel, which stays open, and a list on another."""
+    """Half a message on one channel, which stays open, and a list request on another."""
 
     count = 2
 
@@ -202,7 +202,7 @@ class Half(Asks):
 
 @kind("agent-deaf")
 class Deaf(AgentUser):
-    """Sixteen channels without a window, and on each 4 MiB of requests, or as many as go before it is closed."""
+    """Sixteen channels without a window, and on each 4 MiB of requests, or as many as possible until it is closed."""
 
     count = 16
     window = 0
@@ -221,16 +221,16 @@ class Deaf(AgentUser):
             self.say("poured")
 
     def on_close(self, channel):
-        """No CLOSE comes back."""
+        """Does not confirm the CLOSE."""
         channel.closed = True
 
     def on_refused(self):
-        """Nobody says so."""
+        """Does not confirm it."""
 
 
 @kind("agent-channels")
 class Channels(AgentUser):
-    """Opens sixteen channels and keeps them; the command prints how many were let in."""
+    """Opens sixteen channels and keeps them; the command prints how many were accepted."""
 
     count = 16
 
@@ -251,7 +251,7 @@ class Channels(AgentUser):
             self.say(str(self.let_in))
 
     def on_agent_close(self, channel):
-        """It was let in all the same."""
+        """It was accepted nevertheless."""
 
 
 class ConfirmsAgain(AgentUser):
@@ -264,7 +264,7 @@ class ConfirmsAgain(AgentUser):
 
 
 class ConfirmsAgainToo(Asks):
-    """Confirms a channel to the agent with another packet size once that has answered, and asks again."""
+    """Confirms a channel to the agent with another packet size after the first reply, and sends another request."""
 
     def on_agent(self, channel):
         channel.asked = False

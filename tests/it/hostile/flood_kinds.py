@@ -19,7 +19,7 @@ def payload(kind, *fields):
 
 
 def storm(peer, message, count):
-    """Sends the same message so often, many times as fast as `tell`: a hundred packets with one call."""
+    """Sends the same message `count` times, much faster than `tell`: a hundred packets per call."""
     packetizer = peer.packetizer
     private = lambda name: getattr(packetizer, "_Packetizer__" + name)
     engine, etm = private("block_engine_out"), private("etm_out")
@@ -44,26 +44,26 @@ def storm(peer, message, count):
 
 
 class Flooder(Peer):
-    """Has the algorithms that `storm` knows."""
+    """Offers the algorithms that `storm` supports."""
 
     _preferred_macs = ("hmac-sha2-256-etm@openssh.com",)
     _preferred_ciphers = ("aes128-ctr",)
 
 
 class Unreading(Flooder):
-    """Has a small window, which is full the sooner."""
+    """Has a small window, which fills up sooner."""
 
     def __init__(self, sock, *args):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         super().__init__(sock, *args)
 
     def storm_for_ever(self, *fields):
-        """Reads nothing meanwhile: it is called by the thread that would."""
+        """Reads nothing meanwhile: the thread that reads calls it."""
         while True:
             storm(self, payload(*fields), 10_000)
 
 
-# Servers that ask for answers and read none.
+# Servers that request replies and read none.
 
 
 @kind("unread-before-keys")
@@ -108,7 +108,7 @@ class UnreadOpens(Unreading):
 
 @kind("read-slowly")
 class ReadSlowly(Flooder):
-    """Asks for 10,000 answers at a time, three times, and reads none of them for a while."""
+    """Requests 10,000 replies at a time, three times, and reads none of them for a while."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -132,11 +132,11 @@ class ReadSlowly(Flooder):
             self.ask()
 
 
-# Floods that nobody has to answer, of 50,000 messages each before the command's output.
+# Floods without replies: 50,000 messages each before the command's output.
 
 
 def flood_kind(name, *fields):
-    """Fields that are None become the client's number of the channel."""
+    """Fields that are None are replaced by the client's channel number."""
 
     @kind(name)
     class Flood(Flooder):
@@ -180,12 +180,12 @@ def other_stream(peer, channel):
     peer.greet(channel)
 
 
-# Channels that are over for the client, and not for the server.
+# Channels that have ended for the client, but not for the server.
 
 
 @kind("refuses-and-pours")
 class RefusesAndPours(Flooder):
-    """Refuses the first command, and pours 64 MiB on its channel before the second one's output."""
+    """Refuses the first command, and sends 64 MiB on its channel before the second one's output."""
 
     first = None
 
@@ -235,7 +235,7 @@ class RekeysForNothing(Peer):
 
 @kind("rekeys-before-login")
 class RekeysBeforeLogin(RekeysForNothing):
-    """Answers no login, and asks for new keys instead."""
+    """Answers no login, and rekeys instead."""
 
     def on_auth(self, method, message):
         threading.Thread(target=self.renew, daemon=True).start()
@@ -254,7 +254,7 @@ class RekeysTenTimes(Peer):
 
 
 class Names(Flooder):
-    """So many names of one letter before the key exchange that the client wants last."""
+    """`count` names of one letter before the key exchange that the client prefers least."""
 
     names = 119_000
 
@@ -294,7 +294,7 @@ exchange("diffie-hellman-group-exchange-sha256")
 
 
 class Signer:
-    """A host key that signs in its own way."""
+    """A host key with a custom signature."""
 
     def __init__(self, key, sign):
         self.key, self.sign = key, sign

@@ -1,4 +1,4 @@
-"""Kinds of misbehaviour in the GSSAPI method (RFC 4462 section 3). The password is accepted by all of them."""
+"""Misbehaviour in the GSSAPI method (RFC 4462 section 3). All kinds accept the password."""
 
 from kinds import kind
 from server import *
@@ -32,13 +32,13 @@ class Gssapi(Peer):
 
 
 def answers(name, *fields):
-    """A kind that answers the request for the method with these fields of a RESPONSE."""
+    """Creates a kind that answers the request for the method with these fields of a RESPONSE."""
     on_gssapi = lambda peer: peer.tell(GSSAPI_RESPONSE, *fields)
     kind(name)(type(name, (Gssapi,), {"on_gssapi": on_gssapi}))
 
 
 def follows(name):
-    """Registers a function that is what happens instead of `on_token`."""
+    """Registers a function that replaces `on_token`."""
     return lambda on_token: kind(name)(type(name, (Gssapi,), {"on_token": on_token}))
 
 
@@ -94,7 +94,7 @@ def refuses_late(peer, token):
 
 @follows("gssapi-silent")
 def silent(peer, token):
-    """Nothing more comes."""
+    """Sends nothing more."""
 
 
 @follows("gssapi-leaves")
@@ -104,7 +104,7 @@ def leaves(peer, token):
 
 @kind("gssapi-success-at-once")
 class SuccessAtOnce(Gssapi):
-    """Lets the user in before he has proved anything."""
+    """Accepts the user before any proof."""
 
     def on_gssapi(self):
         self.tell(USERAUTH_SUCCESS)
@@ -126,7 +126,7 @@ class Twice(Gssapi):
 
 @kind("gssapi-for-password")
 class ForPassword(Gssapi):
-    """The method's messages where nobody asked for it."""
+    """Messages of the method without a request for it."""
 
     def on_auth(self, method, message):
         with self.together():

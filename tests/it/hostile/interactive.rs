@@ -61,7 +61,7 @@ fn questions_without_end_are_given_up() {
         assert_eq!(problem(&outputs[index]), AuthProblem::TooManyRounds(16), "{kind}");
         assert_eq!(server.count(&address(index), INFO_RESPONSE), 16, "{kind}");
     }
-    assert_eq!(calls.load(Ordering::Relaxed), 16, "rounds without prompts are nobody's business");
+    assert_eq!(calls.load(Ordering::Relaxed), 16, "rounds without prompts are not passed on");
 }
 
 #[test]

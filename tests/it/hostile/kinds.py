@@ -9,7 +9,7 @@ KINDS = {}
 
 
 def kind(name):
-    """Registers a class, or a function that is what happens instead of `on_exec`."""
+    """Registers a class, or a function that replaces `on_exec`."""
 
     def register(what):
         if not isinstance(what, type):
@@ -58,7 +58,7 @@ class OutputForRequest(Peer):
 
 
 def late(peer, channel):
-    """What must not alter a channel that was closed."""
+    """Messages that must not affect a closed channel."""
     peer.tell(DATA, channel.theirs, b"late" * 64)
     peer.tell(EXTENDED_DATA, channel.theirs, 1, b"late" * 64)
     peer.status(channel, 7)
@@ -137,7 +137,7 @@ def unknown_channel(peer, channel):
     peer.greet(channel)
 
 
-# Answers to the command.
+# Responses to the command.
 
 
 @kind("confirmed-twice")
@@ -147,7 +147,7 @@ class ConfirmedTwice(Peer):
         super().on_open(channel)
 
     def on_exec(self, channel):
-        """A command that had ended by then would count as one that ran."""
+        """A command that had ended by then would count as started."""
 
 
 @kind("success-twice")
@@ -283,7 +283,7 @@ class KeyForPassword(Peer):
 
 
 class Asks(Peer):
-    """Asks round after round, then lets the user in."""
+    """Sends several rounds of prompts, then accepts the user."""
 
     rounds = []
 
@@ -383,7 +383,7 @@ class AsksAndRefusesAtOnce(Asks):
 
 @kind("asks-for-a-password")
 class AsksForAPassword(Asks):
-    """Questions in answer to the password method, which has none."""
+    """Prompts in response to the password method, which has none."""
 
     def on_auth(self, method, message):
         self.tell(USERAUTH_INFO_REQUEST, *questions([("More: ", False)]))
@@ -391,7 +391,7 @@ class AsksForAPassword(Asks):
 
 @kind("banner")
 class Banner(Peer):
-    """A megabyte of banners, each as long as a packet may be, with escapes."""
+    """A megabyte of banners, each as long as a packet allows, with terminal escapes."""
 
     def on_auth(self, method, message):
         for _ in range(32):
@@ -452,7 +452,7 @@ class EndlessNoise(Peer):
 
 @kind("unimplemented-too")
 class UnimplementedToo(Peer):
-    """Says that a message is unknown before each answer, once without the number that belongs to it."""
+    """Sends UNIMPLEMENTED before each response, once without its sequence number."""
 
     def tell(self, kind, *fields):
         super().tell(UNIMPLEMENTED, 0)
@@ -537,11 +537,11 @@ class Rekeys(Peer):
         self.end(channel)
 
 
-# Compression, and signs of life.
+# Compression, and keepalives.
 
 
 class Compressed(Peer):
-    """Compresses once the user is logged in, as the client asks for."""
+    """Compresses after the login, as requested by the client."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -564,7 +564,7 @@ class Inflates(Compressed):
 
 @kind("inflates-often")
 class InflatesOften(Compressed):
-    """600 messages of 250 KB of zeros, just below what libssh takes, and some 250 bytes each on the wire."""
+    """600 messages of 250 KB of zeros, just below libssh's limit, and some 250 bytes each on the wire."""
 
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)
@@ -575,7 +575,7 @@ class InflatesOften(Compressed):
 
 @kind("noise-for-keepalives")
 class NoiseForKeepalives(Peer):
-    """Answers no keepalive, but is not silent either, for two seconds."""
+    """Answers no keepalive, but keeps sending for two seconds."""
 
     def on_exec(self, channel):
         self.tell(SUCCESS, channel.theirs)

@@ -30,7 +30,7 @@ PACKET = 1 << 15
 
 
 class Raw(bytes):
-    """Bytes that go into a message without a length."""
+    """Bytes that are put into a message without a length."""
 
 
 class Channel:
@@ -47,7 +47,7 @@ class Channel:
 
 
 class Peer(paramiko.Transport):
-    """One connection to a server that behaves. Kinds of misbehaviour override what they do differently."""
+    """One connection to a well-behaved server. Kinds of misbehaviour override what they do differently."""
 
     packet_max = PACKET
 
@@ -89,10 +89,10 @@ class Peer(paramiko.Transport):
     def _ensure_authed(self, kind, message):
         return None
 
-    # What is sent.
+    # Sending.
 
     def tell(self, kind, *fields):
-        """Sends a message: int as uint32, bool as a byte, Raw as it is, text and bytes with their length."""
+        """Sends a message: int as uint32, bool as a byte, Raw unchanged, text and bytes with their length."""
         message = Message()
         message.add_byte(bytes([kind]))
         for field in fields:
@@ -107,7 +107,7 @@ class Peer(paramiko.Transport):
         self._send_message(message)
 
     def together(self):
-        """What is sent inside `with` arrives at once: the client takes it in one read."""
+        """Everything sent inside `with` arrives at once: the client reads it in one read."""
         return Cork(self.peer_sock)
 
     def status(self, channel, status):
@@ -122,7 +122,7 @@ class Peer(paramiko.Transport):
         self.tell(CLOSE, channel.theirs)
         channel.closed = True
 
-    # What happens, in order of time.
+    # Events, in order of time.
 
     def on_keys(self):
         """The first keys are in use."""
@@ -148,7 +148,7 @@ class Peer(paramiko.Transport):
             self.end(channel)
 
     def on_request(self, channel):
-        """What a command needs first is granted; command `requests` prints the names and payloads."""
+        """Accepts all requests before the command; command `requests` prints their names and payloads."""
         self.tell(SUCCESS, channel.theirs)
 
     def greet(self, channel):
@@ -162,7 +162,7 @@ class Peer(paramiko.Transport):
             channel.taken = 0
 
     def on_input_end(self, channel):
-        """Command `echo`: the whole input comes back."""
+        """Command `echo`: returns the whole input."""
         if channel.command == b"echo":
             for at in range(0, len(channel.stdin), PACKET):
                 self.tell(DATA, channel.theirs, bytes(channel.stdin[at:at + PACKET]))
@@ -264,7 +264,7 @@ def main():
 
     import agent_kinds, flood_kinds, gssapi_kinds  # They add their own.
 
-    # Errors of connections that go wrong on purpose are no news.
+    # Errors of connections that fail on purpose need no message.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     logging.getLogger("paramiko").propagate = "SSHOAL_HOSTILE_LOG" in os.environ
     peers = {"127.0.0.1": Peer}
@@ -278,7 +278,7 @@ def main():
     for line in sys.stdin:
         counts = dict(seen[line.strip()])
         print(*(f"{kind}={count}" for kind, count in counts.items()), flush=True)
-    # Threads that are blocked in a send do not hold the process.
+    # Threads that are blocked in a send do not keep the process alive.
     os._exit(0)
 
 

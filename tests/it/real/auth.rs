@@ -189,7 +189,7 @@ fn password_and_then_key() {
     let builder = bare(&sshd, user.name()).key_file(sshd.key(ClientKey::Ed25519)).password(user.password());
     assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
     assert_eq!(messages(&sshd), ["Partial password", "Accepted publickey"]);
-    assert_eq!(sshd.userauth_requests(), 3, "the key, unheard, the password, and the key again");
+    assert_eq!(sshd.userauth_requests(), 3, "the key without effect, the password, and the key again");
 }
 
 #[test]

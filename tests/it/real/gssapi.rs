@@ -105,7 +105,7 @@ fn a_libssh_without_gssapi_is_an_error_before_anything_is_dialled() {
         let error = builder.build().expect_err("not in silence");
         assert!(matches!(error, Error::Unsupported { feature: "GSSAPI", .. }), "{error:?}");
     }
-    hosts().gssapi_auth(false).build().expect("nobody asks for it");
+    hosts().gssapi_auth(false).build().expect("GSSAPI is off");
 }
 
 #[test]

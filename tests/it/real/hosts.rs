@@ -67,7 +67,7 @@ fn unchanged_hosts_keep_their_connections() {
     assert_eq!(client.metrics().connections, 1);
     client.set_hosts([""; 0]).expect("an empty list is legal");
     assert_eq!((client.len(), client.is_empty(), client.metrics().connections), (0, true, 0));
-    assert_eq!(client.run_command("true").expect("nobody to run it").len(), 0);
+    assert_eq!(client.run_command("true").expect("no hosts is valid").len(), 0);
 }
 
 #[test]
@@ -195,11 +195,11 @@ fn hosts_that_stay_need_their_key_file_no_more() {
     let mut client = build(client(&sshd, &[A, B]).key_file(&key));
     let before = connections(&mut client);
     fs::remove_file(&key).expect("it is there");
-    client.set_hosts([A]).expect("nobody is new");
+    client.set_hosts([A]).expect("no host is new");
     let refused = client.set_hosts([A, C]);
     assert!(matches!(refused, Err(Error::KeyFile { origin: Origin::Client, .. })), "{refused:?}");
     assert_eq!(connections(&mut client), before[..1]);
-    client.set_hosts([""; 0]).expect("nobody is left to need it");
+    client.set_hosts([""; 0]).expect("no host is left to need it");
     fs::copy(sshd.key(ClientKey::Rsa), &key).expect("a new key");
     client.set_hosts([A, C]).expect("the key is back");
     assert_eq!(connections(&mut client).len(), 2);

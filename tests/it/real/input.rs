@@ -98,7 +98,7 @@ fn the_end_of_the_input_is_told_once() {
     outputs[0].stdin().write_all(b"12345").expect("queued");
     outputs[0].stdin().close();
     outputs[0].stdin().close();
-    let error = outputs[0].stdin().write(b"late").expect_err("its end was told");
+    let error = outputs[0].stdin().write(b"late").expect_err("its end was sent");
     assert_broken_pipe(&error);
     assert_eq!(stdout(&outputs[0]), ["5"]);
     outputs[0].stdin().close();

@@ -52,7 +52,7 @@ fn the_password_answers_pam() {
 
     let error = start_error(with());
     let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
-    assert_eq!(tried.as_slice(), [AuthMethod::Password], "without being told to, it is not typed anywhere");
+    assert_eq!(tried.as_slice(), [AuthMethod::Password], "the password is not typed by default");
     assert!(offered.contains(&AuthMethod::KeyboardInteractive), "{error}");
 }
 

@@ -65,7 +65,7 @@ fn a_disk_that_is_stuck_holds_up_new_hosts_only() {
     }
     assert_eq!(wait(&driven), ids.len() - 1, "they wait");
     assert_eq!(threads(), 1);
-    assert_eq!(sshd.count("Accepted publickey"), 1, "nobody is logged in to before its key is recorded");
+    assert_eq!(sshd.count("Accepted publickey"), 1, "no login before the host's key is recorded");
     assert_eq!(fs::read_to_string(&file).expect("read"), before);
     drop(lock);
     driven.until(SLOW, "all are served", |driven| driven.done(run.run).is_some());

@@ -159,7 +159,7 @@ fn a_resolver_that_cannot_be_reached_is_no_unknown_host() {
     let address = closed();
     let begun = Instant::now();
     let found = outputs(client(&sshd, ["web1.example"], dns([address])), "true");
-    let error = found[0].error().expect("nobody to ask");
+    let error = found[0].error().expect("no server to query");
     let HostErrorKind::Resolver(ResolverProblem::Unreachable(text)) = error.kind() else { panic!("{error}") };
     assert!(text.starts_with(&format!("{address}: ")), "{text}");
     let (_socket, address) = dead();

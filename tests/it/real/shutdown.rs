@@ -55,7 +55,7 @@ fn output_right_before_the_end_arrives_whole() {
             assert!(line.bytes().all(|byte| byte == b'z'));
             let error = lines.next().expect("a result").expect_err("the connection is lost");
             assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)), "{error}");
-            assert!(lines.next().is_none(), "told once");
+            assert!(lines.next().is_none(), "the error is returned once");
             assert_lost(&outputs[0]);
         }
     }

@@ -23,7 +23,7 @@ fn a_server_with_room_for_two_or_three_logins_serves_thirty() {
         for output in &outputs {
             assert_eq!((stdout(output), output.exit_code()), (vec!["in".to_owned()], Some(0)));
         }
-        assert!(sshd.count("MaxStartups") > 0, "{room} dropped nobody:\n{}", sshd.log());
+        assert!(sshd.count("MaxStartups") > 0, "{room} dropped no connection:\n{}", sshd.log());
     }
 }
 

@@ -58,8 +58,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
     kept
 }
 
-/// The offset of the first encrypted byte: after the identification line and SSH_MSG_NEWKEYS (RFC
-/// 4253 sections 4.2, 6 and 7.3).
+/// The offset of the first encrypted byte: after the identification line and SSH_MSG_NEWKEYS
+/// (RFC 4253 sections 4.2, 6 and 7.3).
 pub(super) fn encrypted_from(stream: &[u8]) -> usize {
     const NEWKEYS: u8 = 21;
     let mut at = stream.windows(2).position(|pair| pair == b"\r\n").expect("an identification") + 2;

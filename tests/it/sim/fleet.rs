@@ -123,7 +123,7 @@ fn one_host_can_be_read_while_others_still_connect() {
     let sim = fleet(&["i:1..2 auth:silence"]);
     let mut client = client(&sim, 3).build().unwrap();
     let outputs = client.start_command("hostname").unwrap();
-    assert_eq!(sim.stats().unwrap().handshakes, 0, "nothing happens before somebody waits");
+    assert_eq!(sim.stats().unwrap().handshakes, 0, "nothing happens before a call that waits");
     assert_hostnames([&outputs[2]]);
     assert!(outputs[1].outcome().is_none());
     assert_hostnames([&outputs[0]]);

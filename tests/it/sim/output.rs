@@ -273,7 +273,7 @@ fn the_budget_holds_back_the_unread_and_nobody_else() {
     assert_eq!(bytes.len(), LARGE);
     assert_pattern(&bytes, 0);
     assert!(most > MIB && most < budget, "{most}");
-    assert_eq!(held_back(&fleet), 20, "nobody has read them");
+    assert_eq!(held_back(&fleet), 20, "their output was not read");
     // They are read one after the other, and all continue in turn.
     let mut received = vec![0; unread_ones.len()];
     while received.iter().any(|count| *count < MIB) {

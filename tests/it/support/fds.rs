@@ -108,7 +108,7 @@ impl Canary {
         }
         // Closing it would close another owner's descriptor.
         std::mem::forget(file);
-        panic!("somebody has closed the canary, descriptor {fd}: it was {:?}, it is {now:?}", self.identity);
+        panic!("the canary, descriptor {fd}, was closed: it was {:?}, it is {now:?}", self.identity);
     }
 }
 

@@ -91,7 +91,7 @@ fn input_waits_for_a_host_that_does_not_read() {
     while let Ok(written @ 1..) = outputs[0].stdin().write(&sent[taken..]) {
         taken += written;
     }
-    assert!(taken < sent.len(), "everything was taken by nobody");
+    assert!(taken < sent.len(), "everything was accepted although nobody reads");
     assert!(resident() - before < 16 << 20, "{} bytes", resident() - before);
     // The other host uses the same bastion meanwhile.
     outputs[1].stdin().close();

@@ -23,7 +23,7 @@ fn assert_forgotten(fleet: &mut Fleet, id: sshoal::CommandId) {
     assert!(!fleet.signal(id, Signal::Term));
     fleet.cancel(id);
     fleet.release(id);
-    assert_eq!(fleet.metrics(), metrics, "nobody has noticed");
+    assert_eq!(fleet.metrics(), metrics, "the metrics are unchanged");
 }
 
 #[test]
