@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const GUIDE: &str = include_str!("../docs/coming-from-parallel-ssh.md");
 
@@ -598,6 +599,20 @@ fn every_name_of_the_reference_is_in_the_guide() {
         .collect();
     let missing: Vec<&&str> = NAMES.iter().filter(|name| !in_code.contains(**name)).collect();
     assert!(missing.is_empty(), "names without a word in the guide: {missing:?}");
+}
+
+/// The Rust programs beside them are compiled as documentation tests.
+#[test]
+fn the_python_programs_of_the_guide_parse() {
+    let programs: Vec<&str> =
+        GUIDE.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(programs.len(), GUIDE.matches("```rust,no_run\n").count(), "one program in each language");
+    for program in programs {
+        let mut python = Command::new("python3");
+        python.args(["-c", "import ast, sys; ast.parse(sys.argv[1])", program]);
+        let parsed = python.output().unwrap_or_else(|error| panic!("python3: {error}"));
+        assert!(parsed.status.success(), "{program}\n{}", String::from_utf8_lossy(&parsed.stderr));
+    }
 }
 
 #[test]
