@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_pause_doubles_until_the_maximum_and_the_shortest_stays_at_nothing() {
+    fn the_longest_pause_doubles_up_to_the_maximum_and_the_shortest_stays_near_zero() {
         let delay = backoff(SECOND, 30 * SECOND);
         for (failed, ceiling) in
             [(1, 2), (2, 4), (3, 8), (4, 16), (5, 30), (31, 30), (32, 30), (u32::MAX, 30)]

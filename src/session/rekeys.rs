@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_none() {
+    fn no_new_exchange_counts_nothing() {
         let mut bench = Bench::new();
         assert_eq!(bench.rekeys.count(bench.seen, bench.now), None);
         assert!(bench.rekeys.others.is_empty());
