@@ -249,8 +249,8 @@ impl Login {
         self.offered.is_some() || matches!(&self.step, LoginStep::Offer(_, attempt) if attempt.was_refused())
     }
 
-    /// Explains a connection failure during the login. A server that disconnects after it has
-    /// refused an offer (sshd: "Too many authentication failures") has failed the authentication.
+    /// Explains a connection failure during the login. A disconnect after a refused offer (sshd:
+    /// "Too many authentication failures") is a failed authentication.
     pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
         match kind {
             HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {

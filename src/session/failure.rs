@@ -22,7 +22,7 @@ const RESOURCE_SHORTAGE: u32 = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     pub target: &'a Target,
-    /// The current attempt to connect, from 1.
+    /// The current attempt to connect, from 1; 0 if the error belongs to none.
     pub attempt: u32,
     /// When that attempt began.
     pub begun: Option<Instant>,

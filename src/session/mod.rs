@@ -179,8 +179,8 @@ impl Session {
                     let peer = Peer::of(&self.target, &self.attempts);
                     commands.cancel_assigned(peer, cx);
                 }
-                // Read what has arrived: back-pressure may have left it in the socket. Done last,
-                // because it may leave the link failed.
+                // Read what has arrived: the fleet may not have run for a while. Done last, because it
+                // may leave the link failed.
                 self.take_in(cx);
                 self.give_up(HostErrorKind::Cancelled)
             }
@@ -326,7 +326,7 @@ impl Session {
             State::Authenticating(_) => Deadline::new(cx.now, timeouts.auth),
             State::BackingOff(pause) => Deadline::new(cx.now, *pause),
             // While the proxy itself connects, its own limits apply. The host's limit starts when
-            // the proxy opens the channel.
+            // the proxy requests the channel.
             State::Queued | State::Tunnelling | State::Ready(_) | State::Closed | State::Failed(_) => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);

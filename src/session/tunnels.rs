@@ -2,8 +2,8 @@
 //!
 //! A host behind a proxy creates a conduit and gives one end to the proxy. The proxy opens a
 //! channel to the host for that end, and SSH starts on the other end as on a socket. Channels are
-//! requested without waiting for earlier ones: over a slow link, a thousand hosts would otherwise
-//! take a thousand round trips.
+//! requested without waiting for earlier ones: a thousand hosts would otherwise take a thousand
+//! round trips.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;

@@ -386,7 +386,7 @@ impl Bench {
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
         assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a passed deadline was not handled");
-        // Until the proxy opens the tunnel, only the proxy's own limits apply.
+        // Until the proxy requests the channel, only the proxy's own limits apply.
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
         assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place without deadline");
         for number in 0..self.commands.len() {
