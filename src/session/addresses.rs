@@ -1,5 +1,6 @@
-//! Connecting to a host's addresses: one after the other, the next on any error. Where an attempt delay is set
-//! they race: the next one is dialled beside those that have not answered for that long (RFC 8305).
+//! Connecting to a host's addresses: one at a time, the next on any error. With an attempt delay
+//! they race: when an address has not answered for that long, the next one is dialled beside it
+//! (RFC 8305).
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ impl Profile {
     ) -> Result<Vec<SocketAddr>, HostErrorKind> {
         let wanted = self.connection.family;
         let found = match found {
-            // The name exists, and name servers were asked for this family alone.
+            // The name exists; name servers were asked for this address family only.
             Err(HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress)) if wanted.is_exclusive() => {
                 Vec::new()
             }
@@ -36,17 +37,17 @@ impl Profile {
     }
 }
 
-/// The addresses of a host and how far they have been tried.
+/// The addresses of a host, and how far they have been tried.
 #[derive(Debug)]
 pub(super) struct Addresses {
     list: Vec<SocketAddr>,
-    /// Where addresses race: how long one has the field to itself.
+    /// Where addresses race: the head start of each address before the next one is dialled.
     attempt_delay: Option<Duration>,
-    /// Addresses begun.
+    /// How many addresses have been dialled.
     begun: usize,
-    /// Connects under way; one at most, unless addresses race.
+    /// Connects in progress. At most one, unless addresses race.
     under_way: usize,
-    /// When the next address has its turn.
+    /// When to dial the next address.
     next_at: Option<Instant>,
 }
 
@@ -57,12 +58,13 @@ impl Addresses {
         Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
     }
 
-    /// When the next address has its turn, whatever those under way do; `None` once there is no other.
+    /// When to dial the next address, even if others are still in progress. `None` if none is left.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.next_at
     }
 
-    /// Dials the next address, and the one after it while dialling fails at once. `failed` is what failed before.
+    /// Dials the next address, and further ones while dialling fails at once. `failed` is the
+    /// previous failure, if any.
     pub(super) fn dial(
         &mut self,
         now: Instant,
@@ -75,7 +77,7 @@ impl Addresses {
             let error = match if beside { link.dial_beside(address) } else { link.dial(address) } {
                 Ok(()) => None,
                 Err(e) if is_out_of_descriptors(&e) && beside => {
-                    // Those under way go on, and it has another turn.
+                    // The connects in progress continue; this address is dialled later.
                     self.next_at = self.next_turn(now, deadline);
                     return Ok(());
                 }
@@ -93,7 +95,8 @@ impl Addresses {
         if self.under_way > 0 { Ok(()) } else { Err(self.exhausted(failed)) }
     }
 
-    /// Whether an address is connected; goes on to the next when one has failed or has had its time.
+    /// Checks whether an address is connected. Goes on to the next one if an address has failed or
+    /// its time is up.
     pub(super) fn poll(
         &mut self,
         now: Instant,
@@ -104,7 +107,7 @@ impl Addresses {
             let Err(e) = result else { return Ok(Poll::Ready(())) };
             self.under_way = self.under_way.saturating_sub(1);
             self.dial(now, deadline, link, Some((address, e)))?;
-            // The readiness of those beside it was reported together with its own.
+            // When addresses race, one readiness event covers all their sockets: check them all.
             if self.attempt_delay.is_none() {
                 return Ok(Poll::Pending);
             }
@@ -118,7 +121,7 @@ impl Addresses {
         Ok(Poll::Pending)
     }
 
-    /// After an equal share of the time left, or after the attempt delay if that is less.
+    /// After an equal share of the time left, or after the attempt delay if that is shorter.
     fn next_turn(&self, now: Instant, deadline: Option<Deadline>) -> Option<Instant> {
         let left = u32::try_from(self.list.len() - self.begun).unwrap_or(u32::MAX);
         if left == 0 {
@@ -139,7 +142,7 @@ impl Addresses {
     }
 }
 
-/// The families by turns, beginning with that of the first address (RFC 8305 section 4).
+/// Alternates the address families, starting with that of the first address (RFC 8305 section 4).
 fn interleave(list: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = list.first().map(SocketAddr::is_ipv6) else { return list };
     let (preferred, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|it| it.is_ipv6() == first);
@@ -152,7 +155,7 @@ fn interleave(list: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// EMFILE or ENFILE: nothing is wrong with the host, the connection has to wait.
+/// EMFILE or ENFILE: the host is not at fault, and the connection has to wait for a descriptor.
 pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let code = error.raw_os_error();

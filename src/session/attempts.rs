@@ -1,4 +1,4 @@
-//! Attempts to connect: how many there were, and when the next one is due.
+//! Attempts to connect: how many were made, and when the next one is due.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use super::state::State;
 use crate::error::HostErrorKind;
 use crate::limits;
 
-/// The pause after connections that the server has dropped.
+/// The pause after a connection that the server dropped.
 const AFTER_DROP: RetryDelay =
     RetryDelay { base: limits::DROP_DELAY, backoff_max: Some(limits::DROP_DELAY_MAX) };
 
-/// The attempts to connect one host.
+/// The attempts to connect to one host.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    /// The attempt under way, from 1; 0 before the first.
+    /// The current attempt, from 1; 0 before the first.
     pub number: u32,
-    /// When it began.
+    /// When the current attempt began.
     pub begun: Option<Instant>,
-    /// Connections that the server has dropped, and that did not count as attempts.
+    /// Connections that the server dropped and that did not count as attempts.
     drops: u32,
     jitter: Jitter,
 }
@@ -40,12 +40,12 @@ impl Attempts {
         self.begun = Some(now);
     }
 
-    /// Does not count the attempt under way.
+    /// Removes the current attempt from the count.
     pub(super) fn uncount(&mut self) {
         self.number = self.number.saturating_sub(1);
     }
 
-    /// The state in which to wait for another attempt, if one is left after one with this ending.
+    /// The state in which to wait for the next attempt, if there may be one after this ending.
     pub(super) fn retry(
         &mut self,
         ending: Ending,
@@ -53,7 +53,7 @@ impl Attempts {
         connection: &Connection,
     ) -> Option<State> {
         let Connection { attempts, retry_delay, .. } = *connection;
-        // A caller that allows a single attempt wants its result at once.
+        // A caller that allows only one attempt wants its result at once.
         if ending == Ending::Dropped && attempts > 1 && self.drops < limits::DROPS {
             let pause = AFTER_DROP.after(self.drops, &mut self.jitter);
             self.drops += 1;
@@ -73,16 +73,17 @@ impl Attempts {
 /// The pause between two attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RetryDelay {
-    /// The pause, or what a backoff begins from.
+    /// The fixed pause, or the base of an exponential backoff.
     pub base: Duration,
-    /// The longest pause of an exponential backoff; `None` without one.
+    /// The longest pause of an exponential backoff. `None`: the pause is fixed.
     pub backoff_max: Option<Duration>,
 }
 
 impl RetryDelay {
-    /// The pause after this failed attempt, counted from 1.
+    /// The pause after this many failed attempts.
     ///
-    /// A backoff has "full jitter": hosts that one outage has hit together do not come back together.
+    /// Exponential backoff uses full jitter, so that hosts hit by the same outage do not reconnect
+    /// at the same moment.
     pub(super) fn after(&self, failed: u32, jitter: &mut Jitter) -> Duration {
         let Some(max) = self.backoff_max else { return self.base };
         let factor = 1_u128.checked_shl(failed).unwrap_or(u128::MAX);
@@ -90,8 +91,8 @@ impl RetryDelay {
     }
 }
 
-/// A stream of random numbers that a seed determines: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), which is enough to
-/// spread pauses and takes eight bytes per host.
+/// A seeded pseudo-random number generator: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Good
+/// enough to spread pauses, and eight bytes per host.
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter(u64);
 
@@ -107,7 +108,7 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// Uniform in `0..=max` nanoseconds; a `max` beyond five centuries counts as that.
+    /// Uniform in `0..=max` nanoseconds. `max` is capped at `u64::MAX`, more than five centuries.
     fn up_to(&mut self, max: u128) -> Duration {
         let max = u64::try_from(max).unwrap_or(u64::MAX);
         let scaled = (u128::from(self.next()) * (u128::from(max) + 1)) >> 64;
@@ -125,7 +126,7 @@ mod tests {
         RetryDelay { base, backoff_max: Some(max) }
     }
 
-    /// The longest of many pauses, and whether one was in the lowest tenth.
+    /// The longest of many pauses, and whether any was in the lowest tenth.
     fn spread(delay: RetryDelay, failed: u32) -> (Duration, bool) {
         let pauses: Vec<_> =
             (0..2_000).map(|seed| delay.after(failed, &mut Jitter::new(seed * 7_919))).collect();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_pause_doubles_until_the_maximum_and_the_shortest_stays_at_nothing() {
+    fn the_longest_pause_doubles_up_to_the_maximum_and_the_shortest_stays_near_zero() {
         let delay = backoff(SECOND, 30 * SECOND);
         for (failed, ceiling) in
             [(1, 2), (2, 4), (3, 8), (4, 16), (5, 30), (31, 30), (32, 30), (u32::MAX, 30)]

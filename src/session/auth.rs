@@ -1,7 +1,8 @@
-//! Authentication: makes the offers of the plan until the server is content (RFC 4252).
+//! Authentication (RFC 4252): makes the offers of the plan until the server accepts the user.
 //!
-//! An offer is made once per connection. One that was refused while the server did not want to hear of its method says
-//! nothing about the credential: it is made again after a partial success, which changes what the server wants.
+//! Each offer is made once per connection, with one exception. A refusal while the server does not
+//! accept the offer's method says nothing about the credential. After a partial success the server
+//! accepts other methods, so such an offer is made again.
 
 mod agent;
 mod attempt;
@@ -22,40 +23,42 @@ use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, PrivateKey};
 use crate::stage::TimeoutKind;
 
-/// A login under way. It holds the proof that the host is who it should be, and cannot be made without.
+/// A login under way. It holds the proof that the host was verified, and cannot be created without
+/// one.
 #[derive(Debug)]
 pub(super) struct Login {
     proof: HostVerified,
     step: LoginStep,
-    /// What has become of each offer of the plan.
+    /// The fate of each offer of the plan.
     fates: Vec<Fate>,
-    /// Keys of the agent that the server has refused, or accepted as one of several.
+    /// Agent keys that the server refused, or accepted with partial success.
     spent: Vec<Identity>,
     /// Keys that the agent did not sign with.
     unsigned: Vec<Identity>,
     tried: Vec<AuthMethod>,
-    /// What went wrong besides the server's refusals.
+    /// Problems besides the server's refusals.
     problems: Vec<AuthProblem>,
-    /// What the server would hear of, as its last refusal said; `None` before the first.
+    /// The methods that the server accepts, from its last reply; `None` before the first.
     offered: Option<Vec<AuthMethod>>,
 }
 
 #[derive(Debug)]
 enum LoginStep {
-    /// The authentication service was not granted yet.
+    /// Waiting for the authentication service to be granted.
     Service,
     /// This offer of the plan is being made.
     Offer(usize, Attempt),
 }
 
-/// What has become of an offer on this connection.
+/// What became of an offer on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// Not made yet.
     Open,
-    /// Refused when the server did not want its method: open again after the next partial success.
+    /// Refused while the server did not accept its method. Open again after the next partial
+    /// success.
     Unheard,
-    /// Refused for itself, accepted as one of several, or given up.
+    /// Refused on its merits, accepted with partial success, or abandoned.
     Done,
 }
 
@@ -77,7 +80,7 @@ impl Login {
         &self.proof
     }
 
-    /// Goes as far as the server lets it. Ready once the user is logged in.
+    /// Goes as far as the server allows. Ready once the user is logged in.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
         let profile = &*target.profile;
         loop {
@@ -112,7 +115,7 @@ impl Login {
                             self.dropped(index, AuthProblem::Unable { method, reason });
                         }
                         Verdict::Dropped(problem) => self.dropped(index, problem),
-                        // What there is to sign is the agent's offer's own business.
+                        // Signature requests are handled within the agent's offer.
                         Verdict::Nothing | Verdict::Server(AuthReply::ToSign(_)) => {
                             self.fates[index] = Fate::Done;
                         }
@@ -123,14 +126,15 @@ impl Login {
         }
     }
 
-    /// RFC 4252 section 5.1: the method is done, and there is a new list of what the server wants.
+    /// RFC 4252 section 5.1: this method is done, and the server names the methods that can
+    /// continue.
     fn partial(&mut self, index: usize, offer: &Offer, offered: Vec<AuthMethod>) {
         for fate in &mut self.fates {
             if *fate == Fate::Unheard {
                 *fate = Fate::Open;
             }
         }
-        // The agent may have other keys.
+        // The server may still want another of the agent's keys.
         self.fates[index] = if matches!(offer, Offer::Agent) { Fate::Open } else { Fate::Done };
         self.offered = Some(offered);
     }
@@ -140,7 +144,7 @@ impl Login {
         self.offered = Some(offered);
     }
 
-    /// What shows here of why a certificate was refused.
+    /// Notes what is visibly wrong with a refused certificate.
     fn explain_certificate(&mut self, index: usize, profile: &Profile, calendar: fn() -> SystemTime) {
         if self.fates[index] == Fate::Done
             && let Some(certificate) = profile.plan[index].key().and_then(PrivateKey::certificate)
@@ -149,13 +153,13 @@ impl Login {
         }
     }
 
-    /// The server has said nothing, so what it wants is as unknown as before.
+    /// The server has not replied, so the methods that it accepts are as before.
     fn dropped(&mut self, index: usize, problem: AuthProblem) {
         self.fates[index] = Fate::Done;
         self.problems.push(problem);
     }
 
-    /// Which limit it is that a login under way reaches.
+    /// Which time limit applies to the current step.
     pub(super) fn timeout_kind(&self, profile: &Profile) -> TimeoutKind {
         match &self.step {
             LoginStep::Offer(..) if self.awaits_agent() => TimeoutKind::Agent,
@@ -172,7 +176,7 @@ impl Login {
         }
     }
 
-    /// Takes the first open offer that the server would hear of.
+    /// Starts the first open offer whose method the server accepts.
     fn advance(&mut self, profile: &Profile, out: &mut Vec<Effect>) -> Result<(), Failure> {
         let heard = |method| self.offered.as_ref().is_none_or(|offered| offered.contains(&method));
         let offers = profile.plan.iter().zip(&self.fates).enumerate();
@@ -188,7 +192,7 @@ impl Login {
         }
     }
 
-    /// The server has refused nothing: a caller who wonders why it was not the agent's key is told.
+    /// The server has refused nothing, so the error must explain why the agent's key was not used.
     fn note_unsigned(&mut self, unsigned: Vec<Identity>) {
         if let Some(first) = unsigned.first() {
             let reason =
@@ -202,13 +206,13 @@ impl Login {
         matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_agent())
     }
 
-    /// The agent has said which keys it holds.
+    /// The agent has listed its keys.
     pub(super) fn listed(&mut self, profile: &Profile, identities: &[Identity]) {
         let Self { step: LoginStep::Offer(_, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
         else {
             return;
         };
-        // The same key as a file has been used already, or was refused.
+        // The same key was already offered from a file.
         let is_done = |identity: &Identity| {
             let mut done = profile.plan.iter().zip(&*fates).filter(|(_, fate)| **fate == Fate::Done);
             done.any(|(offer, _)| offer.key().is_some_and(|key| key.blob() == identity.blob()))
@@ -218,7 +222,7 @@ impl Login {
         keys.listed(identities, |identity| !is_spent(identity) && !is_done(identity));
     }
 
-    /// The agent has signed, or not.
+    /// The agent has signed, or refused to.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
         if let Some(keys) = self.agent_keys() {
             keys.signed(signature);
@@ -245,8 +249,8 @@ impl Login {
         self.offered.is_some() || matches!(&self.step, LoginStep::Offer(_, attempt) if attempt.was_refused())
     }
 
-    /// What a failure of the connection was, seen from the login that it cut off: the goodbye of a server that has refused
-    /// something already (sshd: "Too many authentication failures") is a failed authentication.
+    /// Explains a connection failure during the login. A disconnect after a refused offer (sshd:
+    /// "Too many authentication failures") is a failed authentication.
     pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
         match kind {
             HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {

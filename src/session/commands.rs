@@ -1,7 +1,7 @@
-//! The commands of one host, by how far they are.
+//! The commands of one host, by how far they have got.
 //!
-//! Thousands may wait while a few run. A visit looks at those that have begun and at the first one that waits, never at
-//! all of them.
+//! Thousands may wait while a few run. A visit looks only at those that have begun and at the first
+//! that waits, so its cost does not grow with the queue.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,16 +14,17 @@ use crate::error::{HostError, NotStarted};
 use crate::ids::CommandId;
 use crate::output::Room;
 
-/// Commands of one host that have not ended.
+/// The unfinished commands of one host.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
-    /// Commands whose batch has not begun.
+    /// Commands whose batch has not started.
     assigned: VecDeque<CommandId>,
-    /// Commands without a channel, in the order in which they are to begin.
+    /// Commands without a channel, in the order in which they will begin.
     queue: VecDeque<CommandId>,
-    /// How many of the queue, from its front, may begin.
+    /// How many commands at the front of the queue may begin.
     admitted: usize,
-    /// The server had no channel for the front of the queue. The queue waits until a channel of this connection closes.
+    /// The server refused a channel to the front of the queue. The queue waits until a channel of
+    /// this connection closes.
     is_blocked: bool,
     /// Commands that have asked for a channel, in that order.
     begun: Vec<CommandId>,
@@ -37,28 +38,26 @@ impl Commands {
         self.queue.is_empty() && self.begun.is_empty()
     }
 
-    /// Commands that need the connection: those that have begun, then those that wait.
+    /// Commands that need the connection: first those that have begun, then the queue.
     fn started(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(&self.queue).copied()
     }
 
-    /// All commands.
     pub(super) fn iter(&self) -> impl Iterator<Item = CommandId> {
         self.started().chain(self.assigned.iter().copied())
     }
 
-    /// Commands that have asked for a channel.
     pub(super) fn begun(&self) -> &[CommandId] {
         &self.begun
     }
 
-    /// Commands that may have a deadline of their own. Of those that wait only the first can have one, if it was refused
-    /// a channel.
+    /// Commands that may have a deadline. In the queue only the first can have one, after it was
+    /// refused a channel.
     fn timed(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(self.queue.front()).copied()
     }
 
-    /// How many wait to be admitted. While the first one is blocked, none does: it could not begin.
+    /// How many wait to be admitted. None while the first is blocked, because it could not begin.
     pub(super) fn waiting(&self) -> usize {
         if self.is_blocked { 0 } else { self.queue.len() - self.admitted }
     }
@@ -77,7 +76,7 @@ impl Commands {
         self.begun.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
     }
 
-    /// Whether the server has taken one of them.
+    /// Whether the server has accepted one of the commands that have begun.
     pub(super) fn has_settled(&self, execs: &Execs) -> bool {
         self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_settled))
     }
@@ -86,23 +85,24 @@ impl Commands {
         self.assigned.push_back(id);
     }
 
-    /// Queues an assigned command.
+    /// Moves an assigned command to the queue.
     pub(super) fn start(&mut self, id: CommandId) {
         self.forget_assigned(id);
         self.queue.push_back(id);
     }
 
-    /// Lets this many more begin.
+    /// Lets this many more commands begin.
     pub(super) fn admit(&mut self, commands: usize) {
         self.admitted += commands.min(self.waiting());
     }
 
-    /// Takes back all admissions that were not used.
+    /// Revokes the admissions that are not used yet.
     pub(super) fn hold(&mut self) {
         self.admitted = 0;
     }
 
-    /// Steps each command that has begun, and lets the next admitted one begin. Whether anything changed.
+    /// Steps each command that has begun, and lets the next admitted one begin. Returns whether
+    /// anything changed.
     pub(super) fn step(
         &mut self,
         peer: Peer<'_>,
@@ -113,10 +113,11 @@ impl Commands {
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
             advanced |= self.step_one(id, peer, input_budget, cx)? != Progress::Pending;
-            // If it has left the list, the next one has taken its index.
+            // A command that left the list gave its index to the next one.
             index += usize::from(self.begun.get(index) == Some(&id));
         }
-        // One at a time, so that an announced packet size belongs to it.
+        // Open one channel at a time, so that a packet size the server announces can only belong to
+        // it.
         let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_opening);
         if !self.begun.iter().any(is_opening)
             && let Some(id) = self.begin_next()
@@ -127,7 +128,7 @@ impl Commands {
         Ok(advanced)
     }
 
-    /// Steps a command that has begun, and moves it to the list where it belongs afterwards.
+    /// Steps a command that has begun, then moves it to the list where it belongs.
     fn step_one(
         &mut self,
         id: CommandId,
@@ -136,7 +137,7 @@ impl Commands {
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Failure> {
         let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
-        // Only a command that is being opened can be refused a channel.
+        // Only a command whose channel is being opened can be refused one.
         let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
         let mut exec_cx = ExecCx {
@@ -158,7 +159,7 @@ impl Commands {
         Ok(progress)
     }
 
-    /// The next command that may ask for a channel. It counts as begun from here on.
+    /// Takes the next admitted command from the queue. It counts as begun from here on.
     pub(super) fn begin_next(&mut self) -> Option<CommandId> {
         self.admitted = self.admitted.checked_sub(1)?;
         let id = self.queue.pop_front()?;
@@ -166,15 +167,15 @@ impl Commands {
         Some(id)
     }
 
-    /// Puts a command that was refused a channel at the front of the queue.
+    /// Moves a command that was refused a channel back to the front of the queue.
     fn requeue(&mut self, id: CommandId) {
         self.begun.retain(|begun| *begun != id);
         self.queue.push_front(id);
-        // Other hosts may use the admissions meanwhile.
+        // Let other hosts use the admissions meanwhile.
         self.hold();
     }
 
-    /// As [`requeue`](Self::requeue), until another channel closes.
+    /// Like [`requeue`](Self::requeue), but the queue waits until another channel closes.
     pub(super) fn block(&mut self, id: CommandId) {
         self.requeue(id);
         self.is_blocked = true;
@@ -189,7 +190,8 @@ impl Commands {
         }
     }
 
-    /// Cancels a command, or withdraws it for `why` if it was not sent. Whether it was queued or had begun.
+    /// Cancels a command, or withdraws it for `why` if it was not sent. Returns whether it was
+    /// queued or had begun.
     pub(super) fn stop(
         &mut self,
         id: CommandId,
@@ -226,7 +228,8 @@ impl Commands {
         }
     }
 
-    /// Forgets a command that has ended. One that was refused a channel may get one now.
+    /// Removes a command that has ended. If the front of the queue was refused a channel, it may
+    /// get one now.
     fn ended(&mut self, id: CommandId, execs: &mut Execs) {
         self.remove(id);
         if mem::take(&mut self.is_blocked)
@@ -240,7 +243,7 @@ impl Commands {
         if let Some(index) = self.begun.iter().position(|begun| *begun == id) {
             self.begun.remove(index);
         } else if let Some(index) = self.queue.iter().position(|queued| *queued == id) {
-            // Commands that are cancelled all together come in order, so mostly this is the first.
+            // Commands that are cancelled together come in order, so this is usually the first.
             self.queue.remove(index);
             self.admitted -= usize::from(index < self.admitted);
             self.is_blocked &= index > 0;
@@ -257,8 +260,9 @@ impl Commands {
         }
     }
 
-    /// The connection is lost. Commands that cannot have started on the host wait again, before all others; those that may
-    /// have started end with `error`, or with the outcome that is known.
+    /// The connection is lost. Commands that cannot have started on the host go back to the front
+    /// of the queue. Those that may have started end with `error`, or with the outcome that is
+    /// known.
     pub(super) fn cut(&mut self, error: &HostError, cx: &mut Cx<'_>) {
         for id in self.timed() {
             cx.execs.cut(id, error, cx.now, cx.link, cx.out);
@@ -273,7 +277,7 @@ impl Commands {
         }
     }
 
-    /// Ends all that wait with this error: the connection is given up.
+    /// The connection is given up: ends all commands that wait for it with this error.
     pub(super) fn fail(&mut self, error: &HostError, cx: &mut Cx<'_>) {
         self.hold();
         self.is_blocked = false;
@@ -282,7 +286,7 @@ impl Commands {
         }
     }
 
-    /// Ends the assigned commands: the host is removed.
+    /// The host is being removed: ends the assigned commands.
     pub(super) fn cancel_assigned(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
         for id in mem::take(&mut self.assigned) {
             self.end(id, peer, cx, Execs::cancel);

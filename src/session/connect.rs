@@ -1,4 +1,5 @@
-//! From an admitted host to a verified one: the steps of an attempt to connect, and the ends of a connection.
+//! From an admitted host to a verified one: the steps of an attempt to connect, and how a
+//! connection ends.
 
 use std::net::SocketAddr;
 
@@ -15,14 +16,14 @@ use crate::limits;
 use crate::link::{HandshakeOptions, LinkError, LinkErrorKind};
 
 impl Session {
-    /// Leaves a final state, because something needs the connection again.
+    /// Leaves a final state because something needs the connection again.
     pub(super) fn revive(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.state, State::Closed | State::Failed(_)) {
             self.enter(State::Queued, cx);
         }
     }
 
-    /// Lets this many commands begin, and connects if there is no connection.
+    /// Lets this many more commands begin, and connects if there is no connection.
     pub(super) fn admit(&mut self, admitted: usize, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let is_queued = matches!(self.state, State::Queued);
         if !is_queued && !self.holds_descriptor() {
@@ -39,7 +40,7 @@ impl Session {
             return self.open_tunnel(cx);
         }
         self.enter(State::Resolving, cx);
-        // An address needs no lookup.
+        // An IP address needs no lookup.
         let Some(address) = self.target.ip else {
             cx.out.push(Effect::Lookup);
             return Ok(());
@@ -64,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Has the proxy connect the host.
+    /// Asks the proxy to connect the host.
     fn open_tunnel(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Tunnelling, cx);
         let conduit = cx.link.join().map_err(|e| {
@@ -89,7 +90,8 @@ impl Session {
                 self.drive(cx)
             }
             TunnelProgress::Failed(error) if is_tunnelling => Err(HostErrorKind::Proxy(error).into()),
-            // What the host sent before is still on its way to here, and the end of the stream behind it.
+            // Data that the host sent earlier may still be on its way, followed by the end of the
+            // stream. Read it before failing.
             TunnelProgress::Failed(error) if self.holds_descriptor() => {
                 self.proxy_lost = Some(error);
                 self.drive(cx)
@@ -111,7 +113,7 @@ impl Session {
         Ok(())
     }
 
-    /// The keys are exchanged: begins to compare the host's key with those on record.
+    /// The key exchange is done: starts comparing the host's key with those on record.
     pub(super) fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         cx.out.push(Effect::KeyExchange);
         let Target { recorded: (name, port), profile, .. } = &*self.target;
@@ -122,10 +124,11 @@ impl Session {
         self.verify(cx)
     }
 
-    /// Compares the host's key with another slice of the lines on record, once per visit, and acts on the verdict.
+    /// Compares the host's key with the next slice of the records, one slice per visit, and acts on
+    /// the decision.
     ///
-    /// The one way to authentication: through a [`HostVerified`](crate::hostkey::HostVerified), made by the
-    /// verifier alone.
+    /// This is the only way to authentication: a login needs a
+    /// [`HostVerified`](crate::hostkey::HostVerified), which only the verifier can create.
     pub(super) fn verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let State::Verifying(verification) = &mut self.state else { return Ok(()) };
         let profile = &self.target.profile;
@@ -144,7 +147,7 @@ impl Session {
         Ok(())
     }
 
-    /// The connection could not be made for want of a descriptor: the host waits again, and so do its commands.
+    /// No descriptor was free: the host goes back to the queue, and so do its commands.
     pub(super) fn wait_again(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempts.uncount();
@@ -155,7 +158,7 @@ impl Session {
         cx.out.push(Effect::NoDescriptor);
     }
 
-    /// Connects once more, to ask for a key of another type.
+    /// Connects again, to ask the host for a key of another type. Does not count as an attempt.
     pub(super) fn reconnect(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempts.uncount();
@@ -174,8 +177,8 @@ impl Session {
         }
     }
 
-    /// The error of the host for a failure of its link. The end of a connection that the proxy carried is an error of the
-    /// proxy.
+    /// Converts a link error to the host's error. If the proxy failed and the connection through it
+    /// ended, the error is the proxy's.
     pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Ending) {
         let dropped = error.kind == LinkErrorKind::Dropped;
         match (host_error_kind(error), self.proxy_lost.take()) {

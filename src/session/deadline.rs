@@ -1,4 +1,4 @@
-//! Running time limits.
+//! Time limits that are running.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Starts a limit. `None` without a limit, and for one that ends beyond the clock's range.
+    /// Starts a time limit. Returns `None` if there is no limit, or if it ends beyond the clock's
+    /// range.
     pub(super) fn new(now: Instant, limit: impl Into<Option<Duration>>) -> Option<Self> {
         let limit = limit.into()?;
         Some(Self { at: now.checked_add(limit)?, limit })
     }
 
-    /// The limit, once it has been reached.
+    /// The length of the limit, if it has been reached.
     pub(super) fn expired(this: Option<Self>, now: Instant) -> Option<Duration> {
         this.filter(|deadline| deadline.at <= now).map(|deadline| deadline.limit)
     }

@@ -1,4 +1,4 @@
-//! From news to progress: pumps the link, then steps the state for as long as it moves.
+//! Drives a session: pumps the link, then steps the state for as long as it advances.
 
 use super::exec::{Exec, Execs};
 use super::failure::{Failure, Peer};
@@ -12,19 +12,20 @@ use crate::link::Pumped;
 use crate::output::Room;
 
 impl Session {
-    /// Pumps the link and steps the state until neither has more to do.
+    /// Pumps the link and steps the state until neither makes progress.
     ///
-    /// Edges are reported once, so the last pump must have found nothing to read, and nothing to write or the socket full:
-    /// then whatever comes next makes a new edge.
+    /// Readiness is edge-triggered, so the last pump must have found nothing to read, and either
+    /// nothing to write or a full socket. Only then does the next event raise a new edge.
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        // Without a dialled socket the link has no news, and after a failure it must be left alone.
+        // Without a dialled socket the link has no news, and a failed link must not be touched.
         if !self.holds_descriptor() || matches!(self.state, State::Resolving | State::Tunnelling) {
             return Ok(());
         }
         if self.rests(cx) {
             return Ok(());
         }
-        // A command that ends sends up to three messages: window, end of input, end of the channel. Others send one a visit.
+        // A command that ends sends up to three messages: window adjustment, EOF and CLOSE. Corking
+        // joins them. Other sessions send one message per visit.
         let may_end = match &self.role {
             Role::Host(commands) => {
                 commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_started))
@@ -62,7 +63,8 @@ impl Session {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }
-            // A link on which SSH has just begun was never pumped; packets that wait inside libssh may have room in the socket.
+            // Pump again if SSH has just begun, since its link was never pumped, or if packets
+            // inside libssh may now fit into the socket.
             let began = was_connecting && !matches!(self.state, State::Connecting(_));
             if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(());
@@ -70,7 +72,8 @@ impl Session {
         }
     }
 
-    /// While the host is verified, its connection is left alone. What has arrived is read afterwards, with or without news.
+    /// Whether host key verification is under way: the connection is left alone until it ends. What
+    /// has arrived meanwhile is read afterwards, without a new readiness event.
     fn rests(&self, cx: &mut Cx<'_>) -> bool {
         let State::Verifying(verification) = &self.state else { return false };
         if verification.is_searching() {
@@ -79,20 +82,21 @@ impl Session {
         true
     }
 
-    /// How many socket reads there is room for now; `None`: no room, the connection is held back.
+    /// How many socket reads there is room for. `None`: no room, reading is suspended.
     fn reads_now(&mut self, cx: &Cx<'_>) -> Option<usize> {
         let room = self.room(cx.execs);
         let before = std::mem::replace(&mut self.held, room.lack());
         if before.is_some() != self.held.is_some()
             && let State::Ready(Some(keepalive)) = &mut self.state
         {
-            // While nobody reads, silence is not the peer's.
+            // While reading is suspended, silence does not mean that the peer is dead.
             keepalive.restart(self.held.is_none().then_some(cx.now));
         }
         self.held.is_none().then(|| self.reads(room))
     }
 
-    /// How many socket reads fit into this room. The last may bring a packet that has begun in earlier ones.
+    /// How many socket reads fit into this room. The last one may complete a packet that began in
+    /// earlier ones.
     pub(super) fn reads(&self, room: Room) -> usize {
         let compress = self.target.profile.connection.compress;
         let read = if compress { limits::INFLATED_READ } else { limits::SOCKET_READ };
@@ -107,7 +111,8 @@ impl Session {
         }
     }
 
-    /// Takes in what has arrived as far as there is room, and does nothing else: for a host that is removed.
+    /// Reads what has arrived, as far as there is room, and does nothing else. For a host that is
+    /// being removed.
     pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
         let (State::Ready(_), Role::Host(commands)) = (&self.state, &self.role) else { return };
         for _ in 0..limits::LAST_PUMPS {
@@ -116,7 +121,7 @@ impl Session {
                 return;
             }
             let pumped = cx.link.pump(self.reads(room));
-            // A link that has failed is collected from as well.
+            // A failed link may still hold output.
             for id in commands.begun() {
                 cx.execs.collect(*id, cx.now, cx.link, cx.out);
             }
@@ -126,7 +131,7 @@ impl Session {
         }
     }
 
-    /// One step of the state. Whether anything changed.
+    /// One step of the state. Returns whether anything changed.
     fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match &mut self.state {
             State::Connecting(addresses) => {
@@ -158,7 +163,8 @@ impl Session {
                     Role::Host(commands) => commands.step(peer, input_budget, cx)?,
                     Role::Proxy(tunnels) => tunnels.step(peer, input_budget, cx)?,
                 };
-                // Checked once everything that has arrived was taken in.
+                // Only after everything that has arrived was read: each packet shows that the peer
+                // is alive.
                 return Ok(advanced || keepalive.as_mut().map_or(Ok(false), |timer| timer.step(cx))?);
             }
             State::Queued
@@ -172,7 +178,8 @@ impl Session {
         Ok(true)
     }
 
-    /// Fails a server that asks for new keys again and again. Before the end of the login libssh takes no second key exchange.
+    /// Fails a server that asks for new keys again and again. Before the login is complete, libssh
+    /// itself accepts no second key exchange.
     fn check_rekeys(&mut self, cx: &Cx<'_>) -> Result<(), Failure> {
         if !matches!(self.state, State::Ready(_)) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! One command on one host: its states, its streams, and how far it is.
+//! One command on one host: its state, its streams, and its progress.
 
 mod prepare;
 mod state;
@@ -41,29 +41,30 @@ pub(crate) struct Exec {
     id: CommandId,
     host: HostId,
     run: RunId,
-    /// In its run.
+    /// Position in its run.
     position: usize,
     pub(super) state: ExecState,
     request: Arc<Request>,
     pub(super) stdout: Stream,
     pub(super) stderr: Stream,
     pub(super) stdin: StdinQueue,
-    /// While the `sudo` that it runs through has not let it begin, and its password is known.
+    /// The dialogue with `sudo`, until `sudo` lets the command begin. `None` if there is no
+    /// password to give.
     sudo: Option<Box<SudoDialogue>>,
-    /// Signals to be sent.
+    /// Signals to send.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
     begun: Instant,
     ended: u64,
     stopwatch: Stopwatch,
     told_started: bool,
-    /// Input was offered that there was no room for.
+    /// Whether input was refused for lack of room.
     input_refused: bool,
-    /// Bytes that were not counted yet.
+    /// Bytes that the fleet's counters do not include yet.
     traffic: Traffic,
-    /// Unread bytes of each stream as they were counted last.
+    /// Unread bytes of each stream, as last counted.
     booked: [usize; 2],
-    /// A sink has failed, that of this stream: the command is to end of it.
+    /// The first failure of a sink, with its stream. The command is stopped because of it.
     sink_failed: Option<(StdStream, io::Error)>,
     released: bool,
 }
@@ -111,7 +112,7 @@ impl Exec {
         self.run
     }
 
-    /// Its place among the commands of its run, from 0.
+    /// Position among the commands of its run, from 0.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
@@ -120,10 +121,10 @@ impl Exec {
         self.request.options.output.deliver
     }
 
-    /// Queues input, as much as there is room for. How many bytes.
+    /// Queues as much input as there is room for. Returns the number of bytes queued.
     ///
     /// # Errors
-    /// `WouldBlock` without room, `BrokenPipe` if the command takes no more.
+    /// `WouldBlock` if there is no room, `BrokenPipe` if the command takes no more input.
     pub(crate) fn write_stdin(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = limits::STDIN_QUEUE.saturating_sub(self.stdin.len());
         let piece = &bytes[..bytes.len().min(room)];
@@ -137,17 +138,17 @@ impl Exec {
         Ok(piece.len())
     }
 
-    /// Ends the input after what was queued. `false` if it has ended already.
+    /// Ends the input after what is queued. Returns `false` if it has already ended.
     pub(crate) fn close_stdin(&mut self) -> bool {
         self.stdin.close()
     }
 
-    /// Bytes of input that were not sent.
+    /// Bytes of input that are not sent yet.
     pub(crate) fn unsent(&self) -> usize {
         self.stdin.len()
     }
 
-    /// Queues a signal. `false` if the command does not run.
+    /// Queues a signal. Returns `false` if the command is not running.
     pub(crate) fn signal(&mut self, signal: Signal) -> bool {
         if self.is_running() {
             self.signals.push_back(signal);
@@ -181,7 +182,7 @@ impl Exec {
         }
     }
 
-    /// The streams with output that an event has to tell of.
+    /// The streams with new output to report in an event.
     fn list_output(&mut self) -> [Option<StdStream>; 2] {
         let is_told = self.deliver() != Deliver::Nothing && !self.released;
         [StdStream::Stdout, StdStream::Stderr].map(|which| {
@@ -195,7 +196,7 @@ impl Exec {
         matches!(self.state, ExecState::Finished(_))
     }
 
-    /// The only way into a state: checks the edge.
+    /// The only way to change the state. Checks the edge.
     pub(super) fn enter(&mut self, next: ExecState) {
         let (from, to) = (self.state.phase(), next.phase());
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
@@ -204,7 +205,7 @@ impl Exec {
         self.state = next;
     }
 
-    /// Whether the server has taken the command, or will never.
+    /// Whether the server has accepted the command, or never will.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(
             self.state,
@@ -215,18 +216,18 @@ impl Exec {
         )
     }
 
-    /// Whether the command may have begun to run on the host.
+    /// Whether the command may have started on the host.
     pub(crate) fn is_started(&self) -> bool {
         self.is_settled() || matches!(self.state, ExecState::Requesting(_))
     }
 
-    /// Whether it runs, and is not being stopped.
+    /// Whether it is running and not being stopped.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, ExecState::Running(_))
     }
 
-    /// Whether it has run on the host, as far as is known. Output proves it, even if the server's acceptance was lost, or
-    /// was not waited for.
+    /// Whether it is known to have run on the host. Output proves it, even if the server's
+    /// acceptance was lost or was not awaited.
     fn has_run(&self) -> bool {
         match &self.state {
             _ if !self.stdout.is_empty() || !self.stderr.is_empty() => true,
@@ -247,12 +248,12 @@ impl Exec {
         matches!(self.state, ExecState::Blocked)
     }
 
-    /// Whether it has begun, and the server has not answered yet.
+    /// Whether it has begun and the server has not accepted it yet.
     pub(crate) fn is_starting(&self) -> bool {
         !self.is_waiting() && !self.is_blocked() && !self.is_settled()
     }
 
-    /// A channel of its connection was closed: there may be one for it now.
+    /// A channel of its connection has closed, so the server may grant it one now.
     pub(super) fn unblock(&mut self) {
         if self.is_blocked() {
             self.enter(ExecState::Waiting);
@@ -266,7 +267,7 @@ impl Exec {
         }
     }
 
-    /// The place of this end among all ends of the fleet.
+    /// Orders the finished commands of the fleet by time; 0 if unfinished.
     pub(crate) fn ended(&self) -> u64 {
         self.ended
     }
@@ -277,7 +278,7 @@ impl Exec {
         [self.deadline, dialogue].into_iter().flatten().map(|deadline| deadline.at).min()
     }
 
-    /// When it was given, or its channel was begun.
+    /// When its channel was requested; before that, when the command was created.
     pub(crate) fn begun(&self) -> Instant {
         self.begun
     }
@@ -294,12 +295,13 @@ impl Exec {
         self.state.channel().is_some()
     }
 
-    /// The error that this command ends with for this reason.
+    /// An error of this kind for this command.
     fn error(&self, peer: Peer<'_>, now: Instant, kind: HostErrorKind) -> HostError {
         peer.error(self.stage(), now.saturating_duration_since(self.begun), kind)
     }
 
-    /// Moves what has arrived into the streams and takes note of an end. Works on a failed link too.
+    /// Moves what has arrived into the streams, and handles the end of the command. Works on a
+    /// failed link too.
     fn collect(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         let channel = match self.state {
             ExecState::Running(channel)
@@ -312,11 +314,11 @@ impl Exec {
         self.listen_to_sudo(inbox);
         let excess = match &self.state {
             ExecState::Running(_) => Excess::Taken,
-            // It was given up: whoever waits for its end does not wait for a reader.
+            // The command was given up: do not wait for a reader.
             ExecState::Stopping { .. } | ExecState::Closing { outcome: Outcome::Failed(_), .. } => {
                 Excess::Dropped { share, but: 0 }
             }
-            // Standard error may follow the end that was told (OpenSSH: `stderr-after-eof`).
+            // stderr may arrive after the exit status and EOF (OpenSSH: `stderr-after-eof`).
             _ => Excess::Dropped { share, but: limits::LAST_OUTPUT },
         };
         self.receive(StdStream::Stdout, &inbox.stdout, excess);
@@ -350,7 +352,7 @@ impl Exec {
         self.close(channel, outcome, CloseStep::Send, now);
     }
 
-    /// Takes in output. Of a released command nothing is kept.
+    /// Stores output. A released command's output goes to its sink, or is dropped.
     fn receive(&mut self, which: StdStream, bytes: &[u8], excess: Excess) {
         let origin = Origin { host: self.host, command: self.id, stream: which };
         let is_wanted = !self.released || self.stream(which).has_sink();
@@ -362,7 +364,7 @@ impl Exec {
         }
     }
 
-    /// How much output its readers have room for. One that is to end holds nothing back.
+    /// How much output there is room for. A command that is ending exerts no back-pressure.
     fn room(&self, share: usize) -> Room {
         if !self.is_running() || self.released {
             return Room::ENDLESS;
@@ -370,14 +372,14 @@ impl Exec {
         self.stdout.room(share).min(self.stderr.room(share))
     }
 
-    /// Its end is known: the channel is closed from here on.
+    /// Starts closing the channel: the outcome is known.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
         self.deadline = Deadline::new(now, limits::CLOSE_TIMEOUT);
         self.enter(ExecState::Closing { channel, outcome, step });
     }
 
-    /// Collects from a link that has failed. The server's acceptance may have come in the same packets as the output and
-    /// the failure, and libssh tells neither any more: output on the channel proves it.
+    /// Collects from a failed link. The packets that brought the failure may also have brought the
+    /// server's acceptance, and libssh no longer reports it. Output on the channel proves it.
     fn salvage(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         if let ExecState::Requesting(channel) = self.state
             && !link.inbox(channel).is_empty()
@@ -388,7 +390,7 @@ impl Exec {
     }
 }
 
-/// Empties an inbox stream and gives back what a burst has grown.
+/// Empties an inbox stream and frees the memory of a burst.
 fn drain(bytes: &mut Vec<u8>, retained: usize) {
     bytes.clear();
     bytes.shrink_to(retained);

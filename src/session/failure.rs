@@ -18,11 +18,11 @@ use crate::stage::Stage;
 const CONNECT_FAILED: u32 = 2;
 const RESOURCE_SHORTAGE: u32 = 4;
 
-/// The host at the other end, as errors describe it.
+/// The host at the other end, as error messages describe it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     pub target: &'a Target,
-    /// The attempt to connect that is under way, from 1.
+    /// The current attempt to connect, from 1; 0 if the error belongs to none.
     pub attempt: u32,
     /// When that attempt began.
     pub begun: Option<Instant>,
@@ -51,16 +51,17 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// Why a step could not go on.
+/// Why a step could not continue.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The host failed, for a reason found here.
+    /// The host failed for a reason found by the session.
     Host(HostErrorKind),
     /// The link failed.
     Link(LinkError),
-    /// No descriptor was free: nothing is wrong with the host.
+    /// No descriptor was free. The host is not at fault.
     NoDescriptor,
-    /// The host has shown a key of a type that is not on record for it, while others are: it is to be asked for those.
+    /// The host presented a key of a type that is not on record for it, but other types are.
+    /// Reconnect and ask for those.
     OtherKey,
 }
 
@@ -76,20 +77,22 @@ impl From<LinkError> for Failure {
     }
 }
 
-/// How an attempt to connect has ended, as far as the next one depends on it.
+/// How an attempt to connect ended, as far as retrying depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// It counts as an attempt.
     Failed,
-    /// The server had no room for it: it has ended the connection before it said a word of SSH, as sshd does with those
-    /// beyond its `MaxStartups`. Behind a load that the client made itself it says nothing about the host.
+    /// The server had no room for it: it ended the connection before sending its SSH
+    /// identification, as sshd does beyond its `MaxStartups`. Under a load that this client causes,
+    /// this says nothing about the host.
     Dropped,
 }
 
 impl Ending {
     pub(super) fn of(kind: &HostErrorKind) -> Self {
         match kind {
-            // Accepted, and reset before that was looked at: a port where nobody listens refuses.
+            // The connection was accepted, then reset before the connect was checked. A port
+            // without a listener would have refused it.
             HostErrorKind::Connect { error, .. } if error.kind() == ErrorKind::ConnectionReset => {
                 Self::Dropped
             }
@@ -98,7 +101,7 @@ impl Ending {
     }
 }
 
-/// What a link's failure is to the caller.
+/// Maps a link error to the error that callers get.
 pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     let LinkError { kind, text } = error;
     match kind {
@@ -132,7 +135,8 @@ impl From<LookupError> for HostErrorKind {
     }
 }
 
-/// Whether a proxy's failure leaves its hosts another attempt. One that could not be reached has had attempts of its own.
+/// Whether hosts may be tried again after their proxy failed. A proxy that could not be reached has
+/// used up its own attempts.
 fn is_proxy_retryable(error: &HostError) -> bool {
     match error.kind() {
         HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, .. }) => {
@@ -142,7 +146,8 @@ fn is_proxy_retryable(error: &HostError) -> bool {
     }
 }
 
-/// Whether another attempt can end differently. A refusal stays one, and a mistrusted host must not be asked again.
+/// Whether another attempt may succeed. A refusal is final, and a host that failed verification
+/// must not be tried again.
 pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     match kind {
         HostErrorKind::UnknownHost(
@@ -174,8 +179,9 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     }
 }
 
-/// Whether a server that disconnects for this reason (RFC 4253 section 11.1) has made up its mind about the user.
+/// Whether this disconnect reason (RFC 4253 section 11.1) is a decision about the user.
 pub(super) fn is_refusal(reason: u32) -> bool {
-    // 2: protocol error, as sshd ends too many authentication tries; 14: no more methods; 15: illegal user.
+    // 2: protocol error, which sshd sends after too many authentication failures; 14: no more
+    // authentication methods; 15: illegal user name.
     matches!(reason, 2 | 14 | 15)
 }

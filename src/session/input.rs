@@ -1,4 +1,4 @@
-//! The two doors of a session: an [`Input`] enters, [`Effect`]s leave.
+//! The two doors of a session: [`Input`]s enter, [`Effect`]s leave.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::stage::{Stage, Timings};
 /// Something that a session reacts to.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// The link may have news, there is new input to send, or a deadline has passed.
+    /// The link may be ready, new standard input may be queued, or a deadline may have passed.
     Wake,
-    /// Permission to connect, and to start up to this many of the waiting commands.
+    /// Permission to connect, and to begin up to this many of the waiting commands.
     Admitted { commands: usize },
-    /// An [assigned](super::Session::assign) command may start once it is admitted.
+    /// Let an [assigned](super::Session::assign) command begin once it is admitted.
     Start(CommandId),
     /// End this command.
     Cancel(CommandId),
-    /// End this command if it was not sent, for this reason.
+    /// End this command for this reason, unless it was sent to the host.
     Withdraw(CommandId, NotStarted),
-    /// Start no command before the next admission.
+    /// Begin no command before the next admission.
     Hold,
     /// Connect, even without a command.
     Connect,
     /// Close the connection, or stop connecting, unless something needs it.
     Close,
-    /// Fail for this reason, which no further attempt can change.
+    /// Fail with this error; do not retry.
     GiveUp(HostErrorKind),
-    /// The host is removed: take in what has arrived, then end everything.
+    /// The host is being removed: read what has arrived, then end everything.
     Remove,
     /// Answers [`Effect::Lookup`].
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
@@ -44,65 +44,66 @@ pub(crate) enum Input {
     Signed(Option<Arc<[u8]>>),
     /// Answers [`Effect::Record`].
     Recorded(Recorded),
-    /// Answers [`Effect::OpenTunnel`], step by step.
+    /// Answers [`Effect::OpenTunnel`]; arrives once per step of the tunnel.
     Tunnelled(TunnelProgress),
     /// To a proxy: connect this host.
     Tunnel(TunnelRequest),
 }
 
-/// Something that a session wants done or known.
+/// Something for the caller to do or to know.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// More can be done at once: visit again, after the other hosts.
+    /// More work can be done at once: step again after the other hosts.
     Again,
-    /// No descriptor was free; the session is queued again.
+    /// No descriptor was free; the session is back in the queue.
     NoDescriptor,
-    /// Resolve the host's name: [`Input::Resolved`].
+    /// Resolve the host's name. Answered by [`Input::Resolved`].
     Lookup,
-    /// Ask the agent for its keys: [`Input::Identities`].
+    /// Ask the agent for its keys. Answered by [`Input::Identities`].
     ListKeys,
-    /// Send the agent this request for a signature: [`Input::Signed`].
+    /// Send this signature request to the agent. Answered by [`Input::Signed`].
     Sign(Vec<u8>),
-    /// Record the host's new key: [`Input::Recorded`].
+    /// Record the host's new key. Answered by [`Input::Recorded`].
     Record(NewKey),
-    /// Have the proxy connect the host to this end of a conduit: [`Input::Tunnelled`].
+    /// Have the proxy connect the host to this end of a conduit. Answered by [`Input::Tunnelled`].
     OpenTunnel(Conduit),
-    /// From a proxy: how far the connection of this host is.
+    /// From a proxy: the progress of this host's tunnel.
     Tunnelled(TunnelId, TunnelProgress),
     /// An attempt to connect has reached this stage.
     Entered(Stage),
     /// The user is logged in.
     Connected(Timings),
-    /// The connection, or an attempt to connect, has ended: closed, or failed with this error.
+    /// The connection, or an attempt to connect, has ended: closed without an error, or failed with
+    /// this one.
     Disconnected { error: Option<HostError>, retrying: bool },
-    /// A key exchange was completed.
+    /// A key exchange has completed.
     KeyExchange,
     /// A signature was made in this process.
     Signature,
-    /// News of one command.
+    /// Something happened to this command.
     Command(CommandId, CommandNews),
 }
 
-/// What has happened to a command.
+/// Something that happened to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandNews {
-    /// Its host has accepted it.
+    /// The host accepted it.
     Started,
     /// This stream has unread output.
     Output(StdStream),
-    /// There is room for input again.
+    /// Its input queue has room again.
     Writable,
-    /// It has its outcome.
+    /// It has an outcome.
     Finished,
 }
 
-/// What a step works with.
+/// The context of a step.
 pub(crate) struct Cx<'a> {
     pub now: Instant,
-    /// Reads the calendar, which only explanations of errors need.
+    /// Reads the calendar time. Used only to explain errors.
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
     pub execs: &'a mut Execs,
-    /// Effects of the step, in order.
+    /// The step's effects, in order.
     pub out: &'a mut Vec<Effect>,
 }

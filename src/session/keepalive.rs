@@ -1,36 +1,38 @@
-//! Whether the peer of a quiet connection still lives (OpenSSH: `ServerAliveInterval`, `ServerAliveCountMax`).
+//! Detects a dead peer on a quiet connection (OpenSSH: `ServerAliveInterval`,
+//! `ServerAliveCountMax`).
 
 use std::time::{Duration, Instant};
 
 use super::{Cx, Failure};
 use crate::error::HostErrorKind;
 
-/// When a quiet peer is asked for a sign of life, and how often in vain.
+/// When to send keepalives, and how many may go unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Keepalive {
     /// Not zero.
     pub interval: Duration,
-    /// Questions without an answer before the peer counts as dead; at least 1.
+    /// Unanswered keepalives before the peer counts as dead; at least 1.
     pub missed_max: u32,
 }
 
-/// When the peer was heard last, and how often it was asked since.
+/// When the peer was last heard, and how many keepalives were sent since.
 #[derive(Debug)]
 pub(super) struct KeepaliveTimer {
     keepalive: Keepalive,
-    /// Packets received when it was heard last: any packet is a sign of life.
+    /// Packets received when the peer was last heard. Any packet shows that it is alive.
     packets: u64,
     heard: Instant,
     unanswered: u32,
-    /// Packets do not move it: where one came since, it is put off when it is reached. `None`: beyond the clock.
+    /// When to check the peer. Packets do not move it: if any arrived, it is postponed once it is
+    /// reached. `None` if reading is suspended, or beyond the clock's range.
     due: Option<Instant>,
 }
 
-/// What the timer says.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Alive,
-    /// Quiet for an interval.
+    /// Nothing was heard for an interval: send a keepalive.
     Ask,
     Dead {
         after: Duration,
@@ -48,14 +50,14 @@ impl KeepaliveTimer {
         self.due
     }
 
-    /// Begins to listen at this time as to a peer that was just heard, or listens no more.
+    /// Restarts the timer as if the peer had been heard at this time. `None` stops it.
     pub(super) fn restart(&mut self, now: Option<Instant>) {
         self.unanswered = 0;
         self.heard = now.unwrap_or(self.heard);
         self.due = now.and_then(|now| now.checked_add(self.keepalive.interval));
     }
 
-    /// Asks a quiet peer for a sign of life. Whether it did; an error if the peer is dead.
+    /// Sends a keepalive to a quiet peer. Returns whether it did; fails if the peer is dead.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match self.look(cx.link.packets_read(), cx.now) {
             Finding::Alive => Ok(false),
@@ -67,8 +69,8 @@ impl KeepaliveTimer {
         }
     }
 
-    /// To be asked once everything that has arrived was taken in: between two calls of a client nobody listens, and a
-    /// long pause is not the peer's.
+    /// Checks the peer. Call it only after everything that has arrived was read: nothing is read
+    /// between two calls of a blocking client, and such a pause is not the peer's fault.
     fn look(&mut self, packets: u64, now: Instant) -> Finding {
         if packets != self.packets {
             (self.packets, self.heard, self.unanswered) = (packets, now, 0);

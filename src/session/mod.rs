@@ -1,12 +1,18 @@
-//! One host's connection and the commands on it, as an explicit state machine.
+//! One host's connection and its commands, as an explicit state machine.
 //!
-//! A session has two doors: an [`Input`] enters by [`Session::step`], and [`Effect`]s leave by [`Cx::out`].
-//! - A step never blocks, never reads the clock (`now` is an argument), and knows neither sockets nor libssh, only a [`Link`].
-//! - A step without news changes nothing and has no effect.
-//! - A step goes as far as it can; [`Effect::Again`] says that its share of this turn was used up, not the work.
-//! - Between two steps, [`Session::view`] names all that the session waits for besides the link's readiness.
-//! - Every command that was assigned to it ends in exactly one [`Outcome`](crate::output::Outcome), whatever the peer does.
-//! - No error leaves it: a failure becomes the state of the connection and the outcome of its commands.
+//! A session has two doors: an [`Input`] enters through [`Session::step`], and [`Effect`]s leave
+//! through [`Cx::out`].
+//! - A step never blocks and never reads the clock: `now` is an argument. It knows neither sockets
+//!   nor libssh, only a [`Link`].
+//! - A step that finds nothing new changes nothing and has no effects.
+//! - A step goes as far as it can. [`Effect::Again`] means that its budget for this turn is used
+//!   up, not that the work is done.
+//! - Between two steps, [`Session::view`] names everything that the session waits for besides the
+//!   link's readiness.
+//! - Every command assigned to it ends in exactly one [`Outcome`](crate::output::Outcome), whatever
+//!   the peer does.
+//! - No error leaves a session: a failure becomes the state of the connection and the outcome of
+//!   its commands.
 //!
 //! [`Link`]: crate::link::Link
 
@@ -60,18 +66,18 @@ pub(crate) struct Session {
     target: Arc<Target>,
     role: Role,
     state: State,
-    /// The time limit of the present stage.
+    /// The time limit of the current stage.
     deadline: Option<Deadline>,
     attempts: Attempts,
-    /// Host key algorithms to offer first, those of the keys on record.
+    /// Host key algorithms to offer first: those of the keys on record.
     recorded: Vec<&'static str>,
-    /// Why the connection is not read from.
+    /// Why reading from the connection is suspended (back-pressure).
     held: Option<Bound>,
-    /// The key exchanges after the first, once there was one.
+    /// Counts the key exchanges after the first; `None` until there is one.
     rekeys: Option<Box<Rekeys>>,
-    /// Why the connection through the proxy is about to end.
+    /// The proxy's error, from its failure until the connection through it ends.
     proxy_lost: Option<HostError>,
-    /// The connection itself was asked for.
+    /// Whether a caller asked for the connection itself, and it is neither there nor given up.
     awaited: bool,
     stopwatch: Stopwatch,
 }
@@ -99,7 +105,7 @@ impl Session {
         Self::with(Arc::new(target), Role::Host(Commands::default()), jitter, now)
     }
 
-    /// The connection of a proxy.
+    /// Creates the connection of a proxy.
     pub(crate) fn proxy(target: Arc<Target>, jitter: Jitter, now: Instant) -> Self {
         Self::with(target, Role::Proxy(Box::default()), jitter, now)
     }
@@ -120,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Makes the session the owner of a command. Nothing happens before [`Input::Start`].
+    /// Assigns a command to the session. Nothing happens before [`Input::Start`].
     pub(crate) fn assign(&mut self, id: CommandId) {
         if let Some(commands) = self.role.commands() {
             commands.assign(id);
@@ -173,7 +179,8 @@ impl Session {
                     let peer = Peer::of(&self.target, &self.attempts);
                     commands.cancel_assigned(peer, cx);
                 }
-                // Nobody may have read for a while. Last, as it leaves a link that fails to what follows.
+                // Read what has arrived: the fleet may not have run for a while. Done last, because it
+                // may leave the link failed.
                 self.take_in(cx);
                 self.give_up(HostErrorKind::Cancelled)
             }
@@ -201,8 +208,8 @@ impl Session {
         }
     }
 
-    /// Something needs the connection: a command, a host behind it, or a caller. If nothing did before, it gets a full set of
-    /// attempts.
+    /// Registers a need for the connection: a command, a host behind the proxy, or a caller. Grants
+    /// a full set of attempts if nothing needed the connection before.
     fn need(&mut self, input: Input, cx: &mut Cx<'_>) {
         if matches!((&input, &self.state), (Input::Connect, State::Ready(_))) {
             return;
@@ -219,7 +226,7 @@ impl Session {
         self.revive(cx);
     }
 
-    /// Stops a command, and the attempt to connect if it was made for that command alone.
+    /// Stops a command. Also stops connecting if nothing else needs the connection.
     fn stop(&mut self, id: CommandId, why: Option<NotStarted>, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Role::Host(commands) = &mut self.role
             && commands.stop(id, why, Peer::of(&self.target, &self.attempts), cx)
@@ -237,7 +244,7 @@ impl Session {
         }
     }
 
-    /// Acts on time limits that have been reached.
+    /// Handles time limits that have been reached.
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
             let kind = match &self.state {
@@ -258,7 +265,8 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the connection and what ran on it. What cannot have started is tried again if an attempt is left.
+    /// Ends the connection and the commands on it. Commands that cannot have started on the host
+    /// are tried again if an attempt is left.
     fn fail(&mut self, kind: HostErrorKind, ending: Ending, cx: &mut Cx<'_>) {
         let kind = match &mut self.state {
             State::Authenticating(login) => login.explain(kind, &self.target.profile),
@@ -268,7 +276,7 @@ impl Session {
         let error = peer.error(self.state.stage(), peer.elapsed(cx.now), kind);
         match &mut self.role {
             Role::Host(commands) => {
-                // A connection that carried a command was no failed attempt.
+                // A connection that has run a command is not a failed attempt.
                 if commands.has_settled(cx.execs) {
                     self.attempts.reset();
                 }
@@ -302,7 +310,8 @@ impl Session {
         self.enter(next, cx);
     }
 
-    /// The only way into a state: checks the edge, starts the stage's time limit, and tells of the stage.
+    /// The only way to change the state. Checks the edge, starts the stage's time limit, and
+    /// reports the stage.
     fn enter(&mut self, next: State, cx: &mut Cx<'_>) {
         let (from, to) = (self.state.phase(), next.phase());
         log::trace!("{}: {from:?} -> {to:?}", self.target.host);
@@ -316,7 +325,8 @@ impl Session {
             State::Handshaking => Deadline::new(cx.now, timeouts.handshake),
             State::Authenticating(_) => Deadline::new(cx.now, timeouts.auth),
             State::BackingOff(pause) => Deadline::new(cx.now, *pause),
-            // The host's own time begins once its proxy connects it: the proxy's stages have limits of their own.
+            // While the proxy itself connects, its own limits apply. The host's limit starts when
+            // the proxy requests the channel.
             State::Queued | State::Tunnelling | State::Ready(_) | State::Closed | State::Failed(_) => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
@@ -333,7 +343,7 @@ impl Session {
                 self.stopwatch.stop(cx.now);
                 cx.out.push(Effect::Connected(self.stopwatch.timings()));
             }
-            // A part of the handshake.
+            // Part of the handshake.
             Phase::Verifying => {}
             Phase::Resolving
             | Phase::Connecting

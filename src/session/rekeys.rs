@@ -1,8 +1,8 @@
-//! How often a server may ask for new keys.
+//! Limits how often a server may ask for new keys.
 //!
-//! A key exchange costs 0.3 ms of CPU and more, and a server may ask for one at any time (RFC 4253 section
-//! 9). One that follows data, or a pause, is a matter of course. The others count: a few happen, many are an
-//! attack.
+//! A key exchange costs 0.3 ms of CPU or more, and a server may request one at any time (RFC 4253
+//! section 9). An exchange after enough data, or after a pause, is legitimate. The others are
+//! counted: a few happen, many are an attack.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,27 +10,27 @@ use std::time::Instant;
 use crate::limits;
 use crate::link::KeyExchanges;
 
-/// The key exchanges of a connection since it was there.
+/// The key exchanges of a connection after the first.
 #[derive(Debug)]
 pub(super) struct Rekeys {
-    /// What was known when the last one was completed.
+    /// The link's counters at the last exchange.
     seen: KeyExchanges,
-    /// When.
+    /// When the last exchange completed.
     last: Option<Instant>,
-    /// Since the last one that was a matter of course.
+    /// Suspicious exchanges since the last legitimate one.
     in_a_row: u32,
-    /// Those of late that were none, in order.
+    /// Times of recent suspicious exchanges, oldest first.
     others: VecDeque<Instant>,
 }
 
 impl Rekeys {
-    /// Begins after the first one, which a connection begins with.
+    /// Starts after the first exchange, which every connection begins with.
     pub(super) fn new() -> Self {
         let seen = KeyExchanges { done: 1, traffic: 0 };
         Self { seen, last: None, in_a_row: 0, others: VecDeque::new() }
     }
 
-    /// Counts the exchanges so far. What is wrong with them, if anything.
+    /// Counts the exchanges so far. Returns the problem with them, if there is one.
     pub(super) fn count(&mut self, now_seen: KeyExchanges, now: Instant) -> Option<String> {
         let new = now_seen.done.saturating_sub(self.seen.done);
         if new == 0 {
@@ -40,7 +40,7 @@ impl Rekeys {
         let pause = self.last.map(|last| now.saturating_duration_since(last));
         let paused = pause.is_some_and(|pause| pause >= limits::REKEY_PAUSE);
         (self.seen, self.last) = (now_seen, Some(now));
-        // Of several at once, all but the first follow nothing.
+        // If several completed at once, only the first can follow data or a pause.
         let is_due = traffic >= limits::REKEY_TRAFFIC || paused;
         if is_due {
             self.in_a_row = 0;
@@ -90,7 +90,7 @@ mod tests {
             Self { rekeys: Rekeys::new(), seen, now: Instant::now() }
         }
 
-        /// One more exchange, after this time and traffic.
+        /// Adds one exchange after this much time and traffic.
         fn next(&mut self, after: Duration, traffic: u64) -> Option<String> {
             self.now += after;
             self.seen.done += 1;
@@ -128,7 +128,7 @@ mod tests {
         let mut rounds = |after: Duration, n: usize| {
             (0..n).find_map(|n| bench.next(after, if n % 2 == 0 { ENOUGH } else { 0 }))
         };
-        // One other a second, for two minutes.
+        // One suspicious exchange a second, for two minutes.
         assert_eq!(rounds(Duration::from_millis(501), 240), None);
         assert!(rounds(Duration::from_millis(400), 240).unwrap().contains("31 times in 30s"));
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_none() {
+    fn no_new_exchange_counts_nothing() {
         let mut bench = Bench::new();
         assert_eq!(bench.rekeys.count(bench.seen, bench.now), None);
         assert!(bench.rekeys.others.is_empty());

@@ -1,4 +1,4 @@
-//! The states of one connection and the edges between them.
+//! The states of a connection and the edges between them.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,50 +10,52 @@ use crate::error::HostError;
 use crate::hostkey::Verification;
 use crate::stage::Stage;
 
-/// Where a connection is. Each variant carries exactly what is valid in it.
+/// The state of a connection. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Not connected; waits for a place in the pool, or for a command.
+    /// Not connected. Waits for a place in the pool, or for a command.
     Queued,
     /// The name is being looked up.
     Resolving,
     /// A TCP connect is under way.
     Connecting(Addresses),
-    /// The proxy connects it.
+    /// The proxy is connecting the host.
     Tunnelling,
     /// SSH identification and key exchange.
     Handshaking,
-    /// The host's key is looked for among those on record, or is being recorded. The connection rests
-    /// meanwhile: nothing is read from it, and nothing is sent.
+    /// The host's key is being compared with those on record, or being recorded. Meanwhile nothing
+    /// is read from the connection and nothing is sent.
     Verifying(Box<Verification>),
-    /// The host is who it should be; the user is being proved. A login holds the proof of that, a
-    /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be made without.
+    /// The host is verified; the user is being authenticated. A `Login` holds the proof, a
+    /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be created without one.
     Authenticating(Box<Login>),
-    /// Authenticated: commands can run. With a timer where keepalives are sent.
+    /// Authenticated: commands can run. Holds a timer if keepalives are enabled.
     Ready(Option<KeepaliveTimer>),
-    /// The next attempt waits, for so long.
+    /// Waits this long before the next attempt.
     BackingOff(Duration),
-    /// Not connected, and nothing wants it to be.
+    /// Not connected, and nothing needs a connection.
     Closed,
-    /// Given up, for this reason; the next command begins anew.
+    /// Given up with this error. A new need for the connection starts over.
     Failed(HostError),
 }
 
-/// Where a host's connection is.
+/// The state of a host's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostState {
-    /// Not connected, and nothing wants it to be.
+    /// Not connected, and nothing needs a connection.
     Idle,
-    /// Waiting for its turn to connect: for a place ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), for commands of
-    /// others to end ([`max_running`](crate::config::FleetBuilder::max_running)), for its time
-    /// ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), or for a descriptor.
+    /// Waiting to connect: for a place in the pool
+    /// ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), for other commands to end
+    /// ([`max_running`](crate::config::FleetBuilder::max_running)), for the rate limit
+    /// ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), or for a
+    /// descriptor.
     Queued,
     /// The name is being looked up.
     Resolving,
-    /// A TCP connect is under way, or the proxy connects it.
+    /// A TCP connect is under way, or the proxy is connecting the host.
     Connecting,
-    /// SSH identification, key exchange and host key.
+    /// SSH identification, key exchange and host key verification.
     Handshaking,
     /// User authentication.
     Authenticating,
@@ -61,12 +63,12 @@ pub enum HostState {
     Connected,
     /// Waiting for the next attempt to connect.
     BackingOff,
-    /// Given up; the next command begins anew.
+    /// Given up. The next command, or a request to connect, starts over.
     Failed,
 }
 
 impl HostState {
-    /// All of them, in the order in which a host passes through them.
+    /// All states, in the order in which a host passes through them.
     pub(crate) const ALL: [Self; 9] = [
         Self::Idle,
         Self::Queued,
@@ -80,7 +82,7 @@ impl HostState {
     ];
 }
 
-/// In lower case, `backing_off` for instance: for labels of figures.
+/// In lower case with underscores, such as `backing_off`: for metric labels.
 impl fmt::Display for HostState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -130,46 +132,46 @@ impl Phase {
     ];
 }
 
-/// Every legal transition, with its cause.
+/// Every legal transition and its cause.
 pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Queued, Phase::Resolving, "admitted"),
     (Phase::Queued, Phase::Tunnelling, "admitted, behind a proxy"),
-    (Phase::Queued, Phase::Failed, "given up: no descriptor, or off the list"),
-    (Phase::Queued, Phase::Closed, "nothing wanted any more"),
+    (Phase::Queued, Phase::Failed, "given up without a descriptor, or host removed"),
+    (Phase::Queued, Phase::Closed, "no longer needed"),
     (Phase::Resolving, Phase::Connecting, "addresses known"),
-    (Phase::Resolving, Phase::BackingOff, "no address, attempts left"),
-    (Phase::Resolving, Phase::Failed, "no address"),
-    (Phase::Resolving, Phase::Closed, "nothing wanted any more"),
+    (Phase::Resolving, Phase::BackingOff, "lookup failed or timed out, attempts left"),
+    (Phase::Resolving, Phase::Failed, "lookup failed or timed out"),
+    (Phase::Resolving, Phase::Closed, "no longer needed"),
     (Phase::Connecting, Phase::Handshaking, "TCP connected"),
     (Phase::Connecting, Phase::Queued, "no descriptor free"),
-    (Phase::Connecting, Phase::BackingOff, "no address answers, attempts left"),
-    (Phase::Connecting, Phase::Failed, "no address answers"),
-    (Phase::Connecting, Phase::Closed, "nothing wanted any more"),
-    (Phase::Tunnelling, Phase::Handshaking, "the proxy has connected it"),
+    (Phase::Connecting, Phase::BackingOff, "connect failed or timed out, attempts left"),
+    (Phase::Connecting, Phase::Failed, "connect failed or timed out"),
+    (Phase::Connecting, Phase::Closed, "no longer needed"),
+    (Phase::Tunnelling, Phase::Handshaking, "proxy channel open"),
     (Phase::Tunnelling, Phase::Queued, "no descriptor free"),
-    (Phase::Tunnelling, Phase::BackingOff, "the proxy cannot connect it, attempts left"),
-    (Phase::Tunnelling, Phase::Failed, "the proxy cannot connect it"),
-    (Phase::Tunnelling, Phase::Closed, "nothing wanted any more"),
+    (Phase::Tunnelling, Phase::BackingOff, "proxy cannot connect the host, attempts left"),
+    (Phase::Tunnelling, Phase::Failed, "proxy cannot connect the host"),
+    (Phase::Tunnelling, Phase::Closed, "no longer needed"),
     (Phase::Handshaking, Phase::Verifying, "keys exchanged"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
-    (Phase::Handshaking, Phase::Failed, "handshake refused, or not a host key"),
-    (Phase::Handshaking, Phase::Closed, "nothing wanted any more"),
+    (Phase::Handshaking, Phase::Failed, "handshake failed, or invalid host key"),
+    (Phase::Handshaking, Phase::Closed, "no longer needed"),
     (Phase::Verifying, Phase::Authenticating, "host key verified"),
-    (Phase::Verifying, Phase::Queued, "a key of another type is on record, to be asked for"),
+    (Phase::Verifying, Phase::Queued, "key of another type on record: reconnect to ask for it"),
     (Phase::Verifying, Phase::BackingOff, "timeout, attempts left"),
     (Phase::Verifying, Phase::Failed, "host key refused"),
-    (Phase::Verifying, Phase::Closed, "nothing wanted any more"),
+    (Phase::Verifying, Phase::Closed, "no longer needed"),
     (Phase::Authenticating, Phase::Ready, "credential accepted"),
     (Phase::Authenticating, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Authenticating, Phase::Failed, "no credential accepted"),
-    (Phase::Authenticating, Phase::Closed, "nothing wanted any more"),
-    (Phase::Ready, Phase::Queued, "connection had died while idle, commands wait"),
-    (Phase::Ready, Phase::BackingOff, "connection lost, commands wait, attempts left"),
-    (Phase::Ready, Phase::Closed, "connection lost, given up, or not wanted any more"),
-    (Phase::Ready, Phase::Failed, "connection lost, commands wait"),
+    (Phase::Authenticating, Phase::Closed, "no longer needed"),
+    (Phase::Ready, Phase::Queued, "connection had died while idle, commands waiting"),
+    (Phase::Ready, Phase::BackingOff, "connection lost, commands waiting, attempts left"),
+    (Phase::Ready, Phase::Closed, "connection lost or given up with nothing waiting, or no longer needed"),
+    (Phase::Ready, Phase::Failed, "connection lost, commands waiting"),
     (Phase::BackingOff, Phase::Queued, "delay over"),
     (Phase::BackingOff, Phase::Failed, "given up"),
-    (Phase::BackingOff, Phase::Closed, "nothing wanted any more"),
+    (Phase::BackingOff, Phase::Closed, "no longer needed"),
     (Phase::Closed, Phase::Queued, "new command, or asked to connect"),
     (Phase::Failed, Phase::Queued, "new command, or asked to connect"),
 ];
@@ -199,7 +201,8 @@ impl State {
             Self::Connecting(_) | Self::Tunnelling => Stage::Connecting,
             Self::Handshaking | Self::Verifying(_) => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
-            // What runs has a stage of its own; what waits was about to get its channel.
+            // Running commands report their own stage. A waiting command was about to open its
+            // channel.
             Self::Ready(_) => Stage::Opening,
         }
     }

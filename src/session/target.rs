@@ -1,4 +1,4 @@
-//! What a session needs to know of its host. Nothing here changes while the fleet runs.
+//! What a session knows about its host. Constant while the fleet runs.
 
 use std::ffi::CString;
 use std::net::IpAddr;
@@ -15,33 +15,33 @@ use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::{Gssapi, PrivateKey};
 
-/// One host of the list, or a proxy to such.
+/// A host of the list, or a proxy on the way to one.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The name that is shown: the one in the list.
+    /// The name shown to users, as in the list.
     pub host: Arc<str>,
     pub port: u16,
-    /// The name or address that is connected to.
+    /// The name or address to connect to.
     pub dialled: Arc<str>,
-    /// The address, where `dialled` is one.
+    /// The address, if `dialled` is one.
     pub ip: Option<IpAddr>,
-    /// The name and port by which known_hosts files know the host.
+    /// The name and port under which known_hosts files list the host.
     pub recorded: (Arc<str>, u16),
-    /// What people call it. Only passed on.
+    /// A caller's name for the host. Only passed through.
     pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
-    /// The proxy that connects to it. Hosts with the same one share its connection.
+    /// The proxy to connect through. Hosts with the same proxy share its connection.
     pub proxy: Option<Arc<Target>>,
-    /// For proxies.
+    /// Set for proxies only.
     pub proxy_id: Option<ProxyId>,
 }
 
-/// Tells proxies apart: two hosts share a proxy if its id is the same.
+/// Identifies a proxy: hosts whose proxies have the same id share its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ProxyId(u64);
 
 impl ProxyId {
-    /// One that no other proxy of this process has.
+    /// Creates an id that is unique in this process.
     pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -49,7 +49,7 @@ impl ProxyId {
 }
 
 impl Target {
-    /// A host with one name: shown, dialled and recorded.
+    /// Creates a host whose shown, dialled and recorded names are the same.
     pub(crate) fn new(host: &str, port: u16, profile: Arc<Profile>) -> Self {
         let host: Arc<str> = host.into();
         Self {
@@ -65,7 +65,7 @@ impl Target {
         }
     }
 
-    /// Connects to another name, or to an address.
+    /// Sets the name or address to connect to.
     pub(crate) fn dial(&mut self, name: &str) {
         (self.dialled, self.ip) = (name.into(), name.parse().ok());
     }
@@ -76,12 +76,12 @@ impl Target {
 pub(crate) struct Profile {
     pub user: CString,
     pub plan: AuthPlan,
-    /// The socket of the agent that is meant by the plan, and by `forward_agent`. Only passed on.
+    /// The socket of the agent for the plan and for `forward_agent`. Only passed through.
     pub agent: Option<Arc<Path>>,
-    /// Whether commands on the host are led to the agent.
+    /// Whether commands on the host can reach the agent (agent forwarding).
     pub forward_agent: bool,
     pub timeouts: Timeouts,
-    /// How long a reader of its output waits, unless told otherwise. The session itself does not care.
+    /// How long a blocking reader of the output waits by default. Not used by the session.
     pub read_timeout: Option<Duration>,
     pub connection: Connection,
     pub verifier: Arc<Verifier>,
@@ -93,22 +93,23 @@ impl Profile {
     }
 }
 
-/// How a connection is made, kept, and made again.
+/// How a connection is made, kept alive, and retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Connection {
     /// At least 1.
     pub attempts: u32,
     pub retry_delay: RetryDelay,
-    /// Addresses that may be dialled.
+    /// The address families that may be dialled.
     pub family: AddressFamily,
-    /// How long a connect is under way before the next address is dialled beside it. `None`: never.
+    /// How long to wait for a connect before the next address is dialled beside it. `None`:
+    /// addresses do not race.
     pub attempt_delay: Option<Duration>,
-    /// Whether the server is asked to compress, and told that we would.
+    /// Whether to negotiate compression, in both directions.
     pub compress: bool,
     pub keepalive: Option<Keepalive>,
 }
 
-/// Time limits per stage, each a total. `None`: no limit.
+/// Time limits, each for a whole stage. `None`: no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
     /// Name resolution and TCP connect together.
@@ -119,40 +120,41 @@ pub(crate) struct Timeouts {
     pub exec: Option<Duration>,
 }
 
-/// What to offer the server, in order: GSSAPI, the named key, the agent's keys, identity files, password,
-/// keyboard-interactive.
+/// What to offer the server, in order: GSSAPI, the named key, the agent's keys, identity files,
+/// password, keyboard-interactive.
 pub(crate) type AuthPlan = Vec<Offer>;
 
 /// One way to log in.
 #[derive(Debug, Clone)]
 pub(crate) enum Offer {
-    /// `none`, where nothing else is configured: succeeds on hosts that ask for nothing, else tells what they want.
+    /// The `none` method, used if nothing else is configured. It succeeds on hosts without
+    /// authentication; others reply with the methods they accept.
     None,
     /// Sign at once: the caller named this key, or it is the only one.
     Sign(Arc<PrivateKey>),
-    /// Ask first whether the server knows the key: a signature costs more than the question (2 ms for RSA).
+    /// First ask whether the server accepts the key. The question is cheaper than a signature (2 ms
+    /// for RSA).
     AskThenSign(Arc<PrivateKey>),
-    /// Every key that the agent holds, in its order, for which no other offer was made already.
+    /// Every key that the agent holds, in the agent's order, except those offered already.
     Agent,
-    /// The password.
     Password(Secret),
     /// A Kerberos ticket.
     Gssapi(Arc<Gssapi>),
-    /// keyboard-interactive, answered by this.
+    /// keyboard-interactive, with this source of answers.
     Interactive(Answerer),
 }
 
-/// Who answers a server's questions.
+/// The source of answers to a server's prompts.
 #[derive(Debug, Clone)]
 pub(crate) enum Answerer {
-    /// The password, given to the one hidden prompt of a round that has no other.
+    /// The password. It answers the first prompt, if that is hidden and alone in its round.
     Password(Secret),
-    /// The caller.
+    /// The caller's callback.
     Responder(Responder),
 }
 
 impl Offer {
-    /// The key that it signs with.
+    /// The key to sign with, if any.
     pub(crate) fn key(&self) -> Option<&PrivateKey> {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
@@ -160,7 +162,7 @@ impl Offer {
         }
     }
 
-    /// The method that the server has to want for this to be worth making.
+    /// The method that the server must accept for this offer to make sense.
     pub(crate) fn method(&self) -> AuthMethod {
         match self {
             Self::None => AuthMethod::None,

@@ -1,8 +1,9 @@
-//! What a proxy does: it connects other hosts by channels to them.
+//! A proxy's work: connecting other hosts through channels.
 //!
-//! A host behind a proxy makes a conduit and gives one end away. The proxy opens a channel to the host for that end, and SSH
-//! begins on the other end as on a socket. Channels are requested without waiting for one another: over a long way a thousand
-//! hosts would otherwise take a thousand round trips.
+//! A host behind a proxy creates a conduit and gives one end to the proxy. The proxy opens a
+//! channel to the host for that end, and SSH starts on the other end as on a socket. Channels are
+//! requested without waiting for earlier ones: a thousand hosts would otherwise take a thousand
+//! round trips.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,40 +16,42 @@ use crate::limits;
 use crate::link::{ChannelId, Conduit, TunnelNews};
 use crate::stage::Stage;
 
-/// Identifies one connection through a proxy: the host's slot, and the generation of its connection.
+/// Identifies one connection through a proxy: the host's slot, and the generation of its
+/// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TunnelId {
     pub index: usize,
     pub generation: u32,
 }
 
-/// A host that a proxy is to connect.
+/// A host for a proxy to connect.
 #[derive(Debug)]
 pub(crate) struct TunnelRequest {
     pub id: TunnelId,
-    /// Resolved by the proxy.
+    /// The proxy resolves it.
     pub host: Arc<str>,
     pub port: u16,
     pub conduit: Conduit,
 }
 
-/// How far a proxy is with a host's connection.
+/// The progress of a host's connection through a proxy.
 #[derive(Debug, Clone)]
 pub(crate) enum TunnelProgress {
-    /// This channel was requested.
+    /// The channel was requested.
     Begun(ChannelId),
     /// The host is connected.
     Opened,
-    /// The host cannot be connected, or the proxy's own connection has ended, with this error of the proxy.
+    /// The proxy cannot connect the host, or the proxy's own connection has ended. The error is the
+    /// proxy's.
     Failed(HostError),
-    /// The channel is gone. Another host may get one with the same number.
+    /// The channel is gone, and its number may be reused for another host.
     Ended,
 }
 
 /// The hosts behind a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    /// Without a channel.
+    /// Requests without a channel.
     waiting: VecDeque<TunnelRequest>,
     begun: HashMap<ChannelId, Begun>,
 }
@@ -73,7 +76,8 @@ impl Tunnels {
         self.waiting.push_back(request);
     }
 
-    /// Passes on what has happened to the channels, and requests more, as many as a visit may. Whether anything changed.
+    /// Reports what has happened to the channels, and requests more, as many as one visit may.
+    /// Returns whether anything changed.
     pub(super) fn step(
         &mut self,
         peer: Peer<'_>,
@@ -98,7 +102,8 @@ impl Tunnels {
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Begun(channel)));
                 }
                 Err(error) => {
-                    // It ends with the connection, as those that were begun.
+                    // This host fails with the connection, like those whose channels were requested
+                    // before.
                     let cause =
                         peer.error(Stage::Opening, peer.elapsed(cx.now), host_error_kind(error.clone()));
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Failed(cause)));
@@ -120,20 +125,20 @@ impl Tunnels {
             TunnelNews::Refused { reason, text } => {
                 let kind = HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, text });
                 let elapsed = cx.now.saturating_duration_since(at);
-                // Not an attempt: the proxy's own connection is as good as before.
+                // Attempt 0: the proxy's own connection is unaffected.
                 TunnelProgress::Failed(Peer { attempt: 0, ..peer }.error(Stage::Opening, elapsed, kind))
             }
         };
         cx.out.push(Effect::Tunnelled(id, progress));
     }
 
-    /// The proxy's connection has ended, and with it all that went through it.
+    /// The proxy's connection has ended: fails the hosts whose channels were requested.
     pub(super) fn cut(&mut self, error: &HostError, out: &mut Vec<Effect>) {
         let ended = self.begun.drain().map(|(_, begun)| begun.id);
         out.extend(ended.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));
     }
 
-    /// The proxy is given up, and with it the hosts that wait.
+    /// The proxy is given up: fails the hosts that wait for it.
     pub(super) fn fail(&mut self, error: &HostError, out: &mut Vec<Effect>) {
         let refused = self.waiting.drain(..).map(|request| request.id);
         out.extend(refused.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));

@@ -1,4 +1,4 @@
-//! What a session shows of itself between two steps.
+//! A session's state as seen from outside, between two steps.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::ids::CommandId;
 use crate::output::Bound;
 use crate::stage::{Stage, Timings};
 
-/// A session as scheduling sees it. It changes with steps only.
+/// A session as the scheduler sees it. Only a step changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub state: HostState,
@@ -18,38 +18,39 @@ pub(crate) struct View {
     pub deadline: Option<Instant>,
     /// What it waits to be admitted for.
     pub wish: Option<Wish>,
-    /// Whether it uses a place in the pool: it connects, or starts a command. A proxy uses none, as the hosts that wait for
-    /// it do.
+    /// Whether it occupies a place in the pool: it is connecting, or starting a command. A proxy
+    /// occupies none: the hosts that wait for it already do.
     pub uses_place: bool,
-    /// Commands that were admitted and have not ended.
+    /// Commands that were admitted and have not finished.
     pub running: usize,
-    /// Whether it is connected or connecting, and so holds a descriptor or is about to.
+    /// Whether it is connected or connecting, and so holds a descriptor or is about to open one.
     pub holds_descriptor: bool,
-    /// Whether it is logged in and nothing needs the connection.
+    /// Whether it is logged in, and nothing needs the connection.
     pub is_idle: bool,
-    /// Of a proxy: whether hosts wait for it to connect.
+    /// For a proxy: whether hosts wait for it to connect.
     pub has_waiting_hosts: bool,
-    /// Why it is not read from.
+    /// Why reading from it is suspended (back-pressure).
     pub held: Option<Bound>,
     /// What it waits for besides the peer.
     pub awaits: Option<Awaited>,
 }
 
-/// What a session waits to be admitted for, and how many commands wait.
+/// What a session waits to be admitted for, and how many commands wait with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// To connect a proxy that hosts wait for.
     Proxy,
     /// To start commands; it is connected.
     Commands(usize),
-    /// To connect, whether or not a command can begin as well.
+    /// To connect because a caller asked for the connection, whether or not a command can begin
+    /// too.
     Connection(usize),
     /// To connect for its commands.
     ConnectionFor(usize),
 }
 
 impl Wish {
-    /// Commands that wait.
+    /// How many commands wait.
     pub(crate) fn commands(self) -> usize {
         match self {
             Self::Proxy => 0,
@@ -151,7 +152,7 @@ impl Session {
             }
     }
 
-    /// Whether the connection itself was asked for, and is neither there nor given up.
+    /// Whether a caller asked for the connection itself, and it is neither there nor given up.
     pub(crate) fn is_awaited(&self) -> bool {
         self.awaited
     }
@@ -164,12 +165,12 @@ impl Session {
         &self.target
     }
 
-    /// The attempt to connect that is under way, from 1; 0 before the first.
+    /// The current attempt to connect, from 1; 0 before the first.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempts.number
     }
 
-    /// The stage of what it does now.
+    /// What it is doing now.
     pub(crate) fn stage(&self) -> Stage {
         match self.state {
             State::Ready(_) => Stage::Running,
@@ -177,7 +178,7 @@ impl Session {
         }
     }
 
-    /// Why there is no connection, if it was given up.
+    /// Why the connection was given up, if it was.
     pub(crate) fn error(&self) -> Option<&HostError> {
         match &self.state {
             State::Failed(error) => Some(error),
@@ -185,12 +186,12 @@ impl Session {
         }
     }
 
-    /// How long it was in each stage since the connection was last asked for.
+    /// Time spent in each stage since the connection was last asked for.
     pub(crate) fn timings(&self) -> Timings {
         self.stopwatch.timings()
     }
 
-    /// Its commands that have not ended.
+    /// Its unfinished commands.
     pub(crate) fn commands(&self) -> impl Iterator<Item = CommandId> {
         let commands = match &self.role {
             Role::Host(commands) => Some(commands),
@@ -199,7 +200,7 @@ impl Session {
         commands.into_iter().flat_map(|commands| commands.iter())
     }
 
-    /// Whether it is not read from for want of room, and there is room again.
+    /// Whether reading was suspended for lack of room, and there is room again.
     pub(crate) fn may_go_on(&self, execs: &Execs) -> bool {
         self.held.is_some() && self.room(execs).lack().is_none()
     }

@@ -1,5 +1,6 @@
-//! The keys of an agent, as one offer of the plan: the server is asked about each, and the agent signs with one that the
-//! server wants. An agent may ask its user before it signs, so no signature is asked for in vain.
+//! The agent's keys, as one offer of the plan. The server is asked about each key, and the agent
+//! signs with the one that the server accepts. An agent may ask its user to confirm a signature, so
+//! none is requested before the server has accepted the key.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -12,17 +13,17 @@ use crate::error::AuthMethod;
 use crate::link::{AuthReply, Credential, LinkError};
 use crate::session::{Cx, Effect};
 
-/// The agent's offer, while it is being made.
+/// The agent's offer while it is being made.
 #[derive(Debug)]
 pub(super) struct AgentKeys {
     stage: KeysStage,
     /// Keys that the server has not been asked about.
     keys: VecDeque<Identity>,
-    /// The server has refused these, or accepted them as one of several.
+    /// Keys that the server refused, or accepted with partial success.
     spent: Vec<Identity>,
-    /// The agent did not sign with these.
+    /// Keys that the agent did not sign with.
     unsigned: Vec<Identity>,
-    /// The server has refused one.
+    /// Whether the server has refused a key.
     refused: bool,
 }
 
@@ -30,16 +31,16 @@ pub(super) struct AgentKeys {
 enum KeysStage {
     /// Waits for the agent's list of keys.
     Listing,
-    /// The next key is taken.
+    /// The next key can be offered.
     Between,
-    /// Waits for the server's answer about a key, or to a signature.
+    /// Waits for the server's reply about a key, or to a signature.
     Offering(Identity, Option<Arc<[u8]>>),
     /// Waits for the agent's signature.
     Signing(Identity),
 }
 
 impl AgentKeys {
-    /// Begins by asking the agent for its keys.
+    /// Starts by asking the agent for its keys.
     pub(super) fn list(out: &mut Vec<Effect>) -> Self {
         out.push(Effect::ListKeys);
         Self {
@@ -55,7 +56,7 @@ impl AgentKeys {
         matches!(self.stage, KeysStage::Listing | KeysStage::Signing(_))
     }
 
-    /// The agent holds these keys, and `offers` says which of them are worth offering.
+    /// The agent has listed its keys. `offers` selects those worth offering.
     pub(super) fn listed(&mut self, identities: &[Identity], offers: impl Fn(&Identity) -> bool) {
         if matches!(self.stage, KeysStage::Listing) {
             self.keys = identities.iter().filter(|identity| offers(identity)).cloned().collect();
@@ -63,7 +64,7 @@ impl AgentKeys {
         }
     }
 
-    /// The agent has signed, or not.
+    /// The agent has signed, or refused to.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
         let KeysStage::Signing(identity) = &self.stage else { return };
         let identity = identity.clone();
@@ -76,12 +77,12 @@ impl AgentKeys {
         };
     }
 
-    /// The keys that are not to be offered again, from wherever they come.
+    /// Takes the keys not to be offered again, whether from the agent or from a file.
     pub(super) fn take_spent(&mut self) -> Vec<Identity> {
         mem::take(&mut self.spent)
     }
 
-    /// The keys that the agent is of no use for.
+    /// Takes the keys that the agent did not sign with.
     pub(super) fn take_unsigned(&mut self) -> Vec<Identity> {
         mem::take(&mut self.unsigned)
     }
@@ -90,7 +91,7 @@ impl AgentKeys {
         self.refused
     }
 
-    /// Goes as far as server and agent let it.
+    /// Goes as far as server and agent allow.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let (identity, signature) = match &self.stage {
@@ -113,10 +114,11 @@ impl AgentKeys {
                     KeysStage::Signing(identity)
                 }
                 AuthReply::Unable(reason) => {
-                    log::debug!("a key of the ssh-agent is of no use here: {identity:?}: {reason}");
+                    log::debug!("skipping ssh-agent key {identity:?}: {reason}");
                     KeysStage::Between
                 }
-                // One of a kind that the server does not want now says nothing about the key.
+                // The server does not accept public keys at this point, so its refusal says nothing
+                // about the key.
                 AuthReply::Denied if !cx.link.offered().contains(&AuthMethod::PublicKey) => {
                     return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied)));
                 }

@@ -13,21 +13,21 @@ use crate::session::{Cx, Effect};
 /// An offer that is being made.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// The server is to be shown this.
+    /// Not sent yet.
     Unshown(Credential),
-    /// The server is shown this.
+    /// Sent; waits for the server's reply.
     Credential(Credential),
     Interactive(Interactive),
     Agent(Box<AgentKeys>),
 }
 
-/// What an offer came to.
+/// The result of an offer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Server(AuthReply),
-    /// Given up on this side.
+    /// Abandoned on our side.
     Dropped(AuthProblem),
-    /// There was nothing to show the server.
+    /// There was nothing to offer.
     Nothing,
 }
 
@@ -44,17 +44,18 @@ impl Attempt {
         })
     }
 
-    /// Whether the server has refused a part of it.
+    /// Whether the server has refused a part of it, such as one of the agent's keys.
     pub(super) fn was_refused(&self) -> bool {
         matches!(self, Self::Agent(keys) if keys.was_refused())
     }
 
-    /// Goes as far as the server lets it; what comes out at last is about the whole offer.
+    /// Goes as far as the server allows. The verdict is about the whole offer.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let credential = match self {
                 Self::Unshown(credential) => {
-                    // The first call signs; further ones wait for the answer.
+                    // Count the signature once: the first call signs, later ones wait for the
+                    // reply.
                     if matches!(credential, Credential::Key(_)) {
                         cx.out.push(Effect::Signature);
                     }

@@ -1,4 +1,4 @@
-//! keyboard-interactive authentication (RFC 4256): rounds of questions and answers.
+//! keyboard-interactive authentication (RFC 4256): rounds of prompts and answers.
 
 use std::task::Poll;
 
@@ -12,13 +12,14 @@ use crate::link::{Interaction, Link, LinkError, Questions};
 use crate::session::target::{Answerer, Target};
 use crate::text;
 
-/// Where the exchange is.
+/// A keyboard-interactive exchange.
 #[derive(Debug)]
 pub(super) struct Interactive {
     answerer: Answerer,
-    /// Rounds asked so far.
+    /// Rounds so far.
     rounds: u32,
-    /// Whether the password was given: a second prompt is for something else, or the password was wrong.
+    /// Whether the password was used up by the first prompt. A second prompt asks for something
+    /// else, or the password was wrong.
     password_given: bool,
 }
 
@@ -46,7 +47,8 @@ impl Interactive {
             return Err(AuthProblem::TooManyRounds(self.rounds));
         }
         self.rounds += 1;
-        // PAM tells news this way; they still want an answer, without anything in it.
+        // A round without prompts only informs (PAM sends messages this way). It still needs an
+        // empty answer.
         let Some(first) = questions.prompts.first() else { return Ok(Vec::new()) };
         match &self.answerer {
             Answerer::Password(password) => {
@@ -91,7 +93,7 @@ fn unanswered(questions: &Questions) -> AuthProblem {
     AuthProblem::Unanswered { prompt: first(questions), prompts: questions.prompts.len() }
 }
 
-/// The first prompt, at a length that an error may keep.
+/// The first prompt, cut to a length that an error may keep.
 fn first(questions: &Questions) -> String {
     let text = questions.prompts.first().map_or("", |prompt| prompt.text.as_str());
     text::prefix(text, limits::PEER_TEXT).to_owned()

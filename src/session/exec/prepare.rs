@@ -1,4 +1,5 @@
-//! From an open channel to a running command: what it needs first, then the command itself.
+//! From an open channel to a running command: the channel's set-up requests, then the command
+//! itself.
 
 use std::task::Poll;
 
@@ -54,7 +55,7 @@ impl Exec {
         let reply = cx.link.exec(channel, self.request.text.as_bytes());
         if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
             let inbox = cx.link.inbox(channel);
-            // A status or output before the CLOSE shows that it ran, answer or not.
+            // An exit status or output before the CLOSE shows that it ran, even without a reply.
             if !(inbox.closed && inbox.shows_execution()) {
                 return match unanswered(inbox)? {
                     None => Ok(Progress::Pending),
@@ -72,7 +73,7 @@ impl Exec {
 fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
     match request {
         ChannelRequest::Pty { .. } => ChannelProblem::PtyRefused(text),
-        // Asks for no answer; the channel was closed instead.
+        // Sent without wanting a reply, so this means that the channel was closed.
         ChannelRequest::ForwardAgent => ChannelProblem::ExecRefused(text),
         ChannelRequest::Env { name, .. } => {
             ChannelProblem::EnvRefused { name: name.to_string_lossy().into_owned(), text }
@@ -80,7 +81,7 @@ fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
     }
 }
 
-/// What the channel shows while a request waits for its answer: why none will come, if so.
+/// Checks the channel while a request waits for its reply. Returns the reason if none will come.
 fn unanswered(inbox: &Inbox) -> Result<Option<String>, LinkError> {
     if inbox.closed {
         return Ok(Some("it closed the channel instead of answering".to_owned()));

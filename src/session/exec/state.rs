@@ -1,51 +1,62 @@
-//! The states of one command and the edges between them.
+//! The states of a command and the edges between them.
 
 use crate::link::ChannelId;
 use crate::output::Outcome;
 use crate::stage::Stage;
 
-/// Where a command is. Each variant carries exactly what is valid in it.
+/// The state of a command. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// It has no channel, and has not asked for one since it was admitted last.
+    /// No channel, and none requested since the command was last admitted.
     Waiting,
     /// A channel is being opened.
     Opening(ChannelId),
-    /// The server has no channel left for it: waits until another one of this connection is closed.
+    /// The server had no channel left. Waits until another channel of this connection closes.
     Blocked,
-    /// The server is asked for what the command needs on its channel, one request after the other: for number `next` now.
-    Preparing { channel: ChannelId, next: usize },
-    /// The server was asked to run it: from here on it may have started.
+    /// The channel's set-up requests are made one by one; `next` is the index of the current one.
+    Preparing {
+        channel: ChannelId,
+        next: usize,
+    },
+    /// The server was asked to run the command: it may have started.
     Requesting(ChannelId),
-    /// Accepted.
+    /// The server has accepted the command.
     Running(ChannelId),
-    /// It is to end, and is given a moment to do so by itself; its outcome does not depend on that any more.
-    Stopping { channel: ChannelId, outcome: Outcome, step: StopStep },
-    /// Its end is known; the channel is being closed.
-    Closing { channel: ChannelId, outcome: Outcome, step: CloseStep },
-    /// Over.
+    /// It has a grace period to end by itself. The outcome is already fixed.
+    Stopping {
+        channel: ChannelId,
+        outcome: Outcome,
+        step: StopStep,
+    },
+    /// The outcome is known; the channel is being closed.
+    Closing {
+        channel: ChannelId,
+        outcome: Outcome,
+        step: CloseStep,
+    },
     Finished(Outcome),
 }
 
-/// How far the stopping of a command is.
+/// The next step in stopping a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum StopStep {
-    /// SIGTERM is to be sent.
+    /// Send SIGTERM.
     Signal,
-    /// The end of its input is to be sent.
+    /// Send EOF.
     Eof,
-    /// Everything is on its way.
+    /// Both are sent.
     Sent,
 }
 
-/// How far the closing of a channel is.
+/// The next step in closing a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum CloseStep {
-    /// It is not even open. Without the number that the server's answer gives it, it cannot be closed.
+    /// Wait until it is open. It cannot be closed before, because CLOSE needs the channel number
+    /// from the server's answer.
     Opening,
-    /// CLOSE is to be sent.
+    /// Send CLOSE.
     Send,
-    /// CLOSE is on its way.
+    /// CLOSE is sent.
     Sent,
 }
 
@@ -78,28 +89,28 @@ impl ExecPhase {
     ];
 }
 
-/// Every legal transition, with its cause.
+/// Every legal transition and its cause.
 pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Waiting, ExecPhase::Opening, "admitted, and connection ready"),
-    (ExecPhase::Waiting, ExecPhase::Finished, "its host failed, cancelled, or waited too long for a channel"),
+    (ExecPhase::Waiting, ExecPhase::Finished, "host failed, cancelled, or exec timeout"),
     (ExecPhase::Opening, ExecPhase::Preparing, "channel open"),
-    (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, to be asked for again"),
-    (ExecPhase::Opening, ExecPhase::Waiting, "refused right behind a close, or connection lost"),
+    (ExecPhase::Opening, ExecPhase::Blocked, "channel refused, retried when another closes"),
+    (ExecPhase::Opening, ExecPhase::Waiting, "channel refused right after a close, or connection lost"),
     (ExecPhase::Opening, ExecPhase::Closing, "cancelled"),
     (ExecPhase::Opening, ExecPhase::Finished, "channel refused, or exec timeout"),
     (ExecPhase::Blocked, ExecPhase::Waiting, "another channel closed, or connection lost"),
     (ExecPhase::Blocked, ExecPhase::Finished, "exec timeout, or cancelled"),
-    (ExecPhase::Preparing, ExecPhase::Requesting, "everything granted"),
+    (ExecPhase::Preparing, ExecPhase::Requesting, "all requests granted"),
     (ExecPhase::Preparing, ExecPhase::Waiting, "connection lost"),
     (ExecPhase::Preparing, ExecPhase::Closing, "cancelled"),
-    (ExecPhase::Preparing, ExecPhase::Finished, "something refused, or exec timeout"),
+    (ExecPhase::Preparing, ExecPhase::Finished, "request refused, or exec timeout"),
     (ExecPhase::Requesting, ExecPhase::Running, "command accepted"),
     (ExecPhase::Requesting, ExecPhase::Closing, "cancelled"),
     (ExecPhase::Requesting, ExecPhase::Finished, "command refused, exec timeout, or connection lost"),
     (ExecPhase::Running, ExecPhase::Stopping, "cancelled, or time limit"),
-    (ExecPhase::Running, ExecPhase::Closing, "its end was told"),
-    (ExecPhase::Running, ExecPhase::Finished, "connection lost, or no input can be sent"),
-    (ExecPhase::Stopping, ExecPhase::Closing, "it has ended, or its moment is over"),
+    (ExecPhase::Running, ExecPhase::Closing, "channel ended, or sudo failed"),
+    (ExecPhase::Running, ExecPhase::Finished, "connection lost, or channel unwritable"),
+    (ExecPhase::Stopping, ExecPhase::Closing, "command ended, or grace period over"),
     (ExecPhase::Stopping, ExecPhase::Finished, "connection lost"),
     (ExecPhase::Closing, ExecPhase::Finished, "closed on both sides, close timeout, or connection lost"),
 ];
@@ -135,7 +146,7 @@ impl ExecState {
         }
     }
 
-    /// Its channel, which is the link's until it is freed.
+    /// Its channel. It belongs to the link until it is freed.
     pub(super) fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Opening(channel)
@@ -148,7 +159,7 @@ impl ExecState {
         }
     }
 
-    /// Whether the server's answer to the opening of its channel is awaited.
+    /// Whether the server has not answered the request to open its channel yet.
     pub(super) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
     }

@@ -1,4 +1,4 @@
-//! The steps of a command: each asks the link for one thing, and says whether it came.
+//! The steps of a command. Each asks the link for one thing, and reports whether it was done.
 
 use std::mem;
 use std::time::Instant;
@@ -15,27 +15,28 @@ use crate::session::failure::Peer;
 use crate::session::{Effect, Failure};
 use crate::stage::TimeoutKind;
 
-/// What one step of a command came to.
+/// The result of one step of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Progress {
     /// Something changed: step again.
     Advanced,
     /// Waits for the peer.
     Pending,
-    /// Finished and gone from the link.
+    /// Finished, and its channel is freed.
     Done,
 }
 
-/// Why a step of a command could not go on.
+/// Why a step of a command could not continue.
 pub(super) enum Trouble {
-    /// The command ends with this error of its own; the connection lives on.
+    /// The command ends with this error; the connection stays up.
     Refused(HostErrorKind),
     /// The whole connection has failed.
     Failed(Failure),
 }
 
 impl Trouble {
-    /// What a failed call is to a command: `denied` is the problem if the server said no.
+    /// Converts a link error to a command's problem. `denied` makes the problem if the server
+    /// refused.
     pub(super) fn of(error: LinkError, denied: impl FnOnce(String) -> ChannelProblem) -> Self {
         match error {
             LinkError { kind: LinkErrorKind::Denied, text } => Self::refused(denied(text)),
@@ -61,17 +62,18 @@ pub(in crate::session) struct ExecCx<'a> {
     pub now: Instant,
     pub link: &'a mut dyn Link,
     pub out: &'a mut Vec<Effect>,
-    /// Bytes of input that this visit may still hand over.
+    /// Bytes of input that this visit may still send.
     pub input_budget: &'a mut usize,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
-    /// Whether a channel of this connection was closed since one was refused. A server may refuse the next one while it
-    /// still counts that: sshd does if both messages reach it together. Then it has noticed by the time of its answer.
+    /// Whether a channel of this connection was closed since the last refusal. A server may refuse
+    /// the next channel while it still counts the closed one: sshd does if both messages reach it
+    /// together. By the time its refusal is here, it has noticed.
     pub room_expected: &'a mut bool,
 }
 
 impl Execs {
-    /// Takes one command one step further. Errors are the link's: the whole connection has failed.
+    /// Takes one command one step further. An error means that the whole connection has failed.
     pub(in crate::session) fn step(
         &mut self,
         id: CommandId,
@@ -92,7 +94,7 @@ impl Execs {
         }
     }
 
-    /// Frees the channel of a command whose outcome is known, and ends it.
+    /// Frees the channel of a command whose outcome is known, and finishes it.
     fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
         let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
             return;
@@ -103,11 +105,12 @@ impl Execs {
         self.finish(id, outcome, cx.now, cx.out);
     }
 
-    /// Ends one command with an error of its own; the connection lives on.
+    /// Finishes one command with an error; the connection stays up.
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.peer, cx.now, kind);
-        // One try: a channel that was refused is not open, and freeing it sends the CLOSE that an open one needs.
+        // Best effort: a channel that was refused is not open, and freeing an open one sends its
+        // CLOSE.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
@@ -115,8 +118,8 @@ impl Execs {
         Progress::Done
     }
 
-    /// A command's own deadline has passed: its start or its run took too long, or it does not stop, or its channel does
-    /// not close.
+    /// Handles a command's deadline: its start or its run took too long, it does not stop, or its
+    /// channel does not close.
     pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         let limit = Deadline::expired(exec.deadline, cx.now);
@@ -146,8 +149,8 @@ impl Execs {
         }
     }
 
-    /// The connection is gone. A command whose end is known has its outcome; one that cannot have started waits again;
-    /// any other has failed.
+    /// The connection is lost. A command whose outcome is known gets it, one that cannot have
+    /// started waits again, and any other fails.
     pub(in crate::session) fn cut(
         &mut self,
         id: CommandId,
@@ -175,7 +178,7 @@ impl Execs {
         self.note(id, now, out);
     }
 
-    /// Ends a command with its host's error.
+    /// Finishes a command with its host's error.
     pub(in crate::session) fn fail(
         &mut self,
         id: CommandId,
@@ -193,7 +196,7 @@ impl Execs {
 }
 
 impl Exec {
-    /// One step. `Done`: the channel is closed, and the outcome known.
+    /// One step. `Done` means that the channel is closed and the outcome known.
     fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Result<Progress, Trouble> {
         self.collect(cx.now, cx.link, share);
         if self.stop_by_sink(cx) {
@@ -202,7 +205,7 @@ impl Exec {
         match self.state {
             ExecState::Waiting => {
                 let channel = cx.link.open_channel()?;
-                // One that was refused and tries again has its deadline already.
+                // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {
                     self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.exec);
                     self.begun = cx.now;
@@ -259,7 +262,7 @@ impl Exec {
                     *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
                     Ok(Progress::Advanced)
                 }
-                // The remote side has closed the channel or its input: what is left goes nowhere.
+                // The remote side has closed the channel or its input: drop the rest.
                 Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
                     self.stdin.abandon();
                     Ok(Progress::Advanced)

@@ -1,4 +1,4 @@
-//! Ending a command before its time: signal, end of input, end of the channel, each with a limit.
+//! Stops a command early: SIGTERM, EOF, then CLOSE, with a time limit.
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
@@ -12,8 +12,8 @@ use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 impl Execs {
-    /// Ends a command. One that was not sent never will be; one that may run is told to end, and is over soon, whether
-    /// it obeys or not. An end that is known already stands.
+    /// Cancels a command. One that was not sent never runs. One that may be running is told to end,
+    /// and is over within the grace period whether it obeys or not. A known outcome stands.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         self.stop(id, cx, HostErrorKind::Cancelled)
     }
@@ -42,7 +42,7 @@ impl Execs {
                 return Progress::Done;
             }
             ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
-            // No signal: its request would be taken for the one that waits for its answer.
+            // No signal: libssh would mistake it for the request that awaits its reply.
             ExecState::Preparing { channel, .. } | ExecState::Requesting(channel) => {
                 exec.close(channel, outcome, CloseStep::Send, cx.now);
             }
@@ -56,7 +56,7 @@ impl Execs {
 }
 
 impl Exec {
-    /// Stops it if its time is over.
+    /// Stops the command if its time limit has passed.
     pub(super) fn expire_run(&mut self, cx: &mut ExecCx<'_>) {
         let ExecState::Running(channel) = self.state else { return };
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
@@ -66,7 +66,7 @@ impl Exec {
         }
     }
 
-    /// Stops it if a sink of its output has failed.
+    /// Stops the command if a sink of its output has failed.
     pub(super) fn stop_by_sink(&mut self, cx: &mut ExecCx<'_>) -> bool {
         let ExecState::Running(channel) = self.state else { return false };
         let Some((stream, error)) = self.sink_failed.take() else { return false };
@@ -134,7 +134,8 @@ impl Exec {
     }
 }
 
-/// To a command that has just closed its channel a signal goes nowhere, which is no error.
+/// Sends a signal. If the command has just closed its channel the signal is lost, which is not an
+/// error.
 pub(super) fn send_signal(channel: ChannelId, signal: Signal, cx: &mut ExecCx<'_>) -> Result<(), LinkError> {
     match cx.link.signal(channel, signal) {
         Err(LinkError { kind: LinkErrorKind::Denied, .. }) => Ok(()),

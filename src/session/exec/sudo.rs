@@ -1,4 +1,5 @@
-//! The dialogue with the `sudo` that a command runs through, from its acceptance until it begins.
+//! The dialogue with the `sudo` that runs a command, from the server's acceptance until the command
+//! begins.
 
 use std::mem;
 
@@ -12,14 +13,15 @@ use crate::output::{Excess, Outcome};
 use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
-/// How far `sudo` is. While there is one, the caller's input waits.
+/// The state of the dialogue. While it lasts, the caller's input waits.
 #[derive(Debug, Default)]
 pub(super) struct SudoDialogue {
     state: SudoState,
     /// Output that may be the start of a mark.
     held: Vec<u8>,
-    /// The line that it has prompted in has not ended. On a terminal it ends it, as the answer's own line end is not shown, and
-    /// may show asterisks before.
+    /// Whether the line with the prompt has not ended yet; the rest of it is dropped. On a
+    /// terminal, `sudo` itself ends the line, because the line end of the answer is not echoed, and
+    /// may print asterisks before it.
     in_prompt_line: bool,
     pub deadline: Option<Deadline>,
 }
@@ -29,18 +31,19 @@ enum SudoState {
     /// Nothing is known yet: it may ask, or need no password.
     #[default]
     Silent,
-    /// It has asked; so many bytes of the answer are on their way.
+    /// It has asked; `sent` bytes of the answer are sent.
     Asked { sent: usize },
-    /// It has the answer.
+    /// The whole answer is sent.
     Answered,
-    /// It has asked again.
+    /// It asked again: the password was wrong.
     Refused,
-    /// The command begins.
+    /// The command has begun.
     Over,
 }
 
 impl SudoDialogue {
-    /// Takes the marks out of what has arrived, and note of them. What may become one is held until more has arrived.
+    /// Removes the marks from the output and follows them. Keeps back what may be the start of a
+    /// mark until more output arrives.
     fn filter(&mut self, login: &SudoLogin, on_terminal: bool, output: &mut Vec<u8>) {
         if output.is_empty() {
             return;
@@ -73,7 +76,7 @@ impl SudoDialogue {
         output.extend_from_slice(rest);
     }
 
-    /// The output that was held, once nothing follows it.
+    /// The output that was kept back, once nothing follows it.
     fn into_rest(self) -> Vec<u8> {
         if self.in_prompt_line { Vec::new() } else { self.held }
     }
@@ -90,19 +93,20 @@ impl SudoState {
 }
 
 impl Exec {
-    /// The command was accepted: the time of `sudo` begins.
+    /// The command was accepted: the time limit of `sudo` starts.
     pub(super) fn begin_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let Some(dialogue) = &mut self.sudo {
             dialogue.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.auth);
         }
     }
 
-    /// Whether the command is to be given up, whatever else is told of its end.
+    /// Whether the password was refused: the command is given up, whatever the server reports of
+    /// its end.
     pub(super) fn is_refused_by_sudo(&self) -> bool {
         self.sudo.as_ref().is_some_and(|dialogue| dialogue.state == SudoState::Refused)
     }
 
-    /// Takes what `sudo` has said out of the inbox.
+    /// Removes the output of `sudo` from the inbox.
     pub(super) fn listen_to_sudo(&mut self, inbox: &mut Inbox) {
         let options = &self.request.options;
         let (Some(dialogue), Some(login)) = (&mut self.sudo, &options.sudo) else { return };
@@ -114,7 +118,7 @@ impl Exec {
         }
     }
 
-    /// Nothing more will come: what was held was no mark.
+    /// Ends the dialogue. Output that was kept back was not a mark.
     pub(super) fn end_dialogue(&mut self) {
         let Some(dialogue) = self.sudo.take() else { return };
         let on_terminal = self.request.options.on_terminal();
@@ -122,7 +126,7 @@ impl Exec {
         self.receive(stream, &dialogue.into_rest(), Excess::Taken);
     }
 
-    /// Answers `sudo`, if it has asked.
+    /// Answers `sudo` if it has asked.
     pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
         let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
             return Ok(Progress::Pending);
@@ -139,14 +143,14 @@ impl Exec {
         dialogue.state = match cx.link.write(channel, line) {
             Ok(0) => return Ok(Progress::Pending),
             Ok(written) if written < line.len() => SudoState::Asked { sent: sent + written },
-            // Denied: it takes no input any more, so it ends by itself.
+            // Denied: it takes no more input, so it will end by itself.
             Ok(_) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => SudoState::Answered,
             Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
         };
         Ok(Progress::Advanced)
     }
 
-    /// `sudo` has neither asked nor let the command begin.
+    /// `sudo` has neither asked for a password nor let the command begin.
     pub(super) fn expire_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let (ExecState::Running(channel), Some(dialogue)) = (&self.state, &self.sudo)
             && let Some(after) = Deadline::expired(dialogue.deadline, cx.now)
@@ -155,7 +159,7 @@ impl Exec {
         }
     }
 
-    /// Closes the channel of a command that runs no further.
+    /// Closes the channel of a command that is given up.
     fn give_up(&mut self, channel: ChannelId, cx: &ExecCx<'_>, kind: HostErrorKind) {
         let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
         self.close(channel, outcome, CloseStep::Send, cx.now);

@@ -1,4 +1,4 @@
-//! All commands of a fleet, by their ids.
+//! All commands of a fleet, by id.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -13,20 +13,20 @@ use crate::limits;
 use crate::link::Link;
 use crate::output::{Outcome, Room, Stream};
 
-/// All commands of a fleet, finished ones included until nobody reads them any more.
+/// All commands of a fleet, including finished ones until they are released.
 #[derive(Debug)]
 pub(crate) struct Execs {
     slab: Slab<Exec>,
-    /// Counts those that there were, for their names.
+    /// Counts the commands created, so that an id is not reused.
     given: u32,
-    /// Counts the ends, so that failures have an order.
+    /// Commands finished so far, which orders failures by time.
     ended: u64,
-    /// Unread bytes of output, in all.
+    /// Unread bytes of output of all commands.
     unread: usize,
     traffic: Traffic,
-    /// Streams that hold any.
+    /// How many streams hold unread output.
     holding: usize,
-    /// How many there should be at most.
+    /// The limit for `unread`, in bytes.
     budget: usize,
     #[cfg(test)]
     pub(in crate::session) looks: crate::session::tests::Looks,
@@ -38,17 +38,17 @@ impl Default for Execs {
     }
 }
 
-/// Bytes of the commands' streams.
+/// Bytes transferred by commands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
-    /// Output, as it came: kept or not, and what `sudo` says.
+    /// Output as it arrived, kept or not, including that of `sudo`.
     pub received: u64,
-    /// Input that the connections have taken.
+    /// Input accepted by the connections.
     pub sent: u64,
 }
 
 impl Execs {
-    /// With a bound for the unread bytes of all together.
+    /// Creates a table with a limit for the unread bytes of all commands together.
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             slab: Slab::new(),
@@ -63,7 +63,7 @@ impl Execs {
         }
     }
 
-    /// Makes room for so many more at once.
+    /// Reserves memory for this many more commands.
     pub(crate) fn reserve(&mut self, commands: usize) {
         self.slab.reserve(commands);
     }
@@ -88,26 +88,27 @@ impl Execs {
         self.slab.get_mut(id.index()).filter(|exec| exec.id == id)
     }
 
-    /// Commands that were not forgotten.
+    /// Commands in the table, including finished ones that are not released.
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Unread bytes of output, in all.
+    /// Unread bytes of output of all commands.
     pub(crate) fn unread(&self) -> usize {
         self.unread
     }
 
-    /// Bytes of all commands that there ever were.
+    /// Bytes transferred by all commands, including those no longer in the table.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// Unread bytes at which a stream is full as far as the budget is concerned.
+    /// The number of unread bytes at which the fleet's budget counts a stream as full.
     ///
-    /// The second half of the budget is for those that hold less than others: once the first is used, a stream with an equal
-    /// share of the second is full. How many will come to hold something is not known, so those shares may sum up to more: of
-    /// the last quarter, every stream gets a socket read's worth. One with less is never held back by others.
+    /// Until half of the budget is used, no stream is full. In the third quarter, each stream that
+    /// holds output gets an equal share of half the budget. Since more streams may come to hold
+    /// output, the shares may add up to more than that; so in the last quarter every stream gets
+    /// only one socket read. A stream below that is never held back by others.
     pub(crate) fn share(&self) -> usize {
         let half = self.budget / 2;
         let used = self.unread.saturating_add(self.holding.saturating_mul(limits::WAITING_COST));
@@ -126,7 +127,7 @@ impl Execs {
         self.get(id).map_or(Room::ENDLESS, |exec| exec.room(self.share()))
     }
 
-    /// Takes in what has arrived for a command, and no more.
+    /// Collects what has arrived for a command, and does nothing else.
     pub(in crate::session) fn collect(
         &mut self,
         id: CommandId,
@@ -141,7 +142,8 @@ impl Execs {
         }
     }
 
-    /// Reads from a stream, or changes how it is read. `with` is told the stream's [share](Self::share).
+    /// Reads from a stream, or changes how it is read. `with` also gets the stream's
+    /// [share](Self::share).
     pub(crate) fn with_stream<T>(
         &mut self,
         id: CommandId,
@@ -154,7 +156,8 @@ impl Execs {
         Some(result)
     }
 
-    /// Nobody will read this one any more: a finished one goes, a running one's output is discarded from now on.
+    /// Releases a command that nobody will read any more. A finished one is removed; the output of
+    /// a running one is discarded from now on.
     pub(crate) fn release(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
         exec.stdout.clear();
@@ -167,7 +170,7 @@ impl Execs {
         }
     }
 
-    /// Takes note of what a command has come to: what it has begun, what it has printed, how long it took.
+    /// Updates counters, timings and effects after a command has changed.
     pub(super) fn note(&mut self, id: CommandId, now: Instant, out: &mut Vec<Effect>) {
         let Some(exec) = self.get_mut(id) else { return };
         exec.stopwatch.enter(exec.state.stage(), now);
@@ -190,7 +193,7 @@ impl Execs {
         self.book(id);
     }
 
-    /// Counts a command's unread output.
+    /// Updates the totals of unread output.
     fn book(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
         let unread = [exec.stdout.len(), exec.stderr.len()];
@@ -200,7 +203,7 @@ impl Execs {
         self.holding = self.holding - holding(before) + holding(unread);
     }
 
-    /// Ends a command. Only the first end counts.
+    /// Finishes a command. Only the first outcome counts.
     pub(in crate::session) fn finish(
         &mut self,
         id: CommandId,

@@ -1,4 +1,4 @@
-//! Logging in with the keys of an agent, which answers when a test lets it.
+//! Logging in with an agent's keys. The agent answers when a test lets it.
 
 use super::auth::{password, tried};
 use super::call::Call;
@@ -12,24 +12,24 @@ use crate::session::state::Phase;
 use crate::session::{AuthPlan, Input, Offer};
 use crate::stage::TimeoutKind;
 
-/// A question to an agent.
+/// A request to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
     Keys,
     Signature(Vec<u8>),
 }
 
-/// An agent beside a bench.
+/// An agent driven by the bench.
 #[derive(Debug, Clone)]
 pub(super) struct FakeAgent {
     /// The identities that it lists, by number.
     pub keys: Vec<usize>,
-    /// Those that it signs with.
+    /// The identities that it signs with.
     pub signs: Vec<usize>,
     /// Rounds until it answers; `None`: never.
     pub after: Option<u32>,
     owes: Option<(Option<u32>, Asked)>,
-    /// What it was asked.
+    /// The requests that it received.
     pub asked: Vec<Asked>,
 }
 
@@ -43,7 +43,7 @@ impl FakeAgent {
         self.owes = Some((self.after, question));
     }
 
-    /// A round passes: the answer, once its time has come.
+    /// One round passes. Returns the answer once it is due.
     pub(super) fn tick(&mut self) -> Option<Input> {
         let (after, _) = self.owes.as_mut()?;
         *after = Some((*after)?.saturating_sub(1));
@@ -59,7 +59,7 @@ impl FakeAgent {
         })
     }
 
-    /// Whether an answer is on its way.
+    /// Whether an answer is pending.
     pub(super) fn owes_answer(&self) -> bool {
         matches!(self.owes, Some((Some(_), _)))
     }
@@ -76,7 +76,7 @@ fn bench(plan: AuthPlan, agent: FakeAgent, peer: Peer) -> Bench {
     bench
 }
 
-/// A server that wants a key, and takes these.
+/// A server that accepts only these keys.
 fn wants_key(good: &[Cred]) -> Peer {
     Peer { policy: Some(Policy::new(&[&[PublicKey], &[Password]], good)), ..Peer::default() }
 }
@@ -94,7 +94,7 @@ use Cred::{AgentAsk, AgentSign};
 fn each_key_is_asked_about_and_only_a_wanted_one_signs() {
     let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
-    assert_eq!(bench.signatures, 0, "it costs this process nothing");
+    assert_eq!(bench.signatures, 0, "the agent signs, not this process");
     assert_eq!(bench.agent.asked, [Asked::Keys, Asked::Signature(vec![3])]);
     assert!(bench.outcome(0).is_success());
 }
@@ -107,9 +107,10 @@ fn without_keys_the_next_offer_is_made() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// Where the agent is all there is, a host may need nothing, and else says what it wants.
+/// If the agent is the only credential, `none` finds out whether the host needs any, and which
+/// methods it accepts.
 #[test]
-fn none_is_asked_for_only_if_the_agent_has_nothing() {
+fn the_none_method_is_tried_only_if_the_agent_has_nothing() {
     let plan = vec![Offer::Agent, Offer::None];
     let bench = login(plan.clone(), FakeAgent::with(&[]), wants_key(&[]));
     assert_eq!(tried(&bench), [Cred::None]);
@@ -143,7 +144,7 @@ fn a_key_that_libssh_cannot_use_is_passed_over() {
 }
 
 #[test]
-fn no_key_is_offered_twice_wherever_it_comes_from() {
+fn no_key_is_offered_twice_by_agent_and_file() {
     // Identities 0 and 1 are the public halves of the private keys 0 and 1.
     let plan =
         vec![Offer::Sign(private_key(0)), Offer::Agent, Offer::AskThenSign(private_key(1)), password()];
@@ -195,19 +196,19 @@ fn a_server_that_hangs_up_after_too_many_keys_has_refused_the_login() {
 }
 
 #[test]
-fn a_silent_agent_costs_the_time_of_the_authentication() {
+fn a_silent_agent_ends_the_login_at_its_time_limit() {
     let agent = FakeAgent { after: None, ..FakeAgent::with(&[2]) };
     let mut bench = bench(vec![Offer::Agent, password()], agent, wants_key(&[Cred::Password]));
     bench.run();
     let error = bench.error(0);
     let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after } = error.kind() else { panic!("{error}") };
     assert_eq!((*after, error.attempt()), (AUTH, 3));
-    assert_eq!(bench.agent.asked, [const { Asked::Keys }; 3], "each attempt asks anew");
+    assert_eq!(bench.agent.asked, [const { Asked::Keys }; 3], "each attempt asks the agent again");
 }
 
 /// An answer for a connection that is gone changes nothing.
 #[test]
-fn a_late_answer_is_no_news() {
+fn a_late_answer_of_the_agent_is_ignored() {
     let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
     bench.run();
     let calls = bench.link.calls.len();

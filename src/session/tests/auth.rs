@@ -1,4 +1,4 @@
-//! Logging in: what is offered, in which order, and what must never be.
+//! Logging in: what is offered, in which order, and what must never be offered.
 
 use super::call::Call;
 use super::harness::{Bench, Config};
@@ -20,7 +20,7 @@ pub(super) fn login(plan: AuthPlan, peer: Peer) -> Bench {
     bench
 }
 
-/// The credentials tried; asking again for the answer to one does not count.
+/// The credentials tried. Repeated calls for the reply to one credential count once.
 pub(super) fn tried(bench: &Bench) -> Vec<Cred> {
     let creds = bench.link.calls.iter().filter_map(|call| match call {
         Call::Authenticate(cred) => Some(*cred),
@@ -42,7 +42,7 @@ fn both() -> Vec<Vec<AuthMethod>> {
 }
 
 #[test]
-fn a_key_to_sign_with_is_not_asked_about() {
+fn a_named_key_signs_without_a_question() {
     let bench = login(
         vec![Offer::Sign(private_key(0)), password()],
         peer(&[(Cred::Sign(0), AuthReply::Accepted)], both()),
@@ -75,9 +75,10 @@ fn offers_go_in_the_order_of_the_plan() {
     assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Probe(0), Cred::Password]);
 }
 
-/// Signatures and key exchanges are what a login costs; a question is free, and so is waiting for an answer.
+/// A login costs signatures and key exchanges. Asking about a key and waiting for a reply do not
+/// count.
 #[test]
-fn what_is_signed_here_is_counted() {
+fn signatures_of_this_process_are_counted() {
     let sign = |index| vec![Offer::Sign(private_key(index))];
     let ask = |index| vec![Offer::AskThenSign(private_key(index))];
     let replies = [Cred::Sign(0), Cred::Probe(0)].map(|cred| (cred, AuthReply::Accepted));
@@ -106,7 +107,7 @@ fn a_key_exchange_with_a_host_that_is_not_trusted_is_counted() {
 }
 
 #[test]
-fn none_logs_in_where_nothing_is_needed() {
+fn the_none_method_logs_in_where_nothing_is_needed() {
     let bench = login(vec![Offer::None], peer(&[(Cred::None, AuthReply::Accepted)], both()));
     assert_eq!(tried(&bench), [Cred::None]);
     assert!(bench.outcome(0).is_success());
@@ -146,7 +147,7 @@ fn the_error_lists_what_was_tried_and_what_is_offered() {
 }
 
 #[test]
-fn none_is_not_listed_as_a_credential() {
+fn the_none_method_is_not_listed_as_tried() {
     let bench = login(vec![Offer::None], peer(&[], both()));
     let HostErrorKind::Auth { tried, offered, .. } = bench.error(0).kind() else { panic!() };
     assert!(tried.is_empty());
@@ -174,7 +175,7 @@ fn a_refused_host_key_means_no_authentication_at_all() {
 }
 
 #[test]
-fn the_service_is_asked_for_until_it_is_granted_and_no_longer() {
+fn the_auth_service_is_requested_until_it_is_granted() {
     let peer = Peer { service: Answer::ok(5), ..Peer::default() };
     let bench = login(vec![Offer::Sign(private_key(0))], peer);
     let last = bench.link.calls.iter().rposition(|call| *call == Call::RequestAuth).unwrap();
@@ -190,7 +191,7 @@ fn an_error_in_the_login_names_its_stage() {
     assert_eq!(bench.error(0).stage(), crate::stage::Stage::Authenticating);
 }
 
-/// The calendar of the bench shows 2026.
+/// The bench's calendar shows 2026.
 #[test]
 fn a_refused_certificate_that_has_expired_is_named() {
     let plan = || vec![Offer::Sign(private_key(4)), Offer::Sign(private_key(0))];
@@ -205,17 +206,17 @@ fn a_refused_certificate_that_has_expired_is_named() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// The certificate came when the server did not look at keys yet.
+/// The certificate was offered while the server did not accept public keys yet.
 #[test]
-fn a_certificate_that_nobody_looked_at_is_not_blamed() {
+fn a_certificate_that_was_not_considered_is_not_blamed() {
     let bench = login(vec![Offer::Sign(private_key(4))], peer(&[], vec![vec![AuthMethod::Password]]));
     let HostErrorKind::Auth { problems, .. } = bench.error(0).kind() else { panic!() };
     assert_eq!(*problems, []);
 }
 
-/// A key that libssh does not use, such as a short RSA key: what the server wants is still unknown.
+/// libssh rejects the key, a short RSA key for instance, so the server's methods are still unknown.
 #[test]
-fn a_key_refused_at_this_end_does_not_end_the_login() {
+fn a_key_that_libssh_rejects_does_not_end_the_login() {
     let short = AuthReply::Unable("too short".to_owned());
     let replies = [(Cred::Sign(1), short), (Cred::Password, AuthReply::Accepted)];
     let bench = login(vec![Offer::Sign(private_key(1)), password()], peer(&replies, vec![vec![]]));

@@ -1,4 +1,4 @@
-//! The calls of a link, as a test sees them and makes them fail.
+//! The calls of a link, as tests record them and make them fail.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::script::Cred;
 use crate::command::Signal;
 use crate::link::LinkErrorKind;
 
-/// One call, as it was made. Channels are numbered through all connections.
+/// One recorded call. Channels are numbered across all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     Dial(SocketAddr),
@@ -22,7 +22,7 @@ pub(crate) enum Call {
     RequestAuth,
     Authenticate(Cred),
     Interact,
-    /// With so many answers.
+    /// With this many answers.
     Answer(usize),
     Open(usize),
     Opened(usize),
@@ -38,17 +38,17 @@ pub(crate) enum Call {
     CloseTunnel(usize),
 }
 
-/// Lets one call fail.
+/// Makes one call fail.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
-    /// Which of the calls that can fail, from 1.
+    /// Which of the fallible calls, from 1.
     pub nth: usize,
     pub with: Failing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failing {
-    /// It, and its like on the same connection, are pending from then on.
+    /// The call, and calls like it on the same connection, are pending from then on.
     Pending,
     Error(LinkErrorKind),
 }

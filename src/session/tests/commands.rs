@@ -1,4 +1,4 @@
-//! Commands: their channels, streams and ends.
+//! Commands: their channels, their streams and how they end.
 
 use super::call::Call;
 use super::harness::Bench;
@@ -43,7 +43,7 @@ fn output_and_status_arrive_and_the_connection_stays() {
 }
 
 #[test]
-fn an_end_is_what_the_server_told_and_nothing_else() {
+fn the_outcome_is_what_the_server_reported() {
     assert_eq!(end_of(vec![(2, Packet::Status(255)), (2, Packet::Eof)]), "exit status 255");
     assert_eq!(end_of(vec![(2, Packet::Eof), (4, Packet::Status(7))]), "exit status 7");
     assert_eq!(end_of(vec![(2, Packet::Status(u32::MAX)), (4, Packet::Close)]), "exit status 4294967295");
@@ -54,7 +54,7 @@ fn an_end_is_what_the_server_told_and_nothing_else() {
 }
 
 #[test]
-fn neither_eof_nor_status_alone_is_an_end() {
+fn neither_eof_nor_status_alone_ends_a_command() {
     for packet in [Packet::Eof, Packet::Status(0), term(), stdout("x")] {
         let mut bench = run(Channel::sending(vec![(2, packet)]));
         assert_eq!(bench.exec(0).stage(), Stage::Running);
@@ -65,7 +65,7 @@ fn neither_eof_nor_status_alone_is_an_end() {
 }
 
 #[test]
-fn a_lost_connection_is_no_end_unless_the_end_was_told_before() {
+fn a_lost_connection_fails_a_command_unless_its_end_was_reported() {
     let bench = run(Channel::sending(vec![(2, Packet::Eof), (3, Packet::Fault(lost()))]));
     assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)));
     assert_eq!(bench.error(0).stage(), Stage::Running);
@@ -99,9 +99,10 @@ fn output_that_came_with_acceptance_and_failure_is_kept() {
     assert_eq!(bench.dials(), 1);
 }
 
-/// A server may still count a channel that we have just closed: sshd does if CLOSE and the next OPEN reach it together.
+/// A server may still count a channel that we have just closed: sshd does if CLOSE and the next
+/// OPEN arrive together.
 #[test]
-fn a_channel_refused_right_behind_the_close_of_another_is_asked_for_again_once() {
+fn a_channel_refused_right_after_a_close_is_requested_once_more() {
     let refused = || Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
     let run = |channels: Vec<Channel>| {
         let mut bench = Bench::new(Script::peer(Peer { channels, ..Peer::default() }));
@@ -159,7 +160,7 @@ fn output_or_a_status_before_the_close_shows_that_it_ran() {
 }
 
 #[test]
-fn output_without_end_before_acceptance_is_a_protocol_error() {
+fn endless_output_before_acceptance_is_a_protocol_error() {
     let flood = vec![(1, Packet::Stdout(vec![b'y'; limits::EARLY_OUTPUT + 1]))];
     let mut bench =
         Bench::new(Script::channel(Channel { exec: Answer::never(), output: flood, ..Channel::default() }));
@@ -204,7 +205,7 @@ fn a_command_of_a_ready_session_waits_for_a_place() {
 }
 
 #[test]
-fn input_goes_as_the_peer_takes_it_and_the_end_follows() {
+fn input_is_sent_as_the_peer_accepts_it_and_eof_follows() {
     let takes = vec![Take::AtMost(3), Take::Nothing, Take::AtMost(1), Take::Nothing, Take::AtMost(2)];
     let mut bench =
         Bench::new(Script::channel(Channel { takes, eof_after: Some(2), ..Channel::sending(vec![]) }));
@@ -221,7 +222,7 @@ fn input_goes_as_the_peer_takes_it_and_the_end_follows() {
 }
 
 #[test]
-fn much_input_is_sent_in_shares_of_a_visit() {
+fn input_per_visit_is_limited() {
     let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
     bench.check_idle = false;
     let input = vec![b'x'; 3 * limits::INPUT_PER_VISIT + 1];
@@ -249,7 +250,7 @@ fn a_channel_without_packet_size_gets_no_second_write() {
 }
 
 #[test]
-fn input_that_nobody_takes_any_more_does_not_end_the_command() {
+fn refused_input_does_not_end_the_command() {
     let channel = Channel { takes: vec![Take::AtMost(2), Take::Denied], ..Channel::default() };
     let mut bench = Bench::new(Script::channel(channel));
     bench.command_with_input(b"input", true);
@@ -285,7 +286,7 @@ fn a_released_command_leaves_nothing_and_its_output_is_dropped() {
 }
 
 #[test]
-fn news_is_taken_in_however_little_a_pump_reads_and_however_the_socket_stalls() {
+fn everything_is_read_however_little_a_pump_reads_and_however_the_socket_stalls() {
     for packets_per_pump in [1, 2, 3] {
         for full_rounds in [0, 1, 4] {
             for write_through in [false, true] {
@@ -299,9 +300,10 @@ fn news_is_taken_in_however_little_a_pump_reads_and_however_the_socket_stalls() 
     }
 }
 
-/// What a server sends before it accepts, or after it was told to end, shows that the command runs.
+/// Output that arrives before the acceptance, or after the command was told to end, proves that the
+/// command runs.
 #[test]
-fn output_is_told_behind_the_start_even_if_the_acceptance_was_lost() {
+fn output_is_reported_after_the_start_even_if_the_acceptance_was_lost() {
     let output = vec![(1, Packet::Stdout(b"out\n".to_vec())), (1, Packet::Fault(lost()))];
     let channel = Channel { exec: Answer::never(), ..Channel::sending(output) };
     let mut bench = Bench::new(Script::channel(channel));

@@ -1,4 +1,4 @@
-//! From a name to a connection: addresses in turn, time slices, and descriptors that run out.
+//! From a name to a connection: addresses in turn, time slices, and running out of descriptors.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn an_address_needs_no_lookup() {
 }
 
 #[test]
-fn a_server_that_has_spoken_before_ssh_is_begun_is_heard() {
+fn an_identification_sent_before_ssh_starts_is_read() {
     for write_through in [false, true] {
         let peer = Peer { handshake: Answer::ok(0), write_through, ..Peer::default() };
         let mut bench = Bench::new(Script::peer(peer));
@@ -87,7 +87,7 @@ fn the_error_names_the_last_address_and_how_many_were_tried() {
 }
 
 #[test]
-fn a_name_without_addresses_is_unknown() {
+fn a_name_without_addresses_is_an_unknown_host() {
     let mut bench = Bench::with(config(0, 1), Script::default());
     bench.command();
     bench.run();
@@ -98,7 +98,7 @@ fn v6(last: u16) -> SocketAddr {
     SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 22))
 }
 
-/// Everything refuses, so everything that may be dialled is.
+/// The addresses dialled when every one of them refuses.
 fn dialled_with(family: AddressFamily) -> Vec<SocketAddr> {
     let addresses = vec![address(1), v6(1), address(2), v6(2)];
     let refuse = |script: Script, address: &SocketAddr| {
@@ -153,7 +153,7 @@ fn a_host_of_the_other_family_is_unknown_and_not_tried_again() {
     }
 }
 
-/// Name servers are asked for the family that is wanted, and say nothing of the other one.
+/// Name servers are asked for the wanted family only, and say nothing about the other.
 #[test]
 fn no_address_of_the_only_family_is_final_and_none_at_all_is_not() {
     for (family, attempts) in [(AddressFamily::V6, 1), (AddressFamily::Any, 3), (AddressFamily::PreferV6, 3)]
@@ -205,7 +205,7 @@ fn a_silent_address_gives_way_after_its_share_and_the_last_has_the_rest() {
     }
     let third = CONNECT / 3;
     assert_eq!(at, [Duration::ZERO, third, third + (CONNECT - third) / 2]);
-    assert_eq!(bench.now - begun, CONNECT, "the total is not what was asked for");
+    assert_eq!(bench.now - begun, CONNECT, "the total differs from the connect limit");
     let HostErrorKind::Timeout { kind: TimeoutKind::Connect, after } = bench.error(0).kind() else {
         panic!()
     };
@@ -213,7 +213,7 @@ fn a_silent_address_gives_way_after_its_share_and_the_last_has_the_rest() {
 }
 
 #[test]
-fn an_address_has_a_second_even_if_its_share_is_less() {
+fn an_address_gets_at_least_a_second() {
     let addresses: Vec<_> = (1..=30).map(address).collect();
     let mut script = Script::default();
     for address in &addresses {
@@ -252,7 +252,7 @@ fn a_late_answer_to_a_lookup_is_ignored() {
 }
 
 #[test]
-fn without_a_descriptor_it_waits_for_a_place_and_no_attempt_is_counted() {
+fn without_a_descriptor_the_host_is_queued_and_no_attempt_is_counted() {
     let mut dials = vec![Dial::FailsAtOnce(Errno::EMFILE); 5];
     let refused = Dial::Fails(1, Errno::ECONNREFUSED);
     dials.extend([Dial::FailsAtOnce(Errno::ENFILE), refused, Dial::Connects(1)]);
@@ -269,7 +269,7 @@ fn without_a_descriptor_it_waits_for_a_place_and_no_attempt_is_counted() {
 }
 
 #[test]
-fn given_up_without_a_descriptor_it_fails_with_that_reason() {
+fn a_host_given_up_without_a_descriptor_fails_with_that_reason() {
     let dials = [Dial::FailsAtOnce(Errno::EMFILE)];
     let mut bench = Bench::with(config(1, 3), Script::default().dialling(address(1), &dials));
     bench.command();
@@ -278,5 +278,5 @@ fn given_up_without_a_descriptor_it_fails_with_that_reason() {
     bench.step(Input::GiveUp(HostErrorKind::Limit("no descriptor is free".to_owned())));
     assert_eq!(bench.phase(), Phase::Failed);
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Limit(_)));
-    assert_eq!(bench.error(0).attempt(), 0, "an attempt is counted that never was");
+    assert_eq!(bench.error(0).attempt(), 0, "counted an attempt that was not made");
 }

@@ -1,4 +1,4 @@
-//! Time limits are totals: a peer that drips cannot extend them, and none ends early.
+//! Time limits are totals: a peer that sends byte by byte cannot extend them, and none ends early.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::session::state::Phase;
 use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
 
-/// Steps the session every 100 ms for as long as it is in the stage, and says when the stage was left.
+/// Steps the session every 100 ms while it is in the stage, and returns when it left the stage.
 fn drip(bench: &mut Bench, begun: Instant, in_stage: impl Fn(&Bench) -> bool) -> Duration {
     let deadline = bench.deadline().unwrap();
     while in_stage(bench) {
@@ -87,7 +87,7 @@ fn starting_a_command_has_a_total_and_the_connection_lives_on() {
 }
 
 #[test]
-fn a_running_command_has_no_limit_of_the_sessions() {
+fn a_running_command_has_no_session_limit() {
     let (mut bench, _) = stuck(Script::channel(Channel::sending(vec![])), Phase::Ready);
     bench.run();
     assert_eq!(bench.exec(0).stage(), Stage::Running);
@@ -95,7 +95,7 @@ fn a_running_command_has_no_limit_of_the_sessions() {
 }
 
 #[test]
-fn a_channel_that_does_not_close_is_given_up_with_the_status_that_was_told() {
+fn a_channel_that_does_not_close_is_given_up_with_the_reported_status() {
     let channel = Channel {
         output: vec![(2, Packet::Status(3)), (2, Packet::Eof)],
         confirm_after: None,
@@ -128,10 +128,10 @@ fn a_timer_that_fires_early_changes_nothing() {
         let deadline = bench.deadline().unwrap();
         bench.now = deadline - Duration::from_nanos(1);
         bench.step(Input::Wake);
-        assert_eq!((bench.phase(), bench.deadline()), (phase, Some(deadline)), "early by a nanosecond");
+        assert_eq!((bench.phase(), bench.deadline()), (phase, Some(deadline)), "expired a nanosecond early");
         bench.now = deadline;
         bench.step(Input::Wake);
-        assert!(bench.all_ended(), "{phase:?}: late");
+        assert!(bench.all_ended(), "{phase:?}: not expired in time");
     }
 }
 

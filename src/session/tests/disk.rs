@@ -1,15 +1,15 @@
-//! The thread that records new host keys, as far as a session can tell: its answer comes when a test lets it.
+//! A scripted key recorder, the thread that writes new host keys. It answers when a test lets it.
 
 use crate::hostkey::{NewKey, Verifier};
 use crate::session::Input;
 
-/// A disk beside a bench.
+/// A key recorder driven by the bench.
 #[derive(Debug)]
 pub(super) struct FakeDisk {
     /// Rounds until it answers; `None`: never.
     pub after: Option<u32>,
     owes: Option<(Option<u32>, NewKey)>,
-    /// Keys that were to be recorded.
+    /// How many keys it was asked to record.
     pub asked: usize,
 }
 
@@ -23,7 +23,7 @@ impl FakeDisk {
         self.owes = Some((self.after, new));
     }
 
-    /// A round passes: the answer, once its time has come.
+    /// One round passes. Returns the answer once it is due.
     pub(super) fn tick(&mut self, verifier: &Verifier) -> Option<Input> {
         let (after, _) = self.owes.as_mut()?;
         *after = Some((*after)?.saturating_sub(1));
@@ -34,7 +34,7 @@ impl FakeDisk {
         verifier.record(&[new]).pop().map(Input::Recorded)
     }
 
-    /// Whether an answer is on its way.
+    /// Whether an answer is pending.
     pub(super) fn owes_answer(&self) -> bool {
         matches!(self.owes, Some((Some(_), _)))
     }

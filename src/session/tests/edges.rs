@@ -1,4 +1,4 @@
-//! One test for each legal edge, and the table itself as a snapshot.
+//! One test for each legal edge, and a snapshot of the table.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -21,9 +21,9 @@ thread_local! {
     static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Called by the session on every edge it takes.
+/// Called by the session on every transition.
 pub(in crate::session) fn record(from: Phase, to: Phase) {
-    assert!(is_legal(from, to), "{from:?} -> {to:?} is no edge");
+    assert!(is_legal(from, to), "{from:?} -> {to:?} is not a legal edge");
     TAKEN.with_borrow_mut(|taken| taken.push((from, to)));
 }
 
@@ -34,7 +34,7 @@ pub(super) fn take_edges(scenario: impl FnOnce()) -> Vec<(Phase, Phase)> {
     TAKEN.take()
 }
 
-/// Makes a test of each scenario, which must take its edge, and lists them all.
+/// Makes a test of each scenario, which must take its edge, and collects them in `SCENARIOS`.
 macro_rules! edges {
     ($($from:ident => $to:ident, $name:ident: $scenario:expr;)*) => {
         $(#[test]
@@ -68,15 +68,15 @@ edges! {
         let bench = tunnelled(vec![refused_by_proxy(2), opened()], 3);
         assert!(bench.outcome(0).is_success());
     };
-    Tunnelling => Failed, a_proxy_that_must_not_connect_is_final: || {
+    Tunnelling => Failed, a_prohibited_tunnel_is_final: || {
         let bench = tunnelled(vec![refused_by_proxy(1), opened()], 3);
         assert!(matches!(bench.error(0).kind(), HostErrorKind::Proxy(_)));
     };
-    Tunnelling => Closed, a_tunnel_for_nothing_is_given_up: || cancelled_in(Phase::Tunnelling);
+    Tunnelling => Closed, an_unneeded_tunnel_is_given_up: || cancelled_in(Phase::Tunnelling);
     Resolving => Connecting, addresses_are_dialled: happy;
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
     Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
-    Resolving => Closed, a_lookup_for_nothing_is_given_up: || cancelled_in(Phase::Resolving);
+    Resolving => Closed, an_unneeded_lookup_is_given_up: || cancelled_in(Phase::Resolving);
     Connecting => Handshaking, ssh_follows_tcp: happy;
     Connecting => Queued, without_a_descriptor_it_waits_again: || {
         let dials = [Dial::FailsAtOnce(Errno::EMFILE), Dial::Connects(1)];
@@ -84,13 +84,13 @@ edges! {
     };
     Connecting => BackingOff, a_refused_connect_is_tried_again: || refused(3);
     Connecting => Failed, the_last_refused_connect_is_final: || refused(1);
-    Connecting => Closed, a_connect_for_nothing_is_given_up: || cancelled_in(Phase::Connecting);
+    Connecting => Closed, an_unneeded_connect_is_given_up: || cancelled_in(Phase::Connecting);
     Handshaking => Verifying, a_host_that_has_shown_its_key_is_verified: happy;
     Handshaking => BackingOff, a_connection_lost_in_the_handshake_is_tried_again: lost_in_the_handshake;
-    Handshaking => Failed, a_key_that_is_none_is_final: || {
+    Handshaking => Failed, an_invalid_host_key_is_final: || {
         run(Script::peer(Peer { key: b"junk".to_vec(), ..Peer::default() }), 3);
     };
-    Handshaking => Closed, a_handshake_for_nothing_is_given_up: || cancelled_in(Phase::Handshaking);
+    Handshaking => Closed, an_unneeded_handshake_is_given_up: || cancelled_in(Phase::Handshaking);
     Verifying => Authenticating, a_verified_host_is_logged_in_to: happy;
     Verifying => Queued, a_key_of_a_recorded_type_is_asked_for: || { shows_the_recorded_key_when_asked_for_it(); };
     Verifying => BackingOff, a_host_that_takes_too_long_to_verify_is_tried_again: || {
@@ -100,13 +100,13 @@ edges! {
     Verifying => Failed, a_mistrusted_host_is_final: || {
         run(Script::peer(Peer { key: host_key(1), ..Peer::default() }), 3);
     };
-    Verifying => Closed, a_verification_for_nothing_is_given_up: || {
+    Verifying => Closed, an_unneeded_verification_is_given_up: || {
         let mut bench = new_host(Some(3));
         bench.run_until_phase(Phase::Verifying);
         bench.cancel(0);
         assert_eq!((bench.phase(), bench.deadline()), (Phase::Closed, None));
         bench.run();
-        assert_eq!(bench.phase(), Phase::Closed, "the answer of the disk comes too late");
+        assert_eq!(bench.phase(), Phase::Closed, "the late answer must be ignored");
     };
     Authenticating => Ready, an_accepted_credential_makes_it_ready: happy;
     Authenticating => BackingOff, a_connection_lost_in_the_login_is_tried_again: || {
@@ -116,7 +116,7 @@ edges! {
     Authenticating => Failed, a_refused_credential_is_final: || {
         run(Script::peer(Peer { replies: Vec::new(), ..Peer::default() }), 3);
     };
-    Authenticating => Closed, a_login_for_nothing_is_given_up: || cancelled_in(Phase::Authenticating);
+    Authenticating => Closed, an_unneeded_login_is_given_up: || cancelled_in(Phase::Authenticating);
     Ready => Queued, a_connection_that_died_idle_is_made_anew: || {
         let mut bench = Bench::new(Script::default());
         bench.command();
@@ -143,7 +143,7 @@ edges! {
         bench.step(Input::GiveUp(HostErrorKind::Cancelled));
         assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     };
-    BackingOff => Closed, an_attempt_for_nothing_is_not_made: || cancelled_in(Phase::BackingOff);
+    BackingOff => Closed, an_unneeded_attempt_is_not_made: || cancelled_in(Phase::BackingOff);
     Closed => Queued, a_closed_session_takes_a_command: || {
         let mut bench = happy_bench();
         bench.step(Input::Close);
@@ -190,7 +190,7 @@ fn tunnelled(says: Vec<Vec<TunnelProgress>>, attempts: u32) -> Bench {
     bench
 }
 
-/// The only command is cancelled before it was sent: the connection was not wanted for anything else.
+/// Cancels the only command before it is sent, so that nothing needs the connection any more.
 fn cancelled_in(phase: Phase) {
     let dials =
         [if phase == Phase::BackingOff { Dial::Fails(1, Errno::ECONNREFUSED) } else { Dial::Connects(1) }];
@@ -274,7 +274,7 @@ fn no_edge_is_listed_twice_and_every_state_is_left_and_reached() {
     }
 }
 
-/// A drawing of the states, for Graphviz.
+/// Draws the states in Graphviz format.
 pub(super) fn dot<P: Debug>(name: &str, phases: &[P], edges: &[(P, P, &str)]) -> String {
     let mut dot = format!("digraph {name} {{\n    node [shape=box, style=rounded];\n");
     for phase in phases {
@@ -286,7 +286,7 @@ pub(super) fn dot<P: Debug>(name: &str, phases: &[P], edges: &[(P, P, &str)]) ->
     dot + "}\n"
 }
 
-/// State by state: a cross where an edge leads from the row's state to the column's.
+/// A matrix of states, with a cross for each edge from the row's state to the column's.
 pub(super) fn table<P: Debug + PartialEq>(phases: &[P], edges: &[(P, P, &str)]) -> String {
     let mut table = format!("{:15}", "from \\ to");
     for to in phases {
@@ -310,7 +310,7 @@ pub(super) fn assert_snapshot(path: &str, text: &str) {
     let committed = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         committed == text,
-        "{path} is not what the code says; if the change is meant, run the test with UPDATE_SNAPSHOTS=1.\n\
+        "{path} differs from the code; if that is intended, run the test with UPDATE_SNAPSHOTS=1.\n\
          --- committed ---\n{committed}\n--- now ---\n{text}"
     );
 }

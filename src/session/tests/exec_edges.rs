@@ -1,4 +1,4 @@
-//! One test for each legal edge of a command, and the table itself as a snapshot.
+//! One test for each legal edge of a command, and a snapshot of the table.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ thread_local! {
     static TAKEN: RefCell<Vec<(ExecPhase, ExecPhase)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Called by a command on every edge it takes.
+/// Called by a command on every transition.
 pub(in crate::session) fn record_exec(from: ExecPhase, to: ExecPhase) {
     TAKEN.with_borrow_mut(|taken| taken.push((from, to)));
 }
@@ -28,7 +28,7 @@ pub(super) fn take_exec_edges(scenario: impl FnOnce()) -> Vec<(ExecPhase, ExecPh
     TAKEN.take()
 }
 
-/// Makes a test of each scenario, which must take its edge, and lists them all.
+/// Makes a test of each scenario, which must take its edge, and collects them in `SCENARIOS`.
 macro_rules! exec_edges {
     ($($from:ident => $to:ident, $name:ident: $scenario:expr;)*) => {
         $(#[test]
@@ -129,7 +129,7 @@ fn tried_again(channel: Channel) {
 fn refused(channel: Channel) {
     let bench = run(Script::channel(channel));
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Channel(_)), "{}", bench.error(0));
-    assert!(bench.view().is_idle, "the connection lives");
+    assert!(bench.view().is_idle, "the connection must stay up");
 }
 
 fn cancelled_in(phase: ExecPhase, script: Script) {
@@ -141,7 +141,7 @@ fn cancelled_in(phase: ExecPhase, script: Script) {
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled), "{}", bench.error(0));
 }
 
-/// The first command runs; the server has no channel for the second one until the first has ended.
+/// The first command runs. The server refuses a channel to the second until the first has ended.
 pub(super) fn blocked() -> Bench {
     let first = Channel::sending(vec![]);
     let second = Channel { open: denied(), ..Channel::default() };
@@ -156,7 +156,7 @@ pub(super) fn blocked() -> Bench {
 
 fn blocked_and_served() {
     let mut bench = blocked();
-    assert!(!bench.uses_place(), "a place is held while nothing can be done");
+    assert!(!bench.uses_place(), "a blocked command holds a place");
     bench.link.arrive(0, Packet::Close);
     bench.run();
     assert!(bench.outcome(1).is_success());
@@ -188,7 +188,7 @@ fn an_edge_of_a_command_that_is_not_in_the_table_is_a_panic() {
 }
 
 #[test]
-fn a_command_that_has_ended_stays_so_and_every_other_state_is_left() {
+fn only_the_finished_state_is_never_left() {
     for (index, (from, to, _)) in EXEC_EDGES.iter().enumerate() {
         assert!(!EXEC_EDGES[..index].iter().any(|(a, b, _)| (a, b) == (from, to)), "{from:?} -> {to:?}");
     }

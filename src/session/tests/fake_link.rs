@@ -1,8 +1,9 @@
-//! A link without IO: it follows a script, writes down every call, and panics when the session breaks the
-//! rules.
+//! A link without IO. It follows a script, records every call, and panics when the session breaks
+//! the rules.
 //!
-//! News reaches the session as from an edge-triggered poll: told once, and taken in by pumps alone. A session
-//! that stops pumping too early therefore hangs here as it would hang in earnest.
+//! The session learns of news as from an edge-triggered poll: reported once, and received only by
+//! pumping. A session that stops pumping too early therefore hangs here, as it would on a real
+//! socket.
 
 mod inspect;
 mod tunnels;
@@ -34,17 +35,18 @@ const CALLS_PER_STEP: usize = 5_000;
 #[derive(Debug)]
 enum Connection {
     None,
-    /// Beside one another, in the order in which they were begun.
+    /// Connects in progress, in the order in which they were started.
     Dialling(Vec<(SocketAddr, Dial)>),
     Connected,
-    /// To a proxy.
+    /// Connected to a proxy.
     Joined,
     Up(Box<Wire>),
-    /// Failed: it can be collected from and hung up.
+    /// Failed. It may still be collected from and hung up.
     Broken(Box<Wire>),
 }
 
-/// What the channel of each command has brought on its two streams, by the command's text, once the channel is gone.
+/// The output of each command's channel, stdout and stderr, by the command's text. Filled once the
+/// channel is gone.
 pub(crate) type Sent = Arc<Mutex<HashMap<String, [Vec<u8>; 2]>>>;
 
 #[derive(Debug)]
@@ -53,32 +55,32 @@ pub(crate) struct FakeLink {
     connection: Connection,
     generation: u32,
     is_corked: bool,
-    /// Connections that SSH was started on.
+    /// Connections on which SSH was started.
     started: usize,
     channels_opened: usize,
-    /// The ends that were given to this link, of hosts behind it.
+    /// The conduits of hosts behind this proxy, by channel.
     pub conduits: HashMap<usize, Conduit>,
     tunnel_news: VecDeque<(ChannelId, TunnelNews)>,
-    /// What becomes of tunnels in so many rounds.
+    /// Tunnel news to come, each with the rounds until it arrives.
     tunnels_due: Vec<(u32, ChannelId, TunnelNews)>,
     tunnels_opened: usize,
-    /// Our end of the tunnel that carries the connection.
+    /// Our end of the conduit that carries the connection.
     near: Option<Conduit>,
-    /// Where all that commands were sent is written down.
+    /// Where to record the output of commands.
     pub sent: Option<Sent>,
-    /// On which channel each command was requested.
+    /// The channel on which each command was requested.
     requested: HashMap<String, usize>,
-    /// Connections to a forwarded agent that it has.
+    /// Open connections to a forwarded agent.
     pub agent_connections: usize,
-    /// The host key algorithms to be offered first, of each handshake.
+    /// For each handshake, the host key algorithms to offer first.
     pub offered: Vec<Vec<&'static str>>,
     pub calls: Vec<Call>,
-    /// All answers to servers' questions, in order.
+    /// All keyboard-interactive answers, in order.
     pub answers: Vec<String>,
     calls_before_step: usize,
     edge: bool,
     pub fault: Option<Fault>,
-    /// Calls made that can fail.
+    /// Fallible calls so far.
     pub fallible: usize,
     stuck: Option<mem::Discriminant<Call>>,
 }
@@ -111,17 +113,17 @@ impl FakeLink {
         }
     }
 
-    /// The link that comes after so many others of its fleet: no connection has the generation of one of theirs.
+    /// The `nth` link of a fleet. Its connections have generations that no other link's have.
     pub(crate) fn numbered(self, nth: u16) -> Self {
         Self { generation: u32::from(nth) << 16, ..self }
     }
 
     fn note(&mut self, call: Call) {
         self.calls.push(call);
-        assert!(self.calls.len() - self.calls_before_step < CALLS_PER_STEP, "a step without end");
+        assert!(self.calls.len() - self.calls_before_step < CALLS_PER_STEP, "a step makes calls without end");
     }
 
-    /// Writes down a call that can fail. `Ok(true)`: it is to be pending.
+    /// Records a fallible call. `Ok(true)`: the call must report pending.
     fn enter(&mut self, call: Call) -> Result<bool, LinkError> {
         let kind = mem::discriminant(&call);
         self.note(call);
@@ -147,7 +149,7 @@ impl FakeLink {
         error
     }
 
-    /// The SSH connection, which the session must know to be up.
+    /// The SSH connection. Panics unless it is up.
     fn wire(&mut self) -> &mut Wire {
         let Connection::Up(wire) = &mut self.connection else {
             panic!("SSH is down: {:?}", self.calls.last())
@@ -155,7 +157,7 @@ impl FakeLink {
         wire
     }
 
-    /// Begins a connect, beside those that are there.
+    /// Starts a connect, beside those in progress.
     fn begin(&mut self, address: SocketAddr, call: Call) -> io::Result<()> {
         self.stuck = None;
         self.generation += 1;
@@ -178,7 +180,7 @@ impl FakeLink {
         Ok(())
     }
 
-    /// Sends a request, or takes its answer.
+    /// Sends a request, or polls for its answer.
     fn ask(&mut self, op: Op, answer: &Answer) -> Result<Poll<()>, LinkError> {
         if !self.wire().ask(op, answer.after) {
             return Ok(Poll::Pending);
@@ -314,7 +316,7 @@ impl Transport for FakeLink {
     }
 
     fn hang_up(&mut self) {
-        assert!(!self.is_corked, "the last messages are held back");
+        assert!(!self.is_corked, "hung up while corked: the last messages are lost");
         self.note(Call::HangUp);
         if let Connection::Up(wire) | Connection::Broken(wire) =
             mem::replace(&mut self.connection, Connection::None)

@@ -1,4 +1,4 @@
-//! GSSAPI as a session sees it: a method whose answer may take as long as it likes, or fail at this end.
+//! GSSAPI as a session sees it: a method whose reply may take any time, or that fails on our side.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ fn a_refused_ticket_is_followed_by_what_the_server_offers() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// The server has named no methods then: all of them are worth trying.
+/// The server has named no methods yet, so all of them are worth trying.
 #[test]
 fn a_ticket_that_cannot_be_used_is_followed_by_the_next_method() {
     let replies = [(Cred::Gssapi, unable()), (Cred::Sign(0), AuthReply::Accepted)];
@@ -69,9 +69,9 @@ fn the_error_says_what_was_wrong_with_the_ticket() {
     );
 }
 
-/// What the server has said it wants after a partial success still holds.
+/// The methods that the server named after the partial success still apply.
 #[test]
-fn a_ticket_that_cannot_be_used_changes_nothing_in_what_the_server_wants() {
+fn an_unusable_ticket_keeps_the_methods_that_the_server_named() {
     let plan = vec![Offer::Sign(private_key(0)), gssapi(), password()];
     let replies = [(Cred::Sign(0), AuthReply::Partial), (Cred::Gssapi, unable())];
     let bench = login(plan, peer(&replies, &[&[AuthMethod::Gssapi]]));

@@ -1,5 +1,5 @@
-//! Drives one session as a fleet would, in rounds of invented time, and checks after every step what must
-//! always hold.
+//! Drives one session as a fleet would, in rounds of simulated time, and checks the invariants
+//! after every step.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -32,13 +32,13 @@ pub(super) const AUTH: Duration = Duration::from_secs(13);
 pub(super) const EXEC: Duration = Duration::from_secs(14);
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What the calendar shows: 2026-01-01 00:00:00 UTC.
+/// The bench's calendar time: 2026-01-01 00:00:00 UTC.
 pub(super) const CALENDAR: Duration = Duration::from_secs(1_767_225_600);
 
 /// More rounds than any scenario takes.
 const ROUNDS: usize = 10_000;
 
-/// What a session is made with.
+/// How to create a session.
 pub(super) struct Config {
     pub host: &'static str,
     pub addresses: Vec<SocketAddr>,
@@ -81,14 +81,14 @@ impl Default for Config {
     }
 }
 
-/// What a lookup finds.
+/// The result of a lookup.
 pub(super) type Lookup = Result<Vec<SocketAddr>, fn() -> HostErrorKind>;
 
 pub(super) fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 22))
 }
 
-/// A proxy that connects.
+/// A proxy's progress when it connects the host.
 pub(super) fn opened() -> Vec<TunnelProgress> {
     vec![TunnelProgress::Begun(ChannelId(0)), TunnelProgress::Opened]
 }
@@ -98,27 +98,27 @@ pub(super) struct Bench {
     pub link: FakeLink,
     pub execs: Execs,
     pub now: Instant,
-    /// The time that a round takes.
+    /// The length of a round.
     pub round: Duration,
     pub commands: Vec<CommandId>,
-    /// What the next lookups find; the last repeats.
+    /// Results of the next lookups; the last one repeats.
     pub lookups: Vec<Lookup>,
-    /// A lookup was asked for, and not answered.
+    /// Whether a lookup was requested and not answered.
     pub lookup: bool,
     pub agent: FakeAgent,
     pub disk: FakeDisk,
-    /// What its proxy says to the next requests; behind the last that it has connected.
+    /// The proxy's replies to the next requests. After the last one, the proxy connects every host.
     pub proxy_says: VecDeque<Vec<TunnelProgress>>,
-    /// What it still says to the present one.
+    /// The remaining replies to the current request.
     tunnelled: VecDeque<TunnelProgress>,
-    /// The end that the proxy has.
+    /// The proxy's end of the conduit.
     pub conduit: Option<Conduit>,
     again: bool,
-    /// The outcomes seen, to notice one that changes.
+    /// The outcomes seen so far, to catch one that changes.
     seen: Vec<Option<String>>,
-    /// Steps that ended for want of a descriptor.
+    /// Steps that ended because no descriptor was free.
     pub no_descriptor: usize,
-    /// What a proxy had for the hosts behind it.
+    /// What a proxy reported to the hosts behind it.
     pub told: Vec<(TunnelId, TunnelProgress)>,
     pub news: Vec<(CommandId, CommandNews)>,
     pub key_exchanges: usize,
@@ -204,7 +204,7 @@ impl Bench {
         bench
     }
 
-    /// Gives the session a command of its own name.
+    /// Gives the session a command with a unique text.
     pub(super) fn command(&mut self) -> usize {
         self.command_with_input(b"", false)
     }
@@ -231,7 +231,7 @@ impl Bench {
         number
     }
 
-    /// As a caller sends a signal: to a command that runs.
+    /// Sends a signal to a running command, as a caller does.
     pub(super) fn signal(&mut self, number: usize) {
         let exec = self.execs.get_mut(self.commands[number]).unwrap();
         if exec.signal(Signal::Hup) {
@@ -290,7 +290,7 @@ impl Bench {
         self.calls(|call| matches!(call, Call::Dial(_) | Call::DialBeside(_))).len()
     }
 
-    /// One step, and what must hold after it. Whether it asks for another one.
+    /// Makes one step and checks the invariants. Returns whether the session asks for another step.
     pub(super) fn step(&mut self, input: Input) -> bool {
         let is_wake = matches!(input, Input::Wake);
         let again = self.take(input);
@@ -306,10 +306,10 @@ impl Bench {
         again
     }
 
-    /// One step that only changes what the session wants.
+    /// Makes one step that only changes what the session is to do.
     fn step_quietly(&mut self, input: Input) {
         let again = self.take(input);
-        assert!(!again, "the session goes on before it is admitted");
+        assert!(!again, "the session proceeds before it is admitted");
     }
 
     pub(super) fn connect(&mut self) {
@@ -320,7 +320,7 @@ impl Bench {
         self.step_quietly(Input::Tunnel(request));
     }
 
-    /// Steps the session and does what it wants done. Whether it wants another step.
+    /// Steps the session and carries out its effects. Returns whether it asks for another step.
     fn take(&mut self, input: Input) -> bool {
         let mut again = false;
         for effect in self.raw_step(input) {
@@ -345,19 +345,19 @@ impl Bench {
         again
     }
 
-    /// What a fleet does for a command that this bench no longer knows.
+    /// Steps again for a command that this bench no longer tracks, as a fleet does.
     pub(super) fn again_without_checks(&mut self) {
         self.link.tick();
         self.raw_step(Input::Wake);
     }
 
-    /// One step, and nothing else.
+    /// Makes one step without any checks.
     pub(super) fn step_alone(&mut self, input: Input) {
         self.link.tick();
         self.raw_step(input);
     }
 
-    /// Enters a state without a reason.
+    /// Enters a state without a cause.
     pub(super) fn enter(&mut self, state: State) {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
@@ -373,7 +373,7 @@ impl Bench {
         out
     }
 
-    /// Everything but the calls that were answered with "pending".
+    /// Everything that a step without news must not change. It may make calls that return pending.
     fn digest(&self) -> String {
         format!("{:?}\n{:?}\n{:?}", self.session, self.execs, self.link.queues())
     }
@@ -385,10 +385,10 @@ impl Bench {
             assert_eq!(deadline, None, "a deadline is left on a session that is {phase:?}");
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
-        assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a deadline has passed unnoticed");
-        // Until the proxy has begun, the proxy's own limits hold.
+        assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a passed deadline was not handled");
+        // Until the proxy requests the channel, only the proxy's own limits apply.
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
-        assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place is held for ever");
+        assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place without deadline");
         for number in 0..self.commands.len() {
             let outcome = self.execs.get(self.commands[number]).and_then(Exec::outcome);
             match (&self.seen[number], outcome.map(|outcome| format!("{outcome:?}"))) {
@@ -398,7 +398,7 @@ impl Bench {
         }
         let unfinished = self.seen.iter().filter(|outcome| outcome.is_none()).count();
         let active = self.session.commands().count();
-        assert_eq!(active, unfinished, "commands without outcome, and commands of the session");
+        assert_eq!(active, unfinished, "unfinished commands differ from the session's commands");
         if matches!(phase, Phase::Closed | Phase::Failed) {
             assert_eq!(unfinished, 0, "a command is left on a session that is {phase:?}");
         }
@@ -410,12 +410,12 @@ impl Bench {
         }
     }
 
-    /// The next event, as a fleet would report it. `false` if nothing is left that could happen.
+    /// Delivers the next event, as a fleet would. Returns `false` if nothing more can happen.
     pub(super) fn round(&mut self) -> bool {
         self.round_but_timers() || self.round_of_timers()
     }
 
-    /// As [`round`](Self::round), but time moves on only by the length of a round.
+    /// Like [`round`](Self::round), but time advances only by the length of a round.
     pub(super) fn round_but_timers(&mut self) -> bool {
         self.now += self.round;
         self.link.tick();
@@ -460,7 +460,7 @@ impl Bench {
         true
     }
 
-    /// Runs until nothing is left that could happen.
+    /// Runs until nothing more can happen.
     pub(super) fn run(&mut self) {
         self.run_until(|_| false);
     }

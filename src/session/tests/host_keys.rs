@@ -1,4 +1,4 @@
-//! Which host key a host is asked for, by the keys that are on record for it.
+//! Which host key a host is asked for, given the keys on record for it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::session::Input;
 use crate::session::state::Phase;
 use crate::stage::{Stage, TimeoutKind};
 
-/// A key of a type that no line here has.
+/// A key of a type that no recorded line has.
 pub(super) fn other_key() -> Vec<u8> {
     let point = [&[4], &[7; 64][..]].concat();
     let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
     [field(b"ecdsa-sha2-nistp256"), field(b"nistp256"), field(&point)].concat()
 }
 
-/// Trusts the key 0 of the hosts with these names.
+/// Trusts key 0 for the hosts with these names.
 pub(super) fn knows(names: &str) -> Arc<Verifier> {
     let trusted = BASE64_STANDARD.encode(host_key(0));
     let mut known = KnownHosts::empty();
@@ -33,7 +33,7 @@ pub(super) fn knows(names: &str) -> Arc<Verifier> {
     Arc::new(Verifier::new(known, HostKeyPolicy::strict()))
 }
 
-/// Accepts new hosts that show the key 0, and records it in this file. The other keys of the tests are
+/// Accepts new hosts that present key 0, and records it in this file. The tests' other keys are
 /// revoked.
 pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
     let mut known = KnownHosts::empty();
@@ -44,8 +44,7 @@ pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
     Arc::new(Verifier::new(known, HostKeyPolicy::accept_new(file)))
 }
 
-/// A host that is not on record, with a command for it, and a disk that takes so many rounds to record its
-/// key.
+/// A host without a recorded key, with a command for it. Recording its key takes this many rounds.
 pub(super) fn new_host(after: Option<u32>) -> Bench {
     let config = Config { verifier: accepts_new("/dev/null"), ..Config::default() };
     let mut bench = Bench::with(config, Script::default());
@@ -54,7 +53,8 @@ pub(super) fn new_host(after: Option<u32>) -> Bench {
     bench
 }
 
-/// A host that shows these keys, one on each connection, and whose trusted one is on record under these names.
+/// A host that presents these keys, one on each connection. Its trusted key is on record under
+/// these names.
 fn host(names: &str, keys: Vec<Vec<u8>>) -> Bench {
     let verifier = knows(names);
     let peers = keys.into_iter().map(|key| Peer { key, ..Peer::default() }).collect();
@@ -75,7 +75,7 @@ fn assert_other_type(bench: &Bench) {
 }
 
 #[test]
-fn a_name_that_is_in_plain_sight_is_found_at_once() {
+fn a_plain_name_is_found_at_once() {
     let mut bench = host("web1", vec![host_key(0)]);
     bench.command();
     bench.run();
@@ -84,7 +84,7 @@ fn a_name_that_is_in_plain_sight_is_found_at_once() {
 }
 
 #[test]
-fn a_name_that_takes_a_search_is_searched_for_only_when_the_key_is_another() {
+fn a_name_that_needs_a_search_is_searched_for_only_if_the_key_differs() {
     let mut bench = host("web*", vec![host_key(0)]);
     bench.command();
     bench.run();
@@ -97,7 +97,7 @@ fn a_name_that_takes_a_search_is_searched_for_only_when_the_key_is_another() {
 }
 
 #[test]
-fn what_was_found_is_remembered() {
+fn the_found_algorithms_are_remembered() {
     let mut bench = shows_the_recorded_key_when_asked_for_it();
     bench.step(Input::Close);
     assert_eq!(bench.phase(), Phase::Closed);
@@ -114,7 +114,7 @@ fn a_host_without_the_recorded_key_is_asked_once_and_refused() {
     bench.run();
     assert_eq!(bench.link.offered, [vec![], vec!["ssh-ed25519"]]);
     assert_other_type(&bench);
-    // In plain sight it was asked for from the start.
+    // A plain name: the key was asked for from the start.
     let mut bench = host("web1", vec![other_key()]);
     bench.command();
     bench.run();
@@ -132,8 +132,8 @@ fn a_host_that_is_not_on_record_is_refused_at_once() {
     assert_eq!(bench.link.offered.len(), 1);
 }
 
-/// A file of 100,000 lines of other hosts, whose names only a comparison with each can tell apart: one hashed
-/// line with another salt for each.
+/// A file of 100,000 lines for other hosts. Each line holds one hashed name with its own salt, so
+/// only a comparison can rule it out.
 fn crowd(lines: usize) -> KnownHosts {
     let key = HostKey::from_blob(host_key(1)).unwrap().to_openssh();
     let mut text = String::new();
@@ -149,10 +149,11 @@ fn crowd(lines: usize) -> KnownHosts {
     known
 }
 
-/// Comparisons that one visit may make, at half a microsecond each: well below a millisecond.
+/// Comparisons that one visit may make. At half a microsecond each, they take well below a
+/// millisecond.
 const SLICE_MAX: usize = 1_000;
 
-/// The bench's next round: how much it has compared, which is no more than a slice.
+/// Runs the bench's next round and returns how many comparisons it made: at most one slice.
 #[track_caller]
 fn round_of_verification(bench: &mut Bench) -> usize {
     bench.round();
@@ -169,7 +170,7 @@ fn no_visit_compares_more_than_a_slice_however_many_lines_there_are() {
         ("strict", HostKeyPolicy::strict, 0),
         ("ask", || HostKeyPolicy::ask(|_| HostKeyDecision::Refuse), 0),
         ("accept-new", || HostKeyPolicy::accept_new("/dev/full"), 0),
-        // That of all the other hosts, which are copies of one machine.
+        // The key of all the other hosts, which are copies of one machine.
         ("shared key", HostKeyPolicy::strict, 1),
     ];
     for (what, policy, key) in cases {
@@ -187,11 +188,11 @@ fn no_visit_compares_more_than_a_slice_however_many_lines_there_are() {
             visits += 1;
             assert!(visits < LINES, "{what}: the search does not end");
             if was_verifying && bench.phase() == Phase::Verifying {
-                assert_eq!(bench.link.calls.len(), calls, "{what}: the link was not left alone");
+                assert_eq!(bench.link.calls.len(), calls, "{what}: the link was used during verification");
             }
         }
-        // As a line with this key, and as a line of this host.
-        assert_eq!(all, LINES * (1 + key), "{what}: comparisons in all");
+        // Each line is compared as one with this key, and as one of this host.
+        assert_eq!(all, LINES * (1 + key), "{what}: total comparisons");
         assert!(visits >= LINES / SLICE_MAX, "{what}: {visits} visits");
         let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
         let as_expected = match error.problem() {
@@ -222,7 +223,7 @@ fn a_search_ends_with_the_time_limit_of_the_handshake() {
 }
 
 #[test]
-fn other_orders_of_the_caller_do_not_hasten_a_search() {
+fn further_inputs_do_not_speed_up_a_search() {
     let verifier = Arc::new(Verifier::new(crowd(20_000), HostKeyPolicy::strict()));
     let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::default());
     bench.check_idle = false;
@@ -245,14 +246,14 @@ fn a_new_host_is_logged_in_to_once_its_key_is_recorded() {
     bench.run_until_phase(Phase::Verifying);
     let calls = bench.link.calls.len();
     while bench.phase() == Phase::Verifying {
-        // The socket may have news.
+        // The socket may have become ready.
         bench.step(Input::Wake);
-        assert_eq!(bench.link.calls.len(), calls, "the link was not left alone");
+        assert_eq!(bench.link.calls.len(), calls, "the link was used during verification");
         assert!(bench.round());
     }
     bench.run();
     assert!(bench.outcome(0).is_success());
-    // What is on record needs no disk.
+    // A key on record needs no recorder.
     bench.step(Input::Close);
     bench.command();
     bench.run();
@@ -262,7 +263,7 @@ fn a_new_host_is_logged_in_to_once_its_key_is_recorded() {
 }
 
 #[test]
-fn a_disk_that_does_not_answer_costs_a_new_host_its_time_limit() {
+fn a_new_host_times_out_if_its_key_is_never_recorded() {
     let mut bench = new_host(None);
     bench.run();
     assert_eq!(bench.error(0).attempt(), 3);
@@ -277,15 +278,15 @@ fn a_host_whose_key_cannot_be_recorded_is_refused() {
     let mut bench = Bench::with(Config { verifier, ..Config::default() }, Script::default());
     bench.command();
     bench.run();
-    assert_eq!(bench.error(0).attempt(), 1, "it is not tried again");
+    assert_eq!(bench.error(0).attempt(), 1, "a host that cannot be recorded must not be retried");
     let text = bench.error(0).to_string();
     assert!(text.contains("is new but cannot be recorded in /dev/full: No space left on device"), "{text}");
     assert!(bench.calls(|call| matches!(call, Call::RequestAuth)).is_empty());
 }
 
-/// The callback would be asked about the wrong key.
+/// Otherwise the callback would be asked about the wrong key.
 #[test]
-fn nobody_is_asked_before_the_host_was_asked_for_the_key_on_record() {
+fn the_callback_is_asked_only_after_the_host_was_asked_for_the_recorded_key() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let policy = HostKeyPolicy::ask(move |_| {

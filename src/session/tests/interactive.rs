@@ -1,4 +1,4 @@
-//! keyboard-interactive: which questions get which answers, and what never gets one.
+//! keyboard-interactive: which prompts get which answers, and which never get one.
 
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ fn responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sy
     Offer::Interactive(Answerer::Responder(Responder::new(respond)))
 }
 
-/// With a server that wants nothing else, and accepts any answers.
+/// A server that accepts only keyboard-interactive, with any answers.
 fn asked(offer: Offer, rounds: Vec<Questions>) -> Bench {
     let replies = vec![(Cred::Interactive, Ok(AuthReply::Accepted))];
     login(vec![offer], Peer { replies, rounds, offers: vec![vec![KeyboardInteractive]], ..Peer::default() })
@@ -71,9 +71,9 @@ fn rounds_without_prompts_are_answered_without_anything() {
     }
 }
 
-/// Where it could be shown, or where something else is asked for.
+/// Prompts that echo, or that ask for something else.
 #[test]
-fn the_password_is_typed_nowhere_else() {
+fn the_password_answers_no_other_prompt() {
     let two = [prompt("Password: ", false), prompt("Code: ", false)];
     let cases = [
         (vec![round(&[prompt("Login: ", true)])], unanswered("Login: ", 1)),
@@ -95,7 +95,7 @@ fn the_password_is_given_once() {
     assert!(text.ends_with("; no answer to \"Verification code: \""), "{text}");
 }
 
-/// The panic is the host's, and what it says may be a secret.
+/// The panic fails only this host, and its message, which may be a secret, is not reported.
 #[test]
 fn a_responder_that_panics_fails_its_host() {
     let bench = asked(responder(|_| panic!("hunter2 is no number")), vec![hidden("Pin: ")]);
@@ -151,7 +151,7 @@ fn answers_that_do_not_fit_are_not_sent() {
 }
 
 #[test]
-fn questions_without_end_are_given_up() {
+fn endless_rounds_are_given_up() {
     for rounds in [vec![round(&[]); 100], vec![hidden("again"); 100]] {
         let bench = asked(responder(|_| Some(vec!["answer".into()])), rounds);
         assert_eq!(problems(&bench), [AuthProblem::TooManyRounds(limits::INTERACTIVE_ROUNDS)]);
@@ -180,7 +180,7 @@ fn a_method_that_is_given_up_gives_way_to_the_next() {
 }
 
 #[test]
-fn key_then_questions() {
+fn key_then_keyboard_interactive() {
     let policy = Policy::new(&[&[PublicKey, KeyboardInteractive]], &[Cred::Sign(0), Cred::Interactive]);
     let rounds = vec![hidden("Password: "), hidden("Code: ")];
     let peer = Peer { policy: Some(policy), rounds, ..Peer::default() };

@@ -1,4 +1,5 @@
-//! Signs of life: when a quiet peer is asked for one, when it counts as dead, and what becomes of its commands.
+//! Keepalives: when one is sent to a quiet peer, when the peer counts as dead, and what happens to
+//! its commands.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ fn quiet(alive_after: Option<u32>) -> Peer {
     Peer { channels: vec![Channel::sending(vec![])], alive_after, ..Peer::default() }
 }
 
-/// A command that runs, on a bench whose rounds take no time.
+/// A running command, on a bench whose rounds take no time.
 fn running(peers: Vec<Peer>) -> (Bench, Instant) {
     let mut bench = Bench::with(config(), Script::peers(peers));
     bench.round = Duration::ZERO;
@@ -73,7 +74,7 @@ fn a_peer_that_answers_nothing_is_dead_after_the_last_interval_and_its_command_e
 }
 
 #[test]
-fn whatever_arrives_is_a_sign_of_life() {
+fn any_packet_is_a_sign_of_life() {
     let (mut bench, begun) = running(vec![quiet(None)]);
     let number = bench.calls(|call| matches!(call, Call::Open(_))).len() - 1;
     for _ in 0..40 {
@@ -81,7 +82,7 @@ fn whatever_arrives_is_a_sign_of_life() {
         bench.link.arrive(number, Packet::Stdout(b"still here\n".to_vec()));
         bench.round();
     }
-    assert_eq!(asked(&bench), 0, "a peer that speaks is not asked");
+    assert_eq!(asked(&bench), 0, "no keepalive to a peer that sends data");
     assert!(bench.now > begun + 10 * INTERVAL);
     let heard = bench.now;
     bench.run_until(|bench| bench.exec(0).is_finished());
@@ -101,27 +102,27 @@ fn a_late_answer_starts_the_count_again() {
     assert_eq!(asked(&bench), 2 * MISSED as usize);
 }
 
-/// A blocking client does not listen between two calls.
+/// A blocking client reads nothing between two calls.
 #[test]
-fn what_arrived_during_a_pause_of_ours_counts() {
+fn packets_that_arrived_while_nothing_was_read_count() {
     let (mut bench, _) = running(vec![quiet(None)]);
     bench.run_until(|bench| asked(bench) == MISSED as usize);
     bench.link.arrive(7, Packet::Eof);
     bench.now += 1_000 * INTERVAL;
     bench.step(Input::Wake);
-    assert_eq!(bench.exec(0).stage(), Stage::Running, "nobody had listened");
+    assert_eq!(bench.exec(0).stage(), Stage::Running, "a packet read late still counts");
     let heard = bench.now;
     bench.run_until(|bench| bench.exec(0).is_finished());
     assert_eq!(bench.now, heard + (MISSED + 1) * INTERVAL);
 }
 
 #[test]
-fn a_pause_of_ours_is_no_silence_of_the_peers() {
+fn a_pause_in_reading_is_not_silence_of_the_peer() {
     let (mut bench, _) = running(vec![quiet(None)]);
     bench.now += 1_000 * INTERVAL;
     bench.step(Input::Wake);
     assert_eq!((asked(&bench), bench.exec(0).stage()), (1, Stage::Running));
-    assert_eq!(bench.deadline(), Some(bench.now + INTERVAL), "it has an interval for each answer");
+    assert_eq!(bench.deadline(), Some(bench.now + INTERVAL), "the peer has an interval for each answer");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_dead_idle_connection_is_closed_and_made_anew_for_the_next_command() {
     );
     bench.command();
     bench.run_until(|bench| bench.phase() == Phase::Closed);
-    assert!(bench.outcome(0).is_success(), "an end that was known has changed");
+    assert!(bench.outcome(0).is_success(), "a known outcome has changed");
     assert_eq!((bench.dials(), bench.deadline()), (1, None));
     bench.command();
     bench.run_until(Bench::all_ended);
@@ -157,7 +158,7 @@ fn a_command_that_waits_for_its_channel_is_tried_on_a_new_connection() {
 fn a_keepalive_that_cannot_be_sent_ends_the_connection() {
     let bench = |fault| {
         let mut bench = Bench::with(config(), Script::peer(quiet(Some(1))));
-        // The steps without news would be calls more.
+        // The extra steps without news would make extra calls.
         bench.check_idle = false;
         bench.link.fault = fault;
         bench.command();
@@ -172,9 +173,9 @@ fn a_keepalive_that_cannot_be_sent_ends_the_connection() {
     assert_eq!((bench.error(0).stage(), bench.phase()), (Stage::Running, Phase::Closed));
 }
 
-/// One that is due beyond the end of the clock is never sent.
+/// A keepalive due beyond the clock's range is never sent.
 #[test]
-fn an_interval_without_end_is_none() {
+fn an_interval_beyond_the_clock_sets_no_timer() {
     let keepalive = Some(Keepalive { interval: Duration::MAX, missed_max: 1 });
     let mut bench = Bench::with(Config { keepalive, ..Config::default() }, Script::peer(quiet(None)));
     bench.command();

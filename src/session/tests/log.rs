@@ -1,5 +1,5 @@
-//! What operators read in the log: one host's affairs at debug, each way of a connection at trace, nothing that a terminal
-//! would act on.
+//! What operators read in the log: connections and failures at debug, state transitions at trace,
+//! and nothing that a terminal would interpret.
 
 use std::cell::RefCell;
 use std::sync::Once;
@@ -14,7 +14,7 @@ thread_local! {
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what this thread logs. Tests of other threads have lists of their own.
+/// Collects what this thread logs. Tests in other threads have their own lists.
 struct Keeper;
 
 impl Log for Keeper {
@@ -29,7 +29,7 @@ impl Log for Keeper {
     fn flush(&self) {}
 }
 
-/// What a scenario logs.
+/// Returns what a scenario logs.
 fn logged(scenario: impl FnOnce()) -> Vec<(Level, String)> {
     static SET: Once = Once::new();
     SET.call_once(|| log::set_logger(&Keeper).unwrap());
@@ -44,7 +44,7 @@ fn at(level: Level, lines: &[(Level, String)]) -> Vec<&str> {
 }
 
 #[test]
-fn connections_are_told_at_debug_and_their_stages_at_trace() {
+fn connections_are_logged_at_debug_and_transitions_at_trace() {
     let lines = logged(|| {
         let mut bench = Bench::new(Script::default());
         bench.command();
@@ -60,7 +60,7 @@ fn connections_are_told_at_debug_and_their_stages_at_trace() {
 }
 
 #[test]
-fn failures_say_what_follows_and_carry_nothing_for_a_terminal() {
+fn failures_log_what_follows_without_control_characters() {
     let says =
         Err(LinkError::new(LinkErrorKind::Disconnected(11), "bye\u{1b}]0;owned\u{7}\r\nweb2: all well"));
     let peer = Peer { handshake: Answer { after: Some(1), says }, ..Peer::default() };

@@ -1,4 +1,4 @@
-//! Servers that want several methods, one after the other (RFC 4252 section 5.1).
+//! Servers that require several methods, one after the other (RFC 4252 section 5.1).
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn key_then_password() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// The key comes first in the plan, when the server does not look at keys yet.
+/// The key comes first in the plan, while the server does not accept public keys yet.
 #[test]
 fn a_key_that_came_too_early_is_tried_again_after_the_password() {
     let lists: &[&[AuthMethod]] = &[&[Password, PublicKey]];
@@ -58,7 +58,7 @@ fn two_keys() {
 }
 
 #[test]
-fn one_of_several_ways_is_enough() {
+fn one_of_several_method_lists_is_enough() {
     let lists: &[&[AuthMethod]] = &[&[KeyboardInteractive], &[PublicKey, Password], &[Password, PublicKey]];
     let bench = wants(vec![ask(0), password()], lists, &[Cred::Sign(0), Cred::Password]);
     assert_eq!(tried(&bench), [Cred::Probe(0), Cred::Sign(0), Cred::Password]);
@@ -66,7 +66,7 @@ fn one_of_several_ways_is_enough() {
 }
 
 #[test]
-fn what_is_missing_after_a_partial_success_is_said() {
+fn the_error_names_what_is_missing_after_a_partial_success() {
     let bench = wants(vec![sign(0)], &[&[PublicKey, KeyboardInteractive]], &[Cred::Sign(0)]);
     let HostErrorKind::Auth { tried, offered, problems, .. } = bench.error(0).kind() else { panic!() };
     assert_eq!((tried.as_slice(), offered.as_slice()), (&[PublicKey][..], &[KeyboardInteractive][..]));
@@ -82,7 +82,7 @@ fn a_server_that_offers_nothing_is_offered_nothing() {
 }
 
 #[test]
-fn a_goodbye_after_a_refusal_is_a_failed_authentication() {
+fn a_disconnect_after_a_refusal_is_a_failed_authentication() {
     let goodbye = LinkError::new(LinkErrorKind::Disconnected(2), "Too many authentication failures");
     let replies = vec![(Cred::Password, Err(goodbye.clone()))];
     let bench = login(vec![sign(1), password()], Peer { replies, ..Peer::default() });
@@ -102,7 +102,7 @@ fn a_goodbye_after_a_refusal_is_a_failed_authentication() {
 }
 
 #[test]
-fn a_goodbye_that_judges_nobody_stays_one() {
+fn a_disconnect_for_another_reason_stays_a_disconnect() {
     for (reason, refused_first) in [(2, false), (11, true)] {
         let goodbye = LinkError::new(LinkErrorKind::Disconnected(reason), "bye");
         let cred = if refused_first { Cred::Password } else { Cred::Sign(1) };
@@ -157,7 +157,8 @@ fn signed(cred: Cred) -> Cred {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// [`Policy`] panics when a refused credential comes again, and the bench when there is no end.
+    /// [`Policy`] panics if a refused credential is offered again, and the bench if the login never
+    /// ends.
     #[test]
     fn a_login_succeeds_exactly_if_the_plan_has_what_the_server_wants(
         offers in offers(),

@@ -1,13 +1,14 @@
-//! A server that wants methods in an order, as OpenSSH's `AuthenticationMethods` lays it down.
+//! A server that requires methods in a given order, like OpenSSH's `AuthenticationMethods`.
 
 use super::script::Cred;
 use crate::error::AuthMethod;
 use crate::link::AuthReply;
 
-/// What has to succeed, and what does. It panics where a credential is offered again that was refused for itself.
+/// The required methods and the credentials that succeed. Panics if a credential that was refused
+/// on its merits is offered again.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
-    /// Lists of methods, of which one has to be gone through.
+    /// Lists of methods. Completing one list logs the user in.
     lists: Vec<Vec<AuthMethod>>,
     good: Vec<Cred>,
     used: Vec<Cred>,
@@ -15,7 +16,8 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Each list as `publickey,password`; `good` are the credentials that succeed, keys as [`Cred::Sign`].
+    /// Each list is written like `publickey,password`. `good` are the credentials that succeed,
+    /// with keys as [`Cred::Sign`].
     pub(crate) fn new(lists: &[&[AuthMethod]], good: &[Cred]) -> Self {
         Self {
             lists: lists.iter().map(|list| list.to_vec()).collect(),
@@ -52,7 +54,7 @@ impl Policy {
             return AuthReply::Denied;
         }
         if let Cred::AgentAsk(key) = cred {
-            // Which key it is shows in the request, as it would in earnest.
+            // The request names the key, as a real one does.
             return AuthReply::ToSign(vec![u8::try_from(key).unwrap()]);
         }
         if asked != cred {

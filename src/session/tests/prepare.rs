@@ -1,4 +1,4 @@
-//! What a command needs on its channel before it is sent.
+//! The requests on a command's channel before the command itself.
 
 use super::call::Call;
 use super::harness::{Bench, Config};
@@ -31,7 +31,7 @@ fn run(channel: Channel, ignore_refused_env: bool) -> Bench {
     bench
 }
 
-/// Answers to the three requests of [`setup`], the `nth` of which is refused.
+/// Answers to the three requests of [`setup`]; the `nth` is refused.
 fn refusing(nth: usize) -> Channel {
     let mut requests = vec![Answer::ok(1); 3];
     requests[nth] = Answer::error(1, LinkErrorKind::Denied);
@@ -109,7 +109,7 @@ fn a_channel_closed_instead_of_an_answer_is_a_refusal() {
 }
 
 #[test]
-fn output_without_end_before_the_command_is_a_protocol_error() {
+fn endless_output_before_the_command_is_a_protocol_error() {
     let mut bench =
         Bench::new(Script::channel(Channel { requests: vec![Answer::never()], ..Channel::default() }));
     bench.check_idle = false;

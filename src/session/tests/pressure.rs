@@ -1,4 +1,5 @@
-//! Streams that are full hold their connection back, until they are read or nobody waits for them any more.
+//! Back-pressure: a full stream suspends reading from its connection, until it is read or nobody
+//! waits for it any more.
 
 use std::io;
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn packet(number: usize) -> Vec<u8> {
     vec![u8::try_from(number).unwrap(); PACKET]
 }
 
-/// A peer whose commands print all of it, of whose connection one packet is read at a time.
+/// A peer whose commands print all packets. Each pump reads one packet.
 fn peer(end: Vec<Packet>) -> Peer {
     let output = (0..PACKETS).map(|number| Packet::Stdout(packet(number))).chain(end);
     let channel = Channel::sending(output.map(|packet| (2, packet)).collect());
@@ -41,7 +42,7 @@ fn keeping(stdout: Keep) -> RunOptions {
     RunOptions { output, time_limit: Some(LIMIT), ..RunOptions::default() }
 }
 
-/// Runs a command until nothing is left that could happen before its time is over.
+/// Runs a command until nothing more can happen before its time limit.
 fn run(config: Config, peer: Peer, keep: Keep) -> Bench {
     let mut bench = Bench::with(config, Script::peer(peer));
     bench.command_with(keeping(keep), b"", false);
@@ -55,12 +56,12 @@ fn held(end: Vec<Packet>) -> Bench {
     bench
 }
 
-/// What was not taken from the socket.
+/// How much is left in the socket.
 fn waiting(bench: &Bench) -> usize {
     bench.link.queues().unwrap()[2]
 }
 
-/// As a reader does: takes what there is, and has the host visited if it waits for that.
+/// Reads a command's output, and has the host visited again if reading was suspended.
 fn read(bench: &mut Bench, number: usize) -> Vec<u8> {
     let take = |stream: &mut crate::output::Stream, _| {
         let bytes = stream.unread().to_vec();
@@ -81,10 +82,10 @@ fn a_full_stream_leaves_the_rest_in_the_socket_until_it_is_read() {
     assert_eq!(waiting(&bench), PACKETS - 3 + 3);
     let pumps = bench.calls(|call| *call == Call::Pump).len();
     for _ in 0..10 {
-        // Whatever edges come.
+        // No readiness event changes that.
         bench.step(Input::Wake);
     }
-    assert_eq!(bench.calls(|call| *call == Call::Pump).len(), pumps, "it was pumped");
+    assert_eq!(bench.calls(|call| *call == Call::Pump).len(), pumps, "the link was pumped without room");
     let mut bytes = Vec::new();
     while !bench.exec(0).is_finished() {
         assert!(bench.exec(0).stdout.len() < BOUND + PACKET);
@@ -104,7 +105,7 @@ fn as_many_reads_are_made_as_there_is_room_for() {
 }
 
 #[test]
-fn what_else_runs_on_the_connection_waits_too() {
+fn other_commands_of_the_connection_are_held_back_too() {
     let mut bench = Bench::new(Script::peer(peer(ended())));
     bench.command_with(keeping(Keep::BackPressure(BOUND)), b"", false);
     bench.run_until(|bench| bench.view().held.is_some());
@@ -127,7 +128,7 @@ fn a_cancelled_command_holds_nothing_back_and_keeps_no_more_than_its_bound() {
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     let stdout = &bench.exec(0).stdout;
     assert_eq!((stdout.len(), stdout.dropped()), (3 * PACKET, ((PACKETS - 3) * PACKET) as u64));
-    assert!(bench.view().is_idle && waiting(&bench) == 0, "the connection serves the next");
+    assert!(bench.view().is_idle && waiting(&bench) == 0, "the connection can run the next command");
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_released_command_holds_nothing_back() {
 }
 
 #[test]
-fn a_lost_connection_is_noticed_behind_what_it_had_brought() {
+fn a_lost_connection_is_noticed_after_its_data_is_read() {
     let mut bench = held(vec![Packet::Fault(lost())]);
     let mut bytes = Vec::new();
     while !bench.exec(0).is_finished() {
@@ -163,7 +164,7 @@ fn a_lost_connection_is_noticed_behind_what_it_had_brought() {
 }
 
 #[test]
-fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
+fn no_keepalive_is_sent_while_reading_is_suspended() {
     let interval = Duration::from_secs(15);
     let keepalive = Some(Keepalive { interval, missed_max: 3 });
     let config = Config { keepalive, ..Config::default() };
@@ -171,7 +172,7 @@ fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
     let options = RunOptions { time_limit: None, ..keeping(Keep::BackPressure(BOUND)) };
     bench.command_with(options, b"", false);
     while bench.round_but_timers() {}
-    assert_eq!(bench.deadline(), None, "nothing is to be done while nobody reads");
+    assert_eq!(bench.deadline(), None, "no keepalive is due while nobody reads");
     bench.now += 1_000 * interval;
     bench.step(Input::Wake);
     let asked = |bench: &Bench| bench.calls(|call| *call == Call::Keepalive).len();
@@ -192,17 +193,17 @@ fn a_peer_that_is_held_back_is_not_asked_for_a_sign_of_life() {
 }
 
 #[test]
-fn the_budget_holds_back_whoever_has_more_than_a_share() {
+fn the_budget_holds_back_streams_above_their_share() {
     const SHARE: usize = 2 * limits::SHARE_MIN;
     let execs = || Execs::new(2 * (limits::WAITING_COST + SHARE));
-    assert_eq!(execs().share(), usize::MAX, "as long as less than half of it is used");
+    assert_eq!(execs().share(), usize::MAX, "no limit below half of the budget");
     let mut bench = Bench::new(Script::peer(peer(ended())));
     bench.execs = execs();
     bench.command_with(keeping(Keep::All), b"", false);
     while bench.round_but_timers() {}
     assert_eq!(bench.view().held, Some(Bound::Budget));
     let full = SHARE.next_multiple_of(PACKET);
-    assert_eq!((bench.execs.unread(), bench.execs.share()), (full, SHARE), "one has all of the half");
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (full, SHARE), "one may fill the half");
     assert_eq!(read(&mut bench, 0).len(), full);
     read(&mut bench, 0);
     read(&mut bench, 0);
@@ -213,7 +214,7 @@ fn the_budget_holds_back_whoever_has_more_than_a_share() {
     bench.command_with(keeping(Keep::All), b"", false);
     while bench.round_but_timers() {}
     let least = limits::SHARE_MIN.next_multiple_of(PACKET);
-    assert_eq!((bench.execs.unread(), bench.execs.share()), (least, limits::SHARE_MIN), "whatever is used");
+    assert_eq!((bench.execs.unread(), bench.execs.share()), (least, limits::SHARE_MIN), "the minimum");
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn a_sink_that_fails_ends_its_command_like_a_cancel() {
             left -= 1;
             if left > 0 { Ok(()) } else { Err(io::Error::new(io::ErrorKind::StorageFull, "no room\x1b[2J")) }
         });
-        // All of it comes at once, the end of the command too.
+        // Everything arrives at once, including the end of the command.
         let peer = Peer { packets_per_pump: if end.is_empty() { 1 } else { 2 }, ..peer(end) };
         let mut bench = run(Config::default(), peer, Keep::Sink(sink));
         bench.run();
@@ -240,9 +241,9 @@ fn a_sink_that_fails_ends_its_command_like_a_cancel() {
     }
 }
 
-/// The status would be taken for that of a command whose output was taken in.
+/// Otherwise the status would suggest that all output had been stored.
 #[test]
-fn an_end_that_comes_with_what_the_sink_refused_is_no_success() {
+fn an_exit_status_after_a_failed_sink_is_not_a_success() {
     let sink = Sink::new(|_| Err(io::ErrorKind::StorageFull.into()));
     let peer = Peer { packets_per_pump: usize::MAX, ..peer(ended()) };
     let mut bench = run(Config::default(), peer, Keep::Sink(sink));

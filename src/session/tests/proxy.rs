@@ -52,7 +52,7 @@ fn a_host_behind_a_proxy_is_neither_looked_up_nor_dialled() {
 }
 
 #[test]
-fn its_own_time_begins_when_the_proxy_begins() {
+fn the_hosts_time_limit_starts_when_the_proxy_requests_its_channel() {
     let mut bench = host(1, Script::default(), vec![vec![begun()]]);
     bench.step(Input::Admitted { commands: usize::MAX });
     assert_eq!((bench.phase(), bench.deadline()), (Phase::Tunnelling, None));
@@ -68,7 +68,7 @@ fn its_own_time_begins_when_the_proxy_begins() {
 }
 
 #[test]
-fn its_handshake_has_a_limit_of_its_own() {
+fn the_handshake_through_a_proxy_has_its_own_limit() {
     let silent = Peer { handshake: Answer::never(), ..Peer::default() };
     let mut bench = host(1, Script::peer(silent), vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run_until_phase(Phase::Handshaking);
@@ -92,7 +92,7 @@ fn a_proxy_that_could_not_be_reached_is_not_asked_again() {
 }
 
 #[test]
-fn a_refusal_is_tried_again_if_it_can_end_differently() {
+fn only_retryable_refusals_are_tried_again() {
     for (reason, attempts) in [(1, 1), (2, 3), (3, 1), (4, 3), (5, 1)] {
         let says = vec![vec![begun(), TunnelProgress::Failed(refusal(reason))]; 3];
         let mut bench = host(3, Script::default(), says);
@@ -102,7 +102,7 @@ fn a_refusal_is_tried_again_if_it_can_end_differently() {
 }
 
 #[test]
-fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
+fn a_proxy_lost_under_a_running_command_is_reported_after_all_output() {
     let output = vec![(2, Packet::Stdout(b"so far\n".to_vec()))];
     let script = Script::channel(Channel::sending(output));
     let mut bench = host(3, script, vec![vec![begun(), TunnelProgress::Opened]]);
@@ -123,7 +123,7 @@ fn a_proxy_lost_under_a_running_command_is_named_behind_all_that_had_arrived() {
 }
 
 #[test]
-fn a_host_that_ends_its_connection_itself_is_to_blame_itself() {
+fn a_host_that_ends_its_connection_is_not_a_proxy_failure() {
     let script = Script::channel(Channel::sending(Vec::new()));
     let mut bench = host(1, script, vec![vec![begun(), TunnelProgress::Opened]]);
     bench.run_until(|bench| bench.exec(0).is_settled());
@@ -147,14 +147,14 @@ fn a_lost_proxy_before_the_command_is_tried_again() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// A host's wish, and the host's end.
+/// A host's request, and the host's end of the conduit.
 fn request(index: usize) -> (TunnelRequest, Conduit) {
     let (near, far) = Conduit::pair().unwrap();
     let id = TunnelId { index, generation: 1 };
     (TunnelRequest { id, host: format!("web{index}").into(), port: 22, conduit: far }, near)
 }
 
-/// What the proxy has for the hosts, as `index begun`, `index opened`, `index failed`.
+/// What the proxy reports to the hosts, as `index begun`, `index opened`, `index failed`.
 fn told(bench: &mut Bench) -> Vec<String> {
     let told = std::mem::take(&mut bench.told).into_iter();
     told.map(|(id, tunnelled)| {
@@ -174,7 +174,7 @@ fn opens(bench: &Bench) -> usize {
 }
 
 #[test]
-fn a_proxy_asks_for_many_hosts_at_once_and_takes_no_place() {
+fn a_proxy_requests_many_tunnels_at_once_and_uses_no_place() {
     let mut bench = Bench::proxy(Script::default());
     let (first, _near) = request(1);
     assert!(!bench.wants_place());
@@ -224,7 +224,7 @@ fn a_proxy_begins_a_limited_number_per_visit() {
 }
 
 #[test]
-fn a_host_that_no_longer_waits_is_passed_over() {
+fn a_host_that_no_longer_waits_is_skipped() {
     let mut bench = Bench::proxy(Script::default());
     let (gone, near) = request(1);
     drop(near);
@@ -245,7 +245,7 @@ fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
     assert_eq!(told(&mut bench), ["1 failed"]);
-    // The next one begins with a full set again.
+    // The next request gets a full set of attempts again.
     let (wish, _other) = request(2);
     bench.request_tunnel(wish);
     bench.run();
@@ -253,7 +253,7 @@ fn a_proxy_has_attempts_of_its_own_and_fails_its_hosts_after_the_last() {
 }
 
 #[test]
-fn a_lost_proxy_fails_what_went_through_it_and_connects_again_for_who_waits() {
+fn a_lost_proxy_fails_its_tunnels_and_reconnects_for_waiting_hosts() {
     let mut bench = Bench::proxy(Script::default());
     let (first, _near) = request(1);
     bench.request_tunnel(first);
@@ -290,7 +290,7 @@ fn a_proxy_that_dies_idle_is_closed_and_made_anew_on_demand() {
 }
 
 #[test]
-fn an_error_in_asking_is_an_error_of_the_proxys_connection() {
+fn an_error_opening_a_tunnel_fails_the_proxys_connection() {
     let mut met = false;
     for nth in 1..40 {
         let mut bench = Bench::proxy(Script::default());

@@ -8,7 +8,8 @@ use super::script::{Channel, Packet, Script};
 use crate::session::Input;
 use crate::session::state::Phase;
 
-/// Counts looks at commands. Its `Debug` does not show them, as a look is no change.
+/// Counts look-ups of commands. Its `Debug` output hides the count, because looking changes
+/// nothing.
 #[derive(Default)]
 pub(crate) struct Looks(Cell<usize>);
 
@@ -24,7 +25,7 @@ impl fmt::Debug for Looks {
     }
 }
 
-/// A connection with a command that runs, and so many that wait.
+/// A connection with one running command and this many waiting.
 fn crowd(waiting: usize) -> Bench {
     let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
     bench.check_idle = false;
@@ -37,7 +38,7 @@ fn crowd(waiting: usize) -> Bench {
     bench
 }
 
-/// What a fleet does for a visit.
+/// Visits the session as a fleet does.
 fn visit(bench: &mut Bench, input: Input) {
     bench.step_alone(input);
     let Bench { session, execs, .. } = bench;
@@ -76,7 +77,7 @@ fn the_end_of_a_command_does_not_look_at_those_that_wait() {
 fn commands_are_cancelled_and_admitted_in_their_order() {
     let mut bench = crowd(4);
     bench.step(Input::Admitted { commands: 2 });
-    // The first one is being opened. Of the others, the first was admitted as well.
+    // The first command's channel is being opened, and one more command was admitted.
     assert_eq!(bench.view().running, 3);
     bench.cancel(2);
     assert_eq!((bench.view().running, bench.exec(2).is_finished()), (2, true));

@@ -1,4 +1,4 @@
-//! Addresses that race: one beside the other, by injected time.
+//! Addresses that race, in simulated time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn race(delay: Option<Duration>, dials: &[Dial]) -> Bench {
     bench
 }
 
-/// Runs to the end. When each address was dialled, after the first.
+/// Runs to the end. Returns when each address after the first was dialled.
 fn dial_times(bench: &mut Bench) -> Vec<Duration> {
     let mut at = Vec::new();
     while !bench.all_ended() {
@@ -80,7 +80,7 @@ fn an_address_that_answers_in_time_is_the_only_one() {
 }
 
 #[test]
-fn the_first_that_is_connected_wins_even_if_it_was_not_begun_last() {
+fn the_first_address_to_connect_wins_even_if_dialled_earlier() {
     let mut bench = race(Some(DELAY), &[Dial::Connects(300), Dial::Connects(100), Dial::Connects(1)]);
     assert_eq!(dial_times(&mut bench).len(), 2);
     assert!(bench.outcome(0).is_success());
@@ -88,7 +88,7 @@ fn the_first_that_is_connected_wins_even_if_it_was_not_begun_last() {
 }
 
 #[test]
-fn one_that_fails_is_followed_at_once() {
+fn a_failed_address_is_followed_by_the_next_at_once() {
     for dial in [Dial::Fails(2, REFUSED), Dial::FailsAtOnce(Errno::ENETUNREACH)] {
         let mut bench = race(Some(DELAY), &[Dial::Silent, dial, Dial::Connects(1)]);
         let at = dial_times(&mut bench);
@@ -99,7 +99,7 @@ fn one_that_fails_is_followed_at_once() {
     }
 }
 
-/// Readiness of several is reported together, and only once.
+/// The readiness of several sockets is reported together, and only once.
 #[test]
 fn failures_at_the_same_time_are_all_noticed() {
     let mut bench = race(Some(DELAY), &[Dial::Fails(1, REFUSED), Dial::Fails(1, Errno::EHOSTUNREACH)]);
@@ -131,7 +131,7 @@ fn the_time_limit_holds_for_all_together() {
 }
 
 #[test]
-fn a_delay_beyond_its_share_holds_no_address_back() {
+fn a_delay_longer_than_an_equal_share_holds_no_address_back() {
     let mut bench = race(Some(CONNECT), &[Dial::Silent, Dial::Connects(1)]);
     bench.round = Duration::ZERO;
     assert_eq!(dial_times(&mut bench), [Duration::ZERO, CONNECT / 2]);
@@ -139,7 +139,7 @@ fn a_delay_beyond_its_share_holds_no_address_back() {
 }
 
 #[test]
-fn without_a_descriptor_the_one_under_way_goes_on() {
+fn without_a_descriptor_the_connect_in_progress_continues() {
     let script = Script::default().dialling(address(1), &[Dial::Connects(800)]);
     let none = [Dial::FailsAtOnce(Errno::EMFILE), Dial::FailsAtOnce(Errno::ENFILE), Dial::Silent];
     let config = Config {
@@ -151,14 +151,14 @@ fn without_a_descriptor_the_one_under_way_goes_on() {
     let mut bench = Bench::with(config, script.dialling(address(2), &none));
     bench.command();
     let at = dial_times(&mut bench);
-    assert_eq!(at.len(), 4, "it has another turn each time: {at:?}");
+    assert_eq!(at.len(), 4, "the address is dialled again each time: {at:?}");
     assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= DELAY), "{at:?}");
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.no_descriptor, 0);
 }
 
 #[test]
-fn without_a_descriptor_and_with_nothing_under_way_it_waits_for_a_place() {
+fn without_a_descriptor_or_a_connect_in_progress_the_host_is_queued() {
     let dials = [Dial::Fails(300, REFUSED), Dial::FailsAtOnce(Errno::EMFILE)];
     let mut bench = race(Some(DELAY), &dials);
     bench.run_until(|bench| bench.no_descriptor > 0);
@@ -171,7 +171,7 @@ fn v6(last: u16) -> SocketAddr {
 
 /// RFC 8305 section 4.
 #[test]
-fn families_take_turns() {
+fn address_families_alternate() {
     let (a, b, c) = (address(1), address(2), address(3));
     for (addresses, expected) in [
         (vec![v6(1), v6(2), v6(3), a, b], vec![v6(1), a, v6(2), b, v6(3)]),

@@ -1,4 +1,4 @@
-//! Random peers and what they do, from a seed.
+//! Random peers and what they send, from a seed.
 
 use std::env;
 
@@ -119,7 +119,7 @@ impl Random {
         }
     }
 
-    /// A mark of `sudo`, or a piece of one, on either stream.
+    /// A mark of `sudo`, or a part of one, on either stream.
     fn sudo_says(&mut self) -> Packet {
         let login = SudoLogin::known();
         let mut said = login.text(self.pick(&[SudoMark::Prompt, SudoMark::Start])).into_bytes();
@@ -178,7 +178,7 @@ impl Random {
     }
 }
 
-/// Says how to run a seed again when it fails.
+/// Prints how to run this seed again when it fails.
 pub(crate) struct Seed {
     pub variable: &'static str,
     pub seed: u64,
@@ -193,7 +193,7 @@ impl Drop for Seed {
     }
 }
 
-/// The number in a variable of the environment.
+/// The number in an environment variable.
 pub(crate) fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }

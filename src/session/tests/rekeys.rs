@@ -7,7 +7,8 @@ use crate::limits;
 use crate::output::Outcome;
 use crate::stage::Stage;
 
-/// A command whose host asks for new keys so often, after so much traffic each time, and then ends it.
+/// Runs a command whose host asks for new keys this many times, each after this much traffic, and
+/// then ends.
 fn run(times: usize, traffic: u64) -> Bench {
     let keys = (0..times).map(|_| (1, Packet::Keys(traffic)));
     let end = [(2, Packet::Status(0)), (2, Packet::Close)];
@@ -18,13 +19,13 @@ fn run(times: usize, traffic: u64) -> Bench {
 }
 
 #[test]
-fn new_keys_for_data_are_a_matter_of_course() {
+fn rekeying_after_data_is_allowed() {
     let bench = run(1000, limits::REKEY_TRAFFIC);
     assert!(matches!(bench.outcome(0), Outcome::Exited(0)), "{:?}", bench.outcome(0));
 }
 
 #[test]
-fn new_keys_for_nothing_end_the_connection() {
+fn rekeying_without_data_ends_the_connection() {
     let bench = run(limits::REKEYS_IN_A_ROW as usize + 1, limits::REKEY_TRAFFIC - 1);
     let Outcome::Failed(error) = bench.outcome(0) else { panic!("{:?}", bench.outcome(0)) };
     let HostErrorKind::Protocol(text) = error.kind() else { panic!("{error}") };
@@ -35,7 +36,7 @@ fn new_keys_for_nothing_end_the_connection() {
 }
 
 #[test]
-fn a_few_for_nothing_are_fine() {
+fn a_few_rekeys_without_data_are_allowed() {
     let bench = run(limits::REKEYS_IN_A_ROW as usize, 0);
     assert!(matches!(bench.outcome(0), Outcome::Exited(0)), "{:?}", bench.outcome(0));
 }

@@ -1,4 +1,5 @@
-//! Trying again: what is worth it, how often, after how long, and never a command that may have started.
+//! Retries: which failures, how often, after what delay, and never for a command that may have
+//! started.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ fn between_two_attempts_the_place_is_free_and_the_delay_is_kept() {
     assert_eq!(bench.dials(), 2);
 }
 
-/// The pauses of a host that refuses every connection.
+/// The delays between attempts for a host that refuses every connection.
 fn pauses(seed: u64, backoff_max: Duration) -> Vec<Duration> {
     let dials = [Dial::Fails(1, Errno::ECONNREFUSED)];
     let config = Config { attempts: 6, backoff_max: Some(backoff_max), seed, ..Config::default() };
@@ -64,7 +65,7 @@ fn with_backoff_each_pause_is_random_below_a_ceiling_that_doubles() {
     for (longest, ceiling) in longest.iter().zip(ceilings) {
         assert!(*longest > ceiling * 9 / 10, "{longest:?} of {ceiling:?}");
     }
-    assert_ne!(pauses(1, max), pauses(2, max), "two hosts must not come back together");
+    assert_ne!(pauses(1, max), pauses(2, max), "two hosts must not retry at the same moments");
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn one_counter_counts_the_attempts_whatever_stage_they_end_in() {
 }
 
 #[test]
-fn only_what_can_end_differently_is_tried_again() {
+fn only_retryable_errors_are_tried_again() {
     for (kind, dials) in [
         (LinkErrorKind::Lost, 3),
         (LinkErrorKind::Disconnected(11), 3),
@@ -116,7 +117,7 @@ fn only_what_can_end_differently_is_tried_again() {
     }
 }
 
-/// The pauses of a host whose server drops every connection, or so many of them.
+/// The delays for a host whose server drops the first `dropped` connections.
 fn drops(config: Config, dropped: usize) -> (Vec<Duration>, Bench) {
     let drop = Peer { handshake: Answer::error(1, LinkErrorKind::Dropped), ..Peer::default() };
     let mut peers = vec![drop; dropped];
@@ -137,12 +138,12 @@ fn drops(config: Config, dropped: usize) -> (Vec<Duration>, Bench) {
 }
 
 #[test]
-fn connections_that_the_server_drops_before_it_names_itself_are_no_attempts() {
+fn connections_dropped_before_the_identification_are_not_counted_as_attempts() {
     for attempts in [2, 3] {
         let (pauses, bench) = drops(Config { attempts, ..Config::default() }, 8);
         assert_eq!((pauses.len(), bench.dials()), (8, 9));
         assert!(bench.outcome(0).is_success());
-        assert_eq!(bench.session.attempt(), 1, "the first attempt has come through");
+        assert_eq!(bench.session.attempt(), 1, "dropped connections must not count as attempts");
     }
 }
 
@@ -152,7 +153,7 @@ fn a_server_that_drops_every_connection_fails_in_bounded_time() {
     let ceilings = [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000].map(Duration::from_millis);
     for seed in 0..300 {
         let (pauses, bench) = drops(Config { seed, ..Config::default() }, 20);
-        assert_eq!(pauses.len(), 10, "eight that do not count, and two between three attempts");
+        assert_eq!(pauses.len(), 10, "eight uncounted drops, and two delays between three attempts");
         assert_eq!(pauses[8..], [RETRY_DELAY; 2]);
         for ((pause, ceiling), longest) in pauses.iter().zip(ceilings).zip(&mut longest) {
             assert!(*pause <= ceiling, "{pauses:?}");
@@ -168,12 +169,12 @@ fn a_server_that_drops_every_connection_fails_in_bounded_time() {
 }
 
 #[test]
-fn who_wants_a_single_attempt_is_told_of_a_drop_at_once() {
+fn with_a_single_attempt_a_drop_is_an_error_at_once() {
     let (pauses, bench) = drops(Config { attempts: 1, ..Config::default() }, 1);
     assert_eq!((pauses.len(), bench.dials(), bench.error(0).attempt()), (0, 1, 1));
 }
 
-/// A reset that was there before the connect was looked at, which no closed port sends.
+/// A reset that arrived before the connect was checked. A closed port refuses instead.
 #[test]
 fn a_connect_that_is_reset_is_a_drop() {
     let dials = [Dial::Fails(1, Errno::ECONNRESET), Dial::Connects(1)];
@@ -221,7 +222,7 @@ fn a_dead_idle_connection_is_made_anew_at_once_and_with_all_attempts() {
     bench.link.arrive(0, Packet::Fault(lost()));
     bench.command();
     bench.step(Input::Wake);
-    assert_eq!(bench.phase(), Phase::Queued, "the first try of a new command waits for nothing");
+    assert_eq!(bench.phase(), Phase::Queued, "the first attempt for a new command has no delay");
     bench.run();
     assert!(bench.outcome(1).is_success());
     assert_eq!(bench.dials(), 4);
@@ -235,7 +236,7 @@ fn a_dead_idle_connection_is_noticed_and_closed() {
     bench.link.arrive(0, Packet::Fault(lost()));
     bench.run();
     assert_eq!(bench.phase(), Phase::Closed);
-    assert!(bench.outcome(0).is_success(), "an end that was known has changed");
+    assert!(bench.outcome(0).is_success(), "a known outcome has changed");
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn commands_that_wait_survive_the_loss_of_one_that_runs() {
     assert_eq!(bench.dials(), 2);
 }
 
-/// As after a death while idle: nothing was tried for it yet.
+/// As after a connection that died while idle: no attempt was made for this command yet.
 #[test]
 fn a_command_that_waits_behind_one_that_runs_has_all_attempts_and_no_delay() {
     let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);
@@ -280,7 +281,7 @@ fn a_command_that_waits_behind_one_that_runs_has_all_attempts_and_no_delay() {
     assert_eq!(bench.dials(), 2);
 }
 
-/// Each new connection has cost a command that ran, so there is an end.
+/// This ends, because each new connection has used up a command that ran.
 #[test]
 fn a_server_that_ends_each_connection_under_a_command_runs_every_command_once() {
     let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);

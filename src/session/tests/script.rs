@@ -1,4 +1,4 @@
-//! What a scripted peer does. A round is one turn of the world: whatever is on its way comes one step nearer.
+//! What a scripted peer does. In each round, everything on its way moves one step closer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,12 +17,13 @@ use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy, KnownHosts, Verifier};
 use crate::link::{AuthReply, Credential, LinkError, LinkErrorKind, PrivateKey, Questions, TunnelNews};
 use crate::output::ExitSignal;
 
-/// All that a link will meet.
+/// Everything that a link will meet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
-    /// How dialling an address goes: each dial takes the next, the last repeats. Others connect in one round.
+    /// How dialling an address goes. Each dial takes the next entry; the last one repeats. Other
+    /// addresses connect in one round.
     pub dials: HashMap<SocketAddr, Vec<Dial>>,
-    /// The peers behind the connections, in order; the last repeats.
+    /// The peers of the connections, in order; the last one repeats.
     pub peers: Vec<Peer>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) enum Dial {
     Silent,
 }
 
-/// An answer and the rounds until it arrives; `None`: never.
+/// An answer, and the rounds until it arrives; `None`: never.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub after: Option<u32>,
@@ -46,34 +47,37 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub start: Result<(), LinkError>,
-    /// After 0 rounds: the server has spoken before SSH is begun.
+    /// After 0 rounds: the server sends its identification before SSH is started.
     pub handshake: Answer,
     pub key: Vec<u8>,
     pub service: Answer,
-    /// Credentials that are not simply refused.
+    /// Replies to credentials. All others are refused.
     pub replies: Vec<(Cred, Result<AuthReply, LinkError>)>,
-    /// The rounds of keyboard-interactive; after them it is accepted or refused as other credentials are.
+    /// The rounds of keyboard-interactive. The answers are then accepted or refused like other
+    /// credentials.
     pub rounds: Vec<Questions>,
-    /// In place of `replies` and `offers`.
+    /// If set, replaces `replies` and `offers`.
     pub policy: Option<Policy>,
     pub auth_after: Option<u32>,
-    /// The methods offered with each refusal; the last repeats.
+    /// The methods named with each refusal; the last entry repeats.
     pub offers: Vec<Vec<AuthMethod>>,
-    /// Channels in the order of opening; the last repeats.
+    /// Channels in the order of opening; the last one repeats.
     pub channels: Vec<Channel>,
-    /// Packets that one pump takes in before it says that there is more.
+    /// Packets that one pump reads before it reports that there is more.
     pub packets_per_pump: usize,
-    /// Rounds for which the socket takes nothing.
+    /// Rounds in which the socket accepts nothing.
     pub full_rounds: u32,
     /// Whether requests reach the socket without a pump.
     pub write_through: bool,
     /// Rounds until a keepalive is answered.
     pub alive_after: Option<u32>,
-    /// The tunnels of a proxy in the order of opening; the last repeats. Of none the test tells itself.
+    /// The tunnels of a proxy in the order of opening; the last one repeats. If empty, the test
+    /// reports the news itself.
     pub tunnels: Vec<Tunnel>,
 }
 
-/// What becomes of one tunnel, in rounds; `None`: never. It also ends once the host behind has hung up.
+/// What happens to one tunnel, in rounds; `None`: never. A tunnel also ends once the host behind
+/// the proxy has hung up.
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnel {
     pub news: Option<(u32, TunnelNews)>,
@@ -84,14 +88,14 @@ pub(crate) struct Tunnel {
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub open: Answer,
-    /// Answers to the requests before the command, in order; the last repeats.
+    /// Answers to the requests before the command, in order; the last one repeats.
     pub requests: Vec<Answer>,
     pub exec: Answer,
-    /// What the command sends, in rounds after the request reached the server.
+    /// What the command sends, each with the rounds since the request reached the server.
     pub output: Vec<(u32, Packet)>,
-    /// What it sends once it gets a signal, in rounds.
+    /// What it sends after a signal, each with the rounds since then.
     pub on_signal: Vec<(u32, Packet)>,
-    /// What each write takes; afterwards everything.
+    /// How much each write accepts. Later writes accept everything.
     pub takes: Vec<Take>,
     /// Rounds until EOF and CLOSE can be sent; 0: at once.
     pub eof_after: Option<u32>,
@@ -108,9 +112,9 @@ pub(crate) enum Packet {
     Status(u32),
     Signal(ExitSignal),
     Close,
-    /// New keys, after so many bytes that are no output.
+    /// A key exchange, after this many bytes that are not output.
     Keys(u64),
-    /// The connection fails, once everything before has been taken in.
+    /// The connection fails, once everything before it has been read.
     Fault(LinkError),
 }
 
@@ -123,13 +127,13 @@ pub(crate) enum Take {
     Unwritable,
 }
 
-/// A credential, as a test names it.
+/// A credential, as tests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cred {
     None,
     Probe(usize),
     Sign(usize),
-    /// A key of an agent, by number, without its signature and with it.
+    /// An agent's key, by number: without a signature, and with one.
     AgentAsk(usize),
     AgentSign(usize),
     Password,
@@ -152,7 +156,8 @@ impl Answer {
 }
 
 impl Default for Peer {
-    /// A good host: every answer in one round, key 0 logs in, every command ends with status 0.
+    /// A well-behaved host: every answer takes one round, key 0 logs in, and every command exits
+    /// with status 0.
     fn default() -> Self {
         Self {
             start: Ok(()),
@@ -226,7 +231,7 @@ pub(crate) fn lost() -> LinkError {
     LinkError::new(LinkErrorKind::Lost, "reset by peer")
 }
 
-/// Key 0 and key 1: both made for tests, used nowhere else.
+/// Keys 0 and 1, made for these tests and used nowhere else.
 pub(crate) const PRIVATE_KEYS: [&str; 2] = [
     "-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
@@ -252,10 +257,10 @@ const HOST_KEYS: [&str; 2] = [
     "AAAAC3NzaC1lZDI1NTE5AAAAIBdlvEvAv2E2Scwi6k8Cqt7iSJ8Bmsrl8CCFNCZk+8fW",
 ];
 
-/// Of key 0, for "deploy", until 2020-01-02 03:04:05 UTC.
+/// A certificate of key 0 for the user "deploy", valid until 2020-01-02 03:04:05 UTC.
 const CERTIFICATE: &str = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29tAAAAINazYdcqvF+kRckcxQlwmRarYXnA2fETLYEEHGJ3mL00AAAAID8hSsXad5opUZ43IUbAWagavDMvTs+b6cOA4kI5ebcsAAAAAAAAAAAAAAABAAAABHRlc3QAAAAKAAAABmRlcGxveQAAAABeC+EAAAAAAF4NXaUAAAAAAAAAggAAABVwZXJtaXQtWDExLWZvcndhcmRpbmcAAAAAAAAAF3Blcm1pdC1hZ2VudC1mb3J3YXJkaW5nAAAAAAAAABZwZXJtaXQtcG9ydC1mb3J3YXJkaW5nAAAAAAAAAApwZXJtaXQtcHR5AAAAAAAAAA5wZXJtaXQtdXNlci1yYwAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACAR49/DJYE/8r4rtRr+tTYTltlEuTJXQs3ap+Bpe0C50AAAAFMAAAALc3NoLWVkMjU1MTkAAABArjalD0nWCJSLQG5DBxuulBV4Ge+qhGcpuw5Nzi/Lr5n/8d3v5I74w+neVtc5xfZ9fwxY++Lr9G+FMgl/B1EMAw==";
 
-/// Key 2 and key 3 are other objects of the same keys; key 4 is key 0 with the certificate.
+/// Keys 2 and 3 are further objects of keys 0 and 1. Key 4 is key 0 with the certificate.
 static KEYS: LazyLock<[Arc<PrivateKey>; 5]> = LazyLock::new(|| {
     let parse = |text: &str| {
         let opener = Opener { passphrase: None, rounds_max: 1 };
@@ -281,7 +286,7 @@ pub(crate) fn host_key(index: usize) -> Vec<u8> {
     BASE64_STANDARD.decode(HOST_KEYS[index]).unwrap()
 }
 
-/// A key of an agent. The first two are the public halves of [`private_key`]s.
+/// An agent's key. The first two are the public halves of the [`private_key`]s.
 pub(crate) fn identity(index: usize) -> Identity {
     let blob = if index < HOST_KEYS.len() { host_key(index) } else { vec![u8::try_from(index).unwrap()] };
     Identity::new(&blob, b"a comment")

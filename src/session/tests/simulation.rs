@@ -1,7 +1,7 @@
-//! Random peers, random inputs and random time, from a seed. The bench and the link check what must hold
-//! after each step.
+//! Random peers, random inputs and random timing, from a seed. The bench and the link check the
+//! invariants after each step.
 //!
-//! `SESSION_SEED=n` runs that seed alone; `SESSION_SEEDS=n` sets how many are run.
+//! `SESSION_SEED=n` runs only that seed; `SESSION_SEEDS=n` sets how many are run.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn bench(random: &mut Random) -> Bench {
     let addresses: Vec<_> = (0..1 + random.below(3) as u8).map(address).collect();
     for address in &addresses {
         let mut dials: Vec<Dial> = (0..random.below(3)).map(|_| random.dial()).collect();
-        // Descriptors come back in the end.
+        // Descriptors become free in the end.
         dials.push(random.pick(&[Dial::Connects(1), Dial::Silent, Dial::Fails(1, Errno::ECONNREFUSED)]));
         script = script.dialling(*address, &dials);
     }
@@ -157,7 +157,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
     }
     bench.run();
     if !bench.all_ended() {
-        // A command that runs waits for as long as its peer is silent.
+        // A running command waits for as long as its peer is silent.
         assert_eq!(bench.phase(), Phase::Ready, "a command was forgotten");
         bench.link.fail_next(lost());
         bench.run();

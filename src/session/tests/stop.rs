@@ -1,4 +1,4 @@
-//! Commands that are ended before their time, signals, and channels that are waited for.
+//! Commands that are stopped early, signals, and waiting for a channel.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn running(channel: Channel) -> Bench {
     bench
 }
 
-/// The calls that end a command, in order, without repetitions.
+/// The calls that end a command, in order, without repeats.
 fn endings(bench: &Bench) -> Vec<&Call> {
     let wanted = |call: &Call| {
         matches!(call, Call::Signal(..) | Call::SendEof(_) | Call::Close(_) | Call::Free(_) | Call::Exec(..))
@@ -45,7 +45,7 @@ fn all_endings() -> [Call; 5] {
 }
 
 #[test]
-fn a_running_command_gets_signal_end_of_input_and_close_in_this_order() {
+fn a_running_command_gets_signal_eof_and_close_in_this_order() {
     let mut bench = running(Channel::sending(vec![(2, stdout("kept"))]));
     bench.run_until(|bench| !bench.exec(0).stdout.unread().is_empty());
     let begun = bench.now;
@@ -56,24 +56,24 @@ fn a_running_command_gets_signal_end_of_input_and_close_in_this_order() {
     assert_eq!((bench.error(0).stage(), bench.exec(0).stdout.unread()), (Stage::Running, &b"kept"[..]));
     let took = bench.now - begun;
     assert!(took >= limits::STOP_GRACE && took < limits::STOP_GRACE + Duration::from_secs(1), "{took:?}");
-    assert!(bench.view().is_idle, "the connection lives");
+    assert!(bench.view().is_idle, "the connection must stay up");
 }
 
 #[test]
-fn last_words_are_kept_and_an_obedient_command_is_not_waited_for() {
+fn output_after_a_cancel_is_kept_and_an_obedient_command_ends_early() {
     let on_signal = vec![(1, stdout("bye")), (1, Packet::Status(0)), (1, Packet::Eof), (2, Packet::Close)];
     let mut bench = running(Channel { on_signal, ..Channel::sending(vec![]) });
     let begun = bench.now;
     bench.cancel(0);
     bench.run();
-    // What it says after it was cancelled does not change that it was.
+    // Output after the cancellation does not change the outcome.
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     assert_eq!(bench.exec(0).stdout.unread(), b"bye");
     assert!(bench.now - begun < limits::STOP_GRACE);
 }
 
 #[test]
-fn an_end_that_was_told_before_stands() {
+fn an_outcome_reported_before_a_cancel_stands() {
     let end = vec![(4, Packet::Status(3)), (4, Packet::Eof)];
     let mut bench = running(Channel { confirm_after: None, ..Channel::sending(end) });
     bench.run_until(|bench| bench.exec(0).stage() == Stage::Closing);
@@ -83,7 +83,7 @@ fn an_end_that_was_told_before_stands() {
     bench.cancel(0);
     assert_eq!(bench.outcome(0).to_string(), "exit status 3");
     assert!(bench.calls(|call| matches!(call, Call::Signal(..))).is_empty());
-    // It has arrived, but nobody has looked yet.
+    // The end has arrived, but was not read yet.
     let mut bench = running(Channel::sending(vec![]));
     for packet in [Packet::Status(4), Packet::Eof] {
         bench.link.arrive(0, packet);
@@ -133,7 +133,7 @@ fn only_a_command_that_was_not_sent_can_be_withdrawn() {
     }
 }
 
-/// The connection is made all the same, and the command waits for another admission.
+/// The connection is made anyway, and the command waits for another admission.
 #[test]
 fn a_command_that_is_held_begins_with_the_next_admission() {
     let mut bench = Bench::new(Script::default());
@@ -149,7 +149,7 @@ fn a_command_that_is_held_begins_with_the_next_admission() {
 }
 
 #[test]
-fn a_connection_that_was_asked_for_is_given_up_when_it_is_to_be_closed() {
+fn closing_gives_up_a_requested_connection() {
     let mut bench = Bench::new(Script::default());
     bench.connect();
     bench.run_until_phase(Phase::Handshaking);
@@ -213,11 +213,11 @@ fn a_time_limit_counts_from_acceptance_and_ends_the_command_alone() {
     }
     assert_eq!((bench.error(0).stage(), bench.dials()), (Stage::Running, 1));
     assert_eq!(endings(&bench), all_endings().each_ref());
-    assert!(bench.view().is_idle, "the connection lives");
+    assert!(bench.view().is_idle, "the connection must stay up");
 }
 
 #[test]
-fn an_end_before_the_time_limit_is_the_end() {
+fn a_command_that_ends_before_its_time_limit_keeps_its_status() {
     let mut bench = running(Channel::default());
     bench.run();
     assert!(bench.outcome(0).is_success());
@@ -238,7 +238,7 @@ fn a_signal_is_sent_once_and_changes_nothing_by_itself() {
 }
 
 #[test]
-fn a_refused_channel_is_an_error_where_nothing_can_be_waited_for() {
+fn a_refused_channel_is_an_error_if_waiting_is_no_use() {
     let denied = Channel { open: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
     let peer = Peer { channels: vec![denied, Channel::default()], ..Peer::default() };
     let mut bench = Bench::new(Script::peer(peer));
@@ -249,7 +249,7 @@ fn a_refused_channel_is_an_error_where_nothing_can_be_waited_for() {
 }
 
 #[test]
-fn waiting_for_a_channel_ends_with_the_time_limit_of_starting() {
+fn waiting_for_a_channel_ends_at_the_exec_timeout() {
     let mut bench = blocked();
     let begun = bench.exec(1).begun();
     bench.run_until(|bench| bench.exec(1).is_finished());
@@ -259,7 +259,7 @@ fn waiting_for_a_channel_ends_with_the_time_limit_of_starting() {
 }
 
 #[test]
-fn a_connection_that_is_asked_for_is_made_without_a_command() {
+fn a_requested_connection_needs_no_command() {
     let mut bench = Bench::new(Script::default());
     bench.connect();
     assert!(bench.session.is_awaited() && bench.wants_place());
@@ -269,7 +269,7 @@ fn a_connection_that_is_asked_for_is_made_without_a_command() {
     bench.run();
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.dials(), 1);
-    // Again is no work, and after a close it is.
+    // Asking again does nothing while connected, but reconnects after a close.
     bench.connect();
     assert!(!bench.session.is_awaited());
     bench.step(Input::Close);
@@ -279,7 +279,7 @@ fn a_connection_that_is_asked_for_is_made_without_a_command() {
 }
 
 #[test]
-fn a_connection_that_is_asked_for_is_tried_as_often_as_one_for_a_command() {
+fn a_requested_connection_gets_as_many_attempts_as_a_command() {
     let lost = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
     let mut bench = Bench::new(Script::peers(vec![lost.clone(), Peer::default()]));
     bench.connect();
@@ -290,7 +290,7 @@ fn a_connection_that_is_asked_for_is_tried_as_often_as_one_for_a_command() {
     bench.run();
     assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 3));
     assert!(!bench.session.is_awaited());
-    let error = bench.session.error().expect("why");
+    let error = bench.session.error().expect("a failed session has an error");
     assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)));
     assert_eq!(error.attempt(), 3);
 }

@@ -16,7 +16,8 @@ use crate::stage::{Stage, TimeoutKind};
 const INPUT: &[u8] = b"for the command\n";
 const ANSWER: &[u8] = b"open sesame\n";
 
-/// How a command is run whose password for `sudo` is `open sesame`, with the prompt and the start of its `sudo`.
+/// The options of a command whose `sudo` password is `open sesame`, and the prompt and start marks
+/// of its `sudo`.
 fn options() -> (RunOptions, String, String) {
     let request = Command::new("id")
         .sudo_password("open sesame")
@@ -29,7 +30,7 @@ fn options() -> (RunOptions, String, String) {
     (options, prompt, start)
 }
 
-/// A host that has accepted such a command, and has said nothing.
+/// A host that has accepted such a command and has sent nothing yet.
 struct Dialogue {
     bench: Bench,
     prompt: String,
@@ -49,7 +50,7 @@ impl Dialogue {
 
     fn with(mut bench: Bench, options: RunOptions, prompt: String, start: String) -> Self {
         bench.command_with(options, INPUT, true);
-        // The timer of the dialogue is left alone.
+        // Does not let the dialogue's timer expire.
         for _ in 0..100 {
             bench.round_but_timers();
         }
@@ -63,7 +64,7 @@ impl Dialogue {
         }
     }
 
-    /// `sudo` writes this.
+    /// `sudo` prints this.
     fn says(&mut self, text: &str) {
         self.bench.link.arrive(0, Packet::Stderr(text.as_bytes().to_vec()));
         self.settle();
@@ -160,7 +161,7 @@ fn marks_are_found_however_they_are_cut() {
     let mut dialogue = Dialogue::new();
     dialogue.says(&format!("x{}y{}z", dialogue.prompt, dialogue.start));
     assert_eq!(dialogue.stderr(), "xyz");
-    // It has begun: no password is wanted any more.
+    // The command has begun, so no password is asked for any more.
     assert_eq!(dialogue.received(), INPUT);
 }
 
@@ -176,7 +177,7 @@ fn what_looks_like_a_prompt_is_output() {
         dialogue.prompt.to_uppercase(),
         cut(&dialogue.start, 3) + "\n",
         "sshoal-sshoal-\n".to_owned(),
-        // Held to the end, as it may become one.
+        // Kept back to the end, since it may become a mark.
         cut(&dialogue.prompt, 1),
     ]
     .concat();
@@ -204,7 +205,7 @@ fn a_command_that_has_begun_cannot_ask() {
 }
 
 #[test]
-fn a_second_prompt_gives_the_command_up_and_nothing_else() {
+fn a_second_prompt_gives_up_only_the_command() {
     let mut dialogue = Dialogue::new();
     dialogue.prompts();
     let sorry = format!("Sorry, try again.\n{}", dialogue.prompt);
@@ -223,7 +224,7 @@ fn a_second_prompt_gives_the_command_up_and_nothing_else() {
     assert!(bench.outcome(1).is_success());
 }
 
-/// Its own status is 1, as that of many a command.
+/// The exit status of `sudo` itself is 1, which many commands use too.
 #[test]
 fn a_refused_password_outranks_the_status_that_came_with_it() {
     let mut dialogue = Dialogue::new();
@@ -256,17 +257,17 @@ fn a_user_without_rights_has_the_status_of_sudo() {
 }
 
 #[test]
-fn a_sudo_that_says_nothing_has_a_limit_and_the_connection_lives_on() {
+fn a_silent_sudo_times_out_and_the_connection_stays_up() {
     for asks in [false, true] {
         let mut dialogue = Dialogue::new();
-        let accepted = dialogue.bench.deadline().expect("a limit") - AUTH;
+        let accepted = dialogue.bench.deadline().expect("no deadline is set") - AUTH;
         if asks {
             dialogue.prompts();
             dialogue.says("Verification code: ");
         }
         assert_eq!(dialogue.received(), if asks { ANSWER } else { b"" });
         let bench = &mut dialogue.bench;
-        assert_eq!(bench.deadline(), Some(accepted + AUTH), "a total");
+        assert_eq!(bench.deadline(), Some(accepted + AUTH), "the limit is a total");
         bench.run();
         let HostErrorKind::Timeout { kind: TimeoutKind::Sudo, after: AUTH } = bench.error(0).kind() else {
             panic!("{}", bench.error(0));
@@ -277,7 +278,7 @@ fn a_sudo_that_says_nothing_has_a_limit_and_the_connection_lives_on() {
     assert_ne!(AUTH, EXEC);
 }
 
-/// What is on its way while the command is ended, marks among it, still arrives.
+/// Output under way while the command is being stopped still arrives, including marks.
 #[test]
 fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer() {
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
@@ -287,7 +288,7 @@ fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer(
     assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (&b""[..], "abc"));
     dialogue.bench.run();
     assert!(matches!(dialogue.bench.error(0).kind(), HostErrorKind::Cancelled));
-    // As one whose password was refused, and that goes on asking.
+    // Like a `sudo` that refused the password and keeps asking.
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
     dialogue.prompts();
     dialogue.says(&format!("Sorry.\n{}", dialogue.prompt));
@@ -298,11 +299,11 @@ fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer(
     assert!(matches!(error.kind(), HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused)), "{error}");
 }
 
-/// The limit of the dialogue is none of the channel's end.
+/// The dialogue's time limit does not apply to closing the channel.
 #[test]
-fn an_end_that_was_told_during_the_dialogue_has_its_own_time() {
+fn an_end_reported_during_the_dialogue_has_the_close_timeout() {
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
-    let dialogue_end = dialogue.bench.deadline().expect("a limit");
+    let dialogue_end = dialogue.bench.deadline().expect("no deadline is set");
     let bench = &mut dialogue.bench;
     bench.now = dialogue_end - limits::CLOSE_TIMEOUT / 2;
     for packet in [Packet::Status(1), Packet::Eof] {
@@ -311,11 +312,11 @@ fn an_end_that_was_told_during_the_dialogue_has_its_own_time() {
     for _ in 0..3 {
         bench.round_but_timers();
     }
-    assert!(bench.deadline().expect("a limit") > dialogue_end);
+    assert!(bench.deadline().expect("no deadline is set") > dialogue_end);
 }
 
 #[test]
-fn the_answer_goes_as_the_peer_takes_it() {
+fn the_answer_is_sent_as_the_peer_accepts_it() {
     let takes = vec![Take::AtMost(3), Take::Nothing, Take::AtMost(1), Take::Nothing, Take::AtMost(2)];
     let mut dialogue = Dialogue::on(Channel { takes, ..Channel::sending(vec![]) });
     dialogue.prompts();
@@ -334,7 +335,7 @@ fn a_sudo_that_takes_no_answer_ends_by_itself() {
 }
 
 #[test]
-fn the_line_that_sudo_rs_prompts_in_is_taken_out() {
+fn the_prompt_line_of_sudo_rs_is_removed() {
     let mut dialogue = Dialogue::new();
     let framed = format!("[sudo: {}] Password: ", dialogue.prompt);
     let said = format!("[sudo: lecture]\n{framed}");
@@ -345,7 +346,7 @@ fn the_line_that_sudo_rs_prompts_in_is_taken_out() {
     dialogue.starts();
     assert_eq!(dialogue.received(), both());
     assert_eq!(dialogue.stderr(), "[sudo: lecture]\n[sudo: ");
-    // As it refuses a password.
+    // As it does when it refuses a password.
     let mut dialogue = Dialogue::new();
     let framed = format!("[sudo: {}] Password: ", dialogue.prompt);
     dialogue.says(&framed);
@@ -370,7 +371,7 @@ fn on_a_terminal_sudo_asks_on_standard_output() {
     let [prompt, start] = [dialogue.prompt.clone(), dialogue.start.clone()];
     said(&mut dialogue, &format!("\r\nlecture\r\n{prompt}"));
     assert_eq!(dialogue.received(), ANSWER);
-    // Of the line ends, one is that of the prompt. Some show asterisks, and take them back.
+    // One of the line ends belongs to the prompt. Some versions print asterisks and erase them.
     said(&mut dialogue, "**\x08 \x08\r");
     said(&mut dialogue, "\n");
     said(&mut dialogue, "\r\n");
@@ -391,7 +392,8 @@ fn a_command_whose_output_nobody_reads_is_answered_too() {
     assert_eq!(dialogue.received(), both());
 }
 
-/// Acceptance, marks and failure in one: nothing is answered any more, and no mark is left.
+/// Acceptance, marks and failure arrive together: nothing is answered any more, and no mark is left
+/// in the output.
 #[test]
 fn a_lost_connection_leaves_no_mark_in_the_output_and_loses_nothing_else() {
     for started in [false, true] {

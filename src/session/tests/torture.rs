@@ -1,4 +1,4 @@
-//! Every call of a good run fails once, in every way.
+//! Every call of a successful run fails once, in every way.
 
 use std::mem;
 
@@ -15,8 +15,9 @@ use crate::session::state::Phase;
 use crate::session::{Input, Offer};
 use crate::stage::Stage;
 
-/// A run that makes every call of a link: two commands with input, one of them through a `sudo` that asks, a question
-/// before the signature, a password typed after it, closes on both sides.
+/// A run that makes every call of a link: two commands with input, one of them through a `sudo`
+/// that asks for a password, a key that the server is asked about before it signs, a password
+/// prompt after that, and closes on both sides.
 fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
     let replies = [
         (Cred::Probe(0), AuthReply::Accepted),
@@ -44,7 +45,7 @@ fn bench(fault: Option<Fault>, attempts: u32) -> Bench {
         Peer { replies, offers, rounds, channels, packets_per_pump: 2, full_rounds: 2, ..Peer::default() };
     let plan = vec![Offer::AskThenSign(private_key(0)), typed()];
     let mut bench = Bench::with(Config { plan, attempts, ..Config::default() }, Script::peer(peer));
-    // The step without news would be a call more.
+    // The extra steps without news would make extra calls.
     bench.check_idle = false;
     bench.link.fault = fault;
     let options = RunOptions { setup: setup(), sudo: Some(sudo), ..RunOptions::default() };
@@ -96,7 +97,7 @@ fn whichever_call_fails_every_command_ends_once_and_nothing_hangs() {
         good.run();
         good.link.fallible
     };
-    assert!(calls > 60, "{calls} calls are no run to speak of");
+    assert!(calls > 60, "the run makes only {calls} calls");
     for attempts in [1, 2] {
         for nth in 1..=calls {
             for with in WAYS {
@@ -115,7 +116,7 @@ const WAYS: [Failing; 5] = [
     Failing::Error(LinkErrorKind::Other),
 ];
 
-/// A command without end gets a signal, is cancelled in this round, and has to be over soon.
+/// Signals an endless command every round, and cancels it after this many rounds.
 fn cancelled(fault: Option<Fault>, round: usize) -> Bench {
     let channel = Channel { eof_after: Some(1), close_after: Some(1), ..Channel::sending(vec![]) };
     let mut bench = Bench::with(Config { attempts: 1, ..Config::default() }, Script::channel(channel));
@@ -164,8 +165,8 @@ fn fail_one(fault: Fault, attempts: u32) {
     let mut bench = bench(Some(fault), attempts);
     bench.run();
     if !bench.all_ended() {
-        // Only a command that runs may wait for ever: its peer has fallen silent, and no limit was set to
-        // that.
+        // Only a running command may wait forever: its peer has gone silent, and it has no time
+        // limit.
         assert_eq!(fault.with, Failing::Pending);
         assert_eq!(bench.phase(), Phase::Ready);
         assert!((0..2).any(|number| bench.exec(number).stage() == Stage::Running));
@@ -176,9 +177,9 @@ fn fail_one(fault: Fault, attempts: u32) {
     if attempts == 1 && matches!(fault.with, Failing::Error(_)) {
         let told = (0..2).filter(|number| matches!(bench.outcome(*number), Outcome::Exited(_))).count();
         let ended = matches!(bench.phase(), Phase::Closed | Phase::Failed);
-        // One that ran was cut off, and the one that waited behind it has a new connection.
+        // The running command was cut off, and the one that waited behind it gets a new connection.
         let replaced = bench.dials() == 2 && told == 1;
-        assert!(ended || told == 2 || replaced, "{:?} with an outcome that nobody told", bench.phase());
+        assert!(ended || told == 2 || replaced, "{:?} despite an unreported outcome", bench.phase());
     }
     if bench.phase() == Phase::Ready {
         bench.step(Input::Close);

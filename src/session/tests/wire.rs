@@ -1,4 +1,5 @@
-//! The far side of a [`FakeLink`](super::fake_link::FakeLink)'s connection: what was asked, and what comes.
+//! The far side of a [`FakeLink`](super::fake_link::FakeLink)'s connection: what was requested, and
+//! what arrives.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,7 +7,7 @@ use super::script::{Channel, Cred, Packet, Peer, Take};
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, ChannelId, Inbox, Interaction, KeyExchanges, LinkError, Pumped};
 
-/// Something that is asked once and answered once.
+/// A request that is made once and answered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Op {
     Handshake,
@@ -20,7 +21,7 @@ pub(super) enum Op {
     Close(usize),
 }
 
-/// What comes from the peer.
+/// Something that arrives from the peer.
 #[derive(Debug, Clone)]
 pub(super) enum Arrival {
     Answer(Op),
@@ -36,22 +37,23 @@ pub(super) struct Wire {
     pub peer: Peer,
     pub key_shown: bool,
     pub refusals: usize,
-    /// Rounds of questions asked, and whether the last one waits for its answers.
+    /// Rounds of prompts so far, and whether the last one waits for its answers.
     pub asked_rounds: usize,
     pub waits_for_answers: bool,
     pub channels: BTreeMap<usize, ChannelState>,
     channels_opened: usize,
     asked: Vec<Op>,
     answered: Vec<Op>,
-    /// Requests that wait for a pump, with what they bring about and after how many rounds.
+    /// Requests to be sent by a pump. Each lists what it causes to arrive, and after how many
+    /// rounds.
     pub outbox: Vec<Vec<(u32, Arrival)>>,
     transit: Vec<(u32, Arrival)>,
-    /// Arrivals that wait for a pump.
+    /// Arrivals to be read by a pump.
     pub socket: VecDeque<Arrival>,
-    /// Arrivals taken in.
+    /// Arrivals read so far.
     pub packets: u64,
     pub keys: KeyExchanges,
-    /// A keepalive has no answer yet.
+    /// Whether a keepalive is unanswered.
     keepalive_pending: bool,
 }
 
@@ -59,12 +61,12 @@ pub(super) struct Wire {
 pub(super) struct ChannelState {
     pub script: Channel,
     pub inbox: Inbox,
-    /// All that came on its two streams.
+    /// Everything that arrived on its two streams.
     pub sent: [Vec<u8>; 2],
-    /// What was requested on it.
+    /// The command requested on it.
     pub command: Option<String>,
     pub is_open: bool,
-    /// Requests that were answered.
+    /// How many requests were answered.
     pub requests: usize,
     pub received: Vec<u8>,
     writes: usize,
@@ -92,7 +94,8 @@ impl Wire {
         };
         // Our identification.
         wire.send(Vec::new());
-        // The server does not wait for it: what came with the connection was told along with that.
+        // The server does not wait for ours. Anything that arrived with the connection was reported
+        // together with it.
         match wire.peer.handshake.after {
             Some(0) => wire.socket.push_back(Arrival::Answer(Op::Handshake)),
             after => wire.transit.extend(after.map(|after| (after, Arrival::Answer(Op::Handshake)))),
@@ -100,7 +103,7 @@ impl Wire {
         wire
     }
 
-    /// One round passes. Whether a poll would tell.
+    /// One round passes. Returns whether a poll would report readiness.
     pub(super) fn tick(&mut self) -> bool {
         let before = self.socket.len();
         for (left, arrival) in &mut self.transit {
@@ -147,7 +150,7 @@ impl Wire {
         self.channels.get_mut(&id.0).unwrap_or_else(|| panic!("channel {} is gone", id.0))
     }
 
-    /// Sends a request the first time. Whether its answer has been taken in.
+    /// Sends a request the first time. Returns whether its answer has been read.
     pub(super) fn ask(&mut self, op: Op, after: Option<u32>) -> bool {
         if let Some(at) = self.answered.iter().position(|answered| *answered == op) {
             self.answered.remove(at);
@@ -186,7 +189,7 @@ impl Wire {
         at_once
     }
 
-    /// The answer to a credential.
+    /// The reply to a credential.
     pub(super) fn reply(&mut self, cred: Cred) -> Result<AuthReply, LinkError> {
         let reply = if let Some(policy) = &mut self.peer.policy {
             Ok(policy.reply(cred))
@@ -198,7 +201,8 @@ impl Wire {
         reply
     }
 
-    /// The next turn of keyboard-interactive. A server that does not want it asks nothing.
+    /// The next turn of keyboard-interactive. A server that does not accept the method asks
+    /// nothing.
     pub(super) fn interact(&mut self) -> Result<Interaction, LinkError> {
         assert!(!self.waits_for_answers, "the questions were not answered");
         let wanted =
@@ -214,12 +218,12 @@ impl Wire {
     }
 
     pub(super) fn answer(&mut self, answers: usize) {
-        assert!(std::mem::take(&mut self.waits_for_answers), "answers that nobody asked for");
+        assert!(std::mem::take(&mut self.waits_for_answers), "answers without questions");
         let prompts = self.peer.rounds[self.asked_rounds - 1].prompts.len();
         assert_eq!(answers, prompts, "one answer per prompt");
     }
 
-    /// Asks for a sign of life, one at a time.
+    /// Sends a keepalive, unless one is unanswered.
     pub(super) fn keepalive(&mut self) {
         if self.keepalive_pending {
             return;
@@ -290,7 +294,7 @@ impl Wire {
                     return Ok(Pumped::More);
                 }
                 Some(Arrival::Packet(id, packet)) => {
-                    // What comes for a channel that was freed goes nowhere.
+                    // Data for a channel that was freed is dropped.
                     if let Some(channel) = self.channels.get_mut(&id.0) {
                         channel.receive(packet);
                     }

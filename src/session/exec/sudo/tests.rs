@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What the rules make of the whole output at once: the rest of it, and the state at its end.
+/// Reference implementation, over the whole output at once: the remaining output, and the final
+/// state.
 fn reference(login: &SudoLogin, on_terminal: bool, output: &[u8]) -> (Vec<u8>, SudoState) {
     let marks = [SudoMark::Prompt, SudoMark::Start].map(|mark| (mark, login.text(mark).into_bytes()));
     let mut state = SudoState::Silent;
@@ -32,7 +33,7 @@ fn reference(login: &SudoLogin, on_terminal: bool, output: &[u8]) -> (Vec<u8>, S
     (left, state)
 }
 
-/// Output made of marks, of pieces of them, and of what surrounds them.
+/// Output made of marks, of prefixes of marks, and of the text around them.
 fn output() -> impl Strategy<Value = Vec<u8>> {
     let login = SudoLogin::known();
     let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));

@@ -1,4 +1,4 @@
-//! What a test, and the bench, see and do on a link from outside.
+//! How tests and the bench look at a link, and act on it, from outside.
 
 use std::mem;
 
@@ -12,7 +12,8 @@ impl FakeLink {
         self.calls_before_step = self.calls.len();
     }
 
-    /// As [`begin_step`](Self::begin_step), for the steps of a whole turn. What was called before is forgotten.
+    /// Like [`begin_step`](Self::begin_step), for the steps of a whole turn. Forgets the calls
+    /// recorded before.
     pub(crate) fn begin_turn(&mut self) {
         self.calls.clear();
         self.begin_step();
@@ -43,8 +44,8 @@ impl FakeLink {
         self.edge
     }
 
-    /// How many requests wait to be flushed, news are on their way, news wait to be read, and channels are
-    /// there.
+    /// How many requests wait to be flushed, how much news is on its way, how much waits to be
+    /// read, and how many channels there are.
     pub(crate) fn queues(&self) -> Option<[usize; 4]> {
         match &self.connection {
             Connection::Up(wire) => Some(wire.queues()),
@@ -52,7 +53,7 @@ impl FakeLink {
         }
     }
 
-    /// Whether something is on its way.
+    /// Whether anything is on its way.
     pub(crate) fn expects_news(&self) -> bool {
         match &self.connection {
             Connection::Dialling(dials) => {
@@ -65,7 +66,7 @@ impl FakeLink {
         }
     }
 
-    /// The peer sends something of its own accord.
+    /// Lets the peer send a packet unprompted.
     pub(crate) fn arrive(&mut self, channel: usize, packet: Packet) {
         if let Connection::Up(wire) = &mut self.connection {
             wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
@@ -73,19 +74,19 @@ impl FakeLink {
         }
     }
 
-    /// Something has become of a tunnel.
+    /// Reports news of a tunnel.
     pub(crate) fn tell(&mut self, channel: ChannelId, news: TunnelNews) {
         self.tunnel_news.push_back((channel, news));
         self.edge = true;
     }
 
-    /// The connection fails now, whatever stage it is in, and even if it had fallen silent.
+    /// Fails the connection now, in whatever stage it is, even if it had gone silent.
     pub(crate) fn fail_next(&mut self, error: LinkError) {
         self.stuck = None;
         self.arrive(0, Packet::Fault(error));
     }
 
-    /// Channels of the present connection that were opened and not freed.
+    /// Channels of the current connection that were opened and not freed.
     pub(crate) fn open_channels(&self) -> usize {
         match &self.connection {
             Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),
@@ -103,7 +104,7 @@ impl FakeLink {
         }
     }
 
-    /// What commands were sent so far comes once more, of which nobody takes note.
+    /// Delivers all stdout so far once more, without recording it.
     pub(crate) fn repeat_output(&mut self) {
         if let Connection::Up(wire) = &mut self.connection {
             for channel in wire.channels.values_mut() {
@@ -117,7 +118,7 @@ impl FakeLink {
         matches!(self.connection, Connection::None)
     }
 
-    /// Whether there is something to read, or something to send that the socket would take.
+    /// Whether there is something to read, or something to send that the socket would accept.
     pub(crate) fn is_unattended(&self) -> bool {
         match &self.connection {
             Connection::Dialling(dials) => {

@@ -1,4 +1,4 @@
-//! The tunnels of a proxy whose script says what becomes of them, and the connection that goes through one.
+//! The scripted tunnels of a proxy, and the connection through one.
 
 use std::mem;
 
@@ -21,7 +21,7 @@ impl FakeLink {
         }
     }
 
-    /// The host behind has hung up.
+    /// Ends a tunnel: the host behind the proxy has hung up.
     pub(super) fn end_tunnel(&mut self, channel: ChannelId) {
         if matches!(&self.connection, Connection::Up(wire) if !wire.peer.tunnels.is_empty()) {
             self.tunnels_due.retain(|(_, of, _)| *of != channel);
@@ -37,7 +37,7 @@ impl FakeLink {
                 _ => self.tunnels_due.push((left - 1, channel, news)),
             }
         }
-        // The end of the stream comes behind all that the peer has sent.
+        // The end of the stream follows everything that the peer has sent.
         if let Connection::Up(_) = self.connection
             && self.near.as_ref().is_some_and(|near| near.is_abandoned())
         {
@@ -46,7 +46,7 @@ impl FakeLink {
         }
     }
 
-    /// A channel is gone.
+    /// Records the output of a channel that is gone.
     pub(super) fn write_down(&self, channel: ChannelState) {
         if let (Some(sent), Some(command)) = (&self.sent, channel.command) {
             sent.lock().unwrap().insert(command, channel.sent);

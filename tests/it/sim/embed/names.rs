@@ -41,14 +41,11 @@ fn a_command_is_forgotten_with_its_last_event() {
             seen_finished |= matches!(event, Event::Finished { .. });
             told.note(event);
             if seen_finished {
-                // While its outcome is lent out, it still exists.
-                assert!(fleet.command(id).is_some_and(|command| command.outcome().is_some()));
                 break;
             }
+            assert!(fleet.command(id).is_some());
         }
     }
-    // Any other event ends the loan.
-    assert!(matches!(fleet.next_event(), Some(Event::BatchDone { .. } | Event::RunDone { .. })));
     assert_forgotten(&mut fleet, id);
     assert_eq!(fleet.metrics().commands, 0);
 }
