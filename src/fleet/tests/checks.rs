@@ -76,7 +76,8 @@ impl World {
         assert!(waiting == 0 || self.is_full(), "{waiting} hosts wait for nothing: {:?}", self.fleet);
     }
 
-    /// Whether there is a reason for hosts to wait: for a place, for commands to end, for descriptors, or for their turn.
+    /// Whether there is a reason for hosts to wait: for a place, for commands to end, for
+    /// descriptors, or for their turn.
     pub(super) fn is_full(&self) -> bool {
         let Engine { schedule: Schedule { admission, rate_timer, .. }, hosts, .. } = &self.fleet.engine;
         let lacks_descriptors = |index| !admission.may_take(hosts.descriptors_needed(index), &hosts.sums);

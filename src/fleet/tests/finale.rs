@@ -17,7 +17,8 @@ const QUIET_ROUNDS: usize = 400;
 /// More rounds than anything takes.
 const ROUNDS_MAX: usize = 100_000;
 
-/// Time in which a command ends after it was cancelled: its grace, the time for its channel, and a round or two.
+/// Time in which a command ends after it was cancelled: its grace, the time for its channel, and a
+/// round or two.
 const STOP: Duration =
     limits::STOP_GRACE.saturating_add(limits::CLOSE_TIMEOUT).saturating_add(Duration::from_secs(1));
 
@@ -81,7 +82,8 @@ impl World {
         self.fleet.hosts().iter().any(|id| self.fleet.host(*id).is_some_and(|host| host.is_awaited()))
     }
 
-    /// Whether no host is on its way to a connection. Those that wait in a queue may do so for ever.
+    /// Whether no host is on its way to a connection. Those that wait in a queue may do so for
+    /// ever.
     fn is_quiet(&self) -> bool {
         let metrics = self.fleet.metrics();
         let settled = [HostState::Idle, HostState::Queued, HostState::Connected, HostState::Failed];
@@ -89,8 +91,8 @@ impl World {
         settled == self.fleet.hosts().len() && self.fleet.engine.schedule.rate_timer.is_none()
     }
 
-    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it, and later batches wait for
-    /// it. All others have ended.
+    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it, and
+    /// later batches wait for it. All others have ended.
     fn check_unfinished(&self) {
         let is_full = self.is_full();
         let state = |known: &Command| self.fleet.host(known.host).map(|host| host.state());

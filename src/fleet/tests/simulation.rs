@@ -1,7 +1,8 @@
-//! A whole fleet from a seed: random peers, faults and delays, a caller who does anything at any time, turns with
-//! any budget.
+//! A whole fleet from a seed: random peers, faults and delays, a caller who does anything at any
+//! time, turns with any budget.
 //!
-//! `FLEET_SEED=n` runs that seed alone and tells what happens; `FLEET_SEEDS=n` sets how many are run.
+//! `FLEET_SEED=n` runs that seed alone and tells what happens; `FLEET_SEEDS=n` sets how many are
+//! run.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -155,8 +155,8 @@ impl World {
         }
     }
 
-    /// Time goes on: to the next round if anything is on its way, or to the next deadline. `false` if nothing is left that
-    /// could happen by itself.
+    /// Time goes on: to the next round if anything is on its way, or to the next deadline. `false`
+    /// if nothing is left that could happen by itself.
     pub(super) fn advance(&mut self) -> bool {
         let deadline = self.fleet.next_deadline().filter(|at| *at > self.now);
         let is_coming = self.links().any(|link| link.expects_news());

@@ -1,4 +1,5 @@
-//! A fleet of scripted links and invented time, of which every count is compared with a scan after each turn.
+//! A fleet of scripted links and invented time, of which every count is compared with a scan after
+//! each turn.
 
 use std::any::Any;
 use std::time::{Duration, Instant};
