@@ -124,7 +124,7 @@ impl Fleet {
     /// Several commands may run at the same time, also on one host.
     ///
     /// # Errors
-    /// Nothing is started on any host in case of an error. [`Error::Command`], [`Error::HostArgs`],
+    /// On error, nothing was started on any host. [`Error::Command`], [`Error::HostArgs`],
     /// [`Error::Template`] or [`Error::Config`] if a command cannot be sent to some host, a host
     /// does not belong to this fleet, or the run's settings are invalid. [`Error::Draining`] after
     /// [`drain`](Self::drain).
@@ -219,7 +219,7 @@ impl Fleet {
 
     /// Stops admission until [`resume`](Self::resume): no host begins to connect, and no command
     /// starts. Connections that are under way are completed, but the commands that they are for
-    /// wait; commands that have a channel run on. Hosts that are queued have no time limit.
+    /// wait; commands that have a channel keep running. Queued hosts have no time limit.
     pub fn pause(&mut self) {
         if !std::mem::replace(&mut self.engine.schedule.is_paused, true) {
             log::debug!("admission paused");

@@ -86,8 +86,8 @@ impl Fleet {
     /// many hosts at once.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build), with positions in the new list. The
-    /// list is unchanged in case of an error.
+    /// As for [`build`](crate::config::FleetBuilder::build), with positions in the new list. On
+    /// error, the list is unchanged.
     pub fn add_hosts<H>(
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
@@ -118,8 +118,7 @@ impl Fleet {
     /// [removed](Self::remove_host), and all other entries are new hosts.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build). The list is unchanged in case of an
-    /// error.
+    /// As for [`build`](crate::config::FleetBuilder::build). On error, the list is unchanged.
     pub fn set_hosts<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,

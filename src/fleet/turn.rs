@@ -76,7 +76,7 @@ impl Fleet {
     /// not hold up the others. If work is left, the descriptor stays readable.
     ///
     /// # Errors
-    /// Errors of `epoll_wait(2)`. Nothing is lost in case of an error.
+    /// Errors of `epoll_wait(2)`. On error, nothing is lost.
     pub fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
         self.engine.turn(now, budget)
     }
