@@ -1,6 +1,6 @@
 //! Back-pressure: hosts that are not read from, because too much of their output is unread.
 //!
-//! A host that waits for the reader of its own stream resumes when that stream is read. Hosts that
+//! A host that waits for the reader of one stream resumes when that stream is read. Hosts that
 //! wait for the fleet's output budget resume when other output is read: they are tried one after
 //! the other, as far as the freed budget goes.
 

@@ -218,7 +218,7 @@ impl Fleet {
     }
 
     /// Stops admission until [`resume`](Self::resume): no host begins to connect, and no command
-    /// starts. Connections that are under way are completed, but the commands that they are for
+    /// starts. Connections in progress are completed, but the commands that they are for
     /// wait; commands that have a channel keep running. Queued hosts have no time limit.
     pub fn pause(&mut self) {
         if !std::mem::replace(&mut self.engine.schedule.is_paused, true) {
@@ -244,7 +244,7 @@ impl Fleet {
 
     /// Shuts the fleet down gracefully. From now on [`start`](Self::start) fails with
     /// [`Error::Draining`](crate::Error::Draining), and commands that were not sent end as
-    /// [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent go on until the
+    /// [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent continue until the
     /// deadline, if there is one; then they are [cancelled](Self::cancel), which takes at most 11
     /// seconds. Each connection closes once nothing needs it.
     /// [`Event::Drained`](crate::Event::Drained) reports that nothing is left.
@@ -304,8 +304,8 @@ impl Fleet {
     }
 
     /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None` for no limit. If
-    /// more commands run than the new limit allows, they go on, and no command starts until enough
-    /// have ended.
+    /// more commands run than the new limit allows, they continue, and no command starts until
+    /// enough have ended.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

@@ -9,7 +9,7 @@ pub(super) enum Drain {
     /// Not requested.
     #[default]
     Not,
-    /// Under way, with the timer of its deadline.
+    /// In progress, with the timer of its deadline.
     Begun(Option<TimerId>),
     /// Complete: nothing is left.
     Over,
@@ -29,7 +29,7 @@ impl Drain {
         *self = Self::Begun(None);
     }
 
-    /// Completes a drain that is under way, and returns the timer of its deadline.
+    /// Completes a drain in progress, and returns the timer of its deadline.
     pub(super) fn finish(&mut self) -> Option<Option<TimerId>> {
         let Self::Begun(timer) = *self else { return None };
         *self = Self::Over;

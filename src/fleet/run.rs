@@ -138,7 +138,7 @@ impl Run {
     ///
     /// As soon as this number or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no
     /// further command is sent. Commands that were not sent, including those of the current batch,
-    /// end as [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent go on to
+    /// end as [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent run to
     /// their end.
     pub fn max_failures(mut self, failures: usize) -> Self {
         self.plan.budget.failures = Some(failures);

@@ -1,6 +1,6 @@
-//! Runs under way: which of their commands start, which never will, and when each run ends.
+//! Runs in progress: which of their commands start, which never will, and when each run ends.
 //!
-//! [`Runs`] knows neither hosts nor time. It is told of every command that ends, and returns what
+//! [`Runs`] knows neither hosts nor time. It records every command that ends, and returns what
 //! to do next ([`Runs::next_task`]) and what to report next ([`Runs::next_news`]).
 
 #[cfg(test)]
@@ -23,7 +23,7 @@ pub(super) enum Task {
     Open(RunId, usize),
     /// The command may be given to its host.
     Begin(CommandId),
-    /// The command must not be sent; if it was sent, it goes on.
+    /// The command must not be sent; if it was sent, it continues.
     Withdraw(CommandId, NotStarted),
     /// The command must not be sent; if it was sent, it is cancelled.
     Cancel(CommandId, NotStarted),
@@ -98,7 +98,7 @@ struct Running {
     stop: Option<Stop>,
 }
 
-/// A batch under way.
+/// A batch in progress.
 #[derive(Debug)]
 struct Open {
     unfinished: usize,

@@ -198,7 +198,7 @@ fn one_failure_more_than_the_budget_stops_a_run() {
         (3..10).map(|nth| (nth, Task::Withdraw(name(nth), NotStarted::TooManyFailures))).collect();
     assert_eq!(rig.told, told);
     rig.obey(|position| position < 5);
-    assert_eq!(rig.running, BTreeSet::from([3, 4]), "commands that were sent go on");
+    assert_eq!(rig.running, BTreeSet::from([3, 4]), "commands that were sent continue");
     rig.end(3, End::Failed);
     rig.end(4, End::Succeeded);
     assert_eq!(rig.tally(), Tally { succeeded: 1, failed: 4, not_started: 5 });

@@ -67,7 +67,7 @@ fn the_limit_can_be_lowered_raised_and_removed() {
     assert_eq!(bench.at_work(&commands), 6);
     bench.fleet.set_max_running(Some(2)).unwrap();
     bench.rounds(30);
-    assert_eq!(bench.at_work(&commands), 6, "running commands go on");
+    assert_eq!(bench.at_work(&commands), 6, "running commands continue");
     for left in [5, 4, 3, 2, 2, 2] {
         let running =
             commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
@@ -128,7 +128,7 @@ fn a_host_that_backs_off_returns_its_command_s_place() {
     assert_eq!(bench.state(0), HostState::Failed);
 }
 
-/// Otherwise it would keep other hosts' commands from running while it waits for one of its own
+/// Otherwise it would keep other hosts' commands from running while it waits for one on the same
 /// host.
 #[test]
 fn a_command_that_waits_for_a_channel_returns_its_place() {
