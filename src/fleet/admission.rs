@@ -1,9 +1,10 @@
-//! Who may begin: a pool of places for hosts that connect or start a command, and bounds on open connections, on
-//! connections begun per second, and on commands that run.
+//! Admission: which hosts may begin. It limits the hosts that connect or start a command (the
+//! pool), open connections, new connections per second, and running commands.
 //!
-//! A host gives its place back as soon as its command is accepted, so commands run on more hosts than the pool has
-//! places (parallel-ssh's `pool_size`), unless the commands themselves are bounded. Its connection stays open for the next
-//! command, unless descriptors are short: then a connection that has nothing to do is closed for a host that waits.
+//! A host returns its place as soon as its command is accepted, so more commands run than the pool
+//! (parallel-ssh's `pool_size`) has places, unless running commands are limited too. Its connection
+//! stays open for the next command, unless descriptors are short: then an idle connection is closed
+//! for a host that waits.
 
 #[cfg(test)]
 mod tests;
@@ -21,29 +22,31 @@ use crate::session::{View, Wish};
 
 #[derive(Debug)]
 pub(super) struct Admission {
-    /// As configured.
+    /// The configured limits.
     limits: Limits,
     rate_limit: Option<RateLimit>,
     descriptors_max: usize,
-    /// Descriptors were not counted since somebody asked for connections.
+    /// Connections were requested since descriptors were last counted.
     is_count_due: bool,
-    /// An index may stand in a line that its host has left: that is noticed when its turn comes.
+    /// The waiting hosts. A line may contain the index of a host that has left it; such an entry is
+    /// skipped when it is popped.
     lines: [IndexQueue; Line::ALL.len()],
-    /// Connections that had nothing to do when they were last seen, the longest idle first.
+    /// Connections that were idle after their last visit, the longest idle first.
     idle: IndexQueue,
 }
 
-/// Where a host waits, by what it needs to begin. Those of the first line come first.
+/// The queue in which a host waits, by what it needs to begin, in order of priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Proxies that hosts wait for. They need no place: those hosts hold theirs meanwhile.
+    /// Proxies that hosts wait for. They need no place: those hosts hold theirs in the meantime.
     Proxies,
-    /// Hosts that are connected. They need a place, but no descriptor: while one of them waited behind a host without a
-    /// descriptor, its connection could never become idle and give that host its own.
+    /// Connected hosts with commands to start. They need a place, but no descriptor, so they come
+    /// before hosts that need one. If a connected host waited behind a host without a descriptor,
+    /// its connection could never become idle and free a descriptor for that host.
     Connected,
-    /// Hosts that are to connect, whatever becomes of their commands.
+    /// Hosts whose connection itself was requested.
     Awaited,
-    /// Hosts that are to connect for a command, which has to be among those that may run.
+    /// Hosts that need a connection for a command; the command must be among those that may run.
     Waiting,
 }
 
@@ -72,18 +75,18 @@ impl Line {
     }
 }
 
-/// A host whose turn it is.
+/// The next host to admit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Next {
     pub index: usize,
     pub line: Line,
-    /// Commands of it that may begin.
+    /// How many of its commands may start.
     pub commands: usize,
 }
 
 impl Next {
-    /// Whether it needs descriptors of its own before it may begin. A proxy is what others wait for: were it to wait for
-    /// them, neither would come.
+    /// Whether the host must wait for free descriptors. A proxy must not: the descriptors may be
+    /// held by hosts that wait for this proxy, so neither would ever proceed.
     pub(super) fn waits_for_descriptors(&self) -> bool {
         matches!(self.line, Line::Awaited | Line::Waiting)
     }
@@ -101,7 +104,7 @@ impl Admission {
         }
     }
 
-    /// Changes what was configured, unless it makes no sense.
+    /// Changes the configured limits, if the new ones are valid.
     pub(super) fn change(&mut self, now: Instant, change: impl FnOnce(&mut Limits)) -> Result<(), Error> {
         let mut limits = self.limits;
         change(&mut limits);
@@ -118,18 +121,19 @@ impl Admission {
         Ok(())
     }
 
-    /// Places there are.
+    /// The number of places.
     pub(super) fn pool(&self) -> usize {
         self.limits.max_connecting.min(self.descriptors_max)
     }
 
-    /// Somebody asks for connections: before the next one is begun, the descriptors that are free are counted anew.
+    /// Connections were requested: count the free descriptors again before the next one begins.
     pub(super) fn expect_connections(&mut self) {
         self.is_count_due = true;
     }
 
-    /// Bounds the connections by the descriptors that the process has left, if that is not known: `for_lookups` are needed to
-    /// look up names. Only where a connection is wanted: to count them may take long in a process that has many.
+    /// Limits the connections to the descriptors that the process has left, unless they were
+    /// counted already; `for_lookups` of them are reserved for name lookups. Done only if a
+    /// connection is wanted, because counting may be slow in a process with many descriptors.
     pub(super) fn count_descriptors(&mut self, for_lookups: usize, sums: &Sums) {
         let is_wanted = |line: &Line| line.needs_connection() && sums.has_waiting(*line);
         if !self.is_count_due || !Line::ALL.iter().any(is_wanted) {
@@ -149,7 +153,7 @@ impl Admission {
         }
     }
 
-    /// The next host that may begin, if there is a place for it.
+    /// The next host that may begin, if there is one within the limits.
     pub(super) fn next(&mut self, hosts: &Registry, now: Instant) -> Option<Next> {
         let commands = self.commands_left(&hosts.sums);
         for line in Line::ALL {
@@ -157,7 +161,7 @@ impl Admission {
             {
                 let Some(index) = self.lines[line as usize].pop() else { break };
                 let Some(wish) = hosts.slots.get(index).and_then(|slot| slot.view().wish) else { continue };
-                // A host that needs something else by now waits in another line as well.
+                // A host whose needs have changed is queued in another line as well.
                 if Line::of(wish) == line {
                     return Some(Next { index, line, commands: wish.commands().min(commands) });
                 }
@@ -166,13 +170,13 @@ impl Admission {
         None
     }
 
-    /// Whether places of the kinds that this line needs are free.
+    /// Whether the pool and the limit of running commands admit a host of this line.
     fn is_open(&self, line: Line, sums: &Sums) -> bool {
         let has_place = !line.needs_place() || sums.places < self.pool();
         has_place && (!line.needs_command() || self.commands_left(sums) > 0)
     }
 
-    /// Commands that may be admitted.
+    /// How many more commands may be admitted.
     fn commands_left(&self, sums: &Sums) -> usize {
         self.limits.max_running.map_or(usize::MAX, |max| max.saturating_sub(sums.running))
     }
@@ -181,7 +185,7 @@ impl Admission {
         self.rate_limit.is_none_or(|rate_limit| rate_limit.allows(now))
     }
 
-    /// When the next host may begin, if it waits for the rate limit alone.
+    /// When the next host may begin, if only the rate limit delays it.
     pub(super) fn next_at(&self, now: Instant, sums: &Sums) -> Option<Instant> {
         let waits =
             |line: &Line| line.needs_connection() && self.is_open(*line, sums) && sums.has_waiting(*line);
@@ -189,7 +193,7 @@ impl Admission {
         Line::ALL.iter().any(waits).then_some(at)
     }
 
-    /// This host is told to begin.
+    /// Counts the host against the rate limit.
     pub(super) fn begin(&mut self, next: &Next, now: Instant) {
         if let Some(limit) = self.rate_limit.as_mut().filter(|_| next.line.needs_connection()) {
             limit.take(now);
@@ -200,7 +204,8 @@ impl Admission {
         self.lines[next.line as usize].push_front(next.index);
     }
 
-    /// Whether this many descriptors may be taken. If no connection holds any, the kernel decides.
+    /// Whether this many descriptors may be taken. If no connection holds a descriptor, let the
+    /// kernel decide.
     pub(super) fn may_take(&self, descriptors: usize, sums: &Sums) -> bool {
         sums.descriptors == 0 || sums.descriptors.saturating_add(descriptors) <= self.descriptors_max
     }
@@ -209,8 +214,8 @@ impl Admission {
         self.idle.pop()
     }
 
-    /// The system refused a descriptor: no more than there are. `false` if there are none to wait for but these, which are
-    /// the host's own.
+    /// Lowers the limit to the descriptors in use, after the system refused one. Returns `false` if
+    /// only the host's `own` are in use: then there is none to wait for.
     pub(super) fn shrink_to_open(&mut self, own: usize, sums: &Sums) -> bool {
         if sums.descriptors <= own {
             return false;
@@ -222,7 +227,7 @@ impl Admission {
         true
     }
 
-    /// Queues a session by what it waits for, and by whether its descriptor can be given to another host.
+    /// Queues a host by what it waits for, and its connection if it is idle.
     pub(super) fn queue(&mut self, index: usize, view: &View) {
         if let Some(wish) = view.wish {
             self.lines[Line::of(wish) as usize].push(index);

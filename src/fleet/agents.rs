@@ -1,4 +1,4 @@
-//! The ssh-agents that hosts log in with: one connection to each, whatever the number of hosts.
+//! The ssh-agents used for logins: one client connection per agent, shared by all hosts.
 
 use std::io;
 use std::path::Path;
@@ -10,12 +10,12 @@ use super::event_loop::agent_token;
 use crate::agent::{AgentAnswer, AgentClient, Asker};
 use crate::reactor::{IndexQueue, Reactor};
 
-/// Clients, each of another socket.
+/// One client per agent socket.
 #[derive(Debug)]
 pub(super) struct Agents {
     registry: Arc<Registry>,
     clients: Vec<AgentClient>,
-    /// Those with news.
+    /// Clients whose socket is ready.
     ready: IndexQueue,
 }
 
@@ -25,7 +25,7 @@ impl Agents {
         Ok(Self { registry, clients: Vec::new(), ready: IndexQueue::default() })
     }
 
-    /// The agents may have got or lost keys since the last command.
+    /// Agents may have gained or lost keys since the last batch of commands.
     pub(super) fn forget_identities(&mut self) {
         self.clients.iter_mut().for_each(AgentClient::forget_identities);
     }
@@ -65,7 +65,7 @@ impl Agents {
         }
     }
 
-    /// Lets the agents with news go on.
+    /// Advances the clients whose socket is ready.
     pub(super) fn go_on(&mut self, still_waits: impl Fn(Asker) -> bool) {
         while let Some(index) = self.ready.pop() {
             if let Some(client) = self.clients.get_mut(index) {

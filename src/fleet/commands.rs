@@ -1,4 +1,4 @@
-//! Commands: how they start, and how they are.
+//! Commands: starting, inspecting and cancelling them; pausing and draining the fleet.
 
 use std::time::Instant;
 
@@ -22,107 +22,112 @@ use crate::session::{Exec, Input};
 use crate::stage::Stage;
 use crate::stage::Timings;
 
-/// What a [`Fleet::start`] has begun.
+/// What [`Fleet::start`] started: a run and its commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
-    /// The whole.
+    /// The run.
     pub run: RunId,
-    /// The command on each host, in the order of the hosts.
+    /// One command per host, in the order of the run's hosts.
     pub commands: Vec<CommandId>,
 }
 
-/// A look at one command of a [`Fleet`].
+/// The current state of one command of a [`Fleet`].
 #[derive(Debug, Clone, Copy)]
 pub struct CommandRef<'a> {
     exec: &'a Exec,
 }
 
 impl<'a> CommandRef<'a> {
-    /// Where it runs.
+    /// The host that runs the command.
     pub fn host(&self) -> HostId {
         self.exec.host()
     }
 
-    /// The run that it belongs to.
+    /// The run that the command belongs to.
     pub fn run(&self) -> RunId {
         self.exec.run()
     }
 
-    /// Where it is.
+    /// The stage that the command is in.
     pub fn stage(&self) -> Stage {
         self.exec.stage()
     }
 
-    /// Whether its host has accepted it, or will never.
+    /// Whether the host has accepted the command, or never will.
     pub fn is_settled(&self) -> bool {
         self.exec.is_settled()
     }
 
-    /// Whether it may have begun on its host.
+    /// Whether the command may have started on its host: it was sent, even if the host has not
+    /// confirmed it.
     pub fn is_started(&self) -> bool {
         self.exec.is_started()
     }
 
-    /// Whether it runs: accepted by its host, and neither ended nor being stopped.
+    /// Whether the command runs: its host has accepted it, and it has neither ended nor is being
+    /// stopped.
     pub fn is_running(&self) -> bool {
         self.exec.is_running()
     }
 
-    /// Whether it is over.
+    /// Whether the command has ended, in whatever way.
     pub fn is_finished(&self) -> bool {
         self.exec.is_finished()
     }
 
-    /// How it ended; `None` while it has not.
+    /// How the command ended; `None` until then.
     pub fn outcome(&self) -> Option<&'a Outcome> {
         self.exec.outcome()
     }
 
-    /// The place of its end among all ends of the fleet; 0 while it has none.
+    /// The position of this command among all commands of the fleet that have ended, in the order
+    /// of their ends, from 1; 0 until it has ended.
     pub fn nth_end(&self) -> u64 {
         self.exec.ended()
     }
 
-    /// When it was given, or its channel was begun.
+    /// When the command was started, or, once it has asked for a channel, when it did that.
     pub fn begun(&self) -> Instant {
         self.exec.begun()
     }
 
-    /// How long it was in each stage.
+    /// How long the command spent in each stage.
     pub fn timings(&self) -> Timings {
         self.exec.timings()
     }
 
-    /// Unread bytes of one of its streams.
+    /// The number of unread bytes of one of the command's streams.
     pub fn unread(&self, stream: StdStream) -> usize {
         self.exec.stream(stream).len()
     }
 
-    /// Bytes of one of its streams that were not kept ([`Keep`](crate::Keep)).
+    /// The number of bytes of one of the command's streams that its [`Keep`](crate::Keep) policy
+    /// dropped.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.exec.stream(stream).dropped()
     }
 
-    /// Bytes of input that wait to be sent.
+    /// The number of bytes of input that are queued to be sent.
     pub fn unsent(&self) -> usize {
         self.exec.unsent()
     }
 
-    /// Signals that wait to be sent.
+    /// The number of signals that are queued to be sent.
     pub fn unsent_signals(&self) -> usize {
         self.exec.unsent_signals()
     }
 }
 
 impl Fleet {
-    /// Starts a command, on all hosts or as the [`Run`] says. Returns at once: hosts begin with the next turns. Commands run side
-    /// by side, also on one host.
+    /// Starts a command on all hosts, or a [`Run`]. Returns at once; the next turns do the work.
+    /// Several commands may run at the same time, also on one host.
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if a command cannot be sent to
-    /// some host, a host is not one of this fleet, or the run cannot be as it says: nothing was started on any.
-    /// [`Error::Draining`] after [`drain`](Self::drain).
+    /// On error, nothing was started on any host. [`Error::Command`], [`Error::HostArgs`],
+    /// [`Error::Template`] or [`Error::Config`] if a command cannot be sent to some host, a host
+    /// does not belong to this fleet, or the run's settings are invalid. [`Error::Draining`] after
+    /// [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
         if self.engine.schedule.drain.is_requested() {
             return Err(Error::Draining);
@@ -149,30 +154,33 @@ impl Fleet {
             }
             commands.clone()
         });
-        log::debug!("{run:?} begins: {} commands", commands.len());
+        log::debug!("{run:?} starts: {} commands", commands.len());
         self.engine.tell_of_runs();
         self.engine.event_loop.alarm();
         Ok(Started { run, commands })
     }
 
-    /// One command; `None` once it was forgotten.
+    /// The state of a command; `None` once it was forgotten: after its
+    /// [`Finished`](crate::Event::Finished) event, or by [`release`](Self::release).
     pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
         self.engine.execs.get(id).map(|exec| CommandRef { exec })
     }
 
-    /// Forgets a command: its unread output is dropped, and there are no more events of it. One that runs goes on.
+    /// Forgets a command: its unread output is dropped, and it has no further events. A command
+    /// that runs is not ended by this.
     pub fn release(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id) else { return };
         let index = exec.host().index();
         self.engine.execs.release(id);
-        // It may have waited for its reader.
+        // The host may have been held back by this command's unread output.
         self.engine.event_loop.visit_soon(index);
     }
 
-    /// Ends a command before its time, with an outcome of [`Cancelled`](crate::HostErrorKind::Cancelled).
+    /// Cancels a command. Its outcome is [`Cancelled`](crate::HostErrorKind::Cancelled).
     ///
-    /// One that was not sent never will be. One that runs gets SIGTERM and the end of its input, a second to end by itself,
-    /// and then its channel is closed; a host that does not confirm that within 10 seconds is not waited for.
+    /// A command that was not sent never will be. A command that runs gets SIGTERM and the end of
+    /// its input; if it has not ended a second later, its channel is closed. If the host does not
+    /// confirm that within 10 seconds, the command ends without the confirmation.
     pub fn cancel(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
         let index = exec.host().index();
@@ -193,53 +201,57 @@ impl Fleet {
         all.into_iter().for_each(|id| self.cancel(id));
     }
 
-    /// Ends a run before its time: commands that were not sent end as [`NotStarted`](crate::HostErrorKind::NotStarted), all
-    /// others are [cancelled](Self::cancel).
+    /// Cancels a run: commands that were not sent end as
+    /// [`NotStarted`](crate::HostErrorKind::NotStarted), all others are [cancelled](Self::cancel).
     pub fn cancel_run(&mut self, id: RunId) {
         self.engine.schedule.runs.stop(id, NotStarted::RunCancelled, Reach::Everything);
         self.engine.event_loop.alarm();
     }
 
-    /// Begins the next batch of a [gated](crate::Run::gated) run, after the [`BatchDone`](crate::Event::BatchDone) of the one
-    /// before. Whether there was one that waited.
+    /// Starts the next batch of a [gated](crate::Run::gated) run. Call it after the
+    /// [`BatchDone`](crate::Event::BatchDone) of the previous batch. Returns whether a batch was
+    /// waiting.
     pub fn proceed(&mut self, id: RunId) -> bool {
         let proceeds = self.engine.schedule.runs.proceed(id);
         self.engine.event_loop.alarm();
         proceeds
     }
 
-    /// Lets no host begin to connect, and no command begin, until [`resume`](Self::resume) is called. What has begun goes on:
-    /// connections that are being made, without the commands that they are made for, and commands that have a channel. Hosts
-    /// that wait for their turn have no time limit.
+    /// Stops admission until [`resume`](Self::resume): no host begins to connect, and no command
+    /// starts. Connections in progress are completed, but the commands that they are for
+    /// wait; commands that have a channel keep running. Queued hosts have no time limit.
     pub fn pause(&mut self) {
         if !std::mem::replace(&mut self.engine.schedule.is_paused, true) {
-            log::debug!("admission is paused");
+            log::debug!("admission paused");
             let with_place = |(index, slot): (usize, &Slot)| slot.view().uses_place.then_some(index);
             let admitted: Vec<usize> = self.engine.hosts.slots.iter().filter_map(with_place).collect();
             admitted.into_iter().for_each(|index| self.engine.order(index, Input::Hold));
         }
     }
 
-    /// Ends a [`pause`](Self::pause).
+    /// Resumes admission after [`pause`](Self::pause).
     pub fn resume(&mut self) {
         if std::mem::take(&mut self.engine.schedule.is_paused) {
-            log::debug!("admission is resumed");
+            log::debug!("admission resumed");
             self.engine.admit_soon();
         }
     }
 
-    /// Whether it is [paused](Self::pause).
+    /// Whether admission is [paused](Self::pause).
     pub fn is_paused(&self) -> bool {
         self.engine.schedule.is_paused
     }
 
-    /// Comes to an end. From now on nothing is started ([`Error::Draining`](crate::Error::Draining)), and commands that were
-    /// not sent end as [`NotStarted`](crate::HostErrorKind::NotStarted). Those that were go on until the deadline, if there
-    /// is one, and are [cancelled](Self::cancel) then, which takes 11 seconds at the longest. Each connection closes when
-    /// nothing needs it any more. When nothing is left at all, [`Event::Drained`](crate::Event::Drained) says so.
+    /// Shuts the fleet down gracefully. From now on [`start`](Self::start) fails with
+    /// [`Error::Draining`](crate::Error::Draining), and commands that were not sent end as
+    /// [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent continue until the
+    /// deadline, if there is one; then they are [cancelled](Self::cancel), which takes at most 11
+    /// seconds. Each connection closes once nothing needs it.
+    /// [`Event::Drained`](crate::Event::Drained) reports that nothing is left.
     ///
-    /// It does not wait: turns have to follow. Called again, it changes the deadline; one that has passed cancels at once.
-    /// There is no way back, and none is needed: to drop the fleet closes all connections at any time.
+    /// This returns at once: keep calling [`turn`](Self::turn). A further call changes the
+    /// deadline; if the new one has passed, the commands are cancelled at once. Draining cannot be
+    /// undone. To close all connections immediately, drop the fleet.
     ///
     /// ```no_run
     /// use std::time::{Duration, Instant};
@@ -265,7 +277,7 @@ impl Fleet {
             Drain::Begun(timer) => _ = timer.and_then(|timer| self.engine.event_loop.wheel.disarm(timer)),
             Drain::Not => {
                 log::debug!(
-                    "the fleet is drained: {} commands are not over",
+                    "the fleet is draining: {} commands have not ended",
                     self.engine.schedule.runs.unfinished()
                 );
                 self.engine.schedule.runs.stop_all(NotStarted::Draining, Reach::Unsent);
@@ -277,13 +289,13 @@ impl Fleet {
         self.engine.event_loop.alarm();
     }
 
-    /// Whether nothing is left after [`drain`](Self::drain).
+    /// Whether a [`drain`](Self::drain) is complete: no command and no connection is left.
     pub fn is_drained(&self) -> bool {
         self.engine.schedule.drain.is_over()
     }
 
-    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). With fewer places than are taken, none is given until enough
-    /// are free again.
+    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). If more places are
+    /// in use than the new limit allows, no host is admitted until enough of them are free.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
@@ -291,8 +303,9 @@ impl Fleet {
         self.change_limits(|limits| limits.max_connecting = hosts)
     }
 
-    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None`: no bound. Below what runs, nothing is started until
-    /// enough has ended: what runs goes on.
+    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None` for no limit. If
+    /// more commands run than the new limit allows, they continue, and no command starts until
+    /// enough have ended.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
@@ -300,7 +313,8 @@ impl Fleet {
         self.change_limits(|limits| limits.max_running = commands)
     }
 
-    /// Changes [`connects_per_second`](crate::config::FleetBuilder::connects_per_second); `None`: no bound.
+    /// Changes [`connects_per_second`](crate::config::FleetBuilder::connects_per_second); `None`
+    /// for no limit.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

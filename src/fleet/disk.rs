@@ -1,5 +1,5 @@
-//! What may wait for a disk, and so must not be done in a turn: the recording of new host keys. A thread does
-//! it, made when it is first needed.
+//! Disk writes, which a turn must not wait for: new host keys are recorded by a thread, started
+//! when the first key has to be recorded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -13,7 +13,7 @@ use crate::hostkey::{NewKey, Recorded, Verifier};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
-/// The thread, what waits for it, and what it has found.
+/// The thread, its pending work, and its results.
 pub(super) struct Disk {
     workers: Option<Workers<Record>>,
     waker: Arc<Waker>,
@@ -21,13 +21,13 @@ pub(super) struct Disk {
     answers: VecDeque<Answer>,
 }
 
-/// Keys that wait to be recorded, by the slot of their host: one each, however often it connects while the
-/// disk is stuck.
+/// Keys to be recorded, by the slot of their host: one per host, however often it connects while
+/// the disk is stuck.
 type Waiting = Mutex<BTreeMap<usize, (Asker, NewKey)>>;
 
 type Answer = (Asker, Recorded);
 
-/// Records all keys that wait by the time it begins.
+/// The job: records all keys that are pending when it starts.
 struct Record {
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
@@ -43,7 +43,7 @@ impl Disk {
         let is_first = waiting.is_empty();
         waiting.insert(asker.slot, (asker, new));
         drop(waiting);
-        // The job that the first has begun takes those that come before it runs.
+        // The job started for the first key also takes the keys added before it runs.
         if is_first {
             let waker = &self.waker;
             let workers = self
@@ -53,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// Takes over what the thread has found.
+    /// Collects the thread's results.
     pub(super) fn collect(&mut self) {
         let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
         self.answers.extend(found.into_iter().flatten());

@@ -1,16 +1,17 @@
-//! The graceful end: nothing begins any more, what runs may come to its end, and connections close behind it.
+//! Graceful shutdown: nothing starts any more, running commands may end, and connections close once
+//! they are not needed.
 
 use crate::reactor::TimerId;
 
-/// How far the end of a fleet is.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Drain {
-    /// It was not asked for.
+    /// Not requested.
     #[default]
     Not,
-    /// Under way, with its deadline.
+    /// In progress, with the timer of its deadline.
     Begun(Option<TimerId>),
-    /// Nothing is left.
+    /// Complete: nothing is left.
     Over,
 }
 
@@ -23,12 +24,12 @@ impl Drain {
         matches!(self, Self::Over)
     }
 
-    /// The deadline has passed.
+    /// Records that the deadline has passed.
     pub(super) fn is_due(&mut self) {
         *self = Self::Begun(None);
     }
 
-    /// Nothing is left. If that is news, the timer of the deadline.
+    /// Completes a drain in progress, and returns the timer of its deadline.
     pub(super) fn finish(&mut self) -> Option<Option<TimerId>> {
         let Self::Begun(timer) = *self else { return None };
         *self = Self::Over;

@@ -1,4 +1,4 @@
-//! What the loop waits for and turns to next: the poll, the timers, and the hosts to visit.
+//! The event loop: the poll, the timers, and the list of hosts to visit.
 
 use std::time::Instant;
 
@@ -29,22 +29,22 @@ pub(super) struct EventLoop {
     pub wheel: Wheel<Timer>,
     /// Hosts to visit.
     pub ready: IndexQueue,
-    /// Readiness was taken since the last turn.
+    /// Readiness was collected since the last turn.
     pub polled: bool,
-    /// There may be more readiness than was taken.
+    /// There may be more readiness than was collected.
     pub poll_again: bool,
-    /// The descriptor was made readable, for work that is left.
+    /// The descriptor was made readable because work is left.
     pub alarmed: bool,
     /// Reused from turn to turn.
     expired: Vec<Timer>,
 }
 
-/// What a timer stands for.
+/// What a timer is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Timer {
     /// The deadline of the session in this slot.
     Slot(usize),
-    /// The next connection may begin.
+    /// The rate limit allows the next connection.
     ConnectRate,
     /// The deadline of a drain.
     Drain,
@@ -70,7 +70,7 @@ impl EventLoop {
         }
     }
 
-    /// Has a host visited with the next turn.
+    /// Schedules a host for a visit in the next turn.
     pub(super) fn visit_soon(&mut self, index: usize) {
         self.ready.push(index);
         self.alarm();

@@ -1,4 +1,4 @@
-//! What a fleet tells its caller, in order.
+//! The events that a fleet reports to its caller.
 
 use std::collections::VecDeque;
 
@@ -12,104 +12,107 @@ use crate::session::CommandNews;
 use crate::stage::Stage;
 use crate::stage::Timings;
 
-/// Something that has happened in a [`Fleet`]: see [`Fleet::next_event`].
+/// Something that happened in a [`Fleet`], as returned by [`Fleet::next_event`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt to connect a host has come to this stage, [`Stage::Resolving`] to [`Stage::Authenticating`].
+    /// An attempt to connect to a host has entered a stage, [`Stage::Resolving`] to
+    /// [`Stage::Authenticating`].
     Entered {
-        /// Which.
+        /// The host.
         host: HostId,
-        /// Where it is now.
+        /// The stage that the attempt is in now.
         stage: Stage,
     },
     /// A host is logged in.
     Connected {
-        /// Which.
+        /// The host.
         host: HostId,
-        /// How long each stage took, over all attempts.
+        /// How long each stage took, summed over all attempts.
         timings: Timings,
     },
-    /// A host's connection is over, or an attempt to make one.
+    /// A host's connection, or an attempt to connect, has ended.
     Disconnected {
-        /// Which.
+        /// The host.
         host: HostId,
-        /// What it failed of. `None`: it was closed at this end.
+        /// Why it failed; `None` if this end closed the connection.
         error: Option<HostError>,
-        /// Whether another attempt follows by itself.
+        /// Whether the fleet will try again by itself.
         retrying: bool,
     },
     /// A host has accepted a command.
     Started {
-        /// Where.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
     },
-    /// Output, as it came ([`Deliver::Bytes`]). It counts as read.
+    /// Output, as it arrived ([`Deliver::Bytes`]). It counts as read.
     Output {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Of which command.
+        /// The command.
         command: CommandId,
-        /// Of which of its streams.
+        /// The stream: standard output or standard error.
         stream: StdStream,
-        /// Not empty.
+        /// The output, never empty.
         bytes: &'a [u8],
     },
-    /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream. One that is longer than the
-    /// stream may hold comes in [pieces](crate::Keep::BackPressure).
+    /// A line of output ([`Deliver::Lines`]). A line ends with `\n`, with `\r\n`, or at the end of
+    /// the stream. A line that is longer than the stream may hold arrives in
+    /// [pieces](crate::Keep::BackPressure).
     Line {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Of which command.
+        /// The command.
         command: CommandId,
-        /// Of which of its streams.
+        /// The stream: standard output or standard error.
         stream: StdStream,
-        /// Without its line end, in the command's encoding.
+        /// The line without its line end, in the command's encoding.
         bytes: &'a [u8],
-        /// Bytes of the stream before it.
+        /// The position of the line in its stream, in bytes.
         offset: u64,
     },
-    /// A command has taken so much input that there is room again, after [`Fleet::write_stdin`] had none.
+    /// A command has room for input again, after [`Fleet::write_stdin`] had found none.
     Writable {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
     },
-    /// A command is over: exited, killed, failed, timed out, cancelled, or never started. It is the last event of that command,
-    /// whose name ends with it, unless its output is not [delivered](Deliver::Nothing).
+    /// A command has ended: it exited, was killed, failed, timed out, was cancelled, or never
+    /// started. This is the last event of the command. Its id becomes invalid, unless its output is
+    /// not [delivered](Deliver::Nothing) by events.
     Finished {
-        /// Where.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
-        /// How.
+        /// How the command ended.
         outcome: Outcome,
-        /// How long it was in each stage.
+        /// How long the command spent in each stage.
         timings: Timings,
     },
-    /// All commands of one [batch](crate::Run::batches) of a run are over. The last one's comes right before
-    /// [`RunDone`](Self::RunDone). There is none of a batch that never began.
+    /// All commands of a [batch](crate::Run::batches) have ended. The last batch's event comes
+    /// right before [`RunDone`](Self::RunDone). A batch that never started has no such event.
     BatchDone {
-        /// Of which run.
+        /// The run.
         run: RunId,
-        /// Which, from 0.
+        /// The number of the batch, from 0.
         batch: usize,
-        /// How the commands of the run have ended so far.
+        /// How the commands of the whole run have ended so far.
         tally: Tally,
         /// Commands of the run that have not ended.
         left: usize,
     },
-    /// All commands of a run are over.
+    /// All commands of a run have ended.
     RunDone {
-        /// Which.
+        /// The run.
         run: RunId,
-        /// How its commands ended.
+        /// How the commands ended.
         tally: Tally,
     },
-    /// Nothing is left after [`Fleet::drain`](crate::Fleet::drain): no command, and no connection.
+    /// A [`Fleet::drain`](crate::Fleet::drain) is complete: no command and no connection is left.
     Drained,
 }
 
@@ -123,7 +126,7 @@ pub(super) enum Entry {
     Drained,
 }
 
-/// Events that wait to be taken.
+/// Events that the caller has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     queue: VecDeque<Entry>,

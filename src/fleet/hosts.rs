@@ -1,4 +1,4 @@
-//! The hosts of a fleet: who they are, how they are, and how they come and go.
+//! The hosts of a fleet: inspecting, adding, removing and connecting them.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::ids::HostId;
 use crate::session::{HostState, Input, Target};
 use crate::stage::Timings;
 
-/// A look at one host of a [`Fleet`].
+/// The current state of one host of a [`Fleet`].
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
     slot: &'a Slot,
@@ -28,43 +28,44 @@ impl fmt::Debug for Host<'_> {
 }
 
 impl<'a> Host<'a> {
-    /// The host as it was given, without user and port.
+    /// The host name or address as configured, without user and port.
     pub fn name(&self) -> &'a str {
         &self.slot.session.target().host
     }
 
-    /// Its port.
+    /// The port of the SSH server.
     pub fn port(&self) -> u16 {
         self.slot.session.target().port
     }
 
-    /// What [`HostConfig::alias`] calls it.
+    /// The name set by [`HostConfig::alias`], if any.
     pub fn alias(&self) -> Option<&'a str> {
         self.slot.session.target().alias.as_deref()
     }
 
-    /// How long its output and input may make no progress, as its [settings](HostConfig::read_timeout) say. A fleet measures
-    /// nothing by it: whoever waits does.
+    /// How long reading its output or writing its input may make no progress
+    /// ([`HostConfig::read_timeout`]). The fleet does not enforce this; blocking callers apply it.
     pub fn read_timeout(&self) -> Option<Duration> {
         self.slot.session.target().profile.read_timeout
     }
 
-    /// Where its connection is.
+    /// The state of its connection.
     pub fn state(&self) -> HostState {
         self.slot.view().state
     }
 
-    /// Why it was given up, in [`HostState::Failed`].
+    /// Why the host was given up, if its state is [`HostState::Failed`].
     pub fn error(&self) -> Option<&'a HostError> {
         self.slot.session.error()
     }
 
-    /// How long its connection was in each stage since it was last asked for.
+    /// How long its connection spent in each stage since it was last requested.
     pub fn timings(&self) -> Timings {
         self.slot.session.timings()
     }
 
-    /// Whether its connection was asked for by [`Fleet::connect`], and is neither there nor given up.
+    /// Whether [`Fleet::connect`] requested a connection that is neither established nor given up
+    /// yet.
     pub fn is_awaited(&self) -> bool {
         self.slot.session.is_awaited()
     }
@@ -76,15 +77,17 @@ impl Fleet {
         &self.positions
     }
 
-    /// One host; `None` if it has left the list.
+    /// The state of a host; `None` if it was removed from the list.
     pub fn host(&self, id: HostId) -> Option<Host<'_>> {
         self.engine.hosts.get(id).map(|slot| Host { slot })
     }
 
-    /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.
+    /// Adds hosts to the end of the list. Each call reads the keys that the hosts need once, so add
+    /// many hosts at once.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build); positions are those in the new list. Nothing has changed then.
+    /// As for [`build`](crate::config::FleetBuilder::build), with positions in the new list. On
+    /// error, the list is unchanged.
     pub fn add_hosts<H>(
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
@@ -97,8 +100,9 @@ impl Fleet {
         Ok(self.positions[before..].to_vec())
     }
 
-    /// Takes a host from the list: its connection is closed, and commands that have not ended by what has arrived end as
-    /// [`Cancelled`](crate::HostErrorKind::Cancelled). What they had printed stays readable. Whether it was there.
+    /// Removes a host from the list and closes its connection. What has arrived is processed first.
+    /// Commands that have not ended then end as [`Cancelled`](crate::HostErrorKind::Cancelled);
+    /// what they had printed stays readable. Returns whether the host was in the list.
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
@@ -109,11 +113,12 @@ impl Fleet {
         true
     }
 
-    /// Changes the whole list. A host that has the same entry and the same settings at the same position stays, with its name,
-    /// its connection and its commands; every other one is [removed](Self::remove_host), or new.
+    /// Replaces the whole list. A host with the same entry and the same settings at the same
+    /// position keeps its id, its connection and its commands. All other old hosts are
+    /// [removed](Self::remove_host), and all other entries are new hosts.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build). Nothing has changed then.
+    /// As for [`build`](crate::config::FleetBuilder::build). On error, the list is unchanged.
     pub fn set_hosts<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -132,7 +137,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Changes who is at which position; `None` keeps the host that is there.
+    /// Replaces the hosts at these positions; `None` keeps the host that is there.
     fn replace(&mut self, targets: Vec<Option<Target>>) {
         let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);
@@ -146,15 +151,16 @@ impl Fleet {
             let id = target.map_or(kept, |target| Some(self.engine.add(target, now)));
             self.positions.extend(id);
         }
-        // After the new ones have come: a proxy goes with the last host behind it.
+        // After the new hosts were added: a proxy is removed with the last host behind it.
         for id in leaving {
             self.engine.remove(id.index(), now);
         }
-        // Places may have become free, and descriptors.
+        // Places and descriptors may have become free.
         self.engine.admit_soon();
     }
 
-    /// Has these hosts connect and log in, without a command for them; none while it is [drained](Self::drain).
+    /// Connects and logs in to these hosts, without a command for them. Does nothing while the
+    /// fleet is [draining](Self::drain). Hosts that are not in the list are ignored.
     pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
         if self.engine.schedule.drain.is_requested() {
             return;
@@ -169,7 +175,8 @@ impl Fleet {
         self.engine.admit_soon();
     }
 
-    /// Closes every connection, and stops making those, that no command needs.
+    /// Closes every connection that no command needs, and cancels connection attempts that no
+    /// command needs.
     pub fn disconnect(&mut self) {
         for id in &self.positions {
             self.engine.order(id.index(), Input::Close);

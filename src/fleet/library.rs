@@ -1,4 +1,4 @@
-//! The libssh that is linked.
+//! The libssh that this program is linked with.
 
 use std::fmt;
 use std::sync::Once;
@@ -8,8 +8,8 @@ use crate::link::engine;
 /// The release that libssh-rs-sys bundles, as the build script knows it.
 const BUNDLED: &str = env!("BUNDLED_LIBSSH");
 
-/// What libssh 0.11.5 fixes. Two more that were published with it, CVE-2026-59842 and CVE-2026-59851, are
-/// about GSSAPI key exchange, which 0.11 does not have.
+/// The vulnerabilities fixed in libssh 0.11.5. Two more that were published with it, CVE-2026-59842
+/// and CVE-2026-59851, concern GSSAPI key exchange, which 0.11 does not have.
 const FIXED_AFTER_BUNDLED: [&str; 9] = [
     "CVE-2026-15370",
     "CVE-2026-59843",
@@ -22,7 +22,8 @@ const FIXED_AFTER_BUNDLED: [&str; 9] = [
     "CVE-2026-59850",
 ];
 
-/// Which libssh is in use. Its `Display` is one line, for instance `libssh 0.10.6/openssl/zlib (system's)`.
+/// Which libssh is in use. `Display` shows one line, for instance
+/// `libssh 0.10.6/openssl/zlib (system's)`.
 ///
 /// ```
 /// let library = sshoal::ParallelClient::library();
@@ -34,19 +35,20 @@ const FIXED_AFTER_BUNDLED: [&str; 9] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SshLibrary {
-    /// The version that libssh gives itself, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4 calls
-    /// itself 0.8.90.
+    /// The version that libssh reports, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4
+    /// reports 0.8.90.
     pub version: String,
-    /// Whether it is the one that libssh-rs-sys bundles (feature `vendored`, or no system library at build
-    /// time).
+    /// Whether this is the libssh bundled by libssh-rs-sys (feature `vendored`, or no system
+    /// library at build time).
     pub bundled: bool,
-    /// Whether it was built with GSSAPI: the system's usually is, the bundled one never.
+    /// Whether it was built with GSSAPI: a system library usually is, the bundled one never.
     pub gssapi: bool,
-    /// Published vulnerabilities that later releases of libssh fix, by CVE number; SECURITY.md says which
-    /// of them matter here.
+    /// The CVE numbers of published vulnerabilities that later releases of libssh fix; SECURITY.md
+    /// says which of them matter here.
     ///
-    /// Always empty for a system library. Distributions apply fixes without changing the version, so which
-    /// of them a system library has cannot be seen from here: your distribution's security tracker tells.
+    /// Always empty for a system library: distributions apply fixes without changing the version,
+    /// so it cannot be determined from here which fixes are present. Consult your distribution's
+    /// security tracker.
     pub unfixed: &'static [&'static str],
 }
 
@@ -67,8 +69,8 @@ impl fmt::Display for SshLibrary {
     }
 }
 
-/// Warns once per process that the bundled libssh is in use. Cargo shows the build script's warning to those
-/// who build sshoal itself, not to programs that depend on it.
+/// Warns once per process that the bundled libssh is in use. Cargo shows the build script's warning
+/// only when sshoal itself is built, not to programs that depend on it.
 pub(super) fn warn_if_bundled() {
     static WARNED: Once = Once::new();
     if cfg!(bundled_libssh) {

@@ -1,4 +1,4 @@
-//! Figures of a fleet.
+//! Metrics of a fleet.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::HostState;
 use super::turn_budget::Turn;
 
-/// What a fleet has done so far, and how it is now: for the monitoring of the program that it is part of. Cheap to take
-/// (nothing is counted for it, however many hosts there are), so it may be taken at each turn.
+/// Totals and current figures of a fleet, for monitoring. They are cheap to take, whatever the
+/// number of hosts, because nothing is counted on request; they may be taken on every turn.
 ///
-/// Totals grow for as long as the fleet lives. [`Display`](fmt::Display) shows all figures on one line, as `name=value`.
+/// Totals grow for the life of the fleet. [`Display`](fmt::Display) shows all figures on one line,
+/// as `name=value`.
 ///
 /// ```
 /// use sshoal::{Fleet, HostState};
@@ -34,52 +35,56 @@ use super::turn_budget::Turn;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Turns of the event loop: times that the thread woke up.
+    /// Turns so far.
     pub turns: u64,
-    /// Visits to a host with news.
+    /// Visits to hosts so far.
     pub visits: u64,
-    /// The longest time that one turn held the thread, waiting excluded. Turns without a bound by time are not measured.
+    /// The longest turn, without the time spent waiting. Turns whose budget has no time limit are
+    /// not measured.
     pub longest_turn: Duration,
-    /// Key exchanges completed.
+    /// Completed key exchanges.
     pub key_exchanges: u64,
-    /// Signatures made here to log in; those of an ssh-agent do not count.
+    /// Signatures made in this process to log in; those of an ssh-agent do not count.
     pub signatures: u64,
-    /// Bytes of standard output and standard error that the hosts have sent, kept or not.
+    /// Bytes of standard output and standard error received from the hosts, whether kept or not.
     pub bytes_received: u64,
-    /// Bytes of standard input that were passed on to the hosts.
+    /// Bytes of standard input sent to the hosts.
     pub bytes_sent: u64,
-    /// Connections open now, or being opened, those to proxies included.
+    /// Connections that are open or being opened now, including those to proxies.
     pub connections: usize,
-    /// Hosts that wait for their turn now, to connect or to start a command.
+    /// Hosts that wait for admission now, to connect or to start a command.
     pub queued: usize,
-    /// Commands that start or run now: what [`max_running`](crate::config::FleetBuilder::max_running) bounds.
+    /// Commands that are starting or running now, which
+    /// [`max_running`](crate::config::FleetBuilder::max_running) limits.
     pub running: usize,
     /// Timers armed now.
     pub timers: usize,
-    /// Hosts that can connect or start a command at once: [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if
-    /// descriptors are short.
+    /// How many hosts may connect or start a command at once:
+    /// [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if descriptors are
+    /// short.
     pub pool: usize,
-    /// Runs that are not over.
+    /// Runs that have not ended.
     pub runs: usize,
-    /// Commands that were not forgotten, finished ones included.
+    /// Commands that have not been forgotten, including finished ones.
     pub commands: usize,
-    /// Commands that are not over.
+    /// Commands that have not ended.
     pub unfinished: usize,
     /// Unread bytes of output.
     pub unread: usize,
-    /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
-    /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::config::FleetBuilder::output_budget)).
+    /// Connections that are not read from now, because too much of their own output or of the whole
+    /// fleet's is unread ([`Keep::BackPressure`](crate::Keep::BackPressure),
+    /// [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     pub(super) hosts: [usize; HostState::ALL.len()],
 }
 
 impl Metrics {
-    /// Hosts in this state now; proxies are none of them.
+    /// The number of hosts in this state now, without proxies.
     pub fn hosts(&self, state: HostState) -> usize {
         self.hosts[state as usize]
     }
 
-    /// Hosts in each state now, in the order in which a host passes through them.
+    /// The number of hosts in each state now, in the order in which a host passes through them.
     pub fn by_state(&self) -> impl Iterator<Item = (HostState, usize)> + use<> {
         HostState::ALL.into_iter().zip(self.hosts)
     }
@@ -87,7 +92,7 @@ impl Metrics {
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Named, so that a figure that is added is not forgotten here.
+        // Destructured, so that a new field cannot be forgotten here.
         let Self {
             turns,
             visits,
@@ -120,7 +125,7 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// What is counted as it happens.
+/// Counters that are updated as things happen.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Totals {
     pub turns: u64,

@@ -1,7 +1,7 @@
 //! The fleet: every host, its connection and its commands, driven by turns.
 //!
-//! [`Fleet`] is what callers use; [`Engine`] does the work of its turns, with parts that know nothing of one another:
-//! the event loop, the registry of hosts, and the schedule.
+//! [`Fleet`] is the public interface. [`Engine`] does the work of a turn. Its parts do not depend
+//! on one another: the event loop, the registry of hosts, and the schedule.
 
 mod admission;
 mod agents;
@@ -56,19 +56,21 @@ use crate::link::Dialler;
 use crate::reactor::Reactor;
 pub use crate::session::HostState;
 
-/// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
+/// Runs commands on many hosts from an event loop that the caller owns.
 ///
-/// Nothing here waits for a peer or a disk, no thread works in the background unless
-/// [`Resolver::System`](crate::Resolver::System), GSSAPI, an [accept-new](crate::HostKeyPolicy::accept_new) policy
-/// or a forwarded ssh-agent asks for one, and no signal handler is installed. Its owner
+/// A turn never waits for a peer or a disk, and no signal handler is installed. No thread runs in
+/// the background unless [`Resolver::System`](crate::Resolver::System), GSSAPI, an
+/// [accept-new](crate::HostKeyPolicy::accept_new) policy or a forwarded ssh-agent needs one. The
+/// caller repeats three steps:
 ///
-/// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together
-///    with whatever else there is to wait for,
-/// 2. calls [`turn`](Self::turn), which does a bounded amount of work,
-/// 3. takes events from [`next_event`](Self::next_event) until there are none.
+/// 1. wait until the fleet's [descriptor](std::os::fd::AsFd) is readable or
+///    [`next_deadline`](Self::next_deadline) has passed, along with everything else that the
+///    program waits for;
+/// 2. call [`turn`](Self::turn), which does a bounded amount of work;
+/// 3. take events from [`next_event`](Self::next_event) until it returns `None`.
 ///
-/// Commands may be started, hosts added and removed, and everything else here called, between any two of these. Several
-/// fleets live side by side, in one thread or in many. The page [`embedding`](crate::embedding) has the whole contract.
+/// Every other method may be called between any two of these steps. Several fleets may exist side
+/// by side, in one thread or in many. [`embedding`](crate::embedding) has the whole contract.
 ///
 /// ```no_run
 /// use std::time::Instant;
@@ -83,7 +85,7 @@ pub use crate::session::HostState;
 ///     fleet.turn(Instant::now(), Budget::default())?;
 ///     while let Some(event) = fleet.next_event() {
 ///         match event {
-///             Event::Output { host, bytes, .. } => println!("{host:?}: {}", String::from_utf8_lossy(bytes)),
+///             Event::Output { host, bytes, .. } => println!("{host:?}: {}", bytes.escape_ascii()),
 ///             Event::Finished { host, outcome, .. } => println!("{host:?}: {outcome}"),
 ///             Event::RunDone { .. } => return Ok(()),
 ///             _ => {}
@@ -94,51 +96,55 @@ pub use crate::session::HostState;
 /// ```
 ///
 /// # Log
-/// It tells the [`log`] facade, at no cost where nobody listens. What one host does is at `debug` (connected, failed, how far
-/// the next attempt is, given up; the events tell the same) and at `trace` (each step of a connection). What is wrong in this
-/// process is at `warn`: descriptors that are short, files and agents that are of no use. There is no secret in it, and
-/// nothing of a host's that a terminal would act on.
+/// The fleet logs through the [`log`] facade; without a logger, a log line costs one comparison.
+/// Per host, `debug` reports each connection made, failed or given up and the delay before the next
+/// attempt (events report the same), and `trace` reports each step of a connection. `warn` reports
+/// problems of this process, such as too few descriptors, or a file or an agent that cannot be
+/// used. Log lines contain no secrets, and text that comes from a host is made safe for a terminal.
 pub struct Fleet {
     engine: Engine,
-    /// The host list as it was given, and the hosts at its positions.
+    /// The host list as configured; `positions` has the id of the host at each position.
     list: HostList,
     positions: Vec<HostId>,
 }
 
 impl FleetBuilder {
-    /// Checks the settings, reads keys and known_hosts files, and makes the fleet. No network.
+    /// Checks the settings, reads keys and known_hosts files, and creates the fleet. Does not use
+    /// the network.
     ///
-    /// An empty host list is legal: hosts may be added later.
+    /// The host list may be empty: hosts can be added later.
     ///
     /// # Errors
-    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`],
-    /// [`Error::KnownHosts`], [`Error::Unsupported`], [`Error::System`].
+    /// [`Error::HostSpec`] and [`Error::Config`] for an invalid host or setting;
+    /// [`Error::KeyFile`], [`Error::CertFile`] and [`Error::KnownHosts`] for a file that cannot be
+    /// used; [`Error::Unsupported`] if the libssh in use lacks what a setting needs;
+    /// [`Error::System`] if the operating system refuses what the event loop needs.
     pub fn build(self) -> Result<Fleet, Error> {
         Fleet::from_setup(self.setup()?)
     }
 
-    /// As [`build`](Self::build), but this many fleets, to be driven by as many threads: for more work than
-    /// one core can encrypt. The hosts are dealt out in turn: the first to the first fleet, the second to the
-    /// second.
+    /// Like [`build`](Self::build), but creates several fleets, to be driven by as many threads:
+    /// for more work than one core can encrypt. Hosts are distributed round-robin: the first host
+    /// to the first fleet, the second host to the second fleet, and so on.
     ///
-    /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared, except the
-    /// keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy records. Limits such as
-    /// [`max_connecting`](Self::max_connecting) are those of each fleet, and each has its own connections to
-    /// proxies.
+    /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared,
+    /// except the keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
+    /// records. Limits such as [`max_connecting`](Self::max_connecting) apply to each fleet
+    /// separately, and each fleet has its own connections to proxies.
     ///
     /// ```
     /// use sshoal::Fleet;
     ///
     /// # let none: [&str; 0] = [];
-    /// let builder = Fleet::builder(["web1", "web2", "web3"]).known_hosts(none).identity_auth(false);
-    /// let fleets = builder.user("deploy").password("...").build_many(2)?;
+    /// let builder = Fleet::builder(["web1", "web2", "web3"]).user("deploy").password("...");
+    /// let fleets = builder.known_hosts(none).identity_auth(false).build_many(2)?;
     /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
     /// # Ok::<(), sshoal::Error>(())
     /// ```
     ///
     /// # Errors
-    /// Those of [`build`](Self::build), and [`Error::Config`] unless there are 1 to 4,096 fleets. Positions
-    /// are those of the whole list.
+    /// As for [`build`](Self::build), and [`Error::Config`] unless `fleets` is 1 to 4,096.
+    /// Positions in errors are those in the whole list.
     pub fn build_many(self, fleets: usize) -> Result<Vec<Fleet>, Error> {
         self.setup_many(fleets)?.into_iter().map(Fleet::from_setup).collect()
     }
@@ -161,8 +167,9 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// A fleet of these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
-    /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
+    /// Configures a fleet of these hosts, in this order. An entry is `host`, `host:port`,
+    /// `user@host`, `user@host:port`, or an IPv6 address, in brackets if a port follows
+    /// ([`HostSpec`](crate::HostSpec)).
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -184,7 +191,7 @@ impl Fleet {
         SshLibrary::linked()
     }
 
-    /// Lines of the known_hosts files that were skipped because they cannot be understood.
+    /// Lines of the known_hosts files that were skipped because they cannot be parsed.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
         self.engine.verifier.known_hosts().problems()
     }

@@ -1,4 +1,4 @@
-//! What a caller takes from a fleet and gives to commands: events, output, input and signals.
+//! Events and output that callers take, and the input and signals that they send.
 
 use std::io;
 
@@ -11,22 +11,23 @@ use crate::output::{Deliver, Line, LineEnds, Stream};
 use crate::session::CommandNews;
 
 impl Fleet {
-    /// Takes unread output into a buffer. How many bytes; 0 if there are none.
+    /// Moves unread output into a buffer. Returns the number of bytes; 0 if there are none.
     pub fn read(&mut self, id: CommandId, stream: StdStream, bytes: &mut [u8]) -> usize {
         self.read_with(id, stream, |stream, _| stream.read(bytes)).unwrap_or(0)
     }
 
-    /// Shows all unread output in its place, line ends included; nothing if there is none. With [`consume`](Self::consume) a
-    /// way to read without a copy, as [`io::BufRead`] has one: records that are no lines, or many lines at a time.
+    /// All unread output, including line ends; empty if there is none. Together with
+    /// [`consume`](Self::consume) this reads without a copy, like [`io::BufRead`]: useful for
+    /// records other than lines, or for many lines at a time.
     ///
     /// ```no_run
     /// use sshoal::{CommandId, Fleet, StdStream};
     ///
-    /// /// Passes on the names that `find -print0` has told since, of a command that is read by calls.
+    /// /// Passes on the names that `find -print0` has printed since the last call.
     /// fn names(fleet: &mut Fleet, find: CommandId, mut each: impl FnMut(&[u8])) {
     ///     let mut read = 0;
     ///     for record in fleet.peek(find, StdStream::Stdout).split_inclusive(|byte| *byte == 0) {
-    ///         // Of the last one, more may come.
+    ///         // The last record may be incomplete.
     ///         let Some(name) = record.strip_suffix(b"\0") else { break };
     ///         each(name);
     ///         read += record.len();
@@ -38,23 +39,25 @@ impl Fleet {
         self.engine.execs.get(id).map_or(&[], |exec| exec.stream(stream).unread())
     }
 
-    /// Drops the first so many bytes of unread output, or all if there are fewer: they have been read.
+    /// Drops the first `count` bytes of unread output, because they have been read; all of it if
+    /// there are fewer.
     pub fn consume(&mut self, id: CommandId, stream: StdStream, count: usize) {
         self.read_with(id, stream, |stream, _| stream.consume(count));
     }
 
-    /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line. Of
-    /// a line that is longer than the stream may hold, it takes [what there is](crate::Keep::BackPressure).
+    /// Takes the next line of unread output, if a whole one has arrived. Once the command has
+    /// ended, the rest counts as the last line. If a line is longer than the stream may hold, this
+    /// takes [what has arrived](crate::Keep::BackPressure).
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
         self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?
     }
 
-    /// Drops unread output.
+    /// Drops all unread output of a stream.
     pub fn discard(&mut self, id: CommandId, stream: StdStream) {
         self.read_with(id, stream, |stream, _| stream.clear());
     }
 
-    /// Reads from a stream, and lets a host go on that has waited for that.
+    /// Reads from a stream, and resumes hosts that were held back by unread output.
     pub(super) fn read_with<T>(
         &mut self,
         id: CommandId,
@@ -67,11 +70,13 @@ impl Fleet {
         result
     }
 
-    /// Queues input, as much as there is room for: 1 MiB at a time, per command. How many bytes.
+    /// Queues input, as much as there is room for: up to 1 MiB per command. Returns the number of
+    /// bytes.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room: [`Event::Writable`](crate::Event::Writable) tells when
-    /// there is. [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command takes no more.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room;
+    /// [`Event::Writable`](crate::Event::Writable) reports when there is.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command accepts no more input.
     pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {
         let Some(exec) = self.engine.execs.get_mut(id) else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let written = exec.write_stdin(bytes)?;
@@ -80,7 +85,7 @@ impl Fleet {
         Ok(written)
     }
 
-    /// Ends the input once everything written has been sent.
+    /// Closes the command's input once everything written has been sent.
     pub fn close_stdin(&mut self, id: CommandId) {
         if let Some(exec) = self.engine.execs.get_mut(id)
             && exec.close_stdin()
@@ -90,8 +95,8 @@ impl Fleet {
         }
     }
 
-    /// Sends a signal to a command that runs (RFC 4254 section 6.9); `false` if it does not. There is no answer. Which ones a
-    /// host passes on is said at [`Signal`].
+    /// Sends a signal to a command (RFC 4254 section 6.9). Returns `false` if the command does not
+    /// run. The protocol has no answer to it; [`Signal`] says which signals servers pass on.
     pub fn signal(&mut self, id: CommandId, signal: Signal) -> bool {
         let Some(exec) = self.engine.execs.get_mut(id) else { return false };
         let is_sent = exec.signal(signal);
@@ -102,8 +107,9 @@ impl Fleet {
         is_sent
     }
 
-    /// The next event, in the order in which things happened to each host. Call it after each
-    /// [`turn`](Self::turn) until it returns `None`: the descriptor does not report events that are left.
+    /// The next event; `None` if there are no more. Events of one host come in the order in which
+    /// things happened. Take all of them after each [`turn`](Self::turn): the descriptor does not
+    /// report events that are left.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         let entry = self.next_entry()?;
         Some(match entry {
@@ -127,12 +133,12 @@ impl Fleet {
         })
     }
 
-    /// The next entry that still has something to tell.
+    /// The next entry that still applies.
     fn next_entry(&mut self) -> Option<Entry> {
         loop {
             let entry = self.engine.events.pop()?;
             let Entry::Command(id, news) = entry else { return Some(entry) };
-            // A command that was released meanwhile has no more events.
+            // A released command has no further events.
             let exec = self.engine.execs.get(id).filter(|exec| !exec.is_released());
             let Some((host, deliver)) = exec.map(|exec| (exec.host(), exec.deliver())) else { continue };
             let CommandNews::Output(which) = news else { return Some(entry) };
@@ -152,7 +158,7 @@ impl Fleet {
                 }
                 return Some(entry);
             }
-            // It may have been held back at a part of a line, and there is more room now.
+            // The host may have been held back at a partial line, and there may be more room now.
             self.engine.made_room(host);
         }
     }

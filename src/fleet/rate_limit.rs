@@ -1,27 +1,28 @@
-//! How fast connections may be begun: evenly spread, whatever the turns are like.
+//! Rate limit of new connections: they are spread evenly, however long and irregular the turns are.
 
 use std::time::{Duration, Instant};
 
 use crate::limits;
 
-/// A bound on the rate of connections, by the generic cell rate algorithm (ITU-T I.371): each one moves the time at which
-/// the next is due by the interval between two, and may come ahead of that time by [`limits::CONNECT_BURST`]. So no
-/// second begins more of them than the rate, and what the rate makes of that.
+/// Limits the rate of connections with the generic cell rate algorithm (ITU-T I.371). Each
+/// connection moves the time at which the next is due by one interval, and may start ahead of that
+/// time by [`limits::CONNECT_BURST`]. So no second starts more connections than the rate, plus what
+/// the rate makes of that burst.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RateLimit {
     interval: Duration,
-    /// When the next one is due, if that was not long ago.
+    /// When the next connection is due; `None` before the first one.
     due: Option<Instant>,
 }
 
 impl RateLimit {
-    /// So many a second.
+    /// Allows this many connections per second.
     pub(super) fn new(per_second: u32) -> Self {
         Self { interval: interval(per_second), due: None }
     }
 
-    /// So many a second from now on. What was begun too early by the old rate is by the new one as many connections too
-    /// early, so changing it often begins no more of them.
+    /// Changes the rate from now on. The number of connections that were started ahead of time
+    /// carries over to the new rate, so frequent changes do not allow more connections.
     pub(super) fn change(&mut self, per_second: u32, now: Instant) {
         let (before, after) = (self.interval.as_nanos(), interval(per_second).as_nanos());
         let ahead = self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
@@ -30,23 +31,23 @@ impl RateLimit {
         self.due = now.checked_add(Duration::from_nanos(u64::try_from(ahead).unwrap_or(u64::MAX)));
     }
 
-    /// Whether one may begin.
+    /// Whether a connection may start.
     pub(super) fn allows(&self, now: Instant) -> bool {
         self.next_at().is_none_or(|at| at <= now)
     }
 
-    /// When the next one may begin; `None` if one might have for long.
+    /// When the next connection may start; `None` before the first one.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.due?.checked_sub(limits::CONNECT_BURST)
     }
 
-    /// One begins.
+    /// Counts a connection that starts.
     pub(super) fn take(&mut self, now: Instant) {
         self.due = self.due.unwrap_or(now).max(now).checked_add(self.interval);
     }
 }
 
-/// Rounded up: rather one too few than one too many.
+/// Rounded up: rather too few connections than too many.
 fn interval(per_second: u32) -> Duration {
     const SECOND: u64 = 1_000_000_000;
     Duration::from_nanos(SECOND.div_ceil(u64::from(per_second.max(1))))
@@ -59,7 +60,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const MILLI: Duration = Duration::from_millis(1);
 
-    /// When connections begin if all that may do, at each of these times after the first.
+    /// When connections start, if all that are allowed start in each of these turns.
     fn begun(limit: &mut RateLimit, turns: impl IntoIterator<Item = Duration>) -> Vec<Duration> {
         let origin = crate::clock::now();
         let mut begun = Vec::new();
@@ -83,7 +84,7 @@ mod tests {
                 let begun = begun(&mut RateLimit::new(rate), every(turn));
                 let burst = rate as usize / 100 + 1;
                 let expected = 10 * rate as usize;
-                // Of the last turn some may be missing.
+                // Some of the last turn's may be missing.
                 let missing = rate as usize * 5 / 1_000 + 1;
                 let range = expected - missing..=expected + burst;
                 assert!(range.contains(&begun.len()), "{rate}/s, {turn:?}: {}", begun.len());
@@ -96,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_begun_in_time_is_not_made_up_for() {
+    fn missed_connections_are_not_caught_up() {
         let mut limit = RateLimit::new(100);
         assert_eq!(begun(&mut limit, [Duration::ZERO, 60 * SECOND]).len(), 4, "two each time");
     }
 
     #[test]
-    fn the_next_one_is_told_exactly() {
+    fn the_time_of_the_next_connection_is_exact() {
         let origin = crate::clock::now();
         let mut limit = RateLimit::new(2);
         assert_eq!(limit.next_at(), None);
@@ -113,25 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_takes_over_what_was_begun_too_early() {
+    fn connections_started_ahead_of_time_carry_over_to_a_new_rate() {
         let origin = crate::clock::now();
         let mut limit = RateLimit::new(1);
         limit.take(origin);
         limit.change(1_000, origin);
-        assert!(limit.allows(origin), "one connection is a millisecond now");
+        assert!(limit.allows(origin), "one connection ahead of time is now worth a millisecond");
         limit.change(1, origin);
         assert_eq!(limit.next_at(), Some(origin + SECOND - limits::CONNECT_BURST));
         for _ in 0..50 {
             limit.change(1_000, origin);
             limit.change(1, origin);
         }
-        assert!(!limit.allows(origin + SECOND / 2), "to change it often begins nothing");
+        assert!(!limit.allows(origin + SECOND / 2), "frequent changes allow nothing more");
         limit.change(1, origin + 60 * SECOND);
         assert!(limit.allows(origin + 60 * SECOND));
     }
 
     #[test]
-    fn the_highest_rate_is_hardly_one() {
+    fn the_highest_rate_is_limited_only_by_the_clock_s_resolution() {
         assert_eq!(
             begun(&mut RateLimit::new(u32::MAX), [Duration::ZERO]).len() as u128,
             limits::CONNECT_BURST.as_nanos() + 1

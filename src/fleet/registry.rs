@@ -14,26 +14,26 @@ use crate::link::engine::EngineLink;
 use crate::link::{Dialler, Link};
 use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
 
-/// Slots by index.
+/// All slots, by index.
 pub(super) struct Registry {
     pub slots: Slab<Slot>,
-    /// Counts the slots that there ever were, for their ids.
+    /// The number of slots ever created; part of their ids, so that an id is not reused.
     given: u32,
     /// The slots of the proxies.
     pub proxies: HashMap<ProxyId, usize>,
     links: Box<dyn Links>,
-    /// Source of the sessions' randomness.
+    /// Seeds the random jitter of each session.
     pub seeds: Jitter,
-    /// Slots whose hosts' names the fleet resolves.
+    /// The number of slots with a host name that the fleet resolves.
     pub names: usize,
     pub sums: Sums,
 }
 
-/// Where links come from.
+/// Creates the links of slots.
 pub(super) trait Links: Send {
     /// A link for the slot with this index.
     fn link(&self, index: usize) -> Box<dyn Link>;
-    /// Slots whose links may have news without readiness.
+    /// Slots whose links may have progressed without readiness of their descriptor.
     fn returned(&self) -> Vec<usize>;
 }
 
@@ -89,7 +89,7 @@ impl Registry {
         slot
     }
 
-    /// Books what a session uses after a step. What was booked before.
+    /// Updates what a session counts for in the sums, after a step. Returns the previous value.
     pub(super) fn book(&mut self, index: usize, execs: &Execs) -> Option<Booked> {
         let slot = self.slots.get_mut(index)?;
         self.sums.subtract(slot);
@@ -99,14 +99,14 @@ impl Registry {
         Some(before)
     }
 
-    /// Whether the connection that asked is still there and still waits for this.
+    /// Whether the connection that asked still exists and still waits for this.
     pub(super) fn still_waits(&self, asker: Asker, awaited: Awaited) -> bool {
         self.slots.get(asker.slot).is_some_and(|slot| {
             slot.link.generation() == asker.generation && slot.view().awaits == Some(awaited)
         })
     }
 
-    /// Puts an input into a slot's mail. Whether there is such a slot.
+    /// Queues an input for a slot. Returns whether the slot exists.
     pub(super) fn post(&mut self, index: usize, input: Input) -> bool {
         let slot = self.slots.get_mut(index);
         slot.map(|slot| slot.mail.push(input)).is_some()
@@ -121,18 +121,19 @@ impl Registry {
         successors(self.slots.get(index), |slot| self.slots.get(slot.proxy?))
     }
 
-    /// Descriptors that a host needs before it can connect: its own, and those of proxies that are not connected.
+    /// Descriptors that a host needs before it can connect: its own, and those of its proxies that
+    /// are not connected.
     pub(super) fn descriptors_needed(&self, index: usize) -> usize {
         let missing = self.chain(index).filter(|slot| slot.booked.descriptors == 0);
         missing.map(Slot::descriptors).sum()
     }
 
-    /// Descriptors that the proxies of a host have.
+    /// Descriptors held by the proxies of a host.
     pub(super) fn descriptors_of_proxies(&self, index: usize) -> usize {
         self.chain(index).skip(1).map(|slot| slot.booked.descriptors).sum()
     }
 
-    /// A proxy that is connected, or about to be, for no host.
+    /// A proxy that is connected, or about to be, but that no host uses.
     pub(super) fn unused_proxy(&self) -> Option<usize> {
         let connected = self.slots.iter().filter(|(_, slot)| slot.view().holds_descriptor);
         let used: std::collections::HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();

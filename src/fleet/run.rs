@@ -1,4 +1,4 @@
-//! Runs as they are asked for: commands, the hosts that run them, and in which order.
+//! Runs as callers describe them: commands, the hosts that run them, and in what order.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use crate::command::{Command, OutputOptions, Request};
 use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
 
-/// Commands on some hosts, to be [started](crate::Fleet::start): all at once, or in [batches](Self::batches), the next one by
-/// itself or [when told to](Self::gated), until too many have [failed](Self::max_failures).
+/// Commands for some hosts, to be [started](crate::Fleet::start) all at once or in
+/// [batches](Self::batches). Each batch follows the previous one by itself or [on
+/// request](Self::gated), unless too many commands have [failed](Self::max_failures).
 ///
 /// ```no_run
 /// use std::time::Instant;
@@ -30,7 +31,8 @@ use crate::ids::HostId;
 ///         match event {
 ///             Event::BatchDone { left, .. } => is_next = left > 0,
 ///             Event::RunDone { tally, .. } => {
-///                 println!("{} well, {} failed, {} not started", tally.succeeded, tally.failed, tally.not_started);
+///                 println!("{} succeeded, {} failed", tally.succeeded, tally.failed);
+///                 println!("{} not started", tally.not_started);
 ///                 return Ok(());
 ///             }
 ///             _ => {}
@@ -59,18 +61,18 @@ enum Commands {
     Each(Vec<(HostId, Command)>),
 }
 
-/// What each host is asked, in order.
+/// The request for each host, in the order of the run.
 pub(super) type Asked = Vec<(HostId, Arc<Request>)>;
 
-/// How many hosts one batch of a [`Run`] has.
+/// The size of one batch of a [`Run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Batch {
-    /// So many, at least 1.
+    /// This many hosts, at least 1.
     Hosts(usize),
-    /// So many per cent of all hosts of the run, 1 to 100, rounded up.
+    /// A percentage of all hosts of the run, 1 to 100, rounded up.
     Percent(u8),
-    /// All that are left.
+    /// All remaining hosts.
     Rest,
 }
 
@@ -80,7 +82,8 @@ impl Run {
         Self { commands: Commands::Same(Box::new(command.into())), hosts: None, plan: Plan::default() }
     }
 
-    /// A run of one command for each of these hosts, in this order. One that comes twice runs two.
+    /// A run with a command for each of these hosts, in this order. A host that occurs twice runs
+    /// two commands.
     ///
     /// ```no_run
     /// use sshoal::{Fleet, Run};
@@ -99,51 +102,59 @@ impl Run {
         Self { commands: Commands::Each(commands), hosts: None, plan: Plan::default() }
     }
 
-    /// The hosts that run it, in this order. Default: all of the list. One that comes twice runs it twice. A run of
-    /// [`each`](Self::each) has its hosts already, and is refused with others.
+    /// The hosts of the run, in this order. Default: all hosts of the list. A host that occurs
+    /// twice runs the command twice. [`Fleet::start`](crate::Fleet::start) refuses this setting for
+    /// a run made by [`each`](Self::each), which names its hosts already.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
         self
     }
 
-    /// Sizes of batches, which are begun one after the other, each when all commands of the one before are over. The last size
-    /// repeats until no host is left. Default, and an empty list: one batch of all (Ansible: `serial`).
+    /// Splits the run into batches of these sizes. A batch starts when all commands of the previous
+    /// one have ended. The last size repeats until no host is left. Default, and for an empty list:
+    /// a single batch of all hosts. (Ansible: `serial`.)
     ///
-    /// Hosts come in the order of the run. A batch takes those whose command is not over by then: one that was cancelled, or
-    /// whose host was removed, makes room for the next. No connection is made for a host before its batch.
+    /// Batches take hosts in the order of the run. A host whose command has already ended, because
+    /// it was cancelled or the host was removed, is skipped, and the next one takes its place in
+    /// the batch. No connection is made for a host before its batch starts.
     ///
-    /// What cannot be is refused by [`Fleet::start`](crate::Fleet::start): a batch of no hosts, or of more than 100 per cent, and
-    /// one behind [`Batch::Rest`], which leaves it none.
+    /// [`Fleet::start`](crate::Fleet::start) refuses a batch of no hosts, one of more than 100 per
+    /// cent, and any batch after [`Batch::Rest`], which leaves no hosts for it.
     pub fn batches(mut self, sizes: impl IntoIterator<Item = Batch>) -> Self {
         self.plan.batches = sizes.into_iter().collect();
         self
     }
 
-    /// After each [`BatchDone`](crate::Event::BatchDone) that leaves some, waits for [`Fleet::proceed`](crate::Fleet::proceed), or
-    /// for [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch begins by itself.
+    /// After each [`BatchDone`](crate::Event::BatchDone) with commands left, waits for
+    /// [`Fleet::proceed`](crate::Fleet::proceed) or
+    /// [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch starts by itself.
     pub fn gated(mut self) -> Self {
         self.plan.gate = Gate::Closed;
         self
     }
 
-    /// Failures that it goes on with. Default: any number. A failure is every end of a command other than exit status 0.
+    /// The number of failures that the run tolerates. Default: any number. A failure is every end
+    /// of a command other than exit status 0.
     ///
-    /// With one more, and as soon as either this or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no further
-    /// command is sent: those that were not end as [`NotStarted`](crate::HostErrorKind::NotStarted), on hosts of this batch
-    /// too. What was sent goes on to its end.
+    /// As soon as this number or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no
+    /// further command is sent. Commands that were not sent, including those of the current batch,
+    /// end as [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent run to
+    /// their end.
     pub fn max_failures(mut self, failures: usize) -> Self {
         self.plan.budget.failures = Some(failures);
         self
     }
 
-    /// The same in per cent of all hosts of the run, 0 to 100: exceeded if they are more (Ansible: `max_fail_percentage`, per
-    /// batch). More than 100 are refused by [`Fleet::start`](crate::Fleet::start).
+    /// Like [`max_failures`](Self::max_failures), but as a percentage of all hosts of the run, 0 to
+    /// 100: exceeded if more of them have failed. (Ansible: `max_fail_percentage`, which counts per
+    /// batch.) [`Fleet::start`](crate::Fleet::start) refuses more than 100.
     pub fn max_failure_percent(mut self, percent: u8) -> Self {
         self.plan.budget.percent = Some(percent);
         self
     }
 
-    /// Checks everything, and says what each host is asked, in order. `all`: the hosts of the list.
+    /// Validates the run and makes the request for each host, in order. `all` has the hosts of the
+    /// list.
     pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
         let asked = match (self.commands, self.hosts) {
@@ -169,7 +180,7 @@ impl Run {
     }
 }
 
-/// What is wrong with the command of one host, at this position of its run.
+/// Adds the position in the run to an error about one host's command.
 fn at(position: usize, error: Error) -> Error {
     match error {
         Error::Command(problem) => Error::Template { position, problem: TemplateProblem::Refused(problem) },
@@ -185,16 +196,16 @@ impl<C: Into<Command>> From<C> for Run {
     }
 }
 
-/// In which order, and how far, a run goes.
+/// Batches, gate and failure budget of a run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
-    /// Sizes; the last repeats. None: one batch of all.
+    /// Batch sizes; the last one repeats. If empty, one batch has all hosts.
     pub batches: Vec<Batch>,
     pub gate: Gate,
     pub budget: FailureBudget,
 }
 
-/// Whether the next batch waits to be asked for.
+/// Whether the next batch waits for [`Fleet::proceed`](crate::Fleet::proceed).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Gate {
     #[default]
@@ -202,7 +213,7 @@ pub(super) enum Gate {
     Closed,
 }
 
-/// Failures that a run goes on with; `None`: any number.
+/// Failures that a run tolerates; `None` for any number.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FailureBudget {
     pub failures: Option<usize>,
@@ -238,11 +249,11 @@ impl Plan {
         }
     }
 
-    /// Hosts of batch `number`, from 0, in a run of so many.
+    /// The size of batch `number`, counted from 0, in a run of `hosts` hosts.
     pub(super) fn size(&self, number: usize, hosts: usize) -> usize {
         match self.batches.get(number).or(self.batches.last()) {
             Some(Batch::Hosts(size)) => *size,
-            // Rounded up so that it is at least one.
+            // Rounded up, so that a batch has at least one host.
             Some(Batch::Percent(percent)) => {
                 usize::try_from((hosts as u128 * u128::from(*percent)).div_ceil(100)).unwrap_or(hosts)
             }
@@ -251,20 +262,21 @@ impl Plan {
     }
 }
 
-/// How the commands of a run have ended.
+/// How many commands of a run have ended, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
-    /// With exit status 0.
+    /// Commands that ended with exit status 0.
     pub succeeded: usize,
-    /// In any other way, but for the next one.
+    /// Commands that ended in any other way, except those in `not_started`.
     pub failed: usize,
-    /// They were never sent, because [the run had ended](crate::HostErrorKind::NotStarted) before.
+    /// Commands that were never sent because [the run had ended](crate::HostErrorKind::NotStarted)
+    /// before.
     pub not_started: usize,
 }
 
 impl Tally {
-    /// All that are over.
+    /// All commands that have ended.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started
     }

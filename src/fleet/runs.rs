@@ -1,7 +1,7 @@
-//! Runs that are under way: which of their commands begin, which will never, and when each is over.
+//! Runs in progress: which of their commands start, which never will, and when each run ends.
 //!
-//! A value that knows neither hosts nor time. It is told of every command that is over, and names the next things to be
-//! done ([`Runs::next_task`]) and to be told ([`Runs::next_news`]).
+//! [`Runs`] knows neither hosts nor time. It records every command that ends, and returns what
+//! to do next ([`Runs::next_task`]) and what to report next ([`Runs::next_news`]).
 
 #[cfg(test)]
 mod tests;
@@ -16,29 +16,29 @@ use crate::ids::{CommandId, RunId};
 use crate::output::Outcome;
 use crate::reactor::IndexQueue;
 
-/// What is to be done for a run.
+/// Something to do for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Task {
-    /// A batch of so many commands begins.
+    /// A batch with this many commands starts.
     Open(RunId, usize),
-    /// Its host may have it.
+    /// The command may be given to its host.
     Begin(CommandId),
-    /// It must not be sent any more.
+    /// The command must not be sent; if it was sent, it continues.
     Withdraw(CommandId, NotStarted),
-    /// The same, and it is to end if it was sent.
+    /// The command must not be sent; if it was sent, it is cancelled.
     Cancel(CommandId, NotStarted),
 }
 
-/// What is to be told of a run.
+/// Something to report about a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunNews {
-    /// All commands of batch number `batch` are over; `left` of the run are not.
+    /// All commands of this batch have ended; `left` commands of the run have not.
     BatchDone { batch: usize, tally: Tally, left: usize },
-    /// All its commands are over.
+    /// All commands of the run have ended.
     Done(Tally),
 }
 
-/// How a command has ended, as a run counts it.
+/// How a command ended, as counted by its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Succeeded,
@@ -58,23 +58,23 @@ impl From<&Outcome> for End {
     }
 }
 
-/// Which of its commands the end of a run reaches.
+/// Which commands are affected when a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
-    /// Those that were not sent.
+    /// Commands that were not sent.
     Unsent,
-    /// All.
+    /// All commands.
     Everything,
 }
 
-/// All runs that are not over.
+/// All runs that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     slab: Slab<Running>,
     given: u32,
-    /// Commands of all runs that are not over.
+    /// Unfinished commands of all runs.
     unfinished: usize,
-    /// Runs that may have tasks.
+    /// Runs that may have tasks, served round-robin.
     busy: IndexQueue,
     news: VecDeque<(RunId, RunNews)>,
 }
@@ -83,45 +83,45 @@ pub(super) struct Runs {
 struct Running {
     id: RunId,
     plan: Plan,
-    /// In order. `None`: it is over.
+    /// The commands in order; `None` for one that has ended.
     commands: Vec<Option<CommandId>>,
     unfinished: usize,
     tally: Tally,
-    /// Batches that were begun.
+    /// The number of batches that have started.
     batches: usize,
-    /// What the last of them still has; `None` once it is over.
+    /// The latest batch; `None` once it has ended.
     batch: Option<Open>,
-    /// The first command of the next batch.
+    /// The position of the first command of the next batch.
     until: usize,
-    /// The first command of the present batch that its host was not given.
+    /// The position of the next command to give to its host.
     next: usize,
     stop: Option<Stop>,
 }
 
-/// A batch under way.
+/// A batch in progress.
 #[derive(Debug)]
 struct Open {
     unfinished: usize,
-    /// Its size, until the beginning was told.
+    /// Its size, until its start was reported.
     begins: Option<usize>,
 }
 
-/// The end of a run before its time.
+/// A request to stop a run early.
 #[derive(Debug)]
 struct Stop {
     why: NotStarted,
     reach: Reach,
-    /// Commands that it has reached.
+    /// The position of the next command to stop.
     next: usize,
 }
 
 impl Runs {
-    /// Those that are not over.
+    /// The number of runs that have not ended.
     pub(super) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Commands of all runs that are not over.
+    /// Unfinished commands of all runs.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
     }
@@ -130,7 +130,7 @@ impl Runs {
         !self.busy.is_empty()
     }
 
-    /// Begins a run of these commands, made for the name that it gets.
+    /// Starts a run. `commands` makes its commands, given the id of the run.
     pub(super) fn begin(&mut self, plan: Plan, commands: impl FnOnce(RunId) -> Vec<CommandId>) -> RunId {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
@@ -154,7 +154,7 @@ impl Runs {
         id
     }
 
-    /// The next thing to be done, of each run in turn.
+    /// The next task; runs take turns.
     pub(super) fn next_task(&mut self) -> Option<Task> {
         while let Some(index) = self.busy.pop() {
             if let Some(task) = self.slab.get_mut(index).and_then(Running::next_task) {
@@ -169,7 +169,8 @@ impl Runs {
         self.news.pop_front()
     }
 
-    /// A command is over: the one at this position of its run. Only the first time counts.
+    /// Records that the command at this position of the run has ended. Later calls for the same
+    /// command have no effect.
     pub(super) fn finished(&mut self, id: RunId, position: usize, end: End) {
         let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
         if !run.finished(position, end) {
@@ -186,7 +187,7 @@ impl Runs {
         self.go_on(id);
     }
 
-    /// Begins the next batch of a run that waits for that. Whether it did.
+    /// Starts the next batch of a run that waits for it. Returns whether there was one.
     pub(super) fn proceed(&mut self, id: RunId) -> bool {
         let run = self.slab.get_mut(id.index()).filter(|run| run.id == id);
         let waits = |run: &&mut Running| run.batch.is_none() && run.stop.is_none();
@@ -196,7 +197,8 @@ impl Runs {
         true
     }
 
-    /// Ends a run before its time. A second end may reach further than the first, whose reason stands.
+    /// Stops a run early. A second stop may widen the reach of the first, but the first reason is
+    /// kept.
     pub(super) fn stop(&mut self, id: RunId, why: NotStarted, reach: Reach) {
         let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
         match &mut run.stop {
@@ -215,7 +217,7 @@ impl Runs {
         all.into_iter().for_each(|id| self.stop(id, why, reach));
     }
 
-    /// After a batch, or before the first: what follows.
+    /// Ends the run if all its commands have ended; otherwise starts its next batch if that is due.
     fn go_on(&mut self, id: RunId) {
         let Some(run) = self.slab.get_mut(id.index()) else { return };
         if run.unfinished == 0 {
@@ -229,7 +231,7 @@ impl Runs {
 }
 
 impl Running {
-    /// Whether the next batch begins by itself.
+    /// Whether the next batch starts without [`Runs::proceed`].
     fn may_go_on(&self) -> bool {
         self.batches == 0 || self.plan.gate == Gate::Open
     }
@@ -238,7 +240,7 @@ impl Running {
         self.unfinished > 0 && self.plan.budget.is_exceeded(self.tally.failed, self.commands.len())
     }
 
-    /// Takes the next batch from those that are not over.
+    /// Forms the next batch from the commands that have not ended.
     fn open(&mut self) {
         let size = self.plan.size(self.batches, self.commands.len());
         let mut unfinished = 0;
@@ -253,7 +255,7 @@ impl Running {
         self.batch = Some(Open { unfinished, begins: Some(unfinished) });
     }
 
-    /// Counts an end. Whether it is the first of this command.
+    /// Counts the end of a command. Returns `false` if it was counted before.
     fn finished(&mut self, position: usize, end: End) -> bool {
         if self.commands.get_mut(position).and_then(Option::take).is_none() {
             return false;

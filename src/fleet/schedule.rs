@@ -1,4 +1,4 @@
-//! Which hosts may connect, which commands may start, and when none may any more.
+//! Scheduling: which hosts may connect, which commands may start, and pausing and draining.
 
 use super::admission::Admission;
 use super::backpressure::HeldBack;
@@ -12,13 +12,13 @@ pub(super) struct Schedule {
     pub held: HeldBack,
     pub runs: Runs,
     pub drain: Drain,
-    /// Nobody is admitted.
+    /// Admission is paused.
     pub is_paused: bool,
-    /// There may be hosts to admit that no event tells of.
+    /// There may be hosts to admit without any event to report it.
     pub admit_again: bool,
-    /// Proxies without hosts are to be closed.
+    /// Unused proxies must be closed.
     pub close_proxies: bool,
-    /// The timer of the next connection that the rate limit allows.
+    /// The timer for the next connection that the rate limit allows.
     pub rate_timer: Option<Armed>,
 }
 
@@ -36,7 +36,8 @@ impl Schedule {
         }
     }
 
-    /// Whether there is work that neither the poll nor a timer tells of. `share` is that of a stream in the output budget.
+    /// Whether there is work that neither the poll nor a timer will report. `share` is the current
+    /// share of a stream in the output budget.
     pub(super) fn has_work(&self, share: usize) -> bool {
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
         has_tasks || self.held.has_next(share)

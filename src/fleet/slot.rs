@@ -1,4 +1,4 @@
-//! One connection's place in the fleet: a host of the list, or a proxy.
+//! A slot: one connection of the fleet, to a host of the list or to a proxy.
 
 use std::time::Instant;
 
@@ -18,11 +18,11 @@ pub(super) struct Slot {
     pub timer: Option<Armed>,
     /// The lookup that the session waits for.
     pub lookup: Option<LookupId>,
-    /// What the session uses and waits for, and the descriptors of its connection, as the sums count them.
+    /// What this slot currently counts for in the sums.
     pub booked: Booked,
     /// The slot of the proxy in front of it.
     pub proxy: Option<usize>,
-    /// Hosts, or proxies, behind this one.
+    /// The number of hosts or proxies behind this proxy.
     pub behind: usize,
     /// The proxy's channel that carries its connection.
     pub tunnel: Option<ChannelId>,
@@ -35,7 +35,7 @@ pub(super) struct Armed {
     pub at: Instant,
 }
 
-/// What a connection uses.
+/// What a connection uses, as counted in the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Booked {
     pub view: View,
@@ -65,10 +65,11 @@ impl Slot {
         }
     }
 
-    /// What the session uses now.
+    /// What the session uses now, to be compared with `booked`.
     pub(super) fn usage(&self, execs: &Execs) -> Booked {
         let view = self.session.view(execs);
-        // A proxy's descriptors are kept for it while hosts wait: those have theirs, and it might never get its own.
+        // A proxy's descriptors stay reserved while hosts wait for it: those hosts hold theirs, so
+        // the proxy might never get its own.
         let keeps = view.holds_descriptor || view.has_waiting_hosts;
         let own = if keeps { self.descriptors() } else { 0 };
         Booked { view, descriptors: own + self.link.agent_connections() }
@@ -78,12 +79,12 @@ impl Slot {
         &self.booked.view
     }
 
-    /// Whether the fleet resolves its host's name: it is not an address, and no proxy resolves it.
+    /// Whether the fleet resolves the host name: it is not an address, and no proxy resolves it.
     pub(super) fn has_name(&self) -> bool {
         self.proxy.is_none() && self.session.target().ip.is_none()
     }
 
-    /// Descriptors of its connection: a socket, or the two ends of a conduit.
+    /// Descriptors that its connection needs: a socket, or the two ends of a conduit.
     pub(super) fn descriptors(&self) -> usize {
         if self.proxy.is_some() { 2 } else { 1 }
     }

@@ -1,4 +1,4 @@
-//! Sums over all connections of a fleet, kept as they change, so that no figure needs a scan.
+//! Sums over all connections of a fleet, updated on each change, so that no metric needs a scan.
 
 use super::admission::Line;
 use super::slot::Slot;
@@ -6,15 +6,15 @@ use crate::session::HostState;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// Places used in the pool.
+    /// Places in use.
     pub places: usize,
-    /// Commands that were admitted and have not ended.
+    /// Admitted commands that have not ended.
     pub running: usize,
     /// Connections that are open or being opened.
     pub connections: usize,
     /// Descriptors of connections.
     pub descriptors: usize,
-    /// Connections that are not read from.
+    /// Connections that are held back.
     pub held: usize,
     /// Connections in each line of the admission.
     pub lines: [usize; Line::ALL.len()],
@@ -53,7 +53,7 @@ impl Sums {
         self.lines[line as usize] > 0
     }
 
-    /// Hosts that wait to be admitted, without proxies.
+    /// Hosts waiting for admission, without proxies.
     pub(super) fn queued(&self) -> usize {
         self.lines.iter().sum::<usize>() - self.lines[Line::Proxies as usize]
     }

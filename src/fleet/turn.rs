@@ -1,4 +1,4 @@
-//! The loop in the caller's hands: what it waits for, its turns, and its figures.
+//! What a caller's event loop needs: the descriptor, the deadline, turns and metrics.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,16 +14,17 @@ use super::turn_budget::{Budget, Turn};
 use crate::link;
 use crate::session::Traffic;
 
-/// The poll's own descriptor: readable whenever there is work for a [`turn`](Fleet::turn). For `poll(2)` and its like; it
-/// is nothing to read from or to write to.
+/// The descriptor of the fleet's own poll: readable whenever there is work for a
+/// [`turn`](Fleet::turn). Wait for it with `poll(2)` or similar; do not read from it or write to
+/// it.
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
         link::descriptor_of(self.engine.event_loop.reactor.poll_itself())
     }
 }
 
-/// Ends a [`wait`](Fleet::wait) of its fleet from any thread, and makes the fleet's descriptor readable: for a
-/// program that hands orders to the thread that drives the fleet.
+/// Wakes a fleet from any thread: ends its [`wait`](Fleet::wait), and makes its descriptor
+/// readable. For programs that pass orders to the thread that drives the fleet.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -50,48 +51,51 @@ impl AsFd for Fleet {
 pub struct FleetWaker(Arc<Waker>);
 
 impl FleetWaker {
-    /// Ends the wait that is under way, or else the next one. Wakes that come before a wait count as one.
+    /// Ends the current wait, or the next one if there is none. Several wake-ups before a wait
+    /// count as one.
     ///
     /// # Errors
-    /// Those of `write(2)` to an `eventfd(2)`.
+    /// Errors of `write(2)` to an `eventfd(2)`.
     pub fn wake(&self) -> io::Result<()> {
         self.0.wake()
     }
 }
 
 impl Fleet {
-    /// When the next [`turn`](Self::turn) has to come at the latest, whatever the descriptor says; it may have passed. `None`:
-    /// nothing waits for a time. Changes with every turn and every call that starts something.
+    /// When the next [`turn`](Self::turn) is due at the latest, even if the descriptor is not
+    /// readable. It may be in the past. `None` if nothing waits for a time. Every turn, and every
+    /// call that starts something, may change it.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
     }
 
-    /// Does what is to be done, as far as the budget goes, and never blocks. `now` is the present time, as the caller has
-    /// just read it.
+    /// Does the work that is ready, within the budget, and never blocks. `now` is the current time:
+    /// read the clock right before the call.
     ///
-    /// Hosts are visited in turns, each for a bounded amount of work, so one that streams does not hold up others. What is
-    /// left over keeps the descriptor readable.
+    /// Hosts are visited round-robin, each for a bounded amount of work, so one that streams does
+    /// not hold up the others. If work is left, the descriptor stays readable.
     ///
     /// # Errors
-    /// Those of `epoll_wait(2)`. Nothing is lost then.
+    /// Errors of `epoll_wait(2)`. On error, nothing is lost.
     pub fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
         self.engine.turn(now, budget)
     }
 
-    /// Blocks until there is work for a [`turn`](Self::turn), or for so long: for programs that wait for nothing else.
+    /// Blocks until there is work for a [`turn`](Self::turn), or `limit` has passed; `None` waits
+    /// without a limit. For programs that wait for nothing else.
     ///
     /// # Errors
-    /// Those of `epoll_wait(2)`.
+    /// Errors of `epoll_wait(2)`.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         self.engine.wait(limit)
     }
 
-    /// A handle that ends a [`wait`](Self::wait) from another thread.
+    /// A handle that wakes this fleet from another thread.
     pub fn waker(&self) -> FleetWaker {
         FleetWaker(self.engine.event_loop.reactor.waker().clone())
     }
 
-    /// Figures of now.
+    /// The current metrics.
     pub fn metrics(&self) -> Metrics {
         let Engine { schedule, hosts, execs, event_loop, totals, .. } = &self.engine;
         let Totals { turns, visits, longest_turn, key_exchanges, signatures } = *totals;

@@ -1,4 +1,4 @@
-//! How much one turn may do, and what it did.
+//! The budget of a turn, and its report.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,9 @@ use crate::ids::HostId;
 use crate::limits;
 use crate::stage::Stage;
 
-/// How much work one [`Fleet::turn`](crate::Fleet::turn) may do before it returns: whichever is used up first. One step
-/// of one host always comes on top of it: mostly below 2 ms, and below 5 ms with the costliest key exchange that is offered.
+/// How much work one [`Fleet::turn`](crate::Fleet::turn) may do. The turn ends when either limit is
+/// reached. It may exceed the budget by one step of one host: mostly below 2 ms, and below 5 ms
+/// with the costliest key exchange that is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Budget {
@@ -24,59 +25,61 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Time after which no other host is visited. Zero: each kind of work goes on by one host at least. Default: 1 ms.
+    /// The time after which no other host is visited. With zero, each kind of work still advances
+    /// by at least one host. Default: 1 ms.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// No bound by time.
+    /// Removes the time limit.
     pub fn any_time(mut self) -> Self {
         self.time = None;
         self
     }
 
-    /// Events waiting to be taken, at which no other host is visited. While so many wait, nothing is done at all. Default:
-    /// 1,024; 0 counts as 1.
+    /// The number of untaken events at which no other host is visited. A turn that begins with this
+    /// many does nothing. Default: 1,024; 0 counts as 1.
     pub fn events(mut self, events: usize) -> Self {
         self.events = events.max(1);
         self
     }
 }
 
-/// What a [`Fleet::turn`](crate::Fleet::turn) did.
+/// The report of a [`Fleet::turn`](crate::Fleet::turn).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// Hosts visited, each as often as it was.
+    /// Visits to hosts and proxies; one that was visited twice counts twice.
     pub visits: usize,
-    /// Key exchanges completed, whoever the host turned out to be: the costliest steps there are, a few hundred microseconds
-    /// each.
+    /// Completed key exchanges, whether or not the host key was accepted. They are the costliest
+    /// steps: a few hundred microseconds each.
     pub key_exchanges: usize,
-    /// Signatures made here to log in, of about a quarter of that; with a large RSA key, several times of it. Those of an
-    /// ssh-agent cost this process nothing, and do not count.
+    /// Signatures made in this process to log in. One costs about a quarter of a key exchange, or
+    /// several times that quarter with a large RSA key. Signatures of an ssh-agent cost this
+    /// process nothing and do not count.
     pub signatures: usize,
-    /// Time that it took, by the clock.
+    /// The duration of the turn by the clock; zero if the budget has no time limit.
     pub elapsed: Duration,
-    /// The step that took longest.
+    /// The longest step; `None` if nothing was visited or the budget has no time limit.
     pub longest_step: Option<LongestStep>,
-    /// Whether work is left. Then the descriptor is readable.
+    /// Whether work is left. If so, the descriptor is readable.
     pub more: bool,
 }
 
-/// The step of a turn that took longest.
+/// The longest step of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LongestStep {
-    /// Of which host. `None` for a proxy.
+    /// The host; `None` for a proxy.
     pub host: Option<HostId>,
-    /// Where the host's connection was before, or [`Stage::Running`] once it was there.
+    /// The stage of the host's connection before the step; [`Stage::Running`] if it was logged in.
     pub stage: Stage,
-    /// By the clock.
+    /// The duration of the step by the clock.
     pub took: Duration,
 }
 
-/// Measures one turn.
+/// Measures one turn against its budget.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     pub turn: Turn,
@@ -88,17 +91,17 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn begin(&mut self, budget: Budget, clock: &Clock) {
-        // Without a bound by time the clock need not be read.
+        // Without a time limit the clock need not be read.
         let now = budget.time.map(|_| clock.now());
         *self = Self { turn: Turn::default(), begun: now, mark: now, budget };
     }
 
-    /// Something else than a step has ended.
+    /// Excludes what was done since the last step from the next step's time.
     pub(super) fn resume(&mut self, clock: &Clock) {
         self.mark = self.mark.map(|_| clock.now());
     }
 
-    /// A step of this host has ended, which had begun in this stage.
+    /// Counts a step of this host that has just ended. `stage` is the one before the step.
     pub(super) fn stepped(&mut self, host: Option<HostId>, stage: Stage, clock: &Clock) {
         self.turn.visits += 1;
         let Some(mark) = self.mark else { return };
@@ -110,7 +113,7 @@ impl Meter {
         }
     }
 
-    /// Whether the budget is used up, with so many events waiting.
+    /// Whether the budget is used up; `events` is the number of untaken events.
     pub(super) fn is_over(&self, events: usize) -> bool {
         let is_late = match (self.begun, self.mark, self.budget.time) {
             (Some(begun), Some(mark), Some(time)) => mark.saturating_duration_since(begun) >= time,
@@ -123,7 +126,7 @@ impl Meter {
         events >= self.budget.events
     }
 
-    /// The turn is over.
+    /// Completes the report.
     pub(super) fn end(&mut self, more: bool, clock: &Clock) -> Turn {
         let elapsed = self.begun.map(|begun| clock.now().saturating_duration_since(begun));
         self.turn.elapsed = elapsed.unwrap_or_default();

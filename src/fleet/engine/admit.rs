@@ -1,4 +1,4 @@
-//! Admission and its opposite: lets hosts begin, and closes connections that nothing needs.
+//! Admits hosts, and closes connections that nothing needs.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use crate::fleet::events::Entry;
 use crate::session::Input;
 
 impl Engine {
-    /// Lets hosts begin as places, descriptors, the rate limit and the turn's time allow.
+    /// Admits hosts as far as places, descriptors, the rate limit and the turn budget allow.
     pub(super) fn admit(&mut self, now: Instant) {
         self.schedule.admit_again = false;
-        // Commands that must not begin any more learn that first.
+        // Run tasks come first: they may withdraw commands that must not start any more.
         let at = if self.schedule.is_paused || self.schedule.runs.has_tasks() {
             None
         } else {
@@ -24,7 +24,7 @@ impl Engine {
         self.schedule.rate_timer = self.event_loop.arm(self.schedule.rate_timer, at, Timer::ConnectRate);
     }
 
-    /// Descriptors that the resolver may open, if there is a name to resolve.
+    /// Descriptors that the resolver may open; 0 if no host has a name to resolve.
     pub(in crate::fleet) fn descriptors_for_lookups(&self) -> usize {
         if self.hosts.names > 0 { self.dns.descriptors_left() } else { 0 }
     }
@@ -49,13 +49,14 @@ impl Engine {
         }
     }
 
-    /// Closes a connection that has nothing to do, so that another host can have its descriptor.
+    /// Closes an idle connection, so that another host can have its descriptor. Returns `false` if
+    /// there is none.
     fn close_idle(&mut self, now: Instant) -> bool {
         while let Some(index) = self.schedule.admission.next_idle() {
             let Some(slot) = self.hosts.slots.get(index).filter(|slot| slot.view().is_idle) else { continue };
             let proxy = slot.proxy;
             self.visit(index, Input::Close, now);
-            // The proxy closes the far end.
+            // The proxy has to close the far end of the tunnel.
             if let Some(proxy) = proxy {
                 self.visit(proxy, Input::Wake, now);
             }
@@ -64,11 +65,12 @@ impl Engine {
         false
     }
 
-    /// The system gave no descriptor. If other connections are open, the host waits for one of them to close.
+    /// Handles a refused descriptor. If other connections are open, the host waits for one of them
+    /// to close; otherwise it fails.
     pub(super) fn out_of_descriptors(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
         let can_wait = if slot.session.is_proxy() {
-            // Hosts that wait for a proxy give nothing back before it is connected.
+            // Hosts that wait for a proxy free no descriptors before it is connected.
             self.close_idle(now)
         } else {
             let own = self.hosts.descriptors_of_proxies(index);
@@ -80,8 +82,9 @@ impl Engine {
         }
     }
 
-    /// Closes a proxy without hosts, one per call, as one may be behind another. Comes after the goodbyes of its hosts have
-    /// gone through it.
+    /// Closes one proxy that no host uses; one per call, because a proxy may be behind another.
+    /// Called once the ready-list is empty, so that the disconnect messages of its hosts have gone
+    /// through it.
     pub(super) fn close_unused_proxies(&mut self, now: Instant) {
         match self.hosts.unused_proxy() {
             Some(proxy) => {
@@ -92,7 +95,7 @@ impl Engine {
         }
     }
 
-    /// Reports the end of a drain once nothing is left.
+    /// Reports that a drain is complete once nothing is left.
     pub(super) fn end_drain(&mut self) {
         if self.schedule.runs.unfinished() == 0
             && self.hosts.sums.connections == 0
@@ -101,7 +104,7 @@ impl Engine {
             if let Some(timer) = timer {
                 self.event_loop.wheel.disarm(timer);
             }
-            log::debug!("drained: nothing is left");
+            log::debug!("drain complete");
             self.events.push(Entry::Drained);
         }
     }

@@ -1,4 +1,4 @@
-//! Hosts that come and go.
+//! Adding and removing hosts and their proxies.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +14,8 @@ impl Engine {
         self.hosts.insert(session, proxy, &self.execs)
     }
 
-    /// The slot of this proxy, shared by all hosts behind it. Makes it, and those of the proxies in front of it, if there is
-    /// none.
+    /// The slot of this proxy, shared by all hosts behind it. Creates it, and the slots of the
+    /// proxies in front of it, if needed.
     fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
         if let Some(index) = proxy.proxy_id.and_then(|id| self.hosts.proxies.get(&id)) {
             return *index;
@@ -27,11 +27,11 @@ impl Engine {
         index
     }
 
-    /// Ends a connection and its commands, and frees its slot. Queues may still hold the index, which does no harm to its next
-    /// owner. A lookup would, and is cancelled.
+    /// Ends a connection and its commands, and frees its slot. Queues may still contain the index;
+    /// this does no harm to the next user of the slot. A pending lookup would, so it is cancelled.
     pub(in crate::fleet) fn remove(&mut self, index: usize, now: Instant) {
         if let Some(slot) = self.hosts.slots.get_mut(index) {
-            // Nothing that was ordered before matters any more.
+            // Inputs queued before the removal no longer matter.
             slot.mail.clear();
         }
         self.visit(index, Input::Remove, now);
@@ -44,7 +44,7 @@ impl Engine {
         }
     }
 
-    /// A connection behind this proxy is gone. The last one takes the proxy along.
+    /// A connection behind this proxy is gone. The proxy is removed with the last one.
     fn leave_proxy(&mut self, proxy: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(proxy) else { return };
         slot.behind = slot.behind.saturating_sub(1);

@@ -1,8 +1,9 @@
 //! The engine: drives every host from one thread, one turn at a time.
 //!
-//! A turn collects readiness, fires the timers that are due, visits ready hosts one after the other until its budget is used
-//! up, and admits those that wait. What is left over stays on the ready-list and comes first in the next turn. Nothing in a
-//! turn grows with the number of hosts, only with the number of ready ones.
+//! A turn collects readiness, fires the timers that are due, visits ready hosts one after the other
+//! until its budget is used up, and admits hosts that wait. Hosts that were not reached stay on the
+//! ready-list and come first in the next turn. The cost of a turn depends on the number of ready
+//! hosts, not on the number of hosts.
 
 mod admit;
 mod hosts;
@@ -46,7 +47,7 @@ pub(super) struct Engine {
     effects: Vec<Effect>,
 }
 
-/// What an engine is made of.
+/// What [`Engine::new`] needs.
 pub(super) struct Parts {
     pub reactor: Reactor,
     pub links: Box<dyn Links>,
@@ -54,7 +55,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     pub resolver: Resolver,
     pub verifier: Arc<Verifier>,
-    /// Hosts to expect.
+    /// The number of hosts to reserve space for.
     pub hosts: usize,
 }
 
@@ -82,12 +83,12 @@ impl Engine {
         })
     }
 
-    /// The time by which the next turn has to come. It may have passed.
+    /// When the next turn is due at the latest; may be in the past.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.event_loop.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()
     }
 
-    /// Collects readiness, unless a wait has just done that, and works.
+    /// Runs one turn. Collects readiness first, unless a wait has just done that.
     pub(super) fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
         if !std::mem::take(&mut self.event_loop.polled) {
             self.poll(Some(Duration::ZERO))?;
@@ -161,7 +162,7 @@ impl Engine {
         turn
     }
 
-    /// Whether there is work that neither the poll nor a timer reports, or may not report again.
+    /// Whether there is work that neither the poll nor a timer will report.
     fn has_work(&self) -> bool {
         let has_answers = self.agents.has_answers() || self.disk.has_answers() || self.dns.has_work();
         let has_news = self.event_loop.poll_again || !self.event_loop.ready.is_empty();
@@ -173,7 +174,7 @@ impl Engine {
         self.meter.is_over(self.events.len())
     }
 
-    /// There may be hosts to admit.
+    /// Makes the next turn look for hosts to admit.
     pub(super) fn admit_soon(&mut self) {
         self.schedule.admit_again = true;
         self.event_loop.alarm();

@@ -1,4 +1,4 @@
-//! What a turn works off: timers, answers, tasks of runs, ready hosts, and hosts that were held back.
+//! The work of a turn: timers, answers, tasks of runs, ready hosts, and hosts that were held back.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ impl Engine {
                     event_loop.ready.push(index);
                 }
             }
-            // Hosts that wait for it are admitted with this turn.
+            // Hosts that wait for the rate limit are admitted in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
             Timer::Drain => {
                 schedule.drain.is_due();
@@ -31,7 +31,7 @@ impl Engine {
         });
     }
 
-    /// Hands out the results of lookups, as the turn's time allows.
+    /// Delivers the results of lookups, as far as the turn budget allows.
     pub(super) fn deliver_lookups(&mut self, now: Instant) {
         while let Some(Finished { id, owner, result }) = self.dns.next_finished() {
             let slot = self.hosts.slots.get_mut(owner);
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// Hands out the results of recording host keys, as the turn's time allows.
+    /// Delivers the results of recording host keys, as far as the turn budget allows.
     pub(super) fn deliver_recorded(&mut self, now: Instant) {
         while let Some((asker, recorded)) = self.disk.next_answer() {
             if self.hosts.still_waits(asker, Awaited::Record) {
@@ -65,7 +65,7 @@ impl Engine {
         agents.ask(path, asker, request, |asker| hosts.still_waits(asker, Awaited::Agent));
     }
 
-    /// Lets the agents with news go on, and hands out their answers as the turn's time allows.
+    /// Advances the agents' clients, and delivers their answers as far as the turn budget allows.
     pub(super) fn visit_agents(&mut self, now: Instant) {
         let Self { agents, hosts, .. } = self;
         agents.go_on(|asker| hosts.still_waits(asker, Awaited::Agent));
@@ -77,14 +77,14 @@ impl Engine {
                 };
                 self.visit(asker.slot, input, now);
             }
-            // After the first one, so that every turn makes progress.
+            // Checked after the first answer, so that every turn makes progress.
             if self.is_over() {
                 return;
             }
         }
     }
 
-    /// Works off the tasks of runs, as the turn's time allows.
+    /// Performs the tasks of runs, as far as the turn budget allows.
     pub(super) fn serve_runs(&mut self, now: Instant) {
         for _ in 0..limits::RUN_TASKS_PER_TURN {
             let Some(task) = self.schedule.runs.next_task() else { return };
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Visits each ready host at most once, as the turn's time allows.
+    /// Visits each ready host at most once, as far as the turn budget allows.
     pub(super) fn visit_ready(&mut self, now: Instant) {
         for _ in 0..self.event_loop.ready.len() {
             let Some(index) = self.event_loop.ready.pop() else { return };
@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Lets hosts go on that wait for the output budget, as far as it and the turn's time allow.
+    /// Resumes hosts that wait for the output budget, as far as it and the turn budget allow.
     pub(super) fn resume_held(&mut self, now: Instant) {
         while let Some(index) = self.schedule.held.next(self.execs.share()) {
             self.visit(index, Input::Wake, now);
@@ -142,7 +142,8 @@ impl Engine {
         }
     }
 
-    /// Output of a host was read: schedules the host if it was held back for that, or others.
+    /// Called when output of a host was read: schedules the host if it was held back for its own
+    /// output, or makes the next turn try others that wait for the output budget.
     pub(in crate::fleet) fn made_room(&mut self, id: HostId) {
         if self.hosts.get(id).is_some_and(|slot| slot.session.may_go_on(&self.execs)) {
             self.event_loop.visit_soon(id.index());

@@ -1,4 +1,4 @@
-//! Visits: a session's step, and what follows from it for everybody else.
+//! Visits: one step of a session, and its effects on the rest of the fleet.
 
 use std::mem;
 use std::time::Instant;
@@ -16,12 +16,12 @@ use crate::session::{
 };
 
 impl Engine {
-    /// Steps one host: first with its mail, then with this input.
+    /// Steps one host, first with its queued inputs, then with this one.
     pub(in crate::fleet) fn visit(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
-        // A visit may lead to another one, of the proxy in front of the host.
+        // Taken, because a visit may lead to a nested one: of the proxy in front of the host.
         let mut out = mem::take(&mut self.effects);
         for input in mem::take(&mut slot.mail).into_iter().chain([input]) {
             slot.session.step(
@@ -49,14 +49,14 @@ impl Engine {
         }
     }
 
-    /// Puts an input into a host's mail, for the next turn.
+    /// Queues an input for a host, for the next turn.
     pub(in crate::fleet) fn order(&mut self, index: usize, input: Input) {
         if self.hosts.post(index, input) {
             self.event_loop.visit_soon(index);
         }
     }
 
-    /// Does what a session wants done.
+    /// Applies an effect that a session has requested.
     fn apply(&mut self, index: usize, effect: Effect, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let asker = Asker { slot: index, generation: slot.link.generation() };
@@ -67,7 +67,7 @@ impl Engine {
             Effect::Lookup => {
                 let Target { dialled: host, port, profile, .. } = slot.session.target();
                 let family = profile.connection.family;
-                // A further attempt looks for addresses that were missing before.
+                // A further attempt looks up addresses again that were not found before.
                 let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
                 let wanted = Wanted { host, port: *port, family, recall, owner: index };
                 slot.lookup = Some(self.dns.start(wanted));
@@ -99,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Passes news of a command on to the caller and to its run.
+    /// Reports news of a command to the caller and to its run.
     fn command_news(&mut self, id: CommandId, news: CommandNews) {
         let Some(exec) = self.execs.get(id) else { return };
         let (is_released, run, position) = (exec.is_released(), exec.run(), exec.position());
@@ -122,19 +122,19 @@ impl Engine {
         }
     }
 
-    /// Has the proxy in front of a host open a channel to it.
+    /// Asks the proxy in front of a host to open a channel to it.
     fn open_tunnel(&mut self, index: usize, conduit: Conduit, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
         let Some(proxy) = slot.proxy else { return };
         let id = TunnelId { index, generation: slot.link.generation() };
         let Target { dialled: host, port, .. } = slot.session.target();
         let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };
-        // At once, so that its descriptors are booked before another host is admitted.
+        // Visited at once, so that its descriptors are counted before another host is admitted.
         self.visit(proxy, Input::Tunnel(request), now);
         self.event_loop.ready.push(proxy);
     }
 
-    /// Gives the host behind a proxy the news of its tunnel.
+    /// Passes the progress of a tunnel on to the host behind the proxy.
     fn pass_on(&mut self, proxy: usize, id: TunnelId, progress: TunnelProgress) {
         let TunnelId { index, generation } = id;
         let host = self.hosts.slots.get_mut(index).filter(|slot| slot.link.generation() == generation);
@@ -144,7 +144,7 @@ impl Engine {
             (Some(host), progress) if waits => {
                 match progress {
                     TunnelProgress::Begun(channel) => host.tunnel = Some(channel),
-                    // After a failure the channel number may be used again.
+                    // After a failure the channel number may be reused.
                     TunnelProgress::Failed(_) => host.tunnel = None,
                     TunnelProgress::Opened | TunnelProgress::Ended => {}
                 }
@@ -159,8 +159,8 @@ impl Engine {
         }
     }
 
-    /// After a visit to a host behind a proxy: what it has sent is in its tunnel, what it has read has left room there, or it
-    /// has hung up.
+    /// Wakes the proxy after a visit to a host behind it: the host has written to its tunnel, has
+    /// made room in it by reading, or has closed its connection.
     fn follow_tunnel(&mut self, index: usize) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (Some(channel), Some(proxy)) = (slot.tunnel, slot.proxy) else { return };
@@ -177,7 +177,7 @@ impl Engine {
         self.event_loop.ready.push(proxy);
     }
 
-    /// Brings timer, sums and queues in line with a session after its step.
+    /// Updates timer, sums and queues after a step of a session.
     fn settle(&mut self, index: usize, now: Instant) {
         let Some(before) = self.hosts.book(index, &self.execs) else { return };
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
@@ -192,7 +192,7 @@ impl Engine {
         let is_host = !slot.session.is_proxy();
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
-        // While the fleet drains, a connection that nothing needs is closed, and its proxies after it.
+        // While the fleet drains, an unneeded connection is closed, and its proxies after it.
         if is_host && self.schedule.drain.is_requested() {
             self.schedule.close_proxies |=
                 before.view.holds_descriptor && !view.holds_descriptor && is_proxied;

@@ -1,4 +1,4 @@
-//! Runs against a model of what they promise, and what each promise means in one case.
+//! Runs: a test for each promise, and random runs against a model.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use proptest::prelude::*;
 use super::*;
 use crate::fleet::run::{Batch, FailureBudget};
 
-/// Runs of one run, as a fleet of obedient hosts would see it.
+/// One run, and hosts that do what its tasks say.
 struct Rig {
     runs: Runs,
     id: RunId,
     hosts: usize,
-    /// Given to their hosts, and not over.
+    /// Commands that were given to their hosts and have not ended.
     running: BTreeSet<usize>,
     given: Vec<usize>,
     ends: Vec<Option<End>>,
-    /// Told to end, and not over.
+    /// Commands that must end and have not.
     told: Vec<(usize, Task)>,
     news: Vec<RunNews>,
     opened: Vec<usize>,
 }
 
-/// The name of the command at this position.
+/// The id of the command at this position.
 fn name(position: usize) -> CommandId {
     CommandId::new(position, 7)
 }
@@ -50,29 +50,29 @@ impl Rig {
         rig
     }
 
-    /// Does all that is to be done.
+    /// Performs all tasks and takes all news.
     fn serve(&mut self) {
         while let Some(task) = self.runs.next_task() {
             match task {
                 Task::Open(run, size) => {
                     assert_eq!(run, self.id);
-                    assert!(self.running.is_empty(), "a batch begins before the one before is over");
+                    assert!(self.running.is_empty(), "a batch starts before the previous one has ended");
                     self.opened.push(size);
                 }
                 Task::Begin(id) => {
-                    assert_eq!(self.ends[id.index()], None, "a command begins that is over");
-                    assert!(self.running.insert(id.index()), "a command begins twice");
+                    assert_eq!(self.ends[id.index()], None, "a command starts that has ended");
+                    assert!(self.running.insert(id.index()), "a command starts twice");
                     self.given.push(id.index());
                 }
                 Task::Withdraw(id, _) | Task::Cancel(id, _) => {
-                    assert_eq!(self.ends[id.index()], None, "a command is to end that is over");
+                    assert_eq!(self.ends[id.index()], None, "a command that has ended is stopped");
                     self.told.push((id.index(), task));
                 }
             }
         }
         while let Some((run, news)) = self.runs.next_news() {
             assert_eq!(run, self.id);
-            assert!(!matches!(self.news.last(), Some(RunNews::Done(_))), "news of a run that is over");
+            assert!(!matches!(self.news.last(), Some(RunNews::Done(_))), "news of a run that has ended");
             self.news.push(news);
         }
     }
@@ -85,7 +85,8 @@ impl Rig {
         self.serve();
     }
 
-    /// What was told to end obeys: unless it was sent, it was never started.
+    /// Ends the commands that must end: those that were not sent as not started, those that were
+    /// sent as failed if they were cancelled.
     fn obey(&mut self, was_sent: impl Fn(usize) -> bool) {
         for (position, task) in std::mem::take(&mut self.told) {
             match task {
@@ -112,7 +113,7 @@ impl Rig {
         matches!(self.news.last(), Some(RunNews::Done(_)))
     }
 
-    /// What holds at any time.
+    /// Checks the invariants.
     fn check(&self) {
         let over = self.ends.iter().flatten().count();
         assert_eq!(self.runs.unfinished(), self.hosts - over);
@@ -125,14 +126,14 @@ impl Rig {
     }
 }
 
-/// Sizes of the batches that begin while all goes well.
+/// The sizes of the batches that start while every command succeeds.
 fn sizes(batches: &[Batch], hosts: usize) -> Vec<usize> {
     let mut rig = Rig::new(plan(batches, Gate::Open, None, None), hosts);
     while let Some(position) = rig.running.first().copied() {
         rig.end(position, End::Succeeded);
     }
     assert!(rig.is_done());
-    assert_eq!(rig.given, (0..hosts).collect::<Vec<_>>(), "all hosts, in order");
+    assert_eq!(rig.given, (0..hosts).collect::<Vec<_>>(), "not all hosts, or not in order");
     rig.opened
 }
 
@@ -150,9 +151,9 @@ fn the_last_size_repeats() {
 }
 
 #[test]
-fn a_gate_waits_to_be_opened() {
+fn a_gated_run_waits_for_proceed() {
     let mut rig = Rig::new(plan(&[Batch::Hosts(1)], Gate::Closed, None, None), 2);
-    assert!(!rig.runs.proceed(rig.id), "the first batch is not over");
+    assert!(!rig.runs.proceed(rig.id), "the first batch has not ended");
     rig.end(0, End::Failed);
     let tally = Tally { failed: 1, ..Tally::default() };
     assert_eq!(rig.news, [RunNews::BatchDone { batch: 0, tally, left: 1 }]);
@@ -164,11 +165,11 @@ fn a_gate_waits_to_be_opened() {
     rig.end(1, End::Succeeded);
     let tally = Tally { succeeded: 1, failed: 1, not_started: 0 };
     assert_eq!(rig.news[1..], [RunNews::BatchDone { batch: 1, tally, left: 0 }, RunNews::Done(tally)]);
-    assert!(!rig.runs.proceed(rig.id), "a run that is over");
+    assert!(!rig.runs.proceed(rig.id), "the run has ended");
 }
 
 #[test]
-fn a_command_that_is_over_leaves_its_place_in_a_batch_to_the_next() {
+fn a_command_that_has_ended_takes_no_place_in_a_batch() {
     let mut rig = Rig::new(plan(&[Batch::Hosts(2)], Gate::Open, None, None), 5);
     rig.end(2, End::Failed);
     rig.end(0, End::Succeeded);
@@ -177,7 +178,7 @@ fn a_command_that_is_over_leaves_its_place_in_a_batch_to_the_next() {
 }
 
 #[test]
-fn a_run_whose_waiting_commands_are_all_cancelled_at_the_gate_is_over() {
+fn a_gated_run_whose_waiting_commands_are_all_cancelled_is_done() {
     let mut rig = Rig::new(plan(&[Batch::Hosts(1)], Gate::Closed, None, None), 2);
     rig.end(0, End::Succeeded);
     rig.end(1, End::Failed);
@@ -186,7 +187,7 @@ fn a_run_whose_waiting_commands_are_all_cancelled_at_the_gate_is_over() {
 }
 
 #[test]
-fn a_budget_is_exceeded_by_one_more_failure() {
+fn one_failure_more_than_the_budget_stops_a_run() {
     let (failures, percent) = (Some(2), None);
     let mut rig = Rig::new(plan(&[], Gate::Open, failures, percent), 10);
     rig.end(0, End::Failed);
@@ -197,7 +198,7 @@ fn a_budget_is_exceeded_by_one_more_failure() {
         (3..10).map(|nth| (nth, Task::Withdraw(name(nth), NotStarted::TooManyFailures))).collect();
     assert_eq!(rig.told, told);
     rig.obey(|position| position < 5);
-    assert_eq!(rig.running, BTreeSet::from([3, 4]), "what was sent goes on");
+    assert_eq!(rig.running, BTreeSet::from([3, 4]), "commands that were sent continue");
     rig.end(3, End::Failed);
     rig.end(4, End::Succeeded);
     assert_eq!(rig.tally(), Tally { succeeded: 1, failed: 4, not_started: 5 });
@@ -205,7 +206,7 @@ fn a_budget_is_exceeded_by_one_more_failure() {
 }
 
 #[test]
-fn a_share_is_of_all_hosts_of_the_run() {
+fn max_failure_percent_is_of_all_hosts_of_the_run() {
     let budget = |percent| FailureBudget { failures: None, percent: Some(percent) };
     assert!(!budget(0).is_exceeded(0, 10));
     assert!(budget(0).is_exceeded(1, usize::MAX));
@@ -216,7 +217,7 @@ fn a_share_is_of_all_hosts_of_the_run() {
 }
 
 #[test]
-fn a_batch_under_way_is_told_of_when_a_run_is_stopped_and_none_behind_it() {
+fn when_a_run_is_stopped_its_current_batch_is_reported_and_no_later_one() {
     let mut rig = Rig::new(plan(&[Batch::Hosts(2), Batch::Rest], Gate::Open, Some(0), None), 5);
     rig.end(0, End::Failed);
     rig.obey(|position| position == 1);
@@ -227,7 +228,7 @@ fn a_batch_under_way_is_told_of_when_a_run_is_stopped_and_none_behind_it() {
 }
 
 #[test]
-fn a_second_stop_may_reach_further_and_never_less_far() {
+fn a_second_stop_may_widen_the_reach_but_not_narrow_it() {
     let mut rig = Rig::new(plan(&[], Gate::Open, None, None), 3);
     let (unsent, all) = (Reach::Unsent, Reach::Everything);
     rig.runs.stop(rig.id, NotStarted::Draining, unsent);
@@ -236,14 +237,14 @@ fn a_second_stop_may_reach_further_and_never_less_far() {
     rig.runs.stop(rig.id, NotStarted::RunCancelled, all);
     rig.serve();
     let cancel = |nth| (nth, Task::Cancel(name(nth), NotStarted::Draining));
-    assert_eq!(rig.told, [cancel(1), cancel(2)], "the first reason stands");
+    assert_eq!(rig.told, [cancel(1), cancel(2)], "the first reason is kept");
     rig.runs.stop(rig.id, NotStarted::RunCancelled, unsent);
     rig.serve();
     assert_eq!(rig.told.len(), 2);
 }
 
 #[test]
-fn runs_share_the_turn_and_an_old_name_is_nobodys() {
+fn runs_take_turns_and_a_stale_id_has_no_effect() {
     let mut runs = Runs::default();
     let gone = runs.begin(Plan::default(), |_| Vec::new());
     assert_eq!(runs.next_news(), Some((gone, RunNews::Done(Tally::default()))));
@@ -261,9 +262,9 @@ fn runs_share_the_turn_and_an_old_name_is_nobodys() {
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// The `n`th of those that run ends.
+    /// The `n`th running command ends.
     End(usize, End),
-    /// The `n`th of all that are not over is cancelled.
+    /// The `n`th unfinished command is cancelled.
     Cancel(usize),
     Proceed,
     Stop(Reach),
@@ -327,17 +328,17 @@ proptest! {
                 _ => {}
             }
             if stopped {
-                prop_assert_eq!(rig.given.len(), given, "a command begins after the end");
+                prop_assert_eq!(rig.given.len(), given, "a command starts after the run was stopped");
             }
             stopped |= plan.budget.is_exceeded(rig.tally().failed, hosts);
             rig.obey(was_sent);
             rig.check();
         }
-        // Whatever is left comes to its end.
+        // Ends what is left.
         while !rig.is_done() {
             match rig.running.first().copied() {
                 Some(position) => rig.end(position, End::Succeeded),
-                None => prop_assert!(rig.runs.proceed(rig.id), "nothing runs, and nothing waits"),
+                None => prop_assert!(rig.runs.proceed(rig.id), "nothing runs, and no batch waits"),
             }
             rig.serve();
         }

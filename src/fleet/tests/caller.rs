@@ -1,4 +1,4 @@
-//! What a caller may do at any time, at random.
+//! Random calls by the fleet's caller.
 
 use std::io;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::session::tests::script::lost;
 const STREAMS: [StdStream; 2] = [StdStream::Stdout, StdStream::Stderr];
 
 impl World {
-    /// One round: time goes on, the caller does something, or nothing, and takes some turns.
+    /// One round: time advances, the caller makes some calls, or none, and takes some turns.
     pub(super) fn round(&mut self) {
         self.advance();
         for _ in 0..self.random.below(4) {
@@ -111,7 +111,8 @@ impl World {
     pub(super) fn start_on(&mut self, hosts: Vec<HostId>) {
         let random = &mut self.random;
         let deliver = random.pick(&[Deliver::Bytes, Deliver::Bytes, Deliver::Lines, Deliver::Nothing]);
-        // What is full gives lines in pieces, and what nobody reads holds its host back for good.
+        // A full stream delivers lines in pieces, and a stream that nobody reads holds its host
+        // back for good.
         let bound = if deliver == Deliver::Bytes { random.pick(&[1, 7, 20]) } else { 1 << 20 };
         let keep = random.pick(&[Keep::All, Keep::BackPressure(bound)]);
         let is_short = matches!(keep, Keep::BackPressure(..1024));
@@ -141,10 +142,10 @@ impl World {
         }
         let started = self.fleet.start(run).unwrap();
         let run = told::Run { commands: hosts.len(), ..told::Run::default() };
-        assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} comes twice", started.run);
+        assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} is used twice", started.run);
         for ((id, host), text) in started.commands.into_iter().zip(hosts).zip(texts) {
             let command = told::Command::new(host, started.run, text, deliver, is_short);
-            assert!(self.told.commands.insert(id, command).is_none(), "{id:?} comes twice");
+            assert!(self.told.commands.insert(id, command).is_none(), "{id:?} is used twice");
         }
     }
 
@@ -155,7 +156,7 @@ impl World {
                 self.say(|| format!("add {} hosts", hosts.len()));
                 self.fleet.add_hosts(hosts).unwrap();
             }
-            // A whole list, where some stay.
+            // Replaces the whole list, but keeps some hosts.
             2 => {
                 let length = self.fleet.hosts().len() + self.random.below(3) as usize;
                 let given = &self.fleet.list;
@@ -187,7 +188,7 @@ impl World {
     }
 
     pub(super) fn change_limits(&mut self) {
-        // What is used now may go on.
+        // Lowering a limit does not affect what is in use.
         self.check_books();
         match self.random.below(4) {
             0 | 1 => {
@@ -208,7 +209,7 @@ impl World {
         }
     }
 
-    /// Reads output that no event brings.
+    /// Reads output that is not delivered by events.
     fn read(&mut self) {
         let Some(id) = self.any_command() else { return };
         let stream = self.random.pick(&STREAMS);
@@ -274,7 +275,7 @@ impl World {
         self.told.runs.keys().nth(nth).copied()
     }
 
-    /// One of the latest, whatever has become of it.
+    /// One of the latest commands, whatever its state.
     fn any_command(&mut self) -> Option<CommandId> {
         let known = self.told.commands.len() as u64;
         let nth = self.random.below(known.clamp(1, 150)) as usize;

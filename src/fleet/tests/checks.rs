@@ -1,4 +1,4 @@
-//! What must hold whenever a turn is over, and what must hold once all is quiet.
+//! Invariants that hold after every turn, and those that hold once there is nothing to do.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::fleet::schedule::Schedule;
 use crate::fleet::slot::Slot;
 use crate::ids::StdStream;
 
-/// How late a deadline may be noticed.
+/// How late a timer may fire.
 const TICK: Duration = Duration::from_millis(1);
 
 impl World {
-    /// All that is booked and counted is what a look at each host says.
+    /// All counts and timers agree with a scan of all hosts.
     pub(super) fn check_books(&mut self) {
         let (fleet, engine) = (&self.fleet, &self.fleet.engine);
         let (mut places, mut connections) = (0, 0);
@@ -26,7 +26,7 @@ impl World {
             let is_fired = armed.is_none() && engine.event_loop.ready.contains(index);
             assert!(
                 armed == view.deadline || is_fired,
-                "{id:?} waits for {:?}, its timer for {armed:?}",
+                "{id:?} has deadline {:?}, but its timer is {armed:?}",
                 view.deadline
             );
             timers += usize::from(armed.is_some());
@@ -42,9 +42,9 @@ impl World {
         for state in HostState::ALL {
             assert_eq!(states[state as usize], metrics.hosts(state), "hosts that are {state:?}");
         }
-        // Fewer places than are taken: none is given until enough are free.
+        // After a limit was lowered, usage may exceed it, but must not grow.
         let most = self.max_connecting.max(self.places);
-        assert!(places <= most, "{places} places are taken, of {}", self.max_connecting);
+        assert!(places <= most, "{places} places are in use, of {}", self.max_connecting);
         self.places = places;
         let most = self.max_running.unwrap_or(usize::MAX).max(self.running);
         assert!(metrics.running <= most, "{} commands run, of {:?}", metrics.running, self.max_running);
@@ -54,29 +54,30 @@ impl World {
         assert_eq!(unread, metrics.unread, "unread bytes");
     }
 
-    /// With nothing left to do at this moment: nobody was forgotten.
+    /// Checks that nothing was forgotten, when there is nothing left to do at this moment.
     pub(super) fn check(&mut self) {
         self.check_books();
         let is_unread = self.fleet.engine.events.len() > 0;
         for (_, slot) in &mut self.fleet.engine.hosts.slots {
             let (id, view, link) = (slot.id, slot.booked.view, fake(&mut *slot.link));
-            // One that is held back goes on when its output was taken.
+            // A host that is held back resumes when its output is taken.
             let is_held = is_unread && view.held.is_some();
             assert!(
                 is_held || !link.is_unattended(),
-                "{id:?} has news that nobody takes: {:?}",
+                "{id:?} has input that is not read: {:?}",
                 link.queues()
             );
-            assert!(view.holds_descriptor || link.is_down(), "{id:?} was not hung up");
-            assert!(slot.mail.is_empty(), "{id:?} was not visited");
+            assert!(view.holds_descriptor || link.is_down(), "the connection of {id:?} was not closed");
+            assert!(slot.mail.is_empty(), "{id:?} has queued inputs but was not visited");
             let is_late = view.deadline.is_some_and(|at| at + TICK <= self.now);
             assert!(!is_late, "{id:?} is late by {:?}", view.deadline.map(|at| self.now - at));
         }
         let waiting = self.fleet.metrics().hosts(HostState::Queued);
-        assert!(waiting == 0 || self.is_full(), "{waiting} hosts wait for nothing: {:?}", self.fleet);
+        assert!(waiting == 0 || self.is_full(), "{waiting} hosts wait for no reason: {:?}", self.fleet);
     }
 
-    /// Whether there is a reason for hosts to wait: for a place, for commands to end, for descriptors, or for their turn.
+    /// Whether hosts have a reason to wait: for a place, for commands to end, for descriptors, for
+    /// the rate limit, or because admission is paused.
     pub(super) fn is_full(&self) -> bool {
         let Engine { schedule: Schedule { admission, rate_timer, .. }, hosts, .. } = &self.fleet.engine;
         let lacks_descriptors = |index| !admission.may_take(hosts.descriptors_needed(index), &hosts.sums);

@@ -1,4 +1,5 @@
-//! How a simulation ends: nobody acts any more, and all that was begun must come to its end.
+//! The end of a simulation: the caller starts nothing more, and everything that was started must
+//! end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use crate::ids::StdStream;
 use crate::limits;
 use crate::output::Deliver;
 
-/// Rounds in which commands that run on quiet hosts may end by themselves.
+/// Rounds in which running commands may end by themselves.
 const QUIET_ROUNDS: usize = 400;
 
-/// More rounds than anything takes.
+/// More rounds than any simulation takes.
 const ROUNDS_MAX: usize = 100_000;
 
-/// Time in which a command ends after it was cancelled: its grace, the time for its channel, and a round or two.
+/// The time in which a cancelled command ends: its grace period, the time limit for closing its
+/// channel, and a round or two.
 const STOP: Duration =
     limits::STOP_GRACE.saturating_add(limits::CLOSE_TIMEOUT).saturating_add(Duration::from_secs(1));
 
@@ -34,7 +36,7 @@ impl World {
                 let is_over = world.unfinished() == 0 && world.fleet.metrics().queued == 0;
                 is_over && quiet > 0 || quiet > QUIET_ROUNDS
             });
-            // Batches wait for a word at their gates.
+            // Gated runs wait for `proceed`.
             let waiting: Vec<RunId> = self.told.runs.keys().copied().collect();
             if waiting.into_iter().filter(|id| self.fleet.proceed(*id)).count() == 0 {
                 break;
@@ -52,18 +54,18 @@ impl World {
         self.settle();
         let end = self.now + STOP;
         self.run(|world| world.unfinished() == 0 || world.now > end);
-        assert_eq!(self.unfinished(), 0, "commands outlive their end: {:?}", self.fleet);
-        assert!(self.told.runs.values().all(|run| run.done), "a run is not over");
-        // With all places free, whoever is to connect does, or fails.
+        assert_eq!(
+            self.unfinished(),
+            0,
+            "commands are unfinished after they were cancelled: {:?}",
+            self.fleet
+        );
+        assert!(self.told.runs.values().all(|run| run.done), "a run has not ended");
+        // With all places free, every requested connection is made, or fails.
         self.run(|world| !world.is_awaited());
         if self.told.drained.is_some() {
             self.run(|_| false);
-            assert_eq!(
-                self.told.drained,
-                Some(true),
-                "nobody was told that nothing is left: {:?}",
-                self.fleet
-            );
+            assert_eq!(self.told.drained, Some(true), "no Drained event: {:?}", self.fleet);
             assert!(self.fleet.is_drained());
         }
         if self.random.chance(50) {
@@ -81,7 +83,7 @@ impl World {
         self.fleet.hosts().iter().any(|id| self.fleet.host(*id).is_some_and(|host| host.is_awaited()))
     }
 
-    /// Whether no host is on its way to a connection. Those that wait in a queue may do so for ever.
+    /// Whether no host is connecting. Queued hosts may stay queued for ever.
     fn is_quiet(&self) -> bool {
         let metrics = self.fleet.metrics();
         let settled = [HostState::Idle, HostState::Queued, HostState::Connected, HostState::Failed];
@@ -89,8 +91,8 @@ impl World {
         settled == self.fleet.hosts().len() && self.fleet.engine.schedule.rate_timer.is_none()
     }
 
-    /// A command whose peer is silent runs, or holds its place, for as long as nobody ends it, and later batches wait for
-    /// it. All others have ended.
+    /// Only a command whose peer is silent may be unfinished: it runs, or holds its place, until it
+    /// is cancelled, and later batches of its run wait for it.
     fn check_unfinished(&self) {
         let is_full = self.is_full();
         let state = |known: &Command| self.fleet.host(known.host).map(|host| host.state());
@@ -104,11 +106,11 @@ impl World {
         let held: BTreeSet<RunId> =
             unfinished.iter().filter(|(_, known)| may_wait(known)).map(|(_, known)| known.run).collect();
         for (id, known) in unfinished {
-            assert!(held.contains(&known.run), "{id:?} was forgotten, on a host that is {:?}", state(known));
+            assert!(held.contains(&known.run), "{id:?} does not end, and its host is {:?}", state(known));
         }
     }
 
-    /// Runs until it is done, or nothing is left that could happen.
+    /// Advances until `done`, or until nothing is left that could happen.
     fn run(&mut self, mut done: impl FnMut(&Self) -> bool) {
         for _ in 0..ROUNDS_MAX {
             if done(self) || !self.advance() {
@@ -119,7 +121,7 @@ impl World {
         panic!("no end after {ROUNDS_MAX} rounds: {:?}", self.fleet);
     }
 
-    /// Every connection is closed, and nothing is left of any.
+    /// Closes every connection, and checks that nothing is left of any.
     fn disconnect(&mut self) {
         self.say(|| "disconnect for good".to_owned());
         self.fleet.disconnect();
@@ -132,7 +134,7 @@ impl World {
         self.check_silence();
     }
 
-    /// The last host leaves.
+    /// Removes all hosts.
     fn leave(&mut self) {
         self.say(|| "remove all".to_owned());
         self.fleet.set_hosts([] as [(&str, _); 0]).unwrap();
@@ -145,31 +147,32 @@ impl World {
         self.check_silence();
     }
 
-    /// Nothing would ever wake the fleet's owner.
+    /// Checks that nothing would ever wake the caller.
     fn check_silence(&mut self) {
-        assert!(!self.is_called(), "a turn is wanted");
+        assert!(!self.is_called(), "the fleet asks for a turn");
         assert_eq!(self.fleet.next_deadline(), None, "a deadline without a host");
-        assert!(self.fleet.next_event().is_none(), "an event out of nothing");
+        assert!(self.fleet.next_event().is_none(), "an event without a host");
     }
 
-    /// Every command has ended once, in one way; what it printed is there until it is forgotten.
+    /// Checks that every command has ended exactly once, and that its output was kept until it is
+    /// forgotten.
     fn forget_commands(&mut self) {
         let sent = self.told.sent.clone();
         for (id, known) in &mut self.told.commands {
             if known.released {
-                assert!(self.fleet.command(*id).is_none(), "{id:?} was released, and is there");
+                assert!(self.fleet.command(*id).is_none(), "{id:?} was released, but still exists");
                 continue;
             }
-            let outcome = known.outcome.as_ref().unwrap_or_else(|| panic!("nobody told the end of {id:?}"));
+            let outcome = known.outcome.as_ref().unwrap_or_else(|| panic!("no Finished event of {id:?}"));
             if known.deliver != Deliver::Nothing {
-                assert!(self.fleet.command(*id).is_none(), "{id:?} was told to be over, and is there");
+                assert!(self.fleet.command(*id).is_none(), "{id:?} had its Finished event, but still exists");
                 continue;
             }
             let command = self.fleet.command(*id).unwrap_or_else(|| panic!("{id:?} was forgotten"));
             assert_eq!(
                 *outcome,
                 format!("{:?}", command.outcome().unwrap()),
-                "the end of {id:?} has changed"
+                "the outcome of {id:?} has changed"
             );
             for stream in [StdStream::Stdout, StdStream::Stderr] {
                 let mut buffer = vec![0; self.fleet.command(*id).unwrap().unread(stream)];
@@ -180,6 +183,6 @@ impl World {
             self.fleet.release(*id);
         }
         let metrics = self.fleet.metrics();
-        assert_eq!((metrics.commands, metrics.unread), (0, 0), "commands, and unread bytes");
+        assert_eq!((metrics.commands, metrics.unread), (0, 0), "commands and unread bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! The far side of a simulated fleet: links that follow random scripts.
+//! The peers of a simulated fleet: links that follow random scripts.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use crate::session::tests::fake_link::{FakeLink, Sent};
 use crate::session::tests::random::Random;
 use crate::session::tests::script::{Answer, Channel, Cred, Dial, Packet, Peer, Script, Tunnel};
 
-/// Addresses that hosts may have; the last is the proxies'.
+/// The addresses of hosts; the last one is for proxies.
 pub(super) const ADDRESSES: [&str; 5] = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.9"];
 
-/// Makes each link a script of its own.
+/// Makes links with random scripts.
 pub(super) struct FakeLinks {
     state: Mutex<State>,
     sent: Sent,
-    /// How many peers of a hundred are good ones.
+    /// The percentage of good peers.
     good: u64,
 }
 
@@ -53,7 +53,7 @@ fn script(random: &mut Random, good: u64) -> Script {
     if !random.chance(good) {
         for address in ADDRESSES {
             let mut dials: Vec<Dial> = (0..random.below(3)).map(|_| random.dial()).collect();
-            // Descriptors come back in the end.
+            // The last dial never runs out of descriptors, so that they come back in the end.
             dials.push(random.pick(&[Dial::Connects(1), Dial::Silent, Dial::Fails(1, Errno::ECONNREFUSED)]));
             script = script.dialling(SocketAddr::new(address.parse().unwrap(), 22), &dials);
         }
@@ -91,7 +91,7 @@ fn good_channel(random: &mut Random) -> Channel {
         let bytes = vec![0; length as usize];
         output.push((at, if random.chance(70) { Packet::Stdout(bytes) } else { Packet::Stderr(bytes) }));
     }
-    // Some run for long.
+    // Some commands run for long.
     at += if random.chance(10) { 200 } else { random.below(4) as u32 };
     let status = u32::from(random.chance(20));
     output.extend([(at, Packet::Status(status)), (at, Packet::Eof), (at, Packet::Close)]);
@@ -116,7 +116,8 @@ fn tunnel(random: &mut Random, is_good: bool) -> Tunnel {
     }
 }
 
-/// Fills all output with bytes that tell their places in the stream, and lines of many lengths.
+/// Fills all output with bytes that depend on their position in the stream, and with lines of many
+/// lengths.
 fn mark(channel: &mut Channel, random: &mut Random) {
     let salt = random.below(90) as usize;
     let mut places = [salt, salt + 40];

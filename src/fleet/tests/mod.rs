@@ -1,4 +1,4 @@
-//! The fleet against scripted links and invented time.
+//! The fleet with scripted links and simulated time.
 
 mod caller;
 mod checks;

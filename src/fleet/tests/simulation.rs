@@ -1,7 +1,7 @@
-//! A whole fleet from a seed: random peers, faults and delays, a caller who does anything at any time, turns with
-//! any budget.
+//! Simulates a whole fleet from a seed: random peers, faults and delays, random calls at any time,
+//! and turns with any budget.
 //!
-//! `FLEET_SEED=n` runs that seed alone and tells what happens; `FLEET_SEEDS=n` sets how many are run.
+//! `FLEET_SEED=n` runs that seed alone and traces it; `FLEET_SEEDS=n` sets how many seeds are run.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,10 +11,10 @@ use crate::session::tests::random::{Seed, number};
 
 const SEEDS: u64 = if cfg!(debug_assertions) { 30 } else { 10_000 };
 
-/// Rounds in which the caller acts.
+/// Rounds in which the caller makes calls.
 const ROUNDS: u64 = 60;
 
-/// What was seen: a simulation that gets nowhere shows nothing.
+/// What happened in a simulation, to show that it exercises the fleet.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     /// How commands have ended.
@@ -37,7 +37,7 @@ fn simulate(seed: u64, traced: bool, sabotage: Sabotage) -> Seen {
 }
 
 #[test]
-fn whatever_happens_every_command_of_a_fleet_ends_once() {
+fn every_command_of_a_fleet_ends_exactly_once() {
     if let Some(seed) = number("FLEET_SEED") {
         let _seed = Seed { variable: "FLEET_SEED", seed };
         eprintln!("{:?}", simulate(seed, true, Sabotage::Nothing));
@@ -73,7 +73,7 @@ fn whatever_happens_every_command_of_a_fleet_ends_once() {
 }
 
 #[test]
-fn a_seed_of_a_fleet_is_a_whole_run() {
+fn a_seed_determines_a_whole_simulation() {
     for seed in 0..5 {
         let [one, two] = [0; 2].map(|_| simulate(seed, false, Sabotage::Nothing));
         assert_eq!(one, two, "seed {seed}");
@@ -81,13 +81,13 @@ fn a_seed_of_a_fleet_is_a_whole_run() {
 }
 
 #[test]
-fn what_is_broken_is_found() {
+fn sabotage_is_detected() {
     for sabotage in
         [Sabotage::LosesAnEdge, Sabotage::RepeatsOutput, Sabotage::LosesAnEnd, Sabotage::RepeatsAnEnd]
     {
         for seed in 0..3 {
             let found = catch_unwind(AssertUnwindSafe(|| simulate(seed, false, sabotage))).is_err();
-            assert!(found, "{sabotage:?} goes unnoticed with seed {seed}");
+            assert!(found, "{sabotage:?} is not detected with seed {seed}");
         }
     }
 }

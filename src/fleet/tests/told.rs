@@ -1,4 +1,4 @@
-//! What a caller was told by events, and whether it may be told that.
+//! Records the events that a caller gets, and checks that each is legal.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,39 @@ use crate::output::{Deliver, Outcome};
 use crate::session::tests::fake_link::Sent;
 use crate::stage::Stage;
 
-/// All that was told, of all that there ever was.
+/// Everything that events have reported, about all commands, hosts and runs of the simulation.
 #[derive(Default)]
 pub(super) struct Told {
     pub commands: BTreeMap<CommandId, Command>,
     pub hosts: BTreeMap<HostId, Connection>,
     pub runs: BTreeMap<RunId, Run>,
-    /// How commands have ended, and how often so.
+    /// How many commands have ended in each way.
     pub ends: BTreeMap<String, usize>,
     pub events: usize,
-    /// Whether the fleet was said to be drained. `None`: nobody has asked for that.
+    /// Whether the `Drained` event has come; `None` if no drain was requested.
     pub drained: Option<bool>,
-    /// What was sent on the channels that are gone.
+    /// What peers have sent on the channels that were closed.
     pub sent: Sent,
 }
 
-/// One command, as the caller knows it.
+/// A command, as the caller knows it.
 pub(super) struct Command {
     pub host: HostId,
     pub run: RunId,
-    /// What its channel knows it by.
+    /// The command's text, which identifies its channel.
     pub text: String,
     pub deliver: Deliver,
-    /// Its streams are short: what comes once it was given up is dropped where there is no room.
+    /// The bound of its streams is low: output that arrives after it was given up may be dropped.
     pub is_short: bool,
     pub started: bool,
-    /// How it ended, in full.
+    /// How it ended, with all details.
     pub outcome: Option<String>,
     pub released: bool,
-    /// Output was thrown away unread.
+    /// Output was discarded unread.
     pub discarded: bool,
-    /// Input was refused, and no event has told of room since.
+    /// Input was refused, and no `Writable` event has come since.
     pub refused: bool,
-    /// What was read of its two streams, and the lines among that by their offsets.
+    /// What was read of its two streams, and the lines that came with their offsets.
     pub read: [Vec<u8>; 2],
     pub lines: [Vec<(u64, Vec<u8>)>; 2],
 }
@@ -52,7 +52,7 @@ pub(super) enum Connection {
     Down,
     Trying(Stage),
     Up,
-    /// Removed, and everything of it was told.
+    /// Removed, and all its events have come.
     Gone,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Run {
     pub succeeded: usize,
     pub failed: usize,
     pub not_started: usize,
-    /// Commands that were released before they were told to be over.
+    /// Commands that were released before their `Finished` event.
     pub released: usize,
     pub done: bool,
 }
@@ -74,7 +74,11 @@ impl Told {
             Event::Entered { host, stage } => self.entered(*host, *stage),
             Event::Connected { host, .. } => {
                 let before = self.connection(*host, Connection::Up);
-                assert_eq!(before, Connection::Trying(Stage::Authenticating), "{host:?} is connected");
+                assert_eq!(
+                    before,
+                    Connection::Trying(Stage::Authenticating),
+                    "{host:?} is connected without having authenticated"
+                );
             }
             Event::Disconnected { host, .. } => _ = self.connection(*host, Connection::Down),
             Event::Started { host, command } => {
@@ -85,7 +89,7 @@ impl Told {
                 let known = self.command(*command, *host);
                 assert!(known.started, "{command:?} prints before it is started");
                 assert_eq!(known.deliver, Deliver::Bytes, "{command:?}");
-                assert!(!bytes.is_empty(), "{command:?}: output without a byte");
+                assert!(!bytes.is_empty(), "{command:?}: empty output");
                 known.read[*stream as usize].extend_from_slice(bytes);
             }
             Event::Line { host, command, stream, bytes, offset } => {
@@ -96,12 +100,15 @@ impl Told {
             }
             Event::Writable { host, command } => {
                 let known = self.command(*command, *host);
-                assert!(std::mem::take(&mut known.refused), "{command:?} had room all the time");
+                assert!(
+                    std::mem::take(&mut known.refused),
+                    "{command:?} is writable, but had room all the time"
+                );
             }
             Event::Finished { host, command, outcome, .. } => self.finished(*host, *command, outcome),
             Event::BatchDone { run, tally, left, .. } => {
                 let known = self.runs.get_mut(run).unwrap_or_else(|| panic!("{run:?} is unknown"));
-                assert!(!known.done, "a batch of {run:?} ends after it");
+                assert!(!known.done, "a batch of {run:?} ends after the run");
                 assert_eq!(tally.finished() + left, known.commands, "{run:?}: {tally:?}");
             }
             Event::RunDone { run, tally } => self.done(*run, *tally),
@@ -111,7 +118,7 @@ impl Told {
 
     fn entered(&mut self, host: HostId, stage: Stage) {
         let before = self.connection(host, Connection::Trying(stage));
-        // Whoever gets no descriptor begins again without a word.
+        // An attempt that gets no descriptor starts again without a `Disconnected` event.
         let begins = matches!(stage, Stage::Resolving | Stage::Connecting);
         let legal = match before {
             Connection::Down => begins,
@@ -123,15 +130,15 @@ impl Told {
 
     fn connection(&mut self, host: HostId, next: Connection) -> Connection {
         let known = self.hosts.get_mut(&host).unwrap_or_else(|| panic!("{host:?} is unknown"));
-        assert_ne!(*known, Connection::Gone, "{host:?} is gone, and becomes {next:?}");
+        assert_ne!(*known, Connection::Gone, "{host:?} was removed, but becomes {next:?}");
         std::mem::replace(known, next)
     }
 
     fn command(&mut self, id: CommandId, host: HostId) -> &mut Command {
         let command = self.commands.get_mut(&id).unwrap_or_else(|| panic!("{id:?} is unknown"));
         assert_eq!(command.host, host, "{id:?} is on another host");
-        assert!(!command.released, "{id:?} was released");
-        assert!(command.outcome.is_none(), "{id:?} is over: {:?}", command.outcome);
+        assert!(!command.released, "an event of {id:?} after its release");
+        assert!(command.outcome.is_none(), "an event of {id:?} after its end: {:?}", command.outcome);
         command
     }
 
@@ -139,7 +146,7 @@ impl Told {
         let sent = self.sent.clone();
         let command = self.command(id, host);
         let failed = matches!(outcome, Outcome::Failed(_));
-        assert!(failed || command.started, "{id:?} has ended, and was never started: {outcome}");
+        assert!(failed || command.started, "{id:?} was never started, but ended with {outcome}");
         command.outcome = Some(format!("{outcome:?}"));
         if command.deliver != Deliver::Nothing {
             command.check_output(id, &sent);
@@ -167,7 +174,7 @@ impl Told {
         assert!(counted.iter().zip(told).all(|(counted, told)| *counted >= told), "{id:?}: {tally:?}");
     }
 
-    /// A caller forgets a command.
+    /// The caller releases a command.
     pub(super) fn release(&mut self, id: CommandId) {
         let Some(command) = self.commands.get_mut(&id) else { return };
         if !std::mem::replace(&mut command.released, true) && command.outcome.is_none() {
@@ -196,7 +203,7 @@ impl Command {
         }
     }
 
-    /// All that was sent was read, in order, and no byte twice.
+    /// Checks that all output was read, in order, and no byte twice.
     pub(super) fn check_output(&mut self, id: CommandId, sent: &Sent) {
         let sent = sent.lock().unwrap().remove(&self.text).unwrap_or_default();
         for (stream, sent) in [StdStream::Stdout, StdStream::Stderr].into_iter().zip(sent) {
@@ -204,7 +211,7 @@ impl Command {
                 self.join_lines(stream, &sent);
             }
             let read = &self.read[stream as usize];
-            // What comes before a host has accepted the command is nobody's if it refuses then.
+            // Output that comes before a host refuses the command is not delivered.
             let given_up = self.outcome.as_ref().is_some_and(|outcome| outcome.starts_with("Failed"));
             let complete = !self.started || self.is_short && given_up || *read == sent;
             assert!(
@@ -218,11 +225,11 @@ impl Command {
         }
     }
 
-    /// Puts lines together again, with the ends that they had.
+    /// Joins the lines again, with their line ends.
     fn join_lines(&mut self, stream: StdStream, sent: &[u8]) {
         let read = &mut self.read[stream as usize];
         for (offset, line) in std::mem::take(&mut self.lines[stream as usize]) {
-            assert_eq!(offset, read.len() as u64, "a line at another offset");
+            assert_eq!(offset, read.len() as u64, "a line at a wrong offset");
             assert!(!line.contains(&b'\n'), "two lines in one");
             read.extend(line);
             let rest = sent.get(read.len()..).unwrap_or_default();
@@ -233,7 +240,7 @@ impl Command {
     }
 }
 
-/// The outcome's name, without its particulars.
+/// The outcome's name, without details.
 fn kind_of(outcome: &Outcome) -> String {
     let first_word = |text: String| text.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     match outcome {

@@ -1,4 +1,4 @@
-//! A fleet, the peers of its hosts, and the time, all from one seed.
+//! A simulated world: a fleet, the peers of its hosts, and the clock, all from one seed.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -19,16 +19,16 @@ use crate::session::tests::script::verifier;
 
 const HOSTS: u64 = 100;
 
-/// More turns than anything that happens at one moment takes.
+/// More turns than are ever needed at one moment.
 const TURNS_AT_ONCE: usize = 1_000;
 
-/// What is broken on purpose, to see it found.
+/// What is broken on purpose, to check that the simulation detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sabotage {
     Nothing,
     /// The poll does not report one edge.
     LosesAnEdge,
-    /// A link brings bytes twice.
+    /// A link delivers bytes twice.
     RepeatsOutput,
     /// An event does not reach the caller.
     LosesAnEnd,
@@ -41,23 +41,23 @@ pub(super) struct World {
     clock: Clock,
     began: Instant,
     pub now: Instant,
-    /// The time that a round takes.
+    /// The duration of a round.
     round: Duration,
     pub random: Random,
     pub told: Told,
-    /// Commands ever begun.
+    /// The number of commands started so far.
     pub given: usize,
-    /// As they were set last.
+    /// The limits as they were last set.
     pub max_connecting: usize,
     pub max_running: Option<usize>,
-    /// Places that were used, and commands that ran, when they were counted last.
+    /// Places in use and running commands, as last counted.
     pub places: usize,
     pub running: usize,
-    /// Rounds in which nobody takes events.
+    /// Rounds left in which the caller takes no events.
     pub deaf: u64,
     pub sabotage: Sabotage,
     traced: bool,
-    /// How often hosts are looked at from outside, of a hundred times.
+    /// The percentage of turns after which all counts are checked.
     looks: u64,
 }
 
@@ -124,7 +124,7 @@ impl World {
         world
     }
 
-    /// A host that may be added.
+    /// A random host to add.
     pub(super) fn host(&mut self) -> (&'static str, HostConfig) {
         let random = &mut self.random;
         let name = ADDRESSES[random.below(4) as usize];
@@ -140,22 +140,22 @@ impl World {
         (name, config)
     }
 
-    /// Takes note of hosts that have come.
+    /// Registers new hosts.
     pub(super) fn meet_hosts(&mut self) {
         for id in self.fleet.hosts() {
             self.told.hosts.entry(*id).or_insert(Connection::Down);
         }
     }
 
-    /// Tells of what happens, if somebody wants to know.
+    /// Prints what happens, if this simulation is traced.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.traced {
             eprintln!("{:?} {}", self.now.saturating_duration_since(self.began), what());
         }
     }
 
-    /// Time goes on: to the next round if anything is on its way, or to the next deadline. `false` if nothing is left that
-    /// could happen by itself.
+    /// Advances time: to the next round if anything is in flight, or to the next deadline. Returns
+    /// `false` if nothing is left that could happen by itself.
     pub(super) fn advance(&mut self) -> bool {
         let deadline = self.fleet.next_deadline().filter(|at| *at > self.now);
         let is_coming = self.links().any(|link| link.expects_news());
@@ -169,7 +169,7 @@ impl World {
         true
     }
 
-    /// Takes turns as long as something calls for one.
+    /// Takes turns until the fleet asks for no more.
     pub(super) fn settle(&mut self) {
         for _ in 0..TURNS_AT_ONCE {
             if !self.is_called() {
@@ -179,10 +179,10 @@ impl World {
             self.turn(Budget::default().any_time().events(usize::MAX));
             self.take_events(usize::MAX);
         }
-        panic!("no end of turns: {:?}", self.fleet);
+        panic!("the fleet asks for turns without end: {:?}", self.fleet);
     }
 
-    /// Whether whoever waits for the fleet would take a turn.
+    /// Whether a caller that waits for the fleet would take a turn now.
     pub(super) fn is_called(&mut self) -> bool {
         self.links().any(|link| link.has_edge())
             || self.fleet.next_deadline().is_some_and(|at| at <= self.now)
@@ -204,14 +204,14 @@ impl World {
         }
         let turn = self.fleet.turn(self.now, budget).unwrap();
         self.say(|| format!("turn with {budget:?}: {turn:?}"));
-        assert!(!turn.more || self.is_readable(), "there is more to do, and the descriptor is silent");
+        assert!(!turn.more || self.is_readable(), "work is left, but the descriptor is not readable");
         if self.random.chance(self.looks) {
             self.check_books();
         }
         turn
     }
 
-    /// Takes so many events. Whether there are no more.
+    /// Takes up to this many events. Returns whether there are no more.
     pub(super) fn take_events(&mut self, at_most: usize) -> bool {
         for _ in 0..at_most {
             let Self { fleet, told, sabotage, traced, random, .. } = self;
@@ -234,7 +234,7 @@ impl World {
         false
     }
 
-    /// Everything of those that have left was told.
+    /// Marks removed hosts, which must have no further events.
     fn forget_hosts(&mut self) {
         for (id, connection) in &mut self.told.hosts {
             if self.fleet.engine.hosts.get(*id).is_none() {

@@ -1,4 +1,5 @@
-//! A fleet of scripted links and invented time, of which every count is compared with a scan after each turn.
+//! A fleet with scripted links and simulated time. After each turn, every count is compared with a
+//! full scan.
 
 use std::time::{Duration, Instant};
 
@@ -20,14 +21,14 @@ pub(super) const MILLI: Duration = Duration::from_millis(1);
 /// More turns than any scenario takes.
 const TURNS: usize = 50_000;
 
-/// A host that lets everybody in, and whose commands take so many rounds.
+/// A host that accepts every login, and whose commands take this many rounds.
 pub(super) fn peer(rounds: u32) -> Peer {
     let mut channel = Channel::default();
     channel.output.iter_mut().for_each(|(at, _)| *at += rounds);
     running(channel)
 }
 
-/// A host whose commands never end by themselves.
+/// A host whose commands run until they are cancelled.
 pub(super) fn endless() -> Peer {
     running(Channel::sending(vec![]))
 }
@@ -54,9 +55,9 @@ pub(super) struct Bench {
     pub fleet: Fleet,
     pub clock: Clock,
     pub now: Instant,
-    /// Which host began to connect, and when since the fleet was made.
+    /// Which hosts began to connect, and when, counted from the creation of the fleet.
     pub begun: Vec<(HostId, Duration)>,
-    /// Reports of the turns.
+    /// The reports of all turns.
     pub turns: Vec<Turn>,
     origin: Instant,
     commands: usize,
@@ -66,7 +67,7 @@ pub(super) fn host(number: usize) -> String {
     format!("10.0.{}.{}", number / 250, number % 250 + 1)
 }
 
-/// Settings of a fleet with so many hosts.
+/// The settings of a fleet with this many hosts.
 pub(super) fn builder(hosts: usize) -> FleetBuilder {
     let trusted = HostKey::from_blob(host_key(0)).unwrap().fingerprint();
     FleetBuilder::new((0..hosts).map(|number| entry(host(number))).collect())
@@ -79,7 +80,7 @@ pub(super) fn builder(hosts: usize) -> FleetBuilder {
 }
 
 impl Bench {
-    /// Each slot of the fleet gets a link with a script of its own.
+    /// Gives the link of each slot the script for its index.
     pub(super) fn new(builder: FleetBuilder, script: impl Fn(usize) -> Script + Send + 'static) -> Self {
         Self::with(Clock::invented(clock::now()), builder, script)
     }
@@ -98,12 +99,12 @@ impl Bench {
         bench
     }
 
-    /// All hosts alike.
+    /// All hosts behave the same.
     pub(super) fn alike(builder: FleetBuilder, peer: Peer) -> Self {
         Self::new(builder, move |_| Script::peer(peer.clone()))
     }
 
-    /// Starts a command of its own name on hosts by their numbers.
+    /// Starts a new command on the hosts with these numbers.
     pub(super) fn start(&mut self, hosts: impl IntoIterator<Item = usize>) -> Vec<CommandId> {
         self.commands += 1;
         let all = self.fleet.hosts();
@@ -122,7 +123,7 @@ impl Bench {
         self.fleet.metrics().running
     }
 
-    /// Commands that the hosts were asked to run, and that have not ended.
+    /// How many of these commands were sent to their hosts and have not ended.
     pub(super) fn at_work(&self, commands: &[CommandId]) -> usize {
         let is_at_work = |id: &&CommandId| {
             self.fleet.command(**id).is_some_and(|command| command.is_started() && !command.is_finished())
@@ -130,7 +131,7 @@ impl Bench {
         commands.iter().filter(is_at_work).count()
     }
 
-    /// How many of these have not ended.
+    /// How many of these commands have not ended.
     pub(super) fn unfinished(&self, commands: &[CommandId]) -> usize {
         let has_ended = |id: &CommandId| self.fleet.command(*id).is_none_or(|command| command.is_finished());
         commands.iter().filter(|id| !has_ended(id)).count()
@@ -140,7 +141,7 @@ impl Bench {
         self.fleet.engine.hosts.slots[index].link.as_any().downcast_mut().unwrap()
     }
 
-    /// One turn at the present time.
+    /// Takes one turn at the current time.
     pub(super) fn turn(&mut self) {
         let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
         for index in indices {
@@ -162,7 +163,7 @@ impl Bench {
         self.check();
     }
 
-    /// A millisecond passes, with what is on its way.
+    /// Advances time by a millisecond, delivers what is in flight, and takes a turn.
     pub(super) fn round(&mut self) {
         self.now += MILLI;
         let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
@@ -174,7 +175,7 @@ impl Bench {
         (0..rounds).for_each(|_| self.round());
     }
 
-    /// Time passes until `done`; where nothing is on its way, to the next deadline.
+    /// Advances time until `done`; to the next deadline if nothing is in flight.
     #[track_caller]
     pub(super) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..TURNS {
@@ -184,14 +185,14 @@ impl Bench {
             let indices: Vec<usize> = self.fleet.engine.hosts.slots.iter().map(|(index, _)| index).collect();
             let is_quiet = indices.into_iter().all(|index| !self.link(index).expects_news());
             if is_quiet && !self.fleet.engine.event_loop.alarmed {
-                let at = self.fleet.next_deadline().expect("something is left to wait for");
+                let at = self.fleet.next_deadline().expect("the fleet has nothing to wait for");
                 self.now = self.now.max(at);
                 self.turn();
             } else {
                 self.round();
             }
         }
-        panic!("no end: {}", self.fleet.metrics());
+        panic!("not done after {TURNS} turns: {}", self.fleet.metrics());
     }
 
     #[track_caller]
@@ -199,7 +200,7 @@ impl Bench {
         self.run_until(|bench| bench.unfinished(commands) == 0);
     }
 
-    /// Compares what is counted as it happens with a scan of all there is.
+    /// Compares the incremental counts with a full scan.
     pub(super) fn check(&self) {
         let Self { fleet, .. } = self;
         let (metrics, engine) = (fleet.metrics(), &fleet.engine);

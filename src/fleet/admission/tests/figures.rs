@@ -12,7 +12,7 @@ use crate::link::{AuthReply, Questions};
 use crate::session::tests::script::{Cred, Packet, Peer, Script};
 use crate::stage::Stage;
 
-/// What a caller's own code does within a step counts, and names its host.
+/// Time that the caller's own code takes within a step counts, and is attributed to its host.
 #[test]
 fn the_longest_step_names_its_host_and_stage() {
     let clock = Clock::invented(clock::now());
@@ -52,12 +52,12 @@ fn key_exchanges_are_counted_in_the_turn_that_completes_them() {
 }
 
 #[test]
-fn bytes_are_counted_whoever_reads_them() {
+fn bytes_are_counted_whether_or_not_they_are_read() {
     let mut bench = Bench::alike(builder(5), peer(30));
     let commands = bench.start(0..5);
     bench.rounds(15);
     bench.fleet.write_stdin(commands[0], b"twelve bytes").unwrap();
-    // Nobody reads this one any more.
+    // This command's output is discarded.
     bench.fleet.release(commands[1]);
     bench.finish(&commands);
     bench.rounds(50);
@@ -67,7 +67,7 @@ fn bytes_are_counted_whoever_reads_them() {
 }
 
 #[test]
-fn bytes_that_were_there_at_the_end_of_a_connection_are_counted() {
+fn bytes_that_arrived_before_a_connection_was_lost_are_counted() {
     let mut bench = Bench::alike(builder(1), endless());
     let commands = bench.start([0]);
     bench.rounds(30);
@@ -77,9 +77,9 @@ fn bytes_that_were_there_at_the_end_of_a_connection_are_counted() {
     assert_eq!(bench.fleet.metrics().bytes_received, 100);
 }
 
-/// Descriptors are set aside for lookups only while there is something to look up.
+/// Descriptors are reserved for lookups only while some host has a name to look up.
 #[test]
-fn hosts_with_names_are_counted_as_they_come_and_go() {
+fn hosts_with_names_are_counted_as_they_are_added_and_removed() {
     let mut bench = Bench::alike(builder(2), peer(0));
     assert_eq!((bench.fleet.engine.hosts.names, bench.fleet.engine.descriptors_for_lookups()), (0, 0));
     let hosts = |names: &[&str]| -> Vec<(String, HostConfig)> {
@@ -90,7 +90,7 @@ fn hosts_with_names_are_counted_as_they_come_and_go() {
     let new = [hosts(&["web1", "::1"]), vec![("inner".to_owned(), behind)]].concat();
     let added = bench.fleet.add_hosts(new).unwrap();
     bench.check();
-    assert_eq!(bench.fleet.engine.hosts.names, 2, "web1 and the proxy: what is behind it is looked up there");
+    assert_eq!(bench.fleet.engine.hosts.names, 2, "web1 and the proxy, which looks up the host behind it");
     assert!(bench.fleet.engine.descriptors_for_lookups() > 0);
     bench.fleet.remove_host(added[2]);
     bench.check();

@@ -1,4 +1,4 @@
-//! Who may begin and when, and the figures, on fleets of scripted links and in invented time.
+//! Admission, rate limit and metrics, on fleets with scripted links and simulated time.
 
 mod bench;
 mod figures;

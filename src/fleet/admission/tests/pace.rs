@@ -1,4 +1,4 @@
-//! How many connections are begun per second.
+//! The rate limit of new connections.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::session::tests::script::{Dial, Script};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn connections_are_begun_at_the_rate_and_evenly() {
+fn connections_start_at_the_rate_and_evenly_spread() {
     for rate in [20, 100, 1_000] {
         let hosts = 2 * rate as usize;
         let mut bench = Bench::alike(builder(hosts).max_connecting(hosts).connects_per_second(rate), peer(0));
@@ -33,9 +33,9 @@ fn connections_are_begun_at_the_rate_and_evenly() {
     }
 }
 
-/// The timer tells, and a turn before it has nothing to do.
+/// A timer fires when the next connection may start, and an earlier turn has nothing to do.
 #[test]
-fn the_next_deadline_is_when_the_next_one_may_begin() {
+fn the_next_deadline_is_when_the_next_connection_may_start() {
     let mut bench = Bench::alike(builder(4).connects_per_second(1), endless());
     bench.start(0..4);
     bench.rounds(30);
@@ -44,7 +44,7 @@ fn the_next_deadline_is_when_the_next_one_may_begin() {
         let before = bench.now;
         let at = bench.fleet.next_deadline().unwrap();
         assert!(at > before + SECOND / 2, "{:?}", at - before);
-        assert!(!bench.fleet.engine.event_loop.alarmed, "nothing spins");
+        assert!(!bench.fleet.engine.event_loop.alarmed, "no turn is wanted before the deadline");
         bench.now = at - 2 * MILLI;
         bench.turn();
         assert_eq!((bench.begun.len(), bench.turns.last().unwrap().visits), (nth, 0));
@@ -56,7 +56,7 @@ fn the_next_deadline_is_when_the_next_one_may_begin() {
     assert_eq!(bench.fleet.next_deadline(), None);
 }
 
-/// Turns that come late, as in a program that does something else as well.
+/// Turns are late, as in a program that does other work too.
 #[test]
 fn late_turns_do_not_lower_the_rate() {
     let mut bench = Bench::alike(builder(1_000).max_connecting(1_000).connects_per_second(1_000), endless());
@@ -70,7 +70,7 @@ fn late_turns_do_not_lower_the_rate() {
 }
 
 #[test]
-fn further_attempts_count() {
+fn retries_count_against_the_rate() {
     let refused = [Dial::FailsAtOnce(Errno::ECONNREFUSED)];
     let script =
         move |index| Script::default().dialling(format!("{}:22", host(index)).parse().unwrap(), &refused);
@@ -84,7 +84,7 @@ fn further_attempts_count() {
 }
 
 #[test]
-fn a_connection_that_is_there_is_used_at_once() {
+fn an_open_connection_is_used_at_once() {
     let mut bench = Bench::alike(builder(3).connects_per_second(1), peer(0));
     let commands = bench.start([0, 1]);
     bench.finish(&commands);
@@ -94,21 +94,21 @@ fn a_connection_that_is_there_is_used_at_once() {
     bench.finish(&again);
     assert!(bench.now - before < SECOND / 10);
     assert_eq!(bench.unfinished(&behind), 1);
-    // Nor does it use up what the next connection is due.
+    // Nor does it count against the rate limit.
     bench.finish(&behind);
     let third = bench.begun[2].1;
     assert!(third >= 2 * SECOND - limits::CONNECT_BURST && third < 2 * SECOND + SECOND / 10, "{third:?}");
 }
 
-/// The proxy's own connection counts, and so do those that it carries.
+/// The proxy's own connection counts, and so do the connections through it.
 #[test]
-fn proxies_count_and_so_do_connections_through_them() {
+fn proxies_and_connections_through_them_count_against_the_rate() {
     let proxy = Proxy::new("10.9.9.9").user("deploy").password("a secret");
     let builder = builder(3).connects_per_second(1).proxy(proxy);
     let mut bench = Bench::alike(builder, peer(0));
     bench.start(0..3);
     bench.rounds(20);
-    assert_eq!(bench.begun.len(), 0, "hosts behind a proxy resolve nothing");
+    assert_eq!(bench.begun.len(), 0, "hosts behind a proxy are not resolved");
     let proxy = bench.fleet.engine.hosts.slots.iter().find(|(_, slot)| slot.session.is_proxy()).unwrap().0;
     let dialled =
         |bench: &mut Bench| bench.link(proxy).calls.iter().any(|call| matches!(call, Call::Dial(_)));
@@ -116,7 +116,11 @@ fn proxies_count_and_so_do_connections_through_them() {
         |bench: &Bench| (0..3).filter(|number| bench.state(*number) == HostState::Connecting).count();
     assert_eq!((tunnelling(&bench), dialled(&mut bench)), (1, false), "the first host waits for its proxy");
     bench.rounds(1_000);
-    assert_eq!((tunnelling(&bench), dialled(&mut bench)), (1, true), "which goes before the others");
+    assert_eq!(
+        (tunnelling(&bench), dialled(&mut bench)),
+        (1, true),
+        "the proxy comes before the other hosts"
+    );
     bench.rounds(1_000);
     assert_eq!(tunnelling(&bench), 2);
 }
@@ -135,7 +139,7 @@ fn the_rate_can_be_changed_and_lifted() {
     assert_eq!((bench.begun.len(), bench.fleet.engine.schedule.rate_timer.is_none()), (100, true));
 }
 
-/// Nobody is left to begin, so nothing is left to wait for.
+/// No host is left to connect, so no timer is needed.
 #[test]
 fn a_rate_without_hosts_arms_no_timer() {
     let mut bench = Bench::alike(builder(3).connects_per_second(1), endless());

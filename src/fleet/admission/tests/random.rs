@@ -1,4 +1,4 @@
-//! Counts do not drift, whatever is asked of a fleet and whatever its hosts do.
+//! Counts do not drift, whatever callers request and hosts do.
 
 use nix::errno::Errno;
 
@@ -113,7 +113,7 @@ fn simulate(seed: u64) {
 }
 
 #[test]
-fn counts_are_those_of_a_scan_at_every_step() {
+fn counts_equal_a_full_scan_at_every_step() {
     for seed in 0..SEEDS {
         let told = std::panic::catch_unwind(|| simulate(seed));
         assert!(told.is_ok(), "failed with seed {seed}");

@@ -1,4 +1,4 @@
-//! How many commands run at once.
+//! The limit of commands that run at once.
 
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ use crate::fleet::schedule::Schedule;
 use crate::session::tests::script::{Channel, Dial, Peer, Script};
 
 #[test]
-fn no_more_commands_run_than_may_and_no_fewer_than_can() {
+fn as_many_commands_run_as_the_limits_allow() {
     for (connecting, running) in [(10, 3), (3, 10), (1, 1), (100, 7)] {
         let mut bench = Bench::alike(builder(30).max_connecting(connecting).max_running(running), peer(20));
         let commands = bench.start(0..30);
@@ -26,7 +26,7 @@ fn no_more_commands_run_than_may_and_no_fewer_than_can() {
     }
 }
 
-/// From the first moment of the connect, and until the end.
+/// From the start of the connect to the end of the command.
 #[test]
 fn a_command_counts_while_its_host_connects() {
     let slow =
@@ -60,14 +60,14 @@ fn a_host_with_several_commands_starts_as_many_as_may_run() {
 }
 
 #[test]
-fn the_bound_can_be_lowered_raised_and_lifted() {
+fn the_limit_can_be_lowered_raised_and_removed() {
     let mut bench = Bench::alike(builder(20).max_running(6), endless());
     let commands = bench.start(0..20);
     bench.rounds(30);
     assert_eq!(bench.at_work(&commands), 6);
     bench.fleet.set_max_running(Some(2)).unwrap();
     bench.rounds(30);
-    assert_eq!(bench.at_work(&commands), 6, "what runs goes on");
+    assert_eq!(bench.at_work(&commands), 6, "running commands continue");
     for left in [5, 4, 3, 2, 2, 2] {
         let running =
             commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
@@ -80,11 +80,11 @@ fn the_bound_can_be_lowered_raised_and_lifted() {
     assert_eq!(bench.at_work(&commands), 4);
     bench.fleet.set_max_running(None).unwrap();
     bench.rounds(30);
-    assert_eq!(bench.at_work(&commands), 14, "all that are left");
+    assert_eq!(bench.at_work(&commands), 14, "all remaining commands");
 }
 
 #[test]
-fn no_bound_can_be_zero() {
+fn no_limit_can_be_zero() {
     let mut bench = Bench::alike(builder(1), peer(0));
     assert!(matches!(bench.fleet.set_max_running(Some(0)), Err(Error::Config { .. })));
     assert!(matches!(bench.fleet.set_connects_per_second(Some(0)), Err(Error::Config { .. })));
@@ -94,13 +94,13 @@ fn no_bound_can_be_zero() {
 }
 
 #[test]
-fn to_connect_takes_no_command_s_place() {
+fn connecting_without_a_command_does_not_count_as_a_command() {
     let mut bench = Bench::alike(builder(4).max_running(1), endless());
     let commands = bench.start([0]);
     bench.rounds(30);
     let others: Vec<_> = bench.fleet.hosts()[1..].to_vec();
     bench.fleet.connect(others);
-    // One that has a command as well connects, and the command waits.
+    // A host that also has a command connects, and its command waits.
     let waiting = bench.start([3]);
     bench.rounds(30);
     assert!((1..4).all(|number| bench.state(number) == HostState::Connected));
@@ -111,7 +111,7 @@ fn to_connect_takes_no_command_s_place() {
 }
 
 #[test]
-fn a_host_that_pauses_between_two_attempts_gives_its_command_s_place_back() {
+fn a_host_that_backs_off_returns_its_command_s_place() {
     let refused = Dial::Fails(1, Errno::ECONNREFUSED);
     let dead = Script::peer(peer(0)).dialling(format!("{}:22", host(0)).parse().unwrap(), &[refused]);
     let mut bench =
@@ -128,9 +128,10 @@ fn a_host_that_pauses_between_two_attempts_gives_its_command_s_place_back() {
     assert_eq!(bench.state(0), HostState::Failed);
 }
 
-/// It would keep others from running, and waits for one of its own host.
+/// Otherwise it would keep other hosts' commands from running while it waits for one on the same
+/// host.
 #[test]
-fn a_command_that_waits_for_a_channel_gives_its_place_back() {
+fn a_command_that_waits_for_a_channel_returns_its_place() {
     use crate::command::Command;
     use crate::fleet::Run;
     use crate::link::LinkErrorKind;
@@ -148,15 +149,15 @@ fn a_command_that_waits_for_a_channel_gives_its_place_back() {
         bench.fleet.start(run(command, hosts[0])).unwrap();
         bench.rounds(30);
     }
-    assert_eq!(bench.running(), 1, "the second one is blocked");
+    assert_eq!(bench.running(), 1, "the second command has no channel");
     let other = bench.fleet.start(run("other", hosts[1])).unwrap().commands;
     bench.rounds(30);
     assert_eq!((bench.running(), bench.at_work(&other)), (2, 1));
 }
 
-/// A host that the system had no descriptor for waits again, and so does its command.
+/// A host that was refused a descriptor is queued again, and so is its command.
 #[test]
-fn a_host_without_a_descriptor_gives_its_command_s_place_back() {
+fn a_host_without_a_descriptor_returns_its_command_s_place() {
     let emfile = Dial::FailsAtOnce(Errno::EMFILE);
     let mut bench = Bench::new(builder(2).max_running(2), move |index| {
         let dials = if index == 1 { vec![emfile, Dial::Connects(1)] } else { vec![Dial::Connects(1)] };
@@ -170,9 +171,9 @@ fn a_host_without_a_descriptor_gives_its_command_s_place_back() {
     assert_eq!((bench.at_work(&commands), bench.state(1)), (1, HostState::Connected));
 }
 
-/// They are told by the link, which the fleet looks at after each visit.
+/// The link reports them, and the fleet reads that after each visit.
 #[test]
-fn connections_to_a_forwarded_agent_take_descriptors_from_the_others() {
+fn connections_to_a_forwarded_agent_count_as_descriptors() {
     let mut bench = Bench::alike(builder(2), endless());
     bench.start([0]);
     bench.rounds(30);
