@@ -245,7 +245,7 @@ impl Tunnel {
             if session.held(id) > limits::TUNNEL_HELD {
                 return Err(LinkError::new(
                     LinkErrorKind::Protocol,
-                    "the proxy sends more than the window of a tunnel allows",
+                    "the proxy ignores the window of a tunnel",
                 ));
             }
             session.refill(id)?;
