@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mio::{Registry, Token};
 
-use super::connection::{AgentConnection, ConnectionLost, connect};
+use super::connection::{AgentConnection, Lost, connect};
 use crate::agent::wire::{self, AgentError, Identity};
 
 /// The number of waiting requests from which on those that nobody wants any more are removed.
@@ -180,7 +180,7 @@ impl AgentClient {
         }
     }
 
-    fn connect(&mut self) -> Result<AgentConnection, ConnectionLost> {
+    fn connect(&mut self) -> Result<AgentConnection, Lost> {
         self.generation = self.generation.wrapping_add(1);
         let token = (self.token)(self.index, self.generation);
         Ok(AgentConnection::new(connect(&self.path, &self.registry, token)?))
@@ -190,7 +190,7 @@ impl AgentClient {
         &mut self,
         connection: &mut AgentConnection,
         wanted: &impl Fn(Asker) -> bool,
-    ) -> Result<(), ConnectionLost> {
+    ) -> Result<(), Lost> {
         loop {
             while connection.can_send()
                 && let Some(request) = self.waiting.pop_front()
@@ -209,7 +209,7 @@ impl AgentClient {
 
     /// Passes an answer on. After a malformed one the connection is given up: later answers could
     /// be out of step.
-    fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), ConnectionLost> {
+    fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), Lost> {
         let told = match request.purpose {
             Purpose::Identities => {
                 wire::parse_identities(message).map(|identities| self.tell_identities(identities.into()))
@@ -245,8 +245,8 @@ impl AgentClient {
     }
 
     /// Sends requests without an answer once more, over the next connection.
-    fn lose(&mut self, connection: AgentConnection, lost: &ConnectionLost) {
-        if connection.in_flight.is_empty() && matches!(lost, ConnectionLost::Closed) {
+    fn lose(&mut self, connection: AgentConnection, lost: &Lost) {
+        if connection.in_flight.is_empty() && matches!(lost, Lost::Closed) {
             log::debug!("the idle connection to the ssh-agent at {} ended: {lost}", self.path.display());
             return;
         }
@@ -263,7 +263,7 @@ impl AgentClient {
     }
 
     /// Without a connection: answers all with nothing. The next command tries again.
-    fn give_up(&mut self, lost: &ConnectionLost) {
+    fn give_up(&mut self, lost: &Lost) {
         self.warn("cannot be reached", lost);
         self.tell_identities([].into());
         for request in std::mem::take(&mut self.waiting) {

@@ -21,7 +21,7 @@ const CHUNK: usize = 16 * 1024;
 
 /// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectionLost {
+pub(super) enum Lost {
     #[error("it closed the connection")]
     Closed,
     #[error("{0}")]
@@ -66,7 +66,7 @@ impl AgentConnection {
     }
 
     /// Writes as much as the socket takes.
-    pub(super) fn flush(&mut self) -> Result<(), ConnectionLost> {
+    pub(super) fn flush(&mut self) -> Result<(), Lost> {
         while !self.outbox.is_empty() {
             // Without the flag, which not every version of the standard library sets, an agent that
             // has gone would kill a program that does not ignore SIGPIPE.
@@ -83,12 +83,12 @@ impl AgentConnection {
     /// Reads until the socket has no more, and passes each answer on with its request.
     pub(super) fn receive(
         &mut self,
-        mut answered: impl FnMut(AgentRequest, &[u8]) -> Result<(), ConnectionLost>,
-    ) -> Result<(), ConnectionLost> {
+        mut answered: impl FnMut(AgentRequest, &[u8]) -> Result<(), Lost>,
+    ) -> Result<(), Lost> {
         let mut chunk = [0; CHUNK];
         loop {
             let count = match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ConnectionLost::Closed),
+                Ok(0) => return Err(Lost::Closed),
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -96,12 +96,12 @@ impl AgentConnection {
             };
             self.messages.push(&chunk[..count]);
             while let Some(message) = self.messages.next()? {
-                let request = self.in_flight.pop_front().ok_or(ConnectionLost::Unasked)?;
+                let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
                 answered(request, message)?;
             }
             // The start of an answer without a request: do not wait for the rest.
             if self.in_flight.is_empty() && !self.messages.is_empty() {
-                return Err(ConnectionLost::Unasked);
+                return Err(Lost::Unasked);
             }
         }
     }
@@ -134,9 +134,7 @@ mod tests {
         drop(agent);
         let mut connection = AgentConnection::new(stream);
         connection.outbox.extend(b"a request");
-        assert!(
-            matches!(connection.flush(), Err(ConnectionLost::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe)
-        );
+        assert!(matches!(connection.flush(), Err(Lost::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe));
         assert_eq!(pending(), none);
     }
 }

@@ -35,20 +35,20 @@ impl ConnectionQuota {
     }
 
     /// Counts this connection until it is dropped.
-    pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> ForwardedConnection {
+    pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> AgentStream {
         self.used.fetch_add(1, Ordering::Relaxed);
-        ForwardedConnection { conduit, quota: self.clone() }
+        AgentStream { conduit, quota: self.clone() }
     }
 }
 
 /// A connection to an agent, and its part of the quota.
 #[derive(Debug)]
-pub(super) struct ForwardedConnection {
+pub(super) struct AgentStream {
     conduit: Conduit,
     quota: Arc<ConnectionQuota>,
 }
 
-impl Drop for ForwardedConnection {
+impl Drop for AgentStream {
     fn drop(&mut self) {
         self.quota.used.fetch_sub(1, Ordering::Relaxed);
     }
@@ -68,7 +68,7 @@ pub(super) struct AgentForwarding {
 struct ForwardedChannel {
     id: ChannelId,
     /// `None` once the channel closes.
-    agent: Option<ForwardedConnection>,
+    agent: Option<AgentStream>,
     filter: Filter,
     /// Bytes for the host.
     outbox: Vec<u8>,
@@ -113,7 +113,7 @@ impl AgentForwarding {
     pub(super) fn accept(
         &mut self,
         session: &mut SshSession,
-        mut connect: impl FnMut() -> io::Result<ForwardedConnection>,
+        mut connect: impl FnMut() -> io::Result<AgentStream>,
     ) {
         while let Some(id) = session.next_agent_channel() {
             let agent = connect();
@@ -171,7 +171,7 @@ impl AgentForwarding {
         };
         if let Some(halt) = halt {
             channel.stage = ForwardStage::Closing;
-            self.warn(format_args!("gets no more requests on this channel: {halt}"));
+            self.warn(format_args!("gets no more requests: {halt}"));
         }
         self.channels[index].close(session)?;
         Ok(false)
@@ -190,9 +190,7 @@ impl AgentForwarding {
         }
         if let Some((index, _)) = waiting.iter().enumerate().max_by_key(|(_, bytes)| **bytes) {
             self.channels[index].stage = ForwardStage::Closing;
-            self.warn(format_args!(
-                "gets no more requests on this channel: the host sends them without reading answers"
-            ));
+            self.warn(format_args!("gets no more requests: the host does not read the answers"));
             self.channels[index].close(session)?;
         }
         Ok(())

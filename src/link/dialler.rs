@@ -10,8 +10,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 
 use super::Conduit;
-use super::agent_forwarding::{ConnectionQuota, ForwardedConnection};
-use super::gssapi::GssapiThreads;
+use super::agent_forwarding::{AgentStream, ConnectionQuota};
+use super::gssapi::Threads;
 use crate::limits;
 
 /// What all links of a fleet share: the poll that they register with, a counter of connections, and
@@ -20,7 +20,7 @@ pub(crate) struct Dialler {
     registry: Registry,
     token: fn(usize, u32) -> Token,
     generations: AtomicU32,
-    pub(super) gssapi_threads: GssapiThreads,
+    pub(super) gssapi_threads: Threads,
     pub(super) agent_quota: Arc<ConnectionQuota>,
 }
 
@@ -34,7 +34,7 @@ impl Dialler {
         waker: Arc<Waker>,
         agent_connections: usize,
     ) -> Self {
-        let gssapi_threads = GssapiThreads::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
+        let gssapi_threads = Threads::new("sshoal-gssapi", limits::GSSAPI_THREADS, waker);
         let agent_quota = ConnectionQuota::new(agent_connections);
         Self { registry, token, generations: AtomicU32::new(0), gssapi_threads, agent_quota }
     }
@@ -52,12 +52,7 @@ impl Dialler {
     }
 
     /// Connects a forwarded channel to its agent. Readiness is reported for the link.
-    pub(super) fn connect(
-        &self,
-        path: &Path,
-        index: usize,
-        generation: u32,
-    ) -> io::Result<ForwardedConnection> {
+    pub(super) fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<AgentStream> {
         if self.agent_quota.left() == 0 {
             return Err(io::Error::other("too many connections to forwarded agents are open"));
         }

@@ -33,7 +33,7 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 static TRIAL: Mutex<()> = Mutex::new(());
 
 /// The order to a thread.
-struct FirstWrite {
+struct Order {
     session: Box<SshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
@@ -77,13 +77,8 @@ pub(super) fn write(
         Ok(prepared) => prepared,
         Err(e) => return Ok((session, Err(LinkError::new(LinkErrorKind::Limit, e.to_string())))),
     };
-    if let Err(mpsc::SendError(FirstWrite { session, .. })) =
-        orders.send(FirstWrite { session, channel, bytes })
-    {
-        return Ok((
-            session,
-            Err(LinkError::new(LinkErrorKind::Limit, "the thread for the first write has ended")),
-        ));
+    if let Err(mpsc::SendError(Order { session, .. })) = orders.send(Order { session, channel, bytes }) {
+        return Ok((session, Err(LinkError::new(LinkErrorKind::Limit, "its thread has ended"))));
     }
     let report = reports.recv_timeout(limits::FIRST_WRITE_TIMEOUT);
     let socket = match report {
@@ -95,12 +90,11 @@ pub(super) fn write(
     PARKED.fetch_add(1, Ordering::Relaxed);
     // Fails only if the connection is gone.
     let _ = SockRef::from(&duplicate).shutdown(std::net::Shutdown::Both);
-    let text =
-        "it opened a channel to the forwarded ssh-agent with a packet size that leaves no room for data";
+    let text = "its channel to the forwarded ssh-agent has a packet size that leaves no room for data";
     Err(StuckSession { error: LinkError::new(LinkErrorKind::Protocol, text), socket })
 }
 
-type Prepared = (RawFd, OwnedFd, Sender<FirstWrite>, Receiver<Report>);
+type Prepared = (RawFd, OwnedFd, Sender<Order>, Receiver<Report>);
 
 /// The session's socket, a duplicate of it that no thread can close, and a thread that waits for an
 /// order.
@@ -113,8 +107,8 @@ fn prepare(session: &SshSession) -> io::Result<Prepared> {
     Ok((socket.as_raw_fd(), duplicate, give, reports))
 }
 
-fn serve(orders: &Receiver<FirstWrite>, reports: &Sender<Report>) {
-    let Ok(FirstWrite { mut session, channel, bytes }) = orders.recv() else { return };
+fn serve(orders: &Receiver<Order>, reports: &Sender<Report>) {
+    let Ok(Order { mut session, channel, bytes }) = orders.recv() else { return };
     let tell = reports.clone();
     libssh::park_in_loops(move || drop(tell.send(Report::Parked)));
     let written = session.write_first(channel, &bytes);

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
 /// The threads that enter libssh.
-pub(super) type GssapiThreads = Workers<GssapiVisit>;
+pub(super) type Threads = Workers<GssapiVisit>;
 
 /// A GSSAPI login under way. Dropping it closes the connection: at once, or after the call that a
 /// thread is in.
@@ -49,12 +49,7 @@ pub(super) struct GssapiVisit {
 
 impl GssapiLogin {
     /// Begins the login of the link at this index.
-    pub(super) fn begin(
-        session: SshSession,
-        index: usize,
-        gssapi: Arc<Gssapi>,
-        threads: &GssapiThreads,
-    ) -> Self {
+    pub(super) fn begin(session: SshSession, index: usize, gssapi: Arc<Gssapi>, threads: &Threads) -> Self {
         let login = Self { index, gssapi, custody: Arc::new(Mutex::new(Custody::Queued(session))) };
         login.queue(threads);
         login
@@ -63,7 +58,7 @@ impl GssapiLogin {
     /// Queues another visit if the socket has news. Once the reply is there, pumps the session.
     ///
     /// An edge that was reported during a visit is not lost, because the socket itself is asked.
-    pub(super) fn pump(&mut self, budget: usize, threads: &GssapiThreads) -> Result<Pumped, LinkError> {
+    pub(super) fn pump(&mut self, budget: usize, threads: &Threads) -> Result<Pumped, LinkError> {
         let mut custody = lock(&self.custody);
         match &mut *custody {
             Custody::Resting(session, Ok(Poll::Ready(_))) => return session.pump(budget),
@@ -91,7 +86,7 @@ impl GssapiLogin {
         }
     }
 
-    fn queue(&self, threads: &GssapiThreads) {
+    fn queue(&self, threads: &Threads) {
         let Self { index, gssapi, custody } = self;
         threads.start(GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() });
     }
@@ -175,7 +170,7 @@ mod tests {
     /// A login with a server that is a socket, and threads that the test plays.
     struct Bench {
         _poll: mio::Poll,
-        threads: GssapiThreads,
+        threads: Threads,
         login: Option<GssapiLogin>,
         server: UnixStream,
     }
@@ -184,7 +179,7 @@ mod tests {
         fn new() -> Self {
             let poll = mio::Poll::new().unwrap();
             let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-            let threads = GssapiThreads::new("test", 0, waker);
+            let threads = Threads::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let options = HandshakeOptions { user: "deploy", recorded: &[], compress: false, agent: None };

@@ -21,11 +21,11 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub(super) struct TunnelRelay {
     tunnels: HashMap<ChannelId, Tunnel>,
-    /// TunnelRelay to look at.
+    /// Tunnels to look at.
     queue: VecDeque<ChannelId>,
-    /// TunnelRelay that wait for the proxy's socket.
+    /// Tunnels that wait for the proxy's socket.
     congested: Vec<ChannelId>,
-    /// TunnelRelay that wait for the proxy to open their window.
+    /// Tunnels that wait for the proxy to open their window.
     shut: Vec<ChannelId>,
     news: VecDeque<(ChannelId, TunnelNews)>,
     /// Shared by all.
@@ -245,7 +245,7 @@ impl Tunnel {
             if session.held(id) > limits::TUNNEL_HELD {
                 return Err(LinkError::new(
                     LinkErrorKind::Protocol,
-                    "the proxy sends more than the window of a tunnel allows",
+                    "the proxy ignores the window of a tunnel",
                 ));
             }
             session.refill(id)?;

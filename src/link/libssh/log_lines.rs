@@ -2,7 +2,7 @@
 //!
 //! Only the log names the root cause of a failed handshake, the numbers and packet sizes of
 //! channels, what is wrong with a Kerberos ticket, and how much waits for the socket. Callbacks
-//! leave their reports here too, so that whoever entered libssh finds both in one record.
+//! leave their reports in the same record, which the caller of libssh takes after each call.
 
 use std::cell::RefCell;
 use std::mem;

@@ -10,8 +10,8 @@
 //! - Every call that can run callbacks takes `&mut RawSession`. So libssh is never entered twice
 //!   for one session, and no reference to what callbacks write is alive while it runs: such
 //!   references borrow the `RawSession`.
-//! - A channel is only ever used with the session that made it: one [`session::SshSession`] owns
-//!   both.
+//! - A channel is used and dropped only with the session that made it, and while libssh does not
+//!   run: one [`session::SshSession`] owns both.
 //! - C calls back only from within a call made here, on the same thread, with the pointers that it
 //!   was given.
 //! - A call that does not return ([`park_in_loops`]) keeps its session for ever, on a thread that
@@ -21,7 +21,6 @@ mod agent_script;
 mod backlog;
 mod channel;
 mod classify;
-
 mod key;
 mod library;
 mod log_lines;

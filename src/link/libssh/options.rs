@@ -1,6 +1,8 @@
 //! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms
 //! itself.
 
+#![allow(unsafe_code)]
+
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::RawFd;
@@ -37,13 +39,13 @@ const NO_SSH_DIR: &CStr = c"/nonexistent";
 pub(super) fn configure(
     raw: &mut RawSession,
     fd: RawFd,
-    options: &HandshakeOptions<'_>,
+    setup: &HandshakeOptions<'_>,
 ) -> Result<(), LinkError> {
     check_descriptor(fd)?;
-    let user = c_string(options.user)?;
-    let host_keys = c_string(&*host_key_order(options.recorded))?;
-    let compression = if options.compress { COMPRESSION } else { NO_COMPRESSION };
-    raw.set(&[
+    let user = c_string(setup.user)?;
+    let host_keys = c_string(&*host_key_order(setup.recorded))?;
+    let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
+    let options = [
         (SSH_OPTIONS_KEY_EXCHANGE, Text(KEY_EXCHANGES)),
         (SSH_OPTIONS_CIPHERS_C_S, Text(CIPHERS)),
         (SSH_OPTIONS_CIPHERS_S_C, Text(CIPHERS)),
@@ -56,18 +58,21 @@ pub(super) fn configure(
         (SSH_OPTIONS_COMPRESSION_C_S, Text(compression)),
         (SSH_OPTIONS_COMPRESSION_S_C, Text(compression)),
         (SSH_OPTIONS_FD, Number(fd)),
-    ])
+    ];
+    // SAFETY: PROCESS_CONFIG takes a `bool`, FD an `int`, and the others take C strings.
+    unsafe { raw.set(&options) }
 }
 
 pub(super) fn configure_gssapi(raw: &mut RawSession, gssapi: &Gssapi) -> Result<(), LinkError> {
-    raw.set(&[
-        (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, Text(&c_string(&*gssapi.server)?)),
+    let server = c_string(&*gssapi.server)?;
+    let client = gssapi.client.as_deref().map(c_string).transpose()?;
+    let mut options = vec![
+        (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, Text(&server)),
         (SSH_OPTIONS_GSSAPI_DELEGATE_CREDENTIALS, Number(c_int::from(gssapi.delegate))),
-    ])?;
-    match &gssapi.client {
-        Some(client) => raw.set(&[(SSH_OPTIONS_GSSAPI_CLIENT_IDENTITY, Text(&c_string(&**client)?))]),
-        None => Ok(()),
-    }
+    ];
+    options.extend(client.as_deref().map(|client| (SSH_OPTIONS_GSSAPI_CLIENT_IDENTITY, Text(client))));
+    // SAFETY: DELEGATE_CREDENTIALS takes an `int`, and the others take C strings.
+    unsafe { raw.set(&options) }
 }
 
 /// A C string for libssh. Texts with a NUL byte were refused when they were configured.

@@ -22,9 +22,8 @@ use crate::link::{LinkError, LinkErrorKind, Questions};
 
 /// A session, its event, its counters, and the callbacks for a forwarded agent.
 ///
-/// `&mut RawSession` is the permission to enter libssh. So it is never entered twice at once for
-/// one session, and whoever holds a reference that borrows the session ([`RawChannel::state`])
-/// knows that libssh is not running.
+/// Entering libssh takes `&mut RawSession`. So it is never entered twice at once for one session,
+/// and it does not run while a reference borrows the session ([`RawChannel::state`]).
 pub(super) struct RawSession {
     session: sys::ssh_session,
     /// Null before [`watch`](Self::watch).
@@ -69,7 +68,7 @@ pub(super) enum SessionCall<'a> {
     OfferedMethods,
 }
 
-/// A value of the type that libssh's header names for its option.
+/// A value of an option: a C string, a `bool`, or an `int`.
 pub(super) enum OptionValue<'a> {
     Text(&'a CStr),
     Flag(bool),
@@ -96,16 +95,21 @@ impl RawSession {
         Ok(Self { session, event: ptr::null_mut(), counters, agent_channels: ptr::null_mut() })
     }
 
-    /// Sets options. Their values must be of the types that libssh's header names.
-    pub(super) fn set(&mut self, options: &[(sys::ssh_options_e, OptionValue<'_>)]) -> Result<(), LinkError> {
+    /// Sets options. libssh copies their values.
+    ///
+    /// # Safety
+    /// Each value is of the type that libssh's header names for its option.
+    pub(super) unsafe fn set(
+        &mut self,
+        options: &[(sys::ssh_options_e, OptionValue<'_>)],
+    ) -> Result<(), LinkError> {
         for (option, value) in options {
             let value: *const c_void = match value {
                 OptionValue::Text(text) => text.as_ptr().cast(),
                 OptionValue::Flag(flag) => ptr::from_ref(flag).cast(),
                 OptionValue::Number(number) => ptr::from_ref(number).cast(),
             };
-            // SAFETY: a valid session; all callers are in `options`, which pairs each option with
-            // its type; libssh copies the value.
+            // SAFETY: a valid session, and the caller vouches for the types.
             if unsafe { sys::ssh_options_set(self.session, *option, value) } != OK {
                 return Err(self.other_error());
             }
