@@ -441,8 +441,8 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// Every public name of parallel-ssh 2.16's libssh client, and of its native client where that has more: parameters,
-/// methods, attributes, exceptions, helpers.
+/// Every public name of parallel-ssh 2.16's libssh client, and of its native client where that has
+/// more: parameters, methods, attributes, exceptions, helpers.
 const NAMES: &[&str] = &[
     "alias",
     "allow_agent",

@@ -240,7 +240,7 @@ fn a_path_that_no_socket_can_have() {
     }
 }
 
-/// Whatever an agent answers, all who wait are told something, and memory stays within one message.
+/// Whatever an agent answers, each request gets a result, and memory stays within one message.
 #[test]
 fn answers_without_sense_are_no_keys() {
     let gibibyte = (1u32 << 30).to_be_bytes();

@@ -246,7 +246,7 @@ pub enum NotStarted {
     #[error("its run was cancelled")]
     RunCancelled,
     /// Its fleet was to [come to an end](crate::Fleet::drain).
-    #[error("its fleet comes to an end")]
+    #[error("the fleet is draining")]
     Draining,
 }
 

@@ -123,7 +123,7 @@ pub enum Error {
         /// Positions of the hosts whose command was not sent yet.
         not_started: Vec<usize>,
     },
-    /// The fleet [comes to an end](crate::Fleet::drain), and starts nothing more.
+    /// The fleet is [draining](crate::Fleet::drain): it starts nothing more.
     #[error("the fleet is being drained: nothing more is started")]
     Draining,
     /// The operating system refused what the reactor itself needs.

@@ -167,7 +167,7 @@ pub(crate) trait Channels {
 pub(crate) trait Tunnelling {
     /// Asks the server to connect a channel to this host, for the other end of the conduit.
     fn open_tunnel(&mut self, host: &str, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError>;
-    /// What has become of a tunnel. Each news is reported once.
+    /// News of a tunnel, each reported once.
     fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)>;
     /// The host behind a tunnel may have sent or taken something: the next pump looks.
     fn wake_tunnel(&mut self, channel: ChannelId);
@@ -175,7 +175,7 @@ pub(crate) trait Tunnelling {
     fn close_tunnel(&mut self, channel: ChannelId);
 }
 
-/// What has become of a tunnel.
+/// News of a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TunnelNews {
     /// The server has connected it.

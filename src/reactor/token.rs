@@ -1,5 +1,5 @@
-//! Keys: the owner of a descriptor. The generation tells an event of a closed descriptor from one of
-//! a new descriptor with the same number.
+//! Keys: the owner of a descriptor. The generation tells an event of a closed descriptor from one
+//! of a new descriptor with the same number.
 
 use mio::Token;
 

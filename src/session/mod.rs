@@ -179,8 +179,8 @@ impl Session {
                     let peer = Peer::of(&self.target, &self.attempts);
                     commands.cancel_assigned(peer, cx);
                 }
-                // Read what has arrived: the fleet may not have run for a while. Done last, because it
-                // may leave the link failed.
+                // Read what has arrived: the fleet may not have run for a while. Done last,
+                // because it may leave the link failed.
                 self.take_in(cx);
                 self.give_up(HostErrorKind::Cancelled)
             }

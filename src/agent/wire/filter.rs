@@ -113,7 +113,7 @@ impl Filter {
         }
     }
 
-    /// Takes note of bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass
+    /// Follows bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass
     /// them to the host.
     pub(crate) fn answered(&mut self, answer: &[u8]) -> Result<(), AgentError> {
         self.state = match self.state {

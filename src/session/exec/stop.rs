@@ -12,7 +12,7 @@ use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 impl Execs {
-    /// Cancels a command. One that was not sent never runs. One that may be running is told to end,
+    /// Cancels a command. One that was not sent never runs. One that may be running gets a signal,
     /// and is over within the grace period whether it obeys or not. A known outcome stands.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         self.stop(id, cx, HostErrorKind::Cancelled)

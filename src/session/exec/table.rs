@@ -106,7 +106,7 @@ impl Execs {
     /// The number of unread bytes at which the fleet's budget counts a stream as full.
     ///
     /// Until half of the budget is used, no stream is full. In the third quarter, each stream that
-    /// holds output gets an equal share of half the budget. Since more streams may come to hold
+    /// holds output gets an equal share of half the budget. Since more streams may start to hold
     /// output, the shares may add up to more than that; so in the last quarter every stream gets
     /// only one socket read. A stream below that is never held back by others.
     pub(crate) fn share(&self) -> usize {

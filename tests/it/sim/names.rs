@@ -1,5 +1,5 @@
-//! The three names of a host: the one that is dialled, the one that its keys are recorded under, the one
-//! that is shown.
+//! The three names of a host: the one that is dialled, the one that its keys are recorded under,
+//! the one that is shown.
 
 use std::fs;
 use std::path::Path;

@@ -272,7 +272,7 @@ impl SshSession {
             return Ok(());
         }
         let mut buffer = vec![0_u8; held];
-        // With bytes at hand libssh does not look at the socket.
+        // If it has bytes buffered, libssh does not look at the socket.
         let rc = channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
         if let Ok(read) = usize::try_from(rc) {
             let state = channel.state_mut(&mut self.raw);

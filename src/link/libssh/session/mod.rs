@@ -302,7 +302,7 @@ impl Drop for SshSession {
         for id in open {
             self.free_channel(ChannelId(id));
         }
-        // Their CLOSE is queued, where there is somebody to send it to.
+        // Their CLOSE is queued, if the connection still exists.
         for channel in mem::take(&mut self.leaving) {
             self.release(channel);
         }
