@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Command, Deliver, Event, Fleet, Run, StdStream};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Command, Event, Fleet, Run, StdStream};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout_at;

@@ -18,7 +18,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient, sanitise};
+use sshoal::output::sanitise;
+use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient};
 
 const HOSTS: usize = 1_000;
 const USAGE: &str = "usage: quickstart

@@ -26,8 +26,8 @@ const ELLIPSIS: &str = "…";
 /// The text with everything escaped that could deceive a terminal or a log; borrowed if there was nothing
 /// to escape.
 ///
-/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input: for text
-/// of unknown length use [`sanitise_bounded`]. Sanitising twice is the same as once.
+/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input. Sanitising
+/// twice is the same as once.
 pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
     match str::from_utf8(bytes) {

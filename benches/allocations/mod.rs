@@ -5,7 +5,8 @@ use std::io;
 use std::time::Instant;
 
 use hostsim::Sim;
-use sshoal::{Budget, Deliver, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
 
 use super::support::{raise_descriptor_limit, trusting};
 

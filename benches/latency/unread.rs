@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, Deliver, Event, Fleet, HostErrorKind, Outcome};
+use sshoal::output::Deliver;
+use sshoal::{Command, Event, Fleet, HostErrorKind, Outcome};
 
 use super::foreign::Loop;
 use super::idle::{connect_all, memory};

@@ -1,9 +1,9 @@
 //! Connections and commands under the caller's control: connect, cancel, disconnect.
 
 use super::{HostOutput, ParallelClient, cannot_poll};
+use crate::Fleet;
 use crate::error::{Error, HostError};
-use crate::fleet::Fleet;
-use crate::ids::HostId;
+use crate::fleet::HostId;
 
 impl ParallelClient {
     /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`). Later commands use these

@@ -23,9 +23,10 @@ use crate::clock;
 use crate::command::Command;
 use crate::config::{ClientBuilder, HostConfig, entry};
 use crate::error::Error;
-use crate::fleet::{Fleet, Metrics, Run, SshLibrary};
+use crate::fleet::{Metrics, SshLibrary};
 use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
+use crate::{Fleet, Run};
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
 ///

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin, cannot_poll};
+use crate::Fleet;
 use crate::clock;
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
-use crate::fleet::{CommandRef, Fleet, Host};
-use crate::ids::CommandId;
+use crate::fleet::CommandId;
+use crate::fleet::{CommandRef, HostRef};
 use crate::ids::StdStream;
 use crate::output::LineEnds;
 use crate::output::{Decoding, Encoding, Malformed};
@@ -50,7 +51,7 @@ impl HostOutput {
         fleet: Shared,
         id: CommandId,
         position: usize,
-        host: Host<'_>,
+        host: HostRef<'_>,
         read_timeout: Option<Duration>,
         decoding: Decoding,
     ) -> Self {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::output::HostOutput;
 use super::wait::{Unread, wait_for_output};
-use crate::fleet::Fleet;
+use crate::Fleet;
 use crate::ids::StdStream;
 
 /// Reads one stream as it came, line ends included: for output that is not lines.

@@ -15,9 +15,10 @@ use std::time::Instant;
 
 use super::ahead::Claim;
 use crate::clock;
-use crate::fleet::{Budget, Fleet, FleetWaker};
-use crate::ids::CommandId;
+use crate::fleet::CommandId;
+use crate::fleet::FleetWaker;
 use crate::ids::StdStream;
+use crate::{Budget, Fleet};
 
 /// The fleet, owned by the client and by every output together, so that outputs outlive the client.
 #[derive(Clone)]

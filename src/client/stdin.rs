@@ -4,8 +4,8 @@ use std::io;
 
 use super::output::HostOutput;
 use super::wait::{Ended, Look, wait};
+use crate::Fleet;
 use crate::error::{ChannelProblem, HostErrorKind};
-use crate::fleet::Fleet;
 use crate::limits;
 
 /// Writes to a command's standard input.

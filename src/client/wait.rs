@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::deadline;
 use super::output::HostOutput;
+use crate::Fleet;
 use crate::error::{HostError, HostErrorKind};
-use crate::fleet::Fleet;
-use crate::ids::CommandId;
+use crate::fleet::CommandId;
 use crate::ids::StdStream;
 use crate::output::Outcome;
 use crate::stage::TimeoutKind;

@@ -6,7 +6,8 @@
 /// [`named`](Self::named). Where values differ in kind and a tuple does not do, they are [`HostArg`]s.
 ///
 /// ```
-/// use sshoal::{Command, HostArg, HostArgs};
+/// use sshoal::Command;
+/// use sshoal::config::{HostArg, HostArgs};
 ///
 /// let entries = vec![
 ///     HostArgs::from("one value"),
@@ -42,7 +43,8 @@ impl HostArgs {
     /// counts.
     ///
     /// ```
-    /// use sshoal::{Command, HostArgs};
+    /// use sshoal::Command;
+    /// use sshoal::config::HostArgs;
     ///
     /// let ports = [("web1", 80), ("web2", 8080)];
     /// let command = Command::new("curl -s localhost:%(port)d")

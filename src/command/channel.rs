@@ -14,7 +14,8 @@ use crate::limits;
 /// It is asked for without modes: the host's own defaults apply, and nothing of this process's terminal matters.
 ///
 /// ```
-/// use sshoal::{Command, Pty};
+/// use sshoal::Command;
+/// use sshoal::config::Pty;
 ///
 /// let command = Command::new("top -b -n 1").pty(Pty::default().term("vt100").size(132, 50));
 /// # let _ = command;
@@ -137,7 +138,7 @@ impl Command {
     /// SIGHUP to what runs on the terminal.
     ///
     /// A host that refuses the terminal does not run the command: its error is
-    /// [`ChannelProblem::PtyRefused`](crate::ChannelProblem::PtyRefused).
+    /// [`ChannelProblem::PtyRefused`](crate::error::ChannelProblem::PtyRefused).
     ///
     /// ```
     /// use sshoal::Command;
@@ -164,7 +165,7 @@ impl Command {
     ///
     /// Servers take only the names that they are configured for, OpenSSH's those of `AcceptEnv`, by default none. OpenSSH's
     /// client does not even ask whether a variable was taken. Here a host that refuses one does not run the command: its
-    /// error is [`ChannelProblem::EnvRefused`](crate::ChannelProblem::EnvRefused), unless
+    /// error is [`ChannelProblem::EnvRefused`](crate::error::ChannelProblem::EnvRefused), unless
     /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
     ///
     /// ```
@@ -206,7 +207,7 @@ impl Command {
     /// zero is refused.
     ///
     /// At the limit it is stopped like a cancelled one (see [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome
-    /// is a [`Timeout`](crate::HostErrorKind::Timeout) of kind [`Command`](crate::TimeoutKind::Command), what it had
+    /// is a [`Timeout`](crate::HostErrorKind::Timeout) of kind [`Command`](crate::error::TimeoutKind::Command), what it had
     /// printed stays readable, and the connection serves the next command. Like all deadlines it is kept while a call
     /// waits.
     ///
@@ -224,7 +225,7 @@ impl Command {
 
     /// Whether a command whose channel the host refuses waits until another channel of this connection is closed, and
     /// tries again. Default: `false`, the refusal is its error,
-    /// [`ChannelProblem::OpenRefused`](crate::ChannelProblem::OpenRefused).
+    /// [`ChannelProblem::OpenRefused`](crate::error::ChannelProblem::OpenRefused).
     ///
     /// Servers bound the commands that run at once on one connection (OpenSSH: `MaxSessions`, by default 10). The wait
     /// counts towards the time limit of starting a command, the client's `timeout`, and ends with it. With no other

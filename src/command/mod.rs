@@ -94,7 +94,8 @@ impl Command {
     /// are: the remote shell sees them, so what comes from elsewhere has to be quoted by the caller.
     ///
     /// ```
-    /// use sshoal::{Command, HostArgs};
+    /// use sshoal::Command;
+    /// use sshoal::config::HostArgs;
     ///
     /// // One value for each of three hosts,
     /// let one = Command::new("hostname %s").host_args(["web1", "web2", "web3"]);
@@ -173,7 +174,7 @@ impl Command {
     /// let backup = Command::new("pg_dumpall > all.sql").run_as("postgres");
     /// let mistake = Command::new("pg_dumpall > all.sql").run_as("postgres;reboot");
     /// let mut client = builder(["db1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # let _ = backup;
     /// # Ok(())
     /// # }
@@ -228,7 +229,7 @@ impl Command {
     /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
     /// let mistake = Command::new("ls /srv").encoding("utf-32");
     /// let mut client = builder(["files1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # let _ = listing;
     /// # Ok(())
     /// # }

@@ -6,15 +6,16 @@ use crate::error::Error;
 use crate::output::{Deliver, Keep};
 
 impl Command {
-    /// What is kept of standard output until it is read, or which [`Sink`](crate::Sink) gets it. Default:
+    /// What is kept of standard output until it is read, or which [`Sink`](crate::output::Sink) gets it. Default:
     /// [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet), [`Keep::All`] in a
     /// [`ParallelClient`](crate::ParallelClient).
     ///
-    /// What is not kept is counted: [`CommandRef::dropped`](crate::CommandRef::dropped),
+    /// What is not kept is counted: [`CommandRef::dropped`](crate::fleet::CommandRef::dropped),
     /// [`HostOutput::dropped`](crate::HostOutput::dropped).
     ///
     /// ```
-    /// use sshoal::{Command, Keep};
+    /// use sshoal::Command;
+    /// use sshoal::output::Keep;
     ///
     /// // Of a chatty command the last of what it says; its complaints in full, as they are read.
     /// let command = Command::new("journalctl -f").stdout(Keep::Tail(64 * 1024)).stderr(Keep::BackPressure(16 * 1024));

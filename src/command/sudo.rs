@@ -197,10 +197,10 @@ impl Command {
     /// `sudo` cannot take it for the password.
     ///
     /// Where `sudo` refuses the password, it asks again. Then the command is given up: its outcome is
-    /// [`ChannelProblem::SudoPasswordRefused`](crate::ChannelProblem::SudoPasswordRefused), behind what `sudo` has printed. A
+    /// [`ChannelProblem::SudoPasswordRefused`](crate::error::ChannelProblem::SudoPasswordRefused), behind what `sudo` has printed. A
     /// user who may not use `sudo` at all is told so by `sudo` itself, on standard error and by its exit status. A host where
     /// neither happens for as long as a login may take, as `sudo` asks for something else, has a
-    /// [`TimeoutKind::Sudo`](crate::TimeoutKind::Sudo).
+    /// [`TimeoutKind::Sudo`](crate::error::TimeoutKind::Sudo).
     ///
     /// `sudo` must be allowed to run `sh`. Where it asks for several things one after the other, such as a password and a code,
     /// it cannot be answered this way.
@@ -239,7 +239,7 @@ impl Command {
     /// let reload = Command::new("systemctl reload nginx").sudo_non_interactive(true);
     /// let mistake = reload.clone().sudo_password("secret");
     /// let mut client = builder(["web1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # Ok(())
     /// # }
     /// ```

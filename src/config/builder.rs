@@ -184,7 +184,7 @@ fleet_settings! {
     /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
     /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
     ///
-    /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
+    /// It holds hosts back as [`Keep::BackPressure`](crate::output::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
     /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
     /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
     /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
@@ -232,7 +232,7 @@ impl FleetBuilder {
     ///
     /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay open. With
     /// fewer free descriptors than hosts, connections that have nothing to do are closed for the next ones; with fewer than
-    /// places there are fewer places ([`Metrics::pool`](crate::Metrics::pool), and a warning in the log).
+    /// places there are fewer places ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
     pub fn max_connecting(mut self, hosts: usize) -> Self {
         self.limits.max_connecting = hosts;
         self

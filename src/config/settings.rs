@@ -73,11 +73,11 @@ settings! {
     /// every cipher of `ssh-keygen -Z`; PKCS#8, plain or encrypted with PBES2; PEM as `ssh-keygen -m PEM` and
     /// `openssl -traditional` write it, plain or encrypted with AES or triple DES. Other lines may surround
     /// the key. Anything else is an [`Error::KeyFile`](crate::Error::KeyFile) whose
-    /// [`KeyProblem`](crate::KeyProblem) names what the file is, such as a key of PuTTY or of a security key,
+    /// [`KeyProblem`](crate::error::KeyProblem) names what the file is, such as a key of PuTTY or of a security key,
     /// and what to do. Files of more than 64 KiB are refused.
     ///
     /// As in OpenSSH, a file of this user that other users may read or change is refused
-    /// ([`KeyProblem::Exposed`](crate::KeyProblem::Exposed)).
+    /// ([`KeyProblem::Exposed`](crate::error::KeyProblem::Exposed)).
     key_file(path: impl Into<PathBuf>) => |config| config.key = Some(KeySource::File(path.into()));
 
     /// Private key as the bytes of such a [file](Self::key_file), instead of a file.
@@ -92,7 +92,7 @@ settings! {
     /// that is silent delays hosts with GSSAPI only: Kerberos gives up after about half a minute, and the next method
     /// follows, unless the host's [`timeout`](Self::timeout) is over first.
     ///
-    /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::SshLibrary::gssapi)), else
+    /// The libssh in use must have GSSAPI ([`SshLibrary::gssapi`](crate::fleet::SshLibrary::gssapi)), else
     /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
     gssapi_auth(on: bool) => |config| config.gssapi_auth = Some(on);
 
@@ -160,7 +160,7 @@ settings! {
     /// named, for one of the identity files: [`build`](ClientBuilder::build) reads it and checks that
     /// ([`Error::CertFile`](crate::Error::CertFile)). Whether it is valid is for the server to say; the error of a host that
     /// refuses one names its expiry or its principals, if that is what is wrong
-    /// ([`AuthProblem`](crate::AuthProblem)). A host inherits the client's certificate together with the client's keys:
+    /// ([`AuthProblem`](crate::error::AuthProblem)). A host inherits the client's certificate together with the client's keys:
     /// one that names keys of its own has only the certificate that it names.
     ///
     /// Without this, a certificate in `<key>-cert.pub` beside the named key or an identity file is used, as by OpenSSH; one
@@ -189,7 +189,7 @@ settings! {
     /// Without a responder it takes a [`password`](Self::password), as in parallel-ssh: that is given once per login, to a
     /// hidden prompt that comes alone, such as PAM's `Password: `. It is never typed where it could be shown, nor to a second
     /// prompt. A server that offers the password method as well is given it that way first, so a wrong one counts twice. What
-    /// else the server asks ends in [`AuthProblem::Unanswered`](crate::AuthProblem::Unanswered). With neither,
+    /// else the server asks ends in [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With neither,
     /// [`build`](ClientBuilder::build) returns an [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
 
@@ -200,11 +200,12 @@ settings! {
     /// hosts, all of which wait meanwhile: it must answer from what it knows. It sees every prompt, that for
     /// the password included, and takes the place of the password's automatic use. If it panics, the login
     /// goes on without it, and an error says so
-    /// ([`AuthProblem::ResponderPanicked`](crate::AuthProblem::ResponderPanicked)).
+    /// ([`AuthProblem::ResponderPanicked`](crate::error::AuthProblem::ResponderPanicked)).
     /// `keyboard_interactive(false)` switches it off again.
     ///
     /// ```
-    /// use sshoal::{Challenge, ParallelClient};
+    /// use sshoal::ParallelClient;
+    /// use sshoal::config::Challenge;
     ///
     /// # fn main() -> Result<(), sshoal::Error> {
     /// # let none: [&str; 0] = [];
@@ -265,7 +266,7 @@ settings! {
 
     /// Which addresses of a host are used, and in which order. Default: all, as the resolver orders them.
     ///
-    /// A host that has only others fails with [`UnknownHostProblem::OtherFamily`](crate::UnknownHostProblem::OtherFamily):
+    /// A host that has only others fails with [`UnknownHostProblem::OtherFamily`](crate::error::UnknownHostProblem::OtherFamily):
     /// one that is given as an address before anything is sent, a name after its lookup.
     address_family(family: AddressFamily) => |config| config.family = Some(family);
 

@@ -10,7 +10,7 @@ use crate::credential::Secret;
 /// One round of questions of a server, for a [responder](crate::config::ClientBuilder::responder).
 ///
 /// The texts are as they came, except that bytes which are no UTF-8 are replaced: pass them through
-/// [`sanitise`](crate::sanitise) before they reach a terminal.
+/// [`sanitise`](crate::output::sanitise) before they reach a terminal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Challenge<'a> {

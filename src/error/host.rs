@@ -209,7 +209,7 @@ pub enum HostErrorKind {
         /// The line as the host sent it, without its line end.
         line: Vec<u8>,
     },
-    /// The [`Sink`](crate::Sink) of a command's output failed: the command was ended, and this output is not complete.
+    /// The [`Sink`](crate::output::Sink) of a command's output failed: the command was ended, and this output is not complete.
     #[error("the sink of its {stream} failed: {}", sanitise(&error.to_string()))]
     Sink {
         /// Which output.

@@ -20,7 +20,7 @@ pub enum UnknownHostProblem {
     /// What was given can be no host's name.
     #[error("unknown host: {0}")]
     BadName(&'static str),
-    /// The system's resolver ([`Resolver::System`](crate::Resolver::System)) says so, in its words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) says so, in its words.
     #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
     /// It has addresses, but the settings allow only those of another family
@@ -50,7 +50,7 @@ pub enum ResolverProblem {
     /// No name server can be reached; the last one's address and error.
     #[error("{0}")]
     Unreachable(String),
-    /// The system's resolver ([`Resolver::System`](crate::Resolver::System)) failed, in its words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed, in its words.
     #[error("{}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
 }

@@ -93,7 +93,7 @@ impl<'a> CommandRef<'a> {
         self.exec.stream(stream).len()
     }
 
-    /// Bytes of one of its streams that were not kept ([`Keep`](crate::Keep)).
+    /// Bytes of one of its streams that were not kept ([`Keep`](crate::output::Keep)).
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.exec.stream(stream).dropped()
     }

@@ -59,7 +59,7 @@ pub enum Event<'a> {
         bytes: &'a [u8],
     },
     /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream. One that is longer than the
-    /// stream may hold comes in [pieces](crate::Keep::BackPressure).
+    /// stream may hold comes in [pieces](crate::output::Keep::BackPressure).
     Line {
         /// Whose.
         host: HostId,

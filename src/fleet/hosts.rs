@@ -12,11 +12,11 @@ use crate::stage::Timings;
 
 /// A look at one host of a [`Fleet`].
 #[derive(Debug, Clone, Copy)]
-pub struct Host<'a> {
+pub struct HostRef<'a> {
     session: &'a Session,
 }
 
-impl<'a> Host<'a> {
+impl<'a> HostRef<'a> {
     /// The host as it was given, without user and port.
     pub fn name(&self) -> &'a str {
         &self.session.target().host
@@ -66,8 +66,8 @@ impl Fleet {
     }
 
     /// One host; `None` if it has left the list.
-    pub fn host(&self, id: HostId) -> Option<Host<'_>> {
-        self.slot(id).map(|slot| Host { session: &slot.session })
+    pub fn host(&self, id: HostId) -> Option<HostRef<'_>> {
+        self.slot(id).map(|slot| HostRef { session: &slot.session })
     }
 
     /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.

@@ -13,7 +13,8 @@ use crate::session::{Costs, Traffic};
 /// Totals grow for as long as the fleet lives. [`Display`](fmt::Display) shows all figures on one line, as `name=value`.
 ///
 /// ```
-/// use sshoal::{Fleet, HostState};
+/// use sshoal::Fleet;
+/// use sshoal::fleet::HostState;
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
 /// # let none: [&str; 0] = [];
@@ -69,7 +70,7 @@ pub struct Metrics {
     /// Unread bytes of output.
     pub unread: usize,
     /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
-    /// ([`Keep::BackPressure`](crate::Keep::BackPressure), [`output_budget`](crate::config::FleetBuilder::output_budget)).
+    /// ([`Keep::BackPressure`](crate::output::Keep::BackPressure), [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     hosts: [usize; HostState::ALL.len()],
 }

@@ -37,7 +37,7 @@ use slab::Slab;
 
 pub use commands::{CommandRef, Started};
 pub use events::Event;
-pub use hosts::Host;
+pub use hosts::HostRef;
 pub use library::SshLibrary;
 pub use meter::{Budget, LongestStep, Turn};
 pub use metrics::Metrics;
@@ -70,7 +70,7 @@ use crate::session::{Execs, Jitter, ProxyId, Session};
 /// Every host, its connection and its commands, driven by turns: the engine for programs that have a loop of their own.
 ///
 /// Nothing here waits for a peer or a disk, no thread works in the background unless
-/// [`Resolver::System`](crate::Resolver::System), GSSAPI, an [accept-new](crate::HostKeyPolicy::accept_new) policy
+/// [`Resolver::System`](crate::config::Resolver::System), GSSAPI, an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
 /// or a forwarded ssh-agent asks for one, and no signal handler is installed. Its owner
 ///
 /// 1. waits until its [descriptor](std::os::fd::AsFd) is readable or [`next_deadline`](Self::next_deadline) has come, together

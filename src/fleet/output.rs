@@ -21,7 +21,8 @@ impl Fleet {
     /// way to read without a copy, as [`io::BufRead`] has one: records that are no lines, or many lines at a time.
     ///
     /// ```no_run
-    /// use sshoal::{CommandId, Fleet, StdStream};
+    /// use sshoal::{Fleet, StdStream};
+    /// use sshoal::fleet::CommandId;
     ///
     /// /// Passes on the names that `find -print0` has told since, of a command that is read by calls.
     /// fn names(fleet: &mut Fleet, find: CommandId, mut each: impl FnMut(&[u8])) {
@@ -47,7 +48,7 @@ impl Fleet {
     }
 
     /// Takes the next line of unread output, if there is a whole one. Once the command has ended, the rest is the last line. Of
-    /// a line that is longer than the stream may hold, it takes [what there is](crate::Keep::BackPressure).
+    /// a line that is longer than the stream may hold, it takes [what there is](crate::output::Keep::BackPressure).
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
         self.take_back();
         self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?

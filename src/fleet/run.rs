@@ -11,7 +11,8 @@ use crate::ids::HostId;
 ///
 /// ```no_run
 /// use std::time::Instant;
-/// use sshoal::{Batch, Budget, Event, Fleet, Run};
+/// use sshoal::{Budget, Event, Fleet, Run};
+/// use sshoal::fleet::Batch;
 ///
 /// # fn looks_good() -> bool { true }
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

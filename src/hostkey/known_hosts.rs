@@ -32,7 +32,7 @@ struct Entry {
 ///
 /// Lines are indexed by key and by plain name. So a key that is on record is found without a search; only an
 /// unknown or changed key needs a look at each hashed name and pattern, as hashes are made to allow nothing
-/// better ([`HostScan`] cuts that work into slices).
+/// better (a fleet does that work in slices).
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
@@ -144,7 +144,7 @@ impl KnownHosts {
         }
     }
 
-    /// The lines that were skipped, the first [`PROBLEMS_MAX`] of them.
+    /// The lines that were skipped, the first 1,000 of them.
     #[must_use]
     pub fn problems(&self) -> &[LineProblem] {
         &self.problems
@@ -254,6 +254,7 @@ impl KnownHosts {
     }
 
     /// Starts a search for the verdict on a key that can be done in slices.
+    #[doc(hidden)]
     #[must_use]
     pub fn scan(&self, host: &str, port: u16, key: &HostKey) -> HostScan {
         HostScan::new(HostNames::new(host, port), key.clone())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::callback;
 use crate::ids::{CommandId, HostId, StdStream};
 
-/// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::Keep::Sink).
+/// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::output::Keep::Sink).
 ///
 /// Clones are the same sink: one for many hosts gets the pieces of all of them, one after the other, and tells them apart by
 /// the [`Piece`]. It is called from within a [turn](crate::Fleet::turn), so it must not wait for anything: while it does,
@@ -21,7 +21,8 @@ use crate::ids::{CommandId, HostId, StdStream};
 /// ```no_run
 /// use std::fs::File;
 /// use std::io::Write;
-/// use sshoal::{Command, JoinOptions, Keep, ParallelClient, Sink};
+/// use sshoal::{Command, JoinOptions, ParallelClient};
+/// use sshoal::output::{Keep, Sink};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut client = ParallelClient::builder(["web1", "web2"]).build()?;

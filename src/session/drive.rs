@@ -154,7 +154,7 @@ impl Session {
                     LoginResult::Pending => Ok(false),
                     LoginResult::Accepted => {
                         let Target { host, port, .. } = &*self.target;
-                        log::debug!("{host} (port {port}): connected; {:?}", login.proof());
+                        log::debug!("{host} (port {port}): connected; {}", login.proof());
                         let packets = cx.link.packets_read();
                         let keepalive = self.target.profile.connection.keepalive;
                         let pulse = keepalive.map(|keepalive| Pulse::new(keepalive, packets, cx.now));

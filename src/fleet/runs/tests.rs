@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fleet::run::{Batch, FailureBudget};
+use crate::engine::run::{Batch, FailureBudget};
 
 /// Runs of one run, as a fleet of obedient hosts would see it.
 struct Rig {

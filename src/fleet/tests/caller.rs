@@ -8,7 +8,7 @@ use super::world::World;
 use crate::command::Command;
 use crate::command::Signal;
 use crate::config::HostConfig;
-use crate::fleet::{Batch, Budget, Run};
+use crate::engine::{Batch, Budget, Run};
 use crate::host::HostSpec;
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};

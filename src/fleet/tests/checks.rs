@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::{World, fake};
-use crate::fleet::slot::Slot;
-use crate::fleet::{Fleet, HostState};
+use crate::engine::slot::Slot;
+use crate::engine::{Fleet, HostState};
 use crate::ids::StdStream;
 
 /// How late a deadline may be noticed.

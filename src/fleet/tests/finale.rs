@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::told::Command;
 use super::world::World;
-use crate::fleet::HostState;
+use crate::engine::HostState;
 use crate::ids::RunId;
 use crate::ids::StdStream;
 use crate::limits;

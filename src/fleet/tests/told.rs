@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::{Event, Tally};
 use crate::error::HostErrorKind;
-use crate::fleet::{Event, Tally};
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Outcome};

@@ -8,9 +8,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::links::{ADDRESSES, FakeLinks};
 use super::told::{Connection, Told};
+use crate::Proxy;
 use crate::clock::Clock;
-use crate::config::{FleetBuilder, HostConfig, Proxy, Setup};
-use crate::fleet::{Budget, Fleet, Jitter, Turn};
+use crate::config::{FleetBuilder, HostConfig, Setup};
+use crate::engine::{Budget, Fleet, Jitter, Turn};
 use crate::link::Link;
 use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
@@ -223,7 +224,7 @@ impl World {
             if *traced {
                 eprintln!("    {event:?}");
             }
-            let is_end = matches!(event, crate::fleet::Event::Finished { .. });
+            let is_end = matches!(event, crate::Event::Finished { .. });
             match sabotage {
                 Sabotage::LosesAnEnd if is_end && random.chance(2) => continue,
                 Sabotage::RepeatsAnEnd if is_end && random.chance(2) => told.hear(&event),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sshoal::{ClientBuilder, HostConfig, HostErrorKind, ParallelClient, Stage, TimeoutKind};
+use sshoal::config::ClientBuilder;
+use sshoal::error::TimeoutKind;
+use sshoal::{HostConfig, HostErrorKind, ParallelClient, Stage};
 
 use super::{Hostile, all, guard, printable, run, stdout};
 use crate::support::kdc::in_a_realm;

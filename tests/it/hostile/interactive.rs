@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sshoal::{AuthProblem, HostErrorKind, HostOutput};
+use sshoal::error::AuthProblem;
+use sshoal::{HostErrorKind, HostOutput};
 
 use super::{Hostile, INFO_RESPONSE, address, all, guard, printable, run, stdout};
 

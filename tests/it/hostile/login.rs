@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use sshoal::{HostErrorKind, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostErrorKind, Stage};
 
 use super::{EXEC, Hostile, OPEN, SLOW, USERAUTH, address, all, guard, join, printable, run, stdout};
 use crate::support::keys::ClientKey;

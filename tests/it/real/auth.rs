@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sshoal::{AuthMethod, AuthProblem, Error, HostErrorKind, KeyProblem, ParallelClient, Stage};
+use sshoal::error::{AuthMethod, AuthProblem, KeyProblem};
+use sshoal::{Error, HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE, write_private};
@@ -13,7 +14,7 @@ use crate::support::user::TestUser;
 const HOST: &str = "127.0.2.1";
 
 /// Knows the host, and has no credential yet.
-fn bare(sshd: &Sshd, user: &str) -> sshoal::ClientBuilder {
+fn bare(sshd: &Sshd, user: &str) -> sshoal::config::ClientBuilder {
     let builder =
         ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false).allow_agent(false);
     builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
@@ -105,7 +106,7 @@ fn a_password_opens_the_host_and_follows_the_keys() {
 }
 
 #[track_caller]
-fn assert_refused(builder: sshoal::ClientBuilder, name: &str, expected: &[AuthMethod]) {
+fn assert_refused(builder: sshoal::config::ClientBuilder, name: &str, expected: &[AuthMethod]) {
     let error = start_error(builder);
     assert_eq!((error.stage(), error.host()), (Stage::Authenticating, HOST));
     let HostErrorKind::Auth { user, tried, offered, .. } = error.kind() else { panic!("{error}") };
@@ -260,7 +261,7 @@ fn too_many_tries_are_a_goodbye_of_the_server() {
 }
 
 #[track_caller]
-fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
+fn key_error(builder: sshoal::config::ClientBuilder) -> KeyProblem {
     match builder.build() {
         Err(Error::KeyFile { problem, .. }) => problem,
         other => panic!("{other:?}"),
@@ -268,7 +269,7 @@ fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
 }
 
 #[track_caller]
-fn assert_names_path(builder: sshoal::ClientBuilder, path: &Path) {
+fn assert_names_path(builder: sshoal::config::ClientBuilder, path: &Path) {
     let error = builder.build().expect_err("an unusable key");
     assert!(matches!(&error, Error::KeyFile { path: named, .. } if named == path), "{error:?}");
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");

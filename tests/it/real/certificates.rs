@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sshoal::{
-    AuthMethod, AuthProblem, CertProblem, ClientBuilder, Error, HostConfig, HostErrorKind, Origin,
-    ParallelClient,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, AuthProblem, CertProblem, Origin};
+use sshoal::{Error, HostConfig, HostErrorKind, ParallelClient};
 use tempfile::TempDir;
 
 use super::{SLOW, build, guard, run_one, start_error, stdout};

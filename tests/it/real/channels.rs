@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use sshoal::{ChannelProblem, Command, Error, HostErrorKind, HostOutput, JoinOptions, Stage, TimeoutKind};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, Error, HostErrorKind, HostOutput, JoinOptions, Stage};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::sshd::Sshd;

@@ -4,7 +4,9 @@ use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use sshoal::{Command, Error, HostArg, HostArgs, Outcome, TemplateProblem};
+use sshoal::config::{HostArg, HostArgs};
+use sshoal::error::TemplateProblem;
+use sshoal::{Command, Error, Outcome};
 use tempfile::TempDir;
 
 use super::{build, client_for, guard, join, rest, run_one, stdout};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient, Stage};
 
 use super::timing::slow_at_authentication;
 use super::{SLOW, build, client_at, client_for, guard};
@@ -141,7 +142,7 @@ fn servers_that_refuse() {
         [&sshd, &gcm, &slow, &tries, &forbidden].map(|sshd| client_for(sshd, hosts())).into();
     let [plain, gcm_only, sleepy, impatient, closed] = clients.as_slice() else { panic!("five servers") };
     let baseline = FdBaseline::now();
-    let check = |what: &str, builder: &sshoal::ClientBuilder, expected| {
+    let check = |what: &str, builder: &sshoal::config::ClientBuilder, expected| {
         survives(what, build(builder.clone()), fails(expected));
         baseline.assert_same_within(Duration::from_secs(5));
     };

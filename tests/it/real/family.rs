@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use sshoal::{AddressFamily, ClientBuilder, Command, HostConfig, HostErrorKind, Stage, UnknownHostProblem};
+use sshoal::config::{AddressFamily, ClientBuilder};
+use sshoal::error::UnknownHostProblem;
+use sshoal::{Command, HostConfig, HostErrorKind, Stage};
 
 use super::{SLOW, build, client_for, guard, join, stdout};
 use crate::support::sshd::Sshd;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    AuthMethod, AuthProblem, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostKeyPolicy,
-    JoinOptions, ParallelClient, Proxy, Stage, TimeoutKind,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, AuthProblem, TimeoutKind};
+use sshoal::hostkey::HostKeyPolicy;
+use sshoal::{Command, Error, HostConfig, HostErrorKind, JoinOptions, ParallelClient, Proxy, Stage};
 
 use super::{SLOW, build, guard, known_hosts_at, run_one, start_error, stdout};
 use crate::support::eventually;

@@ -5,10 +5,9 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    AuthMethod, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, KeyProblem, Origin,
-    ParallelClient, TimeoutKind,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, KeyProblem, Origin, TimeoutKind};
+use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, ParallelClient};
 
 use super::{SLOW, build, client_at, client_for, guard, join, stdout};
 use crate::support::keys::{ClientKey, PASSPHRASE};

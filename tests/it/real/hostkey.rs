@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sshoal::config::ClientBuilder;
+use sshoal::fleet::HostState;
+use sshoal::hostkey::HostKeyPolicy;
 use sshoal::hostkey::{
     Fingerprint, HostKey, HostKeyDecision, HostKeyPins, HostKeyProblem, KeyType as RecordedType, Verdict,
 };
-use sshoal::{
-    ClientBuilder, Command, Fleet, HostErrorKind, HostKeyPolicy, HostState, Outcome, ParallelClient, Run,
-    Stage,
-};
+use sshoal::{Command, Fleet, HostErrorKind, Outcome, ParallelClient, Run, Stage};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::fleet::Driven;

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use sshoal::{
-    ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, Origin, ParallelClient,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::Origin;
+use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;

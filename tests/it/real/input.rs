@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, HostError, HostErrorKind, JoinOptions, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostError, HostErrorKind, JoinOptions};
 
 use super::{build, client_at, client_for, guard, join, run_one, stdout};
 use crate::support::proxy::{Action, Direction, Proxy};

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome};
 
 use super::tape::{Recorder, Tape, encrypted_from};
 use super::{build, client_at, guard, join, rest};

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use sshoal::{
-    Answer, AuthMethod, AuthProblem, Challenge, ClientBuilder, Command, HostConfig, HostErrorKind,
-    ParallelClient,
-};
+use sshoal::config::{Answer, Challenge, ClientBuilder};
+use sshoal::error::{AuthMethod, AuthProblem};
+use sshoal::{Command, HostConfig, HostErrorKind, ParallelClient};
 
 use super::{SLOW, build, guard, run_one, start_error, stdout};
 use crate::support::keys::ClientKey;

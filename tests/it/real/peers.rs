@@ -4,7 +4,8 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use sshoal::{HandshakeProblem, HostError, HostErrorKind, ParallelClient, Stage, TimeoutKind};
+use sshoal::error::{HandshakeProblem, TimeoutKind};
+use sshoal::{HostError, HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, client_for, guard, start_error};
 use crate::support::peers::{Refused, Scripted, Step, Unanswered};
@@ -13,7 +14,7 @@ use crate::support::sshd::Sshd;
 const LIMIT: Duration = Duration::from_millis(700);
 const SLACK: Duration = Duration::from_millis(1500);
 
-fn client(address: SocketAddr, limit: Duration) -> sshoal::ClientBuilder {
+fn client(address: SocketAddr, limit: Duration) -> sshoal::config::ClientBuilder {
     let builder =
         ParallelClient::builder([address.to_string()]).user("nobody").identity_auth(false).allow_agent(false);
     builder.known_hosts([""; 0]).num_retries(1).timeout(limit)

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    Budget, Command, CommandId, Deliver, Event, Fleet, HostErrorKind, Keep, LineEnds, Outcome, StdStream,
-};
+use sshoal::fleet::CommandId;
+use sshoal::output::{Deliver, Keep, LineEnds};
+use sshoal::{Budget, Command, Event, Fleet, HostErrorKind, Outcome, StdStream};
 
 use super::{guard, with_key};
 use crate::support::eventually;

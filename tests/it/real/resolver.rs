@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    ClientBuilder, Command, DnsConfig, HostErrorKind, HostOutput, Resolver, ResolverProblem, Stage,
-    TimeoutKind, UnknownHostProblem,
-};
+use sshoal::config::{ClientBuilder, DnsConfig, Resolver};
+use sshoal::error::{ResolverProblem, TimeoutKind, UnknownHostProblem};
+use sshoal::{Command, HostErrorKind, HostOutput, Stage};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;

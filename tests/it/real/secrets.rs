@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use sshoal::{ClientBuilder, Command, HostConfig, ParallelClient};
+use sshoal::config::ClientBuilder;
+use sshoal::{Command, HostConfig, ParallelClient};
 
 use super::{SLOW, build, guard, join};
 use crate::support::keys::{KeyPair, KeyType};

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::slice;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    ChannelProblem, Command, HostErrorKind, HostOutput, Outcome, ParallelClient, Signal, Stage, TimeoutKind,
-};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, HostErrorKind, HostOutput, Outcome, ParallelClient, Signal, Stage};
 
 use super::{SLOW, build, client_for, guard, join, rest, run_one, stdout};
 use crate::support::alarm::Watchdog;

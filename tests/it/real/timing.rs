@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage};
 
 use super::tape::{Recorder, encrypted_from};
 use super::{build, client_at, client_for, guard, join, stdout};

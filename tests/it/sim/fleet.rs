@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sshoal::{Error, HostErrorKind, JoinOptions, Outcome, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Error, HostErrorKind, JoinOptions, Outcome, Stage};
 
 use super::{
     assert_hostnames, client, command, fleet, run, settled, spawn, stats_of, stdout, trusting, watch,

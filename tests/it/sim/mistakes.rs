@@ -1,6 +1,7 @@
 //! Calls that cannot be carried out are refused before anything touches the network.
 
-use sshoal::{CommandProblem, Error, JoinOptions, ParallelClient};
+use sshoal::error::CommandProblem;
+use sshoal::{Error, JoinOptions, ParallelClient};
 
 use super::{assert_hostnames, client, fleet, run, watch};
 

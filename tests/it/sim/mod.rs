@@ -36,8 +36,9 @@ use std::thread;
 use std::time::Duration;
 
 use hostsim::{Sim, SimBuilder, Stats};
+use sshoal::config::{ClientBuilder, FleetBuilder};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOptions, ParallelClient};
+use sshoal::{Fleet, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;

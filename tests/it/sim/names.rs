@@ -18,7 +18,7 @@ fn dialled(sim: &hostsim::Sim) -> HostConfig {
     HostConfig::default().hostname(sim.host(1).to_string()).port(sim.port())
 }
 
-fn client(sim: &hostsim::Sim, known_hosts: &Path, own: HostConfig) -> sshoal::ClientBuilder {
+fn client(sim: &hostsim::Sim, known_hosts: &Path, own: HostConfig) -> sshoal::config::ClientBuilder {
     ParallelClient::builder([SHOWN])
         .user("demo")
         .key_bytes(sim.user_key_openssh().unwrap())

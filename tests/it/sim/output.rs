@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hostsim::pattern_byte;
-use sshoal::{
-    Budget, Command, CommandId, Deliver, Error, Event, Fleet, HostErrorKind, HostState, JoinOptions, Keep,
-    LineEnds, Outcome, Run, Sink, StdStream,
-};
+use sshoal::fleet::{CommandId, HostState};
+use sshoal::output::{Deliver, Keep, LineEnds, Sink};
+use sshoal::{Budget, Command, Error, Event, Fleet, HostErrorKind, JoinOptions, Outcome, Run, StdStream};
 
 use super::{client, engine, fleet, resident, watch};
 

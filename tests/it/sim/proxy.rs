@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use hostsim::Sim;
-use sshoal::{ChannelProblem, ClientBuilder, HostErrorKind, JoinOptions, Outcome, Proxy};
+use sshoal::config::ClientBuilder;
+use sshoal::error::ChannelProblem;
+use sshoal::{HostErrorKind, JoinOptions, Outcome, Proxy};
 
 use super::{assert_hostnames, client, command, fleet, run, settled, stats_of, stdout, trusting, watch};
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    Batch, Command, CommandProblem, Error, HostErrorKind, NotStarted, Outcome, Run, TemplateProblem,
-};
+use sshoal::error::{CommandProblem, NotStarted, TemplateProblem};
+use sshoal::fleet::Batch;
+use sshoal::{Command, Error, HostErrorKind, Outcome, Run};
 
 use super::{PATIENCE, engine, fleet, settled, stats_of, watch};
 use crate::support::fleet::{BatchDone, Driven};

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
-use sshoal::{HostErrorKind, HostOutput, JoinOptions, Keep, StdStream, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::output::Keep;
+use sshoal::{HostErrorKind, HostOutput, JoinOptions, StdStream};
 
 use super::{client, command, fleet, run, stdout, watch};
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sshoal::{Budget, CommandId, Event, Fleet, HostErrorKind, HostId, NotStarted, Outcome, RunId, Tally};
+use sshoal::error::NotStarted;
+use sshoal::fleet::{CommandId, HostId, RunId, Tally};
+use sshoal::{Budget, Event, Fleet, HostErrorKind, Outcome};
 
 /// What a fleet has told of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{self, Clock};
 use crate::config::{FleetBuilder, entry};
-use crate::fleet::slot::Booked;
-use crate::fleet::{Budget, Event, Fleet, HostState, Links, Run, Turn};
+use crate::engine::slot::Booked;
+use crate::engine::{Budget, Event, Fleet, HostState, Links, Run, Turn};
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use crate::ids::{CommandId, HostId};
 use crate::link::{AuthReply, Link};

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
+use crate::Proxy;
 use crate::clock::{self, Clock};
-use crate::config::{HostConfig, Proxy};
+use crate::config::HostConfig;
 use crate::credential::{Answer, Prompt};
+use crate::engine::{HostState, LongestStep, Metrics};
 use crate::error::AuthMethod;
-use crate::fleet::{HostState, LongestStep, Metrics};
 use crate::link::{AuthReply, Questions};
 use crate::session::tests::script::{Cred, Packet, Peer, Script};
 use crate::stage::Stage;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
-use crate::config::Proxy;
-use crate::fleet::HostState;
+use crate::Proxy;
+use crate::engine::HostState;
 use crate::limits;
 use crate::session::tests::call::Call;
 use crate::session::tests::script::{Dial, Script};

@@ -3,7 +3,8 @@
 use nix::errno::Errno;
 
 use super::bench::{Bench, builder, endless, host, peer};
-use crate::config::{HostConfig, Proxy};
+use crate::Proxy;
+use crate::config::HostConfig;
 use crate::ids::HostId;
 use crate::link::LinkErrorKind;
 use crate::session::Jitter;

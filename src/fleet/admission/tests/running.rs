@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 
 use super::bench::{Bench, builder, endless, host, peer};
+use crate::engine::HostState;
 use crate::error::Error;
-use crate::fleet::HostState;
 use crate::session::tests::script::{Channel, Dial, Peer, Script};
 
 #[test]
@@ -130,7 +130,7 @@ fn a_host_that_pauses_between_two_attempts_gives_its_command_s_place_back() {
 #[test]
 fn a_command_that_waits_for_a_channel_gives_its_place_back() {
     use crate::command::Command;
-    use crate::fleet::Run;
+    use crate::engine::Run;
     use crate::link::LinkErrorKind;
     use crate::session::tests::script::Answer;
 

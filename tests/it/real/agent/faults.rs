@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sshoal::{HostConfig, HostErrorKind, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostConfig, HostErrorKind};
 
 use super::super::{SLOW, build, guard, join, run_one, stdout};
 use super::{HOST, authorized, with_agent};

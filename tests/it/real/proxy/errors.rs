@@ -3,10 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use sshoal::{
-    ChannelProblem, Command, Error, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage,
-    TimeoutKind,
-};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, Error, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage};
 
 use super::super::{build, client_for, guard, join, run_one, start_error};
 use super::{GATE, SECOND_GATE, behind, gate, known, of_proxy};

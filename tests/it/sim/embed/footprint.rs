@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
-use sshoal::{Budget, Deliver};
+use sshoal::Budget;
+use sshoal::output::Deliver;
 
 use super::{Told, drive, engine, run, simulate, watch};
 use crate::support::system::{is_rerun, rerun};

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sshoal::{Budget, Command, CommandId, Event, Fleet, HostId, HostState, Outcome, Run, StdStream, Tally};
+use sshoal::fleet::{CommandId, HostId, HostState, Tally};
+use sshoal::{Budget, Command, Event, Fleet, Outcome, Run, StdStream};
 
 use super::{PATIENCE, engine, fleet as simulate, stats_of, trust, watch};
 

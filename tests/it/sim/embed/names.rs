@@ -2,15 +2,15 @@
 
 use std::io::ErrorKind;
 
-use sshoal::{
-    Budget, Command, Deliver, Error, Event, Fleet, HostConfig, HostId, LineEnds, Run, Signal, StdStream,
-};
+use sshoal::fleet::HostId;
+use sshoal::output::{Deliver, LineEnds};
+use sshoal::{Budget, Command, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
 
 use super::{Told, drive, engine, run, settle, simulate, started, watch};
 
 /// Whether no call finds anything by this name.
 #[track_caller]
-fn assert_forgotten(fleet: &mut Fleet, id: sshoal::CommandId) {
+fn assert_forgotten(fleet: &mut Fleet, id: sshoal::fleet::CommandId) {
     let metrics = fleet.metrics();
     assert!(fleet.command(id).is_none());
     assert_eq!(fleet.read(id, StdStream::Stdout, &mut [0; 8]), 0);
@@ -101,7 +101,7 @@ fn a_host_that_has_left_is_not_the_one_that_came() {
     assert_ne!(gone, came);
     assert!(fleet.host(gone).is_none() && !fleet.remove_host(gone));
     match fleet.start(Run::new("hostname").hosts([came, gone])) {
-        Err(Error::Config { problem: sshoal::ConfigProblem::UnknownHost(host), .. }) => {
+        Err(Error::Config { problem: sshoal::error::ConfigProblem::UnknownHost(host), .. }) => {
             assert_eq!(host, gone)
         }
         other => panic!("{other:?}"),

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use sshoal::{Budget, Command, Deliver, StdStream};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Command, StdStream};
 
 use super::{Line, Told, connected, engine, simulate, started, wait, watch};
 
@@ -37,7 +38,7 @@ fn lines(text: &[u8]) -> Vec<Line> {
 }
 
 /// Each of some hosts echoes a text that comes to it, and from it, in pieces of any size.
-fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::CommandId, &[u8])) {
+fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::fleet::CommandId, &[u8])) {
     const HOSTS: usize = 6;
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, HOSTS).build().unwrap();

@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use sshoal::{Budget, Deliver, Fleet, HostState, Keep, StdStream};
+use sshoal::fleet::HostState;
+use sshoal::output::{Deliver, Keep};
+use sshoal::{Budget, Fleet, StdStream};
 
 use super::{PATIENCE, Told, connected, drive, engine, is_readable, settle, simulate, started, wait, watch};
 use crate::support::agent::Agent;

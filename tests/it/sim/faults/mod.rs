@@ -8,7 +8,8 @@ mod stream;
 use std::time::{Duration, Instant};
 
 use hostsim::Sim;
-use sshoal::{ChannelProblem, HandshakeProblem, HostError, HostErrorKind, HostOutput, JoinOptions, Outcome};
+use sshoal::error::{ChannelProblem, HandshakeProblem};
+use sshoal::{HostError, HostErrorKind, HostOutput, JoinOptions, Outcome};
 
 use super::{assert_hostnames, client, command, fleet, watch};
 use crate::support::fds::FdBaseline;

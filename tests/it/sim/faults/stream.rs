@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hostsim::pattern_byte;
-use sshoal::{HostErrorKind, JoinOptions, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostErrorKind, JoinOptions};
 
 use super::super::{client, command, fleet, run, stdout, watch};
 use super::{LIMIT, assert_endings, ending};
