@@ -36,7 +36,7 @@ pub mod fleet {
     pub use crate::stage::Timings;
 }
 
-pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
+pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, ReadOptions, Reader, Stdin};
 pub use command::{Command, Signal};
 pub use config::host_config::HostConfig;
 pub use config::proxy::Proxy;

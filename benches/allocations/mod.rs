@@ -116,7 +116,7 @@ impl Plan<'_> {
         let mut fleet = self.fleet(READ);
         run(&mut fleet, "true");
         let lent = self.row("line in an event", total, || {
-            let command = sshoal::Command::new(command.as_str()).deliver(Deliver::Lines);
+            let command = sshoal::Run::new(command.as_str()).deliver(Deliver::Lines);
             let ended = run(&mut fleet, command);
             assert_eq!((ended.ok, ended.blocks), (READ, total));
         });

@@ -11,7 +11,7 @@ use crate::output::Line;
 use crate::output::LineEnds;
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
-/// or with [`strict_encoding`](crate::Command::strict_encoding) an error in the place of the line.
+/// or with [`strict_encoding`](crate::ReadOptions::strict_encoding) an error in the place of the line.
 ///
 /// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line needs no line end. A byte
 /// order mark of the encoding at the start of the stream is no part of the first line.

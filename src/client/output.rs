@@ -234,7 +234,7 @@ impl HostOutput {
     }
 
     /// Changes what becomes of lines that are not in the encoding: see
-    /// [`Command::strict_encoding`](crate::Command::strict_encoding).
+    /// [`ReadOptions::strict_encoding`](crate::ReadOptions::strict_encoding).
     pub fn set_strict_encoding(&mut self, strict: bool) {
         self.decoding.strict = strict;
     }

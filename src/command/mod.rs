@@ -14,7 +14,6 @@ mod wrap;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
@@ -25,8 +24,8 @@ pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
+use crate::output::Keep;
 use crate::output::{Decoding, Encoding};
-use crate::output::{Deliver, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
@@ -36,13 +35,13 @@ use crate::output::{Deliver, Keep};
 /// of it is checked for all hosts before anything is started on any.
 ///
 /// ```
-/// use std::time::Duration;
-/// use sshoal::Command;
+/// /// use sshoal::Command;
 ///
-/// let command = Command::new("uname -a").stop_on_errors(false).read_timeout(Duration::from_secs(5));
+/// let command = Command::new("apt-get -y upgrade").sudo(true).time_limit(Duration::from_secs(600));
 /// # let _ = command;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a command does nothing until it is run"]
 pub struct Command {
     text: Vec<u8>,
     /// Shared, because a command may be cloned for each run and has as many of them as there are hosts.
@@ -50,12 +49,8 @@ pub struct Command {
     wrapping: Wrapping,
     channel: ChannelSettings,
     encoding: Option<String>,
-    strict_encoding: bool,
     stdout: Option<Keep>,
     stderr: Option<Keep>,
-    deliver: Option<Deliver>,
-    pub(crate) stop_on_errors: bool,
-    pub(crate) read_timeout: Option<Option<Duration>>,
 }
 
 impl Command {
@@ -70,12 +65,8 @@ impl Command {
             wrapping: Wrapping::default(),
             channel: ChannelSettings::default(),
             encoding: None,
-            strict_encoding: false,
             stdout: None,
             stderr: None,
-            deliver: None,
-            stop_on_errors: true,
-            read_timeout: None,
         }
     }
 
@@ -244,34 +235,6 @@ impl Command {
         self
     }
 
-    /// Whether a line that is not in the [`encoding`](Self::encoding) is an error,
-    /// [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of the line. Default: `false`, what is
-    /// not in it becomes U+FFFD.
-    ///
-    /// The error has the line's bytes, and the lines behind it can be read on (parallel-ssh raises `UnicodeDecodeError` and
-    /// loses the line). A [`Fleet`](crate::Fleet) gives its output as bytes, so there it means nothing.
-    pub fn strict_encoding(mut self, strict: bool) -> Self {
-        self.strict_encoding = strict;
-        self
-    }
-
-    /// Whether `run_command` returns the first host's error instead of the outputs. Default: `true`.
-    ///
-    /// With `false`, a failed host's error is in its own output. Either way every host is started. A
-    /// [`Fleet`](crate::Fleet) returns no errors of hosts, so there it means nothing: what stops a run is
-    /// [`Run::max_failures`](crate::Run::max_failures).
-    pub fn stop_on_errors(mut self, stop: bool) -> Self {
-        self.stop_on_errors = stop;
-        self
-    }
-
-    /// How long a reader of this command's output waits without a byte from its stream. Zero: no limit.
-    /// Default: the client's `read_timeout`. A [`Fleet`](crate::Fleet) has no readers that wait, so there it means nothing.
-    pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.read_timeout = Some(limit.into());
-        self
-    }
-
     /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what becomes of its output
     /// unless it says otherwise.
     pub(crate) fn to_requests(
@@ -283,7 +246,7 @@ impl Command {
         let output = OutputOptions {
             stdout: self.stdout.clone().unwrap_or_else(|| output.stdout.clone()),
             stderr: self.stderr.clone().unwrap_or_else(|| output.stderr.clone()),
-            deliver: self.deliver.unwrap_or(output.deliver),
+            deliver: output.deliver,
             ends: encoding.line_ends(),
         };
         output.stdout.check()?;
@@ -310,10 +273,10 @@ impl Command {
         Ok(requests)
     }
 
-    /// How its output becomes text.
+    /// How its output becomes text, by default.
     pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
         let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
-        Ok(Decoding { encoding, strict: self.strict_encoding })
+        Ok(Decoding { encoding, strict: false })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Command;
 #[cfg(doc)]
 use crate::error::Error;
-use crate::output::{Deliver, Keep};
+use crate::output::Keep;
 
 impl Command {
     /// What is kept of standard output until it is read, or which [`Sink`](crate::output::Sink) gets it. Default:
@@ -35,17 +35,10 @@ impl Command {
         self
     }
 
-    /// For somebody who reads: without events, and with all output kept unless it says otherwise.
-    pub(crate) fn for_reading(mut self) -> Self {
+    /// With all output kept, unless the command says otherwise.
+    pub(crate) fn keep_all(mut self) -> Self {
         self.stdout.get_or_insert(Keep::All);
         self.stderr.get_or_insert(Keep::All);
-        self.deliver(Deliver::Nothing)
-    }
-
-    /// Whether events of a [`Fleet`](crate::Fleet) bring its output. Default: [`Deliver::Bytes`]. A
-    /// [`ParallelClient`](crate::ParallelClient) has no events, and reads.
-    pub fn deliver(mut self, deliver: Deliver) -> Self {
-        self.deliver = Some(deliver);
         self
     }
 }

@@ -199,7 +199,7 @@ pub enum HostErrorKind {
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
     /// A line of output is not in its encoding, and the reader is
-    /// [strict](crate::Command::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only this line is concerned.
+    /// [strict](crate::ReadOptions::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only this line is concerned.
     #[error("a line of output is not {encoding} at byte {offset}")]
     Undecodable {
         /// The encoding's name.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::command::{Command, OutputOptions, Request};
 use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
+use crate::output::Deliver;
 
 /// Commands on some hosts, to be [started](crate::Fleet::start): all at once, or in [batches](Self::batches), the next one by
 /// itself or [when told to](Self::gated), until too many have [failed](Self::max_failures).
@@ -50,6 +51,7 @@ use crate::ids::HostId;
 pub struct Run {
     commands: Commands,
     hosts: Option<Vec<HostId>>,
+    deliver: Option<Deliver>,
     pub(super) plan: Plan,
 }
 
@@ -78,7 +80,12 @@ pub enum Batch {
 impl Run {
     /// A run of this command on all hosts of the list.
     pub fn new(command: impl Into<Command>) -> Self {
-        Self { commands: Commands::Same(Box::new(command.into())), hosts: None, plan: Plan::default() }
+        Self {
+            commands: Commands::Same(Box::new(command.into())),
+            hosts: None,
+            deliver: None,
+            plan: Plan::default(),
+        }
     }
 
     /// A run of one command for each of these hosts, in this order. One that comes twice runs two.
@@ -97,13 +104,19 @@ impl Run {
     /// ```
     pub fn each(commands: impl IntoIterator<Item = (HostId, impl Into<Command>)>) -> Self {
         let commands = commands.into_iter().map(|(host, command)| (host, command.into())).collect();
-        Self { commands: Commands::Each(commands), hosts: None, plan: Plan::default() }
+        Self { commands: Commands::Each(commands), hosts: None, deliver: None, plan: Plan::default() }
     }
 
     /// The hosts that run it, in this order. Default: all of the list. One that comes twice runs it twice. A run of
     /// [`each`](Self::each) has its hosts already, and is refused with others.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
+        self
+    }
+
+    /// Whether events bring the output of its commands, and how. Default: [`Deliver::Bytes`].
+    pub fn deliver(mut self, deliver: Deliver) -> Self {
+        self.deliver = Some(deliver);
         self
     }
 
@@ -147,6 +160,7 @@ impl Run {
     /// Checks everything, and says what each host is asked, in order. `all`: the hosts of the list.
     pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
+        let output = &OutputOptions { deliver: self.deliver.unwrap_or(output.deliver), ..output.clone() };
         let asked = match (self.commands, self.hosts) {
             (Commands::Same(command), hosts) => {
                 let hosts = hosts.unwrap_or_else(|| all.to_vec());

@@ -52,7 +52,7 @@ impl Keep {
     }
 }
 
-/// Whether there are events with a command's output ([`Command::deliver`](crate::Command::deliver)).
+/// Whether there are events with a command's output ([`Run::deliver`](crate::Run::deliver)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deliver {

@@ -123,7 +123,6 @@ impl World {
         self.given += hosts.len();
         let mut command = Command::new("%s")
             .host_args(texts.iter().cloned())
-            .deliver(deliver)
             .stdout(keep.clone())
             .stderr(keep)
             .time_limit((limit > 0).then(|| Duration::from_millis(limit)))
@@ -132,7 +131,8 @@ impl World {
             command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
         }
         self.say(|| format!("start {texts:?} on {hosts:?}, {deliver:?}, {limit} ms"));
-        let mut run = Run::new(command).hosts(hosts.clone()).batches(batches.iter().copied());
+        let mut run =
+            Run::new(command).deliver(deliver).hosts(hosts.clone()).batches(batches.iter().copied());
         if is_gated && !batches.is_empty() {
             run = run.gated();
         }

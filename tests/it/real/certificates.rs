@@ -218,8 +218,12 @@ fn hosts_have_certificates_of_their_own() {
     let builder = builder.known_hosts([world.sshd.known_hosts(&hosts)]);
     let builder = builder.key_bytes(key.private()).cert_file(&valid);
     let mut client = build(builder.clone().host_config(configs.clone()));
-    let outputs =
-        client.run_command(sshoal::Command::new("echo in").stop_on_errors(false)).expect("it starts");
+    let outputs = client
+        .run_command_with(
+            sshoal::Command::new("echo in"),
+            sshoal::ReadOptions::default().stop_on_errors(false),
+        )
+        .expect("it starts");
     let told = outputs.iter().map(|output| match output.error() {
         None => stdout(output).join(""),
         Some(error) => match error.kind() {

@@ -84,7 +84,9 @@ fn connect_logs_in_everywhere_and_commands_use_the_connections() {
     assert_eq!((client.metrics().connections, error.host()), (2, "127.0.2.2"));
     assert!(client.last_output().is_empty(), "nothing was run");
     let connections = sshd.count("Accepted publickey");
-    let outputs = client.run_command(Command::new("echo hi").stop_on_errors(false)).expect("a command");
+    let outputs = client
+        .run_command_with(Command::new("echo hi"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("a command");
     join(&client, &outputs);
     assert_eq!((stdout(&outputs[0]), stdout(&outputs[2])), (vec!["hi".to_owned()], vec!["hi".to_owned()]));
     assert_eq!((connections, sshd.count("Accepted publickey")), (2, 2));

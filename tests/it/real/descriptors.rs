@@ -57,8 +57,10 @@ fn survives(
 /// Runs a command that has to fail with this kind of error.
 fn fails(expected: fn(&HostErrorKind) -> bool) -> impl FnOnce(&mut ParallelClient) -> Vec<HostOutput> {
     move |client| {
-        let command = Command::new("true").stop_on_errors(false);
-        let outputs = client.run_command(command).expect("in the outputs");
+        let command = Command::new("true");
+        let outputs = client
+            .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+            .expect("in the outputs");
         for output in &outputs {
             let error = output.error().expect("it fails");
             assert!(expected(error.kind()), "{error}");
@@ -287,8 +289,10 @@ fn an_exec_timeout_names_its_stage() {
     let mut client = build(client_at(&sshd, [proxy.address()]).timeout(SHORT * 3));
     super::run_one(&mut client, "true");
     proxy.inject(Direction::ToServer, Action::Stall);
-    let command = Command::new("true").stop_on_errors(false);
-    let outputs = client.run_command(command).expect("in the outputs");
+    let command = Command::new("true");
+    let outputs = client
+        .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("in the outputs");
     let error = outputs[0].error().expect("it fails");
     assert_eq!(error.stage(), Stage::Opening, "{error}");
     assert!(matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Exec, .. }), "{error}");

@@ -18,8 +18,9 @@ const V6: &str = "::1";
 #[track_caller]
 fn reached(builder: ClientBuilder) -> Vec<Result<String, (AddressFamily, Vec<IpAddr>)>> {
     let mut client = build(builder);
-    let server = Command::new("set -- $SSH_CONNECTION; echo $3").stop_on_errors(false);
-    let outputs = client.run_command(server).expect("valid");
+    let server = Command::new("set -- $SSH_CONNECTION; echo $3");
+    let outputs =
+        client.run_command_with(server, sshoal::ReadOptions::default().stop_on_errors(false)).expect("valid");
     join(&client, &outputs);
     let answer = |output: &sshoal::HostOutput| match output.error() {
         None => Ok(stdout(output).concat()),

@@ -261,8 +261,10 @@ fn gssapi_is_a_matter_of_each_host() {
             HostConfig::default().gssapi_auth(false),
         ];
         let mut client = build(by_ticket(sshd, [HOST, HOST, HOST]).host_config(configs));
-        let command = Command::new("echo in").stop_on_errors(false);
-        let outputs = client.run_command(command).expect("in the outputs");
+        let command = Command::new("echo in");
+        let outputs = client
+            .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+            .expect("in the outputs");
         assert_eq!(stdout(&outputs[0]), ["in"]);
         assert_eq!(stdout(&outputs[1]), ["in"]);
         let error = outputs[2].error().expect("no credential");

@@ -97,7 +97,9 @@ fn a_single_host_goes_without() {
     let builder = builder.timeout(SLOW).password(user.password()).keyboard_interactive(true);
     let configs = [HostConfig::default(), HostConfig::default().keyboard_interactive(false)];
     let mut client = build(builder.host_config(configs));
-    let outputs = client.run_command(Command::new("id -un").stop_on_errors(false)).expect("it starts");
+    let outputs = client
+        .run_command_with(Command::new("id -un"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("it starts");
     assert_eq!(stdout(&outputs[0]), [user.name()]);
     let error = outputs[1].error().expect("no way in");
     let HostErrorKind::Auth { tried, .. } = error.kind() else { panic!("{error}") };

@@ -142,8 +142,9 @@ fn a_read_timeout_keeps_the_partial_line() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let after = Duration::from_millis(300);
-    let command = Command::new("echo whole; printf par; read -r word; echo tial $word").read_timeout(after);
-    let mut outputs = client.run_command(command).expect("starts");
+    let command = Command::new("echo whole; printf par; read -r word; echo tial $word");
+    let mut outputs =
+        client.run_command_with(command, sshoal::ReadOptions::default().read_timeout(after)).expect("starts");
     let mut lines = outputs[0].stdout();
     assert_eq!(lines.next().expect("a line").expect("no error"), "whole");
     for _ in 0..2 {
@@ -158,7 +159,7 @@ fn a_read_timeout_keeps_the_partial_line() {
     }
     assert!(!outputs[0].is_finished());
     outputs[0].stdin().write_all(b"end\n").expect("queued");
-    outputs[0].set_read_timeout(Duration::ZERO);
+    outputs[0].set_read_timeout(None);
     assert_eq!(stdout(&outputs[0]), ["partial end"]);
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
@@ -170,8 +171,10 @@ fn a_read_timeout_counts_silence() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let command = "i=0; while [ $i -lt 8 ]; do printf $i; sleep 0.2; i=$((i+1)); done; echo";
-    let command = Command::new(command).read_timeout(SECOND);
-    let outputs = client.run_command(command).expect("starts");
+    let command = Command::new(command);
+    let outputs = client
+        .run_command_with(command, sshoal::ReadOptions::default().read_timeout(SECOND))
+        .expect("starts");
     let begun = Instant::now();
     assert_eq!(stdout(&outputs[0]), ["01234567"]);
     assert!(begun.elapsed() > SECOND, "{:?}", begun.elapsed());

@@ -51,9 +51,8 @@ fn resident() -> usize {
     support::status_kib("VmRSS:") as usize * 1024
 }
 
-/// A command that does not stop at the first host that fails.
 pub fn command(text: &str) -> sshoal::Command {
-    sshoal::Command::new(text).stop_on_errors(false)
+    sshoal::Command::new(text)
 }
 
 /// Ends the process of a test that hangs.

@@ -131,7 +131,9 @@ fn proxy_password_that_is_wrong_is_tried_once_for_all_hosts() {
     let proxy = Proxy::new(format!("{GATE}:{}", bastion.port())).user(bastion.user());
     let proxy = proxy.password("wrong").identity_auth(false).allow_agent(false);
     let mut client = build(behind(&bastion, &target, &hosts).num_retries(3).proxy(proxy));
-    let outputs = client.run_command(Command::new("true").stop_on_errors(false)).expect("no local error");
+    let outputs = client
+        .run_command_with(Command::new("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("no local error");
     for output in &outputs {
         let error = output.error().expect("failed");
         let inner = of_proxy(&error);

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use sshoal::fleet::HostId;
 use sshoal::output::{Deliver, LineEnds};
-use sshoal::{Budget, Command, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
+use sshoal::{Budget, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
 
 use super::{Told, drive, engine, run, settle, simulate, started, watch};
 
@@ -63,7 +63,7 @@ fn a_forgotten_name_does_not_name_the_next_command() {
     let mut told = Told::default();
     drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());
     assert!(fleet.next_event().is_none());
-    let after = started(&mut fleet, Command::new("cat").deliver(Deliver::Nothing));
+    let after = started(&mut fleet, Run::new("cat").deliver(Deliver::Nothing));
     assert!(before.iter().all(|id| !after.contains(id)));
     for id in before {
         assert_forgotten(&mut fleet, id);

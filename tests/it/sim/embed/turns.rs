@@ -108,7 +108,7 @@ fn any_budget_gets_everything_done_and_loses_nothing() {
             .agent_socket(agent.socket())
             .build()
             .unwrap();
-        let command = sshoal::Command::new("lines 50; stderr oops; exit 3").deliver(Deliver::Lines);
+        let command = sshoal::Run::new("lines 50; stderr oops; exit 3").deliver(Deliver::Lines);
         let commands = fleet.start(command).unwrap().commands;
         let mut told = Told::default();
         let begun = Instant::now();
