@@ -1,4 +1,4 @@
-//! Names of what a fleet holds. A name is never given twice, so one that outlives what it names names nothing.
+//! Handles of what a fleet holds. They are generation-checked: a stale one resolves to nothing.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ macro_rules! ids {
         }
 
         impl $name {
-            /// `generation` tells apart what has come to have the same index.
+            /// `generation` tells handles with the same index apart.
             pub(crate) fn new(index: usize, generation: u32) -> Self {
                 // Each takes hundreds of bytes: memory ends long before.
                 Self { index: index as u32, generation }
@@ -25,6 +25,13 @@ macro_rules! ids {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        /// For logs: tells two of them apart, and means nothing else.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!($what, " {}.{}"), self.index, self.generation)
             }
         }
@@ -32,25 +39,26 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names one host of a [`Fleet`](crate::Fleet), for as long as the fleet lives.
+    /// One host of a [`Fleet`](crate::Fleet), for as long as the fleet lives.
     ///
-    /// A host that is named twice in the list is two hosts, with a connection each.
+    /// A host that comes twice in the list is two hosts, with a connection each.
     HostId, "host";
 
-    /// Names one command on one host of a [`Fleet`](crate::Fleet).
+    /// One command on one host of a [`Fleet`](crate::Fleet).
     CommandId, "command";
 
-    /// Names one [`Run`](crate::Run) of a [`Fleet`](crate::Fleet): one command on some hosts.
+    /// One [`Run`](crate::Run) of a [`Fleet`](crate::Fleet): one command on some hosts.
     RunId, "run";
 }
 
-/// Names one of a command's two output streams.
+/// One of a command's two output streams. SSH has no more of them (RFC 4254 section 5.2), so
+/// matches may be exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StdStream {
     /// Standard output.
     Stdout,
-    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another type counts
-    /// as standard error too: libssh does not tell them apart.
+    /// Standard error (RFC 4254 section 5.2: extended data of type 1). Extended data of another
+    /// type counts as standard error too: libssh does not tell them apart.
     Stderr,
 }
 

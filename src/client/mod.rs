@@ -31,14 +31,16 @@ use crate::hostkey::LineProblem;
 use crate::output::{Decoding, Deliver};
 use crate::{Fleet, Run};
 
-/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
+/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
+/// `ParallelSSHClient`).
 ///
-/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing happens: no thread
-/// works in the background, so output is read, and deadlines are kept, only while a call is under way.
+/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing
+/// happens: no thread works in the background, so output is read, and deadlines are kept, only
+/// while a call is under way.
 ///
-/// The client and its outputs can be used from several threads at once. While one of them waits, all calls of the
-/// others take effect within a turn: a command is cancelled or signalled, input is written, or an outcome asked for,
-/// while another thread joins it.
+/// The client and its outputs can be used from several threads at once. While one of them waits,
+/// all calls of the others take effect within a turn: a command is cancelled or signalled, input is
+/// written, or an outcome asked for, while another thread joins it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -88,8 +90,9 @@ impl ClientBuilder {
 }
 
 impl ParallelClient {
-    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
-    /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
+    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`,
+    /// `user@host:port`, or an IPv6 address, in brackets if a port follows
+    /// ([`HostSpec`](crate::HostSpec)).
     ///
     /// Positions are the identity: a host that is named twice is two hosts with a connection each.
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
@@ -101,14 +104,14 @@ impl ParallelClient {
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
     ///
-    /// Outputs are in the order of the hosts. Connections of earlier commands are used again. Commands run side
-    /// by side: a second one need not wait for the first to end.
+    /// Outputs are in the order of the hosts. Connections of earlier commands are used again.
+    /// Commands run side by side: a second one need not wait for the first to end.
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the command cannot be
-    /// sent to some host: nothing was started on any. [`Error::Host`] with the first host that failed; the
-    /// others go on, and [`last_output`](Self::last_output) has all outputs.
-    /// [`ReadOptions::stop_on_errors`] switches that off.
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
+    /// command cannot be sent to some host: nothing was started on any. [`Error::Host`] with the
+    /// first host that failed; the others go on, and [`last_output`](Self::last_output) has all
+    /// outputs. [`ReadOptions::stop_on_errors`] switches that off.
     pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         self.run_command_with(command, ReadOptions::default())
     }
@@ -124,7 +127,7 @@ impl ParallelClient {
     ) -> Result<Vec<HostOutput>, Error> {
         let outputs = self.start_command_with(command, options)?;
         for output in &outputs {
-            output.drive(None, |command| command.is_settled()).map_err(cannot_poll)?;
+            output.drive(|command| command.is_settled()).map_err(cannot_poll)?;
         }
         let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
         match failures.min_by_key(|(order, _)| *order) {
@@ -133,9 +136,9 @@ impl ParallelClient {
         }
     }
 
-    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be read while
-    /// others still connect. The first connections are begun at once; all else happens while a call waits: a
-    /// reader, [`join`](Self::join), a writer.
+    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be
+    /// read while others still connect. The first connections are begun at once; all else happens
+    /// while a call waits: a reader, [`join`](Self::join), a writer.
     ///
     /// # Errors
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
@@ -175,13 +178,15 @@ impl ParallelClient {
         Ok(outputs)
     }
 
-    /// Waits until all these commands have ended, one way or the other. What they print is kept for later readers.
+    /// Waits until all these commands have ended, one way or the other. What they print is kept for
+    /// later readers.
     ///
-    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total for all outputs, whatever
-    /// the pool size.
+    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total
+    /// for all outputs, whatever the pool size.
     ///
     /// # Errors
-    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can be called again.
+    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can
+    /// be called again.
     pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
         let deadline = deadline(options.timeout);
         if options.close_stdin.unwrap_or(options.timeout.is_none()) {
@@ -194,9 +199,9 @@ impl ParallelClient {
                 if options.consume_output {
                     output.discard(fleet);
                 }
-                fleet.command(output.id()).is_none_or(|command| command.is_finished())
+                fleet.command(output.id()).is_none_or(|command| command.is_finished()).then_some(())
             });
-            if !done.map_err(cannot_poll)? {
+            if done.map_err(cannot_poll)?.is_none() {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }
         }

@@ -36,8 +36,8 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// Whether [`run_command`](crate::ParallelClient::run_command) returns the first host's error instead of
-    /// the outputs (parallel-ssh: `stop_on_errors`). Default: `true`.
+    /// Whether [`run_command`](crate::ParallelClient::run_command) returns the first host's error
+    /// instead of the outputs (parallel-ssh: `stop_on_errors`). Default: `true`.
     ///
     /// With `false`, a failed host's error is in its own output. Either way every host is started.
     pub fn stop_on_errors(mut self, stop: bool) -> Self {
@@ -45,17 +45,17 @@ impl ReadOptions {
         self
     }
 
-    /// How long a reader waits without a byte from its stream, and a writer without progress (parallel-ssh:
-    /// `read_timeout`). `None`: no limit; zero is refused. Default: the host's
+    /// How long a reader waits without a byte from its stream, and a writer without progress
+    /// (parallel-ssh: `read_timeout`). `None`: no limit; zero is refused. Default: the host's
     /// [`read_timeout`](crate::HostConfig::read_timeout).
     pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.read_timeout = Some(limit.into());
         self
     }
 
-    /// Whether a line that is not in the command's [`encoding`](crate::Command::encoding) is an error,
-    /// [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of the line. Default:
-    /// `false`, what cannot be decoded becomes U+FFFD.
+    /// Whether a line that is not in the command's [`encoding`](crate::Command::encoding) is an
+    /// error, [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of
+    /// the line. Default: `false`, what cannot be decoded becomes U+FFFD.
     ///
     /// The error has the line's bytes, and the lines after it can be read (parallel-ssh raises
     /// `UnicodeDecodeError` and loses the line).
@@ -90,21 +90,23 @@ pub struct JoinOptions {
 }
 
 impl JoinOptions {
-    /// Time limit for all outputs together; zero: what has ended is looked for, and nothing is waited for.
-    /// Default: `None`, no limit.
+    /// Time limit for all outputs together; zero: what has ended is looked for, and nothing is
+    /// waited for. Default: `None`, no limit.
     pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.timeout = after.into();
         self
     }
 
-    /// Whether to throw away what the commands print. Default: `false`, it is kept and can be read afterwards.
+    /// Whether to throw away what the commands print. Default: `false`, it is kept and can be read
+    /// afterwards.
     pub fn consume_output(mut self, consume: bool) -> Self {
         self.consume_output = consume;
         self
     }
 
-    /// Whether to end the commands' standard input first. Default: `true` without a time limit, as a command that reads
-    /// its input would never end otherwise; `false` with one, so that input can follow after a timeout.
+    /// Whether to end the commands' standard input first. Default: `true` without a time limit, as
+    /// a command that reads its input would never end otherwise; `false` with one, so that input
+    /// can follow after a timeout.
     pub fn close_stdin(mut self, close: bool) -> Self {
         self.close_stdin = Some(close);
         self

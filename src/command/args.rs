@@ -2,8 +2,9 @@
 
 /// What is put into the text of a command for one host: values in order, or by name.
 ///
-/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a `Vec`), or by
-/// [`named`](Self::named). Where values differ in kind and a tuple does not do, they are [`HostArg`]s.
+/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a
+/// `Vec`), or by [`named`](Self::named). Where values differ in kind and a tuple does not do, they
+/// are [`HostArg`]s.
 ///
 /// ```
 /// use sshoal::Command;
@@ -39,8 +40,8 @@ enum Value {
 }
 
 impl HostArgs {
-    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two with one name the last
-    /// counts.
+    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two
+    /// with one name the last counts.
     ///
     /// ```
     /// use sshoal::Command;

@@ -6,9 +6,9 @@ use crate::error::Error;
 use crate::output::Keep;
 
 impl Command {
-    /// What is kept of standard output until it is read, or which [`Sink`](crate::output::Sink) gets it. Default:
-    /// [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet), [`Keep::All`] in a
-    /// [`ParallelClient`](crate::ParallelClient).
+    /// What is kept of standard output until it is read, or which [`Sink`](crate::output::Sink)
+    /// gets it. Default: [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet),
+    /// [`Keep::All`] in a [`ParallelClient`](crate::ParallelClient).
     ///
     /// What is not kept is counted: [`CommandRef::dropped`](crate::fleet::CommandRef::dropped),
     /// [`HostOutput::dropped`](crate::HostOutput::dropped).
@@ -29,7 +29,8 @@ impl Command {
         self
     }
 
-    /// What is kept of standard error until it is read, or which sink gets it; see [`stdout`](Self::stdout).
+    /// What is kept of standard error until it is read, or which sink gets it; see
+    /// [`stdout`](Self::stdout).
     pub fn stderr(mut self, keep: Keep) -> Self {
         self.stderr = Some(keep);
         self

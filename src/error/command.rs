@@ -9,10 +9,12 @@ pub enum CommandProblem {
     /// Nothing but white space: a login shell would start and wait for input.
     #[error("it is empty")]
     Empty,
-    /// A NUL byte ends a C string, so the host would run something else. With the offset in what would be sent.
+    /// A NUL byte ends a C string, so the host would run something else. With the offset in what
+    /// would be sent.
     #[error("it contains a NUL byte at offset {0}")]
     Nul(usize),
-    /// Not UTF-8 at this offset, so it cannot be put into another [`encoding`](crate::Command::encoding).
+    /// Not UTF-8 at this offset, so it cannot be put into another
+    /// [`encoding`](crate::Command::encoding).
     #[error("it is not UTF-8 at offset {offset}, so it cannot be put into {encoding}")]
     NotUtf8 {
         /// Where the first byte is that is not.
@@ -20,8 +22,8 @@ pub enum CommandProblem {
         /// The encoding's name.
         encoding: &'static str,
     },
-    /// A character at this offset, counted in bytes of UTF-8, that the [`encoding`](crate::Command::encoding) has not
-    /// (parallel-ssh: `UnicodeEncodeError`).
+    /// A character at this offset, counted in bytes of UTF-8, that the
+    /// [`encoding`](crate::Command::encoding) has not (parallel-ssh: `UnicodeEncodeError`).
     #[error("{encoding} has not the character at offset {offset}")]
     Unencodable {
         /// Where the character begins.
@@ -39,7 +41,8 @@ pub enum CommandProblem {
     },
 }
 
-/// Why a command's text and the values for one host do not fit together. Offsets count bytes of the text from 0.
+/// Why a command's text and the values for one host do not fit together. Offsets count bytes of the
+/// text from 0.
 ///
 /// No message repeats a value: it may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

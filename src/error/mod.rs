@@ -2,8 +2,9 @@
 //! failed, and why.
 //!
 //! The `Display` of an error is the whole message on one line, the text of its cause included, and
-//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes prints each
-//! of them once. To act on a cause, match on the error: all causes are in public fields.
+//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes
+//! prints each of them once. To act on a cause, match on the error: all causes are in public
+//! fields.
 
 mod auth;
 pub(crate) mod call;

@@ -327,7 +327,8 @@ impl Fleet {
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
-    pub fn set_max_running(&mut self, commands: Option<usize>) -> Result<(), Error> {
+    pub fn set_max_running(&mut self, commands: impl Into<Option<usize>>) -> Result<(), Error> {
+        let commands = commands.into();
         self.change_limits(|limits| limits.max_running = commands)
     }
 
@@ -335,7 +336,8 @@ impl Fleet {
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
-    pub fn set_connects_per_second(&mut self, connections: Option<u32>) -> Result<(), Error> {
+    pub fn set_connects_per_second(&mut self, connections: impl Into<Option<u32>>) -> Result<(), Error> {
+        let connections = connections.into();
         self.change_limits(|limits| limits.connects_per_second = connections)
     }
 

@@ -38,7 +38,7 @@ impl Fleet {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut fleet = Fleet::builder(["web1", "web2"]).build()?;
     /// fleet.start("make all")?;
-    /// fleet.drain(Some(Instant::now() + Duration::from_secs(30)));
+    /// fleet.drain(Instant::now() + Duration::from_secs(30));
     /// while !fleet.is_drained() {
     ///     fleet.wait(None)?;
     ///     fleet.turn(Instant::now(), Budget::default())?;
@@ -49,7 +49,8 @@ impl Fleet {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn drain(&mut self, deadline: Option<Instant>) {
+    pub fn drain(&mut self, deadline: impl Into<Option<Instant>>) {
+        let deadline = deadline.into();
         match self.drain {
             Drain::Over => return,
             Drain::Begun(timer) => _ = timer.and_then(|timer| self.wheel.disarm(timer)),

@@ -18,6 +18,7 @@ use crate::stage::Timings;
 #[non_exhaustive]
 pub enum Event<'a> {
     /// An attempt to connect a host has come to this stage, [`Stage::Resolving`] to [`Stage::Authenticating`].
+    #[non_exhaustive]
     Entered {
         /// Which.
         host: HostId,
@@ -25,6 +26,7 @@ pub enum Event<'a> {
         stage: Stage,
     },
     /// A host is logged in.
+    #[non_exhaustive]
     Connected {
         /// Which.
         host: HostId,
@@ -32,6 +34,7 @@ pub enum Event<'a> {
         timings: Timings,
     },
     /// A host's connection is over, or an attempt to make one.
+    #[non_exhaustive]
     Disconnected {
         /// Which.
         host: HostId,
@@ -41,6 +44,7 @@ pub enum Event<'a> {
         retrying: bool,
     },
     /// A host has accepted a command.
+    #[non_exhaustive]
     Started {
         /// Where.
         host: HostId,
@@ -48,6 +52,7 @@ pub enum Event<'a> {
         command: CommandId,
     },
     /// Output, as it came ([`Deliver::Bytes`]). It counts as read with the next call of the fleet that may change something.
+    #[non_exhaustive]
     Output {
         /// Whose.
         host: HostId,
@@ -60,6 +65,7 @@ pub enum Event<'a> {
     },
     /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream. One that is longer than the
     /// stream may hold comes in [pieces](crate::output::Keep::BackPressure).
+    #[non_exhaustive]
     Line {
         /// Whose.
         host: HostId,
@@ -73,6 +79,7 @@ pub enum Event<'a> {
         offset: u64,
     },
     /// A command has taken so much input that there is room again, after [`Fleet::write_stdin`] had none.
+    #[non_exhaustive]
     Writable {
         /// Whose.
         host: HostId,
@@ -81,6 +88,7 @@ pub enum Event<'a> {
     },
     /// A command is over: exited, killed, failed, timed out, cancelled, or never started. It is the last event of that command,
     /// whose name ends with it, unless its output is not [delivered](Deliver::Nothing).
+    #[non_exhaustive]
     Finished {
         /// Where.
         host: HostId,
@@ -93,6 +101,7 @@ pub enum Event<'a> {
     },
     /// All commands of one [batch](crate::Run::batches) of a run are over. The last one's comes right before
     /// [`RunDone`](Self::RunDone). There is none of a batch that never began.
+    #[non_exhaustive]
     BatchDone {
         /// Of which run.
         run: RunId,
@@ -104,6 +113,7 @@ pub enum Event<'a> {
         left: usize,
     },
     /// All commands of a run are over.
+    #[non_exhaustive]
     RunDone {
         /// Which.
         run: RunId,

@@ -53,7 +53,7 @@ pub struct Metrics {
     /// Connections open now, or being opened, those to proxies included.
     pub connections: usize,
     /// Hosts that wait for their turn now, to connect or to start a command.
-    pub queued: usize,
+    pub admission_queue: usize,
     /// Commands that start or run now: what [`max_running`](crate::config::FleetBuilder::max_running) bounds.
     pub running: usize,
     /// Timers armed now.
@@ -99,7 +99,7 @@ impl fmt::Display for Metrics {
             bytes_received,
             bytes_sent,
             connections,
-            queued,
+            admission_queue,
             running,
             timers,
             pool,
@@ -113,10 +113,10 @@ impl fmt::Display for Metrics {
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
         }
-        write!(f, "connections={connections} waiting={queued} pool={pool} runs={runs} ")?;
+        write!(f, "connections={connections} admission_queue={admission_queue} pool={pool} runs={runs} ")?;
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
         write!(f, "unread={unread} held_back={held_back} ")?;
-        write!(f, "received={bytes_received} sent={bytes_sent} ")?;
+        write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
     }
@@ -175,7 +175,7 @@ impl Fleet {
             bytes_received: received,
             bytes_sent: sent,
             connections: self.admission.connections(),
-            queued: self.admission.queued(),
+            admission_queue: self.admission.queued(),
             running: self.admission.running(),
             timers: self.wheel.len(),
             pool: self.admission.pool(),

@@ -1,5 +1,6 @@
 //! Runs as they are asked for: commands, the hosts that run them, and in which order.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::command::{Command, OutputOptions, Request};
@@ -32,7 +33,7 @@ use crate::output::Deliver;
 ///         match event {
 ///             Event::BatchDone { left, .. } => is_next = left > 0,
 ///             Event::RunDone { tally, .. } => {
-///                 println!("{} well, {} failed, {} not started", tally.succeeded, tally.failed, tally.not_started);
+///                 println!("{tally}");
 ///                 return Ok(());
 ///             }
 ///             _ => {}
@@ -140,20 +141,20 @@ impl Run {
         self
     }
 
-    /// Failures that it goes on with. Default: any number. A failure is every end of a command other than exit status 0.
+    /// Failures that it goes on with. Default: `None`, any number. A failure is every end of a command other than exit status 0.
     ///
     /// With one more, and as soon as either this or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no further
     /// command is sent: those that were not end as [`NotStarted`](crate::HostErrorKind::NotStarted), on hosts of this batch
     /// too. What was sent goes on to its end.
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.plan.budget.failures = Some(failures);
+    pub fn max_failures(mut self, failures: impl Into<Option<usize>>) -> Self {
+        self.plan.budget.failures = failures.into();
         self
     }
 
     /// The same in per cent of all hosts of the run, 0 to 100: exceeded if they are more (Ansible: `max_fail_percentage`, per
     /// batch). More than 100 are refused by [`Fleet::start`](crate::Fleet::start).
-    pub fn max_failure_percent(mut self, percent: u8) -> Self {
-        self.plan.budget.percent = Some(percent);
+    pub fn max_failure_percent(mut self, percent: impl Into<Option<u8>>) -> Self {
+        self.plan.budget.percent = percent.into();
         self
     }
 
@@ -282,5 +283,12 @@ impl Tally {
     /// All that are over.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { succeeded, failed, not_started } = self;
+        write!(f, "{succeeded} succeeded, {failed} failed, {not_started} not started")
     }
 }

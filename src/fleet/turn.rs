@@ -80,11 +80,13 @@ impl Fleet {
         Ok(self.work(now, budget))
     }
 
-    /// Blocks until there is work for a [`turn`](Self::turn), or for so long: for programs that wait for nothing else.
+    /// Blocks until there is work for a [`turn`](Self::turn), or for this long (`None`: no limit): for programs that
+    /// wait for nothing else.
     ///
     /// # Errors
     /// Those of `epoll_wait(2)`.
-    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&mut self, limit: impl Into<Option<Duration>>) -> io::Result<()> {
+        let limit = limit.into();
         let deadline = if self.has_work() { Some(Duration::ZERO) } else { self.time_left() };
         self.poll([limit, deadline].into_iter().flatten().min())?;
         self.polled = true;

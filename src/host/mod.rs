@@ -94,6 +94,7 @@ pub enum HostSpecError {
 
 /// A part of a [`HostSpec`] that an error is about; the port is the only other one and has its own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HostSpecPart {
     /// The name or address.
     Host,

@@ -6,7 +6,8 @@ use crate::error::HostError;
 use crate::limits;
 use crate::text::sanitise_bounded;
 
-/// How a command on one host ended. An exit status is what the server's message said, never guessed.
+/// How a command on one host ended. An exit status is what the server's message said, never
+/// guessed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -38,9 +39,10 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal. Of name and
-/// text the first 4 KiB each are kept.
+/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal.
+/// Of name and text the first 4 KiB each are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExitSignal {
     /// Its name without `SIG`, for instance `TERM`, as the server sent it.
     pub name: String,

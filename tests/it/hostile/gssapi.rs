@@ -68,7 +68,7 @@ fn gssapi_out_of_turn_is_an_error() {
         let rejected: IsExpected = |kind| matches!(kind, HostErrorKind::Protocol(_));
         let lost: IsExpected = |kind| matches!(kind, HostErrorKind::ConnectionLost(_));
         let silent: IsExpected =
-            |kind| matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Gssapi, after: LIMIT });
+            |kind| matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Gssapi, after: LIMIT, .. });
         let expected = [
             ("gssapi-token-first", rejected),
             ("gssapi-tokens-without-end", rejected),

@@ -101,7 +101,7 @@ fn a_goodbye_of_a_hundred_kilobytes_is_clean_and_bounded() {
     let mut client = server.client(all(&["disconnects"])).build().expect("a client");
     let outputs = run(&mut client, "greet");
     let error = outputs[0].error().expect("disconnected");
-    let HostErrorKind::Disconnected { reason: 11, message } = error.kind() else { panic!("{error}") };
+    let HostErrorKind::Disconnected { reason: 11, message, .. } = error.kind() else { panic!("{error}") };
     assert!(message.len() < 2048, "{} bytes kept", message.len());
     let shown = error.to_string();
     assert!(shown.contains("go\\x1b]0;away\\x07\\r\\nroot: "), "{shown}");

@@ -233,7 +233,7 @@ fn a_key_too_short_for_libssh_gives_way_to_the_next() {
     let named = || bare(&sshd, sshd.user()).key_bytes(RSA_768);
     let error = start_error(named());
     let HostErrorKind::Auth { problems, offered, .. } = error.kind() else { panic!("{error}") };
-    let [AuthProblem::Unable { method: AuthMethod::PublicKey, reason }] = &problems[..] else {
+    let [AuthProblem::Unable { method: AuthMethod::PublicKey, reason, .. }] = &problems[..] else {
         panic!("{error}")
     };
     assert!(reason.contains("size 768") && offered.is_empty(), "{error}");
@@ -255,7 +255,9 @@ fn too_many_tries_are_a_goodbye_of_the_server() {
     let HostErrorKind::Auth { tried, offered, problems, .. } = error.kind() else { panic!("{error}") };
     assert_eq!(tried.as_slice(), [AuthMethod::PublicKey]);
     assert!(offered.contains(&AuthMethod::PublicKey), "{error}");
-    let [AuthProblem::Disconnected { reason: 2, message }] = problems.as_slice() else { panic!("{error}") };
+    let [AuthProblem::Disconnected { reason: 2, message, .. }] = problems.as_slice() else {
+        panic!("{error}")
+    };
     assert!(message.contains("Too many authentication failures"), "{message}");
     assert_eq!(sshd.count("Connection from"), 1);
 }

@@ -121,8 +121,8 @@ fn the_error_says_what_is_wrong_with_a_certificate() {
     assert!(matches!(&problems[..], [AuthProblem::CertificateNotYetValid { path, .. }] if *path == cert));
     assert!(text.contains("is valid from 20"), "{text}");
     let (problems, text) = refused(&world.authority.certify(&key, "eve", VALID));
-    let others = AuthProblem::CertificateOfOthers { path: cert.clone(), principals: vec!["eve".to_owned()] };
-    assert_eq!(problems, [others]);
+    assert!(matches!(&problems[..], [AuthProblem::CertificateOfOthers { path, principals, .. }]
+        if *path == cert && principals[..] == ["eve"]));
     assert!(text.ends_with("id-certificate is for \"eve\" only"), "{text}");
     // An authority that the server does not trust: nothing of that shows in the certificate.
     let stranger = KeyPair::generate(KeyType::Ed25519).certify(&key, world.sshd.user(), VALID);
@@ -148,7 +148,7 @@ fn problem(builder: ClientBuilder, named: &Path) -> CertProblem {
     let error = builder.build().expect_err("an unusable certificate");
     let text = error.to_string();
     match error {
-        Error::CertFile { origin: Origin::Client, path, problem } => {
+        Error::CertFile { origin: Origin::Client, path, problem, .. } => {
             assert_eq!(path, named);
             assert!(text.contains(&named.display().to_string()), "{text}");
             problem

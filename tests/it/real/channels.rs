@@ -109,7 +109,7 @@ fn a_join_that_times_out_leaves_input_open_and_lists_who_is_where() {
     let begun = Instant::now();
     let result = client.join(&outputs, JoinOptions::default().timeout(limit));
     let took = begun.elapsed();
-    let Err(Error::JoinTimeout { after, finished, unfinished, not_started }) = result else {
+    let Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) = result else {
         panic!("{result:?}")
     };
     assert!(took >= limit && took < limit * 3, "{took:?}");

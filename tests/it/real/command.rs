@@ -71,8 +71,8 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
     for command in wrong {
         for result in [client.run_command(&command), client.start_command(&command)] {
             match result {
-                Err(Error::HostArgs { hosts: 3, args }) => assert_ne!(args, 3),
-                Err(Error::Template { position: 0, problem: TemplateProblem::BadFormat { .. } }) => {}
+                Err(Error::HostArgs { hosts: 3, args, .. }) => assert_ne!(args, 3),
+                Err(Error::Template { position: 0, problem: TemplateProblem::BadFormat { .. }, .. }) => {}
                 Err(Error::Template { position, .. }) => assert_eq!(position, 2),
                 Err(Error::Config { .. }) => {}
                 other => panic!("{command:?}: {other:?}"),
@@ -80,7 +80,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
         }
         assert!(client.last_output().is_empty());
         let stats = client.metrics();
-        assert_eq!((stats.connections, stats.queued, stats.timers), (0, 0, 0), "{command:?}");
+        assert_eq!((stats.connections, stats.admission_queue, stats.timers), (0, 0, 0), "{command:?}");
     }
     // A host that had been given something to do would do it along with this.
     let outputs = client.run_command("true").expect("all start");

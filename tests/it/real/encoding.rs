@@ -130,7 +130,8 @@ fn a_strict_reader_loses_nothing() {
                 Ok(line) => line,
                 Err(error) => {
                     assert_eq!(error.host(), "127.0.2.1");
-                    let HostErrorKind::Undecodable { encoding: "UTF-8", offset, line } = error.kind() else {
+                    let HostErrorKind::Undecodable { encoding: "UTF-8", offset, line, .. } = error.kind()
+                    else {
                         panic!("{error}");
                     };
                     assert!(

@@ -144,7 +144,7 @@ fn each_host_has_its_own_time_limit() {
     assert_eq!(stdout(&outputs[1]), ["in"]);
     for (output, limit) in [(&outputs[0], SHORT), (&outputs[2], LONG)] {
         let error = output.error().expect("nobody answers");
-        let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after, .. } = error.kind() else {
             panic!("{error}")
         };
         assert_eq!(*after, limit);
@@ -195,7 +195,7 @@ fn each_host_has_its_own_read_timeout() {
     let timed_out = |output: &HostOutput| {
         let error = output.stdout().next().expect("a result").expect_err("no line yet");
         match error.kind() {
-            HostErrorKind::Timeout { kind: TimeoutKind::Read, after } => *after,
+            HostErrorKind::Timeout { kind: TimeoutKind::Read, after, .. } => *after,
             _ => panic!("{error}"),
         }
     };

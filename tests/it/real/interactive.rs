@@ -81,7 +81,7 @@ fn a_responder_answers_pam() {
 
     let error = start_error(client(&sshd, &user).responder(|_| None));
     let HostErrorKind::Auth { problems, .. } = error.kind() else { panic!("{error}") };
-    let [AuthProblem::Unanswered { prompt, prompts: 1 }] = problems.as_slice() else { panic!("{error}") };
+    let [AuthProblem::Unanswered { prompt, prompts: 1, .. }] = problems.as_slice() else { panic!("{error}") };
     assert!(prompt.starts_with("Password:"), "{prompt}");
 }
 

@@ -91,7 +91,7 @@ fn a_join_timeout_lists_what_was_never_started() {
     let limit = Duration::from_millis(300);
     let begun = Instant::now();
     match client.join(&outputs, JoinOptions::default().timeout(limit)) {
-        Err(Error::JoinTimeout { after, finished, unfinished, not_started }) => {
+        Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) => {
             assert_eq!((after, finished.len(), unfinished.len(), not_started), (limit, 0, 0, vec![0, 1]));
         }
         other => panic!("{other:?}"),

@@ -28,7 +28,7 @@ fn stop_sessions(sshd: &Sshd) -> Vec<Pid> {
 
 #[track_caller]
 fn assert_dead(error: &HostError) {
-    let HostErrorKind::PeerDead { after, unanswered: MISSED } = error.kind() else { panic!("{error}") };
+    let HostErrorKind::PeerDead { after, unanswered: MISSED, .. } = error.kind() else { panic!("{error}") };
     let least = (MISSED + 1) * INTERVAL;
     assert!(*after >= least && *after < least + SLACK, "{error}");
 }

@@ -32,7 +32,8 @@ fn failure(address: SocketAddr, limit: Duration) -> (HostError, Duration) {
 #[track_caller]
 fn assert_handshake_timeout(peer: &Scripted) {
     let (error, took) = failure(peer.address(), LIMIT);
-    let told = matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: LIMIT });
+    let told =
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: LIMIT, .. });
     assert!(told && error.stage() == Stage::Handshaking, "{error}");
     assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
     peer.wait_for("the end of the connection", |peer| peer.open() == 0);
@@ -44,7 +45,8 @@ fn nobody_answers() {
     let peer = Unanswered::new();
     let (error, took) = failure(peer.address(), LIMIT);
     assert_eq!(error.stage(), Stage::Connecting);
-    let told = matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Connect, after: LIMIT });
+    let told =
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Connect, after: LIMIT, .. });
     assert!(told, "{error}");
     assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
 }
@@ -54,7 +56,7 @@ fn the_port_is_closed() {
     let _dog = guard("port_closed");
     let peer = Refused::new();
     let (error, took) = failure(peer.address(), SLOW);
-    let HostErrorKind::Connect { address, tried: 1, known: 1, error: cause } = error.kind() else {
+    let HostErrorKind::Connect { address, tried: 1, known: 1, error: cause, .. } = error.kind() else {
         panic!("{error}")
     };
     assert_eq!((*address, cause.kind()), (peer.address(), std::io::ErrorKind::ConnectionRefused));

@@ -187,7 +187,7 @@ fn a_lookup_counts_against_the_hosts_own_time_limit() {
     let error = found[0].error().expect("no answer");
     let kind = TimeoutKind::Connect;
     assert!(
-        matches!(error.kind(), HostErrorKind::Timeout { kind: k, after } if (*k, *after) == (kind, limit))
+        matches!(error.kind(), HostErrorKind::Timeout { kind: k, after, .. } if (*k, *after) == (kind, limit))
     );
     assert_eq!(error.stage(), Stage::Resolving);
     drop((found, client));

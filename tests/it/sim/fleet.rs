@@ -83,7 +83,7 @@ fn faults_of_some_hosts_do_not_touch_the_others() {
         };
         assert_eq!(error.host(), output.host());
         let as_expected = match (output.position() % 10, error.kind()) {
-            (3, HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after }) => {
+            (3, HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after, .. }) => {
                 *after == limit && error.stage() == Stage::Handshaking && error.elapsed() >= limit
             }
             (5, HostErrorKind::Auth { user, .. }) => user == "demo" && error.stage() == Stage::Authenticating,
@@ -200,7 +200,7 @@ fn join_counts_one_time_limit_for_all_and_says_who_is_late() {
     let result = client.join(&outputs, JoinOptions::default().timeout(limit));
     assert!(begun.elapsed() >= limit && begun.elapsed() < 3 * limit, "{:?}", begun.elapsed());
     match result {
-        Err(Error::JoinTimeout { after, finished, unfinished, not_started }) => {
+        Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) => {
             assert_eq!((after, finished, unfinished, not_started), (limit, vec![], vec![0, 1], vec![2]));
         }
         other => panic!("{other:?}"),

@@ -232,7 +232,7 @@ fn a_sink_that_fails_ends_its_own_command_alone() {
     for (host, outcome) in outcomes {
         match outcome {
             Outcome::Failed(error) if host == full => {
-                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, error }
+                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, error, .. }
                     if error.kind() == io::ErrorKind::StorageFull));
                 assert!(error.to_string().contains("running the command failed"), "{error}");
                 assert!(error.to_string().ends_with("standard output failed: the disk is full"), "{error}");

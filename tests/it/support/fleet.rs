@@ -75,10 +75,10 @@ impl Driven {
                     let before = ends.insert(command, outcome.clone());
                     assert!(before.is_none(), "{command:?} has ended twice: {before:?}, {outcome:?}");
                 }
-                Event::BatchDone { run, batch, tally, left } => {
+                Event::BatchDone { run, batch, tally, left, .. } => {
                     batches.push(BatchDone { run, batch, tally, left });
                 }
-                Event::RunDone { run, tally } => {
+                Event::RunDone { run, tally, .. } => {
                     assert!(runs.iter().all(|(known, _)| *known != run), "{run:?} is over twice");
                     runs.push((run, tally));
                 }

@@ -221,7 +221,7 @@ impl Bench {
         let admission = &fleet.admission;
         assert_eq!((admission.places_used, admission.descriptors), (places, sum.descriptors));
         assert_eq!(
-            (metrics.connections, metrics.queued, metrics.running),
+            (metrics.connections, metrics.admission_queue, metrics.running),
             (connections, queued, sum.running)
         );
         assert_eq!((metrics.timers, fleet.names), (timers, names));

@@ -37,7 +37,7 @@ fn a_command_counts_while_its_host_connects() {
     let commands = bench.start([0, 1]);
     bench.rounds(40);
     assert_eq!((bench.state(0), bench.running()), (HostState::Connecting, 1));
-    assert_eq!((bench.state(1), bench.fleet.metrics().queued), (HostState::Queued, 1));
+    assert_eq!((bench.state(1), bench.fleet.metrics().admission_queue), (HostState::Queued, 1));
     bench.finish(&commands);
 }
 
@@ -102,7 +102,7 @@ fn to_connect_takes_no_command_s_place() {
     let waiting = bench.start([3]);
     bench.rounds(30);
     assert!((1..4).all(|number| bench.state(number) == HostState::Connected));
-    assert_eq!((bench.running(), bench.at_work(&waiting), bench.fleet.metrics().queued), (1, 0, 1));
+    assert_eq!((bench.running(), bench.at_work(&waiting), bench.fleet.metrics().admission_queue), (1, 0, 1));
     bench.fleet.cancel(commands[0]);
     bench.rounds(30);
     assert_eq!(bench.at_work(&waiting), 1);

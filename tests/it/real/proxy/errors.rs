@@ -165,7 +165,7 @@ fn a_bastion_that_says_nothing_is_named_by_its_own_limit() {
     // The host's own limit is shorter: it does not run while the bastion is being connected.
     let error = start_error(client_for(&target, [HOST]).timeout(limit / 3).proxy(proxy));
     let inner = of_proxy(&error);
-    let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after } = inner.kind() else {
+    let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after, .. } = inner.kind() else {
         panic!("{error}")
     };
     assert_eq!((*after, inner.attempt(), error.attempt()), (limit, 2, 1), "{error}");

@@ -94,7 +94,7 @@ fn kind(kind: &HostErrorKind) -> String {
     let name = match kind {
         HostErrorKind::Connect { error, .. } => return format!("connect {:?}", error.kind()),
         HostErrorKind::Timeout { kind, .. } => return kind.to_string(),
-        HostErrorKind::Disconnected { reason, message } => {
+        HostErrorKind::Disconnected { reason, message, .. } => {
             return format!("disconnected {reason} {message:?}");
         }
         HostErrorKind::Auth { tried, offered, .. } => {

@@ -105,7 +105,7 @@ fn a_reader_gives_up_on_a_silent_host_and_may_come_back() {
         .unwrap();
     for _ in 0..2 {
         let error = outputs[0].stdout().next().unwrap().unwrap_err();
-        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after, .. } = error.kind() else {
             panic!("{error:?}");
         };
         assert_eq!(*after, limit);
