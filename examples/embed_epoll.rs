@@ -18,8 +18,9 @@ use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+use sshoal::fleet::HostState;
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Event, Fleet, HostState};
+use sshoal::{Budget, Event, Fleet};
 
 const HOSTS: usize = 200;
 const TICK: Duration = Duration::from_millis(10);

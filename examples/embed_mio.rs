@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
+use sshoal::fleet::{HostId, HostState};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Event, Fleet, HostId, HostState, Outcome};
+use sshoal::{Budget, Event, Fleet, Outcome};
 
 const HOSTS: usize = 200;
 

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Command, Deliver, Event, Fleet, Run, StdStream};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Event, Fleet, Run, StdStream};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout_at;
@@ -51,11 +52,9 @@ async fn run() -> Result<bool, Box<dyn Error>> {
     let heart = tokio::spawn(beat());
 
     // Two runs at once, one of them on some of the hosts.
-    let command = Command::new(format!("lines {LINES}")).deliver(Deliver::Lines);
-    driver.fleet.start(command)?;
+    driver.fleet.start(Run::new(format!("lines {LINES}")).deliver(Deliver::Lines))?;
     let half = driver.fleet.hosts()[..HOSTS / 2].to_vec();
-    let command = Command::new("sleep 0.3; stderr oops").deliver(Deliver::Lines);
-    driver.fleet.start(Run::new(command).hosts(half))?;
+    driver.fleet.start(Run::new("sleep 0.3; stderr oops").hosts(half).deliver(Deliver::Lines))?;
 
     let (mut printed, mut complained, mut ok, mut failed) = (0, 0, 0, 0);
     let mut runs = 2;

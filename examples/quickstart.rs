@@ -18,7 +18,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient, sanitise};
+use sshoal::output::sanitise;
+use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient};
 
 const HOSTS: usize = 1_000;
 const USAGE: &str = "usage: quickstart
@@ -59,7 +60,10 @@ fn simulated_fleet() -> Result<usize, Box<dyn Error>> {
         .build()?;
 
     let begun = Instant::now();
-    let outputs = client.run_command(sshoal::Command::new("hostname").stop_on_errors(false))?;
+    let outputs = client.run_command_with(
+        sshoal::Command::new("hostname"),
+        sshoal::ReadOptions::default().stop_on_errors(false),
+    )?;
     client.join(&outputs, JoinOptions::default())?;
     println!("ran `hostname` on all of them from one thread in {:.2?}", begun.elapsed());
 
@@ -91,13 +95,16 @@ fn real_hosts(args: Vec<String>) -> Result<usize, Box<dyn Error>> {
         builder = builder.known_hosts([file]);
     }
     let mut client = builder.build()?;
-    let outputs = client.run_command(sshoal::Command::new(command).stop_on_errors(false))?;
+    let outputs = client.run_command_with(
+        sshoal::Command::new(command),
+        sshoal::ReadOptions::default().stop_on_errors(false),
+    )?;
 
     let mut failed = 0;
     for output in &outputs {
         // The limit above is for the stages of a connection: a command may be silent for longer.
         let mut output = output.clone();
-        output.set_read_timeout(Duration::ZERO);
+        output.set_read_timeout(None);
         failed += usize::from(!show(&output));
     }
     println!("{} hosts: {} ok, {failed} failed", outputs.len(), outputs.len() - failed);

@@ -16,8 +16,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sshoal::config::FleetBuilder;
+use sshoal::fleet::{HostId, Metrics};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{Budget, Event, Fleet, FleetBuilder, HostId, Metrics, Outcome};
+use sshoal::{Budget, Event, Fleet, Outcome};
 
 const HOSTS: usize = 1_000;
 

@@ -25,6 +25,13 @@ macro_rules! ids {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        /// For logs: tells two of them apart, and means nothing else.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!($what, " {}.{}"), self.index, self.generation)
             }
         }
@@ -44,7 +51,8 @@ ids! {
     RunId, "run";
 }
 
-/// One of a command's two output streams.
+/// One of a command's two output streams. SSH has no more of them (RFC 4254 section 5.2), so
+/// matches may be exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StdStream {
     /// Standard output.

@@ -5,11 +5,11 @@ mod callback;
 mod client;
 mod clock;
 mod command;
-mod config;
+pub mod config;
 mod credential;
 mod dns;
-mod error;
-mod fleet;
+pub mod error;
+pub mod fleet;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -18,20 +18,35 @@ pub mod hostkey;
 mod ids;
 mod limits;
 mod link;
-mod output;
+pub mod output;
 mod reactor;
 mod session;
 mod stage;
 mod text;
 
+pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, ReadOptions, Reader, Stdin};
+pub use command::{Command, Signal};
+pub use config::host_config::HostConfig;
+pub use config::proxy::Proxy;
+pub use error::call::Error;
+pub use error::host::{HostError, HostErrorKind};
+pub use fleet::api::Fleet;
+pub use fleet::events::Event;
+pub use fleet::run::Run;
+pub use fleet::turn_budget::Budget;
+pub use host::HostSpec;
+pub use ids::StdStream;
+pub use output::outcome::Outcome;
+pub use stage::Stage;
+
 #[cfg(any(doc, doctest))]
 pub mod coming_from_parallel_ssh {
     #![doc = include_str!("../docs/coming-from-parallel-ssh.md")]
-    // The guide's links name what the crate exports.
     #[allow(unused_imports)]
     use crate::config::ClientBuilder as Builder;
+    // The guide's links name what the crate exports.
     #[allow(unused_imports)]
-    use crate::*;
+    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
 
 #[cfg(any(doc, doctest))]
@@ -39,7 +54,7 @@ pub mod embedding {
     #![doc = include_str!("../docs/embedding.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
-    use crate::*;
+    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
 
 #[cfg(doc)]
@@ -47,26 +62,5 @@ pub mod performance {
     #![doc = include_str!("../docs/performance.md")]
     // The guide's links name what the crate exports.
     #[allow(unused_imports)]
-    use crate::*;
+    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
-
-pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, Reader, Stdin};
-pub use command::{Command, HostArg, HostArgs, Pty, Signal};
-pub use config::{ClientBuilder, FleetBuilder, HostConfig, Proxy};
-pub use credential::{Answer, Challenge, Prompt};
-pub use dns::{DnsConfig, Resolver};
-pub use error::{
-    AuthMethod, AuthProblem, CertProblem, ChannelProblem, CommandProblem, ConfigProblem, Error,
-    HandshakeProblem, HostError, HostErrorKind, KeyProblem, NotStarted, Origin, ResolverProblem,
-    TemplateProblem, UnknownHostProblem,
-};
-pub use fleet::{
-    Batch, Budget, CommandRef, Event, Fleet, FleetWaker, Host, HostState, LongestStep, Metrics, Run,
-    SshLibrary, Started, Tally, Turn,
-};
-pub use host::{AddressFamily, HostSpec, HostSpecError, HostSpecPart};
-pub use hostkey::{HostKeyError, HostKeyPolicy};
-pub use ids::{CommandId, HostId, RunId, StdStream};
-pub use output::{Deliver, ExitSignal, Keep, Line, LineEnds, Outcome, Piece, Sink};
-pub use stage::{Stage, TimeoutKind, Timings};
-pub use text::{sanitise, sanitise_bounded};

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Instant;
 
 use hostsim::Sim;
-use sshoal::{Budget, Deliver, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
 
 use super::support::{raise_descriptor_limit, trusting};
 
@@ -115,7 +116,7 @@ impl Plan<'_> {
         let mut fleet = self.fleet(READ);
         run(&mut fleet, "true");
         let lent = self.row("line in an event", total, || {
-            let command = sshoal::Command::new(command.as_str()).deliver(Deliver::Lines);
+            let command = sshoal::Run::new(command.as_str()).deliver(Deliver::Lines);
             let ended = run(&mut fleet, command);
             assert_eq!((ended.ok, ended.blocks), (READ, total));
         });

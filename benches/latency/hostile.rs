@@ -69,7 +69,7 @@ fn one(hosts: Vec<String>) -> Duration {
     let run = fleet.start(Run::new("hostname").hosts(good.iter().copied())).unwrap().run;
     let mut succeeded = 0;
     Loop::default().run(&mut fleet, begun + PATIENCE, |event| match event {
-        Event::RunDone { run: done, tally } if done == run => {
+        Event::RunDone { run: done, tally, .. } if done == run => {
             succeeded = tally.succeeded;
             ControlFlow::Break(())
         }

@@ -12,7 +12,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use hostsim::Sim;
-use sshoal::{Fleet, FleetBuilder};
+use sshoal::Fleet;
+use sshoal::config::FleetBuilder;
 
 use super::support;
 use report::Row;

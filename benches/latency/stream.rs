@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sshoal::{Event, Fleet, HostId, Run, RunId};
+use sshoal::fleet::{HostId, RunId};
+use sshoal::{Event, Fleet, Run};
 
 use super::foreign::Loop;
 use super::report::Row;

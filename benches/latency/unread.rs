@@ -4,7 +4,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, Deliver, Event, Fleet, HostErrorKind, Outcome};
+use sshoal::output::Deliver;
+use sshoal::{Event, Fleet, HostErrorKind, Outcome, Run};
 
 use super::foreign::Loop;
 use super::idle::{connect_all, memory};
@@ -30,7 +31,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         let mut fleet = fleet(sim.hosts(hosts)).max_connecting(hosts).build().unwrap();
         connect_all(&mut fleet);
         let before = memory();
-        let yes = Command::new("yes").deliver(Deliver::Nothing);
+        let yes = Run::new("yes").deliver(Deliver::Nothing);
         fleet.start(yes).unwrap();
         let mut most = before;
         for _ in 0..LOOKS {

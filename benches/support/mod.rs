@@ -9,8 +9,8 @@ use hostsim::{HostKeyKind, Keys, Sim, SimBuilder};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
+use sshoal::config::{ClientBuilder, FleetBuilder};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{ClientBuilder, FleetBuilder};
 
 /// The login user.
 pub const USER: &str = "demo";

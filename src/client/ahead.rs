@@ -1,16 +1,19 @@
 //! Lines that an iterator has at hand, so that it need not ask the fleet for each.
 //!
-//! It copies a block of whole lines from the front of its stream. The fleet still has them all, unread: the iterator and the
-//! fleet's lock ([`Shared`](super::shared::Shared)) share a [`Claim`], which says how much of the block was handed out. Each
-//! line is claimed before it is handed out, and whoever locks the fleet ends the claim first and has the fleet drop what was
-//! claimed. So everybody finds a stream as if its lines had been taken one by one, whatever has become of the iterator.
+//! It copies a block of whole lines from the front of its stream. The fleet still has them all,
+//! unread: the iterator and the fleet's lock ([`Shared`](super::shared::Shared)) share a [`Claim`],
+//! which says how much of the block was handed out. Each line is claimed before it is handed out,
+//! and whoever locks the fleet ends the claim first and has the fleet drop what was claimed. So
+//! everybody finds a stream as if its lines had been taken one by one, whatever has become of the
+//! iterator.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the first block. Later ones are longer, up to the limit: who wants a few lines only pays for little more.
+/// Bytes of the first block. Later ones are longer, up to the limit: who wants a few lines only
+/// pays for little more.
 const FIRST: usize = 1024;
 const LONGEST: usize = 32 * 1024;
 
@@ -34,8 +37,8 @@ impl Claim {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Claims the bytes up to `end`, if it has not ended. No other memory is handed over with them: the order is that of
-    /// this number alone.
+    /// Claims the bytes up to `end`, if it has not ended. No other memory is handed over with them:
+    /// the order is that of this number alone.
     #[inline]
     fn extend(&self, start: usize, end: usize) -> bool {
         self.0.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -103,7 +106,8 @@ impl Ahead {
         Some(start..start + len - usize::from(is_crlf))
     }
 
-    /// The fleet was asked for something meanwhile, so the stream may have changed. That may happen again and again.
+    /// The fleet was asked for something meanwhile, so the stream may have changed. That may happen
+    /// again and again.
     #[cold]
     fn interrupted(&mut self) {
         *self = Self { claim: self.claim.clone(), ..Self::new() };
@@ -114,8 +118,8 @@ impl Ahead {
         self.limit = self.limit.max(FIRST);
     }
 
-    /// Copies whole lines from these unread bytes. The claim that goes with them, if there are any; it must be ended before
-    /// the stream changes.
+    /// Copies whole lines from these unread bytes. The claim that goes with them, if there are any;
+    /// it must be ended before the stream changes.
     pub(super) fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
         (self.block, self.start) = (Block::Bytes(Vec::new()), 0);
         let unread = &unread[..unread.len().min(self.limit)];

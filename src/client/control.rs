@@ -1,16 +1,17 @@
 //! Connections and commands under the caller's control: connect, cancel, disconnect.
 
 use super::{HostOutput, ParallelClient, cannot_poll};
+use crate::Fleet;
 use crate::error::{Error, HostError};
-use crate::fleet::Fleet;
-use crate::ids::HostId;
+use crate::fleet::HostId;
 
 impl ParallelClient {
-    /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`). Later commands use these
-    /// connections.
+    /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`).
+    /// Later commands use these connections.
     ///
-    /// Returns what each host has come to, in the order of the hosts, once all have come to something. If descriptors are
-    /// short, connections are closed again for hosts that have none yet.
+    /// Returns what each host has come to, in the order of the hosts, once all have come to
+    /// something. If descriptors are short, connections are closed again for hosts that have none
+    /// yet.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +31,8 @@ impl ParallelClient {
         fleet.connect(hosts.iter().copied());
         drop(fleet);
         for id in &hosts {
-            let is_there = |fleet: &mut Fleet| fleet.host(*id).is_none_or(|host| !host.is_awaited());
+            let is_there =
+                |fleet: &mut Fleet| fleet.host(*id).is_none_or(|host| !host.is_awaited()).then_some(());
             self.fleet.drive(None, is_there).map_err(cannot_poll)?;
         }
         let fleet = self.fleet.lock();
@@ -38,7 +40,8 @@ impl ParallelClient {
         Ok(hosts.iter().map(|id| error(id).map_or(Ok(()), Err)).collect())
     }
 
-    /// Cancels all these commands at once, and waits until they are over: see [`HostOutput::cancel`].
+    /// Cancels all these commands at once, and waits until they are over: see
+    /// [`HostOutput::cancel`].
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -47,18 +50,23 @@ impl ParallelClient {
         outputs.iter().try_for_each(HostOutput::cancel)
     }
 
-    /// Cancels whatever runs or waits to, also commands whose outputs were dropped: see [`HostOutput::cancel`].
+    /// Cancels whatever runs or waits to, also commands whose outputs were dropped: see
+    /// [`HostOutput::cancel`].
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn cancel_all(&self) -> Result<(), Error> {
         self.fleet.lock().cancel_all();
-        self.fleet.drive(None, |fleet| fleet.metrics().unfinished == 0).map(drop).map_err(cannot_poll)
+        self.fleet
+            .drive(None, |fleet| (fleet.metrics().unfinished == 0).then_some(()))
+            .map(drop)
+            .map_err(cannot_poll)
     }
 
-    /// Closes all connections; what runs on them is [cancelled](Self::cancel_all) first. The client stays usable: the next
-    /// command connects again. (parallel-ssh's `disconnect` does nothing; there, connections are closed when their clients
-    /// are collected as garbage. Here they are also when the client and all outputs are dropped.)
+    /// Closes all connections; what runs on them is [cancelled](Self::cancel_all) first. The client
+    /// stays usable: the next command connects again. (parallel-ssh's `disconnect` does nothing;
+    /// there, connections are closed when their clients are collected as garbage. Here they are
+    /// also when the client and all outputs are dropped.)
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -66,6 +74,9 @@ impl ParallelClient {
         self.fleet.lock().disconnect();
         self.cancel_all()?;
         self.fleet.lock().disconnect();
-        self.fleet.drive(None, |fleet| fleet.metrics().connections == 0).map(drop).map_err(cannot_poll)
+        self.fleet
+            .drive(None, |fleet| (fleet.metrics().connections == 0).then_some(()))
+            .map(drop)
+            .map_err(cannot_poll)
     }
 }

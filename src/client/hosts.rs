@@ -8,14 +8,16 @@ use crate::host::{HostSpec, HostSpecError};
 impl ParallelClient {
     /// Changes the host list. Nothing touches the network before the next command.
     ///
-    /// A host that has the same entry and the same settings at the same position stays: its connection is used again, and
-    /// its commands run on. Every other one goes: its connection is closed, and commands that have not ended by what has
-    /// arrived end as [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled). Outputs of hosts that went stay
-    /// readable, with all that had arrived, and so does [`last_output`](Self::last_output).
+    /// A host that has the same entry and the same settings at the same position stays: its
+    /// connection is used again, and its commands run on. Every other one goes: its connection is
+    /// closed, and commands that have not ended by what has arrived end as
+    /// [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled). Outputs of hosts that went
+    /// stay readable, with all that had arrived, and so does [`last_output`](Self::last_output).
     ///
     /// Host configurations stay with their positions, so their number must fit the new list; see
     /// [`set_hosts_with`](Self::set_hosts_with). Keys that new hosts need are read, as by
-    /// [`build`](crate::config::ClientBuilder::build); hosts that stay keep those they have. known_hosts files are not read again.
+    /// [`build`](crate::config::ClientBuilder::build); hosts that stay keep those they have.
+    /// known_hosts files are not read again.
     ///
     /// Unlike in parallel-ssh, a list that was given is not changed from outside.
     ///
@@ -79,8 +81,8 @@ impl ParallelClient {
     }
 
     /// Changes how many hosts connect, or start a command, at once; see
-    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). With fewer places than are taken, none is given until
-    /// enough are free again. In parallel-ssh a change does nothing.
+    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). With fewer places than are
+    /// taken, none is given until enough are free again. In parallel-ssh a change does nothing.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

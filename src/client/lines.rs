@@ -3,20 +3,22 @@
 use super::ahead::{Ahead, Block, Claimed};
 use super::output::HostOutput;
 use super::shared::Loan;
-use super::wait::{Unread, wait_for_output};
+use super::wait::{WaitError, wait};
+use crate::Fleet;
 use crate::error::HostError;
-use crate::fleet::Fleet;
 use crate::ids::StdStream;
 use crate::output::Line;
 use crate::output::LineEnds;
 
-/// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is not in it becomes U+FFFD,
-/// or with [`strict_encoding`](crate::Command::strict_encoding) an error in the place of the line.
+/// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is
+/// not in it becomes U+FFFD, or with [`strict_encoding`](crate::ReadOptions::strict_encoding) an
+/// error in the place of the line.
 ///
-/// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line needs no line end. A byte
-/// order mark of the encoding at the start of the stream is no part of the first line.
-/// Yields an error once where the output ends early because the host failed; what had arrived comes first. After a read
-/// timeout, and after a line that is not in its encoding, the next call goes on, and nothing is lost.
+/// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line
+/// needs no line end. A byte order mark of the encoding at the start of the stream is no part of
+/// the first line. Yields an error once where the output ends early because the host failed; what
+/// had arrived comes first. After a read timeout, and after a line that is not in its encoding, the
+/// next call goes on, and nothing is lost.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct Lines<'a>(RawLines<'a>);
@@ -62,7 +64,8 @@ impl Iterator for Lines<'_> {
     }
 }
 
-/// The unread lines of one stream, as bytes; see [`Lines`]. Only where lines end follows from the encoding.
+/// The unread lines of one stream, as bytes; see [`Lines`]. Only where lines end follows from the
+/// encoding.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct RawLines<'a> {
@@ -101,17 +104,17 @@ impl RawLines<'_> {
         let ends = self.output.line_ends();
         let stream = self.stream;
         let take = |fleet: &mut Fleet, id| fleet.take_line(id, stream, ends);
-        match wait_for_output(self.output, stream, take) {
-            Ok(Some(line)) => {
+        match wait(self.output, take, |command| command.unread(stream)) {
+            Ok(line) => {
                 self.ahead.expect_more();
                 Some(Ok(line))
             }
-            Ok(None) => {
+            Err(WaitError::Timeout(error)) => Some(Err(error)),
+            Err(WaitError::Ended) => {
                 self.ended = true;
                 None
             }
-            Err(Unread::Timeout(error)) => Some(Err(error)),
-            Err(Unread::Cut(error)) => {
+            Err(WaitError::Failed(error)) => {
                 self.ended = true;
                 Some(Err(error))
             }

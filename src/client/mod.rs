@@ -4,6 +4,7 @@ mod ahead;
 mod control;
 mod hosts;
 mod lines;
+mod options;
 mod output;
 mod reader;
 mod shared;
@@ -14,6 +15,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 pub use lines::{Lines, RawLines};
+pub use options::{JoinOptions, ReadOptions};
 pub use output::HostOutput;
 pub use reader::Reader;
 pub use stdin::Stdin;
@@ -22,19 +24,23 @@ use self::shared::Shared;
 use crate::clock;
 use crate::command::Command;
 use crate::config::{ClientBuilder, HostConfig, entry};
-use crate::error::Error;
-use crate::fleet::{Fleet, Metrics, Run, SshLibrary};
+use crate::error::{ConfigProblem, Error};
+use crate::fleet::{Metrics, SshLibrary};
 use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
+use crate::output::{Decoding, Deliver};
+use crate::{Fleet, Run};
 
-/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh: `ParallelSSHClient`).
+/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
+/// `ParallelSSHClient`).
 ///
-/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing happens: no thread
-/// works in the background, so output is read, and deadlines are kept, only while a call is under way.
+/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing
+/// happens: no thread works in the background, so output is read, and deadlines are kept, only
+/// while a call is under way.
 ///
-/// The client and its outputs can be used from several threads at once. While one of them waits, all calls of the
-/// others take effect within a turn: a command is cancelled or signalled, input is written, or an outcome asked for,
-/// while another thread joins it.
+/// The client and its outputs can be used from several threads at once. While one of them waits,
+/// all calls of the others take effect within a turn: a command is cancelled or signalled, input is
+/// written, or an outcome asked for, while another thread joins it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -84,8 +90,9 @@ impl ClientBuilder {
 }
 
 impl ParallelClient {
-    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`, `user@host:port`, or an IPv6
-    /// address, in brackets if a port follows ([`HostSpec`](crate::HostSpec)).
+    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`,
+    /// `user@host:port`, or an IPv6 address, in brackets if a port follows
+    /// ([`HostSpec`](crate::HostSpec)).
     ///
     /// Positions are the identity: a host that is named twice is two hosts with a connection each.
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
@@ -97,45 +104,71 @@ impl ParallelClient {
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
     ///
-    /// Outputs are in the order of the hosts. Connections of earlier commands are used again. Commands run side by side:
-    /// a second one need not wait for the first to end.
+    /// Outputs are in the order of the hosts. Connections of earlier commands are used again.
+    /// Commands run side by side: a second one need not wait for the first to end.
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the command cannot be sent to
-    /// some host: nothing was started on any. [`Error::Host`] with the first host that failed, unless
-    /// [`Command::stop_on_errors`] is off; the others go on, and [`last_output`](Self::last_output) has all outputs.
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
+    /// command cannot be sent to some host: nothing was started on any. [`Error::Host`] with the
+    /// first host that failed; the others go on, and [`last_output`](Self::last_output) has all
+    /// outputs. [`ReadOptions::stop_on_errors`] switches that off.
     pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
-        let command = command.into();
-        let outputs = self.start_command(&command)?;
-        for output in &outputs {
-            output.drive(None, |command| command.is_settled()).map_err(cannot_poll)?;
-        }
-        if command.stop_on_errors
-            && let Some(error) =
-                outputs.iter().filter_map(HostOutput::failure_in_order).min_by_key(|(order, _)| *order)
-        {
-            return Err(Error::Host(error.1));
-        }
-        Ok(outputs)
+        self.run_command_with(command, ReadOptions::default())
     }
 
-    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be read while others
-    /// still connect. The first connections are begun at once; all else happens while somebody waits: a reader,
-    /// [`join`](Self::join), a writer.
+    /// [`run_command`](Self::run_command) with these options.
+    ///
+    /// # Errors
+    /// Those of [`run_command`](Self::run_command).
+    pub fn run_command_with(
+        &mut self,
+        command: impl Into<Command>,
+        options: ReadOptions,
+    ) -> Result<Vec<HostOutput>, Error> {
+        let outputs = self.start_command_with(command, options)?;
+        for output in &outputs {
+            output.drive(|command| command.is_settled()).map_err(cannot_poll)?;
+        }
+        let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
+        match failures.min_by_key(|(order, _)| *order) {
+            Some((_, error)) if options.stop_on_errors => Err(Error::Host(error)),
+            _ => Ok(outputs),
+        }
+    }
+
+    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be
+    /// read while others still connect. The first connections are begun at once; all else happens
+    /// while a call waits: a reader, [`join`](Self::join), a writer.
     ///
     /// # Errors
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
+        self.start_command_with(command, ReadOptions::default())
+    }
+
+    /// [`start_command`](Self::start_command) with these options.
+    ///
+    /// # Errors
+    /// Those of [`start_command`](Self::start_command).
+    pub fn start_command_with(
+        &mut self,
+        command: impl Into<Command>,
+        options: ReadOptions,
+    ) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
-        let decoding = command.decoding()?;
+        let decoding = Decoding { strict: options.strict_encoding, ..command.decoding()? };
+        if options.read_timeout.flatten().is_some_and(|limit| limit.is_zero()) {
+            let (setting, allowed) = ("read_timeout", "longer than zero, or None");
+            return Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
+        }
         let mut fleet = self.fleet.lock();
-        let commands = fleet.start(Run::new(command.clone().for_reading()))?.commands;
+        let commands = fleet.start(Run::new(command.keep_all()).deliver(Deliver::Nothing))?.commands;
         let outputs: Vec<HostOutput> = commands
             .into_iter()
             .enumerate()
             .filter_map(|(position, id)| {
                 let host = fleet.host(fleet.command(id)?.host())?;
-                let read_timeout = command.read_timeout.unwrap_or(host.read_timeout());
+                let read_timeout = options.read_timeout.unwrap_or(host.read_timeout());
                 Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
             })
             .collect();
@@ -145,13 +178,15 @@ impl ParallelClient {
         Ok(outputs)
     }
 
-    /// Waits until all these commands have ended, one way or the other. What they print is kept for later readers.
+    /// Waits until all these commands have ended, one way or the other. What they print is kept for
+    /// later readers.
     ///
-    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total for all outputs, whatever
-    /// the pool size.
+    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total
+    /// for all outputs, whatever the pool size.
     ///
     /// # Errors
-    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can be called again.
+    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can
+    /// be called again.
     pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
         let deadline = deadline(options.timeout);
         if options.close_stdin.unwrap_or(options.timeout.is_none()) {
@@ -164,9 +199,9 @@ impl ParallelClient {
                 if options.consume_output {
                     output.discard(fleet);
                 }
-                fleet.command(output.id()).is_none_or(|command| command.is_finished())
+                fleet.command(output.id()).is_none_or(|command| command.is_finished()).then_some(())
             });
-            if !done.map_err(cannot_poll)? {
+            if done.map_err(cannot_poll)?.is_none() {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }
         }
@@ -211,52 +246,6 @@ impl ParallelClient {
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
         Fleet::library()
-    }
-}
-
-/// How to [`join`](ParallelClient::join).
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use sshoal::{Error, JoinOptions};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
-/// let outputs = client.run_command("apt-get -y upgrade")?;
-/// match client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(600))) {
-///     Err(Error::JoinTimeout { unfinished, .. }) => println!("still running: {unfinished:?}"),
-///     other => other?,
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, Default)]
-#[must_use]
-pub struct JoinOptions {
-    timeout: Option<Duration>,
-    consume_output: bool,
-    close_stdin: Option<bool>,
-}
-
-impl JoinOptions {
-    /// Time limit for all outputs together; zero: what has ended is looked for, and nothing is waited for.
-    /// Default: `None`, no limit.
-    pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.timeout = after.into();
-        self
-    }
-
-    /// Whether to throw away what the commands print. Default: `false`, it is kept and can be read afterwards.
-    pub fn consume_output(mut self, consume: bool) -> Self {
-        self.consume_output = consume;
-        self
-    }
-
-    /// Whether to end the commands' standard input first. Default: `true` without a time limit, as a command that reads
-    /// its input would never end otherwise; `false` with one, so that input can follow after a timeout.
-    pub fn close_stdin(mut self, close: bool) -> Self {
-        self.close_stdin = Some(close);
-        self
     }
 }
 

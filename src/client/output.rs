@@ -2,15 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin, cannot_poll};
+use crate::Fleet;
 use crate::clock;
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
-use crate::fleet::{CommandRef, Fleet, Host};
-use crate::ids::CommandId;
+use crate::fleet::CommandId;
+use crate::fleet::{CommandRef, HostRef};
 use crate::ids::StdStream;
 use crate::output::LineEnds;
 use crate::output::{Decoding, Encoding, Malformed};
@@ -19,8 +20,9 @@ use crate::stage::Stage;
 
 /// What one host made of one command (parallel-ssh: `HostOutput`).
 ///
-/// It stays readable after the client is gone, and keeps the connections alive until then. Clones read the same streams.
-/// When the last clone of it is dropped, unread output is thrown away; the command itself goes on.
+/// It stays readable after the client is gone, and keeps the connections alive until then. Clones
+/// read the same streams. When the last clone of it is dropped, unread output is thrown away; the
+/// command itself goes on.
 #[derive(Debug, Clone)]
 pub struct HostOutput {
     handle: Arc<Handle>,
@@ -50,7 +52,7 @@ impl HostOutput {
         fleet: Shared,
         id: CommandId,
         position: usize,
-        host: Host<'_>,
+        host: HostRef<'_>,
         read_timeout: Option<Duration>,
         decoding: Decoding,
     ) -> Self {
@@ -78,17 +80,18 @@ impl HostOutput {
         self.position
     }
 
-    /// The lines of standard output that were not read yet, waiting for more until the command has ended.
+    /// The lines of standard output that were not read yet, waiting for more until the command has
+    /// ended.
     ///
-    /// A new iterator goes on where the last one stopped. They are text in the [`encoding`](Self::encoding);
-    /// [`Lines::raw`] has the bytes.
+    /// A new iterator goes on where the last one stopped. They are text in the
+    /// [`encoding`](Self::encoding); [`Lines::raw`] has the bytes.
     pub fn stdout(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stdout)
     }
 
-    /// The lines of standard error; see [`stdout`](Self::stdout). Extended data of other types than standard
-    /// error (RFC 4254 section 5.2) arrives here as well: libssh does not tell them apart. No server in use
-    /// sends any.
+    /// The lines of standard error; see [`stdout`](Self::stdout). Extended data of other types than
+    /// standard error (RFC 4254 section 5.2) arrives here as well: libssh does not tell them apart.
+    /// No server in use sends any.
     pub fn stderr(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stderr)
     }
@@ -108,9 +111,11 @@ impl HostOutput {
         Stdin::new(self)
     }
 
-    /// Sends a signal to the command, which must be running: accepted by its host, and neither ended nor cancelled.
+    /// Sends a signal to the command, which must be running: accepted by its host, and neither
+    /// ended nor cancelled.
     ///
-    /// There is no answer to a signal (RFC 4254 section 6.9). Which ones a host passes on is said at [`Signal`].
+    /// There is no answer to a signal (RFC 4254 section 6.9). Which ones a host passes on is said
+    /// at [`Signal`].
     ///
     /// ```no_run
     /// use sshoal::Signal;
@@ -129,10 +134,8 @@ impl HostOutput {
     /// [`ChannelProblem::NotRunning`], or what ended the command if that was an error.
     pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
         if self.fleet().lock().signal(self.id(), signal) {
-            return self
-                .drive(None, |command| command.unsent_signals() == 0)
-                .map(drop)
-                .map_err(|e| self.cannot_poll(&e));
+            let is_sent = |command: CommandRef<'_>| command.unsent_signals() == 0;
+            return self.drive(is_sent).map_err(|e| self.cannot_poll(&e));
         }
         let not_running = || self.own_error(HostErrorKind::Channel(ChannelProblem::NotRunning));
         Err(self.error().unwrap_or_else(not_running))
@@ -140,27 +143,30 @@ impl HostOutput {
 
     /// Ends the command before its time, and waits until it is over.
     ///
-    /// A command that was not sent never will be. One that runs gets SIGTERM and the end of its input, a second to end by
-    /// itself, and then its channel is closed; a host that does not confirm that within 10 seconds is not waited for. The
-    /// outcome is a [`Cancelled`](HostErrorKind::Cancelled), whatever it does in that time, and what it had printed stays
-    /// readable. One that had ended before keeps its outcome. The connection serves the next command.
+    /// A command that was not sent never will be. One that runs gets SIGTERM and the end of its
+    /// input, a second to end by itself, and then its channel is closed; a host that does not
+    /// confirm that within 10 seconds is not waited for. The outcome is a
+    /// [`Cancelled`](HostErrorKind::Cancelled), whatever it does in that time, and what it had
+    /// printed stays readable. One that had ended before keeps its outcome. The connection serves
+    /// the next command.
     ///
-    /// Whether a command that ignores SIGTERM, or whose host does not pass signals on, really ends is its host's business:
-    /// on a terminal ([`Command::use_pty`](crate::Command::use_pty)) it gets SIGHUP as well; without one it goes on, and
-    /// notices only when it reads or writes.
+    /// Whether a command that ignores SIGTERM, or whose host does not pass signals on, really ends
+    /// is its host's business: on a terminal ([`Command::use_pty`](crate::Command::use_pty)) it
+    /// gets SIGHUP as well; without one it goes on, and notices only when it reads or writes.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn cancel(&self) -> Result<(), Error> {
         self.begin_cancel();
-        self.drive(None, |command| command.is_finished()).map(drop).map_err(cannot_poll)
+        self.drive(|command| command.is_finished()).map_err(cannot_poll)
     }
 
     pub(super) fn begin_cancel(&self) {
         self.fleet().lock().cancel(self.id());
     }
 
-    /// The exit status, once the server has told it; `None` while the command runs, after a signal, and on failure.
+    /// The exit status, once the server has told it; `None` while the command runs, after a signal,
+    /// and on failure.
     pub fn exit_code(&self) -> Option<u32> {
         match self.outcome()? {
             Outcome::Exited(code) => Some(code),
@@ -184,7 +190,8 @@ impl HostOutput {
         }
     }
 
-    /// How the command ended; `None` while it has not. Does not wait: see [`ParallelClient::join`](super::ParallelClient::join).
+    /// How the command ended; `None` while it has not. Does not wait: see
+    /// [`ParallelClient::join`](super::ParallelClient::join).
     pub fn outcome(&self) -> Option<Outcome> {
         self.look(|command| command.outcome().cloned()).flatten()
     }
@@ -194,24 +201,27 @@ impl HostOutput {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
-    /// Bytes of one of its streams that were not kept, as [`Command::stdout`](crate::Command::stdout) or
-    /// [`stderr`](crate::Command::stderr) has asked for.
+    /// Bytes of one of its streams that were not kept, as
+    /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr) has asked
+    /// for.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.look(|command| command.dropped(stream)).unwrap_or(0)
     }
 
-    /// Changes how long a reader of this output waits without a byte from its stream. `None`: no limit.
+    /// Changes how long a reader of this output waits without a byte from its stream. `None`: no
+    /// limit.
     pub fn set_read_timeout(&mut self, after: impl Into<Option<Duration>>) {
         self.read_timeout = after.into();
     }
 
-    /// The encoding of both streams, by its name in the WHATWG's standard, such as `UTF-8` (parallel-ssh:
-    /// `HostOutput.encoding`).
+    /// The encoding of both streams, by its name in the WHATWG's standard, such as `UTF-8`
+    /// (parallel-ssh: `HostOutput.encoding`).
     pub fn encoding(&self) -> &'static str {
         self.decoding.encoding.name()
     }
 
-    /// Changes the encoding for all lines that were not read yet: see [`Command::encoding`](crate::Command::encoding).
+    /// Changes the encoding for all lines that were not read yet: see
+    /// [`Command::encoding`](crate::Command::encoding).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -233,7 +243,7 @@ impl HostOutput {
     }
 
     /// Changes what becomes of lines that are not in the encoding: see
-    /// [`Command::strict_encoding`](crate::Command::strict_encoding).
+    /// [`ReadOptions::strict_encoding`](crate::ReadOptions::strict_encoding).
     pub fn set_strict_encoding(&mut self, strict: bool) {
         self.decoding.strict = strict;
     }
@@ -250,7 +260,8 @@ impl HostOutput {
         })
     }
 
-    /// The text of several lines at once, none of them the first of its stream, if that of each can be cut out of it.
+    /// The text of several lines at once, none of them the first of its stream, if that of each can
+    /// be cut out of it.
     pub(super) fn text_of_lines(&self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
         self.decoding.encoding.decode_lines(lines)
     }
@@ -289,14 +300,11 @@ impl HostOutput {
         }
     }
 
-    /// Drives all hosts until this command is `done`, or until the deadline. Whether it was done.
-    pub(super) fn drive(
-        &self,
-        deadline: Option<Instant>,
-        done: impl Fn(CommandRef<'_>) -> bool,
-    ) -> io::Result<bool> {
+    /// Drives all hosts until this command is `done`.
+    pub(super) fn drive(&self, done: impl Fn(CommandRef<'_>) -> bool) -> io::Result<()> {
         let id = self.id();
-        self.fleet().drive(deadline, |fleet| fleet.command(id).is_none_or(&done))
+        let look = |fleet: &mut Fleet| fleet.command(id).is_none_or(&done).then_some(());
+        self.fleet().drive(None, look).map(drop)
     }
 
     /// The reactor failed while this output was waited for.

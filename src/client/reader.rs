@@ -3,15 +3,16 @@
 use std::io;
 
 use super::output::HostOutput;
-use super::wait::{Unread, wait_for_output};
-use crate::fleet::Fleet;
+use super::wait::{WaitError, wait};
+use crate::Fleet;
 use crate::ids::StdStream;
 
 /// Reads one stream as it came, line ends included: for output that is not lines.
 ///
-/// Waits for at least one byte, and drives all hosts meanwhile. It goes on where lines were read before, and the other way
-/// round. Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `TimedOut` after a read timeout, which can be
-/// followed by another read, `ConnectionAborted` where the output was cut short.
+/// Waits for at least one byte, and drives all hosts meanwhile. It goes on where lines were read
+/// before, and the other way round. Errors are [`io::Error`]s around a
+/// [`HostError`](crate::HostError): `TimedOut` after a read timeout, which can be followed by
+/// another read, `ConnectionAborted` where the output was cut short.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,10 +42,11 @@ impl io::Read for Reader<'_> {
         }
         let stream = self.stream;
         let read = |fleet: &mut Fleet, id| Some(fleet.read(id, stream, bytes)).filter(|count| *count > 0);
-        match wait_for_output(self.output, stream, read) {
-            Ok(count) => Ok(count.unwrap_or(0)),
-            Err(Unread::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
-            Err(Unread::Cut(error)) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
+        match wait(self.output, read, |command| command.unread(stream)) {
+            Ok(count) => Ok(count),
+            Err(WaitError::Ended) => Ok(0),
+            Err(WaitError::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
+            Err(WaitError::Failed(error)) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, error)),
         }
     }
 }

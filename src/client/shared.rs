@@ -1,11 +1,12 @@
 //! The fleet, and the loop around it.
 //!
-//! The client and its outputs share the fleet behind one lock. A thread that waits drives all hosts, and holds the
-//! lock while it sleeps in the poll. What another thread does meanwhile takes effect at once all the same: a thread
-//! that finds the lock taken knocks and wakes the poll, and the driving thread hands the lock over after that turn.
+//! The client and its outputs share the fleet behind one lock. A thread that waits drives all
+//! hosts, and holds the lock while it sleeps in the poll. What another thread does meanwhile takes
+//! effect at once all the same: a thread that finds the lock taken knocks and wakes the poll, and
+//! the driving thread hands the lock over after that turn.
 //!
-//! One thread drives at a time. Others that wait as well follow it: they look at the fleet after each of its turns,
-//! and one of them takes over when it leaves.
+//! One thread drives at a time. Others that wait as well follow it: they look at the fleet after
+//! each of its turns, and one of them takes over when it leaves.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -15,9 +16,10 @@ use std::time::Instant;
 
 use super::ahead::Claim;
 use crate::clock;
-use crate::fleet::{Budget, Fleet, FleetWaker};
-use crate::ids::CommandId;
+use crate::fleet::CommandId;
+use crate::fleet::FleetWaker;
 use crate::ids::StdStream;
+use crate::{Budget, Fleet};
 
 /// The fleet, owned by the client and by every output together, so that outputs outlive the client.
 #[derive(Clone)]
@@ -46,7 +48,8 @@ struct State {
     followers: Vec<Follower>,
 }
 
-/// A thread that has looked at the fleet after so many turns, and that wants to look again at its deadline.
+/// A thread that has looked at the fleet after so many turns, and that wants to look again at its
+/// deadline.
 #[derive(PartialEq, Eq)]
 struct Follower {
     turns: u64,
@@ -129,15 +132,15 @@ impl Shared {
         turn(&mut self.lock())
     }
 
-    /// Drives all hosts until `done`, or until the deadline. Whether it was done.
-    pub(super) fn drive(
+    /// Drives all hosts until `look` returns something. `None` at the deadline.
+    pub(super) fn drive<T>(
         &self,
         deadline: Option<Instant>,
-        mut done: impl FnMut(&mut Fleet) -> bool,
-    ) -> io::Result<bool> {
+        mut look: impl FnMut(&mut Fleet) -> Option<T>,
+    ) -> io::Result<Option<T>> {
         let Locked(mut state) = self.lock();
-        if done(&mut state.fleet) {
-            return Ok(true);
+        if let Some(seen) = look(&mut state.fleet) {
+            return Ok(Some(seen));
         }
         // Dropped before the lock is.
         let mut lead = None;
@@ -152,11 +155,11 @@ impl Shared {
                 state = self.0.follow(state, deadline);
             }
             state.end_loan();
-            if done(&mut state.fleet) {
-                return Ok(true);
+            if let Some(seen) = look(&mut state.fleet) {
+                return Ok(Some(seen));
             }
             if deadline.is_some_and(|at| at <= clock::now()) {
-                return Ok(false);
+                return Ok(None);
             }
         }
     }
@@ -192,7 +195,8 @@ impl Inner {
 
     /// Takes the lead, unless another thread has it. The caller holds the lock.
     fn begin_to_lead(&self) -> Option<Lead<'_>> {
-        // Not `then_some`: a `Lead` that is not wanted must not be made, as its drop ends the other thread's.
+        // Not `then_some`: a `Lead` that is not wanted must not be made, as its drop ends the other
+        // thread's.
         (!self.is_driven.swap(true, Ordering::Relaxed)).then(|| Lead(self))
     }
 
@@ -224,7 +228,8 @@ impl Inner {
         let turns = state.turns;
         state.followers.push(Follower { turns, deadline });
         let is_early = |state: &mut State| self.is_driven.load(Ordering::Relaxed) && state.turns == turns;
-        // Not for so long only: the lock is free between two turns alone, and the turn ends at the deadline.
+        // Not for so long only: the lock is free between two turns alone, and the turn ends at the
+        // deadline.
         let mut state = self.turned.wait_while(state, is_early).unwrap_or_else(PoisonError::into_inner);
         let me = Follower { turns, deadline };
         if let Some(index) = state.followers.iter().position(|follower| *follower == me) {

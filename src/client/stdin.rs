@@ -3,19 +3,21 @@
 use std::io;
 
 use super::output::HostOutput;
-use super::wait::{Ended, Look, wait};
+use super::wait::{WaitError, wait};
+use crate::Fleet;
 use crate::error::{ChannelProblem, HostErrorKind};
-use crate::fleet::Fleet;
+use crate::fleet::CommandRef;
 use crate::limits;
 
 /// Writes to a command's standard input.
 ///
-/// Bytes are queued and sent while somebody waits, as fast as the host takes them. A write waits itself while more than
-/// 1 MiB is queued: it then drives all hosts, for at most the read timeout without progress. [`flush`](io::Write::flush)
-/// waits until everything was handed to the connection.
+/// Bytes are queued and sent while somebody waits, as fast as the host takes them. A write waits
+/// itself while more than 1 MiB is queued: it then drives all hosts, for at most the read timeout
+/// without progress. [`flush`](io::Write::flush) waits until everything was handed to the
+/// connection.
 ///
-/// Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `BrokenPipe` when the command has ended or its
-/// input is closed, `TimedOut` when the host takes nothing.
+/// Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `BrokenPipe` when the
+/// command has ended or its input is closed, `TimedOut` when the host takes nothing.
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -47,14 +49,14 @@ impl<'a> Stdin<'a> {
 
     /// Waits until at most `left` bytes wait.
     fn drain_to(&self, left: usize) -> io::Result<()> {
-        let look = |fleet: &mut Fleet, id| match fleet.command(id).map_or(0, |command| command.unsent()) {
-            amount if amount <= left => Look::Found(()),
-            amount => Look::Amount(amount),
-        };
-        match wait(self.output, look) {
-            Ok(()) | Err(Ended::Finished(_)) => Ok(()),
-            Err(Ended::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
-            Err(Ended::Broken(error)) => Err(io::Error::other(error)),
+        let unsent = |command: CommandRef<'_>| command.unsent();
+        let drained = |fleet: &mut Fleet, id| (fleet.command(id).map_or(0, unsent) <= left).then_some(());
+        match wait(self.output, drained, unsent) {
+            Ok(()) | Err(WaitError::Ended) => Ok(()),
+            // What a command that has ended does not read is of no interest.
+            Err(WaitError::Failed(_)) if self.output.is_finished() => Ok(()),
+            Err(WaitError::Failed(error)) => Err(io::Error::other(error)),
+            Err(WaitError::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
         }
     }
 

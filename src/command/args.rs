@@ -2,11 +2,13 @@
 
 /// What is put into the text of a command for one host: values in order, or by name.
 ///
-/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a `Vec`), or by
-/// [`named`](Self::named). Where values differ in kind and a tuple does not do, they are [`HostArg`]s.
+/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a
+/// `Vec`), or by [`named`](Self::named). Where values differ in kind and a tuple does not do, they
+/// are [`HostArg`]s.
 ///
 /// ```
-/// use sshoal::{Command, HostArg, HostArgs};
+/// use sshoal::Command;
+/// use sshoal::config::{HostArg, HostArgs};
 ///
 /// let entries = vec![
 ///     HostArgs::from("one value"),
@@ -38,11 +40,12 @@ enum Value {
 }
 
 impl HostArgs {
-    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two with one name the last
-    /// counts.
+    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two
+    /// with one name the last counts.
     ///
     /// ```
-    /// use sshoal::{Command, HostArgs};
+    /// use sshoal::Command;
+    /// use sshoal::config::HostArgs;
     ///
     /// let ports = [("web1", 80), ("web2", 8080)];
     /// let command = Command::new("curl -s localhost:%(port)d")

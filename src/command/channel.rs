@@ -9,12 +9,15 @@ use super::request::{ChannelRequest, RunOptions};
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
 
-/// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as parallel-ssh asks for.
+/// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as
+/// parallel-ssh asks for.
 ///
-/// It is asked for without modes: the host's own defaults apply, and nothing of this process's terminal matters.
+/// It is asked for without modes: the host's own defaults apply, and nothing of this process's
+/// terminal matters.
 ///
 /// ```
-/// use sshoal::{Command, Pty};
+/// use sshoal::Command;
+/// use sshoal::config::Pty;
 ///
 /// let command = Command::new("top -b -n 1").pty(Pty::default().term("vt100").size(132, 50));
 /// # let _ = command;
@@ -129,15 +132,15 @@ impl ChannelSettings {
 }
 
 impl Command {
-    /// Whether the command gets a terminal, by default the one of [`Pty::default`] (parallel-ssh: `use_pty`).
-    /// Default: `false`.
+    /// Whether the command gets a terminal, by default the one of [`Pty::default`] (parallel-ssh:
+    /// `use_pty`). Default: `false`.
     ///
-    /// On a terminal there is one stream only: what the command writes to its standard error arrives in its standard
-    /// output, lines end with `\r\n`, and what it reads as input is shown. When the channel is closed, the host sends
-    /// SIGHUP to what runs on the terminal.
+    /// On a terminal there is one stream only: what the command writes to its standard error
+    /// arrives in its standard output, lines end with `\r\n`, and what it reads as input is shown.
+    /// When the channel is closed, the host sends SIGHUP to what runs on the terminal.
     ///
     /// A host that refuses the terminal does not run the command: its error is
-    /// [`ChannelProblem::PtyRefused`](crate::ChannelProblem::PtyRefused).
+    /// [`ChannelProblem::PtyRefused`](crate::error::ChannelProblem::PtyRefused).
     ///
     /// ```
     /// use sshoal::Command;
@@ -153,18 +156,20 @@ impl Command {
     /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if the size is 0 in one direction, or the name is empty, has a NUL byte or
-    /// more than 256 bytes.
+    /// Of whoever runs it: [`Error::Config`] if the size is 0 in one direction, or the name is
+    /// empty, has a NUL byte or more than 256 bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
         self
     }
 
-    /// A variable for the command's environment (RFC 4254 section 6.4). Of two with one name the last counts.
+    /// A variable for the command's environment (RFC 4254 section 6.4). Of two with one name the
+    /// last counts.
     ///
-    /// Servers take only the names that they are configured for, OpenSSH's those of `AcceptEnv`, by default none. OpenSSH's
-    /// client does not even ask whether a variable was taken. Here a host that refuses one does not run the command: its
-    /// error is [`ChannelProblem::EnvRefused`](crate::ChannelProblem::EnvRefused), unless
+    /// Servers take only the names that they are configured for, OpenSSH's those of `AcceptEnv`, by
+    /// default none. OpenSSH's client does not even ask whether a variable was taken. Here a host
+    /// that refuses one does not run the command: its error is
+    /// [`ChannelProblem::EnvRefused`](crate::error::ChannelProblem::EnvRefused), unless
     /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
     ///
     /// ```
@@ -175,8 +180,8 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if the name is empty or contains `=`, if name or value contain a NUL byte, or
-    /// if both together have more than 192 KiB.
+    /// Of whoever runs it: [`Error::Config`] if the name is empty or contains `=`, if name or value
+    /// contain a NUL byte, or if both together have more than 192 KiB.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         let (name, value) = (name.into(), value.into());
         self.channel.env.retain(|known| known.name != name);
@@ -196,19 +201,21 @@ impl Command {
         variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 
-    /// Whether a command runs without the variables that its host refuses. Default: `false`, it does not run.
+    /// Whether a command runs without the variables that its host refuses. Default: `false`, it
+    /// does not run.
     pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
         self.channel.ignore_refused_env = ignore;
         self
     }
 
-    /// How long the command may run, from the moment when its host has accepted it. Default: `None`, no limit;
-    /// zero is refused.
+    /// How long the command may run, from the moment when its host has accepted it. Default:
+    /// `None`, no limit; zero is refused.
     ///
-    /// At the limit it is stopped like a cancelled one (see [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome
-    /// is a [`Timeout`](crate::HostErrorKind::Timeout) of kind [`Command`](crate::TimeoutKind::Command), what it had
-    /// printed stays readable, and the connection serves the next command. Like all deadlines it is kept while a call
-    /// waits.
+    /// At the limit it is stopped like a cancelled one (see
+    /// [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome is a
+    /// [`Timeout`](crate::HostErrorKind::Timeout) of kind
+    /// [`Command`](crate::error::TimeoutKind::Command), what it had printed stays readable, and the
+    /// connection serves the next command. Like all deadlines it is kept while a call waits.
     ///
     /// ```
     /// use std::time::Duration;
@@ -222,13 +229,14 @@ impl Command {
         self
     }
 
-    /// Whether a command whose channel the host refuses waits until another channel of this connection is closed, and
-    /// tries again. Default: `false`, the refusal is its error,
-    /// [`ChannelProblem::OpenRefused`](crate::ChannelProblem::OpenRefused).
+    /// Whether a command whose channel the host refuses waits until another channel of this
+    /// connection is closed, and tries again. Default: `false`, the refusal is its error,
+    /// [`ChannelProblem::OpenRefused`](crate::error::ChannelProblem::OpenRefused).
     ///
-    /// Servers bound the commands that run at once on one connection (OpenSSH: `MaxSessions`, by default 10). The wait
-    /// counts towards the time limit of starting a command, the client's `timeout`, and ends with it. With no other
-    /// channel open there is nothing to wait for, and the refusal is an error at once.
+    /// Servers bound the commands that run at once on one connection (OpenSSH: `MaxSessions`, by
+    /// default 10). The wait counts towards the time limit of starting a command, the client's
+    /// `timeout`, and ends with it. With no other channel open there is nothing to wait for, and
+    /// the refusal is an error at once.
     pub fn wait_for_channel(mut self, wait: bool) -> Self {
         self.channel.wait_for_channel = wait;
         self

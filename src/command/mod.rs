@@ -14,7 +14,6 @@ mod wrap;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
@@ -25,44 +24,42 @@ pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
+use crate::output::Keep;
 use crate::output::{Decoding, Encoding};
-use crate::output::{Deliver, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
-/// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is sent is made in this
-/// order: the values of [`host_args`](Self::host_args) are put into the text, which is then put into the
-/// [`encoding`](Self::encoding); [`shell`](Self::shell), [`sudo`](Self::sudo) and [`run_as`](Self::run_as) are put around it. All
-/// of it is checked for all hosts before anything is started on any.
+/// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is
+/// sent is made in this order: the values of [`host_args`](Self::host_args) are put into the text,
+/// which is then put into the [`encoding`](Self::encoding); [`shell`](Self::shell),
+/// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) are put around it. All of it is checked for
+/// all hosts before anything is started on any.
 ///
 /// ```
-/// use std::time::Duration;
-/// use sshoal::Command;
+/// /// use sshoal::Command;
 ///
-/// let command = Command::new("uname -a").stop_on_errors(false).read_timeout(Duration::from_secs(5));
+/// let command = Command::new("apt-get -y upgrade").sudo(true).time_limit(Duration::from_secs(600));
 /// # let _ = command;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a command does nothing until it is run"]
 pub struct Command {
     text: Vec<u8>,
-    /// Shared, because a command may be cloned for each run and has as many of them as there are hosts.
+    /// Shared, because a command may be cloned for each run and has as many of them as there are
+    /// hosts.
     host_args: Arc<[HostArgs]>,
     wrapping: Wrapping,
     channel: ChannelSettings,
     encoding: Option<String>,
-    strict_encoding: bool,
     stdout: Option<Keep>,
     stderr: Option<Keep>,
-    deliver: Option<Deliver>,
-    pub(crate) stop_on_errors: bool,
-    pub(crate) read_timeout: Option<Option<Duration>>,
 }
 
 impl Command {
     /// A command from its text, or its bytes where the remote side does not use UTF-8.
     ///
-    /// What can be sent is neither blank, nor has it a NUL byte, nor more than 192 KiB, everything put into it and
-    /// around it included. Whoever runs it is told ([`Error::Command`]).
+    /// What can be sent is neither blank, nor has it a NUL byte, nor more than 192 KiB, everything
+    /// put into it and around it included. Whoever runs it is told ([`Error::Command`]).
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
         Self {
             text: text.into(),
@@ -70,17 +67,14 @@ impl Command {
             wrapping: Wrapping::default(),
             channel: ChannelSettings::default(),
             encoding: None,
-            strict_encoding: false,
             stdout: None,
             stderr: None,
-            deliver: None,
-            stop_on_errors: true,
-            read_timeout: None,
         }
     }
 
-    /// Values to be put into the text, one entry for each host, in the order of the hosts (parallel-ssh: `host_args`).
-    /// Default, and an empty list: the text is not formatted, and `%` stands for itself.
+    /// Values to be put into the text, one entry for each host, in the order of the hosts
+    /// (parallel-ssh: `host_args`). Default, and an empty list: the text is not formatted, and `%`
+    /// stands for itself.
     ///
     /// | in the text | becomes |
     /// |---|---|
@@ -90,11 +84,13 @@ impl Command {
     /// | `%(name)d` | the value with this name, which has to be an integer |
     /// | `%%` | `%` |
     ///
-    /// Anything else behind a `%` is an error, the rest of Python's format language included. Values are put in as they
-    /// are: the remote shell sees them, so what comes from elsewhere has to be quoted by the caller.
+    /// Anything else behind a `%` is an error, the rest of Python's format language included.
+    /// Values are put in as they are: the remote shell sees them, so what comes from elsewhere has
+    /// to be quoted by the caller.
     ///
     /// ```
-    /// use sshoal::{Command, HostArgs};
+    /// use sshoal::Command;
+    /// use sshoal::config::HostArgs;
     ///
     /// // One value for each of three hosts,
     /// let one = Command::new("hostname %s").host_args(["web1", "web2", "web3"]);
@@ -107,9 +103,10 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::HostArgs`] unless there are exactly as many
-    /// entries as hosts (parallel-ssh accepts more, and starts the first hosts before it notices that there are fewer);
-    /// [`Error::Template`] if the text and an entry do not fit together.
+    /// Of whoever runs it; nothing was started anywhere then. [`Error::HostArgs`] unless there are
+    /// exactly as many entries as hosts (parallel-ssh accepts more, and starts the first hosts
+    /// before it notices that there are fewer); [`Error::Template`] if the text and an entry do not
+    /// fit together.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -127,15 +124,17 @@ impl Command {
         self
     }
 
-    /// Whether the command runs as another user, root unless [`run_as`](Self::run_as) says otherwise, through `sudo`
-    /// (parallel-ssh: `sudo`). Default: `false`.
+    /// Whether the command runs as another user, root unless [`run_as`](Self::run_as) says
+    /// otherwise, through `sudo` (parallel-ssh: `sudo`). Default: `false`.
     ///
-    /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a [`shell`](Self::shell).
-    /// Unlike in parallel-ssh the text is quoted, so that its own quotes keep their meaning.
+    /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a
+    /// [`shell`](Self::shell). Unlike in parallel-ssh the text is quoted, so that its own quotes
+    /// keep their meaning.
     ///
-    /// `-S` has `sudo` read a password, should it want one, from the command's standard input, and prompt for it on
-    /// standard error. The caller writes it there, with a line end behind it. Where `sudo` wants none, the line reaches
-    /// the command instead. [`sudo_password`](Self::sudo_password) has it answered;
+    /// `-S` has `sudo` read a password, should it want one, from the command's standard input, and
+    /// prompt for it on standard error. The caller writes it there, with a line end behind it.
+    /// Where `sudo` wants none, the line reaches the command instead.
+    /// [`sudo_password`](Self::sudo_password) has it answered;
     /// [`sudo_non_interactive`](Self::sudo_non_interactive) lets it fail instead.
     ///
     /// ```no_run
@@ -158,12 +157,12 @@ impl Command {
         self
     }
 
-    /// The user as whom the command runs, through `sudo`, whether or not [`sudo`](Self::sudo) is on (parallel-ssh:
-    /// `user`). Default: the one who logged in, or root with `sudo`.
+    /// The user as whom the command runs, through `sudo`, whether or not [`sudo`](Self::sudo) is on
+    /// (parallel-ssh: `user`). Default: the one who logged in, or root with `sudo`.
     ///
-    /// What is sent is `sudo -u {name} -S $SHELL -c 'the text'`, or with the [`shell`](Self::shell) in the place of
-    /// `$SHELL -c`. A name with characters that mean something to a shell is quoted; a numeric user id is written
-    /// `#1000`, as for `sudo` itself.
+    /// What is sent is `sudo -u {name} -S $SHELL -c 'the text'`, or with the [`shell`](Self::shell)
+    /// in the place of `$SHELL -c`. A name with characters that mean something to a shell is
+    /// quoted; a numeric user id is written `#1000`, as for `sudo` itself.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -173,26 +172,28 @@ impl Command {
     /// let backup = Command::new("pg_dumpall > all.sql").run_as("postgres");
     /// let mistake = Command::new("pg_dumpall > all.sql").run_as("postgres;reboot");
     /// let mut client = builder(["db1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # let _ = backup;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if no user can have this name, by the rules for the user of a
-    /// [`HostSpec`](crate::HostSpec).
+    /// Of whoever runs it: [`Error::Config`] if no user can have this name, by the rules for the
+    /// user of a [`HostSpec`](crate::HostSpec).
     pub fn run_as(mut self, name: impl Into<String>) -> Self {
         self.wrapping.user = Some(name.into());
         self
     }
 
-    /// The shell that runs the command, with the option that makes it take the text as an argument, such as `bash -c`
-    /// (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`, `$SHELL -c`.
+    /// The shell that runs the command, with the option that makes it take the text as an argument,
+    /// such as `bash -c` (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`,
+    /// `$SHELL -c`.
     ///
-    /// What is sent is `{shell} 'the text'`: the login shell reads `shell` as it is, and the text in single quotes, those
-    /// in the text written `'\''`. Every POSIX shell gives the text on unaltered (POSIX.1-2024, XCU 2.2.2). Others do if
-    /// it avoids what they read inside of single quotes: csh line ends and `!`, fish a backslash.
+    /// What is sent is `{shell} 'the text'`: the login shell reads `shell` as it is, and the text
+    /// in single quotes, those in the text written `'\''`. Every POSIX shell gives the text on
+    /// unaltered (POSIX.1-2024, XCU 2.2.2). Others do if it avoids what they read inside of single
+    /// quotes: csh line ends and `!`, fish a backslash.
     ///
     /// ```
     /// use sshoal::Command;
@@ -209,16 +210,17 @@ impl Command {
         self
     }
 
-    /// The encoding of the text and of what the command prints, by any of the WHATWG's labels, such as `shift_jis`, `latin1`
-    /// or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
+    /// The encoding of the text and of what the command prints, by any of the WHATWG's labels, such
+    /// as `shift_jis`, `latin1` or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
     ///
-    /// The text, given as UTF-8, is sent in it; for UTF-16 it is sent as UTF-8, since a command has no NUL bytes. UTF-8 is
-    /// sent as it was given, well-formed or not. The lines of both streams are text in it: [`Lines`](crate::Lines). Readers
-    /// of bytes and standard input know no encoding. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it
-    /// later.
+    /// The text, given as UTF-8, is sent in it; for UTF-16 it is sent as UTF-8, since a command has
+    /// no NUL bytes. UTF-8 is sent as it was given, well-formed or not. The lines of both streams
+    /// are text in it: [`Lines`](crate::Lines). Readers of bytes and standard input know no
+    /// encoding. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it later.
     ///
-    /// By the WHATWG's rules `latin1` and `ascii` are windows-1252, and `utf-16` is UTF-16LE: a byte order mark is taken off
-    /// the start of a stream, but chooses nothing. In ISO-2022-JP each line begins with ASCII (RFC 1468).
+    /// By the WHATWG's rules `latin1` and `ascii` are windows-1252, and `utf-16` is UTF-16LE: a
+    /// byte order mark is taken off the start of a stream, but chooses nothing. In ISO-2022-JP each
+    /// line begins with ASCII (RFC 1468).
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -228,51 +230,24 @@ impl Command {
     /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
     /// let mistake = Command::new("ls /srv").encoding("utf-32");
     /// let mut client = builder(["files1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # let _ = listing;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] for a label that is none, or a user or a shell
-    /// that cannot be written in the encoding (parallel-ssh: `LookupError`, from the first host that is reached).
-    /// [`Error::Command`] or [`Error::Template`] if the text cannot, with the position of the first character concerned.
+    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] for a label that is
+    /// none, or a user or a shell that cannot be written in the encoding (parallel-ssh:
+    /// `LookupError`, from the first host that is reached). [`Error::Command`] or
+    /// [`Error::Template`] if the text cannot, with the position of the first character concerned.
     pub fn encoding(mut self, label: impl Into<String>) -> Self {
         self.encoding = Some(label.into());
         self
     }
 
-    /// Whether a line that is not in the [`encoding`](Self::encoding) is an error,
-    /// [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of the line. Default: `false`, what is
-    /// not in it becomes U+FFFD.
-    ///
-    /// The error has the line's bytes, and the lines behind it can be read on (parallel-ssh raises `UnicodeDecodeError` and
-    /// loses the line). A [`Fleet`](crate::Fleet) gives its output as bytes, so there it means nothing.
-    pub fn strict_encoding(mut self, strict: bool) -> Self {
-        self.strict_encoding = strict;
-        self
-    }
-
-    /// Whether `run_command` returns the first host's error instead of the outputs. Default: `true`.
-    ///
-    /// With `false`, a failed host's error is in its own output. Either way every host is started. A
-    /// [`Fleet`](crate::Fleet) returns no errors of hosts, so there it means nothing: what stops a run is
-    /// [`Run::max_failures`](crate::Run::max_failures).
-    pub fn stop_on_errors(mut self, stop: bool) -> Self {
-        self.stop_on_errors = stop;
-        self
-    }
-
-    /// How long a reader of this command's output waits without a byte from its stream. Zero: no limit.
-    /// Default: the client's `read_timeout`. A [`Fleet`](crate::Fleet) has no readers that wait, so there it means nothing.
-    pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.read_timeout = Some(limit.into());
-        self
-    }
-
-    /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what becomes of its output
-    /// unless it says otherwise.
+    /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what
+    /// becomes of its output unless it says otherwise.
     pub(crate) fn to_requests(
         &self,
         hosts: usize,
@@ -282,7 +257,7 @@ impl Command {
         let output = OutputOptions {
             stdout: self.stdout.clone().unwrap_or_else(|| output.stdout.clone()),
             stderr: self.stderr.clone().unwrap_or_else(|| output.stderr.clone()),
-            deliver: self.deliver.unwrap_or(output.deliver),
+            deliver: output.deliver,
             ends: encoding.line_ends(),
         };
         output.stdout.check()?;
@@ -309,10 +284,10 @@ impl Command {
         Ok(requests)
     }
 
-    /// How its output becomes text.
+    /// How its output becomes text, by default.
     pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
         let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
-        Ok(Decoding { encoding, strict: self.strict_encoding })
+        Ok(Decoding { encoding, strict: false })
     }
 }
 
@@ -321,8 +296,8 @@ fn wrapped(text: &[u8], prefix: Option<&[u8]>, encoding: Encoding) -> Result<CSt
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(CommandProblem::Empty);
     }
-    // Quoted behind the encoding: the quotes are for a shell that reads bytes, and ISO-2022-JP has those of `'` in other
-    // characters.
+    // Quoted behind the encoding: the quotes are for a shell that reads bytes, and ISO-2022-JP has
+    // those of `'` in other characters.
     let text = encoding.encode(text)?;
     let wire = match prefix {
         Some(prefix) => {

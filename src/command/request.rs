@@ -65,7 +65,8 @@ pub(crate) enum ChannelRequest {
     Pty { term: CString, columns: u16, rows: u16 },
     /// `env`: an environment variable.
     Env { name: CString, value: CString },
-    /// `auth-agent-req@openssh.com`: a socket that leads to our agent. As in OpenSSH no answer is asked for.
+    /// `auth-agent-req@openssh.com`: a socket that leads to our agent. As in OpenSSH no answer is
+    /// asked for.
     ForwardAgent,
 }
 

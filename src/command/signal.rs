@@ -5,8 +5,9 @@ use std::fmt;
 
 /// A signal for a running command (RFC 4254 sections 6.9 and 6.10).
 ///
-/// Which of them arrive is the server's choice. OpenSSH's passes on HUP, INT, KILL, QUIT, TERM, USR1 and USR2, to the whole
-/// process group of the command, but (as of 9.2) none to commands of root, nor to forced ones.
+/// Which of them arrive is the server's choice. OpenSSH's passes on HUP, INT, KILL, QUIT, TERM,
+/// USR1 and USR2, to the whole process group of the command, but (as of 9.2) none to commands of
+/// root, nor to forced ones.
 ///
 /// ```
 /// assert_eq!(sshoal::Signal::Term.to_string(), "TERM");

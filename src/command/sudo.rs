@@ -18,7 +18,8 @@ pub(super) struct Prompts {
     non_interactive: bool,
 }
 
-/// The line that answers a prompt: a password and a line end. Shared, never shown, overwritten when the last owner drops it.
+/// The line that answers a prompt: a password and a line end. Shared, never shown, overwritten when
+/// the last owner drops it.
 #[derive(Clone)]
 struct Answer(Arc<Zeroizing<Vec<u8>>>);
 
@@ -38,7 +39,8 @@ impl Answer {
         Self(Arc::new(line))
     }
 
-    /// What keeps `sudo` from reading it as the one line that it is: the rest would reach the command.
+    /// What keeps `sudo` from reading it as the one line that it is: the rest would reach the
+    /// command.
     fn problem(&self) -> Option<&'static str> {
         let (_, password) = self.0.split_last()?;
         if password.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
@@ -74,8 +76,8 @@ impl Prompts {
     }
 }
 
-/// Run by `sudo`: tells on standard error that it is let in, then becomes the shell that runs the command, whose words are
-/// its arguments. The command is quoted once, as without it.
+/// Run by `sudo`: tells on standard error that it is let in, then becomes the shell that runs the
+/// command, whose words are its arguments. The command is quoted once, as without it.
 const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 
 /// What precedes a prompt in that of sudo-rs: `[sudo: {prompt}] Password: `.
@@ -180,30 +182,35 @@ impl SudoLogin {
 }
 
 impl Command {
-    /// The password to give to `sudo` where it asks for one, and the command to be run through `sudo`, whether or not
-    /// [`sudo`](Self::sudo) is on. Default: none, and the caller answers `sudo` on the command's standard input.
+    /// The password to give to `sudo` where it asks for one, and the command to be run through
+    /// `sudo`, whether or not [`sudo`](Self::sudo) is on. Default: none, and the caller answers
+    /// `sudo` on the command's standard input.
     ///
-    /// It is sent when `sudo` asks for it and at no other time: never to a host whose `sudo` needs none, never to the command,
-    /// never twice. For that `sudo` is given a prompt that is made anew for each run and that nobody can guess (`-p`), and runs
-    /// the shell through one that first tells that the command begins:
+    /// It is sent when `sudo` asks for it and at no other time: never to a host whose `sudo` needs
+    /// none, never to the command, never twice. For that `sudo` is given a prompt that is made anew
+    /// for each run and that nobody can guess (`-p`), and runs the shell through one that first
+    /// tells that the command begins:
     ///
     /// ```text
     /// sudo -S -p {prompt} sh -c 'printf %s "$0" >&2; exec "$@"' {start} $SHELL -c 'the text'
     /// ```
     ///
-    /// with `-u {name}` and the [`shell`](Self::shell) in the places that they have [otherwise](Self::sudo). Neither prompt nor
-    /// start is left in the output, nor what the `sudo` of sudo-rs puts around the prompt, nor what any shows of a password on a
-    /// terminal. What is written to standard input waits until the command begins, and so does its end:
-    /// `sudo` cannot take it for the password.
+    /// with `-u {name}` and the [`shell`](Self::shell) in the places that they have
+    /// [otherwise](Self::sudo). Neither prompt nor start is left in the output, nor what the `sudo`
+    /// of sudo-rs puts around the prompt, nor what any shows of a password on a terminal. What is
+    /// written to standard input waits until the command begins, and so does its end: `sudo` cannot
+    /// take it for the password.
     ///
-    /// Where `sudo` refuses the password, it asks again. Then the command is given up: its outcome is
-    /// [`ChannelProblem::SudoPasswordRefused`](crate::ChannelProblem::SudoPasswordRefused), behind what `sudo` has printed. A
-    /// user who may not use `sudo` at all is told so by `sudo` itself, on standard error and by its exit status. A host where
-    /// neither happens for as long as a login may take, as `sudo` asks for something else, has a
-    /// [`TimeoutKind::Sudo`](crate::TimeoutKind::Sudo).
+    /// Where `sudo` refuses the password, it asks again. Then the command is given up: its outcome
+    /// is
+    /// [`ChannelProblem::SudoPasswordRefused`](crate::error::ChannelProblem::SudoPasswordRefused),
+    /// behind what `sudo` has printed. A user who may not use `sudo` at all is told so by `sudo`
+    /// itself, on standard error and by its exit status. A host where neither happens for as long
+    /// as a login may take, as `sudo` asks for something else, has a
+    /// [`TimeoutKind::Sudo`](crate::error::TimeoutKind::Sudo).
     ///
-    /// `sudo` must be allowed to run `sh`. Where it asks for several things one after the other, such as a password and a code,
-    /// it cannot be answered this way.
+    /// `sudo` must be allowed to run `sh`. Where it asks for several things one after the other,
+    /// such as a password and a code, it cannot be answered this way.
     ///
     /// ```no_run
     /// use sshoal::{Command, JoinOptions, ParallelClient};
@@ -218,16 +225,17 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] if the password contains a line end or a NUL
-    /// byte, or has more than 254 bytes, what every `sudo` reads; and together with
-    /// [`sudo_non_interactive`](Self::sudo_non_interactive).
+    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] if the password
+    /// contains a line end or a NUL byte, or has more than 254 bytes, what every `sudo` reads; and
+    /// together with [`sudo_non_interactive`](Self::sudo_non_interactive).
     pub fn sudo_password(mut self, password: impl Into<String>) -> Self {
         self.wrapping.prompts.answer = Some(Answer::new(password.into()));
         self
     }
 
-    /// Whether `sudo` ends at once with status 1, instead of asking, where it wants a password. With `true` the command runs
-    /// through `sudo`, whether or not [`sudo`](Self::sudo) is on. Default: `false`.
+    /// Whether `sudo` ends at once with status 1, instead of asking, where it wants a password.
+    /// With `true` the command runs through `sudo`, whether or not [`sudo`](Self::sudo) is on.
+    /// Default: `false`.
     ///
     /// What is sent has `-n` in the place of `-S`: `sudo -n $SHELL -c 'the text'`.
     ///
@@ -239,7 +247,7 @@ impl Command {
     /// let reload = Command::new("systemctl reload nginx").sudo_non_interactive(true);
     /// let mistake = reload.clone().sudo_password("secret");
     /// let mut client = builder(["web1"]).build()?;
-    /// assert!(matches!(client.run_command(mistake), Err(Error::Config(_))));
+    /// assert!(matches!(client.run_command(mistake), Err(Error::Config { .. })));
     /// # Ok(())
     /// # }
     /// ```

@@ -18,7 +18,8 @@ enum Conversion {
     Integer,
 }
 
-/// The text with one host's values in their places. Works on bytes: `%` is never part of another UTF-8 character.
+/// The text with one host's values in their places. Works on bytes: `%` is never part of another
+/// UTF-8 character.
 pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, TemplateProblem> {
     let mut text = Vec::with_capacity(template.len());
     let mut unused = args.positional().iter();

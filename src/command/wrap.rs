@@ -19,7 +19,8 @@ pub(super) struct Wrapping {
 }
 
 impl Wrapping {
-    /// The bytes for the login shell that precede the text, which is then quoted, and how to answer the `sudo` in them.
+    /// The bytes for the login shell that precede the text, which is then quoted, and how to answer
+    /// the `sudo` in them.
     pub(super) fn prefix(&self, encoding: Encoding) -> Result<Prefix, Error> {
         let mut bytes = Vec::new();
         let mut login = None;
@@ -63,7 +64,8 @@ fn invalid(setting: &'static str, text: &str, problem: impl ToString) -> Error {
     ConfigProblem::Invalid { setting, value: text.to_owned(), problem: problem.to_string() }.of_command()
 }
 
-/// One word for a POSIX shell. Nothing is special inside of single quotes but the single quote (POSIX.1-2024, XCU 2.2.2).
+/// One word for a POSIX shell. Nothing is special inside of single quotes but the single quote
+/// (POSIX.1-2024, XCU 2.2.2).
 pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     for &byte in text {
@@ -75,8 +77,8 @@ pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
 }
 
-/// Usual names go as they are, as in parallel-ssh. Others are possible, such as `#1000`, which would begin a comment, or
-/// `DOMAIN\name`.
+/// Usual names go as they are, as in parallel-ssh. Others are possible, such as `#1000`, which
+/// would begin a comment, or `DOMAIN\name`.
 fn quote_if_needed(name: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.@+".contains(byte);
     if name.iter().all(is_plain) {

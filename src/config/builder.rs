@@ -39,8 +39,8 @@ macro_rules! fleet_settings {
 
 /// Builds a [`Fleet`](crate::Fleet). Nothing touches the network before the first command.
 ///
-/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow parallel-ssh's
-/// `ParallelSSHClient`; where behaviour differs, the method says so.
+/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow
+/// parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
 ///
 /// ```
 /// use sshoal::{Error, Fleet};
@@ -62,10 +62,11 @@ pub struct FleetBuilder {
     resolver: Option<Resolver>,
 }
 
-/// Builds a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the first command.
+/// Builds a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the first
+/// command.
 ///
-/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow parallel-ssh's
-/// `ParallelSSHClient`; where behaviour differs, the method says so.
+/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow
+/// parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
 ///
 /// ```
 /// use sshoal::{Error, ParallelClient};
@@ -139,8 +140,8 @@ impl Limits {
 }
 
 fleet_settings! {
-    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the order of the host list.
-    /// Default: none.
+    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the
+    /// order of the host list. Default: none.
     ///
     /// Where the numbers differ, [`build`](Self::build) refuses them.
     ///
@@ -156,54 +157,61 @@ fleet_settings! {
     host_config(configs: impl IntoIterator<Item = HostConfig>) =>
         |builder| builder.configs = Some(configs.into_iter().collect());
 
-    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from the hosts that connect at
-    /// once. Default: `None`, no limit; 0 is refused. [`Fleet::set_max_running`](crate::Fleet::set_max_running)
-    /// changes it.
+    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from the hosts
+    /// that connect at once. Default: `None`, no limit; 0 is refused.
+    /// [`Fleet::set_max_running`](crate::Fleet::set_max_running) changes it.
     ///
-    /// A command counts from the moment its host begins to connect for it, or to start it, until it has ended.
-    /// It does not count while its host pauses between two attempts, nor while it waits for a
-    /// [channel](crate::Command::wait_for_channel). Hosts that only
+    /// A command counts from the moment its host begins to connect for it, or to start it, until it
+    /// has ended. It does not count while its host pauses between two attempts, nor while it waits
+    /// for a [channel](crate::Command::wait_for_channel). Hosts that only
     /// [connect](crate::Fleet::connect) need no command's place.
     ///
-    /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts have accepted: with more hosts
-    /// than this, when the first commands have ended. For commands that wait for input there is
-    /// [`start_command`](crate::ParallelClient::start_command).
+    /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts
+    /// have accepted: with more hosts than this, when the first commands have ended. For commands
+    /// that wait for input there is [`start_command`](crate::ParallelClient::start_command).
     max_running(commands: impl Into<Option<usize>>) =>
         |builder| builder.limits.max_running = commands.into();
 
-    /// Connections begun per second, for the sake of networks, name servers and directories that many logins at once are too
-    /// much for. Default: no bound; 0 is refused by [`build`](Self::build), with [`Error::Config`].
+    /// Connections begun per second, for the sake of networks, name servers and directories that
+    /// many logins at once are too much for. Default: no bound; 0 is refused by
+    /// [`build`](Self::build), with [`Error::Config`].
     /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
     ///
-    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once, if turns come late. Every
-    /// attempt counts, first ones and further ones, and so do connections to proxies and through them: each is a login.
-    /// Addresses of one host that [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
+    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once,
+    /// if turns come late. Every attempt counts, first ones and further ones, and so do connections
+    /// to proxies and through them: each is a login. Addresses of one host that
+    /// [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
     connects_per_second(connections: impl Into<Option<u32>>) =>
         |builder| builder.limits.connects_per_second = connections.into();
 
-    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet); none for a
-    /// [`ParallelClient`](crate::ParallelClient), where [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
+    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet);
+    /// none for a [`ParallelClient`](crate::ParallelClient), where
+    /// [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
     ///
-    /// It holds hosts back as [`Keep::BackPressure`](crate::Keep::BackPressure) does, whatever a stream's own policy, and fairly:
-    /// once half of it is used, a stream with more than an equal share of the other half waits for its reader, and those
-    /// with less go on; of the last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
-    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its own for a connection whose
-    /// output waits: 160 KiB of the budget are set aside for each.
-    output_budget(bytes: usize) => |builder| builder.limits.output_budget = Some(bytes);
+    /// It holds hosts back as [`Keep::BackPressure`](crate::output::Keep::BackPressure) does,
+    /// whatever a stream's own policy, and fairly: once half of it is used, a stream with more than
+    /// an equal share of the other half waits for its reader, and those with less go on; of the
+    /// last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
+    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its
+    /// own for a connection whose output waits: 160 KiB of the budget are set aside for each.
+    output_budget(bytes: impl Into<Option<usize>>) =>
+        |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
     /// Which host keys are accepted. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any.
     host_keys(policy: HostKeyPolicy) => |builder| builder.host_keys = policy;
 
-    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`, `/etc/ssh/ssh_known_hosts` and
-    /// `/etc/ssh/ssh_known_hosts2`. They are read once, by [`build`](Self::build).
+    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
+    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. They are read once, by
+    /// [`build`](Self::build).
     known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
 
-    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's configuration
-    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks `getaddrinfo`, as [`Resolver::System`] does.
+    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's
+    /// configuration ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks
+    /// `getaddrinfo`, as [`Resolver::System`] does.
     ///
-    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the other, those without a
-    /// route last, until one accepts.
+    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the
+    /// other, those without a route last, until one accepts.
     resolver(resolver: Resolver) => |builder| builder.resolver = Some(resolver);
 }
 
@@ -225,14 +233,16 @@ impl FleetBuilder {
         }
     }
 
-    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused by [`build`](Self::build), with
-    /// [`Error::Config`]. [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes it.
+    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused by
+    /// [`build`](Self::build), with [`Error::Config`].
+    /// [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes it.
     ///
     /// A host gives its place back when its command is accepted. Proxies take none.
     ///
-    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay open. With
-    /// fewer free descriptors than hosts, connections that have nothing to do are closed for the next ones; with fewer than
-    /// places there are fewer places ([`Metrics::pool`](crate::Metrics::pool), and a warning in the log).
+    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and
+    /// connections stay open. With fewer free descriptors than hosts, connections that have nothing
+    /// to do are closed for the next ones; with fewer than places there are fewer places
+    /// ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
     pub fn max_connecting(mut self, hosts: usize) -> Self {
         self.limits.max_connecting = hosts;
         self
@@ -281,15 +291,15 @@ impl ClientBuilder {
         Self { fleet: FleetBuilder::new(hosts) }
     }
 
-    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`). Default: 100; 0 is refused.
-    /// [`set_pool_size`](crate::ParallelClient::set_pool_size) changes it.
+    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`). Default: 100; 0
+    /// is refused. [`set_pool_size`](crate::ParallelClient::set_pool_size) changes it.
     ///
     /// A host gives its place back when its command is accepted. Proxies take none.
     ///
-    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and connections stay
-    /// open. With fewer free descriptors than hosts, idle connections are closed for the next ones; with
-    /// fewer than places there are fewer places ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in
-    /// the log).
+    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and
+    /// connections stay open. With fewer free descriptors than hosts, idle connections are closed
+    /// for the next ones; with fewer than places there are fewer places
+    /// ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
     pub fn pool_size(mut self, places: usize) -> Self {
         self.fleet.limits.max_connecting = places;
         self
@@ -298,7 +308,8 @@ impl ClientBuilder {
     /// The fleet to be driven, and the configurations of its hosts.
     pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
         check_count("pool_size", Some(self.fleet.limits.max_connecting))?;
-        // What is kept until somebody reads it cannot have a bound: `join` would wait for that reader.
+        // What is kept until somebody reads it cannot have a bound: `join` would wait for that
+        // reader.
         self.fleet.limits.output_budget.get_or_insert(usize::MAX);
         let configs = self.fleet.configs.clone();
         Ok((self.fleet, configs))

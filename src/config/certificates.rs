@@ -20,7 +20,8 @@ pub(super) struct FoundKey {
     pub path: Option<PathBuf>,
 }
 
-/// Reads each certificate once, and makes each pair of key and certificate once, however many hosts have it.
+/// Reads each certificate once, and makes each pair of key and certificate once, however many hosts
+/// have it.
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
     given: HashMap<&'a KeySource, Arc<Certificate>>,
@@ -56,7 +57,8 @@ impl<'a> Certificates<'a> {
 
     /// The key as it is offered: with a certificate first, if there is one for it, then without.
     ///
-    /// Where the caller names none for this key, it is the one in `<key>-cert.pub`, as OpenSSH has it.
+    /// Where the caller names none for this key, it is the one in `<key>-cert.pub`, as OpenSSH has
+    /// it.
     pub fn forms(
         &mut self,
         found: &FoundKey,
@@ -92,7 +94,8 @@ impl<'a> Certificates<'a> {
         key: &Arc<PrivateKey>,
         certificate: &Arc<Certificate>,
     ) -> Result<Arc<PrivateKey>, CertProblem> {
-        // Both live as long as the maps here and in the credentials, so no other key comes to lie there.
+        // Both live as long as the maps here and in the credentials, so no other key comes to lie
+        // there.
         let pair = (Arc::as_ptr(key), Arc::as_ptr(certificate));
         if let Some(known) = self.certified.get(&pair) {
             return Ok(known.clone());

@@ -20,10 +20,12 @@ use crate::error::{ConfigProblem, Error, KeyProblem};
 use crate::link::{Gssapi, PrivateKey};
 use crate::session::{Answerer, AuthPlan, Offer};
 
-/// Identity files tried when `identity_auth` is on, in this order (parallel-ssh: `BaseSSHClient.IDENTITIES`).
+/// Identity files tried when `identity_auth` is on, in this order (parallel-ssh:
+/// `BaseSSHClient.IDENTITIES`).
 const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"];
 
-/// A password, passphrase or key as it was given: overwritten when dropped, and not shown by `Debug`.
+/// A password, passphrase or key as it was given: overwritten when dropped, and not shown by
+/// `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Hidden(Zeroizing<Vec<u8>>);
 
@@ -116,8 +118,8 @@ fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -
     }
 }
 
-/// Makes the plans of all hosts. Each key is parsed once per passphrase, each secret kept once, however many hosts
-/// have it.
+/// Makes the plans of all hosts. Each key is parsed once per passphrase, each secret kept once,
+/// however many hosts have it.
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
@@ -259,8 +261,8 @@ impl<'a> Credentials<'a> {
         Ok(keys)
     }
 
-    /// An identity file's key, if it has one that opens. One that others can read is an error where the
-    /// caller has named it.
+    /// An identity file's key, if it has one that opens. One that others can read is an error where
+    /// the caller has named it.
     fn identity(
         &mut self,
         path: PathBuf,

@@ -18,17 +18,17 @@ use crate::link::Gssapi;
 
 /// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
 ///
-/// Given to the builder's [`host_config`](crate::config::ClientBuilder::host_config), one per host in the
-/// order of the host list. What is not set here is inherited. For each setting by itself, the first of
-/// these that has it counts:
+/// Given to the builder's [`host_config`](crate::config::ClientBuilder::host_config), one per host
+/// in the order of the host list. What is not set here is inherited. For each setting by itself,
+/// the first of these that has it counts:
 ///
 /// 1. the host's entry in the list (`user@host:port`),
 /// 2. its `HostConfig`,
 /// 3. the client's setting,
 /// 4. the default.
 ///
-/// Unlike in parallel-ssh, `false` and `None` count as set: a host can have identity files or a time limit
-/// switched off that the others have.
+/// Unlike in parallel-ssh, `false` and `None` count as set: a host can have identity files or a
+/// time limit switched off that the others have.
 ///
 /// | setting | unit | default, if the client has none either | parallel-ssh |
 /// |---|---|---|---|
@@ -128,25 +128,25 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// A name for people, shown by [`HostOutput::alias`](crate::HostOutput::alias). Nothing connects to it,
-    /// and errors name the host.
+    /// A name for people, shown by [`HostOutput::alias`](crate::HostOutput::alias). Nothing
+    /// connects to it, and errors name the host.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.alias = Some(alias.into());
         self
     }
 
-    /// The name or address to connect to, where that is not the one in the host list (OpenSSH: `HostName`).
-    /// Default: the host in the list.
+    /// The name or address to connect to, where that is not the one in the host list (OpenSSH:
+    /// `HostName`). Default: the host in the list.
     ///
-    /// Output, errors and events go on naming the host of the list, and so do known_hosts files unless there
-    /// is a [`host_key_alias`](Self::host_key_alias).
+    /// Output, errors and events go on naming the host of the list, and so do known_hosts files
+    /// unless there is a [`host_key_alias`](Self::host_key_alias).
     pub fn hostname(mut self, name: impl Into<String>) -> Self {
         self.hostname = Some(name.into());
         self
     }
 
-    /// The name that the host's keys have in known_hosts files, without a port (OpenSSH: `HostKeyAlias`).
-    /// Default: the host in the list, with its port.
+    /// The name that the host's keys have in known_hosts files, without a port (OpenSSH:
+    /// `HostKeyAlias`). Default: the host in the list, with its port.
     pub fn host_key_alias(mut self, name: impl Into<String>) -> Self {
         self.host_key_alias = Some(name.into());
         self

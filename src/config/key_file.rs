@@ -34,8 +34,8 @@ impl KeyFile {
         Ok(Self { bytes, owner: metadata.uid(), mode: metadata.mode() & 0o7777 })
     }
 
-    /// As OpenSSH has it (`sshkey_perm_ok`): a private key of this user is for this user alone. What belongs
-    /// to others, for instance to root, is their business.
+    /// As OpenSSH has it (`sshkey_perm_ok`): a private key of this user is for this user alone.
+    /// What belongs to others, for instance to root, is their business.
     pub fn check_permissions(&self, path: &Path) -> Result<(), KeyProblem> {
         if self.owner == geteuid().as_raw() && self.mode & OTHERS != 0 {
             return Err(KeyProblem::Exposed { path: path.to_owned(), mode: self.mode });

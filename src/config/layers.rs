@@ -1,7 +1,7 @@
 //! Settings in layers: for each setting by itself, the first layer that has it counts.
 //!
-//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own and the client's; another one, such as
-//! that of a file, is one more in the list. Defaults follow the last one.
+//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own and the client's; another
+//! one, such as that of a file, is one more in the list. Defaults follow the last one.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -68,7 +68,8 @@ pub(super) struct Layers<'a> {
     /// `None` for what holds where there is no host.
     spec: Option<&'a HostSpec>,
     layers: Vec<Layer<'a>>,
-    /// How many of the layers are of this host alone. The secrets there do not open the keys of all hosts.
+    /// How many of the layers are of this host alone. The secrets there do not open the keys of all
+    /// hosts.
     own: usize,
 }
 
@@ -228,10 +229,11 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// What opens the keys that the layer at `depth` names: any passphrase, or a password from that layer on.
+    /// What opens the keys that the layer at `depth` names: any passphrase, or a password from that
+    /// layer on.
     ///
-    /// Were the client's keys opened by each host's password, ten thousand passwords would cost as many
-    /// attempts to open the same file, of 100 ms each.
+    /// Were the client's keys opened by each host's password, ten thousand passwords would cost as
+    /// many attempts to open the same file, of 100 ms each.
     fn opener<T>(&self, depth: usize, key: Given<'a, T>) -> Given<'a, Opener<'a>> {
         let passphrase = self
             .first(|config| config.passphrase.as_ref())

@@ -40,9 +40,9 @@ impl HostList {
         self.inventory().targets(owner, verifier)
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they were on the list before, for which
-    /// nothing is read. Others share proxies with these: `proxy` has the last one on the way to the host that was at a
-    /// position.
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they were on the
+    /// list before, for which nothing is read. Others share proxies with these: `proxy` has the
+    /// last one on the way to the host that was at a position.
     pub fn changes(
         &self,
         before: &Self,

@@ -11,19 +11,21 @@ use super::settings::settings;
 use crate::credential::{Answer, Challenge};
 use crate::host::{HostSpec, HostSpecError};
 
-/// A host that connects others (also called bastion or jump host): we log in on it, and it opens the connections
-/// (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
+/// A host that connects others (also called bastion or jump host): we log in on it, and it opens
+/// the connections (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
 ///
-/// Given to [`Builder::proxy`](crate::config::ClientBuilder::proxy) for all hosts, or to [`HostConfig::proxy`] for one. All
-/// hosts whose proxies are equal share one connection and one login, however many they are. It takes no place in the pool,
-/// is made by attempts of its own, and stays open for the next hosts. Hosts wait for it as long as its own time limits
-/// allow; a host's own [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect it.
+/// Given to [`Builder::proxy`](crate::config::ClientBuilder::proxy) for all hosts, or to
+/// [`HostConfig::proxy`] for one. All hosts whose proxies are equal share one connection and one
+/// login, however many they are. It takes no place in the pool, is made by attempts of its own, and
+/// stays open for the next hosts. Hosts wait for it as long as its own time limits allow; a host's
+/// own [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect it.
 ///
-/// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each under its own name and
-/// port, before anything secret is sent there. The proxy sees only encrypted bytes of the hosts behind it.
+/// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each
+/// under its own name and port, before anything secret is sent there. The proxy sees only encrypted
+/// bytes of the hosts behind it.
 ///
-/// What it is not told for itself: login name, port, password, keys and GSSAPI are never inherited from the hosts; the number of
-/// attempts, their delay, and the time limits are the client's.
+/// What it is not told for itself: login name, port, password, keys and GSSAPI are never inherited
+/// from the hosts; the number of attempts, their delay, and the time limits are the client's.
 ///
 /// ```
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
@@ -71,7 +73,8 @@ impl Proxy {
         self.set(|config| config.port(port))
     }
 
-    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted keys.
+    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted
+    /// keys.
     pub fn password(self, password: impl Into<String>) -> Self {
         self.set(|config| config.password(password))
     }
@@ -82,13 +85,15 @@ impl Proxy {
     }
 
     /// Most work that opening an encrypted private key may be
-    /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the client's.
+    /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the
+    /// client's.
     pub fn kdf_rounds_max(self, rounds: u32) -> Self {
         self.set(|config| config.kdf_rounds_max(rounds))
     }
 
-    /// Private key file, tried first ([`Builder::key_file`](crate::config::ClientBuilder::key_file)). `~/` stands for the
-    /// home directory.
+    /// Private key file, tried first
+    /// ([`Builder::key_file`](crate::config::ClientBuilder::key_file)). `~/` stands for the home
+    /// directory.
     pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
         self.set(|config| config.key_file(path))
     }
@@ -119,15 +124,15 @@ impl Proxy {
         self.set(|config| config.agent_socket(path))
     }
 
-    /// Whether keyboard-interactive is tried, with the [`password`](Self::password) or the [`responder`](Self::responder).
-    /// Default: `true` with a responder, else `false`.
+    /// Whether keyboard-interactive is tried, with the [`password`](Self::password) or the
+    /// [`responder`](Self::responder). Default: `true` with a responder, else `false`.
     pub fn keyboard_interactive(self, on: bool) -> Self {
         self.set(|config| config.keyboard_interactive(on))
     }
 
-    /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are behind it
-    /// ([`Builder::responder`](crate::config::ClientBuilder::responder)). Proxies share a connection only if they have a clone
-    /// of the same one.
+    /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are
+    /// behind it ([`Builder::responder`](crate::config::ClientBuilder::responder)). Proxies share a
+    /// connection only if they have a clone of the same one.
     pub fn responder(
         self,
         respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
@@ -135,8 +140,9 @@ impl Proxy {
         self.set(|config| config.responder(respond))
     }
 
-    /// Whether GSSAPI is tried, first of all methods ([`Builder::gssapi_auth`](crate::config::ClientBuilder::gssapi_auth)).
-    /// Default: `false`, unless an identity is set.
+    /// Whether GSSAPI is tried, first of all methods
+    /// ([`Builder::gssapi_auth`](crate::config::ClientBuilder::gssapi_auth)). Default: `false`,
+    /// unless an identity is set.
     pub fn gssapi_auth(self, on: bool) -> Self {
         self.set(|config| config.gssapi_auth(on))
     }
@@ -151,7 +157,8 @@ impl Proxy {
         self.set(|config| config.gssapi_client_identity(name))
     }
 
-    /// Whether the proxy gets a ticket to act as the user. Default: `false`; hosts behind it need none there.
+    /// Whether the proxy gets a ticket to act as the user. Default: `false`; hosts behind it need
+    /// none there.
     pub fn gssapi_delegate_credentials(self, on: bool) -> Self {
         self.set(|config| config.gssapi_delegate_credentials(on))
     }
@@ -187,28 +194,32 @@ settings! {
     /// The [`Proxy`] to connect through. Default: none.
     proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
 
-    /// Several [`Proxy`]s to connect through, one behind the other, the first of which is connected directly (OpenSSH:
-    /// `ProxyJump a,b`). None at all: no proxy.
+    /// Several [`Proxy`]s to connect through, one behind the other, the first of which is connected
+    /// directly (OpenSSH: `ProxyJump a,b`). None at all: no proxy.
     ///
     /// A name may not come twice, and the host itself may not be on its own way.
     proxies(hops: impl IntoIterator<Item = Proxy>) =>
         |config| config.proxy.hops = Some(hops.into_iter().collect());
 
-    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), which goes with `proxy_port`,
-    /// `proxy_user`, `proxy_password` and `proxy_key_file`: each for itself is a host's own, or the client's.
+    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), which goes
+    /// with `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`: each for itself is a
+    /// host's own, or the client's.
     ///
-    /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this machine, and what is not set
-    /// has the defaults of a [`Proxy`], as parallel-ssh documents, not the target's login.
+    /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this
+    /// machine, and what is not set has the defaults of a [`Proxy`], as parallel-ssh documents, not
+    /// the target's login.
     proxy_host(host: impl TryInto<HostSpec, Error: Into<HostSpecError>>) =>
         |config| config.proxy.host = Some(entry(host));
 
     /// Port of the [`proxy_host`](Self::proxy_host), unless that names one. Default: 22.
     proxy_port(port: u16) => |config| config.proxy.login().port = Some(port);
 
-    /// Login name on the [`proxy_host`](Self::proxy_host), unless that names one. Default: the owner of this process.
+    /// Login name on the [`proxy_host`](Self::proxy_host), unless that names one. Default: the
+    /// owner of this process.
     proxy_user(name: impl Into<String>) => |config| config.proxy.login().user = Some(name.into());
 
-    /// Password for the [`proxy_host`](Self::proxy_host); it also opens an encrypted `proxy_key_file`.
+    /// Password for the [`proxy_host`](Self::proxy_host); it also opens an encrypted
+    /// `proxy_key_file`.
     proxy_password(password: impl Into<String>) =>
         |config| config.proxy.login().password = Some(Hidden::new(password.into()));
 

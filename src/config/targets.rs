@@ -63,8 +63,8 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for which
-    /// nothing is read. Others share the proxies of hosts that were there before.
+    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for
+    /// which nothing is read. Others share the proxies of hosts that were there before.
     pub fn changes(
         &self,
         owner: &Owner,
@@ -126,8 +126,8 @@ impl<'a> Inventory<'a> {
         Ok(target)
     }
 
-    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says which is
-    /// the last proxy of the host at a position.
+    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says
+    /// which is the last proxy of the host at a position.
     pub fn ways<'b>(
         &'b self,
         origins: &'b [Origin],
@@ -208,7 +208,8 @@ fn check_forwarding() -> Result<(), Error> {
     Err(Error::Unsupported { feature: "agent forwarding", library: engine::version(), reason })
 }
 
-/// No name may come twice on the way to a host, the host's included: a connection would wait for itself.
+/// No name may come twice on the way to a host, the host's included: a connection would wait for
+/// itself.
 fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem> {
     if way.is_empty() {
         return Ok(());
@@ -258,8 +259,8 @@ impl<'a> Profiles<'a> {
         Ok(way)
     }
 
-    /// The profile with these settings, and its number. `dialled` and `origin` are those of a host that has
-    /// it.
+    /// The profile with these settings, and its number. `dialled` and `origin` are those of a host
+    /// that has it.
     fn profile(
         &mut self,
         dialled: &str,

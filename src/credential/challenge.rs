@@ -11,7 +11,7 @@ use crate::credential::Secret;
 /// One round of a server's prompts, for a [responder](crate::config::ClientBuilder::responder).
 ///
 /// The texts are passed on unchanged, except that invalid UTF-8 is replaced: pass them through
-/// [`sanitise`](crate::sanitise) before printing them on a terminal.
+/// [`sanitise`](crate::output::sanitise) before printing them on a terminal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Challenge<'a> {

@@ -20,7 +20,8 @@ const PORT: u16 = 53;
 ///
 /// ```
 /// use std::time::Duration;
-/// use sshoal::{DnsConfig, ParallelClient, Resolver};
+/// use sshoal::ParallelClient;
+/// use sshoal::config::{DnsConfig, Resolver};
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
 /// # let none: [&str; 0] = [];
@@ -99,7 +100,7 @@ impl DnsConfig {
     /// - `rotate`, `use-vc`, `no-aaaa` and `no-tld-query` are supported; other options are ignored.
     ///
     /// ```
-    /// use sshoal::DnsConfig;
+    /// use sshoal::config::DnsConfig;
     ///
     /// let text = "nameserver 192.0.2.53\nsearch example.com\noptions ndots:2\n";
     /// let other_order = "options ndots:2\ndomain example.com\nnameserver 192.0.2.53";

@@ -41,18 +41,20 @@ impl fmt::Display for AuthMethod {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthProblem {
-    /// The server ended the connection after a refusal, as sshd does at its `MaxAuthTries`: credentials that came later in
-    /// the order were not tried.
+    /// The server ended the connection after a refusal, as sshd does at its `MaxAuthTries`:
+    /// credentials that came later in the order were not tried.
     #[error("the server then disconnected (reason {reason}): {}", peer(message))]
+    #[non_exhaustive]
     Disconnected {
         /// The reason code (RFC 4253 section 11.1).
         reason: u32,
         /// The server's text, as it came.
         message: String,
     },
-    /// A credential could not be used at this end, for instance a Kerberos ticket that has expired. The server has refused
-    /// nothing.
+    /// A credential could not be used at this end, for instance a Kerberos ticket that has expired.
+    /// The server has refused nothing.
     #[error("{method} could not go on: {}", peer(reason))]
+    #[non_exhaustive]
     Unable {
         /// The method.
         method: AuthMethod,
@@ -61,6 +63,7 @@ pub enum AuthProblem {
     },
     /// A certificate was refused that has expired, by the clock of this machine.
     #[error("the certificate {} expired on {}", path.display(), utc(*until))]
+    #[non_exhaustive]
     CertificateExpired {
         /// The file, or `<bytes>` for one given as text.
         path: PathBuf,
@@ -69,32 +72,39 @@ pub enum AuthProblem {
     },
     /// A certificate was refused that is not valid yet, by the clock of this machine.
     #[error("the certificate {} is valid from {} on", path.display(), utc(*from))]
+    #[non_exhaustive]
     CertificateNotYetValid {
         /// The file, or `<bytes>` for one given as text.
         path: PathBuf,
         /// When it becomes valid.
         from: SystemTime,
     },
-    /// A certificate was refused that does not name the user. A server with `AuthorizedPrincipalsFile` may want other names.
+    /// A certificate was refused that does not name the user. A server with
+    /// `AuthorizedPrincipalsFile` may want other names.
     #[error("the certificate {} is for {}", path.display(), named(principals))]
+    #[non_exhaustive]
     CertificateOfOthers {
         /// The file, or `<bytes>` for one given as text.
         path: PathBuf,
         /// Whom it names.
         principals: Vec<String>,
     },
-    /// keyboard-interactive: nobody answers. The [responder](crate::config::ClientBuilder::responder) declined; or there is none, and
-    /// the server asked for something else than the password: more than one thing, or one that may be shown.
+    /// keyboard-interactive: nobody answers. The
+    /// [responder](crate::config::ClientBuilder::responder) declined; or there is none, and the
+    /// server asked for something else than the password: more than one thing, or one that may be
+    /// shown.
     #[error("no answer to {}", asked(prompt, *prompts))]
+    #[non_exhaustive]
     Unanswered {
         /// The first prompt, as it came, cut to 512 bytes.
         prompt: String,
         /// Prompts in the round.
         prompts: usize,
     },
-    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) gave more or fewer answers than there were
-    /// prompts. None of them was sent.
+    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) gave more or
+    /// fewer answers than there were prompts. None of them was sent.
     #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
+    #[non_exhaustive]
     WrongAnswers {
         /// The first prompt, as it came, cut to 512 bytes.
         prompt: String,
@@ -103,11 +113,13 @@ pub enum AuthProblem {
         /// Answers given.
         answers: usize,
     },
-    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) panicked. Nothing was sent.
+    /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) panicked.
+    /// Nothing was sent.
     #[error("the responder panicked")]
     ResponderPanicked,
     /// keyboard-interactive: an answer contains a NUL byte. None was sent.
     #[error("the answer to prompt {index} contains a NUL byte")]
+    #[non_exhaustive]
     NulInAnswer {
         /// Which prompt of the round, from 0.
         index: usize,

@@ -24,20 +24,23 @@ pub enum ChannelProblem {
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
-    /// The proxy refused to connect onwards (RFC 4254 section 5.1): with OpenSSH because of `AllowTcpForwarding` or
-    /// `PermitOpen`, or because the host has no address or does not answer there.
+    /// The proxy refused to connect onwards (RFC 4254 section 5.1): with OpenSSH because of
+    /// `AllowTcpForwarding` or `PermitOpen`, or because the host has no address or does not answer
+    /// there.
     #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]
     TunnelRefused {
-        /// The reason code: 1 administratively prohibited, 2 connect failed, 3 unknown channel type, 4 resource shortage.
+        /// The reason code: 1 administratively prohibited, 2 connect failed, 3 unknown channel
+        /// type, 4 resource shortage.
         reason: u32,
         /// The proxy's text, as it came.
         text: String,
     },
-    /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none that could be read. Some
-    /// builds of libssh do not even open a channel of packet size 0.
+    /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none
+    /// that could be read. Some builds of libssh do not even open a channel of packet size 0.
     #[error("the server announced no usable packet size, standard input cannot be sent")]
     Unwritable,
-    /// `sudo` asked for the [password](crate::Command::sudo_password) again: it had not accepted it. The command was not run.
+    /// `sudo` asked for the [password](crate::Command::sudo_password) again: it had not accepted
+    /// it. The command was not run.
     #[error("sudo did not accept the password")]
     SudoPasswordRefused,
     /// A signal was to be sent to a command that does not run, or not any more.

@@ -17,6 +17,7 @@ pub enum Origin {
     /// The client or the fleet: it holds for all hosts.
     Client,
     /// The [`HostConfig`](crate::HostConfig) of one host.
+    #[non_exhaustive]
     Host {
         /// Position in the host list, from 0.
         position: usize,
@@ -24,6 +25,7 @@ pub enum Origin {
         name: Arc<str>,
     },
     /// The host's entry in the list (`user@host:port`).
+    #[non_exhaustive]
     Entry {
         /// Position in the host list, from 0.
         position: usize,
@@ -31,6 +33,7 @@ pub enum Origin {
         name: Arc<str>,
     },
     /// A [`Proxy`](crate::Proxy).
+    #[non_exhaustive]
     Proxy {
         /// The proxy, as it was given.
         name: String,
@@ -38,6 +41,7 @@ pub enum Origin {
         given: Box<Origin>,
     },
     /// A [`Command`](crate::Command), or the [`Run`](crate::Run) of it.
+    #[non_exhaustive]
     Command {
         /// The host of a [`Run::each`](crate::Run::each), as a position in the run, from 0.
         position: Option<usize>,
@@ -80,6 +84,7 @@ impl Origin {
 pub enum ConfigProblem {
     /// A value that is too small or too large.
     #[error("{setting} must be {allowed}")]
+    #[non_exhaustive]
     OutOfRange {
         /// The setting.
         setting: &'static str,
@@ -88,6 +93,7 @@ pub enum ConfigProblem {
     },
     /// A text that cannot be used.
     #[error("{setting} \"{}\": {problem}", sanitise(value))]
+    #[non_exhaustive]
     Invalid {
         /// The setting.
         setting: &'static str,
@@ -96,8 +102,10 @@ pub enum ConfigProblem {
         /// What is wrong with it.
         problem: String,
     },
-    /// A name or address that cannot be one of a host. It is not shown, as it may contain a password.
+    /// A name or address that cannot be one of a host. It is not shown, as it may contain a
+    /// password.
     #[error("{setting}: {problem}")]
+    #[non_exhaustive]
     Host {
         /// The setting.
         setting: &'static str,
@@ -106,6 +114,7 @@ pub enum ConfigProblem {
     },
     /// A text that cannot be used and is not shown: it is long, or a secret.
     #[error("{setting} {problem}")]
+    #[non_exhaustive]
     Unusable {
         /// The setting.
         setting: &'static str,
@@ -114,6 +123,7 @@ pub enum ConfigProblem {
     },
     /// Two settings of which only one may be given.
     #[error("{setting} cannot be combined with {other}: give one of them")]
+    #[non_exhaustive]
     Conflict {
         /// The one.
         setting: &'static str,
@@ -122,14 +132,17 @@ pub enum ConfigProblem {
     },
     /// A setting without something that it needs.
     #[error("{setting} needs {needs}")]
+    #[non_exhaustive]
     Missing {
         /// The setting.
         setting: &'static str,
         /// What it needs.
         needs: &'static str,
     },
-    /// The number of host configurations is not that of the hosts (parallel-ssh: `HostConfigError`).
+    /// The number of host configurations is not that of the hosts (parallel-ssh:
+    /// `HostConfigError`).
     #[error("host_config has {configs} entries for {hosts} hosts: give one for each host")]
+    #[non_exhaustive]
     HostConfigs {
         /// Hosts in the list.
         hosts: usize,
@@ -141,6 +154,7 @@ pub enum ConfigProblem {
     NoHome(PathBuf),
     /// The proxies of a host lead back to one of them, or to the host itself.
     #[error("proxy loop: {} port {port} comes twice on the way to the host", sanitise(host))]
+    #[non_exhaustive]
     ProxyLoop {
         /// The name that comes twice.
         host: String,
@@ -148,12 +162,13 @@ pub enum ConfigProblem {
         port: u16,
     },
     /// A host that is not of this fleet, or was removed from it.
-    #[error("{0:?} is unknown to this fleet, or was removed from it")]
+    #[error("{0} is unknown to this fleet, or was removed from it")]
     UnknownHost(HostId),
 }
 
 impl ConfigProblem {
-    /// The setting, by the name of the method that sets it. `None` where no single setting is to blame.
+    /// The setting, by the name of the method that sets it. `None` where no single setting is to
+    /// blame.
     #[must_use]
     pub fn setting(&self) -> Option<&'static str> {
         match self {

@@ -16,7 +16,8 @@ use crate::limits;
 use crate::stage::{Stage, TimeoutKind};
 use crate::text::{sanitise, sanitise_bounded};
 
-/// One host failed: which, where, after how long, and why (parallel-ssh: the exceptions of `pssh.exceptions`).
+/// One host failed: which, where, after how long, and why (parallel-ssh: the exceptions of
+/// `pssh.exceptions`).
 ///
 /// Cheap to clone. Its `Display` is one line, safe for a terminal.
 #[derive(Clone)]
@@ -113,7 +114,8 @@ impl std::error::Error for HostError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostErrorKind {
-    /// There is no address to connect to (parallel-ssh: `UnknownHostError`, `NoIPv6AddressFoundError`).
+    /// There is no address to connect to (parallel-ssh: `UnknownHostError`,
+    /// `NoIPv6AddressFoundError`).
     #[error("{0}")]
     UnknownHost(UnknownHostProblem),
     /// Whether the name has an address could not be found out.
@@ -121,6 +123,7 @@ pub enum HostErrorKind {
     Resolver(ResolverProblem),
     /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
     #[error("{address} ({tried} of {known} addresses tried): {error}")]
+    #[non_exhaustive]
     Connect {
         /// The address that failed last.
         address: SocketAddr,
@@ -145,6 +148,7 @@ pub enum HostErrorKind {
         listed(offered, "nothing more"),
         explained(problems)
     )]
+    #[non_exhaustive]
     Auth {
         /// The login name.
         user: String,
@@ -155,12 +159,13 @@ pub enum HostErrorKind {
         /// What else is known of the failure.
         problems: Vec<AuthProblem>,
     },
-    /// The proxy could not connect the host, or was lost; with the proxy's own name, stage and cause (parallel-ssh:
-    /// `ProxyError`). What the host itself does is not reported by this.
+    /// The proxy could not connect the host, or was lost; with the proxy's own name, stage and
+    /// cause (parallel-ssh: `ProxyError`). What the host itself does is not reported by this.
     #[error("proxy {0}")]
     Proxy(HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
+    #[non_exhaustive]
     Timeout {
         /// Which limit.
         kind: TimeoutKind,
@@ -172,6 +177,7 @@ pub enum HostErrorKind {
     Channel(ChannelProblem),
     /// The server said goodbye with SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
     #[error("the server disconnected (reason {reason}): {}", peer(message))]
+    #[non_exhaustive]
     Disconnected {
         /// The reason code.
         reason: u32,
@@ -184,6 +190,7 @@ pub enum HostErrorKind {
     /// Nothing was heard from the server any more, not even answers to keepalives
     /// ([`keepalive`](crate::config::ClientBuilder::keepalive)).
     #[error("the server is dead: nothing heard for {after:?}, {unanswered} keepalives unanswered")]
+    #[non_exhaustive]
     PeerDead {
         /// Since the last sign of life.
         after: Duration,
@@ -193,14 +200,16 @@ pub enum HostErrorKind {
     /// Data on the wire was altered, or is not what the cipher made.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
-    /// The peer sent what the protocol does not allow, or does what no peer in earnest does: it asks for 1
-    /// MiB of answers and reads none of them, asks for new keys again and again, sends packets of more than
-    /// 64 KiB, or does not close channels.
+    /// The peer sent what the protocol does not allow, or does what no peer in earnest does: it
+    /// asks for 1 MiB of answers and reads none of them, asks for new keys again and again, sends
+    /// packets of more than 64 KiB, or does not close channels.
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
     /// A line of output is not in its encoding, and the reader is
-    /// [strict](crate::Command::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only this line is concerned.
+    /// [strict](crate::ReadOptions::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only
+    /// this line is concerned.
     #[error("a line of output is not {encoding} at byte {offset}")]
+    #[non_exhaustive]
     Undecodable {
         /// The encoding's name.
         encoding: &'static str,
@@ -209,8 +218,10 @@ pub enum HostErrorKind {
         /// The line as the host sent it, without its line end.
         line: Vec<u8>,
     },
-    /// The [`Sink`](crate::Sink) of a command's output failed: the command was ended, and this output is not complete.
+    /// The [`Sink`](crate::output::Sink) of a command's output failed: the command was ended, and
+    /// this output is not complete.
     #[error("the sink of its {stream} failed: {}", sanitise(&error.to_string()))]
+    #[non_exhaustive]
     Sink {
         /// Which output.
         stream: StdStream,

@@ -13,7 +13,8 @@ pub enum KeyProblem {
     /// The file does not exist or cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
-    /// The file belongs to this user, and other users may read or change it. OpenSSH refuses such keys too.
+    /// The file belongs to this user, and other users may read or change it. OpenSSH refuses such
+    /// keys too.
     #[error("is accessible to other users (mode {mode:04o}); run: chmod 600 {}", shell_word(path))]
     Exposed {
         /// The file.
@@ -54,7 +55,8 @@ pub enum KeyProblem {
         /// Bytes allowed.
         max: u128,
     },
-    /// It holds no private key in a format that is known here: OpenSSH, or PEM with PKCS#1, SEC 1 or PKCS#8.
+    /// It holds no private key in a format that is known here: OpenSSH, or PEM with PKCS#1, SEC 1
+    /// or PKCS#8.
     #[error("holds no private key in a supported format")]
     Malformed,
     /// It begins like a private key, and is cut off, altered, or contradicts itself.
@@ -75,8 +77,8 @@ pub enum KeyProblem {
     /// Text in UTF-16, as some editors and shells save it.
     #[error("is text in UTF-16; save it as UTF-8")]
     Utf16,
-    /// The handle of a key in a security key (FIDO), such as `sk-ssh-ed25519@openssh.com`. libssh cannot use
-    /// it.
+    /// The handle of a key in a security key (FIDO), such as `sk-ssh-ed25519@openssh.com`. libssh
+    /// cannot use it.
     #[error("belongs to a security key (FIDO); add it to an ssh-agent with ssh-add, and use that")]
     SecurityKey,
     /// A DSA key. Neither libssh nor OpenSSH uses them any more.
@@ -101,7 +103,8 @@ pub enum KeyProblem {
         /// Most bits.
         max: usize,
     },
-    /// libssh, or the libcrypto that it uses, does not take a key that was found to be good: its words.
+    /// libssh, or the libcrypto that it uses, does not take a key that was found to be good: its
+    /// words.
     #[error("is not taken by libssh: {}", sanitise(.0))]
     Refused(String),
 }
@@ -136,7 +139,8 @@ pub enum CertProblem {
     /// A certificate of a type that libssh cannot use: of a FIDO key, or a DSA one.
     #[error("is of the unsupported type {}", sanitise(.0))]
     Unsupported(String),
-    /// The named private key, or where none is named every identity file, is another one than it is for.
+    /// The named private key, or where none is named every identity file, is another one than it is
+    /// for.
     #[error("is not for the private key, or for none of the identity files")]
     OtherKey,
 }

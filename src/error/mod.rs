@@ -1,212 +1,31 @@
-//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host failed, and why.
+//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host
+//! failed, and why.
 //!
 //! The `Display` of an error is the whole message on one line, the text of its cause included, and
-//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes prints each
-//! of them once. To act on a cause, match on the error: all causes are in public fields.
+//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes
+//! prints each of them once. To act on a cause, match on the error: all causes are in public
+//! fields.
 
 mod auth;
+pub(crate) mod call;
 mod channel;
+mod command;
 mod config;
-mod host;
+pub(crate) mod host;
 mod key;
 mod name;
-
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{AuthMethod, AuthProblem};
+pub(crate) use call::Error;
 pub use channel::ChannelProblem;
+pub use command::{CommandProblem, TemplateProblem};
 pub use config::{ConfigProblem, Origin};
-pub(crate) use host::HostErrorParts;
-pub use host::{HandshakeProblem, HostError, HostErrorKind, NotStarted};
+pub use host::{HandshakeProblem, NotStarted};
+pub(crate) use host::{HostError, HostErrorKind, HostErrorParts};
 pub use key::{CertProblem, KeyProblem};
 pub use name::{ResolverProblem, UnknownHostProblem};
 
-use crate::host::HostSpecError;
-use crate::hostkey::LoadError;
-use crate::text::sanitise;
-
-/// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing was started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A host in the list cannot be one.
-    #[error("host {position} of the list: {problem}")]
-    HostSpec {
-        /// Position in the host list, from 0.
-        position: usize,
-        /// What is wrong with it.
-        problem: HostSpecError,
-    },
-    /// A setting that cannot work.
-    #[error("{}{problem}", origin.prefix())]
-    Config {
-        /// Where the setting comes from.
-        origin: Origin,
-        /// What is wrong with it.
-        problem: ConfigProblem,
-    },
-    /// The libssh in use cannot do what a setting needs
-    /// ([`ParallelClient::library`](crate::ParallelClient::library)): GSSAPI where it was built without, or
-    /// agent forwarding once four hosts have had it loop for ever in this process
-    /// ([`forward_ssh_agent`](crate::config::ClientBuilder::forward_ssh_agent)).
-    #[error("{feature} cannot be used with libssh {library}: {reason}")]
-    Unsupported {
-        /// What cannot be used.
-        feature: &'static str,
-        /// The version that libssh gives itself.
-        library: String,
-        /// Why.
-        reason: &'static str,
-    },
-    /// The command cannot be sent as it is.
-    #[error("command refused: {0}")]
-    Command(CommandProblem),
-    /// [`host_args`](crate::Command::host_args) has not exactly one entry for each host (parallel-ssh:
-    /// `HostArgumentError`).
-    #[error("host_args has {args} entries for {hosts} hosts")]
-    HostArgs {
-        /// Hosts of the client.
-        hosts: usize,
-        /// Entries given.
-        args: usize,
-    },
-    /// The command's text and a host's entry in [`host_args`](crate::Command::host_args) do not fit together.
-    #[error("command for host {position} of the list: {problem}")]
-    Template {
-        /// Position in the host list, or among the hosts of a [`Run`](crate::Run), from 0, of the first host that is concerned.
-        position: usize,
-        /// What does not fit.
-        problem: TemplateProblem,
-    },
-    /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
-    #[error("{}private key {}: {problem}", origin.prefix(), path.display())]
-    KeyFile {
-        /// Where the key comes from, or what is to open it, such as the passphrase.
-        origin: Origin,
-        /// The file, or `<bytes>` for a key given as text.
-        path: PathBuf,
-        /// Why.
-        problem: KeyProblem,
-    },
-    /// A certificate cannot be used (parallel-ssh: `PKeyFileError`).
-    #[error("{}certificate {}: {problem}", origin.prefix(), path.display())]
-    CertFile {
-        /// Where the certificate comes from, or the key that it is not for.
-        origin: Origin,
-        /// The file, or `<bytes>` for a certificate given as text.
-        path: PathBuf,
-        /// Why.
-        problem: CertProblem,
-    },
-    /// A known_hosts file exists but cannot be read.
-    #[error("{0}")]
-    KnownHosts(LoadError),
-    /// The first host that failed, in order of time, when `stop_on_errors` is on (the default).
-    ///
-    /// The other hosts were started and go on; their outputs are in `last_output`.
-    #[error("{0}")]
-    Host(HostError),
-    /// `join` reached its time limit (parallel-ssh: `Timeout`). Everything can be joined again and read on.
-    #[error(
-        "not finished after {after:?}: {} of {} commands still running, {} never started",
-        unfinished.len(), finished.len() + unfinished.len() + not_started.len(), not_started.len()
-    )]
-    JoinTimeout {
-        /// The limit.
-        after: Duration,
-        /// Positions of the hosts whose command has ended, one way or the other.
-        finished: Vec<usize>,
-        /// Positions of the hosts whose command was started and has not ended.
-        unfinished: Vec<usize>,
-        /// Positions of the hosts whose command was not sent yet.
-        not_started: Vec<usize>,
-    },
-    /// The fleet is [draining](crate::Fleet::drain): it starts nothing more.
-    #[error("the fleet is being drained: nothing more is started")]
-    Draining,
-    /// The operating system refused what the reactor itself needs.
-    #[error("cannot {what}: {error}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// The system's answer.
-        error: io::Error,
-    },
-}
-
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Self {
-        Self::KnownHosts(error)
-    }
-}
-
-/// Why a command cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandProblem {
-    /// Nothing but white space: a login shell would start and wait for input.
-    #[error("it is empty")]
-    Empty,
-    /// A NUL byte ends a C string, so the host would run something else. With the offset in what would be sent.
-    #[error("it contains a NUL byte at offset {0}")]
-    Nul(usize),
-    /// Not UTF-8 at this offset, so it cannot be put into another [`encoding`](crate::Command::encoding).
-    #[error("it is not UTF-8 at offset {offset}, so it cannot be put into {encoding}")]
-    NotUtf8 {
-        /// Where the first byte is that is not.
-        offset: usize,
-        /// The encoding's name.
-        encoding: &'static str,
-    },
-    /// A character at this offset, counted in bytes of UTF-8, that the [`encoding`](crate::Command::encoding) has not
-    /// (parallel-ssh: `UnicodeEncodeError`).
-    #[error("{encoding} has not the character at offset {offset}")]
-    Unencodable {
-        /// Where the character begins.
-        offset: usize,
-        /// The encoding's name.
-        encoding: &'static str,
-    },
-    /// Longer than an SSH packet may carry.
-    #[error("it has {len} bytes, at most {max} can be sent")]
-    TooLong {
-        /// Bytes given.
-        len: usize,
-        /// Bytes allowed.
-        max: usize,
-    },
-}
-
-/// Why a command's text and the values for one host do not fit together. Offsets count bytes of the text from 0.
-///
-/// No message repeats a value: it may be a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TemplateProblem {
-    /// More places (`%s`, `%d`) than values, or the values have names.
-    #[error("fewer values than places for them")]
-    MissingPositional,
-    /// More values than places (`%s`, `%d`). Names without a place are no problem.
-    #[error("more values than places for them")]
-    TooManyPositional,
-    /// A `%(name)s` or `%(name)d` whose name has no value.
-    #[error("no value is named \"{}\"", sanitise(.0))]
-    MissingKey(String),
-    /// A `%d` or `%(name)d` at this offset whose value is a text.
-    #[error("the value for the place at offset {0} is not an integer")]
-    NotAnInteger(usize),
-    /// A `%` that neither `%`, `s`, `d`, `(name)s` nor `(name)d` follows.
-    #[error("no place for a value that is understood at offset {offset} (write %% for %)")]
-    BadFormat {
-        /// Where the `%` is.
-        offset: usize,
-    },
-    /// The text with the values in it cannot be sent.
-    #[error("refused: {0}")]
-    Refused(CommandProblem),
-}
-
-#[cfg(test)]
-mod tests;
+pub use crate::host::{HostSpecError, HostSpecPart};
+pub use crate::stage::TimeoutKind;

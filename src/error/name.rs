@@ -20,7 +20,8 @@ pub enum UnknownHostProblem {
     /// What was given can be no host's name.
     #[error("unknown host: {0}")]
     BadName(&'static str),
-    /// The system's resolver ([`Resolver::System`](crate::Resolver::System)) says so, in its words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) says so, in
+    /// its words.
     #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
     /// It has addresses, but the settings allow only those of another family
@@ -38,7 +39,8 @@ pub enum UnknownHostProblem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolverProblem {
-    /// A name server answered with this code (RFC 1035 section 4.1.1: 2 is SERVFAIL, 5 REFUSED), and none better.
+    /// A name server answered with this code (RFC 1035 section 4.1.1: 2 is SERVFAIL, 5 REFUSED),
+    /// and none better.
     #[error("the name server failed (RCODE {0})")]
     ServerFailure(u16),
     /// The answers were of no use.
@@ -50,7 +52,8 @@ pub enum ResolverProblem {
     /// No name server can be reached; the last one's address and error.
     #[error("{0}")]
     Unreachable(String),
-    /// The system's resolver ([`Resolver::System`](crate::Resolver::System)) failed, in its words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed, in its
+    /// words.
     #[error("{}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
 }

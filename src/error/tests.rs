@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::hostkey::LoadError;
 use crate::hostkey::{HostKey, KnownHosts};
 use crate::ids::StdStream;
 use crate::stage::Stage;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Fleet;
+use super::api::Fleet;
 use super::drain::Drain;
 use super::engine::Engine;
 use super::event_loop::Timer;
@@ -102,8 +102,8 @@ impl<'a> CommandRef<'a> {
         self.exec.stream(stream).len()
     }
 
-    /// The number of bytes of one of the command's streams that its [`Keep`](crate::Keep) policy
-    /// dropped.
+    /// The number of bytes of one of the command's streams that its [`Keep`](crate::output::Keep)
+    /// policy dropped.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.exec.stream(stream).dropped()
     }
@@ -260,7 +260,7 @@ impl Fleet {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut fleet = Fleet::builder(["web1", "web2"]).build()?;
     /// fleet.start("make all")?;
-    /// fleet.drain(Some(Instant::now() + Duration::from_secs(30)));
+    /// fleet.drain(Instant::now() + Duration::from_secs(30));
     /// while !fleet.is_drained() {
     ///     fleet.wait(None)?;
     ///     fleet.turn(Instant::now(), Budget::default())?;
@@ -271,7 +271,8 @@ impl Fleet {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn drain(&mut self, deadline: Option<Instant>) {
+    pub fn drain(&mut self, deadline: impl Into<Option<Instant>>) {
+        let deadline = deadline.into();
         match self.engine.schedule.drain {
             Drain::Over => return,
             Drain::Begun(timer) => _ = timer.and_then(|timer| self.engine.event_loop.wheel.disarm(timer)),
@@ -309,7 +310,8 @@ impl Fleet {
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
-    pub fn set_max_running(&mut self, commands: Option<usize>) -> Result<(), Error> {
+    pub fn set_max_running(&mut self, commands: impl Into<Option<usize>>) -> Result<(), Error> {
+        let commands = commands.into();
         self.change_limits(|limits| limits.max_running = commands)
     }
 
@@ -318,7 +320,8 @@ impl Fleet {
     ///
     /// # Errors
     /// [`Error::Config`] for 0.
-    pub fn set_connects_per_second(&mut self, connections: Option<u32>) -> Result<(), Error> {
+    pub fn set_connects_per_second(&mut self, connections: impl Into<Option<u32>>) -> Result<(), Error> {
+        let connections = connections.into();
         self.change_limits(|limits| limits.connects_per_second = connections)
     }
 

@@ -18,6 +18,7 @@ use crate::stage::Timings;
 pub enum Event<'a> {
     /// An attempt to connect to a host has entered a stage, [`Stage::Resolving`] to
     /// [`Stage::Authenticating`].
+    #[non_exhaustive]
     Entered {
         /// The host.
         host: HostId,
@@ -25,6 +26,7 @@ pub enum Event<'a> {
         stage: Stage,
     },
     /// A host is logged in.
+    #[non_exhaustive]
     Connected {
         /// The host.
         host: HostId,
@@ -32,6 +34,7 @@ pub enum Event<'a> {
         timings: Timings,
     },
     /// A host's connection, or an attempt to connect, has ended.
+    #[non_exhaustive]
     Disconnected {
         /// The host.
         host: HostId,
@@ -41,6 +44,7 @@ pub enum Event<'a> {
         retrying: bool,
     },
     /// A host has accepted a command.
+    #[non_exhaustive]
     Started {
         /// The host.
         host: HostId,
@@ -48,6 +52,7 @@ pub enum Event<'a> {
         command: CommandId,
     },
     /// Output, as it arrived ([`Deliver::Bytes`]). It counts as read.
+    #[non_exhaustive]
     Output {
         /// The host.
         host: HostId,
@@ -60,7 +65,8 @@ pub enum Event<'a> {
     },
     /// A line of output ([`Deliver::Lines`]). A line ends with `\n`, with `\r\n`, or at the end of
     /// the stream. A line that is longer than the stream may hold arrives in
-    /// [pieces](crate::Keep::BackPressure).
+    /// [pieces](crate::output::Keep::BackPressure).
+    #[non_exhaustive]
     Line {
         /// The host.
         host: HostId,
@@ -74,6 +80,7 @@ pub enum Event<'a> {
         offset: u64,
     },
     /// A command has room for input again, after [`Fleet::write_stdin`] had found none.
+    #[non_exhaustive]
     Writable {
         /// The host.
         host: HostId,
@@ -83,6 +90,7 @@ pub enum Event<'a> {
     /// A command has ended: it exited, was killed, failed, timed out, was cancelled, or never
     /// started. This is the last event of the command. Its id becomes invalid, unless its output is
     /// not [delivered](Deliver::Nothing) by events.
+    #[non_exhaustive]
     Finished {
         /// The host.
         host: HostId,
@@ -95,6 +103,7 @@ pub enum Event<'a> {
     },
     /// All commands of a [batch](crate::Run::batches) have ended. The last batch's event comes
     /// right before [`RunDone`](Self::RunDone). A batch that never started has no such event.
+    #[non_exhaustive]
     BatchDone {
         /// The run.
         run: RunId,
@@ -106,6 +115,7 @@ pub enum Event<'a> {
         left: usize,
     },
     /// All commands of a run have ended.
+    #[non_exhaustive]
     RunDone {
         /// The run.
         run: RunId,

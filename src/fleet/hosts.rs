@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Fleet;
+use super::api::Fleet;
 use super::slot::Slot;
 use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError};
@@ -14,20 +14,20 @@ use crate::stage::Timings;
 
 /// The current state of one host of a [`Fleet`].
 #[derive(Clone, Copy)]
-pub struct Host<'a> {
+pub struct HostRef<'a> {
     slot: &'a Slot,
 }
 
-impl fmt::Debug for Host<'_> {
+impl fmt::Debug for HostRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host")
+        f.debug_struct("HostRef")
             .field("name", &self.name())
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
 }
 
-impl<'a> Host<'a> {
+impl<'a> HostRef<'a> {
     /// The host name or address as configured, without user and port.
     pub fn name(&self) -> &'a str {
         &self.slot.session.target().host
@@ -78,8 +78,8 @@ impl Fleet {
     }
 
     /// The state of a host; `None` if it was removed from the list.
-    pub fn host(&self, id: HostId) -> Option<Host<'_>> {
-        self.engine.hosts.get(id).map(|slot| Host { slot })
+    pub fn host(&self, id: HostId) -> Option<HostRef<'_>> {
+        self.engine.hosts.get(id).map(|slot| HostRef { slot })
     }
 
     /// Adds hosts to the end of the list. Each call reads the keys that the hosts need once, so add

@@ -53,7 +53,7 @@ pub struct Metrics {
     /// Connections that are open or being opened now, including those to proxies.
     pub connections: usize,
     /// Hosts that wait for admission now, to connect or to start a command.
-    pub queued: usize,
+    pub admission_queue: usize,
     /// Commands that are starting or running now, which
     /// [`max_running`](crate::config::FleetBuilder::max_running) limits.
     pub running: usize,
@@ -72,7 +72,7 @@ pub struct Metrics {
     /// Unread bytes of output.
     pub unread: usize,
     /// Connections that are not read from now, because too much of their own output or of the whole
-    /// fleet's is unread ([`Keep::BackPressure`](crate::Keep::BackPressure),
+    /// fleet's is unread ([`Keep::BackPressure`](crate::output::Keep::BackPressure),
     /// [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     pub(super) hosts: [usize; HostState::ALL.len()],
@@ -102,7 +102,7 @@ impl fmt::Display for Metrics {
             bytes_received,
             bytes_sent,
             connections,
-            queued,
+            admission_queue,
             running,
             timers,
             pool,
@@ -116,10 +116,10 @@ impl fmt::Display for Metrics {
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
         }
-        write!(f, "connections={connections} waiting={queued} pool={pool} runs={runs} ")?;
+        write!(f, "connections={connections} admission_queue={admission_queue} pool={pool} runs={runs} ")?;
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
         write!(f, "unread={unread} held_back={held_back} ")?;
-        write!(f, "received={bytes_received} sent={bytes_sent} ")?;
+        write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
     }

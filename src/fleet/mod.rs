@@ -1,10 +1,12 @@
 //! The fleet: every host, its connection and its commands, driven by turns.
 //!
-//! [`Fleet`] is the public interface. [`Engine`] does the work of a turn. Its parts do not depend
-//! on one another: the event loop, the registry of hosts, and the schedule.
+//! [`Fleet`](crate::Fleet) is what callers use. Its [`Engine`](engine::Engine) does the work of the
+//! turns, with parts that know nothing of one another: the event loop, the registry of connections,
+//! and the schedule.
 
 mod admission;
 mod agents;
+pub(super) mod api;
 mod backpressure;
 mod commands;
 mod descriptors;
@@ -12,14 +14,14 @@ mod disk;
 mod drain;
 mod engine;
 mod event_loop;
-mod events;
+pub(super) mod events;
 mod hosts;
 mod library;
 mod metrics;
 mod output;
 mod rate_limit;
 mod registry;
-mod run;
+pub(super) mod run;
 mod runs;
 mod schedule;
 mod slot;
@@ -27,185 +29,16 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod turn;
-mod turn_budget;
-
-use std::fmt;
-use std::io;
-use std::sync::Arc;
+pub(super) mod turn_budget;
 
 pub use commands::{CommandRef, Started};
-pub use events::Event;
-pub use hosts::Host;
+pub use hosts::HostRef;
 pub use library::SshLibrary;
 pub use metrics::Metrics;
-pub use run::{Batch, Run, Tally};
+pub use run::{Batch, Tally};
 pub use turn::FleetWaker;
-pub use turn_budget::{Budget, LongestStep, Turn};
+pub use turn_budget::{LongestStep, Turn};
 
-use self::engine::{Engine, Parts};
-use self::event_loop::host_token;
-use self::registry::Links;
-use crate::clock::Clock;
-use crate::config::{FleetBuilder, HostList, Setup, entry};
-use crate::error::Error;
-use crate::host::{HostSpec, HostSpecError};
-use crate::hostkey::LineProblem;
-use crate::ids::HostId;
-use crate::limits;
-use crate::link::Dialler;
-use crate::reactor::Reactor;
+pub use crate::ids::{CommandId, HostId, RunId};
 pub use crate::session::HostState;
-
-/// Runs commands on many hosts from an event loop that the caller owns.
-///
-/// A turn never waits for a peer or a disk, and no signal handler is installed. No thread runs in
-/// the background unless [`Resolver::System`](crate::Resolver::System), GSSAPI, an
-/// [accept-new](crate::HostKeyPolicy::accept_new) policy or a forwarded ssh-agent needs one. The
-/// caller repeats three steps:
-///
-/// 1. wait until the fleet's [descriptor](std::os::fd::AsFd) is readable or
-///    [`next_deadline`](Self::next_deadline) has passed, along with everything else that the
-///    program waits for;
-/// 2. call [`turn`](Self::turn), which does a bounded amount of work;
-/// 3. take events from [`next_event`](Self::next_event) until it returns `None`.
-///
-/// Every other method may be called between any two of these steps. Several fleets may exist side
-/// by side, in one thread or in many. [`embedding`](crate::embedding) has the whole contract.
-///
-/// ```no_run
-/// use std::time::Instant;
-/// use sshoal::{Budget, Event, Fleet};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut fleet = Fleet::builder(["web1", "web2:2222"]).user("deploy").build()?;
-/// fleet.start("uname -a")?;
-/// loop {
-///     // Or poll(2), epoll(7), mio, tokio's `AsyncFd` with the fleet's descriptor among others.
-///     fleet.wait(None)?;
-///     fleet.turn(Instant::now(), Budget::default())?;
-///     while let Some(event) = fleet.next_event() {
-///         match event {
-///             Event::Output { host, bytes, .. } => println!("{host:?}: {}", bytes.escape_ascii()),
-///             Event::Finished { host, outcome, .. } => println!("{host:?}: {outcome}"),
-///             Event::RunDone { .. } => return Ok(()),
-///             _ => {}
-///         }
-///     }
-/// }
-/// # }
-/// ```
-///
-/// # Log
-/// The fleet logs through the [`log`] facade; without a logger, a log line costs one comparison.
-/// Per host, `debug` reports each connection made, failed or given up and the delay before the next
-/// attempt (events report the same), and `trace` reports each step of a connection. `warn` reports
-/// problems of this process, such as too few descriptors, or a file or an agent that cannot be
-/// used. Log lines contain no secrets, and text that comes from a host is made safe for a terminal.
-pub struct Fleet {
-    engine: Engine,
-    /// The host list as configured; `positions` has the id of the host at each position.
-    list: HostList,
-    positions: Vec<HostId>,
-}
-
-impl FleetBuilder {
-    /// Checks the settings, reads keys and known_hosts files, and creates the fleet. Does not use
-    /// the network.
-    ///
-    /// The host list may be empty: hosts can be added later.
-    ///
-    /// # Errors
-    /// [`Error::HostSpec`] and [`Error::Config`] for an invalid host or setting;
-    /// [`Error::KeyFile`], [`Error::CertFile`] and [`Error::KnownHosts`] for a file that cannot be
-    /// used; [`Error::Unsupported`] if the libssh in use lacks what a setting needs;
-    /// [`Error::System`] if the operating system refuses what the event loop needs.
-    pub fn build(self) -> Result<Fleet, Error> {
-        Fleet::from_setup(self.setup()?)
-    }
-
-    /// Like [`build`](Self::build), but creates several fleets, to be driven by as many threads:
-    /// for more work than one core can encrypt. Hosts are distributed round-robin: the first host
-    /// to the first fleet, the second host to the second fleet, and so on.
-    ///
-    /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared,
-    /// except the keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
-    /// records. Limits such as [`max_connecting`](Self::max_connecting) apply to each fleet
-    /// separately, and each fleet has its own connections to proxies.
-    ///
-    /// ```
-    /// use sshoal::Fleet;
-    ///
-    /// # let none: [&str; 0] = [];
-    /// let builder = Fleet::builder(["web1", "web2", "web3"]).user("deploy").password("...");
-    /// let fleets = builder.known_hosts(none).identity_auth(false).build_many(2)?;
-    /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
-    /// # Ok::<(), sshoal::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`build`](Self::build), and [`Error::Config`] unless `fleets` is 1 to 4,096.
-    /// Positions in errors are those in the whole list.
-    pub fn build_many(self, fleets: usize) -> Result<Vec<Fleet>, Error> {
-        self.setup_many(fleets)?.into_iter().map(Fleet::from_setup).collect()
-    }
-}
-
-impl Fleet {
-    fn from_setup(mut setup: Setup) -> Result<Self, Error> {
-        library::warn_if_bundled();
-        setup.limits.output_budget.get_or_insert(limits::OUTPUT_BUDGET);
-        let reactor = Reactor::new().map_err(cannot_set_up)?;
-        let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
-        let links = Box::new(Arc::new(Dialler::new(
-            registry,
-            host_token,
-            reactor.waker().clone(),
-            descriptors::for_agents(),
-        )));
-        Self::with(setup, reactor, links, Clock::default())
-    }
-}
-
-impl Fleet {
-    /// Configures a fleet of these hosts, in this order. An entry is `host`, `host:port`,
-    /// `user@host`, `user@host:port`, or an IPv6 address, in brackets if a port follows
-    /// ([`HostSpec`](crate::HostSpec)).
-    pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder
-    where
-        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
-    {
-        FleetBuilder::new(hosts.into_iter().map(entry).collect())
-    }
-
-    fn with(setup: Setup, reactor: Reactor, links: Box<dyn Links>, clock: Clock) -> Result<Self, Error> {
-        let Setup { list, targets, verifier, resolver, limits } = setup;
-        let now = clock.now();
-        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
-        let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
-        let positions = targets.into_iter().map(|target| engine.add(target, now)).collect();
-        Ok(Self { engine, list, positions })
-    }
-
-    /// The libssh that this program uses.
-    pub fn library() -> SshLibrary {
-        SshLibrary::linked()
-    }
-
-    /// Lines of the known_hosts files that were skipped because they cannot be parsed.
-    pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        self.engine.verifier.known_hosts().problems()
-    }
-}
-
-fn cannot_set_up(error: io::Error) -> Error {
-    Error::System { what: "set up the event loop", error }
-}
-
-impl fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fleet")
-            .field("hosts", &self.positions.len())
-            .field("metrics", &self.metrics())
-            .finish()
-    }
-}
+pub use crate::stage::Timings;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Fleet;
+use super::api::Fleet;
 use super::events::{Entry, Event};
 use super::runs::RunNews;
 use crate::command::Signal;
@@ -47,7 +47,7 @@ impl Fleet {
 
     /// Takes the next line of unread output, if a whole one has arrived. Once the command has
     /// ended, the rest counts as the last line. If a line is longer than the stream may hold, this
-    /// takes [what has arrived](crate::Keep::BackPressure).
+    /// takes [what has arrived](crate::output::Keep::BackPressure).
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
         self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?
     }

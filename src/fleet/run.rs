@@ -1,10 +1,12 @@
 //! Runs as callers describe them: commands, the hosts that run them, and in what order.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::command::{Command, OutputOptions, Request};
 use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
+use crate::output::Deliver;
 
 /// Commands for some hosts, to be [started](crate::Fleet::start) all at once or in
 /// [batches](Self::batches). Each batch follows the previous one by itself or [on
@@ -31,8 +33,7 @@ use crate::ids::HostId;
 ///         match event {
 ///             Event::BatchDone { left, .. } => is_next = left > 0,
 ///             Event::RunDone { tally, .. } => {
-///                 println!("{} succeeded, {} failed", tally.succeeded, tally.failed);
-///                 println!("{} not started", tally.not_started);
+///                 println!("{tally}");
 ///                 return Ok(());
 ///             }
 ///             _ => {}
@@ -51,6 +52,7 @@ use crate::ids::HostId;
 pub struct Run {
     commands: Commands,
     hosts: Option<Vec<HostId>>,
+    deliver: Option<Deliver>,
     pub(super) plan: Plan,
 }
 
@@ -79,7 +81,12 @@ pub enum Batch {
 impl Run {
     /// A run of this command on all hosts of the list.
     pub fn new(command: impl Into<Command>) -> Self {
-        Self { commands: Commands::Same(Box::new(command.into())), hosts: None, plan: Plan::default() }
+        Self {
+            commands: Commands::Same(Box::new(command.into())),
+            hosts: None,
+            deliver: None,
+            plan: Plan::default(),
+        }
     }
 
     /// A run with a command for each of these hosts, in this order. A host that occurs twice runs
@@ -99,7 +106,7 @@ impl Run {
     /// ```
     pub fn each(commands: impl IntoIterator<Item = (HostId, impl Into<Command>)>) -> Self {
         let commands = commands.into_iter().map(|(host, command)| (host, command.into())).collect();
-        Self { commands: Commands::Each(commands), hosts: None, plan: Plan::default() }
+        Self { commands: Commands::Each(commands), hosts: None, deliver: None, plan: Plan::default() }
     }
 
     /// The hosts of the run, in this order. Default: all hosts of the list. A host that occurs
@@ -107,6 +114,12 @@ impl Run {
     /// a run made by [`each`](Self::each), which names its hosts already.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
+        self
+    }
+
+    /// Whether events bring the output of its commands, and how. Default: [`Deliver::Bytes`].
+    pub fn deliver(mut self, deliver: Deliver) -> Self {
+        self.deliver = Some(deliver);
         self
     }
 
@@ -140,16 +153,16 @@ impl Run {
     /// further command is sent. Commands that were not sent, including those of the current batch,
     /// end as [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent run to
     /// their end.
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.plan.budget.failures = Some(failures);
+    pub fn max_failures(mut self, failures: impl Into<Option<usize>>) -> Self {
+        self.plan.budget.failures = failures.into();
         self
     }
 
     /// Like [`max_failures`](Self::max_failures), but as a percentage of all hosts of the run, 0 to
     /// 100: exceeded if more of them have failed. (Ansible: `max_fail_percentage`, which counts per
     /// batch.) [`Fleet::start`](crate::Fleet::start) refuses more than 100.
-    pub fn max_failure_percent(mut self, percent: u8) -> Self {
-        self.plan.budget.percent = Some(percent);
+    pub fn max_failure_percent(mut self, percent: impl Into<Option<u8>>) -> Self {
+        self.plan.budget.percent = percent.into();
         self
     }
 
@@ -157,6 +170,7 @@ impl Run {
     /// list.
     pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
+        let output = &OutputOptions { deliver: self.deliver.unwrap_or(output.deliver), ..output.clone() };
         let asked = match (self.commands, self.hosts) {
             (Commands::Same(command), hosts) => {
                 let hosts = hosts.unwrap_or_else(|| all.to_vec());
@@ -279,5 +293,12 @@ impl Tally {
     /// All commands that have ended.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { succeeded, failed, not_started } = self;
+        write!(f, "{succeeded} succeeded, {failed} failed, {not_started} not started")
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::Fleet;
+use super::api::Fleet;
 use super::engine::Engine;
 use super::metrics::{Metrics, Totals};
 use super::turn_budget::{Budget, Turn};
@@ -86,8 +86,8 @@ impl Fleet {
     ///
     /// # Errors
     /// Errors of `epoll_wait(2)`.
-    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        self.engine.wait(limit)
+    pub fn wait(&mut self, limit: impl Into<Option<Duration>>) -> io::Result<()> {
+        self.engine.wait(limit.into())
     }
 
     /// A handle that wakes this fleet from another thread.
@@ -109,7 +109,7 @@ impl Fleet {
             bytes_received: received,
             bytes_sent: sent,
             connections: hosts.sums.connections,
-            queued: hosts.sums.queued(),
+            admission_queue: hosts.sums.queued(),
             running: hosts.sums.running,
             timers: event_loop.wheel.len(),
             pool: schedule.admission.pool(),

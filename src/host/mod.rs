@@ -46,7 +46,7 @@ use crate::text::{must_escape, sanitise};
 /// let spec: HostSpec = "deploy@[::1]:2222".parse()?;
 /// assert_eq!((spec.user(), spec.host(), spec.port()), (Some("deploy"), "::1", Some(2222)));
 /// assert_eq!(spec.to_string(), "deploy@[::1]:2222");
-/// # Ok::<(), sshoal::HostSpecError>(())
+/// # Ok::<(), sshoal::error::HostSpecError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostSpec {
@@ -98,6 +98,7 @@ pub enum HostSpecError {
 /// The part of a [`HostSpec`] that an error is about. The port is the only other part and has its
 /// own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HostSpecPart {
     /// The name or address.
     Host,

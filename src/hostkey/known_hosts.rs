@@ -33,7 +33,7 @@ struct Entry {
 ///
 /// Lines are indexed by key and by plain name, so a key on record is found without a search. Only
 /// an unknown or changed key must be compared with each hashed name and pattern, because hashed
-/// names cannot be indexed ([`HostScan`] splits that work into slices).
+/// names cannot be indexed (a fleet does that work in slices).
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
@@ -145,7 +145,7 @@ impl KnownHosts {
         }
     }
 
-    /// The first [`PROBLEMS_MAX`] skipped lines.
+    /// The first 1,000 skipped lines.
     #[must_use]
     pub fn problems(&self) -> &[LineProblem] {
         &self.problems
@@ -257,6 +257,7 @@ impl KnownHosts {
     }
 
     /// Starts a search for the verdict on a key, to be run in slices.
+    #[doc(hidden)]
     #[must_use]
     pub fn scan(&self, host: &str, port: u16, key: &HostKey) -> HostScan {
         HostScan::new(HostNames::new(host, port), key.clone())

@@ -57,7 +57,7 @@ impl KnownHosts {
     ///
     /// # Errors
     /// [`LoadError`] names a file that exists but cannot be read, is a directory, or has more than
-    /// [`FILE_BYTES_MAX`] bytes.
+    /// 64 MiB.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
         let mut known = Self::empty();
         for path in paths {

@@ -1,5 +1,6 @@
 //! The decision whether a host is trusted.
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::path::Path;
@@ -49,21 +50,34 @@ impl HostVerified {
     }
 
     /// The type of the host's key.
-    #[must_use]
+    #[cfg(test)]
     pub fn key_type(&self) -> KeyType {
         self.key_type
     }
 
     /// The fingerprint of the host's key.
-    #[must_use]
+    #[cfg(test)]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
     /// Why the key was accepted.
-    #[must_use]
+    #[cfg(test)]
     pub fn acceptance(&self) -> &Acceptance {
         &self.acceptance
+    }
+}
+
+/// For the log.
+impl fmt::Display for HostVerified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host key {} {}, ", self.key_type, self.fingerprint)?;
+        match &self.acceptance {
+            Acceptance::Asked => f.write_str("accepted by the callback"),
+            Acceptance::DangerAcceptedAny => f.write_str("not verified"),
+            Acceptance::Known(location) => write!(f, "known by {location}"),
+            Acceptance::Pinned => f.write_str("pinned"),
+        }
     }
 }
 
@@ -92,17 +106,11 @@ impl Verifier {
         &self.known
     }
 
-    /// The policy.
-    #[must_use]
-    pub fn policy(&self) -> &HostKeyPolicy {
-        &self.policy
-    }
-
     /// The host key algorithms to offer first in the handshake with a host, best first; see
     /// [`KnownHosts::recorded_algorithms`]. Includes keys recorded by the accept-new policy.
     ///
     /// Searches all lines, and blocks while the accept-new policy records another key.
-    #[must_use]
+    #[cfg(any(test, fuzzing))]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.recorded_algorithms(host, port);
         match &self.recorder {
@@ -138,6 +146,7 @@ impl Verifier {
     /// # Errors
     /// [`HostKeyError`] if it is not accepted: the connection must be closed without sending a
     /// credential.
+    #[cfg(any(test, fuzzing))]
     pub fn verify(&self, host: &str, port: u16, key: &HostKey) -> Result<HostVerified, HostKeyError> {
         let mut verification = self.verification(&Arc::from(host), port, key.clone());
         loop {
@@ -157,6 +166,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`HostKeyError`] if the key is not accepted, or the blob is not a valid key.
+    #[cfg(any(test, fuzzing))]
     pub fn verify_blob(&self, host: &str, port: u16, blob: Vec<u8>) -> Result<HostVerified, HostKeyError> {
         self.verify(host, port, &read_key(host, port, blob)?)
     }

@@ -7,7 +7,8 @@ use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::output::LineEnds;
 
-/// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one error.
+/// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one
+/// error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Encoding(&'static encoding_rs::Encoding);
 
@@ -65,8 +66,8 @@ impl Encoding {
         }
     }
 
-    /// The text of a line, with U+FFFD for what is not in the encoding. At the start of a stream the encoding's own byte
-    /// order mark is no part of it.
+    /// The text of a line, with U+FFFD for what is not in the encoding. At the start of a stream
+    /// the encoding's own byte order mark is no part of it.
     fn decode_lossy(self, line: Vec<u8>, at_start: bool) -> String {
         let mark = self.mark(&line, at_start);
         match self.decode_whole(line, mark) {
@@ -95,10 +96,11 @@ impl Encoding {
         }
     }
 
-    /// The text of several lines with their ends, if the text of each of them can be cut out of it. The first line of a stream
-    /// must not be among them, as its byte order mark is no text.
+    /// The text of several lines with their ends, if the text of each of them can be cut out of it.
+    /// The first line of a stream must not be among them, as its byte order mark is no text.
     pub(crate) fn decode_lines(self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
-        // In other encodings a line may leave its decoder in a state that the next one does not begin with.
+        // In other encodings a line may leave its decoder in a state that the next one does not
+        // begin with.
         if self.0 != UTF_8 {
             return Err(lines);
         }
@@ -135,8 +137,8 @@ impl Encoding {
         if line.starts_with(mark) { mark.len() } else { 0 }
     }
 
-    /// The bytes to send for a text. UTF-8 goes as it is, whether or not it is well-formed, and instead of UTF-16 too: that
-    /// has NUL bytes, and a command cannot.
+    /// The bytes to send for a text. UTF-8 goes as it is, whether or not it is well-formed, and
+    /// instead of UTF-16 too: that has NUL bytes, and a command cannot.
     pub(crate) fn encode(self, text: &[u8]) -> Result<Cow<'_, [u8]>, CommandProblem> {
         if self.0.output_encoding() == UTF_8 {
             return Ok(Cow::Borrowed(text));

@@ -1,32 +1,36 @@
 //! The store of one output stream: bytes in, lines or raw bytes out.
 //!
-//! A [`LineBuffer`] belongs to the stdout or the stderr of one host. The reactor pushes what arrives, in
-//! chunks of any size; a reader takes lines or raw bytes whenever it likes. Because an unfinished line
-//! stays in the buffer, a reader that gives up (a timeout, a dropped iterator) loses nothing: the next one
-//! continues at the same byte.
+//! A [`LineBuffer`] belongs to the stdout or the stderr of one host. The reactor pushes what
+//! arrives, in chunks of any size; a reader takes lines or raw bytes whenever it likes. Because an
+//! unfinished line stays in the buffer, a reader that gives up (a timeout, a dropped iterator)
+//! loses nothing: the next one continues at the same byte.
 //!
 //! # What a line is
-//! `\n` and `\r\n` end a line and are stripped; nothing else does, neither a lone `\r` nor NUL. Empty lines
-//! are kept. The last line needs no terminator: it is yielded once the stream has ended, and a `\r` at its
-//! end is data.
+//! `\n` and `\r\n` end a line and are stripped; nothing else does, neither a lone `\r` nor NUL.
+//! Empty lines are kept. The last line needs no terminator: it is yielded once the stream has
+//! ended, and a `\r` at its end is data.
 //!
-//! A character of a line end is one byte, or a code unit of UTF-16 where the reader [says so](LineEnds). Units are
-//! counted from the start of the stream, whoever has read what is before them.
+//! A character of a line end is one byte, or a code unit of UTF-16 where the reader [says
+//! so](LineEnds). Units are counted from the start of the stream, whoever has read what is before
+//! them.
 //!
 //! # Cost
-//! Every byte is copied once in and once out and searched once for its terminator, however it was cut into
-//! chunks. The memory of consumed bytes is given back: after every call that takes `&mut self`, the
-//! [capacity](LineBuffer::capacity) is at most [`IDLE_CAPACITY`](LineBuffer::IDLE_CAPACITY) or four times the
-//! unread bytes, whichever is larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread
-//! until the next call. Moving the unread bytes to keep this bound is paid for by the bytes consumed or
-//! pushed since the last move: amortised O(1) a byte.
+//! Every byte is copied once in and once out and searched once for its terminator, however it was
+//! cut into chunks. The memory of consumed bytes is given back: after every call that takes `&mut
+//! self`, the [capacity](LineBuffer::capacity) is at most
+//! [`IDLE_CAPACITY`](LineBuffer::IDLE_CAPACITY) or four times the unread bytes, whichever is
+//! larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread until the next
+//! call. Moving the unread bytes to keep this bound is paid for by the bytes consumed or pushed
+//! since the last move: amortised O(1) a byte.
 
 use std::fmt;
 
 /// What the characters of a line end are made of.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LineEnds {
-    /// Single bytes: right for every encoding that contains ASCII, as no byte of a longer character is below 0x20 there.
+    /// Single bytes: right for every encoding that contains ASCII, as no byte of a longer character
+    /// is below 0x20 there.
     #[default]
     Bytes,
     /// Code units of UTF-16, low byte first.
@@ -51,10 +55,11 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    /// The capacity, in bytes, that an empty buffer of a running stream may keep for the next chunk.
+    /// The capacity, in bytes, that an empty buffer of a running stream may keep for the next
+    /// chunk.
     ///
-    /// Small, because a fleet holds two buffers per host; once the stream has ended and was read, nothing
-    /// is kept.
+    /// Small, because a fleet holds two buffers per host; once the stream has ended and was read,
+    /// nothing is kept.
     pub const IDLE_CAPACITY: usize = 1024;
 
     const GROWTH_MIN: usize = 64;
@@ -77,7 +82,8 @@ impl LineBuffer {
         self.forgotten + self.head as u64
     }
 
-    /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream ends once.
+    /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream
+    /// ends once.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.finished || bytes.is_empty() {
             return;
@@ -178,8 +184,8 @@ impl LineBuffer {
         None
     }
 
-    /// Takes what there is of a line whose end has not come, without half a unit of UTF-16 unless there is nothing else. To be
-    /// asked for only where [`has_line`](Self::has_line) has none.
+    /// Takes what there is of a line whose end has not come, without half a unit of UTF-16 unless
+    /// there is nothing else. To be asked for only where [`has_line`](Self::has_line) has none.
     pub fn next_piece(&mut self) -> Option<&[u8]> {
         self.give_back();
         if self.is_empty() {
@@ -207,18 +213,20 @@ impl LineBuffer {
         &self.data[start..start + len]
     }
 
-    /// Like [`next_line`](Self::next_line), as a copy of its own, and gives the memory of the line back at
-    /// once.
+    /// Like [`next_line`](Self::next_line), as a copy, and gives the memory of the line back at once.
     pub fn take_line(&mut self) -> Option<Vec<u8>> {
         let line = self.next_line()?.to_vec();
         self.give_back();
         Some(line)
     }
 
-    /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out` and returns how many.
+    /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out` and returns
+    /// how many.
     ///
-    /// `0` means that nothing is there; whether more can come depends on whether the stream has ended. Raw and line reads may alternate and continue each other at the same byte. A raw read that
-    /// stops between the bytes of a `\r\n` has consumed the `\r`; the `\n` left over ends an empty line.
+    /// `0` means that nothing is there; whether more can come depends on whether the stream has
+    /// ended. Raw and line reads may alternate and continue each other at the same byte. A raw read
+    /// that stops between the bytes of a `\r\n` has consumed the `\r`; the `\n` left over ends an
+    /// empty line.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let unread = self.unread();
         let count = out.len().min(unread.len());
@@ -227,8 +235,8 @@ impl LineBuffer {
         count
     }
 
-    /// The unread bytes, terminators included. Together with [`consume`](Self::consume) this is a raw read
-    /// without a copy.
+    /// The unread bytes, terminators included. Together with [`consume`](Self::consume) this is a
+    /// raw read without a copy.
     pub fn unread(&self) -> &[u8] {
         &self.data[self.head..]
     }
@@ -287,7 +295,8 @@ impl LineBuffer {
 
     /// Restores the memory bound after bytes were consumed.
     ///
-    /// Runs before a line is lent rather than after, since the lent bytes are part of the consumed ones.
+    /// Runs before a line is lent rather than after, since the lent bytes are part of the consumed
+    /// ones.
     fn give_back(&mut self) {
         let unread = self.len();
         let idle = if self.finished { 0 } else { Self::IDLE_CAPACITY };
@@ -314,8 +323,8 @@ impl LineBuffer {
         }
         let (consumed, unread) = (self.head, self.len());
         self.drop_consumed();
-        // Growing although the move made room would waste memory; relying on a move that won less than it
-        // cost would make many small pushes quadratic.
+        // Growing although the move made room would waste memory; relying on a move that won less
+        // than it cost would make many small pushes quadratic.
         if consumed < unread || self.data.capacity() - unread < extra {
             self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
         }

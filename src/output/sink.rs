@@ -7,21 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::callback;
 use crate::ids::{CommandId, HostId, StdStream};
 
-/// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::Keep::Sink).
+/// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::output::Keep::Sink).
 ///
-/// Clones are the same sink: one for many hosts gets the pieces of all of them, one after the other, and tells them apart by
-/// the [`Piece`]. It is called from within a [turn](crate::Fleet::turn), so it must not wait for anything: while it does,
-/// all hosts wait. Nor may it use the [`ParallelClient`](crate::ParallelClient) that calls it. It gets all output, also that of a command
-/// that was [released](crate::Fleet::release).
+/// Clones are the same sink: one for many hosts gets the pieces of all of them, one after the
+/// other, and tells them apart by the [`Piece`]. It is called from within a
+/// [turn](crate::Fleet::turn), so it must not wait for anything: while it does, all hosts wait. Nor
+/// may it use the [`ParallelClient`](crate::ParallelClient) that calls it. It gets all output, also
+/// that of a command that was [released](crate::Fleet::release).
 ///
-/// An error from it, such as that of a full disk, ends the command as [`Fleet::cancel`](crate::Fleet::cancel) does, with
-/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome; nothing more of that stream is handed over. Other
-/// commands go on, those with the same sink too. A panic of it counts as an error.
+/// An error from it, such as that of a full disk, ends the command as
+/// [`Fleet::cancel`](crate::Fleet::cancel) does, with
+/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome; nothing more of that stream
+/// is handed over. Other commands go on, those with the same sink too. A panic of it counts as an
+/// error.
 ///
 /// ```no_run
 /// use std::fs::File;
 /// use std::io::Write;
-/// use sshoal::{Command, JoinOptions, Keep, ParallelClient, Sink};
+/// use sshoal::{Command, JoinOptions, ParallelClient};
+/// use sshoal::output::{Keep, Sink};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut client = ParallelClient::builder(["web1", "web2"]).build()?;

@@ -18,7 +18,8 @@ pub struct Line {
 
 /// What has arrived on one stream and was not read.
 ///
-/// `share` is what a stream may hold as far as the fleet's budget is concerned: it changes all the time, so it is an argument.
+/// `share` is what a stream may hold as far as the fleet's budget is concerned: it changes all the
+/// time, so it is an argument.
 #[derive(Debug)]
 pub(crate) struct Stream {
     buffer: LineBuffer,

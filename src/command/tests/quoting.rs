@@ -53,7 +53,8 @@ fn run(lines: &[Vec<u8>]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("script");
     fs::write(&script, [SUDO, &lines.join(&b'\n')].join(&b'\n')).unwrap();
-    // An empty folder, in case a pattern is expanded after all; no locale, as on a host that has none.
+    // An empty folder, in case a pattern is expanded after all; no locale, as on a host that has
+    // none.
     let output =
         Process::new("/bin/sh").arg(&script).current_dir(dir.path()).env("LC_ALL", "C").output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -100,7 +101,8 @@ fn two_thousand_random_commands_survive_a_sudo_with_a_password() {
     });
 }
 
-/// but all of them are quoted as they are without it, behind words in which nothing depends on them.
+/// but all of them are quoted as they are without it, behind words in which nothing depends on
+/// them.
 #[test]
 fn twenty_thousand_random_commands_are_quoted_alike_with_and_without_sudo() {
     let mut random = Random(SEED);

@@ -116,7 +116,8 @@ fn keys_of(target: &Target) -> Vec<*const PrivateKey> {
     target.profile.plan.iter().filter_map(key).collect()
 }
 
-/// A setting's way through the layers: with neither, with the client's alone, with the host's over it.
+/// A setting's way through the layers: with neither, with the client's alone, with the host's over
+/// it.
 #[track_caller]
 fn assert_layers<T: PartialEq + std::fmt::Debug, const N: usize>(
     look: impl Fn(&Target) -> T,

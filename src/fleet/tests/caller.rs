@@ -8,12 +8,13 @@ use super::world::World;
 use crate::command::Command;
 use crate::command::Signal;
 use crate::config::HostConfig;
-use crate::fleet::{Batch, Budget, Run};
+use crate::fleet::Batch;
 use crate::host::HostSpec;
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Keep};
 use crate::session::tests::script::lost;
+use crate::{Budget, Run};
 
 const STREAMS: [StdStream; 2] = [StdStream::Stdout, StdStream::Stderr];
 
@@ -124,7 +125,6 @@ impl World {
         self.given += hosts.len();
         let mut command = Command::new("%s")
             .host_args(texts.iter().cloned())
-            .deliver(deliver)
             .stdout(keep.clone())
             .stderr(keep)
             .time_limit((limit > 0).then(|| Duration::from_millis(limit)))
@@ -133,7 +133,8 @@ impl World {
             command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
         }
         self.say(|| format!("start {texts:?} on {hosts:?}, {deliver:?}, {limit} ms"));
-        let mut run = Run::new(command).hosts(hosts.clone()).batches(batches.iter().copied());
+        let mut run =
+            Run::new(command).deliver(deliver).hosts(hosts.clone()).batches(batches.iter().copied());
         if is_gated && !batches.is_empty() {
             run = run.gated();
         }

@@ -33,7 +33,7 @@ impl World {
             let mut quiet = 0;
             self.run(|world| {
                 quiet = if world.is_quiet() { quiet + 1 } else { 0 };
-                let is_over = world.unfinished() == 0 && world.fleet.metrics().queued == 0;
+                let is_over = world.unfinished() == 0 && world.fleet.metrics().admission_queue == 0;
                 is_over && quiet > 0 || quiet > QUIET_ROUNDS
             });
             // Gated runs wait for `proceed`.
@@ -128,7 +128,7 @@ impl World {
         self.settle();
         self.run(|_| false);
         let metrics = self.fleet.metrics();
-        let left = (metrics.connections, metrics.timers, metrics.queued, self.places);
+        let left = (metrics.connections, metrics.timers, metrics.admission_queue, self.places);
         assert_eq!(left, (0, 0, 0, 0), "connections, timers, hosts in the queue, places");
         assert!(self.links().all(|link| link.is_down()));
         self.check_silence();

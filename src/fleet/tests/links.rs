@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use nix::errno::Errno;
 
-use crate::fleet::Links;
+use crate::fleet::registry::Links;
 use crate::link::{AuthReply, Link, TunnelNews};
 use crate::session::tests::fake_link::{FakeLink, Sent};
 use crate::session::tests::random::Random;

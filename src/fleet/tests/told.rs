@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::Event;
 use crate::error::HostErrorKind;
-use crate::fleet::{Event, Tally};
+use crate::fleet::Tally;
 use crate::ids::StdStream;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::output::{Deliver, Outcome};

@@ -8,14 +8,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::links::{ADDRESSES, FakeLinks};
 use super::told::{Connection, Told};
 use crate::clock::Clock;
-use crate::config::{FleetBuilder, HostConfig, Proxy, Setup};
-use crate::fleet::{Budget, Fleet, Turn};
+use crate::config::{FleetBuilder, Setup};
+use crate::fleet::Turn;
 use crate::link::Link;
 use crate::reactor::Reactor;
 use crate::session::Jitter;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::random::Random;
 use crate::session::tests::script::verifier;
+use crate::{Budget, Fleet, HostConfig, Proxy};
 
 const HOSTS: u64 = 100;
 
@@ -223,7 +224,7 @@ impl World {
             if *traced {
                 eprintln!("    {event:?}");
             }
-            let is_end = matches!(event, crate::fleet::Event::Finished { .. });
+            let is_end = matches!(event, crate::Event::Finished { .. });
             match sabotage {
                 Sabotage::LosesAnEnd if is_end && random.chance(2) => continue,
                 Sabotage::RepeatsAnEnd if is_end && random.chance(2) => told.hear(&event),

@@ -90,7 +90,8 @@ fn labels_are_those_of_the_standard() {
     }
 }
 
-/// Characters of one to four bytes; some hold the bytes of `\n`, `\r` or `\` in one of the encodings.
+/// Characters of one to four bytes; some hold the bytes of `\n`, `\r` or `\` in one of the
+/// encodings.
 const TEXTS: [(&str, &str); 7] = [
     ("utf-8", "é\r\n\r\n表示\rĊഊ\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
     ("utf-16le", "é\r\n\r\n表示\rĊഊ\u{a0d}\u{a00}\n\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
@@ -131,7 +132,8 @@ fn lines_that_are_decoded_together_are_what_each_of_them_is() {
     assert_eq!(encoding("utf-8").decode_lines(torn.clone()), Err(torn));
 }
 
-/// Were a line end part of a longer character, or swallowed by an error, lines would depend on where they are split.
+/// Were a line end part of a longer character, or swallowed by an error, lines would depend on
+/// where they are split.
 #[test]
 fn no_character_that_is_cut_short_takes_the_line_end_with_it() {
     for encoding in [BIG5, EUC_JP, EUC_KR, GB18030, GBK, SHIFT_JIS, WINDOWS_1252, UTF_8] {
@@ -280,7 +282,8 @@ proptest! {
         prop_assert_eq!(read(strict(encoding), chunks), expected.into_iter().map(Ok).collect::<Vec<_>>());
     }
 
-    /// Not for GB18030: of a long character that is cut short, the end of a text takes more with it than the end of a line.
+    /// Not for GB18030: of a long character that is cut short, the end of a text takes more with it
+    /// than the end of a line.
     #[test]
     fn lines_of_any_bytes_are_those_of_the_whole_text(
         label in prop::sample::select(vec!["utf-8", "utf-16le", "utf-16be", "shift_jis", "latin1", "big5"]),

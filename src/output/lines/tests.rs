@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::{LineBuffer, LineEnds};
 
-/// What every way of feeding and reading must agree with: the rules applied to the whole input at once.
+/// What every way of feeding and reading must agree with: the rules applied to the whole input at
+/// once.
 fn reference(input: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = input.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     let rest = lines.pop().unwrap_or_default();
@@ -144,8 +145,8 @@ type ToBytes = fn(u16) -> [u8; 2];
 const UTF_16: [(LineEnds, ToBytes); 2] =
     [(LineEnds::Utf16Le, u16::to_le_bytes), (LineEnds::Utf16Be, u16::to_be_bytes)];
 
-/// Every input of up to four of the units that matter, among them those with the bytes of a line end that are none, cut
-/// in every possible way.
+/// Every input of up to four of the units that matter, among them those with the bytes of a line
+/// end that are none, cut in every possible way.
 #[test]
 fn every_split_of_every_short_input_of_units_gives_the_same_lines() {
     const SYMBOLS: [u16; 6] = [0x61, 0x0a, 0x0d, 0x0a00, 0x0a0a, 0];
@@ -299,7 +300,8 @@ fn a_megabyte_line_byte_by_byte_is_linear() {
     assert!(buffer.capacity() <= LineBuffer::IDLE_CAPACITY, "{buffer:?}");
 }
 
-/// The reader stays `BACKLOG` bytes behind, so that the buffer is never empty and its head always in the way.
+/// The reader stays `BACKLOG` bytes behind, so that the buffer is never empty and its head always
+/// in the way.
 #[test]
 fn a_lagging_reader_of_single_bytes_is_linear_and_bounded() {
     const BACKLOG: usize = 100_000;

@@ -1,6 +1,7 @@
 //! Messages that a server sends on a channel that it has closed (CVE-2026-59850).
 
-use sshoal::{ChannelProblem, HostErrorKind, Outcome};
+use sshoal::error::ChannelProblem;
+use sshoal::{HostErrorKind, Outcome};
 
 use super::{Hostile, address, all, guard, run, stdout};
 

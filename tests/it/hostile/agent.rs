@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use sshoal::{ChannelProblem, ClientBuilder, Error, HostErrorKind, HostOutput, Outcome};
+use sshoal::config::ClientBuilder;
+use sshoal::error::ChannelProblem;
+use sshoal::{Error, HostErrorKind, HostOutput, Outcome};
 
 use super::{Hostile, SLOW, all, guard, join, run, stdout};
 use crate::support::agent::{Agent, FAILURE, FakeAgent, Reply, list_of, message};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sshoal::{ClientBuilder, HostConfig, HostErrorKind, ParallelClient, Stage, TimeoutKind};
+use sshoal::config::ClientBuilder;
+use sshoal::error::TimeoutKind;
+use sshoal::{HostConfig, HostErrorKind, ParallelClient, Stage};
 
 use super::{Hostile, all, guard, printable, run, stdout};
 use crate::support::kdc::in_a_realm;
@@ -66,7 +68,7 @@ fn gssapi_out_of_turn_is_an_error() {
         let rejected: IsExpected = |kind| matches!(kind, HostErrorKind::Protocol(_));
         let lost: IsExpected = |kind| matches!(kind, HostErrorKind::ConnectionLost(_));
         let silent: IsExpected =
-            |kind| matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Gssapi, after: LIMIT });
+            |kind| matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Gssapi, after: LIMIT, .. });
         let expected = [
             ("gssapi-token-first", rejected),
             ("gssapi-tokens-without-end", rejected),

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use sshoal::{HostErrorKind, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostErrorKind, Stage};
 
 use super::{EXEC, Hostile, OPEN, SLOW, USERAUTH, address, all, guard, join, printable, run, stdout};
 use crate::support::keys::ClientKey;
@@ -100,7 +101,7 @@ fn a_goodbye_of_a_hundred_kilobytes_is_clean_and_bounded() {
     let mut client = server.client(all(&["disconnects"])).build().expect("a client");
     let outputs = run(&mut client, "greet");
     let error = outputs[0].error().expect("disconnected");
-    let HostErrorKind::Disconnected { reason: 11, message } = error.kind() else { panic!("{error}") };
+    let HostErrorKind::Disconnected { reason: 11, message, .. } = error.kind() else { panic!("{error}") };
     assert!(message.len() < 2048, "{} bytes kept", message.len());
     let shown = error.to_string();
     assert!(shown.contains("go\\x1b]0;away\\x07\\r\\nroot: "), "{shown}");

@@ -26,7 +26,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sshoal::{ClientBuilder, HostKeyPolicy, HostOutput, JoinOptions, Outcome, ParallelClient};
+use sshoal::config::ClientBuilder;
+use sshoal::hostkey::HostKeyPolicy;
+use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::system::{is_rerun, rerun};
@@ -172,5 +174,5 @@ fn stdout(output: &HostOutput) -> Vec<String> {
 
 /// Whether a text is safe to print on a terminal.
 fn printable(text: &str) -> bool {
-    sshoal::sanitise(text) == text
+    sshoal::output::sanitise(text) == text
 }

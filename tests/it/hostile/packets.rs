@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use sshoal::{ChannelProblem, HostErrorKind, HostOutput, Outcome, ParallelClient};
+use sshoal::error::ChannelProblem;
+use sshoal::{HostErrorKind, HostOutput, Outcome, ParallelClient};
 
 use super::{DATA, HEALTHY, Hostile, address, all, guard, join};
 

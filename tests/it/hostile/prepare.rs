@@ -3,7 +3,8 @@
 
 use std::process::{Command as Process, Stdio};
 
-use sshoal::{Command, Pty};
+use sshoal::Command;
+use sshoal::config::Pty;
 
 use super::{Hostile, all, guard, join, stdout};
 use crate::support::system::{is_rerun, rerun};

@@ -1,6 +1,7 @@
 //! Channels that have ended for the client, but not for the server.
 
-use sshoal::{ChannelProblem, HostErrorKind, Outcome};
+use sshoal::error::ChannelProblem;
+use sshoal::{HostErrorKind, Outcome};
 
 use super::watch::{AFTER_LOGIN, Watched, forget_peak, status, warm_up};
 use super::{HEALTHY, Hostile, address, all, alone, guard, join};

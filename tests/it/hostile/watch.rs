@@ -5,7 +5,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
-use sshoal::{Budget, CommandId, Event, Fleet, FleetBuilder, HostErrorKind, HostKeyPolicy, Outcome};
+use sshoal::config::FleetBuilder;
+use sshoal::fleet::CommandId;
+use sshoal::hostkey::HostKeyPolicy;
+use sshoal::{Budget, Event, Fleet, HostErrorKind, Outcome};
 
 use super::{HEALTHY, Hostile, SLOW};
 

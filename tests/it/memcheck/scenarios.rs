@@ -29,7 +29,12 @@ fn all_fail_in(attempts: u32, rule: &str, check: impl Fn(&HostErrorKind) -> bool
     let sim = fleet(&[rule]);
     let builder = client(&sim, 2).num_retries(attempts).retry_delay(Duration::from_millis(1));
     let mut client = builder.build().unwrap();
-    let outputs = client.run_command(command("hostname; bytes 100000")).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("hostname; bytes 100000"),
+            sshoal::ReadOptions::default().stop_on_errors(false),
+        )
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     for output in &outputs {
         let error = output.error().unwrap();
@@ -45,7 +50,9 @@ fn timed_out(rule: &str) {
     let _dog = watch();
     let sim = fleet(&[rule]);
     let mut client = client(&sim, 2).timeout(LIMIT).build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     let timeout = |error: sshoal::HostError| matches!(error.kind(), HostErrorKind::Timeout { .. });
     assert!(outputs.iter().all(|output| output.error().is_some_and(timeout)), "{outputs:?}");
 }
@@ -81,7 +88,9 @@ fn by_an_agent(reply: fn() -> Reply, check: impl Fn(&HostOutput)) {
         FakeAgent::over(&agent, move |kind| if kind == SIGN_REQUEST { reply() } else { Reply::Upstream });
     let builder = trusting(&sim, sim.hosts(HOSTS)).allow_agent(true).agent_socket(agent.socket());
     let mut client = builder.build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     outputs.iter().for_each(check);
 }
@@ -189,7 +198,9 @@ fn connections_refused() {
         .num_retries(1)
         .build()
         .unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     assert!(matches!(outputs[0].error().unwrap().kind(), HostErrorKind::Connect { .. }));
 }
 
@@ -326,7 +337,12 @@ fn standard_input() {
     let _dog = watch();
     let sim = fleet(&["i:1..2 stream:stall", "i:2..3 set:packet=13"]);
     let mut client = client(&sim, 4).build().unwrap();
-    let outputs = client.run_command(command("count").read_timeout(PATIENCE / 20)).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("count"),
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(PATIENCE / 20),
+        )
+        .unwrap();
     for (output, length) in outputs.iter().zip([3_000_000, 500_000, 2_000, 0]) {
         // The stalled host may accept it or not.
         let _ = output.stdin().write_all(&vec![b'x'; length]);
@@ -367,7 +383,9 @@ fn proxies_that_fail() {
     {
         let sim = fleet(&[rule]);
         let mut client = behind(&sim, HOSTS).proxy(gate(&sim, 0).max_attempts(1)).build().unwrap();
-        let outputs = client.run_command(command("bytes 100000")).unwrap();
+        let outputs = client
+            .run_command_with(command("bytes 100000"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .unwrap();
         client.join(&outputs, JoinOptions::default()).unwrap();
         for output in &outputs {
             let error = output.error().unwrap();
@@ -383,7 +401,9 @@ fn hosts_that_a_proxy_refuses_or_finds_silent() {
     let hosts = vec!["nowhere.sim".to_owned(), sim.hosts(2)[1].clone()];
     let builder = trusting(&sim, hosts).key_bytes(sim.user_key_openssh().unwrap()).timeout(LIMIT);
     let mut client = builder.proxy(gate(&sim, 0)).build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     assert!(matches!(outputs[0].error().unwrap().kind(), HostErrorKind::Proxy(_)));
     assert!(matches!(outputs[1].error().unwrap().kind(), HostErrorKind::Timeout { .. }));
 }

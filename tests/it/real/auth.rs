@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sshoal::{AuthMethod, AuthProblem, Error, HostErrorKind, KeyProblem, ParallelClient, Stage};
+use sshoal::error::{AuthMethod, AuthProblem, KeyProblem};
+use sshoal::{Error, HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::keys::{ClientKey, KeyPair, KeyType, PASSPHRASE, write_private};
@@ -13,7 +14,7 @@ use crate::support::user::TestUser;
 const HOST: &str = "127.0.2.1";
 
 /// A client with known host keys and no credential.
-fn bare(sshd: &Sshd, user: &str) -> sshoal::ClientBuilder {
+fn bare(sshd: &Sshd, user: &str) -> sshoal::config::ClientBuilder {
     let builder =
         ParallelClient::builder([HOST]).port(sshd.port()).user(user).identity_auth(false).allow_agent(false);
     builder.known_hosts([sshd.known_hosts([HOST])]).num_retries(1).timeout(SLOW)
@@ -106,7 +107,7 @@ fn a_password_opens_the_host_and_follows_the_keys() {
 }
 
 #[track_caller]
-fn assert_refused(builder: sshoal::ClientBuilder, name: &str, expected: &[AuthMethod]) {
+fn assert_refused(builder: sshoal::config::ClientBuilder, name: &str, expected: &[AuthMethod]) {
     let error = start_error(builder);
     assert_eq!((error.stage(), error.host()), (Stage::Authenticating, HOST));
     let HostErrorKind::Auth { user, tried, offered, .. } = error.kind() else { panic!("{error}") };
@@ -234,7 +235,7 @@ fn a_key_too_short_for_libssh_gives_way_to_the_next() {
     let named = || bare(&sshd, sshd.user()).key_bytes(RSA_768);
     let error = start_error(named());
     let HostErrorKind::Auth { problems, offered, .. } = error.kind() else { panic!("{error}") };
-    let [AuthProblem::Unable { method: AuthMethod::PublicKey, reason }] = &problems[..] else {
+    let [AuthProblem::Unable { method: AuthMethod::PublicKey, reason, .. }] = &problems[..] else {
         panic!("{error}")
     };
     assert!(reason.contains("size 768") && offered.is_empty(), "{error}");
@@ -256,13 +257,15 @@ fn too_many_tries_are_a_goodbye_of_the_server() {
     let HostErrorKind::Auth { tried, offered, problems, .. } = error.kind() else { panic!("{error}") };
     assert_eq!(tried.as_slice(), [AuthMethod::PublicKey]);
     assert!(offered.contains(&AuthMethod::PublicKey), "{error}");
-    let [AuthProblem::Disconnected { reason: 2, message }] = problems.as_slice() else { panic!("{error}") };
+    let [AuthProblem::Disconnected { reason: 2, message, .. }] = problems.as_slice() else {
+        panic!("{error}")
+    };
     assert!(message.contains("Too many authentication failures"), "{message}");
     assert_eq!(sshd.count("Connection from"), 1);
 }
 
 #[track_caller]
-fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
+fn key_error(builder: sshoal::config::ClientBuilder) -> KeyProblem {
     match builder.build() {
         Err(Error::KeyFile { problem, .. }) => problem,
         other => panic!("{other:?}"),
@@ -270,7 +273,7 @@ fn key_error(builder: sshoal::ClientBuilder) -> KeyProblem {
 }
 
 #[track_caller]
-fn assert_names_path(builder: sshoal::ClientBuilder, path: &Path) {
+fn assert_names_path(builder: sshoal::config::ClientBuilder, path: &Path) {
     let error = builder.build().expect_err("an unusable key");
     assert!(matches!(&error, Error::KeyFile { path: named, .. } if named == path), "{error:?}");
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");

@@ -125,7 +125,9 @@ fn last_output_is_that_of_the_latest_command_also_when_it_failed() {
     assert!(last.iter().any(|output| output.error().is_some_and(|e| e.to_string() == error.to_string())));
     join(&client, &last);
     assert!(last.iter().all(|output| matches!(output.outcome(), Some(Outcome::Failed(_)))));
-    let outputs = client.run_command(Command::new("true").stop_on_errors(false)).expect("in the outputs");
+    let outputs = client
+        .run_command_with(Command::new("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("in the outputs");
     assert!(outputs.iter().all(|output| output.error().is_some()));
 }
 

@@ -4,10 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sshoal::{
-    AuthMethod, AuthProblem, CertProblem, ClientBuilder, Error, HostConfig, HostErrorKind, Origin,
-    ParallelClient,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, AuthProblem, CertProblem, Origin};
+use sshoal::{Error, HostConfig, HostErrorKind, ParallelClient};
 use tempfile::TempDir;
 
 use super::{SLOW, build, guard, run_one, start_error, stdout};
@@ -123,8 +122,8 @@ fn the_error_says_what_is_wrong_with_a_certificate() {
     assert!(matches!(&problems[..], [AuthProblem::CertificateNotYetValid { path, .. }] if *path == cert));
     assert!(text.contains("is valid from 20"), "{text}");
     let (problems, text) = refused(&world.authority.certify(&key, "eve", VALID));
-    let others = AuthProblem::CertificateOfOthers { path: cert.clone(), principals: vec!["eve".to_owned()] };
-    assert_eq!(problems, [others]);
+    assert!(matches!(&problems[..], [AuthProblem::CertificateOfOthers { path, principals, .. }]
+        if *path == cert && principals[..] == ["eve"]));
     assert!(text.ends_with("id-certificate is for \"eve\" only"), "{text}");
     // An authority that the server does not trust, which the certificate does not show.
     let stranger = KeyPair::generate(KeyType::Ed25519).certify(&key, world.sshd.user(), VALID);
@@ -150,7 +149,7 @@ fn problem(builder: ClientBuilder, named: &Path) -> CertProblem {
     let error = builder.build().expect_err("an unusable certificate");
     let text = error.to_string();
     match error {
-        Error::CertFile { origin: Origin::Client, path, problem } => {
+        Error::CertFile { origin: Origin::Client, path, problem, .. } => {
             assert_eq!(path, named);
             assert!(text.contains(&named.display().to_string()), "{text}");
             problem
@@ -220,8 +219,12 @@ fn hosts_have_certificates_of_their_own() {
     let builder = builder.known_hosts([world.sshd.known_hosts(&hosts)]);
     let builder = builder.key_bytes(key.private()).cert_file(&valid);
     let mut client = build(builder.clone().host_config(configs.clone()));
-    let outputs =
-        client.run_command(sshoal::Command::new("echo in").stop_on_errors(false)).expect("it starts");
+    let outputs = client
+        .run_command_with(
+            sshoal::Command::new("echo in"),
+            sshoal::ReadOptions::default().stop_on_errors(false),
+        )
+        .expect("it starts");
     let told = outputs.iter().map(|output| match output.error() {
         None => stdout(output).join(""),
         Some(error) => match error.kind() {

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use sshoal::{ChannelProblem, Command, Error, HostErrorKind, HostOutput, JoinOptions, Stage, TimeoutKind};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, Error, HostErrorKind, HostOutput, JoinOptions, Stage};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::sshd::Sshd;
@@ -83,7 +84,9 @@ fn connect_logs_in_everywhere_and_commands_use_the_connections() {
     assert_eq!((client.metrics().connections, error.host()), (2, "127.0.2.2"));
     assert!(client.last_output().is_empty(), "nothing was run");
     let connections = sshd.count("Accepted publickey");
-    let outputs = client.run_command(Command::new("echo hi").stop_on_errors(false)).expect("a command");
+    let outputs = client
+        .run_command_with(Command::new("echo hi"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("a command");
     join(&client, &outputs);
     assert_eq!((stdout(&outputs[0]), stdout(&outputs[2])), (vec!["hi".to_owned()], vec!["hi".to_owned()]));
     assert_eq!((connections, sshd.count("Accepted publickey")), (2, 2));
@@ -106,7 +109,7 @@ fn a_join_that_times_out_leaves_input_open_and_lists_who_is_where() {
     let begun = Instant::now();
     let result = client.join(&outputs, JoinOptions::default().timeout(limit));
     let took = begun.elapsed();
-    let Err(Error::JoinTimeout { after, finished, unfinished, not_started }) = result else {
+    let Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) = result else {
         panic!("{result:?}")
     };
     assert!(took >= limit && took < limit * 3, "{took:?}");

@@ -4,7 +4,9 @@ use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use sshoal::{Command, Error, HostArg, HostArgs, Outcome, TemplateProblem};
+use sshoal::config::{HostArg, HostArgs};
+use sshoal::error::TemplateProblem;
+use sshoal::{Command, Error, Outcome};
 use tempfile::TempDir;
 
 use super::{build, client_for, guard, join, rest, run_one, stdout};
@@ -69,8 +71,8 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
     for command in wrong {
         for result in [client.run_command(&command), client.start_command(&command)] {
             match result {
-                Err(Error::HostArgs { hosts: 3, args }) => assert_ne!(args, 3),
-                Err(Error::Template { position: 0, problem: TemplateProblem::BadFormat { .. } }) => {}
+                Err(Error::HostArgs { hosts: 3, args, .. }) => assert_ne!(args, 3),
+                Err(Error::Template { position: 0, problem: TemplateProblem::BadFormat { .. }, .. }) => {}
                 Err(Error::Template { position, .. }) => assert_eq!(position, 2),
                 Err(Error::Config { .. }) => {}
                 other => panic!("{command:?}: {other:?}"),
@@ -78,7 +80,7 @@ fn one_wrong_entry_keeps_every_host_from_starting() {
         }
         assert!(client.last_output().is_empty());
         let stats = client.metrics();
-        assert_eq!((stats.connections, stats.queued, stats.timers), (0, 0, 0), "{command:?}");
+        assert_eq!((stats.connections, stats.admission_queue, stats.timers), (0, 0, 0), "{command:?}");
     }
     // A host with a queued command would run it together with this one.
     let outputs = client.run_command("true").expect("all start");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient, Stage};
 
 use super::timing::slow_at_authentication;
 use super::{SLOW, build, client_at, client_for, guard};
@@ -56,8 +57,10 @@ fn survives(
 /// Runs a command that must fail with this kind of error.
 fn fails(expected: fn(&HostErrorKind) -> bool) -> impl FnOnce(&mut ParallelClient) -> Vec<HostOutput> {
     move |client| {
-        let command = Command::new("true").stop_on_errors(false);
-        let outputs = client.run_command(command).expect("in the outputs");
+        let command = Command::new("true");
+        let outputs = client
+            .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+            .expect("in the outputs");
         for output in &outputs {
             let error = output.error().expect("it fails");
             assert!(expected(error.kind()), "{error}");
@@ -141,7 +144,7 @@ fn servers_that_refuse() {
         [&sshd, &gcm, &slow, &tries, &forbidden].map(|sshd| client_for(sshd, hosts())).into();
     let [plain, gcm_only, sleepy, impatient, closed] = clients.as_slice() else { panic!("five servers") };
     let baseline = FdBaseline::now();
-    let check = |what: &str, builder: &sshoal::ClientBuilder, expected| {
+    let check = |what: &str, builder: &sshoal::config::ClientBuilder, expected| {
         survives(what, build(builder.clone()), fails(expected));
         baseline.assert_same_within(Duration::from_secs(5));
     };
@@ -288,8 +291,10 @@ fn an_exec_timeout_names_its_stage() {
     let mut client = build(client_at(&sshd, [proxy.address()]).timeout(SHORT * 3));
     super::run_one(&mut client, "true");
     proxy.inject(Direction::ToServer, Action::Stall);
-    let command = Command::new("true").stop_on_errors(false);
-    let outputs = client.run_command(command).expect("in the outputs");
+    let command = Command::new("true");
+    let outputs = client
+        .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("in the outputs");
     let error = outputs[0].error().expect("it fails");
     assert_eq!(error.stage(), Stage::Opening, "{error}");
     assert!(matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Exec, .. }), "{error}");

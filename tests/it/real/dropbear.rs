@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use sshoal::{AuthMethod, ClientBuilder, HostErrorKind, ParallelClient, Stage};
+use sshoal::config::ClientBuilder;
+use sshoal::error::AuthMethod;
+use sshoal::{HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, build, guard, join, rest, run_one, start_error, stdout};
 use crate::support::dropbear::Dropbear;

@@ -61,11 +61,15 @@ fn output_is_text_in_its_encoding() {
         ("utf-16", utf_16(text, u16::to_le_bytes)),
         ("utf-16be", utf_16(text, u16::to_be_bytes)),
     ] {
-        let command = Command::new(printf(&sent)).encoding(label).strict_encoding(true);
-        let outputs = client.run_command(&command).expect("it starts");
+        let command = Command::new(printf(&sent)).encoding(label);
+        let outputs = client
+            .run_command_with(&command, sshoal::ReadOptions::default().strict_encoding(true))
+            .expect("it starts");
         assert_eq!(lines(&outputs[0]), expected, "{label}");
         // Bytes are not converted.
-        let outputs = client.run_command(command).expect("it starts");
+        let outputs = client
+            .run_command_with(command, sshoal::ReadOptions::default().strict_encoding(true))
+            .expect("it starts");
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut outputs[0].stdout_reader(), &mut bytes).expect("no error");
         assert_eq!(bytes, sent, "{label}");
@@ -109,19 +113,25 @@ fn a_strict_reader_loses_nothing() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, HOST));
     let command = "printf 'before\\nb\\303d \\377\\r\\nbehind\\n\\303'";
-    let strict = Command::new(command).strict_encoding(true);
-    for output in [client.run_command(&strict).expect("it starts"), {
-        let mut outputs = client.run_command(command).expect("it starts");
-        outputs[0].set_strict_encoding(true);
-        outputs
-    }] {
+    let strict = Command::new(command);
+    for output in [
+        client
+            .run_command_with(&strict, sshoal::ReadOptions::default().strict_encoding(true))
+            .expect("it starts"),
+        {
+            let mut outputs = client.run_command(command).expect("it starts");
+            outputs[0].set_strict_encoding(true);
+            outputs
+        },
+    ] {
         let shown: Vec<String> = output[0]
             .stdout()
             .map(|line| match line {
                 Ok(line) => line,
                 Err(error) => {
                     assert_eq!(error.host(), "127.0.2.1");
-                    let HostErrorKind::Undecodable { encoding: "UTF-8", offset, line } = error.kind() else {
+                    let HostErrorKind::Undecodable { encoding: "UTF-8", offset, line, .. } = error.kind()
+                    else {
                         panic!("{error}");
                     };
                     assert!(

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use sshoal::{AddressFamily, ClientBuilder, Command, HostConfig, HostErrorKind, Stage, UnknownHostProblem};
+use sshoal::config::{AddressFamily, ClientBuilder};
+use sshoal::error::UnknownHostProblem;
+use sshoal::{Command, HostConfig, HostErrorKind, Stage};
 
 use super::{SLOW, build, client_for, guard, join, stdout};
 use crate::support::sshd::Sshd;
@@ -17,8 +19,9 @@ const V6: &str = "::1";
 #[track_caller]
 fn reached(builder: ClientBuilder) -> Vec<Result<String, (AddressFamily, Vec<IpAddr>)>> {
     let mut client = build(builder);
-    let server = Command::new("set -- $SSH_CONNECTION; echo $3").stop_on_errors(false);
-    let outputs = client.run_command(server).expect("valid");
+    let server = Command::new("set -- $SSH_CONNECTION; echo $3");
+    let outputs =
+        client.run_command_with(server, sshoal::ReadOptions::default().stop_on_errors(false)).expect("valid");
     join(&client, &outputs);
     let answer = |output: &sshoal::HostOutput| match output.error() {
         None => Ok(stdout(output).concat()),

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    AuthMethod, AuthProblem, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostKeyPolicy,
-    JoinOptions, ParallelClient, Proxy, Stage, TimeoutKind,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, AuthProblem, TimeoutKind};
+use sshoal::hostkey::HostKeyPolicy;
+use sshoal::{Command, Error, HostConfig, HostErrorKind, JoinOptions, ParallelClient, Proxy, Stage};
 
 use super::{SLOW, build, guard, known_hosts_at, run_one, start_error, stdout};
 use crate::support::eventually;
@@ -261,8 +261,10 @@ fn gssapi_is_a_matter_of_each_host() {
             HostConfig::default().gssapi_auth(false),
         ];
         let mut client = build(by_ticket(sshd, [HOST, HOST, HOST]).host_config(configs));
-        let command = Command::new("echo in").stop_on_errors(false);
-        let outputs = client.run_command(command).expect("in the outputs");
+        let command = Command::new("echo in");
+        let outputs = client
+            .run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false))
+            .expect("in the outputs");
         assert_eq!(stdout(&outputs[0]), ["in"]);
         assert_eq!(stdout(&outputs[1]), ["in"]);
         let error = outputs[2].error().expect("no credential");
@@ -327,7 +329,7 @@ fn a_silent_kdc_fails_only_the_hosts_that_need_it() {
         client.join(&outputs, JoinOptions::default().timeout(SLOW)).expect("all end");
         for output in waiting {
             let error = output.error().expect("no ticket");
-            let HostErrorKind::Timeout { kind, after } = error.kind() else { panic!("{error}") };
+            let HostErrorKind::Timeout { kind, after, .. } = error.kind() else { panic!("{error}") };
             assert_eq!((*kind, *after), (TimeoutKind::Gssapi, LIMIT));
             assert!(error.to_string().contains("GSSAPI"), "{error}");
         }

@@ -6,10 +6,9 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    AuthMethod, ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, KeyProblem, Origin,
-    ParallelClient, TimeoutKind,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{AuthMethod, KeyProblem, Origin, TimeoutKind};
+use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, ParallelClient};
 
 use super::{SLOW, build, client_at, client_for, guard, join, stdout};
 use crate::support::keys::{ClientKey, PASSPHRASE};
@@ -33,7 +32,9 @@ fn bare<const N: usize>(entries: [&str; N], servers: &[&Sshd]) -> ClientBuilder 
 /// Runs the command everywhere, to its end.
 fn run(builder: ClientBuilder, command: &str) -> Vec<HostOutput> {
     let mut client = build(builder);
-    let outputs = client.run_command(Command::new(command).stop_on_errors(false)).expect("valid");
+    let outputs = client
+        .run_command_with(Command::new(command), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("valid");
     join(&client, &outputs);
     outputs
 }
@@ -137,18 +138,14 @@ fn each_host_has_its_own_time_limit() {
     let builder = client_at(&sshd, [silent[0].address(), good, silent[1].address()]);
     let begun = Instant::now();
     let outputs = run(
-        builder.host_config([
-            config().timeout(SHORT),
-            config().timeout(Duration::ZERO),
-            config().timeout(LONG),
-        ]),
+        builder.host_config([config().timeout(SHORT), config().timeout(None), config().timeout(LONG)]),
         "echo in",
     );
     assert!(begun.elapsed() >= LONG && begun.elapsed() < SLOW, "{:?}", begun.elapsed());
     assert_eq!(stdout(&outputs[1]), ["in"]);
     for (output, limit) in [(&outputs[0], SHORT), (&outputs[2], LONG)] {
         let error = output.error().expect("nobody answers");
-        let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after, .. } = error.kind() else {
             panic!("{error}")
         };
         assert_eq!(*after, limit);
@@ -192,14 +189,14 @@ fn each_host_has_its_own_read_timeout() {
     const SHORT: Duration = Duration::from_millis(200);
     let _dog = guard("host_read_timeout");
     let sshd = Sshd::start();
-    let configs = [config().read_timeout(SHORT), config().read_timeout(Duration::ZERO), config()];
+    let configs = [config().read_timeout(SHORT), config().read_timeout(None), config()];
     let builder = client_for(&sshd, [HOST; 3]).read_timeout(2 * SHORT).host_config(configs);
     let mut client = build(builder);
     let command = || Command::new("read -r word; sleep 1; echo $word");
     let timed_out = |output: &HostOutput| {
         let error = output.stdout().next().expect("a result").expect_err("no line yet");
         match error.kind() {
-            HostErrorKind::Timeout { kind: TimeoutKind::Read, after } => *after,
+            HostErrorKind::Timeout { kind: TimeoutKind::Read, after, .. } => *after,
             _ => panic!("{error}"),
         }
     };
@@ -208,7 +205,9 @@ fn each_host_has_its_own_read_timeout() {
     outputs[1].stdin().write_all(b"late\n").expect("queued");
     assert_eq!(stdout(&outputs[1]), ["late"], "without a limit");
 
-    let outputs = client.run_command(command().read_timeout(SHORT / 2)).expect("starts");
+    let outputs = client
+        .run_command_with(command(), sshoal::ReadOptions::default().read_timeout(SHORT / 2))
+        .expect("starts");
     for output in &outputs {
         assert_eq!(timed_out(output), SHORT / 2, "the command's own limit goes first");
     }

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sshoal::config::ClientBuilder;
+use sshoal::fleet::HostState;
+use sshoal::hostkey::HostKeyPolicy;
 use sshoal::hostkey::{
     Fingerprint, HostKey, HostKeyDecision, HostKeyPins, HostKeyProblem, KeyType as RecordedType, Verdict,
 };
-use sshoal::{
-    ClientBuilder, Command, Fleet, HostErrorKind, HostKeyPolicy, HostState, Outcome, ParallelClient, Run,
-    Stage,
-};
+use sshoal::{Command, Fleet, HostErrorKind, Outcome, ParallelClient, Run, Stage};
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::fleet::Driven;
@@ -156,7 +156,9 @@ fn a_callback_that_panics_fails_its_host_and_no_other() {
     });
     let empty = file(&sshd, "empty", "");
     let mut client = build(client_for(&sshd, &hosts).known_hosts([empty]).host_keys(policy));
-    let outputs = client.run_command(Command::new("echo in").stop_on_errors(false)).expect("it starts");
+    let outputs = client
+        .run_command_with(Command::new("echo in"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("it starts");
     super::join(&client, &outputs);
     let Some(Outcome::Failed(error)) = outputs[0].outcome() else { panic!("{:?}", outputs[0].outcome()) };
     let HostErrorKind::HostKey(cause) = error.kind() else { panic!("{error}") };

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use sshoal::{
-    ClientBuilder, Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, Origin, ParallelClient,
-};
+use sshoal::config::ClientBuilder;
+use sshoal::error::Origin;
+use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;
@@ -111,7 +111,7 @@ fn values_per_host_have_to_fit_the_new_list() {
     let mut client = build(client(&sshd, &[A, B]));
     client.set_hosts([A, B, C]).expect("valid");
     let two = client.run_command(Command::new("echo %s").host_args(["a", "b"]));
-    assert!(matches!(two, Err(Error::HostArgs { hosts: 3, args: 2 })), "{two:?}");
+    assert!(matches!(two, Err(Error::HostArgs { hosts: 3, args: 2, .. })), "{two:?}");
     let outputs = client.run_command(Command::new("echo %s").host_args(["a", "b", "c"])).expect("starts");
     join(&client, &outputs);
     assert_eq!(outputs.iter().map(|output| stdout(output).concat()).collect::<String>(), "abc");
@@ -224,7 +224,7 @@ fn a_host_that_goes_gives_its_place_back() {
     let sshd = Sshd::start();
     let silent = Scripted::silent();
     let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
-    assert_eq!((client.metrics().queued, outputs[1].is_finished()), (1, false));
+    assert_eq!((client.metrics().admission_queue, outputs[1].is_finished()), (1, false));
     client.set_hosts(["127.0.2.9".to_owned(), format!("{A}:{}", sshd.port())]).expect("valid");
     assert_cancelled(&outputs[0]);
     assert_eq!(stdout(&outputs[1]), ["in"]);
@@ -238,7 +238,7 @@ fn the_pool_grows_and_shrinks() {
     let sshd = Sshd::start();
     let silent = Scripted::silent();
     let (mut client, outputs) = behind_a_silent_host(&sshd, &silent);
-    assert_eq!((client.metrics().pool, client.metrics().queued), (1, 1));
+    assert_eq!((client.metrics().pool, client.metrics().admission_queue), (1, 1));
     let problem = client.set_pool_size(0).expect_err("no place");
     assert_eq!(problem.to_string(), "pool_size must be at least 1");
     client.set_pool_size(2).expect("valid");

@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, HostError, HostErrorKind, JoinOptions, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostError, HostErrorKind, JoinOptions};
 
 use super::{build, client_at, client_for, guard, join, run_one, stdout};
 use crate::support::proxy::{Action, Direction, Proxy};
@@ -143,7 +144,9 @@ fn a_command_that_does_not_read_times_the_writer_out() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let limit = Duration::from_millis(400);
-    let outputs = client.run_command(Command::new("sleep 600").read_timeout(limit)).expect("starts");
+    let outputs = client
+        .run_command_with(Command::new("sleep 600"), sshoal::ReadOptions::default().read_timeout(limit))
+        .expect("starts");
     // The SSH window accepts some, then the queue is full.
     let error = outputs[0].stdin().write_all(&pattern(8 << 20)).expect_err("nobody reads");
     assert_eq!(error.kind(), ErrorKind::TimedOut);

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome};
 
 use super::tape::{Recorder, Tape, encrypted_from};
 use super::{build, client_at, guard, join, rest};
@@ -87,8 +88,13 @@ fn flip(sshd: &Sshd, direction: Direction, offsets: &[u64]) -> Vec<(String, End)
     let proxies: Vec<Proxy> = flips.iter().map(start).collect();
     let addresses: Vec<SocketAddr> = proxies.iter().map(Proxy::address).collect();
     let mut client = build(client_at(sshd, addresses).timeout(STALL).pool_size(16));
-    let command = Command::new(command()).stop_on_errors(false).read_timeout(Duration::from_millis(1));
-    let outputs = client.start_command(command).expect("valid");
+    let command = Command::new(command());
+    let outputs = client
+        .start_command_with(
+            command,
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(Duration::from_millis(1)),
+        )
+        .expect("valid");
     // Connections that stall while the command runs stay so afterwards.
     let _ = client.join(&outputs, JoinOptions::default().timeout(STALL * 3));
     let name = |(at, mask): (u64, u8)| format!("{direction:?} byte {at} mask {mask:#04x}");

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use sshoal::{
-    Answer, AuthMethod, AuthProblem, Challenge, ClientBuilder, Command, HostConfig, HostErrorKind,
-    ParallelClient,
-};
+use sshoal::config::{Answer, Challenge, ClientBuilder};
+use sshoal::error::{AuthMethod, AuthProblem};
+use sshoal::{Command, HostConfig, HostErrorKind, ParallelClient};
 
 use super::{SLOW, build, guard, run_one, start_error, stdout};
 use crate::support::keys::ClientKey;
@@ -82,7 +81,7 @@ fn a_responder_answers_pam() {
 
     let error = start_error(client(&sshd, &user).responder(|_| None));
     let HostErrorKind::Auth { problems, .. } = error.kind() else { panic!("{error}") };
-    let [AuthProblem::Unanswered { prompt, prompts: 1 }] = problems.as_slice() else { panic!("{error}") };
+    let [AuthProblem::Unanswered { prompt, prompts: 1, .. }] = problems.as_slice() else { panic!("{error}") };
     assert!(prompt.starts_with("Password:"), "{prompt}");
 }
 
@@ -98,7 +97,9 @@ fn a_single_host_goes_without() {
     let builder = builder.timeout(SLOW).password(user.password()).keyboard_interactive(true);
     let configs = [HostConfig::default(), HostConfig::default().keyboard_interactive(false)];
     let mut client = build(builder.host_config(configs));
-    let outputs = client.run_command(Command::new("id -un").stop_on_errors(false)).expect("it starts");
+    let outputs = client
+        .run_command_with(Command::new("id -un"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("it starts");
     assert_eq!(stdout(&outputs[0]), [user.name()]);
     let error = outputs[1].error().expect("no way in");
     let HostErrorKind::Auth { tried, .. } = error.kind() else { panic!("{error}") };

@@ -66,7 +66,9 @@ fn stop_on_errors_tells_the_first_failure_and_stops_nobody() {
     assert!(matches!(last[1].error(), Some(same) if same.to_string() == error.to_string()));
     // Without it the error is in its own output; a failed host counts as finished, and can be
     // joined.
-    let outputs = client.run_command(Command::new("echo ran").stop_on_errors(false)).expect("in the outputs");
+    let outputs = client
+        .run_command_with(Command::new("echo ran"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("in the outputs");
     assert_eq!(outputs.len(), 3);
     join(&client, &outputs);
     let failed: Vec<usize> =
@@ -90,7 +92,7 @@ fn a_join_timeout_lists_what_was_never_started() {
     let limit = Duration::from_millis(300);
     let begun = Instant::now();
     match client.join(&outputs, JoinOptions::default().timeout(limit)) {
-        Err(Error::JoinTimeout { after, finished, unfinished, not_started }) => {
+        Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) => {
             assert_eq!((after, finished.len(), unfinished.len(), not_started), (limit, 0, 0, vec![0, 1]));
         }
         other => panic!("{other:?}"),
@@ -107,9 +109,10 @@ fn a_new_iterator_goes_on_where_the_last_one_stopped() {
     let _dog = guard("new_iterator");
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, [HOSTS[0]]));
-    let command = Command::new("echo one; read -r word; echo $word; echo three")
-        .read_timeout(Duration::from_millis(200));
-    let outputs = client.run_command(command).expect("it starts");
+    let command = Command::new("echo one; read -r word; echo $word; echo three");
+    let outputs = client
+        .run_command_with(command, sshoal::ReadOptions::default().read_timeout(Duration::from_millis(200)))
+        .expect("it starts");
     let mut lines = outputs[0].stdout();
     assert_eq!(lines.next().expect("a line").expect("no error"), "one");
     let error = lines.next().expect("a timeout").expect_err("nothing more yet");

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sshoal::{ClientBuilder, Error, HostConfig, KeyProblem, Origin, ParallelClient};
+use sshoal::config::ClientBuilder;
+use sshoal::error::{KeyProblem, Origin};
+use sshoal::{Error, HostConfig, ParallelClient};
 use tempfile::TempDir;
 
 use super::{SLOW, build, guard, run_one, start_error};

@@ -48,9 +48,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sshoal::{
-    ClientBuilder, Error, FleetBuilder, HostError, HostOutput, JoinOptions, Outcome, ParallelClient,
-};
+use sshoal::config::{ClientBuilder, FleetBuilder};
+use sshoal::{Error, HostError, HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::support::alarm::{Watchdog, watchdog};
 use super::support::keys::ClientKey;

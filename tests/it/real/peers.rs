@@ -4,7 +4,8 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use sshoal::{HandshakeProblem, HostError, HostErrorKind, ParallelClient, Stage, TimeoutKind};
+use sshoal::error::{HandshakeProblem, TimeoutKind};
+use sshoal::{HostError, HostErrorKind, ParallelClient, Stage};
 
 use super::{SLOW, client_for, guard, start_error};
 use crate::support::peers::{Refused, Scripted, Step, Unanswered};
@@ -13,7 +14,7 @@ use crate::support::sshd::Sshd;
 const LIMIT: Duration = Duration::from_millis(700);
 const SLACK: Duration = Duration::from_millis(1500);
 
-fn client(address: SocketAddr, limit: Duration) -> sshoal::ClientBuilder {
+fn client(address: SocketAddr, limit: Duration) -> sshoal::config::ClientBuilder {
     let builder =
         ParallelClient::builder([address.to_string()]).user("nobody").identity_auth(false).allow_agent(false);
     builder.known_hosts([""; 0]).num_retries(1).timeout(limit)
@@ -31,7 +32,8 @@ fn failure(address: SocketAddr, limit: Duration) -> (HostError, Duration) {
 #[track_caller]
 fn assert_handshake_timeout(peer: &Scripted) {
     let (error, took) = failure(peer.address(), LIMIT);
-    let told = matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: LIMIT });
+    let told =
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: LIMIT, .. });
     assert!(told && error.stage() == Stage::Handshaking, "{error}");
     assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
     peer.wait_for("the end of the connection", |peer| peer.open() == 0);
@@ -43,7 +45,8 @@ fn nobody_answers() {
     let peer = Unanswered::new();
     let (error, took) = failure(peer.address(), LIMIT);
     assert_eq!(error.stage(), Stage::Connecting);
-    let told = matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Connect, after: LIMIT });
+    let told =
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Connect, after: LIMIT, .. });
     assert!(told, "{error}");
     assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
 }
@@ -53,7 +56,7 @@ fn the_port_is_closed() {
     let _dog = guard("port_closed");
     let peer = Refused::new();
     let (error, took) = failure(peer.address(), SLOW);
-    let HostErrorKind::Connect { address, tried: 1, known: 1, error: cause } = error.kind() else {
+    let HostErrorKind::Connect { address, tried: 1, known: 1, error: cause, .. } = error.kind() else {
         panic!("{error}")
     };
     assert_eq!((*address, cause.kind()), (peer.address(), std::io::ErrorKind::ConnectionRefused));

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use sshoal::{ChannelProblem, Command, Error, HostErrorKind, Pty, Stage};
+use sshoal::config::Pty;
+use sshoal::error::ChannelProblem;
+use sshoal::{Command, Error, HostErrorKind, Stage};
 
 use super::{build, client_for, guard, join, rest, run_one, stdout};
 use crate::support::sshd::Sshd;

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    Budget, Command, CommandId, Deliver, Event, Fleet, HostErrorKind, Keep, LineEnds, Outcome, StdStream,
-};
+use sshoal::fleet::CommandId;
+use sshoal::output::{Deliver, Keep, LineEnds};
+use sshoal::{Budget, Command, Event, Fleet, HostErrorKind, Outcome, Run, StdStream};
 
 use super::{guard, with_key};
 use crate::support::eventually;
@@ -35,7 +35,7 @@ fn drive(fleet: &mut Fleet, mut done: impl FnMut(&mut Fleet) -> bool) {
 
 /// Starts it on the only host.
 fn start(fleet: &mut Fleet, command: Command) -> CommandId {
-    fleet.start(command.deliver(Deliver::Nothing)).expect("it starts").commands[0]
+    fleet.start(Run::new(command).deliver(Deliver::Nothing)).expect("it starts").commands[0]
 }
 
 #[test]

@@ -6,7 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use sshoal::{Fleet, FleetBuilder, HostErrorKind, HostKeyPolicy, HostState, Outcome, Stage, TimeoutKind};
+use sshoal::config::FleetBuilder;
+use sshoal::error::TimeoutKind;
+use sshoal::fleet::HostState;
+use sshoal::hostkey::HostKeyPolicy;
+use sshoal::{Fleet, HostErrorKind, Outcome, Stage};
 
 use super::{SLOW, guard, with_key};
 use crate::support::fleet::Driven;

@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    ClientBuilder, Command, DnsConfig, HostErrorKind, HostOutput, Resolver, ResolverProblem, Stage,
-    TimeoutKind, UnknownHostProblem,
-};
+use sshoal::config::{ClientBuilder, DnsConfig, Resolver};
+use sshoal::error::{ResolverProblem, TimeoutKind, UnknownHostProblem};
+use sshoal::{Command, HostErrorKind, HostOutput, Stage};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fds::FdBaseline;
@@ -26,7 +25,9 @@ fn client<H: AsRef<str>>(sshd: &Sshd, hosts: impl IntoIterator<Item = H>, dns: D
 /// Runs `command` on all hosts, whatever their results.
 fn outputs(builder: ClientBuilder, command: &str) -> Vec<HostOutput> {
     let mut client = build(builder);
-    let outputs = client.run_command(Command::new(command).stop_on_errors(false)).expect("valid");
+    let outputs = client
+        .run_command_with(Command::new(command), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("valid");
     join(&client, &outputs);
     outputs
 }
@@ -180,11 +181,13 @@ fn a_lookup_counts_against_the_hosts_own_time_limit() {
     let limit = Duration::from_millis(700);
     let before = FdBaseline::now();
     let mut client = build(client(&sshd, ["drop.example"], dns([zone.address()])).timeout(limit));
-    let found = client.run_command(Command::new("true").stop_on_errors(false)).expect("valid");
+    let found = client
+        .run_command_with(Command::new("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("valid");
     let error = found[0].error().expect("no answer");
     let kind = TimeoutKind::Connect;
     assert!(
-        matches!(error.kind(), HostErrorKind::Timeout { kind: k, after } if (*k, *after) == (kind, limit))
+        matches!(error.kind(), HostErrorKind::Timeout { kind: k, after, .. } if (*k, *after) == (kind, limit))
     );
     assert_eq!(error.stage(), Stage::Resolving);
     drop((found, client));
@@ -202,7 +205,9 @@ fn names_without_an_answer_delay_no_other_host() {
         .collect();
     let mut client = build(client(&sshd, &hosts, dns([zone.address()])).timeout(SLOW));
     let begun = Instant::now();
-    let found = client.start_command(Command::new(WHERE).stop_on_errors(false)).expect("valid");
+    let found = client
+        .start_command_with(Command::new(WHERE), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("valid");
     for (n, output) in (0u32..).zip(&found).filter(|(n, _)| n % 2 == 1) {
         assert_eq!(stdout(output), [v4(n).to_string()]);
     }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use sshoal::{ClientBuilder, Command, HostConfig, ParallelClient};
+use sshoal::config::ClientBuilder;
+use sshoal::{Command, HostConfig, ParallelClient};
 
 use super::{SLOW, build, guard, join};
 use crate::support::keys::{KeyPair, KeyType};
@@ -56,7 +57,9 @@ fn no_secret_is_logged_or_shown() {
     for builder in [typed, answered, wrong_count] {
         let _ = write!(shown, "{builder:?}");
         let mut client = build(builder);
-        let outputs = client.run_command(Command::new("true").stop_on_errors(false)).expect("it starts");
+        let outputs = client
+            .run_command_with(Command::new("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .expect("it starts");
         join(&client, &outputs);
         for output in &outputs {
             let error = output.error().expect("a wrong password");

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::slice;
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    ChannelProblem, Command, HostErrorKind, HostOutput, Outcome, ParallelClient, Signal, Stage, TimeoutKind,
-};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, HostErrorKind, HostOutput, Outcome, ParallelClient, Signal, Stage};
 
 use super::{SLOW, build, client_for, guard, join, rest, run_one, stdout};
 use crate::support::alarm::Watchdog;
@@ -230,7 +229,7 @@ fn a_command_that_was_not_sent_is_never_sent() {
     let outputs = client.start_command(format!("touch {}/$$", dir.path().display())).expect("a command");
     client.cancel_all().expect("a poll");
     assert!(outputs.iter().all(is_cancelled));
-    assert_eq!(client.metrics().queued, 0);
+    assert_eq!(client.metrics().admission_queue, 0);
     let outputs = client.run_command("true").expect("all start");
     join(&client, &outputs);
     assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 0, "a cancelled command has run");
@@ -261,7 +260,7 @@ fn a_time_limit_ends_the_command_and_the_connection_lives() {
     assert!(took >= limit && took < SLOW, "{took:?}");
     let error = output.error().expect("it was ended");
     match error.kind() {
-        HostErrorKind::Timeout { kind: TimeoutKind::Command, after } => assert_eq!(*after, limit),
+        HostErrorKind::Timeout { kind: TimeoutKind::Command, after, .. } => assert_eq!(*after, limit),
         _ => panic!("{error}"),
     }
     assert_eq!(error.stage(), Stage::Running);

@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use sshoal::{ChannelProblem, Command, HostErrorKind, HostOutput, Outcome, ParallelClient};
+use sshoal::error::ChannelProblem;
+use sshoal::{Command, HostErrorKind, HostOutput, Outcome, ParallelClient};
 
 use super::{build, client_for, guard, join, rest};
 use crate::support::keys::ClientKey;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sshoal::{ChannelProblem, Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
+use sshoal::error::ChannelProblem;
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 use tempfile::TempDir;
 
 use super::{SLOW, build, client_for, guard, join, rest, run_one};

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage};
 
 use super::tape::{Recorder, encrypted_from};
 use super::{build, client_at, client_for, guard, join, stdout};
@@ -93,7 +94,8 @@ fn silent_hosts_do_not_hold_up_a_good_one_and_fail_in_time() {
         for (output, address) in [(&outputs[0], addresses[0]), (&outputs[2], addresses[2])] {
             let error = output.error().expect("failed");
             assert_eq!((error.stage(), error.port()), (Stage::Handshaking, address.port()));
-            let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: SECOND } = error.kind() else {
+            let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after: SECOND, .. } = error.kind()
+            else {
                 panic!("{error}");
             };
             assert!(error.elapsed() >= SECOND && error.elapsed() < SECOND + SLACK, "{:?}", error.elapsed());
@@ -116,7 +118,7 @@ fn a_slow_authentication_is_cut_off() {
     assert!(begun.elapsed() >= SECOND && begun.elapsed() < SECOND + SLACK, "{:?}", begun.elapsed());
     assert_eq!(error.stage(), Stage::Authenticating);
     assert!(
-        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Auth, after: SECOND }),
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Auth, after: SECOND, .. }),
         "{error}"
     );
 }
@@ -142,8 +144,9 @@ fn a_read_timeout_keeps_the_partial_line() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let after = Duration::from_millis(300);
-    let command = Command::new("echo whole; printf par; read -r word; echo tial $word").read_timeout(after);
-    let mut outputs = client.run_command(command).expect("starts");
+    let command = Command::new("echo whole; printf par; read -r word; echo tial $word");
+    let mut outputs =
+        client.run_command_with(command, sshoal::ReadOptions::default().read_timeout(after)).expect("starts");
     let mut lines = outputs[0].stdout();
     assert_eq!(lines.next().expect("a line").expect("no error"), "whole");
     for _ in 0..2 {
@@ -151,14 +154,14 @@ fn a_read_timeout_keeps_the_partial_line() {
         let error = lines.next().expect("a result").expect_err("no line yet");
         assert!(begun.elapsed() >= after && begun.elapsed() < after + SLACK, "{:?}", begun.elapsed());
         assert_eq!((error.stage(), error.host()), (Stage::Running, "127.0.2.1"));
-        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after: told } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after: told, .. } = error.kind() else {
             panic!("{error}");
         };
         assert_eq!(*told, after);
     }
     assert!(!outputs[0].is_finished());
     outputs[0].stdin().write_all(b"end\n").expect("queued");
-    outputs[0].set_read_timeout(Duration::ZERO);
+    outputs[0].set_read_timeout(None);
     assert_eq!(stdout(&outputs[0]), ["partial end"]);
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
@@ -170,8 +173,10 @@ fn a_read_timeout_counts_silence() {
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, ["127.0.2.1"]));
     let command = "i=0; while [ $i -lt 8 ]; do printf $i; sleep 0.2; i=$((i+1)); done; echo";
-    let command = Command::new(command).read_timeout(SECOND);
-    let outputs = client.run_command(command).expect("starts");
+    let command = Command::new(command);
+    let outputs = client
+        .run_command_with(command, sshoal::ReadOptions::default().read_timeout(SECOND))
+        .expect("starts");
     let begun = Instant::now();
     assert_eq!(stdout(&outputs[0]), ["01234567"]);
     assert!(begun.elapsed() > SECOND, "{:?}", begun.elapsed());
@@ -193,7 +198,7 @@ fn a_join_timeout_is_one_total_and_tells_who_is_where() {
         let error = client.join(&outputs, JoinOptions::default().timeout(SECOND)).expect_err("not all end");
         let took = begun.elapsed();
         assert!(took >= SECOND && took < SECOND + SLACK, "pool {pool}: {took:?}");
-        let Error::JoinTimeout { after: SECOND, finished, unfinished, not_started } = error else {
+        let Error::JoinTimeout { after: SECOND, finished, unfinished, not_started, .. } = error else {
             panic!("{error}");
         };
         assert_eq!((finished, unfinished, not_started), (vec![1], vec![0], vec![2, 3, 4]), "pool {pool}");

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use hostsim::Sim;
-use sshoal::{
-    Batch, CommandId, Error, HostConfig, HostErrorKind, HostState, NotStarted, Outcome, Run, Stage,
-};
+use sshoal::error::NotStarted;
+use sshoal::fleet::{Batch, CommandId, HostState};
+use sshoal::{Error, HostConfig, HostErrorKind, Outcome, Run, Stage};
 
 use super::proxy::gate;
 use super::{PATIENCE, engine, fleet, settled, watch};

@@ -86,7 +86,9 @@ fn input_for_a_command_that_has_ended_is_a_broken_pipe() {
     let _dog = watch();
     let sim = fleet(&["i:1..2 set:auth=refuse"]);
     let mut client = client(&sim, 2).build().unwrap();
-    let outputs = client.run_command(super::command("true")).unwrap();
+    let outputs = client
+        .run_command_with(super::command("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     for output in &outputs {
         let error = output.stdin().write_all(b"late").unwrap_err();

@@ -1,6 +1,7 @@
 //! Invalid calls are refused before any network access.
 
-use sshoal::{CommandProblem, Error, JoinOptions, ParallelClient};
+use sshoal::error::CommandProblem;
+use sshoal::{Error, JoinOptions, ParallelClient};
 
 use super::{assert_hostnames, client, fleet, run, watch};
 

@@ -36,8 +36,9 @@ use std::thread;
 use std::time::Duration;
 
 use hostsim::{Sim, SimBuilder, Stats};
+use sshoal::config::{ClientBuilder, FleetBuilder};
 use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
-use sshoal::{ClientBuilder, Fleet, FleetBuilder, HostOutput, JoinOptions, ParallelClient};
+use sshoal::{Fleet, HostOutput, JoinOptions, ParallelClient};
 
 use crate::support::alarm::{Watchdog, watchdog};
 use crate::support::examples::example;
@@ -50,9 +51,8 @@ fn resident() -> usize {
     support::status_kib("VmRSS:") as usize * 1024
 }
 
-/// A command that does not stop at the first host that fails.
 pub fn command(text: &str) -> sshoal::Command {
-    sshoal::Command::new(text).stop_on_errors(false)
+    sshoal::Command::new(text)
 }
 
 /// Ends the process of a test that hangs.

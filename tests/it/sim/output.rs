@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hostsim::pattern_byte;
-use sshoal::{
-    Budget, Command, CommandId, Deliver, Error, Event, Fleet, HostErrorKind, HostState, JoinOptions, Keep,
-    LineEnds, Outcome, Run, Sink, StdStream,
-};
+use sshoal::fleet::{CommandId, HostState};
+use sshoal::output::{Deliver, Keep, LineEnds, Sink};
+use sshoal::{Budget, Command, Error, Event, Fleet, HostErrorKind, JoinOptions, Outcome, Run, StdStream};
 
 use super::{client, engine, fleet, resident, watch};
 
@@ -19,8 +18,8 @@ const LARGE: usize = 20_000_000;
 const OVERSHOOT: usize = 40 * KIB;
 
 /// A command whose output waits for calls that read it.
-fn unread(text: impl Into<Vec<u8>>, keep: Keep) -> Command {
-    Command::new(text).stdout(keep).deliver(Deliver::Nothing)
+fn unread(text: impl Into<Vec<u8>>, keep: Keep) -> Run {
+    Run::new(Command::new(text).stdout(keep)).deliver(Deliver::Nothing)
 }
 
 /// Waits for work, runs a turn, and takes its events.
@@ -112,7 +111,8 @@ fn each_policy_keeps_what_it_says_and_counts_the_rest() {
 fn a_bound_that_lets_nothing_through_is_refused() {
     let sim = fleet(&[]);
     let mut fleet = engine(&sim, 1).build().unwrap();
-    for command in [unread("true", Keep::BackPressure(0)), Command::new("true").stderr(Keep::BackPressure(0))]
+    for command in
+        [unread("true", Keep::BackPressure(0)), Run::new(Command::new("true").stderr(Keep::BackPressure(0)))]
     {
         assert!(matches!(fleet.start(command), Err(Error::Config { .. })));
     }
@@ -155,7 +155,7 @@ fn lines_that_are_longer_than_the_bound_come_in_pieces() {
     let mut fleet = connected(&sim, 1, 256 * MIB);
     let total = 300_000;
     let command = Command::new(format!("bytes {total}")).stdout(Keep::BackPressure(100));
-    fleet.start(command.clone().deliver(Deliver::Lines)).unwrap();
+    fleet.start(Run::new(&command).deliver(Deliver::Lines)).unwrap();
     let (mut end, mut over) = (0_u64, false);
     let mut check = |bytes: &[u8], offset: u64| {
         // A gap between two is a line end.
@@ -172,7 +172,7 @@ fn lines_that_are_longer_than_the_bound_come_in_pieces() {
     }
     assert_eq!(end, total);
     end = 0;
-    let id = fleet.start(command.deliver(Deliver::Nothing)).unwrap().commands[0];
+    let id = fleet.start(Run::new(command).deliver(Deliver::Nothing)).unwrap().commands[0];
     drive(&mut fleet, |fleet| {
         while let Some(line) = fleet.take_line(id, StdStream::Stdout, LineEnds::Bytes) {
             assert_pattern(&line.bytes, usize::try_from(line.offset).unwrap());
@@ -233,7 +233,7 @@ fn a_sink_that_fails_ends_its_own_command_alone() {
     for (host, outcome) in outcomes {
         match outcome {
             Outcome::Failed(error) if host == full => {
-                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, error }
+                assert!(matches!(error.kind(), HostErrorKind::Sink { stream: StdStream::Stdout, error, .. }
                     if error.kind() == io::ErrorKind::StorageFull));
                 assert!(error.to_string().contains("running the command failed"), "{error}");
                 assert!(error.to_string().ends_with("standard output failed: the disk is full"), "{error}");
@@ -242,7 +242,7 @@ fn a_sink_that_fails_ends_its_own_command_alone() {
             outcome => assert!(host != full && outcome.is_success(), "{host:?}: {outcome}"),
         }
     }
-    let id = fleet.start(Run::new(unread("hostname", Keep::All)).hosts([full])).unwrap().commands[0];
+    let id = fleet.start(unread("hostname", Keep::All).hosts([full])).unwrap().commands[0];
     drive(&mut fleet, |fleet| is_over(fleet, id));
     assert!(
         fleet.command(id).unwrap().outcome().unwrap().is_success(),
@@ -259,10 +259,10 @@ fn the_budget_holds_back_the_unread_and_nobody_else() {
     let budget = 8 * MIB;
     let mut fleet = connected(&sim, 21, budget);
     let hosts = fleet.hosts().to_vec();
-    let yes = Run::new(unread("yes", Keep::All)).hosts(hosts[..20].iter().copied());
+    let yes = unread("yes", Keep::All).hosts(hosts[..20].iter().copied());
     let unread_ones = fleet.start(yes).unwrap().commands;
     drive(&mut fleet, |fleet| held_back(fleet) == 20);
-    let read = Run::new(unread(format!("bytes {LARGE}"), Keep::All)).hosts([hosts[20]]);
+    let read = unread(format!("bytes {LARGE}"), Keep::All).hosts([hosts[20]]);
     let id = fleet.start(read).unwrap().commands[0];
     let (mut bytes, mut most) = (Vec::with_capacity(LARGE), 0);
     drive(&mut fleet, |fleet| {
@@ -296,7 +296,7 @@ fn what_others_give_back_of_the_budget_lets_the_unread_go_on() {
     let sim = fleet(&[]);
     let mut fleet = connected(&sim, 2, 4 * MIB);
     let hosts = fleet.hosts().to_vec();
-    let on = |host: usize, text: &str| Run::new(unread(text, Keep::All)).hosts([hosts[host]]);
+    let on = |host: usize, text: &str| unread(text, Keep::All).hosts([hosts[host]]);
     let over = fleet.start(on(0, "bytes 1500000")).unwrap().commands[0];
     drive(&mut fleet, |fleet| is_over(fleet, over));
     let waits = fleet.start(on(1, "yes")).unwrap().commands[0];

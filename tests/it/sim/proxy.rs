@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use hostsim::Sim;
-use sshoal::{ChannelProblem, ClientBuilder, HostErrorKind, JoinOptions, Outcome, Proxy};
+use sshoal::config::ClientBuilder;
+use sshoal::error::ChannelProblem;
+use sshoal::{HostErrorKind, JoinOptions, Outcome, Proxy};
 
 use super::{assert_hostnames, client, command, fleet, run, settled, stats_of, stdout, trusting, watch};
 
@@ -56,7 +58,9 @@ fn names_that_only_the_proxy_knows() {
     let hosts = vec![name(1), "nowhere.sim".to_owned(), name(2)];
     let builder = trusting(&sim, hosts).key_bytes(sim.user_key_openssh().unwrap()).proxy(gate(&sim, 0));
     let mut client = builder.build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     for (output, index) in [(&outputs[0], 1), (&outputs[2], 2)] {
         assert_eq!(stdout(output), format!("{}\n", sim.host(index)));
@@ -80,7 +84,9 @@ fn of_many_asked_for_at_once_each_gets_its_own_answer() {
     });
     let builder = trusting(&sim, hosts.collect()).key_bytes(sim.user_key_openssh().unwrap());
     let mut client = builder.pool_size(300).proxy(gate(&sim, 0)).build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     for (output, index) in outputs.iter().zip(1..) {
         match index % 3 {
@@ -100,7 +106,9 @@ fn a_proxy_that_falls_silent_or_dies_takes_its_hosts_along() {
         let proxy = gate(&sim, 0).max_attempts(2).retry_delay(Duration::from_millis(1));
         let limit = Duration::from_millis(500);
         let mut client = behind(&sim, 20).num_retries(3).proxy(proxy.timeout(limit)).build().unwrap();
-        let outputs = client.run_command(command("hostname")).unwrap();
+        let outputs = client
+            .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .unwrap();
         for output in &outputs {
             let error = output.error().unwrap();
             let HostErrorKind::Proxy(inner) = error.kind() else { panic!("{rule}: {error}") };
@@ -117,7 +125,12 @@ fn streams_of_all_sizes_both_ways_through_one_proxy() {
     let rekeys = ["* set:rekey-bytes=300000", "i:0..1 set:rekey-bytes=100000"];
     let sim = fleet(&[rekeys[0], rekeys[1], "i:3..4 set:packet=13"]);
     let mut client = behind(&sim, 8).build().unwrap();
-    let outputs = client.run_command(command("count; bytes 3000000")).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("count; bytes 3000000"),
+            sshoal::ReadOptions::default().stop_on_errors(false),
+        )
+        .unwrap();
     let lengths = [0, 1, 2_000, 40_000, 100_000, 3_000_000, 65_536, 32_768];
     for (output, length) in outputs.iter().zip(lengths) {
         output.stdin().write_all(&vec![b'x'; length]).unwrap();

@@ -12,7 +12,9 @@ const DELAY: Duration = Duration::from_millis(300);
 /// The error of the only host, with three attempts allowed.
 fn fail(sim: &Sim) -> HostError {
     let mut client = client(sim, 1).num_retries(3).retry_delay(DELAY).build().unwrap();
-    let outputs = client.run_command(command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     outputs[0].error().unwrap()
 }
@@ -83,7 +85,9 @@ fn a_failed_host_is_tried_again_by_the_next_command() {
     let sim = fleet(&["* kex:rst"]);
     let mut client = client(&sim, 1).num_retries(2).retry_delay(DELAY).build().unwrap();
     for round in 1..=2 {
-        let outputs = client.run_command(command("hostname")).unwrap();
+        let outputs = client
+            .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .unwrap();
         assert_eq!(outputs[0].error().unwrap().attempt(), 2);
         assert_eq!(stats_of(&sim, 0).connections, 2 * round);
     }
@@ -117,7 +121,9 @@ fn each_stage_is_tried_again_or_not_as_documented() {
         let timeout = if rule.ends_with("silence") { limit } else { PATIENCE };
         let builder = client(&sim, 1).num_retries(2).retry_delay(Duration::ZERO).timeout(timeout);
         let mut client = builder.build().unwrap();
-        let outputs = client.run_command(command("hostname")).unwrap();
+        let outputs = client
+            .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .unwrap();
         client.join(&outputs, JoinOptions::default()).unwrap();
         let error = outputs[0].error().unwrap();
         assert_eq!((error.stage(), error.attempt()), (stage, attempts), "{rule}: {error}");
@@ -134,7 +140,9 @@ fn a_connection_that_is_dropped_before_a_word_of_ssh_is_made_again() {
     let fail = |attempts: u32, connections: u64| {
         let builder = client(&sim, 2).num_retries(attempts).retry_delay(Duration::ZERO);
         let mut client = builder.build().unwrap();
-        let outputs = client.run_command(command("hostname")).unwrap();
+        let outputs = client
+            .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+            .unwrap();
         for (index, output) in outputs.iter().enumerate() {
             assert_eq!(output.error().unwrap().attempt(), attempts, "{output:?}");
             assert_eq!(stats_of(&sim, index).connections, connections);
@@ -158,7 +166,9 @@ fn with_backoff_hosts_that_fail_together_do_not_come_back_together() {
     let builder = client(&sim, HOSTS).num_retries(2).retry_delay(delay).retry_backoff(delay);
     let mut client = builder.build().unwrap();
     let begun = Instant::now();
-    let outputs = client.start_command(command("hostname")).unwrap();
+    let outputs = client
+        .start_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     let mut ends = Vec::new();
     while ends.len() < HOSTS {
         client.finished(&outputs).unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sshoal::{
-    Batch, Command, CommandProblem, Error, HostErrorKind, NotStarted, Outcome, Run, TemplateProblem,
-};
+use sshoal::error::{CommandProblem, NotStarted, TemplateProblem};
+use sshoal::fleet::Batch;
+use sshoal::{Command, Error, HostErrorKind, Outcome, Run};
 
 use super::{PATIENCE, engine, fleet, settled, stats_of, watch};
 use crate::support::fleet::{BatchDone, Driven};
@@ -191,11 +191,11 @@ fn what_cannot_be_is_refused_before_anything_begins() {
     }
     let blank = TemplateProblem::Refused(CommandProblem::Empty);
     match fleet.start(each(" ".into())) {
-        Err(Error::Template { position: 1, problem }) => assert_eq!(problem, blank),
+        Err(Error::Template { position: 1, problem, .. }) => assert_eq!(problem, blank),
         other => panic!("{other:?}"),
     }
     let args = fleet.start(each(Command::new("echo %s").host_args(["a", "b"])));
-    assert!(matches!(args, Err(Error::HostArgs { hosts: 1, args: 2 })));
+    assert!(matches!(args, Err(Error::HostArgs { hosts: 1, args: 2, .. })));
     fleet.remove_host(hosts[2]);
     assert!(matches!(fleet.start(each("true".into())), Err(Error::Config { .. })), "a host that has left");
     assert_eq!((fleet.metrics().commands, fleet.metrics().runs), (0, 0));

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
-use sshoal::{HostErrorKind, HostOutput, JoinOptions, Keep, StdStream, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::output::Keep;
+use sshoal::{HostErrorKind, HostOutput, JoinOptions, StdStream};
 
 use super::{client, command, fleet, run, stdout, watch};
 
@@ -147,7 +149,12 @@ fn lines_of_units_are_not_cut_at_bytes() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 1).build().unwrap();
-    let outputs = client.run_command(command("cat").encoding("utf-16")).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("cat").encoding("utf-16"),
+            sshoal::ReadOptions::default().stop_on_errors(false),
+        )
+        .unwrap();
     let lines: Vec<String> = (0..3000).map(|number| format!("\u{610a}{number}\u{a61}\u{a0a}")).collect();
     let units = lines.iter().flat_map(|line| (line.clone() + "\r\n").encode_utf16().collect::<Vec<u16>>());
     let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
@@ -200,7 +207,8 @@ fn lines_at_hand_are_dropped_like_all_others() {
     let mut client = client(&sim, 1).build().unwrap();
     let tail = 5_000;
     let command = command("lines 2000; cat; lines 2000").stdout(Keep::Tail(tail));
-    let outputs = client.run_command(command).unwrap();
+    let outputs =
+        client.run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false)).unwrap();
     let expected = numbered(2000).repeat(2);
     let mut lines = outputs[0].stdout();
     let before: usize = lines.by_ref().take(100).map(|line| line.unwrap().len() + 1).sum();
@@ -224,7 +232,8 @@ fn lines_at_hand_hold_their_host_back_until_they_are_read() {
     let mut client = client(&sim, 2).build().unwrap();
     let bound = 10_000;
     let command = command("lines 30000").stdout(Keep::BackPressure(bound));
-    let outputs = client.start_command(command).unwrap();
+    let outputs =
+        client.start_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false)).unwrap();
     let (mut first, mut second) = (outputs[0].stdout(), outputs[1].stdout());
     for number in 0..30_000 {
         let expected = format!("line {number}");
@@ -248,8 +257,13 @@ fn lines_around_read_timeouts_all_come() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 1).build().unwrap();
-    let slow = command("lines 1000; drip abc; lines 1000").read_timeout(Duration::from_millis(30));
-    let outputs = client.run_command(slow).unwrap();
+    let slow = command("lines 1000; drip abc; lines 1000");
+    let outputs = client
+        .run_command_with(
+            slow,
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(Duration::from_millis(30)),
+        )
+        .unwrap();
     let (mut read, mut timeouts) = (String::new(), 0);
     loop {
         // An iterator for a few lines, or for as many as arrive before a timeout.
@@ -288,8 +302,13 @@ fn a_part_of_a_line_survives_read_timeouts() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 1).build().unwrap();
-    let slow = command("drip abcdefgh; echo '|end'").read_timeout(Duration::from_millis(30));
-    let outputs = client.run_command(slow).unwrap();
+    let slow = command("drip abcdefgh; echo '|end'");
+    let outputs = client
+        .run_command_with(
+            slow,
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(Duration::from_millis(30)),
+        )
+        .unwrap();
     let mut lines = outputs[0].stdout();
     let mut timeouts = 0;
     let line = loop {
@@ -313,8 +332,13 @@ fn a_slow_line_is_waited_for() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut client = client(&sim, 1).build().unwrap();
-    let slow = command("drip abcdefghijklmnopqrst").read_timeout(Duration::from_millis(1500));
-    let outputs = client.run_command(slow).unwrap();
+    let slow = command("drip abcdefghijklmnopqrst");
+    let outputs = client
+        .run_command_with(
+            slow,
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(Duration::from_millis(1500)),
+        )
+        .unwrap();
     assert_eq!(stdout(&outputs[0]), "abcdefghijklmnopqrst\n");
 }
 

@@ -142,7 +142,9 @@ fn outputs_are_dropped_while_another_thread_waits() {
     let sim = fleet(&[]);
     let mut client: ParallelClient = client(&sim, 3).build().unwrap();
     let waited = client.run_command("hang").unwrap();
-    let dropped = client.run_command(command("lines 100000")).unwrap();
+    let dropped = client
+        .run_command_with(command("lines 100000"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     thread::scope(|scope| {
         let joins = scope.spawn(|| client.join(&waited, JoinOptions::default()));
         thread::sleep(A_MOMENT);

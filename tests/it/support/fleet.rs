@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sshoal::{Budget, CommandId, Event, Fleet, HostErrorKind, HostId, NotStarted, Outcome, RunId, Tally};
+use sshoal::error::NotStarted;
+use sshoal::fleet::{CommandId, HostId, RunId, Tally};
+use sshoal::{Budget, Event, Fleet, HostErrorKind, Outcome};
 
 /// The events of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +75,10 @@ impl Driven {
                     let before = ends.insert(command, outcome.clone());
                     assert!(before.is_none(), "{command:?} has ended twice: {before:?}, {outcome:?}");
                 }
-                Event::BatchDone { run, batch, tally, left } => {
+                Event::BatchDone { run, batch, tally, left, .. } => {
                     batches.push(BatchDone { run, batch, tally, left });
                 }
-                Event::RunDone { run, tally } => {
+                Event::RunDone { run, tally, .. } => {
                     assert!(runs.iter().all(|(known, _)| *known != run), "{run:?} is over twice");
                     runs.push((run, tally));
                 }

@@ -7,7 +7,7 @@ use crate::clock::{self, Clock};
 use crate::config::{FleetBuilder, entry};
 use crate::fleet::registry::Links;
 use crate::fleet::sums::Sums;
-use crate::fleet::{Budget, Event, Fleet, HostState, Run, Turn};
+use crate::fleet::{HostState, Turn};
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use crate::ids::{CommandId, HostId};
 use crate::link::{AuthReply, Link};
@@ -15,6 +15,7 @@ use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::script::{Channel, Cred, Packet, Peer, Script, host_key};
 use crate::stage::Stage;
+use crate::{Budget, Event, Fleet, Run};
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
+use crate::Proxy;
 use crate::clock::{self, Clock};
-use crate::config::{HostConfig, Proxy};
+use crate::config::HostConfig;
 use crate::credential::{Answer, Prompt};
 use crate::error::AuthMethod;
 use crate::fleet::{HostState, LongestStep, Metrics};
@@ -108,7 +109,9 @@ fn metrics_are_one_line_of_names_and_values() {
     let metrics = bench.fleet.metrics();
     assert_eq!((metrics.hosts(HostState::Connected), metrics.hosts(HostState::Queued)), (2, 1));
     let line = metrics.to_string();
-    for figure in ["connected=2", "queued=1", "backing_off=0", "waiting=1", "running=2", "key_exchanges=2"] {
+    for figure in
+        ["connected=2", "queued=1", "backing_off=0", "admission_queue=1", "running=2", "key_exchanges=2"]
+    {
         assert!(line.split(' ').any(|word| word == figure), "{figure}: {line}");
     }
     let is_pair =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::bench::{Bench, MILLI, builder, endless, host, peer};
-use crate::config::Proxy;
+use crate::Proxy;
 use crate::fleet::HostState;
 use crate::limits;
 use crate::session::tests::call::Call;

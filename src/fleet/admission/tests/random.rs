@@ -3,7 +3,8 @@
 use nix::errno::Errno;
 
 use super::bench::{Bench, builder, endless, host, peer};
-use crate::config::{HostConfig, Proxy};
+use crate::Proxy;
+use crate::config::HostConfig;
 use crate::ids::HostId;
 use crate::link::LinkErrorKind;
 use crate::session::Jitter;
@@ -107,7 +108,7 @@ fn simulate(seed: u64) {
     rest.into_iter().for_each(|id| assert!(bench.fleet.remove_host(id)));
     bench.check();
     let metrics = bench.fleet.metrics();
-    assert_eq!((metrics.connections, metrics.running, metrics.queued), (0, 0, 0), "seed {seed}");
+    assert_eq!((metrics.connections, metrics.running, metrics.admission_queue), (0, 0, 0), "seed {seed}");
     bench.turn();
     assert_eq!(bench.fleet.metrics().timers, 0, "seed {seed}");
 }

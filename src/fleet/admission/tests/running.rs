@@ -39,7 +39,7 @@ fn a_command_counts_while_its_host_connects() {
     let commands = bench.start([0, 1]);
     bench.rounds(40);
     assert_eq!((bench.state(0), bench.running()), (HostState::Connecting, 1));
-    assert_eq!((bench.state(1), bench.fleet.metrics().queued), (HostState::Queued, 1));
+    assert_eq!((bench.state(1), bench.fleet.metrics().admission_queue), (HostState::Queued, 1));
     bench.finish(&commands);
 }
 
@@ -104,7 +104,7 @@ fn connecting_without_a_command_does_not_count_as_a_command() {
     let waiting = bench.start([3]);
     bench.rounds(30);
     assert!((1..4).all(|number| bench.state(number) == HostState::Connected));
-    assert_eq!((bench.running(), bench.at_work(&waiting), bench.fleet.metrics().queued), (1, 0, 1));
+    assert_eq!((bench.running(), bench.at_work(&waiting), bench.fleet.metrics().admission_queue), (1, 0, 1));
     bench.fleet.cancel(commands[0]);
     bench.rounds(30);
     assert_eq!(bench.at_work(&waiting), 1);
@@ -132,8 +132,8 @@ fn a_host_that_backs_off_returns_its_command_s_place() {
 /// host.
 #[test]
 fn a_command_that_waits_for_a_channel_returns_its_place() {
+    use crate::Run;
     use crate::command::Command;
-    use crate::fleet::Run;
     use crate::link::LinkErrorKind;
     use crate::session::tests::script::Answer;
 

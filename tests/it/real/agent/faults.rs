@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sshoal::{HostConfig, HostErrorKind, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostConfig, HostErrorKind};
 
 use super::super::{SLOW, build, guard, join, run_one, stdout};
 use super::{HOST, authorized, with_agent};
@@ -131,7 +132,7 @@ fn only_hosts_that_need_a_silent_agent_run_out_of_time() {
     join(&client, &outputs);
     for output in [&outputs[0], &outputs[3]] {
         let error = output.error().expect("out of time");
-        let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after, .. } = error.kind() else {
             panic!("{error}")
         };
         assert_eq!(*after, limit);

@@ -6,7 +6,8 @@ mod login;
 
 use std::path::Path;
 
-use sshoal::{ClientBuilder, ParallelClient};
+use sshoal::ParallelClient;
+use sshoal::config::ClientBuilder;
 
 use super::SLOW;
 use crate::support::keys::{ClientKey, KeyPair, KeyType};

@@ -3,10 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use sshoal::{
-    ChannelProblem, Command, Error, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage,
-    TimeoutKind,
-};
+use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::{Command, Error, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage};
 
 use super::super::{build, client_for, guard, join, run_one, start_error};
 use super::{GATE, SECOND_GATE, behind, gate, known, of_proxy};
@@ -134,7 +132,9 @@ fn proxy_password_that_is_wrong_is_tried_once_for_all_hosts() {
     let proxy = Proxy::new(format!("{GATE}:{}", bastion.port())).user(bastion.user());
     let proxy = proxy.password("wrong").identity_auth(false).allow_agent(false);
     let mut client = build(behind(&bastion, &target, &hosts).num_retries(3).proxy(proxy));
-    let outputs = client.run_command(Command::new("true").stop_on_errors(false)).expect("no local error");
+    let outputs = client
+        .run_command_with(Command::new("true"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .expect("no local error");
     for output in &outputs {
         let error = output.error().expect("failed");
         let inner = of_proxy(&error);
@@ -166,7 +166,7 @@ fn a_bastion_that_says_nothing_is_named_by_its_own_limit() {
     // The host's own limit is shorter: it does not run while the bastion is being connected.
     let error = start_error(client_for(&target, [HOST]).timeout(limit / 3).proxy(proxy));
     let inner = of_proxy(&error);
-    let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after } = inner.kind() else {
+    let HostErrorKind::Timeout { kind: TimeoutKind::Handshake, after, .. } = inner.kind() else {
         panic!("{error}")
     };
     assert_eq!((*after, inner.attempt(), error.attempt()), (limit, 2, 1), "{error}");

@@ -319,7 +319,7 @@ fn disconnect_leaves_no_connection_at_the_bastion_either() {
     // Also in the middle of connecting.
     client.start_command("echo never").expect("a command");
     client.disconnect().expect("a poll");
-    assert_eq!((client.metrics().connections, client.metrics().queued), (0, 0));
+    assert_eq!((client.metrics().connections, client.metrics().admission_queue), (0, 0));
     assert_eq!(run_one(&mut client, "echo again"), ["again"]);
     assert!(client.connect().expect("a poll").iter().all(Result::is_ok));
     assert_eq!(client.metrics().connections, 4);

@@ -7,7 +7,8 @@ mod keepalive;
 use std::fs;
 use std::path::PathBuf;
 
-use sshoal::{ClientBuilder, HostError, HostErrorKind, Proxy};
+use sshoal::config::ClientBuilder;
+use sshoal::{HostError, HostErrorKind, Proxy};
 
 use super::client_for;
 use crate::support::keys::ClientKey;

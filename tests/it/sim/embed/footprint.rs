@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
-use sshoal::{Budget, Deliver};
+use sshoal::Budget;
+use sshoal::output::Deliver;
 
 use super::{Told, drive, engine, run, simulate, watch};
 use crate::support::system::{is_rerun, rerun};
@@ -61,7 +62,7 @@ fn hosts_that_hang_up_raise_no_signal() {
         "i%8==6 stream@1:rst",
     ]);
     let mut fleet = engine(&sim, 80).timeout(Duration::from_secs(2)).build().unwrap();
-    let command = sshoal::Command::new("echo ready; cat").deliver(Deliver::Lines);
+    let command = sshoal::Run::new("echo ready; cat").deliver(Deliver::Lines);
     let commands = fleet.start(command).unwrap().commands;
     let mut told = Told::default();
     drive(&mut fleet, Budget::default(), &mut told, |told| {

@@ -1,6 +1,7 @@
 //! Commands on chosen hosts, and hosts that are added and removed meanwhile.
 
-use sshoal::{Budget, HostConfig, HostErrorKind, HostId, Outcome, Run};
+use sshoal::fleet::HostId;
+use sshoal::{Budget, HostConfig, HostErrorKind, Outcome, Run};
 
 use super::{Told, drive, engine, run, settle, simulate, started, watch};
 use crate::sim::settled;

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sshoal::{Budget, Command, CommandId, Event, Fleet, HostId, HostState, Outcome, Run, StdStream, Tally};
+use sshoal::fleet::{CommandId, HostId, HostState, Tally};
+use sshoal::{Budget, Event, Fleet, Outcome, Run, StdStream};
 
 use super::{PATIENCE, engine, fleet as simulate, stats_of, trust, watch};
 
@@ -126,8 +127,8 @@ fn connected(fleet: &mut Fleet) {
 }
 
 /// Starts a command on all hosts, and waits until they have accepted it and sent their output.
-fn started(fleet: &mut Fleet, command: impl Into<Command>) -> Vec<CommandId> {
-    let commands = fleet.start(Run::new(command)).unwrap().commands;
+fn started(fleet: &mut Fleet, run: impl Into<Run>) -> Vec<CommandId> {
+    let commands = fleet.start(run).unwrap().commands;
     let mut told = Told::default();
     drive(fleet, Budget::default(), &mut told, |told| told.started.len() == commands.len());
     settle(fleet);

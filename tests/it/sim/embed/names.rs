@@ -2,15 +2,15 @@
 
 use std::io::ErrorKind;
 
-use sshoal::{
-    Budget, Command, Deliver, Error, Event, Fleet, HostConfig, HostId, LineEnds, Run, Signal, StdStream,
-};
+use sshoal::fleet::HostId;
+use sshoal::output::{Deliver, LineEnds};
+use sshoal::{Budget, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
 
 use super::{Told, drive, engine, run, settle, simulate, started, watch};
 
 /// Checks that no call resolves this id.
 #[track_caller]
-fn assert_forgotten(fleet: &mut Fleet, id: sshoal::CommandId) {
+fn assert_forgotten(fleet: &mut Fleet, id: sshoal::fleet::CommandId) {
     let metrics = fleet.metrics();
     assert!(fleet.command(id).is_none());
     assert_eq!(fleet.read(id, StdStream::Stdout, &mut [0; 8]), 0);
@@ -60,7 +60,7 @@ fn a_forgotten_name_does_not_name_the_next_command() {
     let mut told = Told::default();
     drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());
     assert!(fleet.next_event().is_none());
-    let after = started(&mut fleet, Command::new("cat").deliver(Deliver::Nothing));
+    let after = started(&mut fleet, Run::new("cat").deliver(Deliver::Nothing));
     assert!(before.iter().all(|id| !after.contains(id)));
     for id in before {
         assert_forgotten(&mut fleet, id);
@@ -98,7 +98,7 @@ fn a_host_that_has_left_is_not_the_one_that_came() {
     assert_ne!(gone, came);
     assert!(fleet.host(gone).is_none() && !fleet.remove_host(gone));
     match fleet.start(Run::new("hostname").hosts([came, gone])) {
-        Err(Error::Config { problem: sshoal::ConfigProblem::UnknownHost(host), .. }) => {
+        Err(Error::Config { problem: sshoal::error::ConfigProblem::UnknownHost(host), .. }) => {
             assert_eq!(host, gone)
         }
         other => panic!("{other:?}"),

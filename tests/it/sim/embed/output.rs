@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use sshoal::{Budget, Command, Deliver, StdStream};
+use sshoal::output::Deliver;
+use sshoal::{Budget, Run, StdStream};
 
 use super::{Line, Told, connected, engine, simulate, started, wait, watch};
 
@@ -37,13 +38,13 @@ fn lines(text: &[u8]) -> Vec<Line> {
 }
 
 /// Some hosts each echo a text that is sent and received in pieces of any size.
-fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::CommandId, &[u8])) {
+fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::fleet::CommandId, &[u8])) {
     const HOSTS: usize = 6;
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, HOSTS).build().unwrap();
     connected(&mut fleet);
     let mut random = Random(seed);
-    let commands = started(&mut fleet, Command::new("cat").deliver(deliver));
+    let commands = started(&mut fleet, Run::new("cat").deliver(deliver));
     let texts: Vec<Vec<u8>> = (0..HOSTS)
         .map(|_| {
             let len = random.below(40_000);
@@ -112,7 +113,7 @@ fn what_is_not_delivered_is_read_by_calls() {
     let _dog = watch();
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, 3).build().unwrap();
-    let command = Command::new("bytes 100000; stderr oops").deliver(Deliver::Nothing);
+    let command = Run::new("bytes 100000; stderr oops").deliver(Deliver::Nothing);
     let commands = fleet.start(command).unwrap().commands;
     let mut told = Told::default();
     super::drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());

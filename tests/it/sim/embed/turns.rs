@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use sshoal::{Budget, Deliver, Fleet, HostState, Keep, StdStream};
+use sshoal::fleet::HostState;
+use sshoal::output::{Deliver, Keep};
+use sshoal::{Budget, Fleet, StdStream};
 
 use super::{PATIENCE, Told, connected, drive, engine, is_readable, settle, simulate, started, wait, watch};
 use crate::support::agent::Agent;
@@ -106,7 +108,7 @@ fn any_budget_gets_everything_done_and_loses_nothing() {
             .agent_socket(agent.socket())
             .build()
             .unwrap();
-        let command = sshoal::Command::new("lines 50; stderr oops; exit 3").deliver(Deliver::Lines);
+        let command = sshoal::Run::new("lines 50; stderr oops; exit 3").deliver(Deliver::Lines);
         let commands = fleet.start(command).unwrap().commands;
         let mut told = Told::default();
         let begun = Instant::now();

@@ -55,7 +55,12 @@ fn a_refused_command_leaves_the_connection_in_order() {
     let sim = fleet(&["* exec:refuse"]);
     let mut client = client(&sim, 3).build().unwrap();
     for _ in 0..5 {
-        let outputs = client.run_command(super::command("hostname")).unwrap();
+        let outputs = client
+            .run_command_with(
+                super::command("hostname"),
+                sshoal::ReadOptions::default().stop_on_errors(false),
+            )
+            .unwrap();
         assert!(outputs.iter().all(|output| super::ending(output) == "Requesting: exec refused"));
     }
     let stats = settled(&sim, |stats| stats.channels_now == 0);
@@ -69,12 +74,16 @@ fn a_host_without_packet_size_gets_no_input() {
     let _dog = watch();
     let sim = fleet(&["i:0..1 set:packet=0"]);
     let mut client = client(&sim, 2).build().unwrap();
-    let outputs = client.run_command(super::command("hostname")).unwrap();
+    let outputs = client
+        .run_command_with(super::command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     let found = super::ending(&outputs[0]);
     assert!(["exit status 0", "Opening: unwritable"].contains(&found.as_str()), "{found}");
 
-    let outputs = client.run_command(super::command("count")).unwrap();
+    let outputs = client
+        .run_command_with(super::command("count"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     for output in &outputs {
         // Fails at once if the channel was not opened.
         let _ = output.stdin().write_all(b"some input");

@@ -8,7 +8,8 @@ mod stream;
 use std::time::{Duration, Instant};
 
 use hostsim::Sim;
-use sshoal::{ChannelProblem, HandshakeProblem, HostError, HostErrorKind, HostOutput, JoinOptions, Outcome};
+use sshoal::error::{ChannelProblem, HandshakeProblem};
+use sshoal::{HostError, HostErrorKind, HostOutput, JoinOptions, Outcome};
 
 use super::{assert_hostnames, client, command, fleet, watch};
 use crate::support::fds::FdBaseline;
@@ -29,7 +30,8 @@ fn assert_endings(text: &str, cases: &[(&str, &str)]) {
     let before = FdBaseline::now();
     let mut client = client(&sim, cases.len() + HEALTHY).timeout(LIMIT).build().unwrap();
     let begun = Instant::now();
-    let outputs = client.run_command(command(text)).unwrap();
+    let outputs =
+        client.run_command_with(command(text), sshoal::ReadOptions::default().stop_on_errors(false)).unwrap();
     // Hosts that fall silent while the command runs have no time limit but the caller's.
     let joined = client.join(&outputs, JoinOptions::default().timeout(LIMIT).close_stdin(true));
     let elapsed = begun.elapsed();
@@ -93,7 +95,7 @@ fn kind(kind: &HostErrorKind) -> String {
     let name = match kind {
         HostErrorKind::Connect { error, .. } => return format!("connect {:?}", error.kind()),
         HostErrorKind::Timeout { kind, .. } => return kind.to_string(),
-        HostErrorKind::Disconnected { reason, message } => {
+        HostErrorKind::Disconnected { reason, message, .. } => {
             return format!("disconnected {reason} {message:?}");
         }
         HostErrorKind::Auth { tried, offered, .. } => {

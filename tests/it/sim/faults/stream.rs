@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hostsim::pattern_byte;
-use sshoal::{HostErrorKind, JoinOptions, TimeoutKind};
+use sshoal::error::TimeoutKind;
+use sshoal::{HostErrorKind, JoinOptions};
 
 use super::super::{client, command, fleet, run, stdout, watch};
 use super::{LIMIT, assert_endings, ending};
@@ -54,7 +55,9 @@ fn an_altered_byte_ends_the_connection() {
         cases.iter().enumerate().map(|(i, fault)| format!("i:{i}..{} {fault}", i + 1)).collect();
     let sim = fleet(&rules.iter().map(String::as_str).collect::<Vec<_>>());
     let mut client = client(&sim, offsets.len() + 2).timeout(LIMIT).build().unwrap();
-    let outputs = client.run_command(command("bytes 100000")).unwrap();
+    let outputs = client
+        .run_command_with(command("bytes 100000"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     client.join(&outputs, JoinOptions::default()).unwrap();
     for (output, offset) in outputs.iter().zip(offsets) {
         let error = output.error().unwrap();
@@ -94,10 +97,15 @@ fn a_reader_gives_up_on_a_silent_host_and_may_come_back() {
     let sim = fleet(&["i:0..1 stream:silence"]);
     let limit = Duration::from_millis(400);
     let mut client = client(&sim, 2).build().unwrap();
-    let outputs = client.run_command(command("hostname").read_timeout(limit)).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("hostname"),
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(limit),
+        )
+        .unwrap();
     for _ in 0..2 {
         let error = outputs[0].stdout().next().unwrap().unwrap_err();
-        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after } = error.kind() else {
+        let HostErrorKind::Timeout { kind: TimeoutKind::Read, after, .. } = error.kind() else {
             panic!("{error:?}");
         };
         assert_eq!(*after, limit);
@@ -126,7 +134,12 @@ fn input_that_the_host_stops_reading_times_out() {
     let sim = fleet(&["i:0..1 stream:stall"]);
     let limit = Duration::from_secs(1);
     let mut client = client(&sim, 3).build().unwrap();
-    let outputs = client.run_command(command("count").read_timeout(limit)).unwrap();
+    let outputs = client
+        .run_command_with(
+            command("count"),
+            sshoal::ReadOptions::default().stop_on_errors(false).read_timeout(limit),
+        )
+        .unwrap();
     let error = outputs[0].stdin().write_all(&vec![b'x'; 32 << 20]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
     assert!(error.to_string().contains(outputs[0].host()), "{error}");
@@ -145,7 +158,9 @@ fn input_goes_in_packets_as_small_as_the_host_wants_them() {
     let sim = fleet(&["i:0..1 set:packet=11", "i:1..2 set:packet=17", "i:2..3 set:packet=10"]);
     let mut client = client(&sim, 4).build().unwrap();
     super::assert_hostnames(&run(&mut client, "hostname"));
-    let outputs = client.run_command(command("count")).unwrap();
+    let outputs = client
+        .run_command_with(command("count"), sshoal::ReadOptions::default().stop_on_errors(false))
+        .unwrap();
     for output in &outputs {
         output.stdin().write_all(&[b'x'; 1000]).unwrap();
     }

@@ -1,0 +1,78 @@
+//! How a command ended.
+
+use std::fmt;
+
+use crate::error::HostError;
+use crate::limits;
+use crate::text::sanitise_bounded;
+
+/// How a command on one host ended. An exit status is what the server's message said, never
+/// guessed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The command exited with this status (RFC 4254 section 6.10).
+    Exited(u32),
+    /// A signal ended it (parallel-ssh reports -1).
+    Signaled(ExitSignal),
+    /// The server closed the channel in order, but told neither status nor signal.
+    NoStatus,
+    /// It did not run, or its end is unknown: the error says which stage was reached.
+    Failed(HostError),
+}
+
+impl Outcome {
+    /// Whether the command exited with status 0.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Exited(0))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit status {status}"),
+            Self::Signaled(signal) => signal.fmt(f),
+            Self::NoStatus => f.write_str("ended without an exit status"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal.
+/// Of name and text the first 4 KiB each are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExitSignal {
+    /// Its name without `SIG`, for instance `TERM`, as the server sent it.
+    pub name: String,
+    /// Whether the server says that a core was dumped.
+    pub core_dumped: bool,
+    /// The server's text, often empty.
+    pub message: String,
+}
+
+impl fmt::Display for ExitSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "killed by signal {}", sanitise_bounded(&self.name, limits::PEER_TEXT))?;
+        if self.core_dumped {
+            f.write_str(" (core dumped)")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", sanitise_bounded(&self.message, limits::PEER_TEXT))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_text_cannot_carry_an_escape() {
+        let signal = ExitSignal { name: "T\x1b[2J".into(), core_dumped: true, message: "a\rb".into() };
+        let shown = signal.to_string();
+        assert!(!shown.chars().any(char::is_control), "{shown}");
+    }
+}
