@@ -128,7 +128,7 @@ fn only_a_command_that_was_not_sent_can_be_withdrawn() {
         } else {
             let error = bench.error(0);
             assert!(matches!(error.kind(), HostErrorKind::NotStarted(NotStarted::Draining)), "{error}");
-            assert_eq!(error.to_string(), "web1: not started: its fleet comes to an end");
+            assert_eq!(error.to_string(), "web1: not started: the fleet is draining");
         }
     }
 }
