@@ -1,19 +1,18 @@
-//! Lines that an iterator has at hand, so that it need not ask the fleet for each.
+//! Read-ahead of line iterators, so that they need not lock the fleet for each line.
 //!
-//! It copies a block of whole lines from the front of its stream. The fleet still has them all,
+//! An iterator copies a block of whole lines from the front of its stream. In the fleet they stay
 //! unread: the iterator and the fleet's lock ([`Shared`](super::shared::Shared)) share a [`Claim`],
-//! which says how much of the block was handed out. Each line is claimed before it is handed out,
-//! and whoever locks the fleet ends the claim first and has the fleet drop what was claimed. So
-//! everybody finds a stream as if its lines had been taken one by one, whatever has become of the
-//! iterator.
+//! which counts the bytes of the block that were handed out. Each line is claimed before it is
+//! handed out. Locking the fleet ends the claim and consumes the claimed bytes. So the stream
+//! always looks as if its lines had been taken one by one, even if the iterator is gone.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the first block. Later ones are longer, up to the limit: who wants a few lines only
-/// pays for little more.
+/// Bytes of the first block. Later ones are longer, up to the limit, so that reading a few lines
+/// copies little.
 const FIRST: usize = 1024;
 const LONGEST: usize = 32 * 1024;
 
@@ -24,7 +23,7 @@ pub(super) struct Claim(AtomicUsize);
 impl Claim {
     const ENDED: usize = usize::MAX;
 
-    /// Ends it. How many bytes were claimed.
+    /// Ends the claim. Returns the claimed bytes.
     pub(super) fn end(&self) -> usize {
         match self.0.swap(Self::ENDED, Ordering::Relaxed) {
             Self::ENDED => 0,
@@ -32,13 +31,13 @@ impl Claim {
         }
     }
 
-    /// Nobody else knows it yet.
+    /// No other thread knows it yet.
     fn begin(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Claims the bytes up to `end`, if it has not ended. No other memory is handed over with them:
-    /// the order is that of this number alone.
+    /// Claims the bytes up to `end`, unless the claim has ended. Relaxed: the number guards no
+    /// other memory.
     #[inline]
     fn extend(&self, start: usize, end: usize) -> bool {
         self.0.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -106,8 +105,7 @@ impl Ahead {
         Some(start..start + len - usize::from(is_crlf))
     }
 
-    /// The fleet was asked for something meanwhile, so the stream may have changed. That may happen
-    /// again and again.
+    /// The fleet was locked meanwhile, so the stream may have changed. That may happen repeatedly.
     #[cold]
     fn interrupted(&mut self) {
         *self = Self { claim: self.claim.clone(), ..Self::new() };
@@ -118,8 +116,8 @@ impl Ahead {
         self.limit = self.limit.max(FIRST);
     }
 
-    /// Copies whole lines from these unread bytes. The claim that goes with them, if there are any;
-    /// it must be ended before the stream changes.
+    /// Copies whole lines from these unread bytes. Returns the claim on them, if there are any; it
+    /// must be ended before the stream changes.
     pub(super) fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
         (self.block, self.start) = (Block::Bytes(Vec::new()), 0);
         let unread = &unread[..unread.len().min(self.limit)];
@@ -131,7 +129,7 @@ impl Ahead {
     }
 }
 
-/// Shows figures only: the output of a command does not belong into a log.
+/// Shows no output: it does not belong in a log.
 impl fmt::Debug for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ahead")

@@ -9,9 +9,8 @@ impl ParallelClient {
     /// Connects to all hosts and logs in, without running anything (parallel-ssh: `connect_auth`).
     /// Later commands use these connections.
     ///
-    /// Returns what each host has come to, in the order of the hosts, once all have come to
-    /// something. If descriptors are short, connections are closed again for hosts that have none
-    /// yet.
+    /// Returns the result for each host, in the order of the hosts, once all have connected or
+    /// failed. If descriptors are short, connections are closed again to make room for other hosts.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,7 +39,7 @@ impl ParallelClient {
         Ok(hosts.iter().map(|id| error(id).map_or(Ok(()), Err)).collect())
     }
 
-    /// Cancels all these commands at once, and waits until they are over: see
+    /// Cancels these commands, all at once, and waits until they are over: see
     /// [`HostOutput::cancel`].
     ///
     /// # Errors
@@ -50,7 +49,7 @@ impl ParallelClient {
         outputs.iter().try_for_each(HostOutput::cancel)
     }
 
-    /// Cancels whatever runs or waits to, also commands whose outputs were dropped: see
+    /// Cancels all commands, including those whose outputs were dropped: see
     /// [`HostOutput::cancel`].
     ///
     /// # Errors
@@ -63,10 +62,9 @@ impl ParallelClient {
             .map_err(cannot_poll)
     }
 
-    /// Closes all connections; what runs on them is [cancelled](Self::cancel_all) first. The client
-    /// stays usable: the next command connects again. (parallel-ssh's `disconnect` does nothing;
-    /// there, connections are closed when their clients are collected as garbage. Here they are
-    /// also when the client and all outputs are dropped.)
+    /// [Cancels](Self::cancel_all) all commands and closes all connections. The next command
+    /// connects again. Dropping the client and all outputs closes the connections as well. (In
+    /// parallel-ssh `disconnect` does nothing.)
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.

@@ -1,4 +1,4 @@
-//! Changing a client that is there: its host list, and its pool.
+//! Changes to a client: its host list and its pool.
 
 use super::ParallelClient;
 use crate::config::{HostConfig, check_count, check_number};
@@ -8,21 +8,21 @@ use crate::host::{HostSpec, HostSpecError};
 impl ParallelClient {
     /// Changes the host list. Nothing touches the network before the next command.
     ///
-    /// A host that has the same entry and the same settings at the same position stays: its
-    /// connection is used again, and its commands run on. Every other one goes: its connection is
-    /// closed, and commands that have not ended by what has arrived end as
-    /// [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled). Outputs of hosts that went
-    /// stay readable, with all that had arrived, and so does [`last_output`](Self::last_output).
+    /// A host with the same entry and the same settings at the same position stays, with its
+    /// connection and its commands. Every other host is removed: its connection is closed, and
+    /// commands that have not ended fail with
+    /// [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled). Outputs of removed hosts stay
+    /// readable, with everything that has arrived, and so does [`last_output`](Self::last_output).
     ///
-    /// Host configurations stay with their positions, so their number must fit the new list; see
+    /// Host configurations stay at their positions, so their number must match the new list; see
     /// [`set_hosts_with`](Self::set_hosts_with). Keys that new hosts need are read, as by
     /// [`build`](crate::config::ClientBuilder::build); hosts that stay keep those they have.
     /// known_hosts files are not read again.
     ///
-    /// Unlike in parallel-ssh, a list that was given is not changed from outside.
+    /// Unlike in parallel-ssh, changing the original list afterwards has no effect.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::ClientBuilder::build). Nothing has changed then.
+    /// As for [`build`](crate::config::ClientBuilder::build). Then nothing has changed.
     ///
     /// ```
     /// use sshoal::{Error, HostConfig, ParallelClient};
@@ -32,7 +32,7 @@ impl ParallelClient {
     /// let mut client = ParallelClient::builder(["web1", "web2"])
     /// #   .known_hosts(none).identity_auth(false)
     ///     .build()?;
-    /// // web1 keeps its connection, if it has one; web2 is left, db1 is new.
+    /// // web1 keeps its connection, web2 is removed, db1 is added.
     /// client.set_hosts(["web1", "db1"])?;
     /// assert!(matches!(client.set_hosts(["web1:0"]), Err(Error::HostSpec { position: 0, .. })));
     /// assert_eq!(client.len(), 2);
@@ -81,8 +81,8 @@ impl ParallelClient {
     }
 
     /// Changes how many hosts connect, or start a command, at once; see
-    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). With fewer places than are
-    /// taken, none is given until enough are free again. In parallel-ssh a change does nothing.
+    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). If more places are taken, no
+    /// host starts until enough are free. In parallel-ssh a change has no effect.
     ///
     /// # Errors
     /// [`Error::Config`] for 0.

@@ -1,4 +1,4 @@
-//! Line by line through one host's output, while all hosts are driven.
+//! Iterators over the lines of one host's output.
 
 use super::ahead::{Ahead, Block, Claimed};
 use super::output::HostOutput;
@@ -10,15 +10,14 @@ use crate::ids::StdStream;
 use crate::output::Line;
 use crate::output::LineEnds;
 
-/// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). What is
-/// not in it becomes U+FFFD, or with [`strict_encoding`](crate::ReadOptions::strict_encoding) an
-/// error in the place of the line.
+/// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). Invalid
+/// bytes become U+FFFD, or with [`strict_encoding`](crate::ReadOptions::strict_encoding) the line
+/// is an error.
 ///
 /// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line
-/// needs no line end. A byte order mark of the encoding at the start of the stream is no part of
-/// the first line. Yields an error once where the output ends early because the host failed; what
-/// had arrived comes first. After a read timeout, and after a line that is not in its encoding, the
-/// next call goes on, and nothing is lost.
+/// needs no line end. A byte order mark at the start of the stream is removed. If the host fails,
+/// the lines that have arrived come first, then one error. After a read timeout or a line that
+/// cannot be decoded, the next call continues; nothing is lost.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct Lines<'a>(RawLines<'a>);
@@ -64,8 +63,8 @@ impl Iterator for Lines<'_> {
     }
 }
 
-/// The unread lines of one stream, as bytes; see [`Lines`]. Only where lines end follows from the
-/// encoding.
+/// The unread lines of one stream, as bytes; see [`Lines`]. The encoding only determines where
+/// lines end.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct RawLines<'a> {
@@ -84,7 +83,7 @@ impl RawLines<'_> {
         }
     }
 
-    /// Copies a block of lines, if there are some and more than one is wanted. Whether it did.
+    /// Copies a block of lines, if more than one is wanted. Returns whether there were any.
     fn read_ahead(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> bool {
         if self.ended || self.output.line_ends() != LineEnds::Bytes {
             return false;

@@ -1,4 +1,4 @@
-//! The blocking face: parallel-ssh's `ParallelSSHClient` as a thin loop over the fleet.
+//! The blocking client: parallel-ssh's `ParallelSSHClient` as a thin loop around a fleet.
 
 mod ahead;
 mod control;
@@ -34,13 +34,13 @@ use crate::{Fleet, Run};
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
 /// `ParallelSSHClient`).
 ///
-/// A call that waits, be it for one host's next line, drives all hosts. Between calls nothing
-/// happens: no thread works in the background, so output is read, and deadlines are kept, only
-/// while a call is under way.
+/// A call that waits, even for one host's next line, drives all hosts. Between calls nothing
+/// happens: there is no background thread, so output is read and deadlines are kept only during
+/// calls.
 ///
-/// The client and its outputs can be used from several threads at once. While one of them waits,
-/// all calls of the others take effect within a turn: a command is cancelled or signalled, input is
-/// written, or an outcome asked for, while another thread joins it.
+/// The client and its outputs can be used from several threads at once. While one thread waits,
+/// calls of other threads take effect within a turn: a command can be cancelled or signalled, input
+/// written, or an outcome queried while another thread joins it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -67,7 +67,7 @@ pub struct ParallelClient {
     fleet: Shared,
     /// Number of hosts.
     len: usize,
-    /// Those that were given, for lists that come without.
+    /// The configurations of the builder, for lists without.
     configs: Option<Vec<HostConfig>>,
     problems: Vec<LineProblem>,
     last: Vec<HostOutput>,
@@ -94,7 +94,7 @@ impl ParallelClient {
     /// `user@host:port`, or an IPv6 address, in brackets if a port follows
     /// ([`HostSpec`](crate::HostSpec)).
     ///
-    /// Positions are the identity: a host that is named twice is two hosts with a connection each.
+    /// A host that is named twice is two hosts, with a connection each.
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -104,8 +104,8 @@ impl ParallelClient {
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
     ///
-    /// Outputs are in the order of the hosts. Connections of earlier commands are used again.
-    /// Commands run side by side: a second one need not wait for the first to end.
+    /// Outputs are in the order of the hosts. Connections of earlier commands are reused. Commands
+    /// run concurrently: a second one does not wait for the first to end.
     ///
     /// # Errors
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
@@ -178,15 +178,14 @@ impl ParallelClient {
         Ok(outputs)
     }
 
-    /// Waits until all these commands have ended, one way or the other. What they print is kept for
-    /// later readers.
+    /// Waits until all these commands have ended or failed. Their output is kept for later readers.
     ///
-    /// Failed hosts count as ended: look at [`HostOutput::outcome`]. The time limit is one total
-    /// for all outputs, whatever the pool size.
+    /// [`HostOutput::outcome`] tells how each ended. The time limit is the total for all outputs,
+    /// independent of the pool size.
     ///
     /// # Errors
-    /// [`Error::JoinTimeout`] when the time limit is reached first: nothing is lost, and `join` can
-    /// be called again.
+    /// [`Error::JoinTimeout`] when the time limit is reached: nothing is lost, and `join` can be
+    /// called again.
     pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
         let deadline = deadline(options.timeout);
         if options.close_stdin.unwrap_or(options.timeout.is_none()) {
@@ -208,7 +207,7 @@ impl ParallelClient {
         Ok(())
     }
 
-    /// Whether all these commands have ended. Takes in what has arrived, but does not wait.
+    /// Whether all these commands have ended. Processes what has arrived, without waiting.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -233,12 +232,12 @@ impl ParallelClient {
         self.len == 0
     }
 
-    /// What the event loop has done so far.
+    /// Figures of the event loop.
     pub fn metrics(&self) -> Metrics {
         self.fleet.lock().metrics()
     }
 
-    /// Lines of the known_hosts files that were skipped because they cannot be understood.
+    /// Invalid lines of the known_hosts files, which were skipped.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
         &self.problems
     }
@@ -266,7 +265,7 @@ fn cannot_poll(error: io::Error) -> Error {
     Error::System { what: "poll", error }
 }
 
-/// When a wait that begins now must end.
+/// The deadline of a wait that begins now.
 fn deadline(limit: Option<Duration>) -> Option<Instant> {
     clock::now().checked_add(limit?)
 }

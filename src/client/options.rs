@@ -90,23 +90,21 @@ pub struct JoinOptions {
 }
 
 impl JoinOptions {
-    /// Time limit for all outputs together; zero: what has ended is looked for, and nothing is
-    /// waited for. Default: `None`, no limit.
+    /// Time limit for all outputs together; zero does not wait. Default: `None`, no limit.
     pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.timeout = after.into();
         self
     }
 
-    /// Whether to throw away what the commands print. Default: `false`, it is kept and can be read
-    /// afterwards.
+    /// Whether to discard the output of the commands. Default: `false`, it can be read afterwards.
     pub fn consume_output(mut self, consume: bool) -> Self {
         self.consume_output = consume;
         self
     }
 
-    /// Whether to end the commands' standard input first. Default: `true` without a time limit, as
-    /// a command that reads its input would never end otherwise; `false` with one, so that input
-    /// can follow after a timeout.
+    /// Whether to close the commands' standard input first. Default: `true` without a time limit,
+    /// since a command that reads its input would never end; `false` with one, so that input can be
+    /// written after a timeout.
     pub fn close_stdin(mut self, close: bool) -> Self {
         self.close_stdin = Some(close);
         self

@@ -18,11 +18,10 @@ use crate::output::{Decoding, Encoding, Malformed};
 use crate::output::{ExitSignal, Outcome};
 use crate::stage::Stage;
 
-/// What one host made of one command (parallel-ssh: `HostOutput`).
+/// The output of one command on one host (parallel-ssh: `HostOutput`).
 ///
-/// It stays readable after the client is gone, and keeps the connections alive until then. Clones
-/// read the same streams. When the last clone of it is dropped, unread output is thrown away; the
-/// command itself goes on.
+/// It stays readable after the client is dropped, and keeps the connections open until then. Clones
+/// read the same streams. Dropping the last clone discards unread output; the command goes on.
 #[derive(Debug, Clone)]
 pub struct HostOutput {
     handle: Arc<Handle>,
@@ -34,7 +33,7 @@ pub struct HostOutput {
     decoding: Decoding,
 }
 
-/// Gives the command's record back when nobody can read it any more.
+/// Releases the command when the last output of it is dropped.
 #[derive(Debug)]
 struct Handle {
     fleet: Shared,
@@ -60,7 +59,7 @@ impl HostOutput {
         Self { handle: Arc::new(Handle { fleet, id }), position, host, port, alias, read_timeout, decoding }
     }
 
-    /// The host as it was given, without user and port.
+    /// The host as the list names it, without user and port.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -70,21 +69,20 @@ impl HostOutput {
         self.port
     }
 
-    /// What [`HostConfig::alias`](super::HostConfig::alias) calls it.
+    /// Its [`alias`](super::HostConfig::alias).
     pub fn alias(&self) -> Option<&str> {
         self.alias.as_deref()
     }
 
-    /// Its position in the host list that the command was given to, from 0.
+    /// Its position in the host list of the command, from 0.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The lines of standard output that were not read yet, waiting for more until the command has
-    /// ended.
+    /// The unread lines of standard output. Waits for more until the command has ended.
     ///
-    /// A new iterator goes on where the last one stopped. They are text in the
-    /// [`encoding`](Self::encoding); [`Lines::raw`] has the bytes.
+    /// A new iterator continues where the last one stopped. Lines are decoded from the
+    /// [`encoding`](Self::encoding); [`Lines::raw`] yields bytes.
     pub fn stdout(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stdout)
     }
@@ -114,8 +112,8 @@ impl HostOutput {
     /// Sends a signal to the command, which must be running: accepted by its host, and neither
     /// ended nor cancelled.
     ///
-    /// There is no answer to a signal (RFC 4254 section 6.9). Which ones a host passes on is said
-    /// at [`Signal`].
+    /// The server does not answer (RFC 4254 section 6.9). [`Signal`] says which signals servers
+    /// deliver.
     ///
     /// ```no_run
     /// use sshoal::Signal;
@@ -131,7 +129,7 @@ impl HostOutput {
     /// ```
     ///
     /// # Errors
-    /// [`ChannelProblem::NotRunning`], or what ended the command if that was an error.
+    /// [`ChannelProblem::NotRunning`], or the command's error, if it has failed.
     pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
         if self.fleet().lock().signal(self.id(), signal) {
             let is_sent = |command: CommandRef<'_>| command.unsent_signals() == 0;
@@ -141,18 +139,16 @@ impl HostOutput {
         Err(self.error().unwrap_or_else(not_running))
     }
 
-    /// Ends the command before its time, and waits until it is over.
+    /// Cancels the command, and waits until it is over.
     ///
-    /// A command that was not sent never will be. One that runs gets SIGTERM and the end of its
-    /// input, a second to end by itself, and then its channel is closed; a host that does not
-    /// confirm that within 10 seconds is not waited for. The outcome is a
-    /// [`Cancelled`](HostErrorKind::Cancelled), whatever it does in that time, and what it had
-    /// printed stays readable. One that had ended before keeps its outcome. The connection serves
-    /// the next command.
+    /// A command that was not sent is never sent. A running command gets SIGTERM and the end of its
+    /// input; after a second its channel is closed, and the host has 10 seconds to confirm that.
+    /// The outcome is [`Cancelled`](HostErrorKind::Cancelled), however it ends, and its output
+    /// stays readable. A command that has ended keeps its outcome. The connection can be reused.
     ///
-    /// Whether a command that ignores SIGTERM, or whose host does not pass signals on, really ends
-    /// is its host's business: on a terminal ([`Command::use_pty`](crate::Command::use_pty)) it
-    /// gets SIGHUP as well; without one it goes on, and notices only when it reads or writes.
+    /// A command that ignores SIGTERM, or whose server does not deliver signals, may go on: on a
+    /// terminal ([`Command::use_pty`](crate::Command::use_pty)) it gets SIGHUP as well; without one
+    /// it notices only when it reads or writes.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -165,8 +161,7 @@ impl HostOutput {
         self.fleet().lock().cancel(self.id());
     }
 
-    /// The exit status, once the server has told it; `None` while the command runs, after a signal,
-    /// and on failure.
+    /// The exit status. `None` while the command runs, after a signal, and on failure.
     pub fn exit_code(&self) -> Option<u32> {
         match self.outcome()? {
             Outcome::Exited(code) => Some(code),
@@ -182,7 +177,7 @@ impl HostOutput {
         }
     }
 
-    /// Why the command failed to run, or to be followed to its end.
+    /// The error, if the command did not run or its end is unknown.
     pub fn error(&self) -> Option<HostError> {
         match self.outcome()? {
             Outcome::Failed(error) => Some(error),
@@ -196,31 +191,30 @@ impl HostOutput {
         self.look(|command| command.outcome().cloned()).flatten()
     }
 
-    /// Whether the command has ended, one way or the other.
+    /// Whether the command has ended or failed.
     pub fn is_finished(&self) -> bool {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
-    /// Bytes of one of its streams that were not kept, as
-    /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr) has asked
-    /// for.
+    /// Bytes of one of its streams that were dropped, as
+    /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr) says.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.look(|command| command.dropped(stream)).unwrap_or(0)
     }
 
     /// Changes how long a reader of this output waits without a byte from its stream. `None`: no
-    /// limit.
+    /// limit; zero does not wait.
     pub fn set_read_timeout(&mut self, after: impl Into<Option<Duration>>) {
         self.read_timeout = after.into();
     }
 
-    /// The encoding of both streams, by its name in the WHATWG's standard, such as `UTF-8`
+    /// The encoding of both streams, by its WHATWG name such as `UTF-8`
     /// (parallel-ssh: `HostOutput.encoding`).
     pub fn encoding(&self) -> &'static str {
         self.decoding.encoding.name()
     }
 
-    /// Changes the encoding for all lines that were not read yet: see
+    /// Changes the encoding of unread lines: see
     /// [`Command::encoding`](crate::Command::encoding).
     ///
     /// ```no_run
@@ -236,13 +230,13 @@ impl HostOutput {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for a label that is none; then nothing is changed.
+    /// [`Error::Config`] for an unknown label. Then nothing has changed.
     pub fn set_encoding(&mut self, label: &str) -> Result<(), Error> {
         self.decoding.encoding = Encoding::for_label(label)?;
         Ok(())
     }
 
-    /// Changes what becomes of lines that are not in the encoding: see
+    /// Changes how invalid lines are handled: see
     /// [`ReadOptions::strict_encoding`](crate::ReadOptions::strict_encoding).
     pub fn set_strict_encoding(&mut self, strict: bool) {
         self.decoding.strict = strict;
@@ -260,8 +254,8 @@ impl HostOutput {
         })
     }
 
-    /// The text of several lines at once, none of them the first of its stream, if that of each can
-    /// be cut out of it.
+    /// Decodes several lines at once, if the text can be cut at their ends. None of them is the
+    /// first of its stream.
     pub(super) fn text_of_lines(&self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
         self.decoding.encoding.decode_lines(lines)
     }
@@ -275,7 +269,7 @@ impl HostOutput {
         self.look(|command| command.is_started()).unwrap_or(true)
     }
 
-    /// The error, and its place among all failures of the fleet.
+    /// The error, and its number among the ends of all commands.
     pub(super) fn failure_in_order(&self) -> Option<(u64, HostError)> {
         let order = self.look(|command| command.nth_end())?;
         Some((order, self.error()?))
@@ -293,7 +287,7 @@ impl HostOutput {
         self.fleet().lock().command(self.id()).map(look)
     }
 
-    /// Drops what was not read.
+    /// Discards unread output.
     pub(super) fn discard(&self, fleet: &mut Fleet) {
         for stream in [StdStream::Stdout, StdStream::Stderr] {
             fleet.discard(self.id(), stream);
@@ -307,12 +301,12 @@ impl HostOutput {
         self.fleet().drive(None, look).map(drop)
     }
 
-    /// The reactor failed while this output was waited for.
+    /// The event loop failed during a wait for this output.
     pub(super) fn cannot_poll(&self, error: &io::Error) -> HostError {
         self.own_error(HostErrorKind::Limit(format!("cannot poll: {error}")))
     }
 
-    /// An error of this output that did not come from its host.
+    /// An error of this output that is not from its host.
     pub(super) fn own_error(&self, kind: HostErrorKind) -> HostError {
         let now = clock::now();
         let look =

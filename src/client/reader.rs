@@ -7,12 +7,12 @@ use super::wait::{WaitError, wait};
 use crate::Fleet;
 use crate::ids::StdStream;
 
-/// Reads one stream as it came, line ends included: for output that is not lines.
+/// Reads one stream as bytes, for output that is not text.
 ///
-/// Waits for at least one byte, and drives all hosts meanwhile. It goes on where lines were read
-/// before, and the other way round. Errors are [`io::Error`]s around a
-/// [`HostError`](crate::HostError): `TimedOut` after a read timeout, which can be followed by
-/// another read, `ConnectionAborted` where the output was cut short.
+/// Waits for at least one byte, and drives all hosts meanwhile. Lines and bytes can be read in
+/// turn. Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `TimedOut` after a
+/// read timeout, after which another read can follow, and `ConnectionAborted` where the output was
+/// cut short.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

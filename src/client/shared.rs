@@ -33,7 +33,7 @@ struct Inner {
     is_driven: AtomicBool,
     /// Threads that wait for the lock, which the driving thread may hold in the poll.
     knocking: AtomicUsize,
-    /// For followers: a turn has ended, or nobody drives any more.
+    /// For followers: a turn has ended, or no thread drives any more.
     turned: Condvar,
     /// For the driving thread: a knocking thread has the lock, or a follower has looked.
     served: Condvar,
@@ -242,7 +242,7 @@ impl Inner {
 
 fn turn(fleet: &mut Fleet) -> io::Result<()> {
     fleet.turn(clock::now(), Budget::default())?;
-    // Nobody here takes events: threads that wait look at the fleet itself.
+    // Events are dropped: waiting threads look at the fleet itself.
     while fleet.next_event().is_some() {}
     Ok(())
 }

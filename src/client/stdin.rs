@@ -11,13 +11,12 @@ use crate::limits;
 
 /// Writes to a command's standard input.
 ///
-/// Bytes are queued and sent while somebody waits, as fast as the host takes them. A write waits
-/// itself while more than 1 MiB is queued: it then drives all hosts, for at most the read timeout
-/// without progress. [`flush`](io::Write::flush) waits until everything was handed to the
-/// connection.
+/// Bytes are queued, and sent during calls that wait, as fast as the host reads them. A write waits
+/// while more than 1 MiB is queued: it drives all hosts, for at most the read timeout without
+/// progress. [`flush`](io::Write::flush) waits until everything has been handed to the connection.
 ///
 /// Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `BrokenPipe` when the
-/// command has ended or its input is closed, `TimedOut` when the host takes nothing.
+/// command has ended or its input is closed, `TimedOut` when the host reads nothing.
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -42,7 +41,7 @@ impl<'a> Stdin<'a> {
         Self { output }
     }
 
-    /// Ends the input once everything written has been sent. More cannot be written.
+    /// Closes the input once everything written has been sent.
     pub fn close(self) {
         self.output.fleet().lock().close_stdin(self.output.id());
     }
@@ -53,7 +52,7 @@ impl<'a> Stdin<'a> {
         let drained = |fleet: &mut Fleet, id| (fleet.command(id).map_or(0, unsent) <= left).then_some(());
         match wait(self.output, drained, unsent) {
             Ok(()) | Err(WaitError::Ended) => Ok(()),
-            // What a command that has ended does not read is of no interest.
+            // The command has ended: its input no longer matters.
             Err(WaitError::Failed(_)) if self.output.is_finished() => Ok(()),
             Err(WaitError::Failed(error)) => Err(io::Error::other(error)),
             Err(WaitError::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),

@@ -1,10 +1,10 @@
 //! One host's values for a command's text.
 
-/// What is put into the text of a command for one host: values in order, or by name.
+/// One host's values for the placeholders of a command: in order, or by name.
 ///
 /// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a
-/// `Vec`), or by [`named`](Self::named). Where values differ in kind and a tuple does not do, they
-/// are [`HostArg`]s.
+/// `Vec`), or by [`named`](Self::named). Values of different types that are not in a tuple are
+/// [`HostArg`]s.
 ///
 /// ```
 /// use sshoal::Command;
@@ -28,7 +28,7 @@ enum Values {
     Named(Vec<(String, HostArg)>),
 }
 
-/// One value that is put into the text of a command: a text or an integer.
+/// A value for a placeholder of a command: a string or an integer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostArg(Value);
 
@@ -40,8 +40,8 @@ enum Value {
 }
 
 impl HostArgs {
-    /// Values for `%(name)s` and `%(name)d`. One that the text does not use is passed over; of two
-    /// with one name the last counts.
+    /// Values for `%(name)s` and `%(name)d`. Unused ones are ignored; the last one with a name
+    /// counts.
     ///
     /// ```
     /// use sshoal::Command;

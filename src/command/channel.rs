@@ -1,4 +1,4 @@
-//! What a command's channel is given besides the command: a terminal, an environment.
+//! Settings of a command's channel: the terminal, the environment.
 
 use std::ffi::CString;
 use std::fmt;
@@ -12,8 +12,8 @@ use crate::limits;
 /// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as
 /// parallel-ssh asks for.
 ///
-/// It is asked for without modes: the host's own defaults apply, and nothing of this process's
-/// terminal matters.
+/// No terminal modes are requested: the host's defaults apply. The terminal of this process has no
+/// influence.
 ///
 /// ```
 /// use sshoal::Command;
@@ -37,13 +37,13 @@ impl Default for Pty {
 }
 
 impl Pty {
-    /// The kind of terminal, which the command finds in `TERM`.
+    /// The terminal type, the value of `TERM`.
     pub fn term(mut self, term: impl Into<String>) -> Self {
         self.term = term.into();
         self
     }
 
-    /// Its size in characters. Neither may be 0, which would mean "unknown".
+    /// Its size in characters. 0, which means "unknown", is refused.
     pub fn size(mut self, columns: u16, rows: u16) -> Self {
         (self.columns, self.rows) = (columns, rows);
         self
@@ -135,9 +135,9 @@ impl Command {
     /// Whether the command gets a terminal, by default the one of [`Pty::default`] (parallel-ssh:
     /// `use_pty`). Default: `false`.
     ///
-    /// On a terminal there is one stream only: what the command writes to its standard error
-    /// arrives in its standard output, lines end with `\r\n`, and what it reads as input is shown.
-    /// When the channel is closed, the host sends SIGHUP to what runs on the terminal.
+    /// A terminal has one output stream: standard error arrives as standard output, lines end with
+    /// `\r\n`, and input is echoed. When the channel closes, the host sends SIGHUP to the processes
+    /// on the terminal.
     ///
     /// A host that refuses the terminal does not run the command: its error is
     /// [`ChannelProblem::PtyRefused`](crate::error::ChannelProblem::PtyRefused).
@@ -156,19 +156,19 @@ impl Command {
     /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if the size is 0 in one direction, or the name is
-    /// empty, has a NUL byte or more than 256 bytes.
+    /// Returned when the command is started: [`Error::Config`] if the size is 0 in one direction,
+    /// or the name is empty, has a NUL byte or more than 256 bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
         self
     }
 
-    /// A variable for the command's environment (RFC 4254 section 6.4). Of two with one name the
-    /// last counts.
+    /// A variable for the command's environment (RFC 4254 section 6.4). The last one with a name
+    /// counts.
     ///
-    /// Servers take only the names that they are configured for, OpenSSH's those of `AcceptEnv`, by
-    /// default none. OpenSSH's client does not even ask whether a variable was taken. Here a host
-    /// that refuses one does not run the command: its error is
+    /// Servers accept only the names that they are configured for (OpenSSH: `AcceptEnv`, by default
+    /// none). OpenSSH's client ignores a refusal. Here a host that refuses a variable does not run
+    /// the command: its error is
     /// [`ChannelProblem::EnvRefused`](crate::error::ChannelProblem::EnvRefused), unless
     /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
     ///
@@ -180,8 +180,8 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if the name is empty or contains `=`, if name or value
-    /// contain a NUL byte, or if both together have more than 192 KiB.
+    /// Returned when the command is started: [`Error::Config`] if the name is empty or contains
+    /// `=`, if name or value contain a NUL byte, or if both together have more than 192 KiB.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         let (name, value) = (name.into(), value.into());
         self.channel.env.retain(|known| known.name != name);
@@ -201,14 +201,14 @@ impl Command {
         variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 
-    /// Whether a command runs without the variables that its host refuses. Default: `false`, it
-    /// does not run.
+    /// Whether the command runs even if the host refuses variables. Default: `false`, it does not
+    /// run.
     pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
         self.channel.ignore_refused_env = ignore;
         self
     }
 
-    /// How long the command may run, from the moment when its host has accepted it. Default:
+    /// How long the command may run, from the moment the host accepts it. Default:
     /// `None`, no limit; zero is refused.
     ///
     /// At the limit it is stopped like a cancelled one (see
@@ -229,14 +229,13 @@ impl Command {
         self
     }
 
-    /// Whether a command whose channel the host refuses waits until another channel of this
-    /// connection is closed, and tries again. Default: `false`, the refusal is its error,
+    /// Whether a command whose channel is refused waits until another channel of its connection
+    /// closes, and tries again. Default: `false`, the command fails with
     /// [`ChannelProblem::OpenRefused`](crate::error::ChannelProblem::OpenRefused).
     ///
-    /// Servers bound the commands that run at once on one connection (OpenSSH: `MaxSessions`, by
+    /// Servers limit the commands that run at once on one connection (OpenSSH: `MaxSessions`, by
     /// default 10). The wait counts towards the time limit of starting a command, the client's
-    /// `timeout`, and ends with it. With no other channel open there is nothing to wait for, and
-    /// the refusal is an error at once.
+    /// `timeout`, and ends with it. With no other channel open, the command fails at once.
     pub fn wait_for_channel(mut self, wait: bool) -> Self {
         self.channel.wait_for_channel = wait;
         self

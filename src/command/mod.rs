@@ -1,4 +1,4 @@
-//! A command and how it is to be run.
+//! A command, and how it is run.
 
 mod args;
 mod channel;
@@ -29,11 +29,11 @@ use crate::output::{Decoding, Encoding};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
-/// Unless told otherwise, the text goes to the login shell of the remote user as it is. What is
-/// sent is made in this order: the values of [`host_args`](Self::host_args) are put into the text,
-/// which is then put into the [`encoding`](Self::encoding); [`shell`](Self::shell),
-/// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) are put around it. All of it is checked for
-/// all hosts before anything is started on any.
+/// By default the text is sent unchanged to the login shell of the remote user. Otherwise the
+/// values of [`host_args`](Self::host_args) are filled in, the result is converted to the
+/// [`encoding`](Self::encoding), and [`shell`](Self::shell), [`sudo`](Self::sudo) and
+/// [`run_as`](Self::run_as) wrap it. Everything is checked for all hosts before anything is
+/// started.
 ///
 /// ```
 /// /// use sshoal::Command;
@@ -45,8 +45,7 @@ use crate::output::{Decoding, Encoding};
 #[must_use = "a command does nothing until it is run"]
 pub struct Command {
     text: Vec<u8>,
-    /// Shared, because a command may be cloned for each run and has as many of them as there are
-    /// hosts.
+    /// Shared: a command may be cloned for each run, and there is one entry for each host.
     host_args: Arc<[HostArgs]>,
     wrapping: Wrapping,
     channel: ChannelSettings,
@@ -56,10 +55,10 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command from its text, or its bytes where the remote side does not use UTF-8.
+    /// A command with this text, or these bytes where the host does not use UTF-8.
     ///
-    /// What can be sent is neither blank, nor has it a NUL byte, nor more than 192 KiB, everything
-    /// put into it and around it included. Whoever runs it is told ([`Error::Command`]).
+    /// A text that is blank, contains a NUL byte, or exceeds 192 KiB with everything filled in and
+    /// wrapped around, is refused with [`Error::Command`] when the command is started.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
         Self {
             text: text.into(),
@@ -72,9 +71,9 @@ impl Command {
         }
     }
 
-    /// Values to be put into the text, one entry for each host, in the order of the hosts
-    /// (parallel-ssh: `host_args`). Default, and an empty list: the text is not formatted, and `%`
-    /// stands for itself.
+    /// Values for the placeholders in the text, one entry for each host, in the order of the hosts
+    /// (parallel-ssh: `host_args`). Default: none; then, and with an empty list, the text is not
+    /// formatted and `%` stands for itself.
     ///
     /// | in the text | becomes |
     /// |---|---|
@@ -84,9 +83,8 @@ impl Command {
     /// | `%(name)d` | the value with this name, which has to be an integer |
     /// | `%%` | `%` |
     ///
-    /// Anything else behind a `%` is an error, the rest of Python's format language included.
-    /// Values are put in as they are: the remote shell sees them, so what comes from elsewhere has
-    /// to be quoted by the caller.
+    /// Anything else after a `%` is an error, including the rest of Python's format language.
+    /// Values are not quoted: the remote shell interprets them, so quote untrusted ones.
     ///
     /// ```
     /// use sshoal::Command;
@@ -103,10 +101,10 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::HostArgs`] unless there are
-    /// exactly as many entries as hosts (parallel-ssh accepts more, and starts the first hosts
-    /// before it notices that there are fewer); [`Error::Template`] if the text and an entry do not
-    /// fit together.
+    /// Returned when the command is started; nothing runs then. [`Error::HostArgs`] unless there
+    /// are exactly as many entries as hosts (parallel-ssh accepts more, and starts the first hosts
+    /// before it notices that there are fewer); [`Error::Template`] if the text cannot be filled
+    /// with an entry.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -124,18 +122,17 @@ impl Command {
         self
     }
 
-    /// Whether the command runs as another user, root unless [`run_as`](Self::run_as) says
-    /// otherwise, through `sudo` (parallel-ssh: `sudo`). Default: `false`.
+    /// Whether the command runs through `sudo`, as root or the user set by [`run_as`](Self::run_as)
+    /// (parallel-ssh: `sudo`). Default: `false`.
     ///
     /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a
     /// [`shell`](Self::shell). Unlike in parallel-ssh the text is quoted, so that its own quotes
     /// keep their meaning.
     ///
-    /// `-S` has `sudo` read a password, should it want one, from the command's standard input, and
-    /// prompt for it on standard error. The caller writes it there, with a line end behind it.
-    /// Where `sudo` wants none, the line reaches the command instead.
-    /// [`sudo_password`](Self::sudo_password) has it answered;
-    /// [`sudo_non_interactive`](Self::sudo_non_interactive) lets it fail instead.
+    /// With `-S`, `sudo` prompts on standard error and reads the password from standard input. The
+    /// caller writes it there, followed by a line end. If `sudo` needs no password, the command
+    /// reads that line instead. [`sudo_password`](Self::sudo_password) answers the prompt; with
+    /// [`sudo_non_interactive`](Self::sudo_non_interactive) `sudo` fails instead of asking.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -157,12 +154,12 @@ impl Command {
         self
     }
 
-    /// The user as whom the command runs, through `sudo`, whether or not [`sudo`](Self::sudo) is on
-    /// (parallel-ssh: `user`). Default: the one who logged in, or root with `sudo`.
+    /// The user that the command runs as, through `sudo`, whether or not [`sudo`](Self::sudo) is on
+    /// (parallel-ssh: `user`). Default: the login user, or root with `sudo`.
     ///
     /// What is sent is `sudo -u {name} -S $SHELL -c 'the text'`, or with the [`shell`](Self::shell)
-    /// in the place of `$SHELL -c`. A name with characters that mean something to a shell is
-    /// quoted; a numeric user id is written `#1000`, as for `sudo` itself.
+    /// in the place of `$SHELL -c`. A name with shell metacharacters is quoted; a numeric user id
+    /// is written `#1000`, as for `sudo` itself.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -179,21 +176,21 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if no user can have this name, by the rules for the
-    /// user of a [`HostSpec`](crate::HostSpec).
+    /// Returned when the command is started: [`Error::Config`] if no user can have this name, by
+    /// the rules for the user of a [`HostSpec`](crate::HostSpec).
     pub fn run_as(mut self, name: impl Into<String>) -> Self {
         self.wrapping.user = Some(name.into());
         self
     }
 
-    /// The shell that runs the command, with the option that makes it take the text as an argument,
-    /// such as `bash -c` (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`,
-    /// `$SHELL -c`.
+    /// The shell that runs the command, with the option that takes the text as an argument, such as
+    /// `bash -c` (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`, `$SHELL
+    /// -c`.
     ///
     /// What is sent is `{shell} 'the text'`: the login shell reads `shell` as it is, and the text
-    /// in single quotes, those in the text written `'\''`. Every POSIX shell gives the text on
-    /// unaltered (POSIX.1-2024, XCU 2.2.2). Others do if it avoids what they read inside of single
-    /// quotes: csh line ends and `!`, fish a backslash.
+    /// in single quotes, those in the text written `'\''`. POSIX shells pass the text on unchanged
+    /// (POSIX.1-2024, XCU 2.2.2). Other shells interpret some characters inside single quotes: csh
+    /// line ends and `!`, fish backslashes.
     ///
     /// ```
     /// use sshoal::Command;
@@ -204,23 +201,23 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] if it is blank.
+    /// Returned when the command is started: [`Error::Config`] if it is blank.
     pub fn shell(mut self, shell: impl Into<String>) -> Self {
         self.wrapping.shell = Some(shell.into());
         self
     }
 
-    /// The encoding of the text and of what the command prints, by any of the WHATWG's labels, such
+    /// The encoding of the text and of the command's output, by any of the WHATWG's labels, such
     /// as `shift_jis`, `latin1` or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
     ///
-    /// The text, given as UTF-8, is sent in it; for UTF-16 it is sent as UTF-8, since a command has
-    /// no NUL bytes. UTF-8 is sent as it was given, well-formed or not. The lines of both streams
-    /// are text in it: [`Lines`](crate::Lines). Readers of bytes and standard input know no
-    /// encoding. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it later.
+    /// The text, given as UTF-8, is converted to it; for UTF-16 it is sent as UTF-8, since a
+    /// command cannot contain NUL bytes. UTF-8 is sent unchanged, valid or not.
+    /// [`Lines`](crate::Lines) decode both streams from it. Byte readers and standard input are not
+    /// converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it later.
     ///
     /// By the WHATWG's rules `latin1` and `ascii` are windows-1252, and `utf-16` is UTF-16LE: a
-    /// byte order mark is taken off the start of a stream, but chooses nothing. In ISO-2022-JP each
-    /// line begins with ASCII (RFC 1468).
+    /// byte order mark is removed from the start of a stream and otherwise ignored. In ISO-2022-JP
+    /// each line begins with ASCII (RFC 1468).
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -237,17 +234,17 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] for a label that is
-    /// none, or a user or a shell that cannot be written in the encoding (parallel-ssh:
-    /// `LookupError`, from the first host that is reached). [`Error::Command`] or
-    /// [`Error::Template`] if the text cannot, with the position of the first character concerned.
+    /// Returned when the command is started; nothing runs then. [`Error::Config`] for an unknown
+    /// label, or a user or shell that cannot be encoded (parallel-ssh: `LookupError`, from the
+    /// first host that is reached). [`Error::Command`] or [`Error::Template`] if the text cannot be
+    /// encoded, with the offset of the first such character.
     pub fn encoding(mut self, label: impl Into<String>) -> Self {
         self.encoding = Some(label.into());
         self
     }
 
-    /// What is asked of each of so many hosts. Hosts with the same text share it. `output` is what
-    /// becomes of its output unless it says otherwise.
+    /// The requests for this many hosts. Hosts with the same text share one. `output` has the
+    /// defaults for the output.
     pub(crate) fn to_requests(
         &self,
         hosts: usize,
@@ -284,20 +281,20 @@ impl Command {
         Ok(requests)
     }
 
-    /// How its output becomes text, by default.
+    /// How the output is decoded.
     pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
         let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
         Ok(Decoding { encoding, strict: false })
     }
 }
 
-/// What is sent for a text: it alone, or quoted behind a prefix.
+/// The bytes to send: the text alone, or quoted after a prefix.
 fn wrapped(text: &[u8], prefix: Option<&[u8]>, encoding: Encoding) -> Result<CString, CommandProblem> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(CommandProblem::Empty);
     }
-    // Quoted behind the encoding: the quotes are for a shell that reads bytes, and ISO-2022-JP has
-    // those of `'` in other characters.
+    // Quoted after encoding: a shell reads bytes, and in ISO-2022-JP the byte of `'` occurs inside
+    // other characters.
     let text = encoding.encode(text)?;
     let wire = match prefix {
         Some(prefix) => {

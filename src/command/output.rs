@@ -1,4 +1,4 @@
-//! What becomes of a command's output.
+//! Settings of a command's output.
 
 use super::Command;
 #[cfg(doc)]
@@ -6,31 +6,31 @@ use crate::error::Error;
 use crate::output::Keep;
 
 impl Command {
-    /// What is kept of standard output until it is read, or which [`Sink`](crate::output::Sink)
-    /// gets it. Default: [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet),
-    /// [`Keep::All`] in a [`ParallelClient`](crate::ParallelClient).
+    /// How much unread standard output is kept, or the [`Sink`](crate::output::Sink) that receives
+    /// it. Default: [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet), [`Keep::All`]
+    /// in a [`ParallelClient`](crate::ParallelClient).
     ///
-    /// What is not kept is counted: [`CommandRef::dropped`](crate::fleet::CommandRef::dropped),
+    /// Dropped bytes are counted: [`CommandRef::dropped`](crate::fleet::CommandRef::dropped),
     /// [`HostOutput::dropped`](crate::HostOutput::dropped).
     ///
     /// ```
     /// use sshoal::Command;
     /// use sshoal::output::Keep;
     ///
-    /// // Of a chatty command the last of what it says; its complaints in full, as they are read.
+    /// // The end of a long output; all of standard error, as it is read.
     /// let command = Command::new("journalctl -f").stdout(Keep::Tail(64 * 1024)).stderr(Keep::BackPressure(16 * 1024));
     /// # let _ = command;
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] for a [`Keep::BackPressure`] of 0 bytes.
+    /// Returned when the command is started: [`Error::Config`] for a [`Keep::BackPressure`] of 0
+    /// bytes.
     pub fn stdout(mut self, keep: Keep) -> Self {
         self.stdout = Some(keep);
         self
     }
 
-    /// What is kept of standard error until it is read, or which sink gets it; see
-    /// [`stdout`](Self::stdout).
+    /// As [`stdout`](Self::stdout), for standard error.
     pub fn stderr(mut self, keep: Keep) -> Self {
         self.stderr = Some(keep);
         self

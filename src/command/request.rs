@@ -1,4 +1,4 @@
-//! What is asked of one host, as it goes over the wire.
+//! A request to one host, as it goes over the wire.
 
 use std::ffi::CString;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::sudo::SudoLogin;
 use crate::output::LineEnds;
 use crate::output::{Deliver, Keep};
 
-/// What one host is asked to run: made once, never changed, shared by all hosts with the same text.
+/// A command line to run. Immutable, and shared by all hosts with the same text.
 #[derive(Debug)]
 pub(crate) struct Request {
     /// For the login shell.
@@ -20,7 +20,7 @@ pub(crate) struct Request {
 /// How a command is run, the same on every host.
 #[derive(Debug, Default)]
 pub(crate) struct RunOptions {
-    /// What the server is asked for before the command, in this order.
+    /// Requests to the server before the command, in this order.
     pub setup: Vec<ChannelRequest>,
     /// Whether the command runs without the environment variables that the server refuses.
     pub ignore_refused_env: bool,
@@ -28,9 +28,9 @@ pub(crate) struct RunOptions {
     pub time_limit: Option<Duration>,
     /// Whether a refused channel is asked for again when another one of the connection has closed.
     pub wait_for_channel: bool,
-    /// What becomes of its output.
+    /// How its output is kept and delivered.
     pub output: OutputOptions,
-    /// How to answer the `sudo` that it runs through, if this is known.
+    /// How to answer `sudo`, if the password was given.
     pub sudo: Option<SudoLogin>,
 }
 
@@ -41,7 +41,7 @@ impl RunOptions {
     }
 }
 
-/// What becomes of a command's output.
+/// How a command's output is kept and delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputOptions {
     pub stdout: Keep,
@@ -51,22 +51,21 @@ pub(crate) struct OutputOptions {
     pub ends: LineEnds,
 }
 
-/// Kept for whoever asks.
+/// All kept, read by calls.
 impl Default for OutputOptions {
     fn default() -> Self {
         Self { stdout: Keep::All, stderr: Keep::All, deliver: Deliver::Nothing, ends: LineEnds::Bytes }
     }
 }
 
-/// Something that a channel is given before its command (RFC 4254 section 6).
+/// A channel request that precedes the command (RFC 4254 section 6).
 #[derive(PartialEq, Eq)]
 pub(crate) enum ChannelRequest {
     /// `pty-req`: a terminal without modes, its size in characters.
     Pty { term: CString, columns: u16, rows: u16 },
     /// `env`: an environment variable.
     Env { name: CString, value: CString },
-    /// `auth-agent-req@openssh.com`: a socket that leads to our agent. As in OpenSSH no answer is
-    /// asked for.
+    /// `auth-agent-req@openssh.com`: agent forwarding. As in OpenSSH, no reply is requested.
     ForwardAgent,
 }
 

@@ -1,13 +1,13 @@
-//! Signals that a command can be sent.
+//! Signals for commands.
 
 use std::ffi::CStr;
 use std::fmt;
 
 /// A signal for a running command (RFC 4254 sections 6.9 and 6.10).
 ///
-/// Which of them arrive is the server's choice. OpenSSH's passes on HUP, INT, KILL, QUIT, TERM,
-/// USR1 and USR2, to the whole process group of the command, but (as of 9.2) none to commands of
-/// root, nor to forced ones.
+/// The server decides which it delivers. OpenSSH's delivers HUP, INT, KILL, QUIT, TERM, USR1 and
+/// USR2 to the command's process group, but (as of 9.2) none to commands of root nor to forced
+/// commands.
 ///
 /// ```
 /// assert_eq!(sshoal::Signal::Term.to_string(), "TERM");
@@ -44,7 +44,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// As it goes over the wire: without `SIG`.
+    /// The name on the wire: without `SIG`.
     pub(crate) fn name(self) -> &'static CStr {
         match self {
             Self::Abrt => c"ABRT",

@@ -225,7 +225,7 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it; nothing was started anywhere then. [`Error::Config`] if the password
+    /// Returned when the command is started; nothing runs then. [`Error::Config`] if the password
     /// contains a line end or a NUL byte, or has more than 254 bytes, what every `sudo` reads; and
     /// together with [`sudo_non_interactive`](Self::sudo_non_interactive).
     pub fn sudo_password(mut self, password: impl Into<String>) -> Self {
@@ -253,7 +253,8 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Of whoever runs it: [`Error::Config`] together with [`sudo_password`](Self::sudo_password).
+    /// Returned when the command is started: [`Error::Config`] together with
+    /// [`sudo_password`](Self::sudo_password).
     pub fn sudo_non_interactive(mut self, on: bool) -> Self {
         self.wrapping.prompts.non_interactive = on;
         self

@@ -81,7 +81,7 @@ pub struct ClientBuilder {
     pub(super) fleet: FleetBuilder,
 }
 
-/// Everything that a fleet is made of, checked and read.
+/// Everything that a fleet needs, checked and read.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub list: HostList,
@@ -93,7 +93,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The hosts dealt out in turn; the rest is the same for all.
+    /// The hosts dealt out in turn; the rest is shared.
     fn deal(self, count: usize) -> Vec<Self> {
         let Self { list, targets, verifier, resolver, limits } = self;
         let lists = list.deal(count).into_iter().zip(deal(targets, count));
@@ -109,20 +109,20 @@ impl Setup {
     }
 }
 
-/// How much a fleet may have under way at once.
+/// Limits of a fleet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Hosts that connect, or start a command.
     pub max_connecting: usize,
-    /// Commands that start or run. `None`: as many as there are.
+    /// Commands that start or run. `None`: no limit.
     pub max_running: Option<usize>,
-    /// Connections begun per second. `None`: as many as there are places.
+    /// Connections begun per second. `None`: no limit.
     pub connects_per_second: Option<u32>,
-    /// Unread bytes of output, in all. `None`: no bound but those of the streams.
+    /// Unread bytes of output, in all. `None`: only those of the streams.
     pub output_budget: Option<usize>,
 }
 
-/// Without places nothing would ever begin.
+/// Refuses 0: nothing would ever begin.
 pub(crate) fn check_count(setting: &'static str, count: Option<usize>) -> Result<(), Error> {
     match count {
         Some(0) => Err(ConfigProblem::OutOfRange { setting, allowed: "at least 1" }.of(Origin::Client)),
@@ -140,10 +140,10 @@ impl Limits {
 }
 
 fleet_settings! {
-    /// Settings of single hosts, in place of the client's: one [`HostConfig`] per host, in the
+    /// Settings of single hosts, which replace those for all: one [`HostConfig`] per host, in the
     /// order of the host list. Default: none.
     ///
-    /// Where the numbers differ, [`build`](Self::build) refuses them.
+    /// [`build`](Self::build) returns an error if the numbers differ.
     ///
     /// ```
     /// use sshoal::{HostConfig, ParallelClient};
@@ -168,49 +168,48 @@ fleet_settings! {
     ///
     /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts
     /// have accepted: with more hosts than this, when the first commands have ended. For commands
-    /// that wait for input there is [`start_command`](crate::ParallelClient::start_command).
+    /// that wait for input, use [`start_command`](crate::ParallelClient::start_command).
     max_running(commands: impl Into<Option<usize>>) =>
         |builder| builder.limits.max_running = commands.into();
 
-    /// Connections begun per second, for the sake of networks, name servers and directories that
-    /// many logins at once are too much for. Default: no bound; 0 is refused by
-    /// [`build`](Self::build), with [`Error::Config`].
+    /// Rate limit of new connections per second, for networks, name servers and directories that
+    /// cannot take many logins at once. Default: `None`, no limit; 0 is refused.
     /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
     ///
-    /// They are evenly spread: one each 10 ms at 100 a second, and those of at most 10 ms at once,
-    /// if turns come late. Every attempt counts, first ones and further ones, and so do connections
-    /// to proxies and through them: each is a login. Addresses of one host that
-    /// [race](Self::attempt_delay) count as one. Hosts that wait for this hold no place.
+    /// They are evenly spread: at 100 per second, one every 10 ms, and after a late turn at most
+    /// those of 10 ms at once. Every attempt counts, and so do connections to proxies and through
+    /// them. Addresses of one host that [race](Self::attempt_delay) count as one. Waiting hosts
+    /// occupy no place.
     connects_per_second(connections: impl Into<Option<u32>>) =>
         |builder| builder.limits.connects_per_second = connections.into();
 
-    /// Unread output of all commands, in bytes. Default: 256 MiB for a [`Fleet`](crate::Fleet);
-    /// none for a [`ParallelClient`](crate::ParallelClient), where
-    /// [`join`](crate::ParallelClient::join) could never end with it. 0 is refused.
+    /// Limit on the unread output of all commands, in bytes. Default: 256 MiB for a
+    /// [`Fleet`](crate::Fleet); `None`, no limit, for a [`ParallelClient`](crate::ParallelClient),
+    /// whose [`join`](crate::ParallelClient::join) might never return otherwise. 0 is refused.
     ///
-    /// It holds hosts back as [`Keep::BackPressure`](crate::output::Keep::BackPressure) does,
-    /// whatever a stream's own policy, and fairly: once half of it is used, a stream with more than
-    /// an equal share of the other half waits for its reader, and those with less go on; of the
-    /// last quarter each gets 4 KiB. One that holds less than that never waits for others, so with
-    /// very many hosts it may be exceeded, by less than 40 KiB for each. libssh needs memory of its
-    /// own for a connection whose output waits: 160 KiB of the budget are set aside for each.
+    /// It applies back-pressure like [`Keep::BackPressure`](crate::output::Keep::BackPressure),
+    /// independent of a stream's policy, and fairly: once half of the budget is used, a stream with
+    /// more than an equal share of the other half waits for its reader; of the last quarter each
+    /// stream gets 4 KiB. A stream with less than 4 KiB never waits, so with very many hosts the
+    /// budget may be exceeded, by less than 40 KiB per host. libssh needs memory for each
+    /// connection that waits: 160 KiB of the budget are reserved for each.
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
-    /// Which host keys are accepted. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any.
+    /// The policy for host keys. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any key.
     host_keys(policy: HostKeyPolicy) => |builder| builder.host_keys = policy;
 
     /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
-    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. They are read once, by
-    /// [`build`](Self::build).
+    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads
+    /// them once.
     known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
 
-    /// Who turns names into addresses. Default: [`Resolver::Native`] with the system's
-    /// configuration ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh asks
-    /// `getaddrinfo`, as [`Resolver::System`] does.
+    /// How names are resolved. Default: [`Resolver::Native`] with the system's configuration
+    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh uses `getaddrinfo`,
+    /// like [`Resolver::System`].
     ///
-    /// A name is looked up again for each attempt to connect. Its addresses are tried one after the
+    /// A name is resolved again for each attempt to connect. Its addresses are tried one after the
     /// other, those without a route last, until one accepts.
     resolver(resolver: Resolver) => |builder| builder.resolver = Some(resolver);
 }
@@ -240,8 +239,8 @@ impl FleetBuilder {
     /// A host gives its place back when its command is accepted. Proxies take none.
     ///
     /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and
-    /// connections stay open. With fewer free descriptors than hosts, connections that have nothing
-    /// to do are closed for the next ones; with fewer than places there are fewer places
+    /// connections stay open. With fewer free descriptors than hosts, idle connections are closed
+    /// for the next ones; with fewer than places there are fewer places
     /// ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
     pub fn max_connecting(mut self, hosts: usize) -> Self {
         self.limits.max_connecting = hosts;
@@ -308,7 +307,7 @@ impl ClientBuilder {
     /// The fleet to be driven, and the configurations of its hosts.
     pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
         check_count("pool_size", Some(self.fleet.limits.max_connecting))?;
-        // What is kept until somebody reads it cannot have a bound: `join` would wait for that
+        // Output that is kept until it is read cannot have a limit: `join` would wait for the
         // reader.
         self.fleet.limits.output_budget.get_or_insert(usize::MAX);
         let configs = self.fleet.configs.clone();

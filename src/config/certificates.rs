@@ -1,4 +1,4 @@
-//! Certificates as they were given, and the keys that carry them.
+//! Certificates, and the keys that they belong to.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,8 +20,7 @@ pub(super) struct FoundKey {
     pub path: Option<PathBuf>,
 }
 
-/// Reads each certificate once, and makes each pair of key and certificate once, however many hosts
-/// have it.
+/// Reads each certificate once, and makes each pair of key and certificate once.
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
     given: HashMap<&'a KeySource, Arc<Certificate>>,
@@ -31,7 +30,7 @@ pub(super) struct Certificates<'a> {
 }
 
 impl<'a> Certificates<'a> {
-    /// The certificate that the caller names, which has to be for one of these keys.
+    /// The certificate that the caller names. It must belong to one of these keys.
     pub fn given(
         &mut self,
         given: Given<'a, &'a KeySource>,
@@ -55,10 +54,10 @@ impl<'a> Certificates<'a> {
         certificate.map_err(|problem| Error::CertFile { origin: given.origin(), path, problem })
     }
 
-    /// The key as it is offered: with a certificate first, if there is one for it, then without.
+    /// The key in the forms that are offered: first with its certificate, if there is one, then
+    /// without.
     ///
-    /// Where the caller names none for this key, it is the one in `<key>-cert.pub`, as OpenSSH has
-    /// it.
+    /// If the caller names none for this key, `<key>-cert.pub` is used, as in OpenSSH.
     pub fn forms(
         &mut self,
         found: &FoundKey,
@@ -74,7 +73,7 @@ impl<'a> Certificates<'a> {
         Ok(certified.into_iter().chain([found.key.clone()]).collect())
     }
 
-    /// One that cannot be used is passed over, as the identity files are.
+    /// An unusable one is skipped, like identity files.
     fn beside(&mut self, found: &FoundKey) -> Option<Arc<PrivateKey>> {
         let key_path = found.path.as_ref()?;
         let known = match self.beside.get(key_path) {
@@ -94,8 +93,7 @@ impl<'a> Certificates<'a> {
         key: &Arc<PrivateKey>,
         certificate: &Arc<Certificate>,
     ) -> Result<Arc<PrivateKey>, CertProblem> {
-        // Both live as long as the maps here and in the credentials, so no other key comes to lie
-        // there.
+        // The maps keep both alive, so their addresses are not reused.
         let pair = (Arc::as_ptr(key), Arc::as_ptr(certificate));
         if let Some(known) = self.certified.get(&pair) {
             return Ok(known.clone());

@@ -1,4 +1,4 @@
-//! Passwords and keys as they were given, and what is offered to the servers in consequence.
+//! Passwords and keys, and the credentials that servers are offered.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,8 +24,7 @@ use crate::session::{Answerer, AuthPlan, Offer};
 /// `BaseSSHClient.IDENTITIES`).
 const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"];
 
-/// A password, passphrase or key as it was given: overwritten when dropped, and not shown by
-/// `Debug`.
+/// A password, passphrase or key: overwritten when dropped, and hidden from `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Hidden(Zeroizing<Vec<u8>>);
 
@@ -60,7 +59,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// How errors name what was given as text.
+/// The path in errors about text.
 pub(super) const BYTES: &str = "<bytes>";
 
 /// Where a private key or a certificate comes from.
@@ -76,7 +75,7 @@ pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
 /// The socket of an ssh-agent, `None` for the environment's.
 pub(super) type AgentSocket<'a> = Option<Given<'a, &'a Path>>;
 
-/// How to log in on a host, as it was configured. Equal ones get equal plans.
+/// How to log in on a host. Equal ones get equal plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Login<'a> {
     pub key: Option<(Given<'a, &'a KeySource>, Given<'a, Opener<'a>>)>,
@@ -118,8 +117,7 @@ fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -
     }
 }
 
-/// Makes the plans of all hosts. Each key is parsed once per passphrase, each secret kept once,
-/// however many hosts have it.
+/// Makes the plans of all hosts. Each key is parsed once per passphrase, and each secret kept once.
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
@@ -148,7 +146,7 @@ impl<'a> Credentials<'a> {
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
-        // An agent may have nothing to offer; once it has, the server takes no `none` any more.
+        // An agent may have no key; after one of its keys, the server accepts no `none`.
         if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
             plan.push(Offer::None);
         }
@@ -228,7 +226,7 @@ impl<'a> Credentials<'a> {
             Ok(key) => Ok(FoundKey { key, path }),
             Err(problem) => {
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
-                // What does not open it is to blame where the key itself is not.
+                // For a wrong passphrase, name where that comes from.
                 let is_locked =
                     matches!(problem, KeyProblem::PassphraseWrong | KeyProblem::TooManyRounds { .. });
                 let origin = if is_locked { opener.origin() } else { given.origin() };
@@ -261,7 +259,7 @@ impl<'a> Credentials<'a> {
         Ok(keys)
     }
 
-    /// An identity file's key, if it has one that opens. One that others can read is an error where
+    /// The key of an identity file, if it can be read. A file that others can access is an error if
     /// the caller has named it.
     fn identity(
         &mut self,
@@ -286,7 +284,7 @@ impl<'a> Credentials<'a> {
         let text = match &wanted.0 {
             KeySource::File(path) => {
                 let file = KeyFile::read(path)?;
-                // What a file is says more than who can read it, where it is no private key.
+                // For a file that is no private key, that is the better error than its permissions.
                 let text = KeyText::find(&file.bytes)?;
                 file.check_permissions(path)?;
                 text

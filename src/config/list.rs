@@ -1,4 +1,4 @@
-//! A host list, and what holds for its hosts.
+//! A host list and its settings.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) fn hosts(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Host
     entries.map(|(position, entry)| entry.map_err(|problem| Error::HostSpec { position, problem })).collect()
 }
 
-/// The host list as it was given, and what holds for its hosts: kept for the hosts that come later.
+/// The host list and its settings, kept for later changes.
 #[derive(Debug)]
 pub(crate) struct HostList {
     pub hosts: Vec<HostSpec>,
@@ -35,7 +35,7 @@ pub(crate) struct HostList {
 }
 
 impl HostList {
-    /// Checks the settings and reads the keys, each once.
+    /// Checks the settings and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         self.inventory().targets(owner, verifier)
     }
@@ -84,7 +84,7 @@ impl HostList {
         Ok(Self { hosts, client: self.client.clone(), configs })
     }
 
-    /// The hosts dealt out in turn, with what holds for them.
+    /// The hosts dealt out in turn, with their settings.
     pub fn deal(self, count: usize) -> Vec<Self> {
         let Self { hosts, client, configs } = self;
         let mut configs = configs.map(|configs| deal(configs, count).into_iter());
@@ -104,7 +104,7 @@ impl HostList {
     }
 }
 
-/// Deals these out in turn, into so many parts.
+/// Deals these out in turn into this many parts.
 pub(super) fn deal<T>(all: Vec<T>, count: usize) -> Vec<Vec<T>> {
     let mut parts: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(all.len().div_ceil(count))).collect();
     for (index, one) in all.into_iter().enumerate() {

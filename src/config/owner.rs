@@ -7,7 +7,7 @@ use nix::unistd::{User, geteuid};
 
 use crate::error::ConfigProblem;
 
-/// Who this process belongs to.
+/// The user of this process.
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub name: Option<String>,
@@ -17,7 +17,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// By effective user id: the environment could be anybody's.
+    /// By effective user id: the environment could be that of another user.
     pub fn of_this_process() -> Self {
         let user = User::from_uid(geteuid()).ok().flatten();
         let home = user.as_ref().map(|user| user.dir.clone());

@@ -1,4 +1,4 @@
-//! What can be said about proxies.
+//! Proxies.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,21 +11,22 @@ use super::settings::settings;
 use crate::credential::{Answer, Challenge};
 use crate::host::{HostSpec, HostSpecError};
 
-/// A host that connects others (also called bastion or jump host): we log in on it, and it opens
-/// the connections (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
+/// A host that connects to other hosts (bastion, jump host): sshoal logs in to it, and it opens the
+/// connections (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
 ///
 /// Given to [`Builder::proxy`](crate::config::ClientBuilder::proxy) for all hosts, or to
-/// [`HostConfig::proxy`] for one. All hosts whose proxies are equal share one connection and one
-/// login, however many they are. It takes no place in the pool, is made by attempts of its own, and
-/// stays open for the next hosts. Hosts wait for it as long as its own time limits allow; a host's
-/// own [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect it.
+/// [`HostConfig::proxy`] for one. All hosts with equal proxies share one connection and one login.
+/// It takes no place in the pool, has its own attempts, and stays open for the next hosts. Hosts
+/// wait for it within its time limits; a host's own
+/// [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect to the
+/// host.
 ///
-/// Names of the hosts behind are resolved by the proxy. Host keys are verified at each hop, each
-/// under its own name and port, before anything secret is sent there. The proxy sees only encrypted
-/// bytes of the hosts behind it.
+/// The proxy resolves the names of the hosts behind it. Host keys are verified at each hop, under
+/// its name and port, before any credential is sent. The proxy sees only encrypted data of the
+/// hosts behind it.
 ///
-/// What it is not told for itself: login name, port, password, keys and GSSAPI are never inherited
-/// from the hosts; the number of attempts, their delay, and the time limits are the client's.
+/// Login name, port, password, keys and GSSAPI are never inherited from the hosts or the client;
+/// attempts, their delay and time limits are those of the client unless set.
 ///
 /// ```
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
@@ -73,7 +74,7 @@ impl Proxy {
         self.set(|config| config.port(port))
     }
 
-    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also opens encrypted
+    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also decrypts private
     /// keys.
     pub fn password(self, password: impl Into<String>) -> Self {
         self.set(|config| config.password(password))
@@ -84,7 +85,7 @@ impl Proxy {
         self.set(|config| config.passphrase(passphrase))
     }
 
-    /// Most work that opening an encrypted private key may be
+    /// Limit on the work of decrypting a private key
     /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the
     /// client's.
     pub fn kdf_rounds_max(self, rounds: u32) -> Self {
@@ -98,7 +99,7 @@ impl Proxy {
         self.set(|config| config.key_file(path))
     }
 
-    /// Private key as the bytes of such a file, instead of a file.
+    /// Private key as the content of such a file.
     pub fn key_bytes(self, key: impl Into<Vec<u8>>) -> Self {
         self.set(|config| config.key_bytes(key))
     }
@@ -130,7 +131,7 @@ impl Proxy {
         self.set(|config| config.keyboard_interactive(on))
     }
 
-    /// Answers the proxy's questions, such as for a one-time code: once, however many hosts are
+    /// Answers the proxy's prompts, such as for a one-time code: once, however many hosts are
     /// behind it ([`Builder::responder`](crate::config::ClientBuilder::responder)). Proxies share a
     /// connection only if they have a clone of the same one.
     pub fn responder(
@@ -184,7 +185,7 @@ impl Proxy {
 }
 
 impl HostConfig {
-    /// Connects directly, whatever the client's proxies are.
+    /// Connects directly, without the client's proxies.
     pub fn no_proxy(self) -> Self {
         self.proxies([])
     }
@@ -194,20 +195,20 @@ settings! {
     /// The [`Proxy`] to connect through. Default: none.
     proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
 
-    /// Several [`Proxy`]s to connect through, one behind the other, the first of which is connected
-    /// directly (OpenSSH: `ProxyJump a,b`). None at all: no proxy.
+    /// Several [`Proxy`]s to connect through, one behind the other. The first is connected directly
+    /// (OpenSSH: `ProxyJump a,b`). An empty list: no proxy.
     ///
-    /// A name may not come twice, and the host itself may not be on its own way.
+    /// No name may come twice, nor that of the host.
     proxies(hops: impl IntoIterator<Item = Proxy>) =>
         |config| config.proxy.hops = Some(hops.into_iter().collect());
 
-    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), which goes
-    /// with `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`: each for itself is a
-    /// host's own, or the client's.
+    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), together
+    /// with `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`. Each can be set for
+    /// one host or for all.
     ///
-    /// Unlike in parallel-ssh, all hosts share one connection to it, no port is opened on this
-    /// machine, and what is not set has the defaults of a [`Proxy`], as parallel-ssh documents, not
-    /// the target's login.
+    /// Unlike in parallel-ssh, all hosts share one connection to it, and no local port is opened.
+    /// Unset values have the defaults of a [`Proxy`], as parallel-ssh documents, not those of the
+    /// host's login.
     proxy_host(host: impl TryInto<HostSpec, Error: Into<HostSpecError>>) =>
         |config| config.proxy.host = Some(entry(host));
 

@@ -26,7 +26,7 @@ pub(super) struct Inventory<'a> {
     pub configs: Option<&'a [HostConfig]>,
 }
 
-/// What a profile is made of; equal ones share it.
+/// The settings of a profile; equal ones share it.
 #[derive(PartialEq, Eq, Hash)]
 struct ProfileKey<'a> {
     user: &'a str,
@@ -50,21 +50,21 @@ struct Profiles<'a> {
     ways: Vec<KnownWay<'a>>,
 }
 
-/// The proxies of a host that is there already, and the last of them as it is in use.
+/// The proxies of an existing host, and the target of the last one.
 pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 
-/// What makes two proxies the same one: the name and port, all settings, and the proxy before it.
+/// Identifies a proxy: name, port, profile, and the proxy before it.
 type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
 
 impl<'a> Inventory<'a> {
-    /// Checks the settings and reads the keys, each once.
+    /// Checks the settings and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they are, for
-    /// which nothing is read. Others share the proxies of hosts that were there before.
+    /// As [`targets`](Self::targets), but `None` for hosts that stay as they are. New hosts share
+    /// the proxies of existing ones.
     pub fn changes(
         &self,
         owner: &Owner,
@@ -79,14 +79,14 @@ impl<'a> Inventory<'a> {
         let is_used = positions().any(|position| layers(position).gssapi().is_some());
         for position in positions() {
             let layers = layers(position);
-            // What the client says for all need not fit each.
+            // A setting for all hosts need not apply to each.
             if layers.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !is_used) {
                 layers.check_delegation()?;
             }
         }
         let mut profiles = Profiles::new(owner, verifier, ways);
         if self.configs.is_none() && self.hosts.is_empty() {
-            // What cannot be used is an error even if there is no host to use it on.
+            // Unusable settings are an error even without hosts.
             let alone = Layers::new(None, [], [self.client_layer()]);
             alone.check_delegation()?;
             let Settings { login, gssapi, .. } = alone.settings();
@@ -159,7 +159,7 @@ impl<'a> Inventory<'a> {
         self.hosts.iter().enumerate().map(host).collect()
     }
 
-    /// What is set for the host at this position, over the client's settings.
+    /// The layers of the host at this position.
     fn layers<'b>(&'b self, position: usize, origins: &'b [Origin]) -> Layers<'b> {
         let own = self.configs.and_then(|configs| configs.get(position));
         let own = own.map(|config| Layer { origin: &origins[position], config });
@@ -170,7 +170,7 @@ impl<'a> Inventory<'a> {
         Layer { origin: &Origin::Client, config: self.client }
     }
 
-    /// What shows without reading keys, in every configuration, whether it counts or not.
+    /// Checks every configuration, without reading keys.
     fn check(&self, origins: &[Origin]) -> Result<(), Error> {
         self.client.check(&Origin::Client)?;
         let Some(configs) = self.configs else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What an authentication tried, and why it failed.
+//! Why an authentication failed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,31 +37,31 @@ impl fmt::Display for AuthMethod {
     }
 }
 
-/// Something that explains why an authentication failed, besides the server's refusals.
+/// Why an authentication failed, apart from the server's refusals.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthProblem {
     /// The server ended the connection after a refusal, as sshd does at its `MaxAuthTries`:
-    /// credentials that came later in the order were not tried.
+    /// later credentials were not tried.
     #[error("the server then disconnected (reason {reason}): {}", peer(message))]
     #[non_exhaustive]
     Disconnected {
         /// The reason code (RFC 4253 section 11.1).
         reason: u32,
-        /// The server's text, as it came.
+        /// The server's text, unchanged.
         message: String,
     },
-    /// A credential could not be used at this end, for instance a Kerberos ticket that has expired.
-    /// The server has refused nothing.
-    #[error("{method} could not go on: {}", peer(reason))]
+    /// A credential could not be used on this side, for instance an expired Kerberos ticket. The
+    /// server did not refuse it.
+    #[error("{method} failed locally: {}", peer(reason))]
     #[non_exhaustive]
     Unable {
         /// The method.
         method: AuthMethod,
-        /// What the library that it needs says.
+        /// The error of the library behind the method.
         reason: String,
     },
-    /// A certificate was refused that has expired, by the clock of this machine.
+    /// The server refused a certificate that has expired, by the local clock.
     #[error("the certificate {} expired on {}", path.display(), utc(*until))]
     #[non_exhaustive]
     CertificateExpired {
@@ -70,7 +70,7 @@ pub enum AuthProblem {
         /// When it expired.
         until: SystemTime,
     },
-    /// A certificate was refused that is not valid yet, by the clock of this machine.
+    /// The server refused a certificate that is not valid yet, by the local clock.
     #[error("the certificate {} is valid from {} on", path.display(), utc(*from))]
     #[non_exhaustive]
     CertificateNotYetValid {
@@ -79,24 +79,23 @@ pub enum AuthProblem {
         /// When it becomes valid.
         from: SystemTime,
     },
-    /// A certificate was refused that does not name the user. A server with
-    /// `AuthorizedPrincipalsFile` may want other names.
+    /// The server refused a certificate that does not name the user. With
+    /// `AuthorizedPrincipalsFile`, servers may expect other names.
     #[error("the certificate {} is for {}", path.display(), named(principals))]
     #[non_exhaustive]
     CertificateOfOthers {
         /// The file, or `<bytes>` for one given as text.
         path: PathBuf,
-        /// Whom it names.
+        /// The names in it.
         principals: Vec<String>,
     },
-    /// keyboard-interactive: nobody answers. The
+    /// keyboard-interactive: there was no answer. The
     /// [responder](crate::config::ClientBuilder::responder) declined; or there is none, and the
-    /// server asked for something else than the password: more than one thing, or one that may be
-    /// shown.
+    /// server asked for more than a hidden password.
     #[error("no answer to {}", asked(prompt, *prompts))]
     #[non_exhaustive]
     Unanswered {
-        /// The first prompt, as it came, cut to 512 bytes.
+        /// The first prompt, cut to 512 bytes.
         prompt: String,
         /// Prompts in the round.
         prompts: usize,
@@ -106,7 +105,7 @@ pub enum AuthProblem {
     #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
     #[non_exhaustive]
     WrongAnswers {
-        /// The first prompt, as it came, cut to 512 bytes.
+        /// The first prompt, cut to 512 bytes.
         prompt: String,
         /// Prompts in the round.
         prompts: usize,
@@ -121,10 +120,10 @@ pub enum AuthProblem {
     #[error("the answer to prompt {index} contains a NUL byte")]
     #[non_exhaustive]
     NulInAnswer {
-        /// Which prompt of the round, from 0.
+        /// Index of the prompt in the round, from 0.
         index: usize,
     },
-    /// keyboard-interactive: the server asks on and on.
+    /// keyboard-interactive: the server kept asking.
     #[error("the server asked again after {0} rounds of questions")]
     TooManyRounds(u32),
 }

@@ -8,12 +8,11 @@ use super::{CertProblem, CommandProblem, ConfigProblem, HostError, KeyProblem, O
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;
 
-/// A call that cannot be carried out. Except for [`Error::Host`] and [`Error::JoinTimeout`] nothing
-/// was started.
+/// A call that failed. Except for [`Error::Host`] and [`Error::JoinTimeout`], nothing was started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A host in the list cannot be one.
+    /// An entry of the host list is not a host.
     #[error("host {position} of the list: {problem}")]
     #[non_exhaustive]
     HostSpec {
@@ -31,7 +30,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: ConfigProblem,
     },
-    /// The libssh in use cannot do what a setting needs
+    /// The libssh in use lacks what a setting needs
     /// ([`ParallelClient::library`](crate::ParallelClient::library)): GSSAPI where it was built
     /// without, or agent forwarding once four hosts have had it loop for ever in this process
     /// ([`forward_ssh_agent`](crate::config::ClientBuilder::forward_ssh_agent)).
@@ -40,12 +39,12 @@ pub enum Error {
     Unsupported {
         /// What cannot be used.
         feature: &'static str,
-        /// The version that libssh gives itself.
+        /// The version that libssh reports.
         library: String,
         /// Why.
         reason: &'static str,
     },
-    /// The command cannot be sent as it is.
+    /// The command cannot be sent.
     #[error("command refused: {0}")]
     Command(CommandProblem),
     /// [`host_args`](crate::Command::host_args) has not exactly one entry for each host
@@ -58,15 +57,15 @@ pub enum Error {
         /// Entries given.
         args: usize,
     },
-    /// The command's text and a host's entry in [`host_args`](crate::Command::host_args) do not fit
-    /// together.
+    /// The command's text cannot be filled with a host's entry in
+    /// [`host_args`](crate::Command::host_args).
     #[error("command for host {position} of the list: {problem}")]
     #[non_exhaustive]
     Template {
         /// Position in the host list, or among the hosts of a [`Run`](crate::Run), from 0, of the
-        /// first host that is concerned.
+        /// first such host.
         position: usize,
-        /// What does not fit.
+        /// What is wrong.
         problem: TemplateProblem,
     },
     /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
@@ -94,13 +93,15 @@ pub enum Error {
     /// A known_hosts file exists but cannot be read.
     #[error("{0}")]
     KnownHosts(LoadError),
-    /// The first host that failed, in order of time, when `stop_on_errors` is on (the default).
+    /// The host that failed first, when [`stop_on_errors`](crate::ReadOptions::stop_on_errors) is
+    /// on (the default).
     ///
-    /// The other hosts were started and go on; their outputs are in `last_output`.
+    /// The command runs on the other hosts; [`last_output`](crate::ParallelClient::last_output) has
+    /// their outputs.
     #[error("{0}")]
     Host(HostError),
-    /// `join` reached its time limit (parallel-ssh: `Timeout`). Everything can be joined again and
-    /// read on.
+    /// `join` reached its time limit (parallel-ssh: `Timeout`). Outputs can be joined and read
+    /// again.
     #[error(
         "not finished after {after:?}: {} of {} commands still running, {} never started",
         unfinished.len(), finished.len() + unfinished.len() + not_started.len(), not_started.len()
@@ -109,23 +110,23 @@ pub enum Error {
     JoinTimeout {
         /// The limit.
         after: Duration,
-        /// Positions of the hosts whose command has ended, one way or the other.
+        /// Positions of the hosts whose command has ended or failed.
         finished: Vec<usize>,
         /// Positions of the hosts whose command was started and has not ended.
         unfinished: Vec<usize>,
         /// Positions of the hosts whose command was not sent yet.
         not_started: Vec<usize>,
     },
-    /// The fleet [comes to an end](crate::Fleet::drain), and starts nothing more.
-    #[error("the fleet is being drained: nothing more is started")]
+    /// The fleet is [draining](crate::Fleet::drain).
+    #[error("the fleet is draining: it starts nothing more")]
     Draining,
-    /// The operating system refused what the reactor itself needs.
+    /// A system call that the event loop needs failed.
     #[error("cannot {what}: {error}")]
     #[non_exhaustive]
     System {
         /// What was tried.
         what: &'static str,
-        /// The system's answer.
+        /// The system's error.
         error: io::Error,
     },
 }

@@ -1,9 +1,9 @@
-//! Why a channel was of no use.
+//! Why a channel failed.
 
 use super::host::peer;
 use crate::text::sanitise;
 
-/// Why a channel or its command was refused.
+/// Why a channel or its command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelProblem {
@@ -18,35 +18,33 @@ pub enum ChannelProblem {
     EnvRefused {
         /// The variable.
         name: String,
-        /// What is known of the reason.
+        /// The known reason.
         text: String,
     },
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
-    /// The proxy refused to connect onwards (RFC 4254 section 5.1): with OpenSSH because of
-    /// `AllowTcpForwarding` or `PermitOpen`, or because the host has no address or does not answer
-    /// there.
+    /// The proxy refused to connect to the host (RFC 4254 section 5.1): with OpenSSH because of
+    /// `AllowTcpForwarding` or `PermitOpen`, or because it cannot resolve or reach the host.
     #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]
     TunnelRefused {
         /// The reason code: 1 administratively prohibited, 2 connect failed, 3 unknown channel
         /// type, 4 resource shortage.
         reason: u32,
-        /// The proxy's text, as it came.
+        /// The proxy's text, unchanged.
         text: String,
     },
-    /// The server takes no input: it announced a maximum packet size of 10 bytes or less, or none
-    /// that could be read. Some builds of libssh do not even open a channel of packet size 0.
+    /// The server accepts no input: its maximum packet size is 10 bytes or less, or could not be
+    /// read. Some builds of libssh cannot open a channel with packet size 0.
     #[error("the server announced no usable packet size, standard input cannot be sent")]
     Unwritable,
-    /// `sudo` asked for the [password](crate::Command::sudo_password) again: it had not accepted
-    /// it. The command was not run.
+    /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.
     #[error("sudo did not accept the password")]
     SudoPasswordRefused,
-    /// A signal was to be sent to a command that does not run, or not any more.
+    /// A signal was sent to a command that is not running.
     #[error("the command is not running")]
     NotRunning,
-    /// Input was written after its end was sent.
+    /// Input was written after the end of input.
     #[error("standard input is closed")]
     InputClosed,
 }

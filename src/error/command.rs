@@ -6,25 +6,25 @@ use crate::text::sanitise;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandProblem {
-    /// Nothing but white space: a login shell would start and wait for input.
+    /// Only white space: a login shell would start and wait for input.
     #[error("it is empty")]
     Empty,
-    /// A NUL byte ends a C string, so the host would run something else. With the offset in what
-    /// would be sent.
+    /// It contains a NUL byte, which would end the command early. The offset is that in the text to
+    /// be sent.
     #[error("it contains a NUL byte at offset {0}")]
     Nul(usize),
-    /// Not UTF-8 at this offset, so it cannot be put into another
+    /// Not UTF-8 at this offset, so it cannot be converted to another
     /// [`encoding`](crate::Command::encoding).
-    #[error("it is not UTF-8 at offset {offset}, so it cannot be put into {encoding}")]
+    #[error("byte {offset} is not UTF-8, so the text cannot be encoded in {encoding}")]
     NotUtf8 {
-        /// Where the first byte is that is not.
+        /// The first byte that is not UTF-8.
         offset: usize,
         /// The encoding's name.
         encoding: &'static str,
     },
-    /// A character at this offset, counted in bytes of UTF-8, that the
-    /// [`encoding`](crate::Command::encoding) has not (parallel-ssh: `UnicodeEncodeError`).
-    #[error("{encoding} has not the character at offset {offset}")]
+    /// A character that the [`encoding`](crate::Command::encoding) cannot represent (parallel-ssh:
+    /// `UnicodeEncodeError`). Offsets count bytes of UTF-8.
+    #[error("the character at offset {offset} cannot be encoded in {encoding}")]
     Unencodable {
         /// Where the character begins.
         offset: usize,
@@ -41,32 +41,32 @@ pub enum CommandProblem {
     },
 }
 
-/// Why a command's text and the values for one host do not fit together. Offsets count bytes of the
+/// Why a command's text cannot be filled with the values for one host. Offsets count bytes of the
 /// text from 0.
 ///
 /// No message repeats a value: it may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateProblem {
-    /// More places (`%s`, `%d`) than values, or the values have names.
-    #[error("fewer values than places for them")]
+    /// More placeholders (`%s`, `%d`) than values, or the values are named.
+    #[error("not enough values for the placeholders")]
     MissingPositional,
-    /// More values than places (`%s`, `%d`). Names without a place are no problem.
-    #[error("more values than places for them")]
+    /// More values than placeholders (`%s`, `%d`). Unused named values are allowed.
+    #[error("more values than placeholders")]
     TooManyPositional,
     /// A `%(name)s` or `%(name)d` whose name has no value.
     #[error("no value is named \"{}\"", sanitise(.0))]
     MissingKey(String),
-    /// A `%d` or `%(name)d` at this offset whose value is a text.
-    #[error("the value for the place at offset {0} is not an integer")]
+    /// The value of a `%d` or `%(name)d` at this offset is a string.
+    #[error("the value for the placeholder at offset {0} is not an integer")]
     NotAnInteger(usize),
-    /// A `%` that neither `%`, `s`, `d`, `(name)s` nor `(name)d` follows.
-    #[error("no place for a value that is understood at offset {offset} (write %% for %)")]
+    /// A `%` that is not followed by `%`, `s`, `d`, `(name)s` or `(name)d`.
+    #[error("unsupported placeholder at offset {offset} (write %% for a percent sign)")]
     BadFormat {
         /// Where the `%` is.
         offset: usize,
     },
-    /// The text with the values in it cannot be sent.
+    /// The text cannot be sent once the values are filled in.
     #[error("refused: {0}")]
     Refused(CommandProblem),
 }

@@ -16,8 +16,8 @@ use crate::limits;
 use crate::stage::{Stage, TimeoutKind};
 use crate::text::{sanitise, sanitise_bounded};
 
-/// One host failed: which, where, after how long, and why (parallel-ssh: the exceptions of
-/// `pssh.exceptions`).
+/// One host failed: which host, at which stage, after how long, and why (parallel-ssh: the
+/// exceptions of `pssh.exceptions`).
 ///
 /// Cheap to clone. Its `Display` is one line, safe for a terminal.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl HostError {
         Self(Arc::new(parts))
     }
 
-    /// The same failure, as seen from another stage.
+    /// The same failure at another stage.
     pub(crate) fn at(&self, stage: Stage, elapsed: Duration) -> Self {
         let HostErrorParts { host, port, attempt, attempts, kind, .. } = &*self.0;
         Self::new(HostErrorParts {
@@ -53,7 +53,7 @@ impl HostError {
         })
     }
 
-    /// The host as it was given.
+    /// The host as the list names it.
     pub fn host(&self) -> &str {
         &self.0.host
     }
@@ -63,12 +63,12 @@ impl HostError {
         self.0.port
     }
 
-    /// Where the host was when it failed.
+    /// The stage that failed.
     pub fn stage(&self) -> Stage {
         self.0.stage
     }
 
-    /// Which connection attempt failed, from 1; 0 if none had begun.
+    /// The connection attempt that failed, from 1; 0 if none had begun.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
@@ -78,7 +78,7 @@ impl HostError {
         self.0.elapsed
     }
 
-    /// Why.
+    /// The cause.
     pub fn kind(&self) -> &HostErrorKind {
         &self.0.kind
     }
@@ -114,12 +114,12 @@ impl std::error::Error for HostError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostErrorKind {
-    /// There is no address to connect to (parallel-ssh: `UnknownHostError`,
+    /// The name has no address to connect to (parallel-ssh: `UnknownHostError`,
     /// `NoIPv6AddressFoundError`).
     #[error("{0}")]
     UnknownHost(UnknownHostProblem),
-    /// Whether the name has an address could not be found out.
-    #[error("name resolution does not work: {0}")]
+    /// The name could not be resolved.
+    #[error("name resolution failed: {0}")]
     Resolver(ResolverProblem),
     /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
     #[error("{address} ({tried} of {known} addresses tried): {error}")]
@@ -137,7 +137,7 @@ pub enum HostErrorKind {
     /// The SSH handshake failed (parallel-ssh: `SessionError`).
     #[error("{0}")]
     Handshake(HandshakeProblem),
-    /// The host's identity is not proved; no credential was sent.
+    /// The host key was not accepted; no credential was sent.
     #[error("{0}")]
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
@@ -154,20 +154,20 @@ pub enum HostErrorKind {
         user: String,
         /// The methods tried, in order.
         tried: Vec<AuthMethod>,
-        /// The methods that the server would still take.
+        /// The methods that the server still offers.
         offered: Vec<AuthMethod>,
-        /// What else is known of the failure.
+        /// Further explanations.
         problems: Vec<AuthProblem>,
     },
-    /// The proxy could not connect the host, or was lost; with the proxy's own name, stage and
-    /// cause (parallel-ssh: `ProxyError`). What the host itself does is not reported by this.
+    /// The proxy failed, with its own name, stage and cause (parallel-ssh: `ProxyError`). Failures
+    /// of the host behind it are reported as other kinds.
     #[error("proxy {0}")]
     Proxy(HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
     #[non_exhaustive]
     Timeout {
-        /// Which limit.
+        /// The limit.
         kind: TimeoutKind,
         /// Its length.
         after: Duration,
@@ -175,7 +175,7 @@ pub enum HostErrorKind {
     /// The server refused the channel or the command (parallel-ssh: `SessionError`).
     #[error("{0}")]
     Channel(ChannelProblem),
-    /// The server said goodbye with SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
+    /// The server sent SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
     #[error("the server disconnected (reason {reason}): {}", peer(message))]
     #[non_exhaustive]
     Disconnected {
@@ -184,84 +184,86 @@ pub enum HostErrorKind {
         /// The server's text, as it came.
         message: String,
     },
-    /// The connection ended without a goodbye.
+    /// The connection ended without SSH_MSG_DISCONNECT.
     #[error("connection lost: {}", peer(.0))]
     ConnectionLost(String),
-    /// Nothing was heard from the server any more, not even answers to keepalives
+    /// The server no longer responds, not even to keepalives
     /// ([`keepalive`](crate::config::ClientBuilder::keepalive)).
-    #[error("the server is dead: nothing heard for {after:?}, {unanswered} keepalives unanswered")]
+    #[error(
+        "the server does not respond: nothing received for {after:?}, {unanswered} keepalives unanswered"
+    )]
     #[non_exhaustive]
     PeerDead {
-        /// Since the last sign of life.
+        /// Time since the server last sent anything.
         after: Duration,
         /// Keepalives that were due since then. libssh sends the next one only after an answer.
         unanswered: u32,
     },
-    /// Data on the wire was altered, or is not what the cipher made.
+    /// Received data failed its integrity check.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
-    /// The peer sent what the protocol does not allow, or does what no peer in earnest does: it
-    /// asks for 1 MiB of answers and reads none of them, asks for new keys again and again, sends
-    /// packets of more than 64 KiB, or does not close channels.
+    /// The peer violated the protocol, or behaves like no genuine peer: it requests 1 MiB of
+    /// answers without reading them, rekeys again and again, sends packets of more than 64 KiB, or
+    /// does not close channels.
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
-    /// A line of output is not in its encoding, and the reader is
-    /// [strict](crate::ReadOptions::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Only
-    /// this line is concerned.
+    /// A line of output is not valid in its encoding, and the reader is
+    /// [strict](crate::ReadOptions::strict_encoding) (parallel-ssh: `UnicodeDecodeError`). Other
+    /// lines are unaffected.
     #[error("a line of output is not {encoding} at byte {offset}")]
     #[non_exhaustive]
     Undecodable {
         /// The encoding's name.
         encoding: &'static str,
-        /// Where, in the line, the first sequence of bytes begins that is none of the encoding.
+        /// Offset in the line of the first invalid byte sequence.
         offset: usize,
-        /// The line as the host sent it, without its line end.
+        /// The bytes of the line, without its line end.
         line: Vec<u8>,
     },
-    /// The [`Sink`](crate::output::Sink) of a command's output failed: the command was ended, and
-    /// this output is not complete.
-    #[error("the sink of its {stream} failed: {}", sanitise(&error.to_string()))]
+    /// The [`Sink`](crate::output::Sink) of a command's output failed. The command was ended; its
+    /// output is incomplete.
+    #[error("the sink for {stream} failed: {}", sanitise(&error.to_string()))]
     #[non_exhaustive]
     Sink {
         /// Which output.
         stream: StdStream,
-        /// What the sink said.
+        /// The sink's error.
         error: io::Error,
     },
-    /// A resource of this process is used up.
+    /// This process ran out of a resource.
     #[error("{0}")]
     Limit(String),
-    /// An error of libssh that fits nowhere else.
+    /// Any other error of libssh.
     #[error("libssh: {}", peer(.0))]
     Ssh(String),
-    /// Ended by the caller.
+    /// Cancelled by the caller.
     #[error("cancelled")]
     Cancelled,
-    /// The command was never sent, because its run had ended before its turn came.
+    /// The command was never sent: its run had ended before.
     #[error("{0}")]
     NotStarted(NotStarted),
-    /// A broken invariant of sshoal itself: please report it.
+    /// A bug in sshoal: please report it.
     #[error("internal error, please report it: {0}")]
     Bug(&'static str),
 }
 
-/// Why a [`Run`](crate::Run) did not send all its commands.
+/// Why a [`Run`](crate::Run) did not send a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotStarted {
-    /// More of its commands had failed than [`max_failures`](crate::Run::max_failures) or
-    /// [`max_failure_percent`](crate::Run::max_failure_percent) lets it go on with.
+    /// More commands had failed than [`max_failures`](crate::Run::max_failures) or
+    /// [`max_failure_percent`](crate::Run::max_failure_percent) allows.
     #[error("too many others have failed")]
     TooManyFailures,
-    /// It was [cancelled](crate::Fleet::cancel_run).
+    /// The run was [cancelled](crate::Fleet::cancel_run).
     #[error("its run was cancelled")]
     RunCancelled,
-    /// Its fleet was to [come to an end](crate::Fleet::drain).
+    /// The fleet was [draining](crate::Fleet::drain).
     #[error("the fleet is draining")]
     Draining,
 }
 
-/// A text that the peer may have written: made safe for a terminal, and not too long.
+/// Text that may come from the peer, made safe for a terminal and bounded.
 pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
 }
@@ -270,10 +272,10 @@ pub(super) fn peer(text: &str) -> Cow<'_, str> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeProblem {
-    /// What answers is not an SSH 2 server.
-    #[error("no SSH 2 server answers here: {}", peer(.0))]
+    /// The peer is not an SSH 2 server.
+    #[error("not an SSH 2 server: {}", peer(.0))]
     NotSsh(String),
-    /// Client and server share no algorithm of some kind.
+    /// Client and server have no common algorithm of some kind.
     #[error("no common algorithm: {}", peer(.0))]
     NoCommonAlgorithm(String),
 }

@@ -36,30 +36,30 @@ pub enum KeyProblem {
     PassphraseWrong,
     /// Opening it would take more rounds of key derivation than
     /// [`kdf_rounds_max`](crate::HostConfig::kdf_rounds_max) allows.
-    #[error("takes {found} rounds of {kdf} to open, at most {max} are allowed (kdf_rounds_max)")]
+    #[error("needs {found} rounds of {kdf} to decrypt, and kdf_rounds_max allows {max}")]
     TooManyRounds {
         /// `bcrypt`, or `PBKDF2` of PKCS#8.
         kdf: &'static str,
-        /// Rounds that it asks for.
+        /// Rounds that it needs.
         found: u32,
         /// Rounds allowed.
         max: u32,
     },
-    /// Opening it would take more memory than any key is worth (PKCS#8 with scrypt).
+    /// Decrypting it would take too much memory (PKCS#8 with scrypt).
     #[error(
         "takes {found} bytes of scrypt's memory to open, at most {max} are allowed; re-encrypt it with PBKDF2"
     )]
     ScryptTooLarge {
-        /// Bytes that it asks for: 128 × N × r × p.
+        /// Bytes that it needs: 128 × N × r × p.
         found: u128,
         /// Bytes allowed.
         max: u128,
     },
-    /// It holds no private key in a format that is known here: OpenSSH, or PEM with PKCS#1, SEC 1
-    /// or PKCS#8.
+    /// It contains no private key in a supported format: OpenSSH, or PEM with PKCS#1, SEC 1 or
+    /// PKCS#8.
     #[error("holds no private key in a supported format")]
     Malformed,
-    /// It begins like a private key, and is cut off, altered, or contradicts itself.
+    /// A private key that is truncated, altered or inconsistent.
     #[error("is damaged: {0}")]
     Damaged(&'static str),
     /// A public key.
@@ -84,10 +84,10 @@ pub enum KeyProblem {
     /// A DSA key. Neither libssh nor OpenSSH uses them any more.
     #[error("is a DSA key, which is not supported any more; make a new one: ssh-keygen -t ed25519")]
     Dsa,
-    /// A key of a type that cannot be used: its name, or its object identifier.
+    /// A key of an unsupported type: its name or object identifier.
     #[error("is of the unsupported type {}", sanitise(.0))]
     UnsupportedType(String),
-    /// Encrypted in a way that is not supported: its name, or its object identifier.
+    /// Encrypted with an unsupported cipher: its name or object identifier.
     #[error(
         "is encrypted with {}, which is not supported; change it with ssh-keygen -p or openssl pkcs8 -topk8",
         sanitise(.0)
@@ -103,9 +103,8 @@ pub enum KeyProblem {
         /// Most bits.
         max: usize,
     },
-    /// libssh, or the libcrypto that it uses, does not take a key that was found to be good: its
-    /// words.
-    #[error("is not taken by libssh: {}", sanitise(.0))]
+    /// libssh or its libcrypto rejects a key that is well-formed: its error.
+    #[error("is rejected by libssh: {}", sanitise(.0))]
     Refused(String),
 }
 
@@ -114,7 +113,7 @@ fn shell_word(path: &std::path::Path) -> String {
     format!("'{}'", sanitise(&path.display().to_string().replace('\'', r"'\''")))
 }
 
-/// Why a user certificate cannot be used. Whether it is valid is for the server to say.
+/// Why a user certificate cannot be used. Only the server decides whether it is valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertProblem {
@@ -130,7 +129,7 @@ pub enum CertProblem {
     /// Not the text of an OpenSSH certificate, or one that is damaged.
     #[error("holds no OpenSSH certificate")]
     Malformed,
-    /// A public key that nobody has signed.
+    /// A public key without a signature.
     #[error("holds a public key, not a certificate")]
     PlainKey,
     /// It certifies a host.
@@ -139,9 +138,9 @@ pub enum CertProblem {
     /// A certificate of a type that libssh cannot use: of a FIDO key, or a DSA one.
     #[error("is of the unsupported type {}", sanitise(.0))]
     Unsupported(String),
-    /// The named private key, or where none is named every identity file, is another one than it is
-    /// for.
-    #[error("is not for the private key, or for none of the identity files")]
+    /// The certificate belongs to another private key than the one that is named, or, where none is
+    /// named, to none of the identity files.
+    #[error("does not belong to the private key, nor to an identity file")]
     OtherKey,
 }
 

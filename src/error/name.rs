@@ -1,4 +1,4 @@
-//! Why a host's name came to no address.
+//! Why a name has no address.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,40 +11,39 @@ use crate::text::sanitise_bounded;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownHostProblem {
-    /// There is no such name (NXDOMAIN).
+    /// The name does not exist (NXDOMAIN).
     #[error("unknown host: no such name")]
     NoSuchName,
-    /// The name exists, and has no address, or none of the kind asked for.
+    /// The name exists but has no address, or none of the wanted family.
     #[error("unknown host: the name has no address")]
     NoAddress,
-    /// What was given can be no host's name.
+    /// Not a valid host name.
     #[error("unknown host: {0}")]
     BadName(&'static str),
-    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) says so, in
-    /// its words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) reports an
+    /// error; its text.
     #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
-    /// It has addresses, but the settings allow only those of another family
+    /// The name has addresses, but only of a family that the settings exclude
     /// ([`address_family`](crate::config::ClientBuilder::address_family)).
     #[error("no {wanted} address{}", addresses(found))]
     OtherFamily {
         /// What is allowed.
         wanted: AddressFamily,
-        /// What there is, as far as it is known: name servers are asked for what is wanted alone.
+        /// The addresses found. Name servers are asked for the wanted family only.
         found: Vec<IpAddr>,
     },
 }
 
-/// Why it could not be found out whether a name has an address.
+/// Why a name could not be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolverProblem {
-    /// A name server answered with this code (RFC 1035 section 4.1.1: 2 is SERVFAIL, 5 REFUSED),
-    /// and none better.
+    /// The name servers answered with this code (RFC 1035 section 4.1.1: 2 is SERVFAIL, 5 REFUSED).
     #[error("the name server failed (RCODE {0})")]
     ServerFailure(u16),
-    /// The answers were of no use.
-    #[error("the name server's answer is of no use")]
+    /// The answers were invalid.
+    #[error("the name server sent an invalid answer")]
     BadAnswer,
     /// No name server answered within this time.
     #[error("no name server answered within {0:?}")]
@@ -52,8 +51,8 @@ pub enum ResolverProblem {
     /// No name server can be reached; the last one's address and error.
     #[error("{0}")]
     Unreachable(String),
-    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed, in its
-    /// words.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed; its
+    /// text.
     #[error("{}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
 }

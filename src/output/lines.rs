@@ -25,12 +25,12 @@
 
 use std::fmt;
 
-/// What the characters of a line end are made of.
+/// The code units of line ends.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineEnds {
-    /// Single bytes: right for every encoding that contains ASCII, as no byte of a longer character
-    /// is below 0x20 there.
+    /// Single bytes: for every encoding that contains ASCII, where no byte of a longer character is
+    /// below 0x20.
     #[default]
     Bytes,
     /// Code units of UTF-16, low byte first.
@@ -39,7 +39,7 @@ pub enum LineEnds {
     Utf16Be,
 }
 
-/// Bytes of one output stream that nobody has read yet. See the [module](self) for the rules.
+/// Unread bytes of one output stream. See the [module](self) for the rules.
 #[derive(Default)]
 pub struct LineBuffer {
     /// Consumed bytes, then unread bytes.
@@ -168,7 +168,7 @@ impl LineBuffer {
 
     /// Where the next `\n` of UTF-16 is among the unread bytes. Takes note of those that hold none.
     fn find_unit(&mut self) -> Option<usize> {
-        // Of a unit that a raw read has cut, what is left is data.
+        // The rest of a unit that a raw read has cut is data.
         let first = self.head + usize::from(!self.position().is_multiple_of(2));
         let low = if self.ends == LineEnds::Utf16Le { 0 } else { 1 };
         for offset in memchr::memchr_iter(b'\n', &self.data[self.scanned..]) {

@@ -1,4 +1,4 @@
-//! What passes between a command and its caller: how it ended, its output, its input.
+//! A command's output and input, and how it ended.
 
 mod encoding;
 mod keep;

@@ -6,8 +6,7 @@ use crate::error::HostError;
 use crate::limits;
 use crate::text::sanitise_bounded;
 
-/// How a command on one host ended. An exit status is what the server's message said, never
-/// guessed.
+/// How a command on one host ended. An exit status is always the one that the server sent.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -15,9 +14,9 @@ pub enum Outcome {
     Exited(u32),
     /// A signal ended it (parallel-ssh reports -1).
     Signaled(ExitSignal),
-    /// The server closed the channel in order, but told neither status nor signal.
+    /// The server closed the channel without sending a status or a signal.
     NoStatus,
-    /// It did not run, or its end is unknown: the error says which stage was reached.
+    /// It did not run, or its end is unknown. The error names the stage.
     Failed(HostError),
 }
 
@@ -46,7 +45,7 @@ impl fmt::Display for Outcome {
 pub struct ExitSignal {
     /// Its name without `SIG`, for instance `TERM`, as the server sent it.
     pub name: String,
-    /// Whether the server says that a core was dumped.
+    /// Whether the server reports a core dump.
     pub core_dumped: bool,
     /// The server's text, often empty.
     pub message: String,

@@ -1,4 +1,4 @@
-//! Where output goes that is not kept here.
+//! Sinks for output that is not kept.
 
 use std::fmt;
 use std::io;
@@ -7,18 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::callback;
 use crate::ids::{CommandId, HostId, StdStream};
 
-/// Takes output as it comes, in place of a reader: [`Keep::Sink`](crate::output::Keep::Sink).
+/// Receives output as it arrives, in place of a reader: [`Keep::Sink`](crate::output::Keep::Sink).
 ///
-/// Clones are the same sink: one for many hosts gets the pieces of all of them, one after the
-/// other, and tells them apart by the [`Piece`]. It is called from within a
-/// [turn](crate::Fleet::turn), so it must not wait for anything: while it does, all hosts wait. Nor
-/// may it use the [`ParallelClient`](crate::ParallelClient) that calls it. It gets all output, also
-/// that of a command that was [released](crate::Fleet::release).
+/// Clones share one sink: it receives the output of many hosts one [`Piece`] after the other. It is
+/// called during a [turn](crate::Fleet::turn), so it must not block: all hosts would wait. It must
+/// not use the [`ParallelClient`](crate::ParallelClient) that calls it. It receives all output,
+/// even of commands that were [released](crate::Fleet::release).
 ///
-/// An error from it, such as that of a full disk, ends the command as
+/// An error, such as that of a full disk, ends the command as
 /// [`Fleet::cancel`](crate::Fleet::cancel) does, with
-/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome; nothing more of that stream
-/// is handed over. Other commands go on, those with the same sink too. A panic of it counts as an
+/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome; the sink receives nothing
+/// more of that stream. Other commands continue, even with the same sink. A panic counts as an
 /// error.
 ///
 /// ```no_run
@@ -46,18 +45,18 @@ type Take = dyn FnMut(Piece<'_>) -> io::Result<()> + Send;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Piece<'a> {
-    /// Whose.
+    /// The host.
     pub host: HostId,
-    /// Of which command.
+    /// The command.
     pub command: CommandId,
-    /// Of which of its streams.
+    /// The stream.
     pub stream: StdStream,
-    /// Not empty; cut anywhere, as it came.
+    /// The bytes as they arrived. Not empty, and cut anywhere.
     pub bytes: &'a [u8],
 }
 
 impl Sink {
-    /// A sink that gives each piece to this function.
+    /// A sink that calls this function with each piece.
     pub fn new(take: impl FnMut(Piece<'_>) -> io::Result<()> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(take)))
     }

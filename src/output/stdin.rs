@@ -9,7 +9,7 @@ pub(crate) struct StdinQueue {
     end: InputEnd,
 }
 
-/// How far the end of the input is.
+/// State of the end of input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum InputEnd {
     /// More may be written.
@@ -17,7 +17,7 @@ enum InputEnd {
     Open,
     /// The end follows what is queued.
     Wanted,
-    /// The end was sent, or nobody takes input any more.
+    /// The end was sent, or the command takes no more input.
     Reached,
 }
 
@@ -67,7 +67,7 @@ impl StdinQueue {
         self.end = InputEnd::Reached;
     }
 
-    /// The longest piece that lies in one place.
+    /// The longest contiguous piece.
     pub(crate) fn front(&self) -> &[u8] {
         self.bytes.as_slices().0
     }

@@ -168,7 +168,7 @@ fn what_the_encoding_has_not_is_refused_before_anything_is_started() {
     }
     assert_eq!(
         config(&latin1("id").run_as("ж")),
-        "run_as \"ж\": windows-1252 has not the character at offset 0"
+        "run_as \"ж\": the character at offset 0 cannot be encoded in windows-1252"
     );
     assert!(config(&latin1("id").shell("/opt/ж -c")).starts_with("shell \"/opt/ж -c\":"));
     for label in ["", "klingon", "utf-32", "utf_16"] {

@@ -144,7 +144,7 @@ fn an_error_names_the_host_and_shows_no_value() {
     let ports = [HostArg::from(22), HostArg::from("secret")];
     let error = refused(Command::new("port %d").host_args(ports), 2);
     assert!(matches!(error, Error::Template { position: 1, problem: TemplateProblem::NotAnInteger(5) }));
-    let text = "command for host 1 of the list: the value for the place at offset 5 is not an integer";
+    let text = "command for host 1 of the list: the value for the placeholder at offset 5 is not an integer";
     assert_eq!(error.to_string(), text);
     let error = refused(Command::new("%(\x1b[2J)s").host_args(["a"]), 1);
     assert_eq!(error.to_string(), "command for host 0 of the list: no value is named \"\\x1b[2J\"");

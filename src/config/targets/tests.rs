@@ -335,7 +335,7 @@ fn certificates() {
     assert_eq!(told(&identities(), &config().identity_auth(false)), "none");
     assert_eq!(told(&identities(), &config().identity_files([world.path("one")])), "sign");
 
-    let none = "certificate <bytes>: is not for the private key, or for none of the identity files";
+    let none = "certificate <bytes>: does not belong to the private key, nor to an identity file";
     let wrong = [
         (client(), config().cert_bytes(TWO_CERT), 0),
         (config().identity_auth(false), config().cert_bytes(TWO_CERT), 0),

@@ -69,7 +69,7 @@ fn a_peer_that_answers_nothing_is_dead_after_the_last_interval_and_its_command_e
     assert_eq!(bench.now, begun + *after);
     assert_eq!((bench.error(0).stage(), asked(&bench)), (Stage::Running, MISSED as usize));
     assert_eq!((bench.phase(), bench.dials()), (Phase::Closed, 1), "a command that ran is not run again");
-    let text = "the server is dead: nothing heard for 60s, 3 keepalives unanswered";
+    let text = "the server does not respond: nothing received for 60s, 3 keepalives unanswered";
     assert!(bench.error(0).to_string().ends_with(text), "{}", bench.error(0));
 }
 

@@ -162,7 +162,10 @@ fn a_wrong_label_and_a_text_without_a_code_start_nothing() {
                 assert!(error.to_string().starts_with("encoding "), "{error}")
             }
             Err(Error::Command(problem)) => {
-                assert_eq!(problem.to_string(), "windows-1252 has not the character at offset 5");
+                assert_eq!(
+                    problem.to_string(),
+                    "the character at offset 5 cannot be encoded in windows-1252"
+                );
             }
             other => panic!("{label}: {other:?}"),
         }
