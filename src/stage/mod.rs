@@ -89,8 +89,6 @@ pub enum TimeoutKind {
     Command,
     /// The time a reader waits for the next output of the stream.
     Read,
-    /// The total time that a reader, writer or `join` waits.
-    Join,
 }
 
 impl fmt::Display for TimeoutKind {
@@ -105,7 +103,6 @@ impl fmt::Display for TimeoutKind {
             Self::Sudo => "sudo timeout",
             Self::Command => "time limit of the command",
             Self::Read => "read timeout",
-            Self::Join => "join timeout",
         })
     }
 }

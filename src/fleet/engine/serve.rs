@@ -58,10 +58,12 @@ impl Engine {
     }
 
     /// Asks a host's agent for its keys, or for a signature.
-    pub(super) fn ask_agent(&mut self, asker: Asker, request: Option<Vec<u8>>) {
+    pub(super) fn ask_agent(&mut self, asker: Asker, request: Option<Vec<u8>>, now: Instant) {
         let Self { agents, hosts, .. } = self;
         let Some(slot) = hosts.slots.get(asker.slot) else { return };
-        let Some(path) = &slot.session.target().profile.agent else { return };
+        let Some(path) = &slot.session.target().profile.agent else {
+            return self.bug(asker.slot, "a question to an agent that is not configured", now);
+        };
         agents.ask(path, asker, request, |asker| hosts.still_waits(asker, Awaited::Agent));
     }
 

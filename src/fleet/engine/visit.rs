@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Engine;
 use crate::agent::Asker;
 use crate::dns::{Recall, Wanted};
+use crate::error::HostErrorKind;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::events::Entry;
 use crate::fleet::runs::End;
@@ -73,8 +74,8 @@ impl Engine {
                 slot.lookup = Some(self.dns.start(wanted));
                 return;
             }
-            Effect::ListKeys => return self.ask_agent(asker, None),
-            Effect::Sign(request) => return self.ask_agent(asker, Some(request)),
+            Effect::ListKeys => return self.ask_agent(asker, None, now),
+            Effect::Sign(request) => return self.ask_agent(asker, Some(request), now),
             Effect::Record(new) => return self.disk.record(&self.verifier, asker, new),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
@@ -97,6 +98,12 @@ impl Engine {
         if !is_proxy {
             self.events.push(entry);
         }
+    }
+
+    /// Fails a host because of a mistake in this library: at once in debug builds.
+    pub(in crate::fleet) fn bug(&mut self, index: usize, what: &'static str, now: Instant) {
+        debug_assert!(false, "{what}");
+        self.visit(index, Input::GiveUp(HostErrorKind::Bug(what)), now);
     }
 
     /// Reports news of a command to the caller and to its run.
@@ -125,7 +132,7 @@ impl Engine {
     /// Asks the proxy in front of a host to open a channel to it.
     fn open_tunnel(&mut self, index: usize, conduit: Conduit, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
-        let Some(proxy) = slot.proxy else { return };
+        let Some(proxy) = slot.proxy else { return self.bug(index, "a tunnel without a proxy", now) };
         let id = TunnelId { index, generation: slot.link.generation() };
         let Target { dialled: host, port, .. } = slot.session.target();
         let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };

@@ -119,3 +119,11 @@ fn metrics_are_one_line_of_names_and_values() {
     assert!(line.split(' ').all(is_pair), "{line}");
     assert_eq!(Metrics::default().longest_turn, Duration::ZERO);
 }
+
+/// In release builds the host ends with `HostErrorKind::Bug` instead.
+#[test]
+#[should_panic(expected = "a mistake")]
+fn a_mistake_of_this_library_stops_debug_builds() {
+    let mut bench = Bench::alike(builder(1), peer(0));
+    bench.fleet.engine.bug(0, "a mistake", bench.now);
+}
