@@ -20,7 +20,7 @@ use crate::stage::Timings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
-    /// The whole.
+    /// The run.
     pub run: RunId,
     /// The command on each host, in the order of the hosts.
     pub commands: Vec<CommandId>,
@@ -33,7 +33,7 @@ pub struct CommandRef<'a> {
 }
 
 impl<'a> CommandRef<'a> {
-    /// Where it runs.
+    /// Its host.
     pub fn host(&self) -> HostId {
         self.exec.host()
     }
@@ -43,12 +43,12 @@ impl<'a> CommandRef<'a> {
         self.exec.run()
     }
 
-    /// Where it is.
+    /// Its stage.
     pub fn stage(&self) -> Stage {
         self.exec.stage()
     }
 
-    /// Whether its host has accepted it, or will never.
+    /// Whether its host has accepted it, or never will.
     pub fn is_settled(&self) -> bool {
         self.exec.is_settled()
     }
@@ -63,7 +63,7 @@ impl<'a> CommandRef<'a> {
         self.exec.is_running()
     }
 
-    /// Whether it is over.
+    /// Whether it has ended or failed.
     pub fn is_finished(&self) -> bool {
         self.exec.is_finished()
     }
@@ -73,12 +73,13 @@ impl<'a> CommandRef<'a> {
         self.exec.outcome()
     }
 
-    /// The place of its end among all ends of the fleet; 0 while it has none.
-    pub fn nth_end(&self) -> u64 {
-        self.exec.ended()
+    /// The number of its end among the ends of all commands of the fleet, from 1. `None` until
+    /// then.
+    pub fn nth_end(&self) -> Option<u64> {
+        Some(self.exec.ended()).filter(|number| *number > 0)
     }
 
-    /// When it was given, or its channel was begun.
+    /// When it was started, or its channel was opened.
     pub fn begun(&self) -> Instant {
         self.exec.begun()
     }
@@ -93,30 +94,30 @@ impl<'a> CommandRef<'a> {
         self.exec.stream(stream).len()
     }
 
-    /// Bytes of one of its streams that were not kept ([`Keep`](crate::output::Keep)).
+    /// Bytes of one of its streams that were dropped ([`Keep`](crate::output::Keep)).
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.exec.stream(stream).dropped()
     }
 
-    /// Bytes of input that wait to be sent.
+    /// Queued bytes of input.
     pub fn unsent(&self) -> usize {
         self.exec.stdin.len()
     }
 
-    /// Signals that wait to be sent.
+    /// Queued signals.
     pub fn unsent_signals(&self) -> usize {
         self.exec.signals.len()
     }
 }
 
 impl Fleet {
-    /// Starts a command, on all hosts or as the [`Run`] says. Returns at once: hosts begin with the next turns. Commands run side
-    /// by side, also on one host.
+    /// Starts a command, on all hosts or as the [`Run`] says. Returns at once: the next turns start
+    /// it. Commands run concurrently, even on one host.
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if a command cannot be sent to
-    /// some host, a host is not one of this fleet, or the run cannot be as it says: nothing was started on any.
-    /// [`Error::Draining`] after [`drain`](Self::drain).
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if a
+    /// command cannot be sent to some host, a host is unknown, or the run is invalid: nothing was
+    /// started. [`Error::Draining`] after [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
         if self.is_draining() {
             return Err(Error::Draining);
@@ -182,12 +183,13 @@ impl Fleet {
         orders.into_iter().for_each(|order| self.order(index, order));
     }
 
-    /// One command; `None` once it was forgotten.
+    /// A command; `None` once it was released.
     pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
         self.execs.get(id).map(|exec| CommandRef { exec })
     }
 
-    /// Forgets a command: its unread output is dropped, and there are no more events of it. One that runs goes on.
+    /// Releases a command: its unread output is dropped, and it has no more events. If it runs, it
+    /// goes on.
     pub fn release(&mut self, id: CommandId) {
         self.take_back();
         let Some(exec) = self.execs.get(id) else { return };

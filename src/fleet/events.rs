@@ -17,110 +17,113 @@ use crate::stage::Timings;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt to connect a host has come to this stage, [`Stage::Resolving`] to [`Stage::Authenticating`].
+    /// An attempt to connect has reached this stage, [`Stage::Resolving`] to
+    /// [`Stage::Authenticating`].
     #[non_exhaustive]
     Entered {
-        /// Which.
+        /// The host.
         host: HostId,
-        /// Where it is now.
+        /// The stage.
         stage: Stage,
     },
     /// A host is logged in.
     #[non_exhaustive]
     Connected {
-        /// Which.
+        /// The host.
         host: HostId,
         /// How long each stage took, over all attempts.
         timings: Timings,
     },
-    /// A host's connection is over, or an attempt to make one.
+    /// A connection, or an attempt to connect, has ended.
     #[non_exhaustive]
     Disconnected {
-        /// Which.
+        /// The host.
         host: HostId,
-        /// What it failed of. `None`: it was closed at this end.
+        /// The error. `None`: the connection was closed on this side.
         error: Option<HostError>,
-        /// Whether another attempt follows by itself.
+        /// Whether another attempt follows.
         retrying: bool,
     },
     /// A host has accepted a command.
     #[non_exhaustive]
     Started {
-        /// Where.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
     },
-    /// Output, as it came ([`Deliver::Bytes`]). It counts as read with the next call of the fleet that may change something.
+    /// Output as it arrived ([`Deliver::Bytes`]). The next `&mut` call of the fleet consumes it.
     #[non_exhaustive]
     Output {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Of which command.
+        /// The command.
         command: CommandId,
-        /// Of which of its streams.
+        /// The stream.
         stream: StdStream,
         /// Not empty.
         bytes: &'a [u8],
     },
-    /// A line of output ([`Deliver::Lines`]). `\n` and `\r\n` end one, and the end of the stream. One that is longer than the
-    /// stream may hold comes in [pieces](crate::output::Keep::BackPressure).
+    /// A line of output ([`Deliver::Lines`]). `\n`, `\r\n` and the end of the stream end a line. A
+    /// line that is longer than the bound of its stream comes in
+    /// [pieces](crate::output::Keep::BackPressure).
     #[non_exhaustive]
     Line {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Of which command.
+        /// The command.
         command: CommandId,
-        /// Of which of its streams.
+        /// The stream.
         stream: StdStream,
-        /// Without its line end, in the command's encoding.
+        /// The line without its line end, in the command's encoding.
         bytes: &'a [u8],
-        /// Bytes of the stream before it.
+        /// Offset of the line in the stream.
         offset: u64,
     },
-    /// A command has taken so much input that there is room again, after [`Fleet::write_stdin`] had none.
+    /// There is room for input again, after [`Fleet::write_stdin`] had none.
     #[non_exhaustive]
     Writable {
-        /// Whose.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
     },
-    /// A command is over: exited, killed, failed, timed out, cancelled, or never started. It is the last event of that command,
-    /// whose name ends with it, unless its output is not [delivered](Deliver::Nothing).
+    /// A command has ended: exited, killed, failed, timed out, cancelled, or never started. This is
+    /// its last event, and its id becomes invalid, unless its output is not
+    /// [delivered](Deliver::Nothing).
     #[non_exhaustive]
     Finished {
-        /// Where.
+        /// The host.
         host: HostId,
-        /// Which.
+        /// The command.
         command: CommandId,
-        /// How.
+        /// How it ended.
         outcome: &'a Outcome,
         /// How long it was in each stage.
         timings: Timings,
     },
-    /// All commands of one [batch](crate::Run::batches) of a run are over. The last one's comes right before
-    /// [`RunDone`](Self::RunDone). There is none of a batch that never began.
+    /// All commands of a [batch](crate::Run::batches) have ended. That of the last batch precedes
+    /// [`RunDone`](Self::RunDone). A batch that never began has none.
     #[non_exhaustive]
     BatchDone {
-        /// Of which run.
+        /// The run.
         run: RunId,
-        /// Which, from 0.
+        /// The number of the batch, from 0.
         batch: usize,
         /// How the commands of the run have ended so far.
         tally: Tally,
         /// Commands of the run that have not ended.
         left: usize,
     },
-    /// All commands of a run are over.
+    /// All commands of a run have ended.
     #[non_exhaustive]
     RunDone {
-        /// Which.
+        /// The run.
         run: RunId,
         /// How its commands ended.
         tally: Tally,
     },
-    /// Nothing is left after [`Fleet::drain`](crate::Fleet::drain): no command, and no connection.
+    /// The fleet has been [drained](crate::Fleet::drain): no command and no connection is left.
     Drained,
 }
 

@@ -17,7 +17,7 @@ pub struct HostRef<'a> {
 }
 
 impl<'a> HostRef<'a> {
-    /// The host as it was given, without user and port.
+    /// The host as the list names it, without user and port.
     pub fn name(&self) -> &'a str {
         &self.session.target().host
     }
@@ -27,33 +27,33 @@ impl<'a> HostRef<'a> {
         self.session.target().port
     }
 
-    /// What [`HostConfig::alias`] calls it.
+    /// Its [`HostConfig::alias`].
     pub fn alias(&self) -> Option<&'a str> {
         self.session.target().alias.as_deref()
     }
 
-    /// How long its output and input may make no progress, as its [settings](HostConfig::read_timeout) say. A fleet measures
-    /// nothing by it: whoever waits does.
+    /// Its [`HostConfig::read_timeout`]. Not enforced by the fleet; blocking callers apply it.
     pub fn read_timeout(&self) -> Option<Duration> {
         self.session.target().profile.read_timeout
     }
 
-    /// Where its connection is.
+    /// The state of its connection.
     pub fn state(&self) -> HostState {
         self.session.host_state()
     }
 
-    /// Why it was given up, in [`HostState::Failed`].
+    /// Its error, in [`HostState::Failed`].
     pub fn error(&self) -> Option<&'a HostError> {
         self.session.error()
     }
 
-    /// How long its connection was in each stage since it was last asked for.
+    /// How long its connection took in each stage, since it was last requested.
     pub fn timings(&self) -> Timings {
         self.session.timings()
     }
 
-    /// Whether its connection was asked for by [`Fleet::connect`], and is neither there nor given up.
+    /// Whether [`Fleet::connect`] has requested a connection that is neither established nor given
+    /// up.
     pub fn is_awaited(&self) -> bool {
         self.session.is_awaited()
     }
@@ -70,10 +70,11 @@ impl Fleet {
         self.slot(id).map(|slot| HostRef { session: &slot.session })
     }
 
-    /// Adds hosts at the end of the list. Keys that they need are read, once per call: add many at once.
+    /// Adds hosts at the end of the list. Keys are read once per call: add many hosts at once.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build); positions are those in the new list. Nothing has changed then.
+    /// As for [`build`](crate::config::FleetBuilder::build); positions are those in the new list.
+    /// Nothing has changed then.
     pub fn add_hosts<H>(
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
@@ -86,8 +87,9 @@ impl Fleet {
         Ok(self.positions[before..].to_vec())
     }
 
-    /// Takes a host from the list: its connection is closed, and commands that have not ended by what has arrived end as
-    /// [`Cancelled`](HostErrorKind::Cancelled). What they had printed stays readable. Whether it was there.
+    /// Removes a host from the list: its connection is closed, and commands that have not ended
+    /// fail with [`Cancelled`](HostErrorKind::Cancelled). Their output stays readable. Returns
+    /// whether the host was there.
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
@@ -98,8 +100,9 @@ impl Fleet {
         true
     }
 
-    /// Changes the whole list. A host that has the same entry and the same settings at the same position stays, with its name,
-    /// its connection and its commands; every other one is [removed](Self::remove_host), or new.
+    /// Changes the whole list. A host with the same entry and the same settings at the same
+    /// position stays, with its id, its connection and its commands. Other hosts are
+    /// [removed](Self::remove_host) or added.
     ///
     /// # Errors
     /// As for [`build`](crate::config::FleetBuilder::build). Nothing has changed then.
@@ -149,8 +152,9 @@ impl Fleet {
         self.insert(Session::new(target, jitter, now), proxy)
     }
 
-    /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index, which does no harm to
-    /// whoever has it next; what is on its way to it from elsewhere would, and is called off here.
+    /// Ends a host's connection and commands, and frees its slot. Queues may still hold its index,
+    /// which does no harm to whoever has it next; what is on its way to it from elsewhere would,
+    /// and is called off here.
     pub(super) fn retire(&mut self, index: usize, now: Instant) {
         self.take_back();
         let Some(slot) = self.slots.get_mut(index) else { return };
@@ -159,7 +163,8 @@ impl Fleet {
         for id in std::mem::take(&mut slot.deferred) {
             slot.session.step(Input::Cancel(id), &mut cx);
         }
-        // Nobody may have listened for a while. Last, as it leaves a link that fails to what follows.
+        // Nobody may have listened for a while. Last, as it leaves a link that fails to what
+        // follows.
         slot.session.take_in(&mut cx);
         slot.session.step(Input::GiveUp(HostErrorKind::Cancelled), &mut cx);
         self.tell(index);

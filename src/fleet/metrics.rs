@@ -7,10 +7,12 @@ use super::meter::Turn;
 use super::{Fleet, HostState};
 use crate::session::{Costs, Traffic};
 
-/// What a fleet has done so far, and how it is now: for the monitoring of the program that it is part of. Cheap to take
-/// (nothing is counted for it, however many hosts there are), so it may be taken at each turn.
+/// What a fleet has done so far, and how it is now: for the monitoring of the program that it is
+/// part of. Cheap to take (nothing is counted for it, however many hosts there are), so it may be
+/// taken at each turn.
 ///
-/// Totals grow for as long as the fleet lives. [`Display`](fmt::Display) shows all figures on one line, as `name=value`.
+/// Totals grow for as long as the fleet lives. [`Display`](fmt::Display) shows all figures on one
+/// line, as `name=value`.
 ///
 /// ```
 /// use sshoal::Fleet;
@@ -36,52 +38,55 @@ use crate::session::{Costs, Traffic};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Turns of the event loop: times that the thread woke up.
+    /// Turns of the event loop: how often the thread woke up.
     pub turns: u64,
-    /// Visits to a host with news.
+    /// Visits to ready hosts.
     pub visits: u64,
-    /// The longest time that one turn held the thread, waiting excluded. Turns without a bound by time are not measured.
+    /// The longest turn, without waiting. Turns without a time budget are not measured.
     pub longest_turn: Duration,
     /// Key exchanges completed.
     pub key_exchanges: u64,
-    /// Signatures made here to log in; those of an ssh-agent do not count.
+    /// Signatures made to log in, without those of an ssh-agent.
     pub signatures: u64,
-    /// Bytes of standard output and standard error that the hosts have sent, kept or not.
+    /// Bytes of standard output and standard error received, kept or dropped.
     pub bytes_received: u64,
-    /// Bytes of standard input that were passed on to the hosts.
+    /// Bytes of standard input sent.
     pub bytes_sent: u64,
-    /// Connections open now, or being opened, those to proxies included.
+    /// Open connections and those being opened, including proxies.
     pub connections: usize,
-    /// Hosts that wait for their turn now, to connect or to start a command.
+    /// Hosts that wait for admission: to connect or to start a command.
     pub admission_queue: usize,
-    /// Commands that start or run now: what [`max_running`](crate::config::FleetBuilder::max_running) bounds.
+    /// Commands that start or run: what [`max_running`](crate::config::FleetBuilder::max_running)
+    /// bounds.
     pub running: usize,
-    /// Timers armed now.
+    /// Armed timers.
     pub timers: usize,
-    /// Hosts that can connect or start a command at once: [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if
-    /// descriptors are short.
+    /// Hosts that can connect or start a command at once:
+    /// [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if descriptors are
+    /// short.
     pub pool: usize,
-    /// Runs that are not over.
+    /// Runs that have not ended.
     pub runs: usize,
-    /// Commands that were not forgotten, finished ones included.
+    /// Commands that were not released, including finished ones.
     pub commands: usize,
-    /// Commands that are not over.
+    /// Commands that have not ended.
     pub unfinished: usize,
     /// Unread bytes of output.
     pub unread: usize,
-    /// Hosts that are not read from now, because their output, or too much of the whole fleet's, is unread
-    /// ([`Keep::BackPressure`](crate::output::Keep::BackPressure), [`output_budget`](crate::config::FleetBuilder::output_budget)).
+    /// Hosts under back-pressure: not read from, because too much output is unread
+    /// ([`Keep::BackPressure`](crate::output::Keep::BackPressure),
+    /// [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     hosts: [usize; HostState::ALL.len()],
 }
 
 impl Metrics {
-    /// Hosts in this state now; proxies are none of them.
+    /// Hosts in this state, without proxies.
     pub fn hosts(&self, state: HostState) -> usize {
         self.hosts[state as usize]
     }
 
-    /// Hosts in each state now, in the order in which a host passes through them.
+    /// Hosts in each state, in the order in which a host passes through them.
     pub fn by_state(&self) -> impl Iterator<Item = (HostState, usize)> + use<> {
         HostState::ALL.into_iter().zip(self.hosts)
     }
@@ -162,7 +167,7 @@ impl Totals {
 }
 
 impl Fleet {
-    /// Figures of now.
+    /// Current figures.
     pub fn metrics(&self) -> Metrics {
         let Totals { turns, visits, longest_turn, key_exchanges, signatures, hosts } = self.totals;
         let Traffic { received, sent } = self.execs.traffic();

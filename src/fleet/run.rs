@@ -8,8 +8,9 @@ use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
 use crate::output::Deliver;
 
-/// Commands on some hosts, to be [started](crate::Fleet::start): all at once, or in [batches](Self::batches), the next one by
-/// itself or [when told to](Self::gated), until too many have [failed](Self::max_failures).
+/// Commands on some hosts, to be [started](crate::Fleet::start): all at once or in
+/// [batches](Self::batches), optionally [gated](Self::gated), until too many have
+/// [failed](Self::max_failures).
 ///
 /// ```no_run
 /// use std::time::Instant;
@@ -70,11 +71,11 @@ pub(super) type Asked = Vec<(HostId, Arc<Request>)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Batch {
-    /// So many, at least 1.
+    /// This many hosts, at least 1.
     Hosts(usize),
-    /// So many per cent of all hosts of the run, 1 to 100, rounded up.
+    /// This percentage of all hosts of the run, 1 to 100, rounded up.
     Percent(u8),
-    /// All that are left.
+    /// All remaining hosts.
     Rest,
 }
 
@@ -108,8 +109,8 @@ impl Run {
         Self { commands: Commands::Each(commands), hosts: None, deliver: None, plan: Plan::default() }
     }
 
-    /// The hosts that run it, in this order. Default: all of the list. One that comes twice runs it twice. A run of
-    /// [`each`](Self::each) has its hosts already, and is refused with others.
+    /// The hosts of the run, in this order. Default: all of the list. A host that comes twice runs
+    /// the command twice. Cannot be combined with [`each`](Self::each).
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
         self
@@ -121,38 +122,42 @@ impl Run {
         self
     }
 
-    /// Sizes of batches, which are begun one after the other, each when all commands of the one before are over. The last size
-    /// repeats until no host is left. Default, and an empty list: one batch of all (Ansible: `serial`).
+    /// Sizes of batches. Each begins when all commands of the previous one have ended, and the last
+    /// size repeats. Default, and an empty list: one batch of all hosts (Ansible: `serial`).
     ///
-    /// Hosts come in the order of the run. A batch takes those whose command is not over by then: one that was cancelled, or
-    /// whose host was removed, makes room for the next. No connection is made for a host before its batch.
+    /// Hosts keep the order of the run. Commands that have already ended, because they were
+    /// cancelled or their host was removed, do not count. No connection is made for a host before
+    /// its batch.
     ///
-    /// What cannot be is refused by [`Fleet::start`](crate::Fleet::start): a batch of no hosts, or of more than 100 per cent, and
-    /// one behind [`Batch::Rest`], which leaves it none.
+    /// [`Fleet::start`](crate::Fleet::start) refuses a batch of no hosts or of more than 100
+    /// percent, and a batch after [`Batch::Rest`].
     pub fn batches(mut self, sizes: impl IntoIterator<Item = Batch>) -> Self {
         self.plan.batches = sizes.into_iter().collect();
         self
     }
 
-    /// After each [`BatchDone`](crate::Event::BatchDone) that leaves some, waits for [`Fleet::proceed`](crate::Fleet::proceed), or
-    /// for [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch begins by itself.
+    /// After each [`BatchDone`](crate::Event::BatchDone) with commands left, the run waits for
+    /// [`Fleet::proceed`](crate::Fleet::proceed), or for
+    /// [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch begins at once.
     pub fn gated(mut self) -> Self {
         self.plan.gate = Gate::Closed;
         self
     }
 
-    /// Failures that it goes on with. Default: `None`, any number. A failure is every end of a command other than exit status 0.
+    /// Failures that it goes on with. Default: `None`, any number. Every end of a command other
+    /// than exit status 0 is a failure.
     ///
-    /// With one more, and as soon as either this or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no further
-    /// command is sent: those that were not end as [`NotStarted`](crate::HostErrorKind::NotStarted), on hosts of this batch
-    /// too. What was sent goes on to its end.
+    /// Once this or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no further
+    /// command is sent: unsent commands end as [`NotStarted`](crate::HostErrorKind::NotStarted), in
+    /// this batch too. Commands that were sent run to their end.
     pub fn max_failures(mut self, failures: impl Into<Option<usize>>) -> Self {
         self.plan.budget.failures = failures.into();
         self
     }
 
-    /// The same in per cent of all hosts of the run, 0 to 100: exceeded if they are more (Ansible: `max_fail_percentage`, per
-    /// batch). More than 100 are refused by [`Fleet::start`](crate::Fleet::start).
+    /// [`max_failures`](Self::max_failures) as a percentage of all hosts of the run, 0 to 100
+    /// (Ansible: `max_fail_percentage`, per batch). More than 100 is refused by
+    /// [`Fleet::start`](crate::Fleet::start).
     pub fn max_failure_percent(mut self, percent: impl Into<Option<u8>>) -> Self {
         self.plan.budget.percent = percent.into();
         self
@@ -267,20 +272,20 @@ impl Plan {
     }
 }
 
-/// How the commands of a run have ended.
+/// How the commands of a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
     /// With exit status 0.
     pub succeeded: usize,
-    /// In any other way, but for the next one.
+    /// Ended in any other way.
     pub failed: usize,
-    /// They were never sent, because [the run had ended](crate::HostErrorKind::NotStarted) before.
+    /// Never sent, because [the run had ended](crate::HostErrorKind::NotStarted).
     pub not_started: usize,
 }
 
 impl Tally {
-    /// All that are over.
+    /// All that have ended.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started
     }

@@ -65,7 +65,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Which time limit was reached.
+/// A time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
@@ -75,21 +75,19 @@ pub enum TimeoutKind {
     Handshake,
     /// Total of authentication.
     Auth,
-    /// The same, reached while GSSAPI was tried: the KDC is silent, or the server is.
+    /// Total of authentication, exceeded in GSSAPI: the KDC or the server does not answer.
     Gssapi,
-    /// The same, when it was used up waiting for the ssh-agent.
+    /// Total of authentication, exceeded while waiting for the ssh-agent.
     Agent,
     /// Total from opening the channel until the server accepted the command.
     Exec,
-    /// Total from the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password) until `sudo` lets it
-    /// begin: as long as a login may take.
+    /// Total from the acceptance of a command with a
+    /// [`sudo_password`](crate::Command::sudo_password) until `sudo` runs it: that of a login.
     Sudo,
     /// Total of the command's run ([`Command::time_limit`](crate::Command::time_limit)).
     Command,
     /// No output from the stream for this long while a reader waited.
     Read,
-    /// A reader, writer or `join` waited this long in all.
-    Join,
 }
 
 impl fmt::Display for TimeoutKind {
@@ -98,13 +96,12 @@ impl fmt::Display for TimeoutKind {
             Self::Connect => "connect timeout",
             Self::Handshake => "handshake timeout",
             Self::Auth => "authentication timeout",
-            Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
+            Self::Gssapi => "authentication timeout in GSSAPI (does the KDC answer?)",
             Self::Agent => "authentication timeout, waiting for the ssh-agent,",
             Self::Exec => "exec timeout",
             Self::Sudo => "sudo timeout",
             Self::Command => "time limit of the command",
             Self::Read => "read timeout",
-            Self::Join => "join timeout",
         })
     }
 }

@@ -7,8 +7,9 @@ use super::Stage;
 
 const STAGES: usize = Stage::ALL.len();
 
-/// Time spent in each [`Stage`], by the clock. A connection has those up to authentication, since it was last asked for and over all
-/// attempts; a command has all others, and its own wait in the pool. The present stage counts from when it has ended.
+/// Time spent in each [`Stage`], by the clock. A connection has those up to authentication, since
+/// it was last asked for and over all attempts; a command has all others, and its own wait in the
+/// pool. The present stage counts from when it has ended.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// In microseconds: beyond 71 minutes it stays there.
