@@ -271,7 +271,7 @@ impl HostOutput {
 
     /// The error, and its number among the ends of all commands.
     pub(super) fn failure_in_order(&self) -> Option<(u64, HostError)> {
-        let order = self.look(|command| command.nth_end())?;
+        let order = self.look(|command| command.nth_end())??;
         Some((order, self.error()?))
     }
 

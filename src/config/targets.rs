@@ -60,6 +60,14 @@ impl<'a> Inventory<'a> {
     /// Checks the settings and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
+        if self.configs.is_none() && self.hosts.is_empty() {
+            // Unusable settings are an error even without hosts.
+            let alone = Layers::new(None, [], [self.client_layer()]);
+            alone.check_delegation()?;
+            let Settings { login, gssapi, .. } = alone.settings();
+            gssapi.map_or(Ok(()), |_| check_library())?;
+            Credentials::new(owner).plan(None, login)?;
+        }
         Ok(targets.into_iter().flatten().collect())
     }
 
@@ -85,14 +93,6 @@ impl<'a> Inventory<'a> {
             }
         }
         let mut profiles = Profiles::new(owner, verifier, ways);
-        if self.configs.is_none() && self.hosts.is_empty() {
-            // Unusable settings are an error even without hosts.
-            let alone = Layers::new(None, [], [self.client_layer()]);
-            alone.check_delegation()?;
-            let Settings { login, gssapi, .. } = alone.settings();
-            gssapi.map_or(Ok(()), |_| check_library())?;
-            profiles.credentials.plan(None, login)?;
-        }
         let target = |position| match stays(position) {
             true => Ok(None),
             false => self.target(position, &layers(position), &origins[position], &mut profiles).map(Some),

@@ -82,9 +82,9 @@ impl<'a> CommandRef<'a> {
     }
 
     /// The position of this command among all commands of the fleet that have ended, in the order
-    /// of their ends, from 1; 0 until it has ended.
-    pub fn nth_end(&self) -> u64 {
-        self.exec.ended()
+    /// of their ends, from 1; `None` until it has ended.
+    pub fn nth_end(&self) -> Option<u64> {
+        Some(self.exec.ended()).filter(|number| *number > 0)
     }
 
     /// When the command was started, or, once it has asked for a channel, when it did that.

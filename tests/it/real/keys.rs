@@ -208,7 +208,10 @@ fn the_work_of_opening_a_key_is_bounded_and_settable() {
     assert_eq!(refusal(with().kdf_rounds_max(2)).to_string(), text);
     let own = HostConfig::default().kdf_rounds_max(2);
     let error = with().host_config([own.clone()]).build().expect_err("a bound").to_string();
-    assert_eq!(error, format!("host 0 of the list: private key {}: {text}", key.display()));
+    assert!(
+        error.starts_with("host 0 of the list (")
+            && error.ends_with(&format!("): private key {}: {text}", key.display()))
+    );
     build(with().kdf_rounds_max(2).host_config([own.kdf_rounds_max(3)]));
     // A proxy has the client's limit, or its own.
     let proxy = sshoal::Proxy::new("gate").key_file(&key).passphrase("x").identity_auth(false);
