@@ -7,8 +7,7 @@ use super::wait::{WaitError, wait};
 use crate::Fleet;
 use crate::error::HostError;
 use crate::ids::StdStream;
-use crate::output::Line;
-use crate::output::LineEnds;
+use crate::output::{Line, LineEnds};
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). Invalid
 /// bytes become U+FFFD, or with [`strict_encoding`](crate::ReadOptions::strict_encoding) the line

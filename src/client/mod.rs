@@ -21,7 +21,6 @@ pub use reader::Reader;
 pub use stdin::Stdin;
 
 use self::shared::Shared;
-use crate::clock;
 use crate::command::Command;
 use crate::config::{ClientBuilder, HostConfig, entry};
 use crate::error::{ConfigProblem, Error};
@@ -29,7 +28,7 @@ use crate::fleet::{Metrics, SshLibrary};
 use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
 use crate::output::{Decoding, Deliver};
-use crate::{Fleet, Run};
+use crate::{Fleet, Run, clock};
 
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
 /// `ParallelSSHClient`).

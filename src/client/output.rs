@@ -6,17 +6,13 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin, cannot_poll};
-use crate::Fleet;
-use crate::clock;
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
-use crate::fleet::CommandId;
-use crate::fleet::{CommandRef, HostRef};
+use crate::fleet::{CommandId, CommandRef, HostRef};
 use crate::ids::StdStream;
-use crate::output::LineEnds;
-use crate::output::{Decoding, Encoding, Malformed};
-use crate::output::{ExitSignal, Outcome};
+use crate::output::{Decoding, Encoding, ExitSignal, LineEnds, Malformed, Outcome};
 use crate::stage::Stage;
+use crate::{Fleet, clock};
 
 /// The output of one command on one host (parallel-ssh: `HostOutput`).
 ///

@@ -15,11 +15,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::ahead::Claim;
-use crate::clock;
-use crate::fleet::CommandId;
-use crate::fleet::FleetWaker;
+use crate::fleet::{CommandId, FleetWaker};
 use crate::ids::StdStream;
-use crate::{Budget, Fleet};
+use crate::{Budget, Fleet, clock};
 
 /// The fleet, owned by the client and by every output together, so that outputs outlive the client.
 #[derive(Clone)]

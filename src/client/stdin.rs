@@ -4,10 +4,9 @@ use std::io;
 
 use super::output::HostOutput;
 use super::wait::{WaitError, wait};
-use crate::Fleet;
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::fleet::CommandRef;
-use crate::limits;
+use crate::{Fleet, limits};
 
 /// Writes to a command's standard input.
 ///

@@ -24,8 +24,7 @@ pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
-use crate::output::Keep;
-use crate::output::{Decoding, Encoding};
+use crate::output::{Decoding, Encoding, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sudo::SudoLogin;
-use crate::output::LineEnds;
-use crate::output::{Deliver, Keep};
+use crate::output::{Deliver, Keep, LineEnds};
 
 /// A command line to run. Immutable, and shared by all hosts with the same text.
 #[derive(Debug)]

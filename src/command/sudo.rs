@@ -1,8 +1,7 @@
 //! How `sudo` is called, and how its password is given.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use zeroize::{Zeroize, Zeroizing};
 

@@ -1,11 +1,10 @@
 //! Passwords and keys, and the credentials that servers are offered.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use zeroize::Zeroizing;
 
@@ -13,9 +12,7 @@ use super::certificates::{Certificates, FoundKey};
 use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
-use crate::credential::Responder;
-use crate::credential::Secret;
-use crate::credential::{KeyText, Opener};
+use crate::credential::{KeyText, Opener, Responder, Secret};
 use crate::error::{ConfigProblem, Error, KeyProblem};
 use crate::link::{Gssapi, PrivateKey};
 use crate::session::{Answerer, AuthPlan, Offer};

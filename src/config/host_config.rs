@@ -10,9 +10,7 @@ use super::layers::GssapiSettings;
 use super::way::Way;
 use crate::credential::Responder;
 use crate::error::{ConfigProblem, Error, Origin};
-use crate::host::AddressFamily;
-use crate::host::HostSpec;
-use crate::host::check_user;
+use crate::host::{AddressFamily, HostSpec, check_user};
 use crate::limits;
 use crate::link::Gssapi;
 

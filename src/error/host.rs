@@ -1,11 +1,10 @@
 //! One host's failure.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use super::auth::{AuthMethod, AuthProblem, explained, listed};
 use super::channel::ChannelProblem;

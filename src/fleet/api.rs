@@ -1,8 +1,7 @@
 //! The fleet as its callers see it.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use super::descriptors;
 use super::engine::{Engine, Parts};

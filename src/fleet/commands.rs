@@ -13,14 +13,11 @@ use super::slot::Slot;
 use crate::command::OutputOptions;
 use crate::config::Limits;
 use crate::error::{ConfigProblem, Error, NotStarted};
-use crate::ids::StdStream;
-use crate::ids::{CommandId, HostId, RunId};
+use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
-use crate::output::LineEnds;
-use crate::output::{Deliver, Keep, Outcome};
+use crate::output::{Deliver, Keep, LineEnds, Outcome};
 use crate::session::{Exec, Input};
-use crate::stage::Stage;
-use crate::stage::Timings;
+use crate::stage::{Stage, Timings};
 
 /// What [`Fleet::start`] started: a run and its commands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 //! when the first key has to be recorded.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{io, mem};
 
 use mio::Waker;
 

@@ -5,12 +5,10 @@ use std::collections::VecDeque;
 use super::run::Tally;
 use super::runs::RunNews;
 use crate::error::HostError;
-use crate::ids::StdStream;
-use crate::ids::{CommandId, HostId, RunId};
+use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::output::Outcome;
 use crate::session::CommandNews;
-use crate::stage::Stage;
-use crate::stage::Timings;
+use crate::stage::{Stage, Timings};
 
 /// Something that happened in a [`Fleet`], as returned by [`Fleet::next_event`].
 #[derive(Debug)]

@@ -2,8 +2,7 @@
 
 use encoding_rs::{EUC_JP, Encoding as Standard, GB18030, GBK, ISO_2022_JP};
 
-use crate::output::LineBuffer;
-use crate::output::{Decoding, Encoding, Malformed};
+use crate::output::{Decoding, Encoding, LineBuffer, Malformed};
 
 const LABELS: [&str; 12] = [
     "utf-8",

@@ -1,8 +1,7 @@
 //! Why a host is not trusted.
 
-use std::fmt;
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use super::key::{Fingerprint, HostKey, KeyError, KeyType};
 use super::names::HostNames;

@@ -1,10 +1,8 @@
 //! The decision whether a host is trusted.
 
-use std::fmt;
-use std::io;
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io, mem};
 
 use super::error::{HostKeyError, HostKeyProblem};
 use super::key::{Fingerprint, HostKey, KeyType};

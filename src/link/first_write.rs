@@ -13,12 +13,11 @@
 //! not block. The session moves to the thread and back, so nothing can touch a session whose thread
 //! is stuck.
 
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{io, thread};
 
 use socket2::SockRef;
 

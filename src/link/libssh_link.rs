@@ -1,25 +1,23 @@
 //! The link to a real host: a TCP connect, then libssh over it.
 
-use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::{io, mem};
 
 use socket2::Socket;
 
 use super::agent_forwarding::AgentForwarding;
 use super::dialler::Dialler;
-use super::first_write;
 use super::gssapi::GssapiLogin;
 use super::happy_eyeballs::{HappyEyeballs, Winner};
 use super::libssh::SshSession;
 use super::tunnel::TunnelRelay;
 use super::{
     AuthReply, ChannelId, Channels, Conduit, Credential, Dial, Gssapi, HandshakeOptions, Inbox, Interaction,
-    KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth,
+    KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth, first_write,
 };
 use crate::command::{ChannelRequest, Signal};
 use crate::credential::Secret;

@@ -38,10 +38,8 @@ pub(crate) use engine::PrivateKey;
 pub(crate) use libssh::descriptor_of;
 
 use crate::agent::wire::Identity;
-use crate::command::ChannelRequest;
-use crate::command::Signal;
-use crate::credential::Prompt;
-use crate::credential::Secret;
+use crate::command::{ChannelRequest, Signal};
+use crate::credential::{Prompt, Secret};
 use crate::error::AuthMethod;
 use crate::output::ExitSignal;
 

@@ -1,8 +1,7 @@
 //! Sinks for output that is not kept.
 
-use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 use crate::callback;
 use crate::ids::{CommandId, HostId, StdStream};

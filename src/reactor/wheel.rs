@@ -31,11 +31,9 @@
 //! time enters a later span. A timer moves at most once per level and span, so the cost of
 //! `advance` is that of the expired timers plus those moves, however much time has passed.
 
-use std::fmt;
-use std::iter;
-use std::mem;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
+use std::{fmt, iter, mem};
 
 use slab::Slab;
 

@@ -8,21 +8,17 @@ mod sudo;
 mod table;
 
 use std::collections::VecDeque;
-use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
+use std::{io, mem};
 
-use crate::command::Signal;
-use crate::command::{OutputOptions, Request};
+use crate::command::{OutputOptions, Request, Signal};
 use crate::error::{HostError, HostErrorKind};
-use crate::ids::StdStream;
-use crate::ids::{CommandId, HostId, RunId};
+use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
 use crate::link::{ChannelId, Link};
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
-use crate::stage::Stage;
-use crate::stage::{Stopwatch, Timings};
+use crate::stage::{Stage, Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
 use super::deadline::Deadline;

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Keepalive, RetryDelay};
-use crate::credential::Responder;
-use crate::credential::Secret;
+use crate::credential::{Responder, Secret};
 use crate::error::AuthMethod;
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;

@@ -3,9 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
-use std::fmt;
-use std::ptr;
 use std::sync::Arc;
+use std::{fmt, ptr};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -3,9 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::mem;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::ptr;
+use std::{mem, ptr};
 
 use libssh_rs::sys;
 

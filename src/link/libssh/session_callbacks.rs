@@ -3,9 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
+use std::{mem, ptr};
 
 use libssh_rs::sys;
 

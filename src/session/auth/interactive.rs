@@ -3,14 +3,11 @@
 use std::task::Poll;
 
 use super::attempt::Verdict;
-use crate::callback;
-use crate::credential::Secret;
-use crate::credential::{Challenge, Responder};
+use crate::credential::{Challenge, Responder, Secret};
 use crate::error::AuthProblem;
-use crate::limits;
 use crate::link::{Interaction, Link, LinkError, Questions};
 use crate::session::target::{Answerer, Target};
-use crate::text;
+use crate::{callback, limits, text};
 
 /// A keyboard-interactive exchange.
 #[derive(Debug)]

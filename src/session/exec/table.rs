@@ -7,8 +7,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::{CommandNews, Effect, Exec, ExecState};
-use crate::ids::CommandId;
-use crate::ids::StdStream;
+use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
 use crate::output::{Outcome, Room, Stream};

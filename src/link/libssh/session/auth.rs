@@ -10,8 +10,11 @@ use super::SshSession;
 use crate::agent::wire::Identity;
 use crate::credential::{Secret, certificate};
 use crate::error::AuthMethod;
+use crate::link::libssh::OK;
+use crate::link::libssh::agent_script::AgentScript;
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::options::configure_gssapi;
 use crate::link::libssh::raw_session::{RawSession, SessionCall};
-use crate::link::libssh::{OK, agent_script::AgentScript, log_scope::LogScope, options::configure_gssapi};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
 
 /// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at

@@ -10,9 +10,12 @@ use libssh_rs::sys;
 use super::{ChannelCall, MaxPacket, OpenReply, RawChannel, SshSession};
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
+use crate::link::libssh::OK;
 use crate::link::libssh::channel::Noted;
+use crate::link::libssh::library::level_of_channels;
 use crate::link::libssh::log_lines::{self, data_traffic};
-use crate::link::libssh::{OK, library::level_of_channels, log_scope::LogScope, options::c_string};
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
 impl SshSession {

@@ -19,14 +19,12 @@ use socket2::SockRef;
 pub(crate) use auth::has_gssapi;
 
 use self::pump::Reading;
-use super::OK;
 use super::channel::{ChannelCall, MaxPacket, OpenReply, RawChannel};
-use super::classify;
 use super::library::level_of_channels;
-use super::log_lines;
 use super::log_scope::LogScope;
 use super::options::configure;
 use super::raw_session::{RawSession, SessionCall};
+use super::{OK, classify, log_lines};
 use crate::limits;
 use crate::link::libssh::backlog::Backlog;
 use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};

@@ -7,7 +7,9 @@ use libssh_rs::sys;
 
 use super::SshSession;
 use crate::limits;
-use crate::link::libssh::{OK, log_lines, log_scope::LogScope, raw_session::SessionCall};
+use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::raw_session::SessionCall;
+use crate::link::libssh::{OK, log_lines};
 use crate::link::{LinkError, LinkErrorKind, Pumped};
 
 /// The packet that is being read.
