@@ -24,7 +24,7 @@ use self::shared::Shared;
 use crate::command::Command;
 use crate::config::{ClientBuilder, HostConfig, entry};
 use crate::error::{ConfigProblem, Error};
-use crate::fleet::{Metrics, SshLibrary};
+use crate::fleet::{CommandState, Metrics, SshLibrary};
 use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
 use crate::output::{Decoding, Deliver};
@@ -126,7 +126,7 @@ impl ParallelClient {
     ) -> Result<Vec<HostOutput>, Error> {
         let outputs = self.start_command_with(command, options)?;
         for output in &outputs {
-            output.drive(|command| command.is_settled()).map_err(cannot_poll)?;
+            output.drive(|command| command.state() >= CommandState::Running).map_err(cannot_poll)?;
         }
         let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
         match failures.min_by_key(|(order, _)| *order) {

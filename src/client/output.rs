@@ -8,7 +8,7 @@ use super::shared::Shared;
 use super::{Lines, Reader, Stdin, cannot_poll};
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
-use crate::fleet::{CommandId, CommandRef, HostRef};
+use crate::fleet::{CommandId, CommandRef, CommandState, HostRef};
 use crate::ids::StdStream;
 use crate::output::{Decoding, Encoding, ExitSignal, LineEnds, Malformed, Outcome};
 use crate::stage::Stage;
@@ -262,7 +262,7 @@ impl HostOutput {
 
     /// Whether the command may have begun on the host.
     pub(super) fn is_started(&self) -> bool {
-        self.look(|command| command.is_started()).unwrap_or(true)
+        self.look(|command| command.state() >= CommandState::Sent).unwrap_or(true)
     }
 
     /// The error, and its number among the ends of all commands.

@@ -14,6 +14,7 @@ use std::time::Instant;
 use super::descriptors;
 use super::rate_limit::RateLimit;
 use super::registry::Registry;
+use super::slot::Slot;
 use super::sums::Sums;
 use crate::config::Limits;
 use crate::error::Error;
@@ -30,48 +31,28 @@ pub(super) struct Admission {
     is_count_due: bool,
     /// The waiting hosts. A line may contain the index of a host that has left it; such an entry is
     /// skipped when it is popped.
-    lines: [IndexQueue; Line::ALL.len()],
+    lines: [IndexQueue; Wish::ALL.len()],
     /// Connections that were idle after their last visit, the longest idle first.
     idle: IndexQueue,
 }
 
-/// The queue in which a host waits, by what it needs to begin, in order of priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line {
-    /// Proxies that hosts wait for. They need no place: those hosts hold theirs in the meantime.
-    Proxies,
-    /// Connected hosts with commands to start. They need a place, but no descriptor, so they come
-    /// before hosts that need one. If a connected host waited behind a host without a descriptor,
-    /// its connection could never become idle and free a descriptor for that host.
-    Connected,
-    /// Hosts whose connection itself was requested.
-    Awaited,
-    /// Hosts that need a connection for a command; the command must be among those that may run.
-    Waiting,
-}
-
-impl Line {
-    pub(super) const ALL: [Self; 4] = [Self::Proxies, Self::Connected, Self::Awaited, Self::Waiting];
-
-    pub(super) fn of(wish: Wish) -> Self {
-        match wish {
-            Wish::Proxy => Self::Proxies,
-            Wish::Commands(_) => Self::Connected,
-            Wish::Connection(_) => Self::Awaited,
-            Wish::ConnectionFor(_) => Self::Waiting,
-        }
-    }
-
+/// Each wish has a line of its own, and earlier lines come first.
+///
+/// Hosts that wait for a proxy hold places in the meantime, so a proxy needs none. Connected hosts
+/// need a place, but no descriptor, so they come before hosts that need one: if a connected host
+/// waited behind a host without a descriptor, its connection could never become idle and free a
+/// descriptor for that host.
+impl Wish {
     fn needs_place(self) -> bool {
-        self != Self::Proxies
+        self != Self::Proxy
     }
 
     fn needs_command(self) -> bool {
-        matches!(self, Self::Connected | Self::Waiting)
+        matches!(self, Self::Commands | Self::ConnectionForCommands)
     }
 
     fn needs_connection(self) -> bool {
-        self != Self::Connected
+        self != Self::Commands
     }
 }
 
@@ -79,7 +60,7 @@ impl Line {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Next {
     pub index: usize,
-    pub line: Line,
+    pub wish: Wish,
     /// How many of its commands may start.
     pub commands: usize,
 }
@@ -88,7 +69,7 @@ impl Next {
     /// Whether the host must wait for free descriptors. A proxy must not: the descriptors may be
     /// held by hosts that wait for this proxy, so neither would ever proceed.
     pub(super) fn waits_for_descriptors(&self) -> bool {
-        matches!(self.line, Line::Awaited | Line::Waiting)
+        matches!(self.wish, Wish::Connection | Wish::ConnectionForCommands)
     }
 }
 
@@ -135,8 +116,8 @@ impl Admission {
     /// counted already; `for_lookups` of them are reserved for name lookups. Done only if a
     /// connection is wanted, because counting may be slow in a process with many descriptors.
     pub(super) fn count_descriptors(&mut self, for_lookups: usize, sums: &Sums) {
-        let is_wanted = |line: &Line| line.needs_connection() && sums.has_waiting(*line);
-        if !self.is_count_due || !Line::ALL.iter().any(is_wanted) {
+        let is_wanted = |line: &Wish| line.needs_connection() && sums.has_waiting(*line);
+        if !self.is_count_due || !Wish::ALL.iter().any(is_wanted) {
             return;
         }
         self.is_count_due = false;
@@ -156,14 +137,14 @@ impl Admission {
     /// The next host that may begin, if there is one within the limits.
     pub(super) fn next(&mut self, hosts: &Registry, now: Instant) -> Option<Next> {
         let commands = self.commands_left(&hosts.sums);
-        for line in Line::ALL {
+        for line in Wish::ALL {
             while self.is_open(line, &hosts.sums) && (!line.needs_connection() || self.allows_connection(now))
             {
                 let Some(index) = self.lines[line as usize].pop() else { break };
-                let Some(wish) = hosts.slots.get(index).and_then(|slot| slot.view().wish) else { continue };
+                let Some(view) = hosts.slots.get(index).map(Slot::view) else { continue };
                 // A host whose needs have changed is queued in another line as well.
-                if Line::of(wish) == line {
-                    return Some(Next { index, line, commands: wish.commands().min(commands) });
+                if view.wish == Some(line) {
+                    return Some(Next { index, wish: line, commands: view.waiting.min(commands) });
                 }
             }
         }
@@ -171,7 +152,7 @@ impl Admission {
     }
 
     /// Whether the pool and the limit of running commands admit a host of this line.
-    fn is_open(&self, line: Line, sums: &Sums) -> bool {
+    fn is_open(&self, line: Wish, sums: &Sums) -> bool {
         let has_place = !line.needs_place() || sums.places < self.pool();
         has_place && (!line.needs_command() || self.commands_left(sums) > 0)
     }
@@ -188,20 +169,20 @@ impl Admission {
     /// When the next host may begin, if only the rate limit delays it.
     pub(super) fn next_at(&self, now: Instant, sums: &Sums) -> Option<Instant> {
         let waits =
-            |line: &Line| line.needs_connection() && self.is_open(*line, sums) && sums.has_waiting(*line);
+            |line: &Wish| line.needs_connection() && self.is_open(*line, sums) && sums.has_waiting(*line);
         let at = self.rate_limit?.next_at().filter(|at| *at > now)?;
-        Line::ALL.iter().any(waits).then_some(at)
+        Wish::ALL.iter().any(waits).then_some(at)
     }
 
     /// Counts the host against the rate limit.
     pub(super) fn begin(&mut self, next: &Next, now: Instant) {
-        if let Some(limit) = self.rate_limit.as_mut().filter(|_| next.line.needs_connection()) {
+        if let Some(limit) = self.rate_limit.as_mut().filter(|_| next.wish.needs_connection()) {
             limit.take(now);
         }
     }
 
     pub(super) fn put_back(&mut self, next: &Next) {
-        self.lines[next.line as usize].push_front(next.index);
+        self.lines[next.wish as usize].push_front(next.index);
     }
 
     /// Whether this many descriptors may be taken. If no connection holds a descriptor, let the
@@ -230,7 +211,7 @@ impl Admission {
     /// Queues a host by what it waits for, and its connection if it is idle.
     pub(super) fn queue(&mut self, index: usize, view: &View) {
         if let Some(wish) = view.wish {
-            self.lines[Line::of(wish) as usize].push(index);
+            self.lines[wish as usize].push(index);
         }
         if view.is_idle {
             self.idle.push(index);

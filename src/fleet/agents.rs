@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mio::Registry;
 
-use super::event_loop::agent_token;
+use super::event_loop::{AGENT, token};
 use crate::agent::{AgentAnswer, AgentClient, Asker};
 use crate::reactor::{IndexQueue, Reactor};
 
@@ -45,7 +45,7 @@ impl Agents {
         let index = known.unwrap_or(self.clients.len());
         if known.is_none() {
             let registry = self.registry.clone();
-            self.clients.push(AgentClient::new(path.clone(), registry, agent_token, index));
+            self.clients.push(AgentClient::new(path.clone(), registry, token::<AGENT>, index));
         }
         &mut self.clients[index]
     }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use super::descriptors;
 use super::engine::{Engine, Parts};
-use super::event_loop::host_token;
+use super::event_loop::{HOST, token};
 use super::library::{self, SshLibrary};
 use super::registry::Links;
 use crate::clock::Clock;
@@ -120,7 +120,7 @@ impl Fleet {
         let registry = reactor.registry().try_clone().map_err(cannot_set_up)?;
         let links = Box::new(Arc::new(Dialler::new(
             registry,
-            host_token,
+            token::<HOST>,
             reactor.waker().clone(),
             descriptors::for_agents(),
         )));

@@ -16,7 +16,7 @@ use crate::error::{ConfigProblem, Error, NotStarted};
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
 use crate::output::{Deliver, Keep, LineEnds, Outcome};
-use crate::session::{Exec, Input};
+use crate::session::{CommandState, Exec, Input};
 use crate::stage::{Stage, Timings};
 
 /// What [`Fleet::start`] started: a run and its commands.
@@ -51,21 +51,9 @@ impl<'a> CommandRef<'a> {
         self.exec.stage()
     }
 
-    /// Whether the host has accepted the command, or never will.
-    pub fn is_settled(&self) -> bool {
-        self.exec.is_settled()
-    }
-
-    /// Whether the command may have started on its host: it was sent, even if the host has not
-    /// confirmed it.
-    pub fn is_started(&self) -> bool {
-        self.exec.is_started()
-    }
-
-    /// Whether the command runs: its host has accepted it, and it has neither ended nor is being
-    /// stopped.
-    pub fn is_running(&self) -> bool {
-        self.exec.is_running()
+    /// How far the command is.
+    pub fn state(&self) -> CommandState {
+        self.exec.state()
     }
 
     /// Whether the command has ended, in whatever way.

@@ -12,16 +12,8 @@ pub(super) const HOST: u8 = 0;
 pub(super) const AGENT: u8 = 1;
 pub(super) const RESOLVER: u8 = 2;
 
-pub(super) fn host_token(index: usize, generation: u32) -> Token {
-    Key { kind: HOST, index, generation }.token()
-}
-
-pub(super) fn agent_token(index: usize, generation: u32) -> Token {
-    Key { kind: AGENT, index, generation }.token()
-}
-
-pub(super) fn resolver_token(index: usize, generation: u32) -> Token {
-    Key { kind: RESOLVER, index, generation }.token()
+pub(super) fn token<const KIND: u8>(index: usize, generation: u32) -> Token {
+    Key { kind: KIND, index, generation }.token()
 }
 
 pub(super) struct EventLoop {

@@ -40,5 +40,5 @@ pub use turn::FleetWaker;
 pub use turn_budget::{LongestStep, Turn};
 
 pub use crate::ids::{CommandId, HostId, RunId};
-pub use crate::session::HostState;
+pub use crate::session::{CommandState, HostState};
 pub use crate::stage::Timings;

@@ -1,8 +1,7 @@
 //! Sums over all connections of a fleet, updated on each change, so that no metric needs a scan.
 
-use super::admission::Line;
 use super::slot::Slot;
-use crate::session::HostState;
+use crate::session::{HostState, Wish};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
@@ -17,7 +16,7 @@ pub(super) struct Sums {
     /// Connections that are held back.
     pub held: usize,
     /// Connections in each line of the admission.
-    pub lines: [usize; Line::ALL.len()],
+    pub lines: [usize; Wish::ALL.len()],
     /// Hosts of the list in each state.
     pub hosts: [usize; HostState::ALL.len()],
 }
@@ -42,19 +41,19 @@ impl Sums {
         by(&mut self.descriptors, slot.booked.descriptors);
         by(&mut self.held, view.held.is_some().into());
         if let Some(wish) = view.wish {
-            by(&mut self.lines[Line::of(wish) as usize], 1);
+            by(&mut self.lines[wish as usize], 1);
         }
         if !slot.session.is_proxy() {
             by(&mut self.hosts[view.state as usize], 1);
         }
     }
 
-    pub(super) fn has_waiting(&self, line: Line) -> bool {
+    pub(super) fn has_waiting(&self, line: Wish) -> bool {
         self.lines[line as usize] > 0
     }
 
     /// Hosts waiting for admission, without proxies.
     pub(super) fn queued(&self) -> usize {
-        self.lines.iter().sum::<usize>() - self.lines[Line::Proxies as usize]
+        self.lines.iter().sum::<usize>() - self.lines[Wish::Proxy as usize]
     }
 }

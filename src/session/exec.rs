@@ -25,6 +25,7 @@ use super::deadline::Deadline;
 use super::failure::Peer;
 use super::{CommandNews, Effect};
 
+pub use state::CommandState;
 pub(super) use state::{CloseStep, ExecState, StopStep};
 #[cfg(test)]
 pub(super) use state::{EXEC_EDGES, ExecPhase};
@@ -188,8 +189,12 @@ impl Exec {
         })
     }
 
+    pub(crate) fn state(&self) -> CommandState {
+        self.state.command_state()
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.state, ExecState::Finished(_))
+        self.state() == CommandState::Finished
     }
 
     /// The only way to change the state. Checks the edge.
@@ -203,23 +208,17 @@ impl Exec {
 
     /// Whether the server has accepted the command, or never will.
     pub(crate) fn is_settled(&self) -> bool {
-        matches!(
-            self.state,
-            ExecState::Running(_)
-                | ExecState::Stopping { .. }
-                | ExecState::Closing { .. }
-                | ExecState::Finished(_)
-        )
+        self.state() >= CommandState::Running
     }
 
     /// Whether the command may have started on the host.
     pub(crate) fn is_started(&self) -> bool {
-        self.is_settled() || matches!(self.state, ExecState::Requesting(_))
+        self.state() >= CommandState::Sent
     }
 
     /// Whether it is running and not being stopped.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.state, ExecState::Running(_))
+        self.state() == CommandState::Running
     }
 
     /// Whether it is known to have run on the host. Output proves it, even if the server's
@@ -246,7 +245,7 @@ impl Exec {
 
     /// Whether it has begun and the server has not accepted it yet.
     pub(crate) fn is_starting(&self) -> bool {
-        !self.is_waiting() && !self.is_blocked() && !self.is_settled()
+        matches!(self.state(), CommandState::Starting | CommandState::Sent)
     }
 
     /// A channel of its connection has closed, so the server may grant it one now.

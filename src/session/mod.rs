@@ -54,6 +54,7 @@ use crate::stage::{Stage, Stopwatch, TimeoutKind};
 use self::attempts::Attempts;
 use self::commands::Commands;
 use self::deadline::Deadline;
+pub use self::exec::CommandState;
 use self::failure::{Ending, Failure, Peer};
 use self::rekeys::Rekeys;
 pub use self::state::HostState;

@@ -18,6 +18,8 @@ pub(crate) struct View {
     pub deadline: Option<Instant>,
     /// What it waits to be admitted for.
     pub wish: Option<Wish>,
+    /// Commands that wait to be admitted.
+    pub waiting: usize,
     /// Whether it occupies a place in the pool: it is connecting, or starting a command. A proxy
     /// occupies none: the hosts that wait for it already do.
     pub uses_place: bool,
@@ -35,28 +37,23 @@ pub(crate) struct View {
     pub awaits: Option<Awaited>,
 }
 
-/// What a session waits to be admitted for, and how many commands wait with it.
+/// What a session waits to be admitted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// To connect a proxy that hosts wait for.
     Proxy,
     /// To start commands; it is connected.
-    Commands(usize),
+    Commands,
     /// To connect because a caller asked for the connection, whether or not a command can begin
     /// too.
-    Connection(usize),
+    Connection,
     /// To connect for its commands.
-    ConnectionFor(usize),
+    ConnectionForCommands,
 }
 
 impl Wish {
-    /// How many commands wait.
-    pub(crate) fn commands(self) -> usize {
-        match self {
-            Self::Proxy => 0,
-            Self::Commands(commands) | Self::Connection(commands) | Self::ConnectionFor(commands) => commands,
-        }
-    }
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Proxy, Self::Commands, Self::Connection, Self::ConnectionForCommands];
 }
 
 /// An answer that a session waits for.
@@ -69,7 +66,7 @@ pub(crate) enum Awaited {
 
 impl Session {
     pub(crate) fn view(&self, execs: &Execs) -> View {
-        let (uses_place, running, has_waiting_hosts, commands_at) = match &self.role {
+        let (uses_place, running, waiting, has_waiting_hosts, commands_at) = match &self.role {
             Role::Host(commands) => {
                 let begun = || commands.begun().iter().filter_map(|id| execs.get(*id));
                 let is_starting = commands.admitted() > 0 || begun().any(Exec::is_starting);
@@ -78,9 +75,9 @@ impl Session {
                     _ => self.holds_descriptor(),
                 };
                 let running = commands.admitted() + begun().filter(|exec| !exec.is_finished()).count();
-                (uses_place, running, false, commands.deadline(execs))
+                (uses_place, running, commands.waiting(), false, commands.deadline(execs))
             }
-            Role::Proxy(tunnels) => (false, 0, tunnels.has_waiting(), None),
+            Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None),
         };
         let own = match &self.state {
             State::Connecting(addresses) => addresses.next_at(),
@@ -91,7 +88,8 @@ impl Session {
         View {
             state: self.host_state(),
             deadline: [commands_at, own, stage_ends].into_iter().flatten().min(),
-            wish: self.wish(),
+            wish: self.wish(waiting),
+            waiting,
             uses_place,
             running,
             holds_descriptor: self.holds_descriptor(),
@@ -102,16 +100,13 @@ impl Session {
         }
     }
 
-    fn wish(&self) -> Option<Wish> {
-        let is_queued = matches!(self.state, State::Queued);
-        match &self.role {
-            Role::Proxy(_) => (is_queued && self.is_needed()).then_some(Wish::Proxy),
-            Role::Host(commands) => match (&self.state, commands.waiting()) {
-                (State::Queued, waiting) if self.awaited => Some(Wish::Connection(waiting)),
-                (State::Queued, waiting) if self.is_needed() => Some(Wish::ConnectionFor(waiting)),
-                (State::Ready(_), waiting) if waiting > 0 => Some(Wish::Commands(waiting)),
-                _ => None,
-            },
+    fn wish(&self, waiting: usize) -> Option<Wish> {
+        match &self.state {
+            State::Queued if self.is_proxy() => self.is_needed().then_some(Wish::Proxy),
+            State::Queued if self.awaited => Some(Wish::Connection),
+            State::Queued if self.is_needed() => Some(Wish::ConnectionForCommands),
+            State::Ready(_) if waiting > 0 => Some(Wish::Commands),
+            _ => None,
         }
     }
 

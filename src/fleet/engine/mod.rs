@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::agents::Agents;
 use super::disk::Disk;
-use super::event_loop::{AGENT, EventLoop, RESOLVER, resolver_token};
+use super::event_loop::{AGENT, EventLoop, RESOLVER, token};
 use super::events::EventQueue;
 use super::metrics::Totals;
 use super::registry::{Links, Registry};
@@ -63,8 +63,11 @@ impl Engine {
         let Parts { reactor, links, clock, limits, resolver, verifier, hosts } = parts;
         let now = clock.now();
         let waker = reactor.waker().clone();
-        let ties =
-            Ties { registry: reactor.registry().try_clone()?, waker: waker.clone(), token: resolver_token };
+        let ties = Ties {
+            registry: reactor.registry().try_clone()?,
+            waker: waker.clone(),
+            token: token::<RESOLVER>,
+        };
         Ok(Self {
             events: EventQueue::default(),
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),

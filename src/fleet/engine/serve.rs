@@ -101,9 +101,10 @@ impl Engine {
                         self.visit(index, Input::Start(id), now);
                     }
                 }
-                Task::Withdraw(id, why) => self.order_end(id, [Some(Input::Withdraw(id, why)), None]),
+                Task::Withdraw(id, why) => self.order_for(id, Input::Withdraw(id, why)),
                 Task::Cancel(id, why) => {
-                    self.order_end(id, [Some(Input::Withdraw(id, why)), Some(Input::Cancel(id))]);
+                    self.order_for(id, Input::Withdraw(id, why));
+                    self.order_for(id, Input::Cancel(id));
                 }
             }
             if self.is_over() {
@@ -117,9 +118,9 @@ impl Engine {
         self.hosts.get(host).map(|_| host.index())
     }
 
-    fn order_end(&mut self, id: CommandId, orders: [Option<Input>; 2]) {
+    fn order_for(&mut self, id: CommandId, order: Input) {
         if let Some(index) = self.slot_of(id) {
-            orders.into_iter().flatten().for_each(|order| self.order(index, order));
+            self.order(index, order);
         }
     }
 

@@ -119,7 +119,36 @@ pub(super) fn is_legal(from: ExecPhase, to: ExecPhase) -> bool {
     EXEC_EDGES.iter().any(|(a, b, _)| (*a, *b) == (from, to))
 }
 
+/// How far a command is. Later states are greater than earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CommandState {
+    /// Waiting: for its batch, to be admitted, or for a channel.
+    Waiting,
+    /// Its channel is being opened and prepared.
+    Starting,
+    /// Sent to the host, which has not accepted it yet. It may have started.
+    Sent,
+    /// Accepted by the host.
+    Running,
+    /// Being stopped, or its channel is being closed.
+    Ending,
+    /// It has its outcome.
+    Finished,
+}
+
 impl ExecState {
+    pub(super) fn command_state(&self) -> CommandState {
+        match self {
+            Self::Waiting | Self::Blocked => CommandState::Waiting,
+            Self::Opening(_) | Self::Preparing { .. } => CommandState::Starting,
+            Self::Requesting(_) => CommandState::Sent,
+            Self::Running(_) => CommandState::Running,
+            Self::Stopping { .. } | Self::Closing { .. } => CommandState::Ending,
+            Self::Finished(_) => CommandState::Finished,
+        }
+    }
+
     pub(in crate::session) fn phase(&self) -> ExecPhase {
         match self {
             Self::Waiting => ExecPhase::Waiting,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sshoal::error::{CommandProblem, NotStarted, TemplateProblem};
-use sshoal::fleet::Batch;
+use sshoal::fleet::{Batch, CommandState};
 use sshoal::{Command, Error, HostErrorKind, Outcome, Run};
 
 use super::{PATIENCE, engine, fleet, settled, stats_of, watch};
@@ -117,7 +117,7 @@ fn commands_of_later_batches_can_be_cancelled_released_and_looked_at() {
     let started = driven.fleet.start(run).unwrap();
     driven.until(PATIENCE, "the first batch", |driven| driven.batches.len() == 1);
     let last = driven.fleet.command(started.commands[5]).unwrap();
-    assert!(!last.is_settled() && !last.is_started() && last.outcome().is_none());
+    assert!(last.state() == CommandState::Waiting && last.outcome().is_none());
     assert_eq!(last.host(), hosts[5]);
     driven.fleet.cancel(started.commands[1]);
     driven.fleet.cancel_host(hosts[2]);

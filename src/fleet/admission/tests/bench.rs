@@ -7,7 +7,7 @@ use crate::clock::{self, Clock};
 use crate::config::{FleetBuilder, entry};
 use crate::fleet::registry::Links;
 use crate::fleet::sums::Sums;
-use crate::fleet::{HostState, Turn};
+use crate::fleet::{CommandState, HostState, Turn};
 use crate::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
 use crate::ids::{CommandId, HostId};
 use crate::link::{AuthReply, Link};
@@ -127,7 +127,9 @@ impl Bench {
     /// How many of these commands were sent to their hosts and have not ended.
     pub(super) fn at_work(&self, commands: &[CommandId]) -> usize {
         let is_at_work = |id: &&CommandId| {
-            self.fleet.command(**id).is_some_and(|command| command.is_started() && !command.is_finished())
+            self.fleet
+                .command(**id)
+                .is_some_and(|command| command.state() >= CommandState::Sent && !command.is_finished())
         };
         commands.iter().filter(is_at_work).count()
     }

@@ -4,9 +4,9 @@ use nix::errno::Errno;
 
 use super::bench::{Bench, builder, endless, host, peer};
 use crate::error::Error;
-use crate::fleet::HostState;
 use crate::fleet::engine::Engine;
 use crate::fleet::schedule::Schedule;
+use crate::fleet::{CommandState, HostState};
 use crate::session::tests::script::{Channel, Dial, Peer, Script};
 
 #[test]
@@ -50,8 +50,9 @@ fn a_host_with_several_commands_starts_as_many_as_may_run() {
     bench.rounds(50);
     assert_eq!((bench.running(), bench.at_work(&commands)), (2, 2));
     for ended in 1..=5 {
-        let next =
-            commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
+        let next = commands.iter().find(|id| {
+            bench.fleet.command(**id).is_some_and(|command| command.state() == CommandState::Running)
+        });
         bench.fleet.cancel(*next.unwrap());
         bench.run_until(|bench| bench.unfinished(&commands) == 5 - ended);
         bench.rounds(20);
@@ -69,8 +70,9 @@ fn the_limit_can_be_lowered_raised_and_removed() {
     bench.rounds(30);
     assert_eq!(bench.at_work(&commands), 6, "running commands continue");
     for left in [5, 4, 3, 2, 2, 2] {
-        let running =
-            commands.iter().find(|id| bench.fleet.command(**id).is_some_and(|command| command.is_running()));
+        let running = commands.iter().find(|id| {
+            bench.fleet.command(**id).is_some_and(|command| command.state() == CommandState::Running)
+        });
         bench.fleet.cancel(*running.unwrap());
         bench.rounds(30);
         assert_eq!((bench.at_work(&commands), bench.running()), (left, left));

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use sshoal::fleet::HostId;
+use sshoal::fleet::{CommandState, HostId};
 use sshoal::output::{Deliver, LineEnds};
 use sshoal::{Budget, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
 
@@ -66,7 +66,11 @@ fn a_forgotten_name_does_not_name_the_next_command() {
         assert_forgotten(&mut fleet, id);
     }
     settle(&mut fleet);
-    assert!(after.iter().all(|id| fleet.command(*id).is_some_and(|command| command.is_running())));
+    assert!(
+        after
+            .iter()
+            .all(|id| fleet.command(*id).is_some_and(|command| command.state() == CommandState::Running))
+    );
 }
 
 #[test]
