@@ -35,7 +35,8 @@ use crate::output::{Decoding, Encoding, Keep};
 /// started.
 ///
 /// ```
-/// /// use sshoal::Command;
+/// use std::time::Duration;
+/// use sshoal::Command;
 ///
 /// let command = Command::new("apt-get -y upgrade").sudo(true).time_limit(Duration::from_secs(600));
 /// # let _ = command;
@@ -112,7 +113,7 @@ impl Command {
     /// # let builder = |hosts: [&str; 2]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
     /// let mut client = builder(["web1", "web2"]).build()?;
     /// let command = Command::new("touch %s").host_args(["only-one"]);
-    /// assert!(matches!(client.run_command(command), Err(Error::HostArgs { hosts: 2, args: 1 })));
+    /// assert!(matches!(client.run_command(command), Err(Error::HostArgs { hosts: 2, args: 1, .. })));
     /// # Ok(())
     /// # }
     /// ```

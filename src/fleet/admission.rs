@@ -36,7 +36,7 @@ pub(super) struct Admission {
     idle: IndexQueue,
 }
 
-/// Each wish has a line of its own, and earlier lines come first.
+/// Hosts with the same wish wait in one line; earlier lines come first.
 ///
 /// Hosts that wait for a proxy hold places in the meantime, so a proxy needs none. Connected hosts
 /// need a place, but no descriptor, so they come before hosts that need one: if a connected host

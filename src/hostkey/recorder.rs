@@ -80,7 +80,7 @@ impl Recorder {
 
     /// The algorithms of the keys recorded for a host since the files were loaded. Blocks while
     /// another thread records.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(super) fn recorded_algorithms(&self, names: &HostNames) -> Vec<&'static str> {
         lock(&self.file).learned.recorded_algorithms_of(names)
     }

@@ -90,7 +90,8 @@ fn no_limit_can_be_zero() {
     let mut bench = Bench::alike(builder(1), peer(0));
     assert!(matches!(bench.fleet.set_max_running(Some(0)), Err(Error::Config { .. })));
     assert!(matches!(bench.fleet.set_connects_per_second(Some(0)), Err(Error::Config { .. })));
-    assert!(matches!(bench.fleet.set_max_connecting(0), Err(Error::Config { .. })));
+    let error = bench.fleet.set_max_connecting(0).unwrap_err();
+    assert_eq!(error.to_string(), "max_connecting must be at least 1");
     let commands = bench.start([0]);
     bench.finish(&commands);
 }
