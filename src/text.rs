@@ -28,7 +28,7 @@ const ELLIPSIS: &str = "…";
 /// to escape.
 ///
 /// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input:
-/// for text of unknown length use [`sanitise_bounded`]. Sanitising twice gives the same result as
+/// cut text of unknown length first. Sanitising twice gives the same result as
 /// sanitising once.
 pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();

@@ -10,7 +10,8 @@ use crate::output::Outcome;
 use crate::session::CommandNews;
 use crate::stage::{Stage, Timings};
 
-/// Something that happened in a [`Fleet`], as returned by [`Fleet::next_event`].
+/// Something that happened in a [`Fleet`](crate::Fleet), as returned by
+/// [`Fleet::next_event`](crate::Fleet::next_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -49,7 +50,8 @@ pub enum Event<'a> {
         /// The command.
         command: CommandId,
     },
-    /// Output, as it arrived ([`Deliver::Bytes`]). It counts as read.
+    /// Output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). It counts as
+    /// read.
     #[non_exhaustive]
     Output {
         /// The host.
@@ -61,9 +63,9 @@ pub enum Event<'a> {
         /// The output, never empty.
         bytes: &'a [u8],
     },
-    /// A line of output ([`Deliver::Lines`]). A line ends with `\n`, with `\r\n`, or at the end of
-    /// the stream. A line that is longer than the stream may hold arrives in
-    /// [pieces](crate::output::Keep::BackPressure).
+    /// A line of output ([`Deliver::Lines`](crate::output::Deliver::Lines)). A line ends with `\n`,
+    /// with `\r\n`, or at the end of the stream. A line that is longer than the stream may hold
+    /// arrives in [pieces](crate::output::Keep::BackPressure).
     #[non_exhaustive]
     Line {
         /// The host.
@@ -77,7 +79,8 @@ pub enum Event<'a> {
         /// The position of the line in its stream, in bytes.
         offset: u64,
     },
-    /// A command has room for input again, after [`Fleet::write_stdin`] had found none.
+    /// A command has room for input again, after [`Fleet::write_stdin`](crate::Fleet::write_stdin)
+    /// had found none.
     #[non_exhaustive]
     Writable {
         /// The host.
@@ -87,7 +90,7 @@ pub enum Event<'a> {
     },
     /// A command has ended: it exited, was killed, failed, timed out, was cancelled, or never
     /// started. This is the last event of the command. Its id becomes invalid, unless its output is
-    /// not [delivered](Deliver::Nothing) by events.
+    /// not [delivered](crate::output::Deliver::Nothing) by events.
     #[non_exhaustive]
     Finished {
         /// The host.

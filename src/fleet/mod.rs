@@ -1,8 +1,8 @@
-//! The fleet: every host, its connection and its commands, driven by turns.
-//!
-//! [`Fleet`](crate::Fleet) is what callers use. Its [`Engine`](engine::Engine) does the work of the
-//! turns, with parts that know nothing of one another: the event loop, the registry of connections,
-//! and the schedule.
+//! What goes with a [`Fleet`](crate::Fleet): its hosts, commands and runs, and its figures.
+
+// Callers use `api.rs` and the four files that add methods to `Fleet`. `engine/` does the work of
+// the turns, with parts that know nothing of one another: the event loop, the registry of
+// connections, and the schedule.
 
 mod admission;
 mod agents;

@@ -1,17 +1,16 @@
 //! Host key verification: `known_hosts` files, policies, and the proof that a host was verified.
 //!
 //! In the handshake, a server proves that it owns the private half of its host key. This module
-//! decides whether that key belongs to the host, before any credential is sent:
-//! [`Verifier::verify`] returns a [`HostVerified`], or an error that says what is wrong with the
-//! key and which line forbids it.
+//! decides whether that key belongs to the host, before any credential is sent. A [`HostKeyError`]
+//! says what is wrong with the key and which line forbids it.
 //!
 //! The files are read once ([`KnownHosts::load`]) and lead to the same verdicts as in OpenSSH, with
 //! two stricter exceptions: a `@revoked` line for a host is valid for all ports of the host, and
 //! its marker may end with a tab. Host certificates are not supported: `@cert-authority` lines make
 //! no key known.
 //!
-//! A search through large files is split into slices, so that a fleet decides on
-//! a host over several visits.
+//! A search through large files is split into slices, so that a fleet decides on a host over
+//! several visits.
 //!
 //! This module reads and writes only the configured files, and never reads the clock.
 
