@@ -3,8 +3,8 @@
 //! During such a login, libssh asks the KDC for a ticket and waits for it: half a minute if the KDC
 //! is silent. Fetching the ticket in advance does not help, because a delegated ticket is requested
 //! anew for each login. So the reactor does not enter the session until the login is decided.
-//! Instead, a thread takes the session, makes one call, and gives the session back. Between these
-//! calls no thread waits.
+//! Instead, a thread takes the session, advances the login, and gives the session back. While the
+//! login waits for the server, it uses no thread.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
