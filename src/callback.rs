@@ -1,19 +1,21 @@
-//! Calls of the caller's code from within a turn.
+//! Calls the embedding program's code during a turn.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The caller's code panicked. The panic hook has printed the message; errors do not repeat it,
-/// because it may contain a password, for example one that did not parse.
+/// The error for a panic in the embedding program's code. The panic hook has already printed the
+/// message. Errors do not repeat it, because it may contain a password, for example one that could
+/// not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Calls `code` and catches a panic: it fails one host, and must not end the turn and so all other
+/// Calls `code` and catches a panic, which must fail only one host rather than end the turn for all
 /// hosts.
 pub(crate) fn call<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // The code borrows our data for reading only, so a panic cannot leave it inconsistent.
+    // The code only reads the data that it borrows from this library, so a panic cannot leave that
+    // data inconsistent.
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        // Dropping the panic's payload may panic as well.
+        // Dropping the payload of the panic may panic as well.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             mem::forget(payload);
         }

@@ -1,16 +1,16 @@
-//! The clock: the one place that reads the time.
+//! The clock, which is the only place that reads the time.
 //!
-//! Below the public calls, time is an argument. Public calls read it from a [`Clock`], which tests
-//! set.
+//! Below the public calls, the time is passed as an argument. Public calls read it from a
+//! [`Clock`], which tests can set.
 
 use std::time::{Instant, SystemTime};
 
-/// The monotonic time.
+/// The current monotonic time.
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The wall-clock time, which may jump: only for messages to users.
+/// The current wall-clock time. It may jump, so it is used only in messages to users.
 pub(crate) fn calendar() -> SystemTime {
     SystemTime::now()
 }
@@ -23,7 +23,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows the time that it was last set to.
+    /// Makes a clock that returns the time that it was last set to.
     #[cfg(test)]
     pub(crate) fn invented(now: Instant) -> Self {
         Self { invented: Some(std::sync::Arc::new(std::sync::Mutex::new(now))) }

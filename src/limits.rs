@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Default number of hosts that set up a connection or command at the same time (parallel-ssh:
+/// Default number of hosts that may set up a connection or command at the same time (parallel-ssh:
 /// `pool_size=100`).
 pub const POOL_SIZE: usize = 100;
 
@@ -15,111 +15,115 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Connections dropped by a server before its identification that do not count as attempts. With
-/// the pauses below, the last of them starts at most 32 s after the first: enough for a server that
-/// logs in ten users a second to serve three hundred.
+/// Connections that a server may drop before its identification without their counting as attempts.
+/// With the pauses below, the last of them starts at most 32 s after the first. That is long enough
+/// for a server that logs in ten users a second to serve three hundred.
 pub const DROPS: u32 = 8;
 
-/// Upper bound of the random pause after the first dropped connection; it doubles with each further
-/// one. sshd has room again as soon as one pending login ends, which takes some tenths of a second.
+/// Upper bound of the random pause after the first dropped connection. The bound doubles with each
+/// further dropped connection. sshd has room again as soon as one pending login ends, which takes
+/// some tenths of a second.
 pub const DROP_DELAY: Duration = Duration::from_millis(250);
 
-/// Highest value of that upper bound.
+/// Highest value that the upper bound of the pause reaches by doubling.
 pub const DROP_DELAY_MAX: Duration = Duration::from_secs(8);
 
 /// How early a connection may start under a rate limit, so that late turns or coarse ticks do not
-/// lower the rate: ten ticks of the timer wheel.
+/// lower the rate. The value is ten ticks of the timer wheel.
 pub const CONNECT_BURST: Duration = Duration::from_millis(10);
 
-/// Time limit of name resolution plus TCP connect when no `timeout` is set: a silent peer must not
-/// hold its place in the pool forever.
+/// Time limit of name resolution plus TCP connect if no `timeout` is set. Without it, a silent peer
+/// would hold its place in the pool forever.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Time limit of the SSH handshake when no `timeout` is set.
+/// Time limit of the SSH handshake if no `timeout` is set.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time limit of authentication when no `timeout` is set: sshd's default `LoginGraceTime`.
 pub const AUTH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Rounds of prompts in one keyboard-interactive authentication. Real servers need up to four:
-/// password, code, and PAM's messages in between.
+/// Rounds of prompts in one keyboard-interactive authentication. Real servers need up to four, for
+/// the password, a code, and PAM's messages in between.
 pub const INTERACTIVE_ROUNDS: u32 = 16;
 
-/// Time a server has to confirm a channel close before the channel is given up.
+/// Time that a server has to confirm a channel close before the channel is given up.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Shortest share of the connect time that each of several addresses gets.
+/// Shortest time that each address gets if several addresses share the connect time.
 pub const ADDRESS_SLICE_MIN: Duration = Duration::from_secs(1);
 
 /// Shortest attempt delay that can be set (RFC 8305 section 5).
 pub const ATTEMPT_DELAY_MIN: Duration = Duration::from_millis(10);
 
-/// Addresses tried per name. Further addresses are ignored, so that one host cannot try thousands.
+/// Addresses that are tried per name. Further addresses are ignored, so that one host cannot make
+/// this process try thousands.
 pub const ADDRESSES: usize = 32;
 
-/// Socket reads per host and visit. libssh reads at most 4 KiB at a time, so this is 64 KiB, which
-/// take 0.2 ms to decrypt: the delay that a streaming host causes all others. The rest waits for
-/// the next visit.
+/// Socket reads per host and visit. libssh reads at most 4 KiB at a time, so the limit amounts to
+/// 64 KiB. Decrypting that takes 0.2 ms, which is how long a streaming host delays all others. Data
+/// beyond the limit waits for the next visit.
 pub const PUMPS_PER_VISIT: usize = 16;
 
 /// Largest number of bytes that one such read takes from the socket.
 pub const SOCKET_READ: usize = 4 * 1024;
 
-/// Assumed output of one such read on a compressed connection: text shrinks to a quarter or less.
+/// Assumed output of a socket read on a compressed connection. Text shrinks to a quarter or less.
 pub const INFLATED_READ: usize = 32 * 1024;
 
 /// SSH packets read and answered per host and visit, not counting those of the last socket read.
 /// Each costs up to 15 µs, so a flood of tiny packets must be limited by count as well as by bytes.
 pub const PACKETS_PER_VISIT: u64 = 64;
 
-/// The same on a compressed connection, where each packet may inflate to 256 KiB (libssh's limit).
+/// [`PACKETS_PER_VISIT`] for a compressed connection, where each packet may inflate to 256 KiB
+/// (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 
-/// known_hosts lines that are compared with a host's name per visit where no index applies. A
-/// hashed line takes up to half a microsecond, so this is a quarter of a millisecond. With 100,000
-/// hashed lines the verdict on an unknown key takes 200 visits, and twice as many on a port other
-/// than 22.
+/// known_hosts lines that are compared with a host's name per visit if no index applies. A hashed
+/// line takes up to half a microsecond, so the limit amounts to a quarter of a millisecond. With
+/// 100,000 hashed lines, the verdict on an unknown key takes 200 visits, and twice as many on a
+/// port other than 22.
 pub const HOST_KEY_LINES: usize = 500;
 
-/// Threads that record new host keys: one, because writes to one file are sequential anyway.
+/// Threads that record new host keys. Writes to one file are sequential anyway.
 pub const DISK_THREADS: usize = 1;
 
-/// How long another process may hold the lock of the file that new host keys are recorded in. A
-/// well-behaved one holds it for one write, a few milliseconds; one that is stopped in the middle
-/// holds it forever.
+/// How long to wait for another process that holds the lock of the file in which new host keys are
+/// recorded. A well-behaved process holds the lock for one write, which takes a few milliseconds. A
+/// process that is stopped during the write holds it forever.
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// Bytes of replies that a host may request without reading them: libssh buffers them. A burst of
-/// 10,000 requests causes 0.4 to 0.8 MiB.
+/// Bytes of replies that a host may request without reading them. libssh buffers these replies. A
+/// burst of 10,000 requests causes 0.4 to 0.8 MiB.
 pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
 
-/// Bytes exchanged, in both directions together, since the last key exchange that make the next one
+/// Bytes exchanged since the last key exchange, both directions together, that make the next one
 /// legitimate. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
 pub const REKEY_TRAFFIC: u64 = 32 * 1024;
 
-/// Time since the last key exchange that makes the next one legitimate without such traffic.
-/// RFC 4253 section 9 recommends an hour.
+/// Time since the last key exchange that makes the next one legitimate even without
+/// [`REKEY_TRAFFIC`]. RFC 4253 section 9 recommends an hour.
 pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
 
-/// Key exchanges without such a reason that are allowed in a row. Each costs 0.3 ms of CPU or more.
+/// Key exchanges that are allowed in a row without either reason. Each costs 0.3 ms of CPU or more.
 pub const REKEYS_IN_A_ROW: u32 = 10;
 
-/// Key exchanges without such a reason that are allowed within [`REKEY_WINDOW`]: one a second.
+/// Key exchanges that are allowed within [`REKEY_WINDOW`] without either reason. The limit amounts
+/// to one a second.
 pub const REKEYS_PER_WINDOW: usize = 30;
 
 /// See [`REKEYS_PER_WINDOW`].
 pub const REKEY_WINDOW: Duration = Duration::from_secs(30);
 
 /// Longest packet on the wire during a key exchange and after the login. Implementations must
-/// accept 35,000 bytes (RFC 4253 section 6.1). libssh accepts 256 KiB, which as a list of 119,000
-/// algorithms took 6 ms of CPU to search.
+/// accept 35,000 bytes (RFC 4253 section 6.1). libssh accepts 256 KiB, and a packet of that size
+/// with a list of 119,000 algorithms took 6 ms of CPU to search.
 pub const PACKET_BYTES: u64 = 64 * 1024;
 
-/// Command channels of one connection that are closed here but not by the host. Each takes 0.7 KiB,
-/// and the host had 10 s to close most of them.
+/// Limit on one connection's command channels that this side has closed and the host has not. Each
+/// takes 0.7 KiB. By the time the limit is reached, the host has had 10 s to close most of them.
 pub const CHANNELS_UNCLOSED: usize = 1024;
 
-/// The same for the tunnels of a proxy, many of which may end together.
+/// [`CHANNELS_UNCLOSED`] for the tunnels of a proxy, many of which may end together.
 pub const TUNNELS_UNCLOSED: usize = 16 * 1024;
 
 /// Length limit of the name and of the text of a signal that ended a command, in bytes.
@@ -132,8 +136,8 @@ pub const KEEPALIVE_MISSED: u32 = 3;
 /// an SSH window. Data that the host has sent by then is kept; later data is not.
 pub const LAST_PUMPS: usize = 64;
 
-/// Time that one turn may spend on hosts before it returns to the poll. One libssh step can come on
-/// top (mostly below 2 ms, always below 5 ms).
+/// Time that one turn may spend on hosts before it returns to the poll. A turn may exceed this by
+/// one libssh step, which mostly takes less than 2 ms and always less than 5 ms.
 pub const TURN_BUDGET: Duration = Duration::from_millis(1);
 
 /// Commands of runs started or removed in one turn: below 1 ms.
@@ -148,30 +152,30 @@ pub const OUTPUT_BUDGET: usize = 256 * 1024 * 1024;
 /// Default limit of one stream's unread output.
 pub const STREAM_UNREAD: usize = 256 * 1024;
 
-/// Unread output that every stream may hold even when the fleet's limit is reached: the result of
-/// one read.
+/// Unread output that every stream may hold even if the fleet's limit has been reached. The value
+/// is the size of one socket read.
 pub const SHARE_MIN: usize = 4 * 1024;
 
-/// Memory that libssh needs for a connection whose output waits, in buffers that grew with its
-/// packets. It counts towards the output budget.
+/// Memory that libssh needs for a connection whose output waits. It is taken by buffers that have
+/// grown with the packets, and it counts towards the output budget.
 pub const WAITING_COST: usize = 160 * 1024;
 
 /// Readiness events taken from the kernel at once.
 pub const EVENTS_PER_POLL: usize = 1024;
 
-/// Bytes passed to libssh in one write: one socket buffer, so that libssh's own output buffer stays
-/// small.
+/// Bytes that are passed to libssh in one write. They fit into one socket buffer, so libssh's own
+/// output buffer stays small.
 pub const WRITE_CHUNK: usize = 32 * 1024;
 
 /// Packets that one write may be split into when the peer accepts only tiny ones.
 pub const WRITE_PACKETS: usize = 16;
 
-/// Bytes that libssh 0.10 subtracts from a peer's maximum packet size for headers. At exactly 10
-/// nothing remains and libssh loops forever; below, the difference wraps around and libssh sends
-/// more than the peer allows.
+/// Bytes that libssh 0.10 subtracts from a peer's maximum packet size for headers. If that size is
+/// exactly 10, nothing remains and libssh loops forever. If it is smaller, the difference wraps
+/// around and libssh sends more than the peer allows.
 pub const PACKET_HEADERS: u32 = 10;
 
-/// Bytes of standard input queued per command before `write` waits for the peer.
+/// Bytes of standard input that are queued per command before `write` waits for the peer.
 pub const STDIN_QUEUE: usize = 1024 * 1024;
 
 /// Capacity that a channel's inbox keeps between visits.
@@ -184,11 +188,13 @@ pub const PEER_TEXT: usize = 512;
 /// Output kept from a server that sends it before it accepts the command: one SSH window.
 pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 
-/// Output kept that arrives after a command's end, beyond its stream's limit: one SSH window.
+/// Output that is kept beyond its stream's limit if it arrives after the command's end. The value
+/// is one SSH window.
 pub const LAST_OUTPUT: usize = 2 * 1024 * 1024;
 
-/// Input passed to libssh per host and visit; the rest waits for the next visit. Each write counts
-/// as a [`WRITE_CHUNK`] at least, because tiny packets cost time rather than bytes.
+/// Bytes of input that are passed to libssh per host and visit. Input beyond the limit waits for
+/// the next visit. Each write counts as at least a [`WRITE_CHUNK`], because tiny packets cost time
+/// rather than bytes.
 pub const INPUT_PER_VISIT: usize = 256 * 1024;
 
 /// Name servers used (glibc: `MAXNS`).
@@ -208,26 +214,27 @@ pub const DNS_FIRST_PAUSE: Duration = Duration::from_millis(400);
 /// How long addresses of one family wait for those of the other (RFC 8305 section 3).
 pub const DNS_GRACE: Duration = Duration::from_millis(50);
 
-/// Concurrent lookups. Their responses fit in the receive buffers: with 10,000 at once, hundreds
-/// are dropped.
+/// Concurrent lookups. Their responses fit in the receive buffers. With 10,000 lookups at once,
+/// hundreds of responses are dropped.
 pub const DNS_IN_FLIGHT: usize = 256;
 
-/// Responses read, timers handled and lookups started in one turn, each: together below 1 ms.
+/// Responses that are read, timers that are handled, and lookups that are started in one turn, this
+/// many of each. Together they take less than 1 ms.
 pub const DNS_PER_TURN: usize = 16;
 
 /// UDP sockets per server. With one TCP connection each, three servers take 15 descriptors.
 pub const DNS_PORTS: usize = 4;
 
-/// Queries after which an idle UDP socket is replaced, to get a new source port.
+/// Queries after which an idle UDP socket is replaced, so that the source port changes.
 pub const DNS_PORT_QUERIES: u32 = 4096;
 
-/// Receive buffer requested from the system, for a burst of responses.
+/// Size of the receive buffer that is requested from the system, to hold a burst of responses.
 pub const DNS_RECEIVE_BUFFER: usize = 1024 * 1024;
 
 /// Longest response accepted over UDP: what passes without fragmentation (DNS flag day 2020).
 pub const DNS_PAYLOAD: u16 = 1232;
 
-/// Consecutive queries without a response after which a server moves to the end of the order for
+/// Consecutive queries without a response after which a name server is tried last for
 /// [`DNS_DEAD_PAUSE`].
 pub const DNS_UNANSWERED: u32 = 4;
 
@@ -249,26 +256,27 @@ pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 /// Default size of the cache: two responses for each of ten thousand hosts, and aliases.
 pub const DNS_CACHE_ENTRIES: usize = 32 * 1024;
 
-/// Size of the cache for a client with few hosts, which may get more later.
+/// Size of the cache for a client that begins with few hosts and may get more later.
 pub const DNS_CACHE_ENTRIES_MIN: usize = 1024;
 
-/// Longest server or user name for GSSAPI, in bytes: libssh writes it after `host@` into a buffer
-/// of 256 and truncates.
+/// Longest server or user name for GSSAPI, in bytes. libssh writes the name after `host@` into a
+/// buffer of 256 bytes and truncates it.
 pub const GSSAPI_NAME: usize = 250;
 
-/// Threads that wait for a KDC. A live KDC answers in milliseconds; a silent one blocks each thread
-/// for half a minute, and the hosts queued behind it until their own time limit.
+/// Threads that wait for a KDC. A live KDC answers in milliseconds. A silent KDC blocks each thread
+/// for half a minute, and the hosts that are queued for the thread until their own time limits.
 pub const GSSAPI_THREADS: usize = 4;
 
-/// Descriptors left to the embedding program when the pool is sized from the process's limit.
+/// Descriptors that are left to the embedding program if the size of the pool is derived from the
+/// process's descriptor limit.
 pub const DESCRIPTORS_SPARED: usize = 16;
 
-/// Largest usable descriptor: libssh stores a caller's descriptor in 16 bits (`SSH_OPTIONS_FD`), so
-/// higher ones are refused before they reach it.
+/// Largest usable descriptor. libssh stores a caller's descriptor in 16 bits (`SSH_OPTIONS_FD`), so
+/// higher descriptors are rejected before they are passed to libssh.
 pub const DESCRIPTOR_MAX: i32 = 0xffff;
 
-/// Longest password for `sudo`: old versions read 255 bytes including the line end, and leave the
-/// rest to the command.
+/// Longest password for `sudo`. Old versions of `sudo` read 255 bytes including the line end, and
+/// leave the rest to the command as input.
 pub const SUDO_PASSWORD_BYTES: usize = 254;
 
 /// Longest command: far above any shell's own limit (Linux: 128 KiB per argument), below SSH's
@@ -278,30 +286,31 @@ pub const COMMAND_BYTES: usize = 192 * 1024;
 /// Longest terminal name: many times the length of any in use.
 pub const TERM_BYTES: usize = 256;
 
-/// Time a cancelled command has to exit after SIGTERM and the end of its input, before its channel
-/// is closed.
+/// Time that a cancelled command has to exit after it was sent SIGTERM and the end of its input.
+/// Then its channel is closed.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Largest private key or certificate file, in bytes. An RSA key of 16,384 bits, the longest that
-/// OpenSSH accepts, takes 13 KiB in any format; a certificate with two hundred principals takes
-/// less. The rest is for comments and other lines.
+/// OpenSSH accepts, takes 13 KiB in any format. A certificate with two hundred principals takes
+/// less. The remaining space is for comments and other lines.
 pub const KEY_FILE: usize = 64 * 1024;
 
-/// Default limit of the bcrypt rounds for opening a private key: 64 times what `ssh-keygen` writes
-/// by default, about 10 s.
+/// Default limit of the bcrypt rounds for decrypting a private key. It is 64 times the number that
+/// `ssh-keygen` uses by default, and takes about 10 s.
 pub const KDF_ROUNDS: u32 = 1024;
 
-/// PBKDF2 iterations (PKCS#8) allowed per allowed bcrypt round: about the same time. The default is
-/// 10 million; `openssl` writes 2,048, password managers up to 1 million.
+/// PBKDF2 iterations (PKCS#8) that are allowed for each allowed bcrypt round, since both take about
+/// the same time. The resulting default limit is 10 million. `openssl` uses 2,048, and password
+/// managers up to 1 million.
 pub const PBKDF2_PER_ROUND: u32 = 10_000;
 
-/// Memory that scrypt (PKCS#8) may use, in bytes, which limits its time as well: four times what
-/// `openssl` writes.
+/// Memory that scrypt (PKCS#8) may use, in bytes. It limits the time as well. It is four times the
+/// amount that `openssl` uses.
 pub const SCRYPT_BYTES: u128 = 64 * 1024 * 1024;
 
-/// Sizes of RSA keys, in bits. Keys below 1,024 bits are still read, so that the login can fail
-/// with a clear error. The maximum is OpenSSH's: one signature with such a key blocks the thread
-/// for 0.2 s.
+/// Sizes of RSA keys that are accepted, in bits. Keys below 1,024 bits are still read, so that the
+/// login can fail with a clear error. The maximum is OpenSSH's. One signature with a key of that
+/// size blocks the thread for 0.2 s.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=16_384;
 
 /// Longest public exponent of an RSA key, in bits (FIPS 186-5 section 5.1). Nearly all have 17.
@@ -313,8 +322,9 @@ pub const AGENT_MESSAGE: usize = 256 * 1024;
 /// Keys that an ssh-agent may list (OpenSSH: `MAX_AGENT_IDENTITIES`).
 pub const AGENT_KEYS: usize = 2048;
 
-/// Longest public key or certificate, and longest comment, of an agent key that is used: ten times
-/// a certificate with dozens of principals. libssh receives both through one socket buffer.
+/// Longest public key or certificate, and longest comment, of an agent key that is used. The value
+/// is ten times the size of a certificate with dozens of principals. libssh receives both through
+/// one socket buffer.
 pub const AGENT_KEY: usize = 16 * 1024;
 
 /// Longest signature of an ssh-agent: one by an RSA key of 16,384 bits, the longest that OpenSSH
@@ -326,50 +336,53 @@ pub const AGENT_SIGNATURE: usize = 4 * 1024;
 /// connections one request at a time anyway.
 pub const AGENT_CHANNELS: usize = 16;
 
-/// The same for all hosts of a fleet: as many connections as an ssh-agent can have, whose own limit
-/// is 1,024 descriptors on most systems. If this process may open fewer descriptors, the limit is
-/// an [`AGENT_SHARE`]th of them, so that hosts which open all channels they can leave the others
-/// enough descriptors to connect. Channels above the limit are refused.
+/// [`AGENT_CHANNELS`] for all hosts of a fleet together. The value is the number of connections
+/// that an ssh-agent can have, since its own limit is 1,024 descriptors on most systems. If this
+/// process may open fewer descriptors, the limit is an [`AGENT_SHARE`]th of them, so that hosts
+/// which open as many channels as they can leave the others enough descriptors to connect. Channels
+/// above the limit are refused.
 pub const AGENT_CONNECTIONS: usize = 1024;
 
 /// See [`AGENT_CONNECTIONS`].
 pub const AGENT_SHARE: usize = 4;
 
-/// Bytes of queued requests to a forwarded ssh-agent, over all channels of a host: four of the
-/// longest messages. An agent's client sends one request and waits for its reply, so there is
-/// rarely more than one request of a few hundred bytes in the queue.
+/// Bytes of queued requests to a forwarded ssh-agent, over all channels of a host. The value is
+/// four of the longest messages. An agent's client sends one request and waits for its reply, so
+/// there is rarely more than one request of a few hundred bytes in the queue.
 pub const AGENT_WAITING: usize = 4 * AGENT_MESSAGE;
 
-/// How often a visit polls all channels of a host to a forwarded agent: 64 polls of up to 30 µs
-/// each, as for tunnels.
+/// How often one visit to a host relays all of its channels to a forwarded agent. The limit amounts
+/// to 64 relays of up to 30 µs each, as for tunnels.
 pub const AGENT_ROUNDS_PER_VISIT: usize = 4;
 
-/// Threads of this process that libssh may block for good, in the first write to a channel for
-/// which a host announces packets that have no room for data. Each keeps its session, a stack with
-/// a few touched pages (50 KB in all) and a descriptor. One hostile host may be an accident; after
-/// four, agent forwarding is refused in this process.
+/// Threads of this process that libssh may block forever. A thread is blocked by the first write to
+/// a channel if the host has announced packets that have no room for data. Each blocked thread
+/// keeps its session, a stack with a few touched pages (50 KB in all), and a descriptor. One such
+/// host may be an accident. After four, agent forwarding is refused in this process.
 pub const PARKED_THREADS: usize = 4;
 
-/// Time that such a write may take before its thread counts as blocked. The write waits for
-/// nothing: it only starts a thread and puts a packet into a buffer.
+/// Time that the first write to an agent's channel may take before its thread counts as blocked.
+/// The write waits for nothing, because it only starts a thread and puts a packet into a buffer.
 pub const FIRST_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests sent to an ssh-agent before it has answered: enough to keep it busy. Further requests
-/// wait here, where those of hosts that have given up can be dropped.
+/// Requests that are sent to an ssh-agent before it has answered. There are enough of them to keep
+/// it busy. Further requests wait in this process, where those of hosts that have given up can be
+/// dropped.
 pub const AGENT_WINDOW: usize = 16;
 
-/// Bytes that a tunnel takes from libssh before the host behind the proxy reads them: two packets
-/// of the usual size. The rest stays in libssh, which then keeps the channel's window closed.
+/// Bytes that a tunnel takes from libssh before the host behind the proxy reads them. The value is
+/// two packets of the usual size. Bytes beyond it stay in libssh, which then keeps the channel's
+/// window closed.
 pub const INBOX_TUNNEL: usize = 64 * 1024;
 
-/// Bytes that libssh may hold for one tunnel: its largest window (2 MiB). libssh 0.10 accepts data
-/// beyond the window.
+/// Bytes that libssh may buffer for one tunnel. The value is its largest window (2 MiB). libssh
+/// 0.10 accepts data beyond the window.
 pub const TUNNEL_HELD: usize = 2 * 1024 * 1024;
 
-/// Bytes of all tunnels of a proxy that may wait for its socket; the rest stays with the hosts
+/// Bytes of all tunnels of a proxy that may wait for its socket. Further bytes stay with the hosts
 /// behind the proxy.
 pub const TUNNEL_BACKLOG: usize = 256 * 1024;
 
-/// Tunnels polled, and tunnels opened, per visit to their proxy: 64 of up to 30 µs each. The rest
-/// waits for the next visit.
+/// Tunnels that are relayed, and tunnels that are opened, per visit to their proxy. Relaying takes
+/// up to 30 µs for each. Further tunnels wait for the next visit.
 pub const TUNNELS_PER_VISIT: usize = 64;

@@ -1,34 +1,36 @@
 //! Makes text that a peer chose safe to show on a terminal or to write into a log.
 //!
-//! A server chooses its banner, its disconnect message, the text of an exit signal and much of what
-//! libssh reports as an error. Printed unchanged, such text could set the clipboard (OSC 52),
-//! disguise a link (OSC 8), rename the window, clear the screen, overwrite a line with `\r`, forge
-//! a log line with `\n`, or reorder and hide characters with Unicode's bidirectional and invisible
-//! ones ("Trojan Source", CVE-2021-42574). OpenSSH passes it through `vis(3)` for the same reason
-//! (`utf8.c`, `fmprintf`). This module does not touch the output of commands: the byte API stays
-//! raw.
+//! A server chooses its banner, its disconnect message, the text of an exit signal, and much of
+//! what libssh reports as an error. If such text were printed unchanged, it could set the clipboard
+//! (OSC 52), disguise a link (OSC 8), rename the window, clear the screen, overwrite a line with
+//! `\r`, or forge a log line with `
+//! `. It could also reorder or hide text with Unicode's bidirectional and invisible characters
+//! ("Trojan Source", CVE-2021-42574). OpenSSH passes such text through `vis(3)` for the same reason
+//! (`utf8.c`, `fmprintf`). This module does not change the output of commands, which the byte API
+//! returns raw.
 //!
-//! These are escaped:
-//! - C0 and C1 controls and DEL: `\t`, `\n`, `\r`, else `\x1b` for ASCII and `\u{9b}` above;
-//! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI: `\x9b`;
-//! - every character of category Cf, Zl or Zp and every default-ignorable one: bidirectional
-//!   controls, zero-width characters, variation selectors, tags, fillers: `\u{202e}`.
+//! The following are escaped:
+//! - C0 and C1 controls and DEL, as `\t`, `
+//! `, `\r`, or otherwise `\x1b` for ASCII and `\u{9b}` above;
+//! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI, as `\x9b`;
+//! - every character of category Cf, Zl or Zp and every default-ignorable one (bidirectional
+//!   controls, zero-width characters, variation selectors, tags, fillers), as `\u{202e}`.
 //!
-//! A backslash is not escaped, so that sanitising is idempotent: text may pass several layers that
-//! each sanitise it. The price is that a peer can send the four characters `\x1b` itself; the
-//! result is for reading, not for decoding.
+//! A backslash is not escaped, so sanitising is idempotent, and text may pass through several
+//! layers that each sanitise it. The price is that a peer can send the four characters `\x1b`
+//! itself, so the result is for reading and cannot be decoded.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Ends a text that [`sanitise_bounded`] cut.
+/// The end of a text that [`sanitise_bounded`] has cut.
 const ELLIPSIS: &str = "…";
 
-/// Escapes everything in a text that could deceive a terminal or a log. Borrows if there is nothing
-/// to escape.
+/// Escapes everything in a text that could deceive a terminal or a log. Borrows the text if there
+/// is nothing to escape.
 ///
-/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input:
-/// cut text of unknown length first. Sanitising twice gives the same result as
+/// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input,
+/// so text of unknown length should be cut first. Sanitising twice gives the same result as
 /// sanitising once.
 pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     let bytes = text.as_ref();
@@ -42,16 +44,17 @@ pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
     }
 }
 
-/// Like [`sanitise`], but the result has at most `max_bytes` bytes, including the `…` that ends a
-/// text which was cut.
+/// Like [`sanitise`], but the result has at most `max_bytes` bytes, including the `…` at the end of
+/// a text that was cut.
 ///
-/// No character and no escape sequence is split. Work and memory depend on `max_bytes` only, not on
-/// the length of the input. Below three bytes the `…` does not fit, and a text that is too long
-/// becomes empty.
+/// No character and no escape sequence is split. Work and memory depend only on `max_bytes`, not on
+/// the length of the input. If `max_bytes` is below three, the `…` does not fit, and a text that is
+/// too long becomes empty.
 pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
     let bytes = text.as_ref();
-    // Escaping never shortens, so bytes further in cannot be part of the result. A character that
-    // this slice splits starts after the last place where the `…` fits, and is dropped below.
+    // Escaping never shortens a text, so bytes beyond this slice cannot be part of the result. If
+    // the slice splits a character, that character starts after the last place where the `…` fits,
+    // and it is dropped below.
     let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
     if bytes.len() <= max_bytes
         && let Ok(clean) = str::from_utf8(bytes)
@@ -76,8 +79,8 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
     Cow::Owned(out)
 }
 
-/// Appends `bytes` escaped. Calls `go_on` with the length of `out` after each character and stops
-/// when it returns `false`.
+/// Appends `bytes` with escapes to `out`. Calls `go_on` with the length of `out` after each
+/// character, and stops when `go_on` returns `false`.
 fn escape_into(out: &mut String, bytes: &[u8], mut go_on: impl FnMut(usize) -> bool) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -111,10 +114,10 @@ fn write_escape(out: &mut String, escape: fmt::Arguments<'_>) {
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
-/// Whether a character is invisible, changes what others look like, or is a command to a terminal.
+/// Whether a character is invisible, changes how other characters look, or controls a terminal.
 ///
-/// General categories Cc, Cf, Zl and Zp and the property `Default_Ignorable_Code_Point` of Unicode
-/// 16.
+/// This covers the general categories Cc, Cf, Zl and Zp and the property
+/// `Default_Ignorable_Code_Point` of Unicode 16.
 pub(crate) const fn must_escape(character: char) -> bool {
     matches!(character,
         '\0'..='\u{1f}'

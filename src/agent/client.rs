@@ -1,4 +1,4 @@
-//! Requests of all hosts to one agent, and the answers.
+//! Sends the requests of all hosts to one agent, and hands out the answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -9,23 +9,24 @@ use mio::{Registry, Token};
 use super::connection::{AgentConnection, Lost, connect};
 use crate::agent::wire::{self, AgentError, Identity};
 
-/// The number of waiting requests from which on those that nobody wants any more are removed.
+/// The least number of waiting requests at which those of hosts that no longer need an answer are
+/// removed.
 const WAITING_MIN: usize = 64;
 
-/// One connection of one host, which waits for an answer.
+/// The connection of one host that waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub slot: usize,
-    /// Identifies the host's connection: a later one asks again.
+    /// The number of the host's connection. A later connection of the host asks again.
     pub generation: u32,
 }
 
-/// An answer for an asker.
+/// An answer for one asker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AgentAnswer {
-    /// The agent's keys. Empty if the agent could not be asked.
+    /// The agent's keys. Empty if the agent could not list them.
     Identities(Arc<[Identity]>),
-    /// The signature, if the agent made one.
+    /// The signature. `None` if the agent did not make one.
     Signature(Option<Arc<[u8]>>),
 }
 
@@ -34,13 +35,14 @@ pub(crate) enum AgentAnswer {
 pub(super) struct AgentRequest {
     message: Vec<u8>,
     purpose: Purpose,
-    /// A connection was lost while it was in flight: it is not sent a third time.
+    /// Whether a connection was already lost while this request was in flight. If another one is
+    /// lost, the request is not sent a third time.
     resent: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
-    /// For all who wait for the keys.
+    /// The list of keys, for all hosts that wait for it.
     Identities,
     Signature(Asker),
 }
@@ -58,29 +60,30 @@ impl AgentRequest {
     }
 }
 
-/// The agent at one socket, for all hosts that use it.
+/// The client of the agent at one socket. All hosts that use this agent share it.
 #[derive(Debug)]
 pub(crate) struct AgentClient {
     path: Arc<Path>,
     registry: Arc<Registry>,
     token: fn(usize, u32) -> Token,
     index: usize,
-    /// Number of connections so far: readiness of an earlier one is stale.
+    /// How many connections there have been so far. Readiness events of earlier ones are stale.
     generation: u32,
     connection: Option<AgentConnection>,
     /// The agent's keys, once it has listed them.
     identities: Option<Arc<[Identity]>>,
-    /// Who waits for the identities: the generation by slot.
+    /// The askers that wait for the list of keys: the generation of each, by slot.
     listeners: HashMap<usize, u32>,
-    /// Requests that were not sent yet.
+    /// The requests that were not sent yet.
     waiting: VecDeque<AgentRequest>,
-    /// The length of `waiting` at which unwanted requests are removed.
+    /// The length of `waiting` at which requests are removed whose askers no longer wait.
     waiting_max: usize,
     answers: VecDeque<(Asker, AgentAnswer)>,
 }
 
 impl AgentClient {
-    /// A client that connects with the first request. Readiness is reported under this index.
+    /// Makes a client that connects when the first request is made. Readiness is reported under
+    /// this index.
     pub(crate) fn new(
         path: Arc<Path>,
         registry: Arc<Registry>,
@@ -110,12 +113,13 @@ impl AgentClient {
         self.generation
     }
 
-    /// Has the next asker get a new list: the agent's keys may have changed.
+    /// Forgets the list of keys, because the agent's keys may have changed. The next asker gets a
+    /// new list.
     pub(crate) fn forget_identities(&mut self) {
         self.identities = None;
     }
 
-    /// Asks for the keys. Askers share one request.
+    /// Asks for the list of keys. Hosts that wait at the same time share one request.
     pub(crate) fn ask_identities(&mut self, asker: Asker, wanted: impl Fn(Asker) -> bool) {
         if let Some(known) = &self.identities {
             self.answers.push_back((asker, AgentAnswer::Identities(known.clone())));
@@ -129,7 +133,7 @@ impl AgentClient {
         self.go_on(wanted);
     }
 
-    /// Asks for a signature with this message. `wanted`: whether an asker still waits for an
+    /// Sends this request for a signature. `wanted` tells whether an asker still waits for an
     /// answer.
     pub(crate) fn ask_signature(&mut self, asker: Asker, request: Vec<u8>, wanted: impl Fn(Asker) -> bool) {
         if self.waiting.len() >= self.waiting_max {
@@ -144,7 +148,7 @@ impl AgentClient {
         self.waiting.push_back(AgentRequest { message, purpose, resent: false });
     }
 
-    /// The next answer.
+    /// Takes the next answer.
     pub(crate) fn next_answer(&mut self) -> Option<(Asker, AgentAnswer)> {
         self.answers.pop_front()
     }
@@ -158,8 +162,8 @@ impl AgentClient {
         !self.answers.is_empty()
     }
 
-    /// Sends and receives as far as the socket allows. Ends, because a request is lost with its
-    /// second connection.
+    /// Sends and receives as far as the socket allows. The loop ends because each request fails
+    /// when the second connection is lost with it.
     pub(crate) fn go_on(&mut self, wanted: impl Fn(Asker) -> bool) {
         loop {
             let mut connection = match self.connection.take() {
@@ -207,8 +211,8 @@ impl AgentClient {
         }
     }
 
-    /// Passes an answer on. After a malformed one the connection is given up: later answers could
-    /// be out of step.
+    /// Passes on an answer. After a malformed answer the connection is given up, because later
+    /// answers could be assigned to the wrong requests.
     fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), Lost> {
         let told = match request.purpose {
             Purpose::Identities => {
@@ -236,7 +240,7 @@ impl AgentClient {
         }
     }
 
-    /// Answers with no keys, or no signature: hosts go on with other credentials.
+    /// Answers with no keys or no signature, so that the hosts continue with other credentials.
     fn fail(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::Identities => self.tell_identities([].into()),
@@ -244,7 +248,8 @@ impl AgentClient {
         }
     }
 
-    /// Sends requests without an answer once more, over the next connection.
+    /// Handles the loss of a connection. Its unanswered requests are sent once more, over the next
+    /// connection.
     fn lose(&mut self, connection: AgentConnection, lost: &Lost) {
         if connection.in_flight.is_empty() && matches!(lost, Lost::Closed) {
             log::debug!("the idle connection to the ssh-agent at {} ended: {lost}", self.path.display());
@@ -262,7 +267,8 @@ impl AgentClient {
         }
     }
 
-    /// Without a connection: answers all with nothing. The next command tries again.
+    /// Handles the failure of a connect. All askers get an empty answer. The next command tries
+    /// again.
     fn give_up(&mut self, lost: &Lost) {
         self.warn("cannot be reached", lost);
         self.tell_identities([].into());

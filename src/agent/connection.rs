@@ -1,4 +1,4 @@
-//! A connection to an agent. Answers come in the order of the requests.
+//! A connection to an agent, which answers in the order of the requests.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -16,7 +16,7 @@ use super::client::AgentRequest;
 use crate::agent::wire::{AgentError, Messages};
 use crate::limits;
 
-/// Bytes per read.
+/// How many bytes one read takes at most.
 const CHUNK: usize = 16 * 1024;
 
 /// Why a connection was given up.
@@ -43,10 +43,10 @@ pub(super) fn connect(path: &Path, registry: &Registry, token: Token) -> io::Res
 #[derive(Debug)]
 pub(super) struct AgentConnection {
     stream: UnixStream,
-    /// Bytes that the socket has not taken yet.
+    /// The bytes that the socket has not accepted yet.
     outbox: Vec<u8>,
     messages: Messages,
-    /// Requests without an answer, oldest first.
+    /// The requests without an answer, the oldest first.
     pub in_flight: VecDeque<AgentRequest>,
 }
 
@@ -55,7 +55,7 @@ impl AgentConnection {
         Self { stream, outbox: Vec::new(), messages: Messages::default(), in_flight: VecDeque::new() }
     }
 
-    /// Whether another request may be sent before an answer comes.
+    /// Whether another request may be sent before the next answer arrives.
     pub(super) fn can_send(&self) -> bool {
         self.in_flight.len() < limits::AGENT_WINDOW
     }
@@ -65,11 +65,11 @@ impl AgentConnection {
         self.in_flight.push_back(request);
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as many bytes as the socket accepts.
     pub(super) fn flush(&mut self) -> Result<(), Lost> {
         while !self.outbox.is_empty() {
-            // Without the flag, which not every version of the standard library sets, an agent that
-            // has gone would kill a program that does not ignore SIGPIPE.
+            // Without this flag, writing to an agent that has exited would kill any program that
+            // does not ignore SIGPIPE. Not every version of the standard library sets the flag.
             match send(self.stream.as_raw_fd(), &self.outbox, MsgFlags::MSG_NOSIGNAL) {
                 Ok(written) => drop(self.outbox.drain(..written)),
                 Err(Errno::EAGAIN) => return Ok(()),
@@ -80,7 +80,7 @@ impl AgentConnection {
         Ok(())
     }
 
-    /// Reads until the socket has no more, and passes each answer on with its request.
+    /// Reads until the socket has no more, and passes each answer on together with its request.
     pub(super) fn receive(
         &mut self,
         mut answered: impl FnMut(AgentRequest, &[u8]) -> Result<(), Lost>,
@@ -99,7 +99,8 @@ impl AgentConnection {
                 let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
                 answered(request, message)?;
             }
-            // The start of an answer without a request: do not wait for the rest.
+            // An answer that belongs to no request has begun, so this does not wait for the rest of
+            // it.
             if self.in_flight.is_empty() && !self.messages.is_empty() {
                 return Err(Lost::Unasked);
             }
@@ -107,7 +108,7 @@ impl AgentConnection {
     }
 }
 
-/// Connects without waiting: a Unix socket connects or fails at once.
+/// Connects without waiting. A Unix socket connects or fails at once.
 pub(crate) fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -1,9 +1,9 @@
-//! The ssh-agent: one connection that all hosts share, driven by the reactor.
+//! The ssh-agent, over one connection that all hosts share and the reactor drives.
 //!
 //! Agents answer in the order of the requests, so requests are pipelined. The list of keys is
-//! requested once per command and shared by its hosts. No failure of an agent fails a host: the
-//! host gets no key, or no signature, and the log says why. If the agent stays silent, the
-//! deadlines of the hosts apply.
+//! requested once per command, and the hosts of the command share it. A failure of the agent does
+//! not fail a host. Instead, the host gets no key or no signature, and the log gives the reason. If
+//! the agent does not answer, the time limits of the hosts apply.
 
 mod client;
 mod connection;

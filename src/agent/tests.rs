@@ -1,5 +1,5 @@
-//! The client against agents that this thread plays: a Unix socket delivers at once, so nothing
-//! waits.
+//! Tests the client against an agent that the test's own thread plays. A Unix socket delivers at
+//! once, so the tests never wait.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,7 +16,7 @@ fn token(index: usize, generation: u32) -> mio::Token {
 }
 
 struct Scene {
-    /// Keeps the registry alive.
+    /// Kept because the registry works only as long as its poll exists.
     _poll: Poll,
     listener: UnixListener,
     folder: tempfile::TempDir,
@@ -65,7 +65,7 @@ impl Scene {
         answers
     }
 
-    /// Everybody was told that there are no keys.
+    /// Asserts that these hosts were told that the agent has no keys.
     #[track_caller]
     fn assert_no_keys(&mut self, slots: &[usize]) {
         let expected: Vec<_> = slots.iter().map(|slot| (*slot, AgentAnswer::Identities([].into()))).collect();
@@ -77,7 +77,7 @@ fn asker(slot: usize) -> Asker {
     Asker { slot, generation: 1 }
 }
 
-/// A request for a signature; the client does not look into it.
+/// A request for a signature. The client does not parse it.
 fn request(slot: usize) -> Vec<u8> {
     vec![0, 0, 0, 2, 13, u8::try_from(slot).unwrap_or_default()]
 }
@@ -133,7 +133,7 @@ fn signatures_are_asked_for_ahead_of_the_answers_and_told_apart_by_their_order()
     assert_eq!(heard(&mut agent), window, "no more than the window");
     for slot in 0..many {
         let answer = if slot == 3 { failure() } else { signed(&[u8::try_from(slot).unwrap()]) };
-        // In pieces, as a stream may bring it.
+        // The answer is sent in pieces, as a stream may deliver it.
         for piece in answer.chunks(3) {
             agent.write_all(piece).unwrap();
             scene.go_on();
@@ -163,7 +163,7 @@ fn requests_that_nobody_waits_for_are_never_sent() {
 #[test]
 fn an_agent_that_never_answers_does_not_make_the_queue_grow() {
     let mut scene = scene();
-    // Each attempt of a host gives up the one before.
+    // Each attempt of the host abandons the request of the attempt before.
     for attempt in 0..10_000 {
         let asker = Asker { slot: 0, generation: attempt };
         scene.client.ask_signature(asker, request(0), |asker| asker.generation == attempt);
@@ -240,7 +240,8 @@ fn a_path_that_no_socket_can_have() {
     }
 }
 
-/// Whatever an agent answers, each request gets a result, and memory stays within one message.
+/// Whatever an agent answers, each request gets a result, and the memory used stays below one
+/// message.
 #[test]
 fn answers_without_sense_are_no_keys() {
     let gibibyte = (1u32 << 30).to_be_bytes();
@@ -262,7 +263,8 @@ fn answers_without_sense_are_no_keys() {
             assert!(!scene.client.has_answers());
         }
         drop(agent);
-        // What was lost with the connection is asked once more, and ends in the same way.
+        // The requests that were lost with the connection are sent once more, and fail in the same
+        // way.
         for _ in 0..2 {
             scene.go_on();
             if let Some(mut again) = scene.accept() {

@@ -1,12 +1,12 @@
-//! Agent forwarding: channels that a host opens to the ssh-agent, each joined to its own connection
-//! to the agent.
+//! Agent forwarding: channels that a host opens to the ssh-agent, each joined to a separate
+//! connection to the agent.
 //!
-//! Requests pass a [`Filter`]: the agent gets one whole request at a time, and only those that a
-//! host may make. There is back-pressure in both directions: while an answer waits for the host, no
-//! request is sent, and requests wait in the inbox, then inside libssh. If too much of one host
-//! waits, the channel with the most is closed.
+//! Requests pass through a [`Filter`], so the agent gets one whole request at a time, and only
+//! requests that a host may make. There is back-pressure in both directions. While an answer waits
+//! for the host to read it, no further request is sent, and requests wait in the inbox and then
+//! inside libssh. If too many bytes of one host wait, the channel with the most of them is closed.
 //!
-//! A host has few of these channels, so each pump looks at all of them.
+//! A host has few of these channels, so each pump relays all of them.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{ChannelId, Conduit, LinkError, LinkErrorKind, Pumped};
 use crate::agent::wire::{AgentError, Filter, Permission, failure};
 use crate::limits;
 
-/// The number of connections to forwarded agents that a fleet may have, and has.
+/// How many connections to forwarded agents a fleet may have, and how many it has.
 #[derive(Debug)]
 pub(super) struct ConnectionQuota {
     max: usize,
@@ -34,14 +34,14 @@ impl ConnectionQuota {
         self.max.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Counts this connection until it is dropped.
+    /// Counts this connection as used until the returned value is dropped.
     pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> AgentStream {
         self.used.fetch_add(1, Ordering::Relaxed);
         AgentStream { conduit, quota: self.clone() }
     }
 }
 
-/// A connection to an agent, and its part of the quota.
+/// A connection to an agent, which counts towards the quota until it is dropped.
 #[derive(Debug)]
 pub(super) struct AgentStream {
     conduit: Conduit,
@@ -54,39 +54,40 @@ impl Drop for AgentStream {
     }
 }
 
-/// The channels to the agent of one session.
+/// The channels of one session to its forwarded agent.
 #[derive(Debug, Default)]
 pub(super) struct AgentForwarding {
     channels: Vec<ForwardedChannel>,
-    /// Shared by all.
+    /// The read buffer, which all channels share.
     buffer: Vec<u8>,
-    /// The log has a warning about this host. Later ones are logged at debug level.
+    /// Whether a warning about this host has been logged. Later ones are logged at debug level.
     has_warned: bool,
 }
 
 #[derive(Debug)]
 struct ForwardedChannel {
     id: ChannelId,
-    /// `None` once the channel closes.
+    /// The connection to the agent. `None` once the channel is being closed.
     agent: Option<AgentStream>,
     filter: Filter,
-    /// Bytes for the host.
+    /// The bytes that wait to be sent to the host.
     outbox: Vec<u8>,
     stage: ForwardStage,
-    /// Packets read when the first write was last tried.
+    /// How many packets had been read when the first write was last tried.
     tried_at: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ForwardStage {
     Open,
-    /// Open, and the agent has got an end of stream.
+    /// The channel is open, and the agent has been sent an end of stream.
     Ended,
-    /// CLOSE must be sent.
+    /// SSH_MSG_CHANNEL_CLOSE remains to be sent.
     Closing,
-    /// Waiting for the host's CLOSE. Until then libssh keeps the channel, so it counts.
+    /// The channel waits for the host's CLOSE. Until then libssh keeps the channel, so it counts
+    /// towards the limit.
     Closed,
-    /// Ready to be forgotten.
+    /// The channel can be forgotten.
     Gone,
 }
 
@@ -108,8 +109,8 @@ impl From<LinkError> for Halt {
 }
 
 impl AgentForwarding {
-    /// Joins each channel that the server has opened to a new connection. If there is none, the
-    /// channel is closed again.
+    /// Joins each channel that the server has opened to a new connection to the agent. If the
+    /// connection fails, the channel is closed again.
     pub(super) fn accept(
         &mut self,
         session: &mut SshSession,
@@ -133,13 +134,13 @@ impl AgentForwarding {
         }
     }
 
-    /// Connections to the agent. Each is a descriptor.
+    /// How many connections to the agent are open. Each takes a descriptor.
     pub(super) fn connections(&self) -> usize {
         self.channels.iter().filter(|channel| channel.agent.is_some()).count()
     }
 
-    /// Relays all channels, at most [`limits::AGENT_ROUNDS_PER_VISIT`] times. `More`: there is more
-    /// to do.
+    /// Relays all channels, at most [`limits::AGENT_ROUNDS_PER_VISIT`] times. Returns `More` if
+    /// there is more to do.
     pub(super) fn relay(&mut self, session: &mut SshSession) -> Result<Pumped, LinkError> {
         while session.next_news().is_some() {}
         let mut moved = false;
@@ -158,7 +159,7 @@ impl AgentForwarding {
         Ok(if moved || wants_first_write { Pumped::More } else { Pumped::Drained })
     }
 
-    /// Relays one channel. Whether anything has moved.
+    /// Relays one channel. Returns whether any bytes have moved.
     fn relay_channel(&mut self, index: usize, session: &mut SshSession) -> Result<bool, LinkError> {
         let channel = &mut self.channels[index];
         let halt = match channel.relay(session, &mut self.buffer) {
@@ -177,8 +178,8 @@ impl AgentForwarding {
         Ok(false)
     }
 
-    /// If too much waits, closes the channel with the most. Only a misbehaving client can be hit:
-    /// others send one request and wait for the answer.
+    /// If too many bytes wait, closes the channel with the most of them. This affects only
+    /// misbehaving clients, because others send one request and wait for its answer.
     fn shed(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
         let mut waits = |channel: &ForwardedChannel| {
             let arrived = session.inbox(channel.id).map_or(0, |inbox| inbox.stdout.len());
@@ -202,14 +203,14 @@ impl AgentForwarding {
         log::log!(level, "the forwarded ssh-agent {what}");
     }
 
-    /// A channel that was never written to, and the bytes to write.
+    /// Finds a channel that was never written to, and returns its id and the bytes to write.
     pub(super) fn first_write(&self, session: &mut SshSession) -> Option<(ChannelId, Vec<u8>)> {
         let channel = self.channels.iter().find(|channel| channel.wants_first_write(session))?;
         let length = channel.outbox.len().min(limits::WRITE_PACKETS);
         Some((channel.id, channel.outbox[..length].to_vec()))
     }
 
-    /// Takes the result of such a write.
+    /// Records the result of a write that [`first_write`](Self::first_write) asked for.
     pub(super) fn first_written(
         &mut self,
         id: ChannelId,
@@ -235,7 +236,8 @@ impl ForwardedChannel {
     fn wants_first_write(&self, session: &mut SshSession) -> bool {
         let is_open =
             matches!(self.stage, ForwardStage::Open | ForwardStage::Ended) && !self.outbox.is_empty();
-        // If nothing went, during a key exchange, the host must send something before the next try.
+        // If nothing was written because of a key exchange, the next try waits until the host has
+        // sent something.
         is_open
             && session.needs_first_write(self.id)
             && session.window(self.id) > 0
@@ -243,7 +245,7 @@ impl ForwardedChannel {
             && self.tried_at != Some(session.packets_read())
     }
 
-    /// Moves bytes in both directions. Whether anything has moved.
+    /// Moves bytes in both directions. Returns whether any have moved.
     fn relay(&mut self, session: &mut SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let mut moved = false;
         while self.send_request(session)? {
@@ -272,7 +274,7 @@ impl ForwardedChannel {
         Ok(moved)
     }
 
-    /// From the host to the agent: the next piece of a request.
+    /// Moves the next piece of a request from the host to the agent.
     fn send_request(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         let request = self.filter.to_agent();
@@ -296,7 +298,7 @@ impl ForwardedChannel {
         Ok(taken > 0)
     }
 
-    /// From the agent: a chunk of its answer, once the host has taken the last one.
+    /// Reads a chunk of the agent's answer, once the host has accepted the previous chunk.
     fn receive_answer(&mut self, session: &SshSession, buffer: &mut Vec<u8>) -> Result<bool, Halt> {
         let Some(agent) = &self.agent else { return Ok(false) };
         if !self.outbox.is_empty() {
@@ -324,7 +326,7 @@ impl ForwardedChannel {
         }
     }
 
-    /// To the host.
+    /// Sends a chunk of the agent's answer to the host.
     fn send_answer(&mut self, session: &mut SshSession) -> Result<bool, Halt> {
         if self.outbox.is_empty() || self.agent.is_none() || session.needs_first_write(self.id) {
             return Ok(false);
@@ -343,13 +345,13 @@ impl ForwardedChannel {
         }
     }
 
-    /// Closes the channel, and forgets it once the host has closed it too.
+    /// Closes the channel. Once the host has closed it too, forgets it.
     fn close(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
         if self.stage == ForwardStage::Closing {
             (self.agent, self.filter, self.outbox) = Default::default();
             session.discard_input(self.id)?;
             match session.close_channel(self.id) {
-                // Not sent: the next pump tries again.
+                // CLOSE was not sent, so the next pump tries again.
                 Ok(Poll::Pending) => return Ok(()),
                 Ok(Poll::Ready(())) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {}
                 Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! A pair of connected sockets: it joins a tunnel to the connection that goes through it.
+//! A pair of connected sockets that joins a tunnel to the connection inside it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,15 +9,16 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::agent::connect_unix;
 
-/// One of two ends. Bytes sent to one arrive at the other, and dropping one is an end of stream for
-/// the other.
+/// One of the two ends of a socket pair. Bytes sent to one end arrive at the other, and dropping an
+/// end is an end of stream for the other.
 ///
-/// libssh needs a descriptor: the host behind a proxy gets one end, and the proxy's link the other.
+/// libssh needs a descriptor for its connection, so the host behind a proxy gets one end and the
+/// proxy's link gets the other.
 #[derive(Debug)]
 pub(crate) struct Conduit(UnixStream);
 
 impl Conduit {
-    /// Two ends, both non-blocking and closed on exec.
+    /// Makes a pair of connected ends, both non-blocking and closed on exec.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = UnixStream::pair()?;
         one.set_nonblocking(true)?;
@@ -30,18 +31,19 @@ impl Conduit {
         connect_unix(path).map(Self)
     }
 
-    /// Whether the other end is gone.
+    /// Whether the other end has been closed.
     pub(crate) fn is_abandoned(&self) -> bool {
         matches!(recv(self.0.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK), Ok(0))
     }
 
-    /// Sends as much as fits. 0: the other end is full.
+    /// Sends as much as fits and returns how many bytes were sent. Returns 0 if the buffer is full.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         // Without the flag, a program that does not ignore SIGPIPE would be killed.
         or_none(send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
     }
 
-    /// `None`: nothing has arrived. 0: the other end is gone.
+    /// Receives into `buffer` and returns how many bytes were received. Returns `None` if nothing
+    /// has arrived, and 0 if the other end has been closed.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(read) => Ok(Some(read)),
@@ -50,9 +52,9 @@ impl Conduit {
         }
     }
 
-    /// Sends an end of stream.
+    /// Sends an end of stream to the other end.
     pub(super) fn finish(&self) {
-        // Fails only if the other end is gone.
+        // This fails only if the other end has been closed.
         let _ = self.0.shutdown(std::net::Shutdown::Write);
     }
 

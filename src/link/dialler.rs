@@ -1,4 +1,4 @@
-//! What all links of a fleet share.
+//! The resources that all links of a fleet share.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -14,8 +14,8 @@ use super::agent_forwarding::{AgentStream, ConnectionQuota};
 use super::gssapi::Threads;
 use crate::limits;
 
-/// What all links of a fleet share: the poll that they register with, a counter of connections, and
-/// threads for calls that block.
+/// The resources that all links of a fleet share: the registry for readiness events, the counter
+/// that numbers connections, and threads for calls that block.
 pub(crate) struct Dialler {
     registry: Registry,
     token: fn(usize, u32) -> Token,
@@ -25,9 +25,10 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// Connections are registered under the token of their link's index and their generation.
-    /// `waker` is woken when [`returned`](Self::returned) has something. `agent_connections` is the
-    /// most that all hosts together may have open to forwarded agents.
+    /// `token` makes the token of a connection from the index of its link and its generation.
+    /// `waker` is woken when [`returned`](Self::returned) has something to return.
+    /// `agent_connections` is how many connections to forwarded agents all hosts together may have
+    /// open.
     pub(crate) fn new(
         registry: Registry,
         token: fn(usize, u32) -> Token,
@@ -39,19 +40,20 @@ impl Dialler {
         Self { registry, token, generations: AtomicU32::new(0), gssapi_threads, agent_quota }
     }
 
-    /// The indices of links whose session a thread has given back since the last call: they may
-    /// have news.
+    /// The indices of the links whose session a thread has given back since the last call. These
+    /// links may have news.
     pub(crate) fn returned(&self) -> Vec<usize> {
         self.gssapi_threads.finished()
     }
 
-    /// A generation that no other connection has: a link that reuses an index does not inherit
-    /// readiness.
+    /// Returns a generation that no other connection has, so that a link that reuses an index does
+    /// not get readiness events of the earlier link.
     pub(super) fn next_generation(&self) -> u32 {
         self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Connects a forwarded channel to its agent. Readiness is reported for the link.
+    /// Connects a forwarded channel to its agent. Readiness of the connection is reported for the
+    /// link.
     pub(super) fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<AgentStream> {
         if self.agent_quota.left() == 0 {
             return Err(io::Error::other("too many connections to forwarded agents are open"));
@@ -66,9 +68,9 @@ impl Dialler {
         self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// For a socket that is given up without being closed.
+    /// Deregisters a socket that is given up without being closed.
     pub(super) fn deregister(&self, fd: RawFd) {
-        // Fails only if it was never registered.
+        // This fails only if the descriptor was never registered.
         let _ = self.registry.deregister(&mut SourceFd(&fd));
     }
 }

@@ -1,17 +1,18 @@
-//! The first write to a channel of a forwarded agent, on a thread that may get stuck.
+//! The first write to a channel of a forwarded agent, made on a thread that may get stuck.
 //!
-//! A host announces a maximum packet size for each channel. For channels that the host opens,
-//! libssh does not tell it. If it leaves no room for data (10 bytes in libssh 0.10, which subtracts
-//! headers; 0 since 0.11), `ssh_channel_write` writes empty packets for ever: it uses up a core and
-//! memory, and nothing can stop it. But each pass logs how many bytes it has written. So a thread
-//! that reads these lines makes the first write. At the first empty packet the thread goes to sleep
-//! within the call, for as long as the process lives: that costs its stack, the session, and one
-//! descriptor. The connection is shut down, and the host fails. After [`limits::PARKED_THREADS`]
-//! such threads, no agent is forwarded any more.
+//! A host announces a maximum packet size for each channel. For a channel that the host opens,
+//! libssh does not reveal that size. If it leaves no room for data (10 bytes in libssh 0.10, which
+//! subtracts headers; 0 since 0.11), `ssh_channel_write` writes empty packets forever. Such a call
+//! takes up a core and ever more memory, and nothing can stop it. But each pass of its loop logs
+//! how many bytes it has written. So the first write is made on a thread that reads these log
+//! lines. At the first empty packet, the thread goes to sleep within the call, for the rest of the
+//! process's life. That costs the thread's stack, the session, and one descriptor. The connection
+//! is shut down, and the host fails. After [`limits::PARKED_THREADS`] such threads, no agent is
+//! forwarded any more.
 //!
-//! The caller waits for the thread. That takes no longer than starting one, since the socket does
-//! not block. The session moves to the thread and back, so nothing can touch a session whose thread
-//! is stuck.
+//! The caller waits for the thread. Because the socket does not block, this takes little longer
+//! than starting a thread. The session moves to the thread and back, so nothing else can use a
+//! session whose thread is stuck.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,43 +26,43 @@ use super::libssh::{self, SshSession};
 use super::{ChannelId, LinkError, LinkErrorKind};
 use crate::limits;
 
-/// Threads of this process that sleep for ever.
+/// How many threads of this process sleep forever.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Held while a thread may become one of these.
+/// Locked while a first write is in progress, after which [`PARKED`] may have grown.
 static TRIAL: Mutex<()> = Mutex::new(());
 
-/// The order to a thread.
+/// What a thread is to write.
 struct Order {
     session: Box<SshSession>,
     channel: ChannelId,
     bytes: Vec<u8>,
 }
 
-/// The report of a thread.
+/// The result that a thread reports.
 enum Report {
     Written(Box<SshSession>, Result<usize, LinkError>),
-    /// It is about to sleep for ever.
+    /// The thread is about to sleep forever.
     Parked,
 }
 
-/// The loss of a session whose thread is stuck.
+/// What is left of a session whose thread is stuck.
 #[derive(Debug)]
 pub(super) struct StuckSession {
     pub error: LinkError,
-    /// The descriptor of its socket, which stays open as long as the process lives.
+    /// The descriptor of the session's socket, which stays open as long as the process lives.
     pub socket: Option<RawFd>,
 }
 
-/// Whether an agent can be forwarded: one more thread may get stuck.
+/// Whether an agent can be forwarded, that is, whether one more thread may get stuck.
 pub(crate) fn can_forward_agent() -> bool {
     PARKED.load(Ordering::Relaxed) < limits::PARKED_THREADS
 }
 
-/// Makes the first write to this channel. Returns the session with the number of bytes written,
-/// unless it is stuck.
+/// Makes the first write to this channel. Returns the session with the number of bytes written or
+/// an error. If the session's thread gets stuck, the session is lost.
 ///
-/// [`LinkErrorKind::Limit`] together with the session: nothing was tried.
+/// [`LinkErrorKind::Limit`], returned with the session, means that nothing was tried.
 pub(super) fn write(
     session: Box<SshSession>,
     channel: ChannelId,
@@ -83,11 +84,11 @@ pub(super) fn write(
     let socket = match report {
         Ok(Report::Written(session, written)) => return Ok((session, written)),
         Ok(Report::Parked) => Some(socket),
-        // Stuck elsewhere: it may still use the descriptor in any way.
+        // The thread is stuck elsewhere and may still use the descriptor in any way.
         Err(_) => None,
     };
     PARKED.fetch_add(1, Ordering::Relaxed);
-    // Fails only if the connection is gone.
+    // This fails only if the connection no longer exists.
     let _ = SockRef::from(&duplicate).shutdown(std::net::Shutdown::Both);
     let text = "its channel to the forwarded ssh-agent has a packet size that leaves no room for data";
     Err(StuckSession { error: LinkError::new(LinkErrorKind::Protocol, text), socket })
@@ -95,8 +96,8 @@ pub(super) fn write(
 
 type Prepared = (RawFd, OwnedFd, Sender<Order>, Receiver<Report>);
 
-/// The session's socket, a duplicate of it that no thread can close, and a thread that waits for an
-/// order.
+/// Returns the session's socket, a duplicate of it that no thread can close, and the channels to
+/// and from a thread that waits for an order.
 fn prepare(session: &SshSession) -> io::Result<Prepared> {
     let socket = session.descriptor().ok_or(io::ErrorKind::NotConnected)?;
     let duplicate = socket.try_clone_to_owned()?;
@@ -111,6 +112,6 @@ fn serve(orders: &Receiver<Order>, reports: &Sender<Report>) {
     let tell = reports.clone();
     libssh::park_in_loops(move || drop(tell.send(Report::Parked)));
     let written = session.write_first(channel, &bytes);
-    // If nobody waits any more, this drops the session.
+    // If the caller no longer waits, this drops the session.
     let _ = reports.send(Report::Written(session, written));
 }

@@ -1,9 +1,10 @@
-//! A GSSAPI login: helper threads enter libssh for it.
+//! A GSSAPI login, whose calls into libssh run on helper threads.
 //!
-//! Within the method libssh asks the KDC for a ticket and waits for it, half a minute if the KDC is
-//! silent. Fetching the ticket before does not help: a delegated one is made anew each time. So
-//! until the reply is final, the reactor does not enter the session. A thread does one visit's work
-//! and gives the session back. Between visits no thread waits.
+//! During such a login, libssh asks the KDC for a ticket and waits for it: half a minute if the KDC
+//! is silent. Fetching the ticket in advance does not help, because a delegated ticket is requested
+//! anew for each login. So the reactor does not enter the session until the login is decided.
+//! Instead, a thread takes the session, advances the login, and gives the session back. While the
+//! login waits for the server, it uses no thread.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,33 +15,33 @@ use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
-/// The threads that enter libssh.
+/// The threads that call libssh.
 pub(super) type Threads = Workers<GssapiVisit>;
 
-/// A GSSAPI login under way. Dropping it closes the connection: at once, or after the call that a
-/// thread is in.
+/// A GSSAPI login in progress. Dropping it closes the connection: at once or, if a thread is inside
+/// a call on it, when that call returns.
 pub(super) struct GssapiLogin {
     index: usize,
     gssapi: Arc<Gssapi>,
     custody: Arc<Mutex<Custody>>,
 }
 
-/// The result of a visit.
+/// The result of one call on a helper thread.
 type Reply = Result<Poll<AuthReply>, LinkError>;
 
-/// Where the session is.
+/// Who holds the session.
 enum Custody {
-    /// Here, since a visit with this result.
+    /// The login holds the session. The last call returned this result.
     Resting(SshSession, Reply),
-    /// Here, waiting for a thread.
+    /// The login holds the session, which waits for a thread.
     Queued(SshSession),
-    /// With a thread.
+    /// A thread holds the session.
     Away,
-    /// The login was dropped: a thread that still has the session drops it.
+    /// The login was dropped. If a thread still holds the session, the thread drops it.
     Forgotten,
 }
 
-/// One visit of a thread to a session.
+/// The period for which a thread has a session to itself, to make one GSSAPI call on it.
 pub(super) struct GssapiVisit {
     index: usize,
     gssapi: Arc<Gssapi>,
@@ -48,16 +49,18 @@ pub(super) struct GssapiVisit {
 }
 
 impl GssapiLogin {
-    /// Begins the login of the link at this index.
+    /// Begins a login for the link with this index.
     pub(super) fn begin(session: SshSession, index: usize, gssapi: Arc<Gssapi>, threads: &Threads) -> Self {
         let login = Self { index, gssapi, custody: Arc::new(Mutex::new(Custody::Queued(session))) };
         login.queue(threads);
         login
     }
 
-    /// Queues another visit if the socket has news. Once the reply is there, pumps the session.
+    /// Queues another call if the socket has something to read or room to send. Once the reply has
+    /// arrived, pumps the session.
     ///
-    /// An edge that was reported during a visit is not lost, because the socket itself is asked.
+    /// An edge that was reported while a thread held the session is not lost, because this polls
+    /// the socket itself.
     pub(super) fn pump(&mut self, budget: usize, threads: &Threads) -> Result<Pumped, LinkError> {
         let mut custody = lock(&self.custody);
         match &mut *custody {
@@ -73,7 +76,7 @@ impl GssapiLogin {
         Ok(Pumped::Drained)
     }
 
-    /// The reply and the session, once the login is over.
+    /// The session and the reply, once the login is decided.
     pub(super) fn end(&mut self) -> Result<Poll<(SshSession, AuthReply)>, LinkError> {
         let mut custody = lock(&self.custody);
         match std::mem::replace(&mut *custody, Custody::Forgotten) {
@@ -100,7 +103,7 @@ impl Drop for GssapiLogin {
 }
 
 impl Job for GssapiVisit {
-    /// The index of the link that must look again.
+    /// The index of the link that must be visited.
     type Done = usize;
 
     fn run(self) -> usize {
@@ -122,7 +125,7 @@ impl Job for GssapiVisit {
 }
 
 impl GssapiVisit {
-    /// The session, unless the login was dropped.
+    /// Takes the session, unless the login was dropped.
     fn take(&self) -> Option<SshSession> {
         let mut custody = lock(&self.custody);
         match std::mem::replace(&mut *custody, Custody::Away) {
@@ -134,7 +137,7 @@ impl GssapiVisit {
         }
     }
 
-    /// Drops the session if the login was dropped.
+    /// Gives the session back. If the login was dropped, drops the session.
     fn give_back(&self, session: SshSession, reply: Reply) {
         let mut custody = lock(&self.custody);
         if matches!(*custody, Custody::Away) {
@@ -143,7 +146,7 @@ impl GssapiVisit {
     }
 }
 
-/// The work of a visit, which may block.
+/// The work of a thread, which may block.
 fn enter(session: &mut SshSession, credential: &Credential) -> Reply {
     if let ready @ Poll::Ready(_) = session.authenticate(credential)? {
         return Ok(ready);
@@ -167,7 +170,7 @@ mod tests {
     use super::*;
     use crate::link::HandshakeOptions;
 
-    /// A login with a server that is a socket, and threads that the test plays.
+    /// A login to a server that is a socket. The test plays the part of the threads.
     struct Bench {
         _poll: mio::Poll,
         threads: Threads,
@@ -193,7 +196,7 @@ mod tests {
             self.login.as_mut().unwrap()
         }
 
-        /// The queued visit.
+        /// The call that is queued.
         fn visit(&mut self) -> GssapiVisit {
             let GssapiLogin { index, gssapi, custody } = self.login();
             GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() }

@@ -1,4 +1,5 @@
-//! Happy Eyeballs: of several TCP connects, the first to connect wins (RFC 8305 section 5).
+//! Happy Eyeballs: of several parallel TCP connects, the first to succeed wins (RFC 8305 section
+//! 5).
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use std::task::Poll;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The connects under way, in the order they began. Dropping it closes them.
+/// The connects under way, in the order in which they began. Dropping this value closes them.
 #[derive(Default)]
 pub(super) struct HappyEyeballs {
     connects: Vec<TcpConnect>,
@@ -19,7 +20,7 @@ struct TcpConnect {
     socket: Socket,
 }
 
-/// The connected one.
+/// The connect that succeeded first.
 pub(super) struct Winner {
     pub address: SocketAddr,
     pub generation: u32,
@@ -27,7 +28,8 @@ pub(super) struct Winner {
 }
 
 impl HappyEyeballs {
-    /// Begins another connect. `register` has its readiness reported under this generation.
+    /// Begins another connect. `register` registers the socket for readiness events under this
+    /// generation.
     pub(super) fn dial(
         &mut self,
         address: SocketAddr,
@@ -36,11 +38,11 @@ impl HappyEyeballs {
     ) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        // SSH sends small packets and waits for answers: Nagle's algorithm would add 40 ms to each
-        // command.
+        // SSH sends small packets and waits for answers, so Nagle's algorithm would add 40 ms to
+        // each command.
         socket.set_tcp_nodelay(true)?;
-        // Before the connect, so that no edge is missed. Closing the only descriptor deregisters
-        // it.
+        // The socket is registered before the connect, so that no edge is missed. If the connect
+        // fails, closing the socket deregisters it.
         register(socket.as_raw_fd())?;
         match socket.connect(&address.into()) {
             Ok(()) => {}
@@ -55,10 +57,11 @@ impl HappyEyeballs {
         self.connects.iter().any(|connect| connect.generation == generation)
     }
 
-    /// The winner, once, with the others closed; or a failed connect, which is closed.
+    /// Returns the winner, once, and closes the other connects. If none has succeeded, returns a
+    /// failed connect, which is closed.
     ///
-    /// Of several connected ones, the one begun first wins. Failures are reported only while none
-    /// is connected.
+    /// If several have succeeded, the one that began first wins. Failures are reported only while
+    /// none has succeeded.
     pub(super) fn result(&mut self) -> Poll<Result<Winner, (SocketAddr, io::Error)>> {
         if let Some(first) = self.connects.iter().position(TcpConnect::is_connected) {
             let TcpConnect { address, generation, socket } = self.connects.swap_remove(first);
@@ -75,8 +78,8 @@ impl HappyEyeballs {
 }
 
 impl TcpConnect {
-    /// A readiness event may be left over from an earlier descriptor: only a peer address proves
-    /// the connection.
+    /// Whether the socket is connected. A readiness event may be left over from an earlier
+    /// descriptor, so only a peer address proves it.
     fn is_connected(&self) -> bool {
         self.socket.peer_addr().is_ok()
     }

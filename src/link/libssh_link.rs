@@ -1,4 +1,4 @@
-//! The link to a real host: a TCP connect, then libssh over it.
+//! The link to a real host: a TCP connection with libssh on top.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -23,18 +23,18 @@ use crate::command::{ChannelRequest, Signal};
 use crate::credential::Secret;
 use crate::error::AuthMethod;
 
-/// One real connection. Dropping it closes the connection without waiting.
+/// A connection to a real host. Dropping this value closes the connection without waiting.
 pub(crate) struct LibsshLink {
     dialler: Arc<Dialler>,
     index: usize,
     generation: u32,
     state: State,
-    /// Connections of other hosts through this one.
+    /// The tunnels to other hosts through this one.
     tunnels: Option<Box<TunnelRelay>>,
-    /// The socket of the agent to forward.
+    /// The socket of the agent to forward, if any.
     agent: Option<Arc<Path>>,
     agent_forwarding: Option<Box<AgentForwarding>>,
-    /// The inbox of a channel that is gone.
+    /// The inbox that is returned for a channel that no longer exists.
     no_inbox: Option<Box<Inbox>>,
 }
 
@@ -42,16 +42,17 @@ enum State {
     Idle,
     Connecting(HappyEyeballs),
     Connected(Socket),
-    /// One end of a tunnel through another link.
+    /// Attached to one end of a conduit. The other end belongs to the proxy's link.
     Joined(Conduit),
-    /// Boxed: most hosts may be waiting to connect, and should be small.
+    /// SSH is running. Boxed because most links may still be waiting to connect, and a waiting link
+    /// should be small.
     Ssh(Box<SshSession>),
-    /// SSH, within a method that may block.
+    /// SSH is running, and a GSSAPI login is in progress, whose calls into libssh may block.
     Gssapi(GssapiLogin),
 }
 
 impl LibsshLink {
-    /// A link whose readiness is reported under this index.
+    /// Makes a link whose readiness is reported under this index.
     pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
         let (tunnels, agent, agent_forwarding, no_inbox) = Default::default();
         let state = State::Idle;
@@ -72,9 +73,9 @@ impl LibsshLink {
         }
     }
 
-    /// Makes the first write to a channel of the agent, if one waits: one a pump, since each starts
-    /// a thread. This comes before anything is read: if the session is lost in it, nothing that had
-    /// arrived is lost.
+    /// Makes the first write to an agent's channel, if one is waiting. Only one is made per pump,
+    /// since each starts a thread. This happens before anything is read, so that no unread data is
+    /// lost if the write takes the session with it.
     fn write_first(&mut self) -> Result<(), LinkError> {
         let Self { state: State::Ssh(session), agent_forwarding: Some(forwarding), .. } = self else {
             return Ok(());
@@ -115,7 +116,7 @@ fn no_ssh() -> LinkError {
     LinkError::new(LinkErrorKind::Other, "SSH was not started")
 }
 
-/// Calls that the SSH session answers under the same name.
+/// Implements methods by calling the SSH session's method of the same name.
 macro_rules! by_session {
     ($(fn $name:ident(&mut self $(, $argument:ident: $type:ty)*) -> $ok:ty;)*) => {
         $(fn $name(&mut self, $($argument: $type),*) -> Result<$ok, LinkError> {
@@ -147,7 +148,8 @@ impl Dial for LibsshLink {
         self.hang_up();
         self.generation = self.dialler.next_generation();
         let (near, far) = Conduit::pair()?;
-        // Only this end: the far end is looked at whenever the host at this end was visited.
+        // Only this end needs readiness events. The far end is relayed after every visit to the
+        // host at this end.
         self.dialler.register(near.as_raw_fd(), self.index, self.generation)?;
         self.state = State::Joined(near);
         Ok(far)
@@ -215,7 +217,7 @@ impl Transport for LibsshLink {
             })?;
             let is_full = session.write_pending();
             let relayed = match (agent.as_deref(), &mut *tunnels) {
-                // No command runs on a proxy, so it has no agent.
+                // A proxy has no agent, because no command runs on it.
                 (Some(path), _) => {
                     let forwarding = agent_forwarding.get_or_insert_default();
                     forwarding.accept(session, || dialler.connect(path, *index, *generation));
@@ -227,7 +229,7 @@ impl Transport for LibsshLink {
             if pumped == Pumped::More || relayed == Pumped::More {
                 return Ok(Pumped::More);
             }
-            // What was relayed goes with another pump, unless the socket was full before.
+            // Another pump sends what was relayed, unless the socket was full before.
             if is_full || !session.write_pending() {
                 return Ok(Pumped::Drained);
             }

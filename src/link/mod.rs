@@ -1,19 +1,19 @@
-//! What a session may ask of SSH.
+//! The interface through which a session uses SSH.
 //!
-//! [`Link`] is one connection: TCP, then SSH over it. Every call returns at once; `Poll::Pending`
-//! means "ask again after the next readiness". A link never calls back: what arrives stays in an
-//! [`Inbox`] until the session collects it.
+//! [`Link`] is one connection: TCP with SSH on top. Every call returns at once. `Poll::Pending`
+//! means that the caller must call again after the next readiness event. A link never calls back.
+//! It keeps what arrives on a channel in that channel's [`Inbox`] until the session collects it.
 //!
 //! Only this module knows libssh. Another SSH implementation would have to provide what [`engine`]
 //! exports:
 //! - a type that implements the five parts of [`Link`] and is made from a [`Dialler`] and an index;
-//! - a `PrivateKey`: made from a [`PlainKey`](crate::credential::PlainKey), shown with a
-//!   certificate, and its public blob;
-//! - three answers about itself: its version, whether it has GSSAPI, and whether it can forward an
-//!   agent now.
+//! - a `PrivateKey` type, which is made from a [`PlainKey`](crate::credential::PlainKey), can be
+//!   combined with a certificate, and returns its public blob;
+//! - three functions that return the version, whether GSSAPI is available, and whether an agent can
+//!   be forwarded now.
 //!
-//! It can use what is not specific to libssh: [`Dialler`], `happy_eyeballs`, and [`Conduit`]s for
-//! tunnels.
+//! The other implementation can use the parts that are not specific to libssh: [`Dialler`],
+//! `happy_eyeballs`, and [`Conduit`]s for tunnels.
 
 mod agent_forwarding;
 mod conduit;
@@ -52,10 +52,10 @@ pub(crate) mod engine {
 
 /// One SSH connection, as a session sees it.
 ///
-/// After an error a link can only be collected from ([`Channels::inbox`]) and dropped, which closes
-/// the connection.
+/// After an error, a link can only be used to collect what has already arrived
+/// ([`Channels::inbox`]). Dropping a link closes its connection.
 pub(crate) trait Link: Dial + Transport + UserAuth + Channels + Tunnelling + Send {
-    /// For tests that know which link they gave.
+    /// Lets a test downcast the link to the type that the test made it from.
     #[cfg(test)]
     fn as_any(&mut self) -> &mut dyn std::any::Any;
 }
@@ -67,25 +67,27 @@ impl<T: Dial + Transport + UserAuth + Channels + Tunnelling + Send + 'static> Li
     }
 }
 
-/// Getting a connection: by TCP, or through a tunnel of another link.
+/// How a link gets its connection: by TCP, or through a tunnel of another link.
 pub(crate) trait Dial {
-    /// Begins a TCP connect and closes an earlier connection.
+    /// Closes any earlier connection and begins a TCP connect.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a TCP connect beside those under way. They go on even if this one cannot begin.
+    /// Begins a TCP connect in parallel with those under way. They continue even if this one fails
+    /// to start.
     fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a connection through a tunnel and closes an earlier connection. Give the other end to
-    /// the proxy's link ([`Tunnelling::open_tunnel`]), which reports when SSH may begin.
+    /// Closes any earlier connection and begins one through a tunnel. Returns the far end of the
+    /// tunnel's conduit, which the caller passes to the proxy's link ([`Tunnelling::open_tunnel`]).
+    /// The proxy's link reports when SSH may begin.
     fn join(&mut self) -> io::Result<Conduit>;
-    /// Identifies the connection within the fleet: the one begun last or, of several TCP connects,
-    /// the winner.
+    /// The number that identifies the connection within the fleet. While TCP connects are under
+    /// way, this is the number of the latest one; afterwards, it is the number of the winner.
     fn generation(&self) -> u32;
-    /// Whether this is the generation of the connection or of a connect under way. Readiness for
-    /// any other is stale.
+    /// Whether this number belongs to the connection or to a connect under way. Readiness events
+    /// for any other number are stale.
     fn is_current(&self, generation: u32) -> bool;
-    /// The result of a TCP connect under way, and its address.
+    /// The next result of the TCP connects under way, with the address of that connect.
     ///
-    /// The first to connect wins, and the others are closed. A failed one is reported once and
-    /// closed while the others go on.
+    /// The first connect to succeed wins, and the others are closed. A connect that fails is
+    /// reported once and closed, while the others continue.
     fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)>;
 }
 
@@ -93,44 +95,48 @@ pub(crate) trait Dial {
 pub(crate) trait Transport {
     /// Begins SSH over the connected socket or tunnel.
     fn start(&mut self, options: &HandshakeOptions<'_>) -> Result<(), LinkError>;
-    /// Whether the key exchange is complete.
+    /// Returns `Ready` once the key exchange is complete.
     fn handshake(&mut self) -> Result<Poll<()>, LinkError>;
-    /// The server's public key as a wire blob (RFC 4253 section 6.6), once the handshake is
-    /// complete.
+    /// The server's public key as a wire blob (RFC 4253 section 6.6). It is available once the
+    /// handshake is complete.
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
-    /// Reads and dispatches what has arrived, relays tunnels, and sends what waits, in at most
-    /// `budget` socket reads at a time.
+    /// Reads and dispatches what has arrived, relays tunnels, and sends what is waiting, in passes
+    /// of at most `budget` socket reads each.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
-    /// Whether the socket has taken everything written so far, and everything read has been
-    /// dispatched. If not, there is more to pump.
+    /// Whether the socket has accepted everything written so far and everything read has been
+    /// dispatched. If not, another pump has work to do.
     fn flushed(&self) -> bool;
-    /// Holds back what is written until [`uncork`](Self::uncork), so that several messages leave as
-    /// one segment.
+    /// Holds back written data until [`uncork`](Self::uncork) is called, so that several messages
+    /// leave as one TCP segment.
     fn cork(&mut self);
-    /// Sends what was held back.
+    /// Sends the data that [`cork`](Self::cork) has held back.
     fn uncork(&mut self);
-    /// Packets received so far. While the number grows, the peer is alive.
+    /// How many packets have been received so far. While this number grows, the peer is alive.
     fn packets_read(&self) -> u64;
-    /// Key exchanges completed so far, and the traffic of channels.
+    /// How many key exchanges have completed so far, and how much traffic the channels have had.
     fn key_exchanges(&self) -> KeyExchanges;
-    /// Asks for a sign of life (`keepalive@openssh.com`), unless an earlier request is outstanding.
+    /// Sends a keepalive request (`keepalive@openssh.com`), unless an earlier one is still
+    /// unanswered.
     fn send_keepalive(&mut self) -> Result<(), LinkError>;
-    /// Closes the connection without waiting, with a DISCONNECT if possible.
+    /// Closes the connection without waiting. Sends SSH_MSG_DISCONNECT first if possible.
     fn hang_up(&mut self);
 }
 
 /// User authentication (RFC 4252).
 pub(crate) trait UserAuth {
-    /// Requests the authentication service. Before all other calls of this trait.
+    /// Requests the authentication service. This must succeed before any other method of this trait
+    /// is called.
     fn request_auth(&mut self) -> Result<Poll<()>, LinkError>;
-    /// Tries one credential. Repeat with the same one until ready.
+    /// Tries one credential. Must be called again with the same credential until the result is
+    /// ready.
     fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError>;
-    /// Begins keyboard-interactive, or sends the answers. Repeat until ready.
+    /// Begins keyboard-interactive authentication, or sends the answers to the last questions. Must
+    /// be called again until the result is ready.
     fn interact(&mut self) -> Result<Poll<Interaction>, LinkError>;
-    /// Answers the questions, one each, in order. The next [`interact`](Self::interact) sends the
-    /// answers.
+    /// Stores the answers to the questions: one for each, in order. The next
+    /// [`interact`](Self::interact) sends them.
     fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError>;
-    /// The methods that the server's last refusal offered.
+    /// The authentication methods that the server offered in its last refusal.
     fn offered(&mut self) -> Vec<AuthMethod>;
 }
 
@@ -138,62 +144,66 @@ pub(crate) trait UserAuth {
 pub(crate) trait Channels {
     /// Begins to open a session channel.
     fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
-    /// Whether the server opened the channel.
+    /// Returns `Ready` once the server has opened the channel. A refusal is an error.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Requests something that the command needs. Repeat with the same request until ready; one at
-    /// a time on a channel.
+    /// Requests something that the command needs. Must be called again with the same request until
+    /// the result is ready. A channel can have only one request pending.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
-    /// Asks the server to run the command. Repeat until ready.
+    /// Asks the server to run the command. Must be called again until the result is ready.
     fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError>;
-    /// What has arrived on the channel. Take it out.
+    /// What has arrived on the channel. The caller takes it out of the inbox.
     fn inbox(&mut self, channel: ChannelId) -> &mut Inbox;
-    /// Writes as much input as goes now. 0: the window is shut, or the socket takes no more.
+    /// Writes as much input as possible now and returns how many bytes were written. Returns 0 if
+    /// the channel's window is closed or the socket accepts no more.
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError>;
-    /// Ends the input.
+    /// Sends EOF, which ends the command's input.
     fn send_eof(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Sends a signal to a command that was accepted. There is no answer.
+    /// Sends a signal to a command that the server has accepted. The server does not answer.
     fn signal(&mut self, channel: ChannelId, signal: Signal) -> Result<(), LinkError>;
-    /// Sends CLOSE. Ready when it is on its way.
+    /// Sends SSH_MSG_CHANNEL_CLOSE. Returns `Ready` once the message is on its way.
     fn close_channel(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
     /// Forgets the channel and its inbox.
     fn free_channel(&mut self, channel: ChannelId);
-    /// Descriptors of connections to a forwarded agent.
+    /// How many connections this link has to a forwarded agent. Each takes a descriptor.
     fn agent_connections(&self) -> usize;
 }
 
 /// Tunnels to hosts behind this one (RFC 4254 section 7.2).
 pub(crate) trait Tunnelling {
-    /// Asks the server to connect a channel to this host, for the other end of the conduit.
+    /// Asks the server to open a tunnel to this host, and attaches it to the given end of a
+    /// conduit.
     fn open_tunnel(&mut self, host: &str, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError>;
-    /// News of a tunnel, each reported once.
+    /// The next event of a tunnel. Each event is reported once.
     fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)>;
-    /// The host behind a tunnel may have sent or taken something: the next pump looks.
+    /// Makes the next pump relay this tunnel. Call this when the host behind the proxy may have
+    /// sent or read something.
     fn wake_tunnel(&mut self, channel: ChannelId);
-    /// The host behind a tunnel has hung up: the next pump closes the channel.
+    /// Makes the next pump close the channel of this tunnel. Call this when the host behind the
+    /// proxy has hung up.
     fn close_tunnel(&mut self, channel: ChannelId);
 }
 
-/// News of a tunnel.
+/// An event of a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TunnelNews {
-    /// The server has connected it.
+    /// The server has connected the tunnel.
     Opened,
-    /// The server refuses (RFC 4254 section 5.1).
+    /// The server has refused the tunnel (RFC 4254 section 5.1).
     Refused { reason: u32, text: String },
-    /// The channel is gone, and its id may be reused.
+    /// The tunnel's channel no longer exists, and its id may be reused.
     Ended,
 }
 
-/// A channel of a link.
+/// The id of a channel of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChannelId(pub usize);
 
-/// Options of a handshake.
+/// The options of a handshake.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HandshakeOptions<'a> {
-    /// Login name.
+    /// The login name.
     pub user: &'a str,
-    /// Host key algorithms on record for this host, to be offered first.
+    /// The host key algorithms on record for this host. They are offered first.
     pub recorded: &'a [&'static str],
     /// Whether to compress after the login, if the server agrees.
     pub compress: bool,
@@ -201,35 +211,37 @@ pub(crate) struct HandshakeOptions<'a> {
     pub agent: Option<&'a Arc<Path>>,
 }
 
-/// Key exchanges of a connection.
+/// The key exchanges and the traffic of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct KeyExchanges {
-    /// Number completed, the first included.
+    /// How many key exchanges have completed, including the first.
     pub done: u64,
-    /// Bytes of channels in both directions, with a little for each packet.
+    /// How many bytes the channels have carried in both directions, plus a small overhead per
+    /// packet.
     pub traffic: u64,
 }
 
-/// What a pump left behind.
+/// Whether a pump left work behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pumped {
-    /// The socket has nothing more: wait for the next readiness event.
+    /// The socket has nothing more to read, so the caller waits for the next readiness event.
     Drained,
-    /// The budget ran out first.
+    /// The budget ran out before the socket was drained.
     More,
 }
 
 /// One way to prove who the user is.
 #[derive(Debug, Clone)]
 pub(crate) enum Credential {
-    /// The `none` method: asks which methods the server offers, and succeeds if it needs none.
+    /// The `none` method: asks which methods the server offers, and logs in if the server requires
+    /// no authentication.
     None,
-    /// Asks whether the server would take this key, without a signature.
+    /// Asks whether the server would accept this key, without making a signature.
     Probe(Arc<PrivateKey>),
     /// Signs with this key.
     Key(Arc<PrivateKey>),
-    /// A key in an agent. Without a signature: asks whether the server would take the key, and what
-    /// to sign ([`AuthReply::ToSign`]). With the agent's signature: logs in.
+    /// A key that an agent holds. Without a signature, asks whether the server would accept the key
+    /// and what the agent has to sign ([`AuthReply::ToSign`]). With the agent's signature, logs in.
     Agent { identity: Identity, signature: Option<Arc<[u8]>> },
     /// The password.
     Password(Secret),
@@ -237,42 +249,45 @@ pub(crate) enum Credential {
     Gssapi(Arc<Gssapi>),
 }
 
-/// The identities of a GSSAPI login.
+/// The parameters of a GSSAPI login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Gssapi {
-    /// The host part of the server's service name: the service is `host@server`.
+    /// The server's name in the GSSAPI service name, which is `host@server`.
     pub server: String,
-    /// The user's principal. `None`: the default principal.
+    /// The user's principal. `None` selects the default principal.
     pub client: Option<String>,
-    /// Whether the server gets a ticket to act as the user.
+    /// Whether the server gets a ticket with which it can act as the user.
     pub delegate: bool,
 }
 
 /// The result of trying a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthReply {
-    /// Accepted. For a probe: a signature by that key would be accepted.
+    /// The server has accepted the credential. In reply to a probe, it means that the server would
+    /// accept a signature by that key.
     Accepted,
-    /// A signature by the agent's key would be accepted. This is the request to send to the agent.
+    /// The server would accept a signature by the agent's key. This is the request to send to the
+    /// agent.
     ToSign(Vec<u8>),
-    /// Accepted, and the server wants another method as well (RFC 4252 section 5.1).
+    /// The server has accepted the credential but requires another method as well (RFC 4252 section
+    /// 5.1).
     Partial,
-    /// Refused.
+    /// The server has refused the credential.
     Denied,
-    /// This end gave up, for this reason. The server has refused nothing.
+    /// This end has given up, for this reason. The server has not refused anything.
     Unable(String),
 }
 
-/// A server's turn in keyboard-interactive authentication.
+/// The server's response in keyboard-interactive authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Interaction {
-    /// It asks questions.
+    /// The server asks questions.
     Asks(Questions),
-    /// It has decided.
+    /// The server has decided.
     Replies(AuthReply),
 }
 
-/// One round of questions (RFC 4256 section 3.2), unfiltered.
+/// One round of questions (RFC 4256 section 3.2), exactly as the server sent them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Questions {
     pub name: String,
@@ -280,25 +295,25 @@ pub(crate) struct Questions {
     pub prompts: Vec<Prompt>,
 }
 
-/// What has arrived on a channel and was not collected.
+/// What has arrived on a channel and has not been collected yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// Bytes of standard output.
+    /// The bytes of standard output.
     pub stdout: Vec<u8>,
-    /// Bytes of standard error.
+    /// The bytes of standard error.
     pub stderr: Vec<u8>,
-    /// The server will send no more data.
+    /// Whether the server has announced that it will send no more data.
     pub eof: bool,
-    /// The server closed the channel. Later messages are ignored.
+    /// Whether the server has closed the channel. Later messages are ignored.
     pub closed: bool,
-    /// `exit-status` (RFC 4254 section 6.10).
+    /// The command's `exit-status` (RFC 4254 section 6.10), if it has arrived.
     pub status: Option<u32>,
-    /// `exit-signal`.
+    /// The command's `exit-signal`, if it has arrived.
     pub signal: Option<ExitSignal>,
 }
 
 impl Inbox {
-    /// Whether something has arrived that shows that the command ran.
+    /// Whether anything has arrived that proves that the command was executed.
     pub(crate) fn shows_execution(&self) -> bool {
         let printed = !self.stdout.is_empty() || !self.stderr.is_empty();
         printed || self.status.is_some() || self.signal.is_some()
@@ -315,34 +330,34 @@ impl Inbox {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LinkError {
     pub kind: LinkErrorKind,
-    /// The text of libssh or the system.
+    /// The error text from libssh or the operating system.
     pub text: String,
 }
 
-/// The kind of a failure, as far as its text shows.
+/// The kind of a link's failure, as far as the error text reveals it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkErrorKind {
     /// The peer closed the connection, or the socket failed.
     Lost,
-    /// The same, before the peer has sent its version line.
+    /// As [`Lost`](Self::Lost), but before the peer has sent its version line.
     Dropped,
-    /// SSH_MSG_DISCONNECT with this reason.
+    /// The peer has sent SSH_MSG_DISCONNECT with this reason code.
     Disconnected(u32),
     /// The peer does not speak SSH 2.
     NotSsh,
-    /// No algorithm in common.
+    /// The two sides have no algorithm in common.
     NoCommonAlgorithm,
-    /// A packet did not decrypt, or its MAC or the host's signature is wrong.
+    /// A packet could not be decrypted, or its MAC or the host's signature is wrong.
     Integrity,
-    /// A malformed or unexpected message.
+    /// The peer has sent a malformed or unexpected message.
     Protocol,
-    /// The server refused. The connection is up.
+    /// The server has refused a request. The connection is still up.
     Denied,
     /// The channel's maximum packet size leaves no room for data.
     Unwritable,
-    /// A limit of this process.
+    /// A limit of this process has been reached.
     Limit,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 

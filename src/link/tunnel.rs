@@ -1,12 +1,14 @@
-//! Tunnels: channels of a proxy's session, each joined to the connection of a host behind it.
+//! Tunnels: channels of a proxy's session, each joined to the connection to a host behind the
+//! proxy.
 //!
 //! Bytes go from the channel into the conduit and from the conduit into the channel, with
-//! back-pressure in both directions. What the host behind does not take stays in the conduit, then
-//! in the inbox, then inside libssh, which keeps the channel's window shut. What the proxy does not
-//! take stays in the conduit, and the host's libssh waits. Only tunnels with news are looked at:
-//! something has arrived from the proxy, or the host behind was visited.
+//! back-pressure in both directions. If the host behind the proxy does not read, bytes stay first
+//! in the conduit, then in the inbox, and then inside libssh, which keeps the channel's window
+//! closed. If the proxy does not read, bytes stay in the conduit, and the other host's libssh has
+//! to wait. A tunnel is relayed only when it has news: either something has arrived from the proxy,
+//! or the host behind the proxy has been visited.
 //!
-//! Channels of a forwarded agent are in `agent_forwarding`.
+//! The channels of a forwarded agent are handled in `agent_forwarding`.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -21,14 +23,14 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub(super) struct TunnelRelay {
     tunnels: HashMap<ChannelId, Tunnel>,
-    /// Tunnels to look at.
+    /// The tunnels to relay.
     queue: VecDeque<ChannelId>,
-    /// Tunnels that wait for the proxy's socket.
+    /// The tunnels that wait until the proxy's socket accepts more.
     congested: Vec<ChannelId>,
-    /// Tunnels that wait for the proxy to open their window.
+    /// The tunnels that wait until the proxy reopens their window.
     shut: Vec<ChannelId>,
     news: VecDeque<(ChannelId, TunnelNews)>,
-    /// Shared by all.
+    /// The read buffer, which all tunnels share.
     buffer: Vec<u8>,
 }
 
@@ -43,40 +45,40 @@ struct Tunnel {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TunnelStage {
-    /// The proxy was asked.
+    /// The proxy has been asked to open the channel.
     Opening,
-    /// The proxy was asked, and the host behind has gone since.
+    /// The proxy has been asked to open the channel, and the host behind it has hung up since.
     Unwanted,
     Open,
-    /// Open, and the host behind has got an end of stream.
+    /// The tunnel is open, and the host behind the proxy has been sent an end of stream.
     Ended,
-    /// CLOSE must be sent.
+    /// SSH_MSG_CHANNEL_CLOSE remains to be sent.
     Closing,
 }
 
-/// The way to the proxy.
+/// The state of the direction towards the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upstream {
     Open,
-    /// The socket takes no more: see [`TunnelRelay::congested`].
+    /// The socket accepts no more. The tunnel is in [`TunnelRelay::congested`].
     Congested,
-    /// The window is shut: see [`TunnelRelay::shut`].
+    /// The window is closed. The tunnel is in [`TunnelRelay::shut`].
     Shut,
 }
 
-/// What remains to be done for a tunnel.
+/// What remains to be done for a tunnel after it was relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Nothing before its next news.
+    /// Nothing remains until its next news.
     Nothing,
-    /// More, after the other tunnels.
+    /// There is more to relay, after the other tunnels have had their turn.
     More,
-    /// Its removal: the channel is gone.
+    /// The tunnel must be removed, because its channel no longer exists.
     Removal,
 }
 
 impl TunnelRelay {
-    /// Asks the proxy to connect to this host.
+    /// Asks the proxy to open a tunnel to this host.
     pub(super) fn open(
         &mut self,
         host: &str,
@@ -93,7 +95,7 @@ impl TunnelRelay {
         self.news.pop_front()
     }
 
-    /// Queues a tunnel, unless it is queued.
+    /// Queues a tunnel unless it is already queued.
     pub(super) fn wake(&mut self, id: ChannelId) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         if !mem::replace(&mut tunnel.is_queued, true) {
@@ -101,7 +103,7 @@ impl TunnelRelay {
         }
     }
 
-    /// The host behind has hung up.
+    /// Closes a tunnel, because the host behind the proxy has hung up.
     pub(super) fn close(&mut self, id: ChannelId) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         tunnel.stage = match tunnel.stage {
@@ -111,8 +113,8 @@ impl TunnelRelay {
         self.wake(id);
     }
 
-    /// Relays the tunnels with news, at most [`limits::TUNNELS_PER_VISIT`]. `More`: others are
-    /// left.
+    /// Relays the tunnels that have news, at most [`limits::TUNNELS_PER_VISIT`] of them. Returns
+    /// `More` if others are left.
     pub(super) fn relay(&mut self, session: &mut SshSession) -> Result<Pumped, LinkError> {
         if self.tunnels.is_empty() {
             return Ok(Pumped::Drained);
@@ -135,7 +137,7 @@ impl TunnelRelay {
                 Rest::More => self.wake(id),
                 Rest::Removal => {
                     self.tunnels.remove(&id);
-                    // Its id may be reused.
+                    // The channel's id may be reused.
                     self.congested.retain(|known| *known != id);
                     self.shut.retain(|known| *known != id);
                     self.news.push_back((id, TunnelNews::Ended));
@@ -146,7 +148,7 @@ impl TunnelRelay {
         Ok(if self.queue.is_empty() { Pumped::Drained } else { Pumped::More })
     }
 
-    /// After a failure of the session: passes on what had arrived before, as far as it fits.
+    /// Delivers what arrived before the session failed, as far as it fits into the conduits.
     pub(super) fn salvage(&mut self, session: &mut SshSession) {
         self.collect(session);
         for id in mem::take(&mut self.queue) {
@@ -162,8 +164,8 @@ impl TunnelRelay {
         }
     }
 
-    /// Queues the tunnels that can go on sending. Only libssh 0.11 reports that a window has
-    /// opened, so all windows are asked, which takes no system call.
+    /// Queues the tunnels that can send again. Only libssh 0.11 reports that a window has been
+    /// reopened, so this checks all windows, which takes no system call.
     fn resume(&mut self, session: &mut SshSession) {
         let Self { tunnels, queue, congested, shut, .. } = self;
         let mut resume = |id: ChannelId| {
@@ -221,7 +223,7 @@ impl Tunnel {
         if self.stage != TunnelStage::Closing {
             self.deliver(id, session)?;
         }
-        // The last bytes of a host that has hung up still go.
+        // Even if the host has hung up, its last bytes are sent on.
         let rest = self.send_on(id, session, buffer)?;
         if self.stage != TunnelStage::Closing {
             return Ok(rest);
@@ -239,7 +241,7 @@ impl Tunnel {
         }
     }
 
-    /// From the proxy to the host behind.
+    /// Moves bytes from the proxy to the host behind it.
     fn deliver(&mut self, id: ChannelId, session: &mut SshSession) -> Result<(), LinkError> {
         loop {
             if session.held(id) > limits::TUNNEL_HELD {
@@ -262,7 +264,8 @@ impl Tunnel {
                 return Ok(());
             }
             match self.conduit.send(&inbox.stdout) {
-                // A visit to the host behind announces that it has taken some.
+                // The host behind the proxy is visited when it reads, and that visit queues this
+                // tunnel.
                 Ok(0) => return Ok(()),
                 Ok(sent) => {
                     inbox.stdout.drain(..sent);
@@ -276,7 +279,8 @@ impl Tunnel {
         }
     }
 
-    /// From the host behind to the proxy: one chunk, then it is the others' turn.
+    /// Moves one chunk from the host behind the proxy to the proxy. Then the other tunnels have a
+    /// turn.
     fn send_on(
         &mut self,
         id: ChannelId,
@@ -301,8 +305,8 @@ impl Tunnel {
             Ok(Written::Some) => return Ok(Rest::More),
             Ok(Written::Nothing) => self.upstream = Upstream::Congested,
             Ok(Written::Ended) => self.stage = TunnelStage::Closing,
-            // The proxy has closed the channel. What arrived before is still delivered, and then
-            // the end.
+            // The proxy has closed the channel. What arrived before is still delivered, followed by
+            // the end of stream.
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) => self.writer.clear(),
             Err(error) => return Err(error),
         }

@@ -1,31 +1,32 @@
-//! From a host behind a proxy to the proxy: out of the conduit, chunk by chunk, into the tunnel's
-//! channel.
+//! Moves bytes of a host behind a proxy to the proxy: from the conduit, chunk by chunk, into the
+//! tunnel's channel.
 
 use super::{Conduit, LinkError};
 use crate::limits;
 
-/// A chunk that has left the conduit and that the channel has not taken yet: during a key exchange
-/// libssh takes nothing.
+/// The bytes that were read from the conduit and that the channel has not accepted yet. libssh
+/// accepts none during a key exchange, for instance.
 #[derive(Debug, Default)]
 pub(super) struct TunnelWriter(Vec<u8>);
 
 /// The result of sending a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// The conduit is empty, and the channel has taken everything. A visit to the host behind
-    /// announces more.
+    /// The conduit is empty, and the channel has accepted everything. The next visit to the host
+    /// behind the proxy announces more.
     All,
     /// There may be more to send at once, and nothing else announces it.
     Some,
-    /// The channel takes nothing now.
+    /// The channel accepts nothing now.
     Nothing,
-    /// The host behind is gone.
+    /// The host behind the proxy has closed its end.
     Ended,
 }
 
 impl TunnelWriter {
-    /// Passes one chunk to `write`, which returns how much of it the channel took: the rest of the
-    /// last chunk, or else what the conduit has, up to the channel's window, which is not 0.
+    /// Passes one chunk to `write`, which returns how many bytes of it the channel has accepted.
+    /// The chunk is what remains of the last one or, if nothing remains, what the conduit holds, up
+    /// to `window`. `window` is the channel's window and must not be 0.
     pub(super) fn send(
         &mut self,
         conduit: &Conduit,
@@ -34,8 +35,8 @@ impl TunnelWriter {
         write: impl FnOnce(&[u8]) -> Result<usize, LinkError>,
     ) -> Result<Written, LinkError> {
         let Self(chunk) = self;
-        // After a kept chunk more may be in the conduit: visits that announced it found the channel
-        // blocked.
+        // After a kept chunk, the conduit may hold more, because the visits that announced it came
+        // while the channel was blocked.
         let mut is_last = false;
         if chunk.is_empty() {
             let window = window.min(limits::WRITE_CHUNK);
@@ -59,7 +60,7 @@ impl TunnelWriter {
         })
     }
 
-    /// The channel takes nothing any more.
+    /// Drops the kept bytes, because the channel will accept nothing more.
     pub(super) fn clear(&mut self) {
         self.0 = Vec::new();
     }
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
     use crate::link::LinkErrorKind;
 
-    /// A tunnel, with what the proxy has received.
+    /// A tunnel, and the bytes that the proxy has received.
     struct Way {
         writer: TunnelWriter,
         conduit: Conduit,
@@ -89,7 +90,7 @@ mod tests {
             Self { writer: TunnelWriter::default(), conduit, host, arrived: Vec::new() }
         }
 
-        /// Sends a chunk into this window, of which the channel takes so many bytes at most.
+        /// Sends a chunk into this window. The channel accepts at most `taken_max` bytes of it.
         fn send(&mut self, window: usize, taken_max: usize) -> Written {
             let Self { writer, conduit, arrived, .. } = self;
             let write = |chunk: &[u8]| {
@@ -106,7 +107,7 @@ mod tests {
         let mut way = Way::new();
         way.host.send(b"one").unwrap();
         assert_eq!(way.send(100, 0), Written::Nothing);
-        // The host behind is visited while the channel is blocked.
+        // The host behind the proxy is visited while the channel is blocked.
         way.host.send(b"two").unwrap();
         assert_eq!(way.send(100, 100), Written::Some);
         assert_eq!(way.send(100, 100), Written::All);
@@ -138,7 +139,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the host behind sends meanwhile, and however little goes at a time.
+        /// Holds whatever the host behind the proxy sends meanwhile, and however few bytes the
+        /// channel accepts at a time.
         #[test]
         fn all_is_said_only_when_nothing_is_left(
             steps in vec((vec(any::<u8>(), 0..4), 1..6_usize, 0..6_usize), 0..60)

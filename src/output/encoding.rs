@@ -1,4 +1,4 @@
-//! Between the bytes of a host and text.
+//! Converts between a host's bytes and text.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::output::LineEnds;
 
-/// An encoding of the WHATWG's standard, except for `replacement`, which reads everything as one
-/// error.
+/// An encoding of the WHATWG's Encoding standard. The encoding `replacement` is excluded, because
+/// it decodes any input as a single error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Encoding(&'static encoding_rs::Encoding);
 
@@ -22,7 +22,8 @@ impl Default for Encoding {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Decoding {
     pub encoding: Encoding,
-    /// Whether a line that is not in the encoding is an error, instead of text with U+FFFD in it.
+    /// Whether a line that is not valid in the encoding is an error. If not, its text has U+FFFD in
+    /// place of invalid sequences.
     pub strict: bool,
 }
 
@@ -35,11 +36,11 @@ impl Decoding {
     }
 }
 
-/// A line is not what its encoding says. It comes back as it was.
+/// The error for a line that is not valid in its encoding.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub line: Vec<u8>,
-    /// Where the first sequence of bytes begins that means nothing.
+    /// The offset of the first invalid sequence of bytes.
     pub offset: usize,
 }
 
@@ -66,8 +67,8 @@ impl Encoding {
         }
     }
 
-    /// The text of a line, with U+FFFD for what is not in the encoding. At the start of a stream
-    /// the encoding's own byte order mark is no part of it.
+    /// Decodes a line and replaces invalid sequences by U+FFFD. At the start of a stream, the
+    /// encoding's byte order mark is not part of the text.
     fn decode_lossy(self, line: Vec<u8>, at_start: bool) -> String {
         let mark = self.mark(&line, at_start);
         match self.decode_whole(line, mark) {
@@ -76,7 +77,7 @@ impl Encoding {
         }
     }
 
-    /// The text of a line that is altogether in the encoding.
+    /// Decodes a line, which must be entirely valid in the encoding.
     fn decode_strict(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
         let mark = self.mark(&line, at_start);
         self.decode_whole(line, mark).map_err(|line| {
@@ -96,11 +97,12 @@ impl Encoding {
         }
     }
 
-    /// The text of several lines with their ends, if the text of each of them can be cut out of it.
-    /// The first line of a stream must not be among them, as its byte order mark is no text.
+    /// Decodes several lines together with their line ends, if the text of each line can then be
+    /// cut out of the result. The first line of a stream must not be among them, because its byte
+    /// order mark is not part of the text.
     pub(crate) fn decode_lines(self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
-        // In other encodings a line may leave its decoder in a state that the next one does not
-        // begin with.
+        // In other encodings, the end of a line may leave the decoder in a state other than the one
+        // in which the next line must be decoded.
         if self.0 != UTF_8 {
             return Err(lines);
         }
@@ -125,7 +127,7 @@ impl Encoding {
         }
     }
 
-    /// The length of the byte order mark that the line begins with.
+    /// The length of the byte order mark at the beginning of the line, or 0 if there is none.
     fn mark(self, line: &[u8], at_start: bool) -> usize {
         let mark: &[u8] = match () {
             () if !at_start => b"",
@@ -137,8 +139,9 @@ impl Encoding {
         if line.starts_with(mark) { mark.len() } else { 0 }
     }
 
-    /// The bytes to send for a text. UTF-8 goes as it is, whether or not it is well-formed, and
-    /// instead of UTF-16 too: that has NUL bytes, and a command cannot.
+    /// Encodes a text for sending. For UTF-8, the text is sent unchanged, whether or not it is
+    /// well-formed. For UTF-16, it is sent unchanged too, because UTF-16 contains NUL bytes, which
+    /// a command cannot contain.
     pub(crate) fn encode(self, text: &[u8]) -> Result<Cow<'_, [u8]>, CommandProblem> {
         if self.0.output_encoding() == UTF_8 {
             return Ok(Cow::Borrowed(text));
@@ -159,7 +162,8 @@ impl Encoding {
             match result {
                 EncoderResult::InputEmpty => return Ok(Cow::Owned(bytes)),
                 EncoderResult::OutputFull => {}
-                // It has read the character, and does not always tell the same one.
+                // The encoder has consumed the character. It may report a different one, so the
+                // offset is computed from the text.
                 EncoderResult::Unmappable(_) => {
                     let offset = text[..done].char_indices().next_back().map_or(0, |(offset, _)| offset);
                     return Err(CommandProblem::Unencodable { offset, encoding });

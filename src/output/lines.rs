@@ -1,54 +1,57 @@
-//! The store of one output stream: bytes in, lines or raw bytes out.
+//! The buffer of one output stream, which takes bytes and returns lines or raw bytes.
 //!
-//! A [`LineBuffer`] belongs to the stdout or the stderr of one host. The reactor pushes what
-//! arrives, in chunks of any size; a reader takes lines or raw bytes whenever it likes. Because an
-//! unfinished line stays in the buffer, a reader that gives up (a timeout, a dropped iterator)
-//! loses nothing: the next one continues at the same byte.
+//! A [`LineBuffer`] belongs to the stdout or the stderr of one command on one host. The reactor
+//! pushes what arrives, in chunks of any size. A reader takes lines or raw bytes at any time.
+//! Because an unfinished line stays in the buffer, a reader that stops early (because of a timeout
+//! or a dropped iterator) loses nothing, and the next reader continues at the same byte.
 //!
 //! # What a line is
-//! `\n` and `\r\n` end a line and are stripped; nothing else does, neither a lone `\r` nor NUL.
-//! Empty lines are kept. The last line needs no terminator: it is yielded once the stream has
-//! ended, and a `\r` at its end is data.
+//! `
+//! ` and `\r
+//! ` end a line and are stripped. Nothing else ends a line, not even a lone `\r` or NUL. Empty
+//! lines are kept. The last line needs no terminator. It is returned once the stream has ended, and
+//! a `\r` at its end is data.
 //!
-//! A character of a line end is one byte, or a code unit of UTF-16 where the reader [says
-//! so](LineEnds). Units are counted from the start of the stream, whoever has read what is before
-//! them.
+//! A character of a line end is one byte or, if the reader [says so](LineEnds), one code unit of
+//! UTF-16. Units are counted from the start of the stream, no matter how the bytes before them were
+//! read.
 //!
 //! # Cost
-//! Every byte is copied once in and once out and searched once for its terminator, however it was
-//! cut into chunks. The memory of consumed bytes is given back: after every call that takes `&mut
-//! self`, the [capacity](LineBuffer::capacity) is at most
+//! Every byte is copied in once, copied out once, and searched for its terminator once, no matter
+//! how the stream was cut into chunks. The memory of consumed bytes is given back. After every call
+//! that takes `&mut self`, the [capacity](LineBuffer::capacity) is at most
 //! [`IDLE_CAPACITY`](LineBuffer::IDLE_CAPACITY) or four times the unread bytes, whichever is
 //! larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread until the next
-//! call. Moving the unread bytes to keep this bound is paid for by the bytes consumed or pushed
-//! since the last move: amortised O(1) a byte.
+//! call. To keep this bound, unread bytes are moved only after enough bytes were consumed or pushed
+//! since the last move, so the amortised cost is O(1) per byte.
 
 use std::fmt;
 
-/// The code units of line ends.
+/// The code units in which line ends are searched for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineEnds {
-    /// Single bytes: for every encoding that contains ASCII, where no byte of a longer character is
-    /// below 0x20.
+    /// Single bytes. This fits every encoding that contains ASCII and in which longer characters
+    /// have no byte below 0x20.
     #[default]
     Bytes,
-    /// Code units of UTF-16, low byte first.
+    /// Code units of UTF-16 with the low byte first.
     Utf16Le,
-    /// Code units of UTF-16, high byte first.
+    /// Code units of UTF-16 with the high byte first.
     Utf16Be,
 }
 
-/// Unread bytes of one output stream. See the [module](self) for the rules.
+/// The unread bytes of one output stream. See the [module](self) for the rules.
 #[derive(Default)]
 pub struct LineBuffer {
-    /// Consumed bytes, then unread bytes.
+    /// The consumed bytes that are still stored, followed by the unread bytes.
     data: Vec<u8>,
-    /// Where the unread bytes start: `head <= scanned <= data.len()`.
+    /// The index at which the unread bytes start: `head <= scanned <= data.len()`.
     head: usize,
-    /// No `\n` begins in `data[head..scanned]`.
+    /// The index up to which no `
+    /// ` begins: there is none in `data[head..scanned]`.
     scanned: usize,
-    /// How many bytes of the stream came before `data`.
+    /// How many bytes of the stream precede `data`.
     forgotten: u64,
     ends: LineEnds,
     finished: bool,
@@ -58,18 +61,18 @@ impl LineBuffer {
     /// The capacity, in bytes, that an empty buffer of a running stream may keep for the next
     /// chunk.
     ///
-    /// Small, because a fleet holds two buffers per host; once the stream has ended and was read,
-    /// nothing is kept.
+    /// The value is small because a fleet holds two buffers per host. Once the stream has ended and
+    /// was read, nothing is kept.
     pub const IDLE_CAPACITY: usize = 1024;
 
     const GROWTH_MIN: usize = 64;
 
-    /// An empty buffer that has not allocated anything.
+    /// Makes an empty buffer without allocating.
     pub const fn new() -> Self {
         Self { data: Vec::new(), head: 0, scanned: 0, forgotten: 0, ends: LineEnds::Bytes, finished: false }
     }
 
-    /// How lines end from the first unread byte on. Default: [`LineEnds::Bytes`].
+    /// Sets how lines end from the first unread byte on. The default is [`LineEnds::Bytes`].
     pub fn set_line_ends(&mut self, ends: LineEnds) {
         if self.ends != ends {
             self.ends = ends;
@@ -77,13 +80,13 @@ impl LineBuffer {
         }
     }
 
-    /// How many bytes of the stream were consumed.
+    /// How many bytes of the stream have been consumed.
     pub const fn position(&self) -> u64 {
         self.forgotten + self.head as u64
     }
 
-    /// Appends bytes as they arrived. Bytes after [`finish`](Self::finish) are ignored: a stream
-    /// ends once.
+    /// Appends bytes as they arrive. Bytes after [`finish`](Self::finish) are ignored, because a
+    /// stream ends only once.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.finished || bytes.is_empty() {
             return;
@@ -93,7 +96,7 @@ impl LineBuffer {
         self.data.extend_from_slice(bytes);
     }
 
-    /// Marks the end of the stream, which turns an unterminated rest into the last line.
+    /// Marks the end of the stream. An unterminated rest becomes the last line.
     pub fn finish(&mut self) {
         if self.finished {
             return;
@@ -103,12 +106,13 @@ impl LineBuffer {
         self.data.shrink_to_fit();
     }
 
-    /// Whether the stream has ended. Unread bytes may remain: see [`is_empty`](Self::is_empty).
+    /// Whether the stream has ended. Unread bytes may remain ([`is_empty`](Self::is_empty)).
     pub const fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Takes the next line without its terminator, or `None` while no complete line is there.
+    /// Takes the next line without its terminator. Returns `None` while no complete line is
+    /// buffered.
     ///
     /// `None` from a [finished](Self::finish) buffer is final.
     pub fn next_line(&mut self) -> Option<&[u8]> {
@@ -128,7 +132,7 @@ impl LineBuffer {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// Whether [`next_line`](Self::next_line) has one.
+    /// Whether [`next_line`](Self::next_line) would return a line.
     pub fn has_line(&mut self) -> bool {
         self.give_back();
         let newline = match self.ends {
@@ -142,7 +146,7 @@ impl LineBuffer {
         newline.is_some() || self.finished && !self.is_empty()
     }
 
-    /// What has no terminator is a line once the stream has ended.
+    /// Takes the unterminated rest, which is a line once the stream has ended.
     fn last_line(&mut self) -> Option<&[u8]> {
         if !self.finished || self.is_empty() {
             return None;
@@ -166,9 +170,10 @@ impl LineBuffer {
         Some(line.strip_suffix(carriage_return).unwrap_or(line))
     }
 
-    /// Where the next `\n` of UTF-16 is among the unread bytes. Takes note of those that hold none.
+    /// The index of the next `
+    /// ` of UTF-16 among the unread bytes. Records how far there is none.
     fn find_unit(&mut self) -> Option<usize> {
-        // The rest of a unit that a raw read has cut is data.
+        // If a raw read has ended in the middle of a unit, the rest of that unit is data.
         let first = self.head + usize::from(!self.position().is_multiple_of(2));
         let low = if self.ends == LineEnds::Utf16Le { 0 } else { 1 };
         for offset in memchr::memchr_iter(b'\n', &self.data[self.scanned..]) {
@@ -178,14 +183,15 @@ impl LineBuffer {
                 return Some(unit);
             }
         }
-        // The first byte of a unit waits for the second one.
+        // The first byte of a unit is scanned again once the second byte has arrived.
         let units = self.data.len().saturating_sub(first) / 2;
         self.scanned = self.scanned.max(first + 2 * units).min(self.data.len());
         None
     }
 
-    /// Takes what there is of a line whose end has not come, without half a unit of UTF-16 unless
-    /// there is nothing else. To be asked for only where [`has_line`](Self::has_line) has none.
+    /// Takes the buffered part of a line whose end has not arrived. Half a unit of UTF-16 is left
+    /// in the buffer, unless nothing else is there. Must only be called if
+    /// [`has_line`](Self::has_line) returns `false`.
     pub fn next_piece(&mut self) -> Option<&[u8]> {
         self.give_back();
         if self.is_empty() {
@@ -207,26 +213,29 @@ impl LineBuffer {
         &self.data[start..]
     }
 
-    /// Bytes that the last call has taken, by their offset in the stream.
+    /// Bytes that the last call has taken, identified by their offset in the stream and their
+    /// number.
     pub fn consumed(&self, offset: u64, len: usize) -> &[u8] {
         let start = (offset - self.forgotten) as usize;
         &self.data[start..start + len]
     }
 
-    /// Like [`next_line`](Self::next_line), as a copy, and gives the memory of the line back at once.
+    /// Like [`next_line`](Self::next_line), but returns a copy and gives the memory of the line
+    /// back at once.
     pub fn take_line(&mut self) -> Option<Vec<u8>> {
         let line = self.next_line()?.to_vec();
         self.give_back();
         Some(line)
     }
 
-    /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out` and returns
-    /// how many.
+    /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out`, and returns
+    /// how many bytes were moved.
     ///
-    /// `0` means that nothing is there; whether more can come depends on whether the stream has
-    /// ended. Raw and line reads may alternate and continue each other at the same byte. A raw read
-    /// that stops between the bytes of a `\r\n` has consumed the `\r`; the `\n` left over ends an
-    /// empty line.
+    /// Returns 0 if no bytes are buffered. More may arrive until the stream has ended. Raw reads
+    /// and line reads may alternate, and each continues at the byte where the last one stopped. If
+    /// a raw read stops between the bytes of a `\r
+    /// `, it has consumed the `\r`, and the remaining `
+    /// ` ends an empty line.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let unread = self.unread();
         let count = out.len().min(unread.len());
@@ -235,7 +244,7 @@ impl LineBuffer {
         count
     }
 
-    /// The unread bytes, terminators included. Together with [`consume`](Self::consume) this is a
+    /// The unread bytes, including terminators. Together with [`consume`](Self::consume), this is a
     /// raw read without a copy.
     pub fn unread(&self) -> &[u8] {
         &self.data[self.head..]
@@ -253,7 +262,8 @@ impl LineBuffer {
         self.consume(usize::MAX);
     }
 
-    /// Discards all unread bytes, and counts so many more as consumed that were never pushed.
+    /// Discards all unread bytes, and counts `count` further bytes of the stream as consumed that
+    /// were never pushed.
     pub fn skip(&mut self, count: usize) {
         self.clear();
         self.forgotten += count as u64;
@@ -269,12 +279,13 @@ impl LineBuffer {
         self.len() == 0
     }
 
-    /// The allocated bytes, for a memory budget. See the [module](self) for the bound.
+    /// How many bytes are allocated, for a memory budget. See the [module](self) for the bound.
     pub const fn capacity(&self) -> usize {
         self.data.capacity()
     }
 
-    /// Gives back the room for more, as none will come for a while.
+    /// Gives back the memory reserved for further bytes. Call this when none are expected for a
+    /// while.
     pub fn settle(&mut self) {
         if self.data.capacity() > self.len() + self.len() / 4 {
             self.drop_consumed();
@@ -282,7 +293,7 @@ impl LineBuffer {
         }
     }
 
-    /// Makes `data` begin with the unread bytes.
+    /// Removes the consumed bytes, so that `data` begins with the unread ones.
     fn drop_consumed(&mut self) {
         if self.head == 0 {
             return;
@@ -295,8 +306,8 @@ impl LineBuffer {
 
     /// Restores the memory bound after bytes were consumed.
     ///
-    /// Runs before a line is lent rather than after, since the lent bytes are part of the consumed
-    /// ones.
+    /// A method that lends a line calls this before it consumes the line, because the lent bytes
+    /// are among the consumed ones and must stay in place.
     fn give_back(&mut self) {
         let unread = self.len();
         let idle = if self.finished { 0 } else { Self::IDLE_CAPACITY };
@@ -316,22 +327,22 @@ impl LineBuffer {
         }
     }
 
-    /// Makes room for `extra` bytes behind the unread ones.
+    /// Makes room for `extra` bytes after the unread ones.
     fn make_room(&mut self, extra: usize) {
         if self.data.capacity() - self.data.len() >= extra {
             return;
         }
         let (consumed, unread) = (self.head, self.len());
         self.drop_consumed();
-        // Growing although the move made room would waste memory; relying on a move that won less
-        // than it cost would make many small pushes quadratic.
+        // Growing whenever the move has made enough room would waste memory. Never growing after a
+        // move that freed fewer bytes than it moved would make many small pushes quadratic.
         if consumed < unread || self.data.capacity() - unread < extra {
             self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
         }
     }
 }
 
-/// Shows figures only: the output of a command does not belong into a log.
+/// Shows only figures, because a command's output does not belong in a log.
 impl fmt::Debug for LineBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LineBuffer")

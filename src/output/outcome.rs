@@ -6,17 +6,17 @@ use crate::error::HostError;
 use crate::limits;
 use crate::text::sanitise_bounded;
 
-/// How a command on one host ended. An exit status is always the one that the server sent.
+/// How a command on one host ended. An exit status is always one that the server has sent.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The command exited with this status (RFC 4254 section 6.10).
     Exited(u32),
-    /// A signal ended it (parallel-ssh reports -1).
+    /// A signal ended the command (parallel-ssh reports this as -1).
     Signaled(ExitSignal),
     /// The server closed the channel without sending a status or a signal.
     NoStatus,
-    /// It did not run, or its end is unknown. The error names the stage.
+    /// The command did not run, or how it ended is unknown. The error names the stage that failed.
     Failed(HostError),
 }
 
@@ -38,16 +38,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` is safe for a terminal.
-/// Of name and text the first 4 KiB each are kept.
+/// The signal that ended a command (RFC 4254 section 6.10). Its `Display` output is safe to show on
+/// a terminal. Only the first 4 KiB of the name and of the message are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExitSignal {
-    /// Its name without `SIG`, for instance `TERM`, as the server sent it.
+    /// The name of the signal without `SIG`, for instance `TERM`, as the server sent it.
     pub name: String,
-    /// Whether the server reports a core dump.
+    /// Whether the server reports that the command dumped core.
     pub core_dumped: bool,
-    /// The server's text, often empty.
+    /// The server's message about the signal, which is often empty.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Sinks for output that is not kept.
+//! Sinks, which receive output that is not kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
@@ -6,18 +6,18 @@ use std::{fmt, io};
 use crate::callback;
 use crate::ids::{CommandId, HostId, StdStream};
 
-/// Receives output as it arrives, in place of a reader: [`Keep::Sink`](crate::output::Keep::Sink).
+/// A function that receives output as it arrives ([`Keep::Sink`](crate::output::Keep::Sink)).
 ///
-/// Clones share one sink: it receives the output of many hosts one [`Piece`] after the other. It is
-/// called during a [turn](crate::Fleet::turn), so it must not block: all hosts would wait. It must
-/// not use the [`ParallelClient`](crate::ParallelClient) that calls it. It receives all output,
-/// even of commands that were [released](crate::Fleet::release).
+/// Clones share one function, which receives the output of many hosts, one [`Piece`] at a time. It
+/// is called during a [turn](crate::Fleet::turn), so it must not block, because all hosts would
+/// wait for it. It must not use the [`ParallelClient`](crate::ParallelClient) that calls it. It
+/// receives all output, even that of commands that were [released](crate::Fleet::release).
 ///
-/// An error, such as that of a full disk, ends the command as
+/// An error, for example because the disk is full, ends the command as
 /// [`Fleet::cancel`](crate::Fleet::cancel) does, with
-/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome; the sink receives nothing
-/// more of that stream. Other commands continue, even with the same sink. A panic counts as an
-/// error.
+/// [`HostErrorKind::Sink`](crate::HostErrorKind::Sink) as its outcome. The sink receives nothing
+/// more of the stream for which it returned the error. Other commands continue, even those with the
+/// same sink. A panic counts as an error.
 ///
 /// ```no_run
 /// use std::fs::File;
@@ -40,27 +40,27 @@ pub struct Sink(Arc<Mutex<Take>>);
 
 type Take = dyn FnMut(Piece<'_>) -> io::Result<()> + Send;
 
-/// Output on its way to a [`Sink`].
+/// A piece of output that is passed to a [`Sink`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Piece<'a> {
-    /// The host.
+    /// The host that sent the output.
     pub host: HostId,
-    /// The command.
+    /// The command that wrote the output.
     pub command: CommandId,
-    /// The stream.
+    /// The stream to which the output was written.
     pub stream: StdStream,
-    /// The bytes as they arrived. Not empty, and cut anywhere.
+    /// The bytes as they arrived. They are never empty, and may begin and end anywhere in a line.
     pub bytes: &'a [u8],
 }
 
 impl Sink {
-    /// A sink that calls this function with each piece.
+    /// Makes a sink that calls this function with each piece.
     pub fn new(take: impl FnMut(Piece<'_>) -> io::Result<()> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(take)))
     }
 
-    /// Hands a piece over. A panic counts as an error.
+    /// Calls the function with a piece. A panic counts as an error.
     pub(super) fn take(&self, piece: Piece<'_>) -> io::Result<()> {
         let mut take = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         callback::call(|| take(piece)).unwrap_or_else(|_| Err(io::Error::other("it panicked")))

@@ -1,4 +1,4 @@
-//! Input that waits to be sent to a command.
+//! The queue of input that waits to be sent to a command.
 
 use std::collections::VecDeque;
 
@@ -9,20 +9,20 @@ pub(crate) struct StdinQueue {
     end: InputEnd,
 }
 
-/// State of the end of input.
+/// The state of the end of input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum InputEnd {
-    /// More may be written.
+    /// More input may be queued.
     #[default]
     Open,
-    /// The end follows what is queued.
+    /// The input ends after what is queued.
     Wanted,
-    /// The end was sent, or the command takes no more input.
+    /// EOF was sent, or the command accepts no more input.
     Reached,
 }
 
 impl StdinQueue {
-    /// Queues bytes; `false` if the input has ended.
+    /// Queues bytes. Returns `false`, and queues nothing, if the input has ended.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
         let open = self.end == InputEnd::Open;
         if open {
@@ -39,7 +39,7 @@ impl StdinQueue {
         self.bytes.is_empty()
     }
 
-    /// Asks for the end after what is queued; `false` if the input has ended.
+    /// Ends the input after what is queued. Returns `false` if the input had already ended.
     pub(crate) fn close(&mut self) -> bool {
         let open = self.end == InputEnd::Open;
         if open {
@@ -52,7 +52,7 @@ impl StdinQueue {
         self.end == InputEnd::Wanted && self.bytes.is_empty()
     }
 
-    /// Whether the end was sent.
+    /// Whether EOF was sent or the input was abandoned.
     pub(crate) fn has_ended(&self) -> bool {
         self.end == InputEnd::Reached
     }
@@ -61,13 +61,13 @@ impl StdinQueue {
         self.end = InputEnd::Reached;
     }
 
-    /// Drops what is queued: the command takes no more input.
+    /// Drops what is queued, because the command accepts no more input.
     pub(crate) fn abandon(&mut self) {
         self.bytes = VecDeque::new();
         self.end = InputEnd::Reached;
     }
 
-    /// The longest contiguous piece.
+    /// The longest contiguous piece at the front of the queue.
     pub(crate) fn front(&self) -> &[u8] {
         self.bytes.as_slices().0
     }

@@ -1,4 +1,4 @@
-//! One output stream of one command: its unread bytes, and what becomes of those that come.
+//! One output stream of one command: its unread bytes, and what is done with arriving bytes.
 
 use std::io;
 
@@ -10,27 +10,27 @@ use crate::output::{LineBuffer, LineEnds};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line {
-    /// Without its line end.
+    /// The bytes of the line without its line end.
     pub bytes: Vec<u8>,
-    /// Bytes of the stream before it.
+    /// How many bytes of the stream precede the line.
     pub offset: u64,
 }
 
-/// What has arrived on one stream and was not read.
+/// The output that has arrived on one stream and has not been read.
 ///
-/// `share` is what a stream may hold as far as the fleet's budget is concerned: it changes all the
-/// time, so it is an argument.
+/// The methods' argument `share` is how many unread bytes the fleet's budget allows this stream. It
+/// is an argument because it changes all the time.
 #[derive(Debug)]
 pub(crate) struct Stream {
     buffer: LineBuffer,
     keep: Keep,
-    /// Bytes that were not kept.
+    /// How many bytes were dropped.
     dropped: u64,
-    /// An event with it waits to be taken.
+    /// Whether an event for this stream is waiting to be taken.
     pub listed: bool,
 }
 
-/// Where output comes from.
+/// The source of a piece of output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub host: HostId,
@@ -38,35 +38,35 @@ pub(crate) struct Origin {
     pub stream: StdStream,
 }
 
-/// What becomes of bytes that there is no room for.
+/// What is done with bytes for which there is no room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Excess {
-    /// They are taken in: no more will come before there is room.
+    /// The bytes are kept, because no more will arrive before there is room.
     Taken,
-    /// They are dropped, but for so many: nobody is held back.
+    /// The bytes are dropped, except for `but` bytes, because the host does not wait for room.
     Dropped { share: usize, but: usize },
 }
 
-/// How many bytes are welcome, and what bounds them.
+/// How many more bytes a stream may receive, and which bound determines this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Room {
     pub bytes: usize,
     pub bound: Bound,
 }
 
-/// What bounds the unread bytes of a stream.
+/// A bound on the unread bytes of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bound {
-    /// Its own policy.
+    /// The stream's own setting.
     Stream,
-    /// The fleet's budget.
+    /// The fleet's output budget.
     Budget,
 }
 
-/// Bytes that were consumed and are still in the buffer.
+/// A range of bytes that were consumed and are still in the buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lent {
-    /// Bytes of the stream before them.
+    /// How many bytes of the stream precede these bytes.
     pub offset: u64,
     len: usize,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Lent {
 impl Room {
     pub(crate) const ENDLESS: Self = Self { bytes: usize::MAX, bound: Bound::Budget };
 
-    /// What bounds it where there is none.
+    /// The bound that has been reached if no room is left; `None` if there is room.
     pub(crate) fn lack(self) -> Option<Bound> {
         (self.bytes == 0).then_some(self.bound)
     }
@@ -91,10 +91,10 @@ impl Stream {
         Self { buffer, keep, dropped: 0, listed: false }
     }
 
-    /// Takes in what has come.
+    /// Adds bytes that have arrived.
     ///
     /// # Errors
-    /// Those of its sink, which gets no more then.
+    /// Returns the error of the stream's sink, which then receives nothing more.
     pub(crate) fn push(&mut self, bytes: &[u8], origin: Origin, excess: Excess) -> io::Result<()> {
         let most = match excess {
             Excess::Taken => usize::MAX,
@@ -117,7 +117,8 @@ impl Stream {
                 self.push_last(bytes, last);
                 return Ok(());
             }
-            // What follows a gap would be taken for what was there.
+            // Once bytes were dropped, later ones are dropped too. Otherwise they would seem to
+            // follow directly on the bytes before the gap.
             _ if self.dropped > 0 => 0,
             Keep::All | Keep::BackPressure(_) => bytes.len().min(room),
             Keep::Head(left) => {
@@ -128,14 +129,14 @@ impl Stream {
         };
         self.buffer.push(&bytes[..kept]);
         self.dropped += (bytes.len() - kept) as u64;
-        // Nothing can follow, so what is left of a line is one.
+        // Nothing more will be kept, so an unterminated rest is the last line.
         if let Keep::Head(0) = self.keep {
             self.buffer.finish();
         }
         Ok(())
     }
 
-    /// Keeps the last so many bytes of what there is and what has come.
+    /// Keeps the last `last` bytes of the unread bytes and the new ones.
     fn push_last(&mut self, bytes: &[u8], last: usize) {
         let excess = (self.len() + bytes.len()).saturating_sub(last);
         self.dropped += excess as u64;
@@ -146,7 +147,7 @@ impl Stream {
         self.buffer.push(&bytes[bytes.len().saturating_sub(last)..]);
     }
 
-    /// Unread bytes that its own policy has others wait at.
+    /// The number of unread bytes at which the stream's own setting makes the host wait.
     fn bound(&self) -> usize {
         match self.keep {
             Keep::BackPressure(most) => most,
@@ -154,7 +155,7 @@ impl Stream {
         }
     }
 
-    /// How many bytes may come before others wait.
+    /// How many more bytes may arrive before the host has to wait.
     pub(crate) fn room(&self, share: usize) -> Room {
         if self.buffer.is_finished() || matches!(self.keep, Keep::Nothing | Keep::Sink(_)) {
             return Room::ENDLESS;
@@ -163,17 +164,17 @@ impl Stream {
         Room { bytes: own, bound: Bound::Stream }.min(Room { bytes: share, bound: Bound::Budget })
     }
 
-    /// Its host is about to wait: gives back the room for more.
+    /// Gives back memory reserved for further bytes. Call this when the host is about to wait.
     pub(crate) fn settle(&mut self) {
         self.buffer.settle();
     }
 
-    /// Nothing more will come.
+    /// Marks the end of the stream.
     pub(crate) fn finish(&mut self) {
         self.buffer.finish();
     }
 
-    /// Unread bytes.
+    /// How many bytes are unread.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
@@ -182,12 +183,12 @@ impl Stream {
         self.buffer.is_empty()
     }
 
-    /// Bytes that have come and were not kept.
+    /// How many bytes have arrived and were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Whether what comes goes elsewhere.
+    /// Whether the output goes to a sink.
     pub(crate) fn has_sink(&self) -> bool {
         matches!(self.keep, Keep::Sink(_))
     }
@@ -208,7 +209,8 @@ impl Stream {
         self.buffer.clear();
     }
 
-    /// Takes the next line, or what there is of one that can get no longer before it is taken.
+    /// Takes the next line. If a line has no end yet and the stream has no room for more of it,
+    /// takes the part that has arrived.
     pub(crate) fn take_line(&mut self, ends: LineEnds, share: usize) -> Option<Line> {
         self.buffer.set_line_ends(ends);
         let offset = self.buffer.position();
@@ -219,12 +221,12 @@ impl Stream {
         Some(Line { bytes, offset })
     }
 
-    /// Whether there is a line to take.
+    /// Whether [`take_line`](Self::take_line) would return a line.
     pub(crate) fn has_line(&mut self, share: usize) -> bool {
         self.buffer.has_line() || !self.is_empty() && self.room(share).lack().is_some()
     }
 
-    /// Consumes the next line. It stays in the buffer until the next call.
+    /// Consumes the next line. Its bytes stay in the buffer until the next call.
     pub(crate) fn lend_line(&mut self, share: usize) -> Option<Lent> {
         let offset = self.buffer.position();
         let line = if self.buffer.has_line() { self.buffer.next_line() } else { self.next_piece(share) };
@@ -237,7 +239,7 @@ impl Stream {
         Lent { offset, len: self.buffer.next_rest().len() }
     }
 
-    /// The bytes that were consumed by the last call.
+    /// The bytes that the last call has consumed.
     pub(crate) fn lent(&self, lent: Lent) -> &[u8] {
         self.buffer.consumed(lent.offset, lent.len)
     }

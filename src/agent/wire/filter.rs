@@ -1,61 +1,64 @@
 //! Filters what a host sends to a forwarded ssh-agent.
 //!
-//! A host can list the keys and let them sign, which is what forwarding is for. All other requests
-//! are answered here with a failure and never reach the agent: to load a PKCS#11 library, which the
-//! agent would run on the operator's machine, and to add, remove or lock keys. OpenSSH's client
-//! tells its agent that a connection is forwarded, and the agent refuses these itself. That takes a
-//! signature that libssh does not give out.
+//! A host can list the keys and request signatures, which is what forwarding is for. All other
+//! requests are answered here with a failure and never reach the agent. Among them are requests to
+//! load a PKCS#11 library, which the agent would run on the operator's machine, and requests to
+//! add, remove or lock keys. OpenSSH's client instead tells its agent that the connection is
+//! forwarded, and the agent refuses such requests. To do so, the client needs a signature that
+//! libssh does not expose.
 //!
-//! The protocol is one request, then its answer. So a filter holds at most one message, and accepts
-//! the next request once the answer to the last one is complete.
+//! In this protocol each request is followed by its answer. So a filter holds at most one message,
+//! and it accepts the next request once the answer to the last one is complete.
 
 use super::{AgentError, REQUEST_IDENTITIES, SIGN_REQUEST, string};
 use crate::limits;
 
-/// SSH_AGENTC_EXTENSION.
+/// The message type SSH_AGENTC_EXTENSION.
 const EXTENSION: u8 = 27;
 
-/// Sent by an `ssh` on the host, about the connection that it makes, before it asks for a
-/// signature.
+/// The name of the extension with which an `ssh` on the host describes the connection that it is
+/// making, before it requests a signature.
 const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
-/// Bytes of the length before each message.
+/// How many bytes the length takes that precedes each message.
 const HEAD: usize = 4;
 
 /// The filter of one connection to a forwarded agent.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     state: Exchange,
-    /// The request with its length: being assembled, or on its way to the agent.
+    /// The request with its length, while it is being received or sent to the agent.
     request: Vec<u8>,
 }
 
-/// How far the request and its answer are.
+/// How far the exchange of a request and its answer has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Exchange {
     /// The host sends a request.
     #[default]
     Asking,
-    /// The agent has `sent` bytes of the request.
+    /// The request is being sent to the agent, which has received `sent` bytes of it.
     Telling { sent: usize },
-    /// The agent answers: `bytes` bytes of the length have come, and make `length` so far.
+    /// The agent sends the length of its answer. `bytes` bytes of it have arrived, and their value
+    /// so far is `length`.
     Measuring { bytes: usize, length: u32 },
-    /// The agent answers: `left` bytes are missing.
+    /// The agent sends the body of its answer, of which `left` bytes are missing.
     Answering { left: usize },
 }
 
-/// Whether a whole request may pass.
+/// Whether a complete request may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// Send it to the agent ([`Filter::to_agent`]).
+    /// The request must be sent to the agent ([`Filter::to_agent`]).
     Allowed,
-    /// Send the host a [`failure`](super::failure). It may make another request.
+    /// The request was dropped, and the host must be sent a [`failure`](super::failure). It may
+    /// make another request.
     Refused,
 }
 
 impl Filter {
-    /// Takes bytes from the host up to the end of a request, unless an earlier one is not answered
-    /// yet. Leaves the rest in `bytes`.
+    /// Takes bytes from the host up to the end of a request, and leaves the rest in `bytes`. Takes
+    /// nothing while an earlier request is unanswered.
     pub(crate) fn receive(&mut self, bytes: &mut &[u8]) -> Result<Option<Permission>, AgentError> {
         if self.state != Exchange::Asking {
             return Ok(None);
@@ -76,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// Extends the request to this length, as far as the bytes go.
+    /// Extends the request to this length, as far as there are bytes.
     fn take(&mut self, length: usize, bytes: &mut &[u8]) {
         let missing = length.saturating_sub(self.request.len()).min(bytes.len());
         let (taken, rest) = bytes.split_at(missing);
@@ -84,7 +87,7 @@ impl Filter {
         *bytes = rest;
     }
 
-    /// The rest of the request, to be sent to the agent.
+    /// The part of the request that must still be sent to the agent.
     pub(crate) fn to_agent(&self) -> &[u8] {
         match self.state {
             Exchange::Telling { sent } => self.request.get(sent..).unwrap_or_default(),
@@ -92,7 +95,7 @@ impl Filter {
         }
     }
 
-    /// The agent has taken so many bytes of [`to_agent`](Self::to_agent).
+    /// Records that the agent has received this many more bytes of [`to_agent`](Self::to_agent).
     pub(crate) fn sent(&mut self, bytes: usize) {
         if let Exchange::Telling { sent } = &mut self.state {
             *sent += bytes;
@@ -103,8 +106,8 @@ impl Filter {
         }
     }
 
-    /// Bytes of the answer that are known to be missing: read no more. 0 while there is no request
-    /// to answer.
+    /// How many bytes of the answer are known to be missing. No more than that may be read. 0 while
+    /// there is no request to answer.
     pub(crate) fn answer_missing(&self) -> usize {
         match self.state {
             Exchange::Asking | Exchange::Telling { .. } => 0,
@@ -113,8 +116,8 @@ impl Filter {
         }
     }
 
-    /// Follows bytes from the agent, at most [`answer_missing`](Self::answer_missing). Pass
-    /// them to the host.
+    /// Keeps track of bytes from the agent, which the caller passes on to the host. There must be
+    /// no more of them than [`answer_missing`](Self::answer_missing) returns.
     pub(crate) fn answered(&mut self, answer: &[u8]) -> Result<(), AgentError> {
         self.state = match self.state {
             Exchange::Measuring { bytes, length: begun } => {
@@ -131,7 +134,7 @@ impl Filter {
         Ok(())
     }
 
-    /// The state with so many bytes of the answer missing.
+    /// The state in which `left` bytes of the answer are missing.
     fn after(left: usize) -> Exchange {
         if left == 0 { Exchange::Asking } else { Exchange::Answering { left } }
     }
@@ -141,7 +144,7 @@ impl Filter {
         self.state == Exchange::Asking
     }
 
-    /// Bytes of the request that are kept.
+    /// How many bytes of the request are buffered.
     pub(crate) fn held(&self) -> usize {
         self.request.len()
     }
@@ -154,7 +157,8 @@ fn body_length(length: u32) -> Result<usize, AgentError> {
     }
 }
 
-/// Whether a host may make this request, given without its length. It may not without a type.
+/// Whether a host may make this request, which is passed without its length. An empty request is
+/// not allowed.
 fn is_allowed(request: &[u8]) -> bool {
     match request.split_first() {
         Some((&(REQUEST_IDENTITIES | SIGN_REQUEST), _)) => true,

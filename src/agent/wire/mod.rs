@@ -1,8 +1,8 @@
-//! The messages of an ssh-agent (draft-ietf-sshm-ssh-agent, as OpenSSH implements it), as far as
-//! logins and forwarding need them.
+//! The messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent, as OpenSSH implements it)
+//! that logins and forwarding need.
 //!
-//! No I/O here. An agent is trusted no more than a server: its lengths and counts are checked
-//! against what has arrived before anything is allocated.
+//! This module does no I/O. It trusts an agent no more than a server: it checks lengths and counts
+//! against the bytes that have arrived before it allocates anything.
 
 mod filter;
 
@@ -18,13 +18,14 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
-/// [`FAILURE`] of SSH.COM's agents and of OpenSSH before 2.0.
+/// The types that SSH.COM's agents and OpenSSH before 2.0 use in place of [`FAILURE`].
 const OLD_FAILURES: [u8; 2] = [30, 102];
 
-/// Bytes of the shortest entry of a list: an empty key and an empty comment.
+/// The size in bytes of the shortest entry in a list of keys, which has an empty key and an empty
+/// comment.
 const ENTRY_MIN: usize = 8;
 
-/// A key whose private half an agent keeps.
+/// A key whose private half is held by an agent.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Identity(Arc<Parts>);
 
@@ -44,7 +45,8 @@ impl Identity {
         &self.0.blob
     }
 
-    /// The comment, usually the name of the key file. Unfiltered: escape it before printing.
+    /// The comment, usually the name of the key file. It may contain any bytes, so it must be
+    /// escaped before it is printed.
     pub(crate) fn comment(&self) -> &[u8] {
         &self.0.comment
     }
@@ -56,7 +58,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// A refusal by an agent, or a fault in its message.
+/// An agent's refusal, or what is wrong with its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AgentError {
     #[error("it refused")]
@@ -77,28 +79,28 @@ pub(crate) enum AgentError {
     LongSignature(usize),
 }
 
-/// A request for the keys.
+/// Makes a request for the list of keys.
 pub(crate) fn request_identities() -> Vec<u8> {
     frame(&[&[REQUEST_IDENTITIES]])
 }
 
-/// An agent's list of this key alone.
+/// Makes an agent's answer that lists only this key.
 pub(crate) fn identities_of(identity: &Identity) -> Vec<u8> {
     let (blob, comment) = (identity.blob(), identity.comment());
     frame(&[&[IDENTITIES_ANSWER], &length(1), &length(blob.len()), blob, &length(comment.len()), comment])
 }
 
-/// An agent's refusal.
+/// Makes an agent's refusal.
 pub(crate) fn failure() -> Vec<u8> {
     frame(&[&[FAILURE]])
 }
 
-/// An agent's answer with this signature.
+/// Makes an agent's answer with this signature.
 pub(crate) fn signed(signature: &[u8]) -> Vec<u8> {
     frame(&[&[SIGN_RESPONSE], &length(signature.len()), signature])
 }
 
-/// A message of these parts.
+/// Makes a message from these parts.
 fn frame(parts: &[&[u8]]) -> Vec<u8> {
     let body: usize = parts.iter().map(|part| part.len()).sum();
     let mut frame = Vec::with_capacity(4 + body);
@@ -107,12 +109,12 @@ fn frame(parts: &[&[u8]]) -> Vec<u8> {
     frame
 }
 
-/// A length on the wire. All messages are far shorter than the most that fits.
+/// Encodes a length for the wire. All messages are far shorter than the largest length that fits.
 fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// The request for a signature among these messages, with its length.
+/// Finds the request for a signature among these messages, and returns it with its length.
 pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
     while let Ok(Some(end)) = message_end(written) {
         let (message, rest) = written.split_at(end);
@@ -124,7 +126,7 @@ pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// Where the first message ends, once it is complete.
+/// The position at which the first message ends, once that message is complete.
 fn message_end(bytes: &[u8]) -> Result<Option<usize>, AgentError> {
     let Some(head) = bytes.first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*head);
@@ -139,7 +141,7 @@ fn message_end(bytes: &[u8]) -> Result<Option<usize>, AgentError> {
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     bytes: Vec<u8>,
-    /// Bytes of messages that were returned already.
+    /// How many of the bytes belong to messages that were already returned.
     taken: usize,
 }
 
@@ -149,7 +151,7 @@ impl Messages {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next message without its length, once it is complete.
+    /// Takes the next message without its length, once it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, AgentError> {
         let start = self.taken;
         let Some(end) = message_end(&self.bytes[start..])? else { return Ok(None) };
@@ -157,13 +159,13 @@ impl Messages {
         Ok(Some(&self.bytes[start + 4..start + end]))
     }
 
-    /// Whether no incomplete message is kept.
+    /// Whether no part of an incomplete message is buffered.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }
 }
 
-/// The keys that an answer lists, except those longer than the limit.
+/// Parses the keys that an answer lists. Keys that exceed the length limit are left out.
 pub(crate) fn parse_identities(message: &[u8]) -> Result<Vec<Identity>, AgentError> {
     let mut rest = body(message, IDENTITIES_ANSWER)?;
     let count = uint32(&mut rest)?;
@@ -181,7 +183,7 @@ pub(crate) fn parse_identities(message: &[u8]) -> Result<Vec<Identity>, AgentErr
     if rest.is_empty() { Ok(identities) } else { Err(AgentError::Trailing) }
 }
 
-/// The signature in an answer (RFC 4253 section 6.6).
+/// Parses the signature in an answer (RFC 4253 section 6.6).
 pub(crate) fn parse_signature(message: &[u8]) -> Result<&[u8], AgentError> {
     let mut rest = body(message, SIGN_RESPONSE)?;
     let signature = string(&mut rest)?;
@@ -191,7 +193,7 @@ pub(crate) fn parse_signature(message: &[u8]) -> Result<&[u8], AgentError> {
     if rest.is_empty() { Ok(signature) } else { Err(AgentError::Trailing) }
 }
 
-/// What follows the type, which must be `expected`.
+/// The part of a message after its type, which must be `expected`.
 fn body(message: &[u8], expected: u8) -> Result<&[u8], AgentError> {
     match message.split_first() {
         Some((kind, body)) if *kind == expected => Ok(body),

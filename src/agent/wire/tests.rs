@@ -70,7 +70,7 @@ fn lists_and_signatures_are_bounded() {
     let max = u32::try_from(limits::AGENT_KEYS).unwrap();
     assert_eq!(parse_identities(&counted(max + 1)), Err(AgentError::TooManyKeys(max + 1)));
     assert_eq!(parse_identities(&counted(u32::MAX)), Err(AgentError::TooManyKeys(u32::MAX)));
-    // A count alone allocates nothing.
+    // A large count without entries allocates nothing.
     assert_eq!(parse_identities(&counted(max)), Err(AgentError::Truncated));
     let full = vec![(&b""[..], &b""[..]); limits::AGENT_KEYS];
     assert_eq!(parse_identities(&list(&full)).map(|keys| keys.len()), Ok(limits::AGENT_KEYS));

@@ -31,13 +31,13 @@ impl World {
         Self { poll, link: EngineLink::new(Arc::new(dialler), INDEX) }
     }
 
-    /// The generation under which it is known.
+    /// Begins another connect and returns its generation.
     fn dial_beside(&mut self, address: SocketAddr) -> u32 {
         self.link.dial_beside(address).unwrap();
         self.link.generation()
     }
 
-    /// Until readiness was reported under each of these generations.
+    /// Waits until readiness has been reported under each of these generations.
     fn wait_for(&mut self, generations: &[u32]) {
         let mut missing: Vec<Token> = generations.iter().map(|it| token(INDEX, *it)).collect();
         let mut events = Events::with_capacity(8);
@@ -49,7 +49,8 @@ impl World {
     }
 }
 
-/// A listener whose accept queue is full: no connection is made, and none refused.
+/// A listener whose accept queue is full, so that further connects are neither completed nor
+/// refused.
 fn black_hole() -> (Socket, Vec<Socket>, SocketAddr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

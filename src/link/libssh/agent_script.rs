@@ -1,10 +1,11 @@
-//! Lets libssh talk to an agent without waiting for one.
+//! Lets libssh log in with an agent's key although libssh itself never talks to the agent.
 //!
-//! libssh takes no signature that was made elsewhere, and its own exchange with an agent blocks. So
-//! it gets a socket that already holds all answers, and its requests are read from the socket
-//! afterwards. A login takes two passes. In the first, libssh asks the server about the key, asks
-//! the agent to sign, and is refused. The request then goes to the real agent. In the second pass
-//! libssh asks again and finds the signature.
+//! libssh does not accept a signature that was made elsewhere, and its own exchange with an agent
+//! blocks. So libssh is given a socket that already holds all answers of an agent, and its requests
+//! are read from that socket afterwards. A login takes two passes. In the first pass, libssh asks
+//! the server about the key, asks for a signature, and is refused. The request for the signature is
+//! then sent to the real agent. In the second pass, libssh asks again and finds the agent's
+//! signature.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -16,11 +17,12 @@ use socket2::SockRef;
 use crate::agent::wire::{self, Identity};
 use crate::limits;
 
-/// More than libssh writes or reads in one call: a request for a signature has the key in it twice.
+/// More bytes than libssh writes or reads in one call. A request for a signature contains the key
+/// twice.
 const BUFFER: usize = 4 * limits::AGENT_KEY;
 
-/// The answers for one call. After the last one libssh finds the end of the stream, so it never
-/// waits.
+/// The answers for one call into libssh. After the last answer libssh reads an end of stream, so it
+/// never waits.
 #[derive(Debug)]
 pub(super) struct AgentScript {
     ours: UnixStream,
@@ -28,8 +30,8 @@ pub(super) struct AgentScript {
 }
 
 impl AgentScript {
-    /// Answers a request for the keys, unless an earlier call has (`is_listed`), and then one for a
-    /// signature: without a `signature`, with a refusal.
+    /// Prepares the answers: the list of keys, unless an earlier call has already delivered it
+    /// (`is_listed`), and then `signature` or, if there is none, a refusal.
     pub(super) fn new(identity: &Identity, is_listed: bool, signature: Option<&[u8]>) -> io::Result<Self> {
         let (mut ours, theirs) = UnixStream::pair()?;
         for end in [&ours, &theirs] {
@@ -37,7 +39,7 @@ impl AgentScript {
             if socket.send_buffer_size()? < BUFFER {
                 socket.set_send_buffer_size(BUFFER)?;
             }
-            // With less, libssh would wait for ever.
+            // With smaller buffers, libssh would wait forever.
             if socket.send_buffer_size()? < BUFFER {
                 return Err(io::Error::other("the system's socket buffers are too small"));
             }
@@ -51,12 +53,13 @@ impl AgentScript {
         Ok(Self { ours, theirs })
     }
 
-    /// The socket for libssh.
+    /// The socket to pass to libssh.
     pub(super) fn fd(&self) -> RawFd {
         self.theirs.as_raw_fd()
     }
 
-    /// libssh's request for a signature, if it has made one, as it goes to an agent.
+    /// The request for a signature in the form in which an agent receives it, if libssh has made
+    /// one.
     pub(super) fn sign_request(mut self) -> Option<Vec<u8>> {
         let mut asked = Vec::new();
         match self.ours.read_to_end(&mut asked) {

@@ -1,51 +1,52 @@
-//! How much libssh keeps for a socket that takes no more.
+//! Estimates how much libssh has buffered for a socket that accepts no more.
 //!
 //! libssh itself answers unknown messages and requests that want a reply. It does so even if the
-//! peer does not read, keeps what the socket does not take, and only logs how much that is. Its
-//! counters cost nothing, and give an upper limit.
+//! peer does not read. It buffers what the socket does not accept, and reveals the size of that
+//! buffer only in its log. Its counters, however, cost nothing to read and give an upper limit for
+//! the size.
 
-/// Bytes of a packet on the wire besides the payload, at most: length, padding, and MAC (RFC 4253
-/// section 6).
+/// The most bytes that a packet has on the wire besides its payload: length, padding, and MAC (RFC
+/// 4253 section 6).
 const PACKET_OVERHEAD: u64 = 5 + 20 + 64;
 
-/// libssh's counters of a connection.
+/// The counters that libssh keeps for a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Packets read.
+    /// How many packets were read.
     pub packets_read: u64,
-    /// Packets written, sent or not.
+    /// How many packets were written, including those that are still buffered.
     pub packets_written: u64,
-    /// Bytes of their payloads.
+    /// How many bytes the payloads of the written packets have.
     pub payload_written: u64,
-    /// Bytes read from the socket.
+    /// How many bytes were read from the socket.
     pub read: u64,
-    /// Bytes that the socket has taken.
+    /// How many bytes the socket has accepted.
     pub sent: u64,
 }
 
 impl Counts {
-    /// Bytes on the wire of the packets written since, at most.
+    /// The most bytes that the packets written since `earlier` can have on the wire.
     pub(super) fn packed_since(self, earlier: Self) -> u64 {
         let packets = self.packets_written.saturating_sub(earlier.packets_written);
         self.payload_written.saturating_sub(earlier.payload_written) + packets * PACKET_OVERHEAD
     }
 }
 
-/// Bytes that wait for the socket: an upper limit.
+/// An upper limit for the number of bytes that wait for the socket.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Bytes that waited at these counts.
+    /// How many bytes waited when libssh's counters were at `counts`.
     waiting: u64,
     counts: Counts,
 }
 
 impl Backlog {
-    /// Sets a number of bytes that is known to be right at these counts.
+    /// Records the exact number of bytes that waited when libssh's counters were at `counts`.
     pub(super) fn is(&mut self, waiting: u64, counts: Counts) {
         *self = Self { waiting, counts };
     }
 
-    /// Bytes that wait now, at most.
+    /// The most bytes that can be waiting now.
     pub(super) fn at_most(&self, now: Counts) -> u64 {
         (self.waiting + now.packed_since(self.counts)).saturating_sub(now.sent - self.counts.sent)
     }

@@ -1,4 +1,4 @@
-//! A channel of libssh, its callbacks, and what they leave.
+//! A channel of libssh, its callbacks, and the state that they write.
 
 #![allow(unsafe_code)]
 
@@ -18,15 +18,17 @@ use crate::link::Inbox;
 use crate::output::ExitSignal;
 use crate::text::prefix;
 
-/// A channel and its state. Dropping it frees both: only while libssh does not run, and before the
-/// session goes.
+/// A channel and its state. Dropping it frees both. It must be dropped before its session, and only
+/// while libssh does not run.
 pub(super) struct RawChannel {
     raw: sys::ssh_channel,
-    /// From `Box::into_raw`: libssh holds this pointer as long as the callbacks are installed.
+    /// Comes from `Box::into_raw`. libssh holds this pointer as long as the callbacks are
+    /// installed.
     state: *mut CallbackState,
-    /// The server has confirmed it, so it must close it.
+    /// Whether the server has confirmed the channel. If so, the server must also close it.
     pub is_open: bool,
-    /// Bytes of the command that the server was asked to run and has not answered yet.
+    /// How many bytes the command has that the server was asked to run, until the server has
+    /// answered.
     pub unanswered: usize,
     pub max_packet: MaxPacket,
 }
@@ -34,51 +36,52 @@ pub(super) struct RawChannel {
 // SAFETY: libssh ties a channel to no thread, and every call on one takes `&mut RawSession`.
 unsafe impl Send for RawChannel {}
 
-/// The most data that a packet to the peer can carry.
+/// The largest payload of data that a packet to the peer can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MaxPacket {
-    /// The peer has announced packets of this size; 0 before it has confirmed the channel.
+    /// The peer has announced this maximum packet size. 0 until it has confirmed the channel.
     Announced(u32),
-    /// libssh does not tell the size for channels that the server opens. This is the largest
-    /// payload seen so far; 0 before the first write.
+    /// For a channel that the server opens, libssh does not reveal the maximum packet size. This is
+    /// the largest payload written so far. 0 until the first write.
     Seen(usize),
 }
 
 impl MaxPacket {
-    /// Bytes of data that fit for certain.
+    /// How many bytes of data certainly fit into a packet.
     pub(super) fn payload(self) -> usize {
         match self {
-            // See `PACKET_HEADERS`.
+            // [`limits::PACKET_HEADERS`] explains the subtraction.
             Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
             Self::Seen(bytes) => bytes,
         }
     }
 
-    /// Bytes that one write may bring.
+    /// How many bytes one write may pass to libssh.
     pub(super) fn chunk(self) -> usize {
         limits::WRITE_CHUNK.min(self.payload().saturating_mul(limits::WRITE_PACKETS))
     }
 }
 
-/// What the callbacks of a channel have left.
+/// The state that the callbacks of a channel write.
 pub(super) struct CallbackState {
     pub inbox: Inbox,
-    /// Bytes that the inbox had no room for. libssh keeps them, and keeps the window shut
+    /// How many bytes did not fit into the inbox. libssh buffers them and keeps the window closed
     /// meanwhile.
     pub held: usize,
-    /// Drops what arrives.
+    /// Whether arriving data is dropped.
     pub discards: bool,
-    /// The server has closed the channel.
+    /// Whether the server has closed the channel.
     pub is_closed: bool,
-    /// For tunnels and agents. A command's channel is looked at whenever its host is visited.
+    /// Present for channels of tunnels and agents only. A command's channel needs no such record,
+    /// because it is checked at every visit to its host.
     pub noted: Option<Noted>,
     callbacks: sys::ssh_channel_callbacks_struct,
 }
 
-/// A channel that is looked at only when it has news.
+/// The record of a channel that is checked only when it has news.
 pub(super) struct Noted {
     pub id: usize,
-    /// It is on the list of news.
+    /// Whether the channel is on the list of channels with news.
     pub is_listed: bool,
     pub reply: Option<OpenReply>,
 }
@@ -93,22 +96,22 @@ pub(crate) enum OpenReply {
 }
 
 impl Noted {
-    /// Marks it as listed. The id, unless it was listed before.
+    /// Marks the channel as listed. Returns its id, unless it was listed before.
     pub(super) fn list(&mut self) -> Option<usize> {
         (!mem::replace(&mut self.is_listed, true)).then_some(self.id)
     }
 }
 
-/// A call on a channel, and what it carries.
+/// A call on a channel, with its arguments.
 pub(super) enum ChannelCall<'a> {
-    /// Asks for a session channel, or takes the answer.
+    /// Asks the server to open a session channel, or picks up the answer.
     Open,
-    /// Asks the server to connect the channel to this host and port.
+    /// Asks the server to open a tunnel to this host and port.
     OpenForward(&'a CStr, u16),
     Request(&'a ChannelRequest),
     Exec(&'a CStr),
     Write(&'a [u8]),
-    /// Takes bytes that libssh holds.
+    /// Reads bytes that libssh has buffered into this buffer.
     Read(&'a mut [u8]),
     Eof,
     Signal(Signal),
@@ -116,7 +119,8 @@ pub(super) enum ChannelCall<'a> {
 }
 
 impl RawChannel {
-    /// A channel with its callbacks installed. `None` if libssh cannot make it.
+    /// Makes a channel and installs its callbacks. Returns `None` if libssh cannot make the
+    /// channel.
     ///
     /// # Safety
     /// `session` is a valid session that outlives the channel.
@@ -143,7 +147,7 @@ impl RawChannel {
         self.raw
     }
 
-    /// What the callbacks have left. Borrows the session, so that libssh does not run meanwhile.
+    /// The state that the callbacks write. It borrows the session, so libssh cannot run meanwhile.
     pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a CallbackState {
         // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut
         // RawSession`.
@@ -155,11 +159,12 @@ impl RawChannel {
         unsafe { &mut *self.state }
     }
 
-    /// Enters libssh for this channel of the session. It may read, send, and run callbacks.
+    /// Makes a call into libssh for this channel of the session. libssh may read, send, and run
+    /// callbacks.
     pub(super) fn call(&mut self, _: &mut RawSession, call: ChannelCall<'_>) -> c_int {
         let raw = self.raw;
-        // The originator, which servers only log. OpenSSH's client names this one for connections
-        // that came over no socket.
+        // The address of the originator, which servers only log. OpenSSH's client sends this
+        // address and port for connections that did not come over a socket.
         let (origin, origin_port) = (c"127.0.0.1", 65_535);
         // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed
         // for its call, and a length that does not fit u32 would only be shorter.
@@ -196,7 +201,7 @@ impl RawChannel {
         }
     }
 
-    /// Bytes that the peer takes now.
+    /// How many bytes the peer accepts now.
     pub(super) fn window(&self, _: &RawSession) -> usize {
         // SAFETY: a valid channel; only reads.
         (unsafe { sys::ssh_channel_window_size(self.raw) }) as usize
@@ -229,8 +234,8 @@ fn channel_callbacks() -> sys::ssh_channel_callbacks_struct {
     }
 }
 
-/// Runs a callback's body on its channel, unless the server has closed that. No panic crosses into
-/// C.
+/// Runs the body of a callback on the state of its channel, unless the server has closed the
+/// channel. Catches panics, so that none crosses into C.
 ///
 /// # Safety
 /// `state` is the user data that [`RawChannel::new`] installed, and libssh runs.
@@ -238,7 +243,7 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
     // SAFETY: live while the callbacks are installed; no other reference exists while libssh runs.
     let state = unsafe { &mut *state.cast::<CallbackState>() };
     if !state.inbox.closed {
-        // The bodies copy bytes and set flags: even after a panic the state is valid.
+        // The bodies only copy bytes and set flags, so the state is valid even after a panic.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             body(state);
             if let Some(id) = state.noted.as_mut().and_then(Noted::list) {
@@ -249,8 +254,8 @@ unsafe fn deliver(state: *mut c_void, body: impl FnOnce(&mut CallbackState)) {
 }
 
 impl CallbackState {
-    /// Takes data into the inbox: all for a command, as much as fits for a tunnel or an agent.
-    /// Returns how much it took.
+    /// Takes data into the inbox: all of it for a command, and as much as fits for a tunnel or an
+    /// agent. Returns how many bytes it has taken.
     fn take_in(&mut self, bytes: &[u8], is_stderr: bool) -> usize {
         let Self { inbox, held, discards, noted, .. } = self;
         if noted.is_none() {
@@ -263,7 +268,7 @@ impl CallbackState {
             return bytes.len();
         }
         if is_stderr {
-            // A tunnel has one stream: a second one is dropped.
+            // A tunnel has only one stream, so data of a second one is dropped.
             return bytes.len();
         }
         let taken = bytes.len().min(limits::INBOX_TUNNEL.saturating_sub(inbox.stdout.len()));
@@ -337,8 +342,8 @@ unsafe extern "C" fn on_exit_signal(
     }
 }
 
-/// libssh 0.11 reports a refused channel here and logs nothing; 0.10 logs it and does not call
-/// this.
+/// Records a refused channel. libssh 0.11 calls this and logs nothing; libssh 0.10 logs the refusal
+/// and does not call this.
 unsafe extern "C" fn on_open_response(
     session: sys::ssh_session,
     _: sys::ssh_channel,

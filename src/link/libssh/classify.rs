@@ -1,12 +1,13 @@
 //! Maps libssh's error texts to [`LinkErrorKind`].
 //!
-//! libssh has one error text per session and overwrites it: a key exchange without a common
-//! algorithm ends as "Socket error: disconnected". So the first line that its client state machine
-//! logged in the same pump comes first.
+//! libssh has one error text per session and overwrites it. For example, a key exchange without a
+//! common algorithm ends as "Socket error: disconnected". So the first line that libssh's client
+//! state machine logged during the same pump takes precedence over the error text.
 
 use crate::link::{LinkError, LinkErrorKind};
 
-/// A packet that was altered or cannot be decrypted. Before the first keys: a malformed one.
+/// The packet was altered or cannot be decrypted. Before the first keys are in use, it is
+/// malformed.
 const UNREADABLE: [&str; 8] = [
     "HMAC error",
     "Decryption error",
@@ -18,12 +19,12 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered on its way. The
-/// second text is about a signature whose algorithm was not offered.
+/// The host does not hold the key that it shows, or the key exchange was altered in transit. The
+/// second text is about a signature with an algorithm that was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// Left over from earlier calls: about known_hosts files, which libssh does not get, and about a
-/// keepalive, which servers answer with a refusal.
+/// These texts are left over from earlier calls. The first is about known_hosts files, which libssh
+/// is not given. The second is about a keepalive request, which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
@@ -43,8 +44,8 @@ const PROTOCOL: [&str; 12] = [
     "in packet",
 ];
 
-/// The system's texts for a broken connection. libssh adds nothing to them if its first read or
-/// write fails.
+/// The operating system's texts for a broken connection. libssh adds nothing to them if its first
+/// read or write fails.
 const BROKEN: [&str; 5] = [
     "Connection reset by peer",
     "Connection timed out",
@@ -55,17 +56,19 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text and its root cause, if one was logged.
+/// Classifies a fatal error by the session's error text or, if one was logged, by its root cause.
 ///
-/// `encrypted`: the peer's packets are encrypted, so they can fail to decrypt. `first_keys`: the
-/// first keys are agreed on, and the host's signature is not verified yet.
+/// `encrypted` says whether the peer's packets are encrypted, so that they can fail to decrypt.
+/// `first_keys` says whether the first keys are agreed on but the host's signature is not verified
+/// yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
     }
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
-    // libssh has no error text for some packets that it cannot read, nor for such a signature.
+    // libssh has no error text for some packets that it cannot read, nor for a signature that it
+    // cannot read.
     if text.is_empty() || STALE.iter().any(|stale| text.starts_with(stale)) {
         return if first_keys {
             LinkError::new(LinkErrorKind::Integrity, "the host's signature cannot be read")
@@ -93,7 +96,7 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first
     LinkError::new(kind, lost_text(kind, text))
 }
 
-/// "Received SSH_MSG_DISCONNECT: 2:Too many authentication failures".
+/// Parses a text such as "Received SSH_MSG_DISCONNECT: 2:Too many authentication failures".
 fn disconnect(text: &str) -> Option<LinkError> {
     let (_, rest) = text.split_once(DISCONNECT)?;
     let (code, message) = rest.split_once(':').unwrap_or((rest, ""));
@@ -101,13 +104,15 @@ fn disconnect(text: &str) -> Option<LinkError> {
     Some(LinkError::new(LinkErrorKind::Disconnected(code), message.trim()))
 }
 
-/// libssh reports an end of stream as "Socket error: disconnected", or as a success: both mislead.
+/// libssh reports an end of stream as "Socket error: disconnected" or as a success. Both texts
+/// would mislead, so this replaces them.
 fn lost_text(kind: LinkErrorKind, text: &str) -> String {
     if kind != LinkErrorKind::Lost {
         return text.to_owned();
     }
     match text.strip_prefix("Socket error: ") {
-        // The last two are in errno from an earlier call on the non-blocking socket.
+        // The last two texts come from an errno value that an earlier call on the non-blocking
+        // socket has left.
         Some(
             "disconnected"
             | "Success"

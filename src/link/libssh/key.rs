@@ -1,4 +1,4 @@
-//! Keys: private ones of users, public ones of servers.
+//! Private keys of users and public keys of servers.
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ use super::log_scope::LogScope;
 use crate::credential::{Certificate, PlainKey};
 use crate::error::{CertProblem, KeyProblem};
 
-/// A key of libssh, or null. Freed with its owner.
+/// A key that libssh allocated, or null. Dropping this value frees the key.
 pub(super) struct RawKey(sys::ssh_key);
 
 // SAFETY: once made, libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's
@@ -28,17 +28,18 @@ unsafe impl Sync for RawKey {}
 impl RawKey {
     pub(super) const NULL: Self = Self(ptr::null_mut());
 
-    /// Where libssh writes a new key. Only for a null key: another would leak.
+    /// The place where libssh stores a new key. Must only be used while the key is null, because an
+    /// earlier key would leak.
     pub(super) fn out(&mut self) -> *mut sys::ssh_key {
         &raw mut self.0
     }
 
-    /// For calls that read the key.
+    /// The pointer to pass to calls that read the key.
     pub(super) fn as_ptr(&self) -> sys::ssh_key {
         self.0
     }
 
-    /// The public half as a wire blob (RFC 4253 section 6.6), which libssh gives in base64 only.
+    /// The public half as a wire blob (RFC 4253 section 6.6). libssh exports it only in base64.
     pub(super) fn blob(&self) -> Option<Vec<u8>> {
         let mut base64 = ptr::null_mut();
         // SAFETY: null or a valid key, and libssh refuses null; the string is a copy, which is
@@ -76,7 +77,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    /// Hands a key over to libssh.
+    /// Imports a key into libssh.
     pub(crate) fn import(plain: &PlainKey) -> Result<Self, KeyProblem> {
         initialise().map_err(|error| KeyProblem::Refused(error.text))?;
         let _log = LogScope::enter();
@@ -103,7 +104,8 @@ impl PrivateKey {
         Ok(Self { private, public, blob, certificate: None })
     }
 
-    /// The same key, shown with a certificate.
+    /// Returns the same key with a certificate, which servers are shown in place of the public
+    /// half.
     pub(crate) fn certified(&self, certificate: Arc<Certificate>) -> Result<Self, CertProblem> {
         let _log = LogScope::enter();
         let malformed = |_| CertProblem::Malformed;
@@ -129,8 +131,8 @@ impl PrivateKey {
         Ok(Self { private, public, blob, certificate: Some(certificate) })
     }
 
-    /// What servers are shown, the public half or its certificate, as a wire blob (RFC 4253 section
-    /// 6.6).
+    /// The wire blob (RFC 4253 section 6.6) that servers are shown: the public half or its
+    /// certificate.
     pub(crate) fn blob(&self) -> &[u8] {
         &self.blob
     }

@@ -1,4 +1,4 @@
-//! The library as a whole: initialisation, version, and what depends on the version.
+//! libssh as a whole: its initialisation, its version, and what depends on the version.
 
 #![allow(unsafe_code)]
 
@@ -10,49 +10,50 @@ use libssh_rs::sys;
 
 use crate::link::{LinkError, LinkErrorKind};
 
-/// Initialises libssh and OpenSSL, once per process. A failure is not remembered: the next call
+/// Initialises libssh and OpenSSL once per process. A failure is not remembered, so the next call
 /// tries again.
 pub(super) fn initialise() -> Result<(), LinkError> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_none() {
-        // The safe crate's set-up also keeps OpenSSL from tearing itself down at exit.
+        // The safe crate's set-up also prevents OpenSSL from cleaning up at exit.
         libssh_rs::Session::new().map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
         DONE.get_or_init(|| ());
     }
     Ok(())
 }
 
-/// The descriptor of a poll, which mio gives as a number only.
+/// The descriptor of a poll. mio returns it only as a number.
 pub(crate) fn descriptor_of(poll: &mio::Poll) -> BorrowedFd<'_> {
     // SAFETY: the poll keeps its descriptor open until it is dropped, and the result borrows the
     // poll.
     unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
 }
 
-/// libssh's name for its own version, for instance `0.10.6/openssl/zlib`.
+/// The version of libssh in its own format, for instance `0.10.6/openssl/zlib`.
 pub(crate) fn version() -> String {
     version_if_at_least(0)
 }
 
-/// The version's name, or an empty one if the version is older than `required`.
+/// The version of libssh, or an empty string if the version is older than `required`.
 fn version_if_at_least(required: c_int) -> String {
     // SAFETY: returns a static string, or null.
     unsafe { text_at(sys::ssh_version(required)) }
 }
 
-/// The level at which libssh logs what becomes of channels: debug since 0.11.
+/// The level at which libssh logs the server's answers about channels: debug since 0.11, and info
+/// before.
 ///
-/// Before, that level had lines for each packet too, and formatting them took a tenth of a short
-/// command's time.
+/// Before 0.11, the debug level has lines for each packet too, and formatting them took a tenth of
+/// the time of a short command.
 pub(super) fn level_of_channels() -> u32 {
-    /// In libssh's numbering.
+    /// Version 0.11 in libssh's numbering.
     const V0_11: c_int = 11 << 8;
     static LEVEL: OnceLock<u32> = OnceLock::new();
     let is_since_0_11 = || cfg!(bundled_libssh) || !version_if_at_least(V0_11).is_empty();
     *LEVEL.get_or_init(|| if is_since_0_11() { sys::SSH_LOG_DEBUG } else { sys::SSH_LOG_INFO })
 }
 
-/// Copies a C string; empty for null.
+/// Copies a C string. Returns an empty string for null.
 ///
 /// # Safety
 /// `text` is null, or points to a NUL-terminated string that does not change during the call.
@@ -64,10 +65,10 @@ pub(super) unsafe fn text_at(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// Asks for a terminal without modes.
+/// Requests a terminal without any terminal modes.
 ///
-/// `ssh_channel_request_pty_size` sends none in libssh 0.10, but the modes of this process's
-/// terminal since 0.11. So since 0.11 an empty list is passed explicitly.
+/// `ssh_channel_request_pty_size` sends no modes in libssh 0.10. Since 0.11 it sends the modes of
+/// the terminal that this process runs in, so an empty list is passed explicitly.
 ///
 /// # Safety
 /// `channel` is a valid open channel.
@@ -77,7 +78,7 @@ pub(super) unsafe fn request_pty(
     columns: c_int,
     rows: c_int,
 ) -> c_int {
-    /// TTY_OP_END (RFC 4254 section 8).
+    /// The opcode TTY_OP_END (RFC 4254 section 8), which ends the empty list.
     const NO_MODES: [c_uchar; 1] = [0];
     // SAFETY: the caller's channel; name and modes are copied into the packet.
     unsafe {
@@ -90,11 +91,12 @@ pub(super) unsafe fn request_pty(
     }
 }
 
-/// `pty-req` with any modes, which libssh has since 0.11.
+/// The function that sends `pty-req` with given modes. libssh has it since 0.11.
 type RequestPtyWithModes =
     unsafe extern "C" fn(sys::ssh_channel, *const c_char, c_int, c_int, *const c_uchar, usize) -> c_int;
 
-/// Looked up at run time: a program may run with another libssh than it was built with.
+/// The function is looked up at run time, because a program may run with another version of libssh
+/// than it was built with.
 #[cfg(not(bundled_libssh))]
 fn request_pty_with_modes() -> Option<RequestPtyWithModes> {
     static FOUND: OnceLock<Option<RequestPtyWithModes>> = OnceLock::new();

@@ -1,44 +1,45 @@
-//! Reads libssh's log lines: some facts are in no other place.
+//! Parses libssh's log lines, because some facts are found nowhere else.
 //!
-//! Only the log names the root cause of a failed handshake, the numbers and packet sizes of
-//! channels, what is wrong with a Kerberos ticket, and how much waits for the socket. Callbacks
-//! leave their reports in the same record, which the caller of libssh takes after each call.
+//! Only the log contains the root cause of a failed handshake, the numbers and packet sizes of
+//! channels, the reason why a Kerberos ticket cannot be used, and the number of bytes that wait for
+//! the socket. Callbacks put their reports into the same record. Code that calls libssh takes the
+//! record after each call.
 
 use std::cell::RefCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What one or more calls into libssh logged and reported on this thread.
+/// What one or more calls into libssh have logged and reported on this thread.
 #[derive(Default)]
 pub(super) struct CallLog {
-    /// The first error of libssh's client state machine. Its error text is overwritten by later
-    /// errors.
+    /// The first error of libssh's client state machine. libssh overwrites its error text with
+    /// later errors.
     pub root_cause: Option<String>,
-    /// Number of the channel that was asked for last.
+    /// The number of the channel that the server was asked for last.
     pub created: Option<u32>,
-    /// Number of the channel that the next line about a window is about.
+    /// The number of the channel that the next line about a window belongs to.
     confirmed: Option<u32>,
-    /// Confirmed channels: number and maximum packet size.
+    /// The confirmed channels, each with its number and its maximum packet size.
     pub opened: Vec<(u32, u32)>,
-    /// Refused channels: number, reason and text.
+    /// The refused channels, each with its number, the reason code, and the text.
     pub refused: Vec<(u32, u32, String)>,
     pub bad_confirmation: Option<String>,
     pub gssapi_problem: Option<String>,
-    /// Bytes in the largest packet of a write.
+    /// How many bytes of data the largest packet of a write had.
     pub largest_packet: usize,
-    /// A write sent an empty packet. libssh never stops sending these.
+    /// Whether a write has sent an empty packet. libssh never stops sending these.
     pub loops: bool,
-    /// The server has begun a key exchange.
+    /// Whether the server has begun a key exchange.
     pub key_exchange_begun: bool,
-    /// Key exchanges completed.
+    /// How many key exchanges have completed.
     pub key_exchanges_done: u64,
-    /// The server has closed a channel.
+    /// Whether the server has closed a channel.
     pub has_closed: bool,
-    /// Traffic of channels, as [`data_traffic`] counts it.
+    /// The traffic of the channels, as counted by [`data_traffic`].
     pub traffic: u64,
-    /// Bytes that waited for the socket.
+    /// How many bytes waited for the socket, if a line said so.
     pub waiting: Option<u64>,
-    /// Channels of tunnels and agents with news.
+    /// The channels of tunnels and agents that have news.
     pub news: Vec<usize>,
 }
 
@@ -46,31 +47,32 @@ thread_local! {
     static LOG: RefCell<CallLog> = RefCell::default();
 }
 
-/// Adds what a callback has to report. No panic crosses into C.
+/// Lets a callback add to the record. Catches panics, so that none crosses into C.
 pub(super) fn report(note: impl FnOnce(&mut CallLog)) {
     let _ = catch_unwind(AssertUnwindSafe(|| with(note)));
 }
 
-/// The record of this thread.
+/// Gives access to the record of this thread.
 pub(super) fn with<T>(look: impl FnOnce(&mut CallLog) -> T) -> T {
     LOG.with_borrow_mut(look)
 }
 
-/// Empties the record, except for the root cause.
+/// Returns the record and empties it, except for the root cause.
 pub(super) fn take() -> CallLog {
     with(|log| mem::replace(log, CallLog { root_cause: log.root_cause.clone(), ..CallLog::default() }))
 }
 
-/// What a packet with so many bytes of data adds to the traffic between two key exchanges.
+/// How much a packet with `bytes` bytes of data adds to the traffic since the last key exchange.
 ///
-/// Servers count lengths and padding too: sshd takes a packet with one byte for 24 or 32.
+/// Servers count lengths and padding too. For sshd, a packet with one byte of data counts as 24 or
+/// 32 bytes.
 pub(super) fn data_traffic(bytes: usize) -> u64 {
     bytes as u64 + 24
 }
 
 impl CallLog {
-    /// Progress as libssh reports it: 0.6 when the server's KEXINIT has been read, 1 when the new
-    /// keys are in use.
+    /// Records the progress of a key exchange. libssh reports 0.6 when it has read the server's
+    /// KEXINIT and 1 when the new keys are in use.
     pub(super) fn note_progress(&mut self, progress: f32) {
         self.key_exchange_begun |= (0.55..0.65).contains(&progress);
         self.key_exchanges_done += u64::from(progress >= 1.0);
@@ -81,13 +83,13 @@ impl CallLog {
         let Some((function, line)) = line.split_once(':') else { return };
         let line = line.trim_start();
         match function {
-            // Below warnings the state machine only announces its next step.
+            // Below the level of warnings, the state machine only announces its next step.
             "ssh_client_connection_callback" if is_warning => {
                 self.root_cause.get_or_insert_with(|| line.to_owned());
             }
             "ssh_packet_channel_open_conf" => self.note_confirmation(line),
             "ssh_packet_channel_open_fail" => self.note_refusal(line),
-            // "Poll callback on socket 7 (POLLIN ), out buffer 1234".
+            // For example "Poll callback on socket 7 (POLLIN ), out buffer 1234".
             "ssh_socket_pollcallback" => {
                 let bytes = line.rsplit_once("out buffer ").and_then(|(_, bytes)| bytes.trim().parse().ok());
                 self.waiting = self.waiting.or(bytes);
@@ -99,7 +101,8 @@ impl CallLog {
                 } else if let Some(number) = line.strip_prefix("Creating a channel ") {
                     self.created = leading_number(number);
                 } else if let Some(line) = line.strip_prefix("GSSAPI(") {
-                    // "GSSAPI(acquiring credential): …": the step, then the problem.
+                    // For example "GSSAPI(acquiring credential): …", that is, the step and then the
+                    // problem.
                     let problem = line.split_once("): ").map(|(_, problem)| problem.to_owned());
                     self.gssapi_problem = problem.or(self.gssapi_problem.take());
                 }
@@ -109,7 +112,7 @@ impl CallLog {
 
     fn note_confirmation(&mut self, line: &str) {
         if line.starts_with("Invalid") || line.contains("in incorrect channel state") {
-            // The first such line gives the reason, the second only says "Invalid packet".
+            // The first such line gives the reason. The second says only "Invalid packet".
             self.bad_confirmation.get_or_insert_with(|| line.to_owned());
         } else if let Some(channel) = line.strip_prefix("Received a CHANNEL_OPEN_CONFIRMATION for channel ") {
             self.confirmed = leading_number(channel);
@@ -119,7 +122,7 @@ impl CallLog {
         }
     }
 
-    /// "Channel opening failure: channel 43 error (2) Connection refused".
+    /// Parses a line such as "Channel opening failure: channel 43 error (2) Connection refused".
     pub(super) fn note_refusal(&mut self, line: &str) {
         let parsed = line.strip_prefix("Channel opening failure: channel ").and_then(|rest| {
             let (number, rest) = rest.split_once(" error (")?;

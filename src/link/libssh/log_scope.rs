@@ -1,4 +1,4 @@
-//! Catches what libssh logs, and threads that it loops on.
+//! Catches the log lines of libssh, and puts threads to sleep on which libssh loops.
 
 #![allow(unsafe_code)]
 
@@ -11,26 +11,26 @@ use libssh_rs::sys;
 
 use super::log_lines::{self, CallLog};
 
-/// While alive, this thread's lines of libssh's log go to [`log_lines`]. Dropping it restores level
-/// and callback.
+/// While this value exists, libssh's log lines on this thread go to [`log_lines`]. Dropping it
+/// restores the previous level and callback.
 pub(super) struct LogScope {
     level: c_int,
     callback: sys::ssh_logging_callback,
 }
 
 impl LogScope {
-    /// Catches warnings only.
+    /// Opens a scope that catches warnings only.
     pub(super) fn enter() -> Self {
         Self::at(sys::SSH_LOG_WARN)
     }
 
-    /// Catches lines up to this level.
+    /// Opens a scope that catches lines up to this level.
     pub(super) fn at(level: u32) -> Self {
         log_lines::with(|log| *log = CallLog::default());
         Self::nested(level)
     }
 
-    /// As [`at`](Self::at), within another scope: keeps what that one has caught.
+    /// Like [`at`](Self::at), but for use within another scope: what that scope has caught is kept.
     pub(super) fn nested(level: u32) -> Self {
         // SAFETY: these only read and write libssh's thread-local settings.
         unsafe {
@@ -54,17 +54,17 @@ impl Drop for LogScope {
 }
 
 thread_local! {
-    /// What to do once libssh loops on this thread.
+    /// The function to call once libssh loops on this thread.
     static PARKING: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
-/// From now on, once libssh loops on this thread, calls `tell` and sleeps for as long as the
-/// process lives: no processor time, no further memory.
+/// Arranges that, once libssh loops on this thread, `tell` is called and the thread then sleeps for
+/// as long as the process lives. A sleeping thread takes no processor time and no further memory.
 ///
-/// The call into libssh then never returns. Whatever it borrows stays borrowed, on a stack that is
-/// never unwound: a session that was moved to this thread is never dropped, and nothing else can
-/// reach it, its channels, their states or its descriptor. So nothing that libssh's frames refer to
-/// is freed, and libssh is not entered for that session again.
+/// The call into libssh then never returns. Whatever the call borrows stays borrowed, on a stack
+/// that is never unwound. A session that was moved to this thread is never dropped, and nothing
+/// else can reach the session, its channels, their states or its descriptor. So nothing that
+/// libssh's frames refer to is freed, and libssh is not entered for that session again.
 pub(crate) fn park_in_loops(tell: impl FnOnce() + 'static) {
     PARKING.set(Some(Box::new(tell)));
 }

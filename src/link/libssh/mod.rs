@@ -1,20 +1,21 @@
-//! The one folder that calls libssh. Everything above it is safe code, and so is [`session`].
+//! The only folder that calls libssh. The code above this folder and the code in [`session`] is
+//! safe.
 //!
-//! libssh is driven through its C interface because the safe crate hides what this needs: channel
-//! callbacks (data that libssh has buffered is unreadable once a session is in error), `ssh_event`
-//! (the only call that says "the socket is drained"), and the exit state. The contract that every
-//! `unsafe` block below relies on:
+//! libssh is driven through its C interface because the safe crate hides three things that are
+//! needed here: channel callbacks (data that libssh has buffered is unreadable once a session is in
+//! error), `ssh_event` (the only interface that reports that the socket is drained), and the exit
+//! state. Every `unsafe` block below relies on these rules:
 //!
-//! - Each pointer from libssh has one owner, which checks it for null and frees it in its `Drop`:
-//!   channels before their session, the event before the session.
-//! - Every call that can run callbacks takes `&mut RawSession`. So libssh is never entered twice
-//!   for one session, and no reference to what callbacks write is alive while it runs: such
-//!   references borrow the `RawSession`.
-//! - A channel is used and dropped only with the session that made it, and while libssh does not
-//!   run: one [`session::SshSession`] owns both.
-//! - C calls back only from within a call made here, on the same thread, with the pointers that it
-//!   was given.
-//! - A call that does not return ([`park_in_loops`]) keeps its session for ever, on a thread that
+//! - Each pointer from libssh has one owner, which checks it for null and frees it in its `Drop`
+//!   implementation. Channels and the event are freed before their session.
+//! - Every call that can run callbacks takes `&mut RawSession`. So libssh is never entered twice at
+//!   once for one session. References to state that callbacks write borrow the `RawSession`, so
+//!   none of them is alive while libssh runs.
+//! - A channel is used and dropped only together with the session that made it, and only while
+//!   libssh does not run. This holds because one [`session::SshSession`] owns both.
+//! - C calls back only during a call that is made here, on the same thread, and with the pointers
+//!   that were passed to it.
+//! - A call that does not return ([`park_in_loops`]) keeps its session forever, on a thread that
 //!   does nothing else.
 
 mod agent_script;

@@ -1,5 +1,5 @@
-//! Options of a session: they keep libssh from reading files, asking NSS, or choosing algorithms
-//! itself.
+//! The options of a session. They keep libssh from reading files, asking NSS, or choosing
+//! algorithms itself.
 
 #![allow(unsafe_code)]
 
@@ -14,28 +14,32 @@ use super::raw_session::RawSession;
 use crate::limits;
 use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
 
-/// Host key algorithms in order of preference.
+/// The host key algorithms, in order of preference.
 const HOST_KEYS: &str =
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
-/// Group exchange, group16 and group18 are missing because one step of them holds the thread for
-/// 115 ms and more (the server chooses the group), 16 ms, and 150 ms.
+/// The key exchange algorithms, in order of preference. Group exchange, group16 and group18 are
+/// missing because one step of them blocks the thread for at least 115 ms (the server chooses the
+/// group), 16 ms, and 150 ms respectively.
 const KEY_EXCHANGES: &CStr = c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256";
 
-/// No AES-GCM: libssh before 0.11.5 does not check its tags (CVE-2026-59847).
+/// AES-GCM is missing because libssh before 0.11.5 does not check its tags (CVE-2026-59847).
 const CIPHERS: &CStr = c"chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
 
 const MACS: &CStr =
     c"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
 
-/// Not plain `zlib`: it begins before the login, so anybody could have this end inflate data.
+/// Plain `zlib` is missing because it begins before the login, so any peer could make this process
+/// inflate data.
 const COMPRESSION: &CStr = c"zlib@openssh.com,none";
 const NO_COMPRESSION: &CStr = c"none";
 
-/// Any absolute path without files: with it, libssh does not ask NSS for a home directory.
+/// The path can be any absolute path without files. If it is set, libssh does not ask NSS for a
+/// home directory.
 const NO_SSH_DIR: &CStr = c"/nonexistent";
 
-/// Sets all options but HOST: with it, libssh would scan known_hosts files in each session.
+/// Sets all options except HOST. If HOST were set, libssh would scan known_hosts files in each
+/// session.
 pub(super) fn configure(
     raw: &mut RawSession,
     fd: RawFd,
@@ -75,7 +79,8 @@ pub(super) fn configure_gssapi(raw: &mut RawSession, gssapi: &Gssapi) -> Result<
     unsafe { raw.set(&options) }
 }
 
-/// A C string for libssh. Texts with a NUL byte were refused when they were configured.
+/// Makes a C string for libssh. Texts with a NUL byte have already been rejected as configuration
+/// errors.
 pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, LinkError> {
     CString::new(text).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
 }
@@ -92,7 +97,8 @@ fn host_key_order(recorded: &[&'static str]) -> Cow<'static, str> {
     known.chain(others).collect::<Vec<_>>().join(",").into()
 }
 
-/// libssh keeps a descriptor in 16 bits: it would take a higher one for another.
+/// Rejects descriptors that need more than 16 bits. libssh stores only 16 bits, so it would use
+/// another descriptor.
 fn check_descriptor(fd: RawFd) -> Result<(), LinkError> {
     let max = limits::DESCRIPTOR_MAX;
     if fd <= max {

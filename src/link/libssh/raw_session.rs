@@ -1,4 +1,4 @@
-//! A session of libssh and all that libssh refers to for as long as the session lives.
+//! A session of libssh, and everything that libssh refers to for as long as the session lives.
 
 #![allow(unsafe_code)]
 
@@ -21,16 +21,16 @@ use crate::link::{LinkError, LinkErrorKind, Questions};
 
 /// A session, its event, its counters, and the callbacks for a forwarded agent.
 ///
-/// Entering libssh takes `&mut RawSession`. So it is never entered twice at once for one session,
-/// and it does not run while a reference borrows the session ([`RawChannel::state`]).
+/// Every call into libssh takes `&mut RawSession`. So libssh is never entered twice at once for one
+/// session, and it does not run while a reference borrows the session ([`RawChannel::state`]).
 pub(super) struct RawSession {
     session: sys::ssh_session,
-    /// Null before [`watch`](Self::watch).
+    /// The event. Null until [`watch`](Self::watch) is called.
     event: sys::ssh_event,
-    /// From `Box::into_raw`: libssh counts here until the session is freed.
+    /// Comes from `Box::into_raw`. libssh updates the counters until the session is freed.
     counters: *mut Counters,
-    /// From `Box::into_raw`: libssh holds this pointer until the session is freed. Null without a
-    /// forwarded agent.
+    /// Comes from `Box::into_raw`. libssh holds this pointer until the session is freed. Null if no
+    /// agent is forwarded.
     agent_channels: *mut AgentChannels,
 }
 
@@ -38,17 +38,17 @@ pub(super) struct RawSession {
 // takes `&mut`.
 unsafe impl Send for RawSession {}
 
-/// What libssh counts.
+/// The counters that libssh updates.
 struct Counters {
-    /// Bytes read from and written to the socket.
+    /// The bytes read from and written to the socket.
     socket: sys::ssh_counter_struct,
-    /// Packets, and bytes of their payloads.
+    /// The packets, and the bytes of their payloads.
     packets: sys::ssh_counter_struct,
 }
 
-/// A call that takes the session, and what it carries.
+/// A call on a session, with its arguments.
 pub(super) enum SessionCall<'a> {
-    /// Begins the handshake, or goes on with it.
+    /// Begins or continues the handshake.
     Connect,
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
     Poll,
@@ -63,11 +63,11 @@ pub(super) enum SessionCall<'a> {
     AuthInteractive,
     /// Answers the question with this index.
     Answer(c_uint, &'a Secret),
-    /// The methods that the last refusal offered, as bits.
+    /// Returns the methods that the server's last refusal offered, as a bit mask.
     OfferedMethods,
 }
 
-/// A value of an option: a C string, a `bool`, or an `int`.
+/// The value of an option, which is a C string, a `bool`, or an `int`.
 pub(super) enum OptionValue<'a> {
     Text(&'a CStr),
     Flag(bool),
@@ -116,8 +116,8 @@ impl RawSession {
         Ok(())
     }
 
-    /// Sets the callbacks of the session, once: with a forwarded agent those that accept its
-    /// channels.
+    /// Sets the callbacks of the session. Must be called only once. If an agent is forwarded, they
+    /// include the callback that accepts its channels.
     pub(super) fn set_callbacks(&mut self, forwards_agent: bool) -> Result<(), LinkError> {
         // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees
         // after the session. libssh only reads them.
@@ -134,7 +134,8 @@ impl RawSession {
         if rc == OK { Ok(()) } else { Err(self.other_error()) }
     }
 
-    /// Has [`SessionCall::Poll`] watch the socket. After the first [`SessionCall::Connect`].
+    /// Makes [`SessionCall::Poll`] watch the socket. Must be called after the first
+    /// [`SessionCall::Connect`].
     pub(super) fn watch(&mut self) -> Result<(), LinkError> {
         // SAFETY: the event is checked for null; the session has had its first `ssh_connect`, as
         // adding it requires.
@@ -149,9 +150,9 @@ impl RawSession {
         if rc == OK { Ok(()) } else { Err(LinkError::new(LinkErrorKind::Limit, "libssh: out of memory")) }
     }
 
-    /// Enters libssh, which may read, send, and run callbacks.
+    /// Makes a call into libssh, which may read, send, and run callbacks.
     pub(super) fn call(&mut self, call: SessionCall<'_>) -> c_int {
-        /// No socket: libssh neither uses nor closes it.
+        /// The value for no socket. libssh neither uses nor closes it.
         const NO_SOCKET: c_int = -1;
         let (raw, default_user) = (self.session, ptr::null::<c_char>());
         // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the
@@ -189,8 +190,8 @@ impl RawSession {
         }
     }
 
-    /// The questions of the server, after [`SessionCall::AuthInteractive`] has said that there are
-    /// some.
+    /// The questions of the server. Valid after [`SessionCall::AuthInteractive`] has reported that
+    /// there are some.
     pub(super) fn questions(&mut self) -> Questions {
         // SAFETY: a valid session; libssh keeps the strings until the next request, and they are
         // copied here. The index stays below the number of prompts.
@@ -209,7 +210,7 @@ impl RawSession {
         }
     }
 
-    /// The server's key as a wire blob, once the handshake is complete.
+    /// The server's public key as a wire blob, once the handshake is complete.
     pub(super) fn server_key(&mut self) -> Option<Vec<u8>> {
         let mut key = RawKey::NULL;
         // SAFETY: a valid session. The key is a copy, which is ours.
@@ -223,7 +224,7 @@ impl RawSession {
             .ok_or_else(|| LinkError::new(LinkErrorKind::Limit, "libssh: out of memory for a channel"))
     }
 
-    /// The channels of the forwarded agent, if there is one.
+    /// The channels that the server opens to the forwarded agent. `None` if no agent is forwarded.
     pub(super) fn agent_channels(&mut self) -> Option<&mut AgentChannels> {
         // SAFETY: null or live until `drop`. Callbacks use it only while libssh runs, which takes
         // `&mut self`.
@@ -242,7 +243,7 @@ impl RawSession {
         }
     }
 
-    /// The socket, while libssh has it.
+    /// The descriptor of the socket, as long as libssh has one.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: a valid session; only reads.
         let fd: RawFd = unsafe { sys::ssh_get_fd(self.session) };
@@ -261,7 +262,7 @@ impl RawSession {
         self.status() & (sys::SSH_CLOSED_ERROR | sys::SSH_CLOSED) as c_int == 0
     }
 
-    /// Whether bytes inside libssh wait for the socket.
+    /// Whether libssh has buffered bytes that wait for the socket.
     pub(super) fn write_pending(&self) -> bool {
         self.status() & sys::SSH_WRITE_PENDING as c_int != 0
     }
@@ -281,7 +282,7 @@ impl RawSession {
         !unsafe { sys::ssh_get_serverbanner(self.session) }.is_null()
     }
 
-    /// Whether what the server sends is encrypted: not before the first keys are in use.
+    /// Whether the packets from the server are encrypted. They are once the first keys are in use.
     pub(super) fn is_encrypted(&self) -> bool {
         // SAFETY: a valid session; the pointer is only compared.
         !unsafe { sys::ssh_get_cipher_in(self.session) }.is_null()
@@ -291,7 +292,7 @@ impl RawSession {
 impl Drop for RawSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
-        // Channels go before their session.
+        // Channels must be dropped before their session.
         if let Some(agent_channels) = self.agent_channels() {
             agent_channels.arrived.clear();
         }
@@ -311,8 +312,8 @@ impl Drop for RawSession {
     }
 }
 
-/// Refuses whatever a server asks of a client: channels and unknown requests. Otherwise libssh
-/// queues them without end.
+/// Refuses the requests that a server makes to a client, such as requests for channels and unknown
+/// requests. Without this callback, libssh would queue them without limit.
 unsafe extern "C" fn refuse_message(_: sys::ssh_session, _: sys::ssh_message, _: *mut c_void) -> c_int {
     1
 }

@@ -1,4 +1,4 @@
-//! The callbacks of sessions, and the channels that a server opens to a forwarded agent.
+//! The callbacks of sessions, including the one that accepts channels to a forwarded agent.
 
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ use super::channel::{MaxPacket, Noted, RawChannel};
 use super::log_lines;
 use crate::limits;
 
-/// The callbacks of sessions without a forwarded agent.
+/// The callbacks of a session without a forwarded agent.
 pub(super) struct Callbacks(pub sys::ssh_callbacks_struct);
 
 pub(super) static CALLBACKS: Callbacks = Callbacks(session_callbacks());
@@ -20,19 +20,19 @@ pub(super) static CALLBACKS: Callbacks = Callbacks(session_callbacks());
 // SAFETY: it has no user data, and libssh only reads it.
 unsafe impl Sync for Callbacks {}
 
-/// Where channels arrive that a server opens to a forwarded agent.
+/// The channels that a server opens to a forwarded agent, and the limits on them.
 pub(super) struct AgentChannels {
     pub callbacks: sys::ssh_callbacks_struct,
-    /// Accepted, and not yet taken over by the session.
+    /// The channels that were accepted and that the session has not taken over yet.
     pub arrived: Vec<RawChannel>,
-    /// Accepted and not freed.
+    /// How many channels were accepted and not freed yet.
     pub open: usize,
-    /// How many more are accepted.
+    /// How many more channels may be accepted.
     pub admitted: usize,
 }
 
 impl AgentChannels {
-    /// The user data of its callbacks, which is this value, is still to be set.
+    /// The caller must still set the user data of the callbacks to the address of this value.
     pub(super) fn new() -> Self {
         let callbacks = sys::ssh_callbacks_struct {
             channel_open_request_auth_agent_function: Some(on_agent_channel),
@@ -42,7 +42,7 @@ impl AgentChannels {
     }
 }
 
-/// What libssh calls for every session. Only the channels of agents need user data.
+/// The callbacks of every session. Only the one for agent channels needs user data.
 const fn session_callbacks() -> sys::ssh_callbacks_struct {
     sys::ssh_callbacks_struct {
         size: size_of::<sys::ssh_callbacks_struct>(),
@@ -52,12 +52,13 @@ const fn session_callbacks() -> sys::ssh_callbacks_struct {
     }
 }
 
-/// Reports the progress of any key exchange, the first included. Besides this, only the log tells.
+/// Records the progress of each key exchange, including the first. No other interface except the
+/// log reports it.
 unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
     log_lines::report(|log| log.note_progress(progress));
 }
 
-/// Accepts a channel to the agent, unless there are too many. Null refuses it.
+/// Accepts a channel to the agent, or returns null to refuse it if there are too many.
 unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, channels: *mut c_void) -> sys::ssh_channel {
     // SAFETY: the user data that `RawSession` set, live as long as the session; no other reference
     // exists while libssh runs.
@@ -66,7 +67,7 @@ unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, channels: *mut 
         if channels.open >= limits::AGENT_CHANNELS || channels.admitted == 0 {
             return None;
         }
-        // It gets its id, and is listed, when the session takes it over.
+        // The channel gets its id, and is listed as having news, when the session takes it over.
         let noted = Noted { id: usize::MAX, is_listed: true, reply: None };
         // SAFETY: the session that calls.
         let mut channel = unsafe { RawChannel::new(session, Some(noted)) }?;

@@ -17,7 +17,7 @@ fn strict(encoding: Encoding) -> Decoding {
     Decoding { encoding, strict: true }
 }
 
-/// What a host sends that uses this encoding.
+/// The bytes that a host with this encoding sends for a text.
 fn bytes(encoding: Encoding, text: &str) -> Vec<u8> {
     match encoding.line_ends() {
         LineEnds::Bytes => encoding.encode(text.as_bytes()).unwrap().into_owned(),
@@ -26,7 +26,7 @@ fn bytes(encoding: Encoding, text: &str) -> Vec<u8> {
     }
 }
 
-/// The lines of a text, by the rules of [`LineBuffer`].
+/// The lines of a text by the rules of [`LineBuffer`].
 fn lines_of(text: &str) -> Vec<String> {
     let mut lines: Vec<&str> = text.split('\n').collect();
     let rest = lines.pop().filter(|rest| !rest.is_empty());
@@ -34,7 +34,7 @@ fn lines_of(text: &str) -> Vec<String> {
     lines.chain(rest).map(str::to_owned).collect()
 }
 
-/// Everything that can be read so far.
+/// Takes all lines that can be read so far.
 fn drain(buffer: &mut LineBuffer, decoding: Decoding) -> Vec<Result<String, Malformed>> {
     buffer.set_line_ends(decoding.encoding.line_ends());
     let next = || {
@@ -78,7 +78,8 @@ fn labels_are_those_of_the_standard() {
     ] {
         assert_eq!(encoding(label).name(), name, "{label}");
     }
-    // The last two exist, and read everything as one error.
+    // The last two labels exist in the standard, but their decoder turns any input into a single
+    // error.
     for label in ["", "klingon", "utf-32", "utf-7", "utf-8\0", "hz-gb-2312", "replacement"] {
         match Encoding::for_label(label) {
             Err(error @ Error::Config { .. }) => {
@@ -90,8 +91,8 @@ fn labels_are_those_of_the_standard() {
     }
 }
 
-/// Characters of one to four bytes; some hold the bytes of `\n`, `\r` or `\` in one of the
-/// encodings.
+/// Texts with characters of one to four bytes, some of which contain the bytes of `
+/// `, `\r` or `\` in one of the encodings.
 const TEXTS: [(&str, &str); 7] = [
     ("utf-8", "é\r\n\r\n表示\rĊഊ\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
     ("utf-16le", "é\r\n\r\n表示\rĊഊ\u{a0d}\u{a00}\n\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
@@ -132,8 +133,8 @@ fn lines_that_are_decoded_together_are_what_each_of_them_is() {
     assert_eq!(encoding("utf-8").decode_lines(torn.clone()), Err(torn));
 }
 
-/// Were a line end part of a longer character, or swallowed by an error, lines would depend on
-/// where they are split.
+/// If a line end could be part of a longer character, or be swallowed by an error, the lines would
+/// depend on where the input is split.
 #[test]
 fn no_character_that_is_cut_short_takes_the_line_end_with_it() {
     for encoding in [BIG5, EUC_JP, EUC_KR, GB18030, GBK, SHIFT_JIS, WINDOWS_1252, UTF_8] {
@@ -152,7 +153,7 @@ fn each_line_of_iso_2022_jp_begins_in_ascii() {
     let jp = encoding("iso-2022-jp");
     let text = "日本\r\nascii \\\n表\n";
     assert_eq!(read_lossy(jp, [&bytes(jp, text)[..]]), lines_of(text));
-    // The first line does not return to ASCII, as RFC 1468 wants it to.
+    // The first line does not return to ASCII, although RFC 1468 requires it.
     let careless = [b"\x1b$B".as_slice(), b"\x46\x7c\nplain\n"].concat();
     assert_eq!(read_lossy(jp, [&careless[..]]), ["日", "plain"]);
 }
@@ -165,12 +166,12 @@ fn a_byte_order_mark_counts_at_the_start_of_the_stream_alone() {
         for chunk in 1..=sent.len() {
             assert_eq!(read_lossy(encoding, sent.chunks(chunk)), ["a", "\u{feff}b"], "{label}");
         }
-        // One mark is a mark, the second one a character.
+        // Of two byte order marks, the first is dropped and the second is a character.
         assert_eq!(read_lossy(encoding, [&bytes(encoding, "\u{feff}\u{feff}\n")[..]]), ["\u{feff}"]);
         assert_eq!(read_lossy(encoding, [&bytes(encoding, "\u{feff}")[..]]), [""]);
         assert_eq!(read(strict(encoding), [&bytes(encoding, "\u{feff}a\n")[..]]), [Ok("a".to_owned())]);
     }
-    // Marks of other encodings choose nothing.
+    // The byte order mark of another encoding does not change the encoding.
     assert_eq!(read_lossy(encoding("latin1"), [&b"\xef\xbb\xbfa\n"[..]]), ["ï»¿a"]);
     assert_eq!(read_lossy(encoding("utf-8"), [&b"\xff\xfea\n"[..]]), ["\u{fffd}\u{fffd}a"]);
     assert_eq!(read_lossy(encoding("utf-16le"), [&b"\xfe\xff\0a"[..]]), ["\u{fffe}\u{6100}"]);
@@ -193,7 +194,8 @@ fn what_is_not_in_the_encoding_is_replaced_or_an_error_with_its_bytes() {
         let malformed = Malformed { line: line.clone(), offset };
         assert_eq!(strict(encoding).decode(line, true), Err(malformed), "{label}");
     }
-    // Behind more text than the search for the place holds at once, and behind a mark.
+    // The invalid byte comes after a byte order mark and after more text than the search buffer
+    // holds.
     let long = [b"\xef\xbb\xbf".as_slice(), &b"x".repeat(1000), b"\xff tail"].concat();
     let malformed = Malformed { line: long.clone(), offset: 1003 };
     assert_eq!(strict(encoding("utf-8")).decode(long, true), Err(malformed));
@@ -236,7 +238,7 @@ fn text_is_encoded_or_refused_with_its_place() {
     assert_eq!(encoding("latin1").encode(b"a\xe9"), Err(problem));
 }
 
-/// A text that its encoding has.
+/// A text whose characters all exist in its encoding.
 fn text() -> impl Strategy<Value = (&'static str, String)> {
     let any = || prop_oneof![6 => any::<char>(), 1 => Just('\n'), 1 => Just('\r')];
     let of = |characters: &'static str| prop::sample::select(characters.chars().collect::<Vec<_>>());
@@ -254,7 +256,7 @@ fn text() -> impl Strategy<Value = (&'static str, String)> {
     ]
 }
 
-/// Bytes with many line ends, and with many that are no character.
+/// Bytes with many line ends and many invalid sequences.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         3 => any::<u8>(), 2 => Just(b'\n'), 1 => Just(b'\r'), 2 => Just(0), 1 => Just(0xd8), 1 => Just(b'0'),
@@ -266,7 +268,7 @@ proptest! {
     #[test]
     fn any_chunks_of_a_text_give_its_lines((label, text) in text(), sizes in prop::collection::vec(1_usize..9, 400)) {
         let encoding = encoding(label);
-        // GB18030 has no character for one of the private ones.
+        // GB18030 has no code for one of the private-use characters.
         let text = text.replace('\u{e5e5}', "");
         let sent = bytes(encoding, &text);
         let mut rest = &sent[..];
@@ -282,8 +284,8 @@ proptest! {
         prop_assert_eq!(read(strict(encoding), chunks), expected.into_iter().map(Ok).collect::<Vec<_>>());
     }
 
-    /// Not for GB18030: of a long character that is cut short, the end of a text takes more with it
-    /// than the end of a line.
+    /// GB18030 is left out because a truncated long character at the end of a text consumes more
+    /// bytes than one at the end of a line.
     #[test]
     fn lines_of_any_bytes_are_those_of_the_whole_text(
         label in prop::sample::select(vec!["utf-8", "utf-16le", "utf-16be", "shift_jis", "latin1", "big5"]),
@@ -299,7 +301,8 @@ proptest! {
         }
         let chunks = || chunks.iter().map(Vec::as_slice);
         prop_assert_eq!(&read_lossy(encoding, chunks()), &expected);
-        // The strict reader has the same lines, and errors in the place of those that were mended.
+        // Strict decoding gives the same lines, except for an error in place of each line with
+        // replacements.
         for (line, expected) in read(strict(encoding), chunks()).into_iter().zip(expected) {
             match line {
                 Ok(line) => prop_assert_eq!(line, expected),

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{LineBuffer, LineEnds};
 
-/// What every way of feeding and reading must agree with: the rules applied to the whole input at
-/// once.
+/// The lines that every way of feeding and reading must give. They come from applying the rules to
+/// the whole input at once.
 fn reference(input: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = input.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     let rest = lines.pop().unwrap_or_default();
@@ -30,7 +30,7 @@ fn assert_bounded(buffer: &LineBuffer) {
     assert!(buffer.head <= buffer.scanned && buffer.scanned <= buffer.data.len());
 }
 
-/// Feeds `chunks`, reading after each one if `eager`, else only at the end.
+/// Feeds `chunks` and reads the lines: after each chunk if `eager`, or else only at the end.
 fn lines_of<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, eager: bool) -> Vec<Vec<u8>> {
     let mut buffer = LineBuffer::new();
     let mut lines = Vec::new();
@@ -106,7 +106,7 @@ fn bytes_after_the_end_are_ignored() {
     assert_eq!(drain(&mut buffer), [b"last"]);
 }
 
-/// Every input of up to six symbols over the four that matter, cut in every possible way.
+/// Tests every input of up to six of the four symbols that matter, cut in every possible way.
 #[test]
 fn every_split_of_every_short_input_gives_the_same_lines() {
     const SYMBOLS: [u8; 4] = *b"a\r\n\0";
@@ -129,7 +129,7 @@ fn every_split_of_every_short_input_gives_the_same_lines() {
     }
 }
 
-/// The rules for UTF-16, applied to whole units at once.
+/// The lines of UTF-16, from applying the rules to whole units at once.
 fn reference_of_units(units: &[u16]) -> Vec<Vec<u16>> {
     let mut lines: Vec<Vec<u16>> = units.split(|&unit| unit == 0x0a).map(<[u16]>::to_vec).collect();
     let rest = lines.pop().unwrap_or_default();
@@ -145,8 +145,8 @@ type ToBytes = fn(u16) -> [u8; 2];
 const UTF_16: [(LineEnds, ToBytes); 2] =
     [(LineEnds::Utf16Le, u16::to_le_bytes), (LineEnds::Utf16Be, u16::to_be_bytes)];
 
-/// Every input of up to four of the units that matter, among them those with the bytes of a line
-/// end that are none, cut in every possible way.
+/// Tests every input of up to four of the units that matter, cut in every possible way. Some of the
+/// units contain the byte of a line end without being one.
 #[test]
 fn every_split_of_every_short_input_of_units_gives_the_same_lines() {
     const SYMBOLS: [u16; 6] = [0x61, 0x0a, 0x0d, 0x0a00, 0x0a0a, 0];
@@ -204,7 +204,7 @@ fn units_are_counted_from_the_start_of_the_stream() {
         assert_eq!(buffer.take_line().as_deref(), Some(&a[1..]), "the rest of a unit that was cut");
         assert_eq!(buffer.position(), 4);
         assert_eq!(buffer.take_line().as_deref(), Some(&b[..]));
-        // Half of a line end is none.
+        // Half of a line end does not end a line.
         buffer.push(&[newline, a, newline].concat());
         buffer.consume(1);
         assert_eq!(buffer.take_line(), Some([&newline[1..], &a].concat()));
@@ -226,7 +226,7 @@ fn other_line_ends_count_from_the_first_unread_byte() {
     assert_eq!(buffer.take_line(), None);
     buffer.push(b"\0x\n\0");
     assert_eq!(buffer.take_line(), None);
-    // What was searched for units was not searched for bytes.
+    // Bytes that were searched for units must be searched again for single bytes.
     buffer.set_line_ends(LineEnds::Bytes);
     assert_eq!(buffer.take_line().as_deref(), Some(&b"\0x"[..]));
 }
@@ -278,7 +278,7 @@ fn clearing_after_a_scan_does_not_hide_the_next_newline() {
     assert_eq!(buffer.next_line(), Some(&b"a"[..]));
 }
 
-/// A rescan on every chunk would make this 10^12 steps.
+/// If every chunk caused a rescan, this would take 10^12 steps.
 #[test]
 fn a_megabyte_line_byte_by_byte_is_linear() {
     const LEN: usize = 1_000_000;
@@ -300,8 +300,8 @@ fn a_megabyte_line_byte_by_byte_is_linear() {
     assert!(buffer.capacity() <= LineBuffer::IDLE_CAPACITY, "{buffer:?}");
 }
 
-/// The reader stays `BACKLOG` bytes behind, so that the buffer is never empty and its head always
-/// in the way.
+/// The reader stays `BACKLOG` bytes behind, so the buffer is never empty and always has consumed
+/// bytes at its start.
 #[test]
 fn a_lagging_reader_of_single_bytes_is_linear_and_bounded() {
     const BACKLOG: usize = 100_000;
@@ -316,7 +316,7 @@ fn a_lagging_reader_of_single_bytes_is_linear_and_bounded() {
     assert_eq!(buffer.len(), BACKLOG);
 }
 
-/// A move that wins one byte would be followed by the next one after one byte.
+/// Moving the bytes to free a single byte would have to be repeated after the next byte.
 #[test]
 fn a_full_buffer_grows_rather_than_move_much_to_win_little() {
     let mut buffer = LineBuffer::new();

@@ -197,7 +197,7 @@ fn a_sink_gets_every_piece_with_its_origin_until_it_fails() {
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
-/// What is done to a stream.
+/// An operation on a stream.
 #[derive(Debug, Clone)]
 enum Op {
     Push(usize),
@@ -214,7 +214,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     proptest::collection::vec(op, 0..40)
 }
 
-/// What is unread, byte by byte with its place in the stream, and how many bytes were dropped.
+/// The unread bytes, each as its offset in the stream, and how many bytes were dropped.
 #[derive(Default)]
 struct Model {
     unread: Vec<u64>,
@@ -248,7 +248,8 @@ impl Model {
 }
 
 proptest! {
-    /// Byte for byte as a model that looks at one byte at a time, however it is cut into pieces.
+    /// However the bytes are cut into pieces, a stream keeps the same bytes as a model that handles
+    /// one byte at a time.
     #[test]
     fn policies_keep_what_they_say(which in 0..4, bound in 1_usize..60, ops in ops()) {
         let keep = match which {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::super::{failure, frame};
 use super::*;
 
-/// A request of this type, as it is sent.
+/// A request of this type as it is sent on the wire.
 fn request(kind: u8, body: &[u8]) -> Vec<u8> {
     frame(&[&[kind], body])
 }
@@ -14,17 +14,17 @@ fn extension(name: &[u8]) -> Vec<u8> {
     request(EXTENSION, &[&length[..], name, b"what belongs to it"].concat())
 }
 
-/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both take what
-/// they are given in pieces.
+/// A filter between a host and an agent that answers `[9, n]` to its nth request. Both receive
+/// their bytes in pieces.
 #[derive(Default)]
 struct Bench {
     filter: Filter,
-    /// What the agent has got.
+    /// The bytes that the agent has received.
     heard: Vec<u8>,
-    /// What the agent has said and nobody has read.
+    /// The bytes of answers that the agent has sent and the filter has not passed on.
     said: Vec<u8>,
     answered: u8,
-    /// What the host has got.
+    /// The bytes that the host has received.
     told: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ fn of_all_extensions_only_that_of_a_nested_ssh_reaches_the_agent() {
         bench.send(&extension(name), usize::MAX).unwrap();
         assert_eq!((bench.heard, bench.told), (vec![], failure()), "{}", name.escape_ascii());
     }
-    // A name that is longer than its message.
+    // The name's length exceeds the message.
     let mut bench = Bench::default();
     bench.send(&request(EXTENSION, b"\0\0\0\x19session-bind@openssh.com"), usize::MAX).unwrap();
     assert_eq!((bench.heard, bench.told), (vec![], failure()));
@@ -155,8 +155,8 @@ fn no_side_may_say_more_than_a_message_holds() {
 }
 
 proptest! {
-    /// Whatever is asked, and however it is cut: the agent hears what it may, and each request has
-    /// its answer, in order.
+    /// Whatever the host requests, and however the bytes are cut, the agent receives exactly the
+    /// allowed requests, and the host gets an answer to each request, in order.
     #[test]
     fn what_arrives_in_pieces_means_the_same(
         requests in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..20),

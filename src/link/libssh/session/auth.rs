@@ -1,4 +1,4 @@
-//! Authentication.
+//! User authentication.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -17,14 +17,15 @@ use crate::link::libssh::options::configure_gssapi;
 use crate::link::libssh::raw_session::{RawSession, SessionCall};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
 
-/// How libssh's error texts begin when it cannot use a request of keyboard-interactive. It takes at
-/// most 256 prompts.
+/// The beginnings of libssh's error texts for a keyboard-interactive request that it cannot use.
+/// libssh accepts at most 256 prompts.
 const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
 
-/// Whether libssh was built with GSSAPI. Asked once per process.
+/// Whether libssh was built with GSSAPI. This is determined once per process.
 ///
-/// Its behaviour tells: without GSSAPI it refuses before it looks at the session; with it, it waits
-/// for a connection, which this session has not. Neither touches a ticket or the network.
+/// The behaviour of a login on an unconnected session shows it. Without GSSAPI, libssh refuses
+/// before it looks at the session. With GSSAPI, libssh waits for a connection. In both cases it
+/// uses neither a ticket nor the network.
 pub(crate) fn has_gssapi() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
@@ -35,8 +36,9 @@ pub(crate) fn has_gssapi() -> bool {
 }
 
 impl SshSession {
-    /// Debian's libssh 0.10.6 picks an RSA signature algorithm before it has read the server's
-    /// extensions. With the service requested first, it has read them.
+    /// Requests the authentication service. Debian's libssh 0.10.6 chooses an RSA signature
+    /// algorithm for a login before it has read the server's extensions, unless this request has
+    /// made it read them first.
     pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         self.step(SessionCall::RequestAuth)
     }
@@ -56,8 +58,8 @@ impl SshSession {
         self.auth_reply(rc)
     }
 
-    /// Goes on with GSSAPI. Only this call and the pumps until its reply can block: for as long as
-    /// the KDC is silent.
+    /// Begins or continues a GSSAPI login. Only this call and the pumps until the reply can block.
+    /// They block for as long as the KDC is silent.
     fn authenticate_by_gssapi(&mut self, gssapi: &Gssapi) -> Result<Poll<AuthReply>, LinkError> {
         let begins = !self.in_gssapi;
         if begins {
@@ -67,8 +69,8 @@ impl SshSession {
         let _log = LogScope::at(sys::SSH_LOG_DEBUG);
         let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
-        // While the connection lives, an error is one of this end, and so is a refusal before
-        // anything was sent. The server drops what was begun at the next request.
+        // While the connection is up, an error comes from this end, and so does a refusal before
+        // anything was sent. The server drops the unfinished login at the next request.
         let reply = match rc {
             sys::ssh_auth_e_SSH_AUTH_ERROR => {
                 self.check_fatal()?;
@@ -81,16 +83,17 @@ impl SshSession {
         Ok(reply)
     }
 
-    /// Why GSSAPI was given up, from libssh's log: its error text is of an earlier call. 0.10.6
-    /// logs nothing where there are no credentials at all.
+    /// Why this end gave up on GSSAPI. The reason comes from libssh's log, because the session's
+    /// error text belongs to an earlier call. libssh 0.10.6 logs nothing if there are no
+    /// credentials at all.
     fn unable(&mut self) -> String {
         self.gssapi_problem.take().unwrap_or_else(|| "there are no usable credentials (see klist)".to_owned())
     }
 
     fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
         self.note_log();
-        // Success first: a server may close right after it, and the session would be in error
-        // already.
+        // Success is checked first, because a server may close the connection right after it, and
+        // then the session is already in error.
         match rc {
             sys::ssh_auth_e_SSH_AUTH_SUCCESS => {
                 self.is_logged_in = true;
@@ -100,8 +103,8 @@ impl SshSession {
             _ => self.check_fatal()?,
         }
         match rc {
-            // libssh itself refuses some keys, a short RSA key for instance: the server has not
-            // been asked.
+            // libssh itself refuses some keys, for instance a short RSA key. The server was not
+            // asked about such a key.
             DENIED if !self.raw.error_text().starts_with("Access denied") => {
                 Ok(Poll::Ready(AuthReply::Unable(self.raw.error_text())))
             }
@@ -119,7 +122,8 @@ impl SshSession {
             return Ok(Poll::Ready(Interaction::Asks(self.raw.questions())));
         }
         let reply = self.auth_reply(rc)?.map(Interaction::Replies);
-        // libssh only notes a request that it cannot read, and waits for the next one without end.
+        // If libssh cannot read a request, it only sets its error text and waits for the next
+        // request forever.
         let text = self.raw.error_text();
         if reply.is_pending() && BAD_QUESTIONS.iter().any(|bad| text.starts_with(bad)) {
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
@@ -127,7 +131,7 @@ impl SshSession {
         Ok(reply)
     }
 
-    /// libssh overwrites its copies of the answers once it has sent them.
+    /// Passes the answers to libssh, which overwrites its copies once it has sent them.
     pub(crate) fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError> {
         for (index, answer) in (0..).zip(answers) {
             if self.raw.call(SessionCall::Answer(index, answer)) != OK {
@@ -137,8 +141,9 @@ impl SshSession {
         Ok(())
     }
 
-    /// libssh believes that it talks to an agent; see [`AgentScript`]. Each call gets a new socket,
-    /// so that none is held while the server or the agent is waited for.
+    /// Makes libssh log in with an agent's key. libssh believes that it talks to an agent (see
+    /// [`AgentScript`]). Each call gets a new socket, so that none stays open while this waits for
+    /// the server or the agent.
     fn authenticate_by_agent(
         &mut self,
         identity: &Identity,
@@ -154,7 +159,7 @@ impl SshSession {
         let rc = self.raw.call(SessionCall::AuthAgent(&script));
         self.agent_begun = (rc == AGAIN).then_some(packets_begun);
         match (rc, script.sign_request()) {
-            // The first pass ends with the script's refusal, which libssh takes for an error.
+            // The first pass ends with a refusal from the script, which libssh reports as an error.
             (sys::ssh_auth_e_SSH_AUTH_ERROR, Some(request)) if signature.is_none() => {
                 self.check_fatal()?;
                 Ok(Poll::Ready(AuthReply::ToSign(request)))

@@ -1,5 +1,5 @@
-//! Channels of commands, tunnels and forwarded agents. The last two are looked at only when they
-//! have news.
+//! The channels of commands, tunnels and forwarded agents. Those of tunnels and agents are checked
+//! only when they have news.
 
 use std::ffi::c_int;
 use std::mem;
@@ -19,19 +19,19 @@ use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
 impl SshSession {
-    /// A channel for a command.
+    /// Makes a channel for a command.
     pub(crate) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
         let channel = self.raw.new_channel(None)?;
         Ok(ChannelId(self.channels.insert(channel)))
     }
 
-    /// Enters libssh for a channel.
+    /// Makes a call into libssh for a channel.
     fn call(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<c_int, LinkError> {
         let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
         Ok(channel.call(&mut self.raw, call))
     }
 
-    /// Makes a call that is repeated until it is done.
+    /// Makes a call that is repeated until libssh reports that it is done.
     fn step_channel(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, call)?;
@@ -48,8 +48,8 @@ impl SshSession {
         self.progress(rc)
     }
 
-    /// Notes libssh's number of a channel that the server was asked for, and an answer that has
-    /// come already.
+    /// Records libssh's number of a channel that the server was asked for, and the answer if it has
+    /// already arrived.
     fn note_asked(&mut self, id: ChannelId, rc: c_int) {
         if let Some(number) = log_lines::with(|log| log.created.take()) {
             self.opening.insert(number, id.0);
@@ -77,34 +77,35 @@ impl SshSession {
         Some(&mut self.channels.get_mut(id.0)?.state_mut(&mut self.raw).inbox)
     }
 
-    /// Bytes that the peer takes on this channel now.
+    /// How many bytes the peer accepts on this channel now.
     pub(crate) fn window(&self, id: ChannelId) -> usize {
         self.channels.get(id.0).map_or(0, |channel| channel.window(&self.raw))
     }
 
-    /// Writes as much as goes now: nothing if `backlog` bytes of channels wait for the socket
-    /// already, or if any do with a backlog of 0.
+    /// Writes as much as possible now and returns how many bytes were written. Nothing is written
+    /// if at least `backlog` bytes of channels already wait for the socket. If `backlog` is 0,
+    /// nothing is written while any bytes wait.
     pub(crate) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let chunk = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet.chunk();
-        // A packet size of 0 would make libssh loop for ever (CVE-2026-59843); one that is not
-        // known yet could be 0.
+        // A packet size of 0 would make libssh loop forever (CVE-2026-59843), and a packet size
+        // that is not known yet could be 0.
         if chunk == 0 {
             return Err(LinkError::new(LinkErrorKind::Unwritable, ""));
         }
         self.write_chunk(id, &input[..input.len().min(chunk)], backlog)
     }
 
-    /// As [`write`](Self::write), for the first bytes of a channel to the agent, whose packet size
-    /// is unknown. If its packets have no room for data, libssh does not return: only for a thread
-    /// that [parks](crate::link::libssh::park_in_loops).
+    /// Like [`write`](Self::write), but for the first bytes on a channel to the agent, whose packet
+    /// size is unknown. If its packets have no room for data, libssh does not return. So this must
+    /// only be called on a thread that [parks](crate::link::libssh::park_in_loops).
     pub(crate) fn write_first(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
         self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], limits::TUNNEL_BACKLOG)
     }
 
     fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
-        // In the middle of a key exchange libssh writes nothing, but it reads: a packet size that
-        // the host changes there would go unchecked.
+        // During a key exchange libssh writes nothing, but it reads. If the host changed the packet
+        // size then, the change would go unchecked.
         if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
             return Ok(0);
         }
@@ -127,8 +128,8 @@ impl SshSession {
             && written > 0
             && let Some(channel) = self.channels.get_mut(id.0)
         {
-            // A libssh that does not log what a packet carries has returned all the same: a byte
-            // fits.
+            // Some versions of libssh may not log how much a packet carries. Since the write has
+            // returned, a packet has room for at least one byte.
             channel.max_packet = MaxPacket::Seen(largest_packet.max(max_packet.payload()).max(1));
         }
         Ok(written)
@@ -137,22 +138,23 @@ impl SshSession {
     pub(crate) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Eof)?;
-        // AGAIN means queued and not flushed, which the next pump does.
+        // SSH_AGAIN means that EOF is queued but not flushed. The next pump flushes it.
         self.progress(if rc == sys::SSH_AGAIN { OK } else { rc })
     }
 
-    /// For a channel without a request that waits for its answer.
+    /// Sends a signal. The channel must not have a request that waits for its answer.
     pub(crate) fn signal(&mut self, id: ChannelId, signal: Signal) -> Result<(), LinkError> {
         self.step_channel(id, ChannelCall::Signal(signal)).map(drop)
     }
 
-    /// Pending: CLOSE was not sent yet.
+    /// Closes a channel. Returns `Pending` if CLOSE was not sent yet.
     pub(crate) fn close_channel(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         self.step_channel(id, ChannelCall::Close)
     }
 
-    /// Forgets a channel. One that the server has not closed stays with libssh until it does, and
-    /// drops what arrives: without callbacks libssh would keep that, 0.10 without any limit.
+    /// Forgets a channel. If the server has not closed the channel yet, it stays with libssh until
+    /// the server does, and its callbacks drop what arrives. Without callbacks, libssh would buffer
+    /// that data, and libssh 0.10 would do so without any limit.
     pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
@@ -170,13 +172,14 @@ impl SshSession {
         for _ in 0..held.div_ceil(buffer.len().max(1)) {
             channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
         }
-        // Tried once, as libssh itself does. A channel that has sent its CLOSE sends nothing.
+        // CLOSE is tried once, as libssh itself does. A channel that has sent CLOSE sends nothing
+        // more.
         channel.call(&mut self.raw, ChannelCall::Close);
         self.leaving.push(channel);
         self.note_log();
     }
 
-    /// Ends a channel and its state.
+    /// Frees a channel and its state.
     pub(super) fn release(&mut self, channel: RawChannel) {
         let is_agents = matches!(channel.max_packet, MaxPacket::Seen(_));
         drop(channel);
@@ -186,7 +189,7 @@ impl SshSession {
         self.note_log();
     }
 
-    /// Releases channels that the server has closed by now.
+    /// Frees the channels in `leaving` that the server has closed by now.
     pub(super) fn let_go(&mut self) {
         if !mem::take(&mut self.has_closed) {
             return;
@@ -198,7 +201,7 @@ impl SshSession {
         }
     }
 
-    /// Fails a host that closes none of its channels.
+    /// Fails if the host leaves too many channels unclosed.
     pub(super) fn check_unclosed(&self) -> Result<(), LinkError> {
         let max = if self.is_proxy { limits::TUNNELS_UNCLOSED } else { limits::CHANNELS_UNCLOSED };
         if self.leaving.len() > max {
@@ -208,10 +211,10 @@ impl SshSession {
         Ok(())
     }
 
-    // Of tunnels and forwarded agents.
+    // The following methods are for tunnels and forwarded agents.
 
-    /// Asks the server to connect a new channel to this host (RFC 4254 section 7.2); see
-    /// [`open_reply`](Self::open_reply).
+    /// Asks the server to open a tunnel to this host (RFC 4254 section 7.2).
+    /// [`open_reply`](Self::open_reply) returns the answer.
     pub(crate) fn open_tunnel(&mut self, host: &str, port: u16) -> Result<ChannelId, LinkError> {
         let host = c_string(host)?;
         let noted = Noted { id: self.channels.vacant_key(), is_listed: false, reply: None };
@@ -225,7 +228,7 @@ impl SshSession {
         Ok(id)
     }
 
-    /// The server's answer to [`open_tunnel`](Self::open_tunnel), once.
+    /// The server's answer to [`open_tunnel`](Self::open_tunnel). It is returned once.
     pub(crate) fn open_reply(&mut self, id: ChannelId) -> Option<OpenReply> {
         self.noted(id)?.reply.take()
     }
@@ -234,14 +237,15 @@ impl SshSession {
         self.channels.get_mut(id.0)?.state_mut(&mut self.raw).noted.as_mut()
     }
 
-    /// How many more channels the server may open to the agent until the next call.
+    /// Sets how many more channels the server may open to the agent until the next call of this
+    /// method.
     pub(crate) fn admit_agent_channels(&mut self, channels: usize) {
         if let Some(agent_channels) = self.raw.agent_channels() {
             agent_channels.admitted = channels;
         }
     }
 
-    /// The next channel that the server has opened to the agent.
+    /// Takes over the next channel that the server has opened to the agent.
     pub(crate) fn next_agent_channel(&mut self) -> Option<ChannelId> {
         let channel = self.raw.agent_channels()?.arrived.pop()?;
         let id = ChannelId(self.channels.insert(channel));
@@ -251,12 +255,12 @@ impl SshSession {
         Some(id)
     }
 
-    /// Whether a channel has news, perhaps read by another call than a pump.
+    /// Whether a channel has news, which any call that reads may have brought, not only a pump.
     pub(crate) fn has_channel_news(&self) -> bool {
         !self.news.is_empty()
     }
 
-    /// The next channel with news.
+    /// Takes the next channel from the list of channels with news.
     pub(crate) fn next_news(&mut self) -> Option<ChannelId> {
         let id = ChannelId(self.news.pop()?);
         if let Some(noted) = self.noted(id) {
@@ -265,7 +269,7 @@ impl SshSession {
         Some(id)
     }
 
-    /// Moves bytes that libssh holds to the inbox, as far as they fit.
+    /// Moves bytes that libssh has buffered to the inbox, as far as they fit.
     pub(crate) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
         let _log = self.listen();
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
@@ -275,7 +279,7 @@ impl SshSession {
             return Ok(());
         }
         let mut buffer = vec![0_u8; held];
-        // If it has bytes buffered, libssh does not look at the socket.
+        // libssh does not read from the socket if it has buffered bytes for this channel.
         let rc = channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
         if let Ok(read) = usize::try_from(rc) {
             let state = channel.state_mut(&mut self.raw);
@@ -286,12 +290,13 @@ impl SshSession {
         if rc < 0 { Err(LinkError::new(LinkErrorKind::Protocol, self.raw.error_text())) } else { Ok(()) }
     }
 
-    /// Bytes that libssh holds back. More than a window means a peer that ignores its window.
+    /// How many bytes libssh has buffered for this channel. If they exceed a window, the peer
+    /// ignores the window.
     pub(crate) fn held(&self, id: ChannelId) -> usize {
         self.channels.get(id.0).map_or(0, |channel| channel.state(&self.raw).held)
     }
 
-    /// Drops what has arrived, and what will arrive.
+    /// Drops the data that has arrived on this channel, and all that will arrive.
     pub(crate) fn discard_input(&mut self, id: ChannelId) -> Result<(), LinkError> {
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         channel.state_mut(&mut self.raw).discards = true;
@@ -307,8 +312,8 @@ impl SshSession {
         }
     }
 
-    /// Whether this channel to the agent has not been written to, which takes
-    /// [`write_first`](Self::write_first).
+    /// Whether this is a channel to the agent that was never written to. If so, the first write
+    /// must be made by [`write_first`](Self::write_first).
     pub(crate) fn needs_first_write(&self, id: ChannelId) -> bool {
         self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Seen(0))
     }

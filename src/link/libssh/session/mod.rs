@@ -1,5 +1,5 @@
 //! An SSH session over a connected socket: the handshake, and what every call does before and after
-//! libssh is entered.
+//! it enters libssh.
 
 mod auth;
 mod channels;
@@ -31,53 +31,56 @@ use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErro
 
 /// A libssh session over a connected socket.
 ///
-/// Channels are declared before the session, so that they are dropped before it.
+/// The fields with channels are declared before the session, so that channels are dropped first.
 pub(crate) struct SshSession {
     channels: Slab<RawChannel>,
-    /// Channels that were freed, and that the server has not closed yet.
+    /// The channels that were freed here and that the server has not closed yet.
     leaving: Vec<RawChannel>,
     raw: RawSession,
-    /// Channels that the server was asked for and has not answered yet, by libssh's numbers.
+    /// The ids of the channels that the server was asked for and has not answered yet, by libssh's
+    /// channel numbers.
     opening: HashMap<u32, usize>,
-    /// What libssh found wrong with a confirmation. It drops such a message and waits for another
-    /// without end. It also has taken over the packet size in it, even for a channel that was open
-    /// before: nothing may be written any more.
+    /// What libssh found wrong with a confirmation of a channel. libssh drops such a message and
+    /// waits for another one forever. By then it has already adopted the packet size in the
+    /// message, even for a channel that was open before, so nothing may be written any more.
     bad_confirmation: Option<String>,
-    /// GSSAPI is being tried: libssh takes its steps within pumps.
+    /// Whether a GSSAPI login is in progress. Its steps are then made within pumps.
     in_gssapi: bool,
     gssapi_problem: Option<String>,
-    /// Packets read before a login by an agent's key, while libssh is in the middle of it.
+    /// How many packets had been read when the login with an agent's key began. `Some` only during
+    /// such a login.
     agent_begun: Option<u64>,
-    /// Tunnels and channels of agents with news.
+    /// The channels of tunnels and agents that have news.
     news: Vec<usize>,
-    /// The server has closed a channel since `leaving` was looked at.
+    /// Whether the server has closed a channel since `leaving` was last checked.
     has_closed: bool,
-    /// It has tunnels, and then no commands.
+    /// Whether this session has tunnels. If so, it has no commands.
     is_proxy: bool,
     is_logged_in: bool,
     is_corked: bool,
-    /// The server has begun a key exchange that is not complete.
+    /// Whether the server has begun a key exchange that is not complete yet.
     in_key_exchange: bool,
     key_exchanges: KeyExchanges,
     packets_per_visit: u64,
     reading: Reading,
     backlog: Backlog,
-    /// Too much waits for the socket: the next pump fails. Ending the connection is a step's work
-    /// by itself.
+    /// Whether too many bytes wait for the socket. If so, the next pump fails. The current one does
+    /// not, because closing the connection takes as long as a whole step.
     is_unread: bool,
-    /// Most bytes that channels have put into packets since libssh had none waiting for the socket.
+    /// The most bytes that channels can have added to libssh's buffer since that buffer was last
+    /// empty.
     unsent: u64,
 }
 
 impl SshSession {
-    /// Takes the socket and begins the handshake. From the first `ssh_connect` on, libssh closes
-    /// the descriptor.
+    /// Takes over the socket and begins the handshake. After the first `ssh_connect`, libssh is
+    /// responsible for closing the descriptor.
     pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new()?;
         let _log = LogScope::enter();
         let mut session = Self {
-            // Few hosts run more than one command at a time, and a slab would begin with room for
-            // four.
+            // Few hosts run more than one command at a time, and by default a slab would allocate
+            // room for four.
             channels: Slab::with_capacity(1),
             leaving: Vec::new(),
             raw,
@@ -109,7 +112,8 @@ impl SshSession {
         let rc = session.raw.call(SessionCall::Connect);
         session.check_fatal()?;
         let fd = session.raw.descriptor().filter(|_| rc != sys::SSH_ERROR).ok_or_else(|| session.fatal())?;
-        // libssh has just made it blocking: a stalled peer would hold the thread in a send.
+        // libssh has just made the socket blocking. With a blocking socket, a stalled peer would
+        // block the thread in a send.
         let unblocked = SockRef::from(&fd).set_nonblocking(true);
         unblocked.map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))?;
         session.raw.watch()?;
@@ -120,20 +124,20 @@ impl SshSession {
         self.step(SessionCall::Connect)
     }
 
-    /// Makes a call that is repeated until it is done.
+    /// Makes a call that is repeated until libssh reports that it is done.
     fn step(&mut self, call: SessionCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(call);
         self.progress(rc)
     }
 
-    /// The server's key as a wire blob.
+    /// The server's public key as a wire blob.
     pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
         let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
         self.raw.server_key().ok_or_else(no_key)
     }
 
-    /// Key exchanges so far, the first included.
+    /// The key exchanges so far, including the first, and the traffic of the channels.
     pub(crate) fn key_exchanges(&self) -> KeyExchanges {
         self.key_exchanges
     }
@@ -148,13 +152,15 @@ impl SshSession {
 
     pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
-        // libssh has one global request at a time. A call after its answer only takes that, and
-        // does not say so: then a second call sends. Without an answer neither does.
+        // libssh has one global request at a time. The first call after the answer to a request
+        // only picks up that answer, without saying so, and a second call sends the new request.
+        // While the answer is missing, neither call sends anything.
         let before = self.packets_written();
         for _ in 0..2 {
             self.raw.call(SessionCall::Keepalive);
             self.check_fatal()?;
-            // The answer may have come already: a second call would ask again.
+            // A request was sent. Its answer may have arrived already, and then a second call would
+            // send another request.
             if self.packets_written() != before {
                 break;
             }
@@ -162,12 +168,12 @@ impl SshSession {
         Ok(())
     }
 
-    /// Whether bytes inside libssh wait for the socket.
+    /// Whether libssh has buffered bytes that wait for the socket.
     pub(crate) fn write_pending(&self) -> bool {
         self.raw.write_pending()
     }
 
-    /// Whether a pump would find anything: something to read, or room in the socket for what waits.
+    /// Whether a pump would have work: something to read, or room in the socket for buffered bytes.
     pub(crate) fn has_news(&self) -> bool {
         let Some(fd) = self.descriptor() else { return true };
         let mut wanted = PollFlags::POLLIN;
@@ -175,25 +181,26 @@ impl SshSession {
         poll(&mut [PollFd::new(fd, wanted)], PollTimeout::ZERO) != Ok(0)
     }
 
-    /// The socket, while libssh has it.
+    /// The descriptor of the socket, as long as libssh has one.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.raw.descriptor()
     }
 
-    /// Holds back what libssh sends. Otherwise each message is a segment, and a closing channel
-    /// alone has three.
+    /// Holds back what libssh sends. Otherwise each message would be a TCP segment of its own, and
+    /// closing a channel alone takes three messages.
     pub(crate) fn cork(&mut self) {
         self.is_corked = self.set_cork(true);
     }
 
-    /// Sends what was held back. Without this call the kernel waits for 200 ms.
+    /// Sends what was held back. Without this call, the kernel would hold it for 200 ms.
     pub(crate) fn uncork(&mut self) {
         if mem::take(&mut self.is_corked) {
             self.set_cork(false);
         }
     }
 
-    /// Whether the system could do it: a tunnel's socket pair has no segments.
+    /// Returns whether the system supports corking this socket. It does not for a tunnel's socket
+    /// pair.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn set_cork(&self, corked: bool) -> bool {
         self.descriptor().is_some_and(|fd| SockRef::from(&fd).set_tcp_cork(corked).is_ok())
@@ -204,8 +211,9 @@ impl SshSession {
         false
     }
 
-    /// Opens the scope for a call. Any call may read from the socket, so all of them listen at the
-    /// level at which libssh logs an answer about a channel, or about a ticket, while one may come.
+    /// Opens a log scope for a call. Any call may read from the socket. So while an answer about a
+    /// channel or a problem with a ticket may arrive, every call listens at the level at which
+    /// libssh logs it.
     fn listen(&self) -> LogScope {
         LogScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
@@ -214,7 +222,7 @@ impl SshSession {
         })
     }
 
-    /// Passes on what was logged and reported. After every call that may have read.
+    /// Takes over what was logged and reported. Must be called after every call that may have read.
     fn note_log(&mut self) {
         let log = log_lines::take();
         self.has_closed |= log.has_closed;
@@ -249,8 +257,8 @@ impl SshSession {
         }
     }
 
-    /// Fails if the session has. libssh answers AGAIN for ever to such a one, so every entry is
-    /// followed by this.
+    /// Returns an error if the session has failed. For a failed session, libssh returns SSH_AGAIN
+    /// forever, so this must be called after every call into libssh.
     fn check_fatal(&mut self) -> Result<(), LinkError> {
         self.note_log();
         if let Some(text) = &self.bad_confirmation {
@@ -260,8 +268,8 @@ impl SshSession {
     }
 
     fn fatal(&self) -> LinkError {
-        // KEXINIT, our half of the exchange, and NEWKEYS were sent: the host's signature is what
-        // comes next.
+        // KEXINIT, our part of the key exchange, and NEWKEYS have been sent, so the next thing to
+        // verify is the host's signature.
         let first_keys = self.key_exchanges.done == 0 && self.packets_written() >= 3;
         let (text, root_cause) = (self.raw.error_text(), log_lines::with(|log| log.root_cause.clone()));
         let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
@@ -272,7 +280,7 @@ impl SshSession {
         error
     }
 
-    /// The meaning of the return code of a call that is repeated until it is done.
+    /// Interprets the return code of a call that is repeated until it is done.
     fn progress(&mut self, rc: c_int) -> Result<Poll<()>, LinkError> {
         self.check_fatal()?;
         match rc {
@@ -292,7 +300,7 @@ impl Drop for SshSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
         if let Some(agent_channels) = self.raw.agent_channels() {
-            // Accept no more.
+            // This makes the callback accept no more channels.
             agent_channels.open = usize::MAX;
         }
         while self.next_agent_channel().is_some() {}
@@ -300,13 +308,13 @@ impl Drop for SshSession {
         for id in open {
             self.free_channel(ChannelId(id));
         }
-        // Their CLOSE is queued, if the connection still exists.
+        // If the connection still exists, the CLOSE messages of these channels are queued.
         for channel in mem::take(&mut self.leaving) {
             self.release(channel);
         }
-        // A packet goes out once the socket has said that it takes one. The first poll sends what
-        // waits, the second the rest. Not within GSSAPI, where what has arrived would make libssh
-        // ask the KDC, and not to a host that does not read.
+        // libssh sends once the socket has reported that it is writable. The first poll sends what
+        // waits, and the second sends the rest. This is skipped during a GSSAPI login, because data
+        // that has arrived could make libssh ask the KDC, and for a host that does not read.
         for _ in 0..2 {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;

@@ -1,4 +1,4 @@
-//! Reading and sending, and the limits of both.
+//! Reading and sending, with the limits on both.
 
 use std::ffi::c_int;
 use std::mem;
@@ -12,13 +12,13 @@ use crate::link::libssh::raw_session::SessionCall;
 use crate::link::libssh::{OK, log_lines};
 use crate::link::{LinkError, LinkErrorKind, Pumped};
 
-/// The packet that is being read.
+/// Progress with the packet that is being read.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// Packets read before it.
+    /// How many packets were read before this packet.
     packets: u64,
-    /// Bytes read when the last of those was complete, or when the server had not yet sent its
-    /// version line.
+    /// How many bytes had been read when the packet before this one was complete, or when the
+    /// server had not yet sent its version line.
     begun: u64,
 }
 
@@ -30,7 +30,7 @@ impl SshSession {
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
         let _log = self.listen();
-        // Packets that must be answered cost twice.
+        // Both directions are counted, so packets that must be answered count twice.
         let packets = |session: &Self| session.packets_read() + session.packets_written();
         let packets_end = packets(self) + self.packets_per_visit;
         let keys = self.key_exchanges.done;
@@ -58,16 +58,16 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// Whether more may wait for the socket than is allowed, by what libssh has counted. libssh
-    /// keeps all its own answers, however many.
+    /// Whether, judging by libssh's counters, more bytes may wait for the socket than is allowed.
+    /// libssh buffers all its own answers, without limit.
     pub(super) fn is_in_doubt(&self) -> bool {
         let waiting = self.backlog.at_most(self.raw.counts());
         let max = limits::ANSWERS_UNREAD + self.unsent;
         waiting > max && waiting > max + self.unanswered()
     }
 
-    /// Polls at the level at which libssh logs how much it has to send. That level has several
-    /// lines for each packet, which cost as much as the rest of a visit.
+    /// Polls at the log level that shows how many bytes libssh has to send. That level has several
+    /// lines for each packet, which take as long as the rest of a visit.
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.raw.counts();
         let rc = {
@@ -80,7 +80,8 @@ impl SshSession {
         if rc != OK {
             return Ok(rc);
         }
-        // Where libssh words that line differently, the count decides.
+        // If this version of libssh words that line differently, the estimate from the counters
+        // decides.
         if let Some(waiting) = waiting
             && self.write_pending()
         {
@@ -90,12 +91,13 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// Bytes of commands that the server may not have read yet.
+    /// How many bytes of commands the server may not have read yet.
     fn unanswered(&self) -> u64 {
         self.channels.iter().map(|(_, channel)| channel.unanswered as u64).sum()
     }
 
-    /// Updates what is known of the packet being read and of what waits for the socket.
+    /// Updates what is known about the packet being read and about the bytes that wait for the
+    /// socket.
     pub(super) fn take_stock(&mut self) {
         let counts = self.raw.counts();
         if mem::replace(&mut self.reading.packets, counts.packets_read) != counts.packets_read
@@ -111,8 +113,8 @@ impl SshSession {
 
     fn check_bounds(&mut self) -> Result<(), LinkError> {
         let begun = self.raw.counts().read.saturating_sub(self.reading.begun);
-        // Between the first keys and the login come banners, which may be long, and no key
-        // exchange.
+        // Between the first key exchange and the login, the server may send banners, which may be
+        // long, and no key exchange takes place.
         let may_be_keys = self.key_exchanges.done == 0 || self.is_logged_in;
         if begun > limits::PACKET_BYTES && may_be_keys {
             let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
