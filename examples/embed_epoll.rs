@@ -1,7 +1,7 @@
 //! A fleet inside an epoll loop, next to a timer of the program's own.
 //!
-//! It starts a simulated fleet of SSH hosts and runs a command on 200 of them. Meanwhile a timer ticks every 10 ms on the
-//! same thread, and every tenth tick prints how far the hosts are:
+//! It starts a simulated fleet of SSH hosts and runs a command on 200 of them. Meanwhile a timer
+//! ticks every 10 ms on the same thread, and every tenth tick prints how far the hosts are:
 //!
 //! ```text
 //! cargo run --release --example embed_epoll
@@ -91,7 +91,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
     Ok(tally.failed)
 }
 
-/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts files.
+/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts
+/// files.
 fn fleet(sim: &hostsim::Sim) -> Result<Fleet, Box<dyn Error>> {
     let key = HostKey::from_openssh(&sim.host_key_openssh()?)?;
     let fleet = Fleet::builder(sim.hosts(HOSTS))

@@ -1,7 +1,8 @@
 //! A fleet inside a mio loop that also serves something else: a status page on a loopback port.
 //!
-//! It starts a simulated fleet of SSH hosts, runs a command on 200 of them, and meanwhile answers every connection to the
-//! status port with the fleet's figures. One connection it makes itself, to show the answer:
+//! It starts a simulated fleet of SSH hosts, runs a command on 200 of them, and meanwhile answers
+//! every connection to the status port with the fleet's figures. One connection it makes itself, to
+//! show the answer:
 //!
 //! ```text
 //! cargo run --release --example embed_mio
@@ -93,7 +94,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
     Ok(HOSTS - job.ok)
 }
 
-/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts files.
+/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts
+/// files.
 fn fleet(sim: &hostsim::Sim) -> Result<Fleet, Box<dyn Error>> {
     let key = HostKey::from_openssh(&sim.host_key_openssh()?)?;
     let fleet = Fleet::builder(sim.hosts(HOSTS))
@@ -173,7 +175,8 @@ impl StatusPage {
     fn answer(&mut self, line: &str) -> io::Result<()> {
         loop {
             match self.listener.accept() {
-                // So short an answer fits into the socket's buffer. Whoever has gone again gets none.
+                // So short an answer fits into the socket's buffer. Whoever has gone again gets
+                // none.
                 Ok((mut stream, _)) => {
                     self.answered += usize::from(stream.write_all(line.as_bytes()).is_ok())
                 }

@@ -1,8 +1,8 @@
 //! A fleet inside a tokio program, next to tasks of its own, on one thread.
 //!
-//! The library knows nothing of tokio: `AsyncFd` waits for the fleet's descriptor. The program starts a simulated fleet of
-//! 200 SSH hosts, runs a command on all of them and another one on half of them, and counts the lines that they print,
-//! while another task has a heart that beats:
+//! The library knows nothing of tokio: `AsyncFd` waits for the fleet's descriptor. The program
+//! starts a simulated fleet of 200 SSH hosts, runs a command on all of them and another one on half
+//! of them, and counts the lines that they print, while another task has a heart that beats:
 //!
 //! ```text
 //! cargo run --release --example embed_tokio
@@ -110,8 +110,8 @@ impl Driver {
         Ok(Self { fleet, descriptor })
     }
 
-    /// Waits until there is something to do, and does a turn of it. Other tasks run while it waits. May be dropped while it
-    /// does: nothing is lost.
+    /// Waits until there is something to do, and does a turn of it. Other tasks run while it waits.
+    /// May be dropped while it does: nothing is lost.
     async fn turn(&mut self) -> io::Result<()> {
         let ready = match self.fleet.next_deadline() {
             Some(at) => timeout_at(at.into(), self.descriptor.readable()).await.ok().transpose()?,
@@ -126,7 +126,8 @@ impl Driver {
     }
 }
 
-/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts files.
+/// A fleet of simulated hosts, which all have one key. Real ones are looked up in the known_hosts
+/// files.
 fn fleet(sim: &hostsim::Sim) -> Result<Fleet, Box<dyn Error>> {
     let key = HostKey::from_openssh(&sim.host_key_openssh()?)?;
     let fleet = Fleet::builder(sim.hosts(HOSTS))

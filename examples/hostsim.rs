@@ -1,4 +1,5 @@
-//! A simulated fleet of SSH hosts, to try things on: `cargo run --release --example hostsim -- --help`.
+//! A simulated fleet of SSH hosts, to try things on:
+//! `cargo run --release --example hostsim -- --help`.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Runs one command on many hosts and says how each one fared.
 //!
-//! Without arguments it starts a simulated fleet of 1,000 SSH hosts on loopback and runs a command on all of them:
+//! Without arguments it starts a simulated fleet of 1,000 SSH hosts on loopback and runs a command
+//! on all of them:
 //!
 //! ```text
 //! cargo run --release --example quickstart

@@ -1,8 +1,8 @@
 //! One fleet per thread: for more work than one core can encrypt.
 //!
-//! A fleet is driven by one thread, and fleets share nothing that changes. So hosts are dealt out among as many threads as
-//! there are cores, and each thread has a fleet of its own. The program starts a simulated fleet of 1,000 SSH hosts and runs a command
-//! on all of them:
+//! A fleet is driven by one thread, and fleets share nothing that changes. So hosts are dealt out
+//! among as many threads as there are cores, and each thread has a fleet of its own. The program
+//! starts a simulated fleet of 1,000 SSH hosts and runs a command on all of them:
 //!
 //! ```text
 //! cargo run --release --example thread_per_core
@@ -43,7 +43,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
     let sim = hostsim::Sim::builder().spawn(Command::new(std::env::current_exe()?))?;
     let hosts = sim.hosts(HOSTS);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(HOSTS);
-    // Keys and known_hosts files are read once, and settings checked, before the first thread starts.
+    // Keys and known_hosts files are read once, and settings checked, before the first thread
+    // starts.
     let fleets = builder(&sim, hosts)?.build_many(threads)?;
 
     let begun = Instant::now();
@@ -80,7 +81,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
     Ok(HOSTS - ok)
 }
 
-/// What fleets of simulated hosts need, which all have one key. Real ones are looked up in the known_hosts files.
+/// What fleets of simulated hosts need, which all have one key. Real ones are looked up in the
+/// known_hosts files.
 fn builder(sim: &hostsim::Sim, hosts: Vec<String>) -> Result<FleetBuilder, Box<dyn Error>> {
     let key = HostKey::from_openssh(&sim.host_key_openssh()?)?;
     let builder = Fleet::builder(hosts)
@@ -99,7 +101,8 @@ pub(crate) struct HostResult {
     pub(crate) printed: Vec<u8>,
 }
 
-/// What one thread does: runs the command on its hosts, and sends each result on as soon as it is there.
+/// What one thread does: runs the command on its hosts, and sends each result on as soon as it is
+/// there.
 pub(crate) fn drive(mut fleet: Fleet, results: &Sender<HostResult>) -> io::Result<Metrics> {
     let name = |id: &HostId| Some((*id, fleet.host(*id)?.name().to_owned()));
     let mut names: HashMap<HostId, String> = fleet.hosts().iter().filter_map(name).collect();
