@@ -33,7 +33,7 @@ struct Entry {
 /// FORMAT".
 ///
 /// Lines are indexed by key and by plain name, so a key on record is found without a search. Only
-/// if a key is unknown or has changed, the host must be compared with each hashed name and each
+/// an unknown or changed key requires a comparison of the host with each hashed name and each
 /// pattern, because those cannot be indexed. A fleet makes these comparisons in slices.
 #[derive(Debug, Default)]
 pub struct KnownHosts {

@@ -138,8 +138,8 @@ impl Commands {
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Failure> {
         let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
-        // `has_others` matters only for a command whose channel is being opened, because only such a
-        // command can be refused a channel.
+        // `has_others` matters only for a command whose channel is being opened, because only such
+        // a command can be refused a channel.
         let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
         let mut exec_cx = ExecCx {
