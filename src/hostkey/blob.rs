@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use super::key::{KeyError, KeyType};
 
-/// Smaller RSA moduli are refused, as by OpenSSH (`SSH_RSA_MINIMUM_MODULUS_SIZE`).
+/// The minimum size of an RSA modulus in bits, as in OpenSSH (`SSH_RSA_MINIMUM_MODULUS_SIZE`).
 const RSA_BITS_MIN: usize = 1024;
-/// The largest big number that OpenSSH reads (`SSHBUF_MAX_BIGNUM`).
+/// The maximum size of a big number in bytes, as in OpenSSH (`SSHBUF_MAX_BIGNUM`).
 const BIGNUM_BYTES_MAX: usize = 16_384 / 8;
 
-/// Checks the structure of a blob and returns its key type and its canonical encoding, the one that
-/// OpenSSH itself writes.
+/// Checks the structure of a blob. Returns its key type and its canonical encoding, which is the
+/// one that OpenSSH writes.
 pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyError> {
     let mut reader = BlobReader(blob);
     let name = reader.string()?;
@@ -53,7 +53,8 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Rewrites the blob with minimal numbers. `None` if `length` shows that they are minimal already.
+/// Rewrites a blob so that its numbers have their shortest encoding. Returns `None` if the `length`
+/// of the blob shows that they have it already.
 fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
     let sign_byte = |number: &[u8]| usize::from(number.first().is_some_and(|first| first & 0x80 != 0));
     let minimal = numbers.iter().map(|number| 4 + sign_byte(number) + number.len()).sum::<usize>();
@@ -87,7 +88,7 @@ impl<'a> BlobReader<'a> {
         self.0.is_empty()
     }
 
-    /// The bytes that were not read yet.
+    /// The bytes that have not been read yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.0
     }
@@ -126,7 +127,7 @@ impl<'a> BlobReader<'a> {
         if uncompressed { Ok(()) } else { Err(KeyError::Damaged) }
     }
 
-    /// Reads a non-negative `mpint` without its leading zero bytes.
+    /// Reads a non-negative `mpint`, and returns it without its leading zero bytes.
     pub(crate) fn bignum(&mut self) -> Result<&'a [u8], KeyError> {
         let number = self.string()?;
         let negative = number.first().is_some_and(|first| first & 0x80 != 0);

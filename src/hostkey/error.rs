@@ -108,20 +108,20 @@ impl HostKeyError {
         &self.0.problem
     }
 
-    /// The type of the key that the host sent, for example `ssh-ed25519`; `None` if it is
+    /// The type of the key that the host sent, for example `ssh-ed25519`; `None` if the key is
     /// malformed.
     #[must_use]
     pub fn algorithm(&self) -> Option<&'static str> {
         self.0.key.map(|(key_type, _)| key_type.name())
     }
 
-    /// The fingerprint of the key that the host sent; `None` if it is malformed.
+    /// The fingerprint of the key that the host sent; `None` if the key is malformed.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.0.key.map(|(_, fingerprint)| fingerprint)
     }
 
-    /// The `known_hosts` line that forbids the key: the one with another key, or the revocation.
+    /// The `known_hosts` line that forbids the key: a line with another key, or a `@revoked` line.
     #[must_use]
     pub fn location(&self) -> Option<&Location> {
         self.0.location.as_ref()
@@ -130,7 +130,7 @@ impl HostKeyError {
 
 impl std::error::Error for HostKeyError {}
 
-/// One sentence that names the key, the line that forbids it, and what to do.
+/// Formats the error as one sentence that names the key, the line that forbids it, and what to do.
 impl fmt::Display for HostKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = &*self.0;

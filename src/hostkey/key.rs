@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blob::canonical;
 
-/// The type of a public key, in the order in which OpenSSH prefers host keys.
+/// The type of a public key. The types are in the order in which OpenSSH prefers host keys.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum KeyType {
@@ -62,8 +62,9 @@ impl KeyType {
     /// The host key algorithms (RFC 4253 §7.1) for which a server sends a key of this type, best
     /// first.
     ///
-    /// They have the type's own name, except for RSA, where they also name the hash of the
-    /// signature (RFC 8332). SHA-1 signatures (the algorithm `ssh-rsa`) are never requested.
+    /// An algorithm has the same name as the key type, except for RSA. The algorithms of RSA also
+    /// name the hash of the signature (RFC 8332). Signatures with SHA-1 (the algorithm `ssh-rsa`)
+    /// are never requested.
     #[must_use]
     pub fn signature_algorithms(self) -> &'static [&'static str] {
         match self {
@@ -89,8 +90,8 @@ impl KeyType {
         Self::ALL.into_iter().find(|key_type| key_type.name().as_bytes() == name)
     }
 
-    /// Parses the second column of a `known_hosts` line. Like OpenSSH, accepts the names of the RSA
-    /// signature algorithms too.
+    /// Parses the second column of a `known_hosts` line. Like OpenSSH, this also accepts the names
+    /// of the RSA signature algorithms.
     pub(super) fn from_column(name: &[u8]) -> Option<Self> {
         match name {
             b"rsa-sha2-256" | b"rsa-sha2-512" => Some(Self::Rsa),
@@ -124,17 +125,17 @@ pub enum KeyError {
     /// The blob ends early, has trailing bytes, or contains values that no such key can have.
     #[error("malformed key")]
     Damaged,
-    /// An RSA key of less than 1024 bits.
+    /// The key is an RSA key of less than 1024 bits.
     #[error("RSA key of less than 1024 bits")]
     RsaTooShort,
 }
 
-/// The text is not a fingerprint.
+/// The error for a text that is not a fingerprint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a fingerprint of the form \"SHA256:\" and 43 base64 characters")]
 pub struct FingerprintError;
 
-/// The SHA-256 of a key blob, displayed as by OpenSSH: `SHA256:` and unpadded base64.
+/// The SHA-256 digest of a key blob, displayed as in OpenSSH: `SHA256:` and unpadded base64.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint([u8; 32]);
 
@@ -161,8 +162,8 @@ impl fmt::Debug for Fingerprint {
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Parses the output of `ssh-keygen -l`, for example
-    /// `SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU`; padding at the end is allowed.
+    /// Parses a fingerprint as `ssh-keygen -l` prints it, for example
+    /// `SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU`. Padding at the end is allowed.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let encoded = text.trim().strip_prefix("SHA256:").ok_or(FingerprintError)?;
         let encoded = encoded.strip_suffix('=').unwrap_or(encoded);
@@ -173,10 +174,10 @@ impl FromStr for Fingerprint {
 
 /// A server's public key.
 ///
-/// Only well-formed keys can be built: the blob is of a known type and complete, has no trailing
-/// bytes, and its big numbers have their shortest encoding. So each key has exactly one blob, and
-/// comparing blobs compares keys: a peer cannot evade a `@revoked` line by encoding the same RSA
-/// key differently.
+/// Only well-formed keys can be built: the blob is complete, is of a known type, and has no
+/// trailing bytes, and its big numbers have their shortest encoding. Each key therefore has exactly
+/// one blob, so that keys can be compared by their blobs. A peer cannot evade a `@revoked` line by
+/// encoding the same RSA key differently.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct HostKey {
     key_type: KeyType,
@@ -213,7 +214,7 @@ impl HostKey {
     /// Parses the type column and the base64 column of a `known_hosts` line.
     pub(super) fn from_fields(column: &[u8], encoded: &[u8]) -> Result<Self, KeyError> {
         let key_type = KeyType::from_column(column).ok_or(KeyError::UnsupportedType)?;
-        // With CRLF and without a comment, the CR is part of the column.
+        // If the line ends with CRLF and has no comment, the CR is part of the base64 column.
         let blob = STANDARD.decode(encoded.trim_ascii_end());
         let blob = blob.or_else(|_| STANDARD.decode(without_space(encoded))).map_err(|_| KeyError::Base64)?;
         let key = Self::from_blob(blob)?;
@@ -264,7 +265,7 @@ impl fmt::Debug for HostKey {
     }
 }
 
-/// OpenSSH ignores white space inside base64.
+/// Removes white space, which OpenSSH ignores inside base64.
 fn without_space(encoded: &[u8]) -> Vec<u8> {
     encoded.iter().copied().filter(|byte| !matches!(byte, b' ' | b'\t'..=b'\r')).collect()
 }

@@ -14,7 +14,8 @@ use super::names::HostNames;
 use super::scan::HostScan;
 use super::verdict::{LineProblem, Location, Verdict};
 
-/// Number of skipped lines that are described; [`KnownHosts::problem_count`] counts all.
+/// The maximum number of skipped lines that are described. [`KnownHosts::problem_count`] counts all
+/// skipped lines.
 pub const PROBLEMS_MAX: usize = 1_000;
 
 #[derive(Debug)]
@@ -32,22 +33,22 @@ struct Entry {
 /// FORMAT".
 ///
 /// Lines are indexed by key and by plain name, so a key on record is found without a search. Only
-/// an unknown or changed key must be compared with each hashed name and pattern, because hashed
-/// names cannot be indexed (a fleet does that work in slices).
+/// an unknown or changed key requires a comparison of the host with each hashed name and each
+/// pattern, because those cannot be indexed. A fleet makes these comparisons in slices.
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
     sources: Vec<Source>,
     entries: Vec<Entry>,
     key_ids: HashMap<Box<[u8]>, usize>,
-    /// For each key, the `unindexed` entries with it.
+    /// For each key, the entries of `unindexed` that have the key.
     keys: Vec<Vec<usize>>,
-    /// Entries without a marker, by the plain names of their line.
+    /// The entries without a marker, by the plain names of their line.
     by_name: HashMap<Box<[u8]>, Vec<usize>>,
-    /// Entries without a marker whose names are hashed or patterns. Sorted by line, like all lists
-    /// of entries.
+    /// The entries without a marker whose names are hashed or include patterns. They are sorted by
+    /// line, like all lists of entries.
     unindexed: Vec<usize>,
-    /// Entries with `@revoked`, by key.
+    /// The entries with `@revoked`, by key.
     revoked: HashMap<usize, Vec<usize>>,
     authorities: Vec<usize>,
     problems: Vec<LineProblem>,
@@ -55,19 +56,19 @@ pub struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// Contains no hosts.
+    /// Creates an instance that contains no hosts.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Adds the lines of `text`. Messages call it by the name `source`.
+    /// Adds the lines of `text`. Messages refer to the text by the name `source`.
     pub fn parse(&mut self, text: &[u8], source: &Path) {
         self.parse_more(text, &mut Source::new(source));
     }
 
-    /// Adds the lines of `text`, which continues `source`, and advances `source` to the last line
-    /// feed.
+    /// Adds the lines of `text`, which continues `source`, and moves `source` past the last line
+    /// feed in `text`.
     pub(super) fn parse_more(&mut self, text: &[u8], source: &mut Source) {
         let path = self.path_id(&source.path);
         let mut rest = text;
@@ -157,7 +158,8 @@ impl KnownHosts {
         self.problem_count
     }
 
-    /// The number of keys read, one per line: of hosts, of authorities, and revoked ones.
+    /// The number of keys read, which is one per line. It includes the keys of authorities and
+    /// revoked keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -171,10 +173,11 @@ impl KnownHosts {
 
     /// The verdict of the files on the `key` that `host` sent on `port`.
     ///
-    /// It is the verdict of `ssh` (OpenSSH `check_key_in_hostkeys`, `check_host_key`): for any port
-    /// but 22, the lines of `[host]:port` decide; if there are none, a line for `host` without a
-    /// port can make the key known, but never changed. In one case the verdict is stricter: a
-    /// `@revoked` line for `host` is valid for all its ports.
+    /// The verdict is that of `ssh` (OpenSSH `check_key_in_hostkeys`, `check_host_key`). For any
+    /// port but 22, the lines for `[host]:port` decide. If there are none, a line for `host`
+    /// without a port can make the verdict `Known`, but never `Changed`. The verdict differs from
+    /// that of `ssh` in one case, in which it is stricter: a `@revoked` line for `host` is valid
+    /// for all ports of the host.
     #[must_use]
     pub fn verdict(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
         self.verdict_for(&HostNames::new(host, port), key)
@@ -197,7 +200,7 @@ impl KnownHosts {
         }
     }
 
-    /// The verdict on a key that is in none of the host's `lines`.
+    /// The verdict on a key that matches none of the host's `lines`.
     pub(super) fn verdict_by_lines(&self, key: &HostKey, lines: &[usize]) -> Verdict {
         let entries = || lines.iter().filter_map(|id| self.entries.get(*id));
         let same_type = entries().filter(|entry| entry.key_type == key.key_type());
@@ -209,7 +212,7 @@ impl KnownHosts {
         if recorded.is_empty() { Verdict::Unknown } else { Verdict::OtherType { recorded } }
     }
 
-    /// The first line with `key` for `name`.
+    /// The location of the first line for `name` that contains `key`.
     fn line_with(&self, name: &str, key: &HostKey) -> Option<Location> {
         let plain = self.named_with(name, key);
         let hidden = self.unindexed_with(key, plain).iter().copied().find(|id| self.names(*id, name));
@@ -225,11 +228,12 @@ impl KnownHosts {
     }
 
     /// The host key algorithms for which a key of the host is on record, best first. The handshake
-    /// offers them first, so that the server sends a key that can be verified (OpenSSH
+    /// offers these algorithms first, so that the server sends a key that can be verified (OpenSSH
     /// `order_hostkeyalgs`).
     ///
     /// An `ssh-rsa` key results in `rsa-sha2-512` and `rsa-sha2-256`. If there are no lines for
-    /// `[host]:port`, those for `host` count, as for the verdict. Revoked keys do not count.
+    /// `[host]:port`, the lines for `host` count, as they do for the verdict. Revoked keys do not
+    /// count.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         self.recorded_algorithms_of(&HostNames::new(host, port))
@@ -245,8 +249,8 @@ impl KnownHosts {
     }
 
     /// Like [`recorded_algorithms`](Self::recorded_algorithms), but only from lines with the host's
-    /// plain name. Takes the same time however many hashed lines and patterns there are, because
-    /// they are not searched.
+    /// plain name. The time that this takes does not depend on the number of hashed lines and
+    /// patterns, because they are not searched.
     #[must_use]
     pub fn named_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let names = HostNames::new(host, port);
@@ -256,7 +260,7 @@ impl KnownHosts {
         self.algorithms_of(lines, &names)
     }
 
-    /// Starts a search for the verdict on a key, to be run in slices.
+    /// Starts a search for the verdict on a key. The caller runs the search in slices.
     #[doc(hidden)]
     #[must_use]
     pub fn scan(&self, host: &str, port: u16, key: &HostKey) -> HostScan {
@@ -269,7 +273,7 @@ impl KnownHosts {
         KeyType::algorithms_of(trusted.filter_map(|id| self.key_type_of(*id)).collect())
     }
 
-    /// Entries without a marker that match `name`, sorted by line.
+    /// The entries without a marker that match `name`, sorted by line.
     fn lines_of(&self, name: &str) -> Vec<usize> {
         let mut lines = self.named(name).to_vec();
         lines.extend(self.unindexed.iter().filter(|id| self.names(**id, name)));
@@ -277,50 +281,51 @@ impl KnownHosts {
         lines
     }
 
-    /// Entries with `name` as a plain name.
+    /// The entries that have `name` as a plain name.
     pub(super) fn named(&self, name: &str) -> &[usize] {
         self.by_name.get(name.as_bytes()).map_or(&[], Vec::as_slice)
     }
 
-    /// The first of them with this key.
+    /// The first entry that has `name` as a plain name and contains `key`.
     pub(super) fn named_with(&self, name: &str, key: &HostKey) -> Option<usize> {
         let key = self.key_ids.get(key.blob())?;
         let has_key = |id: &usize| self.entries.get(*id).is_some_and(|entry| entry.key == *key);
         self.named(name).iter().copied().find(has_key)
     }
 
-    /// Entries that must be compared one by one.
+    /// The entries whose names must be compared one by one.
     pub(super) fn unindexed(&self) -> &[usize] {
         &self.unindexed
     }
 
-    /// Those of them with this key that come before the entry `end`.
+    /// The entries of [`unindexed`](Self::unindexed) that contain `key` and come before the entry
+    /// `end`.
     pub(super) fn unindexed_with(&self, key: &HostKey, end: Option<usize>) -> &[usize] {
         let ids = self.key_ids.get(key.blob()).and_then(|key| self.keys.get(*key));
         let ids = ids.map_or(&[][..], Vec::as_slice);
         &ids[..end.map_or(ids.len(), |end| ids.partition_point(|id| *id < end))]
     }
 
-    /// Entries with `@revoked` for this key.
+    /// The `@revoked` entries for this key.
     pub(super) fn revocations(&self, key: &HostKey) -> &[usize] {
         let ids = self.key_ids.get(key.blob()).and_then(|key| self.revoked.get(key));
         ids.map_or(&[], Vec::as_slice)
     }
 
-    /// Entries with `@revoked` for the key of this entry.
+    /// The `@revoked` entries for the key of the entry `id`.
     pub(super) fn revocations_of(&self, id: usize) -> &[usize] {
         let ids = self.entries.get(id).and_then(|entry| self.revoked.get(&entry.key));
         ids.map_or(&[], Vec::as_slice)
     }
 
-    /// Entries with `@cert-authority`. Host certificates are not supported; such a line explains
-    /// why `ssh` knows a host that is unknown here.
+    /// The `@cert-authority` entries. Host certificates are not supported, so such an entry only
+    /// explains why `ssh` may know a host that is unknown here.
     pub(super) fn authorities(&self) -> &[usize] {
         &self.authorities
     }
 
-    /// Finds the next of `ids` from `position` on that matches one of `names`. Subtracts each
-    /// comparison from `left`; returns `Pending` once none are left.
+    /// Finds the next entry in `ids`, from `position` on, that matches one of `names`. Subtracts
+    /// the cost of each comparison from `left`, and returns `Pending` once `left` is 0.
     pub(super) fn find(
         &self,
         ids: &[usize],
@@ -354,7 +359,7 @@ impl KnownHosts {
         self.sources.push(source);
     }
 
-    /// How far a file has been read, if it is one of the loaded files.
+    /// How far the file at `path` has been read, if it is one of the loaded files.
     pub(super) fn source(&self, path: &Path) -> Option<&Source> {
         self.sources.iter().find(|source| &*source.path == path)
     }

@@ -15,7 +15,7 @@ const SHA1_BYTES: usize = 20;
 /// The marker of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Marker {
-    /// No marker: the key belongs to the hosts of the line.
+    /// There is no marker: the key belongs to the hosts of the line.
     None,
     /// `@cert-authority`: the key signs host certificates and is not a host key.
     CertAuthority,
@@ -23,7 +23,7 @@ pub(super) enum Marker {
     Revoked,
 }
 
-/// The first column of a line.
+/// The first column of a line, which names the hosts of the line.
 #[derive(Debug)]
 pub(super) enum LineNames {
     /// `|1|salt|digest`: one name, hashed with HMAC-SHA1.
@@ -32,11 +32,11 @@ pub(super) enum LineNames {
     List(Box<[u8]>),
 }
 
-/// Bytes of a list that take about as long to compare as one hashed name.
+/// How many bytes of a list take about as long to compare as one hashed name.
 const LIST_BYTES: usize = 128;
 
 impl LineNames {
-    /// The cost of a comparison, in hashed names.
+    /// The cost of a comparison, in units of the cost of comparing one hashed name.
     pub(super) fn cost(&self) -> usize {
         match self {
             Self::Hashed { .. } => 1,
@@ -53,7 +53,8 @@ impl LineNames {
         }
     }
 
-    /// The names of a list without wildcards and negation, which can be indexed.
+    /// The names of a list, for the index. `None` if the names cannot be indexed, because they are
+    /// hashed or because one of them is negated or contains a wildcard.
     pub(super) fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let Self::List(list) = self else { return None };
         let literal = pattern::names(list).all(|(negated, name)| !negated && pattern::is_literal(name));
@@ -79,7 +80,8 @@ impl LineNames {
 }
 
 fn decode_sha1(encoded: &[u8]) -> Option<[u8; SHA1_BYTES]> {
-    // 20 bytes have 28 characters, for which the decoder requires one byte more than it fills.
+    // In base64, 20 bytes take 28 characters. For that many characters, the decoder requires a
+    // buffer of one byte more than it fills.
     let mut decoded = [0; SHA1_BYTES + 1];
     let length = STANDARD.decode_slice(encoded, &mut decoded).ok()?;
     decoded.get(..length)?.try_into().ok()
@@ -94,7 +96,7 @@ fn hash_name(salt: &[u8; SHA1_BYTES], name: &str) -> [u8; SHA1_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
-/// The first column for a hidden name. `salt` must come from a secure random source.
+/// The first column of a line that hides the name. `salt` must come from a secure random source.
 pub(super) fn hashed_column(salt: &[u8; SHA1_BYTES], name: &str) -> String {
     format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash_name(salt, name)))
 }
@@ -103,16 +105,17 @@ pub(super) fn hashed_column(salt: &[u8; SHA1_BYTES], name: &str) -> String {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineFault {
-    /// A marker that is neither `@cert-authority` nor `@revoked`, or more than one marker.
+    /// The line has a marker that is neither `@cert-authority` nor `@revoked`, or more than one
+    /// marker.
     #[error("unknown or repeated marker")]
     Marker,
     /// The line ends before its key.
     #[error("the line has no key")]
     Truncated,
-    /// A hashed name that is not of the form `|1|salt|hash`.
+    /// A hashed name is not of the form `|1|salt|hash`.
     #[error("malformed hashed name")]
     HashedName,
-    /// A name or pattern of more than 1022 bytes.
+    /// A name or pattern is longer than 1022 bytes.
     #[error("a name is longer than 1022 bytes")]
     NameTooLong,
     /// The key cannot be read.
@@ -135,9 +138,10 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Parses a line without its line feed; `None` for an empty line or a comment.
+    /// Parses a line that is given without its line feed. Returns `None` for an empty line or a
+    /// comment.
     ///
-    /// Like OpenSSH, which uses C strings, ignores everything after a NUL byte.
+    /// Like OpenSSH, which uses C strings, this ignores everything after a NUL byte.
     pub(super) fn parse(line: &[u8]) -> Result<Option<Self>, LineFault> {
         let end = memchr(0, line).unwrap_or(line.len());
         let line = skip_blanks(line.get(..end).unwrap_or_default());
@@ -157,8 +161,8 @@ impl Line {
     }
 }
 
-/// Splits off the marker. OpenSSH ignores a line whose marker ends with a tab; here a tab counts as
-/// a space, because the line of a revoked key must not lose its effect.
+/// Splits off the marker. OpenSSH ignores a line if a tab follows its marker. Here a tab counts as
+/// a space, so that a `@revoked` line never loses its effect.
 fn split_marker(line: &[u8]) -> Result<(Marker, &[u8]), LineFault> {
     if line.first() != Some(&b'@') {
         return Ok((Marker::None, line));

@@ -38,9 +38,10 @@ pub(super) struct Source {
     pub(super) path: Arc<Path>,
     /// Device and inode, to detect that the file was replaced.
     pub(super) id: Option<(u64, u64)>,
-    /// Bytes up to the last line feed; the rest may be an unfinished line.
+    /// How many bytes there are up to and including the last line feed. The rest of the file may be
+    /// an unfinished line.
     pub(super) bytes: u64,
-    /// Line feeds in these bytes.
+    /// How many line feeds these bytes contain.
     pub(super) lines: usize,
 }
 
@@ -51,9 +52,10 @@ impl Source {
 }
 
 impl KnownHosts {
-    /// Reads files in order. A missing file counts as empty.
+    /// Reads files in the given order. A missing file counts as empty.
     ///
-    /// Like OpenSSH, skips lines that are not understood; [`problems`](Self::problems) lists them.
+    /// Like OpenSSH, this skips lines that it does not understand; [`problems`](Self::problems)
+    /// lists them.
     ///
     /// # Errors
     /// [`LoadError`] names a file that exists but cannot be read, is a directory, or has more than

@@ -5,12 +5,12 @@
 //! says what is wrong with the key and which line forbids it.
 //!
 //! The files are read once ([`KnownHosts::load`]) and lead to the same verdicts as in OpenSSH, with
-//! two stricter exceptions: a `@revoked` line for a host is valid for all ports of the host, and
-//! its marker may end with a tab. Host certificates are not supported: `@cert-authority` lines make
-//! no key known.
+//! two exceptions that are stricter: a `@revoked` line for a host is valid for all ports of the
+//! host, and a marker also counts if a tab follows it. Host certificates are not supported, so
+//! `@cert-authority` lines make no key known.
 //!
-//! A search through large files is split into slices, so that a fleet decides on a host over
-//! several visits.
+//! A search through large files is split into slices, so that a fleet can serve other hosts between
+//! two slices.
 //!
 //! This module reads and writes only the configured files, and never reads the clock.
 
@@ -45,8 +45,8 @@ pub use line::LineFault;
 pub(crate) use load::FILE_BYTES_MAX;
 pub use load::LoadError;
 pub(crate) use load::default_files;
-// Measured by benches/known_hosts.rs.
 pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
+// Public because benches/known_hosts.rs measures it.
 #[doc(hidden)]
 pub use scan::HostScan;
 pub use verdict::{LineProblem, Location, Verdict};

@@ -17,8 +17,8 @@ pub(super) struct HostNames {
 }
 
 impl HostNames {
-    /// Converts names to lower case and addresses to their shortest form, as `ssh` does before
-    /// comparing.
+    /// Converts names to lower case and addresses to their shortest form, as `ssh` does before it
+    /// compares them.
     pub(super) fn new(host: &str, port: u16) -> Self {
         let mut text = String::with_capacity(host.len() + "[]:65535".len());
         // Writing to a string cannot fail.
@@ -45,15 +45,15 @@ impl HostNames {
         self.bare.end + 1 < self.text.len()
     }
 
-    /// Both names, the exact one first.
+    /// The exact name, followed by the name without its port if that differs.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.exact()).chain(self.fallback())
     }
 
     /// Whether a line with this name means exactly this host.
     ///
-    /// OpenSSH refuses to record names with the format's special characters; white space, commas
-    /// and `!` would change the meaning of the line as well.
+    /// OpenSSH refuses to record names that contain special characters of the format. White space,
+    /// commas and `!` would change the meaning of the line as well.
     pub(super) fn recordable(&self) -> bool {
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"@?*#[]|'\"\\,!".contains(&byte);
         !self.bare().is_empty() && self.bare().bytes().all(plain)

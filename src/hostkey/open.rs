@@ -16,21 +16,23 @@ use nix::unistd::geteuid;
 
 use super::printable::PrintablePath;
 
-/// Opens a directory, or a symbolic link itself, for inspection. Needs no read permission.
+/// The flags to open a directory, or a symbolic link itself, for inspection. They require no read
+/// permission.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const LOOK: OFlag = OFlag::O_PATH;
-/// Other systems cannot open a symbolic link, so none is followed.
+/// Other systems cannot open a symbolic link itself, so no link is followed on them.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 const LOOK: OFlag = OFlag::O_RDONLY;
 
-/// How often a lookup is repeated because other processes move the file at the same time.
+/// How often a lookup is repeated if other processes move or replace the file at the same time.
 const TRIES: usize = 16;
 
-/// Limit of symbolic links on the way to a file (Linux: 40).
+/// The maximum number of symbolic links on the way to a file, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// A file opened for reading and appending, and locked. The lock keeps out processes that ask for
-/// it, as sshoal does. OpenSSH does not; it appends whole lines, as we do.
+/// A file that is open for reading and appending, and that is locked. The lock only affects
+/// processes that ask for it, as sshoal does. OpenSSH does not ask for it. Like sshoal, it appends
+/// whole lines.
 #[derive(Debug)]
 pub(super) struct Locked {
     pub file: File,
@@ -39,21 +41,21 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// Opens a file and waits at most `wait` for its lock. Creates a missing file and its
-    /// directory, for the user alone.
+    /// Opens a file and waits at most `wait` for its lock. A missing file and its directory are
+    /// created, with access for the user alone.
     ///
-    /// Follows a symbolic link anywhere in the path only if the link and the file it leads to
-    /// belong to the user or to root. So nobody else can choose which file is written to: a link
-    /// planted in a shared directory is an error. Each name is looked up relative to the directory
-    /// opened before it, and only once.
+    /// A symbolic link anywhere in the path is followed only if the link and the file that it leads
+    /// to belong to the user or to root. So nobody else can choose which file is written to, and a
+    /// link that was planted in a shared directory is an error. Each name is looked up only once,
+    /// relative to the directory that was opened before it.
     pub(super) fn open(path: &Path, wait: Duration) -> io::Result<Self> {
         for _ in 0..TRIES {
             let Place { folder, name, file } = find(path)?;
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return match metadata.file_type().is_char_device() {
-                    // For example /dev/null: it is not on a disk, and any process may hold its
-                    // lock.
+                    // An example is /dev/null. It needs no lock because it is not on a disk, and
+                    // any process may hold its lock.
                     true => Ok(Self { file, metadata, lock: None }),
                     false => Err(io::Error::other("it is not a regular file")),
                 };
@@ -65,8 +67,8 @@ impl Locked {
                 Err(Errno::ENOENT) => false,
                 Err(e) => return Err(e.into()),
             };
-            // Replaced while we waited, for example by `ssh-keygen -R`: a write to the old file
-            // would be lost.
+            // If the file was replaced during the wait, for example by `ssh-keygen -R`, open it
+            // again, because a write to the old file would be lost.
             if is_there {
                 return Ok(Self { metadata: file.metadata()?, file, lock });
             }
@@ -87,14 +89,14 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Dropping a lock that a network file system fails to release would panic.
+        // A network file system may fail to release the lock. Dropping the lock would then panic.
         if let Some(Err((lock, _))) = self.lock.take().map(Flock::unlock) {
             mem::forget(lock);
         }
     }
 }
 
-/// Locks a file; `None` if the file system does not support locks.
+/// Locks a file. Returns `None` if the file system does not support locks.
 fn lock(file: &File, wait: Duration) -> io::Result<Option<Flock<File>>> {
     let mut pause = Duration::from_millis(1);
     let mut waited = Duration::ZERO;
@@ -134,7 +136,7 @@ enum Named {
 /// Walks the path directory by directory, and opens the file at its end.
 fn find(path: &Path) -> io::Result<Place> {
     let mut folder = start(path)?;
-    // In reverse order: the next name is the last.
+    // The names are in reverse order, so the next name is the last of the list.
     let mut names = names(path);
     let mut links = 0;
     let mut tries = 0;
@@ -146,10 +148,10 @@ fn find(path: &Path) -> io::Result<Place> {
                     return Ok(Place { folder, name, file });
                 }
                 Ok(file) => return Ok(Place { folder, name, file }),
-                // FreeBSD returns EMLINK.
+                // The name is a symbolic link. FreeBSD returns EMLINK for it.
                 Err(Errno::ELOOP | Errno::EMLINK) => {}
                 Err(Errno::ENOENT | Errno::EEXIST) if tries < TRIES => {
-                    // Created or removed by another process between two calls.
+                    // Another process created or removed the file between two calls.
                     tries += 1;
                     names.push(name);
                     continue;
@@ -223,8 +225,8 @@ fn look(folder: &OwnedFd, name: &OsStr) -> io::Result<Named> {
     Ok(Named::Folder(found.into()))
 }
 
-/// Users may write wherever they like, and root's links, such as `/var/run`, are part of the
-/// system.
+/// Fails unless the owner is the user or root. Users may write wherever they like, and the links of
+/// root, such as `/var/run`, are part of the system.
 fn require_owner(owner: u32, what: &str, name: &OsStr) -> io::Result<()> {
     if owner == geteuid().as_raw() || owner == 0 {
         return Ok(());
@@ -241,8 +243,8 @@ fn make_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Waits until a new name is on the disk. Ignores a directory that may not be read and so cannot be
-/// synced, and a file system that does not support it.
+/// Waits until a new name in a directory is on the disk. Does nothing if the directory may not be
+/// read, because it cannot be synced then, or if the file system does not support this.
 fn sync_folder(folder: &OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = match openat(folder, ".", flags, Mode::empty()) {

@@ -1,9 +1,11 @@
 //! Host name patterns as OpenSSH matches them (`match.c`).
 
-/// OpenSSH ignores a whole line with a name of this length or longer (`match_pattern_list`).
+/// The maximum length of a name in bytes. As in OpenSSH (`match_pattern_list`), a line that
+/// contains a longer name is ignored as a whole.
 pub(super) const NAME_BYTES_MAX: usize = 1022;
 
-/// The comma-separated names of a list. The flag is set for a negated one, whose `!` is removed.
+/// The comma-separated names of a list, each with a flag that says whether the name is negated. The
+/// `!` of a negated name is removed.
 pub(super) fn names(list: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     list.split(|byte| *byte == b',').map(|name| match name.strip_prefix(b"!") {
         Some(name) => (true, name),
@@ -16,9 +18,10 @@ pub(super) fn is_literal(name: &[u8]) -> bool {
     !name.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
-/// Whether `name` matches a list: at least one pattern matches and no negated one does.
+/// Whether `name` matches a list, which means that at least one pattern matches and no negated
+/// pattern does.
 ///
-/// Both must be in lower case.
+/// The name and the list must both be in lower case.
 pub(super) fn list_matches(list: &[u8], name: &[u8]) -> bool {
     let mut matched = false;
     for (negated, pattern) in names(list) {

@@ -1,4 +1,4 @@
-//! Policies for host keys that the files do not decide.
+//! The policies that decide which host keys are accepted.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -48,24 +48,24 @@ impl HostKeyPolicy {
         Self(Kind::Strict)
     }
 
-    /// Accepts keys on record, and the first key of a host that has none, which is appended to
-    /// `file` (`StrictHostKeyChecking accept-new`).
+    /// Accepts keys on record. If no key is on record for a host, accepts the first key that the
+    /// host sends and appends that key to `file` (`StrictHostKeyChecking accept-new`).
     ///
-    /// A changed or revoked key, or one of another type than those on record, is refused. `file`
-    /// should be one of the loaded files, or the next process does not find the key. It is created
-    /// with mode 0600, in a directory with mode 0700.
+    /// A key that has changed, that is revoked, or that is of another type than the keys on record
+    /// is refused. `file` should be one of the loaded files, because the next process does not find
+    /// the key otherwise. It is created with mode 0600, in a directory with mode 0700.
     ///
-    /// A host is trusted only once its key is on the disk. A fleet writes on a separate thread,
-    /// started for the first new host, and writes all waiting keys at once. Only their hosts wait,
-    /// up to the time limit of their handshake. The file is locked (`flock(2)`) and synced; lines
-    /// that other processes append are taken into account. If the lock is not available within
-    /// 10 s, or the file cannot be written, the host fails with
-    /// [`HostKeyProblem::CannotRecord`](super::HostKeyProblem::CannotRecord).
+    /// A host is trusted only once its key is on the disk. A fleet writes keys on a separate
+    /// thread, which it starts for the first new host, and writes all waiting keys at once. Only
+    /// the hosts of these keys wait, at most until the time limit of their handshake. The file is
+    /// locked (`flock(2)`) and synced, and lines that other processes append are taken into
+    /// account. If the lock is not available within 10 s, or if the file cannot be written, the
+    /// host fails with [`HostKeyProblem::CannotRecord`](super::HostKeyProblem::CannotRecord).
     ///
-    /// Symbolic links in the path of the file are followed if they and the file they lead to belong
-    /// to the user or to root: a `known_hosts` that links into a dotfiles directory works, and a
-    /// link that another user planted in a shared directory is an error. Only regular files are
-    /// written to, and devices such as `/dev/null`.
+    /// Symbolic links in the path of the file are followed if the links and the file that they lead
+    /// to belong to the user or to root. A `known_hosts` that links into a dotfiles directory
+    /// therefore works, and a link that another user planted in a shared directory is an error.
+    /// Besides regular files, only devices such as `/dev/null` are written to.
     #[must_use]
     pub fn accept_new(file: impl Into<PathBuf>) -> Self {
         Self(Kind::AcceptNew { file: file.into(), hashed: false })
@@ -78,20 +78,21 @@ impl HostKeyPolicy {
         Self(Kind::AcceptNew { file: file.into(), hashed: true })
     }
 
-    /// Accepts only keys with a pinned fingerprint. Only the `@revoked` lines of the files count.
+    /// Accepts only keys whose fingerprint is pinned. Of the lines in the files, only the
+    /// `@revoked` lines count.
     #[must_use]
     pub fn pinned(pins: HostKeyPins) -> Self {
         Self(Kind::Pinned(pins))
     }
 
-    /// Accepts keys on record; for any other key that is not revoked, calls `ask`.
+    /// Accepts keys on record. For any other key that is not revoked, calls `ask`.
     ///
-    /// If keys of other types are on record for a host, those are requested first, if necessary on
-    /// another connection: `ask` is called only if the host sends none of them.
+    /// If keys of other types are on record for a host, those keys are requested first, if
+    /// necessary on another connection. `ask` is called only if the host sends none of them.
     ///
-    /// `ask` runs on the thread that drives all hosts: it must return without waiting for anything.
-    /// If it panics, its host fails with
-    /// [`HostKeyProblem::Panicked`](super::HostKeyProblem::Panicked); other hosts continue.
+    /// `ask` runs on the thread that drives all hosts, so it must return without waiting for
+    /// anything. If it panics, the host that it was called for fails with
+    /// [`HostKeyProblem::Panicked`](super::HostKeyProblem::Panicked), and other hosts continue.
     #[must_use]
     pub fn ask<F>(ask: F) -> Self
     where
@@ -122,7 +123,7 @@ impl fmt::Debug for HostKeyPolicy {
     }
 }
 
-/// Accepted fingerprints, for all hosts or for one.
+/// The accepted fingerprints, for all hosts or for single hosts.
 #[derive(Clone, Debug, Default)]
 pub struct HostKeyPins {
     any_host: HashSet<Fingerprint>,
@@ -130,26 +131,26 @@ pub struct HostKeyPins {
 }
 
 impl HostKeyPins {
-    /// No pins: every host is refused.
+    /// Creates an instance without pins, which refuses every host.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accepts a key from all hosts.
+    /// Accepts the key with this fingerprint from all hosts.
     #[must_use]
     pub fn for_any_host(mut self, fingerprint: Fingerprint) -> Self {
         self.any_host.insert(fingerprint);
         self
     }
 
-    /// Accepts a key from `host`, on all its ports.
+    /// Accepts the key with this fingerprint from `host`, on all ports of the host.
     #[must_use]
     pub fn for_host(self, host: &str, fingerprint: Fingerprint) -> Self {
         self.for_port(host, 0, fingerprint)
     }
 
-    /// Accepts a key from `host` on `port`. For port 22 this is the same as
+    /// Accepts the key with this fingerprint from `host` on `port`. For port 22 this is the same as
     /// [`for_host`](Self::for_host).
     #[must_use]
     pub fn for_port(mut self, host: &str, port: u16, fingerprint: Fingerprint) -> Self {
@@ -164,7 +165,7 @@ impl HostKeyPins {
     }
 }
 
-/// A host key that is not on record.
+/// A host key that is not on record, for the callback of [`HostKeyPolicy::ask`].
 #[derive(Debug)]
 pub struct HostKeyQuestion<'a> {
     /// The host as the caller named it.
@@ -173,7 +174,7 @@ pub struct HostKeyQuestion<'a> {
     pub port: u16,
     /// The key that the host sent.
     pub key: &'a HostKey,
-    /// The verdict of the files: unknown, changed or other type.
+    /// The verdict of the files, which is `Unknown`, `Changed` or `OtherType`.
     pub verdict: &'a Verdict,
 }
 
@@ -182,6 +183,6 @@ pub struct HostKeyQuestion<'a> {
 pub enum HostKeyDecision {
     /// The key belongs to the host.
     Accept,
-    /// The key does not belong to the host, or it is not certain.
+    /// The key does not belong to the host, or may not belong to it.
     Refuse,
 }

@@ -1,8 +1,8 @@
 //! Recording of new keys (`StrictHostKeyChecking accept-new`).
 //!
-//! Recording blocks: on the disk, on the file's lock, and on other threads that record. A turn must
-//! not block. It only calls [`Recorder::recorded_at`] and [`Recorder::indexed_algorithms`], whose
-//! lock is never held across a blocking call.
+//! Recording a key may block on the disk, on the lock of the file, and on other threads that record
+//! keys. A turn must not block, so it calls only [`Recorder::recorded_at`] and
+//! [`Recorder::indexed_algorithms`]. The lock that these take is never held across a blocking call.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -36,11 +36,11 @@ struct RecordFile {
     source: Source,
     /// The file's length when it was last read.
     length: u64,
-    /// Lines added to the file since it was loaded.
+    /// The lines added to the file since it was loaded.
     learned: KnownHosts,
 }
 
-/// Keys recorded since the files were loaded, by the exact name of their host.
+/// The keys recorded since the files were loaded, by the exact name of their host.
 type RecordedKeys = HashMap<String, Vec<RecordedKey>>;
 
 #[derive(Debug)]
@@ -51,8 +51,8 @@ struct RecordedKey {
 }
 
 impl Recorder {
-    /// Continues where `known` stopped reading the file, or at its start if it is not a loaded
-    /// file.
+    /// Creates a recorder that continues where `known` stopped reading the file. If the file is not
+    /// one of the loaded files, the recorder starts at the beginning of the file.
     pub(super) fn new(file: &Path, hashed: bool, known: &KnownHosts) -> Self {
         let source = known.source(file).cloned().unwrap_or_else(|| Source::new(file));
         let record = RecordFile { hashed, length: source.bytes, source, learned: KnownHosts::empty() };
@@ -63,7 +63,7 @@ impl Recorder {
         &self.path
     }
 
-    /// Where a key was recorded for a host, as far as the index knows. Does not block.
+    /// Where a key was recorded for a host, according to the index. Does not block.
     pub(super) fn recorded_at(&self, names: &HostNames, key: &HostKey) -> Option<Location> {
         let fingerprint = key.fingerprint();
         let recorded = lock(&self.index);
@@ -71,7 +71,7 @@ impl Recorder {
         Some(key.location.clone())
     }
 
-    /// The algorithms of the keys recorded for a host, as far as the index knows. Does not block.
+    /// The algorithms of the keys recorded for a host, according to the index. Does not block.
     pub(super) fn indexed_algorithms(&self, names: &HostNames) -> Vec<&'static str> {
         let recorded = lock(&self.index);
         let recorded = recorded.get(names.exact()).map_or(&[][..], Vec::as_slice);
@@ -85,17 +85,17 @@ impl Recorder {
         lock(&self.file).learned.recorded_algorithms_of(names)
     }
 
-    /// Records the keys of unknown hosts, except for hosts for which another process has recorded
-    /// one meanwhile. Any number of keys costs one write and one sync.
+    /// Records the keys of unknown hosts. Does not record the key of a host for which another
+    /// process has recorded a key meanwhile. Any number of keys takes one write and one sync.
     ///
     /// If the verdict on a key is `Known`, the key is on the disk. Any other verdict, and any
     /// error, is a reason to refuse the key. An error means that the file cannot be opened, read or
-    /// written, or is locked.
+    /// written, or that another process holds its lock.
     pub(super) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
         let mut record = lock(&self.file);
         let mut found = vec![None; new.len()];
         let result = record.record(new, &mut found, || lock(&self.index).clear());
-        // A partial write has recorded some of them.
+        // After a partial write, some of the keys are on record although there is an error.
         record.look_up(new, &mut found);
         self.update_index(new, &found);
         let results = found.into_iter().zip(new).map(|(verdict, new)| match (verdict, &result) {
@@ -126,8 +126,8 @@ impl Recorder {
 }
 
 impl RecordFile {
-    /// Sets `found` for keys that are known already or can be recorded. Calls `changed` if other
-    /// processes have written to the file.
+    /// Sets `found` for the keys that are known already or that can be recorded. Calls `changed` if
+    /// other processes have written to the file.
     fn record(
         &mut self,
         new: &[NewKey],
@@ -164,7 +164,8 @@ impl RecordFile {
         }
     }
 
-    /// Reads the lines added to the file since it was last read. Returns whether there were any.
+    /// Reads the lines that were added to the file since it was last read. Returns whether there
+    /// were any.
     fn catch_up(&mut self, locked: &mut Locked) -> io::Result<bool> {
         if !locked.metadata.is_file() {
             return Ok(false);
@@ -174,7 +175,7 @@ impl RecordFile {
             self.source = Source { path: self.source.path.clone(), id, bytes: 0, lines: 0 };
             self.length = 0;
         }
-        // Do not read an unfinished last line again.
+        // If the file has not grown, do not read an unfinished last line again.
         if length <= self.length {
             return Ok(false);
         }
@@ -185,12 +186,13 @@ impl RecordFile {
         Ok(true)
     }
 
-    /// Appends a line for each key, and learns those that are on the disk afterwards.
+    /// Appends a line for each key. Adds the keys whose lines are on the disk afterwards to
+    /// `learned`.
     ///
-    /// One write to a file opened for appending writes all lines, so that lines of several
-    /// processes do not mix, even those of processes that do not use the lock. After a partial
-    /// write (full disk), the rest of the last line is not a valid key, and the next writer starts
-    /// a new line.
+    /// All lines are written with one call to a file that is open for appending. The lines of
+    /// several processes therefore do not mix, even if some of the processes do not use the lock.
+    /// After a partial write (on a full disk), the unfinished last line is not a valid key, and the
+    /// next writer starts a new line.
     fn append(&mut self, locked: &mut Locked, new: &[&NewKey]) -> io::Result<()> {
         let line_feed = if ends_with_line(locked)? { "" } else { "\n" };
         let mut text = line_feed.to_owned();
@@ -227,7 +229,7 @@ impl RecordFile {
     }
 }
 
-/// Writes as much as possible, and returns how much.
+/// Writes as much as possible, and returns how many bytes were written.
 fn write(locked: &mut Locked, text: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
@@ -241,7 +243,7 @@ fn write(locked: &mut Locked, text: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Whether the next byte written starts a line.
+/// Whether the file is empty or ends with a line feed, so that the next byte starts a line.
 fn ends_with_line(locked: &Locked) -> io::Result<bool> {
     let length = locked.file.metadata()?.len();
     if length == 0 {
@@ -252,7 +254,7 @@ fn ends_with_line(locked: &Locked) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Copies an error, so that each host gets its own.
+/// Copies an error, so that each host gets a copy of it.
 fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

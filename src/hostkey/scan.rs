@@ -7,11 +7,11 @@ use super::known_hosts::KnownHosts;
 use super::names::HostNames;
 use super::verdict::{Location, Verdict};
 
-/// A search for the [`Verdict`] on a host's key that can be interrupted.
+/// An interruptible search for the [`Verdict`] on a host's key.
 ///
-/// Hashed names and patterns cannot be indexed: each must be compared, which takes half a
-/// microsecond for a hashed one. A search through a large file would stall a thread that serves
-/// other hosts, so it runs in slices:
+/// Hashed names and patterns cannot be indexed, so each of them must be compared with the host's
+/// name. This takes half a microsecond for a hashed name. A search through a large file would
+/// therefore stall a thread that serves other hosts, so the search runs in slices:
 ///
 /// ```
 /// # use sshoal::hostkey::{HostKey, KnownHosts};
@@ -36,13 +36,14 @@ pub struct HostScan {
     /// Whether the search ends after the `@revoked` lines.
     only_revoked: bool,
     phase: Phase,
-    /// Number of lines compared in this phase.
+    /// How many lines have been compared in this phase.
     position: usize,
-    /// Lines of the host, with or without its port depending on the phase.
+    /// The lines for the host. Depending on the phase, they name the host with or without its port.
     lines: Vec<usize>,
-    /// In [`Phase::Trusted`]: number of revocations of the current line's key that were compared.
+    /// In [`Phase::Trusted`], how many revocations of the current line's key have been compared.
     revocations: usize,
-    /// In [`Phase::Trusted`]: the types of keys that are on record and not revoked.
+    /// The types of those of the host's keys that are on record and not revoked, from
+    /// [`Phase::Trusted`].
     types: Vec<KeyType>,
     verdict: Option<Verdict>,
     authority: Option<Location>,
@@ -57,11 +58,12 @@ enum Phase {
     Known,
     /// Lines of the host with other keys.
     Others,
-    /// A line with the key that names the host without its port, if no line names it with the port.
+    /// A line with the key that names the host without its port. This phase runs only if no line
+    /// names the host with its port.
     KnownBare,
-    /// Such lines with other keys.
+    /// Lines with other keys that name the host without its port.
     OthersBare,
-    /// Those of the other keys that are not revoked.
+    /// Revocations of the other keys, to find out which of those keys are not revoked.
     Trusted,
     /// A `@cert-authority` line for the host.
     Authority,
@@ -84,7 +86,8 @@ impl HostScan {
         }
     }
 
-    /// Restricts the search: the verdict will be `Revoked` or `Unknown`.
+    /// Restricts the search to `@revoked` lines, so that the verdict will be `Revoked` or
+    /// `Unknown`.
     pub(super) fn only_revoked(self) -> Self {
         Self { only_revoked: true, ..self }
     }
@@ -112,9 +115,9 @@ impl HostScan {
         self.verdict.as_ref().filter(|_| self.is_done())
     }
 
-    /// The host key algorithms for which other keys of the host are on record, best first: to be
-    /// requested from the server, unless they were when it sent this key. Empty if the verdict is
-    /// known, changed or revoked.
+    /// The host key algorithms for which other keys of the host are on record, best first. They
+    /// should be requested from the server, unless they were already requested when the server sent
+    /// this key. Empty if the verdict is known, changed or revoked.
     #[must_use]
     pub fn algorithms(&self) -> Vec<&'static str> {
         KeyType::algorithms_of(self.types.clone())
@@ -128,12 +131,13 @@ impl HostScan {
         &self.names
     }
 
-    /// The `@cert-authority` line that matches an unknown host.
+    /// The `@cert-authority` line that matches the host, if the host is unknown.
     pub(super) fn authority(&self) -> Option<&Location> {
         self.authority.as_ref()
     }
 
-    /// Compares the lines of this phase as far as `left` allows, and returns the next phase.
+    /// Compares the lines of this phase as far as `left` allows. Returns the next phase once this
+    /// phase is complete.
     fn run_phase(&mut self, known: &KnownHosts, left: &mut usize) -> Poll<Phase> {
         let Self { names, key, position, .. } = self;
         let (exact, bare) = ([names.exact()], [names.bare()]);
@@ -198,13 +202,14 @@ impl HostScan {
         Poll::Ready(Phase::Done)
     }
 
-    /// Called if no line of the host contains its key, and all its other lines were found.
+    /// Sets the verdict and returns the next phase. Called when all lines of the host were found,
+    /// and none of them contains its key.
     fn after_others(&mut self, known: &KnownHosts) -> Phase {
         let with_port = self.phase == Phase::Others;
         if with_port && self.lines.is_empty() && self.names.fallback().is_some() {
             return Phase::KnownBare;
         }
-        // Lines without the port make a key known, but never changed.
+        // Lines that name the host without its port can make a key known, but never changed.
         let deciding = if with_port { &self.lines[..] } else { &[] };
         let verdict = known.verdict_by_lines(&self.key, deciding);
         let next = if matches!(verdict, Verdict::Changed { .. }) { Phase::Done } else { Phase::Trusted };

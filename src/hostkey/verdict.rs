@@ -44,7 +44,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// A skipped line.
+/// A line that was skipped.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{location}: {fault}")]
 pub struct LineProblem {
@@ -69,12 +69,13 @@ pub enum Verdict {
         /// Lines with other keys of this type; never empty.
         locations: Vec<Location>,
     },
-    /// Keys are on record for the host, but none of this type. OpenSSH calls this changed as well.
+    /// Keys are on record for the host, but none of this type. OpenSSH also reports this as
+    /// changed.
     OtherType {
         /// The types on record and their lines; never empty.
         recorded: Vec<(KeyType, Location)>,
     },
-    /// A `@revoked` line for the host contains this key, whatever the other lines say.
+    /// A `@revoked` line for the host contains this key. The other lines do not matter then.
     Revoked {
         /// The first such line.
         location: Location,

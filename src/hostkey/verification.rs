@@ -10,15 +10,15 @@ use super::scan::HostScan;
 use super::verdict::Verdict;
 use super::verifier::HostVerified;
 
-/// A host key that is being verified: created by [`Verifier::begin`](super::Verifier::begin), and
-/// continued by [`Verifier::advance`](super::Verifier::advance).
+/// A host key that is being verified. [`Verifier::begin`](super::Verifier::begin) creates the
+/// verification, and [`Verifier::advance`](super::Verifier::advance) continues it.
 #[derive(Debug)]
 pub(crate) struct Verification {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     pub(super) scan: HostScan,
-    /// The host key algorithms that were requested from the host first; `None` if no others can be
-    /// requested.
+    /// The host key algorithms that were requested from the host first. `None` if no other
+    /// algorithms can be requested.
     pub(super) requested: Option<Vec<&'static str>>,
     pub(super) recording: Recording,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Verification {
 #[derive(Debug)]
 pub(super) enum Recording {
     NotNeeded,
-    /// It must be, but no request was taken yet.
+    /// The key must be recorded, but the request to do so was not taken yet.
     Needed,
     Awaited,
     /// The result of the recording.
@@ -37,7 +37,8 @@ pub(super) enum Recording {
 /// The state of a verification.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// Not decided: the search continues with the next call, or the key is being recorded.
+    /// There is no decision yet. The search continues with the next call, or the key is being
+    /// recorded.
     Pending,
     /// The host is trusted.
     Accepted(HostVerified),
@@ -57,12 +58,13 @@ pub(crate) struct NewKey {
 /// The result of recording a [`NewKey`].
 pub(crate) type Recorded = io::Result<OnRecord>;
 
-/// What is on record for a host after its key was to be recorded.
+/// What is on record for a host after an attempt to record its key.
 #[derive(Debug)]
 pub(crate) struct OnRecord {
-    /// `Known`, unless another process recorded another key meanwhile, or revoked this one.
+    /// `Known`, unless another process has meanwhile recorded another key or revoked this one.
     pub(super) verdict: Verdict,
-    /// The algorithms of the keys on record instead.
+    /// The algorithms of the host's keys on record, if those are of other types than the offered
+    /// key; otherwise empty.
     pub(super) algorithms: Vec<&'static str>,
 }
 
@@ -72,7 +74,8 @@ impl Verification {
         !self.scan.is_done()
     }
 
-    /// The key to record; returned once. Pass the result to [`answer`](Self::answer).
+    /// Returns the key to record, but only once. Pass the result of the recording to
+    /// [`answer`](Self::answer).
     pub(crate) fn take_request(&mut self) -> Option<NewKey> {
         if !matches!(self.recording, Recording::Needed) {
             return None;
@@ -92,7 +95,7 @@ impl Verification {
         }
     }
 
-    /// Returns these algorithms if any of them was not requested from the host.
+    /// Returns `on_record` if any of these algorithms was not requested from the host.
     pub(super) fn unrequested(&self, on_record: Vec<&'static str>) -> Option<Vec<&'static str>> {
         let requested = self.requested.as_ref()?;
         let is_new = on_record.iter().any(|algorithm| !requested.contains(algorithm));

@@ -19,9 +19,9 @@ use crate::callback;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Acceptance {
-    /// The policy's callback accepted it.
+    /// The policy's callback accepted the key.
     Asked,
-    /// The policy accepts any key: nothing was verified.
+    /// The policy accepts any key, so nothing was verified.
     DangerAcceptedAny,
     /// The key is on record at this line. With the accept-new policy, this process may have
     /// recorded it.
@@ -32,7 +32,7 @@ pub enum Acceptance {
 
 /// The proof that a host's key was accepted.
 ///
-/// Only [`Verifier`] creates such values, so code that requires one, in particular authentication,
+/// Only [`Verifier`] creates such values. So code that requires one, in particular authentication,
 /// cannot run before the host key was verified.
 #[derive(Debug)]
 #[must_use]
@@ -66,7 +66,7 @@ impl HostVerified {
     }
 }
 
-/// For the log.
+/// Formats the proof for the log.
 impl fmt::Display for HostVerified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "host key {} {}, ", self.key_type, self.fingerprint)?;
@@ -104,8 +104,9 @@ impl Verifier {
         &self.known
     }
 
-    /// The host key algorithms to offer first in the handshake with a host, best first; see
-    /// [`KnownHosts::recorded_algorithms`]. Includes keys recorded by the accept-new policy.
+    /// The host key algorithms to offer first in the handshake with a host, best first. They
+    /// include the algorithms of keys recorded by the accept-new policy; see also
+    /// [`KnownHosts::recorded_algorithms`].
     ///
     /// Searches all lines, and blocks while the accept-new policy records another key.
     #[cfg(test)]
@@ -122,8 +123,9 @@ impl Verifier {
     /// The host key algorithms to offer first, as far as they are known without a search
     /// ([`KnownHosts::named_algorithms`]).
     ///
-    /// A host with other keys on record may then send one of another type. Before that key is
-    /// refused or a callback asked, a search finds the algorithms to request instead.
+    /// A host whose keys are on record only under hashed names or patterns may therefore send a key
+    /// of another type. Before such a key is refused or a callback is called, a search finds the
+    /// algorithms of the keys on record, so that these can be requested.
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.named_algorithms(host, port);
@@ -142,8 +144,8 @@ impl Verifier {
     /// thread.
     ///
     /// # Errors
-    /// [`HostKeyError`] if it is not accepted: the connection must be closed without sending a
-    /// credential.
+    /// Returns [`HostKeyError`] if the key is not accepted. The connection must then be closed
+    /// without sending a credential.
     #[cfg(any(test, fuzzing))]
     pub fn verify(&self, host: &str, port: u16, key: &HostKey) -> Result<HostVerified, HostKeyError> {
         let mut verification = self.verification(&Arc::from(host), port, key.clone());
@@ -169,8 +171,8 @@ impl Verifier {
         self.verify(host, port, &read_key(host, port, blob)?)
     }
 
-    /// Creates a verification of the key that a host sent after `requested` were requested from it
-    /// first. Compares no lines yet.
+    /// Begins to verify the key that a host sent when the algorithms `requested` were requested
+    /// from the host first. Compares no lines yet.
     pub(crate) fn begin(
         &self,
         host: &Arc<str>,
@@ -191,7 +193,7 @@ impl Verifier {
         Verification { host: host.clone(), port, scan, requested: None, recording: Recording::NotNeeded }
     }
 
-    /// Compares at most `lines` lines, and decides if that is enough. Never blocks.
+    /// Compares at most `lines` lines, and returns a decision if that is enough. Never blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
         let key = verification.scan.key();
         if let Kind::DangerAcceptAny = &self.policy.0 {

@@ -1,6 +1,7 @@
-//! Connecting to a host's addresses: one at a time, the next on any error. With an attempt delay
-//! they race: when an address has not answered for that long, the next one is dialled beside it
-//! (RFC 8305).
+//! Connects to the addresses of a host, one at a time. The next address is dialled when an address
+//! fails or has used up its share of the time limit. If an attempt delay is set, the addresses
+//! race: when an address has not answered within the delay, the next one is dialled while the first
+//! one is still in progress (RFC 8305).
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +23,8 @@ impl Profile {
     ) -> Result<Vec<SocketAddr>, HostErrorKind> {
         let wanted = self.connection.family;
         let found = match found {
-            // The name exists; name servers were asked for this address family only.
+            // The name exists, but it has no address of this family, and the name servers were
+            // asked for no other family.
             Err(HostErrorKind::UnknownHost(UnknownHostProblem::NoAddress)) if wanted.is_exclusive() => {
                 Vec::new()
             }
@@ -41,13 +43,13 @@ impl Profile {
 #[derive(Debug)]
 pub(super) struct Addresses {
     list: Vec<SocketAddr>,
-    /// Where addresses race: the head start of each address before the next one is dialled.
+    /// If addresses race, the head start of each address before the next one is dialled.
     attempt_delay: Option<Duration>,
     /// How many addresses have been dialled.
     begun: usize,
-    /// Connects in progress. At most one, unless addresses race.
+    /// How many connects are in progress. At most one, unless addresses race.
     under_way: usize,
-    /// When to dial the next address.
+    /// When to dial the next address, even if no connect has failed by then.
     next_at: Option<Instant>,
 }
 
@@ -58,13 +60,14 @@ impl Addresses {
         Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
     }
 
-    /// When to dial the next address, even if others are still in progress. `None` if none is left.
+    /// When to dial the next address, even if other connects are still in progress. `None` if no
+    /// address is left, or if there is neither a time limit nor an attempt delay.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.next_at
     }
 
-    /// Dials the next address, and further ones while dialling fails at once. `failed` is the
-    /// previous failure, if any.
+    /// Dials the next address. If that fails at once, goes on with the address after it. `failed`
+    /// is the failure of the previous address, if any.
     pub(super) fn dial(
         &mut self,
         now: Instant,
@@ -95,8 +98,8 @@ impl Addresses {
         if self.under_way > 0 { Ok(()) } else { Err(self.exhausted(failed)) }
     }
 
-    /// Checks whether an address is connected. Goes on to the next one if an address has failed or
-    /// its time is up.
+    /// Checks whether an address is connected. Dials the next address if one has failed or has used
+    /// up its time.
     pub(super) fn poll(
         &mut self,
         now: Instant,
@@ -121,7 +124,8 @@ impl Addresses {
         Ok(Poll::Pending)
     }
 
-    /// After an equal share of the time left, or after the attempt delay if that is shorter.
+    /// When to dial the next address: after an equal share of the remaining time, or after the
+    /// attempt delay if that is shorter.
     fn next_turn(&self, now: Instant, deadline: Option<Deadline>) -> Option<Instant> {
         let left = u32::try_from(self.list.len() - self.begun).unwrap_or(u32::MAX);
         if left == 0 {
@@ -155,7 +159,8 @@ fn interleave(list: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// EMFILE or ENFILE: the host is not at fault, and the connection has to wait for a descriptor.
+/// Whether the error is EMFILE or ENFILE. In that case the host is not at fault, and the connection
+/// has to wait for a descriptor.
 pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let code = error.raw_os_error();

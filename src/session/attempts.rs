@@ -15,11 +15,11 @@ const AFTER_DROP: RetryDelay =
 /// The attempts to connect to one host.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    /// The current attempt, from 1; 0 before the first.
+    /// The number of the current attempt, starting at 1; 0 before the first attempt.
     pub number: u32,
     /// When the current attempt began.
     pub begun: Option<Instant>,
-    /// Connections that the server dropped and that did not count as attempts.
+    /// How many connections the server dropped that did not count as attempts.
     drops: u32,
     jitter: Jitter,
 }
@@ -45,7 +45,8 @@ impl Attempts {
         self.number = self.number.saturating_sub(1);
     }
 
-    /// The state in which to wait for the next attempt, if there may be one after this ending.
+    /// Returns the state in which to wait for the next attempt. `None` if there is no next attempt
+    /// after this ending.
     pub(super) fn retry(
         &mut self,
         ending: Ending,
@@ -53,7 +54,8 @@ impl Attempts {
         connection: &Connection,
     ) -> Option<State> {
         let Connection { attempts, retry_delay, .. } = *connection;
-        // A caller that allows only one attempt wants its result at once.
+        // If the caller allows only one attempt, it wants the result at once, so a drop is not
+        // retried.
         if ending == Ending::Dropped && attempts > 1 && self.drops < limits::DROPS {
             let pause = AFTER_DROP.after(self.drops, &mut self.jitter);
             self.drops += 1;
@@ -75,12 +77,12 @@ impl Attempts {
 pub(crate) struct RetryDelay {
     /// The fixed pause, or the base of an exponential backoff.
     pub base: Duration,
-    /// The longest pause of an exponential backoff. `None`: the pause is fixed.
+    /// The longest pause of an exponential backoff. `None` if the pause is fixed.
     pub backoff_max: Option<Duration>,
 }
 
 impl RetryDelay {
-    /// The pause after this many failed attempts.
+    /// The pause after `failed` failed attempts.
     ///
     /// Exponential backoff uses full jitter, so that hosts hit by the same outage do not reconnect
     /// at the same moment.
@@ -91,8 +93,8 @@ impl RetryDelay {
     }
 }
 
-/// A seeded pseudo-random number generator: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Good
-/// enough to spread pauses, and eight bytes per host.
+/// A seeded pseudo-random number generator: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is
+/// good enough to spread pauses, and takes eight bytes per host.
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter(u64);
 
@@ -108,7 +110,8 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    /// Uniform in `0..=max` nanoseconds. `max` is capped at `u64::MAX`, more than five centuries.
+    /// A pause of 0 to `max` nanoseconds, uniformly distributed. `max` is capped at `u64::MAX`,
+    /// which is more than five centuries.
     fn up_to(&mut self, max: u128) -> Duration {
         let max = u64::try_from(max).unwrap_or(u64::MAX);
         let scaled = (u128::from(self.next()) * (u128::from(max) + 1)) >> 64;
@@ -126,7 +129,7 @@ mod tests {
         RetryDelay { base, backoff_max: Some(max) }
     }
 
-    /// The longest of many pauses, and whether any was in the lowest tenth.
+    /// The longest of many pauses, and whether any pause was shorter than a tenth of it.
     fn spread(delay: RetryDelay, failed: u32) -> (Duration, bool) {
         let pauses: Vec<_> =
             (0..2_000).map(|seed| delay.after(failed, &mut Jitter::new(seed * 7_919))).collect();

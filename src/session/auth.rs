@@ -1,8 +1,9 @@
 //! Authentication (RFC 4252): makes the offers of the plan until the server accepts the user.
 //!
-//! Each offer is made once per connection, with one exception. A refusal while the server does not
-//! accept the offer's method says nothing about the credential. After a partial success the server
-//! accepts other methods, so such an offer is made again.
+//! Each offer is made once per connection, with one exception. If the server refuses an offer at a
+//! time when it does not accept the offer's method, the refusal says nothing about the credential.
+//! After a partial success the server accepts other methods, so an offer that was refused in this
+//! way is made again.
 
 mod agent;
 mod attempt;
@@ -23,42 +24,43 @@ use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, PrivateKey};
 use crate::stage::TimeoutKind;
 
-/// A login under way. It holds the proof that the host was verified, and cannot be created without
-/// one.
+/// A login that is under way. It holds the proof that the host was verified, and cannot be created
+/// without that proof.
 #[derive(Debug)]
 pub(super) struct Login {
     proof: HostVerified,
     step: LoginStep,
-    /// The fate of each offer of the plan.
+    /// What became of each offer of the plan, in the order of the plan.
     fates: Vec<Fate>,
-    /// Agent keys that the server refused, or accepted with partial success.
+    /// The agent's keys that the server refused or accepted with partial success.
     spent: Vec<Identity>,
-    /// Keys that the agent did not sign with.
+    /// The keys that the agent did not sign with.
     unsigned: Vec<Identity>,
     tried: Vec<AuthMethod>,
-    /// Problems besides the server's refusals.
+    /// The problems to report besides the server's refusals.
     problems: Vec<AuthProblem>,
-    /// The methods that the server accepts, from its last reply; `None` before the first.
+    /// The methods that the server accepts, according to its last reply; `None` before its first
+    /// reply.
     offered: Option<Vec<AuthMethod>>,
 }
 
 #[derive(Debug)]
 enum LoginStep {
-    /// Waiting for the authentication service to be granted.
+    /// The server has not granted the authentication service yet.
     Service,
-    /// This offer of the plan is being made.
+    /// The offer with this index in the plan is being made.
     Offer(usize, Attempt),
 }
 
 /// What became of an offer on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Not made yet.
+    /// The offer has not been made yet.
     Open,
-    /// Refused while the server did not accept its method. Open again after the next partial
-    /// success.
+    /// The offer was refused while the server did not accept its method. It becomes open again
+    /// after the next partial success.
     Unheard,
-    /// Refused on its merits, accepted with partial success, or abandoned.
+    /// The offer was refused on its merits, accepted with partial success, or abandoned.
     Done,
 }
 
@@ -80,7 +82,8 @@ impl Login {
         &self.proof
     }
 
-    /// Goes as far as the server allows. Ready once the user is logged in.
+    /// Makes as much progress as the server's replies allow. Returns `Ready` once the user is
+    /// logged in.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
         let profile = &*target.profile;
         loop {
@@ -115,7 +118,8 @@ impl Login {
                             self.dropped(index, AuthProblem::Unable { method, reason });
                         }
                         Verdict::Dropped(problem) => self.dropped(index, problem),
-                        // Signature requests are handled within the agent's offer.
+                        // `ToSign` does not get here, because the agent's offer handles requests
+                        // for signatures.
                         Verdict::Nothing | Verdict::Server(AuthReply::ToSign(_)) => {
                             self.fates[index] = Fate::Done;
                         }
@@ -126,8 +130,8 @@ impl Login {
         }
     }
 
-    /// RFC 4252 section 5.1: this method is done, and the server names the methods that can
-    /// continue.
+    /// Handles a partial success (RFC 4252 section 5.1): this method is done, and the server names
+    /// the methods that can continue the login.
     fn partial(&mut self, index: usize, offer: &Offer, offered: Vec<AuthMethod>) {
         for fate in &mut self.fates {
             if *fate == Fate::Unheard {
@@ -144,7 +148,7 @@ impl Login {
         self.offered = Some(offered);
     }
 
-    /// Notes what is visibly wrong with a refused certificate.
+    /// If the server refused a certificate, notes what is visibly wrong with the certificate.
     fn explain_certificate(&mut self, index: usize, profile: &Profile, calendar: fn() -> SystemTime) {
         if self.fates[index] == Fate::Done
             && let Some(certificate) = profile.plan[index].key().and_then(PrivateKey::certificate)
@@ -153,7 +157,8 @@ impl Login {
         }
     }
 
-    /// The server has not replied, so the methods that it accepts are as before.
+    /// Handles an offer that was abandoned. The server has not replied to it, so the server still
+    /// accepts the same methods.
     fn dropped(&mut self, index: usize, problem: AuthProblem) {
         self.fates[index] = Fate::Done;
         self.problems.push(problem);
@@ -192,7 +197,8 @@ impl Login {
         }
     }
 
-    /// The server has refused nothing, so the error must explain why the agent's key was not used.
+    /// Notes the keys that the agent did not sign with. The server has not refused them, so the
+    /// error must explain why they were not used.
     fn note_unsigned(&mut self, unsigned: Vec<Identity>) {
         if let Some(first) = unsigned.first() {
             let reason =
@@ -206,13 +212,13 @@ impl Login {
         matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_agent())
     }
 
-    /// The agent has listed its keys.
+    /// Handles the agent's list of its keys.
     pub(super) fn listed(&mut self, profile: &Profile, identities: &[Identity]) {
         let Self { step: LoginStep::Offer(_, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
         else {
             return;
         };
-        // The same key was already offered from a file.
+        // Whether the same key was already offered from a file.
         let is_done = |identity: &Identity| {
             let mut done = profile.plan.iter().zip(&*fates).filter(|(_, fate)| **fate == Fate::Done);
             done.any(|(offer, _)| offer.key().is_some_and(|key| key.blob() == identity.blob()))
@@ -222,7 +228,7 @@ impl Login {
         keys.listed(identities, |identity| !is_spent(identity) && !is_done(identity));
     }
 
-    /// The agent has signed, or refused to.
+    /// Handles the agent's signature; `None` if the agent refused to sign.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
         if let Some(keys) = self.agent_keys() {
             keys.signed(signature);
@@ -249,8 +255,8 @@ impl Login {
         self.offered.is_some() || matches!(&self.step, LoginStep::Offer(_, attempt) if attempt.was_refused())
     }
 
-    /// Explains a connection failure during the login. A disconnect after a refused offer (sshd:
-    /// "Too many authentication failures") is a failed authentication.
+    /// Explains a failure of the connection during the login. A disconnect after a refused offer
+    /// (sshd: "Too many authentication failures") counts as a failed authentication.
     pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
         match kind {
             HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {

@@ -1,7 +1,7 @@
-//! The commands of one host, by how far they have got.
+//! The commands of one host, in lists by how far they have got.
 //!
-//! Thousands may wait while a few run. A visit looks only at those that have begun and at the first
-//! that waits, so its cost does not grow with the queue.
+//! Thousands of commands may wait while a few run. A visit looks only at the commands that have
+//! begun and at the first one in the queue, so its cost does not grow with the queue.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,16 +17,16 @@ use crate::output::Room;
 /// The unfinished commands of one host.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
-    /// Commands whose batch has not started.
+    /// The commands whose batch has not started.
     assigned: VecDeque<CommandId>,
-    /// Commands without a channel, in the order in which they will begin.
+    /// The commands without a channel, in the order in which they will begin.
     queue: VecDeque<CommandId>,
     /// How many commands at the front of the queue may begin.
     admitted: usize,
-    /// The server refused a channel to the front of the queue. The queue waits until a channel of
-    /// this connection closes.
+    /// Whether the server refused a channel to the command at the front of the queue. The queue
+    /// then waits until a channel of this connection closes.
     is_blocked: bool,
-    /// Commands that have asked for a channel, in that order.
+    /// The commands that have asked for a channel, in the order in which they asked.
     begun: Vec<CommandId>,
     /// See [`ExecCx::room_expected`].
     room_expected: bool,
@@ -38,7 +38,7 @@ impl Commands {
         self.queue.is_empty() && self.begun.is_empty()
     }
 
-    /// Commands that need the connection: first those that have begun, then the queue.
+    /// The commands that need the connection: first those that have begun, then the queue.
     fn started(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(&self.queue).copied()
     }
@@ -51,18 +51,19 @@ impl Commands {
         &self.begun
     }
 
-    /// Commands that may have a deadline. In the queue only the first can have one, after it was
-    /// refused a channel.
+    /// The commands that may have a deadline. In the queue, only the first command can have one,
+    /// and only after it was refused a channel.
     fn timed(&self) -> impl Iterator<Item = CommandId> {
         self.begun.iter().chain(self.queue.front()).copied()
     }
 
-    /// How many wait to be admitted. None while the first is blocked, because it could not begin.
+    /// How many commands wait to be admitted. This is 0 while the first of them is blocked, because
+    /// it could not begin.
     pub(super) fn waiting(&self) -> usize {
         if self.is_blocked { 0 } else { self.queue.len() - self.admitted }
     }
 
-    /// How many have been admitted and have not begun.
+    /// How many commands have been admitted and have not begun.
     pub(super) fn admitted(&self) -> usize {
         self.admitted
     }
@@ -91,7 +92,7 @@ impl Commands {
         self.queue.push_back(id);
     }
 
-    /// Lets this many more commands begin.
+    /// Lets up to `commands` more commands begin.
     pub(super) fn admit(&mut self, commands: usize) {
         self.admitted += commands.min(self.waiting());
     }
@@ -113,11 +114,11 @@ impl Commands {
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
             advanced |= self.step_one(id, peer, input_budget, cx)? != Progress::Pending;
-            // A command that left the list gave its index to the next one.
+            // If the command has left the list, the next command now has its index.
             index += usize::from(self.begun.get(index) == Some(&id));
         }
-        // Open one channel at a time, so that a packet size the server announces can only belong to
-        // it.
+        // Open only one channel at a time. Then a packet size that the server announces can belong
+        // only to that channel.
         let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_opening);
         if !self.begun.iter().any(is_opening)
             && let Some(id) = self.begin_next()
@@ -137,7 +138,8 @@ impl Commands {
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Failure> {
         let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
-        // Only a command whose channel is being opened can be refused one.
+        // `has_others` matters only for a command whose channel is being opened, because only such
+        // a command can be refused a channel.
         let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
         let mut exec_cx = ExecCx {
@@ -159,7 +161,7 @@ impl Commands {
         Ok(progress)
     }
 
-    /// Takes the next admitted command from the queue. It counts as begun from here on.
+    /// Takes the next admitted command from the queue, and adds it to the commands that have begun.
     pub(super) fn begin_next(&mut self) -> Option<CommandId> {
         self.admitted = self.admitted.checked_sub(1)?;
         let id = self.queue.pop_front()?;
@@ -171,7 +173,7 @@ impl Commands {
     fn requeue(&mut self, id: CommandId) {
         self.begun.retain(|begun| *begun != id);
         self.queue.push_front(id);
-        // Let other hosts use the admissions meanwhile.
+        // Other hosts can use the admissions while this command waits.
         self.hold();
     }
 
@@ -190,8 +192,8 @@ impl Commands {
         }
     }
 
-    /// Cancels a command, or withdraws it for `why` if it was not sent. Returns whether it was
-    /// queued or had begun.
+    /// Cancels a command or, if `why` is given, withdraws it for that reason unless it was sent.
+    /// Returns whether the command was queued or had begun.
     pub(super) fn stop(
         &mut self,
         id: CommandId,
@@ -228,8 +230,8 @@ impl Commands {
         }
     }
 
-    /// Removes a command that has ended. If the front of the queue was refused a channel, it may
-    /// get one now.
+    /// Removes a command that has ended. If the command at the front of the queue was refused a
+    /// channel, lets it ask for one again.
     fn ended(&mut self, id: CommandId, execs: &mut Execs) {
         self.remove(id);
         if mem::take(&mut self.is_blocked)
@@ -243,7 +245,8 @@ impl Commands {
         if let Some(index) = self.begun.iter().position(|begun| *begun == id) {
             self.begun.remove(index);
         } else if let Some(index) = self.queue.iter().position(|queued| *queued == id) {
-            // Commands that are cancelled together come in order, so this is usually the first.
+            // Commands that are cancelled together are cancelled in order, so the index is usually
+            // 0.
             self.queue.remove(index);
             self.admitted -= usize::from(index < self.admitted);
             self.is_blocked &= index > 0;
@@ -260,9 +263,9 @@ impl Commands {
         }
     }
 
-    /// The connection is lost. Commands that cannot have started on the host go back to the front
-    /// of the queue. Those that may have started end with `error`, or with the outcome that is
-    /// known.
+    /// Handles the loss of the connection. Commands that cannot have started on the host go back to
+    /// the front of the queue. Commands that may have started end with `error`, or with their
+    /// outcome if it is known.
     pub(super) fn cut(&mut self, error: &HostError, cx: &mut Cx<'_>) {
         for id in self.timed() {
             cx.execs.cut(id, error, cx.now, cx.link, cx.out);
@@ -277,7 +280,7 @@ impl Commands {
         }
     }
 
-    /// The connection is given up: ends all commands that wait for it with this error.
+    /// Ends all commands that need the connection with `error`, because the connection is given up.
     pub(super) fn fail(&mut self, error: &HostError, cx: &mut Cx<'_>) {
         self.hold();
         self.is_blocked = false;
@@ -286,7 +289,7 @@ impl Commands {
         }
     }
 
-    /// The host is being removed: ends the assigned commands.
+    /// Ends the assigned commands, because the host is being removed.
     pub(super) fn cancel_assigned(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
         for id in mem::take(&mut self.assigned) {
             self.end(id, peer, cx, Execs::cancel);

@@ -1,5 +1,5 @@
-//! From an admitted host to a verified one: the steps of an attempt to connect, and how a
-//! connection ends.
+//! The steps of an attempt to connect, from admission to the verified host key, and the ways in
+//! which a connection ends.
 
 use std::net::SocketAddr;
 
@@ -16,14 +16,14 @@ use crate::limits;
 use crate::link::{HandshakeOptions, LinkError, LinkErrorKind};
 
 impl Session {
-    /// Leaves a final state because something needs the connection again.
+    /// Leaves the state `Closed` or `Failed`, because something needs the connection again.
     pub(super) fn revive(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.state, State::Closed | State::Failed(_)) {
             self.enter(State::Queued, cx);
         }
     }
 
-    /// Lets this many more commands begin, and connects if there is no connection.
+    /// Lets up to `admitted` more commands begin, and starts to connect if the session is queued.
     pub(super) fn admit(&mut self, admitted: usize, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let is_queued = matches!(self.state, State::Queued);
         if !is_queued && !self.holds_descriptor() {
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Asks the proxy to connect the host.
+    /// Asks the proxy to open a tunnel to the host.
     fn open_tunnel(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Tunnelling, cx);
         let conduit = cx.link.join().map_err(|e| {
@@ -90,8 +90,8 @@ impl Session {
                 self.drive(cx)
             }
             TunnelProgress::Failed(error) if is_tunnelling => Err(HostErrorKind::Proxy(error).into()),
-            // Data that the host sent earlier may still be on its way, followed by the end of the
-            // stream. Read it before failing.
+            // Data that the host sent before the proxy failed may still be on its way, followed by
+            // the end of the stream. Read that data before failing.
             TunnelProgress::Failed(error) if self.holds_descriptor() => {
                 self.proxy_lost = Some(error);
                 self.drive(cx)
@@ -113,7 +113,8 @@ impl Session {
         Ok(())
     }
 
-    /// The key exchange is done: starts comparing the host's key with those on record.
+    /// Starts to compare the host's key with the keys on record. Called when the key exchange is
+    /// done.
     pub(super) fn begin_to_verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         cx.out.push(Effect::KeyExchange);
         let Target { recorded: (name, port), profile, .. } = &*self.target;
@@ -127,7 +128,7 @@ impl Session {
     /// Compares the host's key with the next slice of the records, one slice per visit, and acts on
     /// the decision.
     ///
-    /// This is the only way to authentication: a login needs a
+    /// This is the only place where authentication can start, because a login needs a
     /// [`HostVerified`](crate::hostkey::HostVerified), which only the verifier can create.
     pub(super) fn verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let State::Verifying(verification) = &mut self.state else { return Ok(()) };
@@ -147,7 +148,8 @@ impl Session {
         Ok(())
     }
 
-    /// No descriptor was free: the host goes back to the queue, and so do its commands.
+    /// Puts the host back into the queue and revokes the admissions of its commands, because no
+    /// descriptor was free.
     pub(super) fn wait_again(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempts.uncount();
@@ -158,7 +160,8 @@ impl Session {
         cx.out.push(Effect::NoDescriptor);
     }
 
-    /// Connects again, to ask the host for a key of another type. Does not count as an attempt.
+    /// Connects again to ask the host for a key of another type. The connection that ends here does
+    /// not count as an attempt.
     pub(super) fn reconnect(&mut self, cx: &mut Cx<'_>) {
         cx.link.hang_up();
         self.attempts.uncount();
@@ -166,7 +169,7 @@ impl Session {
         self.enter(State::Queued, cx);
     }
 
-    /// Closes the connection, or stops connecting, unless something needs it.
+    /// Closes the connection, or stops connecting, unless something needs the connection.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         if !self.is_needed() && !matches!(self.state, State::Closed | State::Failed(_)) {
             cx.link.hang_up();
@@ -177,8 +180,8 @@ impl Session {
         }
     }
 
-    /// Converts a link error to the host's error. If the proxy failed and the connection through it
-    /// ended, the error is the proxy's.
+    /// Converts a link error to the error of the host. If the connection was lost after the proxy
+    /// had failed, the error of the host is that of the proxy.
     pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Ending) {
         let dropped = error.kind == LinkErrorKind::Dropped;
         match (host_error_kind(error), self.proxy_lost.take()) {

@@ -1,8 +1,8 @@
-//! Time limits that are running.
+//! Time limits that have been started.
 
 use std::time::{Duration, Instant};
 
-/// A time limit that is running.
+/// A time limit that has been started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadline {
     pub at: Instant,
@@ -18,7 +18,7 @@ impl Deadline {
         Some(Self { at: now.checked_add(limit)?, limit })
     }
 
-    /// The length of the limit, if it has been reached.
+    /// Returns the length of the limit if the limit has been reached.
     pub(super) fn expired(this: Option<Self>, now: Instant) -> Option<Duration> {
         this.filter(|deadline| deadline.at <= now).map(|deadline| deadline.limit)
     }

@@ -1,4 +1,4 @@
-//! Drives a session: pumps the link, then steps the state for as long as it advances.
+//! Drives a session: pumps the link, and then steps the state for as long as the state advances.
 
 use super::exec::{Exec, Execs};
 use super::failure::{Failure, Peer};
@@ -12,20 +12,24 @@ use crate::link::Pumped;
 use crate::output::Room;
 
 impl Session {
-    /// Pumps the link and steps the state until neither makes progress.
+    /// Pumps the link and steps the state until neither makes progress, or until the budget of the
+    /// visit is used up.
     ///
-    /// Readiness is edge-triggered, so the last pump must have found nothing to read, and either
-    /// nothing to write or a full socket. Only then does the next event raise a new edge.
+    /// Readiness is edge-triggered, so there is a new event only after a pump has found nothing to
+    /// read, and either nothing to write or a full socket. If the last pump was not such a pump,
+    /// the session asks to be stepped again ([`Effect::Again`]).
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        // Without a dialled socket the link has no news, and a failed link must not be touched.
+        // Without a dialled socket, the link has nothing to report. A link that has failed must not
+        // be used.
         if !self.holds_descriptor() || matches!(self.state, State::Resolving | State::Tunnelling) {
             return Ok(());
         }
         if self.rests(cx) {
             return Ok(());
         }
-        // A command that ends sends up to three messages: window adjustment, EOF and CLOSE. Corking
-        // joins them. Other sessions send one message per visit.
+        // When a command ends, up to three messages are sent: a window adjustment, EOF and CLOSE.
+        // Corking joins them into one segment. A session in which no command can end sends one
+        // message per visit, so corking would gain nothing.
         let may_end = match &self.role {
             Role::Host(commands) => {
                 commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_started))
@@ -46,7 +50,8 @@ impl Session {
         loop {
             let pumped = match self.reads_now(cx) {
                 Some(reads) => cx.link.pump(reads)?,
-                // Leave the data in the socket: a reader that frees room schedules the next visit.
+                // There is no room, so leave the data in the socket. When a reader frees room, the
+                // next visit is scheduled.
                 None => Pumped::Drained,
             };
             self.check_rekeys(cx)?;
@@ -63,8 +68,8 @@ impl Session {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }
-            // Pump again if SSH has just begun, since its link was never pumped, or if packets
-            // inside libssh may now fit into the socket.
+            // Pump again if SSH has just begun, because the link was never pumped before, or if
+            // packets that libssh still holds may now fit into the socket.
             let began = was_connecting && !matches!(self.state, State::Connecting(_));
             if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(());
@@ -72,8 +77,9 @@ impl Session {
         }
     }
 
-    /// Whether host key verification is under way: the connection is left alone until it ends. What
-    /// has arrived meanwhile is read afterwards, without a new readiness event.
+    /// Whether host key verification is under way. Until it ends, the connection is neither read
+    /// nor written. Data that has arrived by then is read afterwards, without a new readiness
+    /// event. If the verification has more lines to compare, asks for another step.
     fn rests(&self, cx: &mut Cx<'_>) -> bool {
         let State::Verifying(verification) = &self.state else { return false };
         if verification.is_searching() {
@@ -82,7 +88,8 @@ impl Session {
         true
     }
 
-    /// How many socket reads there is room for. `None`: no room, reading is suspended.
+    /// How many socket reads there is room for. `None` if there is no room, so reading is
+    /// suspended.
     fn reads_now(&mut self, cx: &Cx<'_>) -> Option<usize> {
         let room = self.room(cx.execs);
         let before = std::mem::replace(&mut self.held, room.lack());
@@ -95,8 +102,8 @@ impl Session {
         self.held.is_none().then(|| self.reads(room))
     }
 
-    /// How many socket reads fit into this room. The last one may complete a packet that began in
-    /// earlier ones.
+    /// How many socket reads fit into `room`. The last read may complete a packet whose first part
+    /// came with earlier reads.
     pub(super) fn reads(&self, room: Room) -> usize {
         let compress = self.target.profile.connection.compress;
         let read = if compress { limits::INFLATED_READ } else { limits::SOCKET_READ };
@@ -111,8 +118,8 @@ impl Session {
         }
     }
 
-    /// Reads what has arrived, as far as there is room, and does nothing else. For a host that is
-    /// being removed.
+    /// Reads what has arrived, as far as there is room, and does nothing else. This is for a host
+    /// that is being removed.
     pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
         let (State::Ready(_), Role::Host(commands)) = (&self.state, &self.role) else { return };
         for _ in 0..limits::LAST_PUMPS {
@@ -121,7 +128,7 @@ impl Session {
                 return;
             }
             let pumped = cx.link.pump(self.reads(room));
-            // A failed link may still hold output.
+            // Even a link that has failed may still hold output.
             for id in commands.begun() {
                 cx.execs.collect(*id, cx.now, cx.link, cx.out);
             }
@@ -131,7 +138,7 @@ impl Session {
         }
     }
 
-    /// One step of the state. Returns whether anything changed.
+    /// Takes the state one step further. Returns whether anything changed.
     fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match &mut self.state {
             State::Connecting(addresses) => {
@@ -163,8 +170,8 @@ impl Session {
                     Role::Host(commands) => commands.step(peer, input_budget, cx)?,
                     Role::Proxy(tunnels) => tunnels.step(peer, input_budget, cx)?,
                 };
-                // Only after everything that has arrived was read: each packet shows that the peer
-                // is alive.
+                // Step the keepalive timer only after everything that has arrived was read, because
+                // each packet shows that the peer is alive.
                 return Ok(advanced || keepalive.as_mut().map_or(Ok(false), |timer| timer.step(cx))?);
             }
             State::Queued
@@ -178,8 +185,8 @@ impl Session {
         Ok(true)
     }
 
-    /// Fails a server that asks for new keys again and again. Before the login is complete, libssh
-    /// itself accepts no second key exchange.
+    /// Fails if the server asks for new keys too often. There is nothing to check before the login
+    /// is complete, because until then libssh itself accepts no second key exchange.
     fn check_rekeys(&mut self, cx: &Cx<'_>) -> Result<(), Failure> {
         if !matches!(self.state, State::Ready(_)) {
             return Ok(());

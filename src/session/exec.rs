@@ -38,17 +38,17 @@ pub(crate) struct Exec {
     id: CommandId,
     host: HostId,
     run: RunId,
-    /// Position in its run.
+    /// The position of the command in its run.
     position: usize,
     pub(super) state: ExecState,
     request: Arc<Request>,
     pub(super) stdout: Stream,
     pub(super) stderr: Stream,
     pub(super) stdin: StdinQueue,
-    /// The dialogue with `sudo`, until `sudo` lets the command begin. `None` if there is no
-    /// password to give.
+    /// The dialogue with `sudo`. `None` if there is no password to give, or once `sudo` has let the
+    /// command begin.
     sudo: Option<Box<SudoDialogue>>,
-    /// Signals to send.
+    /// The signals that are not sent yet.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
     begun: Instant,
@@ -57,11 +57,11 @@ pub(crate) struct Exec {
     told_started: bool,
     /// Whether input was refused for lack of room.
     input_refused: bool,
-    /// Bytes that the fleet's counters do not include yet.
+    /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
-    /// Unread bytes of each stream, as last counted.
+    /// The number of unread bytes of each stream that the fleet's totals include.
     booked: [usize; 2],
-    /// The first failure of a sink, with its stream. The command is stopped because of it.
+    /// The first failure of a sink, and the stream of the sink. The failure stops the command.
     sink_failed: Option<(StdStream, io::Error)>,
     released: bool,
 }
@@ -109,7 +109,7 @@ impl Exec {
         self.run
     }
 
-    /// Position among the commands of its run, from 0.
+    /// The position of the command in its run, from 0.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
@@ -121,7 +121,8 @@ impl Exec {
     /// Queues as much input as there is room for. Returns the number of bytes queued.
     ///
     /// # Errors
-    /// `WouldBlock` if there is no room, `BrokenPipe` if the command takes no more input.
+    /// Returns `WouldBlock` if there is no room, and `BrokenPipe` if the command takes no more
+    /// input.
     pub(crate) fn write_stdin(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = limits::STDIN_QUEUE.saturating_sub(self.stdin.len());
         let piece = &bytes[..bytes.len().min(room)];
@@ -135,12 +136,12 @@ impl Exec {
         Ok(piece.len())
     }
 
-    /// Ends the input after what is queued. Returns `false` if it has already ended.
+    /// Ends the input after the bytes that are queued. Returns `false` if it has already ended.
     pub(crate) fn close_stdin(&mut self) -> bool {
         self.stdin.close()
     }
 
-    /// Bytes of input that are not sent yet.
+    /// How many bytes of input are not sent yet.
     pub(crate) fn unsent(&self) -> usize {
         self.stdin.len()
     }
@@ -179,7 +180,7 @@ impl Exec {
         }
     }
 
-    /// The streams with new output to report in an event.
+    /// Returns the streams whose new output an event must report, and marks them as reported.
     fn list_output(&mut self) -> [Option<StdStream>; 2] {
         let is_told = self.deliver() != Deliver::Nothing && !self.released;
         [StdStream::Stdout, StdStream::Stderr].map(|which| {
@@ -197,7 +198,7 @@ impl Exec {
         self.state() == CommandState::Finished
     }
 
-    /// The only way to change the state. Checks the edge.
+    /// Changes the state; nothing else may set it. Checks that the transition is legal.
     pub(super) fn enter(&mut self, next: ExecState) {
         let (from, to) = (self.state.phase(), next.phase());
         debug_assert!(state::is_legal(from, to), "{from:?} -> {to:?}");
@@ -206,7 +207,7 @@ impl Exec {
         self.state = next;
     }
 
-    /// Whether the server has accepted the command, or never will.
+    /// Whether the server has accepted the command, or will never accept it.
     pub(crate) fn is_settled(&self) -> bool {
         self.state() >= CommandState::Running
     }
@@ -216,13 +217,13 @@ impl Exec {
         self.state() >= CommandState::Sent
     }
 
-    /// Whether it is running and not being stopped.
+    /// Whether the command is running and is not being stopped.
     pub(crate) fn is_running(&self) -> bool {
         self.state() == CommandState::Running
     }
 
-    /// Whether it is known to have run on the host. Output proves it, even if the server's
-    /// acceptance was lost or was not awaited.
+    /// Whether the command is known to have run on the host. Output proves that it has, even if the
+    /// server's acceptance was lost or was not awaited.
     fn has_run(&self) -> bool {
         match &self.state {
             _ if !self.stdout.is_empty() || !self.stderr.is_empty() => true,
@@ -238,17 +239,18 @@ impl Exec {
         matches!(self.state, ExecState::Waiting)
     }
 
-    /// Whether the server had no channel left for it.
+    /// Whether the server had no channel left for the command.
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.state, ExecState::Blocked)
     }
 
-    /// Whether it has begun and the server has not accepted it yet.
+    /// Whether the command has begun and the server has not accepted it yet.
     pub(crate) fn is_starting(&self) -> bool {
         matches!(self.state(), CommandState::Starting | CommandState::Sent)
     }
 
-    /// A channel of its connection has closed, so the server may grant it one now.
+    /// Lets the command ask for a channel again, because another channel of the connection has
+    /// closed.
     pub(super) fn unblock(&mut self) {
         if self.is_blocked() {
             self.enter(ExecState::Waiting);
@@ -262,7 +264,8 @@ impl Exec {
         }
     }
 
-    /// Orders the finished commands of the fleet by time; 0 if unfinished.
+    /// A number that orders the finished commands of the fleet by time; 0 if the command is
+    /// unfinished.
     pub(crate) fn ended(&self) -> u64 {
         self.ended
     }
@@ -273,7 +276,7 @@ impl Exec {
         [self.deadline, dialogue].into_iter().flatten().map(|deadline| deadline.at).min()
     }
 
-    /// When its channel was requested; before that, when the command was created.
+    /// When the channel of the command was requested; before that, when the command was created.
     pub(crate) fn begun(&self) -> Instant {
         self.begun
     }
@@ -290,13 +293,13 @@ impl Exec {
         self.state.channel().is_some()
     }
 
-    /// An error of this kind for this command.
+    /// Creates an error of this kind for this command.
     fn error(&self, peer: Peer<'_>, now: Instant, kind: HostErrorKind) -> HostError {
         peer.error(self.stage(), now.saturating_duration_since(self.begun), kind)
     }
 
-    /// Moves what has arrived into the streams, and handles the end of the command. Works on a
-    /// failed link too.
+    /// Moves the output that has arrived into the streams, and handles the end of the command. Also
+    /// works on a link that has failed.
     fn collect(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         let channel = match self.state {
             ExecState::Running(channel)
@@ -309,7 +312,7 @@ impl Exec {
         self.listen_to_sudo(inbox);
         let excess = match &self.state {
             ExecState::Running(_) => Excess::Taken,
-            // The command was given up: do not wait for a reader.
+            // The command was given up, so do not wait for a reader.
             ExecState::Stopping { .. } | ExecState::Closing { outcome: Outcome::Failed(_), .. } => {
                 Excess::Dropped { share, but: 0 }
             }
@@ -367,14 +370,15 @@ impl Exec {
         self.stdout.room(share).min(self.stderr.room(share))
     }
 
-    /// Starts closing the channel: the outcome is known.
+    /// Starts to close the channel, because the outcome is known.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
         self.deadline = Deadline::new(now, limits::CLOSE_TIMEOUT);
         self.enter(ExecState::Closing { channel, outcome, step });
     }
 
-    /// Collects from a failed link. The packets that brought the failure may also have brought the
-    /// server's acceptance, and libssh no longer reports it. Output on the channel proves it.
+    /// Collects the output that a failed link still holds. The server's acceptance of the command
+    /// may have arrived together with the failure, and libssh then no longer reports it. Output on
+    /// the channel proves that the server accepted the command.
     fn salvage(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         if let ExecState::Requesting(channel) = self.state
             && !link.inbox(channel).is_empty()
@@ -385,7 +389,7 @@ impl Exec {
     }
 }
 
-/// Empties an inbox stream and frees the memory of a burst.
+/// Empties a stream of an inbox, and frees the memory of a burst beyond `retained` bytes.
 fn drain(bytes: &mut Vec<u8>, retained: usize) {
     bytes.clear();
     bytes.shrink_to(retained);

@@ -1,4 +1,4 @@
-//! Failures, and the errors that callers get for them.
+//! The failures of a session, and the errors that callers get for them.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ const RESOURCE_SHORTAGE: u32 = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     pub target: &'a Target,
-    /// The current attempt to connect, from 1; 0 if the error belongs to none.
+    /// The number of the current attempt to connect, from 1; 0 if the error does not belong to an
+    /// attempt.
     pub attempt: u32,
     /// When that attempt began.
     pub begun: Option<Instant>,
@@ -60,8 +61,8 @@ pub(super) enum Failure {
     Link(LinkError),
     /// No descriptor was free. The host is not at fault.
     NoDescriptor,
-    /// The host presented a key of a type that is not on record for it, but other types are.
-    /// Reconnect and ask for those.
+    /// The host presented a key of a type that is not on record for it, while keys of other types
+    /// are. The session must reconnect and ask for those types.
     OtherKey,
 }
 
@@ -77,22 +78,22 @@ impl From<LinkError> for Failure {
     }
 }
 
-/// How an attempt to connect ended, as far as retrying depends on it.
+/// How an attempt to connect ended. Whether to retry depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It counts as an attempt.
+    /// The attempt failed, and counts as one of the attempts allowed.
     Failed,
-    /// The server had no room for it: it ended the connection before sending its SSH
-    /// identification, as sshd does beyond its `MaxStartups`. Under a load that this client causes,
-    /// this says nothing about the host.
+    /// The server had no room for the connection. It ended the connection before sending its SSH
+    /// identification, as sshd does beyond its `MaxStartups`. If the load comes from this client,
+    /// that says nothing about the host.
     Dropped,
 }
 
 impl Ending {
     pub(super) fn of(kind: &HostErrorKind) -> Self {
         match kind {
-            // The connection was accepted, then reset before the connect was checked. A port
-            // without a listener would have refused it.
+            // The server accepted the connection, and reset it before the connect was checked. A
+            // port without a listener would have refused the connection.
             HostErrorKind::Connect { error, .. } if error.kind() == ErrorKind::ConnectionReset => {
                 Self::Dropped
             }
@@ -135,8 +136,8 @@ impl From<LookupError> for HostErrorKind {
     }
 }
 
-/// Whether hosts may be tried again after their proxy failed. A proxy that could not be reached has
-/// used up its own attempts.
+/// Whether hosts may be tried again after this error of their proxy. If the proxy could not be
+/// reached, it has used up its attempts, so the hosts are not tried again.
 fn is_proxy_retryable(error: &HostError) -> bool {
     match error.kind() {
         HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, .. }) => {
@@ -179,7 +180,7 @@ pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
     }
 }
 
-/// Whether this disconnect reason (RFC 4253 section 11.1) is a decision about the user.
+/// Whether a disconnect with this reason (RFC 4253 section 11.1) is a decision about the user.
 pub(super) fn is_refusal(reason: u32) -> bool {
     // 2: protocol error, which sshd sends after too many authentication failures; 14: no more
     // authentication methods; 15: illegal user name.

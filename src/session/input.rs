@@ -1,4 +1,4 @@
-//! The two doors of a session: [`Input`]s enter, [`Effect`]s leave.
+//! The interface of a session: the caller passes [`Input`]s to it, and gets [`Effect`]s back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,44 +18,45 @@ use crate::stage::{Stage, Timings};
 pub(crate) enum Input {
     /// The link may be ready, new standard input may be queued, or a deadline may have passed.
     Wake,
-    /// Permission to connect, and to begin up to this many of the waiting commands.
+    /// The session may now connect, and may begin up to `commands` of its waiting commands.
     Admitted { commands: usize },
     /// Let an [assigned](super::Session::assign) command begin once it is admitted.
     Start(CommandId),
     /// End this command.
     Cancel(CommandId),
-    /// End this command for this reason, unless it was sent to the host.
+    /// End this command for this reason, unless the command was sent to the host.
     Withdraw(CommandId, NotStarted),
     /// Begin no command before the next admission.
     Hold,
     /// Connect, even without a command.
     Connect,
-    /// Close the connection, or stop connecting, unless something needs it.
+    /// Close the connection, or stop connecting, unless something needs the connection.
     Close,
-    /// Fail with this error; do not retry.
+    /// Fail with this error, and do not retry.
     GiveUp(HostErrorKind),
-    /// The host is being removed: read what has arrived, then end everything.
+    /// Read what has arrived, then end everything, because the host is being removed.
     Remove,
     /// Answers [`Effect::Lookup`].
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
     /// Answers [`Effect::ListKeys`].
     Identities(Arc<[Identity]>),
-    /// Answers [`Effect::Sign`]; `None` if the agent refused.
+    /// Answers [`Effect::Sign`]; `None` if the agent refused to sign.
     Signed(Option<Arc<[u8]>>),
     /// Answers [`Effect::Record`].
     Recorded(Recorded),
-    /// Answers [`Effect::OpenTunnel`]; arrives once per step of the tunnel.
+    /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
+    /// progress.
     Tunnelled(TunnelProgress),
-    /// To a proxy: connect this host.
+    /// Open a tunnel to this host. Only a proxy's session gets this input.
     Tunnel(TunnelRequest),
 }
 
 /// Something for the caller to do or to know.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// More work can be done at once: step again after the other hosts.
+    /// More work can be done at once, so step the session again after the other hosts.
     Again,
-    /// No descriptor was free; the session is back in the queue.
+    /// No descriptor was free, so the session is back in the queue.
     NoDescriptor,
     /// Resolve the host's name. Answered by [`Input::Resolved`].
     Lookup,
@@ -65,16 +66,17 @@ pub(crate) enum Effect {
     Sign(Vec<u8>),
     /// Record the host's new key. Answered by [`Input::Recorded`].
     Record(NewKey),
-    /// Have the proxy connect the host to this end of a conduit. Answered by [`Input::Tunnelled`].
+    /// Ask the proxy to open a tunnel to the host and to attach it to this end of a conduit.
+    /// Answered by [`Input::Tunnelled`].
     OpenTunnel(Conduit),
-    /// From a proxy: the progress of this host's tunnel.
+    /// The progress of this host's tunnel, reported by the proxy's session.
     Tunnelled(TunnelId, TunnelProgress),
     /// An attempt to connect has reached this stage.
     Entered(Stage),
     /// The user is logged in.
     Connected(Timings),
-    /// The connection, or an attempt to connect, has ended: closed without an error, or failed with
-    /// this one.
+    /// The connection or an attempt to connect has ended. `error` says why, unless it was closed on
+    /// purpose. `retrying` says whether the session will connect again.
     Disconnected { error: Option<HostError>, retrying: bool },
     /// A key exchange has completed.
     KeyExchange,
@@ -87,13 +89,13 @@ pub(crate) enum Effect {
 /// Something that happened to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandNews {
-    /// The host accepted it.
+    /// The host has accepted the command.
     Started,
     /// This stream has unread output.
     Output(StdStream),
-    /// Its input queue has room again.
+    /// The input queue of the command has room again.
     Writable,
-    /// It has an outcome.
+    /// The command has its outcome.
     Finished,
 }
 

@@ -9,22 +9,24 @@ use crate::error::HostErrorKind;
 /// When to send keepalives, and how many may go unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Keepalive {
-    /// Not zero.
+    /// How long the connection is quiet before a keepalive is sent. Not zero.
     pub interval: Duration,
-    /// Unanswered keepalives before the peer counts as dead; at least 1.
+    /// How many keepalives may go unanswered before the peer counts as dead; at least 1.
     pub missed_max: u32,
 }
 
-/// When the peer was last heard, and how many keepalives were sent since.
+/// When the peer was last heard, and how many keepalives have been sent since then.
 #[derive(Debug)]
 pub(super) struct KeepaliveTimer {
     keepalive: Keepalive,
-    /// Packets received when the peer was last heard. Any packet shows that it is alive.
+    /// How many packets had been received when the peer was last heard. Any packet shows that the
+    /// peer is alive.
     packets: u64,
     heard: Instant,
     unanswered: u32,
-    /// When to check the peer. Packets do not move it: if any arrived, it is postponed once it is
-    /// reached. `None` if reading is suspended, or beyond the clock's range.
+    /// When to check the peer. Packets do not change this time, but if any have arrived by then,
+    /// the check is postponed. `None` if reading is suspended, or if the time is beyond the clock's
+    /// range.
     due: Option<Instant>,
 }
 
@@ -32,7 +34,7 @@ pub(super) struct KeepaliveTimer {
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Alive,
-    /// Nothing was heard for an interval: send a keepalive.
+    /// Nothing was heard for an interval, so send a keepalive.
     Ask,
     Dead {
         after: Duration,
@@ -50,14 +52,15 @@ impl KeepaliveTimer {
         self.due
     }
 
-    /// Restarts the timer as if the peer had been heard at this time. `None` stops it.
+    /// Restarts the timer as if the peer had been heard at `now`. `None` stops the timer.
     pub(super) fn restart(&mut self, now: Option<Instant>) {
         self.unanswered = 0;
         self.heard = now.unwrap_or(self.heard);
         self.due = now.and_then(|now| now.checked_add(self.keepalive.interval));
     }
 
-    /// Sends a keepalive to a quiet peer. Returns whether it did; fails if the peer is dead.
+    /// Sends a keepalive if the peer is quiet, and returns whether it did. Fails if the peer is
+    /// dead.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match self.look(cx.link.packets_read(), cx.now) {
             Finding::Alive => Ok(false),
@@ -69,8 +72,8 @@ impl KeepaliveTimer {
         }
     }
 
-    /// Checks the peer. Call it only after everything that has arrived was read: nothing is read
-    /// between two calls of a blocking client, and such a pause is not the peer's fault.
+    /// Checks the peer. Call this only after everything that has arrived was read. A blocking
+    /// client reads nothing between two of its calls, and that pause is not the peer's fault.
     fn look(&mut self, packets: u64, now: Instant) -> Finding {
         if packets != self.packets {
             (self.packets, self.heard, self.unanswered) = (packets, now, 0);

@@ -1,18 +1,18 @@
 //! One host's connection and its commands, as an explicit state machine.
 //!
-//! A session has two doors: an [`Input`] enters through [`Session::step`], and [`Effect`]s leave
-//! through [`Cx::out`].
-//! - A step never blocks and never reads the clock: `now` is an argument. It knows neither sockets
-//!   nor libssh, only a [`Link`].
+//! The caller passes an [`Input`] to [`Session::step`], and the step appends its [`Effect`]s to
+//! [`Cx::out`].
+//! - A step never blocks and never reads the clock: the time is [`Cx::now`]. It knows neither
+//!   sockets nor libssh, only the trait [`Link`].
 //! - A step that finds nothing new changes nothing and has no effects.
-//! - A step goes as far as it can. [`Effect::Again`] means that its budget for this turn is used
-//!   up, not that the work is done.
-//! - Between two steps, [`Session::view`] names everything that the session waits for besides the
-//!   link's readiness.
-//! - Every command assigned to it ends in exactly one [`Outcome`](crate::output::Outcome), whatever
-//!   the peer does.
-//! - No error leaves a session: a failure becomes the state of the connection and the outcome of
-//!   its commands.
+//! - A step makes as much progress as it can. [`Effect::Again`] means that the step has used up its
+//!   budget for this turn, and that more work is left.
+//! - Between two steps, [`Session::view`] names everything that the session waits for, apart from
+//!   the readiness of the link.
+//! - Every command assigned to a session ends in exactly one [`Outcome`](crate::output::Outcome),
+//!   whatever the peer does.
+//! - A step returns no errors. A failure becomes the state of the connection and the outcome of its
+//!   commands.
 //!
 //! [`Link`]: crate::link::Link
 
@@ -70,15 +70,17 @@ pub(crate) struct Session {
     /// The time limit of the current stage.
     deadline: Option<Deadline>,
     attempts: Attempts,
-    /// Host key algorithms to offer first: those of the keys on record.
+    /// The host key algorithms to offer first, which are those of the host's keys on record.
     recorded: Vec<&'static str>,
-    /// Why reading from the connection is suspended (back-pressure).
+    /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     held: Option<Bound>,
-    /// Counts the key exchanges after the first; `None` until there is one.
+    /// Counts the key exchanges after the first one. `None` until there is a second one.
     rekeys: Option<Box<Rekeys>>,
-    /// The proxy's error, from its failure until the connection through it ends.
+    /// The error of the proxy, if the proxy has failed and the connection through it has not ended
+    /// yet.
     proxy_lost: Option<HostError>,
-    /// Whether a caller asked for the connection itself, and it is neither there nor given up.
+    /// Whether a caller has asked for the connection itself, and the connection is neither
+    /// established nor given up yet.
     awaited: bool,
     stopwatch: Stopwatch,
 }
@@ -86,9 +88,9 @@ pub(crate) struct Session {
 /// What a connection is used for.
 #[derive(Debug)]
 enum Role {
-    /// It runs commands.
+    /// The connection runs commands.
     Host(Commands),
-    /// It connects other hosts.
+    /// The connection carries tunnels to other hosts.
     Proxy(Box<Tunnels>),
 }
 
@@ -134,7 +136,7 @@ impl Session {
         }
     }
 
-    /// Goes as far as the link, the clock and the input allow.
+    /// Reacts to the input, and makes as much progress as the link and the time allow.
     pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) {
         let (kind, ending) = match self.react(input, cx) {
             Ok(()) => return,
@@ -180,8 +182,9 @@ impl Session {
                     let peer = Peer::of(&self.target, &self.attempts);
                     commands.cancel_assigned(peer, cx);
                 }
-                // Read what has arrived: the fleet may not have run for a while. Done last,
-                // because it may leave the link failed.
+                // Read what has arrived, because the fleet may not have run for a while. This comes
+                // after the assigned commands are cancelled, because reading may leave the link in
+                // a failed state.
                 self.take_in(cx);
                 self.give_up(HostErrorKind::Cancelled)
             }
@@ -209,8 +212,8 @@ impl Session {
         }
     }
 
-    /// Registers a need for the connection: a command, a host behind the proxy, or a caller. Grants
-    /// a full set of attempts if nothing needed the connection before.
+    /// Registers that a command, a host behind the proxy, or a caller needs the connection. Grants
+    /// a full set of attempts if nothing needed the connection until now.
     fn need(&mut self, input: Input, cx: &mut Cx<'_>) {
         if matches!((&input, &self.state), (Input::Connect, State::Ready(_))) {
             return;
@@ -227,7 +230,8 @@ impl Session {
         self.revive(cx);
     }
 
-    /// Stops a command. Also stops connecting if nothing else needs the connection.
+    /// Stops a command. If the session is not connected yet and nothing else needs the connection,
+    /// also stops connecting.
     fn stop(&mut self, id: CommandId, why: Option<NotStarted>, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Role::Host(commands) = &mut self.role
             && commands.stop(id, why, Peer::of(&self.target, &self.attempts), cx)
@@ -266,7 +270,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the connection and the commands on it. Commands that cannot have started on the host
+    /// Ends the connection, and the commands that may have started on the host. The other commands
     /// are tried again if an attempt is left.
     fn fail(&mut self, kind: HostErrorKind, ending: Ending, cx: &mut Cx<'_>) {
         let kind = match &mut self.state {
@@ -277,7 +281,7 @@ impl Session {
         let error = peer.error(self.state.stage(), peer.elapsed(cx.now), kind);
         match &mut self.role {
             Role::Host(commands) => {
-                // A connection that has run a command is not a failed attempt.
+                // A connection that has run a command does not count as a failed attempt.
                 if commands.has_settled(cx.execs) {
                     self.attempts.reset();
                 }
@@ -311,8 +315,8 @@ impl Session {
         self.enter(next, cx);
     }
 
-    /// The only way to change the state. Checks the edge, starts the stage's time limit, and
-    /// reports the stage.
+    /// Changes the state; nothing else may set it. Checks that the transition is legal, starts the
+    /// time limit of the stage, and reports the stage.
     fn enter(&mut self, next: State, cx: &mut Cx<'_>) {
         let (from, to) = (self.state.phase(), next.phase());
         log::trace!("{}: {from:?} -> {to:?}", self.target.host);
@@ -326,8 +330,8 @@ impl Session {
             State::Handshaking => Deadline::new(cx.now, timeouts.handshake),
             State::Authenticating(_) => Deadline::new(cx.now, timeouts.auth),
             State::BackingOff(pause) => Deadline::new(cx.now, *pause),
-            // While the proxy itself connects, its own limits apply. The host's limit starts when
-            // the proxy requests the channel.
+            // While a proxy connects, the limits of the proxy apply, and the host behind it has
+            // none. The limit of the host starts when the proxy requests the channel.
             State::Queued | State::Tunnelling | State::Ready(_) | State::Closed | State::Failed(_) => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
@@ -344,7 +348,7 @@ impl Session {
                 self.stopwatch.stop(cx.now);
                 cx.out.push(Effect::Connected(self.stopwatch.timings()));
             }
-            // Part of the handshake.
+            // Verification is part of the handshake, so the stage stays the same.
             Phase::Verifying => {}
             Phase::Resolving
             | Phase::Connecting

@@ -1,8 +1,8 @@
 //! Limits how often a server may ask for new keys.
 //!
-//! A key exchange costs 0.3 ms of CPU or more, and a server may request one at any time (RFC 4253
-//! section 9). An exchange after enough data, or after a pause, is legitimate. The others are
-//! counted: a few happen, many are an attack.
+//! A key exchange costs 0.3 ms of CPU time or more, and a server may request one at any time (RFC
+//! 4253 section 9). An exchange after enough data, or after a pause, is legitimate. All others are
+//! suspicious and are counted, because a few of them are normal but many are an attack.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -17,20 +17,20 @@ pub(super) struct Rekeys {
     seen: KeyExchanges,
     /// When the last exchange completed.
     last: Option<Instant>,
-    /// Suspicious exchanges since the last legitimate one.
+    /// How many suspicious exchanges there were since the last legitimate one.
     in_a_row: u32,
-    /// Times of recent suspicious exchanges, oldest first.
+    /// The times of recent suspicious exchanges, oldest first.
     others: VecDeque<Instant>,
 }
 
 impl Rekeys {
-    /// Starts after the first exchange, which every connection begins with.
+    /// Starts to count after the first exchange, with which every connection begins.
     pub(super) fn new() -> Self {
         let seen = KeyExchanges { done: 1, traffic: 0 };
         Self { seen, last: None, in_a_row: 0, others: VecDeque::new() }
     }
 
-    /// Counts the exchanges so far. Returns the problem with them, if there is one.
+    /// Counts the exchanges so far. Returns a description of the problem if there were too many.
     pub(super) fn count(&mut self, now_seen: KeyExchanges, now: Instant) -> Option<String> {
         let new = now_seen.done.saturating_sub(self.seen.done);
         if new == 0 {
@@ -40,7 +40,7 @@ impl Rekeys {
         let pause = self.last.map(|last| now.saturating_duration_since(last));
         let paused = pause.is_some_and(|pause| pause >= limits::REKEY_PAUSE);
         (self.seen, self.last) = (now_seen, Some(now));
-        // If several completed at once, only the first can follow data or a pause.
+        // If several exchanges completed at once, only the first can follow data or a pause.
         let is_due = traffic >= limits::REKEY_TRAFFIC || paused;
         if is_due {
             self.in_a_row = 0;

@@ -13,29 +13,31 @@ use crate::stage::Stage;
 /// The state of a connection. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Not connected. Waits for a place in the pool, or for a command.
+    /// The session is not connected, and waits for a place in the pool or for a command.
     Queued,
-    /// The name is being looked up.
+    /// The host's name is being looked up.
     Resolving,
     /// A TCP connect is under way.
     Connecting(Addresses),
-    /// The proxy is connecting the host.
+    /// The proxy is opening a tunnel to the host.
     Tunnelling,
-    /// SSH identification and key exchange.
+    /// SSH identification and key exchange are under way.
     Handshaking,
-    /// The host's key is being compared with those on record, or being recorded. Meanwhile nothing
-    /// is read from the connection and nothing is sent.
+    /// The host's key is being compared with those on record, or is being recorded. Meanwhile,
+    /// nothing is read from the connection or sent on it.
     Verifying(Box<Verification>),
-    /// The host is verified; the user is being authenticated. A `Login` holds the proof, a
-    /// [`HostVerified`](crate::hostkey::HostVerified), and cannot be created without one.
+    /// The host is verified, and the user is being authenticated. A `Login` holds the proof of the
+    /// verification, a [`HostVerified`](crate::hostkey::HostVerified), and cannot be created
+    /// without it.
     Authenticating(Box<Login>),
-    /// Authenticated: commands can run. Holds a timer if keepalives are enabled.
+    /// The user is authenticated, and commands can run. Holds a timer if keepalives are enabled.
     Ready(Option<KeepaliveTimer>),
-    /// Waits this long before the next attempt.
+    /// The session waits for this long before the next attempt to connect.
     BackingOff(Duration),
-    /// Not connected, and nothing needs a connection.
+    /// The session is not connected, and nothing needs a connection.
     Closed,
-    /// Given up with this error. A new need for the connection starts over.
+    /// The connection was given up with this error. When something needs it again, the session
+    /// starts over.
     Failed(HostError),
 }
 
@@ -43,27 +45,27 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostState {
-    /// Not connected, and nothing needs a connection.
+    /// The host is not connected, and nothing needs a connection.
     Idle,
-    /// Waiting to connect: for a place in the pool
-    /// ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), for other commands to end
-    /// ([`max_running`](crate::config::FleetBuilder::max_running)), for the rate limit
-    /// ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), or for a
-    /// descriptor.
+    /// The host waits to connect until there is a place in the pool
+    /// ([`max_connecting`](crate::config::FleetBuilder::max_connecting)), enough other commands
+    /// have ended ([`max_running`](crate::config::FleetBuilder::max_running)), the rate limit
+    /// allows it ([`connects_per_second`](crate::config::FleetBuilder::connects_per_second)), and a
+    /// descriptor is free.
     Queued,
-    /// The name is being looked up.
+    /// The host's name is being looked up.
     Resolving,
-    /// A TCP connect is under way, or the proxy is connecting the host.
+    /// A TCP connect is under way, or the proxy is opening a tunnel to the host.
     Connecting,
-    /// SSH identification, key exchange and host key verification.
+    /// SSH identification, key exchange or host key verification is under way.
     Handshaking,
-    /// User authentication.
+    /// The user is being authenticated.
     Authenticating,
-    /// Logged in.
+    /// The user is logged in.
     Connected,
-    /// Waiting for the next attempt to connect.
+    /// The host waits before the next attempt to connect.
     BackingOff,
-    /// Given up. The next command, or a request to connect, starts over.
+    /// The connection was given up. The next command or request to connect starts over.
     Failed,
 }
 
@@ -82,7 +84,8 @@ impl HostState {
     ];
 }
 
-/// In lower case with underscores, such as `backing_off`: for metric labels.
+/// Formats the state in lower case with underscores, as in `backing_off`, for use as a metric
+/// label.
 impl fmt::Display for HostState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -99,7 +102,7 @@ impl fmt::Display for HostState {
     }
 }
 
-/// A state's name, without its data.
+/// The name of a state, without the data of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Queued,
@@ -193,7 +196,7 @@ impl State {
         }
     }
 
-    /// The stage that an error in this state names.
+    /// The stage to name in an error that occurs in this state.
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Queued | Self::BackingOff(_) | Self::Closed | Self::Failed(_) => Stage::Queued,
@@ -201,8 +204,8 @@ impl State {
             Self::Connecting(_) | Self::Tunnelling => Stage::Connecting,
             Self::Handshaking | Self::Verifying(_) => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
-            // Running commands report their own stage. A waiting command was about to open its
-            // channel.
+            // This is the stage of a waiting command, which was about to open its channel. A
+            // command that has begun reports its stage itself.
             Self::Ready(_) => Stage::Opening,
         }
     }

@@ -1,4 +1,4 @@
-//! What a session knows about its host. Constant while the fleet runs.
+//! What a session knows about its host. These values do not change while the fleet runs.
 
 use std::ffi::CString;
 use std::net::IpAddr;
@@ -22,20 +22,20 @@ pub(crate) struct Target {
     pub port: u16,
     /// The name or address to connect to.
     pub dialled: Arc<str>,
-    /// The address, if `dialled` is one.
+    /// The address, if `dialled` is an address.
     pub ip: Option<IpAddr>,
     /// The name and port under which known_hosts files list the host.
     pub recorded: (Arc<str>, u16),
-    /// A caller's name for the host. Only passed through.
+    /// A name for the host that the caller has chosen. The session only passes it on.
     pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
     /// The proxy to connect through. Hosts with the same proxy share its connection.
     pub proxy: Option<Arc<Target>>,
-    /// Set for proxies only.
+    /// The id of the proxy, if this target is a proxy.
     pub proxy_id: Option<ProxyId>,
 }
 
-/// Identifies a proxy: hosts whose proxies have the same id share its connection.
+/// Identifies a proxy. Hosts whose proxies have the same id share one connection to the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ProxyId(u64);
 
@@ -75,7 +75,7 @@ impl Target {
 pub(crate) struct Profile {
     pub user: CString,
     pub plan: AuthPlan,
-    /// The socket of the agent for the plan and for `forward_agent`. Only passed through.
+    /// The socket of the agent for `plan` and `forward_agent`. The session only passes it on.
     pub agent: Option<Arc<Path>>,
     /// Whether commands on the host can reach the agent (agent forwarding).
     pub forward_agent: bool,
@@ -95,12 +95,12 @@ impl Profile {
 /// How a connection is made, kept alive, and retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Connection {
-    /// At least 1.
+    /// How many attempts to connect are allowed; at least 1.
     pub attempts: u32,
     pub retry_delay: RetryDelay,
     /// The address families that may be dialled.
     pub family: AddressFamily,
-    /// How long to wait for a connect before the next address is dialled beside it. `None`:
+    /// How long to wait for a connect before the next address is dialled as well. `None` if
     /// addresses do not race.
     pub attempt_delay: Option<Duration>,
     /// Whether to negotiate compression, in both directions.
@@ -108,28 +108,28 @@ pub(crate) struct Connection {
     pub keepalive: Option<Keepalive>,
 }
 
-/// Time limits, each for a whole stage. `None`: no limit.
+/// The time limits, each for a whole stage. `None` means that there is no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// Name resolution and TCP connect together.
+    /// The limit for name resolution and TCP connect together.
     pub connect: Option<Duration>,
     pub handshake: Option<Duration>,
     pub auth: Option<Duration>,
-    /// From opening the channel until the command is accepted.
+    /// The limit from opening the channel until the command is accepted.
     pub exec: Option<Duration>,
 }
 
-/// What to offer the server, in order: GSSAPI, the named key, the agent's keys, identity files,
-/// password, keyboard-interactive.
+/// The offers to make to the server, in order: GSSAPI, the named key, the agent's keys, identity
+/// files, password, keyboard-interactive.
 pub(crate) type AuthPlan = Vec<Offer>;
 
 /// One way to log in.
 #[derive(Debug, Clone)]
 pub(crate) enum Offer {
-    /// The `none` method, used if nothing else is configured. It succeeds on hosts without
-    /// authentication; others reply with the methods they accept.
+    /// The `none` method, which is used if nothing else is configured. It succeeds on hosts without
+    /// authentication. Other hosts reply with the methods that they accept.
     None,
-    /// Sign at once: the caller named this key, or it is the only one.
+    /// Sign at once, because the caller named this key or because it is the only one.
     Sign(Arc<PrivateKey>),
     /// First ask whether the server accepts the key. The question is cheaper than a signature (2 ms
     /// for RSA).
@@ -139,14 +139,15 @@ pub(crate) enum Offer {
     Password(Secret),
     /// A Kerberos ticket.
     Gssapi(Arc<Gssapi>),
-    /// keyboard-interactive, with this source of answers.
+    /// The keyboard-interactive method, with this source of answers.
     Interactive(Answerer),
 }
 
 /// The source of answers to a server's prompts.
 #[derive(Debug, Clone)]
 pub(crate) enum Answerer {
-    /// The password. It answers the first prompt, if that is hidden and alone in its round.
+    /// The password. It answers the first prompt if that prompt is hidden and is alone in its
+    /// round.
     Password(Secret),
     /// The caller's callback.
     Responder(Responder),

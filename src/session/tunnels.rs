@@ -1,9 +1,9 @@
-//! A proxy's work: connecting other hosts through channels.
+//! The work of a proxy, which is to connect other hosts through channels.
 //!
-//! A host behind a proxy creates a conduit and gives one end to the proxy. The proxy opens a
-//! channel to the host for that end, and SSH starts on the other end as on a socket. Channels are
-//! requested without waiting for earlier ones: a thousand hosts would otherwise take a thousand
-//! round trips.
+//! The session of a host behind a proxy creates a conduit and gives one end to the session of the
+//! proxy. The proxy's session opens a channel to the host for that end, and SSH starts on the other
+//! end as on a socket. A channel is requested without waiting for the answers to earlier requests,
+//! because a thousand hosts would otherwise take a thousand round trips.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::link::{ChannelId, Conduit, TunnelNews};
 use crate::stage::Stage;
 
-/// Identifies one connection through a proxy: the host's slot, and the generation of its
+/// Identifies one connection through a proxy, by the slot of the host and the generation of its
 /// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TunnelId {
@@ -24,11 +24,11 @@ pub(crate) struct TunnelId {
     pub generation: u32,
 }
 
-/// A host for a proxy to connect.
+/// A request to the proxy to open a tunnel to a host.
 #[derive(Debug)]
 pub(crate) struct TunnelRequest {
     pub id: TunnelId,
-    /// The proxy resolves it.
+    /// The name or address of the host, which the proxy resolves.
     pub host: Arc<str>,
     pub port: u16,
     pub conduit: Conduit,
@@ -51,7 +51,7 @@ pub(crate) enum TunnelProgress {
 /// The hosts behind a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    /// Requests without a channel.
+    /// The requests for which no channel was requested yet.
     waiting: VecDeque<TunnelRequest>,
     begun: HashMap<ChannelId, Begun>,
 }
@@ -76,8 +76,8 @@ impl Tunnels {
         self.waiting.push_back(request);
     }
 
-    /// Reports what has happened to the channels, and requests more, as many as one visit may.
-    /// Returns whether anything changed.
+    /// Reports what has happened to the channels, and requests as many new channels as one visit
+    /// may. Returns whether anything changed.
     pub(super) fn step(
         &mut self,
         peer: Peer<'_>,
@@ -102,8 +102,8 @@ impl Tunnels {
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Begun(channel)));
                 }
                 Err(error) => {
-                    // This host fails with the connection, like those whose channels were requested
-                    // before.
+                    // This host fails together with the proxy's connection, like the hosts whose
+                    // channels were already requested.
                     let cause =
                         peer.error(Stage::Opening, peer.elapsed(cx.now), host_error_kind(error.clone()));
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Failed(cause)));
@@ -125,20 +125,20 @@ impl Tunnels {
             TunnelNews::Refused { reason, text } => {
                 let kind = HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, text });
                 let elapsed = cx.now.saturating_duration_since(at);
-                // Attempt 0: the proxy's own connection is unaffected.
+                // The attempt is 0, because the error does not concern the connection to the proxy.
                 TunnelProgress::Failed(Peer { attempt: 0, ..peer }.error(Stage::Opening, elapsed, kind))
             }
         };
         cx.out.push(Effect::Tunnelled(id, progress));
     }
 
-    /// The proxy's connection has ended: fails the hosts whose channels were requested.
+    /// Fails the hosts whose channels were requested, because the proxy's connection has ended.
     pub(super) fn cut(&mut self, error: &HostError, out: &mut Vec<Effect>) {
         let ended = self.begun.drain().map(|(_, begun)| begun.id);
         out.extend(ended.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));
     }
 
-    /// The proxy is given up: fails the hosts that wait for it.
+    /// Fails the hosts that wait for the proxy, because the proxy is given up.
     pub(super) fn fail(&mut self, error: &HostError, out: &mut Vec<Effect>) {
         let refused = self.waiting.drain(..).map(|request| request.id);
         out.extend(refused.map(|id| Effect::Tunnelled(id, TunnelProgress::Failed(error.clone()))));

@@ -10,30 +10,31 @@ use crate::ids::CommandId;
 use crate::output::Bound;
 use crate::stage::{Stage, Timings};
 
-/// A session as the scheduler sees it. Only a step changes it.
+/// The state of a session as the scheduler sees it. It changes only in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub state: HostState,
     /// When the session must be stepped at the latest.
     pub deadline: Option<Instant>,
-    /// What it waits to be admitted for.
+    /// What the session waits to be admitted for; `None` if it does not wait for that.
     pub wish: Option<Wish>,
-    /// Commands that wait to be admitted.
+    /// How many commands wait to be admitted.
     pub waiting: usize,
-    /// Whether it occupies a place in the pool: it is connecting, or starting a command. A proxy
-    /// occupies none: the hosts that wait for it already do.
+    /// Whether the session occupies a place in the pool, because it is connecting or starting a
+    /// command. A proxy occupies no place, because the hosts that wait for it already do.
     pub uses_place: bool,
-    /// Commands that were admitted and have not finished.
+    /// How many commands were admitted and have not finished.
     pub running: usize,
-    /// Whether it is connected or connecting, and so holds a descriptor or is about to open one.
+    /// Whether the session is connected or connecting, and so holds a descriptor or is about to
+    /// open one.
     pub holds_descriptor: bool,
-    /// Whether it is logged in, and nothing needs the connection.
+    /// Whether the session is logged in and nothing needs its connection.
     pub is_idle: bool,
     /// For a proxy: whether hosts wait for it to connect.
     pub has_waiting_hosts: bool,
-    /// Why reading from it is suspended (back-pressure).
+    /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     pub held: Option<Bound>,
-    /// What it waits for besides the peer.
+    /// What the session waits for besides the peer.
     pub awaits: Option<Awaited>,
 }
 
@@ -42,12 +43,12 @@ pub(crate) struct View {
 pub(crate) enum Wish {
     /// To connect a proxy that hosts wait for.
     Proxy,
-    /// To start commands; it is connected.
+    /// To start commands on a connection that is established.
     Commands,
-    /// To connect because a caller asked for the connection, whether or not a command can begin
-    /// too.
+    /// To connect because a caller asked for the connection, whether or not a command can also
+    /// begin.
     Connection,
-    /// To connect for its commands.
+    /// To connect in order to run commands.
     ConnectionForCommands,
 }
 
@@ -133,12 +134,12 @@ impl Session {
         }
     }
 
-    /// Whether it is connected or connecting.
+    /// Whether the session is connected or connecting.
     pub(super) fn holds_descriptor(&self) -> bool {
         !matches!(self.state, State::Queued | State::BackingOff(_) | State::Closed | State::Failed(_))
     }
 
-    /// Whether anything needs the connection: a command, a host behind it, or a caller.
+    /// Whether a command, a host behind the proxy, or a caller needs the connection.
     pub(super) fn is_needed(&self) -> bool {
         self.awaited
             || match &self.role {
@@ -147,7 +148,8 @@ impl Session {
             }
     }
 
-    /// Whether a caller asked for the connection itself, and it is neither there nor given up.
+    /// Whether a caller has asked for the connection itself, and the connection is neither
+    /// established nor given up yet.
     pub(crate) fn is_awaited(&self) -> bool {
         self.awaited
     }
@@ -160,12 +162,12 @@ impl Session {
         &self.target
     }
 
-    /// The current attempt to connect, from 1; 0 before the first.
+    /// The number of the current attempt to connect, from 1; 0 before the first attempt.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempts.number
     }
 
-    /// What it is doing now.
+    /// The stage that the session is in.
     pub(crate) fn stage(&self) -> Stage {
         match self.state {
             State::Ready(_) => Stage::Running,
@@ -186,7 +188,7 @@ impl Session {
         self.stopwatch.timings()
     }
 
-    /// Its unfinished commands.
+    /// The unfinished commands of the session.
     pub(crate) fn commands(&self) -> impl Iterator<Item = CommandId> {
         let commands = match &self.role {
             Role::Host(commands) => Some(commands),

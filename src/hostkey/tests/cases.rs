@@ -1,5 +1,5 @@
-//! Known hosts files, keys that hosts send, and the verdicts: the table that both sshoal and
-//! OpenSSH must follow.
+//! A table of known hosts files, keys that hosts send, and the verdicts on these keys. Both sshoal
+//! and OpenSSH must follow the table.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ pub(super) struct Case {
     pub(super) shown: char,
     /// The verdict, with line numbers.
     pub(super) verdict: &'static str,
-    /// The verdict of `ssh`, if ours is stricter.
+    /// The verdict of `ssh`, if the verdict of sshoal is stricter.
     pub(super) ssh: Option<&'static str>,
 }
 

@@ -1,4 +1,5 @@
-//! Random files: the lines that we find for a host are those that `ssh-keygen -F` finds.
+//! Compares sshoal with OpenSSH on random files: the lines that sshoal finds for a host must be
+//! those that `ssh-keygen -F` finds.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::super::{HostKey, KnownHosts, Location, Verdict};
 use super::support::{Random, dsa, ed25519, rsa};
 use super::take_comparisons;
 
-/// Number of files tried; `SSHOAL_KNOWN_HOSTS_FILES` overrides it.
+/// How many files are tried; `SSHOAL_KNOWN_HOSTS_FILES` overrides the number.
 const FILES: u64 = 200;
 
 const HOSTS: &[(&str, u16)] = &[
@@ -210,8 +211,8 @@ fn expected(
     }
 }
 
-/// A verdict in the same terms: OpenSSH does not distinguish a key of another type from a changed
-/// one.
+/// A verdict in the terms of OpenSSH, which does not distinguish a key of another type from a
+/// changed key.
 fn summary(verdict: &Verdict, stranger: &Verdict) -> (&'static str, Option<usize>) {
     match verdict {
         Verdict::Known { location } => ("known", location.line()),
@@ -247,7 +248,7 @@ fn random_files_have_the_same_meaning_as_in_openssh() {
             let fallback = names.fallback().map(|name| ask_ssh_keygen(name, &path)).unwrap_or_default();
             let context = || format!("seed {seed}, {host} {port}:\n{}", String::from_utf8_lossy(&text));
 
-            // A key of a type that no line has, so that the verdict names each line with a host
+            // Use a key of a type that no line has, so that the verdict names each line with a host
             // key.
             let stranger = known.verdict(host, port, &dsa(1));
             let ours = match &stranger {
@@ -284,7 +285,7 @@ fn random_files_have_the_same_meaning_as_in_openssh() {
     assert!(settled as u64 > files, "the random files cover too little: {settled} lines in {files} files");
 }
 
-/// A search in slices finds the same as an uninterrupted one.
+/// A search in slices gets the same results as an uninterrupted search.
 #[test]
 fn slices_of_any_size_find_the_same() {
     let keys = [ed25519(1), ed25519(2), ed25519(3), rsa(1), rsa(2)];

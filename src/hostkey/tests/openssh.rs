@@ -1,4 +1,4 @@
-//! The table, run against `ssh` itself, which connects through pipes to an `sshd` with the key of
+//! Runs the table against `ssh` itself, which connects through pipes to an `sshd` with the key of
 //! each case.
 
 use std::path::Path;
@@ -66,7 +66,7 @@ fn openssh_follows_the_table() {
     let mut wrong = Vec::new();
     for case in CASES {
         let expected = case.ssh.unwrap_or(case.verdict).split(' ').next().unwrap();
-        // OpenSSH uses one term for both.
+        // OpenSSH uses one term for both verdicts.
         let expected = if expected == "other" { "changed" } else { expected };
         let verdict = verdict_of_ssh(case, directory.path(), &keys);
         if verdict != expected {

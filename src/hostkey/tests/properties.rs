@@ -9,7 +9,7 @@ use super::super::pattern::{glob_matches, list_matches};
 use super::super::{HostKey, KnownHosts, Verdict};
 use super::support::ed25519;
 
-/// The definition of a pattern, too slow for real use.
+/// Matches a pattern according to its definition. This is too slow for real use.
 fn glob_by_definition(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),

@@ -32,7 +32,7 @@ fn new(host: &str, key: &HostKey) -> NewKey {
     NewKey { names: HostNames::new(host, 22), key: key.clone() }
 }
 
-/// The line at which each key was recorded, if it was.
+/// For each key, the line at which it was recorded, if it was recorded.
 fn lines(recorded: &[Recorded]) -> Vec<Option<usize>> {
     let line = |recorded: &Recorded| match recorded.as_ref().ok()?.verdict {
         Verdict::Known { ref location } => location.line(),
@@ -69,7 +69,7 @@ fn many_hosts_cost_one_sync() {
     assert!(lines(&answers).into_iter().eq((1..=hosts.len()).map(Some)));
     let known = KnownHosts::load(&[&file]).unwrap();
     assert_eq!((known.len(), known.problem_count()), (hosts.len(), 0));
-    // Keys on record cost no sync.
+    // Keys that are already on record require no sync.
     assert!(verifier.record(&hosts).iter().all(Result::is_ok));
     assert_eq!(SYNCS.take(), 0);
 }
@@ -101,7 +101,7 @@ fn a_link_to_a_file_of_the_users_own_is_followed() {
         fs::write(home.join("dotfiles/known_hosts"), "# mine\n").unwrap();
         symlink(home.join("dotfiles/new/known_hosts"), home.join("second")).unwrap();
         symlink(target, home.join("known_hosts")).unwrap();
-        // Also through a link to a directory.
+        // The path may also lead through a link to a directory.
         symlink(home, home.join("ssh/up")).unwrap();
         record(&home.join("ssh/up/known_hosts")).unwrap();
         assert!(text(&home.join(file)).ends_with(&line()), "{target}");
@@ -110,7 +110,8 @@ fn a_link_to_a_file_of_the_users_own_is_followed() {
     }
 }
 
-/// Changes the owner of a file or a link to another user. `None` without root, which this needs.
+/// Changes the owner of a file or a link to another user. Returns `None` unless the tests run as
+/// root, because only root may do so.
 fn give_away(path: &Path) -> Option<()> {
     let given = lchown(path, Some(SOMEBODY_ELSE), Some(SOMEBODY_ELSE));
     if given.is_err() {
@@ -156,7 +157,7 @@ fn a_link_to_a_file_of_another_user_is_refused() {
     symlink(&file, &link).unwrap();
     assert_refused(&link, "the file that a symbolic link leads to, theirs");
     assert_eq!(text(&file), "");
-    // Named directly, it is what the user asked for.
+    // If the user names the file directly, that is what the user asked for.
     record(&file).unwrap();
     assert_eq!(text(&file), line());
 }
@@ -227,7 +228,7 @@ fn a_lock_that_is_never_released_is_an_error() {
     assert!(Locked::open(&file, Duration::ZERO).is_ok(), "it was given back");
 }
 
-/// Like `ssh-keygen -R`.
+/// The test replaces the file in the same way as `ssh-keygen -R`.
 #[test]
 fn a_file_replaced_while_waiting_for_its_lock_is_not_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -250,7 +251,7 @@ fn a_file_replaced_while_waiting_for_its_lock_is_not_written() {
     assert_eq!(text(&at("known_hosts.old")), "");
 }
 
-/// In a separate process with a limit on the size of its files.
+/// The test runs in a separate process in which the size of files is limited.
 #[test]
 fn a_partial_write_records_whole_lines_only() {
     const CHILD: &str = "SSHOAL_TEST_CUT_SHORT";

@@ -46,7 +46,7 @@ fn a_sliced_scan_gives_the_same_verdicts() {
         assert!(slices <= 4 * known.len() + 1, "{}: {slices} slices", case.name);
         let verdict = scan.verdict().unwrap();
         assert_eq!(describe(verdict), case.verdict, "{}", case.name);
-        // The lines of a known, changed or revoked host are evaluated already.
+        // If the host is known, changed or revoked, its lines have been evaluated already.
         let recorded = match verdict {
             Verdict::Unknown | Verdict::OtherType { .. } => known.recorded_algorithms(host, port),
             _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! The agent's keys, as one offer of the plan. The server is asked about each key, and the agent
-//! signs with the one that the server accepts. An agent may ask its user to confirm a signature, so
-//! none is requested before the server has accepted the key.
+//! signs with the key that the server accepts. An agent may ask its user to confirm a signature, so
+//! no signature is requested before the server has accepted the key.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,11 +17,11 @@ use crate::session::{Cx, Effect};
 #[derive(Debug)]
 pub(super) struct AgentKeys {
     stage: KeysStage,
-    /// Keys that the server has not been asked about.
+    /// The keys that the server has not been asked about yet.
     keys: VecDeque<Identity>,
-    /// Keys that the server refused, or accepted with partial success.
+    /// The keys that the server refused or accepted with partial success.
     spent: Vec<Identity>,
-    /// Keys that the agent did not sign with.
+    /// The keys that the agent did not sign with.
     unsigned: Vec<Identity>,
     /// Whether the server has refused a key.
     refused: bool,
@@ -29,18 +29,18 @@ pub(super) struct AgentKeys {
 
 #[derive(Debug)]
 enum KeysStage {
-    /// Waits for the agent's list of keys.
+    /// The agent has not sent its list of keys yet.
     Listing,
     /// The next key can be offered.
     Between,
-    /// Waits for the server's reply about a key, or to a signature.
+    /// The server has not replied yet to this key or, if there is one, to this signature.
     Offering(Identity, Option<Arc<[u8]>>),
-    /// Waits for the agent's signature.
+    /// The agent has not signed with this key yet.
     Signing(Identity),
 }
 
 impl AgentKeys {
-    /// Starts by asking the agent for its keys.
+    /// Creates the offer, and asks the agent for its keys.
     pub(super) fn list(out: &mut Vec<Effect>) -> Self {
         out.push(Effect::ListKeys);
         Self {
@@ -56,7 +56,7 @@ impl AgentKeys {
         matches!(self.stage, KeysStage::Listing | KeysStage::Signing(_))
     }
 
-    /// The agent has listed its keys. `offers` selects those worth offering.
+    /// Handles the agent's list of its keys. `offers` selects the keys that are worth offering.
     pub(super) fn listed(&mut self, identities: &[Identity], offers: impl Fn(&Identity) -> bool) {
         if matches!(self.stage, KeysStage::Listing) {
             self.keys = identities.iter().filter(|identity| offers(identity)).cloned().collect();
@@ -64,7 +64,7 @@ impl AgentKeys {
         }
     }
 
-    /// The agent has signed, or refused to.
+    /// Handles the agent's signature; `None` if the agent refused to sign.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
         let KeysStage::Signing(identity) = &self.stage else { return };
         let identity = identity.clone();
@@ -77,7 +77,7 @@ impl AgentKeys {
         };
     }
 
-    /// Takes the keys not to be offered again, whether from the agent or from a file.
+    /// Takes the keys that must not be offered again, neither from the agent nor from a file.
     pub(super) fn take_spent(&mut self) -> Vec<Identity> {
         mem::take(&mut self.spent)
     }
@@ -91,7 +91,7 @@ impl AgentKeys {
         self.refused
     }
 
-    /// Goes as far as server and agent allow.
+    /// Makes as much progress as the replies of the server and of the agent allow.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let (identity, signature) = match &self.stage {

@@ -13,9 +13,9 @@ use crate::session::{Cx, Effect};
 /// An offer that is being made.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// Not sent yet.
+    /// The credential has not been sent yet.
     Unshown(Credential),
-    /// Sent; waits for the server's reply.
+    /// The credential has been sent, but the server has not replied yet.
     Credential(Credential),
     Interactive(Interactive),
     Agent(Box<AgentKeys>),
@@ -25,7 +25,7 @@ pub(super) enum Attempt {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Server(AuthReply),
-    /// Abandoned on our side.
+    /// The offer was abandoned on our side.
     Dropped(AuthProblem),
     /// There was nothing to offer.
     Nothing,
@@ -44,18 +44,18 @@ impl Attempt {
         })
     }
 
-    /// Whether the server has refused a part of it, such as one of the agent's keys.
+    /// Whether the server has refused a part of the offer, such as one of the agent's keys.
     pub(super) fn was_refused(&self) -> bool {
         matches!(self, Self::Agent(keys) if keys.was_refused())
     }
 
-    /// Goes as far as the server allows. The verdict is about the whole offer.
+    /// Makes as much progress as the server's replies allow. The verdict is about the whole offer.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let credential = match self {
                 Self::Unshown(credential) => {
-                    // Count the signature once: the first call signs, later ones wait for the
-                    // reply.
+                    // Count the signature only here, because only the first call signs. Later calls
+                    // wait for the reply.
                     if matches!(credential, Credential::Key(_)) {
                         cx.out.push(Effect::Signature);
                     }

@@ -1,4 +1,4 @@
-//! keyboard-interactive authentication (RFC 4256): rounds of prompts and answers.
+//! The keyboard-interactive method (RFC 4256): rounds of prompts and answers.
 
 use std::task::Poll;
 
@@ -13,10 +13,10 @@ use crate::{callback, limits, text};
 #[derive(Debug)]
 pub(super) struct Interactive {
     answerer: Answerer,
-    /// Rounds so far.
+    /// How many rounds there have been.
     rounds: u32,
-    /// Whether the password was used up by the first prompt. A second prompt asks for something
-    /// else, or the password was wrong.
+    /// Whether an earlier round had prompts. The password answers only the first prompt, because a
+    /// second one asks for something else, or means that the password was wrong.
     password_given: bool,
 }
 
@@ -44,8 +44,8 @@ impl Interactive {
             return Err(AuthProblem::TooManyRounds(self.rounds));
         }
         self.rounds += 1;
-        // A round without prompts only informs (PAM sends messages this way). It still needs an
-        // empty answer.
+        // A round without prompts only shows a message (PAM sends messages this way). The server
+        // still expects an empty answer to it.
         let Some(first) = questions.prompts.first() else { return Ok(Vec::new()) };
         match &self.answerer {
             Answerer::Password(password) => {
@@ -90,7 +90,7 @@ fn unanswered(questions: &Questions) -> AuthProblem {
     AuthProblem::Unanswered { prompt: first(questions), prompts: questions.prompts.len() }
 }
 
-/// The first prompt, cut to a length that an error may keep.
+/// The first prompt, truncated to the length limit for a peer's text in errors.
 fn first(questions: &Questions) -> String {
     let text = questions.prompts.first().map_or("", |prompt| prompt.text.as_str());
     text::prefix(text, limits::PEER_TEXT).to_owned()

@@ -1,5 +1,5 @@
-//! From an open channel to a running command: the channel's set-up requests, then the command
-//! itself.
+//! The steps from an open channel to a running command: first the set-up requests of the channel,
+//! then the request to run the command.
 
 use std::task::Poll;
 
@@ -55,7 +55,8 @@ impl Exec {
         let reply = cx.link.exec(channel, self.request.text.as_bytes());
         if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
             let inbox = cx.link.inbox(channel);
-            // An exit status or output before the CLOSE shows that it ran, even without a reply.
+            // An exit status or output before the CLOSE shows that the command ran, even if the
+            // request got no reply.
             if !(inbox.closed && inbox.shows_execution()) {
                 return match unanswered(inbox)? {
                     None => Ok(Progress::Pending),
@@ -73,7 +74,7 @@ impl Exec {
 fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
     match request {
         ChannelRequest::Pty { .. } => ChannelProblem::PtyRefused(text),
-        // Sent without wanting a reply, so this means that the channel was closed.
+        // This request asks for no reply, so the error means that the channel was closed.
         ChannelRequest::ForwardAgent => ChannelProblem::ExecRefused(text),
         ChannelRequest::Env { name, .. } => {
             ChannelProblem::EnvRefused { name: name.to_string_lossy().into_owned(), text }
@@ -81,7 +82,8 @@ fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
     }
 }
 
-/// Checks the channel while a request waits for its reply. Returns the reason if none will come.
+/// Checks the channel while a request waits for its reply. Returns the reason if no reply will
+/// come.
 fn unanswered(inbox: &Inbox) -> Result<Option<String>, LinkError> {
     if inbox.closed {
         return Ok(Some("it closed the channel instead of answering".to_owned()));

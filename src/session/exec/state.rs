@@ -7,28 +7,29 @@ use crate::stage::Stage;
 /// The state of a command. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// No channel, and none requested since the command was last admitted.
+    /// The command has no channel, and has requested none since it was last admitted.
     Waiting,
     /// A channel is being opened.
     Opening(ChannelId),
-    /// The server had no channel left. Waits until another channel of this connection closes.
+    /// The server had no channel left for the command. The command waits until another channel of
+    /// this connection closes.
     Blocked,
     /// The channel's set-up requests are made one by one; `next` is the index of the current one.
     Preparing {
         channel: ChannelId,
         next: usize,
     },
-    /// The server was asked to run the command: it may have started.
+    /// The server was asked to run the command, so the command may have started.
     Requesting(ChannelId),
     /// The server has accepted the command.
     Running(ChannelId),
-    /// It has a grace period to end by itself. The outcome is already fixed.
+    /// The command has a grace period to end by itself. Its outcome is already fixed.
     Stopping {
         channel: ChannelId,
         outcome: Outcome,
         step: StopStep,
     },
-    /// The outcome is known; the channel is being closed.
+    /// The outcome is known, and the channel is being closed.
     Closing {
         channel: ChannelId,
         outcome: Outcome,
@@ -44,23 +45,23 @@ pub(in crate::session) enum StopStep {
     Signal,
     /// Send EOF.
     Eof,
-    /// Both are sent.
+    /// SIGTERM and EOF are sent, so wait for the command to end.
     Sent,
 }
 
 /// The next step in closing a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum CloseStep {
-    /// Wait until it is open. It cannot be closed before, because CLOSE needs the channel number
-    /// from the server's answer.
+    /// Wait until the channel is open. It cannot be closed earlier, because CLOSE needs the channel
+    /// number from the server's answer.
     Opening,
     /// Send CLOSE.
     Send,
-    /// CLOSE is sent.
+    /// CLOSE is sent, so wait for the server's CLOSE.
     Sent,
 }
 
-/// A state's name, without its data.
+/// The name of a state, without the data of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum ExecPhase {
     Waiting,
@@ -119,21 +120,21 @@ pub(super) fn is_legal(from: ExecPhase, to: ExecPhase) -> bool {
     EXEC_EDGES.iter().any(|(a, b, _)| (*a, *b) == (from, to))
 }
 
-/// How far a command is. Later states are greater than earlier ones.
+/// How far a command has got. Later states are greater than earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CommandState {
-    /// Waiting: for its batch, to be admitted, or for a channel.
+    /// The command waits for its batch to start, to be admitted, or for a channel.
     Waiting,
-    /// Its channel is being opened and prepared.
+    /// The command's channel is being opened and prepared.
     Starting,
-    /// Sent to the host, which has not accepted it yet. It may have started.
+    /// The command was sent to the host, which has not accepted it yet. It may have started.
     Sent,
-    /// Accepted by the host.
+    /// The host has accepted the command.
     Running,
-    /// Being stopped, or its channel is being closed.
+    /// The command is being stopped, or its channel is being closed.
     Ending,
-    /// It has its outcome.
+    /// The command has its outcome.
     Finished,
 }
 
@@ -163,7 +164,7 @@ impl ExecState {
         }
     }
 
-    /// The stage that an error in this state names.
+    /// The stage to name in an error that occurs in this state.
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Waiting => Stage::Queued,
@@ -175,7 +176,7 @@ impl ExecState {
         }
     }
 
-    /// Its channel. It belongs to the link until it is freed.
+    /// The command's channel, if it has one. The link keeps the channel until it is freed.
     pub(super) fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Opening(channel)

@@ -1,4 +1,5 @@
-//! The steps of a command. Each asks the link for one thing, and reports whether it was done.
+//! The steps of a command. Each step asks the link to do one thing, and reports whether it was
+//! done.
 
 use std::mem;
 use std::time::Instant;
@@ -18,11 +19,11 @@ use crate::stage::TimeoutKind;
 /// The result of one step of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Progress {
-    /// Something changed: step again.
+    /// Something changed, so the command can be stepped again.
     Advanced,
-    /// Waits for the peer.
+    /// The command waits for the peer.
     Pending,
-    /// Finished, and its channel is freed.
+    /// The command is finished, and its channel is freed.
     Done,
 }
 
@@ -35,8 +36,8 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// Converts a link error to a command's problem. `denied` makes the problem if the server
-    /// refused.
+    /// Converts a link error to a problem of the command. If the server refused a request, `denied`
+    /// creates the problem from the text of the error.
     pub(super) fn of(error: LinkError, denied: impl FnOnce(String) -> ChannelProblem) -> Self {
         match error {
             LinkError { kind: LinkErrorKind::Denied, text } => Self::refused(denied(text)),
@@ -56,19 +57,20 @@ impl From<LinkError> for Trouble {
     }
 }
 
-/// Context of one command's step.
+/// The context of one step of a command.
 pub(in crate::session) struct ExecCx<'a> {
     pub peer: Peer<'a>,
     pub now: Instant,
     pub link: &'a mut dyn Link,
     pub out: &'a mut Vec<Effect>,
-    /// Bytes of input that this visit may still send.
+    /// How many bytes of input may still be sent in this visit.
     pub input_budget: &'a mut usize,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
     /// Whether a channel of this connection was closed since the last refusal. A server may refuse
-    /// the next channel while it still counts the closed one: sshd does if both messages reach it
-    /// together. By the time its refusal is here, it has noticed.
+    /// a new channel because it still counts the closed one. sshd does so if the CLOSE and the new
+    /// request reach it together. By the time its refusal arrives here, the server no longer counts
+    /// the closed channel, so the request can be repeated.
     pub room_expected: &'a mut bool,
 }
 
@@ -109,8 +111,8 @@ impl Execs {
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.peer, cx.now, kind);
-        // Best effort: a channel that was refused is not open, and freeing an open one sends its
-        // CLOSE.
+        // This is best effort. If the channel is open, freeing it sends its CLOSE. If the channel
+        // was refused, it is not open, and there is nothing to close.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
@@ -118,8 +120,8 @@ impl Execs {
         Progress::Done
     }
 
-    /// Handles a command's deadline: its start or its run took too long, it does not stop, or its
-    /// channel does not close.
+    /// Handles the deadline of a command that took too long to start or to run, that does not stop,
+    /// or whose channel does not close.
     pub(in crate::session) fn expire(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         let Some(exec) = self.get_mut(id) else { return Progress::Done };
         let limit = Deadline::expired(exec.deadline, cx.now);
@@ -149,8 +151,8 @@ impl Execs {
         }
     }
 
-    /// The connection is lost. A command whose outcome is known gets it, one that cannot have
-    /// started waits again, and any other fails.
+    /// Handles the loss of the connection. A command whose outcome is known ends with that outcome,
+    /// a command that cannot have started waits again, and any other command fails.
     pub(in crate::session) fn cut(
         &mut self,
         id: CommandId,
@@ -196,7 +198,8 @@ impl Execs {
 }
 
 impl Exec {
-    /// One step. `Done` means that the channel is closed and the outcome known.
+    /// Takes the command one step further. `Done` means that the channel is closed and the outcome
+    /// is known.
     fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Result<Progress, Trouble> {
         self.collect(cx.now, cx.link, share);
         if self.stop_by_sink(cx) {
@@ -262,7 +265,7 @@ impl Exec {
                     *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
                     Ok(Progress::Advanced)
                 }
-                // The remote side has closed the channel or its input: drop the rest.
+                // The remote side has closed the channel or its end of the input, so drop the rest.
                 Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
                     self.stdin.abandon();
                     Ok(Progress::Advanced)

@@ -1,4 +1,4 @@
-//! Stops a command early: SIGTERM, EOF, then CLOSE, with a time limit.
+//! Stops a command early, within a time limit: sends SIGTERM, then EOF, then CLOSE.
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
@@ -12,13 +12,14 @@ use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 impl Execs {
-    /// Cancels a command. One that was not sent never runs. One that may be running gets a signal,
-    /// and is over within the grace period whether it obeys or not. A known outcome stands.
+    /// Cancels a command. A command that was not sent never runs. A running command gets a signal
+    /// and is over within the grace period, whether or not it obeys the signal. An outcome that is
+    /// already known stands.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         self.stop(id, cx, HostErrorKind::Cancelled)
     }
 
-    /// Ends a command that was not sent.
+    /// Ends a command with the reason `why`, unless it was sent to the host.
     pub(in crate::session) fn withdraw(
         &mut self,
         id: CommandId,
@@ -42,7 +43,8 @@ impl Execs {
                 return Progress::Done;
             }
             ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
-            // No signal: libssh would mistake it for the request that awaits its reply.
+            // Send no signal here, because libssh would mistake the signal for the request that
+            // awaits a reply.
             ExecState::Preparing { channel, .. } | ExecState::Requesting(channel) => {
                 exec.close(channel, outcome, CloseStep::Send, cx.now);
             }
@@ -66,7 +68,7 @@ impl Exec {
         }
     }
 
-    /// Stops the command if a sink of its output has failed.
+    /// Stops the command if a sink of its output has failed, and returns whether it did.
     pub(super) fn stop_by_sink(&mut self, cx: &mut ExecCx<'_>) -> bool {
         let ExecState::Running(channel) = self.state else { return false };
         let Some((stream, error)) = self.sink_failed.take() else { return false };
@@ -134,7 +136,7 @@ impl Exec {
     }
 }
 
-/// Sends a signal. If the command has just closed its channel the signal is lost, which is not an
+/// Sends a signal. If the host has just closed the channel, the signal is lost, which is not an
 /// error.
 pub(super) fn send_signal(channel: ChannelId, signal: Signal, cx: &mut ExecCx<'_>) -> Result<(), LinkError> {
     match cx.link.signal(channel, signal) {

@@ -1,5 +1,5 @@
-//! The dialogue with the `sudo` that runs a command, from the server's acceptance until the command
-//! begins.
+//! The dialogue with the `sudo` that runs a command. It lasts from the server's acceptance of the
+//! command until the command begins.
 
 use std::mem;
 
@@ -13,37 +13,37 @@ use crate::output::{Excess, Outcome};
 use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
-/// The state of the dialogue. While it lasts, the caller's input waits.
+/// The state of the dialogue. Until the dialogue ends, the caller's input waits.
 #[derive(Debug, Default)]
 pub(super) struct SudoDialogue {
     state: SudoState,
-    /// Output that may be the start of a mark.
+    /// The output that may be the start of a mark and is therefore held back.
     held: Vec<u8>,
-    /// Whether the line with the prompt has not ended yet; the rest of it is dropped. On a
-    /// terminal, `sudo` itself ends the line, because the line end of the answer is not echoed, and
-    /// may print asterisks before it.
+    /// Whether the line with the prompt has not ended yet. The rest of that line is dropped. On a
+    /// terminal, `sudo` itself ends the line, because the terminal does not echo the line end of
+    /// the answer. Before the line end, `sudo` may print asterisks.
     in_prompt_line: bool,
     pub deadline: Option<Deadline>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum SudoState {
-    /// Nothing is known yet: it may ask, or need no password.
+    /// `sudo` has printed no mark yet. It may ask for a password, or need none.
     #[default]
     Silent,
-    /// It has asked; `sent` bytes of the answer are sent.
+    /// `sudo` has asked for the password, and `sent` bytes of the answer are sent.
     Asked { sent: usize },
     /// The whole answer is sent.
     Answered,
-    /// It asked again: the password was wrong.
+    /// `sudo` has asked again, because the password was wrong.
     Refused,
     /// The command has begun.
     Over,
 }
 
 impl SudoDialogue {
-    /// Removes the marks from the output and follows them. Keeps back what may be the start of a
-    /// mark until more output arrives.
+    /// Removes the marks from the output, and updates the state for each of them. Holds back output
+    /// that may be the start of a mark until more output arrives.
     fn filter(&mut self, login: &SudoLogin, on_terminal: bool, output: &mut Vec<u8>) {
         if output.is_empty() {
             return;
@@ -76,7 +76,7 @@ impl SudoDialogue {
         output.extend_from_slice(rest);
     }
 
-    /// The output that was kept back, once nothing follows it.
+    /// Returns the output that was held back, because no more output follows it.
     fn into_rest(self) -> Vec<u8> {
         if self.in_prompt_line { Vec::new() } else { self.held }
     }
@@ -93,15 +93,15 @@ impl SudoState {
 }
 
 impl Exec {
-    /// The command was accepted: the time limit of `sudo` starts.
+    /// Starts the time limit of `sudo`, because the server has accepted the command.
     pub(super) fn begin_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let Some(dialogue) = &mut self.sudo {
             dialogue.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.auth);
         }
     }
 
-    /// Whether the password was refused: the command is given up, whatever the server reports of
-    /// its end.
+    /// Whether `sudo` has refused the password. The command is then given up, whatever the server
+    /// reports about its end.
     pub(super) fn is_refused_by_sudo(&self) -> bool {
         self.sudo.as_ref().is_some_and(|dialogue| dialogue.state == SudoState::Refused)
     }
@@ -118,7 +118,7 @@ impl Exec {
         }
     }
 
-    /// Ends the dialogue. Output that was kept back was not a mark.
+    /// Ends the dialogue. Output that was held back is passed on, because it was not a mark.
     pub(super) fn end_dialogue(&mut self) {
         let Some(dialogue) = self.sudo.take() else { return };
         let on_terminal = self.request.options.on_terminal();
@@ -126,7 +126,7 @@ impl Exec {
         self.receive(stream, &dialogue.into_rest(), Excess::Taken);
     }
 
-    /// Answers `sudo` if it has asked.
+    /// Answers `sudo` if it has asked for the password.
     pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
         let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
             return Ok(Progress::Pending);
@@ -143,14 +143,14 @@ impl Exec {
         dialogue.state = match cx.link.write(channel, line) {
             Ok(0) => return Ok(Progress::Pending),
             Ok(written) if written < line.len() => SudoState::Asked { sent: sent + written },
-            // Denied: it takes no more input, so it will end by itself.
+            // If the input is denied, `sudo` takes no more of it, so `sudo` will end by itself.
             Ok(_) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => SudoState::Answered,
             Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
         };
         Ok(Progress::Advanced)
     }
 
-    /// `sudo` has neither asked for a password nor let the command begin.
+    /// Gives up the command if `sudo` has not let it begin within the time limit.
     pub(super) fn expire_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let (ExecState::Running(channel), Some(dialogue)) = (&self.state, &self.sudo)
             && let Some(after) = Deadline::expired(dialogue.deadline, cx.now)

@@ -16,11 +16,11 @@ use crate::output::{Outcome, Room, Stream};
 #[derive(Debug)]
 pub(crate) struct Execs {
     slab: Slab<Exec>,
-    /// Counts the commands created, so that an id is not reused.
+    /// How many commands have been created. Each id contains this number, so no id is reused.
     given: u32,
-    /// Commands finished so far, which orders failures by time.
+    /// How many commands have finished. The number orders failures by time.
     ended: u64,
-    /// Unread bytes of output of all commands.
+    /// How many bytes of output of all commands are unread.
     unread: usize,
     traffic: Traffic,
     /// How many streams hold unread output.
@@ -40,9 +40,9 @@ impl Default for Execs {
 /// Bytes transferred by commands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
-    /// Output as it arrived, kept or not, including that of `sudo`.
+    /// How many bytes of output have arrived, including dropped output and the output of `sudo`.
     pub received: u64,
-    /// Input accepted by the connections.
+    /// How many bytes of input the connections have accepted.
     pub sent: u64,
 }
 
@@ -62,7 +62,7 @@ impl Execs {
         }
     }
 
-    /// Reserves memory for this many more commands.
+    /// Reserves memory for `commands` more commands.
     pub(crate) fn reserve(&mut self, commands: usize) {
         self.slab.reserve(commands);
     }
@@ -87,17 +87,17 @@ impl Execs {
         self.slab.get_mut(id.index()).filter(|exec| exec.id == id)
     }
 
-    /// Commands in the table, including finished ones that are not released.
+    /// How many commands are in the table, including finished ones that are not released.
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Unread bytes of output of all commands.
+    /// How many bytes of output of all commands are unread.
     pub(crate) fn unread(&self) -> usize {
         self.unread
     }
 
-    /// Bytes transferred by all commands, including those no longer in the table.
+    /// The bytes transferred by all commands, including those that are no longer in the table.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic
     }
@@ -105,9 +105,10 @@ impl Execs {
     /// The number of unread bytes at which the fleet's budget counts a stream as full.
     ///
     /// Until half of the budget is used, no stream is full. In the third quarter, each stream that
-    /// holds output gets an equal share of half the budget. Since more streams may start to hold
-    /// output, the shares may add up to more than that; so in the last quarter every stream gets
-    /// only one socket read. A stream below that is never held back by others.
+    /// holds output gets an equal share of half the budget. More streams may start to hold output
+    /// later, so the shares may add up to more than half the budget. In the last quarter, every
+    /// stream therefore gets only the result of one socket read. A stream that holds less than that
+    /// is never suspended because of other streams.
     pub(crate) fn share(&self) -> usize {
         let half = self.budget / 2;
         let used = self.unread.saturating_add(self.holding.saturating_mul(limits::WAITING_COST));
@@ -121,12 +122,12 @@ impl Execs {
         }
     }
 
-    /// How much output of this command there is room for.
+    /// How much room there is for the output of this command.
     pub(in crate::session) fn room(&self, id: CommandId) -> Room {
         self.get(id).map_or(Room::ENDLESS, |exec| exec.room(self.share()))
     }
 
-    /// Collects what has arrived for a command, and does nothing else.
+    /// Collects the output that has arrived for a command, and does nothing else.
     pub(in crate::session) fn collect(
         &mut self,
         id: CommandId,
@@ -141,8 +142,8 @@ impl Execs {
         }
     }
 
-    /// Reads from a stream, or changes how it is read. `with` also gets the stream's
-    /// [share](Self::share).
+    /// Calls `with` to read from a stream or to change how it is read. The second argument of
+    /// `with` is the stream's [share](Self::share).
     pub(crate) fn with_stream<T>(
         &mut self,
         id: CommandId,
@@ -155,8 +156,8 @@ impl Execs {
         Some(result)
     }
 
-    /// Releases a command that nobody will read any more. A finished one is removed; the output of
-    /// a running one is discarded from now on.
+    /// Releases a command whose output nobody will read any more. A finished command is removed.
+    /// The output of an unfinished one is discarded from now on, unless it goes to a sink.
     pub(crate) fn release(&mut self, id: CommandId) {
         let Some(exec) = self.get_mut(id) else { return };
         exec.stdout.clear();
@@ -202,7 +203,8 @@ impl Execs {
         self.holding = self.holding - holding(before) + holding(unread);
     }
 
-    /// Finishes a command. Only the first outcome counts.
+    /// Finishes a command with an outcome. A command that is already finished keeps its first
+    /// outcome.
     pub(in crate::session) fn finish(
         &mut self,
         id: CommandId,

@@ -1,4 +1,4 @@
-//! Logging in with an agent's keys. The agent answers when a test lets it.
+//! Tests of logging in with an agent's keys. The agent answers when a test lets it.
 
 use super::auth::{password, tried};
 use super::call::Call;
@@ -19,17 +19,17 @@ pub(super) enum Asked {
     Signature(Vec<u8>),
 }
 
-/// An agent driven by the bench.
+/// A scripted agent, which the bench drives.
 #[derive(Debug, Clone)]
 pub(super) struct FakeAgent {
-    /// The identities that it lists, by number.
+    /// The identities that the agent lists, by number.
     pub keys: Vec<usize>,
-    /// The identities that it signs with.
+    /// The identities that the agent signs with.
     pub signs: Vec<usize>,
-    /// Rounds until it answers; `None`: never.
+    /// How many rounds pass until the agent answers; `None` if it never does.
     pub after: Option<u32>,
     owes: Option<(Option<u32>, Asked)>,
-    /// The requests that it received.
+    /// The requests that the agent has received.
     pub asked: Vec<Asked>,
 }
 
@@ -43,7 +43,7 @@ impl FakeAgent {
         self.owes = Some((self.after, question));
     }
 
-    /// One round passes. Returns the answer once it is due.
+    /// Lets one round pass. Returns the answer once it is due.
     pub(super) fn tick(&mut self) -> Option<Input> {
         let (after, _) = self.owes.as_mut()?;
         *after = Some((*after)?.saturating_sub(1));
@@ -206,7 +206,7 @@ fn a_silent_agent_ends_the_login_at_its_time_limit() {
     assert_eq!(bench.agent.asked, [const { Asked::Keys }; 3], "each attempt asks the agent again");
 }
 
-/// An answer for a connection that is gone changes nothing.
+/// An answer for a connection that has ended changes nothing.
 #[test]
 fn a_late_answer_of_the_agent_is_ignored() {
     let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));

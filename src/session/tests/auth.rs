@@ -20,7 +20,7 @@ pub(super) fn login(plan: AuthPlan, peer: Peer) -> Bench {
     bench
 }
 
-/// The credentials tried. Repeated calls for the reply to one credential count once.
+/// The credentials that were tried. Repeated calls for the reply to one credential count once.
 pub(super) fn tried(bench: &Bench) -> Vec<Cred> {
     let creds = bench.link.calls.iter().filter_map(|call| match call {
         Call::Authenticate(cred) => Some(*cred),
@@ -75,8 +75,8 @@ fn offers_go_in_the_order_of_the_plan() {
     assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Probe(0), Cred::Password]);
 }
 
-/// A login costs signatures and key exchanges. Asking about a key and waiting for a reply do not
-/// count.
+/// The counters show the signatures and key exchanges that a login costs. Asking about a key and
+/// waiting for a reply do not count.
 #[test]
 fn signatures_of_this_process_are_counted() {
     let sign = |index| vec![Offer::Sign(private_key(index))];
@@ -214,7 +214,8 @@ fn a_certificate_that_was_not_considered_is_not_blamed() {
     assert_eq!(*problems, []);
 }
 
-/// libssh rejects the key, a short RSA key for instance, so the server's methods are still unknown.
+/// libssh itself rejects the key, for example a short RSA key, so the server's methods are still
+/// unknown.
 #[test]
 fn a_key_that_libssh_rejects_does_not_end_the_login() {
     let short = AuthReply::Unable("too short".to_owned());

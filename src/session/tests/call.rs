@@ -22,7 +22,7 @@ pub(crate) enum Call {
     RequestAuth,
     Authenticate(Cred),
     Interact,
-    /// With this many answers.
+    /// The call passed this many answers.
     Answer(usize),
     Open(usize),
     Opened(usize),
@@ -41,14 +41,14 @@ pub(crate) enum Call {
 /// Makes one call fail.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
-    /// Which of the fallible calls, from 1.
+    /// Which of the fallible calls fails, counted from 1.
     pub nth: usize,
     pub with: Failing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failing {
-    /// The call, and calls like it on the same connection, are pending from then on.
+    /// The call is pending from then on, and so are calls like it on the same connection.
     Pending,
     Error(LinkErrorKind),
 }

@@ -99,7 +99,7 @@ fn output_that_came_with_acceptance_and_failure_is_kept() {
     assert_eq!(bench.dials(), 1);
 }
 
-/// A server may still count a channel that we have just closed: sshd does if CLOSE and the next
+/// A server may still count a channel that we have just closed. sshd does so if CLOSE and the next
 /// OPEN arrive together.
 #[test]
 fn a_channel_refused_right_after_a_close_is_requested_once_more() {

@@ -1,4 +1,5 @@
-//! From a name to a connection: addresses in turn, time slices, and running out of descriptors.
+//! Tests of the way from a name to a connection: addresses in turn, time slices, and a lack of
+//! descriptors.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -153,7 +154,8 @@ fn a_host_of_the_other_family_is_unknown_and_not_tried_again() {
     }
 }
 
-/// Name servers are asked for the wanted family only, and say nothing about the other.
+/// Name servers are asked for the wanted family only, so their answer says nothing about the other
+/// family.
 #[test]
 fn no_address_of_the_only_family_is_final_and_none_at_all_is_not() {
     for (family, attempts) in [(AddressFamily::V6, 1), (AddressFamily::Any, 3), (AddressFamily::PreferV6, 3)]

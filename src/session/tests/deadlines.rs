@@ -1,4 +1,5 @@
-//! Time limits are totals: a peer that sends byte by byte cannot extend them, and none ends early.
+//! Time limits apply to whole stages. A peer that sends byte by byte cannot extend them, and none
+//! of them ends early.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::session::state::Phase;
 use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
 
-/// Steps the session every 100 ms while it is in the stage, and returns when it left the stage.
+/// Steps the session every 100 ms while it is in `stage`, and returns when it left the stage.
 fn drip(bench: &mut Bench, begun: Instant, in_stage: impl Fn(&Bench) -> bool) -> Duration {
     let deadline = bench.deadline().unwrap();
     while in_stage(bench) {

@@ -3,13 +3,13 @@
 use crate::hostkey::{NewKey, Verifier};
 use crate::session::Input;
 
-/// A key recorder driven by the bench.
+/// A scripted key recorder, which the bench drives.
 #[derive(Debug)]
 pub(super) struct FakeDisk {
-    /// Rounds until it answers; `None`: never.
+    /// How many rounds pass until the recorder answers; `None` if it never does.
     pub after: Option<u32>,
     owes: Option<(Option<u32>, NewKey)>,
-    /// How many keys it was asked to record.
+    /// How many keys the recorder was asked to record.
     pub asked: usize,
 }
 
@@ -23,7 +23,7 @@ impl FakeDisk {
         self.owes = Some((self.after, new));
     }
 
-    /// One round passes. Returns the answer once it is due.
+    /// Lets one round pass. Returns the answer once it is due.
     pub(super) fn tick(&mut self, verifier: &Verifier) -> Option<Input> {
         let (after, _) = self.owes.as_mut()?;
         *after = Some((*after)?.saturating_sub(1));

@@ -34,7 +34,8 @@ pub(super) fn take_edges(scenario: impl FnOnce()) -> Vec<(Phase, Phase)> {
     TAKEN.take()
 }
 
-/// Makes a test of each scenario, which must take its edge, and collects them in `SCENARIOS`.
+/// Makes a test of each scenario, which must take the edge that it is for, and collects the
+/// scenarios in `SCENARIOS`.
 macro_rules! edges {
     ($($from:ident => $to:ident, $name:ident: $scenario:expr;)*) => {
         $(#[test]

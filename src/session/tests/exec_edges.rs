@@ -28,7 +28,8 @@ pub(super) fn take_exec_edges(scenario: impl FnOnce()) -> Vec<(ExecPhase, ExecPh
     TAKEN.take()
 }
 
-/// Makes a test of each scenario, which must take its edge, and collects them in `SCENARIOS`.
+/// Makes a test of each scenario, which must take the edge that it is for, and collects the
+/// scenarios in `SCENARIOS`.
 macro_rules! exec_edges {
     ($($from:ident => $to:ident, $name:ident: $scenario:expr;)*) => {
         $(#[test]
@@ -141,7 +142,8 @@ fn cancelled_in(phase: ExecPhase, script: Script) {
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled), "{}", bench.error(0));
 }
 
-/// The first command runs. The server refuses a channel to the second until the first has ended.
+/// The first command runs. The server refuses a channel to the second command until the first one
+/// has ended.
 pub(super) fn blocked() -> Bench {
     let first = Channel::sending(vec![]);
     let second = Channel { open: denied(), ..Channel::default() };

@@ -1,9 +1,9 @@
 //! A link without IO. It follows a script, records every call, and panics when the session breaks
 //! the rules.
 //!
-//! The session learns of news as from an edge-triggered poll: reported once, and received only by
-//! pumping. A session that stops pumping too early therefore hangs here, as it would on a real
-//! socket.
+//! The session learns of news as from an edge-triggered poll: news is reported only once, and is
+//! received only by pumping. A session that stops pumping too early therefore hangs here, as it
+//! would on a real socket.
 
 mod inspect;
 mod tunnels;
@@ -38,10 +38,10 @@ enum Connection {
     /// Connects in progress, in the order in which they were started.
     Dialling(Vec<(SocketAddr, Dial)>),
     Connected,
-    /// Connected to a proxy.
+    /// The link is connected to a proxy.
     Joined,
     Up(Box<Wire>),
-    /// Failed. It may still be collected from and hung up.
+    /// The link has failed. The session may still collect output from it, and hang it up.
     Broken(Box<Wire>),
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct FakeLink {
     /// The conduits of hosts behind this proxy, by channel.
     pub conduits: HashMap<usize, Conduit>,
     tunnel_news: VecDeque<(ChannelId, TunnelNews)>,
-    /// Tunnel news to come, each with the rounds until it arrives.
+    /// The tunnel news to come, each with the number of rounds until it arrives.
     tunnels_due: Vec<(u32, ChannelId, TunnelNews)>,
     tunnels_opened: usize,
     /// Our end of the conduit that carries the connection.
@@ -80,7 +80,7 @@ pub(crate) struct FakeLink {
     calls_before_step: usize,
     edge: bool,
     pub fault: Option<Fault>,
-    /// Fallible calls so far.
+    /// How many fallible calls there have been.
     pub fallible: usize,
     stuck: Option<mem::Discriminant<Call>>,
 }
@@ -113,7 +113,8 @@ impl FakeLink {
         }
     }
 
-    /// The `nth` link of a fleet. Its connections have generations that no other link's have.
+    /// Creates the `nth` link of a fleet. The generations of its connections differ from those of
+    /// all other links.
     pub(crate) fn numbered(self, nth: u16) -> Self {
         Self { generation: u32::from(nth) << 16, ..self }
     }
@@ -123,7 +124,7 @@ impl FakeLink {
         assert!(self.calls.len() - self.calls_before_step < CALLS_PER_STEP, "a step makes calls without end");
     }
 
-    /// Records a fallible call. `Ok(true)`: the call must report pending.
+    /// Records a fallible call. Returns `Ok(true)` if the call must report that it is pending.
     fn enter(&mut self, call: Call) -> Result<bool, LinkError> {
         let kind = mem::discriminant(&call);
         self.note(call);
@@ -149,7 +150,7 @@ impl FakeLink {
         error
     }
 
-    /// The SSH connection. Panics unless it is up.
+    /// Returns the SSH connection. Panics unless it is up.
     fn wire(&mut self) -> &mut Wire {
         let Connection::Up(wire) = &mut self.connection else {
             panic!("SSH is down: {:?}", self.calls.last())
@@ -157,7 +158,7 @@ impl FakeLink {
         wire
     }
 
-    /// Starts a connect, beside those in progress.
+    /// Starts a connect while other connects may be in progress.
     fn begin(&mut self, address: SocketAddr, call: Call) -> io::Result<()> {
         self.stuck = None;
         self.generation += 1;

@@ -1,4 +1,5 @@
-//! GSSAPI as a session sees it: a method whose reply may take any time, or that fails on our side.
+//! GSSAPI as a session sees it: a method whose reply may take any time, and that may fail on our
+//! side.
 
 use std::sync::Arc;
 

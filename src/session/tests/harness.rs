@@ -51,7 +51,7 @@ pub(super) struct Config {
     pub forward_agent: bool,
     pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
-    /// Whether it is behind a proxy.
+    /// Whether the host is behind a proxy.
     pub proxied: bool,
     pub verifier: Arc<Verifier>,
 }
@@ -88,7 +88,7 @@ pub(super) fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 22))
 }
 
-/// A proxy's progress when it connects the host.
+/// The progress that a proxy reports when it connects the host.
 pub(super) fn opened() -> Vec<TunnelProgress> {
     vec![TunnelProgress::Begun(ChannelId(0)), TunnelProgress::Opened]
 }
@@ -101,9 +101,9 @@ pub(super) struct Bench {
     /// The length of a round.
     pub round: Duration,
     pub commands: Vec<CommandId>,
-    /// Results of the next lookups; the last one repeats.
+    /// The results of the next lookups. The last one repeats.
     pub lookups: Vec<Lookup>,
-    /// Whether a lookup was requested and not answered.
+    /// Whether a lookup was requested and has not been answered.
     pub lookup: bool,
     pub agent: FakeAgent,
     pub disk: FakeDisk,
@@ -114,16 +114,16 @@ pub(super) struct Bench {
     /// The proxy's end of the conduit.
     pub conduit: Option<Conduit>,
     again: bool,
-    /// The outcomes seen so far, to catch one that changes.
+    /// The outcomes seen so far, to detect an outcome that changes.
     seen: Vec<Option<String>>,
-    /// Steps that ended because no descriptor was free.
+    /// How many steps ended because no descriptor was free.
     pub no_descriptor: usize,
-    /// What a proxy reported to the hosts behind it.
+    /// What a proxy has reported to the hosts behind it.
     pub told: Vec<(TunnelId, TunnelProgress)>,
     pub news: Vec<(CommandId, CommandNews)>,
     pub key_exchanges: usize,
     pub signatures: usize,
-    /// Whether each step is followed by one without news, which must change nothing.
+    /// Whether each step is followed by a step without news, which must change nothing.
     pub check_idle: bool,
     bounded: bool,
 }
@@ -195,7 +195,7 @@ impl Bench {
         }
     }
 
-    /// The connection of a proxy.
+    /// Creates the connection of a proxy.
     pub(super) fn proxy(script: Script) -> Self {
         let mut bench = Self::new(script);
         let profile = bench.session.target().profile.clone();
@@ -357,7 +357,7 @@ impl Bench {
         self.raw_step(input);
     }
 
-    /// Enters a state without a cause.
+    /// Enters a state although nothing caused it.
     pub(super) fn enter(&mut self, state: State) {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
@@ -373,7 +373,8 @@ impl Bench {
         out
     }
 
-    /// Everything that a step without news must not change. It may make calls that return pending.
+    /// Everything that a step without news must not change. Such a step may make calls that return
+    /// pending.
     fn digest(&self) -> String {
         format!("{:?}\n{:?}\n{:?}", self.session, self.execs, self.link.queues())
     }
@@ -386,7 +387,7 @@ impl Bench {
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
         assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a passed deadline was not handled");
-        // Until the proxy requests the channel, only the proxy's own limits apply.
+        // Until the proxy requests the channel, only the limits of the proxy apply.
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
         assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place without deadline");
         for number in 0..self.commands.len() {

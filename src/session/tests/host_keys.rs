@@ -33,8 +33,8 @@ pub(super) fn knows(names: &str) -> Arc<Verifier> {
     Arc::new(Verifier::new(known, HostKeyPolicy::strict()))
 }
 
-/// Accepts new hosts that present key 0, and records it in this file. The tests' other keys are
-/// revoked.
+/// Accepts new hosts that present key 0, and records that key in this file. The other keys of the
+/// tests are revoked.
 pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
     let mut known = KnownHosts::empty();
     for key in [host_key(1), other_key()] {
@@ -44,7 +44,8 @@ pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
     Arc::new(Verifier::new(known, HostKeyPolicy::accept_new(file)))
 }
 
-/// A host without a recorded key, with a command for it. Recording its key takes this many rounds.
+/// Creates a host without a recorded key, and a command for it. Recording the host's key takes this
+/// many rounds.
 pub(super) fn new_host(after: Option<u32>) -> Bench {
     let config = Config { verifier: accepts_new("/dev/null"), ..Config::default() };
     let mut bench = Bench::with(config, Script::default());
@@ -114,7 +115,7 @@ fn a_host_without_the_recorded_key_is_asked_once_and_refused() {
     bench.run();
     assert_eq!(bench.link.offered, [vec![], vec!["ssh-ed25519"]]);
     assert_other_type(&bench);
-    // A plain name: the key was asked for from the start.
+    // The host is on record under a plain name, so the key was asked for from the start.
     let mut bench = host("web1", vec![other_key()]);
     bench.command();
     bench.run();
@@ -149,11 +150,12 @@ fn crowd(lines: usize) -> KnownHosts {
     known
 }
 
-/// Comparisons that one visit may make. At half a microsecond each, they take well below a
+/// How many comparisons one visit may make. At half a microsecond each, they take well below a
 /// millisecond.
 const SLICE_MAX: usize = 1_000;
 
-/// Runs the bench's next round and returns how many comparisons it made: at most one slice.
+/// Runs the bench's next round. Returns how many comparisons it made, which must be at most one
+/// slice.
 #[track_caller]
 fn round_of_verification(bench: &mut Bench) -> usize {
     bench.round();
@@ -191,7 +193,7 @@ fn no_visit_compares_more_than_a_slice_however_many_lines_there_are() {
                 assert_eq!(bench.link.calls.len(), calls, "{what}: the link was used during verification");
             }
         }
-        // Each line is compared as one with this key, and as one of this host.
+        // Each line is compared twice: as a line with this key, and as a line of this host.
         assert_eq!(all, LINES * (1 + key), "{what}: total comparisons");
         assert!(visits >= LINES / SLICE_MAX, "{what}: {visits} visits");
         let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
@@ -253,7 +255,7 @@ fn a_new_host_is_logged_in_to_once_its_key_is_recorded() {
     }
     bench.run();
     assert!(bench.outcome(0).is_success());
-    // A key on record needs no recorder.
+    // A key that is on record requires no recorder.
     bench.step(Input::Close);
     bench.command();
     bench.run();
@@ -284,7 +286,7 @@ fn a_host_whose_key_cannot_be_recorded_is_refused() {
     assert!(bench.calls(|call| matches!(call, Call::RequestAuth)).is_empty());
 }
 
-/// Otherwise the callback would be asked about the wrong key.
+/// In any other order, the callback would be asked about the wrong key.
 #[test]
 fn the_callback_is_asked_only_after_the_host_was_asked_for_the_recorded_key() {
     let asked = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,5 @@
-//! keyboard-interactive: which prompts get which answers, and which never get one.
+//! Tests of keyboard-interactive: which prompts get which answers, and which prompts never get an
+//! answer.
 
 use std::sync::{Arc, Mutex};
 
@@ -71,7 +72,7 @@ fn rounds_without_prompts_are_answered_without_anything() {
     }
 }
 
-/// Prompts that echo, or that ask for something else.
+/// The other prompts are those that echo the answer, or that ask for something else.
 #[test]
 fn the_password_answers_no_other_prompt() {
     let two = [prompt("Password: ", false), prompt("Code: ", false)];
@@ -95,7 +96,7 @@ fn the_password_is_given_once() {
     assert!(text.ends_with("; no answer to \"Verification code: \""), "{text}");
 }
 
-/// The panic fails only this host, and its message, which may be a secret, is not reported.
+/// A panic fails only this host. Its message may contain a secret, so it is not reported.
 #[test]
 fn a_responder_that_panics_fails_its_host() {
     let bench = asked(responder(|_| panic!("hunter2 is no number")), vec![hidden("Pin: ")]);

@@ -102,7 +102,7 @@ fn a_late_answer_starts_the_count_again() {
     assert_eq!(asked(&bench), 2 * MISSED as usize);
 }
 
-/// A blocking client reads nothing between two calls.
+/// A blocking client reads nothing between two of its calls.
 #[test]
 fn packets_that_arrived_while_nothing_was_read_count() {
     let (mut bench, _) = running(vec![quiet(None)]);
@@ -173,7 +173,7 @@ fn a_keepalive_that_cannot_be_sent_ends_the_connection() {
     assert_eq!((bench.error(0).stage(), bench.phase()), (Stage::Running, Phase::Closed));
 }
 
-/// A keepalive due beyond the clock's range is never sent.
+/// A keepalive that would be due beyond the clock's range is never sent.
 #[test]
 fn an_interval_beyond_the_clock_sets_no_timer() {
     let keepalive = Some(Keepalive { interval: Duration::MAX, missed_max: 1 });

@@ -1,5 +1,5 @@
-//! What operators read in the log: connections and failures at debug, state transitions at trace,
-//! and nothing that a terminal would interpret.
+//! What operators read in the log: connections and failures at `debug`, state transitions at
+//! `trace`, and nothing that a terminal would interpret.
 
 use std::cell::RefCell;
 use std::sync::Once;

@@ -1,4 +1,4 @@
-//! The session against a scripted link and invented time: no IO, no clock, no sleep.
+//! Tests the session against a scripted link in simulated time, without IO, a clock or sleeping.
 
 mod agent;
 mod auth;

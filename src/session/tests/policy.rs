@@ -54,7 +54,7 @@ impl Policy {
             return AuthReply::Denied;
         }
         if let Cred::AgentAsk(key) = cred {
-            // The request names the key, as a real one does.
+            // The request names the key, as a real request does.
             return AuthReply::ToSign(vec![u8::try_from(key).unwrap()]);
         }
         if asked != cred {

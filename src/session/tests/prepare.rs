@@ -1,4 +1,4 @@
-//! The requests on a command's channel before the command itself.
+//! Tests of the requests that are made on a channel before the request to run the command.
 
 use super::call::Call;
 use super::harness::{Bench, Config};
@@ -31,7 +31,7 @@ fn run(channel: Channel, ignore_refused_env: bool) -> Bench {
     bench
 }
 
-/// Answers to the three requests of [`setup`]; the `nth` is refused.
+/// The answers to the three requests of [`setup`], of which the `nth` is refused.
 fn refusing(nth: usize) -> Channel {
     let mut requests = vec![Answer::ok(1); 3];
     requests[nth] = Answer::error(1, LinkErrorKind::Denied);

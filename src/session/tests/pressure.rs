@@ -1,5 +1,5 @@
-//! Back-pressure: a full stream suspends reading from its connection, until it is read or nobody
-//! waits for it any more.
+//! Back-pressure: a full stream suspends reading from its connection until the stream is read or
+//! nobody waits for its output any more.
 
 use std::io;
 use std::time::Duration;
@@ -56,12 +56,12 @@ fn held(end: Vec<Packet>) -> Bench {
     bench
 }
 
-/// How much is left in the socket.
+/// How many bytes are left in the socket.
 fn waiting(bench: &Bench) -> usize {
     bench.link.queues().unwrap()[2]
 }
 
-/// Reads a command's output, and has the host visited again if reading was suspended.
+/// Reads a command's output, and steps the session again if reading was suspended.
 fn read(bench: &mut Bench, number: usize) -> Vec<u8> {
     let take = |stream: &mut crate::output::Stream, _| {
         let bytes = stream.unread().to_vec();
@@ -82,7 +82,7 @@ fn a_full_stream_leaves_the_rest_in_the_socket_until_it_is_read() {
     assert_eq!(waiting(&bench), PACKETS - 3 + 3);
     let pumps = bench.calls(|call| *call == Call::Pump).len();
     for _ in 0..10 {
-        // No readiness event changes that.
+        // A readiness event does not change that.
         bench.step(Input::Wake);
     }
     assert_eq!(bench.calls(|call| *call == Call::Pump).len(), pumps, "the link was pumped without room");
@@ -242,7 +242,7 @@ fn a_sink_that_fails_ends_its_command_like_a_cancel() {
     }
 }
 
-/// Otherwise the status would suggest that all output had been stored.
+/// A success would suggest that all output had been stored.
 #[test]
 fn an_exit_status_after_a_failed_sink_is_not_a_success() {
     let sink = Sink::new(|_| Err(io::ErrorKind::StorageFull.into()));

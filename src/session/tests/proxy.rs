@@ -147,14 +147,14 @@ fn a_lost_proxy_before_the_command_is_tried_again() {
     assert!(bench.outcome(0).is_success());
 }
 
-/// A host's request, and the host's end of the conduit.
+/// The request of a host to the proxy, and the host's end of the conduit.
 fn request(index: usize) -> (TunnelRequest, Conduit) {
     let (near, far) = Conduit::pair().unwrap();
     let id = TunnelId { index, generation: 1 };
     (TunnelRequest { id, host: format!("web{index}").into(), port: 22, conduit: far }, near)
 }
 
-/// What the proxy reports to the hosts, as `index begun`, `index opened`, `index failed`.
+/// What the proxy reports to the hosts, written as `index begun`, `index opened` or `index failed`.
 fn told(bench: &mut Bench) -> Vec<String> {
     let told = std::mem::take(&mut bench.told).into_iter();
     told.map(|(id, tunnelled)| {

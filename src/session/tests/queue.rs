@@ -8,7 +8,7 @@ use super::script::{Channel, Packet, Script};
 use crate::session::Input;
 use crate::session::state::Phase;
 
-/// Counts look-ups of commands. Its `Debug` output hides the count, because looking changes
+/// Counts the look-ups of commands. The `Debug` output hides the count, because a look-up changes
 /// nothing.
 #[derive(Default)]
 pub(crate) struct Looks(Cell<usize>);
@@ -25,7 +25,7 @@ impl fmt::Debug for Looks {
     }
 }
 
-/// A connection with one running command and this many waiting.
+/// Creates a connection with one running command and this many waiting commands.
 fn crowd(waiting: usize) -> Bench {
     let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
     bench.check_idle = false;
@@ -38,7 +38,7 @@ fn crowd(waiting: usize) -> Bench {
     bench
 }
 
-/// Visits the session as a fleet does.
+/// Steps the session and carries out its effects, as a fleet does.
 fn visit(bench: &mut Bench, input: Input) {
     bench.step_alone(input);
     let Bench { session, execs, .. } = bench;

@@ -1,4 +1,4 @@
-//! Addresses that race, in simulated time.
+//! Tests of addresses that race, in simulated time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -169,7 +169,7 @@ fn v6(last: u16) -> SocketAddr {
     SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 22))
 }
 
-/// RFC 8305 section 4.
+/// RFC 8305 section 4 requires this.
 #[test]
 fn address_families_alternate() {
     let (a, b, c) = (address(1), address(2), address(3));

@@ -1,4 +1,4 @@
-//! Random peers and what they send, from a seed.
+//! Random peers and the data that they send, generated from a seed.
 
 use std::env;
 
@@ -178,7 +178,7 @@ impl Random {
     }
 }
 
-/// Prints how to run this seed again when it fails.
+/// If the test fails, prints how to run this seed again.
 pub(crate) struct Seed {
     pub variable: &'static str,
     pub seed: u64,

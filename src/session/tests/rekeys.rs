@@ -1,4 +1,4 @@
-//! Servers that ask for new keys again and again.
+//! Tests of servers that ask for new keys again and again.
 
 use super::harness::Bench;
 use super::script::{Channel, Packet, Script};
@@ -7,8 +7,8 @@ use crate::limits;
 use crate::output::Outcome;
 use crate::stage::Stage;
 
-/// Runs a command whose host asks for new keys this many times, each after this much traffic, and
-/// then ends.
+/// Runs a command whose host asks for new keys this many times, each time after this much traffic.
+/// Then the command ends.
 fn run(times: usize, traffic: u64) -> Bench {
     let keys = (0..times).map(|_| (1, Packet::Keys(traffic)));
     let end = [(2, Packet::Status(0)), (2, Packet::Close)];

@@ -1,5 +1,5 @@
-//! Retries: which failures, how often, after what delay, and never for a command that may have
-//! started.
+//! Tests of retries: which failures are retried, how often, and after what delay. A command that
+//! may have started is never retried.
 
 use std::time::Duration;
 
@@ -174,7 +174,8 @@ fn with_a_single_attempt_a_drop_is_an_error_at_once() {
     assert_eq!((pauses.len(), bench.dials(), bench.error(0).attempt()), (0, 1, 1));
 }
 
-/// A reset that arrived before the connect was checked. A closed port refuses instead.
+/// The reset arrived before the connect was checked. A closed port would refuse the connection
+/// instead of resetting it.
 #[test]
 fn a_connect_that_is_reset_is_a_drop() {
     let dials = [Dial::Fails(1, Errno::ECONNRESET), Dial::Connects(1)];
@@ -265,7 +266,8 @@ fn commands_that_wait_survive_the_loss_of_one_that_runs() {
     assert_eq!(bench.dials(), 2);
 }
 
-/// As after a connection that died while idle: no attempt was made for this command yet.
+/// This is the situation after a connection has died while idle: no attempt was made for this
+/// command yet.
 #[test]
 fn a_command_that_waits_behind_one_that_runs_has_all_attempts_and_no_delay() {
     let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);
@@ -281,7 +283,7 @@ fn a_command_that_waits_behind_one_that_runs_has_all_attempts_and_no_delay() {
     assert_eq!(bench.dials(), 2);
 }
 
-/// This ends, because each new connection has used up a command that ran.
+/// The retries end, because each new connection has used up a command that ran.
 #[test]
 fn a_server_that_ends_each_connection_under_a_command_runs_every_command_once() {
     let running = Channel::sending(vec![(4, Packet::Fault(lost()))]);

@@ -1,4 +1,4 @@
-//! What a scripted peer does. In each round, everything on its way moves one step closer.
+//! The script of a peer. In each round, everything that is on its way moves one step closer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ use crate::output::ExitSignal;
 /// Everything that a link will meet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
-    /// How dialling an address goes. Each dial takes the next entry; the last one repeats. Other
-    /// addresses connect in one round.
+    /// The results of dialling an address. Each dial takes the next entry, and the last one
+    /// repeats. Addresses that are not listed connect in one round.
     pub dials: HashMap<SocketAddr, Vec<Dial>>,
     /// The peers of the connections, in order; the last one repeats.
     pub peers: Vec<Peer>,
 }
 
-/// How one dial goes.
+/// The result of one dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dial {
     Connects(u32),
@@ -36,7 +36,7 @@ pub(crate) enum Dial {
     Silent,
 }
 
-/// An answer, and the rounds until it arrives; `None`: never.
+/// An answer, and the number of rounds until it arrives; `None` if it never arrives.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub after: Option<u32>,
@@ -47,37 +47,37 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub start: Result<(), LinkError>,
-    /// After 0 rounds: the server sends its identification before SSH is started.
+    /// With an answer after 0 rounds, the server sends its identification before SSH is started.
     pub handshake: Answer,
     pub key: Vec<u8>,
     pub service: Answer,
-    /// Replies to credentials. All others are refused.
+    /// The replies to credentials. Credentials that are not listed are refused.
     pub replies: Vec<(Cred, Result<AuthReply, LinkError>)>,
     /// The rounds of keyboard-interactive. The answers are then accepted or refused like other
     /// credentials.
     pub rounds: Vec<Questions>,
-    /// If set, replaces `replies` and `offers`.
+    /// If this is set, it replaces `replies` and `offers`.
     pub policy: Option<Policy>,
     pub auth_after: Option<u32>,
     /// The methods named with each refusal; the last entry repeats.
     pub offers: Vec<Vec<AuthMethod>>,
     /// Channels in the order of opening; the last one repeats.
     pub channels: Vec<Channel>,
-    /// Packets that one pump reads before it reports that there is more.
+    /// How many packets one pump reads before it reports that there is more.
     pub packets_per_pump: usize,
-    /// Rounds in which the socket accepts nothing.
+    /// The rounds in which the socket accepts nothing.
     pub full_rounds: u32,
     /// Whether requests reach the socket without a pump.
     pub write_through: bool,
-    /// Rounds until a keepalive is answered.
+    /// How many rounds pass until a keepalive is answered.
     pub alive_after: Option<u32>,
     /// The tunnels of a proxy in the order of opening; the last one repeats. If empty, the test
     /// reports the news itself.
     pub tunnels: Vec<Tunnel>,
 }
 
-/// What happens to one tunnel, in rounds; `None`: never. A tunnel also ends once the host behind
-/// the proxy has hung up.
+/// What happens to one tunnel, and in how many rounds; `None` if it never happens. A tunnel also
+/// ends once the host behind the proxy has hung up.
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnel {
     pub news: Option<(u32, TunnelNews)>,
@@ -88,19 +88,19 @@ pub(crate) struct Tunnel {
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub open: Answer,
-    /// Answers to the requests before the command, in order; the last one repeats.
+    /// The answers to the requests before the command, in order. The last one repeats.
     pub requests: Vec<Answer>,
     pub exec: Answer,
-    /// What the command sends, each with the rounds since the request reached the server.
+    /// What the command sends, each with the number of rounds since the request reached the server.
     pub output: Vec<(u32, Packet)>,
-    /// What it sends after a signal, each with the rounds since then.
+    /// What the command sends after a signal, each with the number of rounds since the signal.
     pub on_signal: Vec<(u32, Packet)>,
     /// How much each write accepts. Later writes accept everything.
     pub takes: Vec<Take>,
-    /// Rounds until EOF and CLOSE can be sent; 0: at once.
+    /// How many rounds pass until EOF and CLOSE can be sent. They can be sent at once if this is 0.
     pub eof_after: Option<u32>,
     pub close_after: Option<u32>,
-    /// Rounds until the server answers our CLOSE, unless it has sent its own.
+    /// How many rounds pass until the server answers our CLOSE, unless it has already sent a CLOSE.
     pub confirm_after: Option<u32>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) enum Packet {
     Status(u32),
     Signal(ExitSignal),
     Close,
-    /// A key exchange, after this many bytes that are not output.
+    /// A key exchange completes after this many bytes that are not output.
     Keys(u64),
     /// The connection fails, once everything before it has been read.
     Fault(LinkError),
@@ -120,20 +120,20 @@ pub(crate) enum Packet {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
-    /// Nothing, until a window adjustment two rounds later.
+    /// Nothing is accepted until a window adjustment arrives two rounds later.
     Nothing,
     AtMost(usize),
     Denied,
     Unwritable,
 }
 
-/// A credential, as tests name it.
+/// A credential, in the form in which tests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cred {
     None,
     Probe(usize),
     Sign(usize),
-    /// An agent's key, by number: without a signature, and with one.
+    /// An agent's key, by number, first without and then with a signature.
     AgentAsk(usize),
     AgentSign(usize),
     Password,

@@ -1,5 +1,5 @@
-//! Random peers, random inputs and random timing, from a seed. The bench and the link check the
-//! invariants after each step.
+//! Random peers, random inputs and random timing, generated from a seed. The bench and the link
+//! check the invariants after each step.
 //!
 //! `SESSION_SEED=n` runs only that seed; `SESSION_SEEDS=n` sets how many are run.
 
@@ -68,7 +68,7 @@ fn bench(random: &mut Random) -> Bench {
     let addresses: Vec<_> = (0..1 + random.below(3) as u8).map(address).collect();
     for address in &addresses {
         let mut dials: Vec<Dial> = (0..random.below(3)).map(|_| random.dial()).collect();
-        // Descriptors become free in the end.
+        // Some descriptors become free in the end.
         dials.push(random.pick(&[Dial::Connects(1), Dial::Silent, Dial::Fails(1, Errno::ECONNREFUSED)]));
         script = script.dialling(*address, &dials);
     }

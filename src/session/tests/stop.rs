@@ -1,4 +1,4 @@
-//! Commands that are stopped early, signals, and waiting for a channel.
+//! Tests of commands that are stopped early, of signals, and of waiting for a channel.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn an_outcome_reported_before_a_cancel_stands() {
     bench.cancel(0);
     assert_eq!(bench.outcome(0).to_string(), "exit status 3");
     assert!(bench.calls(|call| matches!(call, Call::Signal(..))).is_empty());
-    // The end has arrived, but was not read yet.
+    // The end has arrived, but has not been read yet.
     let mut bench = running(Channel::sending(vec![]));
     for packet in [Packet::Status(4), Packet::Eof] {
         bench.link.arrive(0, packet);
@@ -133,7 +133,7 @@ fn only_a_command_that_was_not_sent_can_be_withdrawn() {
     }
 }
 
-/// The connection is made anyway, and the command waits for another admission.
+/// The session connects anyway, and the command waits for another admission.
 #[test]
 fn a_command_that_is_held_begins_with_the_next_admission() {
     let mut bench = Bench::new(Script::default());
@@ -269,7 +269,7 @@ fn a_requested_connection_needs_no_command() {
     bench.run();
     assert!(bench.outcome(0).is_success());
     assert_eq!(bench.dials(), 1);
-    // Asking again does nothing while connected, but reconnects after a close.
+    // A second request to connect does nothing while connected, but reconnects after a close.
     bench.connect();
     assert!(!bench.session.is_awaited());
     bench.step(Input::Close);

@@ -50,7 +50,7 @@ impl Dialogue {
 
     fn with(mut bench: Bench, options: RunOptions, prompt: String, start: String) -> Self {
         bench.command_with(options, INPUT, true);
-        // Does not let the dialogue's timer expire.
+        // These rounds do not let the dialogue's timer expire.
         for _ in 0..100 {
             bench.round_but_timers();
         }
@@ -64,7 +64,7 @@ impl Dialogue {
         }
     }
 
-    /// `sudo` prints this.
+    /// Lets `sudo` print this output.
     fn says(&mut self, text: &str) {
         self.bench.link.arrive(0, Packet::Stderr(text.as_bytes().to_vec()));
         self.settle();
@@ -153,7 +153,7 @@ fn marks_are_found_however_they_are_cut() {
         assert_eq!(dialogue.received(), both(), "cut at {cut}");
         assert_eq!(dialogue.stderr(), "abcd", "cut at {cut}");
     }
-    // Byte by byte, and all at once.
+    // The output arrives byte by byte, and then all at once.
     let mut dialogue = Dialogue::new();
     let said = format!("{0}{1}", dialogue.prompt, dialogue.start);
     said.bytes().for_each(|byte| dialogue.says(std::str::from_utf8(&[byte]).unwrap()));
@@ -177,7 +177,7 @@ fn what_looks_like_a_prompt_is_output() {
         dialogue.prompt.to_uppercase(),
         cut(&dialogue.start, 3) + "\n",
         "sshoal-sshoal-\n".to_owned(),
-        // Kept back to the end, since it may become a mark.
+        // This output is held back to the end, because it may become a mark.
         cut(&dialogue.prompt, 1),
     ]
     .concat();
@@ -224,7 +224,7 @@ fn a_second_prompt_gives_up_only_the_command() {
     assert!(bench.outcome(1).is_success());
 }
 
-/// The exit status of `sudo` itself is 1, which many commands use too.
+/// The exit status of `sudo` itself is 1, which is also the status of many commands.
 #[test]
 fn a_refused_password_outranks_the_status_that_came_with_it() {
     let mut dialogue = Dialogue::new();
@@ -288,7 +288,7 @@ fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer(
     assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (&b""[..], "abc"));
     dialogue.bench.run();
     assert!(matches!(dialogue.bench.error(0).kind(), HostErrorKind::Cancelled));
-    // Like a `sudo` that refused the password and keeps asking.
+    // The peer is like a `sudo` that has refused the password and keeps asking.
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
     dialogue.prompts();
     dialogue.says(&format!("Sorry.\n{}", dialogue.prompt));
@@ -346,7 +346,7 @@ fn the_prompt_line_of_sudo_rs_is_removed() {
     dialogue.starts();
     assert_eq!(dialogue.received(), both());
     assert_eq!(dialogue.stderr(), "[sudo: lecture]\n[sudo: ");
-    // As it does when it refuses a password.
+    // `sudo` also asks in this form after it has refused a password.
     let mut dialogue = Dialogue::new();
     let framed = format!("[sudo: {}] Password: ", dialogue.prompt);
     dialogue.says(&framed);
@@ -392,8 +392,8 @@ fn a_command_whose_output_nobody_reads_is_answered_too() {
     assert_eq!(dialogue.received(), both());
 }
 
-/// Acceptance, marks and failure arrive together: nothing is answered any more, and no mark is left
-/// in the output.
+/// Acceptance, marks and failure arrive together. No prompt is answered any more, and no mark is
+/// left in the output.
 #[test]
 fn a_lost_connection_leaves_no_mark_in_the_output_and_loses_nothing_else() {
     for started in [false, true] {

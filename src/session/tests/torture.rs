@@ -1,4 +1,4 @@
-//! Every call of a successful run fails once, in every way.
+//! Each call of a successful run fails once, in every possible way.
 
 use std::mem;
 
@@ -116,7 +116,7 @@ const WAYS: [Failing; 5] = [
     Failing::Error(LinkErrorKind::Other),
 ];
 
-/// Signals an endless command every round, and cancels it after this many rounds.
+/// Signals an endless command in every round, and cancels it after this many rounds.
 fn cancelled(fault: Option<Fault>, round: usize) -> Bench {
     let channel = Channel { eof_after: Some(1), close_after: Some(1), ..Channel::sending(vec![]) };
     let mut bench = Bench::with(Config { attempts: 1, ..Config::default() }, Script::channel(channel));
@@ -165,8 +165,8 @@ fn fail_one(fault: Fault, attempts: u32) {
     let mut bench = bench(Some(fault), attempts);
     bench.run();
     if !bench.all_ended() {
-        // Only a running command may wait forever: its peer has gone silent, and it has no time
-        // limit.
+        // Only a running command may wait forever, because its peer has gone silent and it has no
+        // time limit.
         assert_eq!(fault.with, Failing::Pending);
         assert_eq!(bench.phase(), Phase::Ready);
         assert!((0..2).any(|number| bench.exec(number).stage() == Stage::Running));

@@ -37,20 +37,20 @@ pub(super) struct Wire {
     pub peer: Peer,
     pub key_shown: bool,
     pub refusals: usize,
-    /// Rounds of prompts so far, and whether the last one waits for its answers.
+    /// How many rounds of prompts there have been, and whether the last one waits for its answers.
     pub asked_rounds: usize,
     pub waits_for_answers: bool,
     pub channels: BTreeMap<usize, ChannelState>,
     channels_opened: usize,
     asked: Vec<Op>,
     answered: Vec<Op>,
-    /// Requests to be sent by a pump. Each lists what it causes to arrive, and after how many
+    /// The requests to be sent by a pump. Each lists what it causes to arrive, and after how many
     /// rounds.
     pub outbox: Vec<Vec<(u32, Arrival)>>,
     transit: Vec<(u32, Arrival)>,
-    /// Arrivals to be read by a pump.
+    /// The arrivals to be read by a pump.
     pub socket: VecDeque<Arrival>,
-    /// Arrivals read so far.
+    /// How many arrivals have been read.
     pub packets: u64,
     pub keys: KeyExchanges,
     /// Whether a keepalive is unanswered.
@@ -61,9 +61,9 @@ pub(super) struct Wire {
 pub(super) struct ChannelState {
     pub script: Channel,
     pub inbox: Inbox,
-    /// Everything that arrived on its two streams.
+    /// Everything that arrived on the two streams of the channel.
     pub sent: [Vec<u8>; 2],
-    /// The command requested on it.
+    /// The command that was requested on the channel.
     pub command: Option<String>,
     pub is_open: bool,
     /// How many requests were answered.
@@ -92,10 +92,10 @@ impl Wire {
             keepalive_pending: false,
             peer,
         };
-        // Our identification.
+        // Send our identification.
         wire.send(Vec::new());
-        // The server does not wait for ours. Anything that arrived with the connection was reported
-        // together with it.
+        // The server does not wait for our identification. Anything that arrived with the
+        // connection was reported together with it.
         match wire.peer.handshake.after {
             Some(0) => wire.socket.push_back(Arrival::Answer(Op::Handshake)),
             after => wire.transit.extend(after.map(|after| (after, Arrival::Answer(Op::Handshake)))),
@@ -103,7 +103,7 @@ impl Wire {
         wire
     }
 
-    /// One round passes. Returns whether a poll would report readiness.
+    /// Lets one round pass. Returns whether a poll would report readiness.
     pub(super) fn tick(&mut self) -> bool {
         let before = self.socket.len();
         for (left, arrival) in &mut self.transit {

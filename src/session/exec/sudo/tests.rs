@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reference implementation, over the whole output at once: the remaining output, and the final
-/// state.
+/// A reference implementation that looks at the whole output at once. Returns the remaining output
+/// and the final state.
 fn reference(login: &SudoLogin, on_terminal: bool, output: &[u8]) -> (Vec<u8>, SudoState) {
     let marks = [SudoMark::Prompt, SudoMark::Start].map(|mark| (mark, login.text(mark).into_bytes()));
     let mut state = SudoState::Silent;

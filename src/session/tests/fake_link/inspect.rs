@@ -1,4 +1,4 @@
-//! How tests and the bench look at a link, and act on it, from outside.
+//! How tests and the bench inspect a link from outside, and act on it.
 
 use std::mem;
 
@@ -19,7 +19,7 @@ impl FakeLink {
         self.begin_step();
     }
 
-    /// One round passes.
+    /// Lets one round pass.
     pub(crate) fn tick(&mut self) {
         self.tick_tunnels();
         self.edge |= match &mut self.connection {
@@ -53,7 +53,7 @@ impl FakeLink {
         }
     }
 
-    /// Whether anything is on its way.
+    /// Whether any news is on its way.
     pub(crate) fn expects_news(&self) -> bool {
         match &self.connection {
             Connection::Dialling(dials) => {
@@ -66,7 +66,7 @@ impl FakeLink {
         }
     }
 
-    /// Lets the peer send a packet unprompted.
+    /// Lets the peer send a packet that was not asked for.
     pub(crate) fn arrive(&mut self, channel: usize, packet: Packet) {
         if let Connection::Up(wire) = &mut self.connection {
             wire.socket.push_back(Arrival::Packet(ChannelId(channel), packet));
@@ -80,13 +80,13 @@ impl FakeLink {
         self.edge = true;
     }
 
-    /// Fails the connection now, in whatever stage it is, even if it had gone silent.
+    /// Fails the connection now, whatever its stage, even if it had gone silent.
     pub(crate) fn fail_next(&mut self, error: LinkError) {
         self.stuck = None;
         self.arrive(0, Packet::Fault(error));
     }
 
-    /// Channels of the current connection that were opened and not freed.
+    /// The channels of the current connection that were opened and not freed.
     pub(crate) fn open_channels(&self) -> usize {
         match &self.connection {
             Connection::Up(wire) | Connection::Broken(wire) => wire.channels.len(),

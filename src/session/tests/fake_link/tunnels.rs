@@ -1,4 +1,4 @@
-//! The scripted tunnels of a proxy, and the connection through one.
+//! The scripted tunnels of a proxy, and the connection through a tunnel.
 
 use std::mem;
 
@@ -21,7 +21,7 @@ impl FakeLink {
         }
     }
 
-    /// Ends a tunnel: the host behind the proxy has hung up.
+    /// Ends a tunnel, because the host behind the proxy has hung up.
     pub(super) fn end_tunnel(&mut self, channel: ChannelId) {
         if matches!(&self.connection, Connection::Up(wire) if !wire.peer.tunnels.is_empty()) {
             self.tunnels_due.retain(|(_, of, _)| *of != channel);
@@ -29,7 +29,7 @@ impl FakeLink {
         }
     }
 
-    /// One round passes.
+    /// Lets one round pass.
     pub(super) fn tick_tunnels(&mut self) {
         for (left, channel, news) in mem::take(&mut self.tunnels_due) {
             match left {
