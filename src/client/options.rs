@@ -25,7 +25,8 @@ use std::time::Duration;
 pub struct ReadOptions {
     pub(super) stop_on_errors: bool,
     pub(super) strict_encoding: bool,
-    /// The read timeout. The outer `None` stands for that of the host.
+    /// The read timeout of a reader or writer. The outer `None` stands for the read timeout of the
+    /// host.
     pub(super) read_timeout: Option<Option<Duration>>,
 }
 

@@ -12,11 +12,12 @@ use crate::{Fleet, limits};
 ///
 /// Written bytes are queued, and calls that wait send them as fast as the host reads them. A write
 /// that finds a full queue, which holds 1 MiB, waits for room: it drives all hosts, and fails if
-/// nothing is sent for the read timeout. [`flush`](io::Write::flush) waits until everything has
+/// nothing is sent within the read timeout. [`flush`](io::Write::flush) waits until everything has
 /// been handed to the connection.
 ///
 /// Errors are [`io::Error`]s that wrap a [`HostError`](crate::HostError): `BrokenPipe` if the
-/// command has ended or its input is closed, and `TimedOut` if the host does not read the input.
+/// command has ended or its input is closed, and `TimedOut` if the host does not read the input in
+/// time.
 ///
 /// ```no_run
 /// use std::io::Write;

@@ -25,7 +25,7 @@ pub(super) fn wait<T>(
     amount: impl Fn(CommandRef<'_>) -> usize,
 ) -> Result<T, WaitError> {
     let id = output.id();
-    // Mostly there is something to find at once, and then no clock needs to be read.
+    // In most cases there is something to find at once, so the clock need not be read.
     if let Some(found) = find(&mut output.fleet().lock(), id) {
         return Ok(found);
     }
