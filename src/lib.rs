@@ -44,7 +44,7 @@ pub mod coming_from_parallel_ssh {
     #![doc = include_str!("../docs/coming-from-parallel-ssh.md")]
     #[allow(unused_imports)]
     use crate::config::ClientBuilder as Builder;
-    // The guide's links name what the crate exports.
+    // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
     use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
@@ -52,7 +52,7 @@ pub mod coming_from_parallel_ssh {
 #[cfg(any(doc, doctest))]
 pub mod embedding {
     #![doc = include_str!("../docs/embedding.md")]
-    // The guide's links name what the crate exports.
+    // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
     use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
@@ -60,7 +60,7 @@ pub mod embedding {
 #[cfg(doc)]
 pub mod performance {
     #![doc = include_str!("../docs/performance.md")]
-    // The guide's links name what the crate exports.
+    // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
     use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }

@@ -1,18 +1,18 @@
-//! Read-ahead of line iterators, so that they need not lock the fleet for each line.
+//! Read-ahead for line iterators, so that an iterator need not lock the fleet for each line.
 //!
-//! An iterator copies a block of whole lines from the front of its stream. In the fleet they stay
-//! unread: the iterator and the fleet's lock ([`Shared`](super::shared::Shared)) share a [`Claim`],
-//! which counts the bytes of the block that were handed out. Each line is claimed before it is
-//! handed out. Locking the fleet ends the claim and consumes the claimed bytes. So the stream
-//! always looks as if its lines had been taken one by one, even if the iterator is gone.
+//! An iterator copies a block of whole lines from the front of its stream. These lines stay unread
+//! in the fleet. The iterator and the fleet's lock ([`Shared`](super::shared::Shared)) share a
+//! [`Claim`], which counts how many bytes of the block were handed out. Each line is claimed before
+//! it is handed out. Locking the fleet ends the claim and consumes the claimed bytes. So the stream
+//! always looks as if its lines had been taken one by one, even if the iterator has been dropped.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the first block. Later ones are longer, up to the limit, so that reading a few lines
-/// copies little.
+/// The size of the first block, in bytes. Later blocks are larger, up to `LONGEST`, so that reading
+/// only a few lines copies little.
 const FIRST: usize = 1024;
 const LONGEST: usize = 32 * 1024;
 
@@ -23,7 +23,7 @@ pub(super) struct Claim(AtomicUsize);
 impl Claim {
     const ENDED: usize = usize::MAX;
 
-    /// Ends the claim. Returns the claimed bytes.
+    /// Ends the claim. Returns how many bytes were claimed.
     pub(super) fn end(&self) -> usize {
         match self.0.swap(Self::ENDED, Ordering::Relaxed) {
             Self::ENDED => 0,
@@ -31,22 +31,22 @@ impl Claim {
         }
     }
 
-    /// No other thread knows it yet.
+    /// Begins the claim. A plain store is enough, because no other thread uses the claim yet.
     fn begin(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Claims the bytes up to `end`, unless the claim has ended. Relaxed: the number guards no
-    /// other memory.
+    /// Claims the bytes from `start` to `end`. Returns `false` if the claim has ended. Relaxed
+    /// ordering is enough, because the number guards no other memory.
     #[inline]
     fn extend(&self, start: usize, end: usize) -> bool {
         self.0.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
-/// Whole lines with their line ends.
+/// A block of whole lines, with their line ends.
 pub(super) enum Block {
-    /// All of them are text in UTF-8.
+    /// The lines, if all of them are valid UTF-8.
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -71,7 +71,7 @@ pub(super) struct Ahead {
     /// Where the next line begins.
     start: usize,
     claim: Arc<Claim>,
-    /// How long the next block may be.
+    /// How many bytes the next block may have.
     limit: usize,
 }
 
@@ -105,19 +105,20 @@ impl Ahead {
         Some(start..start + len - usize::from(is_crlf))
     }
 
-    /// The fleet was locked meanwhile, so the stream may have changed. That may happen repeatedly.
+    /// Drops the block, because the fleet was locked in the meantime and the stream may have
+    /// changed. This may happen repeatedly, so the next line is taken from the fleet on its own.
     #[cold]
     fn interrupted(&mut self) {
         *self = Self { claim: self.claim.clone(), ..Self::new() };
     }
 
-    /// A line was taken from the fleet: more may follow.
+    /// Allows the next block, because a line was taken from the fleet and more lines may follow.
     pub(super) fn expect_more(&mut self) {
         self.limit = self.limit.max(FIRST);
     }
 
-    /// Copies whole lines from these unread bytes. Returns the claim on them, if there are any; it
-    /// must be ended before the stream changes.
+    /// Copies whole lines from these unread bytes. Returns the claim on the copied lines, or `None`
+    /// if there are none. The claim must be ended before the stream changes.
     pub(super) fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
         (self.block, self.start) = (Block::Bytes(Vec::new()), 0);
         let unread = &unread[..unread.len().min(self.limit)];
@@ -129,7 +130,7 @@ impl Ahead {
     }
 }
 
-/// Shows no output: it does not belong in a log.
+/// Does not show output of the command, because output does not belong in a log.
 impl fmt::Debug for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ahead")

@@ -1,4 +1,4 @@
-//! Connections and commands under the caller's control: connect, cancel, disconnect.
+//! Connecting, cancelling and disconnecting.
 
 use super::{HostOutput, ParallelClient, cannot_poll};
 use crate::Fleet;
@@ -10,7 +10,8 @@ impl ParallelClient {
     /// Later commands use these connections.
     ///
     /// Returns the result for each host, in the order of the hosts, once all have connected or
-    /// failed. If descriptors are short, connections are closed again to make room for other hosts.
+    /// failed. If file descriptors are short, connections are closed again to make room for other
+    /// hosts.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,7 +40,7 @@ impl ParallelClient {
         Ok(hosts.iter().map(|id| error(id).map_or(Ok(()), Err)).collect())
     }
 
-    /// Cancels these commands, all at once, and waits until they are over: see
+    /// Cancels these commands, all at once, and waits until they have ended; see
     /// [`HostOutput::cancel`].
     ///
     /// # Errors
@@ -49,8 +50,8 @@ impl ParallelClient {
         outputs.iter().try_for_each(HostOutput::cancel)
     }
 
-    /// Cancels all commands, including those whose outputs were dropped: see
-    /// [`HostOutput::cancel`].
+    /// Cancels all commands, including those whose outputs were dropped, and waits until they have
+    /// ended; see [`HostOutput::cancel`].
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.

@@ -1,4 +1,4 @@
-//! Changes to a client: its host list and its pool.
+//! Changing a client's host list and pool size.
 
 use super::ParallelClient;
 use crate::config::{HostConfig, check_count, check_number};
@@ -6,23 +6,23 @@ use crate::error::Error;
 use crate::host::{HostSpec, HostSpecError};
 
 impl ParallelClient {
-    /// Changes the host list. Nothing touches the network before the next command.
+    /// Changes the host list. No host is connected before the next command.
     ///
-    /// A host with the same entry and the same settings at the same position stays, with its
-    /// connection and its commands. Every other host is removed: its connection is closed, and
-    /// commands that have not ended fail with
-    /// [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled). Outputs of removed hosts stay
-    /// readable, with everything that has arrived, and so does [`last_output`](Self::last_output).
+    /// A host with the same entry and the same settings at the same position keeps its connection
+    /// and its commands. Every other host is removed: its connection is closed, and its commands
+    /// that have not ended fail with [`HostErrorKind::Cancelled`](crate::HostErrorKind::Cancelled).
+    /// The outputs of removed hosts, including those in [`last_output`](Self::last_output), stay
+    /// readable, with everything that has arrived.
     ///
-    /// Host configurations stay at their positions, so their number must match the new list; see
-    /// [`set_hosts_with`](Self::set_hosts_with). Keys that new hosts need are read, as by
-    /// [`build`](crate::config::ClientBuilder::build); hosts that stay keep those they have.
-    /// known_hosts files are not read again.
+    /// If there are host configurations, they stay at their positions, so their number must match
+    /// the new list; see [`set_hosts_with`](Self::set_hosts_with). The keys that new hosts need are
+    /// read as by [`build`](crate::config::ClientBuilder::build), and hosts that stay keep their
+    /// keys. known_hosts files are not read again.
     ///
     /// Unlike in parallel-ssh, changing the original list afterwards has no effect.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::ClientBuilder::build). Then nothing has changed.
+    /// The errors of [`build`](crate::config::ClientBuilder::build). On error, nothing has changed.
     ///
     /// ```
     /// use sshoal::{Error, HostConfig, ParallelClient};
@@ -58,7 +58,7 @@ impl ParallelClient {
     /// Changes the host list and the hosts' configurations; see [`set_hosts`](Self::set_hosts).
     ///
     /// # Errors
-    /// As for [`set_hosts`](Self::set_hosts).
+    /// The errors of [`set_hosts`](Self::set_hosts).
     pub fn set_hosts_with<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -81,11 +81,12 @@ impl ParallelClient {
     }
 
     /// Changes how many hosts connect, or start a command, at once; see
-    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). If more places are taken, no
-    /// host starts until enough are free. In parallel-ssh a change has no effect.
+    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). If more places are in use
+    /// than the new size allows, no host starts until enough of them are free. In parallel-ssh,
+    /// changing the pool size has no effect.
     ///
     /// # Errors
-    /// [`Error::Config`] for 0.
+    /// [`Error::Config`] if the number is 0.
     pub fn set_pool_size(&mut self, places: usize) -> Result<(), Error> {
         check_count("pool_size", Some(places))?;
         self.fleet.lock().set_max_connecting(places)

@@ -10,13 +10,13 @@ use crate::ids::StdStream;
 use crate::output::{Line, LineEnds};
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). Invalid
-/// bytes become U+FFFD, or with [`strict_encoding`](crate::ReadOptions::strict_encoding) the line
-/// is an error.
+/// bytes become U+FFFD. With [`strict_encoding`](crate::ReadOptions::strict_encoding), a line that
+/// contains invalid bytes is an error instead.
 ///
-/// `\n` and `\r\n` end a line and are not part of it; a lone `\r` and NUL do not. The last line
-/// needs no line end. A byte order mark at the start of the stream is removed. If the host fails,
-/// the lines that have arrived come first, then one error. After a read timeout or a line that
-/// cannot be decoded, the next call continues; nothing is lost.
+/// `\n` and `\r\n` end a line and are not part of it. A lone `\r` or a NUL does not end a line. The
+/// last line needs no line end. A byte order mark at the start of the stream is removed. If the
+/// host fails, the lines that have arrived come first, then one error. After a read timeout or a
+/// line that cannot be decoded, the next call continues; nothing is lost.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct Lines<'a>(RawLines<'a>);
@@ -26,7 +26,7 @@ impl<'a> Lines<'a> {
         Self(RawLines { output, stream, ahead: Ahead::new(), ended: false })
     }
 
-    /// The same lines as the host sent them.
+    /// The same lines as bytes, as the host sent them.
     pub fn raw(self) -> RawLines<'a> {
         self.0
     }
@@ -37,7 +37,7 @@ impl Lines<'_> {
     fn next_at_hand(&mut self) -> Option<Result<String, HostError>> {
         match self.0.ahead.next()? {
             Claimed::Text(line) => Some(Ok(line.to_owned())),
-            // The first line of a stream is in no block.
+            // A block never contains the first line of a stream.
             Claimed::Bytes(line) => Some(self.0.output.decode(line.to_vec(), false)),
         }
     }
@@ -82,7 +82,8 @@ impl RawLines<'_> {
         }
     }
 
-    /// Copies a block of lines, if more than one is wanted. Returns whether there were any.
+    /// Copies a block of lines, unless the caller has asked for only one line so far. Returns
+    /// whether there were any lines to copy.
     fn read_ahead(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> bool {
         if self.ended || self.output.line_ends() != LineEnds::Bytes {
             return false;
@@ -94,7 +95,7 @@ impl RawLines<'_> {
         true
     }
 
-    /// Waits for a line.
+    /// Waits for the next line, and takes it from the fleet.
     fn take_next(&mut self) -> Option<Result<Line, HostError>> {
         if self.ended {
             return None;

@@ -33,13 +33,13 @@ use crate::{Fleet, Run, clock};
 /// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
 /// `ParallelSSHClient`).
 ///
-/// A call that waits, even for one host's next line, drives all hosts. Between calls nothing
-/// happens: there is no background thread, so output is read and deadlines are kept only during
-/// calls.
+/// A call that waits drives all hosts, even if it waits only for one host's next line. Nothing
+/// happens between calls. There is no background thread, so output is read and deadlines are
+/// enforced only during calls.
 ///
 /// The client and its outputs can be used from several threads at once. While one thread waits,
-/// calls of other threads take effect within a turn: a command can be cancelled or signalled, input
-/// written, or an outcome queried while another thread joins it.
+/// calls of other threads take effect within a turn. For instance, one thread can cancel or signal
+/// a command, write its input or query its outcome while another thread joins it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -64,22 +64,25 @@ use crate::{Fleet, Run, clock};
 #[derive(Debug)]
 pub struct ParallelClient {
     fleet: Shared,
-    /// Number of hosts.
+    /// The number of hosts.
     len: usize,
-    /// The configurations of the builder, for lists without.
+    /// The host configurations that were set last. They apply to host lists that come without any.
     configs: Option<Vec<HostConfig>>,
     problems: Vec<LineProblem>,
     last: Vec<HostOutput>,
 }
 
 impl ClientBuilder {
-    /// Checks the settings, reads keys and known_hosts files, and makes the client. No network.
+    /// Checks the settings, reads keys and known_hosts files, and creates the client. Does not use
+    /// the network.
     ///
-    /// An empty host list is legal: hosts may come later, and commands have no outputs.
+    /// The host list may be empty: hosts can be added later. Commands have no outputs until then.
     ///
     /// # Errors
-    /// [`Error::HostSpec`], [`Error::Config`], [`Error::KeyFile`], [`Error::CertFile`],
-    /// [`Error::KnownHosts`], [`Error::Unsupported`], [`Error::System`].
+    /// [`Error::HostSpec`] and [`Error::Config`] for an invalid host or setting;
+    /// [`Error::KeyFile`], [`Error::CertFile`] and [`Error::KnownHosts`] for a file that cannot be
+    /// used; [`Error::Unsupported`] if the libssh in use lacks a feature that a setting needs;
+    /// [`Error::System`] if the operating system refuses a resource that the event loop needs.
     pub fn build(self) -> Result<ParallelClient, Error> {
         let (builder, configs) = self.into_fleet()?;
         let fleet = builder.build()?;
@@ -89,11 +92,11 @@ impl ClientBuilder {
 }
 
 impl ParallelClient {
-    /// A client for these hosts, in this order. An entry is `host`, `host:port`, `user@host`,
-    /// `user@host:port`, or an IPv6 address, in brackets if a port follows
-    /// ([`HostSpec`](crate::HostSpec)).
+    /// Configures a client for these hosts, in this order. An entry is `host`, `host:port`,
+    /// `user@host`, `user@host:port`, or an IPv6 address, which must be in brackets if a port
+    /// follows ([`HostSpec`](crate::HostSpec)).
     ///
-    /// A host that is named twice is two hosts, with a connection each.
+    /// A host that is listed twice counts as two hosts, each with its own connection.
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -104,21 +107,22 @@ impl ParallelClient {
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
     ///
     /// Outputs are in the order of the hosts. Connections of earlier commands are reused. Commands
-    /// run concurrently: a second one does not wait for the first to end.
+    /// run concurrently: a second command does not wait for the first one to end.
     ///
     /// # Errors
     /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
-    /// command cannot be sent to some host: nothing was started on any. [`Error::Host`] with the
-    /// first host that failed; the others go on, and [`last_output`](Self::last_output) has all
-    /// outputs. [`ReadOptions::stop_on_errors`] switches that off.
+    /// command cannot be sent to some host; in this case it was not started on any host.
+    /// [`Error::Host`] with the error of the first host that failed. The other hosts go on, and
+    /// [`last_output`](Self::last_output) has all outputs. [`ReadOptions::stop_on_errors`] turns
+    /// this error off.
     pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         self.run_command_with(command, ReadOptions::default())
     }
 
-    /// [`run_command`](Self::run_command) with these options.
+    /// Like [`run_command`](Self::run_command), with these options.
     ///
     /// # Errors
-    /// Those of [`run_command`](Self::run_command).
+    /// The errors of [`run_command`](Self::run_command).
     pub fn run_command_with(
         &mut self,
         command: impl Into<Command>,
@@ -135,20 +139,21 @@ impl ParallelClient {
         }
     }
 
-    /// Like [`run_command`](Self::run_command), but returns at once: the first host's lines can be
-    /// read while others still connect. The first connections are begun at once; all else happens
-    /// while a call waits: a reader, [`join`](Self::join), a writer.
+    /// Like [`run_command`](Self::run_command), but returns at once, so that the first host's lines
+    /// can be read while others still connect. This call begins the first connections. Everything
+    /// else happens during calls that wait: reading output, writing input, or [`join`](Self::join).
     ///
     /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`], [`Error::Config`].
+    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
+    /// command cannot be sent to some host; [`Error::System`] if the poll fails.
     pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
         self.start_command_with(command, ReadOptions::default())
     }
 
-    /// [`start_command`](Self::start_command) with these options.
+    /// Like [`start_command`](Self::start_command), with these options.
     ///
     /// # Errors
-    /// Those of [`start_command`](Self::start_command).
+    /// The errors of [`start_command`](Self::start_command).
     pub fn start_command_with(
         &mut self,
         command: impl Into<Command>,
@@ -179,11 +184,11 @@ impl ParallelClient {
 
     /// Waits until all these commands have ended or failed. Their output is kept for later readers.
     ///
-    /// [`HostOutput::outcome`] tells how each ended. The time limit is the total for all outputs,
-    /// independent of the pool size.
+    /// [`HostOutput::outcome`] tells how each command ended. The time limit applies to all outputs
+    /// together, whatever the pool size.
     ///
     /// # Errors
-    /// [`Error::JoinTimeout`] when the time limit is reached: nothing is lost, and `join` can be
+    /// [`Error::JoinTimeout`] if the time limit is reached. Nothing is lost, and `join` can be
     /// called again.
     pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
         let deadline = deadline(options.timeout);
@@ -206,7 +211,8 @@ impl ParallelClient {
         Ok(())
     }
 
-    /// Whether all these commands have ended. Processes what has arrived, without waiting.
+    /// Whether all these commands have ended. Data that has arrived is processed first, without
+    /// waiting.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -215,13 +221,13 @@ impl ParallelClient {
         Ok(outputs.iter().all(HostOutput::is_finished))
     }
 
-    /// The outputs of the latest command, in the order of the hosts; empty before the first
+    /// The outputs of the latest command, in the order of the hosts; empty before the first command
     /// (parallel-ssh: `get_last_output`).
     pub fn last_output(&self) -> &[HostOutput] {
         &self.last
     }
 
-    /// Number of hosts.
+    /// The number of hosts.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -231,12 +237,12 @@ impl ParallelClient {
         self.len == 0
     }
 
-    /// Figures of the event loop.
+    /// The current metrics of the client's fleet.
     pub fn metrics(&self) -> Metrics {
         self.fleet.lock().metrics()
     }
 
-    /// Invalid lines of the known_hosts files, which were skipped.
+    /// The lines of the known_hosts files that were skipped because they cannot be parsed.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
         &self.problems
     }

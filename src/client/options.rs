@@ -1,8 +1,8 @@
-//! Options of single calls.
+//! Options for single calls of a client.
 
 use std::time::Duration;
 
-/// How a client reads the output of one command:
+/// How a client reads the output of one command, for
 /// [`run_command_with`](crate::ParallelClient::run_command_with).
 ///
 /// ```no_run
@@ -25,7 +25,8 @@ use std::time::Duration;
 pub struct ReadOptions {
     pub(super) stop_on_errors: bool,
     pub(super) strict_encoding: bool,
-    /// The outer `None`: that of the host.
+    /// The read timeout of a reader or writer. The outer `None` stands for the read timeout of the
+    /// host.
     pub(super) read_timeout: Option<Option<Duration>>,
 }
 
@@ -39,33 +40,34 @@ impl ReadOptions {
     /// Whether [`run_command`](crate::ParallelClient::run_command) returns the first host's error
     /// instead of the outputs (parallel-ssh: `stop_on_errors`). Default: `true`.
     ///
-    /// With `false`, a failed host's error is in its own output. Either way every host is started.
+    /// With `false`, the error of a failed host is in that host's output. In either case, the
+    /// command is started on every host.
     pub fn stop_on_errors(mut self, stop: bool) -> Self {
         self.stop_on_errors = stop;
         self
     }
 
-    /// How long a reader waits without a byte from its stream, and a writer without progress
-    /// (parallel-ssh: `read_timeout`). `None`: no limit; zero is refused. Default: the host's
+    /// How long a reader waits for a byte from its stream, and a writer for progress (parallel-ssh:
+    /// `read_timeout`). `None` means no limit; zero is rejected. Default: the host's
     /// [`read_timeout`](crate::HostConfig::read_timeout).
     pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.read_timeout = Some(limit.into());
         self
     }
 
-    /// Whether a line that is not in the command's [`encoding`](crate::Command::encoding) is an
-    /// error, [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of
-    /// the line. Default: `false`, what cannot be decoded becomes U+FFFD.
+    /// Whether a line that is not in the command's [`encoding`](crate::Command::encoding) becomes
+    /// an error, [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of
+    /// the line. Default: `false`, so bytes that cannot be decoded become U+FFFD.
     ///
-    /// The error has the line's bytes, and the lines after it can be read (parallel-ssh raises
-    /// `UnicodeDecodeError` and loses the line).
+    /// The error contains the line's bytes, and the lines that follow it can be read (parallel-ssh
+    /// raises `UnicodeDecodeError` and loses the line).
     pub fn strict_encoding(mut self, strict: bool) -> Self {
         self.strict_encoding = strict;
         self
     }
 }
 
-/// How to [`join`](crate::ParallelClient::join).
+/// How a client [joins](crate::ParallelClient::join) commands.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -90,21 +92,23 @@ pub struct JoinOptions {
 }
 
 impl JoinOptions {
-    /// Time limit for all outputs together; zero does not wait. Default: `None`, no limit.
+    /// The time limit for all outputs together; with zero, `join` does not wait. Default: `None`,
+    /// which means no limit.
     pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.timeout = after.into();
         self
     }
 
-    /// Whether to discard the output of the commands. Default: `false`, it can be read afterwards.
+    /// Whether to discard the output of the commands. Default: `false`, so the output can be read
+    /// afterwards.
     pub fn consume_output(mut self, consume: bool) -> Self {
         self.consume_output = consume;
         self
     }
 
     /// Whether to close the commands' standard input first. Default: `true` without a time limit,
-    /// since a command that reads its input would never end; `false` with one, so that input can be
-    /// written after a timeout.
+    /// because a command that reads its input would never end; `false` with a time limit, so that
+    /// input can be written after a timeout.
     pub fn close_stdin(mut self, close: bool) -> Self {
         self.close_stdin = Some(close);
         self

@@ -16,8 +16,9 @@ use crate::{Fleet, clock};
 
 /// The output of one command on one host (parallel-ssh: `HostOutput`).
 ///
-/// It stays readable after the client is dropped, and keeps the connections open until then. Clones
-/// read the same streams. Dropping the last clone discards unread output; the command goes on.
+/// The output stays readable after the client is dropped. The connections stay open until the
+/// client and all outputs are dropped. Clones read the same streams. Dropping the last clone
+/// discards unread output; the command goes on.
 #[derive(Debug, Clone)]
 pub struct HostOutput {
     handle: Arc<Handle>,
@@ -29,7 +30,7 @@ pub struct HostOutput {
     decoding: Decoding,
 }
 
-/// Releases the command when the last output of it is dropped.
+/// Releases the command when the last clone of its output is dropped.
 #[derive(Debug)]
 struct Handle {
     fleet: Shared,
@@ -60,22 +61,23 @@ impl HostOutput {
         &self.host
     }
 
-    /// Its port.
+    /// The host's port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its [`alias`](super::HostConfig::alias).
+    /// The host's [`alias`](super::HostConfig::alias).
     pub fn alias(&self) -> Option<&str> {
         self.alias.as_deref()
     }
 
-    /// Its position in the host list of the command, from 0.
+    /// The host's position in the host list of the command, from 0.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The unread lines of standard output. Waits for more until the command has ended.
+    /// The unread lines of standard output. The iterator waits for more lines until the command has
+    /// ended.
     ///
     /// A new iterator continues where the last one stopped. Lines are decoded from the
     /// [`encoding`](Self::encoding); [`Lines::raw`] yields bytes.
@@ -84,8 +86,8 @@ impl HostOutput {
     }
 
     /// The lines of standard error; see [`stdout`](Self::stdout). Extended data of other types than
-    /// standard error (RFC 4254 section 5.2) arrives here as well: libssh does not tell them apart.
-    /// No server in use sends any.
+    /// standard error (RFC 4254 section 5.2) arrives here as well, because libssh does not
+    /// distinguish the types. No server in use sends such data.
     pub fn stderr(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stderr)
     }
@@ -100,16 +102,17 @@ impl HostOutput {
         Reader::new(self, StdStream::Stderr)
     }
 
-    /// The command's standard input. Dropping it does not end the input: [`Stdin::close`] does.
+    /// The command's standard input. Dropping the [`Stdin`] does not end the input;
+    /// [`Stdin::close`] does.
     pub fn stdin(&self) -> Stdin<'_> {
         Stdin::new(self)
     }
 
-    /// Sends a signal to the command, which must be running: accepted by its host, and neither
-    /// ended nor cancelled.
+    /// Sends a signal to the command, which must be running: its host has accepted it, and it has
+    /// neither ended nor been cancelled.
     ///
-    /// The server does not answer (RFC 4254 section 6.9). [`Signal`] says which signals servers
-    /// deliver.
+    /// The server does not answer a signal (RFC 4254 section 6.9). [`Signal`] says which signals
+    /// servers deliver.
     ///
     /// ```no_run
     /// use sshoal::Signal;
@@ -125,7 +128,8 @@ impl HostOutput {
     /// ```
     ///
     /// # Errors
-    /// [`ChannelProblem::NotRunning`], or the command's error, if it has failed.
+    /// [`ChannelProblem::NotRunning`] if the command is not running, or the command's own error if
+    /// it has failed.
     pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
         if self.fleet().lock().signal(self.id(), signal) {
             let is_sent = |command: CommandRef<'_>| command.unsent_signals() == 0;
@@ -135,16 +139,18 @@ impl HostOutput {
         Err(self.error().unwrap_or_else(not_running))
     }
 
-    /// Cancels the command, and waits until it is over.
+    /// Cancels the command, and waits until it has ended.
     ///
-    /// A command that was not sent is never sent. A running command gets SIGTERM and the end of its
-    /// input; after a second its channel is closed, and the host has 10 seconds to confirm that.
-    /// The outcome is [`Cancelled`](HostErrorKind::Cancelled), however it ends, and its output
-    /// stays readable. A command that has ended keeps its outcome. The connection can be reused.
+    /// A command that has not been sent yet is never sent. A running command receives SIGTERM and
+    /// the end of its input. If it has not ended a second later, its channel is closed, and the
+    /// host has 10 seconds to confirm the close. The outcome is
+    /// [`Cancelled`](HostErrorKind::Cancelled), however the command ends, and its output stays
+    /// readable. A command that has already ended keeps its outcome. The connection can be reused.
     ///
-    /// A command that ignores SIGTERM, or whose server does not deliver signals, may go on: on a
-    /// terminal ([`Command::use_pty`](crate::Command::use_pty)) it gets SIGHUP as well; without one
-    /// it notices only when it reads or writes.
+    /// A command that ignores SIGTERM, or whose server does not deliver signals, may continue to
+    /// run. On a terminal ([`Command::use_pty`](crate::Command::use_pty)), closing the channel
+    /// sends it SIGHUP as well. Without a terminal, it notices the closed channel only when it
+    /// reads or writes.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.
@@ -157,7 +163,7 @@ impl HostOutput {
         self.fleet().lock().cancel(self.id());
     }
 
-    /// The exit status. `None` while the command runs, after a signal, and on failure.
+    /// The exit status. `None` while the command runs, if a signal ended it, and if it failed.
     pub fn exit_code(&self) -> Option<u32> {
         match self.outcome()? {
             Outcome::Exited(code) => Some(code),
@@ -165,7 +171,7 @@ impl HostOutput {
         }
     }
 
-    /// The signal that ended the command, if one did.
+    /// The signal that ended the command, if a signal did.
     pub fn exit_signal(&self) -> Option<ExitSignal> {
         match self.outcome()? {
             Outcome::Signaled(signal) => Some(signal),
@@ -173,7 +179,7 @@ impl HostOutput {
         }
     }
 
-    /// The error, if the command did not run or its end is unknown.
+    /// The error, if the command did not run or it is unknown how the command ended.
     pub fn error(&self) -> Option<HostError> {
         match self.outcome()? {
             Outcome::Failed(error) => Some(error),
@@ -181,7 +187,7 @@ impl HostOutput {
         }
     }
 
-    /// How the command ended; `None` while it has not. Does not wait: see
+    /// How the command ended; `None` while it has not ended. This does not wait; to wait, see
     /// [`ParallelClient::join`](super::ParallelClient::join).
     pub fn outcome(&self) -> Option<Outcome> {
         self.look(|command| command.outcome().cloned()).flatten()
@@ -192,14 +198,14 @@ impl HostOutput {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
-    /// Bytes of one of its streams that were dropped, as
-    /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr) says.
+    /// How many bytes of one of the command's streams were dropped, as set by
+    /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr).
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.look(|command| command.dropped(stream)).unwrap_or(0)
     }
 
-    /// Changes how long a reader of this output waits without a byte from its stream. `None`: no
-    /// limit; zero does not wait.
+    /// Changes how long a reader of this output waits for a byte from its stream. `None` means no
+    /// limit; with zero, a reader does not wait.
     pub fn set_read_timeout(&mut self, after: impl Into<Option<Duration>>) {
         self.read_timeout = after.into();
     }
@@ -210,7 +216,7 @@ impl HostOutput {
         self.decoding.encoding.name()
     }
 
-    /// Changes the encoding of unread lines: see
+    /// Changes the encoding in which unread lines are decoded; see
     /// [`Command::encoding`](crate::Command::encoding).
     ///
     /// ```no_run
@@ -226,13 +232,13 @@ impl HostOutput {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for an unknown label. Then nothing has changed.
+    /// [`Error::Config`] for an unknown label. In this case nothing has changed.
     pub fn set_encoding(&mut self, label: &str) -> Result<(), Error> {
         self.decoding.encoding = Encoding::for_label(label)?;
         Ok(())
     }
 
-    /// Changes how invalid lines are handled: see
+    /// Changes how invalid lines are handled; see
     /// [`ReadOptions::strict_encoding`](crate::ReadOptions::strict_encoding).
     pub fn set_strict_encoding(&mut self, strict: bool) {
         self.decoding.strict = strict;
@@ -242,7 +248,7 @@ impl HostOutput {
         self.decoding.encoding.line_ends()
     }
 
-    /// The text of a line that was read.
+    /// Decodes a line that was read. `at_start` tells whether it is the first line of its stream.
     pub(super) fn decode(&self, line: Vec<u8>, at_start: bool) -> Result<String, HostError> {
         self.decoding.decode(line, at_start).map_err(|Malformed { line, offset }| {
             let encoding = self.encoding();
@@ -250,8 +256,8 @@ impl HostOutput {
         })
     }
 
-    /// Decodes several lines at once, if the text can be cut at their ends. None of them is the
-    /// first of its stream.
+    /// Decodes several lines at once. Returns their bytes unchanged if they must be decoded one by
+    /// one. None of them may be the first line of its stream.
     pub(super) fn text_of_lines(&self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
         self.decoding.encoding.decode_lines(lines)
     }
@@ -265,7 +271,7 @@ impl HostOutput {
         self.look(|command| command.state() >= CommandState::Sent).unwrap_or(true)
     }
 
-    /// The error, and its number among the ends of all commands.
+    /// The command's error, and its position in the order in which all commands have ended.
     pub(super) fn failure_in_order(&self) -> Option<(u64, HostError)> {
         let order = self.look(|command| command.nth_end())??;
         Some((order, self.error()?))
@@ -297,12 +303,12 @@ impl HostOutput {
         self.fleet().drive(None, look).map(drop)
     }
 
-    /// The event loop failed during a wait for this output.
+    /// The error of a wait for this output that ended because the event loop failed.
     pub(super) fn cannot_poll(&self, error: &io::Error) -> HostError {
         self.own_error(HostErrorKind::Limit(format!("cannot poll: {error}")))
     }
 
-    /// An error of this output that is not from its host.
+    /// An error of this output that does not come from its host.
     pub(super) fn own_error(&self, kind: HostErrorKind) -> HostError {
         let now = clock::now();
         let look =

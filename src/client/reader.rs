@@ -1,4 +1,4 @@
-//! One stream as bytes.
+//! Reading one stream as bytes.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::ids::StdStream;
 
 /// Reads one stream as bytes, for output that is not text.
 ///
-/// Waits for at least one byte, and drives all hosts meanwhile. Lines and bytes can be read in
-/// turn. Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `TimedOut` after a
-/// read timeout, after which another read can follow, and `ConnectionAborted` where the output was
-/// cut short.
+/// A read waits for at least one byte, and drives all hosts in the meantime. Reading lines and
+/// reading bytes can be mixed. Errors are [`io::Error`]s that wrap a
+/// [`HostError`](crate::HostError): `TimedOut` after a read timeout, after which reading can
+/// continue, and `ConnectionAborted` if the output was cut short.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

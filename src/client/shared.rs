@@ -1,12 +1,12 @@
-//! The fleet, and the loop around it.
+//! The fleet that a client shares with its outputs, and the loop that drives it.
 //!
-//! The client and its outputs share the fleet behind one lock. A thread that waits drives all
-//! hosts, and holds the lock while it sleeps in the poll. What another thread does meanwhile takes
-//! effect at once all the same: a thread that finds the lock taken knocks and wakes the poll, and
-//! the driving thread hands the lock over after that turn.
+//! The client and its outputs share the fleet behind one lock. A thread that waits for something
+//! drives all hosts, and holds the lock while it sleeps in the poll. Calls of other threads still
+//! take effect at once, because a thread that finds the lock taken counts itself as knocking and
+//! wakes the poll. The driving thread then ends its turn and hands the lock over.
 //!
-//! One thread drives at a time. Others that wait as well follow it: they look at the fleet after
-//! each of its turns, and one of them takes over when it leaves.
+//! Only one thread drives at a time. Other threads that wait are its followers: they look at the
+//! fleet after each of its turns, and one of them takes over when it stops driving.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -19,7 +19,8 @@ use crate::fleet::{CommandId, FleetWaker};
 use crate::ids::StdStream;
 use crate::{Budget, Fleet, clock};
 
-/// The fleet, owned by the client and by every output together, so that outputs outlive the client.
+/// A shared handle to the fleet. The client and every output own one, so that outputs outlive the
+/// client.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Inner>);
 
@@ -27,45 +28,48 @@ struct Inner {
     state: Mutex<State>,
     /// Wakes the poll.
     waker: FleetWaker,
-    /// Whether a thread drives. Changed under the lock only.
+    /// Whether a thread drives the fleet. This is changed only under the lock.
     is_driven: AtomicBool,
-    /// Threads that wait for the lock, which the driving thread may hold in the poll.
+    /// How many threads wait for the lock, which the driving thread may hold while it sleeps in the
+    /// poll.
     knocking: AtomicUsize,
-    /// For followers: a turn has ended, or no thread drives any more.
+    /// Notifies followers that a turn has ended, or that no thread drives any more.
     turned: Condvar,
-    /// For the driving thread: a knocking thread has the lock, or a follower has looked.
+    /// Notifies the driving thread that a knocking thread has the lock, or that a follower has
+    /// looked at the fleet.
     served: Condvar,
 }
 
 struct State {
     fleet: Fleet,
     loan: Option<Loan>,
-    /// Turns that driving threads have made.
+    /// How many turns driving threads have made.
     turns: u64,
-    /// Threads that wait for something while another one drives.
+    /// The threads that wait for something while another thread drives.
     followers: Vec<Follower>,
 }
 
-/// A thread that has looked at the fleet after so many turns, and that wants to look again at its
-/// deadline.
+/// A thread that waits while another thread drives. It last looked at the fleet after `turns`
+/// turns, and wants to look again at `deadline` at the latest.
 #[derive(PartialEq, Eq)]
 struct Follower {
     turns: u64,
     deadline: Option<Instant>,
 }
 
-/// Unread output that an iterator has a copy of.
+/// Unread output that an iterator has copied.
 pub(super) struct Loan {
     pub id: CommandId,
     pub stream: StdStream,
     pub claim: Arc<Claim>,
 }
 
-/// The locked fleet, as it is after all lines that iterators have handed out.
+/// The locked fleet. The lines that iterators have handed out count as read.
 pub(super) struct Locked<'a>(MutexGuard<'a, State>);
 
 impl Locked<'_> {
-    /// Takes note of a copy of the front of a stream: it is good until the fleet is locked again.
+    /// Records that an iterator has copied the front of a stream. The copy is valid until the fleet
+    /// is locked again.
     pub(super) fn lend(mut self, loan: Loan) {
         self.0.loan = Some(loan);
     }
@@ -86,14 +90,15 @@ impl DerefMut for Locked<'_> {
 }
 
 impl State {
-    /// Takes what iterators have handed out from their streams.
+    /// Consumes the part of a stream that an iterator has handed out.
     fn end_loan(&mut self) {
         if let Some(Loan { id, stream, claim }) = self.loan.take() {
             self.fleet.consume(id, stream, claim.end());
         }
     }
 
-    /// When the poll has to end, for a thread that drives until this deadline.
+    /// When the poll must end, if the driving thread waits until `deadline`: at the earliest
+    /// deadline of that thread and its followers.
     fn wake_at(&self, deadline: Option<Instant>) -> Option<Instant> {
         self.followers.iter().filter_map(|follower| follower.deadline).chain(deadline).min()
     }
@@ -118,19 +123,20 @@ impl Shared {
         }))
     }
 
-    /// Locks the fleet, at the latest after the turn of a thread that drives it.
+    /// Locks the fleet. If another thread drives it, this waits at most until the end of a turn.
     pub(super) fn lock(&self) -> Locked<'_> {
         let mut state = self.0.lock();
         state.end_loan();
         Locked(state)
     }
 
-    /// Takes in what has arrived, without waiting.
+    /// Processes data that has arrived, without waiting.
     pub(super) fn turn(&self) -> io::Result<()> {
         turn(&mut self.lock())
     }
 
-    /// Drives all hosts until `look` returns something. `None` at the deadline.
+    /// Drives all hosts until `look` returns something. Returns `None` if the deadline passes
+    /// first.
     pub(super) fn drive<T>(
         &self,
         deadline: Option<Instant>,
@@ -140,7 +146,7 @@ impl Shared {
         if let Some(seen) = look(&mut state.fleet) {
             return Ok(Some(seen));
         }
-        // Dropped before the lock is.
+        // This is declared after `state`, so that it is dropped before the lock is released.
         let mut lead = None;
         loop {
             if lead.is_none() {
@@ -163,7 +169,8 @@ impl Shared {
     }
 }
 
-/// While it lives, its thread is the one that drives. Made and dropped under the lock.
+/// Makes a thread the driving thread until this value is dropped. It is created and dropped only
+/// under the lock.
 struct Lead<'a>(&'a Inner);
 
 impl Drop for Lead<'_> {
@@ -180,7 +187,8 @@ impl Inner {
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {}
         }
-        // Counted before the poll is woken: the driving thread looks at the count after the poll.
+        // This thread is counted before it wakes the poll, because the driving thread reads the
+        // count after the poll.
         self.knocking.fetch_add(1, Ordering::SeqCst);
         if let Err(e) = self.waker.wake() {
             log::error!("cannot wake the thread that drives the hosts: {e}");
@@ -191,14 +199,15 @@ impl Inner {
         state
     }
 
-    /// Takes the lead, unless another thread has it. The caller holds the lock.
+    /// Makes this thread the driving thread, unless there is one already. The caller holds the
+    /// lock.
     fn begin_to_lead(&self) -> Option<Lead<'_>> {
-        // Not `then_some`: a `Lead` that is not wanted must not be made, as its drop ends the other
-        // thread's.
+        // `then_some` would create a `Lead` even if another thread drives, and dropping that `Lead`
+        // would end the other thread's lead.
         (!self.is_driven.swap(true, Ordering::Relaxed)).then(|| Lead(self))
     }
 
-    /// Waits for news of any host, and takes them in.
+    /// Waits until there is work for a turn, and runs the turn.
     fn turn(&self, state: &mut State, deadline: Option<Instant>) -> io::Result<()> {
         let limit = state.wake_at(deadline).map(|at| at.saturating_duration_since(clock::now()));
         state.fleet.wait(limit)?;
@@ -210,14 +219,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Lets the threads at the fleet that knock, and those that follow.
+    /// Releases the lock until every knocking thread has had it and every follower has looked at
+    /// the fleet.
     fn hand_over<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let is_wanted =
             |state: &mut State| self.knocking.load(Ordering::SeqCst) > 0 || !state.all_have_looked();
         self.served.wait_while(state, is_wanted).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next turn of the thread that drives, or until none does.
+    /// Waits until the driving thread has made a turn, or until no thread drives.
     fn follow<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -226,8 +236,8 @@ impl Inner {
         let turns = state.turns;
         state.followers.push(Follower { turns, deadline });
         let is_early = |state: &mut State| self.is_driven.load(Ordering::Relaxed) && state.turns == turns;
-        // Not for so long only: the lock is free between two turns alone, and the turn ends at the
-        // deadline.
+        // This wait has no timeout of its own, because the lock is free only between turns, and the
+        // driving thread ends its turn at this follower's deadline.
         let mut state = self.turned.wait_while(state, is_early).unwrap_or_else(PoisonError::into_inner);
         let me = Follower { turns, deadline };
         if let Some(index) = state.followers.iter().position(|follower| *follower == me) {
@@ -240,7 +250,7 @@ impl Inner {
 
 fn turn(fleet: &mut Fleet) -> io::Result<()> {
     fleet.turn(clock::now(), Budget::default())?;
-    // Events are dropped: waiting threads look at the fleet itself.
+    // Events are dropped, because waiting threads look at the fleet itself.
     while fleet.next_event().is_some() {}
     Ok(())
 }

@@ -10,12 +10,14 @@ use crate::{Fleet, limits};
 
 /// Writes to a command's standard input.
 ///
-/// Bytes are queued, and sent during calls that wait, as fast as the host reads them. A write waits
-/// while more than 1 MiB is queued: it drives all hosts, for at most the read timeout without
-/// progress. [`flush`](io::Write::flush) waits until everything has been handed to the connection.
+/// Written bytes are queued, and calls that wait send them as fast as the host reads them. A write
+/// that finds a full queue, which holds 1 MiB, waits for room: it drives all hosts, and fails if
+/// nothing is sent within the read timeout. [`flush`](io::Write::flush) waits until everything has
+/// been handed to the connection.
 ///
-/// Errors are [`io::Error`]s around a [`HostError`](crate::HostError): `BrokenPipe` when the
-/// command has ended or its input is closed, `TimedOut` when the host reads nothing.
+/// Errors are [`io::Error`]s that wrap a [`HostError`](crate::HostError): `BrokenPipe` if the
+/// command has ended or its input is closed, and `TimedOut` if the host does not read the input in
+/// time.
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -40,18 +42,18 @@ impl<'a> Stdin<'a> {
         Self { output }
     }
 
-    /// Closes the input once everything written has been sent.
+    /// Closes the input once everything that was written has been sent.
     pub fn close(self) {
         self.output.fleet().lock().close_stdin(self.output.id());
     }
 
-    /// Waits until at most `left` bytes wait.
+    /// Waits until at most `left` bytes are queued.
     fn drain_to(&self, left: usize) -> io::Result<()> {
         let unsent = |command: CommandRef<'_>| command.unsent();
         let drained = |fleet: &mut Fleet, id| (fleet.command(id).map_or(0, unsent) <= left).then_some(());
         match wait(self.output, drained, unsent) {
             Ok(()) | Err(WaitError::Ended) => Ok(()),
-            // The command has ended: its input no longer matters.
+            // The command has ended, so its input no longer matters.
             Err(WaitError::Failed(_)) if self.output.is_finished() => Ok(()),
             Err(WaitError::Failed(error)) => Err(io::Error::other(error)),
             Err(WaitError::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),

@@ -7,32 +7,33 @@ use crate::error::{HostError, HostErrorKind, TimeoutKind};
 use crate::fleet::{CommandId, CommandRef};
 use crate::output::Outcome;
 
-/// Why nothing was found.
+/// Why a wait found nothing.
 pub(super) enum WaitError {
-    /// Not yet: the caller may wait again.
+    /// The read timeout has passed. The caller may wait again.
     Timeout(HostError),
-    /// The command has ended in order.
+    /// The command has ended without an error.
     Ended,
     /// The command failed, or the event loop did.
     Failed(HostError),
 }
 
-/// Waits until there is something to find, at most for the output's read timeout without a change
-/// of `amount`.
+/// Waits until `find` returns something. Gives up once `amount` has not changed for the output's
+/// read timeout.
 pub(super) fn wait<T>(
     output: &HostOutput,
     mut find: impl FnMut(&mut Fleet, CommandId) -> Option<T>,
     amount: impl Fn(CommandRef<'_>) -> usize,
 ) -> Result<T, WaitError> {
     let id = output.id();
-    // Mostly it is there: no clock is read for that.
+    // In most cases there is something to find at once, so the clock need not be read.
     if let Some(found) = find(&mut output.fleet().lock(), id) {
         return Ok(found);
     }
     loop {
         let timeout = output.read_timeout();
         let mut before = None;
-        // `Some(None)`: nothing is found, but something has changed.
+        // The closure returns `Some(None)` if nothing was found, but the amount has changed or the
+        // command has ended.
         let seen = output.fleet().drive(deadline(timeout), |fleet| {
             if let Some(found) = find(fleet, id) {
                 return Some(Some(found));

@@ -2,9 +2,9 @@
 
 /// One host's values for the placeholders of a command: in order, or by name.
 ///
-/// Made from a single value (`"web1"`, `8080`), from several (a tuple of up to eight, an array, a
-/// `Vec`), or by [`named`](Self::named). Values of different types that are not in a tuple are
-/// [`HostArg`]s.
+/// These are made from a single value (`"web1"`, `8080`), from several values (a tuple of up to
+/// eight, an array, or a `Vec`), or by [`named`](Self::named). In an array or a `Vec`, values of
+/// different types must be [`HostArg`]s.
 ///
 /// ```
 /// use sshoal::Command;
@@ -35,13 +35,13 @@ pub struct HostArg(Value);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
     Text(String),
-    /// Wide enough for every integer that a `HostArg` is made from.
+    /// An integer. The type is wide enough for every integer that a `HostArg` is made from.
     Integer(i128),
 }
 
 impl HostArgs {
-    /// Values for `%(name)s` and `%(name)d`. Unused ones are ignored; the last one with a name
-    /// counts.
+    /// Values for `%(name)s` and `%(name)d`. Unused values are ignored. If several values have the
+    /// same name, the last one counts.
     ///
     /// ```
     /// use sshoal::Command;
@@ -57,7 +57,7 @@ impl HostArgs {
         Self(Values::Named(values))
     }
 
-    /// The values for `%s` and `%d`; none if they have names.
+    /// The values for `%s` and `%d`; empty if the values have names.
     pub(super) fn positional(&self) -> &[HostArg] {
         match &self.0 {
             Values::Positional(values) => values,

@@ -1,4 +1,4 @@
-//! Settings of a command's channel: the terminal, the environment.
+//! Settings of a command's channel, such as the terminal and the environment.
 
 use std::ffi::CString;
 use std::fmt;
@@ -9,11 +9,11 @@ use super::request::{ChannelRequest, RunOptions};
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
 
-/// A terminal for a command (RFC 4254 section 6.2). Default: `xterm`, 80 columns, 24 rows, as
-/// parallel-ssh asks for.
+/// A terminal for a command (RFC 4254 section 6.2). The default is an `xterm` of 80 columns and 24
+/// rows, as in parallel-ssh.
 ///
-/// No terminal modes are requested: the host's defaults apply. The terminal of this process has no
-/// influence.
+/// No terminal modes are requested, so the host's defaults apply. The terminal of this process has
+/// no influence.
 ///
 /// ```
 /// use sshoal::Command;
@@ -37,13 +37,14 @@ impl Default for Pty {
 }
 
 impl Pty {
-    /// The terminal type, the value of `TERM`.
+    /// The terminal type, which is the value of `TERM`.
     pub fn term(mut self, term: impl Into<String>) -> Self {
         self.term = term.into();
         self
     }
 
-    /// Its size in characters. 0, which means "unknown", is refused.
+    /// The size of the terminal in characters. 0, which means "unknown" in the protocol, is
+    /// rejected.
     pub fn size(mut self, columns: u16, rows: u16) -> Self {
         (self.columns, self.rows) = (columns, rows);
         self
@@ -113,7 +114,8 @@ impl Variable {
 }
 
 impl ChannelSettings {
-    /// In the order of OpenSSH's client: the terminal, then the environment.
+    /// Makes the options of a run. The terminal is requested before the environment, as by
+    /// OpenSSH's client.
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
         if self.time_limit.is_some_and(|limit| limit.is_zero()) {
             let (setting, allowed) = ("time_limit", "longer than zero, or None");
@@ -132,14 +134,14 @@ impl ChannelSettings {
 }
 
 impl Command {
-    /// Whether the command gets a terminal, by default the one of [`Pty::default`] (parallel-ssh:
-    /// `use_pty`). Default: `false`.
+    /// Whether the command gets a terminal (parallel-ssh: `use_pty`). The terminal is that of
+    /// [`Pty::default`], unless [`pty`](Self::pty) sets another. Default: `false`.
     ///
     /// A terminal has one output stream: standard error arrives as standard output, lines end with
     /// `\r\n`, and input is echoed. When the channel closes, the host sends SIGHUP to the processes
     /// on the terminal.
     ///
-    /// A host that refuses the terminal does not run the command: its error is
+    /// If a host refuses the terminal, the command does not run there, and its error is
     /// [`ChannelProblem::PtyRefused`](crate::error::ChannelProblem::PtyRefused).
     ///
     /// ```
@@ -156,19 +158,20 @@ impl Command {
     /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] if the size is 0 in one direction,
-    /// or the name is empty, has a NUL byte or more than 256 bytes.
+    /// When the command is started, [`Error::Config`] is returned if the size is 0 in one
+    /// direction, or if the terminal type is empty, contains a NUL byte, or has more than 256
+    /// bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
         self
     }
 
-    /// A variable for the command's environment (RFC 4254 section 6.4). The last one with a name
-    /// counts.
+    /// A variable for the command's environment (RFC 4254 section 6.4). If a variable is set
+    /// several times, the last value counts.
     ///
     /// Servers accept only the names that they are configured for (OpenSSH: `AcceptEnv`, by default
-    /// none). OpenSSH's client ignores a refusal. Here a host that refuses a variable does not run
-    /// the command: its error is
+    /// none). OpenSSH's client ignores a refusal. Here, if a host refuses a variable, the command
+    /// does not run there, and its error is
     /// [`ChannelProblem::EnvRefused`](crate::error::ChannelProblem::EnvRefused), unless
     /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
     ///
@@ -180,8 +183,9 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] if the name is empty or contains
-    /// `=`, if name or value contain a NUL byte, or if both together have more than 192 KiB.
+    /// When the command is started, [`Error::Config`] is returned if the name is empty or contains
+    /// `=`, if the name or the value contains a NUL byte, or if both together have more than 192
+    /// KiB.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         let (name, value) = (name.into(), value.into());
         self.channel.env.retain(|known| known.name != name);
@@ -201,21 +205,22 @@ impl Command {
         variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 
-    /// Whether the command runs even if the host refuses variables. Default: `false`, it does not
-    /// run.
+    /// Whether the command runs even if the host refuses variables. Default: `false`, so the
+    /// command does not run.
     pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
         self.channel.ignore_refused_env = ignore;
         self
     }
 
-    /// How long the command may run, from the moment the host accepts it. Default:
-    /// `None`, no limit; zero is refused.
+    /// How long the command may run, from the moment the host accepts it. Default: `None`, which
+    /// means no limit. Zero is rejected.
     ///
-    /// At the limit it is stopped like a cancelled one (see
+    /// At the limit, the command is stopped like a cancelled one (see
     /// [`HostOutput::cancel`](crate::HostOutput::cancel)). Its outcome is a
     /// [`Timeout`](crate::HostErrorKind::Timeout) of kind
-    /// [`Command`](crate::error::TimeoutKind::Command), what it had printed stays readable, and the
-    /// connection serves the next command. Like all deadlines it is kept while a call waits.
+    /// [`Command`](crate::error::TimeoutKind::Command). The output that it has printed stays
+    /// readable, and the connection can be used for the next command. Like all deadlines, the limit
+    /// is enforced only while the hosts are driven.
     ///
     /// ```
     /// use std::time::Duration;
@@ -230,12 +235,13 @@ impl Command {
     }
 
     /// Whether a command whose channel is refused waits until another channel of its connection
-    /// closes, and tries again. Default: `false`, the command fails with
+    /// closes, and tries again. Default: `false`, so the command fails with
     /// [`ChannelProblem::OpenRefused`](crate::error::ChannelProblem::OpenRefused).
     ///
     /// Servers limit the commands that run at once on one connection (OpenSSH: `MaxSessions`, by
-    /// default 10). The wait counts towards the time limit of starting a command, the client's
-    /// `timeout`, and ends with it. With no other channel open, the command fails at once.
+    /// default 10). The wait counts towards the time limit for starting a command (the client's
+    /// `timeout`), and ends when that limit is reached. If no other channel is open, the command
+    /// fails at once.
     pub fn wait_for_channel(mut self, wait: bool) -> Self {
         self.channel.wait_for_channel = wait;
         self

@@ -28,10 +28,10 @@ use crate::output::{Decoding, Encoding, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
-/// By default the text is sent unchanged to the login shell of the remote user. Otherwise the
-/// values of [`host_args`](Self::host_args) are filled in, the result is converted to the
+/// By default, the text is sent unchanged to the login shell of the remote user. If they are set,
+/// the values of [`host_args`](Self::host_args) are filled in, the result is converted to the
 /// [`encoding`](Self::encoding), and [`shell`](Self::shell), [`sudo`](Self::sudo) and
-/// [`run_as`](Self::run_as) wrap it. Everything is checked for all hosts before anything is
+/// [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts before anything is
 /// started.
 ///
 /// ```
@@ -45,7 +45,8 @@ use crate::output::{Decoding, Encoding, Keep};
 #[must_use = "a command does nothing until it is run"]
 pub struct Command {
     text: Vec<u8>,
-    /// Shared: a command may be cloned for each run, and there is one entry for each host.
+    /// The values, one entry for each host. They are shared, because a command may be cloned for
+    /// each run.
     host_args: Arc<[HostArgs]>,
     wrapping: Wrapping,
     channel: ChannelSettings,
@@ -55,10 +56,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command with this text, or these bytes where the host does not use UTF-8.
+    /// Creates a command with this text. The text may be bytes in another encoding, if the host
+    /// does not use UTF-8.
     ///
-    /// A text that is blank, contains a NUL byte, or exceeds 192 KiB with everything filled in and
-    /// wrapped around, is refused with [`Error::Command`] when the command is started.
+    /// A text is rejected with [`Error::Command`] when the command is started, if it is blank,
+    /// contains a NUL byte, or is longer than 192 KiB after all values were filled in and all
+    /// wrapping was added.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
         Self {
             text: text.into(),
@@ -72,8 +75,8 @@ impl Command {
     }
 
     /// Values for the placeholders in the text, one entry for each host, in the order of the hosts
-    /// (parallel-ssh: `host_args`). Default: none; then, and with an empty list, the text is not
-    /// formatted and `%` stands for itself.
+    /// (parallel-ssh: `host_args`). By default, and with an empty list, the text is not formatted,
+    /// and `%` stands for itself.
     ///
     /// | in the text | becomes |
     /// |---|---|
@@ -84,7 +87,7 @@ impl Command {
     /// | `%%` | `%` |
     ///
     /// Anything else after a `%` is an error, including the rest of Python's format language.
-    /// Values are not quoted: the remote shell interprets them, so quote untrusted ones.
+    /// Values are not quoted: the remote shell interprets them, so quote untrusted values.
     ///
     /// ```
     /// use sshoal::Command;
@@ -101,10 +104,10 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started; nothing runs then. [`Error::HostArgs`] unless there
-    /// are exactly as many entries as hosts (parallel-ssh accepts more, and starts the first hosts
-    /// before it notices that there are fewer); [`Error::Template`] if the text cannot be filled
-    /// with an entry.
+    /// These errors are returned when the command is started, in which case nothing runs.
+    /// [`Error::HostArgs`] unless there are exactly as many entries as hosts (parallel-ssh accepts
+    /// more entries, and starts the first hosts before it notices that there are fewer);
+    /// [`Error::Template`] if the text cannot be filled with an entry.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -125,14 +128,15 @@ impl Command {
     /// Whether the command runs through `sudo`, as root or the user set by [`run_as`](Self::run_as)
     /// (parallel-ssh: `sudo`). Default: `false`.
     ///
-    /// What is sent is `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` with a
-    /// [`shell`](Self::shell). Unlike in parallel-ssh the text is quoted, so that its own quotes
-    /// keep their meaning.
+    /// The host receives `sudo -S $SHELL -c 'the text'`, or `sudo -S {shell} 'the text'` if a
+    /// [`shell`](Self::shell) is set. Unlike in parallel-ssh, the text is quoted, so that its own
+    /// quotes keep their meaning.
     ///
     /// With `-S`, `sudo` prompts on standard error and reads the password from standard input. The
-    /// caller writes it there, followed by a line end. If `sudo` needs no password, the command
-    /// reads that line instead. [`sudo_password`](Self::sudo_password) answers the prompt; with
-    /// [`sudo_non_interactive`](Self::sudo_non_interactive) `sudo` fails instead of asking.
+    /// caller writes the password there, followed by a line end. If `sudo` needs no password, the
+    /// command reads that line instead. With [`sudo_password`](Self::sudo_password), the prompt is
+    /// answered automatically. With [`sudo_non_interactive`](Self::sudo_non_interactive), `sudo`
+    /// fails instead of asking.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -157,9 +161,9 @@ impl Command {
     /// The user that the command runs as, through `sudo`, whether or not [`sudo`](Self::sudo) is on
     /// (parallel-ssh: `user`). Default: the login user, or root with `sudo`.
     ///
-    /// What is sent is `sudo -u {name} -S $SHELL -c 'the text'`, or with the [`shell`](Self::shell)
-    /// in the place of `$SHELL -c`. A name with shell metacharacters is quoted; a numeric user id
-    /// is written `#1000`, as for `sudo` itself.
+    /// The host receives `sudo -u {name} -S $SHELL -c 'the text'`. If a [`shell`](Self::shell) is
+    /// set, it takes the place of `$SHELL -c`. A name with shell metacharacters is quoted. A
+    /// numeric user id is written `#1000`, as for `sudo` itself.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -176,7 +180,7 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] if no user can have this name, by
+    /// When the command is started, [`Error::Config`] is returned if no user can have this name, by
     /// the rules for the user of a [`HostSpec`](crate::HostSpec).
     pub fn run_as(mut self, name: impl Into<String>) -> Self {
         self.wrapping.user = Some(name.into());
@@ -184,13 +188,13 @@ impl Command {
     }
 
     /// The shell that runs the command, with the option that takes the text as an argument, such as
-    /// `bash -c` (parallel-ssh: `shell`). Default: the login shell; with `sudo` or `user`, `$SHELL
-    /// -c`.
+    /// `bash -c` (parallel-ssh: `shell`). Default: the login shell, or `$SHELL -c` with `sudo` or
+    /// `run_as`.
     ///
-    /// What is sent is `{shell} 'the text'`: the login shell reads `shell` as it is, and the text
-    /// in single quotes, those in the text written `'\''`. POSIX shells pass the text on unchanged
-    /// (POSIX.1-2024, XCU 2.2.2). Other shells interpret some characters inside single quotes: csh
-    /// line ends and `!`, fish backslashes.
+    /// The host receives `{shell} 'the text'`. The login shell interprets `shell` as it is. The
+    /// text is in single quotes, and a single quote within the text is written `'\''`. POSIX shells
+    /// pass the text on unchanged (POSIX.1-2024, XCU 2.2.2). Other shells interpret some characters
+    /// inside single quotes: csh interprets line ends and `!`, and fish interprets backslashes.
     ///
     /// ```
     /// use sshoal::Command;
@@ -201,7 +205,7 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] if it is blank.
+    /// When the command is started, [`Error::Config`] is returned if the shell is blank.
     pub fn shell(mut self, shell: impl Into<String>) -> Self {
         self.wrapping.shell = Some(shell.into());
         self
@@ -210,14 +214,16 @@ impl Command {
     /// The encoding of the text and of the command's output, by any of the WHATWG's labels, such
     /// as `shift_jis`, `latin1` or `utf-16le` (parallel-ssh: `encoding`). Default: `utf-8`.
     ///
-    /// The text, given as UTF-8, is converted to it; for UTF-16 it is sent as UTF-8, since a
-    /// command cannot contain NUL bytes. UTF-8 is sent unchanged, valid or not.
-    /// [`Lines`](crate::Lines) decode both streams from it. Byte readers and standard input are not
-    /// converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes it later.
+    /// The text is given as UTF-8 and converted to this encoding. If the encoding is UTF-16, the
+    /// text is sent as UTF-8, because a command cannot contain NUL bytes. If the encoding is UTF-8,
+    /// the text is sent unchanged, whether or not it is valid. [`Lines`](crate::Lines) decode both
+    /// streams from this encoding. The bytes of byte readers and of standard input are not
+    /// converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes the
+    /// encoding later.
     ///
-    /// By the WHATWG's rules `latin1` and `ascii` are windows-1252, and `utf-16` is UTF-16LE: a
-    /// byte order mark is removed from the start of a stream and otherwise ignored. In ISO-2022-JP
-    /// each line begins with ASCII (RFC 1468).
+    /// By the WHATWG's rules, `latin1` and `ascii` stand for windows-1252, and `utf-16` stands for
+    /// UTF-16LE. A byte order mark is removed from the start of a stream and otherwise ignored. In
+    /// ISO-2022-JP, each line begins in ASCII (RFC 1468).
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -234,17 +240,18 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started; nothing runs then. [`Error::Config`] for an unknown
-    /// label, or a user or shell that cannot be encoded (parallel-ssh: `LookupError`, from the
-    /// first host that is reached). [`Error::Command`] or [`Error::Template`] if the text cannot be
-    /// encoded, with the offset of the first such character.
+    /// These errors are returned when the command is started, in which case nothing runs.
+    /// [`Error::Config`] for an unknown label, or a user or shell that cannot be encoded
+    /// (parallel-ssh: `LookupError`, from the first host that is reached). [`Error::Command`] or
+    /// [`Error::Template`] if the text cannot be encoded, with the offset of the first such
+    /// character.
     pub fn encoding(mut self, label: impl Into<String>) -> Self {
         self.encoding = Some(label.into());
         self
     }
 
-    /// The requests for this many hosts. Hosts with the same text share one. `output` has the
-    /// defaults for the output.
+    /// Makes the requests for this many hosts. Hosts with the same text share a request. `output`
+    /// contains the defaults for the output.
     pub(crate) fn to_requests(
         &self,
         hosts: usize,
@@ -288,13 +295,14 @@ impl Command {
     }
 }
 
-/// The bytes to send: the text alone, or quoted after a prefix.
+/// The bytes to send: the text alone or, if there is a prefix, the prefix followed by the quoted
+/// text.
 fn wrapped(text: &[u8], prefix: Option<&[u8]>, encoding: Encoding) -> Result<CString, CommandProblem> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(CommandProblem::Empty);
     }
-    // Quoted after encoding: a shell reads bytes, and in ISO-2022-JP the byte of `'` occurs inside
-    // other characters.
+    // The text is quoted after it is encoded, because a shell reads bytes, and in ISO-2022-JP the
+    // byte of `'` occurs inside other characters.
     let text = encoding.encode(text)?;
     let wire = match prefix {
         Some(prefix) => {

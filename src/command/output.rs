@@ -1,4 +1,4 @@
-//! Settings of a command's output.
+//! Settings for a command's output.
 
 use super::Command;
 #[cfg(doc)]
@@ -10,8 +10,8 @@ impl Command {
     /// it. Default: [`Keep::BackPressure`] of 256 KiB in a [`Fleet`](crate::Fleet), [`Keep::All`]
     /// in a [`ParallelClient`](crate::ParallelClient).
     ///
-    /// Dropped bytes are counted: [`CommandRef::dropped`](crate::fleet::CommandRef::dropped),
-    /// [`HostOutput::dropped`](crate::HostOutput::dropped).
+    /// [`CommandRef::dropped`](crate::fleet::CommandRef::dropped) and
+    /// [`HostOutput::dropped`](crate::HostOutput::dropped) return how many bytes were dropped.
     ///
     /// ```
     /// use sshoal::Command;
@@ -23,20 +23,20 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] for a [`Keep::BackPressure`] of 0
+    /// When the command is started, [`Error::Config`] is returned for a [`Keep::BackPressure`] of 0
     /// bytes.
     pub fn stdout(mut self, keep: Keep) -> Self {
         self.stdout = Some(keep);
         self
     }
 
-    /// As [`stdout`](Self::stdout), for standard error.
+    /// Like [`stdout`](Self::stdout), for standard error.
     pub fn stderr(mut self, keep: Keep) -> Self {
         self.stderr = Some(keep);
         self
     }
 
-    /// With all output kept, unless the command says otherwise.
+    /// Keeps all output, unless the command has other settings.
     pub(crate) fn keep_all(mut self) -> Self {
         self.stdout.get_or_insert(Keep::All);
         self.stderr.get_or_insert(Keep::All);

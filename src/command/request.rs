@@ -1,4 +1,4 @@
-//! A request to one host, as it goes over the wire.
+//! What a host is asked to run, and how.
 
 use std::ffi::CString;
 use std::fmt;
@@ -8,33 +8,34 @@ use std::time::Duration;
 use super::sudo::SudoLogin;
 use crate::output::{Deliver, Keep, LineEnds};
 
-/// A command line to run. Immutable, and shared by all hosts with the same text.
+/// A command line to run. It is immutable, and all hosts with the same text share it.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// For the login shell.
+    /// The command line for the login shell.
     pub text: CString,
     pub options: Arc<RunOptions>,
 }
 
-/// How a command is run, the same on every host.
+/// How a command is run. This is the same on every host.
 #[derive(Debug, Default)]
 pub(crate) struct RunOptions {
-    /// Requests to the server before the command, in this order.
+    /// The channel requests that are sent before the command, in this order.
     pub setup: Vec<ChannelRequest>,
     /// Whether the command runs without the environment variables that the server refuses.
     pub ignore_refused_env: bool,
-    /// From acceptance on.
+    /// How long the command may run after the host has accepted it.
     pub time_limit: Option<Duration>,
-    /// Whether a refused channel is asked for again when another one of the connection has closed.
+    /// Whether a channel that was refused is requested again when another channel of the connection
+    /// has closed.
     pub wait_for_channel: bool,
-    /// How its output is kept and delivered.
+    /// How the command's output is kept and delivered.
     pub output: OutputOptions,
-    /// How to answer `sudo`, if the password was given.
+    /// How to answer `sudo`, if the password is set.
     pub sudo: Option<SudoLogin>,
 }
 
 impl RunOptions {
-    /// Whether standard error arrives as standard output.
+    /// Whether the command has a terminal, so that standard error arrives as standard output.
     pub fn on_terminal(&self) -> bool {
         self.setup.iter().any(|request| matches!(request, ChannelRequest::Pty { .. }))
     }
@@ -46,11 +47,11 @@ pub(crate) struct OutputOptions {
     pub stdout: Keep,
     pub stderr: Keep,
     pub deliver: Deliver,
-    /// What ends its lines.
+    /// Which bytes end a line of the output.
     pub ends: LineEnds,
 }
 
-/// All kept, read by calls.
+/// All output is kept, and is read by calls.
 impl Default for OutputOptions {
     fn default() -> Self {
         Self { stdout: Keep::All, stderr: Keep::All, deliver: Deliver::Nothing, ends: LineEnds::Bytes }
@@ -60,7 +61,7 @@ impl Default for OutputOptions {
 /// A channel request that precedes the command (RFC 4254 section 6).
 #[derive(PartialEq, Eq)]
 pub(crate) enum ChannelRequest {
-    /// `pty-req`: a terminal without modes, its size in characters.
+    /// `pty-req`: a terminal without modes. Its size is in characters.
     Pty { term: CString, columns: u16, rows: u16 },
     /// `env`: an environment variable.
     Env { name: CString, value: CString },

@@ -5,9 +5,9 @@ use std::fmt;
 
 /// A signal for a running command (RFC 4254 sections 6.9 and 6.10).
 ///
-/// The server decides which it delivers. OpenSSH's delivers HUP, INT, KILL, QUIT, TERM, USR1 and
-/// USR2 to the command's process group, but (as of 9.2) none to commands of root nor to forced
-/// commands.
+/// The server decides which signals it delivers. OpenSSH's server delivers HUP, INT, KILL, QUIT,
+/// TERM, USR1 and USR2 to the command's process group. As of OpenSSH 9.2, it delivers none to
+/// commands of root or to forced commands.
 ///
 /// ```
 /// assert_eq!(sshoal::Signal::Term.to_string(), "TERM");
@@ -44,7 +44,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The name on the wire: without `SIG`.
+    /// The name of the signal on the wire, which has no `SIG`.
     pub(crate) fn name(self) -> &'static CStr {
         match self {
             Self::Abrt => c"ABRT",

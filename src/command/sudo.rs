@@ -1,4 +1,4 @@
-//! How `sudo` is called, and how its password is given.
+//! How `sudo` is invoked and how it is given the password.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -9,16 +9,16 @@ use super::Command;
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
 
-/// What becomes of the prompts of `sudo`, if not the caller answers them.
+/// How the prompts of `sudo` are handled, if the caller does not answer them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prompts {
     answer: Option<Answer>,
-    /// There are to be none.
+    /// Whether `sudo` must not prompt.
     non_interactive: bool,
 }
 
-/// The line that answers a prompt: a password and a line end. Shared, never shown, overwritten when
-/// the last owner drops it.
+/// The line that answers a prompt: a password and a line end. It is shared, is never shown, and is
+/// overwritten when its last owner drops it.
 #[derive(Clone)]
 struct Answer(Arc<Zeroizing<Vec<u8>>>);
 
@@ -30,7 +30,8 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     fn new(mut password: String) -> Self {
-        // With room for the line end: growing would leave a copy behind.
+        // The buffer has room for the line end, because growing it would leave a copy of the
+        // password behind.
         let mut line = Zeroizing::new(Vec::with_capacity(password.len() + 1));
         line.extend_from_slice(password.as_bytes());
         line.push(b'\n');
@@ -38,8 +39,8 @@ impl Answer {
         Self(Arc::new(line))
     }
 
-    /// What keeps `sudo` from reading it as the one line that it is: the rest would reach the
-    /// command.
+    /// Why `sudo` would not read the answer as exactly one line, if there is a reason. The rest of
+    /// the answer would reach the command.
     fn problem(&self) -> Option<&'static str> {
         let (_, password) = self.0.split_last()?;
         if password.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
@@ -54,7 +55,8 @@ impl Prompts {
         self.answer.is_some() || self.non_interactive
     }
 
-    /// The words behind `sudo`, and what they lead to.
+    /// The words that follow `sudo` on the command line and, if the password is set, how to answer
+    /// the prompt.
     pub(super) fn options(&self) -> Result<(String, Option<SudoLogin>), Error> {
         let Some(answer) = &self.answer else {
             let option = if self.non_interactive { "-n" } else { "-S" };
@@ -75,16 +77,19 @@ impl Prompts {
     }
 }
 
-/// Run by `sudo`: tells on standard error that it is let in, then becomes the shell that runs the
-/// command, whose words are its arguments. The command is quoted once, as without it.
+/// The script that `sudo` runs. It reports on standard error that `sudo` has let the user in, and
+/// then executes its arguments, which are the shell and the command. So the command is quoted only
+/// once, as without this script.
 const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 
-/// What precedes a prompt in that of sudo-rs: `[sudo: {prompt}] Password: `.
+/// The text that sudo-rs puts in front of a prompt, which it shows as `[sudo: {prompt}] Password:
+/// `.
 const FRAME: &str = "[sudo: ";
 
-/// What to look for in the output of one run's `sudo`, and what to answer.
+/// What to look for in the output of `sudo` in one run, and what to answer.
 pub(crate) struct SudoLogin {
-    /// What its marks begin with, and nobody can guess, behind a [`FRAME`].
+    /// A [`FRAME`], followed by the text that all marks of the run begin with. That text contains a
+    /// random number, so that it cannot be guessed.
     framed_stem: String,
     answer: Answer,
 }
@@ -95,10 +100,10 @@ impl fmt::Debug for SudoLogin {
     }
 }
 
-/// What `sudo` says in a form that nothing else has.
+/// Something that `sudo` reports by a text that occurs nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SudoMark {
-    /// It waits for a password.
+    /// `sudo` waits for a password.
     Prompt,
     /// The command begins.
     Start,
@@ -116,9 +121,11 @@ impl SudoMark {
 /// Where the first mark in some output is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// From `start` to `end`. Of a prompt that is `framed`, the rest of the line belongs to it.
+    /// The mark is from `start` to `end`. If it is a prompt that is `framed`, the rest of the line
+    /// belongs to it as well.
     Mark { mark: SudoMark, start: usize, end: usize, framed: bool },
-    /// Nowhere; one may begin here, or behind the end.
+    /// There is no complete mark. One may begin at this position, which is the end of the output if
+    /// no part of a mark has arrived.
     Perhaps(usize),
 }
 
@@ -129,7 +136,7 @@ impl SudoLogin {
         Ok(Self::with_nonce(&format!("{:032x}", u128::from_ne_bytes(random)), answer))
     }
 
-    /// For scripts that are written before the command is given.
+    /// A login with known marks, for test scripts that are written before the command is.
     #[cfg(test)]
     pub(crate) fn known() -> Self {
         Self::with_nonce("known", Answer::new("open sesame".to_owned()))
@@ -143,7 +150,7 @@ impl SudoLogin {
         &self.framed_stem[FRAME.len()..]
     }
 
-    /// A mark as `sudo` writes it. Nothing in it means anything to a shell, or to `sudo`.
+    /// A mark as `sudo` writes it. It contains nothing that is special to a shell or to `sudo`.
     pub(crate) fn text(&self, mark: SudoMark) -> String {
         format!("{}{}", self.stem(), mark.word())
     }
@@ -181,35 +188,36 @@ impl SudoLogin {
 }
 
 impl Command {
-    /// The password to give to `sudo` where it asks for one, and the command to be run through
-    /// `sudo`, whether or not [`sudo`](Self::sudo) is on. Default: none, and the caller answers
-    /// `sudo` on the command's standard input.
+    /// The password for `sudo`. With a password, the command runs through `sudo`, whether or not
+    /// [`sudo`](Self::sudo) is on. Default: none, so the caller answers `sudo` on the command's
+    /// standard input.
     ///
-    /// It is sent when `sudo` asks for it and at no other time: never to a host whose `sudo` needs
-    /// none, never to the command, never twice. For that `sudo` is given a prompt that is made anew
-    /// for each run and that nobody can guess (`-p`), and runs the shell through one that first
-    /// tells that the command begins:
+    /// The password is sent only when `sudo` asks for it. It is never sent to a host whose `sudo`
+    /// needs none, never to the command, and never twice. To make sure of that, `sudo` is given a
+    /// prompt (`-p`) that is generated for each run and cannot be guessed. `sudo` also runs the
+    /// shell through a script that first reports that the command begins:
     ///
     /// ```text
     /// sudo -S -p {prompt} sh -c 'printf %s "$0" >&2; exec "$@"' {start} $SHELL -c 'the text'
     /// ```
     ///
-    /// with `-u {name}` and the [`shell`](Self::shell) in the places that they have
-    /// [otherwise](Self::sudo). Neither prompt nor start is left in the output, nor what the `sudo`
-    /// of sudo-rs puts around the prompt, nor what any shows of a password on a terminal. What is
-    /// written to standard input waits until the command begins, and so does its end: `sudo` cannot
-    /// take it for the password.
+    /// `-u {name}` and the [`shell`](Self::shell) have the same places as [without a
+    /// password](Self::sudo). The prompt and the report are removed from the output. So is the text
+    /// that sudo-rs puts around the prompt, and everything that any `sudo` shows of a password on a
+    /// terminal. Standard input, including its end, is held back until the command begins, so that
+    /// `sudo` cannot take it for the password.
     ///
-    /// Where `sudo` refuses the password, it asks again. Then the command is given up: its outcome
+    /// If `sudo` refuses the password, it asks again. The command is then given up, and its outcome
     /// is
-    /// [`ChannelProblem::SudoPasswordRefused`](crate::error::ChannelProblem::SudoPasswordRefused),
-    /// behind what `sudo` has printed. A user who may not use `sudo` at all is told so by `sudo`
-    /// itself, on standard error and by its exit status. A host where neither happens for as long
-    /// as a login may take, as `sudo` asks for something else, has a
+    /// [`ChannelProblem::SudoPasswordRefused`](crate::error::ChannelProblem::SudoPasswordRefused).
+    /// The output then contains what `sudo` has printed. If the user may not use `sudo` at all,
+    /// `sudo` itself reports that on standard error and by its exit status. If `sudo` neither asks
+    /// for the password nor lets the command begin within the time limit of a login, for example
+    /// because it asks for something else, the outcome is a
     /// [`TimeoutKind::Sudo`](crate::error::TimeoutKind::Sudo).
     ///
-    /// `sudo` must be allowed to run `sh`. Where it asks for several things one after the other,
-    /// such as a password and a code, it cannot be answered this way.
+    /// `sudo` must be allowed to run `sh`. A `sudo` that asks for several things one after the
+    /// other, such as a password and a code, cannot be answered in this way.
     ///
     /// ```no_run
     /// use sshoal::{Command, JoinOptions, ParallelClient};
@@ -224,19 +232,20 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started; nothing runs then. [`Error::Config`] if the password
-    /// contains a line end or a NUL byte, or has more than 254 bytes, what every `sudo` reads; and
-    /// together with [`sudo_non_interactive`](Self::sudo_non_interactive).
+    /// These errors are returned when the command is started, in which case nothing runs.
+    /// [`Error::Config`] if the password contains a line end or a NUL byte, or has more than 254
+    /// bytes, which is the most that every `sudo` reads. [`Error::Config`] if
+    /// [`sudo_non_interactive`](Self::sudo_non_interactive) is on as well.
     pub fn sudo_password(mut self, password: impl Into<String>) -> Self {
         self.wrapping.prompts.answer = Some(Answer::new(password.into()));
         self
     }
 
-    /// Whether `sudo` ends at once with status 1, instead of asking, where it wants a password.
-    /// With `true` the command runs through `sudo`, whether or not [`sudo`](Self::sudo) is on.
+    /// Whether `sudo` exits at once with status 1 if it needs a password, instead of asking for it.
+    /// With `true`, the command runs through `sudo`, whether or not [`sudo`](Self::sudo) is on.
     /// Default: `false`.
     ///
-    /// What is sent has `-n` in the place of `-S`: `sudo -n $SHELL -c 'the text'`.
+    /// The command line has `-n` in the place of `-S`: `sudo -n $SHELL -c 'the text'`.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -252,8 +261,8 @@ impl Command {
     /// ```
     ///
     /// # Errors
-    /// Returned when the command is started: [`Error::Config`] together with
-    /// [`sudo_password`](Self::sudo_password).
+    /// When the command is started, [`Error::Config`] is returned if a
+    /// [`sudo_password`](Self::sudo_password) is set as well.
     pub fn sudo_non_interactive(mut self, on: bool) -> Self {
         self.wrapping.prompts.non_interactive = on;
         self

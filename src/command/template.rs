@@ -1,11 +1,12 @@
-//! A text with places for values, in the part of Python's `%` language that commands use.
+//! Fills values into the placeholders of a text. The placeholders are a part of Python's `%` format
+//! language.
 
 use memchr::memchr;
 
 use super::args::{HostArg, HostArgs};
 use crate::error::TemplateProblem;
 
-/// What a `%` begins.
+/// The placeholder that a `%` begins.
 enum Place<'a> {
     Percent,
     Next(Conversion),
@@ -18,8 +19,8 @@ enum Conversion {
     Integer,
 }
 
-/// The text with one host's values in their places. Works on bytes: `%` is never part of another
-/// UTF-8 character.
+/// Returns the text with one host's values in the places of the placeholders. Works on bytes,
+/// because `%` is never part of another UTF-8 character.
 pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, TemplateProblem> {
     let mut text = Vec::with_capacity(template.len());
     let mut unused = args.positional().iter();
@@ -50,7 +51,7 @@ pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, Templa
     Ok(text)
 }
 
-/// The place that the text begins with, and what follows it.
+/// The placeholder that the text begins with, and the text that follows it.
 fn parse(text: &[u8]) -> Option<(Place<'_>, &[u8])> {
     match text.strip_prefix(b"%")? {
         [b'%', rest @ ..] => Some((Place::Percent, rest)),

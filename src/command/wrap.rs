@@ -1,4 +1,4 @@
-//! The words around a command: `sudo`, a user, a shell.
+//! The words that wrap a command: `sudo`, a user, and a shell.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::error::{ConfigProblem, Error};
 use crate::host::check_user;
 use crate::output::Encoding;
 
-/// What a login shell runs when `sudo` or a user, but no shell is given: the remote user's own.
+/// The shell to use if `sudo` or a user is set, but no shell: the remote user's own.
 const REMOTE_SHELL: &str = "$SHELL -c";
 
 #[derive(Debug, Clone, Default)]
@@ -19,8 +19,8 @@ pub(super) struct Wrapping {
 }
 
 impl Wrapping {
-    /// The bytes for the login shell that precede the text, which is then quoted, and how to answer
-    /// the `sudo` in them.
+    /// The bytes that precede the quoted text on the command line for the login shell, and how to
+    /// answer the `sudo` in these bytes.
     pub(super) fn prefix(&self, encoding: Encoding) -> Result<Prefix, Error> {
         let mut bytes = Vec::new();
         let mut login = None;
@@ -49,9 +49,9 @@ impl Wrapping {
     }
 }
 
-/// What precedes the text of a command.
+/// The part of the command line that precedes the text of a command.
 pub(super) struct Prefix {
-    /// `None` if the text goes as it is.
+    /// `None` if the text is sent unchanged.
     pub bytes: Option<Vec<u8>>,
     pub login: Option<SudoLogin>,
 }
@@ -64,8 +64,8 @@ fn invalid(setting: &'static str, text: &str, problem: impl ToString) -> Error {
     ConfigProblem::Invalid { setting, value: text.to_owned(), problem: problem.to_string() }.of_command()
 }
 
-/// One word for a POSIX shell. Nothing is special inside of single quotes but the single quote
-/// (POSIX.1-2024, XCU 2.2.2).
+/// Appends the text as one word for a POSIX shell. Inside single quotes, only the single quote is
+/// special (POSIX.1-2024, XCU 2.2.2).
 pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     for &byte in text {
@@ -77,8 +77,8 @@ pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
 }
 
-/// Usual names go as they are, as in parallel-ssh. Others are possible, such as `#1000`, which
-/// would begin a comment, or `DOMAIN\name`.
+/// Appends a user name. Ordinary names are not quoted, as in parallel-ssh. Other names are quoted,
+/// such as `#1000`, which would begin a comment, or `DOMAIN\name`.
 fn quote_if_needed(name: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.@+".contains(byte);
     if name.iter().all(is_plain) {

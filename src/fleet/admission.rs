@@ -1,10 +1,11 @@
-//! Admission: which hosts may begin. It limits the hosts that connect or start a command (the
-//! pool), open connections, new connections per second, and running commands.
+//! Admission decides which hosts may connect or start a command. It limits how many hosts do so at
+//! once (the pool), how many connections are open, how many connections are made per second, and
+//! how many commands run.
 //!
-//! A host returns its place as soon as its command is accepted, so more commands run than the pool
-//! (parallel-ssh's `pool_size`) has places, unless running commands are limited too. Its connection
-//! stays open for the next command, unless descriptors are short: then an idle connection is closed
-//! for a host that waits.
+//! A host gives its place in the pool back as soon as its command is accepted. So more commands can
+//! run than the pool (parallel-ssh's `pool_size`) has places, unless the number of running commands
+//! is limited as well. The host's connection stays open for its next command. An idle connection is
+//! closed only if file descriptors are short and another host waits for one.
 
 #[cfg(test)]
 mod tests;
@@ -26,22 +27,27 @@ pub(super) struct Admission {
     /// The configured limits.
     limits: Limits,
     rate_limit: Option<RateLimit>,
+    /// How many descriptors the connections may hold together.
     descriptors_max: usize,
-    /// Connections were requested since descriptors were last counted.
+    /// Whether connections were requested since descriptors were last counted.
     is_count_due: bool,
-    /// The waiting hosts. A line may contain the index of a host that has left it; such an entry is
-    /// skipped when it is popped.
+    /// The waiting hosts, in one line for each [`Wish`]. A line may contain the index of a host
+    /// that no longer waits in it; such an entry is skipped when it is popped.
     lines: [IndexQueue; Wish::ALL.len()],
-    /// Connections that were idle after their last visit, the longest idle first.
+    /// The connections that were idle after the last visit to them. The one that has been idle for
+    /// the longest time comes first.
     idle: IndexQueue,
 }
 
-/// Hosts with the same wish wait in one line; earlier lines come first.
+/// Hosts with the same wish wait in one line. The lines are served in the order of [`Wish::ALL`].
 ///
-/// Hosts that wait for a proxy hold places in the meantime, so a proxy needs none. Connected hosts
-/// need a place, but no descriptor, so they come before hosts that need one: if a connected host
-/// waited behind a host without a descriptor, its connection could never become idle and free a
-/// descriptor for that host.
+/// [`Proxy`](Self::Proxy) comes first. A proxy needs no place in the pool, because the hosts that
+/// wait for it already hold places.
+///
+/// [`Commands`](Self::Commands) comes next. These hosts are connected, so they need a place but no
+/// descriptor. If a connected host had to wait behind a host for which no descriptor is free, its
+/// connection could never become idle and be closed to free one. So neither of the two hosts would
+/// ever proceed.
 impl Wish {
     fn needs_place(self) -> bool {
         self != Self::Proxy
@@ -61,13 +67,14 @@ impl Wish {
 pub(super) struct Next {
     pub index: usize,
     pub wish: Wish,
-    /// How many of its commands may start.
+    /// How many of the host's commands may start.
     pub commands: usize,
 }
 
 impl Next {
-    /// Whether the host must wait for free descriptors. A proxy must not: the descriptors may be
-    /// held by hosts that wait for this proxy, so neither would ever proceed.
+    /// Whether the host must wait until enough descriptors are free. A proxy must not wait, because
+    /// the hosts that wait for it may hold the descriptors. In that case neither the proxy nor
+    /// those hosts would ever proceed.
     pub(super) fn waits_for_descriptors(&self) -> bool {
         matches!(self.wish, Wish::Connection | Wish::ConnectionForCommands)
     }
@@ -102,19 +109,21 @@ impl Admission {
         Ok(())
     }
 
-    /// The number of places.
+    /// How many places the pool has.
     pub(super) fn pool(&self) -> usize {
         self.limits.max_connecting.min(self.descriptors_max)
     }
 
-    /// Connections were requested: count the free descriptors again before the next one begins.
+    /// Notes that connections were requested, so that the free descriptors are counted again before
+    /// the next connection begins.
     pub(super) fn expect_connections(&mut self) {
         self.is_count_due = true;
     }
 
-    /// Limits the connections to the descriptors that the process has left, unless they were
-    /// counted already; `for_lookups` of them are reserved for name lookups. Done only if a
-    /// connection is wanted, because counting may be slow in a process with many descriptors.
+    /// Limits the connections to the descriptors that the process has left, of which `for_lookups`
+    /// are reserved for name lookups. Counting may be slow in a process with many descriptors, so
+    /// this does nothing unless connections were requested since the last count and a waiting host
+    /// needs one.
     pub(super) fn count_descriptors(&mut self, for_lookups: usize, sums: &Sums) {
         let is_wanted = |line: &Wish| line.needs_connection() && sums.has_waiting(*line);
         if !self.is_count_due || !Wish::ALL.iter().any(is_wanted) {
@@ -128,13 +137,13 @@ impl Admission {
         let pool = self.pool();
         if pool < self.limits.max_connecting.min(sums.queued()) && pool != pool_before {
             log::warn!(
-                "{free} descriptors are free: pool of {pool} instead of {}",
+                "only {free} descriptors are free, so the pool has {pool} places instead of {}",
                 self.limits.max_connecting
             );
         }
     }
 
-    /// The next host that may begin, if there is one within the limits.
+    /// The next host that may begin; `None` if no host waits or the limits allow none.
     pub(super) fn next(&mut self, hosts: &Registry, now: Instant) -> Option<Next> {
         let commands = self.commands_left(&hosts.sums);
         for line in Wish::ALL {
@@ -142,7 +151,7 @@ impl Admission {
             {
                 let Some(index) = self.lines[line as usize].pop() else { break };
                 let Some(view) = hosts.slots.get(index).map(Slot::view) else { continue };
-                // A host whose needs have changed is queued in another line as well.
+                // If the host's wish has changed, the host is queued in another line as well.
                 if view.wish == Some(line) {
                     return Some(Next { index, wish: line, commands: view.waiting.min(commands) });
                 }
@@ -151,7 +160,7 @@ impl Admission {
         None
     }
 
-    /// Whether the pool and the limit of running commands admit a host of this line.
+    /// Whether the pool and the limit on running commands allow a host in this line to be admitted.
     fn is_open(&self, line: Wish, sums: &Sums) -> bool {
         let has_place = !line.needs_place() || sums.places < self.pool();
         has_place && (!line.needs_command() || self.commands_left(sums) > 0)
@@ -166,7 +175,7 @@ impl Admission {
         self.rate_limit.is_none_or(|rate_limit| rate_limit.allows(now))
     }
 
-    /// When the next host may begin, if only the rate limit delays it.
+    /// When the next host may begin, if the rate limit is the only thing that delays it.
     pub(super) fn next_at(&self, now: Instant, sums: &Sums) -> Option<Instant> {
         let waits =
             |line: &Wish| line.needs_connection() && self.is_open(*line, sums) && sums.has_waiting(*line);
@@ -174,7 +183,7 @@ impl Admission {
         Wish::ALL.iter().any(waits).then_some(at)
     }
 
-    /// Counts the host against the rate limit.
+    /// Counts the host against the rate limit, if it needs a new connection.
     pub(super) fn begin(&mut self, next: &Next, now: Instant) {
         if let Some(limit) = self.rate_limit.as_mut().filter(|_| next.wish.needs_connection()) {
             limit.take(now);
@@ -185,8 +194,8 @@ impl Admission {
         self.lines[next.wish as usize].push_front(next.index);
     }
 
-    /// Whether this many descriptors may be taken. If no connection holds a descriptor, let the
-    /// kernel decide.
+    /// Whether the fleet's connections may take this many more descriptors. While they hold none,
+    /// the answer is yes, and the kernel decides.
     pub(super) fn may_take(&self, descriptors: usize, sums: &Sums) -> bool {
         sums.descriptors == 0 || sums.descriptors.saturating_add(descriptors) <= self.descriptors_max
     }
@@ -195,20 +204,22 @@ impl Admission {
         self.idle.pop()
     }
 
-    /// Lowers the limit to the descriptors in use, after the system refused one. Returns `false` if
-    /// only the host's `own` are in use: then there is none to wait for.
+    /// Lowers the limit to the number of descriptors in use, because the system has refused another
+    /// one. Returns `false` if only the `own` descriptors of the host's proxies are in use, because
+    /// then the host cannot wait for another connection to close.
     pub(super) fn shrink_to_open(&mut self, own: usize, sums: &Sums) -> bool {
         if sums.descriptors <= own {
             return false;
         }
         if sums.descriptors < self.descriptors_max {
-            log::warn!("out of descriptors: going on with {}", sums.descriptors);
+            log::warn!("out of descriptors: continuing with the {} in use", sums.descriptors);
             self.descriptors_max = sums.descriptors;
         }
         true
     }
 
-    /// Queues a host by what it waits for, and its connection if it is idle.
+    /// Puts a host in the line for what it is waiting for. If its connection is idle, also queues
+    /// the connection.
     pub(super) fn queue(&mut self, index: usize, view: &View) {
         if let Some(wish) = view.wish {
             self.lines[wish as usize].push(index);

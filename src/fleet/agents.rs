@@ -1,4 +1,4 @@
-//! The ssh-agents used for logins: one client connection per agent, shared by all hosts.
+//! The ssh-agents used for logins. There is one client connection per agent, which all hosts share.
 
 use std::io;
 use std::path::Path;
@@ -10,12 +10,12 @@ use super::event_loop::{AGENT, token};
 use crate::agent::{AgentAnswer, AgentClient, Asker};
 use crate::reactor::{IndexQueue, Reactor};
 
-/// One client per agent socket.
+/// The clients, one for each agent socket.
 #[derive(Debug)]
 pub(super) struct Agents {
     registry: Arc<Registry>,
     clients: Vec<AgentClient>,
-    /// Clients whose socket is ready.
+    /// The indices of the clients whose sockets are ready.
     ready: IndexQueue,
 }
 
@@ -25,7 +25,8 @@ impl Agents {
         Ok(Self { registry, clients: Vec::new(), ready: IndexQueue::default() })
     }
 
-    /// Agents may have gained or lost keys since the last batch of commands.
+    /// Forgets which keys the agents hold, because agents may have gained or lost keys since the
+    /// last batch of commands.
     pub(super) fn forget_identities(&mut self) {
         self.clients.iter_mut().for_each(AgentClient::forget_identities);
     }
@@ -50,7 +51,7 @@ impl Agents {
         &mut self.clients[index]
     }
 
-    /// Asks the agent at this path for its keys, or for a signature.
+    /// Asks the agent at this path for a signature or, if `request` is `None`, for its keys.
     pub(super) fn ask(
         &mut self,
         path: &Arc<Path>,
@@ -65,7 +66,7 @@ impl Agents {
         }
     }
 
-    /// Advances the clients whose socket is ready.
+    /// Advances the clients whose sockets are ready.
     pub(super) fn go_on(&mut self, still_waits: impl Fn(Asker) -> bool) {
         while let Some(index) = self.ready.pop() {
             if let Some(client) = self.clients.get_mut(index) {

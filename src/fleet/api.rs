@@ -1,4 +1,4 @@
-//! The fleet as its callers see it.
+//! The [`Fleet`] type, and how a fleet is built.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -58,15 +58,17 @@ use crate::reactor::Reactor;
 /// ```
 ///
 /// # Log
-/// The fleet logs through the [`log`] facade; without a logger, a log line costs one comparison.
-/// Per host, `debug` reports each connection made, failed or given up and the delay before the next
-/// attempt (events report the same), and `trace` reports each step of a connection. `warn` reports
-/// problems of this process, such as too few descriptors, or a file or an agent that cannot be
-/// used. Log lines contain no secrets, and text that comes from a host is made safe for a terminal.
+/// The fleet logs through the [`log`] facade; if no logger is installed, a log line costs one
+/// comparison. For each host, level `debug` reports every connection that is made, fails or is
+/// given up, and the delay before the next attempt. Events report the same. Level `trace` reports
+/// each step of a connection. Level `warn` reports problems of this process, such as too few file
+/// descriptors, or a file or an agent that cannot be used. Log lines contain no secrets, and text
+/// that comes from a host is made safe for a terminal.
 pub struct Fleet {
     pub(super) engine: Engine,
-    /// The host list as configured; `positions` has the id of the host at each position.
+    /// The host list as configured.
     pub(super) list: HostList,
+    /// The id of the host at each position of the list.
     pub(super) positions: Vec<HostId>,
 }
 
@@ -79,15 +81,16 @@ impl FleetBuilder {
     /// # Errors
     /// [`Error::HostSpec`] and [`Error::Config`] for an invalid host or setting;
     /// [`Error::KeyFile`], [`Error::CertFile`] and [`Error::KnownHosts`] for a file that cannot be
-    /// used; [`Error::Unsupported`] if the libssh in use lacks what a setting needs;
-    /// [`Error::System`] if the operating system refuses what the event loop needs.
+    /// used; [`Error::Unsupported`] if the libssh in use lacks a feature that a setting needs;
+    /// [`Error::System`] if the operating system refuses a resource that the event loop needs.
     pub fn build(self) -> Result<Fleet, Error> {
         Fleet::from_setup(self.setup()?)
     }
 
-    /// Like [`build`](Self::build), but creates several fleets, to be driven by as many threads:
-    /// for more work than one core can encrypt. Hosts are distributed round-robin: the first host
-    /// to the first fleet, the second host to the second fleet, and so on.
+    /// Like [`build`](Self::build), but creates several fleets, each of which is driven by its own
+    /// thread. Use this if there is more data than one core can encrypt. Hosts are distributed
+    /// round-robin: the first host goes to the first fleet, the second host to the second fleet,
+    /// and so on.
     ///
     /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared,
     /// except the keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
@@ -105,8 +108,8 @@ impl FleetBuilder {
     /// ```
     ///
     /// # Errors
-    /// As for [`build`](Self::build), and [`Error::Config`] unless `fleets` is 1 to 4,096.
-    /// Positions in errors are those in the whole list.
+    /// The errors of [`build`](Self::build), and [`Error::Config`] unless `fleets` is between 1 and
+    /// 4,096. Positions in errors refer to the whole list.
     pub fn build_many(self, fleets: usize) -> Result<Vec<Fleet>, Error> {
         self.setup_many(fleets)?.into_iter().map(Fleet::from_setup).collect()
     }
@@ -130,8 +133,8 @@ impl Fleet {
 
 impl Fleet {
     /// Configures a fleet of these hosts, in this order. An entry is `host`, `host:port`,
-    /// `user@host`, `user@host:port`, or an IPv6 address, in brackets if a port follows
-    /// ([`HostSpec`](crate::HostSpec)).
+    /// `user@host`, `user@host:port`, or an IPv6 address, which must be in brackets if a port
+    /// follows ([`HostSpec`](crate::HostSpec)).
     pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> FleetBuilder
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -158,7 +161,7 @@ impl Fleet {
         SshLibrary::linked()
     }
 
-    /// Lines of the known_hosts files that were skipped because they cannot be parsed.
+    /// The lines of the known_hosts files that were skipped because they cannot be parsed.
     pub fn known_hosts_problems(&self) -> &[LineProblem] {
         self.engine.verifier.known_hosts().problems()
     }

@@ -1,17 +1,19 @@
-//! Back-pressure: hosts that are not read from, because too much of their output is unread.
+//! Back-pressure: while too much output is unread, some hosts are held back, which means that their
+//! connections are not read from.
 //!
-//! A host that waits for the reader of one stream resumes when that stream is read. Hosts that
-//! wait for the fleet's output budget resume when other output is read: they are tried one after
-//! the other, as far as the freed budget goes.
+//! A host that is held back by one full stream resumes when that stream is read. A host that is
+//! held back by the fleet's output budget resumes when any output is read. [`HeldBack`] queues the
+//! hosts of this second kind. They are tried one after the other until the freed part of the budget
+//! is used up again.
 
 use crate::output::Bound;
 use crate::reactor::IndexQueue;
 
 #[derive(Debug)]
 pub(super) struct HeldBack {
-    /// Hosts that wait for the budget, and some that no longer do.
+    /// The hosts that wait for the budget. Some of them may no longer wait.
     queue: IndexQueue,
-    /// The share of a stream from which it is worth trying the queue again.
+    /// The share of the budget per stream at which it is worth trying the queue again.
     at: usize,
     look: Look,
 }
@@ -19,9 +21,9 @@ pub(super) struct HeldBack {
 /// One pass over the queue.
 #[derive(Debug, Default)]
 struct Look {
-    /// How many hosts are left to try.
+    /// How many hosts this pass has yet to try.
     left: usize,
-    /// The share when the pass began.
+    /// The share of the budget per stream when the pass began.
     share: usize,
 }
 
@@ -32,8 +34,8 @@ impl Default for HeldBack {
 }
 
 impl HeldBack {
-    /// Queues a host after its visit if it waits for the budget. `share` is the current share of a
-    /// stream.
+    /// Queues a host after a visit to it, if it waits for the budget. `share` is the current share
+    /// of the budget per stream.
     pub(super) fn update(&mut self, index: usize, held: Option<Bound>, share: usize) {
         if held == Some(Bound::Budget) {
             self.queue.push(index);
@@ -41,18 +43,18 @@ impl HeldBack {
         }
     }
 
-    /// Whether hosts may resume with this share.
+    /// Whether there is a host to try at this share.
     pub(super) fn has_next(&self, share: usize) -> bool {
         !self.queue.is_empty() && (self.look.left > 0 || share >= self.at)
     }
 
-    /// The next host to try. Its visit queues it again if it cannot resume.
+    /// The next host to try. If the host cannot resume, the visit to it queues it again.
     pub(super) fn next(&mut self, share: usize) -> Option<usize> {
         if self.look.left == 0 && share >= self.at {
             self.look = Look { left: self.queue.len(), share };
             self.at = more(share);
         } else if self.look.left > 0 && share < self.look.share {
-            // Hosts that resumed have used up what was free.
+            // The hosts that have resumed have used up the free part of the budget.
             self.look.left = 0;
             self.at = more(share);
         }
@@ -61,7 +63,8 @@ impl HeldBack {
     }
 }
 
-/// The next threshold, a quarter higher: this bounds futile tries by what is read in between.
+/// The share at which the next pass begins, which is a quarter higher. So the number of futile
+/// tries is bounded by how much output is read between passes.
 fn more(share: usize) -> usize {
     share.saturating_add(share.div_ceil(4))
 }

@@ -1,4 +1,4 @@
-//! Commands: starting, inspecting and cancelling them; pausing and draining the fleet.
+//! Starting, inspecting and cancelling commands; pausing and draining the fleet.
 
 use std::time::Instant;
 
@@ -23,9 +23,9 @@ use crate::stage::{Stage, Timings};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Started {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// One command per host, in the order of the run's hosts.
+    /// The ids of the run's commands: one for each host of the run, in order.
     pub commands: Vec<CommandId>,
 }
 
@@ -51,12 +51,12 @@ impl<'a> CommandRef<'a> {
         self.exec.stage()
     }
 
-    /// How far the command is.
+    /// How far the command has progressed.
     pub fn state(&self) -> CommandState {
         self.exec.state()
     }
 
-    /// Whether the command has ended, in whatever way.
+    /// Whether the command has ended, no matter how.
     pub fn is_finished(&self) -> bool {
         self.exec.is_finished()
     }
@@ -66,13 +66,13 @@ impl<'a> CommandRef<'a> {
         self.exec.outcome()
     }
 
-    /// The position of this command among all commands of the fleet that have ended, in the order
-    /// of their ends, from 1; `None` until it has ended.
+    /// The position of this command in the order in which the fleet's commands have ended, counted
+    /// from 1; `None` until this command has ended.
     pub fn nth_end(&self) -> Option<u64> {
         Some(self.exec.ended()).filter(|number| *number > 0)
     }
 
-    /// When the command was started, or, once it has asked for a channel, when it did that.
+    /// When the command asked for its channel; before that, when it was started.
     pub fn begun(&self) -> Instant {
         self.exec.begun()
     }
@@ -105,14 +105,14 @@ impl<'a> CommandRef<'a> {
 }
 
 impl Fleet {
-    /// Starts a command on all hosts, or a [`Run`]. Returns at once; the next turns do the work.
-    /// Several commands may run at the same time, also on one host.
+    /// Starts a command on all hosts, or a [`Run`]. This returns at once; the next turns do the
+    /// work. Several commands may run at the same time, even on the same host.
     ///
     /// # Errors
     /// On error, nothing was started on any host. [`Error::Command`], [`Error::HostArgs`],
-    /// [`Error::Template`] or [`Error::Config`] if a command cannot be sent to some host, a host
-    /// does not belong to this fleet, or the run's settings are invalid. [`Error::Draining`] after
-    /// [`drain`](Self::drain).
+    /// [`Error::Template`] or [`Error::Config`] is returned if a command cannot be sent to some
+    /// host, a host does not belong to this fleet, or the run's settings are invalid.
+    /// [`Error::Draining`] is returned after [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
         if self.engine.schedule.drain.is_requested() {
             return Err(Error::Draining);
@@ -145,14 +145,14 @@ impl Fleet {
         Ok(Started { run, commands })
     }
 
-    /// The state of a command; `None` once it was forgotten: after its
-    /// [`Finished`](crate::Event::Finished) event, or by [`release`](Self::release).
+    /// The state of a command; `None` once the command has been forgotten, which happens after its
+    /// [`Finished`](crate::Event::Finished) event or by [`release`](Self::release).
     pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
         self.engine.execs.get(id).map(|exec| CommandRef { exec })
     }
 
-    /// Forgets a command: its unread output is dropped, and it has no further events. A command
-    /// that runs is not ended by this.
+    /// Forgets a command. Its unread output is dropped, and there are no further events for it. A
+    /// command that is running continues to run.
     pub fn release(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id) else { return };
         let index = exec.host().index();
@@ -163,9 +163,9 @@ impl Fleet {
 
     /// Cancels a command. Its outcome is [`Cancelled`](crate::HostErrorKind::Cancelled).
     ///
-    /// A command that was not sent never will be. A command that runs gets SIGTERM and the end of
-    /// its input; if it has not ended a second later, its channel is closed. If the host does not
-    /// confirm that within 10 seconds, the command ends without the confirmation.
+    /// A command that has not been sent yet is never sent. A running command receives SIGTERM and
+    /// the end of its input. If it has not ended a second later, its channel is closed. If the host
+    /// does not confirm the close within 10 seconds, the command ends without the confirmation.
     pub fn cancel(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
         let index = exec.host().index();
@@ -186,8 +186,9 @@ impl Fleet {
         all.into_iter().for_each(|id| self.cancel(id));
     }
 
-    /// Cancels a run: commands that were not sent end as
-    /// [`NotStarted`](crate::HostErrorKind::NotStarted), all others are [cancelled](Self::cancel).
+    /// Cancels a run. Commands that have not been sent end as
+    /// [`NotStarted`](crate::HostErrorKind::NotStarted), and all others are
+    /// [cancelled](Self::cancel).
     pub fn cancel_run(&mut self, id: RunId) {
         self.engine.schedule.runs.stop(id, NotStarted::RunCancelled, Reach::Everything);
         self.engine.event_loop.alarm();
@@ -203,8 +204,9 @@ impl Fleet {
     }
 
     /// Stops admission until [`resume`](Self::resume): no host begins to connect, and no command
-    /// starts. Connections in progress are completed, but the commands that they are for
-    /// wait; commands that have a channel keep running. Queued hosts have no time limit.
+    /// starts. Connections in progress are completed, but the commands that need them wait.
+    /// Commands that already have a channel continue to run. No time limit applies to hosts that
+    /// are queued.
     pub fn pause(&mut self) {
         if !std::mem::replace(&mut self.engine.schedule.is_paused, true) {
             log::debug!("admission paused");
@@ -230,13 +232,13 @@ impl Fleet {
     /// Shuts the fleet down gracefully. From now on [`start`](Self::start) fails with
     /// [`Error::Draining`](crate::Error::Draining), and commands that were not sent end as
     /// [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent continue until the
-    /// deadline, if there is one; then they are [cancelled](Self::cancel), which takes at most 11
-    /// seconds. Each connection closes once nothing needs it.
-    /// [`Event::Drained`](crate::Event::Drained) reports that nothing is left.
+    /// deadline, if there is one. At the deadline they are [cancelled](Self::cancel), which takes
+    /// at most 11 seconds. Each connection closes once nothing needs it.
+    /// [`Event::Drained`](crate::Event::Drained) reports that no command and no connection is left.
     ///
-    /// This returns at once: keep calling [`turn`](Self::turn). A further call changes the
-    /// deadline; if the new one has passed, the commands are cancelled at once. Draining cannot be
-    /// undone. To close all connections immediately, drop the fleet.
+    /// This returns at once, so keep calling [`turn`](Self::turn). A further call changes the
+    /// deadline; if the new deadline has already passed, the commands are cancelled at once.
+    /// Draining cannot be undone. To close all connections immediately, drop the fleet.
     ///
     /// ```no_run
     /// use std::time::{Duration, Instant};
@@ -284,27 +286,27 @@ impl Fleet {
     /// in use than the new limit allows, no host is admitted until enough of them are free.
     ///
     /// # Errors
-    /// [`Error::Config`] for 0.
+    /// [`Error::Config`] if the number is 0.
     pub fn set_max_connecting(&mut self, hosts: usize) -> Result<(), Error> {
         self.change_limits(|limits| limits.max_connecting = hosts)
     }
 
-    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None` for no limit. If
-    /// more commands run than the new limit allows, they continue, and no command starts until
+    /// Changes [`max_running`](crate::config::FleetBuilder::max_running); `None` removes the limit.
+    /// If more commands run than the new limit allows, they continue, and no command starts until
     /// enough have ended.
     ///
     /// # Errors
-    /// [`Error::Config`] for 0.
+    /// [`Error::Config`] if the number is 0.
     pub fn set_max_running(&mut self, commands: impl Into<Option<usize>>) -> Result<(), Error> {
         let commands = commands.into();
         self.change_limits(|limits| limits.max_running = commands)
     }
 
     /// Changes [`connects_per_second`](crate::config::FleetBuilder::connects_per_second); `None`
-    /// for no limit.
+    /// removes the limit.
     ///
     /// # Errors
-    /// [`Error::Config`] for 0.
+    /// [`Error::Config`] if the number is 0.
     pub fn set_connects_per_second(&mut self, connections: impl Into<Option<u32>>) -> Result<(), Error> {
         let connections = connections.into();
         self.change_limits(|limits| limits.connects_per_second = connections)

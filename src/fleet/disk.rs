@@ -1,4 +1,4 @@
-//! Disk writes, which a turn must not wait for: new host keys are recorded by a thread, started
+//! Disk writes. A turn must not wait for a disk, so a thread records new host keys. It is started
 //! when the first key has to be recorded.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use crate::hostkey::{NewKey, Recorded, Verifier};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
-/// The thread, its pending work, and its results.
+/// The recording thread, its pending work, and its results.
 pub(super) struct Disk {
     workers: Option<Workers<Record>>,
     waker: Arc<Waker>,
@@ -20,13 +20,13 @@ pub(super) struct Disk {
     answers: VecDeque<Answer>,
 }
 
-/// Keys to be recorded, by the slot of their host: one per host, however often it connects while
-/// the disk is stuck.
+/// The keys to be recorded, by the slot of their host. There is at most one per host, however often
+/// the host connects while the disk is stuck.
 type Waiting = Mutex<BTreeMap<usize, (Asker, NewKey)>>;
 
 type Answer = (Asker, Recorded);
 
-/// The job: records all keys that are pending when it starts.
+/// A job that records all keys that are pending when the job starts.
 struct Record {
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
@@ -42,7 +42,8 @@ impl Disk {
         let is_first = waiting.is_empty();
         waiting.insert(asker.slot, (asker, new));
         drop(waiting);
-        // The job started for the first key also takes the keys added before it runs.
+        // The job that is started for the first key also records the keys that are added before it
+        // runs.
         if is_first {
             let waker = &self.waker;
             let workers = self
@@ -52,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// Collects the thread's results.
+    /// Collects the results of the recording thread.
     pub(super) fn collect(&mut self) {
         let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
         self.answers.extend(found.into_iter().flatten());

@@ -1,17 +1,17 @@
-//! Graceful shutdown: nothing starts any more, running commands may end, and connections close once
-//! they are not needed.
+//! Graceful shutdown: no further command starts, running commands may finish, and each connection
+//! closes once nothing needs it.
 
 use crate::reactor::TimerId;
 
 /// The progress of a drain.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Drain {
-    /// Not requested.
+    /// No drain was requested.
     #[default]
     Not,
-    /// In progress, with the timer of its deadline.
+    /// A drain is in progress. The timer is armed for its deadline, if a deadline lies ahead.
     Begun(Option<TimerId>),
-    /// Complete: nothing is left.
+    /// The drain is complete: no command and no connection is left.
     Over,
 }
 
@@ -29,7 +29,8 @@ impl Drain {
         *self = Self::Begun(None);
     }
 
-    /// Completes a drain in progress, and returns the timer of its deadline.
+    /// Completes the drain that is in progress, and returns the timer of its deadline, if there is
+    /// one. The outer `None` means that no drain is in progress.
     pub(super) fn finish(&mut self) -> Option<Option<TimerId>> {
         let Self::Begun(timer) = *self else { return None };
         *self = Self::Over;

@@ -7,7 +7,7 @@ use mio::Token;
 use super::slot::Armed;
 use crate::reactor::{IndexQueue, Key, Reactor, Wheel};
 
-/// Kinds of descriptors in the poll.
+/// The kinds of descriptors in the poll.
 pub(super) const HOST: u8 = 0;
 pub(super) const AGENT: u8 = 1;
 pub(super) const RESOLVER: u8 = 2;
@@ -19,15 +19,15 @@ pub(super) fn token<const KIND: u8>(index: usize, generation: u32) -> Token {
 pub(super) struct EventLoop {
     pub reactor: Reactor,
     pub wheel: Wheel<Timer>,
-    /// Hosts to visit.
+    /// The hosts to visit.
     pub ready: IndexQueue,
-    /// Readiness was collected since the last turn.
+    /// Whether readiness was collected since the last turn.
     pub polled: bool,
-    /// There may be more readiness than was collected.
+    /// Whether there may be more readiness than was collected.
     pub poll_again: bool,
-    /// The descriptor was made readable because work is left.
+    /// Whether the fleet's descriptor was made readable because work is left.
     pub alarmed: bool,
-    /// Reused from turn to turn.
+    /// The buffer for expired timers, which is reused from turn to turn.
     expired: Vec<Timer>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct EventLoop {
 pub(super) enum Timer {
     /// The deadline of the session in this slot.
     Slot(usize),
-    /// The rate limit allows the next connection.
+    /// The time at which the rate limit allows the next connection.
     ConnectRate,
     /// The deadline of a drain.
     Drain,
@@ -55,7 +55,7 @@ impl EventLoop {
         }
     }
 
-    /// Makes the descriptor readable.
+    /// Makes the fleet's descriptor readable, so that the caller runs another turn.
     pub(super) fn alarm(&mut self) {
         if !std::mem::replace(&mut self.alarmed, true) {
             self.alarmed = self.reactor.wake();
@@ -68,7 +68,8 @@ impl EventLoop {
         self.alarm();
     }
 
-    /// Moves a timer to this time, or disarms it.
+    /// Arms a timer for time `at`, moves an armed timer to that time, or disarms it if `at` is
+    /// `None`.
     pub(super) fn arm(&mut self, armed: Option<Armed>, at: Option<Instant>, timer: Timer) -> Option<Armed> {
         let id = match (armed, at) {
             (Some(armed), Some(at)) if armed.at == at => armed.id,
@@ -86,7 +87,7 @@ impl EventLoop {
         at.map(|at| Armed { id, at })
     }
 
-    /// Hands each timer that has expired to `fire`.
+    /// Passes each expired timer to `fire`.
     pub(super) fn expire(&mut self, now: Instant, mut fire: impl FnMut(&mut Self, Timer)) {
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.advance(now, &mut expired);

@@ -15,8 +15,8 @@ use crate::stage::{Stage, Timings};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt to connect to a host has entered a stage, [`Stage::Resolving`] to
-    /// [`Stage::Authenticating`].
+    /// An attempt to connect to a host has entered a stage between [`Stage::Resolving`] and
+    /// [`Stage::Authenticating`] inclusive.
     #[non_exhaustive]
     Entered {
         /// The host.
@@ -24,7 +24,7 @@ pub enum Event<'a> {
         /// The stage that the attempt is in now.
         stage: Stage,
     },
-    /// A host is logged in.
+    /// A host is connected, and the user is logged in.
     #[non_exhaustive]
     Connected {
         /// The host.
@@ -37,9 +37,9 @@ pub enum Event<'a> {
     Disconnected {
         /// The host.
         host: HostId,
-        /// Why it failed; `None` if this end closed the connection.
+        /// Why the connection or the attempt failed; `None` if this end closed the connection.
         error: Option<HostError>,
-        /// Whether the fleet will try again by itself.
+        /// Whether the fleet will try to connect again by itself.
         retrying: bool,
     },
     /// A host has accepted a command.
@@ -50,8 +50,8 @@ pub enum Event<'a> {
         /// The command.
         command: CommandId,
     },
-    /// Output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). It counts as
-    /// read.
+    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). Its
+    /// bytes count as read.
     #[non_exhaustive]
     Output {
         /// The host.
@@ -60,7 +60,7 @@ pub enum Event<'a> {
         command: CommandId,
         /// The stream: standard output or standard error.
         stream: StdStream,
-        /// The output, never empty.
+        /// The bytes of the chunk; never empty.
         bytes: &'a [u8],
     },
     /// A line of output ([`Deliver::Lines`](crate::output::Deliver::Lines)). A line ends with `\n`,
@@ -79,8 +79,8 @@ pub enum Event<'a> {
         /// The position of the line in its stream, in bytes.
         offset: u64,
     },
-    /// A command has room for input again, after [`Fleet::write_stdin`](crate::Fleet::write_stdin)
-    /// had found none.
+    /// A command's input queue has room again, after
+    /// [`Fleet::write_stdin`](crate::Fleet::write_stdin) found none.
     #[non_exhaustive]
     Writable {
         /// The host.
@@ -89,8 +89,8 @@ pub enum Event<'a> {
         command: CommandId,
     },
     /// A command has ended: it exited, was killed, failed, timed out, was cancelled, or never
-    /// started. This is the last event of the command. Its id becomes invalid, unless its output is
-    /// not [delivered](crate::output::Deliver::Nothing) by events.
+    /// started. This is the last event of the command. The command's id becomes invalid with this
+    /// event, unless its output is [not delivered](crate::output::Deliver::Nothing) by events.
     #[non_exhaustive]
     Finished {
         /// The host.
@@ -112,7 +112,7 @@ pub enum Event<'a> {
         batch: usize,
         /// How the commands of the whole run have ended so far.
         tally: Tally,
-        /// Commands of the run that have not ended.
+        /// How many commands of the run have not ended.
         left: usize,
     },
     /// All commands of a run have ended.
@@ -137,7 +137,7 @@ pub(super) enum Entry {
     Drained,
 }
 
-/// Events that the caller has not taken yet.
+/// The events that the caller has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     queue: VecDeque<Entry>,

@@ -1,4 +1,4 @@
-//! The hosts of a fleet: inspecting, adding, removing and connecting them.
+//! Inspecting, adding, removing and connecting the hosts of a fleet.
 
 use std::fmt;
 use std::time::Duration;
@@ -43,13 +43,14 @@ impl<'a> HostRef<'a> {
         self.slot.session.target().alias.as_deref()
     }
 
-    /// How long reading its output or writing its input may make no progress
-    /// ([`HostConfig::read_timeout`]). The fleet does not enforce this; blocking callers apply it.
+    /// How long reading the host's output or writing its input may go without progress
+    /// ([`HostConfig::read_timeout`]). The fleet does not enforce this limit; callers that block
+    /// must.
     pub fn read_timeout(&self) -> Option<Duration> {
         self.slot.session.target().profile.read_timeout
     }
 
-    /// The state of its connection.
+    /// The state of the host's connection.
     pub fn state(&self) -> HostState {
         self.slot.view().state
     }
@@ -59,20 +60,21 @@ impl<'a> HostRef<'a> {
         self.slot.session.error()
     }
 
-    /// How long its connection spent in each stage since it was last requested.
+    /// How long the host's connection has spent in each stage since the connection was last
+    /// requested.
     pub fn timings(&self) -> Timings {
         self.slot.session.timings()
     }
 
-    /// Whether [`Fleet::connect`] requested a connection that is neither established nor given up
-    /// yet.
+    /// Whether [`Fleet::connect`] has requested a connection to the host that is neither
+    /// established nor given up yet.
     pub fn is_awaited(&self) -> bool {
         self.slot.session.is_awaited()
     }
 }
 
 impl Fleet {
-    /// The hosts of the list, in order.
+    /// The ids of the hosts in the list, in order.
     pub fn hosts(&self) -> &[HostId] {
         &self.positions
     }
@@ -82,12 +84,12 @@ impl Fleet {
         self.engine.hosts.get(id).map(|slot| HostRef { slot })
     }
 
-    /// Adds hosts to the end of the list. Each call reads the keys that the hosts need once, so add
-    /// many hosts at once.
+    /// Adds hosts to the end of the list. Each call reads the keys that the hosts need once, so it
+    /// is better to add many hosts in one call.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build), with positions in the new list. On
-    /// error, the list is unchanged.
+    /// The errors of [`build`](crate::config::FleetBuilder::build), with positions in the new list.
+    /// On error, the list is unchanged.
     pub fn add_hosts<H>(
         &mut self,
         hosts: impl IntoIterator<Item = (H, HostConfig)>,
@@ -100,9 +102,10 @@ impl Fleet {
         Ok(self.positions[before..].to_vec())
     }
 
-    /// Removes a host from the list and closes its connection. What has arrived is processed first.
-    /// Commands that have not ended then end as [`Cancelled`](crate::HostErrorKind::Cancelled);
-    /// what they had printed stays readable. Returns whether the host was in the list.
+    /// Removes a host from the list and closes its connection. Data that has already arrived is
+    /// processed first. Commands that have not ended by then end as
+    /// [`Cancelled`](crate::HostErrorKind::Cancelled), and the output that they have printed stays
+    /// readable. Returns whether the host was in the list.
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
@@ -118,7 +121,8 @@ impl Fleet {
     /// [removed](Self::remove_host), and all other entries are new hosts.
     ///
     /// # Errors
-    /// As for [`build`](crate::config::FleetBuilder::build). On error, the list is unchanged.
+    /// The errors of [`build`](crate::config::FleetBuilder::build). On error, the list is
+    /// unchanged.
     pub fn set_hosts<H>(&mut self, hosts: impl IntoIterator<Item = (H, HostConfig)>) -> Result<(), Error>
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -137,7 +141,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Replaces the hosts at these positions; `None` keeps the host that is there.
+    /// Replaces the host at each of these positions. `None` keeps the host that is already there.
     fn replace(&mut self, targets: Vec<Option<Target>>) {
         let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);
@@ -151,16 +155,17 @@ impl Fleet {
             let id = target.map_or(kept, |target| Some(self.engine.add(target, now)));
             self.positions.extend(id);
         }
-        // After the new hosts were added: a proxy is removed with the last host behind it.
+        // Only after the new hosts have been added: a proxy is removed along with the last host
+        // behind it, and a new host may need the same proxy.
         for id in leaving {
             self.engine.remove(id.index(), now);
         }
-        // Places and descriptors may have become free.
+        // Pool places and file descriptors may have become free.
         self.engine.admit_soon();
     }
 
-    /// Connects and logs in to these hosts, without a command for them. Does nothing while the
-    /// fleet is [draining](Self::drain). Hosts that are not in the list are ignored.
+    /// Connects and logs in to these hosts without running a command. Does nothing while the fleet
+    /// is [draining](Self::drain). Hosts that are not in the list are ignored.
     pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
         if self.engine.schedule.drain.is_requested() {
             return;

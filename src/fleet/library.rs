@@ -5,11 +5,11 @@ use std::sync::Once;
 
 use crate::link::engine;
 
-/// The release that libssh-rs-sys bundles, as the build script knows it.
+/// The release of libssh that libssh-rs-sys bundles, as the build script has determined it.
 const BUNDLED: &str = env!("BUNDLED_LIBSSH");
 
-/// The vulnerabilities fixed in libssh 0.11.5. Two more that were published with it, CVE-2026-59842
-/// and CVE-2026-59851, concern GSSAPI key exchange, which 0.11 does not have.
+/// The vulnerabilities that libssh 0.11.5 fixes. Two more that were published with them,
+/// CVE-2026-59842 and CVE-2026-59851, concern GSSAPI key exchange, which 0.11 does not have.
 const FIXED_AFTER_BUNDLED: [&str; 9] = [
     "CVE-2026-15370",
     "CVE-2026-59843",
@@ -38,17 +38,18 @@ pub struct SshLibrary {
     /// The version that libssh reports, for instance `0.10.6/openssl/zlib`. The bundled 0.11.4
     /// reports 0.8.90.
     pub version: String,
-    /// Whether this is the libssh bundled by libssh-rs-sys (feature `vendored`, or no system
-    /// library at build time).
+    /// Whether the libssh in use is the one that libssh-rs-sys bundles. That is the case with the
+    /// feature `vendored`, or if there was no system library at build time.
     pub bundled: bool,
-    /// Whether it was built with GSSAPI: a system library usually is, the bundled one never.
+    /// Whether libssh was built with GSSAPI. A system library usually was; the bundled one never
+    /// is.
     pub gssapi: bool,
     /// The CVE numbers of published vulnerabilities that later releases of libssh fix; SECURITY.md
     /// says which of them matter here.
     ///
     /// Always empty for a system library: distributions apply fixes without changing the version,
-    /// so it cannot be determined from here which fixes are present. Consult your distribution's
-    /// security tracker.
+    /// so sshoal cannot determine which fixes are present. Consult your distribution's security
+    /// tracker.
     pub unfixed: &'static [&'static str],
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for SshLibrary {
 }
 
 /// Warns once per process that the bundled libssh is in use. Cargo shows the build script's warning
-/// only when sshoal itself is built, not to programs that depend on it.
+/// only when sshoal itself is built, not when a program that depends on it is built.
 pub(super) fn warn_if_bundled() {
     static WARNED: Once = Once::new();
     if cfg!(bundled_libssh) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::HostState;
 use super::turn_budget::Turn;
 
-/// Totals and current figures of a fleet, for monitoring. They are cheap to take, whatever the
-/// number of hosts, because nothing is counted on request; they may be taken on every turn.
+/// Totals and current figures of a fleet, for monitoring. They are cheap to take for any number of
+/// hosts, because nothing is counted on request. So they may be taken on every turn.
 ///
 /// Totals grow for the life of the fleet. [`Display`](fmt::Display) shows all figures on one line,
 /// as `name=value`.
@@ -35,56 +35,58 @@ use super::turn_budget::Turn;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Turns so far.
+    /// How many turns there have been.
     pub turns: u64,
-    /// Visits to hosts so far.
+    /// How many visits to hosts there have been.
     pub visits: u64,
-    /// The longest turn, without the time spent waiting. Turns whose budget has no time limit are
-    /// not measured.
+    /// How long the longest turn took, without the time spent waiting. Turns whose budget has no
+    /// time limit are not measured.
     pub longest_turn: Duration,
-    /// Completed key exchanges.
+    /// How many key exchanges have completed.
     pub key_exchanges: u64,
-    /// Signatures made in this process to log in; those of an ssh-agent do not count.
+    /// How many signatures were made in this process to log in. Signatures made by an ssh-agent do
+    /// not count.
     pub signatures: u64,
-    /// Bytes of standard output and standard error received from the hosts, whether kept or not.
+    /// How many bytes of standard output and standard error were received from the hosts, whether
+    /// or not they were kept.
     pub bytes_received: u64,
-    /// Bytes of standard input sent to the hosts.
+    /// How many bytes of standard input were sent to the hosts.
     pub bytes_sent: u64,
-    /// Connections that are open or being opened now, including those to proxies.
+    /// How many connections are open or being opened, including those to proxies.
     pub connections: usize,
-    /// Hosts that wait for admission now, to connect or to start a command.
+    /// How many hosts wait for admission, to connect or to start a command.
     pub admission_queue: usize,
-    /// Commands that are starting or running now, which
-    /// [`max_running`](crate::config::FleetBuilder::max_running) limits.
+    /// How many commands are starting or running.
+    /// [`max_running`](crate::config::FleetBuilder::max_running) limits this number.
     pub running: usize,
-    /// Timers armed now.
+    /// How many timers are armed.
     pub timers: usize,
     /// How many hosts may connect or start a command at once:
     /// [`max_connecting`](crate::config::FleetBuilder::max_connecting), or fewer if descriptors are
     /// short.
     pub pool: usize,
-    /// Runs that have not ended.
+    /// How many runs have not ended.
     pub runs: usize,
-    /// Commands that have not been forgotten, including finished ones.
+    /// How many commands have not been forgotten, including finished ones.
     pub commands: usize,
-    /// Commands that have not ended.
+    /// How many commands have not ended.
     pub unfinished: usize,
-    /// Unread bytes of output.
+    /// How many bytes of output are unread.
     pub unread: usize,
-    /// Connections that are not read from now, because too much of their own output or of the whole
-    /// fleet's is unread ([`Keep::BackPressure`](crate::output::Keep::BackPressure),
+    /// How many connections are not being read from, because too much of their own output or of the
+    /// whole fleet's output is unread ([`Keep::BackPressure`](crate::output::Keep::BackPressure),
     /// [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     pub(super) hosts: [usize; HostState::ALL.len()],
 }
 
 impl Metrics {
-    /// The number of hosts in this state now, without proxies.
+    /// How many hosts are in this state, not counting proxies.
     pub fn hosts(&self, state: HostState) -> usize {
         self.hosts[state as usize]
     }
 
-    /// The number of hosts in each state now, in the order in which a host passes through them.
+    /// How many hosts are in each state, in the order in which a host passes through the states.
     pub fn by_state(&self) -> impl Iterator<Item = (HostState, usize)> + use<> {
         HostState::ALL.into_iter().zip(self.hosts)
     }
@@ -125,7 +127,7 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// Counters that are updated as things happen.
+/// The counters that the engine updates as it works.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Totals {
     pub turns: u64,

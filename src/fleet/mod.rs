@@ -1,7 +1,8 @@
-//! What goes with a [`Fleet`](crate::Fleet): its hosts, commands and runs, and its figures.
+//! The types that belong to a [`Fleet`](crate::Fleet): its hosts, commands, runs, turns and
+//! metrics.
 
-// Callers use `api.rs` and the four files that add methods to `Fleet`. `engine/` does the work of
-// the turns, with parts that know nothing of one another: the event loop, the registry of
+// The public methods of `Fleet` are in `api.rs`, `commands.rs`, `hosts.rs`, `output.rs` and
+// `turn.rs`. `engine/` does the work of a turn. It combines the event loop, the registry of
 // connections, and the schedule.
 
 mod admission;

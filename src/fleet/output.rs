@@ -1,4 +1,4 @@
-//! Events and output that callers take, and the input and signals that they send.
+//! Taking events and output, and sending input and signals.
 
 use std::io;
 
@@ -11,14 +11,15 @@ use crate::output::{Deliver, Line, LineEnds, Stream};
 use crate::session::CommandNews;
 
 impl Fleet {
-    /// Moves unread output into a buffer. Returns the number of bytes; 0 if there are none.
+    /// Moves unread output into a buffer. Returns how many bytes were moved, which is 0 if none are
+    /// unread.
     pub fn read(&mut self, id: CommandId, stream: StdStream, bytes: &mut [u8]) -> usize {
         self.read_with(id, stream, |stream, _| stream.read(bytes)).unwrap_or(0)
     }
 
-    /// All unread output, including line ends; empty if there is none. Together with
-    /// [`consume`](Self::consume) this reads without a copy, like [`io::BufRead`]: useful for
-    /// records other than lines, or for many lines at a time.
+    /// All unread output of a stream, including line ends; empty if there is none. Together with
+    /// [`consume`](Self::consume), this reads without a copy, like [`io::BufRead`]. That is useful
+    /// for records other than lines, or for many lines at a time.
     ///
     /// ```no_run
     /// use sshoal::{CommandId, Fleet, StdStream};
@@ -39,15 +40,15 @@ impl Fleet {
         self.engine.execs.get(id).map_or(&[], |exec| exec.stream(stream).unread())
     }
 
-    /// Drops the first `count` bytes of unread output, because they have been read; all of it if
-    /// there are fewer.
+    /// Drops the first `count` bytes of unread output, because the caller has read them. If fewer
+    /// bytes are unread, all of them are dropped.
     pub fn consume(&mut self, id: CommandId, stream: StdStream, count: usize) {
         self.read_with(id, stream, |stream, _| stream.consume(count));
     }
 
-    /// Takes the next line of unread output, if a whole one has arrived. Once the command has
-    /// ended, the rest counts as the last line. If a line is longer than the stream may hold, this
-    /// takes [what has arrived](crate::output::Keep::BackPressure).
+    /// Takes the next line of unread output, if a whole line has arrived. Once the command has
+    /// ended, the rest of the output counts as the last line. If a line is longer than the stream
+    /// may hold, the part that [has arrived](crate::output::Keep::BackPressure) is taken.
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
         self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?
     }
@@ -70,12 +71,12 @@ impl Fleet {
         result
     }
 
-    /// Queues input, as much as there is room for: up to 1 MiB per command. Returns the number of
-    /// bytes.
+    /// Queues as much of this input as there is room for. Up to 1 MiB can be queued per command.
+    /// Returns how many bytes were queued.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room;
-    /// [`Event::Writable`](crate::Event::Writable) reports when there is.
+    /// [`Event::Writable`](crate::Event::Writable) reports when there is room again.
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command accepts no more input.
     pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {
         let Some(exec) = self.engine.execs.get_mut(id) else { return Err(io::ErrorKind::BrokenPipe.into()) };
@@ -85,7 +86,7 @@ impl Fleet {
         Ok(written)
     }
 
-    /// Closes the command's input once everything written has been sent.
+    /// Closes the command's input once all queued input has been sent.
     pub fn close_stdin(&mut self, id: CommandId) {
         if let Some(exec) = self.engine.execs.get_mut(id)
             && exec.close_stdin()
@@ -95,8 +96,8 @@ impl Fleet {
         }
     }
 
-    /// Sends a signal to a command (RFC 4254 section 6.9). Returns `false` if the command does not
-    /// run. The protocol has no answer to it; [`Signal`] says which signals servers pass on.
+    /// Sends a signal to a command (RFC 4254 section 6.9). Returns `false` if the command is not
+    /// running. The server does not answer; [`Signal`] says which signals servers deliver.
     pub fn signal(&mut self, id: CommandId, signal: Signal) -> bool {
         let Some(exec) = self.engine.execs.get_mut(id) else { return false };
         let is_sent = exec.signal(signal);
@@ -107,9 +108,9 @@ impl Fleet {
         is_sent
     }
 
-    /// The next event; `None` if there are no more. Events of one host come in the order in which
-    /// things happened. Take all of them after each [`turn`](Self::turn): the descriptor does not
-    /// report events that are left.
+    /// The next event; `None` if there are no more. The events of one host come in the order in
+    /// which things happened. Take all events after each [`turn`](Self::turn), because the
+    /// descriptor does not report events that are left.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         let entry = self.next_entry()?;
         Some(match entry {
@@ -148,7 +149,7 @@ impl Fleet {
                     Deliver::Bytes => !stream.is_empty(),
                     Deliver::Nothing => false,
                 };
-                // There may be more lines.
+                // The stream stays listed, because there may be more lines.
                 stream.listed = is_there && deliver == Deliver::Lines;
                 is_there
             });

@@ -1,13 +1,14 @@
-//! Rate limit of new connections: they are spread evenly, however long and irregular the turns are.
+//! The rate limit on new connections. It spreads them evenly over time, however long and irregular
+//! the turns are.
 
 use std::time::{Duration, Instant};
 
 use crate::limits;
 
 /// Limits the rate of connections with the generic cell rate algorithm (ITU-T I.371). Each
-/// connection moves the time at which the next is due by one interval, and may start ahead of that
-/// time by [`limits::CONNECT_BURST`]. So no second starts more connections than the rate, plus what
-/// the rate makes of that burst.
+/// connection moves the time at which the next one is due by one interval. A connection may start
+/// up to [`limits::CONNECT_BURST`] before it is due. So within any second, no more connections
+/// start than the rate allows in one second plus that burst time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RateLimit {
     interval: Duration,
@@ -47,7 +48,8 @@ impl RateLimit {
     }
 }
 
-/// Rounded up: rather too few connections than too many.
+/// The time between two connections at this rate. It is rounded up, so that the rate is never
+/// exceeded.
 fn interval(per_second: u32) -> Duration {
     const SECOND: u64 = 1_000_000_000;
     Duration::from_nanos(SECOND.div_ceil(u64::from(per_second.max(1))))
@@ -84,7 +86,7 @@ mod tests {
                 let begun = begun(&mut RateLimit::new(rate), every(turn));
                 let burst = rate as usize / 100 + 1;
                 let expected = 10 * rate as usize;
-                // Some of the last turn's may be missing.
+                // Some connections of the last turn may be missing.
                 let missing = rate as usize * 5 / 1_000 + 1;
                 let range = expected - missing..=expected + burst;
                 assert!(range.contains(&begun.len()), "{rate}/s, {turn:?}: {}", begun.len());

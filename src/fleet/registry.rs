@@ -14,17 +14,18 @@ use crate::link::engine::EngineLink;
 use crate::link::{Dialler, Link};
 use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
 
-/// All slots, by index.
+/// The slots of all connections, by index.
 pub(super) struct Registry {
     pub slots: Slab<Slot>,
-    /// The number of slots ever created; part of their ids, so that an id is not reused.
+    /// How many slots were ever created. The number is part of each slot's id, so that an id is not
+    /// reused.
     given: u32,
-    /// The slots of the proxies.
+    /// The index of each proxy's slot.
     pub proxies: HashMap<ProxyId, usize>,
     links: Box<dyn Links>,
-    /// Seeds the random jitter of each session.
+    /// The generator that seeds the random jitter of each session.
     pub seeds: Jitter,
-    /// The number of slots with a host name that the fleet resolves.
+    /// How many slots have a host name that the fleet resolves.
     pub names: usize,
     pub sums: Sums,
 }
@@ -33,7 +34,8 @@ pub(super) struct Registry {
 pub(super) trait Links: Send {
     /// A link for the slot with this index.
     fn link(&self, index: usize) -> Box<dyn Link>;
-    /// Slots whose links may have progressed without readiness of their descriptor.
+    /// The slots whose links may have made progress although their descriptors did not become
+    /// ready.
     fn returned(&self) -> Vec<usize>;
 }
 
@@ -89,7 +91,8 @@ impl Registry {
         slot
     }
 
-    /// Updates what a session counts for in the sums, after a step. Returns the previous value.
+    /// Updates what a slot contributes to the sums, after a step of its session. Returns the
+    /// previous contribution.
     pub(super) fn book(&mut self, index: usize, execs: &Execs) -> Option<Booked> {
         let slot = self.slots.get_mut(index)?;
         self.sums.subtract(slot);
@@ -99,7 +102,7 @@ impl Registry {
         Some(before)
     }
 
-    /// Whether the connection that asked still exists and still waits for this.
+    /// Whether the connection that asked still exists, and still waits for this kind of answer.
     pub(super) fn still_waits(&self, asker: Asker, awaited: Awaited) -> bool {
         self.slots.get(asker.slot).is_some_and(|slot| {
             slot.link.generation() == asker.generation && slot.view().awaits == Some(awaited)
@@ -116,24 +119,24 @@ impl Registry {
         self.links.returned()
     }
 
-    /// A connection's own slot, then those of its proxies.
+    /// The slot of a connection, followed by those of its proxies.
     fn chain(&self, index: usize) -> impl Iterator<Item = &Slot> {
         successors(self.slots.get(index), |slot| self.slots.get(slot.proxy?))
     }
 
-    /// Descriptors that a host needs before it can connect: its own, and those of its proxies that
-    /// are not connected.
+    /// How many descriptors a host needs before it can connect: its own, and those of its proxies
+    /// that are not connected.
     pub(super) fn descriptors_needed(&self, index: usize) -> usize {
         let missing = self.chain(index).filter(|slot| slot.booked.descriptors == 0);
         missing.map(Slot::descriptors).sum()
     }
 
-    /// Descriptors held by the proxies of a host.
+    /// How many descriptors the proxies of a host hold.
     pub(super) fn descriptors_of_proxies(&self, index: usize) -> usize {
         self.chain(index).skip(1).map(|slot| slot.booked.descriptors).sum()
     }
 
-    /// A proxy that is connected, or about to be, but that no host uses.
+    /// A proxy that no host uses, although it is connected or about to be.
     pub(super) fn unused_proxy(&self) -> Option<usize> {
         let connected = self.slots.iter().filter(|(_, slot)| slot.view().holds_descriptor);
         let used: std::collections::HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();

@@ -1,4 +1,4 @@
-//! Runs as callers describe them: commands, the hosts that run them, and in what order.
+//! How callers describe a run: its commands, the hosts that run them, and their order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
 use crate::ids::HostId;
 use crate::output::Deliver;
 
-/// Commands for some hosts, to be [started](crate::Fleet::start) all at once or in
-/// [batches](Self::batches). Each batch follows the previous one by itself or [on
+/// Commands for some hosts, which are [started](crate::Fleet::start) all at once or in
+/// [batches](Self::batches). Each batch follows the previous one automatically or [on
 /// request](Self::gated), unless too many commands have [failed](Self::max_failures).
 ///
 /// ```no_run
@@ -58,7 +58,7 @@ pub struct Run {
 
 #[derive(Debug, Clone)]
 enum Commands {
-    /// The same on all hosts.
+    /// The same command on all hosts.
     Same(Box<Command>),
     Each(Vec<(HostId, Command)>),
 }
@@ -110,44 +110,46 @@ impl Run {
     }
 
     /// The hosts of the run, in this order. Default: all hosts of the list. A host that occurs
-    /// twice runs the command twice. [`Fleet::start`](crate::Fleet::start) refuses this setting for
-    /// a run made by [`each`](Self::each), which names its hosts already.
+    /// twice runs the command twice. [`Fleet::start`](crate::Fleet::start) rejects this setting for
+    /// a run made by [`each`](Self::each), because such a run already names its hosts.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostId>) -> Self {
         self.hosts = Some(hosts.into_iter().collect());
         self
     }
 
-    /// Whether events bring the output of its commands, and how. Default: [`Deliver::Bytes`].
+    /// Whether events deliver the output of the run's commands, and in what form. Default:
+    /// [`Deliver::Bytes`].
     pub fn deliver(mut self, deliver: Deliver) -> Self {
         self.deliver = Some(deliver);
         self
     }
 
     /// Splits the run into batches of these sizes. A batch starts when all commands of the previous
-    /// one have ended. The last size repeats until no host is left. Default, and for an empty list:
-    /// a single batch of all hosts. (Ansible: `serial`.)
+    /// one have ended. The last size repeats until no host is left. By default, and if the list is
+    /// empty, all hosts form a single batch. (Ansible: `serial`.)
     ///
     /// Batches take hosts in the order of the run. A host whose command has already ended, because
-    /// it was cancelled or the host was removed, is skipped, and the next one takes its place in
+    /// it was cancelled or the host was removed, is skipped, and the next host takes its place in
     /// the batch. No connection is made for a host before its batch starts.
     ///
-    /// [`Fleet::start`](crate::Fleet::start) refuses a batch of no hosts, one of more than 100 per
-    /// cent, and any batch after [`Batch::Rest`], which leaves no hosts for it.
+    /// [`Fleet::start`](crate::Fleet::start) rejects a batch of no hosts, a batch of more than 100
+    /// percent, and any batch after [`Batch::Rest`], because no hosts are left for it.
     pub fn batches(mut self, sizes: impl IntoIterator<Item = Batch>) -> Self {
         self.plan.batches = sizes.into_iter().collect();
         self
     }
 
-    /// After each [`BatchDone`](crate::Event::BatchDone) with commands left, waits for
-    /// [`Fleet::proceed`](crate::Fleet::proceed) or
-    /// [`Fleet::cancel_run`](crate::Fleet::cancel_run). Default: the next batch starts by itself.
+    /// Makes the run wait for [`Fleet::proceed`](crate::Fleet::proceed) or
+    /// [`Fleet::cancel_run`](crate::Fleet::cancel_run) after each
+    /// [`BatchDone`](crate::Event::BatchDone) that leaves commands to be started. Default: the next
+    /// batch starts automatically.
     pub fn gated(mut self) -> Self {
         self.plan.gate = Gate::Closed;
         self
     }
 
-    /// The number of failures that the run tolerates. Default: any number. A failure is every end
-    /// of a command other than exit status 0.
+    /// How many failures the run tolerates. Default: any number. A command fails if it ends in any
+    /// way other than with exit status 0.
     ///
     /// As soon as this number or [`max_failure_percent`](Self::max_failure_percent) is exceeded, no
     /// further command is sent. Commands that were not sent, including those of the current batch,
@@ -158,16 +160,17 @@ impl Run {
         self
     }
 
-    /// Like [`max_failures`](Self::max_failures), but as a percentage of all hosts of the run, 0 to
-    /// 100: exceeded if more of them have failed. (Ansible: `max_fail_percentage`, which counts per
-    /// batch.) [`Fleet::start`](crate::Fleet::start) refuses more than 100.
+    /// Like [`max_failures`](Self::max_failures), but the limit is a percentage of all hosts of the
+    /// run, from 0 to 100. It is exceeded if more than this percentage have failed. (Ansible:
+    /// `max_fail_percentage`, which counts per batch.) [`Fleet::start`](crate::Fleet::start)
+    /// rejects a percentage above 100.
     pub fn max_failure_percent(mut self, percent: impl Into<Option<u8>>) -> Self {
         self.plan.budget.percent = percent.into();
         self
     }
 
-    /// Validates the run and makes the request for each host, in order. `all` has the hosts of the
-    /// list.
+    /// Validates the run and makes the request for each host, in order. `all` contains the hosts of
+    /// the list.
     pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
         let output = &OutputOptions { deliver: self.deliver.unwrap_or(output.deliver), ..output.clone() };
@@ -210,10 +213,11 @@ impl<C: Into<Command>> From<C> for Run {
     }
 }
 
-/// Batches, gate and failure budget of a run.
+/// The batches, the gate and the failure budget of a run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
-    /// Batch sizes; the last one repeats. If empty, one batch has all hosts.
+    /// The sizes of the batches, of which the last one repeats. If there are none, all hosts form
+    /// one batch.
     pub batches: Vec<Batch>,
     pub gate: Gate,
     pub budget: FailureBudget,
@@ -227,7 +231,7 @@ pub(super) enum Gate {
     Closed,
 }
 
-/// Failures that a run tolerates; `None` for any number.
+/// How many failures a run tolerates; `None` for any number.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FailureBudget {
     pub failures: Option<usize>,
@@ -267,7 +271,7 @@ impl Plan {
     pub(super) fn size(&self, number: usize, hosts: usize) -> usize {
         match self.batches.get(number).or(self.batches.last()) {
             Some(Batch::Hosts(size)) => *size,
-            // Rounded up, so that a batch has at least one host.
+            // The size is rounded up, so that a batch has at least one host.
             Some(Batch::Percent(percent)) => {
                 usize::try_from((hosts as u128 * u128::from(*percent)).div_ceil(100)).unwrap_or(hosts)
             }
@@ -280,17 +284,17 @@ impl Plan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
-    /// Commands that ended with exit status 0.
+    /// How many commands ended with exit status 0.
     pub succeeded: usize,
-    /// Commands that ended in any other way, except those in `not_started`.
+    /// How many commands ended in any other way, except those in `not_started`.
     pub failed: usize,
-    /// Commands that were never sent because [the run had ended](crate::HostErrorKind::NotStarted)
-    /// before.
+    /// How many commands were never sent, because [the run was
+    /// stopped](crate::HostErrorKind::NotStarted) first.
     pub not_started: usize,
 }
 
 impl Tally {
-    /// All commands that have ended.
+    /// How many commands have ended.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started
     }

@@ -1,7 +1,7 @@
-//! Runs in progress: which of their commands start, which never will, and when each run ends.
+//! Runs in progress: which of their commands start, which never start, and when each run ends.
 //!
-//! [`Runs`] knows neither hosts nor time. It records every command that ends, and returns what
-//! to do next ([`Runs::next_task`]) and what to report next ([`Runs::next_news`]).
+//! [`Runs`] deals neither with hosts nor with time. It records every command that ends, and returns
+//! what to do next ([`Runs::next_task`]) and what to report next ([`Runs::next_news`]).
 
 #[cfg(test)]
 mod tests;
@@ -21,11 +21,11 @@ use crate::reactor::IndexQueue;
 pub(super) enum Task {
     /// A batch with this many commands starts.
     Open(RunId, usize),
-    /// The command may be given to its host.
+    /// The command may begin on its host.
     Begin(CommandId),
-    /// The command must not be sent; if it was sent, it continues.
+    /// The command must not be sent. If it was sent already, it continues.
     Withdraw(CommandId, NotStarted),
-    /// The command must not be sent; if it was sent, it is cancelled.
+    /// The command must not be sent. If it was sent already, it is cancelled.
     Cancel(CommandId, NotStarted),
 }
 
@@ -38,7 +38,7 @@ pub(super) enum RunNews {
     Done(Tally),
 }
 
-/// How a command ended, as counted by its run.
+/// How a command ended, in the terms of its run's tally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Succeeded,
@@ -72,9 +72,9 @@ pub(super) enum Reach {
 pub(super) struct Runs {
     slab: Slab<Running>,
     given: u32,
-    /// Unfinished commands of all runs.
+    /// How many commands of all runs have not ended.
     unfinished: usize,
-    /// Runs that may have tasks, served round-robin.
+    /// The runs that may have tasks. They are served round-robin.
     busy: IndexQueue,
     news: VecDeque<(RunId, RunNews)>,
 }
@@ -83,17 +83,17 @@ pub(super) struct Runs {
 struct Running {
     id: RunId,
     plan: Plan,
-    /// The commands in order; `None` for one that has ended.
+    /// The commands, in the order of the run; `None` in the place of a command that has ended.
     commands: Vec<Option<CommandId>>,
     unfinished: usize,
     tally: Tally,
-    /// The number of batches that have started.
+    /// How many batches have started.
     batches: usize,
     /// The latest batch; `None` once it has ended.
     batch: Option<Open>,
     /// The position of the first command of the next batch.
     until: usize,
-    /// The position of the next command to give to its host.
+    /// The position of the next command that may begin.
     next: usize,
     stop: Option<Stop>,
 }
@@ -102,7 +102,7 @@ struct Running {
 #[derive(Debug)]
 struct Open {
     unfinished: usize,
-    /// Its size, until its start was reported.
+    /// The size of the batch; `None` once the start of the batch has been reported.
     begins: Option<usize>,
 }
 
@@ -116,12 +116,12 @@ struct Stop {
 }
 
 impl Runs {
-    /// The number of runs that have not ended.
+    /// How many runs have not ended.
     pub(super) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Unfinished commands of all runs.
+    /// How many commands of all runs have not ended.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
     }
@@ -130,7 +130,7 @@ impl Runs {
         !self.busy.is_empty()
     }
 
-    /// Starts a run. `commands` makes its commands, given the id of the run.
+    /// Starts a run. `commands` receives the id of the run and creates the run's commands.
     pub(super) fn begin(&mut self, plan: Plan, commands: impl FnOnce(RunId) -> Vec<CommandId>) -> RunId {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
@@ -154,7 +154,7 @@ impl Runs {
         id
     }
 
-    /// The next task; runs take turns.
+    /// The next task. If several runs have tasks, they take turns.
     pub(super) fn next_task(&mut self) -> Option<Task> {
         while let Some(index) = self.busy.pop() {
             if let Some(task) = self.slab.get_mut(index).and_then(Running::next_task) {
@@ -187,7 +187,8 @@ impl Runs {
         self.go_on(id);
     }
 
-    /// Starts the next batch of a run that waits for it. Returns whether there was one.
+    /// Starts the next batch of a run that waits for this call. Returns whether the run was
+    /// waiting.
     pub(super) fn proceed(&mut self, id: RunId) -> bool {
         let run = self.slab.get_mut(id.index()).filter(|run| run.id == id);
         let waits = |run: &&mut Running| run.batch.is_none() && run.stop.is_none();
@@ -197,8 +198,8 @@ impl Runs {
         true
     }
 
-    /// Stops a run early. A second stop may widen the reach of the first, but the first reason is
-    /// kept.
+    /// Stops a run early. A second stop may widen the reach of the first one, but the first reason
+    /// is kept.
     pub(super) fn stop(&mut self, id: RunId, why: NotStarted, reach: Reach) {
         let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
         match &mut run.stop {
@@ -255,7 +256,7 @@ impl Running {
         self.batch = Some(Open { unfinished, begins: Some(unfinished) });
     }
 
-    /// Counts the end of a command. Returns `false` if it was counted before.
+    /// Counts the end of a command. Returns `false` if that end was already counted.
     fn finished(&mut self, position: usize, end: End) -> bool {
         if self.commands.get_mut(position).and_then(Option::take).is_none() {
             return false;

@@ -1,4 +1,5 @@
-//! Scheduling: which hosts may connect, which commands may start, and pausing and draining.
+//! The state of scheduling: which hosts may connect, which commands may start, and whether the
+//! fleet is paused or draining.
 
 use super::admission::Admission;
 use super::backpressure::HeldBack;
@@ -12,13 +13,13 @@ pub(super) struct Schedule {
     pub held: HeldBack,
     pub runs: Runs,
     pub drain: Drain,
-    /// Admission is paused.
+    /// Whether admission is paused.
     pub is_paused: bool,
-    /// There may be hosts to admit without any event to report it.
+    /// Whether the next turn must look for hosts to admit, although no event reports any.
     pub admit_again: bool,
-    /// Unused proxies must be closed.
+    /// Whether unused proxies must be closed.
     pub close_proxies: bool,
-    /// The timer for the next connection that the rate limit allows.
+    /// The timer that expires when the rate limit allows the next connection.
     pub rate_timer: Option<Armed>,
 }
 
@@ -37,7 +38,7 @@ impl Schedule {
     }
 
     /// Whether there is work that neither the poll nor a timer will report. `share` is the current
-    /// share of a stream in the output budget.
+    /// share of the output budget per stream.
     pub(super) fn has_work(&self, share: usize) -> bool {
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
         has_tasks || self.held.has_next(share)

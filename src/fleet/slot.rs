@@ -1,4 +1,4 @@
-//! A slot: one connection of the fleet, to a host of the list or to a proxy.
+//! A slot holds one connection of the fleet, to a host of the list or to a proxy.
 
 use std::time::Instant;
 
@@ -18,13 +18,13 @@ pub(super) struct Slot {
     pub timer: Option<Armed>,
     /// The lookup that the session waits for.
     pub lookup: Option<LookupId>,
-    /// What this slot currently counts for in the sums.
+    /// What this slot currently contributes to the sums.
     pub booked: Booked,
-    /// The slot of the proxy in front of it.
+    /// The slot of the proxy in front of this connection.
     pub proxy: Option<usize>,
-    /// The number of hosts or proxies behind this proxy.
+    /// If this is the connection to a proxy, the number of hosts and proxies behind that proxy.
     pub behind: usize,
-    /// The proxy's channel that carries its connection.
+    /// The channel of the proxy that carries this connection.
     pub tunnel: Option<ChannelId>,
 }
 
@@ -68,8 +68,9 @@ impl Slot {
     /// What the session uses now, to be compared with `booked`.
     pub(super) fn usage(&self, execs: &Execs) -> Booked {
         let view = self.session.view(execs);
-        // A proxy's descriptors stay reserved while hosts wait for it: those hosts hold theirs, so
-        // the proxy might never get its own.
+        // A proxy's descriptors stay reserved while hosts wait for the proxy. Those hosts already
+        // hold their own descriptors, so without the reservation there might never be any left for
+        // the proxy.
         let keeps = view.holds_descriptor || view.has_waiting_hosts;
         let own = if keeps { self.descriptors() } else { 0 };
         Booked { view, descriptors: own + self.link.agent_connections() }
@@ -79,12 +80,14 @@ impl Slot {
         &self.booked.view
     }
 
-    /// Whether the fleet resolves the host name: it is not an address, and no proxy resolves it.
+    /// Whether the fleet resolves the host name. It does not if the name is an address, or if a
+    /// proxy resolves it.
     pub(super) fn has_name(&self) -> bool {
         self.proxy.is_none() && self.session.target().ip.is_none()
     }
 
-    /// Descriptors that its connection needs: a socket, or the two ends of a conduit.
+    /// How many descriptors the connection needs: one for a socket, or two for the ends of a
+    /// conduit.
     pub(super) fn descriptors(&self) -> usize {
         if self.proxy.is_some() { 2 } else { 1 }
     }

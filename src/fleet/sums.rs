@@ -1,23 +1,24 @@
-//! Sums over all connections of a fleet, updated on each change, so that no metric needs a scan.
+//! Sums over all connections of a fleet. They are updated on each change, so that no metric needs a
+//! scan.
 
 use super::slot::Slot;
 use crate::session::{HostState, Wish};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// Places in use.
+    /// How many places of the pool are in use.
     pub places: usize,
-    /// Admitted commands that have not ended.
+    /// How many admitted commands have not ended.
     pub running: usize,
-    /// Connections that are open or being opened.
+    /// How many connections are open or being opened.
     pub connections: usize,
-    /// Descriptors of connections.
+    /// How many descriptors the connections hold.
     pub descriptors: usize,
-    /// Connections that are held back.
+    /// How many connections are held back by back-pressure.
     pub held: usize,
-    /// Connections in each line of the admission.
+    /// How many connections wait in each line of the admission.
     pub lines: [usize; Wish::ALL.len()],
-    /// Hosts of the list in each state.
+    /// How many hosts of the list are in each state.
     pub hosts: [usize; HostState::ALL.len()],
 }
 
@@ -52,7 +53,7 @@ impl Sums {
         self.lines[line as usize] > 0
     }
 
-    /// Hosts waiting for admission, without proxies.
+    /// How many hosts wait for admission, not counting proxies.
     pub(super) fn queued(&self) -> usize {
         self.lines.iter().sum::<usize>() - self.lines[Wish::Proxy as usize]
     }

@@ -14,7 +14,7 @@ use super::turn_budget::{Budget, Turn};
 use crate::link;
 use crate::session::Traffic;
 
-/// The descriptor of the fleet's own poll: readable whenever there is work for a
+/// The descriptor of the fleet's own poll. It is readable whenever there is work for a
 /// [`turn`](Fleet::turn). Wait for it with `poll(2)` or similar; do not read from it or write to
 /// it.
 impl AsFd for Fleet {
@@ -23,8 +23,9 @@ impl AsFd for Fleet {
     }
 }
 
-/// Wakes a fleet from any thread: ends its [`wait`](Fleet::wait), and makes its descriptor
-/// readable. For programs that pass orders to the thread that drives the fleet.
+/// Wakes a fleet from any thread. A wake-up ends the fleet's [`wait`](Fleet::wait) and makes its
+/// descriptor readable. Use it to notify the thread that drives the fleet of orders from other
+/// threads.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -51,20 +52,20 @@ impl AsFd for Fleet {
 pub struct FleetWaker(Arc<Waker>);
 
 impl FleetWaker {
-    /// Ends the current wait, or the next one if there is none. Several wake-ups before a wait
-    /// count as one.
+    /// Ends the current wait or, if the fleet is not waiting, its next wait. Several wake-ups
+    /// before a wait count as one.
     ///
     /// # Errors
-    /// Errors of `write(2)` to an `eventfd(2)`.
+    /// The errors of `write(2)` to an `eventfd(2)`.
     pub fn wake(&self) -> io::Result<()> {
         self.0.wake()
     }
 }
 
 impl Fleet {
-    /// When the next [`turn`](Self::turn) is due at the latest, even if the descriptor is not
-    /// readable. It may be in the past. `None` if nothing waits for a time. Every turn, and every
-    /// call that starts something, may change it.
+    /// The time by which the next [`turn`](Self::turn) must run, even if the descriptor is not
+    /// readable. It may be in the past. `None` if nothing waits for a point in time. Every turn,
+    /// and every call that starts something, may change it.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
     }
@@ -72,20 +73,20 @@ impl Fleet {
     /// Does the work that is ready, within the budget, and never blocks. `now` is the current time:
     /// read the clock right before the call.
     ///
-    /// Hosts are visited round-robin, each for a bounded amount of work, so one that streams does
-    /// not hold up the others. If work is left, the descriptor stays readable.
+    /// Hosts are visited round-robin, each for a bounded amount of work, so a host that streams
+    /// output does not hold up the others. If work is left, the descriptor stays readable.
     ///
     /// # Errors
-    /// Errors of `epoll_wait(2)`. On error, nothing is lost.
+    /// The errors of `epoll_wait(2)`. On error, nothing is lost.
     pub fn turn(&mut self, now: Instant, budget: Budget) -> io::Result<Turn> {
         self.engine.turn(now, budget)
     }
 
     /// Blocks until there is work for a [`turn`](Self::turn), or `limit` has passed; `None` waits
-    /// without a limit. For programs that wait for nothing else.
+    /// without a limit. Use this in programs that wait for nothing but the fleet.
     ///
     /// # Errors
-    /// Errors of `epoll_wait(2)`.
+    /// The errors of `epoll_wait(2)`.
     pub fn wait(&mut self, limit: impl Into<Option<Duration>>) -> io::Result<()> {
         self.engine.wait(limit.into())
     }

@@ -1,4 +1,4 @@
-//! The budget of a turn, and its report.
+//! The budget of a turn, and the report of a turn.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use crate::limits;
 use crate::stage::Stage;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do. The turn ends when either limit is
-/// reached. It may exceed the budget by one step of one host: mostly below 2 ms, and below 5 ms
-/// with the costliest key exchange that is offered.
+/// reached. It may exceed the budget by one step of one host. Most steps take less than 2 ms, and a
+/// step with the costliest key exchange that is offered takes less than 5 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Budget {
@@ -25,8 +25,8 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The time after which no other host is visited. With zero, each kind of work still advances
-    /// by at least one host. Default: 1 ms.
+    /// The time after which the turn visits no further host. With a time of zero, each kind of work
+    /// still advances by at least one host. Default: 1 ms.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -38,8 +38,8 @@ impl Budget {
         self
     }
 
-    /// The number of untaken events at which no other host is visited. A turn that begins with this
-    /// many does nothing. Default: 1,024; 0 counts as 1.
+    /// The number of untaken events at which the turn visits no further host. A turn that begins
+    /// with this many events or more does nothing. Default: 1,024; 0 counts as 1.
     pub fn events(mut self, events: usize) -> Self {
         self.events = events.max(1);
         self
@@ -50,13 +50,14 @@ impl Budget {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// Visits to hosts and proxies; one that was visited twice counts twice.
+    /// How many visits to hosts and proxies there were. A host or proxy that was visited twice
+    /// counts twice.
     pub visits: usize,
-    /// Completed key exchanges, whether or not the host key was accepted. They are the costliest
-    /// steps: a few hundred microseconds each.
+    /// How many key exchanges completed, whether or not the host key was accepted. Key exchanges
+    /// are the costliest steps, at a few hundred microseconds each.
     pub key_exchanges: usize,
-    /// Signatures made in this process to log in. One costs about a quarter of a key exchange, or
-    /// several times that quarter with a large RSA key. Signatures of an ssh-agent cost this
+    /// How many signatures were made in this process to log in. One costs about a quarter of a key
+    /// exchange, or several times that with a large RSA key. Signatures of an ssh-agent cost this
     /// process nothing and do not count.
     pub signatures: usize,
     /// The duration of the turn by the clock; zero if the budget has no time limit.
@@ -73,7 +74,8 @@ pub struct Turn {
 pub struct LongestStep {
     /// The host; `None` for a proxy.
     pub host: Option<HostId>,
-    /// The stage of the host's connection before the step; [`Stage::Running`] if it was logged in.
+    /// The stage of the host's connection before the step; [`Stage::Running`] if the host was
+    /// logged in.
     pub stage: Stage,
     /// The duration of the step by the clock.
     pub took: Duration,
@@ -84,24 +86,24 @@ pub struct LongestStep {
 pub(super) struct Meter {
     pub turn: Turn,
     begun: Option<Instant>,
-    /// When the last step ended.
+    /// The time from which the next step is measured.
     mark: Option<Instant>,
     budget: Budget,
 }
 
 impl Meter {
     pub(super) fn begin(&mut self, budget: Budget, clock: &Clock) {
-        // Without a time limit the clock need not be read.
+        // Without a time limit, the clock need not be read.
         let now = budget.time.map(|_| clock.now());
         *self = Self { turn: Turn::default(), begun: now, mark: now, budget };
     }
 
-    /// Excludes what was done since the last step from the next step's time.
+    /// Excludes the work that was done since the last step from the time of the next step.
     pub(super) fn resume(&mut self, clock: &Clock) {
         self.mark = self.mark.map(|_| clock.now());
     }
 
-    /// Counts a step of this host that has just ended. `stage` is the one before the step.
+    /// Counts a step of this host that has just ended. `stage` is the stage before the step.
     pub(super) fn stepped(&mut self, host: Option<HostId>, stage: Stage, clock: &Clock) {
         self.turn.visits += 1;
         let Some(mark) = self.mark else { return };

@@ -1,4 +1,4 @@
-//! What is sent, and what is refused.
+//! The bytes that are sent for a command, and the commands that are rejected.
 
 mod channel;
 mod quoting;
@@ -11,7 +11,7 @@ use super::*;
 use crate::limits;
 use crate::text::sanitise;
 
-/// The bytes for the only host.
+/// The bytes that are sent to the only host.
 fn sent(command: &Command) -> Vec<u8> {
     let requests = command.to_requests(1, &Default::default()).unwrap();
     assert_eq!(requests.len(), 1);
@@ -113,7 +113,7 @@ fn what_is_checked_is_what_is_sent() {
     assert!(matches!(problem(Command::new(quotes).shell("sh -c")), CommandProblem::TooLong { .. }));
     assert_eq!(problem(Command::new("a\0b").shell("sh -c")), CommandProblem::Nul("sh -c 'a".len()));
     assert_eq!(problem(Command::new("a").shell("sh\0-c")), CommandProblem::Nul(2));
-    // The words around it do not make a blank command a command.
+    // A blank command stays blank, whatever words wrap it.
     assert_eq!(problem(Command::new(" ").sudo(true).shell("sh -c")), CommandProblem::Empty);
 }
 
@@ -129,17 +129,17 @@ fn the_text_is_sent_in_its_encoding() {
     let command = |label: &str| Command::new(text).host_args(["ア"]).encoding(label);
     assert_eq!(sent(&command("shift_jis")), b"echo \x95\x5c '\x83\x41'");
     assert_eq!(sent(&command("euc-jp")), b"echo \xc9\xbd '\xa5\xa2'");
-    // A command has no NUL bytes.
+    // A command cannot contain NUL bytes.
     for label in ["utf-8", "utf-16", "utf-16be"] {
         assert_eq!(sent(&command(label)), "echo 表 'ア'".as_bytes(), "{label}");
     }
     assert_eq!(sent(&Command::new(*b"\xff\xfe").encoding("utf-8")), b"\xff\xfe");
-    // What is around the text is in it too.
+    // The words that wrap the text are encoded as well.
     let wrapped = Command::new("é's").run_as("jürgen").shell("/opt/é/sh -c").encoding("latin1");
     assert_eq!(sent(&wrapped), b"sudo -u 'j\xfcrgen' -S /opt/\xe9/sh -c '\xe9'\\''s'");
 }
 
-/// The first byte of `б` in ISO-2022-JP is that of a single quote.
+/// In ISO-2022-JP, the first byte of `б` is the byte of a single quote.
 #[test]
 fn the_quotes_are_for_a_shell_that_reads_bytes() {
     let wire = sent(&Command::new("echo б").shell("sh -c").encoding("iso-2022-jp"));

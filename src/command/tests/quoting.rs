@@ -1,4 +1,4 @@
-//! Random commands through a real shell, which has to see every byte as it was given.
+//! Runs random commands through a real shell, which must receive every byte unchanged.
 
 use std::fs;
 use std::process::Command as Process;
@@ -9,7 +9,7 @@ use crate::command::SudoMark;
 const COMMANDS: usize = 10_000;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One process reads so many: the text of a process's commands is in memory twice.
+/// How many commands one shell process reads. Their text is in memory twice.
 const BATCH: usize = 2_500;
 
 struct Random(u64);
@@ -22,7 +22,7 @@ impl Random {
         usize::try_from(self.0 % u64::try_from(below).unwrap()).unwrap()
     }
 
-    /// Any bytes but NUL, half of the time mostly those that mean something to a shell.
+    /// Any bytes but NUL. Half of the time, most of them are bytes that are special to a shell.
     fn text(&mut self) -> Vec<u8> {
         const SPECIAL: &[u8] = b"''''\"\\\\$`!#~*?[]{}()<>|&;% \t\n\r=-abc01";
         let special_of_four = if self.next(2) == 0 { 3 } else { 0 };
@@ -35,9 +35,9 @@ impl Random {
                 u8::try_from(1 + self.next(255)).unwrap()
             });
         }
-        // The end is where a shell might eat something.
+        // A shell is most likely to lose bytes at the end of the text.
         text.extend([b"'".as_slice(), b"\n\n", b"\\", b""][self.next(4)]);
-        // A blank command is refused.
+        // A blank command is rejected.
         if text.iter().all(u8::is_ascii_whitespace) {
             text.push(b'x');
         }
@@ -45,7 +45,7 @@ impl Random {
     }
 }
 
-/// A `sudo` that asks for nothing, and keeps what is said on standard error to itself.
+/// A `sudo` that asks for nothing, and drops what is written to standard error.
 const SUDO: &[u8] = b"sudo() { shift 3; \"$@\" 2>/dev/null; }";
 
 /// What `/bin/sh` prints when it reads these lines as a script.
@@ -53,8 +53,8 @@ fn run(lines: &[Vec<u8>]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("script");
     fs::write(&script, [SUDO, &lines.join(&b'\n')].join(&b'\n')).unwrap();
-    // An empty folder, in case a pattern is expanded after all; no locale, as on a host that has
-    // none.
+    // The folder is empty, in case a pattern is expanded after all. There is no locale, as on a
+    // host that has none.
     let output =
         Process::new("/bin/sh").arg(&script).current_dir(dir.path()).env("LC_ALL", "C").output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -62,7 +62,7 @@ fn run(lines: &[Vec<u8>]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs `wrapped(text)` for many texts; each has to print its text with a NUL behind it.
+/// Runs `wrapped(text)` for many texts. Each must print its text, followed by a NUL.
 fn assert_unaltered(count: usize, wrapped: impl Fn(&[u8]) -> Command) {
     let mut random = Random(SEED);
     let texts: Vec<Vec<u8>> = (0..count).map(|_| random.text()).collect();
@@ -80,7 +80,8 @@ fn assert_unaltered(count: usize, wrapped: impl Fn(&[u8]) -> Command) {
 
 #[test]
 fn the_shell_gets_ten_thousand_random_commands_unaltered() {
-    // The "shell" is a program that prints what it is to run, so that the text may be anything.
+    // The "shell" is a program that prints the text that it should run, so the text may be
+    // anything.
     assert_unaltered(COMMANDS, |text| Command::new(text).shell("printf '%s\\0'"));
 }
 
@@ -93,7 +94,8 @@ fn ten_thousand_random_arguments_survive_two_shells() {
     });
 }
 
-/// Each takes two processes more than without `sudo`, so only some of them are run;
+/// Each of these commands takes two more processes than a command without `sudo`, so only some of
+/// the random commands are run this way.
 #[test]
 fn two_thousand_random_commands_survive_a_sudo_with_a_password() {
     assert_unaltered(COMMANDS / 5, |text| {
@@ -101,8 +103,8 @@ fn two_thousand_random_commands_survive_a_sudo_with_a_password() {
     });
 }
 
-/// but all of them are quoted as they are without it, behind words in which nothing depends on
-/// them.
+/// All random commands are quoted with `sudo` as they are without it. Only the words in front of
+/// the text differ, and these do not depend on the text.
 #[test]
 fn twenty_thousand_random_commands_are_quoted_alike_with_and_without_sudo() {
     let mut random = Random(SEED);

@@ -1,4 +1,4 @@
-//! The forms in which `sudo` is called.
+//! The command lines with which `sudo` is invoked.
 
 use super::*;
 use crate::command::{Found, SudoMark};
@@ -9,7 +9,7 @@ fn login(command: &Command) -> (String, Arc<Request>) {
     (String::from_utf8(request.text.to_bytes().to_vec()).unwrap(), request)
 }
 
-/// What is sent, with the two marks made `{prompt}` and `{start}`.
+/// The command line that is sent, with `{prompt}` and `{start}` in the places of the two marks.
 fn form(command: &Command) -> String {
     let (text, request) = login(command);
     let login = request.options.sudo.as_ref().unwrap();

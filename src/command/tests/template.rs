@@ -1,11 +1,11 @@
-//! The values for one host in their places.
+//! Filling one host's values into the placeholders of a text.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::command::template::format;
 
-/// The text with these values in it.
+/// The text with these values filled in.
 fn filled(template: &str, args: impl Into<HostArgs>) -> Result<String, TemplateProblem> {
     format(template.as_bytes(), &args.into()).map(|text| String::from_utf8(text).unwrap())
 }
@@ -123,7 +123,7 @@ fn what_does_not_fit_is_named() {
             let refused = filled(template, args);
             assert!(
                 matches!(&refused, Err(BadFormat { offset: found }) if *found == offset)
-                    // What comes first is told first.
+                    // The first problem in the text is the one that is reported.
                     || (template == "%s %" && matches!(refused, Err(MissingPositional))),
                 "{template:?}: {refused:?}"
             );
@@ -161,11 +161,11 @@ fn without_entries_a_percent_sign_is_a_percent_sign() {
     let text = "date +%s; echo %(x)s %% %";
     assert_eq!(sent(&Command::new(text)), text.as_bytes());
     assert_eq!(sent(&Command::new(text).host_args(Vec::<HostArgs>::new())), text.as_bytes());
-    // Not the same as an entry without values.
+    // An empty list of entries is not the same as an entry without values.
     assert_eq!(sent(&Command::new("date +%%s").host_args([none()])), b"date +%s");
 }
 
-/// A piece of a text, the value that goes with it, and what both become.
+/// A piece of a text, the value that belongs to it, and the result of both.
 fn piece() -> impl Strategy<Value = (Vec<u8>, Option<HostArg>, Vec<u8>)> {
     prop_oneof![
         any::<Vec<u8>>().prop_map(|bytes| {

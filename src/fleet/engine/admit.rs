@@ -12,7 +12,8 @@ impl Engine {
     /// Admits hosts as far as places, descriptors, the rate limit and the turn budget allow.
     pub(super) fn admit(&mut self, now: Instant) {
         self.schedule.admit_again = false;
-        // Run tasks come first: they may withdraw commands that must not start any more.
+        // The tasks of runs come first, because they may withdraw commands that must not start any
+        // more.
         let at = if self.schedule.is_paused || self.schedule.runs.has_tasks() {
             None
         } else {
@@ -24,7 +25,7 @@ impl Engine {
         self.schedule.rate_timer = self.event_loop.arm(self.schedule.rate_timer, at, Timer::ConnectRate);
     }
 
-    /// Descriptors that the resolver may open; 0 if no host has a name to resolve.
+    /// How many descriptors the resolver may open; 0 if no host has a name to resolve.
     pub(in crate::fleet) fn descriptors_for_lookups(&self) -> usize {
         if self.hosts.names > 0 { self.dns.descriptors_left() } else { 0 }
     }
@@ -49,8 +50,8 @@ impl Engine {
         }
     }
 
-    /// Closes an idle connection, so that another host can have its descriptor. Returns `false` if
-    /// there is none.
+    /// Closes an idle connection, so that another host can use its descriptor. Returns `false` if
+    /// no connection is idle.
     fn close_idle(&mut self, now: Instant) -> bool {
         while let Some(index) = self.schedule.admission.next_idle() {
             let Some(slot) = self.hosts.slots.get(index).filter(|slot| slot.view().is_idle) else { continue };
@@ -65,12 +66,13 @@ impl Engine {
         false
     }
 
-    /// Handles a refused descriptor. If other connections are open, the host waits for one of them
-    /// to close; otherwise it fails.
+    /// Handles the system's refusal of a descriptor for a host. If other connections are open, the
+    /// host waits for one of them to close; otherwise the host fails.
     pub(super) fn out_of_descriptors(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
         let can_wait = if slot.session.is_proxy() {
-            // Hosts that wait for a proxy free no descriptors before it is connected.
+            // The hosts that wait for this proxy cannot free descriptors before the proxy is
+            // connected.
             self.close_idle(now)
         } else {
             let own = self.hosts.descriptors_of_proxies(index);
@@ -82,9 +84,9 @@ impl Engine {
         }
     }
 
-    /// Closes one proxy that no host uses; one per call, because a proxy may be behind another.
-    /// Called once the ready-list is empty, so that the disconnect messages of its hosts have gone
-    /// through it.
+    /// Closes one proxy that no host uses. Each call closes only one, because this may leave the
+    /// proxy in front of it unused as well. The caller waits until the ready-list is empty, because
+    /// by then the disconnect messages of the hosts behind the proxy have passed through it.
     pub(super) fn close_unused_proxies(&mut self, now: Instant) {
         match self.hosts.unused_proxy() {
             Some(proxy) => {
@@ -95,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Reports that a drain is complete once nothing is left.
+    /// Reports that a drain is complete, once no command and no connection is left.
     pub(super) fn end_drain(&mut self) {
         if self.schedule.runs.unfinished() == 0
             && self.hosts.sums.connections == 0

@@ -14,8 +14,8 @@ impl Engine {
         self.hosts.insert(session, proxy, &self.execs)
     }
 
-    /// The slot of this proxy, shared by all hosts behind it. Creates it, and the slots of the
-    /// proxies in front of it, if needed.
+    /// Returns the slot of this proxy, which all hosts behind the proxy share. Creates the slot,
+    /// and those of the proxies in front of this one, if needed.
     fn slot_of_proxy(&mut self, proxy: &Arc<Target>, now: Instant) -> usize {
         if let Some(index) = proxy.proxy_id.and_then(|id| self.hosts.proxies.get(&id)) {
             return *index;
@@ -27,8 +27,9 @@ impl Engine {
         index
     }
 
-    /// Ends a connection and its commands, and frees its slot. Queues may still contain the index;
-    /// this does no harm to the next user of the slot. A pending lookup would, so it is cancelled.
+    /// Ends a connection and its commands, and frees its slot. Queues may still contain the index
+    /// of the slot, which does not harm the next user of the slot. A pending lookup would do harm,
+    /// so it is cancelled.
     pub(in crate::fleet) fn remove(&mut self, index: usize, now: Instant) {
         if let Some(slot) = self.hosts.slots.get_mut(index) {
             // Inputs queued before the removal no longer matter.
@@ -44,7 +45,8 @@ impl Engine {
         }
     }
 
-    /// A connection behind this proxy is gone. The proxy is removed with the last one.
+    /// Records that a connection behind this proxy is gone. If it was the last one, removes the
+    /// proxy.
     fn leave_proxy(&mut self, proxy: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(proxy) else { return };
         slot.behind = slot.behind.saturating_sub(1);

@@ -1,7 +1,7 @@
-//! The engine: drives every host from one thread, one turn at a time.
+//! The engine drives every host from one thread, one turn at a time.
 //!
 //! A turn collects readiness, fires the timers that are due, visits ready hosts one after the other
-//! until its budget is used up, and admits hosts that wait. Hosts that were not reached stay on the
+//! until its budget is used up, and admits waiting hosts. Hosts that were not reached stay on the
 //! ready-list and come first in the next turn. The cost of a turn depends on the number of ready
 //! hosts, not on the number of hosts.
 
@@ -42,11 +42,11 @@ pub(super) struct Engine {
     agents: Agents,
     disk: Disk,
     meter: Meter,
-    /// Reused from visit to visit.
+    /// The buffer for effects, which is reused from visit to visit.
     effects: Vec<Effect>,
 }
 
-/// What [`Engine::new`] needs.
+/// The arguments of [`Engine::new`].
 pub(super) struct Parts {
     pub reactor: Reactor,
     pub links: Box<dyn Links>,
@@ -85,7 +85,7 @@ impl Engine {
         })
     }
 
-    /// When the next turn is due at the latest; may be in the past.
+    /// The time by which the next turn must run. It may be in the past.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.event_loop.wheel.next_deadline().into_iter().chain(self.dns.next_deadline()).min()
     }
@@ -98,7 +98,7 @@ impl Engine {
         Ok(self.work(now, budget))
     }
 
-    /// Blocks until there is work for a turn, at most for `limit`.
+    /// Blocks until there is work for a turn, but no longer than `limit`.
     pub(super) fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let deadline = if self.has_work() {
             Some(Duration::ZERO)
@@ -131,14 +131,15 @@ impl Engine {
             }
         }
         self.event_loop.poll_again = taken == Taken::Full;
-        // An unread wake-up is invisible to an edge-triggered caller: allow another.
+        // If a wake-up is left unread in the poll, an edge-triggered caller does not notice it. So
+        // another wake-up must be allowed.
         self.event_loop.alarmed &= !self.event_loop.poll_again;
         Ok(())
     }
 
     fn work(&mut self, now: Instant, budget: Budget) -> Turn {
         self.meter.begin(budget, &self.clock);
-        // Back-pressure: do nothing while the caller's event queue is full.
+        // Back-pressure: a turn does nothing while the caller's event queue is full.
         if !self.meter.is_full(self.events.len()) {
             self.dns.advance(now);
             self.fire_timers(now);

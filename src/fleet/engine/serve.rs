@@ -22,7 +22,7 @@ impl Engine {
                     event_loop.ready.push(index);
                 }
             }
-            // Hosts that wait for the rate limit are admitted in this turn.
+            // Hosts that wait for the rate limit are admitted later in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
             Timer::Drain => {
                 schedule.drain.is_due();
@@ -79,7 +79,7 @@ impl Engine {
                 };
                 self.visit(asker.slot, input, now);
             }
-            // Checked after the first answer, so that every turn makes progress.
+            // This is checked after an answer was delivered, so that every turn makes progress.
             if self.is_over() {
                 return;
             }
@@ -135,7 +135,8 @@ impl Engine {
         }
     }
 
-    /// Resumes hosts that wait for the output budget, as far as it and the turn budget allow.
+    /// Resumes hosts that wait for the output budget, as far as that budget and the turn budget
+    /// allow.
     pub(super) fn resume_held(&mut self, now: Instant) {
         while let Some(index) = self.schedule.held.next(self.execs.share()) {
             self.visit(index, Input::Wake, now);
@@ -145,8 +146,9 @@ impl Engine {
         }
     }
 
-    /// Called when output of a host was read: schedules the host if it was held back for its own
-    /// output, or makes the next turn try others that wait for the output budget.
+    /// Called after output of a host was read. If the host was held back and may resume now, this
+    /// schedules a visit to it. Otherwise, if hosts that wait for the output budget may resume,
+    /// this makes sure that another turn runs, which tries them.
     pub(in crate::fleet) fn made_room(&mut self, id: HostId) {
         if self.hosts.get(id).is_some_and(|slot| slot.session.may_go_on(&self.execs)) {
             self.event_loop.visit_soon(id.index());

@@ -1,4 +1,4 @@
-//! Visits: one step of a session, and its effects on the rest of the fleet.
+//! A visit steps one session and applies the effects of the step to the rest of the fleet.
 
 use std::mem;
 use std::time::Instant;
@@ -17,12 +17,13 @@ use crate::session::{
 };
 
 impl Engine {
-    /// Steps one host, first with its queued inputs, then with this one.
+    /// Steps one host, first with its queued inputs, then with `input`.
     pub(in crate::fleet) fn visit(&mut self, index: usize, input: Input, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
-        // Taken, because a visit may lead to a nested one: of the proxy in front of the host.
+        // The buffer is taken out, because this visit may lead to a nested one, to the proxy in
+        // front of the host.
         let mut out = mem::take(&mut self.effects);
         for input in mem::take(&mut slot.mail).into_iter().chain([input]) {
             slot.session.step(
@@ -50,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// Queues an input for a host, for the next turn.
+    /// Queues an input for a host, which the next turn visits.
     pub(in crate::fleet) fn order(&mut self, index: usize, input: Input) {
         if self.hosts.post(index, input) {
             self.event_loop.visit_soon(index);
@@ -68,7 +69,8 @@ impl Engine {
             Effect::Lookup => {
                 let Target { dialled: host, port, profile, .. } = slot.session.target();
                 let family = profile.connection.family;
-                // A further attempt looks up addresses again that were not found before.
+                // After the first attempt, addresses that an earlier lookup found are reused, but a
+                // lookup that found none is repeated.
                 let recall = if slot.session.attempt() > 1 { Recall::Addresses } else { Recall::All };
                 let wanted = Wanted { host, port: *port, family, recall, owner: index };
                 slot.lookup = Some(self.dns.start(wanted));
@@ -94,13 +96,13 @@ impl Engine {
             Effect::Connected(timings) => Entry::Connected { host, timings },
             Effect::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
         };
-        // A proxy has no public id, so it has no events.
+        // A proxy has no public id, so there are no events for it.
         if !is_proxy {
             self.events.push(entry);
         }
     }
 
-    /// Fails a host because of a mistake in this library: at once in debug builds.
+    /// Fails a host because of a bug in this library. A debug build panics instead.
     pub(in crate::fleet) fn bug(&mut self, index: usize, what: &'static str, now: Instant) {
         debug_assert!(false, "{what}");
         self.visit(index, Input::GiveUp(HostErrorKind::Bug(what)), now);
@@ -129,14 +131,15 @@ impl Engine {
         }
     }
 
-    /// Asks the proxy in front of a host to open a channel to it.
+    /// Asks the proxy in front of a host to open a channel to that host.
     fn open_tunnel(&mut self, index: usize, conduit: Conduit, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
         let Some(proxy) = slot.proxy else { return self.bug(index, "a tunnel without a proxy", now) };
         let id = TunnelId { index, generation: slot.link.generation() };
         let Target { dialled: host, port, .. } = slot.session.target();
         let request = TunnelRequest { id, host: host.clone(), port: *port, conduit };
-        // Visited at once, so that its descriptors are counted before another host is admitted.
+        // The proxy is visited at once, so that its descriptors are counted before another host is
+        // admitted.
         self.visit(proxy, Input::Tunnel(request), now);
         self.event_loop.ready.push(proxy);
     }
@@ -151,7 +154,7 @@ impl Engine {
             (Some(host), progress) if waits => {
                 match progress {
                     TunnelProgress::Begun(channel) => host.tunnel = Some(channel),
-                    // After a failure the channel number may be reused.
+                    // The channel number may be reused after a failure, so it must not be kept.
                     TunnelProgress::Failed(_) => host.tunnel = None,
                     TunnelProgress::Opened | TunnelProgress::Ended => {}
                 }
@@ -166,8 +169,8 @@ impl Engine {
         }
     }
 
-    /// Wakes the proxy after a visit to a host behind it: the host has written to its tunnel, has
-    /// made room in it by reading, or has closed its connection.
+    /// Wakes the proxy after a visit to a host behind it, because the host may have written to its
+    /// tunnel, made room in the tunnel by reading, or closed its connection.
     fn follow_tunnel(&mut self, index: usize) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (Some(channel), Some(proxy)) = (slot.tunnel, slot.proxy) else { return };
@@ -184,7 +187,7 @@ impl Engine {
         self.event_loop.ready.push(proxy);
     }
 
-    /// Updates timer, sums and queues after a step of a session.
+    /// Updates the timer, the sums and the queues after a step of a session.
     fn settle(&mut self, index: usize, now: Instant) {
         let Some(before) = self.hosts.book(index, &self.execs) else { return };
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
@@ -199,7 +202,8 @@ impl Engine {
         let is_host = !slot.session.is_proxy();
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
-        // While the fleet drains, an unneeded connection is closed, and its proxies after it.
+        // While the fleet drains, each connection that is not needed is closed, and then its
+        // proxies.
         if is_host && self.schedule.drain.is_requested() {
             self.schedule.close_proxies |=
                 before.view.holds_descriptor && !view.holds_descriptor && is_proxied;

@@ -1,4 +1,4 @@
-//! Runs: a test for each promise, and random runs against a model.
+//! Tests of runs: a test for each promise, and random runs that are compared with a model.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::fleet::run::{Batch, FailureBudget};
 
-/// One run, and hosts that do what its tasks say.
+/// One run, and hosts that do what the run's tasks say.
 struct Rig {
     runs: Runs,
     id: RunId,
     hosts: usize,
-    /// Commands that were given to their hosts and have not ended.
+    /// The commands that were given to their hosts and have not ended.
     running: BTreeSet<usize>,
     given: Vec<usize>,
     ends: Vec<Option<End>>,
-    /// Commands that must end and have not.
+    /// The commands that must end and have not.
     told: Vec<(usize, Task)>,
     news: Vec<RunNews>,
     opened: Vec<usize>,
@@ -85,8 +85,8 @@ impl Rig {
         self.serve();
     }
 
-    /// Ends the commands that must end: those that were not sent as not started, those that were
-    /// sent as failed if they were cancelled.
+    /// Ends the commands that must end. A command that was not sent ends as not started. A command
+    /// that was sent and cancelled ends as failed.
     fn obey(&mut self, was_sent: impl Fn(usize) -> bool) {
         for (position, task) in std::mem::take(&mut self.told) {
             match task {
@@ -334,7 +334,7 @@ proptest! {
             rig.obey(was_sent);
             rig.check();
         }
-        // Ends what is left.
+        // Ends the commands that are left.
         while !rig.is_done() {
             match rig.running.first().copied() {
                 Some(position) => rig.end(position, End::Succeeded),

@@ -112,8 +112,8 @@ impl World {
     pub(super) fn start_on(&mut self, hosts: Vec<HostId>) {
         let random = &mut self.random;
         let deliver = random.pick(&[Deliver::Bytes, Deliver::Bytes, Deliver::Lines, Deliver::Nothing]);
-        // A full stream delivers lines in pieces, and a stream that nobody reads holds its host
-        // back for good.
+        // A full stream delivers lines in pieces, and a stream that is never read holds its host
+        // back forever.
         let bound = if deliver == Deliver::Bytes { random.pick(&[1, 7, 20]) } else { 1 << 20 };
         let keep = random.pick(&[Keep::All, Keep::BackPressure(bound)]);
         let is_short = matches!(keep, Keep::BackPressure(..1024));
@@ -189,7 +189,7 @@ impl World {
     }
 
     pub(super) fn change_limits(&mut self) {
-        // Lowering a limit does not affect what is in use.
+        // Lowering a limit does not affect hosts and commands that have already been admitted.
         self.check_books();
         match self.random.below(4) {
             0 | 1 => {

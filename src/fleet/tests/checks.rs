@@ -1,4 +1,4 @@
-//! Invariants that hold after every turn, and those that hold once there is nothing to do.
+//! Invariants that hold after every turn, and invariants that hold once there is nothing to do.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl World {
         assert_eq!(unread, metrics.unread, "unread bytes");
     }
 
-    /// Checks that nothing was forgotten, when there is nothing left to do at this moment.
+    /// Checks that no work was forgotten, when there is nothing left to do at this moment.
     pub(super) fn check(&mut self) {
         self.check_books();
         let is_unread = self.fleet.engine.events.len() > 0;

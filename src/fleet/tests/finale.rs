@@ -1,4 +1,4 @@
-//! The end of a simulation: the caller starts nothing more, and everything that was started must
+//! The end of a simulation: the caller starts nothing more, and every command and connection must
 //! end.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::ids::StdStream;
 use crate::limits;
 use crate::output::Deliver;
 
-/// Rounds in which running commands may end by themselves.
+/// How many rounds running commands have to end by themselves.
 const QUIET_ROUNDS: usize = 400;
 
 /// More rounds than any simulation takes.
@@ -91,8 +91,8 @@ impl World {
         settled == self.fleet.hosts().len() && self.fleet.engine.schedule.rate_timer.is_none()
     }
 
-    /// Only a command whose peer is silent may be unfinished: it runs, or holds its place, until it
-    /// is cancelled, and later batches of its run wait for it.
+    /// Only a command whose peer is silent may be unfinished. It runs, or holds its place in the
+    /// pool, until it is cancelled, and later batches of its run wait for it.
     fn check_unfinished(&self) {
         let is_full = self.is_full();
         let state = |known: &Command| self.fleet.host(known.host).map(|host| host.state());
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Advances until `done`, or until nothing is left that could happen.
+    /// Advances until `done`, or until nothing more can happen.
     fn run(&mut self, mut done: impl FnMut(&Self) -> bool) {
         for _ in 0..ROUNDS_MAX {
             if done(self) || !self.advance() {
@@ -121,7 +121,7 @@ impl World {
         panic!("no end after {ROUNDS_MAX} rounds: {:?}", self.fleet);
     }
 
-    /// Closes every connection, and checks that nothing is left of any.
+    /// Closes every connection, and checks that no connection leaves anything behind.
     fn disconnect(&mut self) {
         self.say(|| "disconnect for good".to_owned());
         self.fleet.disconnect();
@@ -154,8 +154,8 @@ impl World {
         assert!(self.fleet.next_event().is_none(), "an event without a host");
     }
 
-    /// Checks that every command has ended exactly once, and that its output was kept until it is
-    /// forgotten.
+    /// Checks that every command has ended exactly once, and that its output was kept until the
+    /// command was forgotten.
     fn forget_commands(&mut self) {
         let sent = self.told.sent.clone();
         for (id, known) in &mut self.told.commands {

@@ -11,7 +11,7 @@ use crate::session::tests::random::{Seed, number};
 
 const SEEDS: u64 = if cfg!(debug_assertions) { 30 } else { 10_000 };
 
-/// Rounds in which the caller makes calls.
+/// How many rounds the caller makes calls in.
 const ROUNDS: u64 = 60;
 
 /// What happened in a simulation, to show that it exercises the fleet.

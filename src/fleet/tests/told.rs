@@ -1,4 +1,4 @@
-//! Records the events that a caller gets, and checks that each is legal.
+//! Records the events that a caller gets, and checks that each event is legal.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Told {
     pub events: usize,
     /// Whether the `Drained` event has come; `None` if no drain was requested.
     pub drained: Option<bool>,
-    /// What peers have sent on the channels that were closed.
+    /// What the peers have sent on the channels that were closed.
     pub sent: Sent,
 }
 
@@ -33,17 +33,18 @@ pub(super) struct Command {
     /// The command's text, which identifies its channel.
     pub text: String,
     pub deliver: Deliver,
-    /// The bound of its streams is low: output that arrives after it was given up may be dropped.
+    /// Whether the bound of its streams is low. If so, output that arrives after the command was
+    /// given up may be dropped.
     pub is_short: bool,
     pub started: bool,
-    /// How it ended, with all details.
+    /// How the command ended, with all details.
     pub outcome: Option<String>,
     pub released: bool,
-    /// Output was discarded unread.
+    /// Whether output was discarded unread.
     pub discarded: bool,
-    /// Input was refused, and no `Writable` event has come since.
+    /// Whether input was refused and no `Writable` event has come since.
     pub refused: bool,
-    /// What was read of its two streams, and the lines that came with their offsets.
+    /// What was read of the command's two streams, and the lines that came with their offsets.
     pub read: [Vec<u8>; 2],
     pub lines: [Vec<(u64, Vec<u8>)>; 2],
 }
@@ -53,7 +54,7 @@ pub(super) enum Connection {
     Down,
     Trying(Stage),
     Up,
-    /// Removed, and all its events have come.
+    /// The host was removed, and all its events have come.
     Gone,
 }
 
@@ -63,7 +64,7 @@ pub(super) struct Run {
     pub succeeded: usize,
     pub failed: usize,
     pub not_started: usize,
-    /// Commands that were released before their `Finished` event.
+    /// How many commands were released before their `Finished` event.
     pub released: usize,
     pub done: bool,
 }

@@ -20,7 +20,7 @@ use crate::{Budget, Fleet, HostConfig, Proxy};
 
 const HOSTS: u64 = 100;
 
-/// More turns than are ever needed at one moment.
+/// More turns than are ever needed at one point in time.
 const TURNS_AT_ONCE: usize = 1_000;
 
 /// What is broken on purpose, to check that the simulation detects it.
@@ -46,15 +46,15 @@ pub(super) struct World {
     round: Duration,
     pub random: Random,
     pub told: Told,
-    /// The number of commands started so far.
+    /// How many commands were started so far.
     pub given: usize,
     /// The limits as they were last set.
     pub max_connecting: usize,
     pub max_running: Option<usize>,
-    /// Places in use and running commands, as last counted.
+    /// The places in use and the running commands, as last counted.
     pub places: usize,
     pub running: usize,
-    /// Rounds left in which the caller takes no events.
+    /// For how many more rounds the caller takes no events.
     pub deaf: u64,
     pub sabotage: Sabotage,
     traced: bool,
@@ -155,8 +155,8 @@ impl World {
         }
     }
 
-    /// Advances time: to the next round if anything is in flight, or to the next deadline. Returns
-    /// `false` if nothing is left that could happen by itself.
+    /// Advances time to the next round if anything is in flight, or else to the next deadline.
+    /// Returns `false` if nothing more can happen by itself.
     pub(super) fn advance(&mut self) -> bool {
         let deadline = self.fleet.next_deadline().filter(|at| *at > self.now);
         let is_coming = self.links().any(|link| link.expects_news());
@@ -191,7 +191,7 @@ impl World {
     }
 
     pub(super) fn turn(&mut self, budget: Budget) -> Turn {
-        // As the poll would report it.
+        // This is what the poll would report.
         for (index, slot) in &mut self.fleet.engine.hosts.slots {
             let link = fake(&mut *slot.link);
             link.begin_turn();
@@ -212,7 +212,7 @@ impl World {
         turn
     }
 
-    /// Takes up to this many events. Returns whether there are no more.
+    /// Takes up to this many events. Returns whether no events are left.
     pub(super) fn take_events(&mut self, at_most: usize) -> bool {
         for _ in 0..at_most {
             let Self { fleet, told, sabotage, traced, random, .. } = self;

@@ -100,7 +100,7 @@ impl Bench {
         bench
     }
 
-    /// All hosts behave the same.
+    /// Makes all hosts behave the same.
     pub(super) fn alike(builder: FleetBuilder, peer: Peer) -> Self {
         Self::new(builder, move |_| Script::peer(peer.clone()))
     }
@@ -178,7 +178,7 @@ impl Bench {
         (0..rounds).for_each(|_| self.round());
     }
 
-    /// Advances time until `done`; to the next deadline if nothing is in flight.
+    /// Advances time until `done`. If nothing is in flight, time advances to the next deadline.
     #[track_caller]
     pub(super) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..TURNS {

@@ -1,4 +1,4 @@
-//! Reports of turns, and metrics.
+//! The reports of turns, and the metrics.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::link::{AuthReply, Questions};
 use crate::session::tests::script::{Cred, Packet, Peer, Script};
 use crate::stage::Stage;
 
-/// Time that the caller's own code takes within a step counts, and is attributed to its host.
+/// The time that the caller's own code takes within a step counts, and is attributed to the host of
+/// the step.
 #[test]
 fn the_longest_step_names_its_host_and_stage() {
     let clock = Clock::invented(clock::now());
@@ -120,7 +121,7 @@ fn metrics_are_one_line_of_names_and_values() {
     assert_eq!(Metrics::default().longest_turn, Duration::ZERO);
 }
 
-/// In release builds the host ends with `HostErrorKind::Bug` instead.
+/// In release builds, the host ends with `HostErrorKind::Bug` instead.
 #[test]
 #[should_panic(expected = "a mistake")]
 fn a_mistake_of_this_library_stops_debug_builds() {

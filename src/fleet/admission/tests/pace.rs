@@ -1,4 +1,4 @@
-//! The rate limit of new connections.
+//! The rate limit on new connections.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn connections_start_at_the_rate_and_evenly_spread() {
     }
 }
 
-/// A timer fires when the next connection may start, and an earlier turn has nothing to do.
+/// A timer fires when the next connection may start. An earlier turn has nothing to do.
 #[test]
 fn the_next_deadline_is_when_the_next_connection_may_start() {
     let mut bench = Bench::alike(builder(4).connects_per_second(1), endless());
@@ -56,7 +56,7 @@ fn the_next_deadline_is_when_the_next_connection_may_start() {
     assert_eq!(bench.fleet.next_deadline(), None);
 }
 
-/// Turns are late, as in a program that does other work too.
+/// Here turns are late, as in a program that does other work as well.
 #[test]
 fn late_turns_do_not_lower_the_rate() {
     let mut bench = Bench::alike(builder(1_000).max_connecting(1_000).connects_per_second(1_000), endless());

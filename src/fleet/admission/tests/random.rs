@@ -1,4 +1,4 @@
-//! Counts do not drift, whatever callers request and hosts do.
+//! The counts stay correct, whatever callers request and whatever hosts do.
 
 use nix::errno::Errno;
 

@@ -1,4 +1,4 @@
-//! The limit of commands that run at once.
+//! The limit on commands that run at once.
 
 use nix::errno::Errno;
 
@@ -26,7 +26,7 @@ fn as_many_commands_run_as_the_limits_allow() {
     }
 }
 
-/// From the start of the connect to the end of the command.
+/// A command counts from the start of the connect to the end of the command.
 #[test]
 fn a_command_counts_while_its_host_connects() {
     let slow =
@@ -131,8 +131,8 @@ fn a_host_that_backs_off_returns_its_command_s_place() {
     assert_eq!(bench.state(0), HostState::Failed);
 }
 
-/// Otherwise it would keep other hosts' commands from running while it waits for one on the same
-/// host.
+/// Otherwise the command would keep other hosts' commands from running while it waits for another
+/// command on the same host to end.
 #[test]
 fn a_command_that_waits_for_a_channel_returns_its_place() {
     use crate::Run;
@@ -174,7 +174,7 @@ fn a_host_without_a_descriptor_returns_its_command_s_place() {
     assert_eq!((bench.at_work(&commands), bench.state(1)), (1, HostState::Connected));
 }
 
-/// The link reports them, and the fleet reads that after each visit.
+/// The link reports these connections, and the fleet reads their number after each visit.
 #[test]
 fn connections_to_a_forwarded_agent_count_as_descriptors() {
     let mut bench = Bench::alike(builder(2), endless());
