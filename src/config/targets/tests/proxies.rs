@@ -110,10 +110,10 @@ fn ways_in_a_circle_are_refused() {
     let text = circle(&["gate"], config().proxy_host("GATE"));
     assert_eq!(
         text,
-        "host 0 of the list (gate): proxy loop: GATE port 22 comes twice on the way to the host"
+        "host 0 of the list (gate): proxy loop: GATE port 22 appears twice on the way to the host"
     );
     let twice = config().proxies([Proxy::new("a"), Proxy::new("b"), Proxy::new("you@a:22")]);
-    assert!(circle(&["web1"], twice).contains("a port 22 comes twice"));
+    assert!(circle(&["web1"], twice).contains("a port 22 appears twice"));
     // Another port is another server.
     let own = config().proxy_host("gate:2222");
     assert_eq!(way(&world.one("gate", &config(), &own)), ["owner@gate:2222"]);
