@@ -192,8 +192,8 @@ impl DnsConfig {
         self
     }
 
-    /// Sets the number of dots from which on a name is tried unchanged before the search list. A
-    /// name with fewer dots is tried unchanged after the search list. Default: 1.
+    /// Sets how many dots a name must have to be tried unchanged before the search list. A name
+    /// with fewer dots is tried unchanged after the search list. Default: 1.
     pub fn ndots(mut self, dots: usize) -> Self {
         self.ndots = dots;
         self

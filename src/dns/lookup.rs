@@ -67,7 +67,8 @@ pub(super) struct Lookup {
     /// The queries for the current name, one per kind.
     queries: Vec<Query>,
     deadline: Instant,
-    /// How long the other query may still take. Set when the result of one query is decisive.
+    /// When the lookup stops waiting for the other query. Set once the result of one query is
+    /// decisive.
     grace_end: Option<Instant>,
     /// The failure of the names tried so far that ranks highest.
     failure: Option<LookupError>,

@@ -85,7 +85,7 @@ pub(crate) struct Wanted<'a> {
     pub port: u16,
     pub family: AddressFamily,
     pub recall: Recall,
-    /// The number that is returned with the result.
+    /// The caller's number for the request, which is returned with the result.
     pub owner: usize,
 }
 

@@ -32,8 +32,8 @@ impl Datagrams {
         Ok(Self(socket))
     }
 
-    /// Sends a message. Drops it if the socket buffer is full, as the network may drop it; the next
-    /// try repeats the query.
+    /// Sends a message. If the socket buffer is full, the message is dropped, as it may be in the
+    /// network, and the next try repeats the query.
     pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
         match self.0.send(message) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),

@@ -120,7 +120,7 @@ impl<'a> Container<'a> {
             .map_err(|_| KeyProblem::Damaged("its bcrypt parameters are invalid"))?;
         let (key, iv) = derived.split_at_mut(key_size);
         if self.cipher == Cipher::ChaCha20Poly1305 {
-            iv.fill(0); // This cipher has no IV in OpenSSH, as each key is used once.
+            iv.fill(0); // OpenSSH derives no IV for this cipher, as each key is used once.
         }
         self.cipher.decrypt(key, iv, &mut buffer, self.tag).map_err(|error| match error {
             CipherError::Crypto => KeyProblem::PassphraseWrong,

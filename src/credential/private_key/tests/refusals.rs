@@ -82,7 +82,7 @@ fn unsupported_types_are_named() {
     for name in ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"] {
         let public = field(name.as_bytes());
         assert_eq!(told(&container("none", "none", b"", &public, &[0; 8]), None), told_sk);
-        // Rejected before a passphrase is needed.
+        // These keys are rejected before a passphrase is needed.
         assert_eq!(told(&container("aes256-ctr", "bcrypt", b"", &public, &[0; 16]), None), told_sk);
     }
     let unknown = container("none", "none", b"", &field(b"ssh-xmss@openssh.com"), &[0; 8]);
@@ -153,7 +153,7 @@ fn the_memory_of_opening_is_bounded() {
     let ends = "bytes of memory for scrypt, but at most 67108864 are allowed; re-encrypt it with PBKDF2";
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 0x7f, 2, 1, 1]), format!("needs 266338304 {ends}"));
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0x7f]), format!("needs 2130706432 {ends}"));
-    // Just within the limit: the passphrase is wrong.
+    // This is just within the limit, so only the passphrase is wrong.
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 4]), KeyProblem::PassphraseWrong.to_string());
     for impossible in [
         [2, 2, 0x40, 1, 2, 1, 8, 2, 1, 1],
