@@ -1,4 +1,5 @@
-//! Handles of the objects in a fleet. An id is never reused, so a stale one resolves to nothing.
+//! Handles of the objects in a fleet. An id is never reused, so the id of an object that is gone
+//! refers to nothing.
 
 use std::fmt;
 
@@ -29,7 +30,7 @@ macro_rules! ids {
             }
         }
 
-        /// For logs: tells two of them apart, and means nothing else.
+        /// The form for logs. It distinguishes ids, and has no other meaning.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!($what, " {}.{}"), self.index, self.generation)
@@ -51,14 +52,14 @@ ids! {
     RunId, "run";
 }
 
-/// One of a command's two output streams. SSH has no more of them (RFC 4254 section 5.2), so
-/// matches may be exhaustive.
+/// One of a command's two output streams. SSH has no others (RFC 4254 section 5.2), so matches may
+/// be exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StdStream {
     /// Standard output.
     Stdout,
     /// Standard error (RFC 4254 section 5.2: extended data of type 1). libssh does not distinguish
-    /// the types of extended data, so others count as standard error too.
+    /// the types of extended data, so data of any type counts as standard error.
     Stderr,
 }
 

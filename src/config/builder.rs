@@ -12,8 +12,8 @@ use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::session::Target;
 
-/// Makes the method `name(argument)` of [`FleetBuilder`], which changes it, and the same one of
-/// [`ClientBuilder`].
+/// Defines the setter `name(argument)` of [`FleetBuilder`], and the setter of [`ClientBuilder`]
+/// that passes the argument on to it.
 macro_rules! fleet_settings {
     ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$builder:ident| $change:expr;)*) => {
         impl FleetBuilder {
@@ -39,13 +39,14 @@ macro_rules! fleet_settings {
 
 /// Builds a [`Fleet`](crate::Fleet). Nothing touches the network before the first command.
 ///
-/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow
-/// parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
+/// Most settings that a [`HostConfig`] has for one host can be set here for all hosts. Names and
+/// defaults follow parallel-ssh's `ParallelSSHClient`; where the behaviour differs, the
+/// documentation of the method says so.
 ///
 /// ```
 /// use sshoal::{Error, Fleet};
 ///
-/// // What can be found out without the network is found out by `build`.
+/// // `build` reports every mistake that can be found without the network.
 /// let refused = Fleet::builder(["web1", "web2:0"]).user("deploy").build();
 /// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
 /// ```
@@ -53,7 +54,7 @@ macro_rules! fleet_settings {
 #[must_use]
 pub struct FleetBuilder {
     hosts: Vec<Entry>,
-    /// What holds for hosts that do not say otherwise.
+    /// The settings of all hosts that have no settings of their own in `configs` or in the list.
     pub(super) client: HostConfig,
     configs: Option<Vec<HostConfig>>,
     limits: Limits,
@@ -65,13 +66,14 @@ pub struct FleetBuilder {
 /// Builds a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the first
 /// command.
 ///
-/// What a [`HostConfig`] can set for one host is set here for all. Names and defaults follow
-/// parallel-ssh's `ParallelSSHClient`; where behaviour differs, the method says so.
+/// Most settings that a [`HostConfig`] has for one host can be set here for all hosts. Names and
+/// defaults follow parallel-ssh's `ParallelSSHClient`; where the behaviour differs, the
+/// documentation of the method says so.
 ///
 /// ```
 /// use sshoal::{Error, ParallelClient};
 ///
-/// // What can be found out without the network is found out by `build`.
+/// // `build` reports every mistake that can be found without the network.
 /// let refused = ParallelClient::builder(["web1", "web2:0"]).user("deploy").build();
 /// assert!(matches!(refused, Err(Error::HostSpec { position: 1, .. })));
 /// ```
@@ -81,11 +83,11 @@ pub struct ClientBuilder {
     pub(super) fleet: FleetBuilder,
 }
 
-/// Everything that a fleet needs, checked and read.
+/// Everything that a fleet is built from. The settings are checked, and the files are read.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub list: HostList,
-    /// The list's hosts with what they need.
+    /// The targets of the hosts in `list`, in the same order.
     pub targets: Vec<Target>,
     pub verifier: Arc<Verifier>,
     pub resolver: Resolver,
@@ -93,7 +95,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The hosts dealt out in turn; the rest is shared.
+    /// Distributes the hosts in turn over `count` setups, which share everything else.
     fn deal(self, count: usize) -> Vec<Self> {
         let Self { list, targets, verifier, resolver, limits } = self;
         let lists = list.deal(count).into_iter().zip(deal(targets, count));
@@ -109,20 +111,21 @@ impl Setup {
     }
 }
 
-/// Limits of a fleet.
+/// The limits of a fleet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Hosts that connect, or start a command.
+    /// How many hosts may connect or start a command at once.
     pub max_connecting: usize,
-    /// Commands that start or run. `None`: no limit.
+    /// How many commands may start or run at once. `None` means no limit.
     pub max_running: Option<usize>,
-    /// Connections begun per second. `None`: no limit.
+    /// How many connections may begin per second. `None` means no limit.
     pub connects_per_second: Option<u32>,
-    /// Unread bytes of output, in all. `None`: only those of the streams.
+    /// The limit on the unread output of all commands, in bytes. `None` means that the caller has
+    /// not set it.
     pub output_budget: Option<usize>,
 }
 
-/// Refuses 0: nothing would ever begin.
+/// Rejects a limit of 0, because nothing would ever begin.
 pub(crate) fn check_count(setting: &'static str, count: Option<usize>) -> Result<(), Error> {
     match count {
         Some(0) => Err(ConfigProblem::OutOfRange { setting, allowed: "at least 1" }.of(Origin::Client)),
@@ -140,10 +143,11 @@ impl Limits {
 }
 
 fleet_settings! {
-    /// Settings of single hosts, which replace those for all: one [`HostConfig`] per host, in the
-    /// order of the host list. Default: none.
+    /// Settings of single hosts, which take precedence over the settings for all hosts: one
+    /// [`HostConfig`] per host, in the order of the host list. Default: none.
     ///
-    /// [`build`](Self::build) returns an error if the numbers differ.
+    /// [`build`](Self::build) returns an error if the number of configurations is not the number of
+    /// hosts.
     ///
     /// ```
     /// use sshoal::{HostConfig, ParallelClient};
@@ -157,42 +161,49 @@ fleet_settings! {
     host_config(configs: impl IntoIterator<Item = HostConfig>) =>
         |builder| builder.configs = Some(configs.into_iter().collect());
 
-    /// Commands that start or run at once (ClusterShell, pdsh: the fanout), apart from the hosts
-    /// that connect at once. Default: `None`, no limit; 0 is refused.
-    /// [`Fleet::set_max_running`](crate::Fleet::set_max_running) changes it.
+    /// How many commands may start or run at once (ClusterShell, pdsh: the fanout). The limit on
+    /// hosts that connect at once is separate. Default: `None`, no limit; 0 is rejected.
+    /// [`Fleet::set_max_running`](crate::Fleet::set_max_running) changes the limit of an existing
+    /// fleet.
     ///
-    /// A command counts from the moment its host begins to connect for it, or to start it, until it
-    /// has ended. It does not count while its host pauses between two attempts, nor while it waits
-    /// for a [channel](crate::Command::wait_for_channel). Hosts that only
-    /// [connect](crate::Fleet::connect) need no command's place.
+    /// A command counts from the moment when its host begins to connect for it, or to start it on
+    /// an open connection, until the command has ended. It does not count while its host pauses
+    /// between two attempts, nor while the command waits for a
+    /// [channel](crate::Command::wait_for_channel). Hosts that only
+    /// [connect](crate::Fleet::connect) do not count.
     ///
     /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts
-    /// have accepted: with more hosts than this, when the first commands have ended. For commands
-    /// that wait for input, use [`start_command`](crate::ParallelClient::start_command).
+    /// have accepted the command. With more hosts than this limit, the first commands must end
+    /// before that, so use [`start_command`](crate::ParallelClient::start_command) for commands
+    /// that wait for input.
     max_running(commands: impl Into<Option<usize>>) =>
         |builder| builder.limits.max_running = commands.into();
 
     /// Rate limit of new connections per second, for networks, name servers and directories that
-    /// cannot take many logins at once. Default: `None`, no limit; 0 is refused.
-    /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes it.
+    /// cannot take many logins at once. Default: `None`, no limit; 0 is rejected.
+    /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes the limit
+    /// of an existing fleet.
     ///
-    /// They are evenly spread: at 100 per second, one every 10 ms, and after a late turn at most
-    /// those of 10 ms at once. Every attempt counts, and so do connections to proxies and through
-    /// them. Addresses of one host that [race](Self::attempt_delay) count as one. Waiting hosts
-    /// occupy no place.
+    /// New connections are evenly spread: at 100 per second, one begins every 10 ms. After a late
+    /// turn, at most the connections of 10 ms begin at once. Every attempt counts, including
+    /// connections to proxies and through proxies. Addresses of one host that
+    /// [race](Self::attempt_delay) count as one connection. Hosts that wait for the rate limit
+    /// occupy no place in the pool.
     connects_per_second(connections: impl Into<Option<u32>>) =>
         |builder| builder.limits.connects_per_second = connections.into();
 
     /// Limit on the unread output of all commands, in bytes. Default: 256 MiB for a
     /// [`Fleet`](crate::Fleet); `None`, no limit, for a [`ParallelClient`](crate::ParallelClient),
-    /// whose [`join`](crate::ParallelClient::join) might never return otherwise. 0 is refused.
+    /// because its [`join`](crate::ParallelClient::join) might never return with a limit. 0 is
+    /// rejected.
     ///
-    /// It applies back-pressure like [`Keep::BackPressure`](crate::output::Keep::BackPressure),
-    /// independent of a stream's policy, and fairly: once half of the budget is used, a stream with
-    /// more than an equal share of the other half waits for its reader; of the last quarter each
-    /// stream gets 4 KiB. A stream with less than 4 KiB never waits, so with very many hosts the
-    /// budget may be exceeded, by less than 40 KiB per host. libssh needs memory for each
-    /// connection that waits: 160 KiB of the budget are reserved for each.
+    /// The budget applies back-pressure like
+    /// [`Keep::BackPressure`](crate::output::Keep::BackPressure), whatever the policy of a stream
+    /// is, and shares the memory fairly. Once half of the budget is used, a stream with more than
+    /// an equal share of the other half waits for its reader. From the last quarter, each stream
+    /// gets 4 KiB. A stream with less than 4 KiB of unread output never waits, so with very many
+    /// hosts the budget may be exceeded, by less than 40 KiB per host. libssh needs memory for each
+    /// connection that waits, so 160 KiB of the budget are reserved for each of them.
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
@@ -200,8 +211,8 @@ fleet_settings! {
     host_keys(policy: HostKeyPolicy) => |builder| builder.host_keys = policy;
 
     /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
-    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads
-    /// them once.
+    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads the
+    /// files once.
     known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
 
@@ -210,7 +221,7 @@ fleet_settings! {
     /// like [`Resolver::System`].
     ///
     /// A name is resolved again for each attempt to connect. Its addresses are tried one after the
-    /// other, those without a route last, until one accepts.
+    /// other, those without a route last, until one accepts the connection.
     resolver(resolver: Resolver) => |builder| builder.resolver = Some(resolver);
 }
 
@@ -232,16 +243,19 @@ impl FleetBuilder {
         }
     }
 
-    /// Hosts that connect, or start a command, at once. Default: 100; 0 is refused by
-    /// [`build`](Self::build), with [`Error::Config`].
-    /// [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes it.
+    /// How many hosts may connect, or start a command, at once. Default: 100;
+    /// [`build`](Self::build) rejects 0 with [`Error::Config`].
+    /// [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes the limit of an
+    /// existing fleet.
     ///
-    /// A host gives its place back when its command is accepted. Proxies take none.
+    /// A host gives up its place in the pool when the server has accepted its command. Proxies take
+    /// no place.
     ///
-    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and
-    /// connections stay open. With fewer free descriptors than hosts, idle connections are closed
-    /// for the next ones; with fewer than places there are fewer places
-    /// ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
+    /// The pool does not limit how many commands run at once ([`max_running`](Self::max_running)
+    /// does), and connections stay open. If there are fewer free descriptors than hosts, idle
+    /// connections are closed to make room for new ones. If there are fewer free descriptors than
+    /// places, the pool shrinks: [`Metrics::pool`](crate::fleet::Metrics::pool) has its size, and
+    /// the log has a warning.
     pub fn max_connecting(mut self, hosts: usize) -> Self {
         self.limits.max_connecting = hosts;
         self
@@ -252,7 +266,7 @@ impl FleetBuilder {
             (Some(files), _) => files.iter().map(|file| owner.expand(file)).collect(),
             (None, Some(home)) => Ok(default_files(home).into()),
             (None, None) => {
-                let needs = "the names of files: this process has no home directory";
+                let needs = "the names of files, because this process has no home directory";
                 Err(ConfigProblem::Missing { setting: "known_hosts", needs })
             }
         };
@@ -264,7 +278,7 @@ impl FleetBuilder {
         Ok(Verifier::new(known, self.host_keys.clone()))
     }
 
-    /// Checks and reads everything that a fleet needs.
+    /// Checks all settings and reads all files that a fleet needs.
     pub(crate) fn setup(self) -> Result<Setup, Error> {
         let owner = Owner::of_this_process();
         let verifier = Arc::new(self.verifier(&owner)?);
@@ -275,7 +289,7 @@ impl FleetBuilder {
         Ok(Setup { list, targets, verifier, resolver, limits: self.limits })
     }
 
-    /// The same for so many fleets.
+    /// Like [`setup`](Self::setup), but distributes the hosts in turn over this many fleets.
     pub(crate) fn setup_many(self, fleets: usize) -> Result<Vec<Setup>, Error> {
         if !(1..=limits::FLEETS_MAX).contains(&fleets) {
             let (setting, allowed) = ("build_many", "1 to 4096");
@@ -290,25 +304,29 @@ impl ClientBuilder {
         Self { fleet: FleetBuilder::new(hosts) }
     }
 
-    /// Hosts that connect, or start a command, at once (parallel-ssh: `pool_size`). Default: 100; 0
-    /// is refused. [`set_pool_size`](crate::ParallelClient::set_pool_size) changes it.
+    /// How many hosts may connect, or start a command, at once (parallel-ssh: `pool_size`).
+    /// Default: 100; 0 is rejected. [`set_pool_size`](crate::ParallelClient::set_pool_size) changes
+    /// the limit of an existing client.
     ///
-    /// A host gives its place back when its command is accepted. Proxies take none.
+    /// A host gives up its place in the pool when the server has accepted its command. Proxies take
+    /// no place.
     ///
-    /// Commands run on all hosts at once ([`max_running`](Self::max_running) bounds that), and
-    /// connections stay open. With fewer free descriptors than hosts, idle connections are closed
-    /// for the next ones; with fewer than places there are fewer places
-    /// ([`Metrics::pool`](crate::fleet::Metrics::pool), and a warning in the log).
+    /// The pool does not limit how many commands run at once ([`max_running`](Self::max_running)
+    /// does), and connections stay open. If there are fewer free descriptors than hosts, idle
+    /// connections are closed to make room for new ones. If there are fewer free descriptors than
+    /// places, the pool shrinks: [`Metrics::pool`](crate::fleet::Metrics::pool) has its size, and
+    /// the log has a warning.
     pub fn pool_size(mut self, places: usize) -> Self {
         self.fleet.limits.max_connecting = places;
         self
     }
 
-    /// The fleet to be driven, and the configurations of its hosts.
+    /// Returns the builder of the fleet that the client drives, and the configurations of its
+    /// hosts.
     pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
         check_count("pool_size", Some(self.fleet.limits.max_connecting))?;
-        // Output that is kept until it is read cannot have a limit: `join` would wait for the
-        // reader.
+        // No limit unless the caller has set one: with a limit, `join` may wait for output to be
+        // read, which only its own caller can do.
         self.fleet.limits.output_budget.get_or_insert(usize::MAX);
         let configs = self.fleet.configs.clone();
         Ok((self.fleet, configs))

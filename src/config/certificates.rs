@@ -24,13 +24,13 @@ pub(super) struct FoundKey {
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
     given: HashMap<&'a KeySource, Arc<Certificate>>,
-    /// By the file of the key.
+    /// The usable certificate in `<key>-cert.pub`, if there is one, by the path of the key.
     beside: HashMap<PathBuf, Option<Arc<Certificate>>>,
     certified: HashMap<(*const PrivateKey, *const Certificate), Arc<PrivateKey>>,
 }
 
 impl<'a> Certificates<'a> {
-    /// The certificate that the caller names. It must belong to one of these keys.
+    /// Returns the certificate that the settings name. It must belong to one of `keys`.
     pub fn given(
         &mut self,
         given: Given<'a, &'a KeySource>,
@@ -54,10 +54,10 @@ impl<'a> Certificates<'a> {
         certificate.map_err(|problem| Error::CertFile { origin: given.origin(), path, problem })
     }
 
-    /// The key in the forms that are offered: first with its certificate, if there is one, then
-    /// without.
+    /// Returns the forms in which the key is offered to a server: first with its certificate, if
+    /// there is one, then without.
     ///
-    /// If the caller names none for this key, `<key>-cert.pub` is used, as in OpenSSH.
+    /// If `given` is not a certificate for this key, `<key>-cert.pub` is used, as in OpenSSH.
     pub fn forms(
         &mut self,
         found: &FoundKey,
@@ -73,7 +73,8 @@ impl<'a> Certificates<'a> {
         Ok(certified.into_iter().chain([found.key.clone()]).collect())
     }
 
-    /// An unusable one is skipped, like identity files.
+    /// Returns the key with the certificate in `<key>-cert.pub`. An unusable certificate is
+    /// skipped, as unusable identity files are.
     fn beside(&mut self, found: &FoundKey) -> Option<Arc<PrivateKey>> {
         let key_path = found.path.as_ref()?;
         let known = match self.beside.get(key_path) {
@@ -93,7 +94,7 @@ impl<'a> Certificates<'a> {
         key: &Arc<PrivateKey>,
         certificate: &Arc<Certificate>,
     ) -> Result<Arc<PrivateKey>, CertProblem> {
-        // The maps keep both alive, so their addresses are not reused.
+        // The maps keep the key and the certificate alive, so their addresses are not reused.
         let pair = (Arc::as_ptr(key), Arc::as_ptr(certificate));
         if let Some(known) = self.certified.get(&pair) {
             return Ok(known.clone());

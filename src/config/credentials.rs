@@ -1,4 +1,4 @@
-//! Passwords and keys, and the credentials that servers are offered.
+//! Passwords and keys, and the credentials that are offered to servers.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -21,7 +21,7 @@ use crate::session::{Answerer, AuthPlan, Offer};
 /// `BaseSSHClient.IDENTITIES`).
 const IDENTITIES: [&str; 5] = ["id_rsa", "id_dsa", "identity", "id_ecdsa", "id_ed25519"];
 
-/// A password, passphrase or key: overwritten when dropped, and hidden from `Debug`.
+/// A password, passphrase or key. It is overwritten when dropped, and `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Hidden(Zeroizing<Vec<u8>>);
 
@@ -30,7 +30,7 @@ impl Hidden {
         Self(text.into().into())
     }
 
-    /// `None` if it is not UTF-8 or contains a NUL byte.
+    /// Copies the text into a [`Secret`]. `None` if the text is not UTF-8 or contains a NUL byte.
     fn to_secret(&self) -> Option<Secret> {
         Secret::copy(str::from_utf8(&self.0).ok()?)
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// The path in errors about text.
+/// The path that errors show for a key or certificate that was given as text.
 pub(super) const BYTES: &str = "<bytes>";
 
 /// Where a private key or a certificate comes from.
@@ -66,27 +66,27 @@ pub(super) enum KeySource {
     Bytes(Hidden),
 }
 
-/// Identity files, `None` for the usual ones, and what opens them.
+/// The identity files (`None` means the default ones), and how to decrypt them.
 pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
 
-/// The socket of an ssh-agent, `None` for the environment's.
+/// The socket of an ssh-agent. `None` means the one that `SSH_AUTH_SOCK` names.
 pub(super) type AgentSocket<'a> = Option<Given<'a, &'a Path>>;
 
-/// How to log in on a host. Equal ones get equal plans.
+/// How to log in to a host. Equal values lead to equal plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Login<'a> {
     pub key: Option<(Given<'a, &'a KeySource>, Given<'a, Opener<'a>>)>,
     pub certificate: Option<Given<'a, &'a KeySource>>,
-    /// `None` where they are off.
+    /// `None` if identity files are switched off.
     pub identities: Option<Given<'a, Identities<'a>>>,
-    /// `None` where no agent is asked.
+    /// `None` if no agent is used.
     pub agent: Option<AgentSocket<'a>>,
     pub password: Option<Given<'a, &'a Hidden>>,
     pub interactive: Option<Given<'a, Interactive<'a>>>,
 }
 
 impl Login<'_> {
-    /// The same with another bound on the work of opening keys.
+    /// The same login with another limit on the work of decrypting keys.
     pub fn with_rounds_max(mut self, rounds_max: u32) -> Self {
         let openers = self.key.as_mut().map(|(_, opener)| &mut opener.value);
         let identities = self.identities.as_mut().map(|identities| &mut identities.value.1);
@@ -95,7 +95,7 @@ impl Login<'_> {
     }
 }
 
-/// Who answers in keyboard-interactive authentication.
+/// Who answers the prompts of keyboard-interactive authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Interactive<'a> {
     /// The password of the same login.
@@ -114,7 +114,8 @@ fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -
     }
 }
 
-/// Makes the plans of all hosts. Each key is parsed once per passphrase, and each secret kept once.
+/// Makes the plans of all hosts. Each key is parsed once per passphrase, and each password is
+/// stored once.
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
@@ -134,7 +135,7 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// What is offered, in order: GSSAPI first, as in parallel-ssh.
+    /// Returns the credentials to offer, in order. GSSAPI comes first, as in parallel-ssh.
     pub fn plan(&mut self, gssapi: Option<Gssapi>, login: Login<'a>) -> Result<AuthPlan, Error> {
         let gssapi = gssapi.map(|gssapi| Offer::Gssapi(Arc::new(gssapi)));
         let keys = self.public_keys(login)?;
@@ -143,7 +144,8 @@ impl<'a> Credentials<'a> {
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
-        // An agent may have no key; after one of its keys, the server accepts no `none`.
+        // `none` is for hosts that need no credential, and for an agent that has no key. If the
+        // agent has offered a key, the server does not accept `none` any more.
         if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
             plan.push(Offer::None);
         }
@@ -184,7 +186,7 @@ impl<'a> Credentials<'a> {
         Ok(plan)
     }
 
-    /// Where the agent listens, if there is one.
+    /// The socket of the agent, if there is an agent.
     pub fn agent(&self, socket: AgentSocket<'_>) -> Result<Option<Arc<Path>>, Error> {
         match socket {
             Some(path) => Ok(Some(self.expand(path)?.into())),
@@ -223,7 +225,8 @@ impl<'a> Credentials<'a> {
             Ok(key) => Ok(FoundKey { key, path }),
             Err(problem) => {
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
-                // For a wrong passphrase, name where that comes from.
+                // If the passphrase or the limit on rounds is the problem, the error names where
+                // that setting comes from.
                 let is_locked =
                     matches!(problem, KeyProblem::PassphraseWrong | KeyProblem::TooManyRounds { .. });
                 let origin = if is_locked { opener.origin() } else { given.origin() };
@@ -256,8 +259,8 @@ impl<'a> Credentials<'a> {
         Ok(keys)
     }
 
-    /// The key of an identity file, if it can be read. A file that others can access is an error if
-    /// the caller has named it.
+    /// Returns the key of an identity file, or `None` if the file cannot be used. A file that other
+    /// users can access is an error if the settings name it (`is_named`).
     fn identity(
         &mut self,
         path: PathBuf,
@@ -281,7 +284,8 @@ impl<'a> Credentials<'a> {
         let text = match &wanted.0 {
             KeySource::File(path) => {
                 let file = KeyFile::read(path)?;
-                // For a file that is no private key, that is the better error than its permissions.
+                // The content is checked before the permissions, because an error about a file that
+                // holds no private key should say so.
                 let text = KeyText::find(&file.bytes)?;
                 file.check_permissions(path)?;
                 text

@@ -1,4 +1,4 @@
-//! What can be set for a single host, and how it combines with the client's settings.
+//! The settings of a single host, and how they combine with the client's settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::host::{AddressFamily, HostSpec, check_user};
 use crate::limits;
 use crate::link::Gssapi;
 
-/// Settings of one host, in place of the client's (parallel-ssh: `HostConfig`).
+/// Settings of one host, which take precedence over the client's (parallel-ssh: `HostConfig`).
 ///
-/// Given to the builder's [`host_config`](crate::config::ClientBuilder::host_config), one per host
-/// in the order of the host list. What is not set here is inherited. For each setting by itself,
-/// the first of these that has it counts:
+/// The builder's [`host_config`](crate::config::ClientBuilder::host_config) takes one of these per
+/// host, in the order of the host list. A setting that is not set here is inherited. Each setting
+/// is looked up separately, and its value comes from the first of these places that has one:
 ///
 /// 1. the host's entry in the list (`user@host:port`),
 /// 2. its `HostConfig`,
 /// 3. the client's setting,
 /// 4. the default.
 ///
-/// Unlike in parallel-ssh, `false` and `None` count as set: a host can have identity files or a
-/// time limit switched off that the others have.
+/// Unlike in parallel-ssh, `false` and `None` count as set, so identity files or a time limit can
+/// be switched off for a single host.
 ///
 /// | setting | unit | default, if the client has none either | parallel-ssh |
 /// |---|---|---|---|
@@ -39,13 +39,13 @@ use crate::link::Gssapi;
 /// | [`cert_file`](Self::cert_file), [`cert_bytes`](Self::cert_bytes) | | `<key>-cert.pub`, if it exists | `cert_file` |
 /// | [`gssapi_auth`](Self::gssapi_auth) | | `false`, unless an identity is set | `gssapi_auth` |
 /// | [`gssapi_server_identity`](Self::gssapi_server_identity) | | the host's name | `gssapi_server_identity` |
-/// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the default tickets' | `gssapi_client_identity` |
+/// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the principal of the default tickets | `gssapi_client_identity` |
 /// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
 /// | [`allow_agent`](Self::allow_agent) | | `true` | `allow_agent` |
 /// | [`agent_socket`](Self::agent_socket) | | `SSH_AUTH_SOCK` | |
 /// | [`forward_ssh_agent`](Self::forward_ssh_agent) | | `false` | `forward_ssh_agent` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
-/// | [`identity_files`](Self::identity_files) | | the usual five | |
+/// | [`identity_files`](Self::identity_files) | | the five default files | |
 /// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
 /// | [`responder`](Self::responder) | | none | |
 /// | [`max_attempts`](Self::max_attempts) | attempts | 3 | `num_retries` |
@@ -56,7 +56,7 @@ use crate::link::Gssapi;
 /// | [`compress`](Self::compress) | | `false` | `compress` |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
-/// | [`timeout`](Self::timeout) | [`Duration`] | no limit but those before the login | `timeout` |
+/// | [`timeout`](Self::timeout) | [`Duration`] | no limit, except before the login is complete | `timeout` |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
 /// | [`proxy`](Self::proxy), [`proxies`](Self::proxies), [`no_proxy`](Self::no_proxy) | | none | |
 /// | [`proxy_host`](Self::proxy_host) | | none | `proxy_host` |
@@ -78,7 +78,7 @@ use crate::link::Gssapi;
 ///     .timeout(Duration::from_secs(10))
 ///     .host_config([
 ///         HostConfig::default(),
-///         // Still logs in as admin, which the entry says.
+///         // Still logs in as admin, because the list entry says so.
 ///         HostConfig::default().user("root").num_retries(1),
 ///         HostConfig::default().user("pi").port(2200).timeout(None).alias("cellar"),
 ///     ])
@@ -126,18 +126,19 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// A name for people, shown by [`HostOutput::alias`](crate::HostOutput::alias). Nothing
-    /// connects to it, and errors name the host.
+    /// A name for display, returned by [`HostOutput::alias`](crate::HostOutput::alias). It is not
+    /// used to connect, and errors do not show it.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.alias = Some(alias.into());
         self
     }
 
-    /// The name or address to connect to, where that is not the one in the host list (OpenSSH:
+    /// The name or address to connect to, if it differs from the one in the host list (OpenSSH:
     /// `HostName`). Default: the host in the list.
     ///
-    /// Output, errors and events go on naming the host of the list, and so do known_hosts files
-    /// unless there is a [`host_key_alias`](Self::host_key_alias).
+    /// Output, errors and events still have the name in the host list. Host keys are looked up in
+    /// known_hosts files under that name too, unless [`host_key_alias`](Self::host_key_alias) is
+    /// set.
     pub fn hostname(mut self, name: impl Into<String>) -> Self {
         self.hostname = Some(name.into());
         self
@@ -150,7 +151,7 @@ impl HostConfig {
         self
     }
 
-    /// What is wrong with it, as far as that shows without reading keys.
+    /// Checks the settings, as far as that is possible without reading keys.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         self.check_values().map_err(|problem| problem.of(origin.clone()))?;
         self.proxy.check(origin)
@@ -220,7 +221,7 @@ fn is_zero(limit: Option<Option<Duration>>) -> bool {
 }
 
 impl GssapiSettings<'_> {
-    /// For the host of this name.
+    /// Returns the GSSAPI parameters for the host of this name.
     pub fn of(self, host: &str) -> Result<Gssapi, ConfigProblem> {
         let server = self.server.unwrap_or(host);
         check_gssapi_name("gssapi_server_identity", server)?;

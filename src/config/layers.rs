@@ -1,7 +1,7 @@
-//! Settings in layers: for each setting by itself, the first layer that has it counts.
+//! Layers of settings. Each setting is looked up separately, in the first layer that has it.
 //!
-//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own and the client's; another
-//! one, such as that of a file, is one more in the list. Defaults follow the last one.
+//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own layer and the client's. A
+//! further layer, such as a file's, is one more list item. Defaults follow the last layer.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -21,12 +21,12 @@ pub(super) struct Layer<'a> {
     pub config: &'a HostConfig,
 }
 
-/// A value, and the layer that has it. Equal if the values are.
+/// A value, and the layer that has it. Two of them are equal if their values are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a, T> {
     pub value: T,
     pub origin: &'a Origin,
-    /// The layer's place; the first one is the most specific.
+    /// The position of the layer. The layer at position 0 is the most specific.
     depth: usize,
 }
 
@@ -39,7 +39,7 @@ impl<'a, T> Given<'a, T> {
         self.origin.clone()
     }
 
-    /// This value, with the origin of the other if that is more specific.
+    /// This value, with the origin of `other` if that layer is more specific.
     fn or_origin_of<U>(self, other: Option<Given<'a, U>>) -> Self {
         match other {
             Some(other) if other.depth < self.depth => other.map(|_| self.value),
@@ -62,28 +62,28 @@ impl<T: Hash> Hash for Given<'_, T> {
     }
 }
 
-/// What is set for one host or proxy: its entry in a list, then layers, the most specific first.
+/// The settings of one host or proxy: its list entry, then layers, the most specific one first.
 #[derive(Debug, Clone)]
 pub(super) struct Layers<'a> {
-    /// `None` for what holds where there is no host.
+    /// `None` for settings that are checked without a host.
     spec: Option<&'a HostSpec>,
     layers: Vec<Layer<'a>>,
-    /// How many of the layers are of this host alone. The secrets there do not open the keys of all
-    /// hosts.
+    /// How many of the layers belong to this host alone. Their passwords do not decrypt shared
+    /// keys.
     own: usize,
 }
 
-/// What holds for a host.
+/// The settings that apply to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Settings<'a> {
     pub user: Option<&'a str>,
     pub port: u16,
     pub login: Login<'a>,
-    /// `None` where it is off.
+    /// `None` if GSSAPI is off.
     pub gssapi: Option<GssapiSettings<'a>>,
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
-    /// `None` where it is off.
+    /// `None` if the agent is not forwarded.
     pub forward_agent: Option<Given<'a, ()>>,
     pub timeout: Option<Duration>,
     pub read_timeout: Option<Duration>,
@@ -92,15 +92,15 @@ pub(super) struct Settings<'a> {
 /// How GSSAPI is used on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GssapiSettings<'a> {
-    /// `None`: the host's name.
+    /// `None` means the host's name.
     pub server: Option<&'a str>,
-    /// `None`: the default principal.
+    /// `None` means the default principal.
     pub client: Option<&'a str>,
     pub delegate: bool,
 }
 
 impl<'a> Layers<'a> {
-    /// Layers of a host's own, over those of all hosts.
+    /// The layers of one host (`own`), followed by those of all hosts (`shared`).
     pub fn new(
         spec: Option<&'a HostSpec>,
         own: impl IntoIterator<Item = Layer<'a>>,
@@ -112,12 +112,12 @@ impl<'a> Layers<'a> {
         Self { spec, layers, own }
     }
 
-    /// The first value.
+    /// The value in the first layer that has one.
     pub fn first<T>(&self, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
         self.first_from(0, get)
     }
 
-    /// The first value from this layer on.
+    /// Like [`first`](Self::first), but begins with the layer at position `start`.
     fn first_from<T>(&self, start: usize, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
         let layers = self.layers.iter().enumerate().skip(start);
         layers
@@ -125,7 +125,7 @@ impl<'a> Layers<'a> {
             .find_map(|(depth, layer)| Some(Given { value: get(layer.config)?, origin: layer.origin, depth }))
     }
 
-    /// The first value, without its origin.
+    /// Like [`first`](Self::first), but without the origin.
     pub fn value<T>(&self, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<T> {
         self.first(get).map(|given| given.value)
     }
@@ -146,13 +146,13 @@ impl<'a> Layers<'a> {
         self.value(|config| config.kdf_rounds_max).unwrap_or(limits::KDF_ROUNDS)
     }
 
-    /// Delegation that is on, where nothing can be delegated: the layer that says so.
+    /// The layer that turns on delegation, if that has no effect because GSSAPI is off.
     pub fn idle_delegation(&self) -> Option<&'a Origin> {
         let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
         self.gssapi().is_none().then_some(delegate.origin)
     }
 
-    /// Refuses [idle](Self::idle_delegation) delegation.
+    /// Rejects delegation that has [no effect](Self::idle_delegation).
     pub fn check_delegation(&self) -> Result<(), Error> {
         let Some(origin) = self.idle_delegation() else { return Ok(()) };
         let (setting, needs) = ("gssapi_delegate_credentials", "gssapi_auth, which is off");
@@ -177,7 +177,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// `None` where it is off. A `false` outranks an identity, whichever layer has that.
+    /// `None` if GSSAPI is off. A `false` outranks an identity, whichever layer has the identity.
     pub fn gssapi(&self) -> Option<GssapiSettings<'a>> {
         let server = self.value(|config| config.gssapi_server.as_deref());
         let client = self.value(|config| config.gssapi_client.as_deref());
@@ -229,11 +229,11 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// What opens the keys that the layer at `depth` names: any passphrase, or a password from that
-    /// layer on.
+    /// How to decrypt the keys that the layer at `depth` names: with a passphrase of any layer, or
+    /// with a password of that layer or a less specific one.
     ///
-    /// Were the client's keys opened by each host's password, ten thousand passwords would cost as
-    /// many attempts to open the same file, of 100 ms each.
+    /// If each host's password were tried on the client's keys, ten thousand passwords would cost
+    /// as many attempts to decrypt the same file, at 100 ms each.
     fn opener<T>(&self, depth: usize, key: Given<'a, T>) -> Given<'a, Opener<'a>> {
         let passphrase = self
             .first(|config| config.passphrase.as_ref())
@@ -246,7 +246,7 @@ impl<'a> Layers<'a> {
         key.map(|_| opener).or_origin_of(passphrase).or_origin_of(rounds)
     }
 
-    /// A certificate is for keys of its own layer or of those below: it goes where they go.
+    /// A certificate belongs to keys of its layer or below, and applies only if those keys do.
     fn certificate(&self) -> Option<Given<'a, &'a KeySource>> {
         let certificate = self.first(|config| config.certificate.as_ref())?;
         let above = &self.layers[..certificate.depth];
@@ -259,7 +259,7 @@ impl<'a> Layers<'a> {
         (!has_other_keys).then_some(certificate)
     }
 
-    /// A responder switches the method on, unless its layer or one above switches it off.
+    /// A responder switches the method on, unless its layer or a more specific one switches it off.
     fn interactive(&self) -> Option<Given<'a, Interactive<'a>>> {
         let switch =
             |config: &HostConfig| config.keyboard_interactive.or(config.responder.is_some().then_some(true));
@@ -309,7 +309,7 @@ mod tests {
             .read_timeout(SECOND * number)
     }
 
-    /// A layer more, such as that of a file, needs nothing but its place in the list.
+    /// A further layer, such as a file's, needs only a place in the list.
     #[test]
     fn a_third_layer_needs_no_code() {
         let spec: HostSpec = "web1".parse().unwrap();
@@ -326,7 +326,7 @@ mod tests {
         let [none, one, two] = [none, one, two].map(|config| &*Box::leak(Box::new(config)));
         let alone = |config| Layers::new(Some(&spec), [Layer { origin: &host, config }], []).settings();
 
-        // Whatever is set is found in each place, and only the origin differs.
+        // Each setting is found in each layer, and only the origin differs.
         let places = [[one, none, none], [none, one, none], [none, none, one]];
         for (configs, origin) in places.into_iter().zip([&host, &Origin::Client, &file]) {
             let settings = layers(configs).settings();
@@ -337,11 +337,11 @@ mod tests {
             assert_eq!(settings.agent_socket.unwrap().origin, origin);
             assert_eq!(settings.forward_agent.unwrap().origin, origin);
         }
-        // The first that has it counts.
+        // The first layer that has a value counts.
         assert_eq!(layers([two, one, one]).settings(), alone(two));
         assert_eq!(layers([none, two, one]).settings(), alone(two));
         assert_eq!(layers([none, none, none]).settings(), alone(none));
-        // Each setting by itself.
+        // Each setting is looked up separately.
         let own = &*Box::leak(Box::new(HostConfig::default().port(7)));
         let client = &*Box::leak(Box::new(HostConfig::default().user("me")));
         let mixed = layers([own, client, two]).settings();
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!((settings.timeout, settings.read_timeout), (Some(SECOND), Some(SECOND)));
     }
 
-    /// The entry in the list goes before all layers.
+    /// The entry in the list takes precedence over all layers.
     #[test]
     fn the_entry_of_the_list_counts_first() {
         let spec: HostSpec = "root@web1:7".parse().unwrap();
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!((settings.user, settings.port), (Some("root"), 7));
     }
 
-    /// Who is to blame for a key that does not open.
+    /// The origin in the error about a key that cannot be decrypted.
     #[test]
     fn what_opens_a_key_has_the_most_specific_origin() {
         let spec: HostSpec = "web1".parse().unwrap();

@@ -10,39 +10,39 @@ use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::Verifier;
 use crate::session::Target;
 
-/// A host as it was given, parsed.
+/// A parsed entry of a host list, or why it is not valid.
 pub(crate) type Entry = Result<HostSpec, HostSpecError>;
 
-/// Parses a host.
+/// Parses an entry.
 pub(crate) fn entry<H: TryInto<HostSpec, Error: Into<HostSpecError>>>(host: H) -> Entry {
     host.try_into().map_err(Into::into)
 }
 
-/// The hosts of a list; an error names the position.
+/// Returns the hosts of a list. An error names the position of the first invalid entry.
 pub(crate) fn hosts(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<HostSpec>, Error> {
     let entries = entries.into_iter().enumerate();
     entries.map(|(position, entry)| entry.map_err(|problem| Error::HostSpec { position, problem })).collect()
 }
 
-/// The host list and its settings, kept for later changes.
+/// The host list and its settings, which are kept so that the list can be changed later.
 #[derive(Debug)]
 pub(crate) struct HostList {
     pub hosts: Vec<HostSpec>,
-    /// The fleet's own settings.
+    /// The settings for all hosts.
     pub client: HostConfig,
-    /// One per host, or none at all.
+    /// The settings of single hosts: one configuration per host, or `None`.
     pub configs: Option<Vec<HostConfig>>,
 }
 
 impl HostList {
-    /// Checks the settings and reads each key once.
+    /// Makes the targets of all hosts. Checks the settings, and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         self.inventory().targets(owner, verifier)
     }
 
-    /// As [`targets`](Self::targets), but without those of the hosts that stay as they were on the
-    /// list before, for which nothing is read. Others share proxies with these: `proxy` has the
-    /// last one on the way to the host that was at a position.
+    /// Like [`targets`](Self::targets), but with `None` for each host that is the same as in the
+    /// list `before`; nothing is read for such a host. New hosts share the proxies of these hosts:
+    /// `proxy` returns the last proxy on the way to the host at a position of `before`.
     pub fn changes(
         &self,
         before: &Self,
@@ -59,7 +59,7 @@ impl HostList {
         Inventory { hosts: &self.hosts, client: &self.client, configs: self.configs.as_deref() }
     }
 
-    /// Whether both have the same host with the same settings at this position.
+    /// Whether both lists have the same host with the same settings at this position.
     fn agrees(&self, other: &Self, position: usize) -> bool {
         let none = HostConfig::default();
         let [one, two] = [self, other].map(|list| {
@@ -69,7 +69,7 @@ impl HostList {
         one == two
     }
 
-    /// This list, and these hosts behind it.
+    /// Returns this list with more hosts appended.
     pub fn with<H>(&self, more: impl IntoIterator<Item = (H, HostConfig)>) -> Result<Self, Error>
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
@@ -84,7 +84,7 @@ impl HostList {
         Ok(Self { hosts, client: self.client.clone(), configs })
     }
 
-    /// The hosts dealt out in turn, with their settings.
+    /// Distributes the hosts, with their settings, in turn over `count` lists.
     pub fn deal(self, count: usize) -> Vec<Self> {
         let Self { hosts, client, configs } = self;
         let mut configs = configs.map(|configs| deal(configs, count).into_iter());
@@ -104,7 +104,7 @@ impl HostList {
     }
 }
 
-/// Deals these out in turn into this many parts.
+/// Distributes the items in turn over `count` parts.
 pub(super) fn deal<T>(all: Vec<T>, count: usize) -> Vec<Vec<T>> {
     let mut parts: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(all.len().div_ceil(count))).collect();
     for (index, one) in all.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Settings: the builders, and what they take.
+//! Settings: the builders, and the types that their methods take.
 
 mod builder;
 mod certificates;

@@ -12,12 +12,12 @@ use crate::error::ConfigProblem;
 pub(crate) struct Owner {
     pub name: Option<String>,
     pub home: Option<PathBuf>,
-    /// The socket of the ssh-agent, as `SSH_AUTH_SOCK` names it.
+    /// The socket of the ssh-agent, from `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
 }
 
 impl Owner {
-    /// By effective user id: the environment could be that of another user.
+    /// Looks up the user by effective user id, because the environment could be another user's.
     pub fn of_this_process() -> Self {
         let user = User::from_uid(geteuid()).ok().flatten();
         let home = user.as_ref().map(|user| user.dir.clone());

@@ -1,4 +1,4 @@
-//! Proxies.
+//! Proxies (jump hosts), and the settings that name them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,22 +11,24 @@ use super::settings::settings;
 use crate::credential::{Answer, Challenge};
 use crate::host::{HostSpec, HostSpecError};
 
-/// A host that connects to other hosts (bastion, jump host): sshoal logs in to it, and it opens the
-/// connections (`direct-tcpip`, RFC 4254 section 7.2), as with OpenSSH's `ProxyJump`.
+/// A host through which other hosts are reached (bastion, jump host). sshoal logs in to the proxy,
+/// and the proxy opens the connections to those hosts (`direct-tcpip`, RFC 4254 section 7.2), as
+/// with OpenSSH's `ProxyJump`.
 ///
-/// Given to [`Builder::proxy`](crate::config::ClientBuilder::proxy) for all hosts, or to
-/// [`HostConfig::proxy`] for one. All hosts with equal proxies share one connection and one login.
-/// It takes no place in the pool, has its own attempts, and stays open for the next hosts. Hosts
-/// wait for it within its time limits; a host's own
-/// [`timeout`](crate::config::ClientBuilder::timeout) begins with the request to connect to the
-/// host.
+/// [`Builder::proxy`](crate::config::ClientBuilder::proxy) sets the proxy of all hosts,
+/// [`HostConfig::proxy`] that of one host. All hosts with equal proxies share one connection to the
+/// proxy, and so one login. This connection takes no place in the pool, counts its attempts
+/// separately, and stays open for the next hosts. While hosts wait for the proxy, the time limits
+/// of the proxy apply; a host's own [`timeout`](crate::config::ClientBuilder::timeout) begins when
+/// the proxy is asked to connect to the host.
 ///
 /// The proxy resolves the names of the hosts behind it. Host keys are verified at each hop, under
-/// its name and port, before any credential is sent. The proxy sees only encrypted data of the
-/// hosts behind it.
+/// the name and port of that hop, before any credential is sent. The proxy sees only encrypted data
+/// of the hosts behind it.
 ///
 /// Login name, port, password, keys and GSSAPI are never inherited from the hosts or the client;
-/// attempts, their delay and time limits are those of the client unless set.
+/// the attempts, the pause between them and the time limits are the client's unless they are set
+/// here.
 ///
 /// ```
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
@@ -64,18 +66,19 @@ impl Proxy {
         Self { host: entry(host), config: HostConfig::default() }
     }
 
-    /// Login name, unless [`new`](Self::new) was given one. Default: the owner of this process.
+    /// Login name, unless the text given to [`new`](Self::new) contains one. Default: the owner of
+    /// this process.
     pub fn user(self, name: impl Into<String>) -> Self {
         self.set(|config| config.user(name))
     }
 
-    /// Port, unless [`new`](Self::new) was given one. Default: 22. 0 is refused.
+    /// Port, unless the text given to [`new`](Self::new) contains one. Default: 22. 0 is rejected.
     pub fn port(self, port: u16) -> Self {
         self.set(|config| config.port(port))
     }
 
-    /// Password, tried last. Without a [`passphrase`](Self::passphrase) it also decrypts private
-    /// keys.
+    /// Password, tried last. Without a [`passphrase`](Self::passphrase), the password also decrypts
+    /// private keys.
     pub fn password(self, password: impl Into<String>) -> Self {
         self.set(|config| config.password(password))
     }
@@ -87,7 +90,7 @@ impl Proxy {
 
     /// Limit on the work of decrypting a private key
     /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the
-    /// client's.
+    /// client's setting.
     pub fn kdf_rounds_max(self, rounds: u32) -> Self {
         self.set(|config| config.kdf_rounds_max(rounds))
     }
@@ -99,7 +102,7 @@ impl Proxy {
         self.set(|config| config.key_file(path))
     }
 
-    /// Private key as the content of such a file.
+    /// Private key, as the content of a [file](Self::key_file).
     pub fn key_bytes(self, key: impl Into<Vec<u8>>) -> Self {
         self.set(|config| config.key_bytes(key))
     }
@@ -109,7 +112,7 @@ impl Proxy {
         self.set(|config| config.identity_auth(on))
     }
 
-    /// The identity files. Default: the usual five in `~/.ssh`
+    /// The identity files. Default: the five default files in `~/.ssh`
     /// ([`Builder::identity_files`](crate::config::ClientBuilder::identity_files)).
     pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.set(|config| config.identity_files(files))
@@ -120,7 +123,7 @@ impl Proxy {
         self.set(|config| config.allow_agent(on))
     }
 
-    /// The socket of the ssh-agent. Default: the client's.
+    /// The socket of the ssh-agent. Default: the client's setting.
     pub fn agent_socket(self, path: impl Into<PathBuf>) -> Self {
         self.set(|config| config.agent_socket(path))
     }
@@ -131,9 +134,10 @@ impl Proxy {
         self.set(|config| config.keyboard_interactive(on))
     }
 
-    /// Answers the proxy's prompts, such as for a one-time code: once, however many hosts are
-    /// behind it ([`Builder::responder`](crate::config::ClientBuilder::responder)). Proxies share a
-    /// connection only if they have a clone of the same one.
+    /// A function that answers the proxy's prompts, such as those for a one-time code
+    /// ([`Builder::responder`](crate::config::ClientBuilder::responder)). It answers the prompts of
+    /// one login, however many hosts are behind the proxy. Two proxies with a responder share a
+    /// connection only if they are clones of the same [`Proxy`].
     pub fn responder(
         self,
         respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
@@ -148,33 +152,35 @@ impl Proxy {
         self.set(|config| config.gssapi_auth(on))
     }
 
-    /// The host name in the proxy's Kerberos principal. Default: its name here.
+    /// The host name in the proxy's Kerberos principal. Default: the host given to
+    /// [`new`](Self::new).
     pub fn gssapi_server_identity(self, name: impl Into<String>) -> Self {
         self.set(|config| config.gssapi_server_identity(name))
     }
 
-    /// The Kerberos principal to log in as. Default: that of the default tickets.
+    /// The Kerberos principal to log in as. Default: the principal of the default tickets.
     pub fn gssapi_client_identity(self, name: impl Into<String>) -> Self {
         self.set(|config| config.gssapi_client_identity(name))
     }
 
-    /// Whether the proxy gets a ticket to act as the user. Default: `false`; hosts behind it need
-    /// none there.
+    /// Whether the proxy gets a ticket to act as the user. Default: `false`. A login to the hosts
+    /// behind the proxy needs no ticket on the proxy.
     pub fn gssapi_delegate_credentials(self, on: bool) -> Self {
         self.set(|config| config.gssapi_delegate_credentials(on))
     }
 
-    /// Connection attempts. Default: the client's; 0 is refused.
+    /// How many times a connection to the proxy is attempted. Default: the client's setting; 0 is
+    /// rejected.
     pub fn max_attempts(self, attempts: u32) -> Self {
         self.set(|config| config.max_attempts(attempts))
     }
 
-    /// Pause between two attempts. Default: the client's.
+    /// Pause between two attempts. Default: the client's setting.
     pub fn retry_delay(self, delay: Duration) -> Self {
         self.set(|config| config.retry_delay(delay))
     }
 
-    /// Time limit for each stage of its own connection. Default: the client's.
+    /// Time limit for each stage of the connection to the proxy. Default: the client's setting.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.set(|config| config.timeout(limit))
     }
@@ -195,31 +201,31 @@ settings! {
     /// The [`Proxy`] to connect through. Default: none.
     proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
 
-    /// Several [`Proxy`]s to connect through, one behind the other. The first is connected directly
-    /// (OpenSSH: `ProxyJump a,b`). An empty list: no proxy.
+    /// Several [`Proxy`]s to connect through, one behind the other. Only the first is connected to
+    /// directly (OpenSSH: `ProxyJump a,b`). An empty list means no proxy.
     ///
-    /// No name may come twice, nor that of the host.
+    /// No proxy may appear twice in the list, and the host itself may not appear in it.
     proxies(hops: impl IntoIterator<Item = Proxy>) =>
         |config| config.proxy.hops = Some(hops.into_iter().collect());
 
-    /// Short for a [`proxy`](Self::proxy) with this name (parallel-ssh: `proxy_host`), together
-    /// with `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`. Each can be set for
-    /// one host or for all.
+    /// A short form of [`proxy`](Self::proxy), for a proxy with this name (parallel-ssh:
+    /// `proxy_host`). `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file` belong to
+    /// it. Each of these settings can be made for one host or for all hosts.
     ///
-    /// Unlike in parallel-ssh, all hosts share one connection to it, and no local port is opened.
-    /// Unset values have the defaults of a [`Proxy`], as parallel-ssh documents, not those of the
-    /// host's login.
+    /// Unlike in parallel-ssh, all hosts share one connection to the proxy, and no local port is
+    /// opened. Settings that are not made have the defaults of a [`Proxy`], as parallel-ssh
+    /// documents; they are not taken from the host's login.
     proxy_host(host: impl TryInto<HostSpec, Error: Into<HostSpecError>>) =>
         |config| config.proxy.host = Some(entry(host));
 
-    /// Port of the [`proxy_host`](Self::proxy_host), unless that names one. Default: 22.
+    /// Port of the [`proxy_host`](Self::proxy_host), unless its text contains one. Default: 22.
     proxy_port(port: u16) => |config| config.proxy.login().port = Some(port);
 
-    /// Login name on the [`proxy_host`](Self::proxy_host), unless that names one. Default: the
-    /// owner of this process.
+    /// Login name on the [`proxy_host`](Self::proxy_host), unless its text contains one. Default:
+    /// the owner of this process.
     proxy_user(name: impl Into<String>) => |config| config.proxy.login().user = Some(name.into());
 
-    /// Password for the [`proxy_host`](Self::proxy_host); it also opens an encrypted
+    /// Password for the [`proxy_host`](Self::proxy_host). It also decrypts an encrypted
     /// `proxy_key_file`.
     proxy_password(password: impl Into<String>) =>
         |config| config.proxy.login().password = Some(Hidden::new(password.into()));

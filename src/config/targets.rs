@@ -1,4 +1,4 @@
-//! From the settings to the fleet's targets.
+//! Makes the fleet's targets from the settings.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -17,21 +17,22 @@ use crate::limits;
 use crate::link::{Gssapi, engine};
 use crate::session::{Connection, Profile, ProxyId, Target, Timeouts};
 
-/// The hosts of a list.
+/// The hosts of a list, and their settings.
 pub(super) struct Inventory<'a> {
     pub hosts: &'a [HostSpec],
-    /// The client's own settings.
+    /// The settings for all hosts.
     pub client: &'a HostConfig,
-    /// One per host, or none at all.
+    /// The settings of single hosts: one configuration per host, or `None`.
     pub configs: Option<&'a [HostConfig]>,
 }
 
-/// The settings of a profile; equal ones share it.
+/// The settings that make up a profile. Hosts with equal settings share one profile.
 #[derive(PartialEq, Eq, Hash)]
 struct ProfileKey<'a> {
     user: &'a str,
     login: Login<'a>,
-    /// Names the host, unless all have one identity: then each profile has one host.
+    /// The parameters name the host, so each host has a separate profile, unless all hosts have the
+    /// same server identity.
     gssapi: Option<Gssapi>,
     connection: Connection,
     agent_socket: AgentSocket<'a>,
@@ -44,20 +45,20 @@ struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     verifier: &'a Arc<Verifier>,
-    /// Numbered, so that they can be compared.
+    /// The profiles made so far, each with a number, by which profiles are compared.
     known: HashMap<ProfileKey<'a>, (usize, Arc<Profile>)>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
     ways: Vec<KnownWay<'a>>,
 }
 
-/// The proxies of an existing host, and the target of the last one.
+/// The proxies on the way to an existing host, and the target of the last of them.
 pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 
-/// Identifies a proxy: name, port, profile, and the proxy before it.
+/// Identifies a proxy by its name, its port, the number of its profile, and the proxy before it.
 type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
 
 impl<'a> Inventory<'a> {
-    /// Checks the settings and reads each key once.
+    /// Makes the targets of all hosts. Checks the settings, and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
         let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
         if self.configs.is_none() && self.hosts.is_empty() {
@@ -71,8 +72,8 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// As [`targets`](Self::targets), but `None` for hosts that stay as they are. New hosts share
-    /// the proxies of existing ones.
+    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. New hosts
+    /// share the proxies in `ways`, which are those of existing hosts.
     pub fn changes(
         &self,
         owner: &Owner,
@@ -87,7 +88,7 @@ impl<'a> Inventory<'a> {
         let is_used = positions().any(|position| layers(position).gssapi().is_some());
         for position in positions() {
             let layers = layers(position);
-            // A setting for all hosts need not apply to each.
+            // A setting of the client is an error only if it has no effect on any host.
             if layers.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !is_used) {
                 layers.check_delegation()?;
             }
@@ -126,8 +127,8 @@ impl<'a> Inventory<'a> {
         Ok(target)
     }
 
-    /// The different ways to these hosts, each once, and those to the proxies on them. `proxy` says
-    /// which is the last proxy of the host at a position.
+    /// The different ways to these hosts, and to the proxies on the way, each once. `proxy` returns
+    /// the last proxy on the way to the host at a position.
     pub fn ways<'b>(
         &'b self,
         origins: &'b [Origin],
@@ -179,7 +180,7 @@ impl<'a> Inventory<'a> {
     }
 }
 
-/// Each host has a configuration, and each configuration a host.
+/// Checks that there are as many configurations as hosts.
 pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(), Error> {
     let (configs, hosts) = (configs.len(), hosts.len());
     if configs != hosts {
@@ -195,11 +196,12 @@ fn check_library() -> Result<(), Error> {
     Err(Error::Unsupported {
         feature: "GSSAPI",
         library: engine::version(),
-        reason: "it was built without it",
+        reason: "it was built without GSSAPI",
     })
 }
 
-/// After hosts have made libssh loop too often, no agent is forwarded any more.
+/// Checks that agent forwarding is not disabled, as it is once too many hosts have made libssh
+/// loop.
 fn check_forwarding() -> Result<(), Error> {
     if engine::can_forward_agent() {
         return Ok(());
@@ -208,8 +210,8 @@ fn check_forwarding() -> Result<(), Error> {
     Err(Error::Unsupported { feature: "agent forwarding", library: engine::version(), reason })
 }
 
-/// No name may come twice on the way to a host, the host's included: a connection would wait for
-/// itself.
+/// Checks that no proxy appears twice on the way to a host, and that the host itself is not among
+/// the proxies, because a connection would then wait for itself.
 fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem> {
     if way.is_empty() {
         return Ok(());
@@ -237,7 +239,8 @@ impl<'a> Profiles<'a> {
         }
     }
 
-    /// The last of these proxies, which has those before it as its own.
+    /// Returns the target of the last of these proxies. Each proxy is connected to through the one
+    /// before it.
     fn way(&mut self, hops: Vec<Hop<'a>>) -> Result<Option<Arc<Target>>, Error> {
         let known = |end: usize| {
             let way = self.ways.iter().find(|(known, _)| known.as_slice() == &hops[..end]);
@@ -259,8 +262,8 @@ impl<'a> Profiles<'a> {
         Ok(way)
     }
 
-    /// The profile with these settings, and its number. `dialled` and `origin` are those of a host
-    /// that has it.
+    /// Returns the profile with these settings, and its number. `dialled` and `origin` belong to
+    /// the host or proxy that needs the profile.
     fn profile(
         &mut self,
         dialled: &str,
@@ -274,7 +277,7 @@ impl<'a> Profiles<'a> {
             check_library()?;
         }
         let Some(user) = settings.user.or(self.owner.name.as_deref()) else {
-            let (setting, needs) = ("user", "a value: the owner of this process has no name");
+            let (setting, needs) = ("user", "a value, because the owner of this process has no name");
             return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
         };
         let key = ProfileKey {

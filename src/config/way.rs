@@ -1,4 +1,4 @@
-//! The way to a host: the proxies that it is behind, as they were configured and as they are used.
+//! The way to a host: the proxies that lead to it, as they are configured and as they are used.
 
 use super::host_config::HostConfig;
 use super::layers::{Layer, Layers, Settings};
@@ -7,13 +7,14 @@ use super::proxy::Proxy;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 
-/// The way to a host, as far as it was configured.
+/// The proxy settings of one layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Way {
-    /// All of them. An empty list means: directly.
+    /// The proxies that `proxy` or `proxies` sets. An empty list means a direct connection.
     pub hops: Option<Vec<Proxy>>,
-    /// The `proxy_host`, and what belongs to it.
+    /// The `proxy_host`.
     pub host: Option<Entry>,
+    /// The `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`.
     pub login: Option<Box<HostConfig>>,
 }
 
@@ -26,7 +27,8 @@ pub(super) struct Hop<'a> {
     pub given: &'a Origin,
 }
 
-/// The same proxy with the same settings, whichever layer they come from.
+/// Two hops are equal if they are the same proxy with the same settings, whichever layer the
+/// settings come from.
 impl PartialEq for Hop<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.spec, self.settings) == (other.spec, other.settings)
@@ -34,7 +36,7 @@ impl PartialEq for Hop<'_> {
 }
 
 impl Hop<'_> {
-    /// This proxy, in errors.
+    /// The origin that errors about this proxy name.
     pub fn origin(&self) -> Origin {
         of_proxy(self.spec.host(), self.given)
     }
@@ -49,7 +51,7 @@ impl Way {
         self.login.get_or_insert_default()
     }
 
-    /// What is wrong with it, as far as that shows without reading keys.
+    /// Checks the settings, as far as that is possible without reading keys.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         if self.hops.is_some() && (self.host.is_some() || self.login.is_some()) {
             let (setting, other) = ("proxies", "proxy_host");
@@ -75,18 +77,20 @@ impl Way {
     }
 }
 
-/// The proxies to a host with these layers, the first connected directly.
+/// Returns the proxies on the way to a host with these layers. The first one is connected to
+/// directly.
 pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     let login = |layer: &Layer<'a>| Some(Layer { config: layer.config.proxy.login.as_deref()?, ..*layer });
     let logins = |layers: &[Layer<'a>]| layers.iter().filter_map(login).collect::<Vec<_>>();
     for (depth, layer) in layers.all().iter().enumerate() {
         let Way { hops, host, .. } = &layer.config.proxy;
         if let Some(hops) = hops {
-            // A login that a layer above gives has no proxy_host to go to.
+            // If a more specific layer has a proxy login, that login has no `proxy_host` to apply
+            // to.
             check_idle(&logins(&layers.all()[..depth]))?;
             let config = |hop: &'a Proxy| Layer { config: &hop.config, ..*layer };
             let hop = |hop: &'a Proxy| {
-                // Other names were refused.
+                // Invalid names have already been rejected.
                 let spec = hop.host.as_ref().ok()?;
                 Some(Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], layers.shared()))
             };
@@ -108,7 +112,8 @@ fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
 }
 
 impl<'a> Hop<'a> {
-    /// The login is what the first layers say; all else is theirs too, or that of all hosts.
+    /// The login comes from the layers `own` and `inherited` only. All other settings come from
+    /// these layers or from `shared`, the layers of all hosts.
     fn new(
         spec: &'a HostSpec,
         given: &'a Origin,
@@ -120,12 +125,12 @@ impl<'a> Hop<'a> {
         let all = Layers::new(Some(spec), [], all);
         let Settings { user, port, mut login, gssapi, .. } =
             Layers::new(Some(spec), own, inherited).settings();
-        // Where the agent is does not depend on who logs in.
+        // The agent's socket may come from all layers, because it does not depend on who logs in.
         login.agent = login.agent.map(|_| all.agent_socket());
         let login = login.with_rounds_max(all.rounds_max());
         // No command runs on a proxy.
         let mut settings = Settings { user, port, login, gssapi, forward_agent: None, ..all.settings() };
-        // What goes through it is encrypted, which does not compress.
+        // The traffic through a proxy is encrypted, so it does not compress.
         settings.connection.compress = false;
         Self { spec, settings, given }
     }

@@ -11,8 +11,8 @@ use crate::error::{AuthProblem, CertProblem};
 use crate::hostkey::{BlobReader, HostKey};
 use crate::limits;
 
-/// Certificate types, the types of their keys, and the number of fields in such a key. libssh signs
-/// with no others.
+/// The certificate types that libssh can sign with, the types of their keys, and the number of
+/// fields in such a key.
 const TYPES: [(&str, &str, usize); 5] = [
     ("ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", 1),
     ("ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp256", 2),
@@ -21,7 +21,7 @@ const TYPES: [(&str, &str, usize); 5] = [
     ("ssh-rsa-cert-v01@openssh.com", "ssh-rsa", 2),
 ];
 
-/// Certificates for security keys (FIDO), with which only agents sign.
+/// The certificate types for security keys (FIDO), with which only an agent can sign.
 const AGENT_TYPES: [(&str, &str, usize); 2] = [
     ("sk-ssh-ed25519-cert-v01@openssh.com", "sk-ssh-ed25519@openssh.com", 2),
     ("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com", 3),
@@ -37,21 +37,21 @@ const TIME_MAX: u64 = 253_402_300_799;
 /// A user certificate. Its content and signature are checked by the server only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// The file that it was read from, or `<bytes>`.
+    /// The file that the certificate was read from, or `<bytes>`.
     path: PathBuf,
     type_name: &'static str,
     blob: Vec<u8>,
-    /// The public key that it certifies, as a wire blob (RFC 4253 section 6.6).
+    /// The certified public key, as a wire blob (RFC 4253 section 6.6).
     key: Vec<u8>,
     principals: Vec<String>,
     valid_after: SystemTime,
-    /// `None`: valid forever.
+    /// `None` if the certificate never expires.
     valid_before: Option<SystemTime>,
 }
 
 impl Certificate {
     /// Parses a `-cert.pub` file: the first usable line of type, base64 and comment. Like OpenSSH,
-    /// ignores all other lines, in any encoding.
+    /// this ignores all other lines, whatever their encoding.
     pub(crate) fn parse(path: PathBuf, text: &[u8]) -> Result<Self, CertProblem> {
         if text.len() > limits::KEY_FILE {
             return Err(CertProblem::TooLarge { max: limits::KEY_FILE });
@@ -114,12 +114,12 @@ impl Certificate {
         &self.blob
     }
 
-    /// Whether it certifies this public key, given as a wire blob.
+    /// Whether the certificate is for this public key, given as a wire blob.
     pub(crate) fn is_for(&self, key: &[u8]) -> bool {
         self.key == key
     }
 
-    /// Why a server may have refused it, as far as the client can tell.
+    /// Why a server may have refused the certificate to this user, as far as the client can tell.
     pub(crate) fn problem(&self, user: &str, now: SystemTime) -> Option<AuthProblem> {
         let path = || self.path.clone();
         if now < self.valid_after {
@@ -148,7 +148,7 @@ fn is_canonical(key: &[u8]) -> bool {
 struct Body {
     type_name: &'static str,
     key: Vec<u8>,
-    /// User or host certificate.
+    /// [`USER`] or [`HOST`].
     kind: u32,
     principals: Vec<String>,
     /// Start and end of validity, in seconds since 1970.
@@ -167,21 +167,20 @@ impl Body {
         for _ in 0..fields {
             push(&mut key, reader.string()?);
         }
-        // libssh reads this part. In any other than the canonical form, it could be read as another
-        // key.
+        // libssh parses the key as well. It could read a form that is not canonical as another key.
         if !is_canonical(&key) {
             return Err(CertProblem::Malformed);
         }
         reader.u64()?; // the serial number
         let kind = reader.u32()?;
-        reader.string()?; // the key's name
+        reader.string()?; // the key ID
         let principals = strings(reader.string()?)?;
         let valid = (reader.u64()?, reader.u64()?);
         for _ in ["critical options", "extensions", "reserved"] {
             reader.string()?;
         }
         let authority = reader.string()?;
-        reader.string()?; // its signature
+        reader.string()?; // the authority's signature
         if !reader.is_empty() || HostKey::from_blob(authority.to_vec()).is_err() {
             return Err(CertProblem::Malformed);
         }
@@ -190,7 +189,7 @@ impl Body {
 }
 
 fn push(blob: &mut Vec<u8>, field: &[u8]) {
-    // The field is part of a blob in memory whose length had 32 bits.
+    // The length fits, because the field was read from a blob in which its length had 32 bits.
     blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     blob.extend_from_slice(field);
 }

@@ -10,7 +10,7 @@ use crate::credential::Secret;
 
 /// One round of a server's prompts, for a [responder](crate::config::ClientBuilder::responder).
 ///
-/// The texts are passed on unchanged, except that invalid UTF-8 is replaced: pass them through
+/// The texts are passed on unchanged, except that invalid UTF-8 is replaced. Pass them through
 /// [`sanitise`](crate::output::sanitise) before printing them on a terminal.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -22,11 +22,11 @@ pub struct Challenge<'a> {
     /// The login name.
     pub user: &'a str,
     /// The number of this round within the login, from 1. Rounds without a prompt count, but are
-    /// not passed on.
+    /// not passed to the responder.
     pub round: u32,
-    /// The server's title; often empty.
+    /// The server's title, which is often empty.
     pub name: &'a str,
-    /// The server's instruction for the user; often empty.
+    /// The server's instruction for the user, which is often empty.
     pub instruction: &'a str,
     /// The prompts to answer, in order. Never empty.
     pub prompts: &'a [Prompt],
@@ -36,18 +36,18 @@ pub struct Challenge<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Prompt {
-    /// For example `Password: ` or `Verification code: `.
+    /// The server's text, for example `Password: ` or `Verification code: `.
     pub text: String,
     /// Whether the answer may be shown while it is typed; `false` for secrets.
     pub echo: bool,
 }
 
-/// The answer to a [`Prompt`]. Overwritten when dropped, and not shown by `Debug`.
+/// The answer to a [`Prompt`]. It is overwritten when dropped, and `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer(Zeroizing<String>);
 
 impl Answer {
-    /// `None` if it contains a NUL byte, which libssh's C strings do not allow.
+    /// Copies the answer. `None` if it contains a NUL byte, which libssh's C strings do not allow.
     pub(crate) fn to_secret(&self) -> Option<Secret> {
         Secret::copy(&self.0)
     }
@@ -73,7 +73,8 @@ impl fmt::Debug for Answer {
 
 type Respond = dyn Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync;
 
-/// The caller's function that answers prompts. Two are equal only if they are the same function.
+/// The caller's function that answers prompts. Two responders are equal only if they are clones of
+/// the same one.
 #[derive(Clone)]
 pub(crate) struct Responder(Arc<Respond>);
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroize;
 
-/// A password or passphrase: shared by reference, never printed, overwritten when the last owner
-/// drops it.
+/// A password or passphrase. It is shared by reference, never printed, and overwritten when the
+/// last owner drops it.
 ///
 /// libssh keeps its own copies while an authentication is in progress.
 #[derive(Clone)]
@@ -25,8 +25,8 @@ impl Drop for Buffer {
 }
 
 impl Secret {
-    /// Takes the text over. `None` if it contains a NUL byte, which libssh's C strings do not
-    /// allow.
+    /// Takes ownership of the text. `None` if it contains a NUL byte, which libssh's C strings do
+    /// not allow.
     pub(crate) fn new(text: String) -> Option<Self> {
         match CString::new(text) {
             Ok(text) => Some(Self(Arc::new(Buffer(Some(text))))),
@@ -39,7 +39,7 @@ impl Secret {
 
     /// Like [`new`](Self::new), but copies the text.
     pub(crate) fn copy(given: &str) -> Option<Self> {
-        // Reserves room for the terminating NUL byte: growing would leave a copy behind.
+        // Reserves room for the terminating NUL byte, because growing would leave a copy behind.
         let mut text = String::with_capacity(given.len() + 1);
         text.push_str(given);
         Self::new(text)

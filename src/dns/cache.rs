@@ -1,4 +1,4 @@
-//! A cache of responses, kept for as long as their TTLs allow.
+//! A cache that keeps responses for as long as their TTLs allow.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ type Key = (Name, Kind);
 /// turn. A fleet whose hosts are all literal addresses never allocates it.
 pub(super) struct Cache {
     entries: HashMap<Key, CachedResponse>,
-    /// Keys in insertion order. A key may have been removed or inserted again since.
+    /// Keys in insertion order. The entry of a key may have been removed or inserted again since.
     order: VecDeque<(Key, u64)>,
     capacity: usize,
     insertions: u64,
@@ -34,7 +34,7 @@ impl Cache {
 
     /// The cached response to this query, unless it has expired.
     pub(super) fn find(&self, name: &Name, kind: Kind, now: Instant) -> Option<&Response> {
-        // The key is a pair of owned values; cloning a name of usual length does not allocate.
+        // The map needs an owned key, but cloning a name of usual length does not allocate.
         let entry = self.entries.get(&(name.clone(), kind))?;
         (entry.expiry > now).then_some(&entry.response)
     }

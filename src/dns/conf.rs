@@ -15,8 +15,8 @@ const PORT: u16 = 53;
 
 /// Configuration of sshoal's own resolver ([`Resolver::Native`](super::Resolver::Native)).
 ///
-/// [`system`](Self::system) reads this machine's configuration, the default of a client. Every
-/// setting can be changed:
+/// [`system`](Self::system) reads this machine's configuration, which is the default of a client.
+/// Every setting can be changed:
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,10 +59,11 @@ pub(super) enum Transport {
     Tcp,
 }
 
-/// Configuration outside of `resolv.conf` (`resolv.conf(5)`, at its end).
+/// The configuration outside of `resolv.conf` (see the end of `resolv.conf(5)`).
 #[derive(Debug, Default)]
 pub(super) struct Environment<'a> {
-    /// The name of this machine. Its domain is the search list if the file has none.
+    /// The name of this machine. The domain in this name is the search list if the file has no
+    /// search list.
     pub hostname: &'a str,
     /// `LOCALDOMAIN`: a search list that replaces the file's.
     pub local_domain: Option<&'a str>,
@@ -178,8 +179,8 @@ impl DnsConfig {
         }
     }
 
-    /// Sets the name servers, in the order in which they are queried. The first three are used;
-    /// without any, only the hosts file is.
+    /// Sets the name servers, in the order in which they are queried. Only the first three are
+    /// used. Without a server, names are looked up only in the hosts file.
     pub fn servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.servers = servers.into_iter().take(limits::DNS_SERVERS).collect();
         self
@@ -191,32 +192,33 @@ impl DnsConfig {
         self
     }
 
-    /// A name with at least this many dots is tried as it is before the search list, instead of
-    /// after it. Default: 1.
+    /// Sets how many dots a name must have to be tried unchanged before the search list. A name
+    /// with fewer dots is tried unchanged after the search list. Default: 1.
     pub fn ndots(mut self, dots: usize) -> Self {
         self.ndots = dots;
         self
     }
 
-    /// The longest pause before a query is repeated. Default: 5 s. The first pause is 400 ms; it
-    /// doubles with each round over the servers.
+    /// Sets the longest pause before a query is repeated. Default: 5 s. The first pause is 400 ms,
+    /// and the pause doubles with each round over the servers.
     ///
     /// A lookup takes at most this time multiplied by [`attempts`](Self::attempts), whatever the
-    /// number of servers and search domains, and never longer than its host may take to connect
+    /// number of servers and search domains, and never longer than the host may take to connect
     /// ([`timeout`](crate::config::ClientBuilder::timeout)).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// See [`timeout`](Self::timeout). Default: 2; 0 counts as 1.
+    /// Sets how many times the [`timeout`](Self::timeout) a lookup may take. Default: 2; 0 counts
+    /// as 1.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// Number of responses kept in the cache, for as long as their TTLs allow. Default: 32,768; 0
-    /// disables the cache. A client with few hosts uses a smaller cache.
+    /// Sets how many responses are kept in the cache, for as long as their TTLs allow. Default:
+    /// 32,768; 0 disables the cache. A client with few hosts uses a smaller cache.
     pub fn cache_entries(mut self, entries: usize) -> Self {
         self.cache_entries = entries;
         self
@@ -242,12 +244,12 @@ fn read(path: &Path) -> Vec<u8> {
     })
 }
 
-/// Splits at blanks. A carriage return counts as one.
+/// Splits a text at blanks. A carriage return counts as a blank.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', '\t', '\r']).filter(|word| !word.is_empty())
 }
 
-/// Like C's `atoi`: the leading digits, or 0 without any.
+/// Parses a number like C's `atoi`: the leading digits count, and a text without any is 0.
 fn number(text: &str) -> usize {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     match text[..digits].parse() {
@@ -257,7 +259,7 @@ fn number(text: &str) -> usize {
     }
 }
 
-/// An IPv4 address in any form, or an IPv6 address with or without a zone.
+/// Parses a name server: an IPv4 address in any form, or an IPv6 address with or without a zone.
 fn server(text: &str) -> Option<SocketAddr> {
     let address = literal::parse(text, PORT)?.ok();
     if address.is_none() {

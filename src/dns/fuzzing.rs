@@ -12,7 +12,7 @@ use super::hosts::Hosts;
 use super::wire::{self, Kind, Response};
 use crate::limits;
 
-/// Any bytes as a response to the query that they repeat, or to another query.
+/// Reads any bytes as a response to the query that they repeat, and to other queries.
 pub fn dns_read(message: &[u8]) {
     let Some(fixed) = wire::name("web1.example") else { return };
     let asked = message.get(12..).and_then(|_| {
@@ -60,7 +60,8 @@ fn check_answer(message: &[u8], kind: Kind, response: Option<&Response>) {
     assert!(!is_truncated || is_unread, "{response:?} from a truncated message");
 }
 
-/// Any bytes as a `resolv.conf`: the limits hold, and the resulting names are few and distinct.
+/// Parses any bytes as a `resolv.conf`. The limits must hold, and the resulting names must be few
+/// and distinct.
 pub fn dns_resolv_conf(text: &[u8]) {
     let environment = Environment { hostname: "host.example", ..Environment::default() };
     let config = DnsConfig::from_parts(text, &environment);
@@ -81,7 +82,7 @@ pub fn dns_resolv_conf(text: &[u8]) {
     }
 }
 
-/// Any bytes as a hosts file, compared with a linear search for each name.
+/// Parses any bytes as a hosts file, and compares the result with a linear search for each name.
 pub fn dns_hosts(text: &[u8]) {
     let hosts = Hosts::parse(text);
     let lines: Vec<Vec<&str>> = text

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Addresses by lower-case name, in the order of the file.
+/// The addresses of each name in lower case, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
 
 impl Hosts {
-    /// Ignores lines without an address or without a name, as glibc does.
+    /// Parses a hosts file. Ignores lines without an address or without a name, as glibc does.
     pub(super) fn parse(text: &[u8]) -> Self {
         let mut hosts: HashMap<Box<str>, Vec<IpAddr>> = HashMap::new();
         for line in text.split(|&byte| byte == b'\n') {
@@ -26,7 +26,7 @@ impl Hosts {
         Self(hosts)
     }
 
-    /// Expects `name` in lower case.
+    /// The addresses of a name, which must be in lower case.
     pub(super) fn find(&self, name: &str) -> &[IpAddr] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }

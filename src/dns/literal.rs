@@ -7,7 +7,7 @@ use nix::net::if_::if_nametoindex;
 use super::LookupError;
 
 /// Parses a literal address: IPv4 in any form of `inet_aton` (`127.1`, `0x7f000001`), or IPv6 with
-/// or without a zone (RFC 4007 section 11). `None` for a name.
+/// or without a zone (RFC 4007 section 11). `None` if the host is a name.
 pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupError>> {
     if let Some(address) = inet_aton(host) {
         return Some(Ok((address, port).into()));
@@ -25,8 +25,8 @@ pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupEr
     })
 }
 
-/// One to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`); the last one fills the
-/// remaining bytes.
+/// Parses one to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`). The last number
+/// fills the remaining bytes.
 fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     let mut numbers = [0; 4];
     let mut count = 0;

@@ -1,7 +1,7 @@
-//! The lookup of one host: tries its names in order, and sends the queries for one name in
-//! parallel.
+//! The lookup of one host. It tries the names of the host in order, and sends the queries for one
+//! name in parallel.
 //!
-//! Does no IO: time is an argument, and queries are sent through [`Io`].
+//! The lookup does no IO itself. Time is an argument, and queries are sent through [`Io`].
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -42,7 +42,8 @@ pub(super) struct Sent {
 pub(super) enum LossReason {
     /// The server cannot be reached.
     Unreachable(LookupError),
-    /// The server closed a connection that it had used: the query may be repeated at once.
+    /// The server closed a connection on which it had answered, so the query may be repeated at
+    /// once.
     Interrupted,
 }
 
@@ -66,9 +67,10 @@ pub(super) struct Lookup {
     /// The queries for the current name, one per kind.
     queries: Vec<Query>,
     deadline: Instant,
-    /// Set once one query's result is decisive: the other query has until then.
+    /// When the lookup stops waiting for the other query. Set once the result of one query is
+    /// decisive.
     grace_end: Option<Instant>,
-    /// The worst failure of the names tried so far.
+    /// The failure of the names tried so far that ranks highest.
     failure: Option<LookupError>,
 }
 
@@ -179,7 +181,7 @@ impl Lookup {
         self.queries = self.kinds.iter().map(start).collect();
     }
 
-    /// Evaluates the queries: continues with the next name, or ends the lookup.
+    /// Evaluates the queries, then continues with the next name or ends the lookup, if it can.
     fn evaluate(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
         loop {
             let failure = match self.progress(now) {
@@ -234,7 +236,8 @@ impl Lookup {
 }
 
 impl LookupError {
-    /// Of the failures of the two queries for one name, the one ranked highest is reported.
+    /// The rank of this failure among those of the two queries for one name. The failure with the
+    /// highest rank is reported.
     fn precedence(&self) -> u8 {
         match self {
             Self::NoAddress | Self::SystemUnknown(_) => 0,
@@ -244,8 +247,9 @@ impl LookupError {
         }
     }
 
-    /// Of the failures of several names, the one ranked highest is reported. NXDOMAIN for one name
-    /// proves nothing about the host while another name could not be looked up.
+    /// The rank of this failure among those of several names. The failure with the highest rank is
+    /// reported. NXDOMAIN for one name proves nothing about the host while another name could not
+    /// be looked up.
     fn uncertainty(&self) -> u8 {
         match self {
             Self::BadName(_) | Self::NoSuchName => 0,

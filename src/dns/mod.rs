@@ -2,14 +2,14 @@
 //!
 //! The contract of [`Dns`]:
 //! - It never blocks and never reads the clock. Only [`Dns::advance`] sends queries; each call does
-//!   a bounded amount of work. [`Dns::has_work`] tells whether more work is pending,
-//!   [`Dns::next_deadline`] when there will be some.
+//!   a bounded amount of work. [`Dns::has_work`] tells whether more work is pending, and
+//!   [`Dns::next_deadline`] when more will be due.
 //! - Every lookup that was started and not cancelled ends exactly once, in [`Dns::next_finished`],
 //!   within the configured time.
 //! - While no lookup is pending, no descriptor is open.
 //!
-//! The parts, from the bottom up: [`wire`] (messages), [`query`] and [`lookup`] (which query
-//! goes to which server and when: no IO), [`sock`] and [`net`] (servers and sockets), [`native`]
+//! The parts, from the bottom up: [`wire`] (messages), [`query`] and [`lookup`] (which query goes
+//! to which server and when, without IO), [`sock`] and [`net`] (servers and sockets), [`native`]
 //! (many lookups at once).
 
 mod cache;
@@ -54,16 +54,16 @@ use crate::reactor::workers::Workers;
 #[non_exhaustive]
 pub enum Resolver {
     /// sshoal's own resolver: the hosts file, then DNS, within the reactor. A lookup without a
-    /// response delays no other lookup, and ends with its host's time limit.
+    /// response delays no other lookup, and ends when its host's time limit is reached.
     ///
     /// It does not use NSS modules (`mdns`, `ldap`, `sss`, `winbind`). systemd-resolved works, as
     /// any name server does.
     Native(DnsConfig),
     /// The system's `getaddrinfo`, with everything that `/etc/nsswitch.conf` configures, on helper
-    /// threads. A call cannot be cancelled, so as many dead names as `threads` delay all other
-    /// lookups.
+    /// threads. A call cannot be cancelled, so if `threads` names get no response, they delay all
+    /// other lookups.
     System {
-        /// Concurrent calls; 0 counts as 1.
+        /// How many calls may run at once; 0 counts as 1.
         threads: usize,
     },
 }
@@ -85,14 +85,14 @@ pub(crate) struct Wanted<'a> {
     pub port: u16,
     pub family: AddressFamily,
     pub recall: Recall,
-    /// Returned with the result.
+    /// The caller's number for the request, which is returned with the result.
     pub owner: usize,
 }
 
 /// Which cached responses may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Recall {
-    /// Only addresses: a retry hopes that a negative response has changed.
+    /// Only addresses. A retry does not use a negative response, because it may have changed.
     Addresses,
     All,
 }
@@ -114,13 +114,13 @@ pub(crate) enum LookupError {
     NoAddress,
     /// The host is not a valid name, for this reason.
     BadName(&'static str),
-    /// Every server failed; this is the last one's response code.
+    /// Every server failed. This is the response code of the last one.
     Rcode(u16),
     /// A server's response is invalid.
     BadAnswer,
     /// No server answered within this time.
     Timeout(Duration),
-    /// No server can be reached; the last one's address and error.
+    /// No server can be reached. The text has the address of the last one and its error.
     Unreachable(Arc<str>),
     /// `getaddrinfo` reports that there is no address.
     SystemUnknown(String),
@@ -132,7 +132,7 @@ pub(crate) enum LookupError {
 pub(crate) struct Dns {
     engine: Engine,
     waiters: Slab<Waiter>,
-    /// Number of lookups ever started.
+    /// How many lookups were ever started.
     started: u64,
     finished: VecDeque<Finished>,
 }
@@ -146,11 +146,11 @@ struct Waiter {
     number: u64,
     owner: usize,
     port: u16,
-    /// The index of its lookup in the native engine.
+    /// The index of the lookup in the native engine. Unused with the system's resolver.
     lookup: usize,
 }
 
-/// Connects the resolver to its reactor.
+/// What the resolver needs from its reactor.
 pub(crate) struct Ties {
     pub registry: Registry,
     pub waker: Arc<Waker>,
@@ -249,7 +249,8 @@ impl Dns {
             }
             Engine::System(workers) => {
                 for CallResult { id, result } in workers.finished() {
-                    // Cancelled since; another waiter may have the same index.
+                    // The lookup may have been cancelled since, and another waiter may have its
+                    // index.
                     if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
                         continue;
                     }

@@ -24,11 +24,11 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4A
 pub(super) struct Native {
     config: DnsConfig,
     lookups: Slab<PendingLookup>,
-    /// Lookups that an equal request can join.
+    /// The pending lookups by key. An equal request joins the existing lookup.
     by_key: HashMap<LookupKey, usize>,
     /// Lookups that have not started.
     queue: IndexQueue,
-    /// Number of lookups that have started.
+    /// How many pending lookups have started.
     in_flight: usize,
     net: Net,
     cache: Cache,
@@ -36,9 +36,9 @@ pub(super) struct Native {
     /// Lookups whose timers have expired and that were not handled yet.
     expired: VecDeque<usize>,
     completed: VecDeque<CompletedLookup>,
-    /// Determined again in each turn.
+    /// Which address families have a route. Determined again in each turn.
     routes: Routes,
-    /// Reused from turn to turn.
+    /// The lookups whose timers expire in a turn. The buffer is reused from turn to turn.
     due: Vec<usize>,
 }
 
@@ -57,13 +57,13 @@ struct PendingLookup {
     timer: Option<(TimerId, Instant)>,
 }
 
-/// The result of a lookup and everyone who waits for it.
+/// The result of a lookup, and the waiters for it.
 pub(super) struct CompletedLookup {
     pub waiters: Vec<usize>,
     pub result: IpResult,
 }
 
-/// The environment of one lookup.
+/// What one lookup needs from its environment.
 struct LookupIo<'a> {
     net: &'a mut Net,
     cache: &'a Cache,
@@ -109,7 +109,7 @@ impl Native {
         token: TokenFn,
         now: Instant,
     ) -> Self {
-        // Two responses per host, and as many for aliases and search domains.
+        // There are two responses per host, and as many again for aliases and search domains.
         let entries = hosts.saturating_mul(4).max(limits::DNS_CACHE_ENTRIES_MIN).min(config.cache_entries);
         Self {
             net: Net::new(&config, registry, token),
@@ -173,7 +173,7 @@ impl Native {
     }
 
     /// The addresses from the hosts file. `localhost` is always this machine, whatever DNS says
-    /// (RFC 6761 section 6.3); it may have no address of a requested kind.
+    /// (RFC 6761 section 6.3), so its addresses need not be of a requested kind.
     fn in_hosts_file(&self, host: &str, kinds: &[Kind]) -> Option<Vec<IpAddr>> {
         let in_file = self.config.hosts.find(host);
         let is_wanted = |address: &&IpAddr| kinds.iter().any(|kind| kind.fits(**address));
@@ -189,7 +189,7 @@ impl Native {
         Some(addresses)
     }
 
-    /// Removes a waiter. The lookup ends with its last waiter.
+    /// Removes a waiter. A lookup ends when its last waiter is removed.
     pub(super) fn remove_waiter(&mut self, index: usize, waiter: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
         entry.waiters.retain(|&other| other != waiter);
@@ -274,7 +274,8 @@ impl Native {
 
     fn expire(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
-        // The timer belonged to a lookup that has ended since, and another one has its index.
+        // The timer belonged to a lookup that has ended since, and another lookup now has its
+        // index.
         if entry.timer.is_some_and(|(_, at)| at > now) {
             return;
         }

@@ -26,7 +26,7 @@ pub(super) struct Net {
     token: TokenFn,
     servers: Vec<Server>,
     sockets: Slab<Socket>,
-    /// Number of sockets ever opened.
+    /// How many sockets were ever opened.
     generations: u32,
     /// Queries that may still get a response, by id.
     pending: HashMap<u16, Pending>,
@@ -35,9 +35,9 @@ pub(super) struct Net {
     /// Queries that were lost with a failed socket.
     lost_queries: VecDeque<LostQuery>,
     random: Random,
-    /// The next first server, with the option `rotate`.
+    /// The server that the next lookup queries first, with the option `rotate`.
     rotation: Option<usize>,
-    /// Holds one message; the longest come over TCP.
+    /// Holds one message. The longest ones come over TCP.
     buffer: Vec<u8>,
 }
 
@@ -46,9 +46,9 @@ struct Server {
     ports: [Option<usize>; limits::DNS_PORTS],
     stream: Option<usize>,
     extension: Extension,
-    /// Consecutive queries without a response.
+    /// How many queries in a row got no response.
     unanswered: u32,
-    /// Until then the server is queried after the others.
+    /// Until when the server is queried after the others.
     avoided_until: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ struct Socket {
     generation: u32,
     channel: Channel,
     sent: u32,
-    /// Number of queries that wait for a response on it.
+    /// How many queries wait for a response on this socket.
     open: usize,
 }
 
@@ -126,7 +126,7 @@ impl Net {
         (self.servers.len() * (limits::DNS_PORTS + 1)).saturating_sub(self.sockets.len())
     }
 
-    /// The servers in the order in which a new lookup queries them: those that failed lately come
+    /// The servers in the order in which a new lookup queries them. Those that failed recently come
     /// last.
     pub(super) fn order(&mut self, now: Instant) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.servers.len()).collect();
@@ -248,7 +248,7 @@ impl Net {
         Ok(id)
     }
 
-    /// Returns the socket that accepted the message.
+    /// Sends a message. Returns the index of the socket that accepted it.
     fn send_message(
         &mut self,
         message: &[u8],
@@ -264,7 +264,7 @@ impl Net {
             Channel::Udp(datagrams) => datagrams.send(message),
             Channel::Tcp(stream) => {
                 let queued = stream.send(message);
-                // A pending error makes no further readiness event.
+                // A pending error causes no further readiness event.
                 if stream.has_failed() {
                     self.readable.push(index);
                 }
@@ -275,7 +275,7 @@ impl Net {
         Ok(index)
     }
 
-    /// Picks one of the server's UDP sockets at random: a forger has to guess its port too.
+    /// Picks one of the server's UDP sockets at random, so that a forger has to guess its port too.
     fn port(&mut self, server: usize) -> io::Result<usize> {
         let position = usize::from(self.random.next()) % limits::DNS_PORTS;
         let known = self.servers[server].ports[position];
@@ -294,7 +294,7 @@ impl Net {
                 self.servers[server].ports[position] = Some(index);
                 Ok(index)
             }
-            // Without a free descriptor, another socket has to do.
+            // If no descriptor is free, another of the server's sockets is used.
             Err(e) => others.into_iter().flatten().find(|&other| known != Some(other)).ok_or(e),
         }
     }
@@ -334,7 +334,7 @@ impl Net {
         }
     }
 
-    /// Called when no lookup is pending: frees all descriptors, and the next lookup gets new ports.
+    /// Closes all sockets when no lookup is pending, so that the next lookup gets new ports.
     pub(super) fn close_all(&mut self) {
         debug_assert!(self.pending.is_empty(), "closing sockets in use");
         if self.sockets.is_empty() {
@@ -347,7 +347,7 @@ impl Net {
         self.sockets.clear();
     }
 
-    /// Handles a failed socket: its queries are lost. A UDP socket stays usable.
+    /// Handles a failed socket. Its queries are lost, but a UDP socket stays usable.
     fn socket_failed(&mut self, index: usize, error: &io::Error, now: Instant) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
         let server = socket.server;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 /// family.
 ///
 /// These are rules 1 and 6 of RFC 6724, the ones that matter for a host with few addresses. Rule 9
-/// is left out: it would undo the load balancing of a server that rotates its responses.
+/// is left out, because it would undo the load balancing of a server that rotates its responses.
 pub(super) fn sort(addresses: &mut [IpAddr], mut has_route: impl FnMut(IpAddr) -> bool) {
     let mixed = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
     if mixed {
@@ -31,7 +31,7 @@ impl Routes {
     }
 }
 
-/// Works like `getaddrinfo`: connecting a UDP socket sends nothing.
+/// Tests for a route as `getaddrinfo` does, by connecting a UDP socket, which sends nothing.
 fn has_route(address: IpAddr) -> bool {
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -1,4 +1,5 @@
-//! One query, for one name and one kind of address: when it goes to which server, and its result.
+//! One query, for one name and one kind of address: which server it is sent to, and when, and its
+//! result.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -19,16 +20,16 @@ pub(super) struct Query {
     aliases: usize,
     /// The servers that have not failed, in order.
     servers: Vec<usize>,
-    /// Index of the next server.
+    /// The index of the next server in `servers`.
     next: usize,
-    /// Number of complete rounds over the servers.
+    /// How many complete rounds over the servers were made.
     rounds: u32,
     /// The server that was queried last.
     current: Option<usize>,
     next_try: Option<Instant>,
     transport: Transport,
     pause_max: Duration,
-    /// Ids of all tries: late responses count.
+    /// The ids of all tries, because late responses count.
     ids: Vec<u16>,
     /// The failure of the last server that failed.
     failure: LookupError,
@@ -160,7 +161,8 @@ impl Query {
         }
     }
 
-    /// Removes a server that failed. If the query waited for it, asks the next one at once.
+    /// Removes a server that failed. If the query was waiting for that server, it is sent to the
+    /// next one at once.
     pub(super) fn server_failed(
         &mut self,
         server: usize,
@@ -216,7 +218,7 @@ impl Query {
         self.query_server(server, self.transport, now, io);
     }
 
-    /// Queries this server, out of order.
+    /// Queries this server, even if it is not the next one in order.
     pub(super) fn query_server(
         &mut self,
         server: usize,
@@ -234,8 +236,8 @@ impl Query {
         }
     }
 
-    /// The pause after each server: 400 ms in the first round, doubled with each further round. TCP
-    /// retransmits by itself.
+    /// The pause after each server: 400 ms in the first round, doubled with each further round.
+    /// Over TCP it is the longest pause, because TCP retransmits by itself.
     fn pause(&self, transport: Transport) -> Duration {
         match transport {
             Transport::Tcp => self.pause_max,

@@ -9,7 +9,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits;
 
-/// A connected UDP socket: the kernel drops what others send, and reports a closed port.
+/// A connected UDP socket, for which the kernel drops datagrams from other addresses and reports a
+/// closed port.
 #[derive(Debug)]
 pub(super) struct Datagrams(UdpSocket);
 
@@ -31,8 +32,8 @@ impl Datagrams {
         Ok(Self(socket))
     }
 
-    /// Sends a message, or drops it if the socket buffer is full, as the network may: the next try
-    /// repeats it.
+    /// Sends a message. If the socket buffer is full, the message is dropped, as it may be in the
+    /// network, and the next try repeats the query.
     pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
         match self.0.send(message) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
@@ -40,7 +41,8 @@ impl Datagrams {
         }
     }
 
-    /// Receives the next message into `buffer` and returns its length; `None` if there is none.
+    /// Receives the next message into `buffer` and returns its length; `None` if no message has
+    /// arrived.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         none_if_blocked(self.0.recv(buffer))
     }
@@ -50,11 +52,11 @@ impl Datagrams {
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: TcpStream,
-    /// Bytes not written yet.
+    /// The bytes that are not written yet.
     out: Vec<u8>,
-    /// The part of a message read so far: at most one message, as the rest stays in the kernel.
+    /// The part of the current message that was read so far. Later messages stay in the kernel.
     input: Vec<u8>,
-    /// Messages received.
+    /// How many messages were received.
     received: u64,
     /// Why writing failed. There may still be data to read.
     failed: Option<io::Error>,
@@ -111,7 +113,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Receives the next message into `buffer` and returns its length; `None` if it is not
+    /// Receives the next message into `buffer` and returns its length; `None` if the message is not
     /// complete.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {

@@ -1,5 +1,5 @@
-//! `getaddrinfo` on helper threads, for sites whose names come from NSS modules: the call blocks
-//! and cannot be cancelled.
+//! `getaddrinfo` on helper threads, for sites whose names come from NSS modules. It needs threads
+//! because a call blocks and cannot be cancelled.
 
 use std::io;
 use std::net::ToSocketAddrs;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{LookupError, LookupId, LookupResult};
 use crate::reactor::workers::Job;
 
-/// One call.
+/// One call of `getaddrinfo`.
 pub(super) struct Call {
     pub host: Arc<str>,
     pub port: u16,
@@ -35,8 +35,8 @@ impl Job for Call {
     }
 }
 
-/// `std` keeps only the text of `getaddrinfo`'s code. EAI_AGAIN and EAI_SYSTEM say nothing about
-/// the name.
+/// Classifies an error by its text, because `std` keeps only the text of `getaddrinfo`'s code.
+/// EAI_AGAIN and EAI_SYSTEM say nothing about the name.
 fn classify(error: &io::Error) -> LookupError {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned();

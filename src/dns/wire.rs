@@ -57,7 +57,8 @@ pub(super) enum Extension {
     None,
 }
 
-/// A server's response to a query. `ttl` is how long it may be cached; `None`: not at all.
+/// A server's response to a query. `ttl` is how long the response may be cached; `None` means not
+/// at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Response {
     /// At least one address, and at most [`limits::ADDRESSES`].
@@ -70,13 +71,13 @@ pub(super) enum Response {
     NoSuchName { ttl: Option<Duration> },
     /// The server does not understand the query.
     FormatError,
-    /// The server refuses or fails to response, with this response code.
+    /// The server refuses or fails to answer, with this response code.
     Failure(u16),
     /// The response does not fit in a UDP message.
     Truncated,
 }
 
-/// Encodes a query. `None` for a name that DNS cannot represent; a [`Name`] never is one.
+/// Encodes a query. `None` if DNS cannot represent the name, which cannot happen with a [`Name`].
 pub(super) fn encode(id: u16, name: &Name, kind: Kind, extension: Extension) -> Option<Vec<u8>> {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
@@ -95,7 +96,7 @@ pub(super) fn id(message: &[u8]) -> Option<u16> {
 }
 
 /// Reads `message` as the response to the query for `name`. `None` if it is not that response or
-/// cannot be read: the real one may still arrive.
+/// cannot be read, in which case the real one may still arrive.
 pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Response> {
     let mut decoder = BinDecoder::new(message);
     let header = Header::read(&mut decoder).ok()?;
@@ -119,7 +120,7 @@ pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Response> 
     if is_format_error {
         return Some(Response::FormatError);
     }
-    // Checked before the records are read: the last record may be cut off.
+    // Checked before the records are read, because the last record may be cut off.
     if header.metadata.truncation {
         return Some(Response::Truncated);
     }
@@ -174,8 +175,8 @@ fn of_name<'a>(records: &'a [Record], name: &'a Name) -> impl Iterator<Item = &'
     records.iter().filter(move |record| record.dns_class == DNSClass::IN && record.name == *name)
 }
 
-/// How long a negative response may be cached (RFC 2308 section 5); not at all without an SOA
-/// record.
+/// How long a negative response may be cached (RFC 2308 section 5). Without an SOA record it may
+/// not be cached.
 fn negative_ttl(message: &Message) -> Option<Duration> {
     let of_soa = message.authorities.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
@@ -184,15 +185,15 @@ fn negative_ttl(message: &Message) -> Option<Duration> {
     of_soa.map(|ttl| seconds(ttl).min(limits::DNS_NEGATIVE_TTL_MAX))
 }
 
-/// A TTL. If the highest bit is set, it counts as zero (RFC 2181 section 8).
+/// The duration of a TTL. If its highest bit is set, the TTL counts as zero (RFC 2181 section 8).
 fn seconds(ttl: u32) -> Duration {
     Duration::from_secs(if ttl >> 31 == 0 { ttl.into() } else { 0 })
 }
 
-/// Encodes a name for DNS, absolute. `None` if a label is empty or too long, or the name is.
+/// Encodes an absolute name for DNS. `None` if the name or one of its labels is empty or too long.
 ///
-/// A name that is not ASCII is converted (IDNA). Other names are taken unchanged, as by glibc: not
-/// every name in use is a valid host name.
+/// A name that is not ASCII is converted (IDNA). Other names are taken unchanged, as by glibc,
+/// because not every name in use is a valid host name.
 pub(super) fn name(text: &str) -> Option<Name> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let mut name = if text.is_ascii() {

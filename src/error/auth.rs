@@ -41,7 +41,7 @@ impl fmt::Display for AuthMethod {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthProblem {
-    /// The server ended the connection after a refusal, as sshd does at its `MaxAuthTries`:
+    /// The server ended the connection after a refusal, as sshd does at its `MaxAuthTries`, so
     /// later credentials were not tried.
     #[error("the server then disconnected (reason {reason}): {}", peer(message))]
     #[non_exhaustive]
@@ -65,18 +65,18 @@ pub enum AuthProblem {
     #[error("the certificate {} expired on {}", path.display(), utc(*until))]
     #[non_exhaustive]
     CertificateExpired {
-        /// The file, or `<bytes>` for one given as text.
+        /// The certificate's file, or `<bytes>` for a certificate given as text.
         path: PathBuf,
-        /// When it expired.
+        /// When the certificate expired.
         until: SystemTime,
     },
     /// The server refused a certificate that is not valid yet, by the local clock.
-    #[error("the certificate {} is valid from {} on", path.display(), utc(*from))]
+    #[error("the certificate {} is not valid before {}", path.display(), utc(*from))]
     #[non_exhaustive]
     CertificateNotYetValid {
-        /// The file, or `<bytes>` for one given as text.
+        /// The certificate's file, or `<bytes>` for a certificate given as text.
         path: PathBuf,
-        /// When it becomes valid.
+        /// When the certificate becomes valid.
         from: SystemTime,
     },
     /// The server refused a certificate that does not name the user. With
@@ -84,46 +84,46 @@ pub enum AuthProblem {
     #[error("the certificate {} is for {}", path.display(), named(principals))]
     #[non_exhaustive]
     CertificateOfOthers {
-        /// The file, or `<bytes>` for one given as text.
+        /// The certificate's file, or `<bytes>` for a certificate given as text.
         path: PathBuf,
-        /// The names in it.
+        /// The names in the certificate.
         principals: Vec<String>,
     },
-    /// keyboard-interactive: there was no answer. The
-    /// [responder](crate::config::ClientBuilder::responder) declined; or there is none, and the
-    /// server asked for more than a hidden password.
+    /// keyboard-interactive: the server's prompts were not answered, because the
+    /// [responder](crate::config::ClientBuilder::responder) declined, or because there is no
+    /// responder and the server asked for more than a hidden password.
     #[error("no answer to {}", asked(prompt, *prompts))]
     #[non_exhaustive]
     Unanswered {
         /// The first prompt, cut to 512 bytes.
         prompt: String,
-        /// Prompts in the round.
+        /// How many prompts the round has.
         prompts: usize,
     },
     /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) gave more or
-    /// fewer answers than there were prompts. None of them was sent.
+    /// fewer answers than there were prompts. No answer was sent.
     #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
     #[non_exhaustive]
     WrongAnswers {
         /// The first prompt, cut to 512 bytes.
         prompt: String,
-        /// Prompts in the round.
+        /// How many prompts the round has.
         prompts: usize,
-        /// Answers given.
+        /// How many answers the responder gave.
         answers: usize,
     },
     /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) panicked.
     /// Nothing was sent.
     #[error("the responder panicked")]
     ResponderPanicked,
-    /// keyboard-interactive: an answer contains a NUL byte. None was sent.
+    /// keyboard-interactive: an answer contains a NUL byte. No answer was sent.
     #[error("the answer to prompt {index} contains a NUL byte")]
     #[non_exhaustive]
     NulInAnswer {
         /// Index of the prompt in the round, from 0.
         index: usize,
     },
-    /// keyboard-interactive: the server kept asking.
+    /// keyboard-interactive: the server asked for more rounds than are allowed.
     #[error("the server asked again after {0} rounds of questions")]
     TooManyRounds(u32),
 }
@@ -136,7 +136,7 @@ fn named(principals: &[String]) -> String {
     format!("{} only", names.join(", "))
 }
 
-/// A time as a date people read; Gregorian, without leap seconds, as Unix counts.
+/// Formats a time as a Gregorian date. Like Unix time, this ignores leap seconds.
 fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (mut days, of_day) = (seconds / 86_400, seconds % 86_400);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        // As `date -u -d @SECONDS` has them.
+        // The dates that `date -u -d @SECONDS` prints.
         let dates = [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399, "2000-02-28 23:59:59 UTC"),

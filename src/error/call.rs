@@ -1,4 +1,4 @@
-//! A call that cannot be carried out.
+//! The error of a call that cannot be carried out.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,53 +8,54 @@ use super::{CertProblem, CommandProblem, ConfigProblem, HostError, KeyProblem, O
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;
 
-/// A call that failed. Except for [`Error::Host`] and [`Error::JoinTimeout`], nothing was started.
+/// The error of a call. Nothing was started, unless the error is [`Error::Host`] or
+/// [`Error::JoinTimeout`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An entry of the host list is not a host.
+    /// An entry of the host list is not a valid host.
     #[error("host {position} of the list: {problem}")]
     #[non_exhaustive]
     HostSpec {
         /// Position in the host list, from 0.
         position: usize,
-        /// What is wrong with it.
+        /// What is wrong with the entry.
         problem: HostSpecError,
     },
-    /// A setting that cannot work.
+    /// A setting cannot work.
     #[error("{}{problem}", origin.prefix())]
     #[non_exhaustive]
     Config {
         /// Where the setting comes from.
         origin: Origin,
-        /// What is wrong with it.
+        /// What is wrong with the setting.
         problem: ConfigProblem,
     },
-    /// The libssh in use lacks what a setting needs
-    /// ([`ParallelClient::library`](crate::ParallelClient::library)): GSSAPI where it was built
-    /// without, or agent forwarding once four hosts have had it loop for ever in this process
+    /// The libssh in use ([`ParallelClient::library`](crate::ParallelClient::library)) cannot do
+    /// what a setting needs. Either it was built without GSSAPI, or agent forwarding is disabled
+    /// because four hosts have made libssh loop for ever in this process
     /// ([`forward_ssh_agent`](crate::config::ClientBuilder::forward_ssh_agent)).
     #[error("{feature} cannot be used with libssh {library}: {reason}")]
     #[non_exhaustive]
     Unsupported {
-        /// What cannot be used.
+        /// The feature that cannot be used.
         feature: &'static str,
         /// The version that libssh reports.
         library: String,
-        /// Why.
+        /// Why the feature cannot be used.
         reason: &'static str,
     },
     /// The command cannot be sent.
     #[error("command refused: {0}")]
     Command(CommandProblem),
-    /// [`host_args`](crate::Command::host_args) has not exactly one entry for each host
+    /// The number of entries in [`host_args`](crate::Command::host_args) is not the number of hosts
     /// (parallel-ssh: `HostArgumentError`).
-    #[error("host_args has {args} entries for {hosts} hosts")]
+    #[error("host_args has {args} entries for {hosts} hosts: give one for each host")]
     #[non_exhaustive]
     HostArgs {
-        /// Hosts of the client.
+        /// How many hosts there are.
         hosts: usize,
-        /// Entries given.
+        /// How many entries were given.
         args: usize,
     },
     /// The command's text cannot be filled with a host's entry in
@@ -62,53 +63,54 @@ pub enum Error {
     #[error("command for host {position} of the list: {problem}")]
     #[non_exhaustive]
     Template {
-        /// Position in the host list, or among the hosts of a [`Run`](crate::Run), from 0, of the
-        /// first such host.
+        /// Position of the first such host, from 0, in the host list or among the hosts of a
+        /// [`Run`](crate::Run).
         position: usize,
-        /// What is wrong.
+        /// What is wrong with the text or the entry.
         problem: TemplateProblem,
     },
     /// A private key cannot be used (parallel-ssh: `PKeyFileError`).
     #[error("{}private key {}: {problem}", origin.prefix(), path.display())]
     #[non_exhaustive]
     KeyFile {
-        /// Where the key comes from, or what is to open it, such as the passphrase.
+        /// Where the key comes from. If the passphrase is wrong or the limit on rounds is too low,
+        /// where that setting comes from.
         origin: Origin,
-        /// The file, or `<bytes>` for a key given as text.
+        /// The key's file, or `<bytes>` for a key given as text.
         path: PathBuf,
-        /// Why.
+        /// Why the key cannot be used.
         problem: KeyProblem,
     },
     /// A certificate cannot be used (parallel-ssh: `PKeyFileError`).
     #[error("{}certificate {}: {problem}", origin.prefix(), path.display())]
     #[non_exhaustive]
     CertFile {
-        /// Where the certificate comes from, or the key that it is not for.
+        /// Where the certificate comes from.
         origin: Origin,
-        /// The file, or `<bytes>` for a certificate given as text.
+        /// The certificate's file, or `<bytes>` for a certificate given as text.
         path: PathBuf,
-        /// Why.
+        /// Why the certificate cannot be used.
         problem: CertProblem,
     },
     /// A known_hosts file exists but cannot be read.
     #[error("{0}")]
     KnownHosts(LoadError),
-    /// The host that failed first, when [`stop_on_errors`](crate::ReadOptions::stop_on_errors) is
-    /// on (the default).
+    /// A host failed while [`stop_on_errors`](crate::ReadOptions::stop_on_errors) is on (the
+    /// default). This is the error of the host that failed first.
     ///
-    /// The command runs on the other hosts; [`last_output`](crate::ParallelClient::last_output) has
-    /// their outputs.
+    /// The command keeps running on the other hosts, and
+    /// [`last_output`](crate::ParallelClient::last_output) has their outputs.
     #[error("{0}")]
     Host(HostError),
-    /// `join` reached its time limit (parallel-ssh: `Timeout`). Outputs can be joined and read
+    /// `join` reached its time limit (parallel-ssh: `Timeout`). The outputs can be joined and read
     /// again.
     #[error(
-        "not finished after {after:?}: {} of {} commands still running, {} never started",
+        "not finished after {after:?}: {} of {} commands still running, {} not started",
         unfinished.len(), finished.len() + unfinished.len() + not_started.len(), not_started.len()
     )]
     #[non_exhaustive]
     JoinTimeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
         /// Positions of the hosts whose command has ended or failed.
         finished: Vec<usize>,
@@ -118,7 +120,7 @@ pub enum Error {
         not_started: Vec<usize>,
     },
     /// The fleet is [draining](crate::Fleet::drain).
-    #[error("the fleet is draining: it starts nothing more")]
+    #[error("the fleet is draining and starts nothing new")]
     Draining,
     /// A system call that the event loop needs failed.
     #[error("cannot {what}: {error}")]

@@ -7,24 +7,25 @@ use crate::text::sanitise;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelProblem {
-    /// The server refused to open a session channel (MaxSessions, or sessions are forbidden).
+    /// The server refused to open a session channel, because of its `MaxSessions` or because it
+    /// forbids sessions.
     #[error("the server refused to open a channel: {}", peer(.0))]
     OpenRefused(String),
-    /// The server refused a terminal; the command was not sent.
+    /// The server refused a terminal. The command was not sent.
     #[error("the server refused a terminal: {}", peer(.0))]
     PtyRefused(String),
-    /// The server refused an environment variable (OpenSSH: `AcceptEnv`); the command was not sent.
+    /// The server refused an environment variable (OpenSSH: `AcceptEnv`). The command was not sent.
     #[error("the server refused the environment variable {}: {}", sanitise(name), peer(text))]
     EnvRefused {
         /// The variable.
         name: String,
-        /// The known reason.
+        /// What is known about the reason.
         text: String,
     },
     /// The server refused to run the command.
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
-    /// The proxy refused to connect to the host (RFC 4254 section 5.1): with OpenSSH because of
+    /// The proxy refused to connect to the host (RFC 4254 section 5.1): OpenSSH does so because of
     /// `AllowTcpForwarding` or `PermitOpen`, or because it cannot resolve or reach the host.
     #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]
     TunnelRefused {
@@ -34,9 +35,9 @@ pub enum ChannelProblem {
         /// The proxy's text, unchanged.
         text: String,
     },
-    /// The server accepts no input: its maximum packet size is 10 bytes or less, or could not be
-    /// read. Some builds of libssh cannot open a channel with packet size 0.
-    #[error("the server announced no usable packet size, standard input cannot be sent")]
+    /// Standard input cannot be sent, because the server's maximum packet size is 10 bytes or less,
+    /// or could not be read. Some builds of libssh cannot open a channel with packet size 0.
+    #[error("the server announced no usable packet size, so standard input cannot be sent")]
     Unwritable,
     /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.
     #[error("sudo did not accept the password")]

@@ -6,37 +6,37 @@ use crate::text::sanitise;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandProblem {
-    /// Only white space: a login shell would start and wait for input.
+    /// The command is empty, or only white space. A login shell would start and wait for input.
     #[error("it is empty")]
     Empty,
-    /// It contains a NUL byte, which would end the command early. The offset is that in the text to
-    /// be sent.
+    /// The command contains a NUL byte, which would end it early. The offset is counted in the text
+    /// to be sent.
     #[error("it contains a NUL byte at offset {0}")]
     Nul(usize),
-    /// Not UTF-8 at this offset, so it cannot be converted to another
+    /// The command is not UTF-8, so it cannot be converted to another
     /// [`encoding`](crate::Command::encoding).
     #[error("byte {offset} is not UTF-8, so the text cannot be encoded in {encoding}")]
     NotUtf8 {
-        /// The first byte that is not UTF-8.
+        /// The offset of the first byte that is not UTF-8.
         offset: usize,
         /// The encoding's name.
         encoding: &'static str,
     },
-    /// A character that the [`encoding`](crate::Command::encoding) cannot represent (parallel-ssh:
-    /// `UnicodeEncodeError`). Offsets count bytes of UTF-8.
+    /// The command contains a character that the [`encoding`](crate::Command::encoding) cannot
+    /// represent (parallel-ssh: `UnicodeEncodeError`). Offsets count bytes of UTF-8.
     #[error("the character at offset {offset} cannot be encoded in {encoding}")]
     Unencodable {
-        /// Where the character begins.
+        /// The offset at which the character begins.
         offset: usize,
         /// The encoding's name.
         encoding: &'static str,
     },
-    /// Longer than an SSH packet may carry.
-    #[error("it has {len} bytes, at most {max} can be sent")]
+    /// The command is longer than an SSH packet can carry.
+    #[error("it has {len} bytes, but at most {max} can be sent")]
     TooLong {
-        /// Bytes given.
+        /// How many bytes the command has.
         len: usize,
-        /// Bytes allowed.
+        /// How many bytes are allowed.
         max: usize,
     },
 }
@@ -44,26 +44,26 @@ pub enum CommandProblem {
 /// Why a command's text cannot be filled with the values for one host. Offsets count bytes of the
 /// text from 0.
 ///
-/// No message repeats a value: it may be a password.
+/// No message repeats a value, because a value may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateProblem {
-    /// More placeholders (`%s`, `%d`) than values, or the values are named.
+    /// There are more placeholders (`%s`, `%d`) than values, or the values are named.
     #[error("not enough values for the placeholders")]
     MissingPositional,
-    /// More values than placeholders (`%s`, `%d`). Unused named values are allowed.
+    /// There are more values than placeholders (`%s`, `%d`). Unused named values are allowed.
     #[error("more values than placeholders")]
     TooManyPositional,
-    /// A `%(name)s` or `%(name)d` whose name has no value.
+    /// There is no value for the name of a `%(name)s` or `%(name)d`.
     #[error("no value is named \"{}\"", sanitise(.0))]
     MissingKey(String),
     /// The value of a `%d` or `%(name)d` at this offset is a string.
     #[error("the value for the placeholder at offset {0} is not an integer")]
     NotAnInteger(usize),
-    /// A `%` that is not followed by `%`, `s`, `d`, `(name)s` or `(name)d`.
+    /// A `%` is not followed by `%`, `s`, `d`, `(name)s` or `(name)d`.
     #[error("unsupported placeholder at offset {offset} (write %% for a percent sign)")]
     BadFormat {
-        /// Where the `%` is.
+        /// The offset of the `%`.
         offset: usize,
     },
     /// The text cannot be sent once the values are filled in.

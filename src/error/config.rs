@@ -8,13 +8,13 @@ use crate::host::HostSpecError;
 use crate::ids::HostId;
 use crate::text::sanitise;
 
-/// Where a setting comes from. `Display` is what errors begin with.
+/// Where a setting comes from. Error texts begin with its `Display` form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody set it: the default.
+    /// The setting has its default.
     Default,
-    /// The client or the fleet: it holds for all hosts.
+    /// The setting was made for all hosts, on the builder of the client or the fleet.
     Client,
     /// The [`HostConfig`](crate::HostConfig) of one host.
     #[non_exhaustive]
@@ -35,15 +35,16 @@ pub enum Origin {
     /// A [`Proxy`](crate::Proxy).
     #[non_exhaustive]
     Proxy {
-        /// The proxy, as it was given.
+        /// The name of the proxy, as it was given.
         name: String,
         /// Where the proxy comes from.
         given: Box<Origin>,
     },
-    /// A [`Command`](crate::Command), or the [`Run`](crate::Run) of it.
+    /// A [`Command`](crate::Command), or its [`Run`](crate::Run).
     #[non_exhaustive]
     Command {
-        /// The host of a [`Run::each`](crate::Run::each), as a position in the run, from 0.
+        /// The position of the host in a [`Run::each`](crate::Run::each), from 0. `None` if the
+        /// setting applies to all hosts of the command.
         position: Option<usize>,
     },
 }
@@ -69,7 +70,7 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// What stands before the text of an error; nothing where the setting's name says enough.
+    /// The text that precedes the text of an error. It is empty if the setting's name says enough.
     pub(super) fn prefix(&self) -> String {
         match self {
             Self::Default | Self::Client | Self::Command { position: None } => String::new(),
@@ -78,20 +79,20 @@ impl Origin {
     }
 }
 
-/// Why a setting cannot work. The texts name the setting, and say what to do.
+/// Why a setting cannot work. The texts name the setting and say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigProblem {
-    /// A value that is too small or too large.
+    /// The value is too small or too large.
     #[error("{setting} must be {allowed}")]
     #[non_exhaustive]
     OutOfRange {
         /// The setting.
         setting: &'static str,
-        /// What it may be, such as `at least 1`.
+        /// The allowed values, such as `at least 1`.
         allowed: &'static str,
     },
-    /// A text that cannot be used.
+    /// The text cannot be used.
     #[error("{setting} \"{}\": {problem}", sanitise(value))]
     #[non_exhaustive]
     Invalid {
@@ -99,76 +100,78 @@ pub enum ConfigProblem {
         setting: &'static str,
         /// The text.
         value: String,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         problem: String,
     },
-    /// A name or address that cannot be one of a host. It is not shown, as it may contain a
-    /// password.
+    /// The text is not a valid host. The text is not shown, because it may contain a password.
     #[error("{setting}: {problem}")]
     #[non_exhaustive]
     Host {
         /// The setting.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         problem: HostSpecError,
     },
-    /// A text that cannot be used and is not shown: it is long, or a secret.
+    /// The text cannot be used, and is not shown because it is long or a secret.
     #[error("{setting} {problem}")]
     #[non_exhaustive]
     Unusable {
         /// The setting.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         problem: &'static str,
     },
-    /// Two settings of which only one may be given.
+    /// Only one of two settings may be given.
     #[error("{setting} cannot be combined with {other}: give one of them")]
     #[non_exhaustive]
     Conflict {
-        /// The one.
+        /// One of the settings.
         setting: &'static str,
-        /// The other.
+        /// The other setting.
         other: &'static str,
     },
-    /// A setting without something that it needs.
+    /// The setting needs something that is missing.
     #[error("{setting} needs {needs}")]
     #[non_exhaustive]
     Missing {
         /// The setting.
         setting: &'static str,
-        /// What it needs.
+        /// What the setting needs.
         needs: &'static str,
     },
-    /// The number of host configurations is not that of the hosts (parallel-ssh:
+    /// The number of host configurations is not the number of hosts (parallel-ssh:
     /// `HostConfigError`).
     #[error("host_config has {configs} entries for {hosts} hosts: give one for each host")]
     #[non_exhaustive]
     HostConfigs {
-        /// Hosts in the list.
+        /// How many hosts the list has.
         hosts: usize,
-        /// Configurations given.
+        /// How many configurations were given.
         configs: usize,
     },
     /// A path begins with `~/`, and this process has no home directory.
-    #[error("no home directory for {}: give an absolute path", .0.display())]
+    #[error(
+        "cannot expand {}, because this process has no home directory: give an absolute path",
+        .0.display()
+    )]
     NoHome(PathBuf),
     /// The proxies of a host lead back to one of them, or to the host itself.
-    #[error("proxy loop: {} port {port} comes twice on the way to the host", sanitise(host))]
+    #[error("proxy loop: {} port {port} appears twice on the way to the host", sanitise(host))]
     #[non_exhaustive]
     ProxyLoop {
-        /// The name that comes twice.
+        /// The name that appears twice.
         host: String,
-        /// Its port.
+        /// The port of that proxy or host.
         port: u16,
     },
-    /// A host that is not of this fleet, or was removed from it.
+    /// The id is not that of a host of this fleet, or the host was removed from the fleet.
     #[error("{0} is unknown to this fleet, or was removed from it")]
     UnknownHost(HostId),
 }
 
 impl ConfigProblem {
-    /// The setting, by the name of the method that sets it. `None` where no single setting is to
-    /// blame.
+    /// The setting, by the name of the method that sets it. `None` if the problem is not that of a
+    /// single setting.
     #[must_use]
     pub fn setting(&self) -> Option<&'static str> {
         match self {
@@ -185,12 +188,12 @@ impl ConfigProblem {
         }
     }
 
-    /// This problem, with a setting of this origin.
+    /// The error for this problem, with a setting of this origin.
     pub(crate) fn of(self, origin: Origin) -> super::Error {
         super::Error::Config { origin, problem: self }
     }
 
-    /// This problem, with a setting of a command or a run.
+    /// The error for this problem, with a setting of a command or a run.
     pub(crate) fn of_command(self) -> super::Error {
         self.of(Origin::Command { position: None })
     }

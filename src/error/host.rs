@@ -1,4 +1,4 @@
-//! One host's failure.
+//! The failure of one host.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::text::{sanitise, sanitise_bounded};
 /// One host failed: which host, at which stage, after how long, and why (parallel-ssh: the
 /// exceptions of `pssh.exceptions`).
 ///
-/// Cheap to clone. Its `Display` is one line, safe for a terminal.
+/// The error is cheap to clone. Its `Display` form is one line, and safe for a terminal.
 #[derive(Clone)]
 pub struct HostError(Arc<HostErrorParts>);
 
@@ -120,23 +120,23 @@ pub enum HostErrorKind {
     /// The name could not be resolved.
     #[error("name resolution failed: {0}")]
     Resolver(ResolverProblem),
-    /// No address answered; the last one's error (parallel-ssh: `ConnectionError`).
+    /// No address could be connected to (parallel-ssh: `ConnectionError`).
     #[error("{address} ({tried} of {known} addresses tried): {error}")]
     #[non_exhaustive]
     Connect {
         /// The address that failed last.
         address: SocketAddr,
-        /// Addresses tried in this attempt.
+        /// How many addresses were tried in this attempt.
         tried: usize,
-        /// Addresses that the name has.
+        /// How many addresses the name has.
         known: usize,
-        /// The system's answer.
+        /// The system's error for that address.
         error: io::Error,
     },
     /// The SSH handshake failed (parallel-ssh: `SessionError`).
     #[error("{0}")]
     Handshake(HandshakeProblem),
-    /// The host key was not accepted; no credential was sent.
+    /// The host key was not accepted. No credential was sent.
     #[error("{0}")]
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
@@ -155,20 +155,20 @@ pub enum HostErrorKind {
         tried: Vec<AuthMethod>,
         /// The methods that the server still offers.
         offered: Vec<AuthMethod>,
-        /// Further explanations.
+        /// What else is known about the failure.
         problems: Vec<AuthProblem>,
     },
-    /// The proxy failed, with its own name, stage and cause (parallel-ssh: `ProxyError`). Failures
-    /// of the host behind it are reported as other kinds.
+    /// The proxy failed. The error has the proxy's name, stage and cause (parallel-ssh:
+    /// `ProxyError`). Failures of the host behind the proxy are reported as other kinds.
     #[error("proxy {0}")]
     Proxy(HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
     #[non_exhaustive]
     Timeout {
-        /// The limit.
+        /// Which limit was reached.
         kind: TimeoutKind,
-        /// Its length.
+        /// The length of the limit.
         after: Duration,
     },
     /// The server refused the channel or the command (parallel-ssh: `SessionError`).
@@ -180,7 +180,7 @@ pub enum HostErrorKind {
     Disconnected {
         /// The reason code.
         reason: u32,
-        /// The server's text, as it came.
+        /// The server's text, unchanged.
         message: String,
     },
     /// The connection ended without SSH_MSG_DISCONNECT.
@@ -195,15 +195,15 @@ pub enum HostErrorKind {
     PeerDead {
         /// Time since the server last sent anything.
         after: Duration,
-        /// Keepalives that were due since then. libssh sends the next one only after an answer.
+        /// How many keepalives were due since then. libssh sends the next one only after an answer.
         unanswered: u32,
     },
     /// Received data failed its integrity check.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
-    /// The peer violated the protocol, or behaves like no genuine peer: it requests 1 MiB of
-    /// answers without reading them, rekeys again and again, sends packets of more than 64 KiB, or
-    /// does not close channels.
+    /// The peer violated the protocol, or did what no genuine peer does: it requested 1 MiB of
+    /// answers without reading them, rekeyed again and again, sent packets of more than 64 KiB, or
+    /// did not close channels.
     #[error("protocol error: {}", peer(.0))]
     Protocol(String),
     /// A line of output is not valid in its encoding, and the reader is
@@ -219,12 +219,12 @@ pub enum HostErrorKind {
         /// The bytes of the line, without its line end.
         line: Vec<u8>,
     },
-    /// The [`Sink`](crate::output::Sink) of a command's output failed. The command was ended; its
-    /// output is incomplete.
+    /// The [`Sink`](crate::output::Sink) of a command's output failed. The command was ended, and
+    /// its output is incomplete.
     #[error("the sink for {stream} failed: {}", sanitise(&error.to_string()))]
     #[non_exhaustive]
     Sink {
-        /// Which output.
+        /// The output that the sink was for.
         stream: StdStream,
         /// The sink's error.
         error: io::Error,
@@ -235,13 +235,13 @@ pub enum HostErrorKind {
     /// Any other error of libssh.
     #[error("libssh: {}", peer(.0))]
     Ssh(String),
-    /// Cancelled by the caller.
+    /// The caller cancelled the command, or removed the host.
     #[error("cancelled")]
     Cancelled,
-    /// The command was never sent: its run had ended before.
+    /// The command was not sent, because its run had already ended.
     #[error("{0}")]
     NotStarted(NotStarted),
-    /// A bug in sshoal: please report it.
+    /// There is a bug in sshoal. Please report it.
     #[error("internal error, please report it: {0}")]
     Bug(&'static str),
 }
@@ -252,7 +252,7 @@ pub enum HostErrorKind {
 pub enum NotStarted {
     /// More commands had failed than [`max_failures`](crate::Run::max_failures) or
     /// [`max_failure_percent`](crate::Run::max_failure_percent) allows.
-    #[error("too many others have failed")]
+    #[error("too many other commands have failed")]
     TooManyFailures,
     /// The run was [cancelled](crate::Fleet::cancel_run).
     #[error("its run was cancelled")]
@@ -262,7 +262,7 @@ pub enum NotStarted {
     Draining,
 }
 
-/// Text that may come from the peer, made safe for a terminal and bounded.
+/// Makes text that may come from the peer safe for a terminal, and limits its length.
 pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
 }

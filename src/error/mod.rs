@@ -1,5 +1,4 @@
-//! Errors: [`Error`] says that a call is wrong, [`HostError`] that one host
-//! failed, and why.
+//! Errors: [`Error`] says why a call failed, [`HostError`] why one host failed.
 //!
 //! The `Display` of an error is the whole message on one line, the text of its cause included, and
 //! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes

@@ -17,20 +17,21 @@ pub enum UnknownHostProblem {
     /// The name exists but has no address, or none of the wanted family.
     #[error("unknown host: the name has no address")]
     NoAddress,
-    /// Not a valid host name.
+    /// The host is not a valid name, for this reason.
     #[error("unknown host: {0}")]
     BadName(&'static str),
-    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) reports an
-    /// error; its text.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) reports this
+    /// error about the name.
     #[error("unknown host: {}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
     /// The name has addresses, but only of a family that the settings exclude
     /// ([`address_family`](crate::config::ClientBuilder::address_family)).
     #[error("no {wanted} address{}", addresses(found))]
     OtherFamily {
-        /// What is allowed.
+        /// The family that the settings allow.
         wanted: AddressFamily,
-        /// The addresses found. Name servers are asked for the wanted family only.
+        /// The addresses of the other family, if known. Name servers are asked for the wanted
+        /// family only.
         found: Vec<IpAddr>,
     },
 }
@@ -48,11 +49,11 @@ pub enum ResolverProblem {
     /// No name server answered within this time.
     #[error("no name server answered within {0:?}")]
     Timeout(Duration),
-    /// No name server can be reached; the last one's address and error.
+    /// No name server can be reached. The text has the address of the last one and its error.
     #[error("{0}")]
     Unreachable(String),
-    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed; its
-    /// text.
+    /// The system's resolver ([`Resolver::System`](crate::config::Resolver::System)) failed with
+    /// this error.
     #[error("{}", sanitise_bounded(.0, limits::PEER_TEXT))]
     System(String),
 }
@@ -62,5 +63,5 @@ fn addresses(found: &[IpAddr]) -> String {
         return String::new();
     }
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-    format!(": there is {}", found.join(", "))
+    format!(": found only {}", found.join(", "))
 }

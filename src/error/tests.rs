@@ -11,7 +11,7 @@ use crate::hostkey::{HostKey, KnownHosts};
 use crate::ids::StdStream;
 use crate::stage::Stage;
 
-/// Found in the text of each error once, however far down it is.
+/// A cause that must be in the text of each error once, however deep the cause is nested.
 const CAUSE: &str = "the innermost cause";
 
 fn io() -> io::Error {
@@ -30,7 +30,7 @@ fn of_host(kind: HostErrorKind) -> HostError {
     })
 }
 
-/// Walks to the end of the chain, as programs do that print all of it.
+/// Walks to the end of the chain of causes, as a program does that prints all of it.
 #[track_caller]
 fn assert_told_once(error: &dyn std::error::Error, cause: &str) {
     let mut texts = vec![error.to_string()];

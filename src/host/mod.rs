@@ -29,17 +29,17 @@ use crate::text::{must_escape, sanitise};
 /// which parses to an equal value.
 ///
 /// # Rejected input
-/// Rejects everything that OpenSSH rejects since 9.6 (`valid_hostname` and `valid_ruser` in
-/// `ssh.c`), so that a name from an inventory cannot become an option, a shell command or a
+/// Every text that OpenSSH has rejected since 9.6 is rejected (`valid_hostname` and `valid_ruser`
+/// in `ssh.c`), so that a name from an inventory cannot become an option, a shell command or a
 /// terminal escape sequence in another program: a leading `-`, shell metacharacters, whitespace,
-/// control characters. Stricter than OpenSSH:
+/// control characters. These rules are stricter than OpenSSH's:
 /// - An ASCII host consists of letters, digits, `.`, `-` and `_`. This excludes `*`, `?`, `!`, `,`,
 ///   `|` and `#`: in a known_hosts file, they would make a recorded host key valid for other hosts
 ///   too.
 /// - Invisible and bidirectional Unicode characters are rejected in both parts; other non-ASCII
 ///   characters are accepted.
-/// - A user may not contain `:`. No passwd entry can, and `user:password@host` would spread the
-///   password into logs.
+/// - A user may not contain `:`. No name in a passwd file can contain one, and `user:password@host`
+///   would spread the password into logs.
 ///
 /// ```
 /// # use sshoal::HostSpec;
@@ -57,8 +57,7 @@ pub struct HostSpec {
 
 /// Why a text is not a valid [`HostSpec`].
 ///
-/// No message repeats more than one character of the text, and that one escaped: the rest may be a
-/// password.
+/// A message repeats at most one character of the text, and escapes it. The rest may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostSpecError {
@@ -73,7 +72,7 @@ pub enum HostSpecError {
         /// The character, not escaped.
         character: char,
     },
-    /// The text is empty, or the user before an `@` is, or the host.
+    /// The host is empty, or the user before an `@`.
     #[error("the {0} is empty")]
     Empty(HostSpecPart),
     /// The host contains colons but is neither `host:port` nor an IPv6 address.
@@ -182,7 +181,8 @@ impl TryFrom<&String> for HostSpec {
     }
 }
 
-/// For calls that take a [`HostSpec`], or a text to be parsed.
+/// For calls that take a [`HostSpec`] or a text: the conversion of a [`HostSpec`] to itself cannot
+/// fail.
 impl From<Infallible> for HostSpecError {
     fn from(never: Infallible) -> Self {
         match never {}
@@ -255,7 +255,7 @@ fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
     }
 }
 
-/// Checks a user that comes from elsewhere by the rules of a [`HostSpec`].
+/// Checks a user that is not part of a [`HostSpec`] by the same rules.
 ///
 /// # Errors
 /// The same as for parsing; see [`HostSpec`].

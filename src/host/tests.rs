@@ -111,7 +111,7 @@ fn option_injection() {
     assert_eq!(error_of("-luser@host"), HostSpecError::LeadingDash(User));
 }
 
-/// The sets of `valid_hostname` and `valid_ruser`, character by character.
+/// Checks the character sets of `valid_hostname` and `valid_ruser`, character by character.
 #[test]
 fn shell_metacharacters_that_openssh_refuses() {
     for character in "'`\"$\\;&<>|(){},".chars() {

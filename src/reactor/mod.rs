@@ -1,10 +1,10 @@
 //! The reactor: one poll, the readiness that it reports, the queue of ready hosts and the timer
 //! wheel.
 //!
-//! One thread, one `epoll` instance. Descriptors are registered once, edge-triggered, for both
-//! directions, and never again: closing the last descriptor removes the registration. So every edge
-//! must be consumed: a visit that does not drain its socket puts its host into the ready queue, and
-//! while that is not empty, the poll does not wait.
+//! There is one thread and one `epoll` instance. A socket is registered once, edge-triggered and
+//! for both directions. Its registration does not change, and closing its last descriptor removes
+//! it. An edge is reported only once, so a visit that does not drain its socket must put its host
+//! into the ready queue. While that queue is not empty, the poll does not wait.
 
 mod queue;
 mod token;
@@ -34,7 +34,7 @@ pub(crate) struct Reactor {
 /// One event of the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// This owner's descriptor is ready.
+    /// The descriptor of this owner is ready.
     Descriptor(Key),
     /// A helper thread has a result.
     Woken,
@@ -44,7 +44,7 @@ pub(crate) enum Ready {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     All,
-    /// The maximum for one call; there may be more.
+    /// The poll returned the maximum for one call, so there may be more.
     Full,
 }
 

@@ -16,7 +16,7 @@ impl IndexQueue {
         }
     }
 
-    /// Returns an index to the front that was popped but not served.
+    /// Puts an index that was popped but not served back to the front of the queue.
     pub(crate) fn push_front(&mut self, index: usize) {
         if self.mark(index) {
             self.order.push_front(index);
@@ -44,7 +44,7 @@ impl IndexQueue {
         self.queued.get(index) == Some(&true)
     }
 
-    /// Whether the index was not queued before.
+    /// Marks an index as queued. Returns whether it was not queued before.
     fn mark(&mut self, index: usize) -> bool {
         if self.queued.len() <= index {
             self.queued.resize(index + 1, false);

@@ -1,26 +1,26 @@
-//! Keys: the owner of a descriptor. The generation tells an event of a closed descriptor from one
-//! of a new descriptor with the same number.
+//! A key identifies the owner of a descriptor. Its generation distinguishes events of a closed
+//! descriptor from those of a new descriptor with the same number.
 
 use mio::Token;
 
 /// The token of the waker that helper threads use.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
-/// Bits of the generation and of the kind and index together.
+/// How many bits of a token hold the generation. The same number holds the kind and the index.
 const HALF: u32 = usize::BITS / 2;
 const INDEX_BITS: u32 = HALF - 2;
 
 /// The owner of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// What kind of owner, as the user of the reactor numbers them: 0, 1 or 2.
+    /// The kind of owner: 0, 1 or 2, as numbered by the user of the reactor.
     pub kind: u8,
     pub index: usize,
     pub generation: u32,
 }
 
 impl Key {
-    /// Generations that do not fit wrap around.
+    /// The token of this key. A generation that does not fit wraps around.
     pub(crate) fn token(self) -> Token {
         debug_assert!(self.kind < 3 && self.index >> INDEX_BITS == 0, "{self:?} does not fit a token");
         let owner = usize::from(self.kind) << INDEX_BITS | self.index;

@@ -2,18 +2,19 @@
 //!
 //! # Contract
 //! - Time is an argument. The wheel counts ticks of 1 ms from the `origin` given at construction.
-//!   Its own time is the latest `now` passed to [`Wheel::advance`]; an earlier `now` counts as
-//!   that.
-//! - A deadline rounds up to a tick: a timer never expires early, and is due less than one tick
-//!   late.
+//!   Its own time is the latest `now` passed to [`Wheel::advance`]; an earlier `now` counts as the
+//!   latest one.
+//! - A deadline is rounded up to a tick, so a timer never expires early, and is due less than one
+//!   tick late.
 //! - [`Wheel::advance`] collects everything that is due before the caller acts on any of it, in
 //!   order of ticks; equal ticks expire in the order of arming. Re-arming counts as arming.
-//! - A deadline that has already passed when armed gets the wheel's current tick: it expires at the
-//!   next `advance`, whatever its `now`, before later ticks and after the timers already on that
-//!   tick.
-//! - [`Wheel::next_deadline`] is exact: moving timers within the wheel causes no wake-up.
-//! - The [`TimerId`] of a timer that expired or was disarmed does nothing, even if its storage is
-//!   reused.
+//! - A timer whose deadline has already passed when it is armed gets the wheel's current tick. It
+//!   expires at the next `advance`, whatever `now` is, before later ticks and after the timers
+//!   already on that tick.
+//! - [`Wheel::next_deadline`] is exact. It causes no wake-ups merely to move timers within the
+//!   wheel.
+//! - The [`TimerId`] of a timer that expired or was disarmed has no effect, even if the timer's
+//!   storage is reused.
 //!
 //! # Design
 //! The idea is from Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme
@@ -24,12 +25,14 @@
 //! above level 0, its list is distributed to the levels below.
 //!
 //! Since a timer's place depends only on its tick and the wheel's time, equal ticks always share a
-//! list. Distributing and appending keep its order: ties stay first-in first-out without sorting.
+//! list. Distributing and appending keep the order of a list, so timers with equal ticks stay
+//! first-in first-out without sorting.
 //!
-//! 1 ms is the resolution of `epoll_wait`: it could not wait for finer ticks. Six levels span
-//! 2^36 ms (2.2 years) and take 6 KiB; later timers wait in one list, which is distributed when
-//! time enters a later span. A timer moves at most once per level and span, so the cost of
-//! `advance` is that of the expired timers plus those moves, however much time has passed.
+//! A tick is 1 ms because that is the resolution of `epoll_wait`, which could not wait for finer
+//! ticks. Six levels span 2^36 ms (2.2 years) and take 6 KiB; later timers wait in one list, which
+//! is distributed when time enters a later span. A timer moves at most once per level and span, so
+//! the cost of `advance` is that of the expired timers plus those moves, however much time has
+//! passed.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -43,12 +46,12 @@ mod earliest;
 #[cfg(test)]
 mod tests;
 
-/// The end of a list. A slab never contains this index, so walking a list ends when it is looked
-/// up.
+/// The end of a list. A slab never contains this index, so a walk along a list ends when this index
+/// is looked up.
 const NIL: usize = usize::MAX;
 
-/// The tick of deadlines too far away to represent. The wheel's time stops one tick before it, so
-/// such a timer never expires.
+/// The tick of deadlines too far away to represent. The wheel's time stops one tick before `NEVER`,
+/// so such a timer never expires.
 const NEVER: u64 = u64::MAX;
 
 const NANOS_PER_TICK: u32 = 1_000_000;
@@ -68,7 +71,7 @@ pub struct TimerId {
 pub struct Wheel<K, const LEVELS: usize = 6, const SLOTS: usize = 64> {
     origin: Instant,
     /// The wheel's time, in ticks. Only timers armed after their deadline may be due at or before
-    /// it.
+    /// this time.
     elapsed: u64,
     slots: [[List; SLOTS]; LEVELS],
     /// Bit `s` of `occupied[l]` is set exactly when `slots[l][s]` is not empty.
@@ -76,8 +79,8 @@ pub struct Wheel<K, const LEVELS: usize = 6, const SLOTS: usize = 64> {
     /// Timers whose tick lies in a later span than `elapsed`, in order of arming.
     far: List,
     timers: Slab<Timer<K>>,
-    /// Counts armings over the whole wheel: at 10^9 a second it wraps in 584 years, so no id is
-    /// reused.
+    /// The number of the next arming on this wheel. At 10^9 armings a second it wraps in 584 years,
+    /// so no id is reused.
     generation: NonZeroU64,
     earliest: Earliest,
 }
@@ -161,8 +164,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         self.timers.try_remove(id.index).map(|timer| timer.key)
     }
 
-    /// Moves an armed timer to another deadline. Its id stays valid, and it queues after the timers
-    /// already on that tick.
+    /// Moves an armed timer to another deadline. Its id stays valid, and the timer queues after
+    /// those already on that tick.
     ///
     /// Returns `false`, and does nothing, if the timer has expired or was disarmed before.
     pub fn rearm(&mut self, id: TimerId, deadline: Instant) -> bool {
@@ -201,8 +204,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         self.elapsed = target;
     }
 
-    /// The instant at which the earliest timer is due and `advance` must be called next; in the
-    /// past if the timer is overdue.
+    /// The instant at which the earliest timer is due and `advance` must be called next. It is in
+    /// the past if the timer is overdue.
     ///
     /// `None` if no timer is armed or the earliest deadline exceeds what an [`Instant`] can
     /// represent. O(levels), except after the earliest timer was removed: then it may walk the list
@@ -252,7 +255,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         (self.far.head != NIL).then_some(Place::Far)
     }
 
-    /// The tick at which `place`, the first one, must expire or be distributed.
+    /// The tick at which the timers in `place` must expire or be distributed. `place` must be the
+    /// first place.
     fn start(&self, place: Place) -> u64 {
         match place {
             Place::Slot { level, slot } => {
@@ -260,7 +264,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
                 let digit_and_below = (1 << (shift + Self::DIGIT_BITS)) - 1;
                 (self.elapsed & !digit_and_below) | ((slot as u64) << shift)
             }
-            // The next span may be empty: going to the first one that is not keeps a jump O(1).
+            // The next spans may be empty. Going straight to the first one that is not keeps a jump
+            // O(1).
             Place::Far => self.earliest_tick().unwrap_or(NEVER) >> Self::SPAN_BITS << Self::SPAN_BITS,
         }
     }

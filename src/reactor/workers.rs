@@ -1,9 +1,9 @@
 //! A few threads for calls that block and cannot be cancelled, so that the reactor never waits for
 //! them.
 //!
-//! A job that finds no idle thread starts one, up to a limit. Threads end with the pool. Dropping
-//! the pool does not wait: queued jobs are dropped, and a thread within a call ends after it and
-//! drops the result.
+//! A job that finds no idle thread starts a new one, up to a limit. Threads live as long as the
+//! pool. Dropping the pool does not wait for them: queued jobs are dropped, and a thread that is in
+//! a call ends after that call and drops the result.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -69,7 +69,7 @@ impl<J: Job> Workers<J> {
         let shared = self.0.clone();
         match thread::Builder::new().name(shared.name.to_owned()).spawn(move || shared.serve()) {
             Ok(_) => work.threads += 1,
-            // An existing thread does the job, only later.
+            // An existing thread will do the job later.
             Err(_) if work.threads > 0 => {}
             Err(e) => self.0.refuse_all(work, &e),
         }
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Generous, for a machine that is busy otherwise.
+    /// Long enough even on a busy machine.
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// Reports when it starts, then waits until the test releases it.

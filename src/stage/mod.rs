@@ -16,11 +16,11 @@ pub enum Stage {
     Queued,
     /// Resolving the host's name.
     Resolving,
-    /// TCP connect.
+    /// Connecting by TCP.
     Connecting,
-    /// SSH identification, key exchange and host key.
+    /// Exchanging SSH identifications and keys, and verifying the host key.
     Handshaking,
-    /// User authentication.
+    /// Authenticating the user.
     Authenticating,
     /// Opening the command's channel.
     Opening,
@@ -28,7 +28,7 @@ pub enum Stage {
     Preparing,
     /// Waiting for the server to accept the command.
     Requesting,
-    /// Running.
+    /// Running the command.
     Running,
     /// Closing the channel.
     Closing,
@@ -76,14 +76,14 @@ pub enum TimeoutKind {
     Handshake,
     /// Authentication.
     Auth,
-    /// Authentication, while GSSAPI was tried: the KDC or the server does not answer.
+    /// Authentication, while GSSAPI was tried. The KDC or the server does not answer.
     Gssapi,
     /// Authentication, while waiting for the ssh-agent.
     Agent,
     /// From opening the channel until the server accepts the command.
     Exec,
     /// From the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password)
-    /// until `sudo` starts it: as long as a login may take.
+    /// until `sudo` starts it. This may take as long as a login.
     Sudo,
     /// The command's run time ([`Command::time_limit`](crate::Command::time_limit)).
     Command,

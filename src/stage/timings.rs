@@ -7,12 +7,12 @@ use super::Stage;
 
 const STAGES: usize = Stage::ALL.len();
 
-/// Time spent in each [`Stage`]. A connection has the stages up to authentication, counted over all
-/// attempts since it was last requested. A command has the other stages, and its own wait in the
-/// pool. The current stage is added when it ends.
+/// Time spent in each [`Stage`]. The timings of a connection have the stages up to authentication,
+/// over all attempts since the connection was last requested. The timings of a command have the
+/// other stages, and the command's wait in the pool. The current stage is added when it ends.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// In microseconds; saturates at 71 minutes.
+    /// The time in each stage in microseconds, which saturates at 71 minutes.
     micros: [u32; STAGES],
 }
 
@@ -65,7 +65,7 @@ impl Stopwatch {
         }
     }
 
-    /// Ends the current stage; none follows.
+    /// Ends the current stage. No other stage follows.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.timings.add(self.stage, now.saturating_duration_since(self.since));
         self.since = now;

@@ -17,7 +17,7 @@ use crate::session::{Answerer, Keepalive, Offer};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Somebody whose home has the identity file `id_rsa`, and two other keys.
+/// A user whose home directory has the identity file `id_rsa` and two other keys.
 struct World {
     home: tempfile::TempDir,
     owner: Owner,
@@ -50,7 +50,7 @@ impl World {
         Inventory { hosts: &hosts, client, configs: Some(configs) }.targets(&self.owner, &self.verifier)
     }
 
-    /// The only host's target.
+    /// The target of the only host.
     fn one(&self, entry: &str, client: &HostConfig, own: &HostConfig) -> Target {
         self.resolve(&[entry], client, std::slice::from_ref(own)).unwrap().remove(0)
     }
@@ -66,7 +66,7 @@ impl World {
     }
 }
 
-/// As private keys have to be.
+/// Makes a file accessible to its owner only, as private keys have to be.
 fn write_private(path: &Path, text: &str) {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
@@ -77,7 +77,7 @@ fn config() -> HostConfig {
     HostConfig::default()
 }
 
-/// What holds for a host of its own configuration, over the client's.
+/// The settings of a host with this configuration, over the client's.
 fn over<'a>(own: &'a HostConfig, client: &'a HostConfig) -> Settings<'a> {
     let layer = |config| Layer { origin: &Origin::Client, config };
     Layers::new(None, [layer(own)], [layer(client)]).settings()
@@ -116,8 +116,7 @@ fn keys_of(target: &Target) -> Vec<*const PrivateKey> {
     target.profile.plan.iter().filter_map(key).collect()
 }
 
-/// A setting's way through the layers: with neither, with the client's alone, with the host's over
-/// it.
+/// Checks a setting that neither layer has, that only the client has, and that both have.
 #[track_caller]
 fn assert_layers<T: PartialEq + std::fmt::Debug, const N: usize>(
     look: impl Fn(&Target) -> T,
@@ -249,7 +248,7 @@ fn time_limits() {
     let own = [
         (config().read_timeout(MINUTE), Some(MINUTE)),
         (config().read_timeout(None), None),
-        // Only in force where nobody set a read timeout, which the next test looks at.
+        // This applies only if no read timeout is set, which the next test checks.
         (config().read_timeout(MINUTE).timeout(SECOND), Some(MINUTE)),
     ];
     assert_layers(read, config().read_timeout(SECOND).timeout(MINUTE), [None, Some(SECOND)], own);
@@ -271,7 +270,7 @@ fn passwords() {
     let world = World::new();
     let off = config().identity_auth(false);
     assert_eq!(plan(&world.one("web", &off, &config())), none());
-    // An empty password is a password.
+    // An empty password counts as a password.
     assert_eq!(plan(&world.one("web", &off.password("all"), &config().password(""))), with(""));
 }
 
@@ -296,7 +295,7 @@ fn the_usual_identity_files_are_tried_in_the_usual_order() {
     assert!(keys_of(&world.one("web", &config(), &config().identity_auth(false))).is_empty());
 }
 
-/// Where nobody has named it, a key that others can read is passed over; the next one is used.
+/// A default identity file that other users can read is skipped, and the next one is used.
 #[test]
 fn a_usual_identity_file_that_others_can_read_is_passed_over() {
     let world = World::new();
@@ -487,7 +486,7 @@ fn what_cannot_work_names_the_host() {
     }
 }
 
-/// What the client says wrong is not blamed on the host that inherits it.
+/// An error in a setting of the client does not name the host that inherits the setting.
 #[test]
 fn an_inherited_mistake_is_the_clients() {
     let world = World::new();
@@ -527,7 +526,7 @@ fn equal_settings_are_shared() {
     assert_eq!(keys.len(), 2, "the file and the identity, parsed once");
 }
 
-/// Otherwise an encrypted identity would be opened, slowly, once per host.
+/// Otherwise an encrypted identity file would be decrypted, slowly, once per host.
 #[test]
 fn hosts_passwords_do_not_open_the_clients_keys() {
     let world = World::new();
@@ -538,7 +537,7 @@ fn hosts_passwords_do_not_open_the_clients_keys() {
     assert_eq!(targets.iter().flat_map(keys_of).collect::<HashSet<_>>().len(), 2);
 }
 
-/// Nor is a file that is missing, or does not open, asked for once per host.
+/// A file that is missing or cannot be decrypted is not read once per host either.
 #[test]
 fn identity_files_are_read_once() {
     let world = World::new();
@@ -555,7 +554,8 @@ fn identity_files_are_read_once() {
     assert!(Arc::ptr_eq(a, b));
 }
 
-/// A Kerberos identity that names the host is the host's alone; one that all share is not.
+/// Hosts share a profile if they share a Kerberos server identity, but not if the identity is the
+/// host's name.
 #[test]
 fn gssapi_goes_first_and_names_the_host() {
     if !engine::has_gssapi() {
@@ -567,7 +567,7 @@ fn gssapi_goes_first_and_names_the_host() {
     let own = [
         (on(), "gssapi(host@web, -)".to_owned()),
         (off().gssapi_auth(false), "none".to_owned()),
-        // An identity switches it on, unless it was switched off, by whomever.
+        // An identity switches GSSAPI on, unless a layer has switched it off.
         (off().gssapi_client_identity("pi"), "gssapi(host@web, pi)".to_owned()),
         (off().gssapi_server_identity("node").gssapi_auth(false), "none".to_owned()),
         (
@@ -622,7 +622,7 @@ fn what_gssapi_cannot_use_is_refused() {
     }
 }
 
-/// Settings that come to the same share a profile; those that do not, do not.
+/// Hosts share a profile exactly if their settings have the same effect.
 #[test]
 fn each_setting_tells_profiles_apart() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Certificates made by `ssh-keygen -s`, and data that must not be accepted as one.
+//! Certificates made by `ssh-keygen -s`, and data that must not be accepted as a certificate.
 
 mod samples;
 
@@ -105,7 +105,7 @@ fn other_lines_are_ignored_in_any_encoding() {
         let text = [before, newline, ED25519.as_bytes(), b" caf\xe9\r\n\xff"].concat();
         assert_eq!(Certificate::parse("id-cert.pub".into(), &text).unwrap(), parse(ED25519).unwrap());
     }
-    // The first line with a specific problem.
+    // The error is that of the first line with a specific problem.
     assert!(matches!(parse(&format!("# one\n{ED25519_KEY}\n{HOST}\n")), Err(CertProblem::PlainKey)));
     assert!(matches!(parse(&format!("# one\n{HOST}\n{ED25519_KEY}\n")), Err(CertProblem::ForHosts)));
 }
@@ -125,8 +125,8 @@ fn keys_and_certificates_of_an_agent_are_well_formed() {
     for name in ["", "ssh-ed25519", "ssh-xmss@openssh.com", "ssh-ed25519-cert-v01@openssh.com"] {
         assert!(!is_well_formed(&field(name.as_bytes())), "{name}");
     }
-    // A certificate for a security key: that of a plain key, with another type, and the key's
-    // application added.
+    // A certificate for a security key is made from that of a plain key, with another type and with
+    // the key's application added.
     let plain = blob(ED25519);
     let at = 4 + "ssh-ed25519-cert-v01@openssh.com".len();
     let key = at + 36 + 36;

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::KeyProblem;
 use crate::limits;
 
-/// The formats, as the `BEGIN` line names them.
+/// The formats that a `BEGIN` line can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// `openssh-key-v1` (OpenSSH: `PROTOCOL.key`).
@@ -29,7 +29,7 @@ pub(super) struct Armored {
     pub data: Zeroizing<Vec<u8>>,
 }
 
-/// The headers before PEM's base64 (RFC 1421) that describe its encryption.
+/// The headers before the base64 of a PEM file (RFC 1421), as far as they describe its encryption.
 #[derive(Debug, Default)]
 pub(super) struct Headers {
     /// `Proc-Type`.
@@ -50,7 +50,7 @@ enum Mark {
     Problem(fn() -> KeyProblem),
 }
 
-/// Finds the first private key. Like OpenSSH, accepts other lines before and after PEM, in any
+/// Finds the first private key. Like OpenSSH, this accepts other lines before and after PEM, in any
 /// encoding, and the line ends of any system. If there is no key, the first line that can be
 /// recognised determines the error.
 pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
@@ -107,8 +107,8 @@ fn label<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(begin)?.trim_ascii_end().strip_suffix(b"-----")
 }
 
-/// Whether this is the line of a `.pub` file: the key's type, and base64 that starts with the
-/// length of the same name.
+/// Whether this is the line of a `.pub` file: the key's type, then the base64 of a blob that starts
+/// with a length.
 fn is_public_key(line: &[u8]) -> bool {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (Some(name), Some(base64)) = (words.next(), words.next()) else {
@@ -129,7 +129,8 @@ fn is_der(bytes: &[u8]) -> bool {
     length > 0 && bytes.len() == header + length
 }
 
-/// Reads the lines after `BEGIN`: headers, an empty line, base64, `END`; at most `longest` bytes.
+/// Reads the lines after `BEGIN`: headers, an empty line, base64, `END`. They have at most
+/// `longest` bytes.
 fn read<'a>(
     format: Format,
     begin: &[u8],
@@ -138,7 +139,7 @@ fn read<'a>(
 ) -> Result<Armored, KeyProblem> {
     let wanted = label(begin, b"-----BEGIN ");
     let mut headers = Headers::default();
-    // Reserved at full size: growing would leave copies of the secret behind.
+    // Reserved at full size, because growing would leave copies of the secret behind.
     let mut base64 = Zeroizing::new(Vec::with_capacity(longest));
     for line in lines {
         if let Some(end) = label(line, b"-----END ") {

@@ -11,7 +11,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
-/// `RSAPrivateKey` of RFC 8017 appendix A.1.2, with two primes.
+/// Reads an `RSAPrivateKey` (RFC 8017 appendix A.1.2) with two primes.
 pub(super) fn rsa(der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     rsa_parts(der).map(Parts::Rsa).map_err(|_| KeyProblem::Damaged("it is not a PKCS#1 structure"))
 }
@@ -24,7 +24,7 @@ fn rsa_parts(der: &[u8]) -> der::Result<RsaParts<'_>> {
         }
         let mut number = || Ok::<_, der::Error>(UintRef::decode(reader)?.as_bytes());
         let (n, e, d, p, q) = (number()?, number()?, number()?, number()?, number()?);
-        // The exponents of both primes are skipped: they follow from the other numbers.
+        // The exponents of both primes are skipped, because they follow from the other numbers.
         let (_, _, q_inv) = (number()?, number()?, number()?);
         Ok(RsaParts { n, e, d, p, q, q_inv })
     })?;
@@ -32,12 +32,12 @@ fn rsa_parts(der: &[u8]) -> der::Result<RsaParts<'_>> {
     Ok(parts)
 }
 
-/// `RSAPrivateKey` of RFC 8017 appendix A.1.2, with two primes.
+/// Reads an `ECPrivateKey` (RFC 5915).
 pub(super) fn ec(der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     ec_on(None, der)
 }
 
-/// Like [`ec`], inside PKCS#8, which names the curve itself.
+/// Like [`ec`], but for a key inside PKCS#8, which names the curve outside (`outer`).
 pub(super) fn ec_on(outer: Option<ObjectIdentifier>, der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     let key = EcPrivateKey::try_from(der).map_err(|_| KeyProblem::Damaged("it is not a SEC 1 structure"))?;
     let inner = key.parameters.and_then(sec1::EcParameters::named_curve);

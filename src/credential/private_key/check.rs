@@ -18,14 +18,14 @@ use crate::limits;
 const HALVES_DIFFER: KeyProblem = KeyProblem::Damaged("its public half does not belong to its private half");
 const NOT_RSA: KeyProblem = KeyProblem::Damaged("its numbers do not form an RSA key");
 
-/// Errors of libcrypto: out of memory, or disabled by its configuration.
+/// libcrypto fails if it is out of memory, or if its configuration disables the operation.
 impl From<ErrorStack> for KeyProblem {
     fn from(error: ErrorStack) -> Self {
         Self::Refused(error.to_string())
     }
 }
 
-/// The public half of an Ed25519 key.
+/// Computes the public half of an Ed25519 key. If `public` is known, it must be the same.
 pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Result<[u8; 32], KeyProblem> {
     let computed = PKey::private_key_from_raw_bytes(seed, Id::ED25519)?.raw_public_key()?;
     match public {
@@ -34,7 +34,8 @@ pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Resu
     }
 }
 
-/// The public half of an ECDSA key, uncompressed.
+/// Computes the public half of an ECDSA key, uncompressed. If `point` is known, it must be the
+/// same.
 pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) -> Result<Vec<u8>, KeyProblem> {
     if minimal(scalar).len() > curve.bytes() {
         return Err(KeyProblem::Damaged("its private number is too large for its curve"));
@@ -60,8 +61,8 @@ pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) ->
 }
 
 /// Checks that `n = pq`, and that `d` and `q_inv` are the inverses that they must be (RFC 8017
-/// section 3.2). Does not check that `p` and `q` are prime: otherwise the signatures are wrong,
-/// which does no harm.
+/// section 3.2). Does not check that `p` and `q` are prime: if they are not, the signatures are
+/// wrong, which does no harm.
 pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let (found, range) = (bits(parts.n), limits::RSA_BITS);
     if !range.contains(&found) {
@@ -73,7 +74,7 @@ pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     if sizes.iter().any(|(number, max)| bits(number) > *max) || [n, e, p, q].iter().any(|it| !is_odd(it)) {
         return Err(NOT_RSA);
     }
-    // One is odd as well, and divides everything.
+    // The number 1 is odd as well, and would pass the checks below because it divides everything.
     if [e, p, q].iter().any(|number| bits(number) < 2) {
         return Err(NOT_RSA);
     }
@@ -104,7 +105,7 @@ fn is_one_modulo(number: &Secret, modulus: &Secret, context: &mut BigNumContext)
     Ok(rest.num_bits() == 1)
 }
 
-/// A number that is overwritten when dropped: libcrypto only frees it.
+/// A number that is overwritten when dropped, because libcrypto would only free it.
 struct Secret(BigNum);
 
 impl Secret {

@@ -9,10 +9,10 @@ use super::Opener;
 use super::armor::Headers;
 use crate::error::KeyProblem;
 
-/// Length of the salt of the key derivation: the first bytes of the IV.
+/// The length of the salt for the key derivation. The salt is the first bytes of the IV.
 const SALT: usize = 8;
 
-/// Decrypts according to the headers. Detects all but one in 256 wrong passphrases.
+/// Decrypts the data as the headers say. Does not detect one in 256 wrong passphrases.
 pub(super) fn decrypt(
     headers: &Headers,
     data: &[u8],

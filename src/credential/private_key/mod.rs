@@ -1,11 +1,11 @@
-//! Private keys from files: recognised, decrypted, checked, and written in the one format that
-//! libssh receives.
+//! Reads private keys from files, decrypts and checks them, and writes them in the one format that
+//! is passed to libssh.
 //!
-//! libssh's own parser trusts key files: for some ciphers it has called a null pointer. So no file
-//! reaches it. This module finds the key ([`armor`]), decrypts and parses it by format
-//! ([`openssh`], [`pkcs8`], [`asn1`], [`legacy`]), checks that both halves belong together
-//! ([`check`]), and writes it again ([`plain`]). Nothing here depends on libssh. A file cannot
-//! cause a panic, nor more time or memory than `limits.rs` allows.
+//! libssh's own parser trusts key files too much: with some ciphers it has called a null pointer.
+//! So no file is passed to it. This module finds the key ([`armor`]), decrypts and parses it by
+//! format ([`openssh`], [`pkcs8`], [`asn1`], [`legacy`]), checks that both halves belong together
+//! ([`check`]), and writes the key again ([`plain`]). Nothing here depends on libssh. A file cannot
+//! cause a panic, and cannot take more time or memory than `limits.rs` allows.
 //!
 //! Buffers with secrets are overwritten when dropped.
 
@@ -30,9 +30,9 @@ pub(crate) use plain::PlainKey;
 /// The passphrase of an encrypted key, and how much work decryption may take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Opener<'a> {
-    /// An empty one counts as none.
+    /// The passphrase. An empty one counts as none.
     pub passphrase: Option<&'a [u8]>,
-    /// Limit of bcrypt rounds.
+    /// The most rounds of bcrypt that decryption may take.
     pub rounds_max: u32,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Opener<'a> {
     }
 }
 
-/// Shows no secret.
+/// Does not show the passphrase.
 impl fmt::Debug for Opener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener").field("rounds_max", &self.rounds_max).finish_non_exhaustive()
@@ -56,7 +56,7 @@ impl KeyText {
     /// Finds the first private key among other content.
     ///
     /// # Errors
-    /// If there is none, names what was found instead.
+    /// If there is no private key, the error names what was found instead.
     pub(crate) fn find(bytes: &[u8]) -> Result<Self, KeyProblem> {
         armor::find(bytes).map(Self)
     }
@@ -74,7 +74,7 @@ impl KeyText {
     }
 }
 
-/// The traditional PEM of OpenSSL: the bare structure, encrypted as its headers say.
+/// Opens the traditional PEM of OpenSSL, which is the bare structure, encrypted as its headers say.
 fn open_traditional(
     headers: &armor::Headers,
     data: &[u8],
@@ -85,7 +85,7 @@ fn open_traditional(
         return PlainKey::new(&parse(data)?);
     }
     let opened: Zeroizing<Vec<u8>> = legacy::decrypt(headers, data, opener)?;
-    // Every 256th wrong passphrase is not detected, and leads to random bytes here.
+    // One in 256 wrong passphrases is not detected above, and yields random bytes here.
     let parts = parse(&opened).map_err(|problem| match problem {
         KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
         other => other,

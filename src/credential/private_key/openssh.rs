@@ -58,7 +58,7 @@ fn cut(_: KeyError) -> KeyProblem {
     CUT
 }
 
-/// The unencrypted fields.
+/// The fields of the container, of which only `sealed` may be encrypted.
 struct Container<'a> {
     cipher: Cipher,
     kdf: &'a [u8],
@@ -120,7 +120,7 @@ impl<'a> Container<'a> {
             .map_err(|_| KeyProblem::Damaged("its bcrypt parameters are invalid"))?;
         let (key, iv) = derived.split_at_mut(key_size);
         if self.cipher == Cipher::ChaCha20Poly1305 {
-            iv.fill(0); // OpenSSH derives no IV for it: each key is used once.
+            iv.fill(0); // OpenSSH derives no IV for this cipher, as each key is used once.
         }
         self.cipher.decrypt(key, iv, &mut buffer, self.tag).map_err(|error| match error {
             CipherError::Crypto => KeyProblem::PassphraseWrong,
@@ -129,7 +129,7 @@ impl<'a> Container<'a> {
         Ok(buffer)
     }
 
-    /// Salt and rounds of the key derivation.
+    /// The salt and the number of rounds of the key derivation.
     fn bcrypt(&self) -> Result<(&'a [u8], u32), KeyProblem> {
         if self.kdf != b"bcrypt" {
             let name = String::from_utf8_lossy(self.kdf);

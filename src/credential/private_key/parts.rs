@@ -7,21 +7,21 @@ use openssl::nid::Nid;
 pub(super) enum Parts<'a> {
     Ed25519 {
         seed: &'a [u8; 32],
-        /// `None` if the format does not contain it.
+        /// The public half. `None` if the format does not contain it.
         public: Option<&'a [u8; 32]>,
     },
     Ecdsa {
         curve: Curve,
         scalar: &'a [u8],
-        /// Encoded by SEC 1 section 2.3.3, compressed or not. `None` if the format does not contain
-        /// it.
+        /// The public half, encoded as in SEC 1 section 2.3.3, compressed or not. `None` if the
+        /// format does not contain it.
         point: Option<&'a [u8]>,
     },
     Rsa(RsaParts<'a>),
 }
 
 impl Parts<'_> {
-    /// Total length of the parts.
+    /// The total length in bytes of the parts, without public halves of a fixed size.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Ed25519 { seed, .. } => seed.len(),
@@ -55,7 +55,7 @@ pub(super) enum Curve {
 impl Curve {
     pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
 
-    /// Its name in key blobs.
+    /// The curve's name in key blobs.
     pub fn name(self) -> &'static str {
         match self {
             Self::P256 => "nistp256",
@@ -64,7 +64,7 @@ impl Curve {
         }
     }
 
-    /// The type of its keys.
+    /// The type of keys on this curve.
     pub fn key_type(self) -> &'static str {
         match self {
             Self::P256 => "ecdsa-sha2-nistp256",
@@ -81,7 +81,7 @@ impl Curve {
         }
     }
 
-    /// Bytes of one coordinate, which is the maximum for a scalar.
+    /// The length of a coordinate in bytes, which is also the maximum for a scalar.
     pub fn bytes(self) -> usize {
         match self {
             Self::P256 => 32,

@@ -19,7 +19,7 @@ const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 
 const DAMAGED: KeyProblem = KeyProblem::Damaged("it is not a PKCS#8 structure");
 
-/// `PrivateKeyInfo`.
+/// Reads a `PrivateKeyInfo`.
 pub(super) fn open(der: &[u8]) -> Result<PlainKey, KeyProblem> {
     let info = PrivateKeyInfoRef::from_der(der).map_err(|_| DAMAGED)?;
     let key = info.private_key.as_bytes();
@@ -37,7 +37,7 @@ pub(super) fn open(der: &[u8]) -> Result<PlainKey, KeyProblem> {
     PlainKey::new(&parts)
 }
 
-/// `EncryptedPrivateKeyInfo`.
+/// Decrypts and reads an `EncryptedPrivateKeyInfo`.
 pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
     let info =
         EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| match (error.kind(), scheme_of(der)) {
@@ -56,7 +56,7 @@ pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey,
     })
 }
 
-/// The scheme of an `EncryptedPrivateKeyInfo`, even an unknown one.
+/// The encryption scheme of an `EncryptedPrivateKeyInfo`, even if the scheme is unknown.
 fn scheme_of(der: &[u8]) -> Option<ObjectIdentifier> {
     let scheme = SliceReader::new(der).ok()?.sequence(|reader| {
         let scheme = AlgorithmIdentifierRef::decode(reader)?;
@@ -80,7 +80,7 @@ fn check_cost(kdf: &Kdf, rounds_max: u32) -> Result<(), KeyProblem> {
         }
         Kdf::Scrypt(parameters) => {
             let cost = parameters.cost_parameter;
-            // Less than 2^64 × 2^16 × 2^16 × 2^7.
+            // The product is less than 2^64 × 2^16 × 2^16 × 2^7, so it cannot overflow.
             let found = 128
                 * u128::from(cost)
                 * u128::from(parameters.block_size)

@@ -22,17 +22,17 @@ const BLOCK: usize = 8;
 /// Upper bound for names, lengths, public halves of a fixed size, and padding in any container.
 const FRAMING: usize = 512;
 
-/// A key of a supported type whose parts belong together, as text for libssh. Overwritten when
-/// dropped.
+/// A key of a supported type whose parts belong together, as text for libssh. The text is
+/// overwritten when dropped.
 pub(crate) struct PlainKey {
     /// The public half as a wire blob (RFC 4253 section 6.6).
     blob: Vec<u8>,
-    /// Ends with its only NUL byte.
+    /// The whole key as text. It ends with its only NUL byte.
     text: Zeroizing<Vec<u8>>,
 }
 
 impl PlainKey {
-    /// Checks and writes the parts. The only constructor.
+    /// Checks the parts and writes them as text. This is the only constructor.
     pub(super) fn new(parts: &Parts<'_>) -> Result<Self, KeyProblem> {
         let mut public = Blob::default();
         let mut private = Blob::secret(parts.bytes());
@@ -82,7 +82,7 @@ impl PlainKey {
     }
 }
 
-/// Shows nothing.
+/// Does not show the key.
 impl fmt::Debug for PlainKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PlainKey(..)")
@@ -106,8 +106,8 @@ fn armored(container: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
 struct Blob(Zeroizing<Vec<u8>>);
 
 impl Blob {
-    /// Reserves enough space for `bytes` bytes in a few fields: growing would leave copies of the
-    /// secret behind.
+    /// Reserves enough space for `bytes` bytes in a few fields, because growing would leave copies
+    /// of the secret behind.
     fn secret(bytes: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(bytes + FRAMING)))
     }

@@ -47,7 +47,7 @@ struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// Starts it on this address; `None` if the address is not available.
+    /// Starts the server on this address. `None` if the address is not available.
     fn start(address: SocketAddr) -> Option<Self> {
         let mut command = Command::new("dnsmasq");
         command.args([
@@ -59,7 +59,7 @@ impl Dnsmasq {
         ]);
         command.args(["--bind-interfaces", "--user="]).args(ZONE);
         command.arg(format!("--listen-address={}", address.ip())).arg(format!("--port={}", address.port()));
-        // Too many for one UDP response without EDNS.
+        // These are too many addresses for one UDP response without EDNS.
         command
             .args((1..=30).map(|n| format!("--host-record=many.example,198.51.100.{n},2001:db8::1:{n:x}")));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -127,7 +127,7 @@ fn a_real_server_is_understood() {
     assert_eq!(own(&dnsmasq, "missing.example"), Err(LookupError::NoSuchName));
 }
 
-/// Needs root: glibc asks port 53 only, and its configuration is the machine's.
+/// Needs root, because glibc queries only port 53 and reads the machine's configuration.
 #[test]
 fn results_match_getaddrinfo() {
     if !nix::unistd::geteuid().is_root() {

@@ -16,7 +16,7 @@ use crate::host::AddressFamily;
 use crate::limits;
 
 const WAKER: Token = Token(usize::MAX);
-/// Generous, for a machine that is busy otherwise.
+/// Long enough even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn token(index: usize, generation: u32) -> Token {
@@ -99,7 +99,7 @@ impl Bench {
         self.wait(owner)
     }
 
-    /// Also returns how long the lookup took.
+    /// Runs turns until this lookup has ended. Also returns how long the lookup took.
     pub fn timed(&mut self, host: &str) -> (LookupResult, Duration) {
         let started = Instant::now();
         let result = self.look_up(host);
@@ -334,7 +334,7 @@ fn the_system_resolver_finds_this_machine() {
     let mut bench = Bench::new(Resolver::System { threads: 2 });
     assert!(ips(bench.look_up("localhost")).iter().all(IpAddr::is_loopback));
     assert_eq!(ips(bench.look_up("127.1")), ["127.0.0.1".parse::<IpAddr>().unwrap()]);
-    // Cancelled, it still ends, but is not reported.
+    // A cancelled lookup still ends, but is not reported.
     let (owner, id) = bench.start("localhost");
     bench.dns.cancel(id, Instant::now());
     assert!(ips(bench.look_up("localhost")).iter().all(IpAddr::is_loopback));
@@ -437,11 +437,11 @@ fn a_cancelled_lookup_reports_nothing_even_after_a_late_response() {
     let mut bench = Bench::native([zone.address()]);
     let (keeper, _) = bench.start("drop.example");
     let (first, id) = bench.start("delay-80.example");
-    // Sends both.
+    // This turn sends the queries of both lookups.
     bench.turn();
     bench.dns.cancel(id, Instant::now());
     bench.dns.cancel(id, Instant::now());
-    // Gets the index of the cancelled lookup.
+    // The new lookup gets the index of the cancelled one.
     let (second, _) = bench.start("delay-150.example");
     assert_eq!(ips(bench.wait(second)), [v4(150), v6(150)]);
     assert!(!bench.results.contains_key(&first) && !bench.results.contains_key(&keeper));

@@ -45,7 +45,8 @@ fn several_servers_alternate_and_each_round_doubles_the_pause() {
     assert_eq!(rig.run(), Duration::from_secs(6));
     let expected = [(0, 0), (1, 400), (2, 800), (0, 1200), (1, 2000), (2, 2800), (0, 3600), (1, 5200)];
     assert_eq!(rig.schedule(Kind::Aaaa), expected);
-    // The pause is capped: the next would be 1.6 s after the last.
+    // The last queries do not count as unanswered, because their pause of 1.6 s exceeds the time
+    // that is left.
     assert_eq!(rig.io.unanswered.len(), 2 * (expected.len() - 1));
 }
 
@@ -100,13 +101,13 @@ fn nodata_for_one_family_waits_for_the_other_without_limit() {
 
 #[test]
 fn a_name_that_does_not_exist_for_one_family_may_exist_for_the_other() {
-    // Some servers answer so (RFC 4074 section 4.2).
+    // Some servers answer like this (RFC 4074 section 4.2).
     let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_SUCH_NAME);
     rig.pass(20 * MS);
     rig.answer(Kind::A, 0, addresses(&[V4]));
     rig.assert_end(&found(&[V4]));
-    // But the lookup waits for it no longer than for any other server.
+    // But the lookup waits for this server no longer than for any other.
     let mut rig = Rig::new("web1.", 1, "").start();
     rig.answer(Kind::Aaaa, 0, NO_SUCH_NAME);
     assert_eq!(rig.run(), limits::DNS_GRACE);
@@ -164,7 +165,7 @@ fn an_uncertain_failure_is_reported_before_nxdomain() {
 #[test]
 fn failures_of_one_name_have_an_order_of_precedence() {
     let silence = LookupError::Timeout(Duration::from_secs(10));
-    // `None`: no answer at all.
+    // `None` means no answer at all.
     let results = [
         (Some(NO_SUCH_NAME), LookupError::NoSuchName),
         (None, silence),

@@ -44,7 +44,7 @@ fn invalid_names_are_not_queried() {
     for host in [&long, "a..b", ".", "", &format!("{longest}x"), &format!("{longest}.c")] {
         assert_eq!(names(host, ""), [""; 0], "{host:?}");
     }
-    // The name fits; with a search domain it does not.
+    // The name itself fits, but the name with a search domain does not.
     assert_eq!(names(&longest, ""), [format!("{longest}.")]);
 }
 

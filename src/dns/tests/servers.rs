@@ -1,5 +1,5 @@
-//! One lookup and its servers: unreachable ones, ones that do not understand, and truncated
-//! responses.
+//! One lookup and its servers: unreachable servers, servers that do not understand the query, and
+//! truncated responses.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn the_lookup_ends_at_once_if_no_server_is_reachable() {
     rig.io.unreachable = vec![0, 1];
     let rig = rig.start();
     rig.assert_end(&Err(refused()));
-    // Nor does trying other names help.
+    // Trying other names does not help either.
     let mut rig = Rig::new("web1", 1, "");
     rig.io.unreachable = vec![0];
     rig.start().assert_end(&Err(refused()));

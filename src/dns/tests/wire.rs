@@ -65,7 +65,7 @@ fn addresses_of_the_name_have_the_shortest_ttl() {
     let mut message = reply();
     let other = name("web2.example").unwrap();
     message.add_answers([a(&web1(), 1, 60), a(&other, 2, 5), a(&name("WEB1.example").unwrap(), 3, 30)]);
-    // The same address again: it is connected to only once.
+    // The same address appears again, and is kept only once.
     message.add_answer(a(&web1(), 1, 60));
     let v6 = Record::from_rdata(web1(), 1, RData::AAAA(AAAA("2001:db8::1".parse().unwrap())));
     message.add_answer(v6);
@@ -97,7 +97,7 @@ fn ttls_are_bounded() {
 fn aliases_are_followed_within_the_message() {
     let [x, y] = ["x.example", "y.example"].map(|text| name(text).unwrap());
     let mut message = reply();
-    // In any order.
+    // The records may be in any order.
     message.add_answers([a(&y, 5, 50), cname(&x, &y, 20), cname(&web1(), &x, 30)]);
     assert_eq!(read_a(&message), addresses(&[5], 20));
     let mut message = reply();
@@ -153,7 +153,7 @@ fn response_codes_are_distinguished() {
     for code in [2, 4, 5, 9] {
         assert_eq!(of(code), Some(Response::Failure(code)), "{code}");
     }
-    // A server that does not understand the query may leave it out.
+    // A server that does not understand the query may leave it out of the response.
     let mut message = reply();
     message.metadata.response_code = ResponseCode::FormErr;
     message.queries.clear();

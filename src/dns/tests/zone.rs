@@ -21,7 +21,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 const NAP: Duration = Duration::from_millis(2);
 const TTL: u32 = 60;
 
-/// Serves until it is dropped.
+/// A name server that serves until it is dropped.
 pub struct Zone {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -41,9 +41,9 @@ pub struct Seen {
     pub queries: Vec<(String, RecordType)>,
     /// Source addresses of UDP queries.
     pub ports: HashSet<SocketAddr>,
-    /// TCP connections accepted.
+    /// How many TCP connections were accepted.
     pub connections: usize,
-    /// Queries with EDNS.
+    /// How many queries had EDNS.
     pub with_edns: usize,
 }
 
@@ -74,7 +74,7 @@ impl Zone {
         Self::serve(bind(ip))
     }
 
-    /// On this address, if it is free and permitted.
+    /// Starts a server on this address, if the address is free and permitted.
     pub fn start_at(address: SocketAddr) -> std::io::Result<Self> {
         Ok(Self::serve((UdpSocket::bind(address)?, TcpListener::bind(address)?)))
     }
@@ -108,7 +108,7 @@ impl Drop for Zone {
     }
 }
 
-/// An address without an answer or a refusal, for as long as the socket lives.
+/// An address that neither answers nor refuses, for as long as the socket lives.
 pub fn dead() -> (UdpSocket, SocketAddr) {
     let (udp, _) = bind(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = udp.local_addr().unwrap();
@@ -234,10 +234,10 @@ impl Server {
             "loop" => at_once(reply.alias(&replace(name, &format!("loop-{}", 1 - number.min(1))))),
             "dangling" => at_once(reply.alias(&replace(name, "nx-1"))),
             "nx" => at_once(reply.code(ResponseCode::NXDomain)),
-            // Like some broken servers (RFC 4074 section 4.2).
+            // Some broken servers answer like this (RFC 4074 section 4.2).
             "nx6" if !is_v4 => at_once(reply.code(ResponseCode::NXDomain)),
             "nx6" => vec![Reply { bytes: plain(), after: Duration::from_millis(5) }],
-            // The name is created later.
+            // This name does not exist at first, and is created later.
             "later" if time == 1 => at_once(reply.code(ResponseCode::NXDomain)),
             "later" => at_once(reply.addresses(number, true, false)),
             "nodata" => at_once(reply.addresses(number, false, false)),
@@ -373,7 +373,7 @@ impl Builder<'_> {
         message.to_vec().unwrap()
     }
 
-    /// This number of aliases and the address, in one message.
+    /// Answers with this number of aliases and the address, in one message.
     fn chain(&self, aliases: u32) -> Vec<u8> {
         let mut message = self.message();
         let mut name = self.query.name().clone();

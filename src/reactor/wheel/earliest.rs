@@ -1,4 +1,4 @@
-//! A cache of the wheel's earliest tick: avoids walking its list on every turn.
+//! A cache of the wheel's earliest tick, so that a turn need not walk a list to find it.
 
 use std::cell::Cell;
 
@@ -9,7 +9,8 @@ pub(super) struct Earliest {
     pub(super) known: Cell<Option<Tie>>,
 }
 
-/// A tick and its number of timers: it stays the earliest until the last of them is removed.
+/// A tick and how many timers it has. It stays the earliest tick until the last of these timers is
+/// removed.
 #[derive(Clone, Copy)]
 pub(super) struct Tie {
     pub(super) tick: u64,
@@ -32,7 +33,7 @@ impl Earliest {
         self.tick()
     }
 
-    /// Records that a timer was armed for `tick`; `alone` if there is no other.
+    /// Records that a timer was armed for `tick`; `alone` says whether it is the only timer.
     pub(super) fn armed(&self, tick: u64, alone: bool) {
         let tie = match self.known.get() {
             None if !alone => return,

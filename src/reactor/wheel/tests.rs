@@ -1,5 +1,5 @@
-//! The contract of the wheel, clause by clause. `model` compares it with an oracle, `exhaustive`
-//! enumerates.
+//! The contract of the wheel, clause by clause. `model` compares the wheel with an oracle, and
+//! `exhaustive` enumerates all short sequences of operations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test panics")]
 
@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(1);
 const NANO: Duration = Duration::from_nanos(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Tick 0 of every test. In the future, so that instants before it exist on every platform.
+/// Tick 0 of every test. It is in the future, so that instants before it exist on every platform.
 fn origin() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -171,7 +171,7 @@ fn generations_exceed_32_bits_and_survive_wrapping() {
     let mut wheel = Wheel::new(origin);
     let first = wheel.arm(origin + ms(1), 'a');
     assert_eq!(wheel.disarm(first), Some('a'));
-    // In 32 bits, one of these would be that of `first`.
+    // With 32 bits, one of these generations would be that of `first`.
     wheel.generation = NonZeroU64::new(1 << 32).unwrap();
     for _ in 0..2 {
         let id = wheel.arm(origin + ms(1), 'b');

@@ -149,7 +149,7 @@ fn a_host_of_the_other_family_is_unknown_and_not_tried_again() {
         let others: Vec<_> = others.iter().map(ToString::to_string).collect();
         assert_eq!((*wanted, others), (family, found.iter().map(ToString::to_string).collect()));
         assert_eq!((error.stage(), error.attempt(), bench.dials()), (Stage::Resolving, 1, 0));
-        let text = format!("no {family} address: there is {}", found.join(", "));
+        let text = format!("no {family} address: found only {}", found.join(", "));
         assert!(error.to_string().ends_with(&text), "{error}");
     }
 }

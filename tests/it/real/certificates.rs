@@ -120,7 +120,7 @@ fn the_error_says_what_is_wrong_with_a_certificate() {
     assert!(text.contains("id-certificate expired on 2020-01-0"), "{text}");
     let (problems, text) = refused(&world.certify(&key, "20400101:20400102"));
     assert!(matches!(&problems[..], [AuthProblem::CertificateNotYetValid { path, .. }] if *path == cert));
-    assert!(text.contains("is valid from 20"), "{text}");
+    assert!(text.contains("is not valid before 20"), "{text}");
     let (problems, text) = refused(&world.authority.certify(&key, "eve", VALID));
     assert!(matches!(&problems[..], [AuthProblem::CertificateOfOthers { path, principals, .. }]
         if *path == cert && principals[..] == ["eve"]));

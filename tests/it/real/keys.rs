@@ -204,7 +204,7 @@ fn the_work_of_opening_a_key_is_bounded_and_settable() {
     let with = || idle().key_file(&key).passphrase("x");
     build(with());
     build(with().kdf_rounds_max(3));
-    let text = "needs 3 rounds of bcrypt to decrypt, and kdf_rounds_max allows 2";
+    let text = "needs 3 rounds of bcrypt to decrypt, but kdf_rounds_max allows only 2";
     assert_eq!(refusal(with().kdf_rounds_max(2)).to_string(), text);
     let own = HostConfig::default().kdf_rounds_max(2);
     let error = with().host_config([own.clone()]).build().expect_err("a bound").to_string();

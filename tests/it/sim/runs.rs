@@ -64,7 +64,7 @@ fn a_budget_that_the_first_batch_exceeds_saves_all_other_hosts() {
         assert_eq!(driven.not_started(*command), Some(NotStarted::TooManyFailures));
     }
     let text = driven.ends[&started.commands[49]].to_string();
-    assert!(text.ends_with(": not started: too many others have failed"), "{text}");
+    assert!(text.ends_with(": not started: too many other commands have failed"), "{text}");
     assert_connections(&sim, 10..50, 0);
 }
 

@@ -1,4 +1,4 @@
-//! The way to a host: what is inherited, what is shared, and what is refused.
+//! The way to a host: what is inherited, what is shared, and what is rejected.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::Proxy;
 use crate::limits;
 use crate::session::Target;
 
-/// The proxies to a host, the one that is connected directly first, as `user@host:port`.
+/// The proxies on the way to a host as `user@host:port`. The first is connected to directly.
 fn way(target: &Target) -> Vec<String> {
     let mut way: Vec<String> = std::iter::successors(target.proxy.as_deref(), |hop| hop.proxy.as_deref())
         .map(|hop| format!("{}@{}:{}", hop.profile.user_name(), hop.host, hop.port))
@@ -19,7 +19,7 @@ fn way(target: &Target) -> Vec<String> {
 #[test]
 fn proxy_host_alone_has_the_documented_defaults() {
     let world = World::new();
-    // Nothing of the host's own login goes to the proxy.
+    // No part of the host's login is used for the proxy.
     let client = config().user("deploy").port(2222).password("secret").key_file(world.path("one"));
     let client = client.agent_socket("/agent");
     let target = world.one("web1", &client.proxy_host("gate"), &config());
@@ -72,7 +72,7 @@ fn what_is_no_login_is_the_clients() {
         |target: &Target| (target.profile.timeouts.handshake.unwrap(), target.profile.connection.attempts);
     assert_eq!((times(gate), times(next)), ((minute, 7), (super::SECOND, 1)));
     assert_eq!(gate.profile.connection.retry_delay.base, minute);
-    // What is encrypted already does not become smaller.
+    // Traffic that is already encrypted does not compress.
     assert!(target.profile.connection.compress && !gate.profile.connection.compress);
 }
 
@@ -110,10 +110,10 @@ fn ways_in_a_circle_are_refused() {
     let text = circle(&["gate"], config().proxy_host("GATE"));
     assert_eq!(
         text,
-        "host 0 of the list (gate): proxy loop: GATE port 22 comes twice on the way to the host"
+        "host 0 of the list (gate): proxy loop: GATE port 22 appears twice on the way to the host"
     );
     let twice = config().proxies([Proxy::new("a"), Proxy::new("b"), Proxy::new("you@a:22")]);
-    assert!(circle(&["web1"], twice).contains("a port 22 comes twice"));
+    assert!(circle(&["web1"], twice).contains("a port 22 appears twice"));
     // Another port is another server.
     let own = config().proxy_host("gate:2222");
     assert_eq!(way(&world.one("gate", &config(), &own)), ["owner@gate:2222"]);

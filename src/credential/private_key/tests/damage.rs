@@ -25,7 +25,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The same armor around other data.
+/// Puts the same armor around other data.
 fn rearmored(text: &[u8], label: &str, data: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(text).unwrap();
     let headers: Vec<&str> = text.lines().filter(|line| line.contains(": ")).collect();
@@ -71,7 +71,7 @@ fn no_changed_byte_makes_another_key() {
     }
 }
 
-/// Such a key was put together from two.
+/// A key whose halves do not belong together is rejected.
 #[test]
 fn halves_of_different_keys_are_detected() {
     for (index, of_type) in TYPES.iter().enumerate().take(4) {
@@ -80,7 +80,7 @@ fn halves_of_different_keys_are_detected() {
         let mixed = replaced(&data, &one.blob, other.blob(), 1);
         let text = rearmored(b"", "OPENSSH PRIVATE KEY", &mixed);
         assert_eq!(told(&text, None), "is damaged: its two public keys differ", "{:?}", of_type);
-        // Both copies of the public half.
+        // Changes both copies of the public half.
         let mixed = replaced(&data, &one.blob, other.blob(), 2);
         let text = rearmored(b"", "OPENSSH PRIVATE KEY", &mixed);
         let problem = told(&text, None);
@@ -133,7 +133,8 @@ fn ecdsa_numbers_out_of_range_are_refused() {
     }
 }
 
-/// Each is refused quickly; most would keep libcrypto busy, or divide by zero.
+/// Each of these keys is rejected quickly. Most of them would keep libcrypto busy, or make it
+/// divide by zero.
 #[test]
 fn absurd_rsa_numbers_are_refused() {
     let text = Made::of(4).rewritten("", &["-m", "PEM"]);

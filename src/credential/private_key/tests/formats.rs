@@ -3,7 +3,7 @@
 use super::made::{Made, TYPES, by_openssl, ed25519_by_openssl};
 use super::*;
 
-/// All of `ssh-keygen -Z`.
+/// All ciphers of `ssh-keygen -Z`.
 const CIPHERS: [&str; 10] = [
     "3des-cbc",
     "aes128-cbc",
@@ -47,7 +47,7 @@ fn openssh_keys_of_every_type() {
     }
 }
 
-/// libssh 0.10 and 0.11 call a null pointer for three of these.
+/// With three of these ciphers, libssh 0.10 and 0.11 call a null pointer.
 #[test]
 fn openssh_keys_with_every_cipher() {
     let listed = made::run(std::process::Command::new("ssh").args(["-Q", "cipher"]));

@@ -24,7 +24,7 @@ pub(super) const TYPES: [&[&str]; 6] = [
 /// A new key of [`TYPES`] in OpenSSH's format, unencrypted, and its public half.
 pub(super) struct Made {
     dir: TempDir,
-    /// As a wire blob.
+    /// The public half as a wire blob.
     pub blob: Vec<u8>,
 }
 

@@ -7,7 +7,7 @@ mod refusals;
 
 use super::*;
 
-/// The passphrase of the encrypted ones.
+/// The passphrase of the encrypted keys.
 const PASSPHRASE: &str = "x";
 
 /// Opens a key with this passphrase and the default limits.
@@ -16,7 +16,7 @@ fn open(bytes: &[u8], passphrase: Option<&str>) -> Result<PlainKey, KeyProblem> 
     KeyText::find(bytes)?.open(Opener { passphrase: passphrase.map(str::as_bytes), rounds_max })
 }
 
-/// The text of the error.
+/// Returns the text of the error.
 #[track_caller]
 fn told(bytes: &[u8], passphrase: Option<&str>) -> String {
     open(bytes, passphrase).expect_err("no usable key").to_string()

@@ -82,7 +82,7 @@ fn unsupported_types_are_named() {
     for name in ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"] {
         let public = field(name.as_bytes());
         assert_eq!(told(&container("none", "none", b"", &public, &[0; 8]), None), told_sk);
-        // Rejected before a passphrase is needed.
+        // These keys are rejected before a passphrase is needed.
         assert_eq!(told(&container("aes256-ctr", "bcrypt", b"", &public, &[0; 16]), None), told_sk);
     }
     let unknown = container("none", "none", b"", &field(b"ssh-xmss@openssh.com"), &[0; 8]);
@@ -121,11 +121,12 @@ fn the_work_of_opening_is_bounded() {
     let text = made.rewritten(PASSPHRASE, &["-a", "3"]);
     assert!(open(&text, 3).is_ok());
     let error = open(&text, 2).unwrap_err().to_string();
-    assert_eq!(error, "needs 3 rounds of bcrypt to decrypt, and kdf_rounds_max allows 2");
+    assert_eq!(error, "needs 3 rounds of bcrypt to decrypt, but kdf_rounds_max allows only 2");
     for rounds in [1025, u32::MAX] {
         let options = [field(b"0123456789abcdef"), rounds.to_be_bytes().to_vec()].concat();
         let text = container("aes256-ctr", "bcrypt", &options, &made.blob, &[0; 16]);
-        let error = format!("needs {rounds} rounds of bcrypt to decrypt, and kdf_rounds_max allows 1024");
+        let error =
+            format!("needs {rounds} rounds of bcrypt to decrypt, but kdf_rounds_max allows only 1024");
         assert_eq!(told(&text, Some("x")), error);
         assert_eq!(told(&text, None), error);
     }
@@ -134,7 +135,7 @@ fn the_work_of_opening_is_bounded() {
     };
     assert!(open(&pbkdf2("10000"), 1).is_ok());
     let error = open(&pbkdf2("10001"), 1).unwrap_err().to_string();
-    assert_eq!(error, "needs 10001 rounds of PBKDF2 to decrypt, and kdf_rounds_max allows 10000");
+    assert_eq!(error, "needs 10001 rounds of PBKDF2 to decrypt, but kdf_rounds_max allows only 10000");
 }
 
 #[test]
@@ -149,10 +150,10 @@ fn the_memory_of_opening_is_bounded() {
         der[at..at + parameters.len()].copy_from_slice(&parameters);
         told(&armored("ENCRYPTED PRIVATE KEY", &der), Some("x"))
     };
-    let ends = "bytes of scrypt's memory to open, at most 67108864 are allowed; re-encrypt it with PBKDF2";
-    assert_eq!(with([2, 2, 0x40, 0, 2, 1, 0x7f, 2, 1, 1]), format!("takes 266338304 {ends}"));
-    assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0x7f]), format!("takes 2130706432 {ends}"));
-    // Just within the limit: the passphrase is wrong.
+    let ends = "bytes of memory for scrypt, but at most 67108864 are allowed; re-encrypt it with PBKDF2";
+    assert_eq!(with([2, 2, 0x40, 0, 2, 1, 0x7f, 2, 1, 1]), format!("needs 266338304 {ends}"));
+    assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 0x7f]), format!("needs 2130706432 {ends}"));
+    // This is just within the limit, so only the passphrase is wrong.
     assert_eq!(with([2, 2, 0x40, 0, 2, 1, 8, 2, 1, 4]), KeyProblem::PassphraseWrong.to_string());
     for impossible in [
         [2, 2, 0x40, 1, 2, 1, 8, 2, 1, 1],

@@ -28,7 +28,7 @@ pub(super) enum Op {
     Disarm(usize),
     Rearm(usize, When),
     Advance(Duration),
-    /// To a distance before the deadline that the wheel itself asks for.
+    /// Advances to this distance before the deadline that the wheel itself asks for.
     AdvanceToNext(Duration),
     AdvanceBackwards(Duration),
     NextDeadline,
@@ -38,7 +38,7 @@ pub(super) enum Op {
 struct Armed {
     id: TimerId,
     deadline: Instant,
-    /// Its place in the queue, until it expires or is disarmed.
+    /// The timer's place in the queue, until the timer expires or is disarmed.
     queued: Option<(u64, u64)>,
 }
 
