@@ -406,7 +406,8 @@ fn comments_are_not_too_wide() {
         for (index, line) in source.text.lines().enumerate() {
             let width = line.chars().count();
             let comment = line.trim_start().strip_prefix("//");
-            let is_row = comment.is_some_and(|text| text.trim_start_matches(['/', '!', ' ']).starts_with('|'));
+            let is_row =
+                comment.is_some_and(|text| text.trim_start_matches(['/', '!', ' ']).starts_with('|'));
             if comment.is_some() && !is_row && width > COMMENT_WIDTH_MAX {
                 faults.push(format!("{}:{}: a comment of {width} columns", source.name, index + 1));
             }

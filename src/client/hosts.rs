@@ -36,7 +36,10 @@ impl ParallelClient {
     /// client.set_hosts(["web1", "db1"])?;
     /// assert!(matches!(client.set_hosts(["web1:0"]), Err(Error::HostSpec { position: 0, .. })));
     /// assert_eq!(client.len(), 2);
-    /// client.set_hosts_with([("web1", HostConfig::default()), ("db1", HostConfig::default().user("postgres"))])?;
+    /// client.set_hosts_with([
+    ///     ("web1", HostConfig::default()),
+    ///     ("db1", HostConfig::default().user("postgres")),
+    /// ])?;
     /// # Ok(())
     /// # }
     /// ```

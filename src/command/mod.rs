@@ -38,7 +38,8 @@ use crate::output::{Decoding, Encoding, Keep};
 /// use std::time::Duration;
 /// use sshoal::Command;
 ///
-/// let command = Command::new("apt-get -y upgrade").sudo(true).time_limit(Duration::from_secs(600));
+/// let command =
+///     Command::new("apt-get -y upgrade").sudo(true).time_limit(Duration::from_secs(600));
 /// # let _ = command;
 /// ```
 #[derive(Debug, Clone)]
@@ -96,7 +97,8 @@ impl Command {
     /// // One value for each of three hosts,
     /// let one = Command::new("hostname %s").host_args(["web1", "web2", "web3"]);
     /// // several for each of two,
-    /// let several = Command::new("nice -n %d tar -cf %s.tar /srv").host_args([(5, "a"), (10, "b")]);
+    /// let several =
+    ///     Command::new("nice -n %d tar -cf %s.tar /srv").host_args([(5, "a"), (10, "b")]);
     /// // and by name.
     /// let named = Command::new("echo %(role)s is %(role)s, 100%% of it")
     ///     .host_args(["db", "web"].map(|role| HostArgs::named([("role", role)])));
@@ -113,10 +115,13 @@ impl Command {
     /// use sshoal::{Command, Error, ParallelClient};
     ///
     /// # fn main() -> Result<(), Error> {
-    /// # let builder = |hosts: [&str; 2]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// # let builder = |hosts: [&str; 2]| {
+    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
+    /// # };
     /// let mut client = builder(["web1", "web2"]).build()?;
     /// let command = Command::new("touch %s").host_args(["only-one"]);
-    /// assert!(matches!(client.run_command(command), Err(Error::HostArgs { hosts: 2, args: 1, .. })));
+    /// let refused = client.run_command(command);
+    /// assert!(matches!(refused, Err(Error::HostArgs { hosts: 2, args: 1, .. })));
     /// # Ok(())
     /// # }
     /// ```
@@ -169,7 +174,9 @@ impl Command {
     /// use sshoal::{Command, Error, ParallelClient};
     ///
     /// # fn main() -> Result<(), Error> {
-    /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// # let builder = |hosts: [&str; 1]| {
+    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
+    /// # };
     /// let backup = Command::new("pg_dumpall > all.sql").run_as("postgres");
     /// let mistake = Command::new("pg_dumpall > all.sql").run_as("postgres;reboot");
     /// let mut client = builder(["db1"]).build()?;
@@ -229,7 +236,9 @@ impl Command {
     /// use sshoal::{Command, Error, ParallelClient};
     ///
     /// # fn main() -> Result<(), Error> {
-    /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// # let builder = |hosts: [&str; 1]| {
+    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
+    /// # };
     /// let listing = Command::new("ls /srv/表").encoding("euc-jp");
     /// let mistake = Command::new("ls /srv").encoding("utf-32");
     /// let mut client = builder(["files1"]).build()?;

@@ -18,7 +18,9 @@ impl Command {
     /// use sshoal::output::Keep;
     ///
     /// // The end of a long output; all of standard error, as it is read.
-    /// let command = Command::new("journalctl -f").stdout(Keep::Tail(64 * 1024)).stderr(Keep::BackPressure(16 * 1024));
+    /// let command = Command::new("journalctl -f")
+    ///     .stdout(Keep::Tail(64 * 1024))
+    ///     .stderr(Keep::BackPressure(16 * 1024));
     /// # let _ = command;
     /// ```
     ///

@@ -225,7 +225,8 @@ impl Command {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let password = String::new();
     /// let mut client = ParallelClient::builder(["web1", "web2"]).build()?;
-    /// let outputs = client.run_command(Command::new("systemctl restart nginx").sudo_password(password))?;
+    /// let command = Command::new("systemctl restart nginx").sudo_password(password);
+    /// let outputs = client.run_command(command)?;
     /// client.join(&outputs, JoinOptions::default())?;
     /// # Ok(())
     /// # }
@@ -251,7 +252,9 @@ impl Command {
     /// use sshoal::{Command, Error, ParallelClient};
     ///
     /// # fn main() -> Result<(), Error> {
-    /// # let builder = |hosts: [&str; 1]| ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false);
+    /// # let builder = |hosts: [&str; 1]| {
+    /// #     ParallelClient::builder(hosts).known_hosts(["/dev/null"]).identity_auth(false)
+    /// # };
     /// let reload = Command::new("systemctl reload nginx").sudo_non_interactive(true);
     /// let mistake = reload.clone().sudo_password("secret");
     /// let mut client = builder(["web1"]).build()?;

@@ -153,10 +153,16 @@ fleet_settings! {
     /// use sshoal::{HostConfig, ParallelClient};
     ///
     /// # let none: [&str; 0] = [];
-    /// let builder = ParallelClient::builder(["db", "db", "web"]).known_hosts(none).identity_auth(false);
-    /// let as_two_users = [HostConfig::default().user("postgres"), HostConfig::default().user("backup")];
+    /// let builder = ParallelClient::builder(["db", "db", "web"])
+    ///     .known_hosts(none)
+    ///     .identity_auth(false);
+    /// let user = |name: &str| HostConfig::default().user(name);
+    /// let as_two_users = [user("postgres"), user("backup")];
     /// let error = builder.host_config(as_two_users).build().unwrap_err();
-    /// assert_eq!(error.to_string(), "host_config has 2 entries for 3 hosts: give one for each host");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "host_config has 2 entries for 3 hosts: give one for each host"
+    /// );
     /// ```
     host_config(configs: impl IntoIterator<Item = HostConfig>) =>
         |builder| builder.configs = Some(configs.into_iter().collect());

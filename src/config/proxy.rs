@@ -42,7 +42,10 @@ use crate::host::{HostSpec, HostSpecError};
 ///         HostConfig::default(),
 ///         HostConfig::default(),
 ///         // First to the gate, from there to the vault, from there to db1.
-///         HostConfig::default().proxies([Proxy::new("jump@gate").password("secret"), Proxy::new("vault:2222")]),
+///         HostConfig::default().proxies([
+///             Proxy::new("jump@gate").password("secret"),
+///             Proxy::new("vault:2222"),
+///         ]),
 ///         HostConfig::default().no_proxy(),
 ///     ])
 /// #   .known_hosts(none).identity_auth(false)

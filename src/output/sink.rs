@@ -29,7 +29,9 @@ use crate::ids::{CommandId, HostId, StdStream};
 /// # let mut client = ParallelClient::builder(["web1", "web2"]).build()?;
 /// let mut log = File::create("updates.log")?;
 /// let sink = Sink::new(move |piece| log.write_all(piece.bytes));
-/// let command = Command::new("apt-get -y upgrade").stdout(Keep::Sink(sink.clone())).stderr(Keep::Sink(sink));
+/// let command = Command::new("apt-get -y upgrade")
+///     .stdout(Keep::Sink(sink.clone()))
+///     .stderr(Keep::Sink(sink));
 /// let outputs = client.run_command(command)?;
 /// client.join(&outputs, JoinOptions::default())?;
 /// # Ok(())
