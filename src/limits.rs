@@ -96,8 +96,8 @@ pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// burst of 10,000 requests causes 0.4 to 0.8 MiB.
 pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
 
-/// Bytes exchanged since the last key exchange, both directions together, that make the next one
-/// legitimate. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
+/// A new key exchange is legitimate once this many bytes, both directions together, have been
+/// transferred since the last one. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
 pub const REKEY_TRAFFIC: u64 = 32 * 1024;
 
 /// Time since the last key exchange that makes the next one legitimate even without

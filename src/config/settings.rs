@@ -355,8 +355,9 @@ settings! {
 
     /// Time limit for each stage of each host. The stages are: resolving and connecting, the SSH
     /// handshake, authentication, and starting the command. The limit is the total time of a stage.
-    /// Default: `None`, no limit, except 60 s for connecting and for the handshake and 120 s for
-    /// authentication, so that a silent peer cannot occupy a place for ever.
+    /// Without this setting, resolving and connecting may take 60 s, the handshake 60 s and
+    /// authentication 120 s, so that a silent peer cannot keep a place in the pool for ever, and
+    /// starting the command has no limit. `None` means the same.
     timeout(limit: impl Into<Option<Duration>>) => |config| config.timeout = Some(limit.into());
 
     /// How long a reader waits for the next byte of its stream, and a writer for progress. `None`

@@ -67,7 +67,7 @@ pub struct Metrics {
     pub pool: usize,
     /// How many runs have not ended.
     pub runs: usize,
-    /// How many commands have not been forgotten, including finished ones.
+    /// How many commands the fleet keeps, including finished ones.
     pub commands: usize,
     /// How many commands have not ended.
     pub unfinished: usize,

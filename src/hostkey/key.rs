@@ -120,7 +120,7 @@ pub enum KeyError {
     #[error("unsupported key type")]
     UnsupportedType,
     /// The type before the blob differs from the type inside it.
-    #[error("the key is not of the type written before it")]
+    #[error("the key's type differs from the type that the line names")]
     TypeMismatch,
     /// The blob ends early, has trailing bytes, or contains values that no such key can have.
     #[error("malformed key")]

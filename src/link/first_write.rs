@@ -29,7 +29,7 @@ use crate::limits;
 /// How many threads of this process sleep forever.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Locked while a first write is in progress, after which [`PARKED`] may have grown.
+/// Held during a first write, which may add to [`PARKED`].
 static TRIAL: Mutex<()> = Mutex::new(());
 
 /// What a thread is to write.

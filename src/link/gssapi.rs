@@ -31,7 +31,7 @@ type Reply = Result<Poll<AuthReply>, LinkError>;
 
 /// Who holds the session.
 enum Custody {
-    /// The login holds the session. The last call returned this result.
+    /// The login holds the session, and the result of the last call.
     Resting(SshSession, Reply),
     /// The login holds the session, which waits for a thread.
     Queued(SshSession),

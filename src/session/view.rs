@@ -16,7 +16,7 @@ pub(crate) struct View {
     pub state: HostState,
     /// When the session must be stepped at the latest.
     pub deadline: Option<Instant>,
-    /// What the session waits to be admitted for; `None` if it does not wait for that.
+    /// What the session is waiting to be admitted for; `None` if it is not waiting for admission.
     pub wish: Option<Wish>,
     /// How many commands wait to be admitted.
     pub waiting: usize,

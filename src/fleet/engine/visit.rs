@@ -38,13 +38,14 @@ impl Engine {
             );
         }
         self.meter.stepped(host, stage, &self.clock);
+        // Before the effects, because those that answer them ask the view what the session waits for.
+        self.settle(index, now);
         let mut no_descriptor = false;
         for effect in out.drain(..) {
             no_descriptor |= matches!(effect, Effect::NoDescriptor);
             self.apply(index, effect, now);
         }
         self.effects = out;
-        self.settle(index, now);
         self.follow_tunnel(index);
         if no_descriptor {
             self.out_of_descriptors(index, now);
@@ -66,6 +67,8 @@ impl Engine {
         let entry = match effect {
             Effect::Again => return self.event_loop.ready.push(index),
             Effect::NoDescriptor => return,
+            // A later input of the same visit may have ended the attempt.
+            Effect::Lookup if slot.view().awaits != Some(Awaited::Lookup) => return,
             Effect::Lookup => {
                 let Target { dialled: host, port, profile, .. } = slot.session.target();
                 let family = profile.connection.family;

@@ -23,8 +23,9 @@ const UNREADABLE: [&str; 8] = [
 /// second text is about a signature with an algorithm that was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// These texts are left over from earlier calls. The first is about known_hosts files, which libssh
-/// is not given. The second is about a keepalive request, which servers answer with a refusal.
+/// If libssh's error text contains one of these, the text is left over from an earlier call. The
+/// first is about known_hosts files, which libssh is not given. The second is about a keepalive
+/// request, which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];

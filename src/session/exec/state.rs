@@ -7,7 +7,7 @@ use crate::stage::Stage;
 /// The state of a command. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// The command has no channel, and has requested none since it was last admitted.
+    /// The command has no channel, and has not asked for one since it was last admitted.
     Waiting,
     /// A channel is being opened.
     Opening(ChannelId),
