@@ -11,8 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The size of the first block, in bytes. Later blocks are larger, up to `LONGEST`, so that reading
-/// only a few lines copies little.
+/// The size of the first block, in bytes. It is small, so that reading only a few lines copies
+/// little. Later blocks are larger, up to `LONGEST`.
 const FIRST: usize = 1024;
 const LONGEST: usize = 32 * 1024;
 
@@ -106,7 +106,8 @@ impl Ahead {
     }
 
     /// Drops the block, because the fleet was locked in the meantime and the stream may have
-    /// changed. This may happen repeatedly, so the next line is taken from the fleet on its own.
+    /// changed. This may happen again soon, so the next line is taken from the fleet singly, not in
+    /// a block.
     #[cold]
     fn interrupted(&mut self) {
         *self = Self { claim: self.claim.clone(), ..Self::new() };

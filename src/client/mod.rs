@@ -66,7 +66,8 @@ pub struct ParallelClient {
     fleet: Shared,
     /// The number of hosts.
     len: usize,
-    /// The host configurations that were set last. They apply to host lists that come without any.
+    /// The host configurations that were set last. They also apply to later host lists that are set
+    /// without configurations.
     configs: Option<Vec<HostConfig>>,
     problems: Vec<LineProblem>,
     last: Vec<HostOutput>,

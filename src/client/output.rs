@@ -198,7 +198,7 @@ impl HostOutput {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }
 
-    /// How many bytes of one of the command's streams were dropped, as set by
+    /// How many bytes of one of the command's streams were dropped under the policy set by
     /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr).
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.look(|command| command.dropped(stream)).unwrap_or(0)
@@ -303,7 +303,7 @@ impl HostOutput {
         self.fleet().drive(None, look).map(drop)
     }
 
-    /// The error of a wait for this output that ended because the event loop failed.
+    /// The error to report if the event loop fails while a caller waits for this output.
     pub(super) fn cannot_poll(&self, error: &io::Error) -> HostError {
         self.own_error(HostErrorKind::Limit(format!("cannot poll: {error}")))
     }

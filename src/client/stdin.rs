@@ -10,8 +10,8 @@ use crate::{Fleet, limits};
 
 /// Writes to a command's standard input.
 ///
-/// Written bytes are queued, and calls that wait send them as fast as the host reads them. A write
-/// that finds a full queue, which holds 1 MiB, waits for room: it drives all hosts, and fails if
+/// Written bytes are queued, and calls that wait send them as fast as the host reads them. The
+/// queue holds 1 MiB. If it is full, a write waits for room: it drives all hosts, and fails if
 /// nothing is sent within the read timeout. [`flush`](io::Write::flush) waits until everything has
 /// been handed to the connection.
 ///

@@ -158,9 +158,8 @@ impl Command {
     /// The terminal that the command gets; see [`use_pty`](Self::use_pty). Default: none.
     ///
     /// # Errors
-    /// When the command is started, [`Error::Config`] is returned if the size is 0 in one
-    /// direction, or if the terminal type is empty, contains a NUL byte, or has more than 256
-    /// bytes.
+    /// When the command is started, [`Error::Config`] is returned if the number of columns or rows
+    /// is 0, or if the terminal type is empty, contains a NUL byte, or has more than 256 bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
         self

@@ -17,7 +17,7 @@ impl Command {
     /// use sshoal::Command;
     /// use sshoal::output::Keep;
     ///
-    /// // The end of a long output; all of standard error, as it is read.
+    /// // Keeps the last 64 KiB of standard output. Standard error waits until it is read.
     /// let command = Command::new("journalctl -f")
     ///     .stdout(Keep::Tail(64 * 1024))
     ///     .stderr(Keep::BackPressure(16 * 1024));

@@ -44,7 +44,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The name of the signal on the wire, which has no `SIG`.
+    /// The name of the signal on the wire, without the prefix `SIG`.
     pub(crate) fn name(self) -> &'static CStr {
         match self {
             Self::Abrt => c"ABRT",

@@ -39,8 +39,8 @@ impl Answer {
         Self(Arc::new(line))
     }
 
-    /// Why `sudo` would not read the answer as exactly one line, if there is a reason. The rest of
-    /// the answer would reach the command.
+    /// What would keep `sudo` from reading the answer as exactly one line; `None` if nothing would.
+    /// The command would read what `sudo` leaves.
     fn problem(&self) -> Option<&'static str> {
         let (_, password) = self.0.split_last()?;
         if password.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
@@ -121,8 +121,8 @@ impl SudoMark {
 /// Where the first mark in some output is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The mark is from `start` to `end`. If it is a prompt that is `framed`, the rest of the line
-    /// belongs to it as well.
+    /// The mark is from `start` to `end`. `framed` means that it is a prompt with sudo-rs's text
+    /// around it, in which case the rest of the line belongs to the mark as well.
     Mark { mark: SudoMark, start: usize, end: usize, framed: bool },
     /// There is no complete mark. One may begin at this position, which is the end of the output if
     /// no part of a mark has arrived.
@@ -136,7 +136,7 @@ impl SudoLogin {
         Ok(Self::with_nonce(&format!("{:032x}", u128::from_ne_bytes(random)), answer))
     }
 
-    /// A login with known marks, for test scripts that are written before the command is.
+    /// A login with known marks, for test scripts that need the marks before the command exists.
     #[cfg(test)]
     pub(crate) fn known() -> Self {
         Self::with_nonce("known", Answer::new("open sesame".to_owned()))

@@ -7,7 +7,7 @@ use crate::error::{ConfigProblem, Error};
 use crate::host::check_user;
 use crate::output::Encoding;
 
-/// The shell to use if `sudo` or a user is set, but no shell: the remote user's own.
+/// The shell to use with `sudo` or a user, if no shell is set: the remote user's own shell.
 const REMOTE_SHELL: &str = "$SHELL -c";
 
 #[derive(Debug, Clone, Default)]

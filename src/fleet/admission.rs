@@ -45,9 +45,9 @@ pub(super) struct Admission {
 /// wait for it already hold places.
 ///
 /// [`Commands`](Self::Commands) comes next. These hosts are connected, so they need a place but no
-/// descriptor. If a connected host had to wait behind a host for which no descriptor is free, its
-/// connection could never become idle and be closed to free one. So neither of the two hosts would
-/// ever proceed.
+/// descriptor. They must not wait behind a host that lacks a descriptor, because then both might
+/// wait forever: a descriptor may become free only when a connected host has run its commands and
+/// its idle connection is closed.
 impl Wish {
     fn needs_place(self) -> bool {
         self != Self::Proxy
@@ -151,7 +151,8 @@ impl Admission {
             {
                 let Some(index) = self.lines[line as usize].pop() else { break };
                 let Some(view) = hosts.slots.get(index).map(Slot::view) else { continue };
-                // If the host's wish has changed, the host is queued in another line as well.
+                // A host whose wish has changed is also queued in the line for its new wish, so
+                // its entry in this line is skipped.
                 if view.wish == Some(line) {
                     return Some(Next { index, wish: line, commands: view.waiting.min(commands) });
                 }
@@ -194,8 +195,8 @@ impl Admission {
         self.lines[next.wish as usize].push_front(next.index);
     }
 
-    /// Whether the fleet's connections may take this many more descriptors. While they hold none,
-    /// the answer is yes, and the kernel decides.
+    /// Whether the fleet's connections may take this many more descriptors. Always `true` while
+    /// they hold none: then the attempt is made, and the kernel decides.
     pub(super) fn may_take(&self, descriptors: usize, sums: &Sums) -> bool {
         sums.descriptors == 0 || sums.descriptors.saturating_add(descriptors) <= self.descriptors_max
     }

@@ -42,7 +42,7 @@ use crate::reactor::Reactor;
 /// let mut fleet = Fleet::builder(["web1", "web2:2222"]).user("deploy").build()?;
 /// fleet.start("uname -a")?;
 /// loop {
-///     // Or poll(2), epoll(7), mio, tokio's `AsyncFd` with the fleet's descriptor among others.
+///     // Programs that wait for other things too use poll(2), epoll(7), mio or tokio's `AsyncFd`.
 ///     fleet.wait(None)?;
 ///     fleet.turn(Instant::now(), Budget::default())?;
 ///     while let Some(event) = fleet.next_event() {

@@ -11,7 +11,7 @@ use crate::reactor::IndexQueue;
 
 #[derive(Debug)]
 pub(super) struct HeldBack {
-    /// The hosts that wait for the budget. Some of them may no longer wait.
+    /// The hosts that wait for the budget, and possibly some that no longer do.
     queue: IndexQueue,
     /// The share of the budget per stream at which it is worth trying the queue again.
     at: usize,
@@ -34,8 +34,8 @@ impl Default for HeldBack {
 }
 
 impl HeldBack {
-    /// Queues a host after a visit to it, if it waits for the budget. `share` is the current share
-    /// of the budget per stream.
+    /// Called after a visit to a host. Queues the host if it waits for the budget. `share` is the
+    /// current share of the budget per stream.
     pub(super) fn update(&mut self, index: usize, held: Option<Bound>, share: usize) {
         if held == Some(Bound::Budget) {
             self.queue.push(index);
@@ -63,8 +63,8 @@ impl HeldBack {
     }
 }
 
-/// The share at which the next pass begins, which is a quarter higher. So the number of futile
-/// tries is bounded by how much output is read between passes.
+/// The share at which the next pass begins: a quarter above this share. Between two passes, output
+/// has to be read until the share has grown that far, which bounds the number of futile tries.
 fn more(share: usize) -> usize {
     share.saturating_add(share.div_ceil(4))
 }

@@ -72,7 +72,8 @@ impl<'a> CommandRef<'a> {
         Some(self.exec.ended()).filter(|number| *number > 0)
     }
 
-    /// When the command asked for its channel; before that, when it was started.
+    /// The time at which the command requested its channel. Until it has done so, the time at which
+    /// it was started.
     pub fn begun(&self) -> Instant {
         self.exec.begun()
     }
@@ -282,8 +283,9 @@ impl Fleet {
         self.engine.schedule.drain.is_over()
     }
 
-    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). If more places are
-    /// in use than the new limit allows, no host is admitted until enough of them are free.
+    /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). If more hosts are
+    /// connecting or starting commands than the new limit allows, they continue, and no host is
+    /// admitted until enough of them are done.
     ///
     /// # Errors
     /// [`Error::Config`] if the number is 0.

@@ -1,5 +1,5 @@
-//! Disk writes. A turn must not wait for a disk, so a thread records new host keys. It is started
-//! when the first key has to be recorded.
+//! Recording of new host keys. A turn must not wait for a disk, so a separate thread writes the
+//! keys. The thread is started when the first key has to be recorded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,8 @@ pub(super) struct Disk {
     answers: VecDeque<Answer>,
 }
 
-/// The keys to be recorded, by the slot of their host. There is at most one per host, however often
-/// the host connects while the disk is stuck.
+/// The keys to be recorded, by the slot of their host. There is at most one key per host, even if
+/// the host connects several times while the disk is stuck.
 type Waiting = Mutex<BTreeMap<usize, (Asker, NewKey)>>;
 
 type Answer = (Asker, Recorded);
@@ -42,8 +42,8 @@ impl Disk {
         let is_first = waiting.is_empty();
         waiting.insert(asker.slot, (asker, new));
         drop(waiting);
-        // The job that is started for the first key also records the keys that are added before it
-        // runs.
+        // The job that is started for the first key also records all keys that are added before the
+        // job runs.
         if is_first {
             let waker = &self.waker;
             let workers = self

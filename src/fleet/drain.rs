@@ -9,7 +9,8 @@ pub(super) enum Drain {
     /// No drain was requested.
     #[default]
     Not,
-    /// A drain is in progress. The timer is armed for its deadline, if a deadline lies ahead.
+    /// A drain is in progress. Contains the timer of the deadline; `None` if there is no deadline
+    /// or the deadline has passed.
     Begun(Option<TimerId>),
     /// The drain is complete: no command and no connection is left.
     Over,

@@ -50,8 +50,8 @@ pub enum Event<'a> {
         /// The command.
         command: CommandId,
     },
-    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). Its
-    /// bytes count as read.
+    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). With
+    /// this event, its bytes count as read.
     #[non_exhaustive]
     Output {
         /// The host.

@@ -84,8 +84,8 @@ impl Fleet {
         self.engine.hosts.get(id).map(|slot| HostRef { slot })
     }
 
-    /// Adds hosts to the end of the list. Each call reads the keys that the hosts need once, so it
-    /// is better to add many hosts in one call.
+    /// Adds hosts to the end of the list. Each call reads the key files of its hosts, each file
+    /// once. So one call for many hosts is faster than a call for each host.
     ///
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build), with positions in the new list.

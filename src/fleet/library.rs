@@ -41,8 +41,7 @@ pub struct SshLibrary {
     /// Whether the libssh in use is the one that libssh-rs-sys bundles. That is the case with the
     /// feature `vendored`, or if there was no system library at build time.
     pub bundled: bool,
-    /// Whether libssh was built with GSSAPI. A system library usually was; the bundled one never
-    /// is.
+    /// Whether libssh was built with GSSAPI. A system library usually is; the bundled one never is.
     pub gssapi: bool,
     /// The CVE numbers of published vulnerabilities that later releases of libssh fix; SECURITY.md
     /// says which of them matter here.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::HostState;
 use super::turn_budget::Turn;
 
-/// Totals and current figures of a fleet, for monitoring. They are cheap to take for any number of
-/// hosts, because nothing is counted on request. So they may be taken on every turn.
+/// Totals and current figures of a fleet, for monitoring. Taking them is cheap for any number of
+/// hosts, because all figures are kept up to date rather than counted on request. So they may be
+/// taken on every turn.
 ///
 /// Totals grow for the life of the fleet. [`Display`](fmt::Display) shows all figures on one line,
 /// as `name=value`.

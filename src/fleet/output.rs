@@ -40,8 +40,8 @@ impl Fleet {
         self.engine.execs.get(id).map_or(&[], |exec| exec.stream(stream).unread())
     }
 
-    /// Drops the first `count` bytes of unread output, because the caller has read them. If fewer
-    /// bytes are unread, all of them are dropped.
+    /// Marks the first `count` bytes of unread output as read, and drops them. If fewer bytes are
+    /// unread, all of them are dropped.
     pub fn consume(&mut self, id: CommandId, stream: StdStream, count: usize) {
         self.read_with(id, stream, |stream, _| stream.consume(count));
     }
@@ -109,8 +109,8 @@ impl Fleet {
     }
 
     /// The next event; `None` if there are no more. The events of one host come in the order in
-    /// which things happened. Take all events after each [`turn`](Self::turn), because the
-    /// descriptor does not report events that are left.
+    /// which things happened. Take all events after each [`turn`](Self::turn): events that are not
+    /// taken do not make the descriptor readable.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         let entry = self.next_entry()?;
         Some(match entry {
@@ -134,7 +134,7 @@ impl Fleet {
         })
     }
 
-    /// The next entry that still applies.
+    /// The next entry. Skips entries that no longer apply.
     fn next_entry(&mut self) -> Option<Entry> {
         loop {
             let entry = self.engine.events.pop()?;
@@ -149,7 +149,7 @@ impl Fleet {
                     Deliver::Bytes => !stream.is_empty(),
                     Deliver::Nothing => false,
                 };
-                // The stream stays listed, because there may be more lines.
+                // More lines may follow, so the stream stays in the event queue.
                 stream.listed = is_there && deliver == Deliver::Lines;
                 is_there
             });

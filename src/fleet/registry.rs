@@ -136,7 +136,7 @@ impl Registry {
         self.chain(index).skip(1).map(|slot| slot.booked.descriptors).sum()
     }
 
-    /// A proxy that no host uses, although it is connected or about to be.
+    /// A proxy that is connected, or about to be, although no host uses it.
     pub(super) fn unused_proxy(&self) -> Option<usize> {
         let connected = self.slots.iter().filter(|(_, slot)| slot.view().holds_descriptor);
         let used: std::collections::HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();

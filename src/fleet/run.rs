@@ -19,7 +19,7 @@ use crate::output::Deliver;
 /// # fn looks_good() -> bool { true }
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut fleet = Fleet::builder((0..100).map(|host| format!("web{host}"))).build()?;
-/// // One host first, then a tenth of them, then the rest, and no further once three have failed.
+/// // First one host, then a tenth of all hosts, then the rest. Stop once three have failed.
 /// let rollout = Run::new("systemctl restart app")
 ///     .batches([Batch::Hosts(1), Batch::Percent(10), Batch::Rest])
 ///     .gated()

@@ -187,8 +187,8 @@ impl Runs {
         self.go_on(id);
     }
 
-    /// Starts the next batch of a run that waits for this call. Returns whether the run was
-    /// waiting.
+    /// Starts the next batch of a run that is waiting for the caller's permission. Returns whether
+    /// the run was waiting.
     pub(super) fn proceed(&mut self, id: RunId) -> bool {
         let run = self.slab.get_mut(id.index()).filter(|run| run.id == id);
         let waits = |run: &&mut Running| run.batch.is_none() && run.stop.is_none();

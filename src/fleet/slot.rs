@@ -22,7 +22,7 @@ pub(super) struct Slot {
     pub booked: Booked,
     /// The slot of the proxy in front of this connection.
     pub proxy: Option<usize>,
-    /// If this is the connection to a proxy, the number of hosts and proxies behind that proxy.
+    /// If this is the slot of a proxy: how many slots name it in their `proxy` field.
     pub behind: usize,
     /// The channel of the proxy that carries this connection.
     pub tunnel: Option<ChannelId>,
@@ -65,7 +65,7 @@ impl Slot {
         }
     }
 
-    /// What the session uses now, to be compared with `booked`.
+    /// What the connection uses now. The sums count this only once it is stored in `booked`.
     pub(super) fn usage(&self, execs: &Execs) -> Booked {
         let view = self.session.view(execs);
         // A proxy's descriptors stay reserved while hosts wait for the proxy. Those hosts already

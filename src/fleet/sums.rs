@@ -16,7 +16,7 @@ pub(super) struct Sums {
     pub descriptors: usize,
     /// How many connections are held back by back-pressure.
     pub held: usize,
-    /// How many connections wait in each line of the admission.
+    /// How many connections wait in each line for admission.
     pub lines: [usize; Wish::ALL.len()],
     /// How many hosts of the list are in each state.
     pub hosts: [usize; HostState::ALL.len()],

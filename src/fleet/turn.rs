@@ -64,8 +64,8 @@ impl FleetWaker {
 
 impl Fleet {
     /// The time by which the next [`turn`](Self::turn) must run, even if the descriptor is not
-    /// readable. It may be in the past. `None` if nothing waits for a point in time. Every turn,
-    /// and every call that starts something, may change it.
+    /// readable. It may be in the past. `None` if no deadline is pending. Every turn, and every
+    /// call that starts something, may change it.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline()
     }

@@ -38,8 +38,9 @@ impl Budget {
         self
     }
 
-    /// The number of untaken events at which the turn visits no further host. A turn that begins
-    /// with this many events or more does nothing. Default: 1,024; 0 counts as 1.
+    /// The number of untaken events that ends the turn: once there are this many, it visits no
+    /// further host. A turn that begins with this many events or more does nothing. Default: 1,024;
+    /// 0 counts as 1.
     pub fn events(mut self, events: usize) -> Self {
         self.events = events.max(1);
         self

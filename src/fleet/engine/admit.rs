@@ -12,8 +12,8 @@ impl Engine {
     /// Admits hosts as far as places, descriptors, the rate limit and the turn budget allow.
     pub(super) fn admit(&mut self, now: Instant) {
         self.schedule.admit_again = false;
-        // The tasks of runs come first, because they may withdraw commands that must not start any
-        // more.
+        // While runs have tasks, no host is admitted, because a task may withdraw a command that
+        // would otherwise start.
         let at = if self.schedule.is_paused || self.schedule.runs.has_tasks() {
             None
         } else {
@@ -84,9 +84,10 @@ impl Engine {
         }
     }
 
-    /// Closes one proxy that no host uses. Each call closes only one, because this may leave the
-    /// proxy in front of it unused as well. The caller waits until the ready-list is empty, because
-    /// by then the disconnect messages of the hosts behind the proxy have passed through it.
+    /// Closes the connection to one proxy that no host uses. Each call closes only one, because
+    /// closing it may leave the proxy in front of it unused as well. Call this only when the
+    /// ready-list is empty: by then, the disconnect messages of the hosts behind the proxy have
+    /// passed through it.
     pub(super) fn close_unused_proxies(&mut self, now: Instant) {
         match self.hosts.unused_proxy() {
             Some(proxy) => {

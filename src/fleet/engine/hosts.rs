@@ -28,8 +28,8 @@ impl Engine {
     }
 
     /// Ends a connection and its commands, and frees its slot. Queues may still contain the index
-    /// of the slot, which does not harm the next user of the slot. A pending lookup would do harm,
-    /// so it is cancelled.
+    /// of the slot, which is harmless if the slot is reused. A pending lookup is cancelled, because
+    /// nothing needs its result any more.
     pub(in crate::fleet) fn remove(&mut self, index: usize, now: Instant) {
         if let Some(slot) = self.hosts.slots.get_mut(index) {
             // Inputs queued before the removal no longer matter.

@@ -148,7 +148,7 @@ impl Engine {
 
     /// Called after output of a host was read. If the host was held back and may resume now, this
     /// schedules a visit to it. Otherwise, if hosts that wait for the output budget may resume,
-    /// this makes sure that another turn runs, which tries them.
+    /// this requests another turn, which tries them.
     pub(in crate::fleet) fn made_room(&mut self, id: HostId) {
         if self.hosts.get(id).is_some_and(|slot| slot.session.may_go_on(&self.execs)) {
             self.event_loop.visit_soon(id.index());

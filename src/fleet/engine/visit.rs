@@ -22,7 +22,7 @@ impl Engine {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
-        // The buffer is taken out, because this visit may lead to a nested one, to the proxy in
+        // The buffer is taken out, because this visit may lead to a nested visit to the proxy in
         // front of the host.
         let mut out = mem::take(&mut self.effects);
         for input in mem::take(&mut slot.mail).into_iter().chain([input]) {
@@ -38,7 +38,8 @@ impl Engine {
             );
         }
         self.meter.stepped(host, stage, &self.clock);
-        // Before the effects, because those that answer them ask the view what the session waits for.
+        // The view is updated before the effects are applied. An effect may be answered at once,
+        // and the answer is delivered only if the view says that the session waits for it.
         self.settle(index, now);
         let mut no_descriptor = false;
         for effect in out.drain(..) {
@@ -52,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// Queues an input for a host, which the next turn visits.
+    /// Queues an input for a host, and schedules a visit to the host in the next turn.
     pub(in crate::fleet) fn order(&mut self, index: usize, input: Input) {
         if self.hosts.post(index, input) {
             self.event_loop.visit_soon(index);
@@ -205,8 +206,8 @@ impl Engine {
         let is_host = !slot.session.is_proxy();
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
-        // While the fleet drains, each connection that is not needed is closed, and then its
-        // proxies.
+        // While the fleet drains, every connection that is no longer needed is closed, followed by
+        // the proxies in front of it.
         if is_host && self.schedule.drain.is_requested() {
             self.schedule.close_proxies |=
                 before.view.holds_descriptor && !view.holds_descriptor && is_proxied;
