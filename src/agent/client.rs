@@ -9,8 +9,7 @@ use mio::{Registry, Token};
 use super::connection::{AgentConnection, Lost, connect};
 use crate::agent::wire::{self, AgentError, Identity};
 
-/// The least number of waiting requests at which those of hosts that no longer need an answer are
-/// removed.
+/// The minimum of [`AgentClient::waiting_max`]. A shorter queue is not worth cleaning up.
 const WAITING_MIN: usize = 64;
 
 /// The connection of one host that waits for an answer.
@@ -35,8 +34,8 @@ pub(crate) enum AgentAnswer {
 pub(super) struct AgentRequest {
     message: Vec<u8>,
     purpose: Purpose,
-    /// Whether a connection was already lost while this request was in flight. If another one is
-    /// lost, the request is not sent a third time.
+    /// Whether a connection was already lost while this request was in flight. If that happens
+    /// again, the request is not sent a third time.
     resent: bool,
 }
 
@@ -72,11 +71,11 @@ pub(crate) struct AgentClient {
     connection: Option<AgentConnection>,
     /// The agent's keys, once it has listed them.
     identities: Option<Arc<[Identity]>>,
-    /// The askers that wait for the list of keys: the generation of each, by slot.
+    /// The askers that wait for the list of keys: the generation of each, by its slot.
     listeners: HashMap<usize, u32>,
     /// The requests that were not sent yet.
     waiting: VecDeque<AgentRequest>,
-    /// The length of `waiting` at which requests are removed whose askers no longer wait.
+    /// Once `waiting` has this length, requests whose askers no longer wait are removed.
     waiting_max: usize,
     answers: VecDeque<(Asker, AgentAnswer)>,
 }
@@ -162,8 +161,8 @@ impl AgentClient {
         !self.answers.is_empty()
     }
 
-    /// Sends and receives as far as the socket allows. The loop ends because each request fails
-    /// when the second connection is lost with it.
+    /// Sends and receives as far as the socket allows. The loop ends, because a request fails once
+    /// two connections were lost while it was in flight.
     pub(crate) fn go_on(&mut self, wanted: impl Fn(Asker) -> bool) {
         loop {
             let mut connection = match self.connection.take() {

@@ -16,7 +16,7 @@ use super::client::AgentRequest;
 use crate::agent::wire::{AgentError, Messages};
 use crate::limits;
 
-/// How many bytes one read takes at most.
+/// The most bytes that one read takes.
 const CHUNK: usize = 16 * 1024;
 
 /// Why a connection was given up.
@@ -99,8 +99,8 @@ impl AgentConnection {
                 let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
                 answered(request, message)?;
             }
-            // An answer that belongs to no request has begun, so this does not wait for the rest of
-            // it.
+            // The agent has begun an answer, but no request is unanswered. The rest of the answer
+            // need not be awaited.
             if self.in_flight.is_empty() && !self.messages.is_empty() {
                 return Err(Lost::Unasked);
             }

@@ -4,7 +4,8 @@
 //! Requests pass through a [`Filter`], so the agent gets one whole request at a time, and only
 //! requests that a host may make. There is back-pressure in both directions. While an answer waits
 //! for the host to read it, no further request is sent, and requests wait in the inbox and then
-//! inside libssh. If too many bytes of one host wait, the channel with the most of them is closed.
+//! inside libssh. If too many bytes of one host are waiting, the channel with the most waiting
+//! bytes is closed.
 //!
 //! A host has few of these channels, so each pump relays all of them.
 
@@ -34,7 +35,7 @@ impl ConnectionQuota {
         self.max.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Counts this connection as used until the returned value is dropped.
+    /// Counts this connection towards the quota until the returned value is dropped.
     pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> AgentStream {
         self.used.fetch_add(1, Ordering::Relaxed);
         AgentStream { conduit, quota: self.clone() }
@@ -60,7 +61,8 @@ pub(super) struct AgentForwarding {
     channels: Vec<ForwardedChannel>,
     /// The read buffer, which all channels share.
     buffer: Vec<u8>,
-    /// Whether a warning about this host has been logged. Later ones are logged at debug level.
+    /// Whether a warning about this host has been logged. Further warnings are logged at debug
+    /// level.
     has_warned: bool,
 }
 
@@ -73,7 +75,7 @@ struct ForwardedChannel {
     /// The bytes that wait to be sent to the host.
     outbox: Vec<u8>,
     stage: ForwardStage,
-    /// How many packets had been read when the first write was last tried.
+    /// How many packets the session had read when the first write to this channel was last tried.
     tried_at: Option<u64>,
 }
 
@@ -84,8 +86,8 @@ enum ForwardStage {
     Ended,
     /// SSH_MSG_CHANNEL_CLOSE remains to be sent.
     Closing,
-    /// The channel waits for the host's CLOSE. Until then libssh keeps the channel, so it counts
-    /// towards the limit.
+    /// CLOSE was sent, and the host's CLOSE has not arrived. Until it arrives, libssh keeps the
+    /// channel, so the channel counts towards the limit.
     Closed,
     /// The channel can be forgotten.
     Gone,
@@ -109,8 +111,8 @@ impl From<LinkError> for Halt {
 }
 
 impl AgentForwarding {
-    /// Joins each channel that the server has opened to a new connection to the agent. If the
-    /// connection fails, the channel is closed again.
+    /// Joins each channel that the server has opened to a new connection to the agent. If
+    /// connecting fails, closes the channel.
     pub(super) fn accept(
         &mut self,
         session: &mut SshSession,
@@ -178,8 +180,9 @@ impl AgentForwarding {
         Ok(false)
     }
 
-    /// If too many bytes wait, closes the channel with the most of them. This affects only
-    /// misbehaving clients, because others send one request and wait for its answer.
+    /// If too many bytes are waiting, closes the channel with the most waiting bytes. Only
+    /// misbehaving clients are affected, because others read the answer to one request before they
+    /// send the next.
     fn shed(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
         let mut waits = |channel: &ForwardedChannel| {
             let arrived = session.inbox(channel.id).map_or(0, |inbox| inbox.stdout.len());

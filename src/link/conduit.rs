@@ -38,7 +38,7 @@ impl Conduit {
 
     /// Sends as much as fits and returns how many bytes were sent. Returns 0 if the buffer is full.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Without the flag, a program that does not ignore SIGPIPE would be killed.
+        // Without MSG_NOSIGNAL, a program that does not ignore SIGPIPE would be killed.
         or_none(send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
     }
 

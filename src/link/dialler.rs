@@ -25,8 +25,8 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// `token` makes the token of a connection from the index of its link and its generation.
-    /// `waker` is woken when [`returned`](Self::returned) has something to return.
+    /// `token` makes a connection's token from the index of the link and the generation of the
+    /// connection. `waker` is woken when [`returned`](Self::returned) has something to return.
     /// `agent_connections` is how many connections to forwarded agents all hosts together may have
     /// open.
     pub(crate) fn new(
@@ -52,8 +52,8 @@ impl Dialler {
         self.generations.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Connects a forwarded channel to its agent. Readiness of the connection is reported for the
-    /// link.
+    /// Connects a forwarded channel to the agent at this path. The connection's readiness events
+    /// carry the index and the generation of the link.
     pub(super) fn connect(&self, path: &Path, index: usize, generation: u32) -> io::Result<AgentStream> {
         if self.agent_quota.left() == 0 {
             return Err(io::Error::other("too many connections to forwarded agents are open"));

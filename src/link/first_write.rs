@@ -1,10 +1,10 @@
 //! The first write to a channel of a forwarded agent, made on a thread that may get stuck.
 //!
 //! A host announces a maximum packet size for each channel. For a channel that the host opens,
-//! libssh does not reveal that size. If it leaves no room for data (10 bytes in libssh 0.10, which
-//! subtracts headers; 0 since 0.11), `ssh_channel_write` writes empty packets forever. Such a call
-//! takes up a core and ever more memory, and nothing can stop it. But each pass of its loop logs
-//! how many bytes it has written. So the first write is made on a thread that reads these log
+//! libssh does not reveal that size. If the size leaves no room for data (10 bytes in libssh 0.10,
+//! which subtracts headers; 0 since 0.11), `ssh_channel_write` writes empty packets forever. Such a
+//! call takes up a core and ever more memory, and nothing can stop it. But each pass of the loop
+//! logs how many bytes it has written. So the first write is made on a thread that reads these log
 //! lines. At the first empty packet, the thread goes to sleep within the call, for the rest of the
 //! process's life. That costs the thread's stack, the session, and one descriptor. The connection
 //! is shut down, and the host fails. After [`limits::PARKED_THREADS`] such threads, no agent is
@@ -62,7 +62,7 @@ pub(crate) fn can_forward_agent() -> bool {
 /// Makes the first write to this channel. Returns the session with the number of bytes written or
 /// an error. If the session's thread gets stuck, the session is lost.
 ///
-/// [`LinkErrorKind::Limit`], returned with the session, means that nothing was tried.
+/// [`LinkErrorKind::Limit`], returned with the session, means that no write was tried.
 pub(super) fn write(
     session: Box<SshSession>,
     channel: ChannelId,
@@ -84,7 +84,8 @@ pub(super) fn write(
     let socket = match report {
         Ok(Report::Written(session, written)) => return Ok((session, written)),
         Ok(Report::Parked) => Some(socket),
-        // The thread is stuck elsewhere and may still use the descriptor in any way.
+        // The thread has not reported in time. It is stuck elsewhere and may still use the
+        // descriptor in any way.
         Err(_) => None,
     };
     PARKED.fetch_add(1, Ordering::Relaxed);

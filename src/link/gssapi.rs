@@ -15,7 +15,7 @@ use super::{AuthReply, Credential, Gssapi, LinkError, LinkErrorKind, Pumped};
 use crate::limits;
 use crate::reactor::workers::{Job, Workers};
 
-/// The threads that call libssh.
+/// The helper threads that make the GSSAPI calls.
 pub(super) type Threads = Workers<GssapiVisit>;
 
 /// A GSSAPI login in progress. Dropping it closes the connection: at once or, if a thread is inside
@@ -31,7 +31,7 @@ type Reply = Result<Poll<AuthReply>, LinkError>;
 
 /// Who holds the session.
 enum Custody {
-    /// The login holds the session, and the result of the last call.
+    /// No call is in progress. The login holds the session and the result of the last call.
     Resting(SshSession, Reply),
     /// The login holds the session, which waits for a thread.
     Queued(SshSession),
@@ -59,8 +59,8 @@ impl GssapiLogin {
     /// Queues another call if the socket has something to read or room to send. Once the reply has
     /// arrived, pumps the session.
     ///
-    /// An edge that was reported while a thread held the session is not lost, because this polls
-    /// the socket itself.
+    /// An edge that was reported while a thread held the session is not lost, because this method
+    /// polls the socket itself.
     pub(super) fn pump(&mut self, budget: usize, threads: &Threads) -> Result<Pumped, LinkError> {
         let mut custody = lock(&self.custody);
         match &mut *custody {
@@ -146,7 +146,7 @@ impl GssapiVisit {
     }
 }
 
-/// The work of a thread, which may block.
+/// Advances the login as far as possible. May block, so this runs on a helper thread.
 fn enter(session: &mut SshSession, credential: &Credential) -> Reply {
     if let ready @ Poll::Ready(_) = session.authenticate(credential)? {
         return Ok(ready);

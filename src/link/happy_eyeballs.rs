@@ -78,8 +78,8 @@ impl HappyEyeballs {
 }
 
 impl TcpConnect {
-    /// Whether the socket is connected. A readiness event may be left over from an earlier
-    /// descriptor, so only a peer address proves it.
+    /// Whether the socket is connected. Only a peer address proves that, because a readiness event
+    /// may be left over from an earlier descriptor.
     fn is_connected(&self) -> bool {
         self.socket.peer_addr().is_ok()
     }

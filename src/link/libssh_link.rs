@@ -73,9 +73,9 @@ impl LibsshLink {
         }
     }
 
-    /// Makes the first write to an agent's channel, if one is waiting. Only one is made per pump,
-    /// since each starts a thread. This happens before anything is read, so that no unread data is
-    /// lost if the write takes the session with it.
+    /// Makes the first write to an agent's channel, if such a write is waiting. Each first write
+    /// starts a thread, so a pump makes only one. It does so before it reads, because a write that
+    /// gets stuck takes the session with it, and with the session any data that was not collected.
     fn write_first(&mut self) -> Result<(), LinkError> {
         let Self { state: State::Ssh(session), agent_forwarding: Some(forwarding), .. } = self else {
             return Ok(());
@@ -148,8 +148,8 @@ impl Dial for LibsshLink {
         self.hang_up();
         self.generation = self.dialler.next_generation();
         let (near, far) = Conduit::pair()?;
-        // Only this end needs readiness events. The far end is relayed after every visit to the
-        // host at this end.
+        // Only the near end needs readiness events. The proxy's link relays the far end after each
+        // visit to this host.
         self.dialler.register(near.as_raw_fd(), self.index, self.generation)?;
         self.state = State::Joined(near);
         Ok(far)

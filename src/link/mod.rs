@@ -84,7 +84,7 @@ pub(crate) trait Dial {
     /// Whether this number belongs to the connection or to a connect under way. Readiness events
     /// for any other number are stale.
     fn is_current(&self, generation: u32) -> bool;
-    /// The next result of the TCP connects under way, with the address of that connect.
+    /// The result of the next TCP connect that has succeeded or failed, with its address.
     ///
     /// The first connect to succeed wins, and the others are closed. A connect that fails is
     /// reported once and closed, while the others continue.
@@ -113,7 +113,8 @@ pub(crate) trait Transport {
     fn uncork(&mut self);
     /// How many packets have been received so far. While this number grows, the peer is alive.
     fn packets_read(&self) -> u64;
-    /// How many key exchanges have completed so far, and how much traffic the channels have had.
+    /// How many key exchanges have completed so far, and how much traffic the channels have
+    /// carried.
     fn key_exchanges(&self) -> KeyExchanges;
     /// Sends a keepalive request (`keepalive@openssh.com`), unless an earlier one is still
     /// unanswered.
@@ -339,7 +340,7 @@ pub(crate) struct LinkError {
 pub(crate) enum LinkErrorKind {
     /// The peer closed the connection, or the socket failed.
     Lost,
-    /// As [`Lost`](Self::Lost), but before the peer has sent its version line.
+    /// Like [`Lost`](Self::Lost), but it happened before the peer sent its version line.
     Dropped,
     /// The peer has sent SSH_MSG_DISCONNECT with this reason code.
     Disconnected(u32),

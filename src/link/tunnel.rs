@@ -4,9 +4,9 @@
 //! Bytes go from the channel into the conduit and from the conduit into the channel, with
 //! back-pressure in both directions. If the host behind the proxy does not read, bytes stay first
 //! in the conduit, then in the inbox, and then inside libssh, which keeps the channel's window
-//! closed. If the proxy does not read, bytes stay in the conduit, and the other host's libssh has
-//! to wait. A tunnel is relayed only when it has news: either something has arrived from the proxy,
-//! or the host behind the proxy has been visited.
+//! closed. If the proxy does not read, bytes stay in the conduit, and the session of the host
+//! behind it has to wait. A tunnel is relayed only when it has news: either something has arrived
+//! from the proxy, or the host behind the proxy has been visited.
 //!
 //! The channels of a forwarded agent are handled in `agent_forwarding`.
 
@@ -305,8 +305,8 @@ impl Tunnel {
             Ok(Written::Some) => return Ok(Rest::More),
             Ok(Written::Nothing) => self.upstream = Upstream::Congested,
             Ok(Written::Ended) => self.stage = TunnelStage::Closing,
-            // The proxy has closed the channel. What arrived before is still delivered, followed by
-            // the end of stream.
+            // The proxy has closed the channel. What arrived before that is still delivered to the
+            // host, followed by the end of stream.
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) => self.writer.clear(),
             Err(error) => return Err(error),
         }

@@ -4,18 +4,18 @@
 use super::{Conduit, LinkError};
 use crate::limits;
 
-/// The bytes that were read from the conduit and that the channel has not accepted yet. libssh
-/// accepts none during a key exchange, for instance.
+/// The bytes that were read from the conduit but not yet accepted by the channel. During a key
+/// exchange, for instance, libssh accepts nothing.
 #[derive(Debug, Default)]
 pub(super) struct TunnelWriter(Vec<u8>);
 
 /// The result of sending a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// The conduit is empty, and the channel has accepted everything. The next visit to the host
-    /// behind the proxy announces more.
+    /// The conduit is empty, and the channel has accepted everything. If the host behind the proxy
+    /// sends more, the visit to that host queues the tunnel.
     All,
-    /// There may be more to send at once, and nothing else announces it.
+    /// There may be more to send now. No event announces that, so the caller must call again.
     Some,
     /// The channel accepts nothing now.
     Nothing,
@@ -25,8 +25,8 @@ pub(super) enum Written {
 
 impl TunnelWriter {
     /// Passes one chunk to `write`, which returns how many bytes of it the channel has accepted.
-    /// The chunk is what remains of the last one or, if nothing remains, what the conduit holds, up
-    /// to `window`. `window` is the channel's window and must not be 0.
+    /// The chunk is what remains of the last chunk or, if nothing remains, up to `window` bytes
+    /// from the conduit. `window` is the channel's window and must not be 0.
     pub(super) fn send(
         &mut self,
         conduit: &Conduit,
@@ -35,8 +35,9 @@ impl TunnelWriter {
         write: impl FnOnce(&[u8]) -> Result<usize, LinkError>,
     ) -> Result<Written, LinkError> {
         let Self(chunk) = self;
-        // After a kept chunk, the conduit may hold more, because the visits that announced it came
-        // while the channel was blocked.
+        // Whether the conduit is known to be empty after this chunk. This is not known if the chunk
+        // was kept from an earlier call, because more may have arrived while the channel was
+        // blocked.
         let mut is_last = false;
         if chunk.is_empty() {
             let window = window.min(limits::WRITE_CHUNK);

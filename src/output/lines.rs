@@ -6,11 +6,9 @@
 //! or a dropped iterator) loses nothing, and the next reader continues at the same byte.
 //!
 //! # What a line is
-//! `
-//! ` and `\r
-//! ` end a line and are stripped. Nothing else ends a line, not even a lone `\r` or NUL. Empty
-//! lines are kept. The last line needs no terminator. It is returned once the stream has ended, and
-//! a `\r` at its end is data.
+//! `\n` and `\r\n` end a line and are stripped. Nothing else ends a line, not even a lone `\r` or
+//! NUL. Empty lines are kept. The last line needs no terminator. It is returned once the stream has
+//! ended, and a `\r` at its end is data.
 //!
 //! A character of a line end is one byte or, if the reader [says so](LineEnds), one code unit of
 //! UTF-16. Units are counted from the start of the stream, no matter how the bytes before them were
@@ -48,8 +46,8 @@ pub struct LineBuffer {
     data: Vec<u8>,
     /// The index at which the unread bytes start: `head <= scanned <= data.len()`.
     head: usize,
-    /// The index up to which no `
-    /// ` begins: there is none in `data[head..scanned]`.
+    /// The index up to which the unread bytes were searched: no `\n` begins in
+    /// `data[head..scanned]`.
     scanned: usize,
     /// How many bytes of the stream precede `data`.
     forgotten: u64,
@@ -170,8 +168,8 @@ impl LineBuffer {
         Some(line.strip_suffix(carriage_return).unwrap_or(line))
     }
 
-    /// The index of the next `
-    /// ` of UTF-16 among the unread bytes. Records how far there is none.
+    /// The index of the next `\n` of UTF-16 among the unread bytes. If there is none, records how
+    /// far they were searched.
     fn find_unit(&mut self) -> Option<usize> {
         // If a raw read has ended in the middle of a unit, the rest of that unit is data.
         let first = self.head + usize::from(!self.position().is_multiple_of(2));
@@ -213,8 +211,7 @@ impl LineBuffer {
         &self.data[start..]
     }
 
-    /// Bytes that the last call has taken, identified by their offset in the stream and their
-    /// number.
+    /// The `len` bytes at this offset in the stream, which the last call must have taken.
     pub fn consumed(&self, offset: u64, len: usize) -> &[u8] {
         let start = (offset - self.forgotten) as usize;
         &self.data[start..start + len]
@@ -233,9 +230,8 @@ impl LineBuffer {
     ///
     /// Returns 0 if no bytes are buffered. More may arrive until the stream has ended. Raw reads
     /// and line reads may alternate, and each continues at the byte where the last one stopped. If
-    /// a raw read stops between the bytes of a `\r
-    /// `, it has consumed the `\r`, and the remaining `
-    /// ` ends an empty line.
+    /// a raw read stops between the bytes of a `\r\n`, it has consumed the `\r`, and the remaining
+    /// `\n` ends an empty line.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let unread = self.unread();
         let count = out.len().min(unread.len());
@@ -262,8 +258,8 @@ impl LineBuffer {
         self.consume(usize::MAX);
     }
 
-    /// Discards all unread bytes, and counts `count` further bytes of the stream as consumed that
-    /// were never pushed.
+    /// Discards all unread bytes, and counts as consumed the next `count` bytes of the stream,
+    /// which are never pushed.
     pub fn skip(&mut self, count: usize) {
         self.clear();
         self.forgotten += count as u64;
@@ -334,8 +330,9 @@ impl LineBuffer {
         }
         let (consumed, unread) = (self.head, self.len());
         self.drop_consumed();
-        // Growing whenever the move has made enough room would waste memory. Never growing after a
-        // move that freed fewer bytes than it moved would make many small pushes quadratic.
+        // If the move has made enough room, growing would usually waste memory. But if the move
+        // freed fewer bytes than it moved, the buffer grows all the same. Otherwise, many small
+        // pushes would take quadratic time.
         if consumed < unread || self.data.capacity() - unread < extra {
             self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
         }

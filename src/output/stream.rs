@@ -43,7 +43,8 @@ pub(crate) struct Origin {
 pub(crate) enum Excess {
     /// The bytes are kept, because no more will arrive before there is room.
     Taken,
-    /// The bytes are dropped, except for `but` bytes, because the host does not wait for room.
+    /// The bytes are dropped, because the host does not wait for room. Before any are dropped, the
+    /// stream may exceed its bound by `but` bytes.
     Dropped { share: usize, but: usize },
 }
 

@@ -6,7 +6,7 @@ use mio::Token;
 /// The token of the waker that helper threads use.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
-/// How many bits of a token hold the generation. The same number holds the kind and the index.
+/// How many bits of a token hold the generation. The other half holds the kind and the index.
 const HALF: u32 = usize::BITS / 2;
 const INDEX_BITS: u32 = HALF - 2;
 

@@ -19,10 +19,10 @@
 //! # Design
 //! The idea is from Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme
 //! 7. A tick is read as a number of base 64. A timer is on the level of the highest digit in which
-//! its tick differs from the wheel's time, in the slot of that digit; a `u64` per level says which
-//! slots are occupied. So everything on a level is due before anything on the level above, a slot
-//! before the slots to its right, and `trailing_zeros` finds the earliest. When time reaches a slot
-//! above level 0, its list is distributed to the levels below.
+//! its tick differs from the wheel's time, in the slot of that digit. A `u64` per level says which
+//! slots are occupied. So everything on a level is due before anything on the level above. Within a
+//! level, each slot is due before those of higher digits, so `trailing_zeros` finds the earliest.
+//! When time reaches a slot above level 0, its list is distributed to the levels below.
 //!
 //! Since a timer's place depends only on its tick and the wheel's time, equal ticks always share a
 //! list. Distributing and appending keep the order of a list, so timers with equal ticks stay
@@ -264,8 +264,8 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
                 let digit_and_below = (1 << (shift + Self::DIGIT_BITS)) - 1;
                 (self.elapsed & !digit_and_below) | ((slot as u64) << shift)
             }
-            // The next spans may be empty. Going straight to the first one that is not keeps a jump
-            // O(1).
+            // The next spans may be empty. Going straight to the first span that has a timer keeps
+            // a jump O(1).
             Place::Far => self.earliest_tick().unwrap_or(NEVER) >> Self::SPAN_BITS << Self::SPAN_BITS,
         }
     }
@@ -341,7 +341,7 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
             expired.push(timer.key);
             index = timer.next;
         }
-        // The list held the earliest tick, and all of its timers.
+        // The list held all timers at the earliest tick.
         self.earliest.expired();
     }
 

@@ -20,7 +20,7 @@ const EXTENSION: u8 = 27;
 /// making, before it requests a signature.
 const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
-/// How many bytes the length takes that precedes each message.
+/// The size in bytes of the length field that precedes each message.
 const HEAD: usize = 4;
 
 /// The filter of one connection to a forwarded agent.
@@ -39,8 +39,8 @@ enum Exchange {
     Asking,
     /// The request is being sent to the agent, which has received `sent` bytes of it.
     Telling { sent: usize },
-    /// The agent sends the length of its answer. `bytes` bytes of it have arrived, and their value
-    /// so far is `length`.
+    /// The agent sends the length of its answer. `bytes` bytes of the length have arrived, and
+    /// `length` is their value so far.
     Measuring { bytes: usize, length: u32 },
     /// The agent sends the body of its answer, of which `left` bytes are missing.
     Answering { left: usize },
@@ -106,8 +106,8 @@ impl Filter {
         }
     }
 
-    /// How many bytes of the answer are known to be missing. No more than that may be read. 0 while
-    /// there is no request to answer.
+    /// The most bytes that may be read from the agent now: those that are known to be missing from
+    /// its answer. 0 while the agent has no request to answer.
     pub(crate) fn answer_missing(&self) -> usize {
         match self.state {
             Exchange::Asking | Exchange::Telling { .. } => 0,

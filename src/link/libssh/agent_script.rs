@@ -17,8 +17,8 @@ use socket2::SockRef;
 use crate::agent::wire::{self, Identity};
 use crate::limits;
 
-/// More bytes than libssh writes or reads in one call. A request for a signature contains the key
-/// twice.
+/// The required size of a socket buffer in bytes. It exceeds what libssh writes or reads in one
+/// call, since a request for a signature contains the key twice.
 const BUFFER: usize = 4 * limits::AGENT_KEY;
 
 /// The answers for one call into libssh. After the last answer libssh reads an end of stream, so it

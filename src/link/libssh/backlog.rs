@@ -16,7 +16,7 @@ pub(super) struct Counts {
     pub packets_read: u64,
     /// How many packets were written, including those that are still buffered.
     pub packets_written: u64,
-    /// How many bytes the payloads of the written packets have.
+    /// The total length of the written packets' payloads, in bytes.
     pub payload_written: u64,
     /// How many bytes were read from the socket.
     pub read: u64,

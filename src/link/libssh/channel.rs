@@ -27,7 +27,7 @@ pub(super) struct RawChannel {
     state: *mut CallbackState,
     /// Whether the server has confirmed the channel. If so, the server must also close it.
     pub is_open: bool,
-    /// How many bytes the command has that the server was asked to run, until the server has
+    /// The length in bytes of the command that the server was asked to run. 0 if the server has
     /// answered.
     pub unanswered: usize,
     pub max_packet: MaxPacket,

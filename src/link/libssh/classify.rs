@@ -6,8 +6,8 @@
 
 use crate::link::{LinkError, LinkErrorKind};
 
-/// The packet was altered or cannot be decrypted. Before the first keys are in use, it is
-/// malformed.
+/// Error texts for a packet that was altered or cannot be decrypted. If the first keys are not in
+/// use yet, the packet is malformed.
 const UNREADABLE: [&str; 8] = [
     "HMAC error",
     "Decryption error",
@@ -19,13 +19,13 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// The host does not hold the key that it shows, or the key exchange was altered in transit. The
-/// second text is about a signature with an algorithm that was not offered.
+/// Error texts for a host that does not hold the key that it shows, or for a key exchange that was
+/// altered in transit. The second text is about a signature with an algorithm that was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
-/// If libssh's error text contains one of these, the text is left over from an earlier call. The
-/// first is about known_hosts files, which libssh is not given. The second is about a keepalive
-/// request, which servers answer with a refusal.
+/// If libssh's error text begins with one of these, it is left over from an earlier call. The first
+/// is about known_hosts files, which libssh is not given. The second is about a keepalive request,
+/// which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];

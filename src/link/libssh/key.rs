@@ -19,8 +19,8 @@ use crate::error::{CertProblem, KeyProblem};
 /// A key that libssh allocated, or null. Dropping this value frees the key.
 pub(super) struct RawKey(sys::ssh_key);
 
-// SAFETY: once made, libssh only reads a key (signing makes its own OpenSSL context, and OpenSSL's
-// reference counts are atomic), so any thread may use and drop it.
+// SAFETY: once a key is made, libssh only reads it (signing makes its own OpenSSL context, and
+// OpenSSL's reference counts are atomic), so any thread may use and drop it.
 unsafe impl Send for RawKey {}
 // SAFETY: as above: libssh changes nothing in a key that was made.
 unsafe impl Sync for RawKey {}
@@ -113,8 +113,8 @@ impl PrivateKey {
         let base64 = CString::new(BASE64_STANDARD.encode(certificate.blob())).map_err(malformed)?;
         let mut public = RawKey::NULL;
         // SAFETY: a valid key, which is copied, and two NUL-terminated strings. The certificate is
-        // copied into the private key; libssh refuses a null of either, and a key that the
-        // certificate is not for.
+        // copied into the private key. libssh refuses the call if either is null or if the
+        // certificate is for another key.
         let (private, rc) = unsafe {
             let private = RawKey(sys::ssh_key_dup(self.private.0));
             let key_type = sys::ssh_key_type_from_name(type_name.as_ptr());

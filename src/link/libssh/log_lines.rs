@@ -15,9 +15,9 @@ pub(super) struct CallLog {
     /// The first error of libssh's client state machine. libssh overwrites its error text with
     /// later errors.
     pub root_cause: Option<String>,
-    /// The number of the channel that the server was asked for last.
+    /// The number of the channel that the server was last asked to open.
     pub created: Option<u32>,
-    /// The number of the channel that the next line about a window belongs to.
+    /// The number of the channel to which the next line about a window refers.
     confirmed: Option<u32>,
     /// The confirmed channels, each with its number and its maximum packet size.
     pub opened: Vec<(u32, u32)>,
@@ -25,7 +25,7 @@ pub(super) struct CallLog {
     pub refused: Vec<(u32, u32, String)>,
     pub bad_confirmation: Option<String>,
     pub gssapi_problem: Option<String>,
-    /// How many bytes of data the largest packet of a write had.
+    /// The length of the data in the largest packet of a write, in bytes.
     pub largest_packet: usize,
     /// Whether a write has sent an empty packet. libssh never stops sending these.
     pub loops: bool,
@@ -37,7 +37,7 @@ pub(super) struct CallLog {
     pub has_closed: bool,
     /// The traffic of the channels, as counted by [`data_traffic`].
     pub traffic: u64,
-    /// How many bytes waited for the socket, if a line said so.
+    /// How many bytes were waiting for the socket, if a line has reported it.
     pub waiting: Option<u64>,
     /// The channels of tunnels and agents that have news.
     pub news: Vec<usize>,

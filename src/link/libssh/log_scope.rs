@@ -1,4 +1,5 @@
-//! Catches the log lines of libssh, and puts threads to sleep on which libssh loops.
+//! Catches the log lines of libssh. If they show that libssh loops forever on a thread, puts that
+//! thread to sleep.
 
 #![allow(unsafe_code)]
 
@@ -44,8 +45,8 @@ impl LogScope {
 
 impl Drop for LogScope {
     fn drop(&mut self) {
-        // SAFETY: as above. libssh refuses a null callback: then ours stays, and is not called at
-        // the old level.
+        // SAFETY: as above. If the previous callback was null, libssh refuses it. Then ours stays
+        // installed, but is not called at the previous level.
         unsafe {
             sys::ssh_set_log_level(self.level);
             sys::ssh_set_log_callback(self.callback);

@@ -9,8 +9,8 @@ pub(super) struct Earliest {
     pub(super) known: Cell<Option<Tie>>,
 }
 
-/// A tick and how many timers it has. It stays the earliest tick until the last of these timers is
-/// removed.
+/// The earliest tick and how many timers it has. Once the last of them is removed, the earliest
+/// tick is unknown.
 #[derive(Clone, Copy)]
 pub(super) struct Tie {
     pub(super) tick: u64,

@@ -36,9 +36,9 @@ pub(crate) fn has_gssapi() -> bool {
 }
 
 impl SshSession {
-    /// Requests the authentication service. Debian's libssh 0.10.6 chooses an RSA signature
-    /// algorithm for a login before it has read the server's extensions, unless this request has
-    /// made it read them first.
+    /// Requests the authentication service. This also makes libssh read the server's extensions.
+    /// Otherwise, Debian's libssh 0.10.6 would choose the RSA signature algorithm of a login before
+    /// it has read them.
     pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         self.step(SessionCall::RequestAuth)
     }
@@ -69,8 +69,9 @@ impl SshSession {
         let _log = LogScope::at(sys::SSH_LOG_DEBUG);
         let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
-        // While the connection is up, an error comes from this end, and so does a refusal before
-        // anything was sent. The server drops the unfinished login at the next request.
+        // An error while the connection is up means that this end has given up, not the server. So
+        // does a refusal of the first call, because nothing was sent yet. The server drops the
+        // unfinished login at the next request.
         let reply = match rc {
             sys::ssh_auth_e_SSH_AUTH_ERROR => {
                 self.check_fatal()?;

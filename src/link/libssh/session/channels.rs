@@ -48,8 +48,8 @@ impl SshSession {
         self.progress(rc)
     }
 
-    /// Records libssh's number of a channel that the server was asked for, and the answer if it has
-    /// already arrived.
+    /// Records the number that libssh has given to a requested channel, and the server's answer if
+    /// it has already arrived.
     fn note_asked(&mut self, id: ChannelId, rc: c_int) {
         if let Some(number) = log_lines::with(|log| log.created.take()) {
             self.opening.insert(number, id.0);
@@ -152,9 +152,9 @@ impl SshSession {
         self.step_channel(id, ChannelCall::Close)
     }
 
-    /// Forgets a channel. If the server has not closed the channel yet, it stays with libssh until
-    /// the server does, and its callbacks drop what arrives. Without callbacks, libssh would buffer
-    /// that data, and libssh 0.10 would do so without any limit.
+    /// Forgets a channel. If the server has not closed the channel yet, libssh keeps it until the
+    /// server does, and the channel's callbacks drop what arrives. Without callbacks, libssh would
+    /// buffer that data, and libssh 0.10 would do so without any limit.
     pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
@@ -255,7 +255,7 @@ impl SshSession {
         Some(id)
     }
 
-    /// Whether a channel has news, which any call that reads may have brought, not only a pump.
+    /// Whether a channel has news. Any call that reads may bring news, not only a pump.
     pub(crate) fn has_channel_news(&self) -> bool {
         !self.news.is_empty()
     }
@@ -290,7 +290,7 @@ impl SshSession {
         if rc < 0 { Err(LinkError::new(LinkErrorKind::Protocol, self.raw.error_text())) } else { Ok(()) }
     }
 
-    /// How many bytes libssh has buffered for this channel. If they exceed a window, the peer
+    /// How many bytes libssh has buffered for this channel. If this is more than a window, the peer
     /// ignores the window.
     pub(crate) fn held(&self, id: ChannelId) -> usize {
         self.channels.get(id.0).map_or(0, |channel| channel.state(&self.raw).held)

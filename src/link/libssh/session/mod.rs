@@ -31,14 +31,14 @@ use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErro
 
 /// A libssh session over a connected socket.
 ///
-/// The fields with channels are declared before the session, so that channels are dropped first.
+/// The fields that hold channels are declared before `raw`, so that channels are dropped first.
 pub(crate) struct SshSession {
     channels: Slab<RawChannel>,
     /// The channels that were freed here and that the server has not closed yet.
     leaving: Vec<RawChannel>,
     raw: RawSession,
-    /// The ids of the channels that the server was asked for and has not answered yet, by libssh's
-    /// channel numbers.
+    /// The channels that the server was asked to open and has not answered yet: the id of each, by
+    /// libssh's channel number.
     opening: HashMap<u32, usize>,
     /// What libssh found wrong with a confirmation of a channel. libssh drops such a message and
     /// waits for another one forever. By then it has already adopted the packet size in the
@@ -313,8 +313,9 @@ impl Drop for SshSession {
             self.release(channel);
         }
         // libssh sends once the socket has reported that it is writable. The first poll sends what
-        // waits, and the second sends the rest. This is skipped during a GSSAPI login, because data
-        // that has arrived could make libssh ask the KDC, and for a host that does not read.
+        // waits, and the second sends the rest. This is skipped in two cases: during a GSSAPI
+        // login, in which data that has arrived could make libssh ask the KDC, and for a host that
+        // does not read.
         for _ in 0..2 {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;

@@ -17,8 +17,8 @@ use crate::link::{LinkError, LinkErrorKind, Pumped};
 pub(super) struct Reading {
     /// How many packets were read before this packet.
     packets: u64,
-    /// How many bytes had been read when the packet before this one was complete, or when the
-    /// server had not yet sent its version line.
+    /// How many bytes had been read before this packet. Until the server has sent its version line,
+    /// this is all that has been read.
     begun: u64,
 }
 
@@ -66,8 +66,8 @@ impl SshSession {
         waiting > max && waiting > max + self.unanswered()
     }
 
-    /// Polls at the log level that shows how many bytes libssh has to send. That level has several
-    /// lines for each packet, which take as long as the rest of a visit.
+    /// Polls at the log level that shows how many bytes libssh has to send. At that level, libssh
+    /// logs several lines for each packet, which takes as long as the rest of a visit.
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.raw.counts();
         let rc = {
@@ -80,8 +80,8 @@ impl SshSession {
         if rc != OK {
             return Ok(rc);
         }
-        // If this version of libssh words that line differently, the estimate from the counters
-        // decides.
+        // If this version of libssh words the log line with the number of waiting bytes
+        // differently, the estimate from the counters decides.
         if let Some(waiting) = waiting
             && self.write_pending()
         {
@@ -91,7 +91,7 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// How many bytes of commands the server may not have read yet.
+    /// The total length in bytes of the commands that the server may not have read yet.
     fn unanswered(&self) -> u64 {
         self.channels.iter().map(|(_, channel)| channel.unanswered as u64).sum()
     }
