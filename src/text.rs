@@ -3,15 +3,14 @@
 //! A server chooses its banner, its disconnect message, the text of an exit signal, and much of
 //! what libssh reports as an error. If such text were printed unchanged, it could set the clipboard
 //! (OSC 52), disguise a link (OSC 8), rename the window, clear the screen, overwrite a line with
-//! `\r`, or forge a log line with `
-//! `. It could also reorder or hide text with Unicode's bidirectional and invisible characters
-//! ("Trojan Source", CVE-2021-42574). OpenSSH passes such text through `vis(3)` for the same reason
+//! `\r`, or forge a log line with `\n`. It could also reorder or hide text with Unicode's
+//! bidirectional and invisible characters ("Trojan Source", CVE-2021-42574). OpenSSH passes such text through `vis(3)` for the same reason
 //! (`utf8.c`, `fmprintf`). This module does not change the output of commands, which the byte API
 //! returns raw.
 //!
 //! The following are escaped:
-//! - C0 and C1 controls and DEL, as `\t`, `
-//! `, `\r`, or otherwise `\x1b` for ASCII and `\u{9b}` above;
+//! - C0 and C1 controls and DEL, as `\t`, `\n`, `\r`, or otherwise `\x1b` for ASCII and `\u{9b}`
+//!   above;
 //! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI, as `\x9b`;
 //! - every character of category Cf, Zl or Zp and every default-ignorable one (bidirectional
 //!   controls, zero-width characters, variation selectors, tags, fillers), as `\u{202e}`.

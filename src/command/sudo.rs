@@ -82,8 +82,8 @@ impl Prompts {
 /// once, as without this script.
 const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 
-/// The text that sudo-rs puts in front of a prompt, which it shows as `[sudo: {prompt}] Password:
-/// `.
+/// The text that sudo-rs puts in front of a prompt. It shows the whole as
+/// `[sudo: {prompt}] Password: `.
 const FRAME: &str = "[sudo: ";
 
 /// What to look for in the output of `sudo` in one run, and what to answer.

@@ -64,6 +64,7 @@ impl Engine {
         let Some(path) = &slot.session.target().profile.agent else {
             return self.bug(asker.slot, "a question to an agent that is not configured", now);
         };
+        debug_assert!(hosts.still_waits(asker, Awaited::Agent), "the answer would be dropped");
         agents.ask(path, asker, request, |asker| hosts.still_waits(asker, Awaited::Agent));
     }
 

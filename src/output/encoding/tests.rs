@@ -91,8 +91,8 @@ fn labels_are_those_of_the_standard() {
     }
 }
 
-/// Texts with characters of one to four bytes, some of which contain the bytes of `
-/// `, `\r` or `\` in one of the encodings.
+/// Texts with characters of one to four bytes, some of which contain the bytes of `\n`,
+/// `\r` or `\` in one of the encodings.
 const TEXTS: [(&str, &str); 7] = [
     ("utf-8", "é\r\n\r\n表示\rĊഊ\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
     ("utf-16le", "é\r\n\r\n表示\rĊഊ\u{a0d}\u{a00}\n\u{1f980}\n\n\r\r\n\u{feff}no end\r"),
