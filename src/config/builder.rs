@@ -54,7 +54,7 @@ macro_rules! fleet_settings {
 #[must_use]
 pub struct FleetBuilder {
     hosts: Vec<Entry>,
-    /// The settings of all hosts that have no settings of their own in `configs` or in the list.
+    /// The settings for all hosts. Those in `configs` and in the host list take precedence.
     pub(super) client: HostConfig,
     configs: Option<Vec<HostConfig>>,
     limits: Limits,
@@ -83,7 +83,7 @@ pub struct ClientBuilder {
     pub(super) fleet: FleetBuilder,
 }
 
-/// Everything that a fleet is built from. The settings are checked, and the files are read.
+/// Everything that a fleet is built from, after the settings were checked and the files were read.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub list: HostList,
@@ -179,9 +179,9 @@ fleet_settings! {
     /// [connect](crate::Fleet::connect) do not count.
     ///
     /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts
-    /// have accepted the command. With more hosts than this limit, the first commands must end
-    /// before that, so use [`start_command`](crate::ParallelClient::start_command) for commands
-    /// that wait for input.
+    /// have accepted the command. With more hosts than this limit, that requires some commands to
+    /// end first. For commands that wait for input, use
+    /// [`start_command`](crate::ParallelClient::start_command).
     max_running(commands: impl Into<Option<usize>>) =>
         |builder| builder.limits.max_running = commands.into();
 
@@ -206,10 +206,10 @@ fleet_settings! {
     /// The budget applies back-pressure like
     /// [`Keep::BackPressure`](crate::output::Keep::BackPressure), whatever the policy of a stream
     /// is, and shares the memory fairly. Once half of the budget is used, a stream with more than
-    /// an equal share of the other half waits for its reader. From the last quarter, each stream
-    /// gets 4 KiB. A stream with less than 4 KiB of unread output never waits, so with very many
-    /// hosts the budget may be exceeded, by less than 40 KiB per host. libssh needs memory for each
-    /// connection that waits, so 160 KiB of the budget are reserved for each of them.
+    /// an equal share of the other half waits for its reader. Once three quarters are used, a
+    /// stream waits as soon as it has 4 KiB. A stream with less than 4 KiB of unread output never
+    /// waits, so with very many hosts the budget may be exceeded, by less than 40 KiB per host.
+    /// Each stream with unread output counts 160 KiB more, for libssh's memory.
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
@@ -331,8 +331,8 @@ impl ClientBuilder {
     /// hosts.
     pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
         check_count("pool_size", Some(self.fleet.limits.max_connecting))?;
-        // No limit unless the caller has set one: with a limit, `join` may wait for output to be
-        // read, which only its own caller can do.
+        // No limit unless the caller has set one. With a limit, `join` may wait for output to be
+        // read, but the caller, who would have to read it, is blocked in `join`.
         self.fleet.limits.output_budget.get_or_insert(usize::MAX);
         let configs = self.fleet.configs.clone();
         Ok((self.fleet, configs))

@@ -144,8 +144,8 @@ impl<'a> Credentials<'a> {
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
-        // `none` is for hosts that need no credential, and for an agent that has no key. If the
-        // agent has offered a key, the server does not accept `none` any more.
+        // Without another credential, `none` is tried too: a host may need no credential, and the
+        // agent may have no key. After a key of the agent, a server no longer accepts `none`.
         if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
             plan.push(Offer::None);
         }

@@ -1,7 +1,7 @@
 //! Layers of settings. Each setting is looked up separately, in the first layer that has it.
 //!
-//! A layer is a [`HostConfig`] and its [`Origin`]. A host has its own layer and the client's. A
-//! further layer, such as a file's, is one more list item. Defaults follow the last layer.
+//! A layer is a [`HostConfig`] and its [`Origin`]. A host has two: its own and the client's.
+//! Another, such as a file's, would be one more list item. A setting in no layer has its default.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Layer<'a> {
     pub config: &'a HostConfig,
 }
 
-/// A value, and the layer that has it. Two of them are equal if their values are.
+/// A value, and the layer that it comes from. Two are equal if their values are equal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a, T> {
     pub value: T,
@@ -177,7 +177,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// `None` if GSSAPI is off. A `false` outranks an identity, whichever layer has the identity.
+    /// `None` if GSSAPI is off. `gssapi_auth(false)` overrides an identity in any layer.
     pub fn gssapi(&self) -> Option<GssapiSettings<'a>> {
         let server = self.value(|config| config.gssapi_server.as_deref());
         let client = self.value(|config| config.gssapi_client.as_deref());
@@ -246,7 +246,7 @@ impl<'a> Layers<'a> {
         key.map(|_| opener).or_origin_of(passphrase).or_origin_of(rounds)
     }
 
-    /// A certificate belongs to keys of its layer or below, and applies only if those keys do.
+    /// The certificate, unless a layer more specific than the certificate's replaces the keys.
     fn certificate(&self) -> Option<Given<'a, &'a KeySource>> {
         let certificate = self.first(|config| config.certificate.as_ref())?;
         let above = &self.layers[..certificate.depth];

@@ -41,8 +41,8 @@ impl HostList {
     }
 
     /// Like [`targets`](Self::targets), but with `None` for each host that is the same as in the
-    /// list `before`; nothing is read for such a host. New hosts share the proxies of these hosts:
-    /// `proxy` returns the last proxy on the way to the host at a position of `before`.
+    /// list `before`; nothing is read for such a host. New hosts share the proxies of existing
+    /// hosts: `proxy` returns the last proxy on the way to the host at a position of `before`.
     pub fn changes(
         &self,
         before: &Self,

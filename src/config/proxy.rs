@@ -27,8 +27,8 @@ use crate::host::{HostSpec, HostSpecError};
 /// of the hosts behind it.
 ///
 /// Login name, port, password, keys and GSSAPI are never inherited from the hosts or the client;
-/// the attempts, the pause between them and the time limits are the client's unless they are set
-/// here.
+/// the number of attempts, the pause between them and the time limits are the client's unless they
+/// are set on the proxy.
 ///
 /// ```
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
@@ -148,7 +148,7 @@ impl Proxy {
         self.set(|config| config.responder(respond))
     }
 
-    /// Whether GSSAPI is tried, first of all methods
+    /// Whether GSSAPI is tried, before all other methods
     /// ([`Builder::gssapi_auth`](crate::config::ClientBuilder::gssapi_auth)). Default: `false`,
     /// unless an identity is set.
     pub fn gssapi_auth(self, on: bool) -> Self {
@@ -212,12 +212,12 @@ settings! {
         |config| config.proxy.hops = Some(hops.into_iter().collect());
 
     /// A short form of [`proxy`](Self::proxy), for a proxy with this name (parallel-ssh:
-    /// `proxy_host`). `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file` belong to
-    /// it. Each of these settings can be made for one host or for all hosts.
+    /// `proxy_host`). `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file` apply to
+    /// this proxy. Each of these settings can be made for one host or for all hosts.
     ///
     /// Unlike in parallel-ssh, all hosts share one connection to the proxy, and no local port is
-    /// opened. Settings that are not made have the defaults of a [`Proxy`], as parallel-ssh
-    /// documents; they are not taken from the host's login.
+    /// opened. A setting that is not made has the default of a [`Proxy`], as parallel-ssh
+    /// documents; it is not taken from the host's login.
     proxy_host(host: impl TryInto<HostSpec, Error: Into<HostSpecError>>) =>
         |config| config.proxy.host = Some(entry(host));
 

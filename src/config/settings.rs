@@ -60,10 +60,10 @@ settings! {
     passphrase(passphrase: impl Into<String>) =>
         |config| config.passphrase = Some(Hidden::new(passphrase.into()));
 
-    /// Limit on the work of decrypting a private key, in rounds of bcrypt: `ssh-keygen` uses 16 or
-    /// 24, or the number given with `-a`. Each round takes [`build`](ClientBuilder::build) about 10
-    /// ms. Default: 1,024; 0 is rejected. For PKCS#8, 10,000 iterations of PBKDF2 count as one
-    /// round; scrypt may use 64 MiB, whatever this limit is.
+    /// Limit on the work of decrypting a private key, in rounds of bcrypt. `ssh-keygen` uses 16 or
+    /// 24 rounds unless `-a` sets another number. Each round takes [`build`](ClientBuilder::build)
+    /// about 10 ms. Default: 1,024; 0 is rejected. For PKCS#8, 10,000 iterations of PBKDF2 count as
+    /// one round; scrypt may use 64 MiB, whatever this limit is.
     kdf_rounds_max(rounds: u32) => |config| config.kdf_rounds_max = Some(rounds);
 
     /// Private key file, tried first (parallel-ssh: `pkey`, and `private_key` in a `HostConfig`).
@@ -116,8 +116,9 @@ settings! {
     /// Whether credentials are delegated to the host. Default: `false`. The ticket must be
     /// forwardable.
     ///
-    /// This setting does not enable GSSAPI, and it is an error if no host uses GSSAPI. parallel-ssh
-    /// delegates only if an identity is set.
+    /// This setting does not enable GSSAPI: if it is `true` and no host uses GSSAPI,
+    /// [`build`](ClientBuilder::build) returns an error. parallel-ssh delegates only if an identity
+    /// is set.
     gssapi_delegate_credentials(on: bool) => |config| config.gssapi_delegate = Some(on);
 
     /// Whether the keys of the ssh-agent are tried. They follow a key named by
@@ -156,16 +157,15 @@ settings! {
     /// local connection, since libssh cannot mark it as forwarded the way OpenSSH's client does. So
     /// keys with destination constraints (`ssh-add -h`) do not work as intended: a key that may be
     /// used via the host is refused to the host, a key for local use can be used from the host, and
-    /// no such key logs in to the host itself. `ssh-add -c` works, so the agent asks before each
-    /// signature.
+    /// no such key logs in to the host itself. `ssh-add -c` works: the agent asks for confirmation
+    /// before each signature.
     ///
-    /// A host whose maximum packet size leaves no room for an answer makes libssh loop for ever.
-    /// Such a host fails with [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and the
-    /// thread that writes the first answer on its connection sleeps for the life of the process,
-    /// with some 50 KB of memory and a descriptor. After four such hosts agent forwarding is
-    /// disabled: channels are refused, and [`build`](ClientBuilder::build) returns
-    /// [`Error::Unsupported`](crate::Error::Unsupported). Each connection starts such a thread for
-    /// its first answer.
+    /// The first answer on each connection is written by a separate thread, because a host whose
+    /// maximum packet size leaves no room for an answer makes libssh loop for ever. Such a host
+    /// fails with [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and its thread
+    /// sleeps for the life of the process, with some 50 KB of memory and a descriptor. After four
+    /// such hosts, agent forwarding is disabled: channels are refused, and
+    /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
     forward_ssh_agent(on: bool) => |config| config.forward_agent = Some(on);
 
     /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh:
@@ -176,8 +176,8 @@ settings! {
     /// [`key_bytes`](Self::key_bytes) names, or to one of the identity files if no key is named.
     /// [`build`](ClientBuilder::build) reads the certificate and checks this
     /// ([`Error::CertFile`](crate::Error::CertFile)). Only the server decides whether the
-    /// certificate is valid; if the server refuses it, the error names the expiry or the principals
-    /// if they are the reason ([`AuthProblem`](crate::error::AuthProblem)). A host inherits the
+    /// certificate is valid; if the server refuses it, and the expiry or the principals explain the
+    /// refusal, the error says so ([`AuthProblem`](crate::error::AuthProblem)). A host inherits the
     /// client's certificate only together with the client's keys.
     ///
     /// Without this setting, `<key>-cert.pub` beside the named key or an identity file is used, as
@@ -208,7 +208,7 @@ settings! {
     /// Without a responder it needs a [`password`](Self::password), as in parallel-ssh. The
     /// password answers a single hidden prompt, such as PAM's `Password: `, once per login, and
     /// never a prompt that echoes. If the server offers the password method too, that method comes
-    /// first, so a wrong password counts twice. Any other prompt fails with
+    /// first, so the server counts a wrong password twice. Any other prompt fails with
     /// [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With neither a responder
     /// nor a password, [`build`](ClientBuilder::build) returns an
     /// [`Error::Config`](crate::Error::Config).
@@ -220,8 +220,8 @@ settings! {
     /// The function is called for each round of prompts. It returns one [`Answer`] per prompt, in
     /// order, or `None` to decline; the method is then skipped for this host. The function runs in
     /// the thread that drives all hosts, so it must not block. It receives every prompt, including
-    /// the one for the password, which is no longer answered automatically. If the function panics,
-    /// the login continues with the next method, and the error says so
+    /// one for the password: with a responder, no prompt is answered automatically. If the function
+    /// panics, the login continues with the next method, and the error says so
     /// ([`AuthProblem::ResponderPanicked`](crate::error::AuthProblem::ResponderPanicked)).
     /// `keyboard_interactive(false)` disables the function.
     ///
@@ -269,8 +269,8 @@ settings! {
     /// ninth close on, each counts as an attempt. With `max_attempts(1)` the first such close is
     /// final.
     ///
-    /// When a connection that has run a command is lost, the commands that wait for it get all
-    /// their attempts, and the first attempt begins at once.
+    /// When a connection that has run a command is lost, the commands that wait for the connection
+    /// get the full number of attempts again, and the first attempt begins at once.
     ///
     /// parallel-ssh has three counters, for connect, handshake and authentication. It tries refused
     /// credentials again, but not a refused connect.
@@ -287,8 +287,8 @@ settings! {
 
     /// The longest pause of exponential backoff with full jitter. The pause before attempt `n` is a
     /// random time between zero and [`retry_delay`](Self::retry_delay)` * 2^(n - 1)`, at most
-    /// `max`, so that hosts that fail together do not retry together. Default: `None`, which makes
-    /// each pause the `retry_delay`.
+    /// `max`, so that hosts that fail together do not retry together. Default: `None`: every pause
+    /// lasts `retry_delay`.
     retry_backoff(max: impl Into<Option<Duration>>) => |config| config.retry_backoff = Some(max.into());
 
     /// Which addresses of a host are used, and in which order. Default: all, in the order of the
@@ -341,8 +341,8 @@ settings! {
     /// [`keepalive_max_missed`](Self::keepalive_max_missed) keepalives without an answer, and
     /// another interval, the connection is given up: its running commands fail with
     /// [`HostErrorKind::PeerDead`](crate::HostErrorKind::PeerDead), and waiting commands get a new
-    /// connection. parallel-ssh requests no answer, so it never notices a dead server, and its
-    /// libssh client sends nothing.
+    /// connection. parallel-ssh's keepalives request no answer, so it never notices a dead server;
+    /// its libssh client sends no keepalives.
     ///
     /// Between two calls of a client no keepalives are sent, and a server may close the idle
     /// connection; the next command then connects again.
@@ -355,9 +355,9 @@ settings! {
 
     /// Time limit for each stage of each host. The stages are: resolving and connecting, the SSH
     /// handshake, authentication, and starting the command. The limit is the total time of a stage.
-    /// Without this setting, resolving and connecting may take 60 s, the handshake 60 s and
-    /// authentication 120 s, so that a silent peer cannot keep a place in the pool for ever, and
-    /// starting the command has no limit. `None` means the same.
+    /// Default: `None`. Resolving and connecting are then limited to 60 s, the handshake to 60 s
+    /// and authentication to 120 s, so that a silent peer cannot keep a place in the pool for ever;
+    /// starting the command has no limit.
     timeout(limit: impl Into<Option<Duration>>) => |config| config.timeout = Some(limit.into());
 
     /// How long a reader waits for the next byte of its stream, and a writer for progress. `None`

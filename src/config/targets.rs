@@ -31,8 +31,8 @@ pub(super) struct Inventory<'a> {
 struct ProfileKey<'a> {
     user: &'a str,
     login: Login<'a>,
-    /// The parameters name the host, so each host has a separate profile, unless all hosts have the
-    /// same server identity.
+    /// The parameters contain the server's name. By default that is the host's name, so each host
+    /// with GSSAPI has a separate profile.
     gssapi: Option<Gssapi>,
     connection: Connection,
     agent_socket: AgentSocket<'a>,
@@ -45,7 +45,7 @@ struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     verifier: &'a Arc<Verifier>,
-    /// The profiles made so far, each with a number, by which profiles are compared.
+    /// The profiles made so far, each with a number that identifies it.
     known: HashMap<ProfileKey<'a>, (usize, Arc<Profile>)>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
     ways: Vec<KnownWay<'a>>,
@@ -72,8 +72,8 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. New hosts
-    /// share the proxies in `ways`, which are those of existing hosts.
+    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. `ways` has
+    /// the proxies of existing hosts, which new hosts share.
     pub fn changes(
         &self,
         owner: &Owner,
@@ -127,8 +127,8 @@ impl<'a> Inventory<'a> {
         Ok(target)
     }
 
-    /// The different ways to these hosts, and to the proxies on the way, each once. `proxy` returns
-    /// the last proxy on the way to the host at a position.
+    /// All distinct ways to these hosts and to their proxies. `proxy` returns the last proxy on the
+    /// way to the host at a position.
     pub fn ways<'b>(
         &'b self,
         origins: &'b [Origin],
@@ -200,8 +200,7 @@ fn check_library() -> Result<(), Error> {
     })
 }
 
-/// Checks that agent forwarding is not disabled, as it is once too many hosts have made libssh
-/// loop.
+/// Returns an error if agent forwarding is disabled because too many hosts have made libssh loop.
 fn check_forwarding() -> Result<(), Error> {
     if engine::can_forward_agent() {
         return Ok(());

@@ -85,8 +85,8 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     for (depth, layer) in layers.all().iter().enumerate() {
         let Way { hops, host, .. } = &layer.config.proxy;
         if let Some(hops) = hops {
-            // If a more specific layer has a proxy login, that login has no `proxy_host` to apply
-            // to.
+            // A proxy login in a more specific layer is an error, because it has no `proxy_host` to
+            // apply to.
             check_idle(&logins(&layers.all()[..depth]))?;
             let config = |hop: &'a Proxy| Layer { config: &hop.config, ..*layer };
             let hop = |hop: &'a Proxy| {
@@ -130,7 +130,7 @@ impl<'a> Hop<'a> {
         let login = login.with_rounds_max(all.rounds_max());
         // No command runs on a proxy.
         let mut settings = Settings { user, port, login, gssapi, forward_agent: None, ..all.settings() };
-        // The traffic through a proxy is encrypted, so it does not compress.
+        // Traffic through a proxy is already encrypted, so compressing it gains nothing.
         settings.connection.compress = false;
         Self { spec, settings, given }
     }

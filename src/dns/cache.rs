@@ -11,8 +11,9 @@ type Key = (Name, Kind);
 
 /// A table of fixed size: when it is full, the oldest response is dropped.
 ///
-/// The first response allocates the full size, because growing would copy everything within one
-/// turn. A fleet whose hosts are all literal addresses never allocates it.
+/// The table is allocated at its full size when the first response is stored, because growing it
+/// would copy everything within one turn. If all hosts are literal addresses, it is never
+/// allocated.
 pub(super) struct Cache {
     entries: HashMap<Key, CachedResponse>,
     /// Keys in insertion order. The entry of a key may have been removed or inserted again since.

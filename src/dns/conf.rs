@@ -210,8 +210,8 @@ impl DnsConfig {
         self
     }
 
-    /// Sets how many times the [`timeout`](Self::timeout) a lookup may take. Default: 2; 0 counts
-    /// as 1.
+    /// Sets the longest time that a lookup may take, as a multiple of the
+    /// [`timeout`](Self::timeout). Default: 2; 0 counts as 1.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self

@@ -12,7 +12,7 @@ use super::hosts::Hosts;
 use super::wire::{self, Kind, Response};
 use crate::limits;
 
-/// Reads any bytes as a response to the query that they repeat, and to other queries.
+/// Reads arbitrary bytes as a response: to the query that the bytes contain, and to other queries.
 pub fn dns_read(message: &[u8]) {
     let Some(fixed) = wire::name("web1.example") else { return };
     let asked = message.get(12..).and_then(|_| {

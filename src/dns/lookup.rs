@@ -25,7 +25,7 @@ pub(super) trait Io {
     fn forget(&mut self, id: u16, kind: Kind);
     /// Notes that a server did not respond in time.
     fn timed_out(&mut self, server: usize);
-    /// Sends this server no EDNS from now on, because it rejects EDNS.
+    /// Sends all further queries to this server without EDNS, because the server rejects EDNS.
     fn disable_edns(&mut self, server: usize);
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Lookup {
     /// When the lookup stops waiting for the other query. Set once the result of one query is
     /// decisive.
     grace_end: Option<Instant>,
-    /// The failure of the names tried so far that ranks highest.
+    /// Of the failures of all names tried so far, the one with the highest rank.
     failure: Option<LookupError>,
 }
 
@@ -248,8 +248,8 @@ impl LookupError {
     }
 
     /// The rank of this failure among those of several names. The failure with the highest rank is
-    /// reported. NXDOMAIN for one name proves nothing about the host while another name could not
-    /// be looked up.
+    /// reported. NXDOMAIN for one name proves nothing about the host if another name could not be
+    /// looked up.
     fn uncertainty(&self) -> u8 {
         match self {
             Self::BadName(_) | Self::NoSuchName => 0,

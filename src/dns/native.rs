@@ -33,7 +33,7 @@ pub(super) struct Native {
     net: Net,
     cache: Cache,
     wheel: Wheel<usize>,
-    /// Lookups whose timers have expired and that were not handled yet.
+    /// Lookups whose timers have expired, and whose expiry has not been handled yet.
     expired: VecDeque<usize>,
     completed: VecDeque<CompletedLookup>,
     /// Which address families have a route. Determined again in each turn.

@@ -35,7 +35,7 @@ pub(super) struct Net {
     /// Queries that were lost with a failed socket.
     lost_queries: VecDeque<LostQuery>,
     random: Random,
-    /// The server that the next lookup queries first, with the option `rotate`.
+    /// With the option `rotate`: the server that the next lookup queries first.
     rotation: Option<usize>,
     /// Holds one message. The longest ones come over TCP.
     buffer: Vec<u8>,
@@ -48,7 +48,7 @@ struct Server {
     extension: Extension,
     /// How many queries in a row got no response.
     unanswered: u32,
-    /// Until when the server is queried after the others.
+    /// Until this time, the server is queried after the others.
     avoided_until: Option<Instant>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Query {
     next_try: Option<Instant>,
     transport: Transport,
     pause_max: Duration,
-    /// The ids of all tries, because late responses count.
+    /// The ids of all tries. A late response to an earlier try is accepted too.
     ids: Vec<u16>,
     /// The failure of the last server that failed.
     failure: LookupError,
@@ -58,7 +58,7 @@ impl QueryResult {
         }
     }
 
-    /// Whether the query of the other kind can hardly change the result.
+    /// Whether this result is conclusive: the query of the other kind is unlikely to change it.
     pub(super) fn is_decisive(&self) -> bool {
         matches!(self, Self::Addresses(_) | Self::Failed(LookupError::NoSuchName))
     }
@@ -237,7 +237,7 @@ impl Query {
     }
 
     /// The pause after each server: 400 ms in the first round, doubled with each further round.
-    /// Over TCP it is the longest pause, because TCP retransmits by itself.
+    /// Over TCP, every pause is the longest one, because TCP retransmits by itself.
     fn pause(&self, transport: Transport) -> Duration {
         match transport {
             Transport::Tcp => self.pause_max,

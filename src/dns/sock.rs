@@ -32,8 +32,8 @@ impl Datagrams {
         Ok(Self(socket))
     }
 
-    /// Sends a message. If the socket buffer is full, the message is dropped, as it may be in the
-    /// network, and the next try repeats the query.
+    /// Sends a message. If the socket buffer is full, the message is dropped, just as the network
+    /// might drop it; the next try repeats the query.
     pub(super) fn send(&self, message: &[u8]) -> io::Result<()> {
         match self.0.send(message) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
@@ -76,7 +76,7 @@ impl Stream {
     }
 
     /// Queues a message and writes as much as possible. An error of the connection is returned by
-    /// [`Stream::receive`], after the responses received before it.
+    /// [`Stream::receive`], after the responses that arrived before the error.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.out.extend_from_slice(&length.to_be_bytes());

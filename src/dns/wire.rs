@@ -95,8 +95,8 @@ pub(super) fn id(message: &[u8]) -> Option<u16> {
     message.first_chunk().copied().map(u16::from_be_bytes)
 }
 
-/// Reads `message` as the response to the query for `name`. `None` if it is not that response or
-/// cannot be read, in which case the real one may still arrive.
+/// Reads `message` as the response to the query for `name`. `None` if the message is not that
+/// response or cannot be read; the real response may still arrive.
 pub(super) fn read(message: &[u8], name: &Name, kind: Kind) -> Option<Response> {
     let mut decoder = BinDecoder::new(message);
     let header = Header::read(&mut decoder).ok()?;

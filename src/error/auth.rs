@@ -79,8 +79,8 @@ pub enum AuthProblem {
         /// When the certificate becomes valid.
         from: SystemTime,
     },
-    /// The server refused a certificate that does not name the user. With
-    /// `AuthorizedPrincipalsFile`, servers may expect other names.
+    /// The server refused a certificate that does not name the user. A server with
+    /// `AuthorizedPrincipalsFile` may expect a name other than the user's.
     #[error("the certificate {} is for {}", path.display(), named(principals))]
     #[non_exhaustive]
     CertificateOfOthers {

@@ -73,8 +73,8 @@ pub enum Error {
     #[error("{}private key {}: {problem}", origin.prefix(), path.display())]
     #[non_exhaustive]
     KeyFile {
-        /// Where the key comes from. If the passphrase is wrong or the limit on rounds is too low,
-        /// where that setting comes from.
+        /// Where the key comes from. If the problem is a wrong passphrase or too low a limit on
+        /// rounds, where that setting comes from.
         origin: Origin,
         /// The key's file, or `<bytes>` for a key given as text.
         path: PathBuf,

@@ -36,7 +36,8 @@ pub enum ChannelProblem {
         text: String,
     },
     /// Standard input cannot be sent, because the server's maximum packet size is 10 bytes or less,
-    /// or could not be read. Some builds of libssh cannot open a channel with packet size 0.
+    /// or could not be read. With some builds of libssh, a channel with packet size 0 cannot even
+    /// be opened; that is reported in the same way.
     #[error("the server announced no usable packet size, so standard input cannot be sent")]
     Unwritable,
     /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.

@@ -170,8 +170,8 @@ pub enum ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// The setting, by the name of the method that sets it. `None` if the problem is not that of a
-    /// single setting.
+    /// The setting, by the name of the method that sets it. `None` if the problem does not concern
+    /// one particular setting.
     #[must_use]
     pub fn setting(&self) -> Option<&'static str> {
         match self {

@@ -195,7 +195,8 @@ pub enum HostErrorKind {
     PeerDead {
         /// Time since the server last sent anything.
         after: Duration,
-        /// How many keepalives were due since then. libssh sends the next one only after an answer.
+        /// How many keepalives have come due since then. libssh may have sent fewer, because it
+        /// sends the next one only after an answer.
         unanswered: u32,
     },
     /// Received data failed its integrity check.
@@ -214,7 +215,7 @@ pub enum HostErrorKind {
     Undecodable {
         /// The encoding's name.
         encoding: &'static str,
-        /// Offset in the line of the first invalid byte sequence.
+        /// Offset of the first invalid byte sequence, from the start of the line.
         offset: usize,
         /// The bytes of the line, without its line end.
         line: Vec<u8>,

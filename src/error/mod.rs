@@ -1,9 +1,9 @@
 //! Errors: [`Error`] says why a call failed, [`HostError`] why one host failed.
 //!
-//! The `Display` of an error is the whole message on one line, the text of its cause included, and
-//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes
-//! prints each of them once. To act on a cause, match on the error: all causes are in public
-//! fields.
+//! The `Display` form of an error is one line that includes the text of its cause. For this reason
+//! [`source`](std::error::Error::source) is `None`: a program that prints the chain of causes would
+//! otherwise print each cause twice. To act on a cause, match on the error: all causes are in
+//! public fields.
 
 mod auth;
 pub(crate) mod call;

@@ -30,9 +30,9 @@ use crate::text::{must_escape, sanitise};
 ///
 /// # Rejected input
 /// Every text that OpenSSH has rejected since 9.6 is rejected (`valid_hostname` and `valid_ruser`
-/// in `ssh.c`), so that a name from an inventory cannot become an option, a shell command or a
-/// terminal escape sequence in another program: a leading `-`, shell metacharacters, whitespace,
-/// control characters. These rules are stricter than OpenSSH's:
+/// in `ssh.c`): one with a leading `-`, shell metacharacters, whitespace or control characters. So
+/// a name from an inventory cannot become an option, a shell command or a terminal escape sequence
+/// in another program. The following rules are stricter than OpenSSH's:
 /// - An ASCII host consists of letters, digits, `.`, `-` and `_`. This excludes `*`, `?`, `!`, `,`,
 ///   `|` and `#`: in a known_hosts file, they would make a recorded host key valid for other hosts
 ///   too.
@@ -57,7 +57,8 @@ pub struct HostSpec {
 
 /// Why a text is not a valid [`HostSpec`].
 ///
-/// A message repeats at most one character of the text, and escapes it. The rest may be a password.
+/// A message repeats at most one character of the text, escaped, because the text may contain a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostSpecError {
@@ -67,12 +68,12 @@ pub enum HostSpecError {
     /// The user or the host contains a forbidden character.
     #[error("the {part} contains the character '{}'", sanitise(.character.encode_utf8(&mut [0; 4])))]
     Character {
-        /// The part that contains it.
+        /// The part that contains the character.
         part: HostSpecPart,
         /// The character, not escaped.
         character: char,
     },
-    /// The host is empty, or the user before an `@`.
+    /// The host is empty, or there is an `@` with no user before it.
     #[error("the {0} is empty")]
     Empty(HostSpecPart),
     /// The host contains colons but is neither `host:port` nor an IPv6 address.
@@ -94,8 +95,8 @@ pub enum HostSpecError {
     },
 }
 
-/// The part of a [`HostSpec`] that an error is about. The port is the only other part and has its
-/// own error.
+/// The part of a [`HostSpec`] that an error is about. Errors about the only other part, the port,
+/// are [`HostSpecError::Port`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostSpecPart {
@@ -181,8 +182,8 @@ impl TryFrom<&String> for HostSpec {
     }
 }
 
-/// For calls that take a [`HostSpec`] or a text: the conversion of a [`HostSpec`] to itself cannot
-/// fail.
+/// Lets a call take either a [`HostSpec`] or a text. The conversion of a [`HostSpec`] to itself
+/// cannot fail, so its error type is [`Infallible`].
 impl From<Infallible> for HostSpecError {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -70,20 +70,21 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Name resolution plus TCP connect, or the time until the proxy is connected.
+    /// Name resolution and TCP connect together. Behind a proxy: the time until the proxy has
+    /// connected to the host.
     Connect,
     /// The SSH handshake.
     Handshake,
     /// Authentication.
     Auth,
-    /// Authentication, while GSSAPI was tried. The KDC or the server does not answer.
+    /// Authentication, while GSSAPI was being tried. The KDC or the server did not answer.
     Gssapi,
     /// Authentication, while waiting for the ssh-agent.
     Agent,
     /// From opening the channel until the server accepts the command.
     Exec,
     /// From the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password)
-    /// until `sudo` starts it. This may take as long as a login.
+    /// until `sudo` starts it. The limit is that of a login.
     Sudo,
     /// The command's run time ([`Command::time_limit`](crate::Command::time_limit)).
     Command,

@@ -129,7 +129,7 @@ fn is_der(bytes: &[u8]) -> bool {
     length > 0 && bytes.len() == header + length
 }
 
-/// Reads the lines after `BEGIN`: headers, an empty line, base64, `END`. They have at most
+/// Reads the lines after `BEGIN`: headers, an empty line, base64, `END`. Together they have at most
 /// `longest` bytes.
 fn read<'a>(
     format: Format,

@@ -37,7 +37,7 @@ pub(super) fn ec(der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     ec_on(None, der)
 }
 
-/// Like [`ec`], but for a key inside PKCS#8, which names the curve outside (`outer`).
+/// Like [`ec`], but for a key inside PKCS#8, where the curve is named outside the key (`outer`).
 pub(super) fn ec_on(outer: Option<ObjectIdentifier>, der: &[u8]) -> Result<Parts<'_>, KeyProblem> {
     let key = EcPrivateKey::try_from(der).map_err(|_| KeyProblem::Damaged("it is not a SEC 1 structure"))?;
     let inner = key.parameters.and_then(sec1::EcParameters::named_curve);

@@ -60,9 +60,9 @@ pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) ->
     Ok(computed.to_bytes(&group, PointConversionForm::UNCOMPRESSED, &mut context)?)
 }
 
-/// Checks that `n = pq`, and that `d` and `q_inv` are the inverses that they must be (RFC 8017
-/// section 3.2). Does not check that `p` and `q` are prime: if they are not, the signatures are
-/// wrong, which does no harm.
+/// Checks that `n = pq`, and that `d` and `q_inv` are inverses as RFC 8017 section 3.2 defines
+/// them. Does not check that `p` and `q` are prime: if they are not, signatures are wrong, which
+/// does no harm.
 pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let (found, range) = (bits(parts.n), limits::RSA_BITS);
     if !range.contains(&found) {

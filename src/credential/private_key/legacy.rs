@@ -12,7 +12,7 @@ use crate::error::KeyProblem;
 /// The length of the salt for the key derivation. The salt is the first bytes of the IV.
 const SALT: usize = 8;
 
-/// Decrypts the data as the headers say. Does not detect one in 256 wrong passphrases.
+/// Decrypts the data as the headers say. About one in 256 wrong passphrases is not detected.
 pub(super) fn decrypt(
     headers: &Headers,
     data: &[u8],

@@ -74,7 +74,7 @@ impl KeyText {
     }
 }
 
-/// Opens the traditional PEM of OpenSSL, which is the bare structure, encrypted as its headers say.
+/// Opens OpenSSL's traditional PEM: the bare structure, which is encrypted if the headers say so.
 fn open_traditional(
     headers: &armor::Headers,
     data: &[u8],

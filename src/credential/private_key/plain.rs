@@ -19,7 +19,8 @@ const END: &[u8] = b"\n-----END OPENSSH PRIVATE KEY-----\n\0";
 /// Block size of an unencrypted container.
 const BLOCK: usize = 8;
 
-/// Upper bound for names, lengths, public halves of a fixed size, and padding in any container.
+/// Upper bound, in bytes, for all names, lengths, public halves of a fixed size and padding of a
+/// container together.
 const FRAMING: usize = 512;
 
 /// A key of a supported type whose parts belong together, as text for libssh. The text is
