@@ -1,4 +1,5 @@
-//! All fixed limits of the library, each with the reason for its value.
+//! All fixed limits of the library, each with the reason for its value. A turn is one round of the
+//! event loop. A visit is one step of one host's session within a turn.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use std::time::Duration;
 /// `pool_size=100`).
 pub const POOL_SIZE: usize = 100;
 
-/// Fleets built by one call, one per thread: more than any machine has cores.
+/// Largest number of fleets that one call may build. Each fleet runs on a thread, and the value is
+/// more than any machine has cores.
 pub const FLEETS_MAX: usize = 4096;
 
 /// Connection attempts per host (parallel-ssh: `num_retries=3`, which counts attempts).
@@ -15,9 +17,10 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Connections that a server may drop before its identification without their counting as attempts.
-/// With the pauses below, the last of them starts at most 32 s after the first. That is long enough
-/// for a server that logs in ten users a second to serve three hundred.
+/// How many dropped connections per host do not count as attempts. A connection is dropped if the
+/// server ends it before sending its identification. With the pauses below, the last such
+/// connection starts at most 32 s after the first. In that time, a server that logs in ten users a
+/// second serves three hundred.
 pub const DROPS: u32 = 8;
 
 /// Upper bound of the random pause after the first dropped connection. The bound doubles with each
@@ -28,8 +31,8 @@ pub const DROP_DELAY: Duration = Duration::from_millis(250);
 /// Highest value that the upper bound of the pause reaches by doubling.
 pub const DROP_DELAY_MAX: Duration = Duration::from_secs(8);
 
-/// How early a connection may start under a rate limit, so that late turns or coarse ticks do not
-/// lower the rate. The value is ten ticks of the timer wheel.
+/// Under a rate limit, a connection may start this long before it is due, so that late turns and
+/// coarse ticks do not lower the rate. The value is ten ticks of the timer wheel.
 pub const CONNECT_BURST: Duration = Duration::from_millis(10);
 
 /// Time limit of name resolution plus TCP connect if no `timeout` is set. Without it, a silent peer
@@ -64,7 +67,7 @@ pub const ADDRESSES: usize = 32;
 /// beyond the limit waits for the next visit.
 pub const PUMPS_PER_VISIT: usize = 16;
 
-/// Largest number of bytes that one such read takes from the socket.
+/// Largest number of bytes that libssh takes from the socket in one read.
 pub const SOCKET_READ: usize = 4 * 1024;
 
 /// Assumed output of a socket read on a compressed connection. Text shrinks to a quarter or less.
@@ -78,10 +81,10 @@ pub const PACKETS_PER_VISIT: u64 = 64;
 /// (libssh's limit).
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 
-/// known_hosts lines that are compared with a host's name per visit if no index applies. A hashed
-/// line takes up to half a microsecond, so the limit amounts to a quarter of a millisecond. With
-/// 100,000 hashed lines, the verdict on an unknown key takes 200 visits, and twice as many on a
-/// port other than 22.
+/// How many known_hosts lines that cannot be indexed are compared with a host's name per visit. A
+/// hashed line takes up to half a microsecond, so the limit amounts to a quarter of a millisecond.
+/// With 100,000 hashed lines, the verdict on an unknown key takes 200 visits, and twice as many on
+/// a port other than 22.
 pub const HOST_KEY_LINES: usize = 500;
 
 /// Threads that record new host keys. Writes to one file are sequential anyway.
@@ -92,23 +95,24 @@ pub const DISK_THREADS: usize = 1;
 /// process that is stopped during the write holds it forever.
 pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// Bytes of replies that a host may request without reading them. libssh buffers these replies. A
-/// burst of 10,000 requests causes 0.4 to 0.8 MiB.
+/// Bytes of replies that libssh may buffer for a host that sends requests without reading the
+/// replies. The replies to a burst of 10,000 requests take 0.4 to 0.8 MiB.
 pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
 
 /// A new key exchange is legitimate once this many bytes, both directions together, have been
-/// transferred since the last one. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
+/// transferred since the last one. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most
+/// every gibibyte.
 pub const REKEY_TRAFFIC: u64 = 32 * 1024;
 
-/// Time since the last key exchange that makes the next one legitimate even without
-/// [`REKEY_TRAFFIC`]. RFC 4253 section 9 recommends an hour.
+/// A new key exchange is also legitimate once this much time has passed since the last one,
+/// whatever the traffic. RFC 4253 section 9 recommends an hour.
 pub const REKEY_PAUSE: Duration = Duration::from_secs(60);
 
-/// Key exchanges that are allowed in a row without either reason. Each costs 0.3 ms of CPU or more.
+/// How many suspicious key exchanges are allowed in a row. A key exchange is suspicious if neither
+/// [`REKEY_TRAFFIC`] nor [`REKEY_PAUSE`] makes it legitimate. Each costs 0.3 ms of CPU or more.
 pub const REKEYS_IN_A_ROW: u32 = 10;
 
-/// Key exchanges that are allowed within [`REKEY_WINDOW`] without either reason. The limit amounts
-/// to one a second.
+/// How many suspicious key exchanges are allowed within [`REKEY_WINDOW`]: one a second.
 pub const REKEYS_PER_WINDOW: usize = 30;
 
 /// See [`REKEYS_PER_WINDOW`].
@@ -132,15 +136,15 @@ pub const EXIT_SIGNAL_TEXT: usize = 4 * 1024;
 /// Unanswered keepalives after which a peer counts as dead (OpenSSH: `ServerAliveCountMax`).
 pub const KEEPALIVE_MISSED: u32 = 3;
 
-/// Pumps for a host that is being removed, each of [`PUMPS_PER_VISIT`] reads: 4 MiB in all, twice
-/// an SSH window. Data that the host has sent by then is kept; later data is not.
+/// How many rounds of [`PUMPS_PER_VISIT`] socket reads a host gets when it is removed: 4 MiB in
+/// all, twice an SSH window. Data that has arrived by then is kept; later data is not.
 pub const LAST_PUMPS: usize = 64;
 
 /// Time that one turn may spend on hosts before it returns to the poll. A turn may exceed this by
 /// one libssh step, which mostly takes less than 2 ms and always less than 5 ms.
 pub const TURN_BUDGET: Duration = Duration::from_millis(1);
 
-/// Commands of runs started or removed in one turn: below 1 ms.
+/// How many commands of runs may be started or removed in one turn. That many take less than 1 ms.
 pub const RUN_TASKS_PER_TURN: usize = 1024;
 
 /// Events that may be queued before a turn ends.
@@ -156,8 +160,8 @@ pub const STREAM_UNREAD: usize = 256 * 1024;
 /// is the size of one socket read.
 pub const SHARE_MIN: usize = 4 * 1024;
 
-/// Memory that libssh needs for a connection whose output waits. It is taken by buffers that have
-/// grown with the packets, and it counts towards the output budget.
+/// Memory taken by libssh's buffers, which grow with the packets, for each connection whose output
+/// waits to be read. It counts towards the output budget.
 pub const WAITING_COST: usize = 160 * 1024;
 
 /// Readiness events taken from the kernel at once.
@@ -185,7 +189,7 @@ pub const INBOX_RETAINED: usize = 16 * 1024;
 /// error shows, in bytes.
 pub const PEER_TEXT: usize = 512;
 
-/// Output kept from a server that sends it before it accepts the command: one SSH window.
+/// Largest amount of output that a server may send before it accepts the command: one SSH window.
 pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 
 /// Output that is kept beyond its stream's limit if it arrives after the command's end. The value
@@ -193,33 +197,33 @@ pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 pub const LAST_OUTPUT: usize = 2 * 1024 * 1024;
 
 /// Bytes of input that are passed to libssh per host and visit. Input beyond the limit waits for
-/// the next visit. Each write counts as at least a [`WRITE_CHUNK`], because tiny packets cost time
-/// rather than bytes.
+/// the next visit. Each write counts as at least a [`WRITE_CHUNK`], because even a tiny packet
+/// takes time.
 pub const INPUT_PER_VISIT: usize = 256 * 1024;
 
 /// Name servers used (glibc: `MAXNS`).
 pub const DNS_SERVERS: usize = 3;
 
-/// Longest pause before a query is repeated, and the number of such pauses that a lookup may take
-/// (`resolv.conf(5)`: `timeout` and `attempts`).
+/// Longest pause before a query is repeated (`resolv.conf(5)`: `timeout`).
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See [`DNS_TIMEOUT`].
+/// A lookup takes at most this many times [`DNS_TIMEOUT`] (`resolv.conf(5)`: `attempts`).
 pub const DNS_ATTEMPTS: u32 = 2;
 
 /// Pause before a query is sent for the second time: longer than the response time of any nearby
 /// server.
 pub const DNS_FIRST_PAUSE: Duration = Duration::from_millis(400);
 
-/// How long addresses of one family wait for those of the other (RFC 8305 section 3).
+/// How long a lookup that has the addresses of one family waits for those of the other (RFC 8305
+/// section 3).
 pub const DNS_GRACE: Duration = Duration::from_millis(50);
 
-/// Concurrent lookups. Their responses fit in the receive buffers. With 10,000 lookups at once,
-/// hundreds of responses are dropped.
+/// Largest number of concurrent lookups. The responses to that many fit in the receive buffers.
+/// With 10,000 lookups at once, hundreds of responses are dropped.
 pub const DNS_IN_FLIGHT: usize = 256;
 
-/// Responses that are read, timers that are handled, and lookups that are started in one turn, this
-/// many of each. Together they take less than 1 ms.
+/// How many responses may be read in one turn. The same limit applies to the timers that are
+/// handled and to the lookups that are started. All of these together take less than 1 ms.
 pub const DNS_PER_TURN: usize = 16;
 
 /// UDP sockets per server. With one TCP connection each, three servers take 15 descriptors.
@@ -231,17 +235,18 @@ pub const DNS_PORT_QUERIES: u32 = 4096;
 /// Size of the receive buffer that is requested from the system, to hold a burst of responses.
 pub const DNS_RECEIVE_BUFFER: usize = 1024 * 1024;
 
-/// Longest response accepted over UDP: what passes without fragmentation (DNS flag day 2020).
+/// Longest response accepted over UDP: the longest that passes without fragmentation (DNS flag day
+/// 2020).
 pub const DNS_PAYLOAD: u16 = 1232;
 
-/// Consecutive queries without a response after which a name server is tried last for
+/// After this many consecutive queries without a response, a name server is tried last for
 /// [`DNS_DEAD_PAUSE`].
 pub const DNS_UNANSWERED: u32 = 4;
 
 /// See [`DNS_UNANSWERED`].
 pub const DNS_DEAD_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long an unreachable server stays at the end of the order.
+/// For how long a name server is tried last after it was found unreachable.
 pub const DNS_REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Aliases followed from one name.
@@ -264,7 +269,8 @@ pub const DNS_CACHE_ENTRIES_MIN: usize = 1024;
 pub const GSSAPI_NAME: usize = 250;
 
 /// Threads that wait for a KDC. A live KDC answers in milliseconds. A silent KDC blocks each thread
-/// for half a minute, and the hosts that are queued for the thread until their own time limits.
+/// for half a minute, and the hosts that are queued for a blocked thread may wait until their own
+/// time limits.
 pub const GSSAPI_THREADS: usize = 4;
 
 /// Descriptors that are left to the embedding program if the size of the pool is derived from the
@@ -322,9 +328,9 @@ pub const AGENT_MESSAGE: usize = 256 * 1024;
 /// Keys that an ssh-agent may list (OpenSSH: `MAX_AGENT_IDENTITIES`).
 pub const AGENT_KEYS: usize = 2048;
 
-/// Longest public key or certificate, and longest comment, of an agent key that is used. The value
-/// is ten times the size of a certificate with dozens of principals. libssh receives both through
-/// one socket buffer.
+/// Longest public key or certificate of an ssh-agent's key, and also its longest comment. A key
+/// beyond either limit is not used. The value is ten times the size of a certificate with dozens of
+/// principals. libssh receives both through one socket buffer.
 pub const AGENT_KEY: usize = 16 * 1024;
 
 /// Longest signature of an ssh-agent: one by an RSA key of 16,384 bits, the longest that OpenSSH
@@ -337,9 +343,9 @@ pub const AGENT_SIGNATURE: usize = 4 * 1024;
 pub const AGENT_CHANNELS: usize = 16;
 
 /// [`AGENT_CHANNELS`] for all hosts of a fleet together. The value is the number of connections
-/// that an ssh-agent can have, since its own limit is 1,024 descriptors on most systems. If this
-/// process may open fewer descriptors, the limit is an [`AGENT_SHARE`]th of them, so that hosts
-/// which open as many channels as they can leave the others enough descriptors to connect. Channels
+/// that an ssh-agent can have, since the agent's own limit is 1,024 descriptors on most systems.
+/// The limit is lower if this process may open few descriptors: at most one in [`AGENT_SHARE`] of
+/// them is used for such channels, so that the others remain for connections to hosts. Channels
 /// above the limit are refused.
 pub const AGENT_CONNECTIONS: usize = 1024;
 
@@ -355,19 +361,19 @@ pub const AGENT_WAITING: usize = 4 * AGENT_MESSAGE;
 /// to 64 relays of up to 30 µs each, as for tunnels.
 pub const AGENT_ROUNDS_PER_VISIT: usize = 4;
 
-/// Threads of this process that libssh may block forever. A thread is blocked by the first write to
-/// a channel if the host has announced packets that have no room for data. Each blocked thread
-/// keeps its session, a stack with a few touched pages (50 KB in all), and a descriptor. One such
-/// host may be an accident. After four, agent forwarding is refused in this process.
+/// How many threads of this process may be blocked in libssh forever before agent forwarding is
+/// refused. A thread blocks in the first write to a channel if the host has announced packets that
+/// have no room for data. Each blocked thread keeps its session, a stack with a few touched pages
+/// (50 KB in all), and a descriptor. One such host may be an accident, but not four.
 pub const PARKED_THREADS: usize = 4;
 
 /// Time that the first write to an agent's channel may take before its thread counts as blocked.
-/// The write waits for nothing, because it only starts a thread and puts a packet into a buffer.
+/// Normally the write takes little longer than starting a thread, because it only puts a packet
+/// into a buffer.
 pub const FIRST_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests that are sent to an ssh-agent before it has answered. There are enough of them to keep
-/// it busy. Further requests wait in this process, where those of hosts that have given up can be
-/// dropped.
+/// How many unanswered requests an ssh-agent may have at a time: enough to keep it busy. Further
+/// requests wait in this process, where they can be dropped if their hosts give up.
 pub const AGENT_WINDOW: usize = 16;
 
 /// Bytes that a tunnel takes from libssh before the host behind the proxy reads them. The value is
@@ -375,14 +381,14 @@ pub const AGENT_WINDOW: usize = 16;
 /// window closed.
 pub const INBOX_TUNNEL: usize = 64 * 1024;
 
-/// Bytes that libssh may buffer for one tunnel. The value is its largest window (2 MiB). libssh
-/// 0.10 accepts data beyond the window.
+/// Bytes that libssh may buffer for one tunnel. The value is the tunnel's largest window (2 MiB).
+/// The limit is necessary because libssh 0.10 accepts data beyond the window.
 pub const TUNNEL_HELD: usize = 2 * 1024 * 1024;
 
 /// Bytes of all tunnels of a proxy that may wait for its socket. Further bytes stay with the hosts
 /// behind the proxy.
 pub const TUNNEL_BACKLOG: usize = 256 * 1024;
 
-/// Tunnels that are relayed, and tunnels that are opened, per visit to their proxy. Relaying takes
-/// up to 30 µs for each. Further tunnels wait for the next visit.
+/// How many tunnels are relayed, and how many are opened, in one visit to their proxy. Relaying
+/// takes up to 30 µs per tunnel. Further tunnels wait for the next visit.
 pub const TUNNELS_PER_VISIT: usize = 64;

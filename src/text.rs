@@ -4,9 +4,9 @@
 //! what libssh reports as an error. If such text were printed unchanged, it could set the clipboard
 //! (OSC 52), disguise a link (OSC 8), rename the window, clear the screen, overwrite a line with
 //! `\r`, or forge a log line with `\n`. It could also reorder or hide text with Unicode's
-//! bidirectional and invisible characters ("Trojan Source", CVE-2021-42574). OpenSSH passes such text through `vis(3)` for the same reason
-//! (`utf8.c`, `fmprintf`). This module does not change the output of commands, which the byte API
-//! returns raw.
+//! bidirectional and invisible characters ("Trojan Source", CVE-2021-42574). OpenSSH passes such
+//! text through `vis(3)` for the same reason (`utf8.c`, `fmprintf`). This module does not change
+//! the output of commands, which the byte API returns raw.
 //!
 //! The following are escaped:
 //! - C0 and C1 controls and DEL, as `\t`, `\n`, `\r`, or otherwise `\x1b` for ASCII and `\u{9b}`
@@ -17,7 +17,7 @@
 //!
 //! A backslash is not escaped, so sanitising is idempotent, and text may pass through several
 //! layers that each sanitise it. The price is that a peer can send the four characters `\x1b`
-//! itself, so the result is for reading and cannot be decoded.
+//! itself. The result is therefore meant for reading, and cannot be decoded.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -51,9 +51,9 @@ pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
 /// too long becomes empty.
 pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
     let bytes = text.as_ref();
-    // Escaping never shortens a text, so bytes beyond this slice cannot be part of the result. If
-    // the slice splits a character, that character starts after the last place where the `…` fits,
-    // and it is dropped below.
+    // Escaping never shortens a text, so bytes beyond this slice cannot be part of the result. The
+    // slice may end within a character. If so, the text is too long, and that part of a character
+    // is cut off below together with everything else after the last place where the `…` fits.
     let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
     if bytes.len() <= max_bytes
         && let Ok(clean) = str::from_utf8(bytes)

@@ -81,8 +81,8 @@ impl LineNames {
 }
 
 fn decode_sha1(encoded: &[u8]) -> Option<[u8; SHA1_BYTES]> {
-    // In base64, 20 bytes take 28 characters. For that many characters, the decoder requires a
-    // buffer of one byte more than it fills.
+    // In base64, 20 bytes take 28 characters. To decode that many characters, the decoder requires
+    // a buffer that is one byte longer than its output.
     let mut decoded = [0; SHA1_BYTES + 1];
     let length = STANDARD.decode_slice(encoded, &mut decoded).ok()?;
     decoded.get(..length)?.try_into().ok()

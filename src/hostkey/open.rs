@@ -30,9 +30,8 @@ const TRIES: usize = 16;
 /// The maximum number of symbolic links on the way to a file, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// A file that is open for reading and appending, and that is locked. The lock only affects
-/// processes that ask for it, as sshoal does. OpenSSH does not ask for it. Like sshoal, it appends
-/// whole lines.
+/// A file that is open for reading and appending, and that is locked. The lock is advisory: sshoal
+/// takes it, but OpenSSH does not. Like sshoal, OpenSSH appends whole lines.
 #[derive(Debug)]
 pub(super) struct Locked {
     pub file: File,
@@ -54,8 +53,8 @@ impl Locked {
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return match metadata.file_type().is_char_device() {
-                    // An example is /dev/null. It needs no lock because it is not on a disk, and
-                    // any process may hold its lock.
+                    // For example, /dev/null. A device needs no lock because it is not on a disk,
+                    // and any process might hold the lock.
                     true => Ok(Self { file, metadata, lock: None }),
                     false => Err(io::Error::other("it is not a regular file")),
                 };
@@ -136,7 +135,7 @@ enum Named {
 /// Walks the path directory by directory, and opens the file at its end.
 fn find(path: &Path) -> io::Result<Place> {
     let mut folder = start(path)?;
-    // The names are in reverse order, so the next name is the last of the list.
+    // The names are in reverse order, so `pop` returns the next name.
     let mut names = names(path);
     let mut links = 0;
     let mut tries = 0;
@@ -225,8 +224,8 @@ fn look(folder: &OwnedFd, name: &OsStr) -> io::Result<Named> {
     Ok(Named::Folder(found.into()))
 }
 
-/// Fails unless the owner is the user or root. Users may write wherever they like, and the links of
-/// root, such as `/var/run`, are part of the system.
+/// Fails unless the owner is the user or root. The user's own links lead wherever the user likes,
+/// and the links of root, such as `/var/run`, are part of the system.
 fn require_owner(owner: u32, what: &str, name: &OsStr) -> io::Result<()> {
     if owner == geteuid().as_raw() || owner == 0 {
         return Ok(());
@@ -243,8 +242,9 @@ fn make_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Waits until a new name in a directory is on the disk. Does nothing if the directory may not be
-/// read, because it cannot be synced then, or if the file system does not support this.
+/// Waits until a new name in a directory is on the disk. Does nothing if the file system does not
+/// support this, or if the user may not read the directory, because syncing a directory requires
+/// opening it for reading.
 fn sync_folder(folder: &OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = match openat(folder, ".", flags, Mode::empty()) {

@@ -52,8 +52,8 @@ impl HostKeyPolicy {
     /// host sends and appends that key to `file` (`StrictHostKeyChecking accept-new`).
     ///
     /// A key that has changed, that is revoked, or that is of another type than the keys on record
-    /// is refused. `file` should be one of the loaded files, because the next process does not find
-    /// the key otherwise. It is created with mode 0600, in a directory with mode 0700.
+    /// is refused. `file` should be one of the loaded files; otherwise the next process does not
+    /// find the key. A missing file is created with mode 0600, in a directory with mode 0700.
     ///
     /// A host is trusted only once its key is on the disk. A fleet writes keys on a separate
     /// thread, which it starts for the first new host, and writes all waiting keys at once. Only

@@ -42,8 +42,7 @@ pub struct HostScan {
     lines: Vec<usize>,
     /// In [`Phase::Trusted`], how many revocations of the current line's key have been compared.
     revocations: usize,
-    /// The types of those of the host's keys that are on record and not revoked, from
-    /// [`Phase::Trusted`].
+    /// The types of the host's keys on record that are not revoked, as found by [`Phase::Trusted`].
     types: Vec<KeyType>,
     verdict: Option<Verdict>,
     authority: Option<Location>,

@@ -27,7 +27,7 @@ pub(crate) struct Verification {
 #[derive(Debug)]
 pub(super) enum Recording {
     NotNeeded,
-    /// The key must be recorded, but the request to do so was not taken yet.
+    /// The key must be recorded, and `take_request` has not returned it yet.
     Needed,
     Awaited,
     /// The result of the recording.

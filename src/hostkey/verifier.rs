@@ -171,7 +171,7 @@ impl Verifier {
         self.verify(host, port, &read_key(host, port, blob)?)
     }
 
-    /// Begins to verify the key that a host sent when the algorithms `requested` were requested
+    /// Begins to verify a key that a host sent. `requested` are the algorithms that were requested
     /// from the host first. Compares no lines yet.
     pub(crate) fn begin(
         &self,

@@ -19,7 +19,7 @@ pub(super) struct Attempts {
     pub number: u32,
     /// When the current attempt began.
     pub begun: Option<Instant>,
-    /// How many connections the server dropped that did not count as attempts.
+    /// How many dropped connections did not count as attempts.
     drops: u32,
     jitter: Jitter,
 }

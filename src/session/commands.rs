@@ -1,4 +1,4 @@
-//! The commands of one host, in lists by how far they have got.
+//! The unfinished commands of one host, in one list for each stage of their progress.
 //!
 //! Thousands of commands may wait while a few run. A visit looks only at the commands that have
 //! begun and at the first one in the queue, so its cost does not grow with the queue.

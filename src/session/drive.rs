@@ -15,9 +15,9 @@ impl Session {
     /// Pumps the link and steps the state until neither makes progress, or until the budget of the
     /// visit is used up.
     ///
-    /// Readiness is edge-triggered, so there is a new event only after a pump has found nothing to
-    /// read, and either nothing to write or a full socket. If the last pump was not such a pump,
-    /// the session asks to be stepped again ([`Effect::Again`]).
+    /// Readiness is edge-triggered: there is a new event only if the last pump read all that had
+    /// arrived, and either wrote all that was to be written or filled the socket's buffer.
+    /// Otherwise the session asks to be stepped again ([`Effect::Again`]).
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         // Without a dialled socket, the link has nothing to report. A link that has failed must not
         // be used.
@@ -68,8 +68,8 @@ impl Session {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }
-            // Pump again if SSH has just begun, because the link was never pumped before, or if
-            // packets that libssh still holds may now fit into the socket.
+            // Pump again in two cases: SSH has just begun, so the link was never pumped before; or
+            // libssh still holds packets that may now fit into the socket.
             let began = was_connecting && !matches!(self.state, State::Connecting(_));
             if !began && (cx.link.flushed() || full && !progressed) {
                 return Ok(());
@@ -102,8 +102,9 @@ impl Session {
         self.held.is_none().then(|| self.reads(room))
     }
 
-    /// How many socket reads fit into `room`. The last read may complete a packet whose first part
-    /// came with earlier reads.
+    /// How many socket reads fit into `room`, rounded up and at least one. Somewhat more output
+    /// than `room` may result, because the last read may complete a packet whose first part came
+    /// with earlier reads.
     pub(super) fn reads(&self, room: Room) -> usize {
         let compress = self.target.profile.connection.compress;
         let read = if compress { limits::INFLATED_READ } else { limits::SOCKET_READ };

@@ -59,7 +59,7 @@ pub(crate) struct Exec {
     input_refused: bool,
     /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
-    /// The number of unread bytes of each stream that the fleet's totals include.
+    /// For each stream, how many unread bytes the fleet's totals include.
     booked: [usize; 2],
     /// The first failure of a sink, and the stream of the sink. The failure stops the command.
     sink_failed: Option<(StdStream, io::Error)>,

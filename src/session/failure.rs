@@ -61,8 +61,8 @@ pub(super) enum Failure {
     Link(LinkError),
     /// No descriptor was free. The host is not at fault.
     NoDescriptor,
-    /// The host presented a key of a type that is not on record for it, while keys of other types
-    /// are. The session must reconnect and ask for those types.
+    /// The host presented a key of a type that is not on record for it, but keys of other types are
+    /// on record. The session must reconnect and ask for those types.
     OtherKey,
 }
 
@@ -84,8 +84,8 @@ pub(super) enum Ending {
     /// The attempt failed, and counts as one of the attempts allowed.
     Failed,
     /// The server had no room for the connection. It ended the connection before sending its SSH
-    /// identification, as sshd does beyond its `MaxStartups`. If the load comes from this client,
-    /// that says nothing about the host.
+    /// identification, as sshd does beyond its `MaxStartups`. This says nothing about the host if
+    /// the load comes from this client.
     Dropped,
 }
 

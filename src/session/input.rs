@@ -13,7 +13,7 @@ use crate::ids::{CommandId, StdStream};
 use crate::link::{Conduit, Link};
 use crate::stage::{Stage, Timings};
 
-/// Something that a session reacts to.
+/// An event or a request that a session reacts to.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// The link may be ready, new standard input may be queued, or a deadline may have passed.
@@ -51,7 +51,7 @@ pub(crate) enum Input {
     Tunnel(TunnelRequest),
 }
 
-/// Something for the caller to do or to know.
+/// A request to the caller, or news for the caller.
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// More work can be done at once, so step the session again after the other hosts.
@@ -75,8 +75,8 @@ pub(crate) enum Effect {
     Entered(Stage),
     /// The user is logged in.
     Connected(Timings),
-    /// The connection or an attempt to connect has ended. `error` says why, unless it was closed on
-    /// purpose. `retrying` says whether the session will connect again.
+    /// The connection or an attempt to connect has ended. `error` says why; it is `None` if the
+    /// connection was closed on purpose. `retrying` says whether the session will connect again.
     Disconnected { error: Option<HostError>, retrying: bool },
     /// A key exchange has completed.
     KeyExchange,

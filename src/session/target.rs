@@ -26,7 +26,7 @@ pub(crate) struct Target {
     pub ip: Option<IpAddr>,
     /// The name and port under which known_hosts files list the host.
     pub recorded: (Arc<str>, u16),
-    /// A name for the host that the caller has chosen. The session only passes it on.
+    /// A name that the caller has chosen for the host. The session only passes it on.
     pub alias: Option<Arc<str>>,
     pub profile: Arc<Profile>,
     /// The proxy to connect through. Hosts with the same proxy share its connection.

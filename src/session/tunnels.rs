@@ -1,9 +1,10 @@
 //! The work of a proxy, which is to connect other hosts through channels.
 //!
 //! The session of a host behind a proxy creates a conduit and gives one end to the session of the
-//! proxy. The proxy's session opens a channel to the host for that end, and SSH starts on the other
-//! end as on a socket. A channel is requested without waiting for the answers to earlier requests,
-//! because a thousand hosts would otherwise take a thousand round trips.
+//! proxy. The proxy's session opens a channel to the host and connects the channel to that end. SSH
+//! runs over the other end as it would over a socket. Channels are requested without waiting for
+//! the answers to earlier requests, because a thousand hosts would otherwise take a thousand round
+//! trips.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub(crate) enum TunnelProgress {
 /// The hosts behind a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    /// The requests for which no channel was requested yet.
+    /// The tunnels for which no channel was requested yet.
     waiting: VecDeque<TunnelRequest>,
     begun: HashMap<ChannelId, Begun>,
 }
@@ -77,7 +78,7 @@ impl Tunnels {
     }
 
     /// Reports what has happened to the channels, and requests as many new channels as one visit
-    /// may. Returns whether anything changed.
+    /// allows. Returns whether anything changed.
     pub(super) fn step(
         &mut self,
         peer: Peer<'_>,

@@ -33,7 +33,7 @@ enum KeysStage {
     Listing,
     /// The next key can be offered.
     Between,
-    /// The server has not replied yet to this key or, if there is one, to this signature.
+    /// The server was sent this key or, if there is one, this signature, and has not replied yet.
     Offering(Identity, Option<Arc<[u8]>>),
     /// The agent has not signed with this key yet.
     Signing(Identity),

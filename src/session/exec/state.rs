@@ -7,7 +7,7 @@ use crate::stage::Stage;
 /// The state of a command. Each variant holds exactly the data that is valid in it.
 #[derive(Debug)]
 pub(in crate::session) enum ExecState {
-    /// The command has no channel, and has not asked for one since it was last admitted.
+    /// The command has no channel and, since it was last admitted, has not asked for one.
     Waiting,
     /// A channel is being opened.
     Opening(ChannelId),
@@ -124,11 +124,11 @@ pub(super) fn is_legal(from: ExecPhase, to: ExecPhase) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CommandState {
-    /// The command waits for its batch to start, to be admitted, or for a channel.
+    /// The command waits for its batch to start, for admission, or for a channel.
     Waiting,
     /// The command's channel is being opened and prepared.
     Starting,
-    /// The command was sent to the host, which has not accepted it yet. It may have started.
+    /// The command was sent to the host, and may have started. The host has not accepted it yet.
     Sent,
     /// The host has accepted the command.
     Running,

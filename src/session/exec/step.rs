@@ -265,7 +265,8 @@ impl Exec {
                     *cx.input_budget = cx.input_budget.saturating_sub(written.max(limits::WRITE_CHUNK));
                     Ok(Progress::Advanced)
                 }
-                // The remote side has closed the channel or its end of the input, so drop the rest.
+                // The remote side has closed the channel or its end of the input, so drop the
+                // remaining input.
                 Err(LinkError { kind: LinkErrorKind::Denied, .. }) => {
                     self.stdin.abandon();
                     Ok(Progress::Advanced)
