@@ -364,7 +364,6 @@ const BANNED: &[&str] = &[
     "nobody is",              // no ... is
     "nobody's",               // unused, dropped
     "none of its worries",    // ignored
-    "of its own",             // separate, own
     "of no use",              // invalid, unusable
     "out of it",              // from it
     "passed over",            // skipped

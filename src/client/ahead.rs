@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(claim.0.load(Ordering::Relaxed), 5);
         assert_eq!(next(&mut ahead).as_deref(), Some(""));
         assert_eq!(next(&mut ahead).as_deref(), Some("\rtwo"));
-        assert_eq!(next(&mut ahead), None, "what is no whole line is not at hand");
+        assert_eq!(next(&mut ahead), None, "a partial line is not handed out");
         assert_eq!((claim.end(), claim.end()), (11, 0));
     }
 

@@ -346,7 +346,7 @@ fn certificates() {
     }
     assert_eq!(world.problem(&["web"], &one().cert_bytes(TWO_CERT), &[config()]), none, "the client's own");
     let off = config().identity_auth(false).cert_bytes(IDENTITY_CERT);
-    assert_eq!(world.problem(&["web"], &off, &[config()]), none, "it is not passed over in silence");
+    assert_eq!(world.problem(&["web"], &off, &[config()]), none, "it is not ignored silently");
 }
 
 #[test]
