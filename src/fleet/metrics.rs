@@ -14,7 +14,8 @@ use super::turn_budget::Turn;
 /// as `name=value`.
 ///
 /// ```
-/// use sshoal::{Fleet, HostState};
+/// use sshoal::Fleet;
+/// use sshoal::fleet::HostState;
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
 /// # let none: [&str; 0] = [];

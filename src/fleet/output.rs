@@ -22,7 +22,8 @@ impl Fleet {
     /// for records other than lines, or for many lines at a time.
     ///
     /// ```no_run
-    /// use sshoal::{CommandId, Fleet, StdStream};
+    /// use sshoal::fleet::CommandId;
+    /// use sshoal::{Fleet, StdStream};
     ///
     /// /// Passes on the names that `find -print0` has printed since the last call.
     /// fn names(fleet: &mut Fleet, find: CommandId, mut each: impl FnMut(&[u8])) {

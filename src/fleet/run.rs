@@ -14,7 +14,8 @@ use crate::output::Deliver;
 ///
 /// ```no_run
 /// use std::time::Instant;
-/// use sshoal::{Batch, Budget, Event, Fleet, Run};
+/// use sshoal::fleet::Batch;
+/// use sshoal::{Budget, Event, Fleet, Run};
 ///
 /// # fn looks_good() -> bool { true }
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
