@@ -52,8 +52,8 @@ ids! {
     RunId, "run";
 }
 
-/// One of a command's two output streams. SSH has no others (RFC 4254 section 5.2), so matches may
-/// be exhaustive.
+/// One of a command's two output streams. SSH has no others (RFC 4254 section 5.2), so this enum
+/// will not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StdStream {
     /// Standard output.

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-/// Default number of hosts that may set up a connection or command at the same time (parallel-ssh:
-/// `pool_size=100`).
+/// Default number of hosts that may be connecting or starting a command at the same time
+/// (parallel-ssh: `pool_size=100`).
 pub const POOL_SIZE: usize = 100;
 
-/// Largest number of fleets that one call may build. Each fleet runs on a thread, and the value is
-/// more than any machine has cores.
+/// Largest number of fleets that one call may build. Each fleet runs on one thread, and no machine
+/// has this many cores.
 pub const FLEETS_MAX: usize = 4096;
 
 /// Connection attempts per host (parallel-ssh: `num_retries=3`, which counts attempts).
@@ -160,8 +160,8 @@ pub const STREAM_UNREAD: usize = 256 * 1024;
 /// is the size of one socket read.
 pub const SHARE_MIN: usize = 4 * 1024;
 
-/// Memory taken by libssh's buffers, which grow with the packets, for each connection whose output
-/// waits to be read. It counts towards the output budget.
+/// Memory that libssh's buffers take for each connection whose output waits to be read. It counts
+/// towards the output budget.
 pub const WAITING_COST: usize = 160 * 1024;
 
 /// Readiness events taken from the kernel at once.
@@ -285,15 +285,15 @@ pub const DESCRIPTOR_MAX: i32 = 0xffff;
 /// leave the rest to the command as input.
 pub const SUDO_PASSWORD_BYTES: usize = 254;
 
-/// Longest command: far above any shell's own limit (Linux: 128 KiB per argument), below SSH's
-/// packet limit.
+/// Longest command, in bytes. The value is above any shell's own limit (Linux: 128 KiB per
+/// argument) and below SSH's packet limit.
 pub const COMMAND_BYTES: usize = 192 * 1024;
 
 /// Longest terminal name: many times the length of any in use.
 pub const TERM_BYTES: usize = 256;
 
-/// Time that a cancelled command has to exit after it was sent SIGTERM and the end of its input.
-/// Then its channel is closed.
+/// Time that a cancelled command has to exit after SIGTERM and EOF are sent. Then its channel is
+/// closed.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Largest private key or certificate file, in bytes. An RSA key of 16,384 bits, the longest that
@@ -305,8 +305,8 @@ pub const KEY_FILE: usize = 64 * 1024;
 /// `ssh-keygen` uses by default, and takes about 10 s.
 pub const KDF_ROUNDS: u32 = 1024;
 
-/// PBKDF2 iterations (PKCS#8) that are allowed for each allowed bcrypt round, since both take about
-/// the same time. The resulting default limit is 10 million. `openssl` uses 2,048, and password
+/// How many PBKDF2 iterations (PKCS#8) count as one bcrypt round, because they take about as long.
+/// The resulting default limit is 10 million iterations. `openssl` uses 2,048, and password
 /// managers up to 1 million.
 pub const PBKDF2_PER_ROUND: u32 = 10_000;
 
@@ -328,13 +328,13 @@ pub const AGENT_MESSAGE: usize = 256 * 1024;
 /// Keys that an ssh-agent may list (OpenSSH: `MAX_AGENT_IDENTITIES`).
 pub const AGENT_KEYS: usize = 2048;
 
-/// Longest public key or certificate of an ssh-agent's key, and also its longest comment. A key
-/// beyond either limit is not used. The value is ten times the size of a certificate with dozens of
-/// principals. libssh receives both through one socket buffer.
+/// Length limit, in bytes, of the public key or certificate and of the comment of a key in an
+/// ssh-agent. A key that exceeds the limit in either is not used. The value is ten times the size
+/// of a certificate with dozens of principals. libssh receives both through one socket buffer.
 pub const AGENT_KEY: usize = 16 * 1024;
 
-/// Longest signature of an ssh-agent: one by an RSA key of 16,384 bits, the longest that OpenSSH
-/// accepts, has 2 KiB.
+/// Longest signature of an ssh-agent, in bytes. A signature by an RSA key of 16,384 bits, the
+/// longest that OpenSSH accepts, has 2 KiB.
 pub const AGENT_SIGNATURE: usize = 4 * 1024;
 
 /// Channels to a forwarded ssh-agent that a server may have open at a time. Each needs a
@@ -362,9 +362,10 @@ pub const AGENT_WAITING: usize = 4 * AGENT_MESSAGE;
 pub const AGENT_ROUNDS_PER_VISIT: usize = 4;
 
 /// How many threads of this process may be blocked in libssh forever before agent forwarding is
-/// refused. A thread blocks in the first write to a channel if the host has announced packets that
-/// have no room for data. Each blocked thread keeps its session, a stack with a few touched pages
-/// (50 KB in all), and a descriptor. One such host may be an accident, but not four.
+/// refused. A thread blocks in the first write to a channel if the host has announced a maximum
+/// packet size that leaves no room for data. Each blocked thread keeps its session, a stack with a
+/// few touched pages (50 KB in all), and a descriptor. One such host may be an accident, but not
+/// four.
 pub const PARKED_THREADS: usize = 4;
 
 /// Time that the first write to an agent's channel may take before its thread counts as blocked.

@@ -1,4 +1,4 @@
-//! Makes text that a peer chose safe to show on a terminal or to write into a log.
+//! Escapes text from a peer so that it is safe to show on a terminal or to write into a log.
 //!
 //! A server chooses its banner, its disconnect message, the text of an exit signal, and much of
 //! what libssh reports as an error. If such text were printed unchanged, it could set the clipboard
@@ -9,15 +9,16 @@
 //! the output of commands, which the byte API returns raw.
 //!
 //! The following are escaped:
-//! - C0 and C1 controls and DEL, as `\t`, `\n`, `\r`, or otherwise `\x1b` for ASCII and `\u{9b}`
-//!   above;
-//! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI, as `\x9b`;
+//! - control characters: tab, line feed and carriage return become `\t`, `\n` and `\r`, other ASCII
+//!   controls have the form `\x1b`, and C1 controls have the form `\u{9b}`;
+//! - bytes that are not valid UTF-8, including 8-bit C1 controls such as a raw CSI, in the form
+//!   `\x9b`;
 //! - every character of category Cf, Zl or Zp and every default-ignorable one (bidirectional
-//!   controls, zero-width characters, variation selectors, tags, fillers), as `\u{202e}`.
+//!   controls, zero-width characters, variation selectors, tags, fillers), in the form `\u{202e}`.
 //!
 //! A backslash is not escaped, so sanitising is idempotent, and text may pass through several
-//! layers that each sanitise it. The price is that a peer can send the four characters `\x1b`
-//! itself. The result is therefore meant for reading, and cannot be decoded.
+//! layers that each sanitise it. The price is ambiguity: a peer can also send the four characters
+//! `\x1b` literally. The result is therefore meant for reading, and cannot be decoded.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -25,8 +26,8 @@ use std::fmt::{self, Write as _};
 /// The end of a text that [`sanitise_bounded`] has cut.
 const ELLIPSIS: &str = "…";
 
-/// Escapes everything in a text that could deceive a terminal or a log. Borrows the text if there
-/// is nothing to escape.
+/// Escapes everything in a text that could control a terminal, forge a log line, or mislead a
+/// reader. Borrows the text if there is nothing to escape.
 ///
 /// Takes `str`, `String`, `[u8]` or `Vec<u8>`. The result is up to four times as long as the input,
 /// so text of unknown length should be cut first. Sanitising twice gives the same result as
@@ -52,8 +53,8 @@ pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
 pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
     let bytes = text.as_ref();
     // Escaping never shortens a text, so bytes beyond this slice cannot be part of the result. The
-    // slice may end within a character. If so, the text is too long, and that part of a character
-    // is cut off below together with everything else after the last place where the `…` fits.
+    // slice may end within a character. In that case, the text is too long anyway, and the code
+    // below cuts it at the last place where the `…` fits, which is before that character.
     let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
     if bytes.len() <= max_bytes
         && let Ok(clean) = str::from_utf8(bytes)
@@ -78,8 +79,8 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
     Cow::Owned(out)
 }
 
-/// Appends `bytes` with escapes to `out`. Calls `go_on` with the length of `out` after each
-/// character, and stops when `go_on` returns `false`.
+/// Escapes `bytes` and appends the result to `out`. Calls `go_on` with the length of `out` after
+/// each character, and stops when `go_on` returns `false`.
 fn escape_into(out: &mut String, bytes: &[u8], mut go_on: impl FnMut(usize) -> bool) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {

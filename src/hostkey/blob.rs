@@ -53,8 +53,8 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Rewrites a blob so that its numbers have their shortest encoding. Returns `None` if the `length`
-/// of the blob shows that they have it already.
+/// Builds a blob from its name and its numbers, each number in its shortest encoding. Returns
+/// `None` if the original blob, of `length` bytes, already has that form.
 fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
     let sign_byte = |number: &[u8]| usize::from(number.first().is_some_and(|first| first & 0x80 != 0));
     let minimal = numbers.iter().map(|number| 4 + sign_byte(number) + number.len()).sum::<usize>();

@@ -59,8 +59,7 @@ impl KeyType {
         }
     }
 
-    /// The host key algorithms (RFC 4253 §7.1) for which a server sends a key of this type, best
-    /// first.
+    /// The host key algorithms (RFC 4253 §7.1) that use a key of this type, best first.
     ///
     /// An algorithm has the same name as the key type, except for RSA. The algorithms of RSA also
     /// name the hash of the signature (RFC 8332). Signatures with SHA-1 (the algorithm `ssh-rsa`)
@@ -79,7 +78,7 @@ impl KeyType {
         }
     }
 
-    /// The algorithms for which a server sends a key of one of these types, best first.
+    /// The algorithms that use a key of one of these types, best first.
     pub(super) fn algorithms_of(mut types: Vec<Self>) -> Vec<&'static str> {
         types.sort_unstable();
         types.dedup();

@@ -158,8 +158,8 @@ impl KnownHosts {
         self.problem_count
     }
 
-    /// The number of keys read, which is one per line. It includes the keys of authorities and
-    /// revoked keys.
+    /// The number of keys read, which is one per line. It includes revoked keys and the keys of
+    /// certificate authorities.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -97,7 +97,7 @@ fn hash_name(salt: &[u8; SHA1_BYTES], name: &str) -> [u8; SHA1_BYTES] {
     mac.finalize().into_bytes().into()
 }
 
-/// The first column of a line that hides the name. `salt` must come from a secure random source.
+/// The first column of a line whose name is hashed. `salt` must come from a secure random source.
 pub(super) fn hashed_column(salt: &[u8; SHA1_BYTES], name: &str) -> String {
     format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash_name(salt, name)))
 }
@@ -139,7 +139,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Parses a line that is given without its line feed. Returns `None` for an empty line or a
+    /// Parses a line, which must not include its line feed. Returns `None` for an empty line or a
     /// comment.
     ///
     /// Like OpenSSH, which uses C strings, this ignores everything after a NUL byte.

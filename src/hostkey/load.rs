@@ -38,10 +38,10 @@ pub(super) struct Source {
     pub(super) path: Arc<Path>,
     /// Device and inode, to detect that the file was replaced.
     pub(super) id: Option<(u64, u64)>,
-    /// How many bytes there are up to and including the last line feed. The rest of the file may be
-    /// an unfinished line.
+    /// How many bytes were read, up to and including the last line feed. The rest of the file may
+    /// be an unfinished line.
     pub(super) bytes: u64,
-    /// How many line feeds these bytes contain.
+    /// How many line feeds the first `bytes` bytes of the file contain.
     pub(super) lines: usize,
 }
 

@@ -26,7 +26,8 @@ impl HostNames {
         Self { text, bare }
     }
 
-    /// The name whose lines decide: `host`, or `[host]:port` for any port but 22.
+    /// The name under which `known_hosts` files list the host: `host` for port 22, and
+    /// `[host]:port` for any other port.
     pub(super) fn exact(&self) -> &str {
         if self.shows_port() { &self.text } else { self.bare() }
     }

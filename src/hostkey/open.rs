@@ -30,8 +30,9 @@ const TRIES: usize = 16;
 /// The maximum number of symbolic links on the way to a file, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// A file that is open for reading and appending, and that is locked. The lock is advisory: sshoal
-/// takes it, but OpenSSH does not. Like sshoal, OpenSSH appends whole lines.
+/// A file that is open for reading and appending, and that is locked. The lock is advisory: other
+/// sshoal processes respect it, but OpenSSH does not. Lines from the two still do not mix, because
+/// both append whole lines.
 #[derive(Debug)]
 pub(super) struct Locked {
     pub file: File,
@@ -45,16 +46,17 @@ impl Locked {
     ///
     /// A symbolic link anywhere in the path is followed only if the link and the file that it leads
     /// to belong to the user or to root. So nobody else can choose which file is written to, and a
-    /// link that was planted in a shared directory is an error. Each name is looked up only once,
-    /// relative to the directory that was opened before it.
+    /// link that was planted in a shared directory is an error. Each name in the path is looked up
+    /// relative to the open directory that contains it, so that nobody can exchange a directory
+    /// after it was checked.
     pub(super) fn open(path: &Path, wait: Duration) -> io::Result<Self> {
         for _ in 0..TRIES {
             let Place { folder, name, file } = find(path)?;
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return match metadata.file_type().is_char_device() {
-                    // For example, /dev/null. A device needs no lock because it is not on a disk,
-                    // and any process might hold the lock.
+                    // For example, /dev/null. Locking a device would protect nothing, and any
+                    // process might hold the lock.
                     true => Ok(Self { file, metadata, lock: None }),
                     false => Err(io::Error::other("it is not a regular file")),
                 };
@@ -128,7 +130,7 @@ struct Place {
 /// What a name refers to.
 enum Named {
     Folder(OwnedFd),
-    /// A symbolic link of a trusted owner, and its target.
+    /// The target of a symbolic link that has a trusted owner.
     Link(OsString),
 }
 
@@ -243,8 +245,8 @@ fn make_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
 }
 
 /// Waits until a new name in a directory is on the disk. Does nothing if the file system does not
-/// support this, or if the user may not read the directory, because syncing a directory requires
-/// opening it for reading.
+/// support this. Also does nothing if the user may not read the directory, because a directory must
+/// be opened for reading before it can be synced.
 fn sync_folder(folder: &OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = match openat(folder, ".", flags, Mode::empty()) {

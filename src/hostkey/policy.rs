@@ -51,9 +51,9 @@ impl HostKeyPolicy {
     /// Accepts keys on record. If no key is on record for a host, accepts the first key that the
     /// host sends and appends that key to `file` (`StrictHostKeyChecking accept-new`).
     ///
-    /// A key that has changed, that is revoked, or that is of another type than the keys on record
-    /// is refused. `file` should be one of the loaded files; otherwise the next process does not
-    /// find the key. A missing file is created with mode 0600, in a directory with mode 0700.
+    /// A changed key, a revoked key, and a key whose type differs from the types on record are
+    /// refused. `file` should be one of the loaded files; otherwise the next process does not find
+    /// the key. A missing file is created with mode 0600, in a directory with mode 0700.
     ///
     /// A host is trusted only once its key is on the disk. A fleet writes keys on a separate
     /// thread, which it starts for the first new host, and writes all waiting keys at once. Only
@@ -64,7 +64,7 @@ impl HostKeyPolicy {
     ///
     /// Symbolic links in the path of the file are followed if the links and the file that they lead
     /// to belong to the user or to root. A `known_hosts` that links into a dotfiles directory
-    /// therefore works, and a link that another user planted in a shared directory is an error.
+    /// therefore works, but a link that another user planted in a shared directory is an error.
     /// Besides regular files, only devices such as `/dev/null` are written to.
     #[must_use]
     pub fn accept_new(file: impl Into<PathBuf>) -> Self {

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Text with escaped control, direction and other invisible characters.
+/// Text that is displayed with control characters, bidirectional controls and other invisible
+/// characters escaped.
 pub(super) struct Printable<'a>(pub(super) &'a str);
 
 impl fmt::Display for Printable<'_> {

@@ -126,8 +126,8 @@ impl Recorder {
 }
 
 impl RecordFile {
-    /// Sets `found` for the keys that are known already or that can be recorded. Calls `changed` if
-    /// other processes have written to the file.
+    /// Records the keys that are unknown, and sets `found` to the verdict on each key. Calls
+    /// `changed` if other processes have written to the file.
     fn record(
         &mut self,
         new: &[NewKey],
@@ -186,8 +186,7 @@ impl RecordFile {
         Ok(true)
     }
 
-    /// Appends a line for each key. Adds the keys whose lines are on the disk afterwards to
-    /// `learned`.
+    /// Appends a line for each key. Then adds to `learned` each key whose line is on the disk.
     ///
     /// All lines are written with one call to a file that is open for appending. The lines of
     /// several processes therefore do not mix, even if some of the processes do not use the lock.
@@ -254,7 +253,7 @@ fn ends_with_line(locked: &Locked) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Copies an error, so that each host gets a copy of it.
+/// Copies an error, because one failed write is reported to each host that waited for it.
 fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

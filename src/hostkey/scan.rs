@@ -53,14 +53,14 @@ pub struct HostScan {
 enum Phase {
     /// A `@revoked` line with the key.
     Revoked,
-    /// A line of the host with the key.
+    /// A line for the host that contains the key.
     Known,
-    /// Lines of the host with other keys.
+    /// Lines for the host that contain other keys.
     Others,
-    /// A line with the key that names the host without its port. This phase runs only if no line
-    /// names the host with its port.
+    /// A line that contains the key and names the host without its port. This phase runs only if no
+    /// line names the host with its port.
     KnownBare,
-    /// Lines with other keys that name the host without its port.
+    /// Lines that contain other keys and name the host without its port.
     OthersBare,
     /// Revocations of the other keys, to find out which of those keys are not revoked.
     Trusted,
@@ -135,8 +135,8 @@ impl HostScan {
         self.authority.as_ref()
     }
 
-    /// Compares the lines of this phase as far as `left` allows. Returns the next phase once this
-    /// phase is complete.
+    /// Compares the lines of this phase until `left`, the rest of the slice's budget, is used up.
+    /// Returns the next phase once this phase is complete.
     fn run_phase(&mut self, known: &KnownHosts, left: &mut usize) -> Poll<Phase> {
         let Self { names, key, position, .. } = self;
         let (exact, bare) = ([names.exact()], [names.bare()]);
@@ -201,8 +201,8 @@ impl HostScan {
         Poll::Ready(Phase::Done)
     }
 
-    /// Sets the verdict and returns the next phase. Called when all lines of the host were found,
-    /// and none of them contains its key.
+    /// Sets the verdict and returns the next phase. Called when all lines for the host were found
+    /// and none of them contains the key that the host sent.
     fn after_others(&mut self, known: &KnownHosts) -> Phase {
         let with_port = self.phase == Phase::Others;
         if with_port && self.lines.is_empty() && self.names.fallback().is_some() {

@@ -17,8 +17,8 @@ pub(crate) struct Verification {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     pub(super) scan: HostScan,
-    /// The host key algorithms that were requested from the host first. `None` if no other
-    /// algorithms can be requested.
+    /// The host key algorithms that the handshake preferred. `None` if the caller cannot reconnect
+    /// to request others.
     pub(super) requested: Option<Vec<&'static str>>,
     pub(super) recording: Recording,
 }
@@ -42,7 +42,8 @@ pub(crate) enum Decision {
     Pending,
     /// The host is trusted.
     Accepted(HostVerified),
-    /// Other keys are on record for the host. Reconnect, and request these algorithms first.
+    /// Keys of other types are on record for the host. Reconnect, and prefer these algorithms in
+    /// the handshake.
     Instead(Vec<&'static str>),
     /// The host is not trusted.
     Refused(HostKeyError),
@@ -74,8 +75,8 @@ impl Verification {
         !self.scan.is_done()
     }
 
-    /// Returns the key to record, but only once. Pass the result of the recording to
-    /// [`answer`](Self::answer).
+    /// Returns the key if it must be recorded. Later calls return `None`. Pass the result of the
+    /// recording to [`answer`](Self::answer).
     pub(crate) fn take_request(&mut self) -> Option<NewKey> {
         if !matches!(self.recording, Recording::Needed) {
             return None;

@@ -23,8 +23,8 @@ pub enum Acceptance {
     Asked,
     /// The policy accepts any key, so nothing was verified.
     DangerAcceptedAny,
-    /// The key is on record at this line. With the accept-new policy, this process may have
-    /// recorded it.
+    /// The key is on record at this line. With the accept-new policy, the line may have been
+    /// written by this process.
     Known(Location),
     /// The key's fingerprint is pinned.
     Pinned,
@@ -32,8 +32,8 @@ pub enum Acceptance {
 
 /// The proof that a host's key was accepted.
 ///
-/// Only [`Verifier`] creates such values. So code that requires one, in particular authentication,
-/// cannot run before the host key was verified.
+/// Only [`Verifier`] creates values of this type. Code that takes one as an argument, in particular
+/// authentication, therefore cannot run before the host key is verified.
 #[derive(Debug)]
 #[must_use]
 pub struct HostVerified {
@@ -79,7 +79,7 @@ impl fmt::Display for HostVerified {
     }
 }
 
-/// Decides for all hosts of a fleet whether they are trusted, from the keys on record and a policy.
+/// Decides which hosts of a fleet are trusted, based on the keys on record and on a policy.
 #[derive(Debug)]
 pub struct Verifier {
     known: KnownHosts,
@@ -104,7 +104,7 @@ impl Verifier {
         &self.known
     }
 
-    /// The host key algorithms to offer first in the handshake with a host, best first. They
+    /// The algorithms of a host's keys on record, best first. The handshake prefers them. They
     /// include the algorithms of keys recorded by the accept-new policy; see also
     /// [`KnownHosts::recorded_algorithms`].
     ///
@@ -120,12 +120,14 @@ impl Verifier {
         }
     }
 
-    /// The host key algorithms to offer first, as far as they are known without a search
-    /// ([`KnownHosts::named_algorithms`]).
+    /// The algorithms of a host's keys on record, as far as they are known without a search
+    /// ([`KnownHosts::named_algorithms`]). The handshake prefers them.
     ///
-    /// A host whose keys are on record only under hashed names or patterns may therefore send a key
-    /// of another type. Before such a key is refused or a callback is called, a search finds the
-    /// algorithms of the keys on record, so that these can be requested.
+    /// A key that is on record only under a hashed name or a pattern cannot be found without a
+    /// search, so its algorithm is missing from the result. The host may then send a key of a type
+    /// that is not on record. Before that key is refused, recorded, or passed to a callback, a
+    /// search finds all keys on record for the host. If the handshake did not request the
+    /// algorithms of these keys, the session reconnects and requests them.
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.named_algorithms(host, port);
@@ -171,8 +173,8 @@ impl Verifier {
         self.verify(host, port, &read_key(host, port, blob)?)
     }
 
-    /// Begins to verify a key that a host sent. `requested` are the algorithms that were requested
-    /// from the host first. Compares no lines yet.
+    /// Begins to verify a key that a host sent. `requested` names the host key algorithms that the
+    /// handshake preferred. This call compares no lines yet.
     pub(crate) fn begin(
         &self,
         host: &Arc<str>,
@@ -193,7 +195,8 @@ impl Verifier {
         Verification { host: host.clone(), port, scan, requested: None, recording: Recording::NotNeeded }
     }
 
-    /// Compares at most `lines` lines, and returns a decision if that is enough. Never blocks.
+    /// Compares at most `lines` lines. Returns [`Decision::Pending`] if more lines must be
+    /// compared, or if the key must be recorded first. Never blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
         let key = verification.scan.key();
         if let Kind::DangerAcceptAny = &self.policy.0 {

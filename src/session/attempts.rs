@@ -45,8 +45,8 @@ impl Attempts {
         self.number = self.number.saturating_sub(1);
     }
 
-    /// Returns the state in which to wait for the next attempt. `None` if there is no next attempt
-    /// after this ending.
+    /// Returns the state in which to wait for the next attempt. `None` if no further attempt is
+    /// made.
     pub(super) fn retry(
         &mut self,
         ending: Ending,

@@ -58,7 +58,7 @@ impl Commands {
     }
 
     /// How many commands wait to be admitted. This is 0 while the first of them is blocked, because
-    /// it could not begin.
+    /// none of them could begin.
     pub(super) fn waiting(&self) -> usize {
         if self.is_blocked { 0 } else { self.queue.len() - self.admitted }
     }

@@ -125,8 +125,8 @@ impl Session {
         self.verify(cx)
     }
 
-    /// Compares the host's key with the next slice of the records, one slice per visit, and acts on
-    /// the decision.
+    /// Compares the host's key with the next slice of the lines on record, and acts on the decision
+    /// if there is one. Each visit compares one slice.
     ///
     /// This is the only place where authentication can start, because a login needs a
     /// [`HostVerified`](crate::hostkey::HostVerified), which only the verifier can create.

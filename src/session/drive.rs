@@ -1,4 +1,5 @@
-//! Drives a session: pumps the link, and then steps the state for as long as the state advances.
+//! Drives a session: pumps the link (reads from and writes to its socket), then steps the state for
+//! as long as the state advances.
 
 use super::exec::{Exec, Execs};
 use super::failure::{Failure, Peer};

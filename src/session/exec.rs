@@ -312,7 +312,7 @@ impl Exec {
         self.listen_to_sudo(inbox);
         let excess = match &self.state {
             ExecState::Running(_) => Excess::Taken,
-            // The command was given up, so do not wait for a reader.
+            // The command was given up, so its output does not wait for a reader.
             ExecState::Stopping { .. } | ExecState::Closing { outcome: Outcome::Failed(_), .. } => {
                 Excess::Dropped { share, but: 0 }
             }

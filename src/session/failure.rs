@@ -84,8 +84,8 @@ pub(super) enum Ending {
     /// The attempt failed, and counts as one of the attempts allowed.
     Failed,
     /// The server had no room for the connection. It ended the connection before sending its SSH
-    /// identification, as sshd does beyond its `MaxStartups`. This says nothing about the host if
-    /// the load comes from this client.
+    /// identification, as sshd does beyond its `MaxStartups`. If the load comes from this client,
+    /// the drop says nothing about the host.
     Dropped,
 }
 
@@ -136,8 +136,8 @@ impl From<LookupError> for HostErrorKind {
     }
 }
 
-/// Whether hosts may be tried again after this error of their proxy. If the proxy could not be
-/// reached, it has used up its attempts, so the hosts are not tried again.
+/// Whether hosts may be tried again after this error of their proxy. A proxy that cannot be reached
+/// has already been tried as often as allowed, so its hosts are not tried again.
 fn is_proxy_retryable(error: &HostError) -> bool {
     match error.kind() {
         HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, .. }) => {

@@ -34,7 +34,8 @@ pub(crate) enum Input {
     Close,
     /// Fail with this error, and do not retry.
     GiveUp(HostErrorKind),
-    /// Read what has arrived, then end everything, because the host is being removed.
+    /// Read what has arrived, then end the commands and the connection, because the host is being
+    /// removed.
     Remove,
     /// Answers [`Effect::Lookup`].
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),

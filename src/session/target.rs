@@ -119,8 +119,8 @@ pub(crate) struct Timeouts {
     pub exec: Option<Duration>,
 }
 
-/// The offers to make to the server, in order: GSSAPI, the named key, the agent's keys, identity
-/// files, password, keyboard-interactive.
+/// The offers to make to the server, in order: GSSAPI, the key that the caller named, the agent's
+/// keys, identity files, password, keyboard-interactive.
 pub(crate) type AuthPlan = Vec<Offer>;
 
 /// One way to log in.

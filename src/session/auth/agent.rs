@@ -1,6 +1,7 @@
-//! The agent's keys, as one offer of the plan. The server is asked about each key, and the agent
-//! signs with the key that the server accepts. An agent may ask its user to confirm a signature, so
-//! no signature is requested before the server has accepted the key.
+//! Logs in with the agent's keys, which together are one offer of the plan. The server is asked
+//! about each key, and the agent signs with the key that the server accepts. An agent may ask its
+//! user to confirm a signature, so no signature is requested before the server has accepted the
+//! key.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -33,7 +34,7 @@ enum KeysStage {
     Listing,
     /// The next key can be offered.
     Between,
-    /// The server was sent this key or, if there is one, this signature, and has not replied yet.
+    /// The server has not replied yet to this key or, if there is a signature, to the signature.
     Offering(Identity, Option<Arc<[u8]>>),
     /// The agent has not signed with this key yet.
     Signing(Identity),

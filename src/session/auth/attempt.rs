@@ -54,8 +54,8 @@ impl Attempt {
         loop {
             let credential = match self {
                 Self::Unshown(credential) => {
-                    // Count the signature only here, because only the first call signs. Later calls
-                    // wait for the reply.
+                    // Count the signature only here, because only the first call of `authenticate`
+                    // with a key signs. Later calls wait for the reply.
                     if matches!(credential, Credential::Key(_)) {
                         cx.out.push(Effect::Signature);
                     }

@@ -176,7 +176,8 @@ impl ExecState {
         }
     }
 
-    /// The command's channel, if it has one. The link keeps the channel until it is freed.
+    /// The command's channel, if it has one. The link keeps the channel until `free_channel` is
+    /// called.
     pub(super) fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Opening(channel)
@@ -189,7 +190,7 @@ impl ExecState {
         }
     }
 
-    /// Whether the server has not answered the request to open its channel yet.
+    /// Whether the command's channel has been requested and the server has not answered yet.
     pub(super) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
     }

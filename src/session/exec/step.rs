@@ -69,7 +69,7 @@ pub(in crate::session) struct ExecCx<'a> {
     pub has_others: bool,
     /// Whether a channel of this connection was closed since the last refusal. A server may refuse
     /// a new channel because it still counts the closed one. sshd does so if the CLOSE and the new
-    /// request reach it together. By the time its refusal arrives here, the server no longer counts
+    /// request reach it together. By the time the refusal arrives here, the server no longer counts
     /// the closed channel, so the request can be repeated.
     pub room_expected: &'a mut bool,
 }
@@ -96,7 +96,7 @@ impl Execs {
         }
     }
 
-    /// Frees the channel of a command whose outcome is known, and finishes it.
+    /// Frees the channel of a command whose outcome is known, and finishes the command.
     fn leave(&mut self, id: CommandId, cx: &mut ExecCx<'_>) {
         let Some(ExecState::Closing { channel, outcome, .. }) = self.get(id).map(|exec| &exec.state) else {
             return;
@@ -111,8 +111,8 @@ impl Execs {
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
         let error = exec.error(cx.peer, cx.now, kind);
-        // This is best effort. If the channel is open, freeing it sends its CLOSE. If the channel
-        // was refused, it is not open, and there is nothing to close.
+        // If the channel is open, freeing it also tries to send CLOSE. If the channel was refused,
+        // it is not open, and there is nothing to close.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }

@@ -1,4 +1,5 @@
-//! Stops a command early, within a time limit: sends SIGTERM, then EOF, then CLOSE.
+//! Stops a command before it ends by itself: sends SIGTERM, then EOF and, after a grace period at
+//! the latest, CLOSE.
 
 use super::step::{ExecCx, Progress, Trouble};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
@@ -12,14 +13,14 @@ use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
 impl Execs {
-    /// Cancels a command. A command that was not sent never runs. A running command gets a signal
-    /// and is over within the grace period, whether or not it obeys the signal. An outcome that is
-    /// already known stands.
+    /// Cancels a command. A command that was not yet sent to the host will never run. A running
+    /// command gets a signal and is over within the grace period, whether or not it obeys the
+    /// signal. If the outcome is already known, it does not change.
     pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
         self.stop(id, cx, HostErrorKind::Cancelled)
     }
 
-    /// Ends a command with the reason `why`, unless it was sent to the host.
+    /// Ends a command with the reason `why`, unless the command was already sent to the host.
     pub(in crate::session) fn withdraw(
         &mut self,
         id: CommandId,

@@ -1,5 +1,6 @@
-//! The dialogue with the `sudo` that runs a command. It lasts from the server's acceptance of the
-//! command until the command begins.
+//! The dialogue with the `sudo` that runs a command. The dialogue lasts from the server's
+//! acceptance of the command until the command begins. The prompt and the start of the command are
+//! recognised by marks, which are texts that occur nowhere else in the output.
 
 use std::mem;
 
@@ -13,15 +14,15 @@ use crate::output::{Excess, Outcome};
 use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
-/// The state of the dialogue. Until the dialogue ends, the caller's input waits.
+/// The state of the dialogue. Until the dialogue ends, the caller's input is not sent.
 #[derive(Debug, Default)]
 pub(super) struct SudoDialogue {
     state: SudoState,
     /// The output that may be the start of a mark and is therefore held back.
     held: Vec<u8>,
-    /// Whether the line with the prompt has not ended yet. The rest of that line is dropped. On a
-    /// terminal, `sudo` itself ends the line, because the terminal does not echo the line end of
-    /// the answer. Before the line end, `sudo` may print asterisks.
+    /// Whether the output is still on the line of the prompt. The rest of that line is dropped: it
+    /// may contain asterisks and, on a terminal, the line end that `sudo` prints because the
+    /// terminal does not echo the line end of the answer.
     in_prompt_line: bool,
     pub deadline: Option<Deadline>,
 }
@@ -76,7 +77,8 @@ impl SudoDialogue {
         output.extend_from_slice(rest);
     }
 
-    /// Returns the output that was held back, because no more output follows it.
+    /// Returns the output that was held back. No more output follows, so it is not the start of a
+    /// mark.
     fn into_rest(self) -> Vec<u8> {
         if self.in_prompt_line { Vec::new() } else { self.held }
     }
@@ -143,7 +145,7 @@ impl Exec {
         dialogue.state = match cx.link.write(channel, line) {
             Ok(0) => return Ok(Progress::Pending),
             Ok(written) if written < line.len() => SudoState::Asked { sent: sent + written },
-            // If the input is denied, `sudo` takes no more of it, so `sudo` will end by itself.
+            // If the write is denied, `sudo` no longer reads its input, so it will end by itself.
             Ok(_) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => SudoState::Answered,
             Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
         };

@@ -97,18 +97,19 @@ impl Execs {
         self.unread
     }
 
-    /// The bytes transferred by all commands, including those that are no longer in the table.
+    /// The bytes transferred by all commands, including commands that are no longer in the table.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// The number of unread bytes at which the fleet's budget counts a stream as full.
+    /// The number of unread bytes at which a stream counts as full. It depends on how much of the
+    /// fleet's budget is used.
     ///
-    /// Until half of the budget is used, no stream is full. In the third quarter, each stream that
-    /// holds output gets an equal share of half the budget. More streams may start to hold output
-    /// later, so the shares may add up to more than half the budget. In the last quarter, every
-    /// stream therefore gets only the result of one socket read. A stream that holds less than that
-    /// is never suspended because of other streams.
+    /// Until half of the budget is used, no stream is full. While the third quarter is being used,
+    /// each stream that holds output gets an equal share of half the budget. More streams may start
+    /// to hold output later, so the shares may add up to more than half the budget. While the last
+    /// quarter is being used, every stream therefore gets only as much as one socket read returns.
+    /// A stream that holds less than that is never suspended because of other streams.
     pub(crate) fn share(&self) -> usize {
         let half = self.budget / 2;
         let used = self.unread.saturating_add(self.holding.saturating_mul(limits::WAITING_COST));
