@@ -4,13 +4,13 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The error for a panic in the embedding program's code. The panic hook has already printed the
-/// message. Errors do not repeat it, because it may contain a password, for example one that could
-/// not be parsed.
+/// panic's message. Errors do not repeat that message, because it may contain a password, for
+/// example one that the program failed to parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Calls `code` and catches a panic, which must fail only one host rather than end the turn for all
-/// hosts.
+/// Calls `code` and catches a panic in it. A panic must fail only one host and not end the turn for
+/// all hosts.
 pub(crate) fn call<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The code only reads the data that it borrows from this library, so a panic cannot leave that
     // data inconsistent.

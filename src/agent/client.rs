@@ -12,7 +12,7 @@ use crate::agent::wire::{self, AgentError, Identity};
 /// The minimum of [`AgentClient::waiting_max`]. A shorter queue is not worth cleaning up.
 const WAITING_MIN: usize = 64;
 
-/// The connection of one host that waits for an answer.
+/// A host's connection on which a login waits for an answer from the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub slot: usize,
@@ -66,12 +66,13 @@ pub(crate) struct AgentClient {
     registry: Arc<Registry>,
     token: fn(usize, u32) -> Token,
     index: usize,
-    /// How many connections there have been so far. Readiness events of earlier ones are stale.
+    /// How many connections to the agent there have been so far. Readiness events of earlier
+    /// connections are stale.
     generation: u32,
     connection: Option<AgentConnection>,
     /// The agent's keys, once it has listed them.
     identities: Option<Arc<[Identity]>>,
-    /// The askers that wait for the list of keys: the generation of each, by its slot.
+    /// The generations of the askers that wait for the list of keys, by slot.
     listeners: HashMap<usize, u32>,
     /// The requests that were not sent yet.
     waiting: VecDeque<AgentRequest>,
@@ -161,8 +162,8 @@ impl AgentClient {
         !self.answers.is_empty()
     }
 
-    /// Sends and receives as far as the socket allows. The loop ends, because a request fails once
-    /// two connections were lost while it was in flight.
+    /// Sends and receives as far as the socket allows. The loop ends even if every connection is
+    /// lost, because a request fails once two connections were lost while it was in flight.
     pub(crate) fn go_on(&mut self, wanted: impl Fn(Asker) -> bool) {
         loop {
             let mut connection = match self.connection.take() {

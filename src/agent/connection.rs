@@ -99,8 +99,8 @@ impl AgentConnection {
                 let request = self.in_flight.pop_front().ok_or(Lost::Unasked)?;
                 answered(request, message)?;
             }
-            // The agent has begun an answer, but no request is unanswered. The rest of the answer
-            // need not be awaited.
+            // The agent has begun an answer although no request is waiting for one. That is an
+            // error, whatever the rest of the answer contains.
             if self.in_flight.is_empty() && !self.messages.is_empty() {
                 return Err(Lost::Unasked);
             }

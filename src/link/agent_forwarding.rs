@@ -3,9 +3,9 @@
 //!
 //! Requests pass through a [`Filter`], so the agent gets one whole request at a time, and only
 //! requests that a host may make. There is back-pressure in both directions. While an answer waits
-//! for the host to read it, no further request is sent, and requests wait in the inbox and then
-//! inside libssh. If too many bytes of one host are waiting, the channel with the most waiting
-//! bytes is closed.
+//! for the host to read it, no further request is sent to the agent. Later requests wait in the
+//! inbox and, once it is full, inside libssh. If too many bytes of one host are waiting, the
+//! channel with the most waiting bytes is closed.
 //!
 //! A host has few of these channels, so each pump relays all of them.
 
@@ -55,7 +55,7 @@ impl Drop for AgentStream {
     }
 }
 
-/// The channels of one session to its forwarded agent.
+/// One session's channels to its forwarded agent.
 #[derive(Debug, Default)]
 pub(super) struct AgentForwarding {
     channels: Vec<ForwardedChannel>,

@@ -12,8 +12,8 @@ use crate::agent::connect_unix;
 /// One of the two ends of a socket pair. Bytes sent to one end arrive at the other, and dropping an
 /// end is an end of stream for the other.
 ///
-/// libssh needs a descriptor for its connection, so the host behind a proxy gets one end and the
-/// proxy's link gets the other.
+/// For a host behind a proxy, libssh needs a descriptor just as for a TCP connection. So the host's
+/// session gets one end, and the proxy's link gets the other.
 #[derive(Debug)]
 pub(crate) struct Conduit(UnixStream);
 

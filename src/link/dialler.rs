@@ -40,8 +40,8 @@ impl Dialler {
         Self { registry, token, generations: AtomicU32::new(0), gssapi_threads, agent_quota }
     }
 
-    /// The indices of the links whose session a thread has given back since the last call. These
-    /// links may have news.
+    /// The indices of the links whose sessions helper threads have given back since the last call.
+    /// These links may have news.
     pub(crate) fn returned(&self) -> Vec<usize> {
         self.gssapi_threads.finished()
     }

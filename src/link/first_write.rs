@@ -1,14 +1,14 @@
 //! The first write to a channel of a forwarded agent, made on a thread that may get stuck.
 //!
 //! A host announces a maximum packet size for each channel. For a channel that the host opens,
-//! libssh does not reveal that size. If the size leaves no room for data (10 bytes in libssh 0.10,
-//! which subtracts headers; 0 since 0.11), `ssh_channel_write` writes empty packets forever. Such a
-//! call takes up a core and ever more memory, and nothing can stop it. But each pass of the loop
-//! logs how many bytes it has written. So the first write is made on a thread that reads these log
-//! lines. At the first empty packet, the thread goes to sleep within the call, for the rest of the
-//! process's life. That costs the thread's stack, the session, and one descriptor. The connection
-//! is shut down, and the host fails. After [`limits::PARKED_THREADS`] such threads, no agent is
-//! forwarded any more.
+//! libssh does not reveal that size. In libssh 0.10, which subtracts headers, a size of 10 bytes
+//! leaves no room for data; since 0.11, a size of 0 does. With such a size, `ssh_channel_write`
+//! writes empty packets forever. Such a call takes up a core and ever more memory, and nothing can
+//! stop it. But each pass of the loop logs how many bytes it has written. So the first write is
+//! made on a thread that reads these log lines. At the first empty packet, the thread goes to sleep
+//! within the call, for the rest of the process's life. That costs the thread's stack, the session,
+//! and one descriptor. The connection is shut down, and the host fails. After
+//! [`limits::PARKED_THREADS`] such threads, no agent is forwarded any more.
 //!
 //! The caller waits for the thread. Because the socket does not block, this takes little longer
 //! than starting a thread. The session moves to the thread and back, so nothing else can use a
@@ -29,7 +29,7 @@ use crate::limits;
 /// How many threads of this process sleep forever.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Held during a first write, which may add to [`PARKED`].
+/// Held during a first write. The write may add to [`PARKED`].
 static TRIAL: Mutex<()> = Mutex::new(());
 
 /// What a thread is to write.
@@ -84,7 +84,7 @@ pub(super) fn write(
     let socket = match report {
         Ok(Report::Written(session, written)) => return Ok((session, written)),
         Ok(Report::Parked) => Some(socket),
-        // The thread has not reported in time. It is stuck elsewhere and may still use the
+        // The thread has not reported in time. It is stuck somewhere else and may still use the
         // descriptor in any way.
         Err(_) => None,
     };
@@ -97,8 +97,8 @@ pub(super) fn write(
 
 type Prepared = (RawFd, OwnedFd, Sender<Order>, Receiver<Report>);
 
-/// Returns the session's socket, a duplicate of it that no thread can close, and the channels to
-/// and from a thread that waits for an order.
+/// Starts a thread that waits for an order. Returns the session's socket, a duplicate of the socket
+/// that the thread cannot close, and the channels to and from the thread.
 fn prepare(session: &SshSession) -> io::Result<Prepared> {
     let socket = session.descriptor().ok_or(io::ErrorKind::NotConnected)?;
     let duplicate = socket.try_clone_to_owned()?;

@@ -1,10 +1,10 @@
 //! A GSSAPI login, whose calls into libssh run on helper threads.
 //!
-//! During such a login, libssh asks the KDC for a ticket and waits for it: half a minute if the KDC
-//! is silent. Fetching the ticket in advance does not help, because a delegated ticket is requested
-//! anew for each login. So the reactor does not enter the session until the login is decided.
-//! Instead, a thread takes the session, advances the login, and gives the session back. While the
-//! login waits for the server, it uses no thread.
+//! During such a login, libssh asks the KDC for a ticket and waits for the answer, for half a
+//! minute if the KDC is silent. Fetching the ticket in advance does not help, because a delegated
+//! ticket is requested anew for each login. So the reactor's thread does not call into the session
+//! until the login is decided. Instead, a helper thread takes the session, advances the login, and
+//! gives the session back. While the login waits for the server, it uses no thread.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,11 +56,11 @@ impl GssapiLogin {
         login
     }
 
-    /// Queues another call if the socket has something to read or room to send. Once the reply has
-    /// arrived, pumps the session.
+    /// Queues another GSSAPI call if the socket has something to read or can accept waiting bytes.
+    /// Once the reply has arrived, pumps the session instead.
     ///
-    /// An edge that was reported while a thread held the session is not lost, because this method
-    /// polls the socket itself.
+    /// A readiness event that was reported while a thread held the session is not lost, because
+    /// this method polls the socket itself.
     pub(super) fn pump(&mut self, budget: usize, threads: &Threads) -> Result<Pumped, LinkError> {
         let mut custody = lock(&self.custody);
         match &mut *custody {

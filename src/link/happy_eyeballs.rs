@@ -57,8 +57,8 @@ impl HappyEyeballs {
         self.connects.iter().any(|connect| connect.generation == generation)
     }
 
-    /// Returns the winner, once, and closes the other connects. If none has succeeded, returns a
-    /// failed connect, which is closed.
+    /// If a connect has succeeded, returns it and closes the others. Otherwise, closes a connect
+    /// that has failed and returns its error. Each result is returned only once.
     ///
     /// If several have succeeded, the one that began first wins. Failures are reported only while
     /// none has succeeded.
@@ -79,7 +79,7 @@ impl HappyEyeballs {
 
 impl TcpConnect {
     /// Whether the socket is connected. Only a peer address proves that, because a readiness event
-    /// may be left over from an earlier descriptor.
+    /// may be left over from an earlier descriptor with the same number.
     fn is_connected(&self) -> bool {
         self.socket.peer_addr().is_ok()
     }

@@ -74,8 +74,8 @@ impl LibsshLink {
     }
 
     /// Makes the first write to an agent's channel, if such a write is waiting. Each first write
-    /// starts a thread, so a pump makes only one. It does so before it reads, because a write that
-    /// gets stuck takes the session with it, and with the session any data that was not collected.
+    /// starts a thread, so a pump makes only one. The write comes before the reading, because if it
+    /// gets stuck, the session is lost, and with it all data that was read but not collected.
     fn write_first(&mut self) -> Result<(), LinkError> {
         let Self { state: State::Ssh(session), agent_forwarding: Some(forwarding), .. } = self else {
             return Ok(());
@@ -229,7 +229,7 @@ impl Transport for LibsshLink {
             if pumped == Pumped::More || relayed == Pumped::More {
                 return Ok(Pumped::More);
             }
-            // Another pump sends what was relayed, unless the socket was full before.
+            // If the socket was not full before, another pump sends what was relayed.
             if is_full || !session.write_pending() {
                 return Ok(Pumped::Drained);
             }

@@ -71,8 +71,8 @@ impl<T: Dial + Transport + UserAuth + Channels + Tunnelling + Send + 'static> Li
 pub(crate) trait Dial {
     /// Closes any earlier connection and begins a TCP connect.
     fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
-    /// Begins a TCP connect in parallel with those under way. They continue even if this one fails
-    /// to start.
+    /// Begins a TCP connect in parallel with those under way, which continue even if the new one
+    /// fails to start.
     fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
     /// Closes any earlier connection and begins one through a tunnel. Returns the far end of the
     /// tunnel's conduit, which the caller passes to the proxy's link ([`Tunnelling::open_tunnel`]).
@@ -147,8 +147,8 @@ pub(crate) trait Channels {
     fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
     /// Returns `Ready` once the server has opened the channel. A refusal is an error.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
-    /// Requests something that the command needs. Must be called again with the same request until
-    /// the result is ready. A channel can have only one request pending.
+    /// Requests something that the command needs, such as a terminal. Must be called again with the
+    /// same request until the result is ready. A channel can have only one request pending.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
     /// Asks the server to run the command. Must be called again until the result is ready.
     fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError>;
@@ -253,7 +253,7 @@ pub(crate) enum Credential {
 /// The parameters of a GSSAPI login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Gssapi {
-    /// The server's name in the GSSAPI service name, which is `host@server`.
+    /// The server's name. The GSSAPI service name is `host@` followed by this name.
     pub server: String,
     /// The user's principal. `None` selects the default principal.
     pub client: Option<String>,
@@ -346,7 +346,7 @@ pub(crate) enum LinkErrorKind {
     Disconnected(u32),
     /// The peer does not speak SSH 2.
     NotSsh,
-    /// The two sides have no algorithm in common.
+    /// For some kind of algorithm (such as ciphers), client and server have none in common.
     NoCommonAlgorithm,
     /// A packet could not be decrypted, or its MAC or the host's signature is wrong.
     Integrity,

@@ -47,7 +47,8 @@ struct Tunnel {
 enum TunnelStage {
     /// The proxy has been asked to open the channel.
     Opening,
-    /// The proxy has been asked to open the channel, and the host behind it has hung up since.
+    /// The proxy has been asked to open the channel, but the host behind the proxy has since hung
+    /// up.
     Unwanted,
     Open,
     /// The tunnel is open, and the host behind the proxy has been sent an end of stream.
@@ -69,7 +70,7 @@ enum Upstream {
 /// What remains to be done for a tunnel after it was relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Nothing remains until its next news.
+    /// There is nothing to do until the tunnel has news.
     Nothing,
     /// There is more to relay, after the other tunnels have had their turn.
     More,
@@ -137,7 +138,7 @@ impl TunnelRelay {
                 Rest::More => self.wake(id),
                 Rest::Removal => {
                     self.tunnels.remove(&id);
-                    // The channel's id may be reused.
+                    // Another tunnel may reuse the channel's id, so these lists must not keep it.
                     self.congested.retain(|known| *known != id);
                     self.shut.retain(|known| *known != id);
                     self.news.push_back((id, TunnelNews::Ended));
@@ -164,8 +165,8 @@ impl TunnelRelay {
         }
     }
 
-    /// Queues the tunnels that can send again. Only libssh 0.11 reports that a window has been
-    /// reopened, so this checks all windows, which takes no system call.
+    /// Queues the tunnels that can send again. libssh before 0.11 does not report that a window was
+    /// reopened, so this checks all windows. The check takes no system call.
     fn resume(&mut self, session: &mut SshSession) {
         let Self { tunnels, queue, congested, shut, .. } = self;
         let mut resume = |id: ChannelId| {
@@ -264,7 +265,7 @@ impl Tunnel {
                 return Ok(());
             }
             match self.conduit.send(&inbox.stdout) {
-                // The host behind the proxy is visited when it reads, and that visit queues this
+                // The conduit is full. The next visit that reads from its other end queues this
                 // tunnel.
                 Ok(0) => return Ok(()),
                 Ok(sent) => {
@@ -279,8 +280,8 @@ impl Tunnel {
         }
     }
 
-    /// Moves one chunk from the host behind the proxy to the proxy. Then the other tunnels have a
-    /// turn.
+    /// Moves bytes from the host behind the proxy to the proxy: only one chunk, so that the other
+    /// tunnels get a turn.
     fn send_on(
         &mut self,
         id: ChannelId,

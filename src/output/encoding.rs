@@ -22,8 +22,8 @@ impl Default for Encoding {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Decoding {
     pub encoding: Encoding,
-    /// Whether a line that is not valid in the encoding is an error. If not, its text has U+FFFD in
-    /// place of invalid sequences.
+    /// Whether a line that is not valid in the encoding is an error. If `false`, invalid sequences
+    /// are replaced by U+FFFD.
     pub strict: bool,
 }
 
@@ -98,8 +98,8 @@ impl Encoding {
     }
 
     /// Decodes several lines together with their line ends, if the text of each line can then be
-    /// cut out of the result. The first line of a stream must not be among them, because its byte
-    /// order mark is not part of the text.
+    /// cut out of the result. Otherwise, returns `lines` unchanged as the error. The first line of
+    /// a stream must not be among them, because its byte order mark is not part of the text.
     pub(crate) fn decode_lines(self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
         // In other encodings, the end of a line may leave the decoder in a state other than the one
         // in which the next line must be decoded.

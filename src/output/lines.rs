@@ -7,8 +7,8 @@
 //!
 //! # What a line is
 //! `\n` and `\r\n` end a line and are stripped. Nothing else ends a line, not even a lone `\r` or
-//! NUL. Empty lines are kept. The last line needs no terminator. It is returned once the stream has
-//! ended, and a `\r` at its end is data.
+//! NUL. Empty lines are kept. The last line needs no terminator. If it has none, it is returned
+//! once the stream has ended, and a `\r` at its end is data.
 //!
 //! A character of a line end is one byte or, if the reader [says so](LineEnds), one code unit of
 //! UTF-16. Units are counted from the start of the stream, no matter how the bytes before them were
@@ -20,8 +20,8 @@
 //! that takes `&mut self`, the [capacity](LineBuffer::capacity) is at most
 //! [`IDLE_CAPACITY`](LineBuffer::IDLE_CAPACITY) or four times the unread bytes, whichever is
 //! larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread until the next
-//! call. To keep this bound, unread bytes are moved only after enough bytes were consumed or pushed
-//! since the last move, so the amortised cost is O(1) per byte.
+//! call. Unread bytes are moved to keep this bound, but only once enough bytes have been consumed
+//! or pushed since the last move. So the amortised cost is O(1) per byte.
 
 use std::fmt;
 
@@ -29,8 +29,8 @@ use std::fmt;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineEnds {
-    /// Single bytes. This fits every encoding that contains ASCII and in which longer characters
-    /// have no byte below 0x20.
+    /// Single bytes. This fits every encoding that contains ASCII and whose multi-byte characters
+    /// contain no byte below 0x20.
     #[default]
     Bytes,
     /// Code units of UTF-16 with the low byte first.
@@ -60,7 +60,7 @@ impl LineBuffer {
     /// chunk.
     ///
     /// The value is small because a fleet holds two buffers per host. Once the stream has ended and
-    /// was read, nothing is kept.
+    /// all of it has been read, nothing is kept.
     pub const IDLE_CAPACITY: usize = 1024;
 
     const GROWTH_MIN: usize = 64;
@@ -168,8 +168,8 @@ impl LineBuffer {
         Some(line.strip_suffix(carriage_return).unwrap_or(line))
     }
 
-    /// The index of the next `\n` of UTF-16 among the unread bytes. If there is none, records how
-    /// far they were searched.
+    /// The index of the next UTF-16 `\n` among the unread bytes. If there is none, records how far
+    /// the unread bytes were searched.
     fn find_unit(&mut self) -> Option<usize> {
         // If a raw read has ended in the middle of a unit, the rest of that unit is data.
         let first = self.head + usize::from(!self.position().is_multiple_of(2));
@@ -258,8 +258,8 @@ impl LineBuffer {
         self.consume(usize::MAX);
     }
 
-    /// Discards all unread bytes, and counts as consumed the next `count` bytes of the stream,
-    /// which are never pushed.
+    /// Discards all unread bytes, and then skips `count` bytes of the stream that are never pushed.
+    /// They count as consumed.
     pub fn skip(&mut self, count: usize) {
         self.clear();
         self.forgotten += count as u64;
@@ -331,8 +331,8 @@ impl LineBuffer {
         let (consumed, unread) = (self.head, self.len());
         self.drop_consumed();
         // If the move has made enough room, growing would usually waste memory. But if the move
-        // freed fewer bytes than it moved, the buffer grows all the same. Otherwise, many small
-        // pushes would take quadratic time.
+        // freed fewer bytes than it moved, the buffer grows all the same, because many small pushes
+        // would otherwise take quadratic time.
         if consumed < unread || self.data.capacity() - unread < extra {
             self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
         }

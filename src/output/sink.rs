@@ -8,10 +8,10 @@ use crate::ids::{CommandId, HostId, StdStream};
 
 /// A function that receives output as it arrives ([`Keep::Sink`](crate::output::Keep::Sink)).
 ///
-/// Clones share one function, which receives the output of many hosts, one [`Piece`] at a time. It
-/// is called during a [turn](crate::Fleet::turn), so it must not block, because all hosts would
-/// wait for it. It must not use the [`ParallelClient`](crate::ParallelClient) that calls it. It
-/// receives all output, even that of commands that were [released](crate::Fleet::release).
+/// Clones share one function, which receives the output of many hosts, one [`Piece`] at a time. The
+/// function is called during a [turn](crate::Fleet::turn), so it must not block, because all hosts
+/// would wait for it. It must not use the [`ParallelClient`](crate::ParallelClient) that calls it.
+/// It receives all output, even that of commands that were [released](crate::Fleet::release).
 ///
 /// An error, for example because the disk is full, ends the command as
 /// [`Fleet::cancel`](crate::Fleet::cancel) does, with

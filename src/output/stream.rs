@@ -137,7 +137,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Keeps the last `last` bytes of the unread bytes and the new ones.
+    /// Appends these bytes to the unread bytes, and keeps only the last `last` of them all.
     fn push_last(&mut self, bytes: &[u8], last: usize) {
         let excess = (self.len() + bytes.len()).saturating_sub(last);
         self.dropped += excess as u64;

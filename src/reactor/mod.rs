@@ -2,9 +2,9 @@
 //! wheel.
 //!
 //! There is one thread and one `epoll` instance. A socket is registered once, edge-triggered and
-//! for both directions. Its registration does not change, and closing its last descriptor removes
-//! it. An edge is reported only once, so a visit that does not drain its socket must put its host
-//! into the ready queue. While that queue is not empty, the poll does not wait.
+//! for both directions. The registration does not change, and ends when the socket's last
+//! descriptor is closed. An edge is reported only once, so a visit that does not drain its socket
+//! must put its host into the ready queue. While that queue is not empty, the poll does not wait.
 
 mod queue;
 mod token;
@@ -72,8 +72,8 @@ impl Reactor {
         &self.waker
     }
 
-    /// Waits at most `timeout` (`None`: without limit) for readiness, and reports it, up to
-    /// [`limits::EVENTS_PER_POLL`] events. A signal may end the wait early.
+    /// Waits for readiness, at most `timeout` long or, if that is `None`, without limit. Reports at
+    /// most [`limits::EVENTS_PER_POLL`] events. A signal may end the wait early.
     pub(crate) fn poll(
         &mut self,
         timeout: Option<Duration>,

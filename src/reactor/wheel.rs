@@ -6,11 +6,12 @@
 //!   latest one.
 //! - A deadline is rounded up to a tick, so a timer never expires early, and is due less than one
 //!   tick late.
-//! - [`Wheel::advance`] collects everything that is due before the caller acts on any of it, in
-//!   order of ticks; equal ticks expire in the order of arming. Re-arming counts as arming.
+//! - [`Wheel::advance`] collects all timers that are due, and the caller acts on them only
+//!   afterwards. They are in order of ticks; timers on the same tick are in order of arming.
+//!   Re-arming counts as arming.
 //! - A timer whose deadline has already passed when it is armed gets the wheel's current tick. It
-//!   expires at the next `advance`, whatever `now` is, before later ticks and after the timers
-//!   already on that tick.
+//!   expires at the next `advance`, whatever `now` is, before timers on later ticks and after the
+//!   timers already on its tick.
 //! - [`Wheel::next_deadline`] is exact. It causes no wake-ups merely to move timers within the
 //!   wheel.
 //! - The [`TimerId`] of a timer that expired or was disarmed has no effect, even if the timer's
@@ -18,11 +19,12 @@
 //!
 //! # Design
 //! The idea is from Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme
-//! 7. A tick is read as a number of base 64. A timer is on the level of the highest digit in which
-//! its tick differs from the wheel's time, in the slot of that digit. A `u64` per level says which
-//! slots are occupied. So everything on a level is due before anything on the level above. Within a
-//! level, each slot is due before those of higher digits, so `trailing_zeros` finds the earliest.
-//! When time reaches a slot above level 0, its list is distributed to the levels below.
+//! 7. A tick is written as a number in base 64 and compared with the wheel's time. The position of
+//! the highest digit in which they differ is the timer's level, and the value of that digit in the
+//! tick is the timer's slot. So everything on a level is due before anything on the level above,
+//! and within a level, lower slots are due before higher ones. A `u64` per level says which slots
+//! are occupied, so `trailing_zeros` finds the earliest. When time reaches a slot above level 0,
+//! its list is distributed to the levels below.
 //!
 //! Since a timer's place depends only on its tick and the wheel's time, equal ticks always share a
 //! list. Distributing and appending keep the order of a list, so timers with equal ticks stay
@@ -66,7 +68,8 @@ pub struct TimerId {
 
 /// A timer wheel whose timers carry a `K`. See the [module documentation](self) for the contract.
 ///
-/// The geometry is a parameter for tests, which enumerate a tiny wheel. Other code uses `Wheel<K>`.
+/// The geometry is a parameter only so that tests can check a tiny wheel exhaustively. Other code
+/// uses `Wheel<K>`.
 #[cfg_attr(test, derive(Clone))]
 pub struct Wheel<K, const LEVELS: usize = 6, const SLOTS: usize = 64> {
     origin: Instant,

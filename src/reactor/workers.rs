@@ -1,9 +1,9 @@
 //! A few threads for calls that block and cannot be cancelled, so that the reactor never waits for
 //! them.
 //!
-//! A job that finds no idle thread starts a new one, up to a limit. Threads live as long as the
-//! pool. Dropping the pool does not wait for them: queued jobs are dropped, and a thread that is in
-//! a call ends after that call and drops the result.
+//! If no thread is idle when a job is queued, a new thread is started, up to a limit. Threads live
+//! as long as the pool. Dropping the pool does not wait for them: queued jobs are dropped, and a
+//! thread that is in a call ends after that call and drops the result.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

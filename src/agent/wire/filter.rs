@@ -3,9 +3,9 @@
 //! A host can list the keys and request signatures, which is what forwarding is for. All other
 //! requests are answered here with a failure and never reach the agent. Among them are requests to
 //! load a PKCS#11 library, which the agent would run on the operator's machine, and requests to
-//! add, remove or lock keys. OpenSSH's client instead tells its agent that the connection is
-//! forwarded, and the agent refuses such requests. To do so, the client needs a signature that
-//! libssh does not expose.
+//! add, remove or lock keys. OpenSSH's client does not filter: it tells its agent that the
+//! connection is forwarded, and the agent itself refuses such requests. That is not possible here,
+//! because it takes a signature that libssh does not expose.
 //!
 //! In this protocol each request is followed by its answer. So a filter holds at most one message,
 //! and it accepts the next request once the answer to the last one is complete.
@@ -79,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// Extends the request to this length, as far as there are bytes.
+    /// Moves bytes into the request until it has this length or no bytes are left.
     fn take(&mut self, length: usize, bytes: &mut &[u8]) {
         let missing = length.saturating_sub(self.request.len()).min(bytes.len());
         let (taken, rest) = bytes.split_at(missing);

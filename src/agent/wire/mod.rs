@@ -114,7 +114,7 @@ fn length(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// Finds the request for a signature among these messages, and returns it with its length.
+/// Finds the request for a signature among these messages, and returns it with its length field.
 pub(crate) fn find_sign_request(mut written: &[u8]) -> Option<&[u8]> {
     while let Ok(Some(end)) = message_end(written) {
         let (message, rest) = written.split_at(end);
@@ -151,7 +151,7 @@ impl Messages {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes the next message without its length, once it is complete.
+    /// Takes the next message without its length field, once the message is complete.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, AgentError> {
         let start = self.taken;
         let Some(end) = message_end(&self.bytes[start..])? else { return Ok(None) };

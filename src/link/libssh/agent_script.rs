@@ -1,11 +1,11 @@
 //! Lets libssh log in with an agent's key although libssh itself never talks to the agent.
 //!
 //! libssh does not accept a signature that was made elsewhere, and its own exchange with an agent
-//! blocks. So libssh is given a socket that already holds all answers of an agent, and its requests
-//! are read from that socket afterwards. A login takes two passes. In the first pass, libssh asks
-//! the server about the key, asks for a signature, and is refused. The request for the signature is
-//! then sent to the real agent. In the second pass, libssh asks again and finds the agent's
-//! signature.
+//! blocks. So libssh is given a socket from which it can already read all the answers that an agent
+//! would send. What libssh writes to this socket is read here afterwards. A login takes two passes.
+//! In the first pass, libssh asks the server whether it accepts the key, requests a signature over
+//! the socket, and reads a refusal there. The request is then sent to the real agent. In the second
+//! pass, libssh requests the signature again, and reads the one that the real agent has made.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -17,8 +17,8 @@ use socket2::SockRef;
 use crate::agent::wire::{self, Identity};
 use crate::limits;
 
-/// The required size of a socket buffer in bytes. It exceeds what libssh writes or reads in one
-/// call, since a request for a signature contains the key twice.
+/// The required size of a socket buffer, in bytes. It exceeds what libssh writes or reads in one
+/// call. A request for a signature contains the key twice.
 const BUFFER: usize = 4 * limits::AGENT_KEY;
 
 /// The answers for one call into libssh. After the last answer libssh reads an end of stream, so it

@@ -18,8 +18,8 @@ use crate::link::Inbox;
 use crate::output::ExitSignal;
 use crate::text::prefix;
 
-/// A channel and its state. Dropping it frees both. It must be dropped before its session, and only
-/// while libssh does not run.
+/// A channel and its state. Dropping this value frees both. It must be dropped before the channel's
+/// session, and only while libssh does not run.
 pub(super) struct RawChannel {
     raw: sys::ssh_channel,
     /// Comes from `Box::into_raw`. libssh holds this pointer as long as the callbacks are
@@ -41,8 +41,8 @@ unsafe impl Send for RawChannel {}
 pub(super) enum MaxPacket {
     /// The peer has announced this maximum packet size. 0 until it has confirmed the channel.
     Announced(u32),
-    /// For a channel that the server opens, libssh does not reveal the maximum packet size. This is
-    /// the largest payload written so far. 0 until the first write.
+    /// For a channel that the server opens, libssh does not reveal the maximum packet size. So this
+    /// is the largest payload that a packet has carried so far. 0 until the first write.
     Seen(usize),
 }
 
@@ -147,7 +147,8 @@ impl RawChannel {
         self.raw
     }
 
-    /// The state that the callbacks write. It borrows the session, so libssh cannot run meanwhile.
+    /// The state that the callbacks write. The result borrows the session, so libssh cannot run
+    /// while it exists.
     pub(super) fn state<'a>(&'a self, _: &'a RawSession) -> &'a CallbackState {
         // SAFETY: live until `drop`; callbacks use it only while libssh runs, which takes `&mut
         // RawSession`.
@@ -167,7 +168,7 @@ impl RawChannel {
         // address and port for connections that did not come over a socket.
         let (origin, origin_port) = (c"127.0.0.1", 65_535);
         // SAFETY: a valid channel. Texts and bytes are copied into packets. A buffer is borrowed
-        // for its call, and a length that does not fit u32 would only be shorter.
+        // for its call. A length that does not fit u32 is truncated, so it can only become shorter.
         unsafe {
             match call {
                 ChannelCall::Open => sys::ssh_channel_open_session(raw),
@@ -268,7 +269,7 @@ impl CallbackState {
             return bytes.len();
         }
         if is_stderr {
-            // A tunnel has only one stream, so data of a second one is dropped.
+            // A tunnel has only one stream, so data of a second stream is dropped.
             return bytes.len();
         }
         let taken = bytes.len().min(limits::INBOX_TUNNEL.saturating_sub(inbox.stdout.len()));

@@ -1,13 +1,14 @@
 //! Maps libssh's error texts to [`LinkErrorKind`].
 //!
-//! libssh has one error text per session and overwrites it. For example, a key exchange without a
-//! common algorithm ends as "Socket error: disconnected". So the first line that libssh's client
-//! state machine logged during the same pump takes precedence over the error text.
+//! libssh has one error text per session, and a later error overwrites it. For example, a key
+//! exchange without a common algorithm ends with the text "Socket error: disconnected". So the
+//! first line that libssh's client state machine logged during the same pump takes precedence over
+//! the error text.
 
 use crate::link::{LinkError, LinkErrorKind};
 
-/// Error texts for a packet that was altered or cannot be decrypted. If the first keys are not in
-/// use yet, the packet is malformed.
+/// Error texts for a packet that was altered or cannot be decrypted. Before the first keys are in
+/// use, these texts mean that the packet is malformed.
 const UNREADABLE: [&str; 8] = [
     "HMAC error",
     "Decryption error",
@@ -19,8 +20,9 @@ const UNREADABLE: [&str; 8] = [
     "Given numbers of bytes left to be read < 0",
 ];
 
-/// Error texts for a host that does not hold the key that it shows, or for a key exchange that was
-/// altered in transit. The second text is about a signature with an algorithm that was not offered.
+/// Error texts which mean that the host does not hold the private half of the key that it shows, or
+/// that the key exchange was altered in transit. The second text is about a signature made with an
+/// algorithm that was not offered.
 const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "doesn't match user preference"];
 
 /// If libssh's error text begins with one of these, it is left over from an earlier call. The first
@@ -45,8 +47,8 @@ const PROTOCOL: [&str; 12] = [
     "in packet",
 ];
 
-/// The operating system's texts for a broken connection. libssh adds nothing to them if its first
-/// read or write fails.
+/// The operating system's texts for a broken connection. If the first read or write on a connection
+/// fails, libssh reports such a text without any prefix.
 const BROKEN: [&str; 5] = [
     "Connection reset by peer",
     "Connection timed out",
@@ -57,19 +59,19 @@ const BROKEN: [&str; 5] = [
 
 const DISCONNECT: &str = "Received SSH_MSG_DISCONNECT: ";
 
-/// Classifies a fatal error by the session's error text or, if one was logged, by its root cause.
+/// Classifies a fatal error by its root cause or, if none was logged, by the session's error text.
 ///
-/// `encrypted` says whether the peer's packets are encrypted, so that they can fail to decrypt.
-/// `first_keys` says whether the first keys are agreed on but the host's signature is not verified
-/// yet.
+/// `encrypted` says whether the peer's packets are encrypted. Only then can they fail to decrypt.
+/// `first_keys` says whether the first keys have been agreed on and the host's signature has not
+/// been verified yet.
 pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first_keys: bool) -> LinkError {
     if let Some(error) = disconnect(text) {
         return error;
     }
     let text = root_cause.unwrap_or(text);
     let unreadable = if encrypted { LinkErrorKind::Integrity } else { LinkErrorKind::Protocol };
-    // libssh has no error text for some packets that it cannot read, nor for a signature that it
-    // cannot read.
+    // For some packets that it cannot read, and for a signature that it cannot read, libssh sets no
+    // error text.
     if text.is_empty() || STALE.iter().any(|stale| text.starts_with(stale)) {
         return if first_keys {
             LinkError::new(LinkErrorKind::Integrity, "the host's signature cannot be read")
@@ -105,15 +107,15 @@ fn disconnect(text: &str) -> Option<LinkError> {
     Some(LinkError::new(LinkErrorKind::Disconnected(code), message.trim()))
 }
 
-/// libssh reports an end of stream as "Socket error: disconnected" or as a success. Both texts
-/// would mislead, so this replaces them.
+/// Replaces misleading texts about a lost connection. For example, libssh reports an end of stream
+/// as "Socket error: disconnected" or as "Success".
 fn lost_text(kind: LinkErrorKind, text: &str) -> String {
     if kind != LinkErrorKind::Lost {
         return text.to_owned();
     }
     match text.strip_prefix("Socket error: ") {
-        // The last two texts come from an errno value that an earlier call on the non-blocking
-        // socket has left.
+        // The last two texts describe an errno value that is left over from an earlier call on the
+        // non-blocking socket.
         Some(
             "disconnected"
             | "Success"

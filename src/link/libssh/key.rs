@@ -104,8 +104,8 @@ impl PrivateKey {
         Ok(Self { private, public, blob, certificate: None })
     }
 
-    /// Returns the same key with a certificate, which servers are shown in place of the public
-    /// half.
+    /// Returns the same key with a certificate. Servers are then shown the certificate in place of
+    /// the public half.
     pub(crate) fn certified(&self, certificate: Arc<Certificate>) -> Result<Self, CertProblem> {
         let _log = LogScope::enter();
         let malformed = |_| CertProblem::Malformed;

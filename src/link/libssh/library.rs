@@ -22,7 +22,7 @@ pub(super) fn initialise() -> Result<(), LinkError> {
     Ok(())
 }
 
-/// The descriptor of a poll. mio returns it only as a number.
+/// The descriptor of a poll, which mio returns only as a number.
 pub(crate) fn descriptor_of(poll: &mio::Poll) -> BorrowedFd<'_> {
     // SAFETY: the poll keeps its descriptor open until it is dropped, and the result borrows the
     // poll.
@@ -43,8 +43,8 @@ fn version_if_at_least(required: c_int) -> String {
 /// The level at which libssh logs the server's answers about channels: debug since 0.11, and info
 /// before.
 ///
-/// Before 0.11, the debug level has lines for each packet too, and formatting them took a tenth of
-/// the time of a short command.
+/// Before 0.11, libssh also logs lines for each packet at the debug level. Formatting those lines
+/// took a tenth of the time of a short command, so the debug level is not used there.
 pub(super) fn level_of_channels() -> u32 {
     /// Version 0.11 in libssh's numbering.
     const V0_11: c_int = 11 << 8;
@@ -91,7 +91,7 @@ pub(super) unsafe fn request_pty(
     }
 }
 
-/// The function that sends `pty-req` with given modes. libssh has it since 0.11.
+/// The function that sends `pty-req` with given modes. libssh has had it since 0.11.
 type RequestPtyWithModes =
     unsafe extern "C" fn(sys::ssh_channel, *const c_char, c_int, c_int, *const c_uchar, usize) -> c_int;
 

@@ -2,8 +2,8 @@
 //!
 //! Only the log contains the root cause of a failed handshake, the numbers and packet sizes of
 //! channels, the reason why a Kerberos ticket cannot be used, and the number of bytes that wait for
-//! the socket. Callbacks put their reports into the same record. Code that calls libssh takes the
-//! record after each call.
+//! the socket. These facts go into a record, one for each thread. Callbacks add their reports to
+//! the same record. Code that calls libssh takes the record after each call.
 
 use std::cell::RefCell;
 use std::mem;
@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What one or more calls into libssh have logged and reported on this thread.
 #[derive(Default)]
 pub(super) struct CallLog {
-    /// The first error of libssh's client state machine. libssh overwrites its error text with
-    /// later errors.
+    /// The first error that libssh's client state machine has logged. libssh's error text does not
+    /// keep it, because later errors overwrite that text.
     pub root_cause: Option<String>,
     /// The number of the channel that the server was last asked to open.
     pub created: Option<u32>,
@@ -27,7 +27,8 @@ pub(super) struct CallLog {
     pub gssapi_problem: Option<String>,
     /// The length of the data in the largest packet of a write, in bytes.
     pub largest_packet: usize,
-    /// Whether a write has sent an empty packet. libssh never stops sending these.
+    /// Whether a write has sent an empty packet. Such a write never ends: libssh goes on sending
+    /// empty packets.
     pub loops: bool,
     /// Whether the server has begun a key exchange.
     pub key_exchange_begun: bool,
@@ -64,8 +65,8 @@ pub(super) fn take() -> CallLog {
 
 /// How much a packet with `bytes` bytes of data adds to the traffic since the last key exchange.
 ///
-/// Servers count lengths and padding too. For sshd, a packet with one byte of data counts as 24 or
-/// 32 bytes.
+/// The result includes an overhead, because servers count lengths and padding too. For sshd, a
+/// packet with one byte of data counts as 24 or 32 bytes.
 pub(super) fn data_traffic(bytes: usize) -> u64 {
     bytes as u64 + 24
 }
@@ -101,8 +102,8 @@ impl CallLog {
                 } else if let Some(number) = line.strip_prefix("Creating a channel ") {
                     self.created = leading_number(number);
                 } else if let Some(line) = line.strip_prefix("GSSAPI(") {
-                    // For example "GSSAPI(acquiring credential): …", that is, the step and then the
-                    // problem.
+                    // The line names the step and then the problem, for example "GSSAPI(acquiring
+                    // credential): …".
                     let problem = line.split_once("): ").map(|(_, problem)| problem.to_owned());
                     self.gssapi_problem = problem.or(self.gssapi_problem.take());
                 }

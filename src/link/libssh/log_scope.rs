@@ -1,5 +1,5 @@
-//! Catches the log lines of libssh. If they show that libssh loops forever on a thread, puts that
-//! thread to sleep.
+//! Catches the log lines of libssh. If they show that libssh is in an endless loop on a thread, the
+//! thread is put to sleep.
 
 #![allow(unsafe_code)]
 

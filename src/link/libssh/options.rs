@@ -18,9 +18,9 @@ use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
 const HOST_KEYS: &str =
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
-/// The key exchange algorithms, in order of preference. Group exchange, group16 and group18 are
-/// missing because one step of them blocks the thread for at least 115 ms (the server chooses the
-/// group), 16 ms, and 150 ms respectively.
+/// The key exchange algorithms, in order of preference. Three are missing because one step of them
+/// blocks the thread for too long: group16 (16 ms), group18 (150 ms), and group exchange (at least
+/// 115 ms, depending on the group that the server chooses).
 const KEY_EXCHANGES: &CStr = c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256";
 
 /// AES-GCM is missing because libssh before 0.11.5 does not check its tags (CVE-2026-59847).
@@ -34,8 +34,8 @@ const MACS: &CStr =
 const COMPRESSION: &CStr = c"zlib@openssh.com,none";
 const NO_COMPRESSION: &CStr = c"none";
 
-/// The path can be any absolute path without files. If it is set, libssh does not ask NSS for a
-/// home directory.
+/// Any absolute path at which there are no files would do. Because a path is set, libssh does not
+/// ask NSS for the home directory.
 const NO_SSH_DIR: &CStr = c"/nonexistent";
 
 /// Sets all options except HOST. If HOST were set, libssh would scan known_hosts files in each
@@ -97,8 +97,8 @@ fn host_key_order(recorded: &[&'static str]) -> Cow<'static, str> {
     known.chain(others).collect::<Vec<_>>().join(",").into()
 }
 
-/// Rejects descriptors that need more than 16 bits. libssh stores only 16 bits, so it would use
-/// another descriptor.
+/// Rejects descriptors that need more than 16 bits. libssh stores only 16 bits, so it would use a
+/// different descriptor.
 fn check_descriptor(fd: RawFd) -> Result<(), LinkError> {
     let max = limits::DESCRIPTOR_MAX;
     if fd <= max {

@@ -116,8 +116,8 @@ impl RawSession {
         Ok(())
     }
 
-    /// Sets the callbacks of the session. Must be called only once. If an agent is forwarded, they
-    /// include the callback that accepts its channels.
+    /// Sets the callbacks of the session. Must be called only once. If an agent is forwarded, the
+    /// callbacks include the one that accepts channels to the agent.
     pub(super) fn set_callbacks(&mut self, forwards_agent: bool) -> Result<(), LinkError> {
         // SAFETY: a valid session. The callbacks are static, or in an allocation that `drop` frees
         // after the session. libssh only reads them.
@@ -156,8 +156,8 @@ impl RawSession {
         const NO_SOCKET: c_int = -1;
         let (raw, default_user) = (self.session, ptr::null::<c_char>());
         // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the
-        // call, which copies what it keeps. The script's socket is open during its call, and libssh
-        // forgets it before it is closed.
+        // call, which copies what it keeps. The script's socket stays open during the call, and
+        // libssh forgets the socket before it is closed.
         unsafe {
             match call {
                 SessionCall::Connect => sys::ssh_connect(raw),
@@ -296,9 +296,11 @@ impl Drop for RawSession {
         if let Some(agent_channels) = self.agent_channels() {
             agent_channels.arrived.clear();
         }
-        // SAFETY: in libssh's order: the event gives the socket back, the descriptor option is
-        // cleared so that libssh owns the socket, the disconnect closes it (unless an error already
-        // did), the session goes, then what it wrote to and called. libssh ignores null.
+        // SAFETY: this is the order that libssh requires. Freeing the event gives the socket back.
+        // Clearing the descriptor option makes libssh the owner of the socket. The disconnect
+        // closes the socket, unless an error has already closed it. The session is freed next, and
+        // only then the counters that it wrote to and the callbacks that it called. libssh ignores
+        // null.
         unsafe {
             sys::ssh_event_free(self.event);
             sys::ssh_options_set(self.session, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());

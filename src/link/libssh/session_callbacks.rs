@@ -25,7 +25,7 @@ pub(super) struct AgentChannels {
     pub callbacks: sys::ssh_callbacks_struct,
     /// The channels that were accepted and that the session has not taken over yet.
     pub arrived: Vec<RawChannel>,
-    /// How many channels were accepted and not freed yet.
+    /// How many channels have been accepted and not freed yet.
     pub open: usize,
     /// How many more channels may be accepted.
     pub admitted: usize,
@@ -52,8 +52,8 @@ const fn session_callbacks() -> sys::ssh_callbacks_struct {
     }
 }
 
-/// Records the progress of each key exchange, including the first. No other interface except the
-/// log reports it.
+/// Records the progress of each key exchange, including the first. Apart from this callback, only
+/// the log reports it.
 unsafe extern "C" fn on_status(_: *mut c_void, progress: f32) {
     log_lines::report(|log| log.note_progress(progress));
 }
@@ -67,7 +67,8 @@ unsafe extern "C" fn on_agent_channel(session: sys::ssh_session, channels: *mut 
         if channels.open >= limits::AGENT_CHANNELS || channels.admitted == 0 {
             return None;
         }
-        // The channel gets its id, and is listed as having news, when the session takes it over.
+        // The channel gets its id when the session takes it over. Until then it counts as listed,
+        // so that no callback lists it under this placeholder.
         let noted = Noted { id: usize::MAX, is_listed: true, reply: None };
         // SAFETY: the session that calls.
         let mut channel = unsafe { RawChannel::new(session, Some(noted)) }?;

@@ -23,9 +23,9 @@ const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much pro
 
 /// Whether libssh was built with GSSAPI. This is determined once per process.
 ///
-/// The behaviour of a login on an unconnected session shows it. Without GSSAPI, libssh refuses
-/// before it looks at the session. With GSSAPI, libssh waits for a connection. In both cases it
-/// uses neither a ticket nor the network.
+/// To find out, this tries a login on an unconnected session. Without GSSAPI, libssh refuses the
+/// login before it looks at the session. With GSSAPI, libssh waits for a connection. Neither case
+/// uses a ticket or the network.
 pub(crate) fn has_gssapi() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
@@ -36,9 +36,9 @@ pub(crate) fn has_gssapi() -> bool {
 }
 
 impl SshSession {
-    /// Requests the authentication service. This also makes libssh read the server's extensions.
-    /// Otherwise, Debian's libssh 0.10.6 would choose the RSA signature algorithm of a login before
-    /// it has read them.
+    /// Requests the authentication service. This also makes libssh read the server's extensions, on
+    /// which the choice of an RSA signature algorithm depends. Without this request, Debian's
+    /// libssh 0.10.6 would choose the algorithm for a login before it has read the extensions.
     pub(crate) fn request_auth(&mut self) -> Result<Poll<()>, LinkError> {
         self.step(SessionCall::RequestAuth)
     }
@@ -58,8 +58,8 @@ impl SshSession {
         self.auth_reply(rc)
     }
 
-    /// Begins or continues a GSSAPI login. Only this call and the pumps until the reply can block.
-    /// They block for as long as the KDC is silent.
+    /// Begins or continues a GSSAPI login. This call, and each pump before the reply arrives, may
+    /// block for as long as the KDC does not answer. No other call blocks.
     fn authenticate_by_gssapi(&mut self, gssapi: &Gssapi) -> Result<Poll<AuthReply>, LinkError> {
         let begins = !self.in_gssapi;
         if begins {
@@ -69,9 +69,9 @@ impl SshSession {
         let _log = LogScope::at(sys::SSH_LOG_DEBUG);
         let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
-        // An error while the connection is up means that this end has given up, not the server. So
-        // does a refusal of the first call, because nothing was sent yet. The server drops the
-        // unfinished login at the next request.
+        // If the connection is still up, an error means that this end has given up, not that the
+        // server has refused. A refusal of the first call means the same, because nothing has been
+        // sent yet. The server drops the unfinished login at the next request.
         let reply = match rc {
             sys::ssh_auth_e_SSH_AUTH_ERROR => {
                 self.check_fatal()?;
@@ -143,8 +143,8 @@ impl SshSession {
     }
 
     /// Makes libssh log in with an agent's key. libssh believes that it talks to an agent (see
-    /// [`AgentScript`]). Each call gets a new socket, so that none stays open while this waits for
-    /// the server or the agent.
+    /// [`AgentScript`]). Each call uses a new socket, so that no socket stays open between calls,
+    /// while the login waits for the server or the agent.
     fn authenticate_by_agent(
         &mut self,
         identity: &Identity,

@@ -31,7 +31,7 @@ impl SshSession {
         Ok(channel.call(&mut self.raw, call))
     }
 
-    /// Makes a call that is repeated until libssh reports that it is done.
+    /// Makes a call that the caller must repeat until the result is `Ready`.
     fn step_channel(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.call(id, call)?;
@@ -83,8 +83,8 @@ impl SshSession {
     }
 
     /// Writes as much as possible now and returns how many bytes were written. Nothing is written
-    /// if at least `backlog` bytes of channels already wait for the socket. If `backlog` is 0,
-    /// nothing is written while any bytes wait.
+    /// if at least `backlog` bytes that channels have written are still waiting for the socket. If
+    /// `backlog` is 0, nothing is written while any bytes are waiting.
     pub(crate) fn write(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let chunk = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet.chunk();
         // A packet size of 0 would make libssh loop forever (CVE-2026-59843), and a packet size
@@ -95,17 +95,18 @@ impl SshSession {
         self.write_chunk(id, &input[..input.len().min(chunk)], backlog)
     }
 
-    /// Like [`write`](Self::write), but for the first bytes on a channel to the agent, whose packet
-    /// size is unknown. If its packets have no room for data, libssh does not return. So this must
-    /// only be called on a thread that [parks](crate::link::libssh::park_in_loops).
+    /// Like [`write`](Self::write), but for the first bytes on a channel to the agent. The maximum
+    /// packet size of such a channel is unknown. If it leaves no room for data, libssh does not
+    /// return. So this must only be called on a thread that
+    /// [parks](crate::link::libssh::park_in_loops).
     pub(crate) fn write_first(&mut self, id: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
         self.write_chunk(id, &input[..input.len().min(limits::WRITE_PACKETS)], limits::TUNNEL_BACKLOG)
     }
 
     fn write_chunk(&mut self, id: ChannelId, input: &[u8], backlog: usize) -> Result<usize, LinkError> {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
-        // During a key exchange libssh writes nothing, but it reads. If the host changed the packet
-        // size then, the change would go unchecked.
+        // During a key exchange, a write makes libssh read but not write. If libssh then read a new
+        // packet size from the host, that size would go unchecked.
         if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
             return Ok(0);
         }
@@ -172,8 +173,8 @@ impl SshSession {
         for _ in 0..held.div_ceil(buffer.len().max(1)) {
             channel.call(&mut self.raw, ChannelCall::Read(&mut buffer));
         }
-        // CLOSE is tried once, as libssh itself does. A channel that has sent CLOSE sends nothing
-        // more.
+        // CLOSE is tried only once, as when libssh itself frees a channel. If CLOSE has already
+        // been sent on this channel, the call sends nothing.
         channel.call(&mut self.raw, ChannelCall::Close);
         self.leaving.push(channel);
         self.note_log();

@@ -37,14 +37,15 @@ pub(crate) struct SshSession {
     /// The channels that were freed here and that the server has not closed yet.
     leaving: Vec<RawChannel>,
     raw: RawSession,
-    /// The channels that the server was asked to open and has not answered yet: the id of each, by
+    /// The ids of the channels that the server was asked to open and has not answered yet, by
     /// libssh's channel number.
     opening: HashMap<u32, usize>,
-    /// What libssh found wrong with a confirmation of a channel. libssh drops such a message and
-    /// waits for another one forever. By then it has already adopted the packet size in the
-    /// message, even for a channel that was open before, so nothing may be written any more.
+    /// What libssh found wrong with the confirmation of a channel. libssh drops an invalid
+    /// confirmation and waits forever for another one. But it has already adopted the packet size
+    /// from the invalid confirmation, even if the channel was open before. So nothing may be
+    /// written any more.
     bad_confirmation: Option<String>,
-    /// Whether a GSSAPI login is in progress. Its steps are then made within pumps.
+    /// Whether a GSSAPI login is in progress. If so, pumps advance it.
     in_gssapi: bool,
     gssapi_problem: Option<String>,
     /// How many packets had been read when the login with an agent's key began. `Some` only during
@@ -64,8 +65,9 @@ pub(crate) struct SshSession {
     packets_per_visit: u64,
     reading: Reading,
     backlog: Backlog,
-    /// Whether too many bytes wait for the socket. If so, the next pump fails. The current one does
-    /// not, because closing the connection takes as long as a whole step.
+    /// Whether too many bytes are waiting for the socket. If so, the next pump fails. The pump that
+    /// detects this does not fail itself, because the connection would then be closed in the same
+    /// step, and closing it takes as long as a whole step.
     is_unread: bool,
     /// The most bytes that channels can have added to libssh's buffer since that buffer was last
     /// empty.
@@ -124,7 +126,7 @@ impl SshSession {
         self.step(SessionCall::Connect)
     }
 
-    /// Makes a call that is repeated until libssh reports that it is done.
+    /// Makes a call that the caller must repeat until the result is `Ready`.
     fn step(&mut self, call: SessionCall<'_>) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
         let rc = self.raw.call(call);
@@ -152,14 +154,14 @@ impl SshSession {
 
     pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
         let _log = self.listen();
-        // libssh has one global request at a time. The first call after the answer to a request
-        // only picks up that answer, without saying so, and a second call sends the new request.
-        // While the answer is missing, neither call sends anything.
+        // libssh allows one global request at a time. After a request has been answered, the next
+        // call only picks up the answer, without saying so, and a second call is needed to send a
+        // new request. While the earlier request is unanswered, neither call sends anything.
         let before = self.packets_written();
         for _ in 0..2 {
             self.raw.call(SessionCall::Keepalive);
             self.check_fatal()?;
-            // A request was sent. Its answer may have arrived already, and then a second call would
+            // This call has sent a request. If the answer has already arrived, a second call would
             // send another request.
             if self.packets_written() != before {
                 break;
@@ -186,21 +188,21 @@ impl SshSession {
         self.raw.descriptor()
     }
 
-    /// Holds back what libssh sends. Otherwise each message would be a TCP segment of its own, and
-    /// closing a channel alone takes three messages.
+    /// Holds back what libssh sends, so that several messages leave as one TCP segment. Closing a
+    /// channel alone takes three messages.
     pub(crate) fn cork(&mut self) {
         self.is_corked = self.set_cork(true);
     }
 
-    /// Sends what was held back. Without this call, the kernel would hold it for 200 ms.
+    /// Sends what was held back. Without this call, the kernel would send it only after 200 ms.
     pub(crate) fn uncork(&mut self) {
         if mem::take(&mut self.is_corked) {
             self.set_cork(false);
         }
     }
 
-    /// Returns whether the system supports corking this socket. It does not for a tunnel's socket
-    /// pair.
+    /// Corks or uncorks the socket. Returns whether the system supports this for the socket. It
+    /// does not for a tunnel's socket pair.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn set_cork(&self, corked: bool) -> bool {
         self.descriptor().is_some_and(|fd| SockRef::from(&fd).set_tcp_cork(corked).is_ok())
@@ -211,9 +213,9 @@ impl SshSession {
         false
     }
 
-    /// Opens a log scope for a call. Any call may read from the socket. So while an answer about a
-    /// channel or a problem with a ticket may arrive, every call listens at the level at which
-    /// libssh logs it.
+    /// Opens a log scope for a call. Any call may read from the socket, and so may meet the
+    /// server's answer about a channel or a problem with a ticket. While either is expected, every
+    /// call is made at the log level at which libssh reports it.
     fn listen(&self) -> LogScope {
         LogScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
@@ -222,7 +224,8 @@ impl SshSession {
         })
     }
 
-    /// Takes over what was logged and reported. Must be called after every call that may have read.
+    /// Records in the session what libssh has logged and what its callbacks have reported. Must be
+    /// called after every call that may have read from the socket.
     fn note_log(&mut self) {
         let log = log_lines::take();
         self.has_closed |= log.has_closed;
@@ -268,8 +271,8 @@ impl SshSession {
     }
 
     fn fatal(&self) -> LinkError {
-        // KEXINIT, our part of the key exchange, and NEWKEYS have been sent, so the next thing to
-        // verify is the host's signature.
+        // Once our three packets (KEXINIT, our key exchange message and NEWKEYS) have been sent,
+        // the next thing to verify is the host's signature.
         let first_keys = self.key_exchanges.done == 0 && self.packets_written() >= 3;
         let (text, root_cause) = (self.raw.error_text(), log_lines::with(|log| log.root_cause.clone()));
         let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
@@ -300,7 +303,7 @@ impl Drop for SshSession {
     fn drop(&mut self) {
         let _log = LogScope::enter();
         if let Some(agent_channels) = self.raw.agent_channels() {
-            // This makes the callback accept no more channels.
+            // At this count, the callback accepts no more channels.
             agent_channels.open = usize::MAX;
         }
         while self.next_agent_channel().is_some() {}
@@ -308,14 +311,15 @@ impl Drop for SshSession {
         for id in open {
             self.free_channel(ChannelId(id));
         }
-        // If the connection still exists, the CLOSE messages of these channels are queued.
+        // If the connection still exists, the CLOSE messages of these channels have been queued
+        // above.
         for channel in mem::take(&mut self.leaving) {
             self.release(channel);
         }
-        // libssh sends once the socket has reported that it is writable. The first poll sends what
-        // waits, and the second sends the rest. This is skipped in two cases: during a GSSAPI
-        // login, in which data that has arrived could make libssh ask the KDC, and for a host that
-        // does not read.
+        // libssh sends only when the socket has reported that it is writable. The first poll sends
+        // the bytes that are already waiting, and the second sends the rest. Both are skipped for a
+        // host that does not read, and during a GSSAPI login, because data that has arrived could
+        // make libssh ask the KDC.
         for _ in 0..2 {
             if self.in_gssapi || self.is_in_doubt() || self.check_fatal().is_err() {
                 break;

@@ -18,7 +18,7 @@ pub(super) struct Reading {
     /// How many packets were read before this packet.
     packets: u64,
     /// How many bytes had been read before this packet. Until the server has sent its version line,
-    /// this is all that has been read.
+    /// this is the number of bytes read so far.
     begun: u64,
 }
 
@@ -30,7 +30,7 @@ impl SshSession {
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
         let _log = self.listen();
-        // Both directions are counted, so packets that must be answered count twice.
+        // Packets are counted in both directions, so a packet that must be answered counts twice.
         let packets = |session: &Self| session.packets_read() + session.packets_written();
         let packets_end = packets(self) + self.packets_per_visit;
         let keys = self.key_exchanges.done;
@@ -58,16 +58,17 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// Whether, judging by libssh's counters, more bytes may wait for the socket than is allowed.
-    /// libssh buffers all its own answers, without limit.
+    /// Whether more bytes may be waiting for the socket than is allowed, judging by libssh's
+    /// counters. libssh itself has no limit: it buffers all the answers that it makes.
     pub(super) fn is_in_doubt(&self) -> bool {
         let waiting = self.backlog.at_most(self.raw.counts());
         let max = limits::ANSWERS_UNREAD + self.unsent;
         waiting > max && waiting > max + self.unanswered()
     }
 
-    /// Polls at the log level that shows how many bytes libssh has to send. At that level, libssh
-    /// logs several lines for each packet, which takes as long as the rest of a visit.
+    /// Polls at the log level at which libssh reports how many bytes wait to be sent. At that
+    /// level, libssh logs several lines for each packet, and this logging takes as long as the rest
+    /// of a visit. So this is done only if [`is_in_doubt`](Self::is_in_doubt) returns `true`.
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.raw.counts();
         let rc = {
@@ -80,8 +81,9 @@ impl SshSession {
         if rc != OK {
             return Ok(rc);
         }
-        // If this version of libssh words the log line with the number of waiting bytes
-        // differently, the estimate from the counters decides.
+        // The number of waiting bytes comes from a line of libssh's log. If this version of libssh
+        // words that line differently, the number is missing, and the estimate from the counters
+        // decides.
         if let Some(waiting) = waiting
             && self.write_pending()
         {
@@ -113,8 +115,8 @@ impl SshSession {
 
     fn check_bounds(&mut self) -> Result<(), LinkError> {
         let begun = self.raw.counts().read.saturating_sub(self.reading.begun);
-        // Between the first key exchange and the login, the server may send banners, which may be
-        // long, and no key exchange takes place.
+        // The limit applies whenever a packet may belong to a key exchange. Between the first key
+        // exchange and the login none takes place, and the server may send long banners.
         let may_be_keys = self.key_exchanges.done == 0 || self.is_logged_in;
         if begun > limits::PACKET_BYTES && may_be_keys {
             let text = format!("a packet of more than {} KiB", limits::PACKET_BYTES / 1024);
@@ -124,7 +126,8 @@ impl SshSession {
         self.check_unclosed()
     }
 
-    /// Whether so many bytes of channels wait for the socket that no more should be added.
+    /// Whether at least `backlog` bytes that channels have written are waiting for the socket. If
+    /// so, no more should be written. If `backlog` is 0, any waiting bytes count.
     pub(crate) fn is_congested(&mut self, backlog: usize) -> bool {
         if !self.write_pending() {
             self.unsent = 0;
