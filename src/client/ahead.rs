@@ -113,13 +113,14 @@ impl Ahead {
         *self = Self { claim: self.claim.clone(), ..Self::new() };
     }
 
-    /// Allows the next block, because a line was taken from the fleet and more lines may follow.
+    /// Allows the next block. Called after a line was taken from the fleet, because more lines may
+    /// follow.
     pub(super) fn expect_more(&mut self) {
         self.limit = self.limit.max(FIRST);
     }
 
     /// Copies whole lines from these unread bytes. Returns the claim on the copied lines, or `None`
-    /// if there are none. The claim must be ended before the stream changes.
+    /// if no line was copied. The claim must be ended before the stream changes.
     pub(super) fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
         (self.block, self.start) = (Block::Bytes(Vec::new()), 0);
         let unread = &unread[..unread.len().min(self.limit)];

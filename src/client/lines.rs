@@ -83,7 +83,7 @@ impl RawLines<'_> {
     }
 
     /// Copies a block of lines, unless the caller has asked for only one line so far. Returns
-    /// whether there were any lines to copy.
+    /// whether any lines were copied.
     fn read_ahead(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> bool {
         if self.ended || self.output.line_ends() != LineEnds::Bytes {
             return false;

@@ -26,7 +26,7 @@ pub struct ReadOptions {
     pub(super) stop_on_errors: bool,
     pub(super) strict_encoding: bool,
     /// The read timeout of a reader or writer. The outer `None` stands for the read timeout of the
-    /// host.
+    /// host, and the inner `None` for no limit.
     pub(super) read_timeout: Option<Option<Duration>>,
 }
 
@@ -55,9 +55,10 @@ impl ReadOptions {
         self
     }
 
-    /// Whether a line that is not in the command's [`encoding`](crate::Command::encoding) becomes
-    /// an error, [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable), in the place of
-    /// the line. Default: `false`, so bytes that cannot be decoded become U+FFFD.
+    /// Whether a line that is not valid in the command's [`encoding`](crate::Command::encoding) is
+    /// returned as an error, [`HostErrorKind::Undecodable`](crate::HostErrorKind::Undecodable).
+    /// Default: `false`, so the line is returned as text in which bytes that cannot be decoded
+    /// become U+FFFD.
     ///
     /// The error contains the line's bytes, and the lines that follow it can be read (parallel-ssh
     /// raises `UnicodeDecodeError` and loses the line).

@@ -108,8 +108,8 @@ impl HostOutput {
         Stdin::new(self)
     }
 
-    /// Sends a signal to the command, which must be running: its host has accepted it, and it has
-    /// neither ended nor been cancelled.
+    /// Sends a signal to the command, which must be running. That is the case if the host has
+    /// accepted the command, and the command has neither ended nor been cancelled.
     ///
     /// The server does not answer a signal (RFC 4254 section 6.9). [`Signal`] says which signals
     /// servers deliver.
@@ -163,7 +163,7 @@ impl HostOutput {
         self.fleet().lock().cancel(self.id());
     }
 
-    /// The exit status. `None` while the command runs, if a signal ended it, and if it failed.
+    /// The exit status; `None` if the command has not ended, was ended by a signal, or failed.
     pub fn exit_code(&self) -> Option<u32> {
         match self.outcome()? {
             Outcome::Exited(code) => Some(code),

@@ -11,8 +11,8 @@ use crate::ids::StdStream;
 ///
 /// A read waits for at least one byte, and drives all hosts in the meantime. Reading lines and
 /// reading bytes can be mixed. Errors are [`io::Error`]s that wrap a
-/// [`HostError`](crate::HostError): `TimedOut` after a read timeout, after which reading can
-/// continue, and `ConnectionAborted` if the output was cut short.
+/// [`HostError`](crate::HostError): `TimedOut` if the read timeout has passed, in which case
+/// reading can continue, and `ConnectionAborted` if the output was cut short.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -97,8 +97,8 @@ impl State {
         }
     }
 
-    /// When the poll must end, if the driving thread waits until `deadline`: at the earliest
-    /// deadline of that thread and its followers.
+    /// The time at which the poll must end: the earliest of the driving thread's `deadline` and the
+    /// deadlines of its followers.
     fn wake_at(&self, deadline: Option<Instant>) -> Option<Instant> {
         self.followers.iter().filter_map(|follower| follower.deadline).chain(deadline).min()
     }
@@ -135,8 +135,7 @@ impl Shared {
         turn(&mut self.lock())
     }
 
-    /// Drives all hosts until `look` returns something. Returns `None` if the deadline passes
-    /// first.
+    /// Drives all hosts until `look` returns `Some`. Returns `None` if the deadline passes first.
     pub(super) fn drive<T>(
         &self,
         deadline: Option<Instant>,

@@ -17,8 +17,8 @@ pub(super) enum WaitError {
     Failed(HostError),
 }
 
-/// Waits until `find` returns something. Gives up once `amount` has not changed for the output's
-/// read timeout.
+/// Waits until `find` returns `Some`. Gives up once `amount` has not changed for as long as the
+/// output's read timeout.
 pub(super) fn wait<T>(
     output: &HostOutput,
     mut find: impl FnMut(&mut Fleet, CommandId) -> Option<T>,

@@ -2,9 +2,9 @@
 
 /// One host's values for the placeholders of a command: in order, or by name.
 ///
-/// These are made from a single value (`"web1"`, `8080`), from several values (a tuple of up to
-/// eight, an array, or a `Vec`), or by [`named`](Self::named). In an array or a `Vec`, values of
-/// different types must be [`HostArg`]s.
+/// A `HostArgs` is made from a single value (`"web1"`, `8080`), from several values (a tuple of up
+/// to eight, an array, or a `Vec`), or by [`named`](Self::named). All values of an array or a `Vec`
+/// have one type, so to mix strings and integers there, convert each value to a [`HostArg`].
 ///
 /// ```
 /// use sshoal::Command;

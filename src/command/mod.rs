@@ -28,11 +28,11 @@ use crate::output::{Decoding, Encoding, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
-/// By default, the text is sent unchanged to the login shell of the remote user. If they are set,
-/// the values of [`host_args`](Self::host_args) are filled in, the result is converted to the
-/// [`encoding`](Self::encoding), and [`shell`](Self::shell), [`sudo`](Self::sudo) and
-/// [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts before anything is
-/// started.
+/// By default, the text is sent unchanged to the login shell of the remote user. Settings change
+/// the text in this order: the values of [`host_args`](Self::host_args) are filled in, the result
+/// is converted to the [`encoding`](Self::encoding), and [`shell`](Self::shell),
+/// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts
+/// before anything is started.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +60,7 @@ impl Command {
     /// Creates a command with this text. The text may be bytes in another encoding, if the host
     /// does not use UTF-8.
     ///
-    /// A text is rejected with [`Error::Command`] when the command is started, if it is blank,
+    /// When the command is started, the text is rejected with [`Error::Command`] if it is blank,
     /// contains a NUL byte, or is longer than 192 KiB after all values were filled in and all
     /// wrapping was added.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
@@ -107,9 +107,9 @@ impl Command {
     ///
     /// # Errors
     /// These errors are returned when the command is started, in which case nothing runs.
-    /// [`Error::HostArgs`] unless there are exactly as many entries as hosts (parallel-ssh accepts
-    /// more entries, and starts the first hosts before it notices that there are fewer);
-    /// [`Error::Template`] if the text cannot be filled with an entry.
+    /// [`Error::HostArgs`] unless there are exactly as many entries as hosts (parallel-ssh ignores
+    /// surplus entries; if entries are missing, it starts the first hosts before it notices that);
+    /// [`Error::Template`] if the placeholders in the text cannot be filled from some entry.
     ///
     /// ```
     /// use sshoal::{Command, Error, ParallelClient};
@@ -252,8 +252,8 @@ impl Command {
     /// These errors are returned when the command is started, in which case nothing runs.
     /// [`Error::Config`] for an unknown label, or a user or shell that cannot be encoded
     /// (parallel-ssh: `LookupError`, from the first host that is reached). [`Error::Command`] or
-    /// [`Error::Template`] if the text cannot be encoded, with the offset of the first such
-    /// character.
+    /// [`Error::Template`] if the text cannot be encoded, with the offset of the first character
+    /// that the encoding lacks.
     pub fn encoding(mut self, label: impl Into<String>) -> Self {
         self.encoding = Some(label.into());
         self

@@ -51,7 +51,7 @@ pub(crate) struct OutputOptions {
     pub ends: LineEnds,
 }
 
-/// All output is kept, and is read by calls.
+/// By default, all output is kept, and no events deliver it.
 impl Default for OutputOptions {
     fn default() -> Self {
         Self { stdout: Keep::All, stderr: Keep::All, deliver: Deliver::Nothing, ends: LineEnds::Bytes }

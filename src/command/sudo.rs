@@ -39,8 +39,8 @@ impl Answer {
         Self(Arc::new(line))
     }
 
-    /// What would keep `sudo` from reading the answer as exactly one line; `None` if nothing would.
-    /// The command would read what `sudo` leaves.
+    /// Why `sudo` would not read the answer as exactly one line; `None` if it would. The command
+    /// would read the part of the answer that `sudo` leaves unread.
     fn problem(&self) -> Option<&'static str> {
         let (_, password) = self.0.split_last()?;
         if password.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
@@ -78,11 +78,11 @@ impl Prompts {
 }
 
 /// The script that `sudo` runs. It reports on standard error that `sudo` has let the user in, and
-/// then executes its arguments, which are the shell and the command. So the command is quoted only
-/// once, as without this script.
+/// then executes its arguments, which are the shell and the command. Because the command is an
+/// argument and not a part of the script, it is quoted only once, as without the script.
 const ANNOUNCE_AND_RUN: &str = r#"printf %s "$0" >&2; exec "$@""#;
 
-/// The text that sudo-rs puts in front of a prompt. It shows the whole as
+/// The text that sudo-rs puts in front of a prompt. The whole prompt of sudo-rs is
 /// `[sudo: {prompt}] Password: `.
 const FRAME: &str = "[sudo: ";
 
@@ -100,7 +100,7 @@ impl fmt::Debug for SudoLogin {
     }
 }
 
-/// Something that `sudo` reports by a text that occurs nowhere else.
+/// A text that occurs nowhere else in the output, and shows how far a run of `sudo` has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SudoMark {
     /// `sudo` waits for a password.
@@ -121,11 +121,11 @@ impl SudoMark {
 /// Where the first mark in some output is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The mark is from `start` to `end`. `framed` means that it is a prompt with sudo-rs's text
-    /// around it, in which case the rest of the line belongs to the mark as well.
+    /// The mark extends from `start` to `end`. `framed` means that the mark is a prompt with
+    /// sudo-rs's text around it, so the rest of the line belongs to the mark as well.
     Mark { mark: SudoMark, start: usize, end: usize, framed: bool },
-    /// There is no complete mark. One may begin at this position, which is the end of the output if
-    /// no part of a mark has arrived.
+    /// There is no complete mark. A mark may begin at this position, which is the end of the output
+    /// if no part of a mark has arrived.
     Perhaps(usize),
 }
 

@@ -19,8 +19,8 @@ enum Conversion {
     Integer,
 }
 
-/// Returns the text with one host's values in the places of the placeholders. Works on bytes,
-/// because `%` is never part of another UTF-8 character.
+/// Replaces the placeholders in the text with one host's values. Works on bytes, which is safe
+/// because in UTF-8 the byte of `%` never occurs inside another character.
 pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, TemplateProblem> {
     let mut text = Vec::with_capacity(template.len());
     let mut unused = args.positional().iter();

@@ -77,8 +77,8 @@ pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
 }
 
-/// Appends a user name. Ordinary names are not quoted, as in parallel-ssh. Other names are quoted,
-/// such as `#1000`, which would begin a comment, or `DOMAIN\name`.
+/// Appends a user name. As in parallel-ssh, ordinary names are not quoted. All others are, for
+/// example `DOMAIN\name`, or `#1000`, which would begin a comment.
 fn quote_if_needed(name: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.@+".contains(byte);
     if name.iter().all(is_plain) {

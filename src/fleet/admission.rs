@@ -72,9 +72,9 @@ pub(super) struct Next {
 }
 
 impl Next {
-    /// Whether the host must wait until enough descriptors are free. A proxy must not wait, because
-    /// the hosts that wait for it may hold the descriptors. In that case neither the proxy nor
-    /// those hosts would ever proceed.
+    /// Whether the host must wait until enough descriptors are free. A connected host needs no
+    /// further descriptor. A proxy must not wait: the hosts behind it may hold all descriptors
+    /// while they wait for the proxy, and then neither they nor the proxy would ever proceed.
     pub(super) fn waits_for_descriptors(&self) -> bool {
         matches!(self.wish, Wish::Connection | Wish::ConnectionForCommands)
     }
@@ -120,10 +120,11 @@ impl Admission {
         self.is_count_due = true;
     }
 
-    /// Limits the connections to the descriptors that the process has left, of which `for_lookups`
-    /// are reserved for name lookups. Counting may be slow in a process with many descriptors, so
-    /// this does nothing unless connections were requested since the last count and a waiting host
-    /// needs one.
+    /// Sets how many descriptors the connections may hold together: those that they hold now, and
+    /// those that are free in this process, except `for_lookups`, which are reserved for name
+    /// lookups. Counting may be slow in a process with many descriptors, so this does nothing
+    /// unless connections were requested since the last count and a waiting host needs a
+    /// connection.
     pub(super) fn count_descriptors(&mut self, for_lookups: usize, sums: &Sums) {
         let is_wanted = |line: &Wish| line.needs_connection() && sums.has_waiting(*line);
         if !self.is_count_due || !Wish::ALL.iter().any(is_wanted) {
@@ -184,7 +185,7 @@ impl Admission {
         Wish::ALL.iter().any(waits).then_some(at)
     }
 
-    /// Counts the host against the rate limit, if it needs a new connection.
+    /// Counts the host's connection against the rate limit, if the host needs a new one.
     pub(super) fn begin(&mut self, next: &Next, now: Instant) {
         if let Some(limit) = self.rate_limit.as_mut().filter(|_| next.wish.needs_connection()) {
             limit.take(now);
@@ -195,8 +196,9 @@ impl Admission {
         self.lines[next.wish as usize].push_front(next.index);
     }
 
-    /// Whether the fleet's connections may take this many more descriptors. Always `true` while
-    /// they hold none: then the attempt is made, and the kernel decides.
+    /// Whether the fleet's connections may take this many more descriptors. Always `true` if they
+    /// hold none yet: no connection could close to make room, so the attempt is made, and the
+    /// kernel decides.
     pub(super) fn may_take(&self, descriptors: usize, sums: &Sums) -> bool {
         sums.descriptors == 0 || sums.descriptors.saturating_add(descriptors) <= self.descriptors_max
     }
@@ -205,9 +207,9 @@ impl Admission {
         self.idle.pop()
     }
 
-    /// Lowers the limit to the number of descriptors in use, because the system has refused another
-    /// one. Returns `false` if only the `own` descriptors of the host's proxies are in use, because
-    /// then the host cannot wait for another connection to close.
+    /// Called when the system has refused a descriptor for a host. Lowers the limit to the number
+    /// of descriptors in use. The host's proxies hold `own` of them. Returns `false` if no others
+    /// are in use, because then the host cannot wait for another connection to close.
     pub(super) fn shrink_to_open(&mut self, own: usize, sums: &Sums) -> bool {
         if sums.descriptors <= own {
             return false;

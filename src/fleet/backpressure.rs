@@ -13,7 +13,7 @@ use crate::reactor::IndexQueue;
 pub(super) struct HeldBack {
     /// The hosts that wait for the budget, and possibly some that no longer do.
     queue: IndexQueue,
-    /// The share of the budget per stream at which it is worth trying the queue again.
+    /// A new pass over the queue begins once the share of the budget per stream has reached this.
     at: usize,
     look: Look,
 }
@@ -63,8 +63,9 @@ impl HeldBack {
     }
 }
 
-/// The share at which the next pass begins: a quarter above this share. Between two passes, output
-/// has to be read until the share has grown that far, which bounds the number of futile tries.
+/// The share at which the next pass begins: a quarter above this share. The next pass waits until
+/// enough output was read for the share to grow that far, which limits how often hosts are tried in
+/// vain.
 fn more(share: usize) -> usize {
     share.saturating_add(share.div_ceil(4))
 }

@@ -72,8 +72,8 @@ impl<'a> CommandRef<'a> {
         Some(self.exec.ended()).filter(|number| *number > 0)
     }
 
-    /// The time at which the command requested its channel. Until it has done so, the time at which
-    /// it was started.
+    /// The time at which the command requested its channel or, if it has not done so yet, the time
+    /// at which the command was started.
     pub fn begun(&self) -> Instant {
         self.exec.begun()
     }
@@ -88,8 +88,8 @@ impl<'a> CommandRef<'a> {
         self.exec.stream(stream).len()
     }
 
-    /// The number of bytes of one of the command's streams that its [`Keep`](crate::output::Keep)
-    /// policy dropped.
+    /// How many bytes of one of the command's streams were dropped under the stream's
+    /// [`Keep`](crate::output::Keep) policy.
     pub fn dropped(&self, stream: StdStream) -> u64 {
         self.exec.stream(stream).dropped()
     }

@@ -9,7 +9,7 @@ pub(super) fn free() -> Option<usize> {
     Some(limit()?.saturating_sub(open()?).saturating_sub(limits::DESCRIPTORS_SPARED))
 }
 
-/// The limit on connections to forwarded agents, over all hosts.
+/// How many connections to forwarded agents may be open at once, over all hosts together.
 pub(super) fn for_agents() -> usize {
     let share = limit().map_or(usize::MAX, |limit| limit / limits::AGENT_SHARE);
     share.min(limits::AGENT_CONNECTIONS)

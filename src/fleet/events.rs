@@ -15,8 +15,8 @@ use crate::stage::{Stage, Timings};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt to connect to a host has entered a stage between [`Stage::Resolving`] and
-    /// [`Stage::Authenticating`] inclusive.
+    /// An attempt to connect to a host has entered one of the stages from [`Stage::Resolving`] to
+    /// [`Stage::Authenticating`].
     #[non_exhaustive]
     Entered {
         /// The host.
@@ -50,8 +50,8 @@ pub enum Event<'a> {
         /// The command.
         command: CommandId,
     },
-    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). With
-    /// this event, its bytes count as read.
+    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). Taking
+    /// this event marks its bytes as read.
     #[non_exhaustive]
     Output {
         /// The host.

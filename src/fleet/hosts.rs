@@ -44,8 +44,8 @@ impl<'a> HostRef<'a> {
     }
 
     /// How long reading the host's output or writing its input may go without progress
-    /// ([`HostConfig::read_timeout`]). The fleet does not enforce this limit; callers that block
-    /// must.
+    /// ([`HostConfig::read_timeout`]). The fleet does not enforce this limit. Callers that block
+    /// must enforce it themselves.
     pub fn read_timeout(&self) -> Option<Duration> {
         self.slot.session.target().profile.read_timeout
     }
@@ -66,8 +66,8 @@ impl<'a> HostRef<'a> {
         self.slot.session.timings()
     }
 
-    /// Whether [`Fleet::connect`] has requested a connection to the host that is neither
-    /// established nor given up yet.
+    /// Whether a connection that [`Fleet::connect`] has requested is still pending: it is neither
+    /// established nor given up.
     pub fn is_awaited(&self) -> bool {
         self.slot.session.is_awaited()
     }
@@ -84,8 +84,8 @@ impl Fleet {
         self.engine.hosts.get(id).map(|slot| HostRef { slot })
     }
 
-    /// Adds hosts to the end of the list. Each call reads the key files of its hosts, each file
-    /// once. So one call for many hosts is faster than a call for each host.
+    /// Adds hosts to the end of the list. A call reads each key file once, no matter how many of
+    /// the new hosts use it. So one call for many hosts is faster than a call for each host.
     ///
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build), with positions in the new list.
@@ -118,7 +118,7 @@ impl Fleet {
 
     /// Replaces the whole list. A host with the same entry and the same settings at the same
     /// position keeps its id, its connection and its commands. All other old hosts are
-    /// [removed](Self::remove_host), and all other entries are new hosts.
+    /// [removed](Self::remove_host), and all other entries become new hosts.
     ///
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build). On error, the list is
@@ -141,7 +141,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Replaces the host at each of these positions. `None` keeps the host that is already there.
+    /// Makes these targets the host list, by position. `None` keeps the host that is already at
+    /// that position.
     fn replace(&mut self, targets: Vec<Option<Target>>) {
         let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);

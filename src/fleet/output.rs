@@ -160,7 +160,8 @@ impl Fleet {
                 }
                 return Some(entry);
             }
-            // The host may have been held back at a partial line, and there may be more room now.
+            // The host may have been held back while this stream holds only a part of a line. If
+            // there is more room now, the host must resume, so that the rest can arrive.
             self.engine.made_room(host);
         }
     }

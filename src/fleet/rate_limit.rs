@@ -7,8 +7,8 @@ use crate::limits;
 
 /// Limits the rate of connections with the generic cell rate algorithm (ITU-T I.371). Each
 /// connection moves the time at which the next one is due by one interval. A connection may start
-/// up to [`limits::CONNECT_BURST`] before it is due. So within any second, no more connections
-/// start than the rate allows in one second plus that burst time.
+/// up to [`limits::CONNECT_BURST`] before it is due. So in any period of one second, at most as
+/// many connections start as the rate allows in one second plus [`limits::CONNECT_BURST`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RateLimit {
     interval: Duration,

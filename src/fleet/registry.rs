@@ -17,8 +17,8 @@ use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
 /// The slots of all connections, by index.
 pub(super) struct Registry {
     pub slots: Slab<Slot>,
-    /// How many slots were ever created. The number is part of each slot's id, so that an id is not
-    /// reused.
+    /// How many slots have been created so far. Each new slot has this number in its id, so that an
+    /// id is not reused along with its index.
     given: u32,
     /// The index of each proxy's slot.
     pub proxies: HashMap<ProxyId, usize>,

@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// Splits the run into batches of these sizes. A batch starts when all commands of the previous
-    /// one have ended. The last size repeats until no host is left. By default, and if the list is
+    /// one have ended. The last size repeats until no host is left. By default, and if `sizes` is
     /// empty, all hosts form a single batch. (Ansible: `serial`.)
     ///
     /// Batches take hosts in the order of the run. A host whose command has already ended, because

@@ -32,7 +32,7 @@ pub(super) enum Task {
 /// Something to report about a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunNews {
-    /// All commands of this batch have ended; `left` commands of the run have not.
+    /// All commands of this batch have ended; `left` commands of the run have not ended.
     BatchDone { batch: usize, tally: Tally, left: usize },
     /// All commands of the run have ended.
     Done(Tally),

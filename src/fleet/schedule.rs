@@ -15,8 +15,8 @@ pub(super) struct Schedule {
     pub drain: Drain,
     /// Whether admission is paused.
     pub is_paused: bool,
-    /// Whether the next turn must look for hosts to admit, even if no event and no timer calls for
-    /// a turn.
+    /// Whether another turn must run to look for hosts to admit, even if neither the poll nor a
+    /// timer calls for one.
     pub admit_again: bool,
     /// Whether unused proxies must be closed.
     pub close_proxies: bool,

@@ -86,8 +86,8 @@ impl Slot {
         self.proxy.is_none() && self.session.target().ip.is_none()
     }
 
-    /// How many descriptors the connection needs: one for a socket, or two for the ends of a
-    /// conduit.
+    /// How many descriptors the connection needs: one for a socket or, behind a proxy, two for the
+    /// ends of a conduit.
     pub(super) fn descriptors(&self) -> usize {
         if self.proxy.is_some() { 2 } else { 1 }
     }

@@ -24,8 +24,8 @@ impl AsFd for Fleet {
 }
 
 /// Wakes a fleet from any thread. A wake-up ends the fleet's [`wait`](Fleet::wait) and makes its
-/// descriptor readable. Use it to notify the thread that drives the fleet of orders from other
-/// threads.
+/// descriptor readable. Use it after sending an order to the thread that drives the fleet, so that
+/// the driving thread looks for the order.
 ///
 /// ```
 /// use std::sync::mpsc;

@@ -7,9 +7,10 @@ use crate::ids::HostId;
 use crate::limits;
 use crate::stage::Stage;
 
-/// How much work one [`Fleet::turn`](crate::Fleet::turn) may do. The turn ends when either limit is
-/// reached. It may exceed the budget by one step of one host. Most steps take less than 2 ms, and a
-/// step with the costliest key exchange that is offered takes less than 5 ms.
+/// How much work one [`Fleet::turn`](crate::Fleet::turn) may do, as a limit on its time and a limit
+/// on the number of untaken events. The turn ends when either limit is reached. It may exceed the
+/// budget by one step of one host. Most steps take less than 2 ms, and a step with the costliest
+/// key exchange that is offered takes less than 5 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Budget {

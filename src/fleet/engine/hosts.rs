@@ -27,9 +27,10 @@ impl Engine {
         index
     }
 
-    /// Ends a connection and its commands, and frees its slot. Queues may still contain the index
-    /// of the slot, which is harmless if the slot is reused. A pending lookup is cancelled, because
-    /// nothing needs its result any more.
+    /// Ends a connection and its commands, and frees its slot. A pending lookup is cancelled,
+    /// because nothing needs its result any more. Queues may still contain the index of the slot.
+    /// That is harmless even if the slot is reused: at worst, the new connection is visited in
+    /// vain.
     pub(in crate::fleet) fn remove(&mut self, index: usize, now: Instant) {
         if let Some(slot) = self.hosts.slots.get_mut(index) {
             // Inputs queued before the removal no longer matter.

@@ -3,7 +3,7 @@
 //! A turn collects readiness, fires the timers that are due, visits ready hosts one after the other
 //! until its budget is used up, and admits waiting hosts. Hosts that were not reached stay on the
 //! ready-list and come first in the next turn. The cost of a turn depends on the number of ready
-//! hosts, not on the number of hosts.
+//! hosts, not on the number of all hosts.
 
 mod admit;
 mod hosts;
@@ -131,8 +131,8 @@ impl Engine {
             }
         }
         self.event_loop.poll_again = taken == Taken::Full;
-        // If a wake-up is left unread in the poll, an edge-triggered caller does not notice it. So
-        // another wake-up must be allowed.
+        // A wake-up that is left unread in the poll does not notify an edge-triggered caller again.
+        // So another wake-up must be allowed.
         self.event_loop.alarmed &= !self.event_loop.poll_again;
         Ok(())
     }

@@ -22,8 +22,8 @@ impl Engine {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
-        // The buffer is taken out, because this visit may lead to a nested visit to the proxy in
-        // front of the host.
+        // The buffer is moved out of the engine, because applying the effects may lead to a nested
+        // visit to the proxy in front of the host.
         let mut out = mem::take(&mut self.effects);
         for input in mem::take(&mut slot.mail).into_iter().chain([input]) {
             slot.session.step(
