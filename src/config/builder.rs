@@ -146,8 +146,8 @@ fleet_settings! {
     /// Settings of single hosts, which take precedence over the settings for all hosts: one
     /// [`HostConfig`] per host, in the order of the host list. Default: none.
     ///
-    /// [`build`](Self::build) returns an error if the number of configurations is not the number of
-    /// hosts.
+    /// [`build`](Self::build) returns an error if the number of configurations differs from the
+    /// number of hosts.
     ///
     /// ```
     /// use sshoal::{HostConfig, ParallelClient};
@@ -180,7 +180,7 @@ fleet_settings! {
     ///
     /// [`ParallelClient::run_command`](crate::ParallelClient::run_command) returns when all hosts
     /// have accepted the command. With more hosts than this limit, that requires some commands to
-    /// end first. For commands that wait for input, use
+    /// end first. Commands that wait for input would not end: use
     /// [`start_command`](crate::ParallelClient::start_command).
     max_running(commands: impl Into<Option<usize>>) =>
         |builder| builder.limits.max_running = commands.into();
@@ -190,26 +190,26 @@ fleet_settings! {
     /// [`Fleet::set_connects_per_second`](crate::Fleet::set_connects_per_second) changes the limit
     /// of an existing fleet.
     ///
-    /// New connections are evenly spread: at 100 per second, one begins every 10 ms. After a late
-    /// turn, at most the connections of 10 ms begin at once. Every attempt counts, including
-    /// connections to proxies and through proxies. Addresses of one host that
+    /// New connections are evenly spread: at 100 per second, one begins every 10 ms. If the event
+    /// loop is late, at most as many begin at once as are due in 10 ms. Every attempt counts,
+    /// including connections to proxies and through proxies. Addresses of one host that
     /// [race](Self::attempt_delay) count as one connection. Hosts that wait for the rate limit
     /// occupy no place in the pool.
     connects_per_second(connections: impl Into<Option<u32>>) =>
         |builder| builder.limits.connects_per_second = connections.into();
 
-    /// Limit on the unread output of all commands, in bytes. Default: 256 MiB for a
-    /// [`Fleet`](crate::Fleet); `None`, no limit, for a [`ParallelClient`](crate::ParallelClient),
-    /// because its [`join`](crate::ParallelClient::join) might never return with a limit. 0 is
-    /// rejected.
+    /// Limit on the unread output of all commands, in bytes. 0 is rejected. Default: 256 MiB for a
+    /// [`Fleet`](crate::Fleet). For a [`ParallelClient`](crate::ParallelClient), the default is
+    /// `None` (no limit): with a limit, its [`join`](crate::ParallelClient::join) might never
+    /// return.
     ///
     /// The budget applies back-pressure like
     /// [`Keep::BackPressure`](crate::output::Keep::BackPressure), whatever the policy of a stream
     /// is, and shares the memory fairly. Once half of the budget is used, a stream with more than
     /// an equal share of the other half waits for its reader. Once three quarters are used, a
     /// stream waits as soon as it has 4 KiB. A stream with less than 4 KiB of unread output never
-    /// waits, so with very many hosts the budget may be exceeded, by less than 40 KiB per host.
-    /// Each stream with unread output counts 160 KiB more, for libssh's memory.
+    /// waits, so with very many hosts the budget may be exceeded, by less than 40 KiB per host. For
+    /// libssh's memory, 160 KiB are added for each stream with unread output.
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
@@ -327,7 +327,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Returns the builder of the fleet that the client drives, and the configurations of its
+    /// Returns the builder of the fleet that the client drives, and the configurations of single
     /// hosts.
     pub(crate) fn into_fleet(mut self) -> Result<(FleetBuilder, Option<Vec<HostConfig>>), Error> {
         check_count("pool_size", Some(self.fleet.limits.max_connecting))?;

@@ -20,11 +20,11 @@ pub(super) struct FoundKey {
     pub path: Option<PathBuf>,
 }
 
-/// Reads each certificate once, and makes each pair of key and certificate once.
+/// Reads each certificate once, and combines it with the same key only once.
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
     given: HashMap<&'a KeySource, Arc<Certificate>>,
-    /// The usable certificate in `<key>-cert.pub`, if there is one, by the path of the key.
+    /// By the path of a key: the certificate in `<key>-cert.pub`, if that file has a usable one.
     beside: HashMap<PathBuf, Option<Arc<Certificate>>>,
     certified: HashMap<(*const PrivateKey, *const Certificate), Arc<PrivateKey>>,
 }
@@ -94,7 +94,7 @@ impl<'a> Certificates<'a> {
         key: &Arc<PrivateKey>,
         certificate: &Arc<Certificate>,
     ) -> Result<Arc<PrivateKey>, CertProblem> {
-        // The maps keep the key and the certificate alive, so their addresses are not reused.
+        // Addresses can identify the two: the maps keep both alive, so no address is reused.
         let pair = (Arc::as_ptr(key), Arc::as_ptr(certificate));
         if let Some(known) = self.certified.get(&pair) {
             return Ok(known.clone());

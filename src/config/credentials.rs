@@ -144,8 +144,8 @@ impl<'a> Credentials<'a> {
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
-        // Without another credential, `none` is tried too: a host may need no credential, and the
-        // agent may have no key. After a key of the agent, a server no longer accepts `none`.
+        // With no credential or only the agent, `none` is tried last, in case the agent has no key
+        // and the host needs none. After a key of the agent, a server no longer accepts `none`.
         if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
             plan.push(Offer::None);
         }
@@ -225,8 +225,8 @@ impl<'a> Credentials<'a> {
             Ok(key) => Ok(FoundKey { key, path }),
             Err(problem) => {
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
-                // If the passphrase or the limit on rounds is the problem, the error names where
-                // that setting comes from.
+                // If the passphrase or the limit on rounds is the problem, the error names the
+                // origin of that setting, not the key's.
                 let is_locked =
                     matches!(problem, KeyProblem::PassphraseWrong | KeyProblem::TooManyRounds { .. });
                 let origin = if is_locked { opener.origin() } else { given.origin() };

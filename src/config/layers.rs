@@ -1,7 +1,7 @@
 //! Layers of settings. Each setting is looked up separately, in the first layer that has it.
 //!
-//! A layer is a [`HostConfig`] and its [`Origin`]. A host has two: its own and the client's.
-//! Another, such as a file's, would be one more list item. A setting in no layer has its default.
+//! A layer is a [`HostConfig`] with its [`Origin`]. Each host has two: its own and the client's. A
+//! layer for a file, say, would be one more list item. A setting in no layer has its default.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Layer<'a> {
     pub config: &'a HostConfig,
 }
 
-/// A value, and the layer that it comes from. Two are equal if their values are equal.
+/// A value and the layer that it comes from. `==` compares the values only, not the layers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a, T> {
     pub value: T,
@@ -39,7 +39,7 @@ impl<'a, T> Given<'a, T> {
         self.origin.clone()
     }
 
-    /// This value, with the origin of `other` if that layer is more specific.
+    /// This value, but with the origin of `other` if `other` comes from a more specific layer.
     fn or_origin_of<U>(self, other: Option<Given<'a, U>>) -> Self {
         match other {
             Some(other) if other.depth < self.depth => other.map(|_| self.value),
@@ -68,8 +68,8 @@ pub(super) struct Layers<'a> {
     /// `None` for settings that are checked without a host.
     spec: Option<&'a HostSpec>,
     layers: Vec<Layer<'a>>,
-    /// How many of the layers belong to this host alone. Their passwords do not decrypt shared
-    /// keys.
+    /// How many of the layers belong to this host alone. Passwords in these layers do not decrypt
+    /// the keys in shared layers.
     own: usize,
 }
 
@@ -146,7 +146,7 @@ impl<'a> Layers<'a> {
         self.value(|config| config.kdf_rounds_max).unwrap_or(limits::KDF_ROUNDS)
     }
 
-    /// The layer that turns on delegation, if that has no effect because GSSAPI is off.
+    /// The layer that turns on delegation, if delegation has no effect because GSSAPI is off.
     pub fn idle_delegation(&self) -> Option<&'a Origin> {
         let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
         self.gssapi().is_none().then_some(delegate.origin)
@@ -232,8 +232,8 @@ impl<'a> Layers<'a> {
     /// How to decrypt the keys that the layer at `depth` names: with a passphrase of any layer, or
     /// with a password of that layer or a less specific one.
     ///
-    /// If each host's password were tried on the client's keys, ten thousand passwords would cost
-    /// as many attempts to decrypt the same file, at 100 ms each.
+    /// If each host's password were tried on the client's keys, ten thousand hosts would mean ten
+    /// thousand attempts to decrypt the same file, at 100 ms each.
     fn opener<T>(&self, depth: usize, key: Given<'a, T>) -> Given<'a, Opener<'a>> {
         let passphrase = self
             .first(|config| config.passphrase.as_ref())
@@ -259,7 +259,7 @@ impl<'a> Layers<'a> {
         (!has_other_keys).then_some(certificate)
     }
 
-    /// A responder switches the method on, unless its layer or a more specific one switches it off.
+    /// A responder enables the method, unless the same layer or a more specific one disables it.
     fn interactive(&self) -> Option<Given<'a, Interactive<'a>>> {
         let switch =
             |config: &HostConfig| config.keyboard_interactive.or(config.responder.is_some().then_some(true));

@@ -40,9 +40,10 @@ impl HostList {
         self.inventory().targets(owner, verifier)
     }
 
-    /// Like [`targets`](Self::targets), but with `None` for each host that is the same as in the
-    /// list `before`; nothing is read for such a host. New hosts share the proxies of existing
-    /// hosts: `proxy` returns the last proxy on the way to the host at a position of `before`.
+    /// Like [`targets`](Self::targets), but the result has `None` for each host that has not
+    /// changed since the list `before`, and nothing is read for such a host. New hosts share the
+    /// proxies of existing hosts. To find these, `proxy` takes the position of a host in `before`
+    /// and returns the last proxy on the way to that host.
     pub fn changes(
         &self,
         before: &Self,

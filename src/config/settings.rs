@@ -146,23 +146,23 @@ settings! {
     /// Each command has a socket in its `SSH_AUTH_SOCK` that leads to the local agent. A host can
     /// have 16 connections to the agent at a time. [`allow_agent`](Self::allow_agent) need not be
     /// on. Without an agent, [`build`](ClientBuilder::build) returns an error. On a host that does
-    /// not forward (sshd: `AllowAgentForwarding no`) commands have no `SSH_AUTH_SOCK`; as in
-    /// OpenSSH, that is not reported. All hosts together can have 1,024 connections to agents, but
-    /// these never use more than a quarter of the descriptors of this process; further connections
-    /// are refused.
+    /// not allow forwarding (sshd: `AllowAgentForwarding no`), commands have no `SSH_AUTH_SOCK`; as
+    /// in OpenSSH, that is not reported. All hosts together can have 1,024 connections to agents,
+    /// but these never use more than a quarter of the descriptors of this process; further
+    /// connections are refused.
     ///
     /// Enable it only for trusted hosts, because while the connection lasts, `root` on the host can
     /// list all keys of the agent and sign with them. Other requests, to add, remove or lock keys
     /// or to load a PKCS#11 library, fail on the host and never reach the agent. The agent sees a
-    /// local connection, since libssh cannot mark it as forwarded the way OpenSSH's client does. So
-    /// keys with destination constraints (`ssh-add -h`) do not work as intended: a key that may be
-    /// used via the host is refused to the host, a key for local use can be used from the host, and
-    /// no such key logs in to the host itself. `ssh-add -c` works: the agent asks for confirmation
-    /// before each signature.
+    /// local connection, since libssh cannot mark it as forwarded the way OpenSSH's client does.
+    /// Keys with destination constraints (`ssh-add -h`) therefore do not work as intended: the
+    /// agent refuses the host a key that may be used via the host, and lets the host use a key that
+    /// is meant for local use only. No key with such constraints can log in to the host itself.
+    /// `ssh-add -c` works: the agent asks for confirmation before each signature.
     ///
-    /// The first answer on each connection is written by a separate thread, because a host whose
-    /// maximum packet size leaves no room for an answer makes libssh loop for ever. Such a host
-    /// fails with [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and its thread
+    /// The agent's first answer on each connection is written by a separate thread, because a host
+    /// whose maximum packet size leaves no room for an answer makes libssh loop for ever. Such a
+    /// host fails with [`HostErrorKind::Protocol`](crate::HostErrorKind::Protocol), and its thread
     /// sleeps for the life of the process, with some 50 KB of memory and a descriptor. After four
     /// such hosts, agent forwarding is disabled: channels are refused, and
     /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
@@ -205,8 +205,8 @@ settings! {
     /// Whether keyboard-interactive authentication (RFC 4256) is tried, after all other methods.
     /// Default: `true` if there is a [`responder`](Self::responder), otherwise `false`.
     ///
-    /// Without a responder it needs a [`password`](Self::password), as in parallel-ssh. The
-    /// password answers a single hidden prompt, such as PAM's `Password: `, once per login, and
+    /// Without a responder, the method needs a [`password`](Self::password), as in parallel-ssh.
+    /// The password answers a single hidden prompt, such as PAM's `Password: `, once per login, and
     /// never a prompt that echoes. If the server offers the password method too, that method comes
     /// first, so the server counts a wrong password twice. Any other prompt fails with
     /// [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With neither a responder
@@ -276,8 +276,8 @@ settings! {
     /// credentials again, but not a refused connect.
     max_attempts(attempts: u32) => |config| config.attempts = Some(attempts);
 
-    /// The same as [`max_attempts`](Self::max_attempts), by parallel-ssh's name and with 0 counted
-    /// as 1.
+    /// The same as [`max_attempts`](Self::max_attempts) under parallel-ssh's name, except that 0
+    /// counts as 1.
     num_retries(attempts: u32) => |config| config.attempts = Some(attempts.max(1));
 
     /// Pause between two attempts. Default: 5 s; zero means no pause. During the pause, the host
@@ -317,7 +317,7 @@ settings! {
     ///
     /// Racing is off by default, because it multiplies the load of a large fleet: SYNs, descriptors
     /// beyond those that the pool counts, and half-open sessions, which count towards limits of the
-    /// server (sshd: `MaxStartups`). Use it if names have addresses that do not answer. When
+    /// server (sshd: `MaxStartups`). Use racing if names have addresses that do not answer. When
     /// descriptors run out, no further address is tried. Addresses of hosts behind a proxy do not
     /// race, because the proxy connects to them.
     attempt_delay(delay: impl Into<Option<Duration>>) =>
@@ -327,9 +327,10 @@ settings! {
     /// section 6.2, `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
     ///
     /// Compression is useful only if the network is the bottleneck, because it costs 120 to 300 KiB
-    /// of memory per connection and CPU time in the one thread. The length of compressed data
-    /// reveals something about its content. Compression begins after the login, so that only a
-    /// trusted host can make this process inflate data. No packet inflates beyond 256 KiB.
+    /// of memory per connection and CPU time of the one thread that drives all hosts. The length of
+    /// compressed data reveals something about its content. Compression begins after the login, so
+    /// that only a trusted host can make this process inflate data. No packet inflates beyond 256
+    /// KiB.
     compress(on: bool) => |config| config.compress = Some(on);
 
     /// How long a connection may be idle before a keepalive is sent (parallel-ssh:
@@ -360,8 +361,8 @@ settings! {
     /// starting the command has no limit.
     timeout(limit: impl Into<Option<Duration>>) => |config| config.timeout = Some(limit.into());
 
-    /// How long a reader waits for the next byte of its stream, and a writer for progress. `None`
-    /// means no limit. Default: [`timeout`](Self::timeout).
+    /// How long a reader waits for the next byte of its stream, and how long a writer waits until
+    /// more input is accepted. `None` means no limit. Default: [`timeout`](Self::timeout).
     /// [`HostOutput::set_read_timeout`](crate::HostOutput::set_read_timeout) takes precedence.
     read_timeout(limit: impl Into<Option<Duration>>) =>
         |config| config.read_timeout = Some(limit.into());

@@ -127,8 +127,8 @@ impl<'a> Inventory<'a> {
         Ok(target)
     }
 
-    /// All distinct ways to these hosts and to their proxies. `proxy` returns the last proxy on the
-    /// way to the host at a position.
+    /// All distinct ways to these hosts and to their proxies. `proxy` takes the position of a host
+    /// and returns the last proxy on the way to that host.
     pub fn ways<'b>(
         &'b self,
         origins: &'b [Origin],
@@ -210,7 +210,7 @@ fn check_forwarding() -> Result<(), Error> {
 }
 
 /// Checks that no proxy appears twice on the way to a host, and that the host itself is not among
-/// the proxies, because a connection would then wait for itself.
+/// the proxies. Otherwise, a connection would wait for itself.
 fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem> {
     if way.is_empty() {
         return Ok(());
@@ -261,8 +261,8 @@ impl<'a> Profiles<'a> {
         Ok(way)
     }
 
-    /// Returns the profile with these settings, and its number. `dialled` and `origin` belong to
-    /// the host or proxy that needs the profile.
+    /// Returns the profile with these settings, and its number. `dialled` is the name to connect
+    /// to, and `origin` is the host or proxy that needs the profile.
     fn profile(
         &mut self,
         dialled: &str,

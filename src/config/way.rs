@@ -125,10 +125,10 @@ impl<'a> Hop<'a> {
         let all = Layers::new(Some(spec), [], all);
         let Settings { user, port, mut login, gssapi, .. } =
             Layers::new(Some(spec), own, inherited).settings();
-        // The agent's socket may come from all layers, because it does not depend on who logs in.
+        // The agent's socket may come from any layer, because it does not depend on who logs in.
         login.agent = login.agent.map(|_| all.agent_socket());
         let login = login.with_rounds_max(all.rounds_max());
-        // No command runs on a proxy.
+        // Only commands use agent forwarding, and no command runs on a proxy.
         let mut settings = Settings { user, port, login, gssapi, forward_agent: None, ..all.settings() };
         // Traffic through a proxy is already encrypted, so compressing it gains nothing.
         settings.connection.compress = false;

@@ -189,7 +189,7 @@ impl Body {
 }
 
 fn push(blob: &mut Vec<u8>, field: &[u8]) {
-    // The length fits, because the field was read from a blob in which its length had 32 bits.
+    // The length fits, because the field was read from a blob, which stores the length in 32 bits.
     blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     blob.extend_from_slice(field);
 }

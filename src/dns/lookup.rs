@@ -236,8 +236,9 @@ impl Lookup {
 }
 
 impl LookupError {
-    /// The rank of this failure among those of the two queries for one name. The failure with the
-    /// highest rank is reported.
+    /// The rank of this failure when the queries for one name have found no address: the failure
+    /// with the highest rank is reported. NXDOMAIN ranks highest, because it holds for every kind
+    /// of address. A missing address ranks lowest, because the other query might have found one.
     fn precedence(&self) -> u8 {
         match self {
             Self::NoAddress | Self::SystemUnknown(_) => 0,
@@ -247,9 +248,9 @@ impl LookupError {
         }
     }
 
-    /// The rank of this failure among those of several names. The failure with the highest rank is
-    /// reported. NXDOMAIN for one name proves nothing about the host if another name could not be
-    /// looked up.
+    /// The rank of this failure when the lookups of several names have failed: the failure with the
+    /// highest rank is reported. The less a failure proves, the higher its rank: NXDOMAIN for one
+    /// name proves nothing about the host if another name could not be looked up.
     fn uncertainty(&self) -> u8 {
         match self {
             Self::BadName(_) | Self::NoSuchName => 0,

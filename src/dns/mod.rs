@@ -60,8 +60,8 @@ pub enum Resolver {
     /// any name server does.
     Native(DnsConfig),
     /// The system's `getaddrinfo`, with everything that `/etc/nsswitch.conf` configures, on helper
-    /// threads. A call cannot be cancelled, so if `threads` names get no response, they delay all
-    /// other lookups.
+    /// threads. A call cannot be cancelled, so while `threads` calls wait for a response, all other
+    /// lookups are delayed.
     System {
         /// How many calls may run at once; 0 counts as 1.
         threads: usize,
@@ -92,7 +92,8 @@ pub(crate) struct Wanted<'a> {
 /// Which cached responses may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Recall {
-    /// Only addresses. A retry does not use a negative response, because it may have changed.
+    /// Only those with addresses. A retry uses no negative response, because the name may exist by
+    /// now.
     Addresses,
     All,
 }
@@ -249,8 +250,8 @@ impl Dns {
             }
             Engine::System(workers) => {
                 for CallResult { id, result } in workers.finished() {
-                    // The lookup may have been cancelled since, and another waiter may have its
-                    // index.
+                    // The lookup may have been cancelled since, and its index may now belong to
+                    // another waiter.
                     if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
                         continue;
                     }

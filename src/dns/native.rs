@@ -135,7 +135,8 @@ impl Native {
         &mut self.net
     }
 
-    /// Starts a lookup or joins an equal one. Returns the result as `Err` if no lookup is needed.
+    /// Starts a lookup or joins an equal one, and returns its index. If no lookup is needed,
+    /// returns the result as `Err`.
     pub(super) fn start(
         &mut self,
         host: &str,
@@ -274,8 +275,8 @@ impl Native {
 
     fn expire(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
-        // The timer belonged to a lookup that has ended since, and another lookup now has its
-        // index.
+        // If this lookup's timer is due later, the expired timer belonged to an earlier lookup that
+        // had the same index and has ended.
         if entry.timer.is_some_and(|(_, at)| at > now) {
             return;
         }

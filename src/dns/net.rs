@@ -37,7 +37,7 @@ pub(super) struct Net {
     random: Random,
     /// With the option `rotate`: the server that the next lookup queries first.
     rotation: Option<usize>,
-    /// Holds one message. The longest ones come over TCP.
+    /// Holds one message. It has room for the longest possible message over TCP.
     buffer: Vec<u8>,
 }
 

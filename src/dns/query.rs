@@ -236,8 +236,9 @@ impl Query {
         }
     }
 
-    /// The pause after each server: 400 ms in the first round, doubled with each further round.
-    /// Over TCP, every pause is the longest one, because TCP retransmits by itself.
+    /// How long to wait for a response before the next server is queried: 400 ms in the first round
+    /// over the servers, twice as long in each further round, at most `pause_max`. Over TCP, always
+    /// `pause_max`, because TCP retransmits by itself.
     fn pause(&self, transport: Transport) -> Duration {
         match transport {
             Transport::Tcp => self.pause_max,

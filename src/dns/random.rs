@@ -12,8 +12,8 @@ impl Random {
 
     pub(super) fn next(&mut self) -> u16 {
         if self.used == self.pool.len() {
-            // This cannot fail on a booted system. If it does, the last numbers are reused, which
-            // is weaker but not wrong.
+            // This cannot fail on a booted system. If it does, the last numbers are reused. That
+            // makes responses easier to forge, but lookups still work.
             if let Err(e) = getrandom::fill(&mut self.pool) {
                 log::error!("no random numbers for DNS: {e}");
             }

@@ -9,8 +9,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits;
 
-/// A connected UDP socket, for which the kernel drops datagrams from other addresses and reports a
-/// closed port.
+/// A connected UDP socket. The kernel drops datagrams from other addresses, and returns an error if
+/// the server's port is closed.
 #[derive(Debug)]
 pub(super) struct Datagrams(UdpSocket);
 

@@ -167,7 +167,7 @@ fn follow(message: &Message, name: &Name, kind: Kind) -> Response {
         ttl = ttl.min(seconds(alias_ttl));
         current = target;
     }
-    // A loop, or a longer chain than any real name needs.
+    // The aliases form a loop, or a longer chain than any real name needs.
     Response::NoData { ttl: None }
 }
 
@@ -192,7 +192,7 @@ fn seconds(ttl: u32) -> Duration {
 
 /// Encodes an absolute name for DNS. `None` if the name or one of its labels is empty or too long.
 ///
-/// A name that is not ASCII is converted (IDNA). Other names are taken unchanged, as by glibc,
+/// A name that is not ASCII is converted (IDNA). An ASCII name is used unchanged, as in glibc,
 /// because not every name in use is a valid host name.
 pub(super) fn name(text: &str) -> Option<Name> {
     let text = text.strip_suffix('.').unwrap_or(text);

@@ -48,8 +48,8 @@ pub enum Error {
     /// The command cannot be sent.
     #[error("command refused: {0}")]
     Command(CommandProblem),
-    /// The number of entries in [`host_args`](crate::Command::host_args) is not the number of hosts
-    /// (parallel-ssh: `HostArgumentError`).
+    /// The number of entries in [`host_args`](crate::Command::host_args) differs from the number of
+    /// hosts (parallel-ssh: `HostArgumentError`).
     #[error("host_args has {args} entries for {hosts} hosts: give one for each host")]
     #[non_exhaustive]
     HostArgs {
@@ -58,7 +58,7 @@ pub enum Error {
         /// How many entries were given.
         args: usize,
     },
-    /// The command's text cannot be filled with a host's entry in
+    /// The placeholders in the command's text cannot be filled from a host's entry in
     /// [`host_args`](crate::Command::host_args).
     #[error("command for host {position} of the list: {problem}")]
     #[non_exhaustive]
@@ -73,8 +73,8 @@ pub enum Error {
     #[error("{}private key {}: {problem}", origin.prefix(), path.display())]
     #[non_exhaustive]
     KeyFile {
-        /// Where the key comes from. If the problem is a wrong passphrase or too low a limit on
-        /// rounds, where that setting comes from.
+        /// Where the key comes from. But if the passphrase is wrong or the limit on rounds is too
+        /// low, this is where that setting comes from.
         origin: Origin,
         /// The key's file, or `<bytes>` for a key given as text.
         path: PathBuf,

@@ -35,9 +35,9 @@ pub enum ChannelProblem {
         /// The proxy's text, unchanged.
         text: String,
     },
-    /// Standard input cannot be sent, because the server's maximum packet size is 10 bytes or less,
-    /// or could not be read. With some builds of libssh, a channel with packet size 0 cannot even
-    /// be opened; that is reported in the same way.
+    /// Standard input cannot be sent, because the maximum packet size that the server announced is
+    /// 10 bytes or less, or because that size could not be read. With some builds of libssh, a
+    /// channel with packet size 0 cannot even be opened; that is reported in the same way.
     #[error("the server announced no usable packet size, so standard input cannot be sent")]
     Unwritable,
     /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.

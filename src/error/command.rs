@@ -41,14 +41,15 @@ pub enum CommandProblem {
     },
 }
 
-/// Why a command's text cannot be filled with the values for one host. Offsets count bytes of the
-/// text from 0.
+/// Why the placeholders in a command's text cannot be filled with the values for one host. Offsets
+/// count bytes of the text from 0.
 ///
 /// No message repeats a value, because a value may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateProblem {
-    /// There are more placeholders (`%s`, `%d`) than values, or the values are named.
+    /// There are more placeholders (`%s`, `%d`) than values, or the values have names, which only
+    /// `%(name)s` and `%(name)d` can refer to.
     #[error("not enough values for the placeholders")]
     MissingPositional,
     /// There are more values than placeholders (`%s`, `%d`). Unused named values are allowed.

@@ -139,7 +139,7 @@ pub enum ConfigProblem {
         /// What the setting needs.
         needs: &'static str,
     },
-    /// The number of host configurations is not the number of hosts (parallel-ssh:
+    /// The number of host configurations differs from the number of hosts (parallel-ssh:
     /// `HostConfigError`).
     #[error("host_config has {configs} entries for {hosts} hosts: give one for each host")]
     #[non_exhaustive]
@@ -164,7 +164,7 @@ pub enum ConfigProblem {
         /// The port of that proxy or host.
         port: u16,
     },
-    /// The id is not that of a host of this fleet, or the host was removed from the fleet.
+    /// No host of this fleet has this id, or the host was removed from the fleet.
     #[error("{0} is unknown to this fleet, or was removed from it")]
     UnknownHost(HostId),
 }
@@ -188,12 +188,12 @@ impl ConfigProblem {
         }
     }
 
-    /// The error for this problem, with a setting of this origin.
+    /// The error for this problem in a setting that comes from `origin`.
     pub(crate) fn of(self, origin: Origin) -> super::Error {
         super::Error::Config { origin, problem: self }
     }
 
-    /// The error for this problem, with a setting of a command or a run.
+    /// The error for this problem in a setting of a command or a run.
     pub(crate) fn of_command(self) -> super::Error {
         self.of(Origin::Command { position: None })
     }

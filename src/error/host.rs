@@ -67,7 +67,7 @@ impl HostError {
         self.0.stage
     }
 
-    /// The connection attempt that failed, from 1; 0 if none had begun.
+    /// The number of the connection attempt that failed, from 1; 0 if no attempt had begun.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
@@ -159,7 +159,7 @@ pub enum HostErrorKind {
         problems: Vec<AuthProblem>,
     },
     /// The proxy failed. The error has the proxy's name, stage and cause (parallel-ssh:
-    /// `ProxyError`). Failures of the host behind the proxy are reported as other kinds.
+    /// `ProxyError`). A failure of the host behind the proxy is not of this kind.
     #[error("proxy {0}")]
     Proxy(HostError),
     /// A time limit was reached (parallel-ssh: `Timeout`).
@@ -275,7 +275,7 @@ pub enum HandshakeProblem {
     /// The peer is not an SSH 2 server.
     #[error("not an SSH 2 server: {}", peer(.0))]
     NotSsh(String),
-    /// Client and server have no common algorithm of some kind.
+    /// For some kind of algorithm (such as ciphers), client and server have none in common.
     #[error("no common algorithm: {}", peer(.0))]
     NoCommonAlgorithm(String),
 }

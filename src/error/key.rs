@@ -103,8 +103,8 @@ pub enum KeyProblem {
         /// The most bits that are supported.
         max: usize,
     },
-    /// libssh or its libcrypto rejects the key, although it is well-formed. The text is that
-    /// library's error.
+    /// libssh or its libcrypto rejects the key, although it is well-formed. The text is the
+    /// library's error message.
     #[error("is rejected by libssh: {}", sanitise(.0))]
     Refused(String),
 }

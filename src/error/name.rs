@@ -30,8 +30,8 @@ pub enum UnknownHostProblem {
     OtherFamily {
         /// The family that the settings allow.
         wanted: AddressFamily,
-        /// The addresses of the other family, if known. Name servers are asked for the wanted
-        /// family only.
+        /// The addresses of the other family, if known. sshoal's own resolver asks the name
+        /// servers for the wanted family only.
         found: Vec<IpAddr>,
     },
 }

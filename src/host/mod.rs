@@ -29,10 +29,10 @@ use crate::text::{must_escape, sanitise};
 /// which parses to an equal value.
 ///
 /// # Rejected input
-/// Every text that OpenSSH has rejected since 9.6 is rejected (`valid_hostname` and `valid_ruser`
-/// in `ssh.c`): one with a leading `-`, shell metacharacters, whitespace or control characters. So
-/// a name from an inventory cannot become an option, a shell command or a terminal escape sequence
-/// in another program. The following rules are stricter than OpenSSH's:
+/// Every text that OpenSSH 9.6 and later reject is rejected here too (`valid_hostname` and
+/// `valid_ruser` in `ssh.c`): one with a leading `-`, shell metacharacters, whitespace or control
+/// characters. So a name from an inventory cannot become an option, a shell command or a terminal
+/// escape sequence in another program. The following rules are stricter than OpenSSH's:
 /// - An ASCII host consists of letters, digits, `.`, `-` and `_`. This excludes `*`, `?`, `!`, `,`,
 ///   `|` and `#`: in a known_hosts file, they would make a recorded host key valid for other hosts
 ///   too.
@@ -266,8 +266,8 @@ pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
     if let Some(character) = user.chars().find(|&character| "'`\";&<>|(){}:".contains(character)) {
         return Err(HostSpecError::Character { part, character });
     }
-    // A backslash separates a Windows domain from its user. At the end, it would escape the next
-    // character for a shell.
+    // A backslash separates a Windows domain from its user. A backslash at the end would escape the
+    // next character in a shell.
     if user.ends_with('\\') {
         return Err(HostSpecError::Character { part, character: '\\' });
     }

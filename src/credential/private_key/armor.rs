@@ -29,7 +29,7 @@ pub(super) struct Armored {
     pub data: Zeroizing<Vec<u8>>,
 }
 
-/// The headers before the base64 of a PEM file (RFC 1421), as far as they describe its encryption.
+/// Those of the headers before the base64 of a PEM file that describe its encryption (RFC 1421).
 #[derive(Debug, Default)]
 pub(super) struct Headers {
     /// `Proc-Type`.

@@ -56,7 +56,7 @@ pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey,
     })
 }
 
-/// The encryption scheme of an `EncryptedPrivateKeyInfo`, even if the scheme is unknown.
+/// The encryption scheme of an `EncryptedPrivateKeyInfo`. It need not be a supported one.
 fn scheme_of(der: &[u8]) -> Option<ObjectIdentifier> {
     let scheme = SliceReader::new(der).ok()?.sequence(|reader| {
         let scheme = AlgorithmIdentifierRef::decode(reader)?;

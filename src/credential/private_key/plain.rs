@@ -102,7 +102,7 @@ fn armored(container: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
     Ok(text)
 }
 
-/// Writes the fields of RFC 4251 section 5.
+/// Writes fields of the data types in RFC 4251 section 5.
 #[derive(Default)]
 struct Blob(Zeroizing<Vec<u8>>);
 
