@@ -177,7 +177,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// `None` if GSSAPI is off. `gssapi_auth(false)` overrides an identity in any layer.
+    /// `None` if GSSAPI is off. `gssapi_auth(false)` overrides the GSSAPI identities of all layers.
     pub fn gssapi(&self) -> Option<GssapiSettings<'a>> {
         let server = self.value(|config| config.gssapi_server.as_deref());
         let client = self.value(|config| config.gssapi_client.as_deref());
@@ -232,8 +232,8 @@ impl<'a> Layers<'a> {
     /// How to decrypt the keys that the layer at `depth` names: with a passphrase of any layer, or
     /// with a password of that layer or a less specific one.
     ///
-    /// If each host's password were tried on the client's keys, ten thousand hosts would mean ten
-    /// thousand attempts to decrypt the same file, at 100 ms each.
+    /// Passwords of more specific layers are not tried, because the passwords of ten thousand hosts
+    /// would mean ten thousand attempts to decrypt the client's one key, at 100 ms each.
     fn opener<T>(&self, depth: usize, key: Given<'a, T>) -> Given<'a, Opener<'a>> {
         let passphrase = self
             .first(|config| config.passphrase.as_ref())

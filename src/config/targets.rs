@@ -72,8 +72,8 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. `ways` has
-    /// the proxies of existing hosts, which new hosts share.
+    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. `ways`
+    /// holds the proxies that existing hosts use, so that new hosts can share these proxies.
     pub fn changes(
         &self,
         owner: &Owner,

@@ -142,7 +142,7 @@ pub enum CertProblem {
     Unsupported(String),
     /// The certificate does not belong to the private key that is named or, if no key is named, to
     /// any of the identity files.
-    #[error("does not belong to the private key, nor to an identity file")]
+    #[error("belongs to neither the private key nor any identity file")]
     OtherKey,
 }
 

@@ -267,7 +267,7 @@ pub(crate) enum AuthReply {
     /// The server has accepted the credential. In reply to a probe, it means that the server would
     /// accept a signature by that key.
     Accepted,
-    /// The server would accept a signature by the agent's key. This is the request to send to the
+    /// The server would accept a signature by the agent's key. Holds the request to send to the
     /// agent.
     ToSign(Vec<u8>),
     /// The server has accepted the credential but requires another method as well (RFC 4252 section

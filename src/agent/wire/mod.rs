@@ -69,7 +69,7 @@ pub(crate) enum AgentError {
     Empty,
     #[error("its message ends early")]
     Truncated,
-    #[error("its message has bytes after its end")]
+    #[error("its message has extra bytes at the end")]
     Trailing,
     #[error("it answered with a message of type {0}")]
     Unexpected(u8),

@@ -334,7 +334,7 @@ fn certificates() {
     assert_eq!(told(&identities(), &config().identity_auth(false)), "none");
     assert_eq!(told(&identities(), &config().identity_files([world.path("one")])), "sign");
 
-    let none = "certificate <bytes>: does not belong to the private key, nor to an identity file";
+    let none = "certificate <bytes>: belongs to neither the private key nor any identity file";
     let wrong = [
         (client(), config().cert_bytes(TWO_CERT), 0),
         (config().identity_auth(false), config().cert_bytes(TWO_CERT), 0),
