@@ -40,8 +40,8 @@ pub struct HostScan {
     position: usize,
     /// The lines for the host. Depending on the phase, they name the host with or without its port.
     lines: Vec<usize>,
-    /// In [`Phase::Trusted`], how many `@revoked` lines with the current line's key have been compared
-    /// with the host.
+    /// In [`Phase::Trusted`], how many `@revoked` lines with the current line's key have been
+    /// compared with the host.
     revocations: usize,
     /// The types of the host's keys on record that are not revoked, as found by [`Phase::Trusted`].
     types: Vec<KeyType>,
