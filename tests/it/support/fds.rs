@@ -169,6 +169,6 @@ mod tests {
         let fd = canary.fd();
         let panic = catch_unwind(AssertUnwindSafe(|| canary.assert_intact())).expect_err("replaced");
         let message = panic.downcast_ref::<String>().expect("a formatted message");
-        assert!(message.contains(&format!("descriptor {fd}:")), "{message}");
+        assert!(message.contains(&format!("descriptor {fd}, was closed")), "{message}");
     }
 }
