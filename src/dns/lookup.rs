@@ -237,7 +237,7 @@ impl Lookup {
 
 impl LookupError {
     /// The rank of this failure when the queries for one name have found no address: the failure
-    /// with the highest rank is reported. NXDOMAIN ranks highest, because it holds for every kind
+    /// with the highest rank is reported. NXDOMAIN ranks highest, because it is true of every kind
     /// of address. A missing address ranks lowest, because the other query might have found one.
     fn precedence(&self) -> u8 {
         match self {

@@ -296,11 +296,11 @@ impl Drop for RawSession {
         if let Some(agent_channels) = self.agent_channels() {
             agent_channels.arrived.clear();
         }
-        // SAFETY: this is the order that libssh requires. Freeing the event gives the socket back.
-        // Clearing the descriptor option makes libssh the owner of the socket. The disconnect
-        // closes the socket, unless an error has already closed it. The session is freed next, and
-        // only then the counters that it wrote to and the callbacks that it called. libssh ignores
-        // null.
+        // Freeing the event gives the socket back. Clearing the descriptor option makes libssh the
+        // owner of the socket. The disconnect closes the socket, unless an error has already closed
+        // it.
+        // SAFETY: this is the order that libssh requires, and libssh ignores null. The session is
+        // freed before the counters that it wrote to and the callbacks that it called.
         unsafe {
             sys::ssh_event_free(self.event);
             sys::ssh_options_set(self.session, sys::ssh_options_e::SSH_OPTIONS_FD, ptr::null());
