@@ -86,10 +86,14 @@ impl Commands {
         self.assigned.push_back(id);
     }
 
-    /// Moves an assigned command to the queue.
-    pub(super) fn start(&mut self, id: CommandId) {
-        self.forget_assigned(id);
-        self.queue.push_back(id);
+    /// Moves an assigned command to the queue. Returns `false` if the command has ended: it may
+    /// have been cancelled after its start was decided.
+    pub(super) fn start(&mut self, id: CommandId) -> bool {
+        let is_assigned = self.forget_assigned(id);
+        if is_assigned {
+            self.queue.push_back(id);
+        }
+        is_assigned
     }
 
     /// Lets up to `commands` more commands begin.
@@ -251,16 +255,15 @@ impl Commands {
             self.admitted -= usize::from(index < self.admitted);
             self.is_blocked &= index > 0;
         } else {
-            self.forget_assigned(id);
+            let _ = self.forget_assigned(id);
         }
     }
 
-    fn forget_assigned(&mut self, id: CommandId) {
-        if self.assigned.front() == Some(&id) {
-            self.assigned.pop_front();
-        } else {
-            self.assigned.retain(|assigned| *assigned != id);
-        }
+    /// Returns whether the command was assigned. Commands mostly start in order, so mostly this is
+    /// the first one.
+    fn forget_assigned(&mut self, id: CommandId) -> bool {
+        let index = self.assigned.iter().position(|assigned| *assigned == id);
+        index.and_then(|index| self.assigned.remove(index)).is_some()
     }
 
     /// Handles the loss of the connection. Commands that cannot have started on the host go back to

@@ -218,14 +218,19 @@ impl Session {
         if matches!((&input, &self.state), (Input::Connect, State::Ready(_))) {
             return;
         }
-        if !self.is_needed() {
-            self.attempts.reset();
-        }
+        let was_needed = self.is_needed();
         match (input, &mut self.role) {
-            (Input::Start(id), Role::Host(commands)) => commands.start(id),
+            (Input::Start(id), Role::Host(commands)) => {
+                if !commands.start(id) {
+                    return;
+                }
+            }
             (Input::Tunnel(request), Role::Proxy(tunnels)) => tunnels.push(request),
             (Input::Connect, _) => self.awaited = true,
             (input, role) => debug_assert!(false, "{input:?} to {role:?}"),
+        }
+        if !was_needed {
+            self.attempts.reset();
         }
         self.revive(cx);
     }

@@ -86,3 +86,14 @@ fn commands_are_cancelled_and_admitted_in_their_order() {
     bench.step(Input::Admitted { commands: 10 });
     assert_eq!(bench.view().running, 4);
 }
+
+/// Its start may have been decided before a caller cancelled it.
+#[test]
+fn a_command_that_has_ended_is_not_started() {
+    let mut bench = Bench::new(Script::default());
+    bench.command();
+    bench.cancel(0);
+    assert!(bench.exec(0).is_finished() && !bench.wants_place());
+    bench.step(Input::Start(bench.commands[0]));
+    assert!(!bench.wants_place());
+}
