@@ -162,10 +162,8 @@ impl ParallelClient {
     ) -> Result<Vec<HostOutput>, Error> {
         let command = command.into();
         let decoding = Decoding { strict: options.strict_encoding, ..command.decoding()? };
-        if options.read_timeout.flatten().is_some_and(|limit| limit.is_zero()) {
-            let (setting, allowed) = ("read_timeout", "longer than zero, or None");
-            return Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
-        }
+        ConfigProblem::check_limit("read_timeout", options.read_timeout.flatten())
+            .map_err(ConfigProblem::of_command)?;
         let mut fleet = self.fleet.lock();
         let commands = fleet.start(Run::new(command.keep_all()).deliver(Deliver::Nothing))?.commands;
         let outputs: Vec<HostOutput> = commands

@@ -117,10 +117,7 @@ impl ChannelSettings {
     /// Makes the options of a run. The terminal is requested before the environment, as by
     /// OpenSSH's client.
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
-        if self.time_limit.is_some_and(|limit| limit.is_zero()) {
-            let (setting, allowed) = ("time_limit", "longer than zero, or None");
-            return Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
-        }
+        ConfigProblem::check_limit("time_limit", self.time_limit).map_err(ConfigProblem::of_command)?;
         let pty = self.pty.iter().map(Pty::to_request);
         let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
         Ok(RunOptions {

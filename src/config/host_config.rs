@@ -158,23 +158,26 @@ impl HostConfig {
     }
 
     fn check_values(&self) -> Result<(), ConfigProblem> {
-        const POSITIVE: &str = "longer than zero, or None";
         let numbers = [
             ("port", self.port == Some(0), "1 to 65535"),
             ("max_attempts", self.attempts == Some(0), "at least 1"),
             ("keepalive_max_missed", self.keepalive_max_missed == Some(0), "at least 1"),
             ("kdf_rounds_max", self.kdf_rounds_max == Some(0), "at least 1"),
-            ("timeout", is_zero(self.timeout), POSITIVE),
-            ("read_timeout", is_zero(self.read_timeout), POSITIVE),
-            ("retry_backoff", is_zero(self.retry_backoff), POSITIVE),
-            ("keepalive", is_zero(self.keepalive), POSITIVE),
-            (
-                "attempt_delay",
-                self.attempt_delay.flatten().is_some_and(|it| it < limits::ATTEMPT_DELAY_MIN),
-                "at least 10 ms, or None",
-            ),
         ];
         if let Some((setting, _, allowed)) = numbers.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
+            return Err(ConfigProblem::OutOfRange { setting, allowed });
+        }
+        let times = [
+            ("timeout", self.timeout),
+            ("read_timeout", self.read_timeout),
+            ("retry_backoff", self.retry_backoff),
+            ("keepalive", self.keepalive),
+        ];
+        for (setting, limit) in times {
+            ConfigProblem::check_limit(setting, limit.flatten())?;
+        }
+        if self.attempt_delay.flatten().is_some_and(|delay| delay < limits::ATTEMPT_DELAY_MIN) {
+            let (setting, allowed) = ("attempt_delay", "at least 10 ms, or None");
             return Err(ConfigProblem::OutOfRange { setting, allowed });
         }
         let invalid = |setting, value: &str, problem: String| ConfigProblem::Invalid {
@@ -214,10 +217,6 @@ impl HostConfig {
     pub(super) fn alias_name(&self) -> Option<&str> {
         self.alias.as_deref()
     }
-}
-
-fn is_zero(limit: Option<Option<Duration>>) -> bool {
-    limit.flatten().is_some_and(|it| it.is_zero())
 }
 
 impl GssapiSettings<'_> {

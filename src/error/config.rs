@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::host::HostSpecError;
 use crate::ids::HostId;
@@ -191,6 +192,14 @@ impl ConfigProblem {
     /// The error for this problem in a setting that comes from `origin`.
     pub(crate) fn of(self, origin: Origin) -> super::Error {
         super::Error::Config { origin, problem: self }
+    }
+
+    /// Rejects a time limit of zero.
+    pub(crate) fn check_limit(setting: &'static str, limit: Option<Duration>) -> Result<(), Self> {
+        match limit {
+            Some(Duration::ZERO) => Err(Self::OutOfRange { setting, allowed: "longer than zero, or None" }),
+            _ => Ok(()),
+        }
     }
 
     /// The error for this problem in a setting of a command or a run.

@@ -146,16 +146,7 @@ impl Commands {
         // a command can be refused a channel.
         let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
-        let mut exec_cx = ExecCx {
-            peer,
-            now: cx.now,
-            link: &mut *cx.link,
-            out: &mut *cx.out,
-            input_budget,
-            has_others,
-            room_expected: &mut self.room_expected,
-        };
-        let progress = cx.execs.step(id, &mut exec_cx)?;
+        let progress = self.with_execs(peer, input_budget, has_others, cx, |execs, cx| execs.step(id, cx))?;
         match cx.execs.get(id) {
             _ if progress == Progress::Done => self.ended(id, cx.execs),
             Some(exec) if exec.is_waiting() => self.requeue(id),
@@ -220,18 +211,31 @@ impl Commands {
         cx: &mut Cx<'_>,
         how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
     ) {
+        let progress = self.with_execs(peer, &mut 0, false, cx, |execs, cx| how(execs, id, cx));
+        if progress == Progress::Done {
+            self.ended(id, cx.execs);
+        }
+    }
+
+    /// Calls a function of the table of commands, with what it needs to know of this host.
+    fn with_execs<T>(
+        &mut self,
+        peer: Peer<'_>,
+        input_budget: &mut usize,
+        has_others: bool,
+        cx: &mut Cx<'_>,
+        call: impl FnOnce(&mut Execs, &mut ExecCx<'_>) -> T,
+    ) -> T {
         let mut exec_cx = ExecCx {
             peer,
             now: cx.now,
             link: &mut *cx.link,
             out: &mut *cx.out,
-            input_budget: &mut 0,
-            has_others: false,
+            input_budget,
+            has_others,
             room_expected: &mut self.room_expected,
         };
-        if how(cx.execs, id, &mut exec_cx) == Progress::Done {
-            self.ended(id, cx.execs);
-        }
+        call(cx.execs, &mut exec_cx)
     }
 
     /// Removes a command that has ended. If the command at the front of the queue was refused a
@@ -255,7 +259,7 @@ impl Commands {
             self.admitted -= usize::from(index < self.admitted);
             self.is_blocked &= index > 0;
         } else {
-            let _ = self.forget_assigned(id);
+            self.forget_assigned(id);
         }
     }
 
