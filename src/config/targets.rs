@@ -82,23 +82,21 @@ impl<'a> Inventory<'a> {
         ways: Vec<KnownWay<'_>>,
     ) -> Result<Vec<Option<Target>>, Error> {
         let origins = self.origins();
-        let layers = |position: usize| self.layers(position, &origins);
         self.check(&origins)?;
-        let positions = || 0..self.hosts.len();
-        let is_used = positions().any(|position| layers(position).gssapi().is_some());
-        for position in positions() {
-            let layers = layers(position);
+        let hosts: Vec<Layers<'_>> = (0..origins.len()).map(|it| self.layers(it, &origins)).collect();
+        let is_used = hosts.iter().any(|layers| layers.gssapi().is_some());
+        for layers in &hosts {
             // A setting of the client is an error only if it has no effect on any host.
             if layers.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !is_used) {
                 layers.check_delegation()?;
             }
         }
         let mut profiles = Profiles::new(owner, verifier, ways);
-        let target = |position| match stays(position) {
+        let target = |(position, layers): (usize, &_)| match stays(position) {
             true => Ok(None),
-            false => self.target(position, &layers(position), &origins[position], &mut profiles).map(Some),
+            false => self.target(position, layers, &origins[position], &mut profiles).map(Some),
         };
-        positions().map(target).collect()
+        hosts.iter().enumerate().map(target).collect()
     }
 
     fn target<'b>(

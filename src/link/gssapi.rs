@@ -185,7 +185,7 @@ mod tests {
             let threads = Threads::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let options = HandshakeOptions { user: "deploy", recorded: &[], compress: false, agent: None };
+            let options = HandshakeOptions { user: c"deploy", recorded: &[], compress: false, agent: None };
             let session = SshSession::start(client.into(), &options).unwrap();
             let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
             let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);

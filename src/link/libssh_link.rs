@@ -1,5 +1,6 @@
 //! The link to a real host: a TCP connection with libssh on top.
 
+use std::ffi::CStr;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -287,7 +288,7 @@ impl Channels for LibsshLink {
         fn open_channel(&mut self) -> ChannelId;
         fn opened(&mut self, channel: ChannelId) -> Poll<()>;
         fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Poll<()>;
-        fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Poll<()>;
+        fn exec(&mut self, channel: ChannelId, command: &CStr) -> Poll<()>;
         fn send_eof(&mut self, channel: ChannelId) -> Poll<()>;
         fn signal(&mut self, channel: ChannelId, signal: Signal) -> ();
         fn close_channel(&mut self, channel: ChannelId) -> Poll<()>;

@@ -26,6 +26,7 @@ mod libssh_link;
 mod tunnel;
 mod tunnel_writer;
 
+use std::ffi::CStr;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -151,7 +152,7 @@ pub(crate) trait Channels {
     /// same request until the result is ready. A channel can have only one request pending.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
     /// Asks the server to run the command. Must be called again until the result is ready.
-    fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError>;
+    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError>;
     /// What has arrived on the channel. The caller takes it out of the inbox.
     fn inbox(&mut self, channel: ChannelId) -> &mut Inbox;
     /// Writes as much input as possible now and returns how many bytes were written. Returns 0 if
@@ -203,7 +204,7 @@ pub(crate) struct ChannelId(pub usize);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HandshakeOptions<'a> {
     /// The login name.
-    pub user: &'a str,
+    pub user: &'a CStr,
     /// The host key algorithms on record for this host. They are offered first.
     pub recorded: &'a [&'static str],
     /// Whether to compress after the login, if the server agrees.

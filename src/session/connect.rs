@@ -108,7 +108,7 @@ impl Session {
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
-        let user = &profile.user_name();
+        let user = &*profile.user;
         cx.link.start(&HandshakeOptions { user, recorded: &self.recorded, compress, agent })?;
         Ok(())
     }

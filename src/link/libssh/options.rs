@@ -46,7 +46,6 @@ pub(super) fn configure(
     setup: &HandshakeOptions<'_>,
 ) -> Result<(), LinkError> {
     check_descriptor(fd)?;
-    let user = c_string(setup.user)?;
     let host_keys = c_string(&*host_key_order(setup.recorded))?;
     let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
     let options = [
@@ -56,7 +55,7 @@ pub(super) fn configure(
         (SSH_OPTIONS_HMAC_C_S, Text(MACS)),
         (SSH_OPTIONS_HMAC_S_C, Text(MACS)),
         (SSH_OPTIONS_PROCESS_CONFIG, Flag(false)),
-        (SSH_OPTIONS_USER, Text(&user)),
+        (SSH_OPTIONS_USER, Text(setup.user)),
         (SSH_OPTIONS_SSH_DIR, Text(NO_SSH_DIR)),
         (SSH_OPTIONS_HOSTKEYS, Text(&host_keys)),
         (SSH_OPTIONS_COMPRESSION_C_S, Text(compression)),

@@ -52,7 +52,7 @@ impl Exec {
         channel: ChannelId,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Trouble> {
-        let reply = cx.link.exec(channel, self.request.text.as_bytes());
+        let reply = cx.link.exec(channel, &self.request.text);
         if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
             let inbox = cx.link.inbox(channel);
             // An exit status or output before the CLOSE shows that the command ran, even if the

@@ -9,6 +9,7 @@ mod inspect;
 mod tunnels;
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -440,9 +441,9 @@ impl Channels for FakeLink {
         result
     }
 
-    fn exec(&mut self, channel: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError> {
+    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
         assert!(self.wire().channel(channel).is_open, "a command on a channel that is not open");
-        let command = str::from_utf8(command).unwrap().to_owned();
+        let command = command.to_str().unwrap().to_owned();
         let on = *self.requested.entry(command.clone()).or_insert(channel.0);
         assert_eq!(on, channel.0, "{command} may run twice");
         let state = self.wire().channel(channel);

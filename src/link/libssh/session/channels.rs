@@ -1,7 +1,7 @@
 //! The channels of commands, tunnels and forwarded agents. Those of tunnels and agents are checked
 //! only when they have news.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::mem;
 use std::task::Poll;
 
@@ -64,11 +64,11 @@ impl SshSession {
         self.step_channel(id, ChannelCall::Request(request))
     }
 
-    pub(crate) fn exec(&mut self, id: ChannelId, command: &[u8]) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
         let _log = self.listen();
-        let rc = self.call(id, ChannelCall::Exec(&c_string(command)?))?;
+        let rc = self.call(id, ChannelCall::Exec(command))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
-            channel.unanswered = if rc == sys::SSH_AGAIN { command.len() } else { 0 };
+            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
         }
         self.progress(rc)
     }
