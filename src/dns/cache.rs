@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 
 use super::wire::{Kind, Response};
 

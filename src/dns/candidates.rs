@@ -2,7 +2,7 @@
 
 use std::vec;
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 
 use super::conf::DnsConfig;
 use super::wire;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
+use hickory_proto::op::Query;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::candidates::candidates;
 use super::conf::{DnsConfig, Environment};

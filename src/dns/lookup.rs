@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use std::vec;
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 
 use super::LookupError;
 use super::conf::Transport;

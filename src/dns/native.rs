@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 use mio::Registry;
 use slab::Slab;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 use mio::{Registry, Token};
 use slab::Slab;
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 
 use super::LookupError;
 use super::conf::Transport;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::RecordType;
+use hickory_proto::rr::RecordType;
 use mio::{Events, Poll, Token, Waker};
 
 use super::zone::{Zone, closed, dead, v4};

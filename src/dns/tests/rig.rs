@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::rr::Name;
 
 use crate::dns::conf::{DnsConfig, Transport};
 use crate::dns::lookup::{Io, IpResult, Lookup, LossReason, QueryOptions, Sent};
