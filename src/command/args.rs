@@ -30,13 +30,9 @@ enum Values {
 
 /// A value for a placeholder of a command: a string or an integer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostArg(Value);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
-    Text(String),
-    /// An integer. The type is wide enough for every integer that a `HostArg` is made from.
-    Integer(i128),
+pub struct HostArg {
+    pub(super) text: String,
+    pub(super) is_integer: bool,
 }
 
 impl HostArgs {
@@ -76,22 +72,9 @@ impl HostArgs {
     }
 }
 
-impl HostArg {
-    pub(super) fn append_to(&self, text: &mut Vec<u8>) {
-        match &self.0 {
-            Value::Text(value) => text.extend_from_slice(value.as_bytes()),
-            Value::Integer(value) => text.extend_from_slice(value.to_string().as_bytes()),
-        }
-    }
-
-    pub(super) fn is_integer(&self) -> bool {
-        matches!(self.0, Value::Integer(_))
-    }
-}
-
 impl From<String> for HostArg {
     fn from(text: String) -> Self {
-        Self(Value::Text(text))
+        Self { text, is_integer: false }
     }
 }
 
@@ -111,7 +94,7 @@ macro_rules! from_integers {
     ($($integer:ty)+) => {$(
         impl From<$integer> for HostArg {
             fn from(number: $integer) -> Self {
-                Self(Value::Integer(number as i128))
+                Self { text: number.to_string(), is_integer: true }
             }
         }
     )+};

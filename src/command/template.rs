@@ -9,14 +9,11 @@ use crate::error::TemplateProblem;
 /// The placeholder that a `%` begins.
 enum Place<'a> {
     Percent,
-    Next(Conversion),
-    Named(&'a [u8], Conversion),
-}
-
-#[derive(Clone, Copy)]
-enum Conversion {
-    Text,
-    Integer,
+    /// A value: the one with this name or, without a name, the next one.
+    Value {
+        name: Option<&'a [u8]>,
+        is_integer: bool,
+    },
 }
 
 /// Replaces the placeholders in the text with one host's values. Works on bytes, which is safe
@@ -31,18 +28,18 @@ pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, Templa
         text.extend_from_slice(literal);
         let (place, behind) = parse(tail).ok_or(TemplateProblem::BadFormat { offset })?;
         rest = behind;
-        let (value, conversion) = match place {
-            Place::Percent => {
-                text.push(b'%');
-                continue;
-            }
-            Place::Next(conversion) => (unused.next().ok_or(TemplateProblem::MissingPositional)?, conversion),
-            Place::Named(name, conversion) => (named(args, name)?, conversion),
+        let Place::Value { name, is_integer } = place else {
+            text.push(b'%');
+            continue;
         };
-        if matches!(conversion, Conversion::Integer) && !value.is_integer() {
+        let value = match name {
+            Some(name) => named(args, name)?,
+            None => unused.next().ok_or(TemplateProblem::MissingPositional)?,
+        };
+        if is_integer && !value.is_integer {
             return Err(TemplateProblem::NotAnInteger(offset));
         }
-        value.append_to(&mut text);
+        text.extend_from_slice(value.text.as_bytes());
     }
     text.extend_from_slice(rest);
     if unused.next().is_some() {
@@ -53,28 +50,21 @@ pub(super) fn format(template: &[u8], args: &HostArgs) -> Result<Vec<u8>, Templa
 
 /// The placeholder that the text begins with, and the text that follows it.
 fn parse(text: &[u8]) -> Option<(Place<'_>, &[u8])> {
-    match text.strip_prefix(b"%")? {
-        [b'%', rest @ ..] => Some((Place::Percent, rest)),
+    let (name, rest) = match text.strip_prefix(b"%")? {
+        [b'%', rest @ ..] => return Some((Place::Percent, rest)),
         [b'(', rest @ ..] => {
             let (name, rest) = rest.split_at(memchr(b')', rest)?);
-            let (conversion, rest) = Conversion::parse(rest.strip_prefix(b")")?)?;
-            Some((Place::Named(name, conversion), rest))
+            (Some(name), rest.strip_prefix(b")")?)
         }
-        rest => {
-            let (conversion, rest) = Conversion::parse(rest)?;
-            Some((Place::Next(conversion), rest))
-        }
-    }
-}
-
-impl Conversion {
-    fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
-        match text {
-            [b's', rest @ ..] => Some((Self::Text, rest)),
-            [b'd', rest @ ..] => Some((Self::Integer, rest)),
-            _ => None,
-        }
-    }
+        rest => (None, rest),
+    };
+    let (conversion, rest) = rest.split_first()?;
+    let is_integer = match conversion {
+        b's' => false,
+        b'd' => true,
+        _ => return None,
+    };
+    Some((Place::Value { name, is_integer }, rest))
 }
 
 fn named<'a>(args: &'a HostArgs, name: &[u8]) -> Result<&'a HostArg, TemplateProblem> {

@@ -28,11 +28,18 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
+    /// Decodes a line. At the start of a stream, the encoding's byte order mark is not part of the
+    /// text.
+    ///
+    /// # Errors
+    /// Returns the line if it is not valid in the encoding and the decoding is strict.
     pub(crate) fn decode(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
-        match self.strict {
-            true => self.encoding.decode_strict(line, at_start),
-            false => Ok(self.encoding.decode_lossy(line, at_start)),
-        }
+        let Self { encoding, strict } = self;
+        let mark = encoding.mark(&line, at_start);
+        encoding.decode_valid(line, mark).or_else(|line| match strict {
+            true => Err(Malformed { offset: mark + encoding.first_malformed(&line[mark..]), line }),
+            false => Ok(encoding.0.decode_without_bom_handling(&line[mark..]).0.into_owned()),
+        })
     }
 }
 
@@ -67,34 +74,13 @@ impl Encoding {
         }
     }
 
-    /// Decodes a line and replaces invalid sequences by U+FFFD. At the start of a stream, the
-    /// encoding's byte order mark is not part of the text.
-    fn decode_lossy(self, line: Vec<u8>, at_start: bool) -> String {
-        let mark = self.mark(&line, at_start);
-        match self.decode_whole(line, mark) {
-            Ok(text) => text,
-            Err(line) => self.0.decode_without_bom_handling(&line[mark..]).0.into_owned(),
-        }
-    }
-
-    /// Decodes a line, which must be entirely valid in the encoding.
-    fn decode_strict(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
-        let mark = self.mark(&line, at_start);
-        self.decode_whole(line, mark).map_err(|line| {
-            let offset = mark + self.first_malformed(&line[mark..]);
-            Malformed { line, offset }
-        })
-    }
-
-    fn decode_whole(self, line: Vec<u8>, mark: usize) -> Result<String, Vec<u8>> {
+    /// Decodes the line from `mark` on. Returns the line if it is not valid in the encoding.
+    fn decode_valid(self, line: Vec<u8>, mark: usize) -> Result<String, Vec<u8>> {
         if self.0 == UTF_8 && mark == 0 {
             return String::from_utf8(line).map_err(|error| error.into_bytes());
         }
         let text = self.0.decode_without_bom_handling_and_without_replacement(&line[mark..]);
-        match text.map(Cow::into_owned) {
-            Some(text) => Ok(text),
-            None => Err(line),
-        }
+        text.map(Cow::into_owned).ok_or(line)
     }
 
     /// Decodes several lines together with their line ends, if the text of each line can then be

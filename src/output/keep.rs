@@ -49,13 +49,11 @@ pub enum Keep {
 impl Keep {
     /// Rejects a bound of 0, which would make the host wait forever.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        match self {
-            Self::BackPressure(0) => {
-                Err(ConfigProblem::OutOfRange { setting: "Keep::BackPressure", allowed: "at least 1 byte" }
-                    .of_command())
-            }
-            _ => Ok(()),
+        if let Self::BackPressure(0) = self {
+            let (setting, allowed) = ("Keep::BackPressure", "at least 1 byte");
+            return Err(ConfigProblem::OutOfRange { setting, allowed }.of_command());
         }
+        Ok(())
     }
 }
 

@@ -114,62 +114,41 @@ impl LineBuffer {
     ///
     /// `None` from a [finished](Self::finish) buffer is final.
     pub fn next_line(&mut self) -> Option<&[u8]> {
-        self.give_back();
-        if self.ends != LineEnds::Bytes {
-            return self.next_line_of_units();
-        }
-        let start = self.head;
-        let Some(offset) = memchr::memchr(b'\n', &self.data[self.scanned..]) else {
-            self.scanned = self.data.len();
-            return self.last_line();
+        let Some(newline) = self.find_newline() else {
+            // The unterminated rest is a line once the stream has ended.
+            return (self.finished && !self.is_empty()).then(|| self.next_rest());
         };
-        let newline = self.scanned + offset;
-        self.head = newline + 1;
+        let unit = if self.ends == LineEnds::Bytes { 1 } else { 2 };
+        let start = std::mem::replace(&mut self.head, newline + unit);
         self.scanned = self.head;
         let line = &self.data[start..newline];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        let without_return = match self.ends {
+            LineEnds::Bytes => line.strip_suffix(b"\r"),
+            LineEnds::Utf16Le => line.strip_suffix(b"\r\0"),
+            LineEnds::Utf16Be => line.strip_suffix(b"\0\r"),
+        };
+        Some(without_return.unwrap_or(line))
     }
 
     /// Whether [`next_line`](Self::next_line) would return a line.
     pub fn has_line(&mut self) -> bool {
+        self.find_newline().is_some() || self.finished && !self.is_empty()
+    }
+
+    /// The index of the next `\n` among the unread bytes. Records how far they were searched.
+    fn find_newline(&mut self) -> Option<usize> {
         self.give_back();
-        let newline = match self.ends {
-            LineEnds::Bytes => {
-                let found = memchr::memchr(b'\n', &self.data[self.scanned..]);
-                self.scanned = found.map_or(self.data.len(), |offset| self.scanned + offset);
-                found
-            }
-            LineEnds::Utf16Le | LineEnds::Utf16Be => self.find_unit(),
-        };
-        newline.is_some() || self.finished && !self.is_empty()
-    }
-
-    /// Takes the unterminated rest, which is a line once the stream has ended.
-    fn last_line(&mut self) -> Option<&[u8]> {
-        if !self.finished || self.is_empty() {
-            return None;
+        if self.ends != LineEnds::Bytes {
+            return self.find_unit();
         }
-        let start = self.head;
-        self.head = self.data.len();
-        self.scanned = self.head;
-        Some(&self.data[start..])
-    }
-
-    #[cold]
-    fn next_line_of_units(&mut self) -> Option<&[u8]> {
-        let start = self.head;
-        let Some(newline) = self.find_unit() else {
-            return self.last_line();
-        };
-        self.head = newline + 2;
-        self.scanned = self.head;
-        let line = &self.data[start..newline];
-        let carriage_return = if self.ends == LineEnds::Utf16Le { b"\r\0" } else { b"\0\r" };
-        Some(line.strip_suffix(carriage_return).unwrap_or(line))
+        let found = memchr::memchr(b'\n', &self.data[self.scanned..]);
+        self.scanned = found.map_or(self.data.len(), |offset| self.scanned + offset);
+        found.map(|_| self.scanned)
     }
 
     /// The index of the next UTF-16 `\n` among the unread bytes. If there is none, records how far
     /// the unread bytes were searched.
+    #[cold]
     fn find_unit(&mut self) -> Option<usize> {
         // If a raw read has ended in the middle of a unit, the rest of that unit is data.
         let first = self.head + usize::from(!self.position().is_multiple_of(2));

@@ -57,11 +57,7 @@ impl StdinQueue {
         self.end == InputEnd::Reached
     }
 
-    pub(crate) fn eof_sent(&mut self) {
-        self.end = InputEnd::Reached;
-    }
-
-    /// Drops what is queued, because the command accepts no more input.
+    /// Drops what is queued, because EOF was sent or the command accepts no more input.
     pub(crate) fn abandon(&mut self) {
         self.bytes = VecDeque::new();
         self.end = InputEnd::Reached;
@@ -93,7 +89,7 @@ mod tests {
         assert!(!stdin.wants_eof());
         stdin.consume(3);
         assert!(stdin.wants_eof());
-        stdin.eof_sent();
+        stdin.abandon();
         assert!(!stdin.wants_eof());
     }
 

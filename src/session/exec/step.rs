@@ -275,7 +275,7 @@ impl Exec {
             };
         }
         if self.stdin.wants_eof() && cx.link.send_eof(channel)?.is_ready() {
-            self.stdin.eof_sent();
+            self.stdin.abandon();
             return Ok(Progress::Advanced);
         }
         Ok(Progress::Pending)
