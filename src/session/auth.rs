@@ -9,11 +9,11 @@ mod agent;
 mod attempt;
 mod interactive;
 
+use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
 
-use self::agent::AgentKeys;
 use self::attempt::{Attempt, Verdict};
 use super::failure::is_refusal;
 use super::target::{Offer, Profile, Target};
@@ -28,7 +28,7 @@ use crate::stage::TimeoutKind;
 /// without that proof.
 #[derive(Debug)]
 pub(super) struct Login {
-    proof: HostVerified,
+    pub proof: HostVerified,
     step: LoginStep,
     /// What became of each offer of the plan, in the order of the plan.
     fates: Vec<Fate>,
@@ -78,10 +78,6 @@ impl Login {
         }
     }
 
-    pub(super) fn proof(&self) -> &HostVerified {
-        &self.proof
-    }
-
     /// Makes as much progress as the server's replies allow. Returns `Ready` once the user is
     /// logged in.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
@@ -100,8 +96,8 @@ impl Login {
                     let (index, offer) = (*index, &profile.plan[*index]);
                     let method = offer.method();
                     if let Attempt::Agent(keys) = attempt {
-                        self.spent.extend(keys.take_spent());
-                        let unsigned = keys.take_unsigned();
+                        self.spent.append(&mut keys.spent);
+                        let unsigned = mem::take(&mut keys.unsigned);
                         self.note_unsigned(unsigned);
                     }
                     if verdict != Verdict::Nothing {
@@ -230,29 +226,24 @@ impl Login {
 
     /// Handles the agent's signature; `None` if the agent refused to sign.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
-        if let Some(keys) = self.agent_keys() {
+        if let LoginStep::Offer(_, Attempt::Agent(keys)) = &mut self.step {
             keys.signed(signature);
-        }
-    }
-
-    fn agent_keys(&mut self) -> Option<&mut AgentKeys> {
-        match &mut self.step {
-            LoginStep::Offer(_, Attempt::Agent(keys)) => Some(keys),
-            _ => None,
         }
     }
 
     fn failed(&mut self, profile: &Profile) -> HostErrorKind {
         HostErrorKind::Auth {
             user: profile.user_name(),
-            tried: std::mem::take(&mut self.tried),
+            tried: mem::take(&mut self.tried),
             offered: self.offered.take().unwrap_or_default(),
-            problems: std::mem::take(&mut self.problems),
+            problems: mem::take(&mut self.problems),
         }
     }
 
+    /// Whether the server has refused an offer, or one of the agent's keys.
     fn was_refused(&self) -> bool {
-        self.offered.is_some() || matches!(&self.step, LoginStep::Offer(_, attempt) if attempt.was_refused())
+        self.offered.is_some()
+            || matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.was_refused)
     }
 
     /// Explains a failure of the connection during the login. A disconnect after a refused offer

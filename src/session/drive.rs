@@ -160,7 +160,7 @@ impl Session {
                     return Ok(false);
                 }
                 let Target { host, port, profile, .. } = &*self.target;
-                log::debug!("{host} (port {port}): connected; {}", login.proof());
+                log::debug!("{host} (port {port}): connected; {}", login.proof);
                 let packets = cx.link.packets_read();
                 let keepalive = profile.connection.keepalive;
                 let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, packets, cx.now));

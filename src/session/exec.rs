@@ -159,7 +159,7 @@ impl Exec {
     }
 
     pub(crate) fn timings(&self) -> Timings {
-        self.stopwatch.timings()
+        self.stopwatch.timings
     }
 
     pub(crate) fn is_released(&self) -> bool {

@@ -27,29 +27,13 @@ pub(super) struct KeepaliveTimer {
     /// When to check the peer. Packets do not change this time, but if any have arrived by then,
     /// the check is postponed. `None` if reading is suspended, or if the time is beyond the clock's
     /// range.
-    due: Option<Instant>,
-}
-
-/// The result of a check.
-#[derive(Debug, PartialEq, Eq)]
-enum Finding {
-    Alive,
-    /// Nothing was heard for an interval, so send a keepalive.
-    Ask,
-    Dead {
-        after: Duration,
-        unanswered: u32,
-    },
+    pub due: Option<Instant>,
 }
 
 impl KeepaliveTimer {
     pub(super) fn new(keepalive: Keepalive, packets: u64, now: Instant) -> Self {
         let due = now.checked_add(keepalive.interval);
         Self { keepalive, packets, heard: now, unanswered: 0, due }
-    }
-
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
     }
 
     /// Restarts the timer as if the peer had been heard at `now`. `None` stops the timer.
@@ -61,38 +45,30 @@ impl KeepaliveTimer {
 
     /// Sends a keepalive if the peer is quiet, and returns whether it did. Fails if the peer is
     /// dead.
+    ///
+    /// Call this only after everything that has arrived was read. A blocking client reads nothing
+    /// between two of its calls, and that pause is not the peer's fault.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        match self.look(cx.link.packets_read(), cx.now) {
-            Finding::Alive => Ok(false),
-            Finding::Ask => {
-                cx.link.send_keepalive()?;
-                Ok(true)
-            }
-            Finding::Dead { after, unanswered } => Err(HostErrorKind::PeerDead { after, unanswered }.into()),
-        }
-    }
-
-    /// Checks the peer. Call this only after everything that has arrived was read. A blocking
-    /// client reads nothing between two of its calls, and that pause is not the peer's fault.
-    fn look(&mut self, packets: u64, now: Instant) -> Finding {
+        let (packets, now) = (cx.link.packets_read(), cx.now);
         if packets != self.packets {
             (self.packets, self.heard, self.unanswered) = (packets, now, 0);
         }
         if self.due.is_none_or(|due| now < due) {
-            return Finding::Alive;
+            return Ok(false);
         }
         let Keepalive { interval, missed_max } = self.keepalive;
         let put_off = self.heard.checked_add(interval);
         if self.unanswered == 0 && put_off.is_none_or(|at| now < at) {
             self.due = put_off;
-            return Finding::Alive;
+            return Ok(false);
         }
         if self.unanswered >= missed_max {
             let after = now.saturating_duration_since(self.heard);
-            return Finding::Dead { after, unanswered: self.unanswered };
+            return Err(HostErrorKind::PeerDead { after, unanswered: self.unanswered }.into());
         }
+        cx.link.send_keepalive()?;
         self.unanswered += 1;
         self.due = now.checked_add(interval);
-        Finding::Ask
+        Ok(true)
     }
 }

@@ -82,7 +82,7 @@ impl Session {
         };
         let own = match &self.state {
             State::Connecting(addresses) => addresses.next_at(),
-            State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due()),
+            State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due),
             _ => None,
         };
         let stage_ends = self.deadline.map(|deadline| deadline.at);
@@ -185,7 +185,7 @@ impl Session {
 
     /// Time spent in each stage since the connection was last asked for.
     pub(crate) fn timings(&self) -> Timings {
-        self.stopwatch.timings()
+        self.stopwatch.timings
     }
 
     /// The unfinished commands of the session.

@@ -26,11 +26,6 @@ impl Timings {
     pub fn total(&self) -> Duration {
         self.micros.iter().map(|micros| Duration::from_micros((*micros).into())).sum()
     }
-
-    fn add(&mut self, stage: Stage, time: Duration) {
-        let micros = &mut self.micros[stage as usize];
-        *micros = micros.saturating_add(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
-    }
 }
 
 impl fmt::Debug for Timings {
@@ -43,7 +38,7 @@ impl fmt::Debug for Timings {
 /// Measures the stages of one connection or command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch {
-    timings: Timings,
+    pub timings: Timings,
     stage: Stage,
     since: Instant,
 }
@@ -53,21 +48,19 @@ impl Stopwatch {
         Self { timings: Timings::default(), stage, since: now }
     }
 
-    pub(crate) fn timings(&self) -> Timings {
-        self.timings
-    }
-
     /// Starts another stage.
     pub(crate) fn enter(&mut self, stage: Stage, now: Instant) {
         if stage != self.stage {
-            self.timings.add(self.stage, now.saturating_duration_since(self.since));
-            (self.stage, self.since) = (stage, now);
+            self.stop(now);
+            self.stage = stage;
         }
     }
 
     /// Ends the current stage. No other stage follows.
     pub(crate) fn stop(&mut self, now: Instant) {
-        self.timings.add(self.stage, now.saturating_duration_since(self.since));
+        let time = now.saturating_duration_since(self.since).as_micros();
+        let micros = &mut self.timings.micros[self.stage as usize];
+        *micros = micros.saturating_add(u32::try_from(time).unwrap_or(u32::MAX));
         self.since = now;
     }
 }

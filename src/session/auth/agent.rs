@@ -4,7 +4,6 @@
 //! key.
 
 use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -15,22 +14,24 @@ use crate::link::{AuthReply, Credential, LinkError};
 use crate::session::{Cx, Effect};
 
 /// The agent's offer while it is being made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AgentKeys {
     stage: KeysStage,
     /// The keys that the server has not been asked about yet.
     keys: VecDeque<Identity>,
-    /// The keys that the server refused or accepted with partial success.
-    spent: Vec<Identity>,
+    /// The keys that the server refused or accepted with partial success. They must not be offered
+    /// again, neither from the agent nor from a file.
+    pub spent: Vec<Identity>,
     /// The keys that the agent did not sign with.
-    unsigned: Vec<Identity>,
+    pub unsigned: Vec<Identity>,
     /// Whether the server has refused a key.
-    refused: bool,
+    pub was_refused: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum KeysStage {
     /// The agent has not sent its list of keys yet.
+    #[default]
     Listing,
     /// The next key can be offered.
     Between,
@@ -44,13 +45,7 @@ impl AgentKeys {
     /// Creates the offer, and asks the agent for its keys.
     pub(super) fn list(out: &mut Vec<Effect>) -> Self {
         out.push(Effect::ListKeys);
-        Self {
-            stage: KeysStage::Listing,
-            keys: VecDeque::new(),
-            spent: Vec::new(),
-            unsigned: Vec::new(),
-            refused: false,
-        }
+        Self::default()
     }
 
     pub(super) fn awaits_agent(&self) -> bool {
@@ -78,20 +73,6 @@ impl AgentKeys {
         };
     }
 
-    /// Takes the keys that must not be offered again, neither from the agent nor from a file.
-    pub(super) fn take_spent(&mut self) -> Vec<Identity> {
-        mem::take(&mut self.spent)
-    }
-
-    /// Takes the keys that the agent did not sign with.
-    pub(super) fn take_unsigned(&mut self) -> Vec<Identity> {
-        mem::take(&mut self.unsigned)
-    }
-
-    pub(super) fn was_refused(&self) -> bool {
-        self.refused
-    }
-
     /// Makes as much progress as the replies of the server and of the agent allow.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
@@ -101,7 +82,7 @@ impl AgentKeys {
                         self.stage = KeysStage::Offering(identity, None);
                         continue;
                     }
-                    None if self.refused => return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied))),
+                    None if self.was_refused => return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied))),
                     None => return Ok(Poll::Ready(Verdict::Nothing)),
                 },
                 KeysStage::Offering(identity, signature) => (identity.clone(), signature.clone()),
@@ -124,7 +105,7 @@ impl AgentKeys {
                     return Ok(Poll::Ready(Verdict::Server(AuthReply::Denied)));
                 }
                 AuthReply::Denied => {
-                    self.refused = true;
+                    self.was_refused = true;
                     self.spent.push(identity);
                     KeysStage::Between
                 }

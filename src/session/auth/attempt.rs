@@ -44,11 +44,6 @@ impl Attempt {
         })
     }
 
-    /// Whether the server has refused a part of the offer, such as one of the agent's keys.
-    pub(super) fn was_refused(&self) -> bool {
-        matches!(self, Self::Agent(keys) if keys.was_refused())
-    }
-
     /// Makes as much progress as the server's replies allow. The verdict is about the whole offer.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {
