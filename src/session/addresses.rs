@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{HostErrorKind, UnknownHostProblem};
 use crate::limits;
-use crate::link::Link;
 
 use super::deadline::Deadline;
-use super::{Failure, Profile};
+use super::{Cx, Failure, Profile};
 
 impl Profile {
     /// The addresses to dial, in order.
@@ -49,8 +48,9 @@ pub(super) struct Addresses {
     begun: usize,
     /// How many connects are in progress. At most one, unless addresses race.
     under_way: usize,
-    /// When to dial the next address, even if no connect has failed by then.
-    next_at: Option<Instant>,
+    /// When to dial the next address, even if no connect has failed by then. `None` if no address
+    /// is left, or if there is neither a time limit nor an attempt delay.
+    pub next_at: Option<Instant>,
 }
 
 impl Addresses {
@@ -60,35 +60,28 @@ impl Addresses {
         Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
     }
 
-    /// When to dial the next address, even if other connects are still in progress. `None` if no
-    /// address is left, or if there is neither a time limit nor an attempt delay.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.next_at
-    }
-
     /// Dials the next address. If that fails at once, goes on with the address after it. `failed`
     /// is the failure of the previous address, if any.
     pub(super) fn dial(
         &mut self,
-        now: Instant,
-        deadline: Option<Deadline>,
-        link: &mut dyn Link,
         mut failed: Option<(SocketAddr, io::Error)>,
+        deadline: Option<Deadline>,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Failure> {
         while let Some(address) = self.list.get(self.begun).copied() {
             let beside = self.under_way > 0;
-            let error = match if beside { link.dial_beside(address) } else { link.dial(address) } {
+            let error = match if beside { cx.link.dial_beside(address) } else { cx.link.dial(address) } {
                 Ok(()) => None,
                 Err(e) if is_out_of_descriptors(&e) && beside => {
                     // The connects in progress continue; this address is dialled later.
-                    self.next_at = self.next_turn(now, deadline);
+                    self.next_at = self.next_turn(cx.now, deadline);
                     return Ok(());
                 }
                 Err(e) if is_out_of_descriptors(&e) => return Err(Failure::NoDescriptor),
                 Err(e) => Some(e),
             };
             self.begun += 1;
-            self.next_at = self.next_turn(now, deadline);
+            self.next_at = self.next_turn(cx.now, deadline);
             let Some(e) = error else {
                 self.under_way += 1;
                 return Ok(());
@@ -100,26 +93,21 @@ impl Addresses {
 
     /// Checks whether an address is connected. Dials the next address if one has failed or has used
     /// up its time.
-    pub(super) fn poll(
-        &mut self,
-        now: Instant,
-        deadline: Option<Deadline>,
-        link: &mut dyn Link,
-    ) -> Result<Poll<()>, Failure> {
-        while let Poll::Ready((address, result)) = link.dialled() {
+    pub(super) fn poll(&mut self, deadline: Option<Deadline>, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
+        while let Poll::Ready((address, result)) = cx.link.dialled() {
             let Err(e) = result else { return Ok(Poll::Ready(())) };
             self.under_way = self.under_way.saturating_sub(1);
-            self.dial(now, deadline, link, Some((address, e)))?;
+            self.dial(Some((address, e)), deadline, cx)?;
             // When addresses race, one readiness event covers all their sockets: check them all.
             if self.attempt_delay.is_none() {
                 return Ok(Poll::Pending);
             }
         }
-        if self.next_at.is_some_and(|at| at <= now) {
+        if self.next_at.is_some_and(|at| at <= cx.now) {
             if self.attempt_delay.is_none() {
                 self.under_way = 0;
             }
-            self.dial(now, deadline, link, None)?;
+            self.dial(None, deadline, cx)?;
         }
         Ok(Poll::Pending)
     }

@@ -108,45 +108,36 @@ impl Commands {
 
     /// Steps each command that has begun, and lets the next admitted one begin. Returns whether
     /// anything changed.
-    pub(super) fn step(
-        &mut self,
-        peer: Peer<'_>,
-        input_budget: &mut usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<bool, Failure> {
+    pub(super) fn step(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         let mut advanced = false;
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
-            advanced |= self.step_one(id, peer, input_budget, cx)? != Progress::Pending;
+            advanced |= self.step_one(id, peer, cx)? != Progress::Pending;
             // If the command has left the list, the next command now has its index.
             index += usize::from(self.begun.get(index) == Some(&id));
         }
         // Open only one channel at a time. Then a packet size that the server announces can belong
         // only to that channel.
-        let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::is_opening);
+        let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(|exec| exec.state.is_opening());
         if !self.begun.iter().any(is_opening)
             && let Some(id) = self.begin_next()
         {
-            self.step_one(id, peer, input_budget, cx)?;
+            self.step_one(id, peer, cx)?;
             advanced = true;
         }
         Ok(advanced)
     }
 
     /// Steps a command that has begun, then moves it to the list where it belongs.
-    fn step_one(
-        &mut self,
-        id: CommandId,
-        peer: Peer<'_>,
-        input_budget: &mut usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<Progress, Failure> {
-        let has_channel = |id: &CommandId| cx.execs.get(*id).is_some_and(Exec::has_channel);
+    fn step_one(&mut self, id: CommandId, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<Progress, Failure> {
         // `has_others` matters only for a command whose channel is being opened, because only such
         // a command can be refused a channel.
-        let is_opening = cx.execs.get(id).is_some_and(Exec::is_opening);
+        let is_opening = cx.execs.get(id).is_some_and(|exec| exec.state.is_opening());
+        let has_channel =
+            |id: &CommandId| cx.execs.get(*id).is_some_and(|exec| exec.state.channel().is_some());
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
-        let progress = self.with_execs(peer, input_budget, has_others, cx, |execs, cx| execs.step(id, cx))?;
+        let (execs, exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        let progress = execs.step(id, &mut ExecCx { has_others, ..exec_cx })?;
         match cx.execs.get(id) {
             _ if progress == Progress::Done => self.ended(id, cx.execs),
             Some(exec) if exec.is_waiting() => self.requeue(id),
@@ -197,10 +188,7 @@ impl Commands {
         cx: &mut Cx<'_>,
     ) -> bool {
         let was_started = self.started().any(|started| started == id);
-        self.end(id, peer, cx, |execs, id, cx| match why {
-            Some(why) => execs.withdraw(id, cx, why),
-            None => execs.cancel(id, cx),
-        });
+        self.end(id, peer, cx, |execs, id, cx| execs.stop(id, why, cx));
         was_started
     }
 
@@ -211,31 +199,10 @@ impl Commands {
         cx: &mut Cx<'_>,
         how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
     ) {
-        let progress = self.with_execs(peer, &mut 0, false, cx, |execs, cx| how(execs, id, cx));
-        if progress == Progress::Done {
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        if how(execs, id, &mut exec_cx) == Progress::Done {
             self.ended(id, cx.execs);
         }
-    }
-
-    /// Calls a function of the table of commands, with what it needs to know of this host.
-    fn with_execs<T>(
-        &mut self,
-        peer: Peer<'_>,
-        input_budget: &mut usize,
-        has_others: bool,
-        cx: &mut Cx<'_>,
-        call: impl FnOnce(&mut Execs, &mut ExecCx<'_>) -> T,
-    ) -> T {
-        let mut exec_cx = ExecCx {
-            peer,
-            now: cx.now,
-            link: &mut *cx.link,
-            out: &mut *cx.out,
-            input_budget,
-            has_others,
-            room_expected: &mut self.room_expected,
-        };
-        call(cx.execs, &mut exec_cx)
     }
 
     /// Removes a command that has ended. If the command at the front of the queue was refused a
@@ -273,9 +240,10 @@ impl Commands {
     /// Handles the loss of the connection. Commands that cannot have started on the host go back to
     /// the front of the queue. Commands that may have started end with `error`, or with their
     /// outcome if it is known.
-    pub(super) fn cut(&mut self, error: &HostError, cx: &mut Cx<'_>) {
-        for id in self.timed() {
-            cx.execs.cut(id, error, cx.now, cx.link, cx.out);
+    pub(super) fn cut(&mut self, error: &HostError, peer: Peer<'_>, cx: &mut Cx<'_>) {
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        for id in self.begun.iter().chain(self.queue.front()) {
+            execs.cut(*id, error, &mut exec_cx);
         }
         self.hold();
         self.is_blocked = false;
@@ -288,18 +256,19 @@ impl Commands {
     }
 
     /// Ends all commands that need the connection with `error`, because the connection is given up.
-    pub(super) fn fail(&mut self, error: &HostError, cx: &mut Cx<'_>) {
+    pub(super) fn fail(&mut self, error: &HostError, peer: Peer<'_>, cx: &mut Cx<'_>) {
         self.hold();
         self.is_blocked = false;
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
         for id in mem::take(&mut self.begun).into_iter().chain(mem::take(&mut self.queue)) {
-            cx.execs.fail(id, error, cx.now, cx.out);
+            execs.fail(id, error, &mut exec_cx);
         }
     }
 
     /// Ends the assigned commands, because the host is being removed.
     pub(super) fn cancel_assigned(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
         for id in mem::take(&mut self.assigned) {
-            self.end(id, peer, cx, Execs::cancel);
+            self.end(id, peer, cx, |execs, id, cx| execs.stop(id, None, cx));
         }
     }
 }

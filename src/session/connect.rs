@@ -16,13 +16,6 @@ use crate::limits;
 use crate::link::{HandshakeOptions, LinkError, LinkErrorKind};
 
 impl Session {
-    /// Leaves the state `Closed` or `Failed`, because something needs the connection again.
-    pub(super) fn revive(&mut self, cx: &mut Cx<'_>) {
-        if matches!(self.state, State::Closed | State::Failed(_)) {
-            self.enter(State::Queued, cx);
-        }
-    }
-
     /// Lets up to `admitted` more commands begin, and starts to connect if the session is queued.
     pub(super) fn admit(&mut self, admitted: usize, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let is_queued = matches!(self.state, State::Queued);
@@ -60,7 +53,7 @@ impl Session {
         let attempt_delay = self.target.profile.connection.attempt_delay;
         self.enter(State::Connecting(Addresses::new(list, attempt_delay)), cx);
         match &mut self.state {
-            State::Connecting(addresses) => addresses.dial(cx.now, self.deadline, cx.link, None),
+            State::Connecting(addresses) => addresses.dial(None, self.deadline, cx),
             _ => Ok(()),
         }
     }

@@ -47,7 +47,6 @@ impl Session {
     }
 
     fn pump_and_step(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        let mut input_budget = limits::INPUT_PER_VISIT;
         loop {
             let pumped = match self.reads_now(cx) {
                 Some(reads) => cx.link.pump(reads)?,
@@ -59,13 +58,13 @@ impl Session {
             let full = !cx.link.flushed();
             let was_connecting = matches!(self.state, State::Connecting(_));
             let mut progressed = false;
-            while self.advance(&mut input_budget, cx)? {
+            while self.advance(cx)? {
                 progressed = true;
             }
             if self.rests(cx) {
                 return Ok(());
             }
-            if pumped == Pumped::More || input_budget == 0 {
+            if pumped == Pumped::More || cx.input_budget == 0 {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }
@@ -141,10 +140,10 @@ impl Session {
     }
 
     /// Takes the state one step further. Returns whether anything changed.
-    fn advance(&mut self, input_budget: &mut usize, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+    fn advance(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match &mut self.state {
             State::Connecting(addresses) => {
-                if addresses.poll(cx.now, self.deadline, cx.link)?.is_pending() {
+                if addresses.poll(self.deadline, cx)?.is_pending() {
                     return Ok(false);
                 }
                 self.begin_ssh(cx)?;
@@ -169,8 +168,8 @@ impl Session {
             State::Ready(keepalive) => {
                 let peer = Peer::of(&self.target, &self.attempts);
                 let advanced = match &mut self.role {
-                    Role::Host(commands) => commands.step(peer, input_budget, cx)?,
-                    Role::Proxy(tunnels) => tunnels.step(peer, input_budget, cx)?,
+                    Role::Host(commands) => commands.step(peer, cx)?,
+                    Role::Proxy(tunnels) => tunnels.step(peer, cx)?,
                 };
                 // Step the keepalive timer only after everything that has arrived was read, because
                 // each packet shows that the peer is alive.
@@ -198,9 +197,7 @@ impl Session {
             return Ok(());
         }
         let rekeys = self.rekeys.get_or_insert_with(|| Box::new(Rekeys::new()));
-        match rekeys.count(seen, cx.now) {
-            Some(problem) => Err(HostErrorKind::Protocol(problem).into()),
-            None => Ok(()),
-        }
+        let problem = rekeys.count(seen, cx.now);
+        problem.map_or(Ok(()), |problem| Err(HostErrorKind::Protocol(problem).into()))
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use std::{io, mem};
 
 use crate::command::{OutputOptions, Request, Signal};
-use crate::error::{HostError, HostErrorKind};
+use crate::error::HostErrorKind;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
 use crate::link::{ChannelId, Link};
@@ -22,7 +22,6 @@ use crate::stage::{Stage, Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
 use super::deadline::Deadline;
-use super::failure::Peer;
 use super::{CommandNews, Effect};
 
 pub use state::CommandState;
@@ -285,17 +284,10 @@ impl Exec {
         self.state.stage()
     }
 
-    pub(super) fn is_opening(&self) -> bool {
-        self.state.is_opening()
-    }
-
-    pub(super) fn has_channel(&self) -> bool {
-        self.state.channel().is_some()
-    }
-
-    /// Creates an error of this kind for this command.
-    fn error(&self, peer: Peer<'_>, now: Instant, kind: HostErrorKind) -> HostError {
-        peer.error(self.stage(), now.saturating_duration_since(self.begun), kind)
+    /// The outcome if the command fails now with an error of this kind.
+    fn failed(&self, cx: &ExecCx<'_>, kind: HostErrorKind) -> Outcome {
+        let elapsed = cx.now.saturating_duration_since(self.begun);
+        Outcome::Failed(cx.peer.error(self.stage(), elapsed, kind))
     }
 
     /// Moves the output that has arrived into the streams, and handles the end of the command. Also

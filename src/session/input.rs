@@ -107,6 +107,8 @@ pub(crate) struct Cx<'a> {
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
     pub execs: &'a mut Execs,
+    /// How many bytes of input may still be sent in this step.
+    pub input_budget: usize,
     /// The step's effects, in order.
     pub out: &'a mut Vec<Effect>,
 }

@@ -232,7 +232,9 @@ impl Session {
         if !was_needed {
             self.attempts.reset();
         }
-        self.revive(cx);
+        if matches!(self.state, State::Closed | State::Failed(_)) {
+            self.enter(State::Queued, cx);
+        }
     }
 
     /// Stops a command. If the session is not connected yet and nothing else needs the connection,
@@ -290,7 +292,7 @@ impl Session {
                 if commands.has_settled(cx.execs) {
                     self.attempts.reset();
                 }
-                commands.cut(&error, cx);
+                commands.cut(&error, peer, cx);
             }
             Role::Proxy(tunnels) => tunnels.cut(&error, cx.out),
         }
@@ -304,7 +306,7 @@ impl Session {
             retry
         } else {
             match &mut self.role {
-                Role::Host(commands) => commands.fail(&error, cx),
+                Role::Host(commands) => commands.fail(&error, peer, cx),
                 Role::Proxy(tunnels) => tunnels.fail(&error, cx.out),
             }
             State::Failed(error.clone())

@@ -79,21 +79,17 @@ impl Tunnels {
 
     /// Reports what has happened to the channels, and requests as many new channels as one visit
     /// allows. Returns whether anything changed.
-    pub(super) fn step(
-        &mut self,
-        peer: Peer<'_>,
-        budget: &mut usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<bool, Failure> {
+    pub(super) fn step(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         let mut advanced = false;
         while let Some((channel, news)) = cx.link.tunnel_news() {
             advanced = true;
             self.follow(channel, news, peer, cx);
         }
-        while *budget > 0 {
+        while cx.input_budget > 0 {
             let Some(TunnelRequest { id, host, port, conduit }) = self.waiting.pop_front() else { break };
             advanced = true;
-            *budget = budget.saturating_sub(limits::INPUT_PER_VISIT / limits::TUNNELS_PER_VISIT);
+            cx.input_budget =
+                cx.input_budget.saturating_sub(limits::INPUT_PER_VISIT / limits::TUNNELS_PER_VISIT);
             if conduit.is_abandoned() {
                 continue;
             }

@@ -81,7 +81,7 @@ impl Session {
             Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None),
         };
         let own = match &self.state {
-            State::Connecting(addresses) => addresses.next_at(),
+            State::Connecting(addresses) => addresses.next_at,
             State::Ready(keepalive) => keepalive.as_ref().and_then(|timer| timer.due),
             _ => None,
         };

@@ -11,6 +11,7 @@ use crate::fleet::event_loop::Timer;
 use crate::fleet::events::Entry;
 use crate::fleet::runs::End;
 use crate::ids::CommandId;
+use crate::limits;
 use crate::link::Conduit;
 use crate::session::{
     Awaited, CommandNews, Cx, Effect, Input, Target, TunnelId, TunnelProgress, TunnelRequest,
@@ -33,6 +34,7 @@ impl Engine {
                     calendar: crate::clock::calendar,
                     link: &mut *slot.link,
                     execs: &mut self.execs,
+                    input_budget: limits::INPUT_PER_VISIT,
                     out: &mut out,
                 },
             );

@@ -3,7 +3,7 @@
 
 use std::task::Poll;
 
-use super::step::{ExecCx, Progress, Trouble};
+use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{Exec, ExecState};
 use crate::command::ChannelRequest;
 use crate::error::ChannelProblem;
@@ -12,12 +12,7 @@ use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::session::deadline::Deadline;
 
 impl Exec {
-    pub(super) fn step_preparing(
-        &mut self,
-        channel: ChannelId,
-        next: usize,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Trouble> {
+    pub(super) fn step_preparing(&mut self, channel: ChannelId, next: usize, cx: &mut ExecCx<'_>) -> Stepped {
         let forward = cx.peer.target.profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
         let Some(request) = forward.into_iter().chain(&self.request.options.setup).nth(next) else {
             self.enter(ExecState::Requesting(channel));
@@ -47,11 +42,7 @@ impl Exec {
         }
     }
 
-    pub(super) fn step_requesting(
-        &mut self,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Trouble> {
+    pub(super) fn step_requesting(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let reply = cx.link.exec(channel, &self.request.text);
         if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
             let inbox = cx.link.inbox(channel);

@@ -178,7 +178,7 @@ impl ExecState {
 
     /// The command's channel, if it has one. The link keeps the channel until `free_channel` is
     /// called.
-    pub(super) fn channel(&self) -> Option<ChannelId> {
+    pub(in crate::session) fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Opening(channel)
             | Self::Preparing { channel, .. }
@@ -191,7 +191,7 @@ impl ExecState {
     }
 
     /// Whether the command's channel has been requested and the server has not answered yet.
-    pub(super) fn is_opening(&self) -> bool {
+    pub(in crate::session) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
     }
 }

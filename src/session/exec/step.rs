@@ -13,7 +13,7 @@ use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
-use crate::session::{Effect, Failure};
+use crate::session::{Cx, Effect, Failure};
 use crate::stage::TimeoutKind;
 
 /// The result of one step of a command.
@@ -26,6 +26,9 @@ pub(in crate::session) enum Progress {
     /// The command is finished, and its channel is freed.
     Done,
 }
+
+/// What a step of a command returns to the table of commands.
+pub(super) type Stepped = Result<Progress, Trouble>;
 
 /// Why a step of a command could not continue.
 pub(super) enum Trouble {
@@ -74,6 +77,18 @@ pub(in crate::session) struct ExecCx<'a> {
     pub room_expected: &'a mut bool,
 }
 
+impl<'a> ExecCx<'a> {
+    /// Splits the context of a session's step into the table of commands and their context.
+    pub(in crate::session) fn split(
+        cx: &'a mut Cx<'_>,
+        peer: Peer<'a>,
+        room_expected: &'a mut bool,
+    ) -> (&'a mut Execs, Self) {
+        let Cx { now, link, execs, out, input_budget, .. } = cx;
+        (execs, Self { peer, now: *now, link: *link, out, input_budget, has_others: false, room_expected })
+    }
+}
+
 impl Execs {
     /// Takes one command one step further. An error means that the whole connection has failed.
     pub(in crate::session) fn step(
@@ -104,19 +119,19 @@ impl Execs {
         cx.link.free_channel(*channel);
         *cx.room_expected = true;
         let outcome = outcome.clone();
-        self.finish(id, outcome, cx.now, cx.out);
+        self.finish(id, outcome, cx);
     }
 
     /// Finishes one command with an error; the connection stays up.
     fn refuse(&mut self, id: CommandId, cx: &mut ExecCx<'_>, kind: HostErrorKind) -> Progress {
         let Some(exec) = self.get(id) else { return Progress::Done };
-        let error = exec.error(cx.peer, cx.now, kind);
+        let outcome = exec.failed(cx, kind);
         // If the channel is open, freeing it also tries to send CLOSE. If the channel was refused,
         // it is not open, and there is nothing to close.
         if let Some(channel) = exec.state.channel() {
             cx.link.free_channel(channel);
         }
-        self.finish(id, Outcome::Failed(error), cx.now, cx.out);
+        self.finish(id, outcome, cx);
         Progress::Done
     }
 
@@ -153,17 +168,10 @@ impl Execs {
 
     /// Handles the loss of the connection. A command whose outcome is known ends with that outcome,
     /// a command that cannot have started waits again, and any other command fails.
-    pub(in crate::session) fn cut(
-        &mut self,
-        id: CommandId,
-        error: &HostError,
-        now: Instant,
-        link: &mut dyn Link,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(in crate::session) fn cut(&mut self, id: CommandId, error: &HostError, cx: &mut ExecCx<'_>) {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return };
-        exec.salvage(now, link, share);
+        exec.salvage(cx.now, cx.link, share);
         match &exec.state {
             ExecState::Finished(_) => {}
             ExecState::Waiting => exec.deadline = None,
@@ -173,34 +181,28 @@ impl Execs {
             }
             ExecState::Stopping { outcome, .. } | ExecState::Closing { outcome, .. } => {
                 let outcome = outcome.clone();
-                self.finish(id, outcome, now, out);
+                self.finish(id, outcome, cx);
             }
-            ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, error, now, out),
+            ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, error, cx),
         }
-        self.note(id, now, out);
+        self.note(id, cx.now, cx.out);
     }
 
     /// Finishes a command with its host's error.
-    pub(in crate::session) fn fail(
-        &mut self,
-        id: CommandId,
-        error: &HostError,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(in crate::session) fn fail(&mut self, id: CommandId, error: &HostError, cx: &mut ExecCx<'_>) {
         let Some(exec) = self.get(id) else { return };
         let error = match exec.state {
             ExecState::Waiting => error.clone(),
-            _ => error.at(exec.stage(), now.saturating_duration_since(exec.begun)),
+            _ => error.at(exec.stage(), cx.now.saturating_duration_since(exec.begun)),
         };
-        self.finish(id, Outcome::Failed(error), now, out);
+        self.finish(id, Outcome::Failed(error), cx);
     }
 }
 
 impl Exec {
     /// Takes the command one step further. `Done` means that the channel is closed and the outcome
     /// is known.
-    fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Result<Progress, Trouble> {
+    fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Stepped {
         self.collect(cx.now, cx.link, share);
         if self.stop_by_sink(cx) {
             return Ok(Progress::Advanced);
@@ -227,7 +229,7 @@ impl Exec {
         }
     }
 
-    fn step_opening(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+    fn step_opening(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         match cx.link.opened(channel) {
             Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
             Ok(_) => self.enter(ExecState::Preparing { channel, next: 0 }),
@@ -246,7 +248,7 @@ impl Exec {
         Ok(Progress::Advanced)
     }
 
-    fn step_running(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+    fn step_running(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         if let Some(signal) = self.signals.pop_front() {
             send_signal(channel, signal, cx)?;
             return Ok(Progress::Advanced);

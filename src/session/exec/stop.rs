@@ -1,7 +1,7 @@
 //! Stops a command before it ends by itself: sends SIGTERM, then EOF and, after a grace period at
 //! the latest, CLOSE.
 
-use super::step::{ExecCx, Progress, Trouble};
+use super::step::{ExecCx, Progress, Stepped};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
 use crate::command::Signal;
 use crate::error::{HostErrorKind, NotStarted};
@@ -16,31 +16,24 @@ impl Execs {
     /// Cancels a command. A command that was not yet sent to the host will never run. A running
     /// command gets a signal and is over within the grace period, whether or not it obeys the
     /// signal. If the outcome is already known, it does not change.
-    pub(in crate::session) fn cancel(&mut self, id: CommandId, cx: &mut ExecCx<'_>) -> Progress {
-        self.stop(id, cx, HostErrorKind::Cancelled)
-    }
-
-    /// Ends a command with the reason `why`, unless the command was already sent to the host.
-    pub(in crate::session) fn withdraw(
+    ///
+    /// If `why` is given, ends the command with this reason, unless it was already sent.
+    pub(in crate::session) fn stop(
         &mut self,
         id: CommandId,
+        why: Option<NotStarted>,
         cx: &mut ExecCx<'_>,
-        why: NotStarted,
     ) -> Progress {
-        match self.get(id) {
-            Some(exec) if !exec.is_started() => self.stop(id, cx, HostErrorKind::NotStarted(why)),
-            _ => Progress::Pending,
-        }
-    }
-
-    fn stop(&mut self, id: CommandId, cx: &mut ExecCx<'_>, why: HostErrorKind) -> Progress {
         let share = self.share();
-        let Some(exec) = self.get_mut(id) else { return Progress::Done };
+        let Some(exec) = self.get_mut(id) else { return Progress::Pending };
+        if why.is_some() && exec.is_started() {
+            return Progress::Pending;
+        }
         exec.collect(cx.now, cx.link, share);
-        let outcome = Outcome::Failed(exec.error(cx.peer, cx.now, why));
+        let outcome = exec.failed(cx, why.map_or(HostErrorKind::Cancelled, HostErrorKind::NotStarted));
         match exec.state {
             ExecState::Waiting | ExecState::Blocked => {
-                self.finish(id, outcome, cx.now, cx.out);
+                self.finish(id, outcome, cx);
                 return Progress::Done;
             }
             ExecState::Opening(channel) => exec.close(channel, outcome, CloseStep::Opening, cx.now),
@@ -63,8 +56,7 @@ impl Exec {
     pub(super) fn expire_run(&mut self, cx: &mut ExecCx<'_>) {
         let ExecState::Running(channel) = self.state else { return };
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
-            let kind = HostErrorKind::Timeout { kind: TimeoutKind::Command, after };
-            let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
+            let outcome = self.failed(cx, HostErrorKind::Timeout { kind: TimeoutKind::Command, after });
             self.stop(channel, outcome, cx);
         }
     }
@@ -73,8 +65,7 @@ impl Exec {
     pub(super) fn stop_by_sink(&mut self, cx: &mut ExecCx<'_>) -> bool {
         let ExecState::Running(channel) = self.state else { return false };
         let Some((stream, error)) = self.sink_failed.take() else { return false };
-        let kind = HostErrorKind::Sink { stream, error };
-        let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
+        let outcome = self.failed(cx, HostErrorKind::Sink { stream, error });
         self.stop(channel, outcome, cx);
         true
     }
@@ -84,11 +75,7 @@ impl Exec {
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
     }
 
-    pub(super) fn step_stopping(
-        &mut self,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Trouble> {
+    pub(super) fn step_stopping(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let ExecState::Stopping { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
         match *step {
             StopStep::Signal => {
@@ -107,11 +94,7 @@ impl Exec {
         Ok(Progress::Advanced)
     }
 
-    pub(super) fn step_closing(
-        &mut self,
-        channel: ChannelId,
-        cx: &mut ExecCx<'_>,
-    ) -> Result<Progress, Trouble> {
+    pub(super) fn step_closing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let ExecState::Closing { step, .. } = &mut self.state else { return Ok(Progress::Pending) };
         match *step {
             CloseStep::Opening => match cx.link.opened(channel) {

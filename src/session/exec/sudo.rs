@@ -4,13 +4,13 @@
 
 use std::mem;
 
-use super::step::{ExecCx, Progress, Trouble};
+use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{CloseStep, Exec, ExecState};
 use crate::command::{Found, SudoLogin, SudoMark};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::ids::StdStream;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
-use crate::output::{Excess, Outcome};
+use crate::output::Excess;
 use crate::session::deadline::Deadline;
 use crate::stage::TimeoutKind;
 
@@ -129,7 +129,7 @@ impl Exec {
     }
 
     /// Answers `sudo` if it has asked for the password.
-    pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Result<Progress, Trouble> {
+    pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
             return Ok(Progress::Pending);
         };
@@ -163,7 +163,7 @@ impl Exec {
 
     /// Closes the channel of a command that is given up.
     fn give_up(&mut self, channel: ChannelId, cx: &ExecCx<'_>, kind: HostErrorKind) {
-        let outcome = Outcome::Failed(self.error(cx.peer, cx.now, kind));
+        let outcome = self.failed(cx, kind);
         self.close(channel, outcome, CloseStep::Send, cx.now);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{CommandNews, Effect, Exec, ExecState};
+use super::{CommandNews, Effect, Exec, ExecCx, ExecState};
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
@@ -29,12 +29,6 @@ pub(crate) struct Execs {
     budget: usize,
     #[cfg(test)]
     pub(in crate::session) looks: crate::session::tests::Looks,
-}
-
-impl Default for Execs {
-    fn default() -> Self {
-        Self::new(usize::MAX)
-    }
 }
 
 /// Bytes transferred by commands.
@@ -206,13 +200,7 @@ impl Execs {
 
     /// Finishes a command with an outcome. A command that is already finished keeps its first
     /// outcome.
-    pub(in crate::session) fn finish(
-        &mut self,
-        id: CommandId,
-        outcome: Outcome,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn finish(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) {
         self.ended += 1;
         let ended = self.ended;
         let Some(exec) = self.get_mut(id) else { return };
@@ -226,9 +214,9 @@ impl Execs {
         exec.stdin.abandon();
         exec.signals = VecDeque::new();
         exec.deadline = None;
-        exec.stopwatch.stop(now);
+        exec.stopwatch.stop(cx.now);
         exec.enter(ExecState::Finished(outcome));
-        self.note(id, now, out);
-        out.push(Effect::Command(id, CommandNews::Finished));
+        self.note(id, cx.now, cx.out);
+        cx.out.push(Effect::Command(id, CommandNews::Finished));
     }
 }

@@ -18,6 +18,7 @@ use crate::error::{HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
+use crate::limits;
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
 use crate::session::state::{Phase, State};
@@ -172,7 +173,7 @@ impl Bench {
         Self {
             session: Session::new(target, Jitter::new(seed), Instant::now()),
             link: FakeLink::new(script),
-            execs: Execs::default(),
+            execs: Execs::new(usize::MAX),
             now: Instant::now(),
             round: Duration::from_millis(1),
             commands: Vec::new(),
@@ -361,7 +362,8 @@ impl Bench {
     pub(super) fn enter(&mut self, state: State) {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
-        session.enter(state, &mut Cx { now: *now, calendar, link, execs, out: &mut Vec::new() });
+        let (input_budget, out) = (limits::INPUT_PER_VISIT, &mut Vec::new());
+        session.enter(state, &mut Cx { now: *now, calendar, link, execs, input_budget, out });
     }
 
     fn raw_step(&mut self, input: Input) -> Vec<Effect> {
@@ -369,7 +371,8 @@ impl Bench {
         let mut out = Vec::new();
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
-        session.step(input, &mut Cx { now: *now, calendar, link, execs, out: &mut out });
+        let input_budget = limits::INPUT_PER_VISIT;
+        session.step(input, &mut Cx { now: *now, calendar, link, execs, input_budget, out: &mut out });
         out
     }
 
