@@ -26,9 +26,7 @@ use crate::text;
 /// A specification that parses contains nothing dangerous and stays equal when displayed and parsed
 /// again.
 pub fn host_spec(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else {
-        return;
-    };
+    let Ok(text) = str::from_utf8(data) else { return };
     let spec: HostSpec = match text.parse() {
         Ok(spec) => spec,
         Err(error) => return assert_clean(&format!("{error}")),
@@ -48,9 +46,7 @@ pub fn host_spec(data: &[u8]) {
 
 /// Sanitised text is clean, bounded and stable. The first byte is the bound.
 pub fn sanitise(data: &[u8]) {
-    let Some((&bound, raw)) = data.split_first() else {
-        return;
-    };
+    let Some((&bound, raw)) = data.split_first() else { return };
     let max_bytes = usize::from(bound);
     let whole = text::sanitise(raw);
     assert_clean(&whole);

@@ -13,9 +13,7 @@ use crate::hostkey::BlobReader;
 /// all of it, and is displayed safely.
 pub fn certificate(data: &[u8]) {
     let _ = Certificate::parse("fuzz".into(), data);
-    let Ok(Ok(name)) = BlobReader::new(data).string().map(str::from_utf8) else {
-        return;
-    };
+    let Ok(Ok(name)) = BlobReader::new(data).string().map(str::from_utf8) else { return };
     let parse = |blob| {
         let text = format!("{name} {} comment", BASE64_STANDARD.encode(blob));
         Certificate::parse("fuzz".into(), text.as_bytes())

@@ -25,12 +25,8 @@ const LABELS: [&str; 12] = [
 /// succeed; and the lines together must equal those of the whole text. As a command, the stream is
 /// encoded or refused.
 pub fn decode(data: &[u8]) {
-    let [label, size, stream @ ..] = data else {
-        return;
-    };
-    let Ok(encoding) = Encoding::for_label(LABELS[usize::from(*label) % LABELS.len()]) else {
-        return;
-    };
+    let [label, size, stream @ ..] = data else { return };
+    let Ok(encoding) = Encoding::for_label(LABELS[usize::from(*label) % LABELS.len()]) else { return };
     let lossy = Decoding { encoding, strict: false };
     let whole = read(lossy, [stream]);
     let chunks = || stream.chunks(usize::from(*size) + 1);
@@ -53,9 +49,7 @@ pub fn decode(data: &[u8]) {
 }
 
 fn compare_with_whole_text(encoding: Encoding, stream: &[u8], lines: Vec<Result<String, Malformed>>) {
-    let Some(standard) = Standard::for_label(encoding.name().as_bytes()) else {
-        return;
-    };
+    let Some(standard) = Standard::for_label(encoding.name().as_bytes()) else { return };
     // Where a character is truncated, the end of a text consumes more of it than the end of a line
     // does, and the next line starts in ASCII state.
     if [EUC_JP, GB18030, GBK, ISO_2022_JP].contains(&standard) {

@@ -30,10 +30,7 @@ fn check(bytes: &[u8]) {
         Ok(key) => key,
         Err(text) => return assert_clean(&text),
     };
-    let again = match key.reopened() {
-        Ok(again) => again,
-        Err(problem) => panic!("the plain form: {problem}"),
-    };
+    let again = key.reopened().unwrap_or_else(|problem| panic!("the plain form: {problem}"));
     assert_eq!((again.blob(), again.as_c_str()), (key.blob(), key.as_c_str()));
     let surrounded = [b"# caf\xe9\r\n", bytes, b"\n# the end"].concat();
     if let Ok(same) = open(&surrounded, Some(b"x")) {

@@ -62,8 +62,14 @@ fn keys(file: &[u8]) -> Vec<HostKey> {
     keys
 }
 
-fn ports_and_keys(keys: &[HostKey]) -> impl Iterator<Item = (u16, &HostKey)> {
-    PORTS.into_iter().flat_map(move |port| keys.iter().map(move |key| (port, key)))
+/// The verdict on each key, on each port.
+fn verdicts<'a>(
+    host: &'a str,
+    keys: &'a [HostKey],
+    known: &'a KnownHosts,
+) -> impl Iterator<Item = (u16, &'a HostKey, Verdict)> {
+    let on_port = move |port| keys.iter().map(move |key| (port, key, known.verdict(host, port, key)));
+    PORTS.into_iter().flat_map(on_port)
 }
 
 const OTHER_TYPE: u8 = 1;
@@ -83,8 +89,7 @@ fn gravity(verdict: &Verdict) -> u8 {
 
 fn check_against_lines(host: &str, keys: &[HostKey], known: &KnownHosts, lines: &[&[u8]]) {
     let files: Vec<KnownHosts> = lines.iter().map(|line| parse(line)).collect();
-    for (port, key) in ports_and_keys(keys) {
-        let verdict = known.verdict(host, port, key);
+    for (port, key, verdict) in verdicts(host, keys, known) {
         let alone: Vec<u8> = files.iter().map(|file| gravity(&file.verdict(host, port, key))).collect();
         let gravest = alone.iter().copied().max().unwrap_or(0);
         // On other ports, a line without a port makes the key known only if no line has the port.
@@ -117,8 +122,7 @@ fn check_policies(host: &str, keys: &[HostKey], known: &KnownHosts, file: &[u8])
     let strict = Verifier::new(parse(file), HostKeyPolicy::strict());
     let ask = Verifier::new(parse(file), HostKeyPolicy::ask(|_| HostKeyDecision::Accept));
     let pinned = Verifier::new(parse(file), HostKeyPolicy::pinned(pins));
-    for (port, key) in ports_and_keys(keys) {
-        let verdict = known.verdict(host, port, key);
+    for (port, key, verdict) in verdicts(host, keys, known) {
         let revoked = matches!(verdict, Verdict::Revoked { .. });
         let accepted = [&strict, &ask, &pinned].map(|verifier| verifier.verify(host, port, key).is_ok());
         assert_eq!(accepted, [matches!(verdict, Verdict::Known { .. }), !revoked, !revoked], "{verdict:?}");
@@ -130,11 +134,8 @@ fn check_revocation_wins(host: &str, keys: &[HostKey], file: &[u8]) {
     let lines: String = keys.iter().map(|key| format!("@revoked * {}\n", key.to_openssh())).collect();
     let first = parse(&[lines.as_bytes(), file].concat());
     let last = parse(&[file, b"\n", lines.as_bytes()].concat());
-    for (port, key) in ports_and_keys(keys) {
-        for known in [&first, &last] {
-            let verdict = known.verdict(host, port, key);
-            assert!(matches!(verdict, Verdict::Revoked { .. }), "{verdict:?} despite a revocation");
-        }
+    for (_, _, verdict) in verdicts(host, keys, &first).chain(verdicts(host, keys, &last)) {
+        assert!(matches!(verdict, Verdict::Revoked { .. }), "{verdict:?} despite a revocation");
     }
 }
 
@@ -149,8 +150,7 @@ fn check_authorities_are_no_hosts(host: &str, keys: &[HostKey], lines: &[&[u8]])
         file.extend_from_slice(line);
     }
     let known = parse(&file);
-    for (port, key) in ports_and_keys(keys) {
-        let verdict = known.verdict(host, port, key);
+    for (_, _, verdict) in verdicts(host, keys, &known) {
         let untrusted = matches!(verdict, Verdict::Unknown | Verdict::Revoked { .. });
         assert!(untrusted, "{verdict:?} from authorities alone");
     }
@@ -158,14 +158,13 @@ fn check_authorities_are_no_hosts(host: &str, keys: &[HostKey], lines: &[&[u8]])
 
 /// A search in slices of one line ends, and finds the same as an uninterrupted search.
 fn check_slices(host: &str, keys: &[HostKey], known: &KnownHosts) {
-    for (port, key) in ports_and_keys(keys) {
+    for (port, key, verdict) in verdicts(host, keys, known) {
         let mut scan = known.scan(host, port, key);
         let mut slices = 0;
         while !scan.advance(known, 1) {
             slices += 1;
             assert!(slices <= 8 * known.len() * known.len() + 1, "the search does not end");
         }
-        let verdict = known.verdict(host, port, key);
         assert_eq!(scan.verdict(), Some(&verdict));
         if matches!(verdict, Verdict::Unknown | Verdict::OtherType { .. }) {
             assert_eq!(scan.algorithms(), known.recorded_algorithms(host, port));

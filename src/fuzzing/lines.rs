@@ -12,33 +12,19 @@ use crate::output::{LineBuffer, LineEnds};
 /// uses two control bytes: the size of the chunk to push, and the kind of read that follows. The
 /// control bytes repeat.
 pub fn lines(data: &[u8]) {
-    let Some((input, events)) = run(data) else {
-        return;
-    };
-    // Complete only if no raw read split a line, and all lines used the same line ends.
-    let mut taken = Vec::new();
-    for event in &events {
-        let Taken::Line(line) = event else { return };
-        taken.push(*line);
+    let Some(model) = run(data) else { return };
+    if model.is_whole {
+        assert_eq!(model.lines, split(model.input), "the lines depend on the chunks");
     }
-    assert_eq!(taken, split(input), "the lines depend on the chunks");
 }
 
 /// The [`lines`] target with a mistake in its oracle: a fuzzer that does not find it is useless.
 ///
 /// The mistake is a classic: a `\r` just before the end of the stream counts as half a terminator.
 pub fn canary(data: &[u8]) {
-    let Some((input, _)) = run(data) else {
-        return;
-    };
+    let Some(Model { input, .. }) = run(data) else { return };
     let mistaken = input.strip_suffix(b"\r").unwrap_or(input);
     assert_eq!(split(mistaken), split(input), "the canary was caught, as it must be");
-}
-
-enum Taken<'a> {
-    Line(&'a [u8]),
-    Raw,
-    OtherEnds,
 }
 
 const ENDS: [LineEnds; 3] = [LineEnds::Bytes, LineEnds::Utf16Le, LineEnds::Utf16Be];
@@ -54,19 +40,18 @@ fn split(input: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
-/// Runs a buffer and its model on one input; returns the stream and what was read from it.
-fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
+/// Runs a buffer and its model on one input, and returns the model.
+fn run(data: &[u8]) -> Option<Model<'_>> {
     let (&count, rest) = data.split_first()?;
     let (control, input) = rest.split_at(usize::from(count).min(rest.len()));
     let mut control = control.iter().copied().cycle();
     let mut buffer = LineBuffer::new();
     let mut model = Model::new(input);
-    let mut events = Vec::new();
     while model.end < input.len() {
         let size = usize::from(control.next().unwrap_or(u8::MAX)) + 1;
         buffer.push(model.push(size));
         model.compare(&buffer);
-        read(&mut buffer, &mut model, control.next().unwrap_or(0), &mut events);
+        read(&mut buffer, &mut model, control.next().unwrap_or(0));
         model.compare(&buffer);
     }
     buffer.finish();
@@ -75,43 +60,31 @@ fn run(data: &[u8]) -> Option<(&[u8], Vec<Taken<'_>>)> {
     assert_eq!(buffer.unread(), &input[model.start..]);
     while let Some(expected) = model.line() {
         assert_eq!(buffer.next_line(), Some(expected));
-        events.push(Taken::Line(expected));
     }
     assert_eq!(buffer.next_line(), None);
     model.compare(&buffer);
-    Some((input, events))
+    Some(model)
 }
 
 /// One read: the low three bits of `control` choose its kind, the others its size.
-fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events: &mut Vec<Taken<'a>>) {
+fn read(buffer: &mut LineBuffer, model: &mut Model<'_>, control: u8) {
     let amount = usize::from(control >> 3);
     match control & 7 {
-        0..=1 => return,
+        0..=1 => {}
         2 => {
             let kind = amount % ENDS.len();
             buffer.set_line_ends(ENDS[kind]);
-            if kind != model.kind {
-                model.kind = kind;
-                events.push(Taken::OtherEnds);
-            }
-            return;
+            model.is_whole &= kind == model.kind;
+            model.kind = kind;
         }
         3 => {
             for _ in 0..=amount {
-                let expected = model.line();
-                assert_eq!(buffer.next_line(), expected);
-                events.extend(expected.map(Taken::Line));
+                assert_eq!(buffer.next_line(), model.line());
             }
             // Frees the memory of the last line.
             buffer.consume(0);
-            return;
         }
-        4 => {
-            let expected = model.line();
-            assert_eq!(buffer.take_line().as_deref(), expected);
-            events.extend(expected.map(Taken::Line));
-            return;
-        }
+        4 => assert_eq!(buffer.take_line().as_deref(), model.line()),
         5 => {
             let mut out = [0; 32];
             let count = buffer.read(&mut out[..amount]);
@@ -126,7 +99,6 @@ fn read<'a>(buffer: &mut LineBuffer, model: &mut Model<'a>, control: u8, events:
             model.raw(usize::MAX);
         }
     }
-    events.push(Taken::Raw);
 }
 
 /// The whole stream, with the line ends of each kind known in advance: `start..end` is unread.
@@ -137,6 +109,11 @@ struct Model<'a> {
     start: usize,
     end: usize,
     finished: bool,
+    /// The lines that were read.
+    lines: Vec<&'a [u8]>,
+    /// Whether `lines` is everything that was read: no raw read has split a line, and all lines
+    /// have used the same line ends.
+    is_whole: bool,
 }
 
 impl<'a> Model<'a> {
@@ -148,7 +125,7 @@ impl<'a> Model<'a> {
         };
         let newlines = [bytes, units(b"\n\0"), units(b"\0\n")];
         let newlines = newlines.map(|offsets| offsets.into_iter().peekable());
-        Self { input, newlines, kind: 0, start: 0, end: 0, finished: false }
+        Self { input, newlines, kind: 0, start: 0, end: 0, finished: false, lines: vec![], is_whole: true }
     }
 
     fn push(&mut self, size: usize) -> &'a [u8] {
@@ -161,19 +138,27 @@ impl<'a> Model<'a> {
         let (width, carriage_return) = [(1, &b"\r"[..]), (2, b"\r\0"), (2, b"\0\r")][self.kind];
         let newlines = &mut self.newlines[self.kind];
         while newlines.next_if(|&newline| newline < self.start).is_some() {}
-        if let Some(newline) = newlines.next_if(|&newline| newline + width <= self.end) {
-            let line = &self.input[self.start..newline];
-            self.start = newline + width;
-            return Some(line.strip_suffix(carriage_return).unwrap_or(line));
-        }
-        let rest = self.raw(if self.finished { usize::MAX } else { 0 });
-        Some(rest).filter(|rest| !rest.is_empty())
+        let line = match newlines.next_if(|&newline| newline + width <= self.end) {
+            Some(newline) => {
+                let line = self.advance(newline + width);
+                let line = &line[..line.len() - width];
+                line.strip_suffix(carriage_return).unwrap_or(line)
+            }
+            None if self.finished && self.start < self.end => self.advance(self.end),
+            None => return None,
+        };
+        self.lines.push(line);
+        Some(line)
     }
 
     fn raw(&mut self, count: usize) -> &'a [u8] {
-        let start = self.start;
-        self.start += count.min(self.end - start);
-        &self.input[start..self.start]
+        self.is_whole = false;
+        self.advance(self.end.min(self.start.saturating_add(count)))
+    }
+
+    fn advance(&mut self, to: usize) -> &'a [u8] {
+        let start = std::mem::replace(&mut self.start, to);
+        &self.input[start..to]
     }
 
     fn compare(&self, buffer: &LineBuffer) {
