@@ -24,7 +24,7 @@ pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
-use crate::output::{Decoding, Encoding, Keep};
+use crate::output::{Decoding, Deliver, Encoding, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
 ///
@@ -259,20 +259,12 @@ impl Command {
         self
     }
 
-    /// Makes the requests for this many hosts. Hosts with the same text share a request. `output`
-    /// contains the defaults for the output.
-    pub(crate) fn to_requests(
-        &self,
-        hosts: usize,
-        output: &OutputOptions,
-    ) -> Result<Vec<Arc<Request>>, Error> {
+    /// Makes the requests for this many hosts. Hosts with the same text share a request.
+    pub(crate) fn to_requests(&self, hosts: usize, deliver: Deliver) -> Result<Vec<Arc<Request>>, Error> {
         let encoding = self.decoding()?.encoding;
-        let output = OutputOptions {
-            stdout: self.stdout.clone().unwrap_or_else(|| output.stdout.clone()),
-            stderr: self.stderr.clone().unwrap_or_else(|| output.stderr.clone()),
-            deliver: output.deliver,
-            ends: encoding.line_ends(),
-        };
+        let [stdout, stderr] = [&self.stdout, &self.stderr]
+            .map(|keep| keep.clone().unwrap_or(Keep::BackPressure(limits::STREAM_UNREAD)));
+        let output = OutputOptions { stdout, stderr, deliver, ends: encoding.line_ends() };
         output.stdout.check()?;
         output.stderr.check()?;
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;

@@ -29,14 +29,15 @@ pub(super) struct Admission {
     rate_limit: Option<RateLimit>,
     /// How many descriptors the connections may hold together.
     descriptors_max: usize,
-    /// Whether connections were requested since descriptors were last counted.
-    is_count_due: bool,
+    /// Whether connections were requested since descriptors were last counted. If so, descriptors
+    /// are counted again before the next connection begins.
+    pub is_count_due: bool,
     /// The waiting hosts, in one line for each [`Wish`]. A line may contain the index of a host
     /// that no longer waits in it; such an entry is skipped when it is popped.
     lines: [IndexQueue; Wish::ALL.len()],
     /// The connections that were idle after the last visit to them. The one that has been idle for
     /// the longest time comes first.
-    idle: IndexQueue,
+    pub idle: IndexQueue,
 }
 
 /// Hosts with the same wish wait in one line. The lines are served in the order of [`Wish::ALL`].
@@ -112,12 +113,6 @@ impl Admission {
     /// How many places the pool has.
     pub(super) fn pool(&self) -> usize {
         self.limits.max_connecting.min(self.descriptors_max)
-    }
-
-    /// Notes that connections were requested, so that the free descriptors are counted again before
-    /// the next connection begins.
-    pub(super) fn expect_connections(&mut self) {
-        self.is_count_due = true;
     }
 
     /// Sets how many descriptors the connections may hold together: those that they hold now, and
@@ -201,10 +196,6 @@ impl Admission {
     /// kernel decides.
     pub(super) fn may_take(&self, descriptors: usize, sums: &Sums) -> bool {
         sums.descriptors == 0 || sums.descriptors.saturating_add(descriptors) <= self.descriptors_max
-    }
-
-    pub(super) fn next_idle(&mut self) -> Option<usize> {
-        self.idle.pop()
     }
 
     /// Called when the system has refused a descriptor for a host. Lowers the limit to the number

@@ -3,19 +3,16 @@
 use std::time::Instant;
 
 use super::api::Fleet;
-use super::drain::Drain;
 use super::engine::Engine;
 use super::event_loop::Timer;
 use super::run::Run;
 use super::runs::Reach;
-use super::schedule::Schedule;
+use super::schedule::{Drain, Schedule};
 use super::slot::Slot;
-use crate::command::OutputOptions;
 use crate::config::Limits;
 use crate::error::{ConfigProblem, Error, NotStarted};
 use crate::ids::{CommandId, HostId, RunId, StdStream};
-use crate::limits;
-use crate::output::{Deliver, Keep, LineEnds, Outcome};
+use crate::output::Outcome;
 use crate::session::{CommandState, Exec, Input};
 use crate::stage::{Stage, Timings};
 
@@ -31,77 +28,75 @@ pub struct Started {
 
 /// The current state of one command of a [`Fleet`].
 #[derive(Debug, Clone, Copy)]
-pub struct CommandRef<'a> {
-    exec: &'a Exec,
-}
+pub struct CommandRef<'a>(&'a Exec);
 
 impl<'a> CommandRef<'a> {
     /// The host that runs the command.
     pub fn host(&self) -> HostId {
-        self.exec.host()
+        self.0.host()
     }
 
     /// The run that the command belongs to.
     pub fn run(&self) -> RunId {
-        self.exec.run()
+        self.0.run()
     }
 
     /// The stage that the command is in.
     pub fn stage(&self) -> Stage {
-        self.exec.stage()
+        self.0.stage()
     }
 
     /// How far the command has progressed.
     pub fn state(&self) -> CommandState {
-        self.exec.state()
+        self.0.state()
     }
 
     /// Whether the command has ended, no matter how.
     pub fn is_finished(&self) -> bool {
-        self.exec.is_finished()
+        self.0.is_finished()
     }
 
     /// How the command ended; `None` until then.
     pub fn outcome(&self) -> Option<&'a Outcome> {
-        self.exec.outcome()
+        self.0.outcome()
     }
 
     /// The position of this command in the order in which the fleet's commands have ended, counted
     /// from 1; `None` until this command has ended.
     pub fn nth_end(&self) -> Option<u64> {
-        Some(self.exec.ended()).filter(|number| *number > 0)
+        Some(self.0.ended()).filter(|number| *number > 0)
     }
 
     /// The time at which the command requested its channel or, if it has not done so yet, the time
     /// at which the command was started.
     pub fn begun(&self) -> Instant {
-        self.exec.begun()
+        self.0.begun()
     }
 
     /// How long the command spent in each stage.
     pub fn timings(&self) -> Timings {
-        self.exec.timings()
+        self.0.timings()
     }
 
     /// The number of unread bytes of one of the command's streams.
     pub fn unread(&self, stream: StdStream) -> usize {
-        self.exec.stream(stream).len()
+        self.0.stream(stream).len()
     }
 
     /// How many bytes of one of the command's streams were dropped under the stream's
     /// [`Keep`](crate::output::Keep) policy.
     pub fn dropped(&self, stream: StdStream) -> u64 {
-        self.exec.stream(stream).dropped()
+        self.0.stream(stream).dropped()
     }
 
     /// The number of bytes of input that are queued to be sent.
     pub fn unsent(&self) -> usize {
-        self.exec.unsent()
+        self.0.unsent()
     }
 
     /// The number of signals that are queued to be sent.
     pub fn unsent_signals(&self) -> usize {
-        self.exec.unsent_signals()
+        self.0.unsent_signals()
     }
 }
 
@@ -115,16 +110,10 @@ impl Fleet {
     /// host, a host does not belong to this fleet, or the run's settings are invalid.
     /// [`Error::Draining`] is returned after [`drain`](Self::drain).
     pub fn start(&mut self, run: impl Into<Run>) -> Result<Started, Error> {
-        if self.engine.schedule.drain.is_requested() {
+        if self.engine.schedule.drain != Drain::Not {
             return Err(Error::Draining);
         }
-        let output = OutputOptions {
-            stdout: Keep::BackPressure(limits::STREAM_UNREAD),
-            stderr: Keep::BackPressure(limits::STREAM_UNREAD),
-            deliver: Deliver::Bytes,
-            ends: LineEnds::Bytes,
-        };
-        let (asked, plan) = run.into().into_parts(&self.positions, &output)?;
+        let (asked, plan) = run.into().into_parts(&self.positions)?;
         if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.engine.hosts.get(*id).is_none()) {
             return Err(ConfigProblem::UnknownHost(*stranger).of_command());
         }
@@ -149,7 +138,7 @@ impl Fleet {
     /// The state of a command; `None` once the command has been forgotten, which happens after its
     /// [`Finished`](crate::Event::Finished) event or by [`release`](Self::release).
     pub fn command(&self, id: CommandId) -> Option<CommandRef<'_>> {
-        self.engine.execs.get(id).map(|exec| CommandRef { exec })
+        self.engine.execs.get(id).map(CommandRef)
     }
 
     /// Forgets a command. Its unread output is dropped, and there are no further events for it. A
@@ -267,7 +256,7 @@ impl Fleet {
             Drain::Not => {
                 log::debug!(
                     "the fleet is draining: {} commands have not ended",
-                    self.engine.schedule.runs.unfinished()
+                    self.engine.schedule.runs.unfinished
                 );
                 self.engine.schedule.runs.stop_all(NotStarted::Draining, Reach::Unsent);
             }
@@ -280,7 +269,7 @@ impl Fleet {
 
     /// Whether a [`drain`](Self::drain) is complete: no command and no connection is left.
     pub fn is_drained(&self) -> bool {
-        self.engine.schedule.drain.is_over()
+        self.engine.schedule.drain == Drain::Over
     }
 
     /// Changes [`max_connecting`](crate::config::FleetBuilder::max_connecting). If more hosts are

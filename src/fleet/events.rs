@@ -1,7 +1,5 @@
 //! The events that a fleet reports to its caller.
 
-use std::collections::VecDeque;
-
 use super::run::Tally;
 use super::runs::RunNews;
 use crate::error::HostError;
@@ -127,6 +125,7 @@ pub enum Event<'a> {
     Drained,
 }
 
+/// An event that the caller has not taken yet.
 #[derive(Debug)]
 pub(super) enum Entry {
     Entered { host: HostId, stage: Stage },
@@ -135,28 +134,4 @@ pub(super) enum Entry {
     Command(CommandId, CommandNews),
     Run(RunId, RunNews),
     Drained,
-}
-
-/// The events that the caller has not taken yet.
-#[derive(Debug, Default)]
-pub(super) struct EventQueue {
-    queue: VecDeque<Entry>,
-}
-
-impl EventQueue {
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.queue.push_back(entry);
-    }
-
-    pub(super) fn push_front(&mut self, entry: Entry) {
-        self.queue.push_front(entry);
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.queue.pop_front()
-    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::api::Fleet;
+use super::schedule::Drain;
 use super::slot::Slot;
 use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError};
@@ -14,9 +15,7 @@ use crate::stage::Timings;
 
 /// The current state of one host of a [`Fleet`].
 #[derive(Clone, Copy)]
-pub struct HostRef<'a> {
-    slot: &'a Slot,
-}
+pub struct HostRef<'a>(&'a Slot);
 
 impl fmt::Debug for HostRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,46 +29,46 @@ impl fmt::Debug for HostRef<'_> {
 impl<'a> HostRef<'a> {
     /// The host name or address as configured, without user and port.
     pub fn name(&self) -> &'a str {
-        &self.slot.session.target().host
+        &self.0.session.target().host
     }
 
     /// The port of the SSH server.
     pub fn port(&self) -> u16 {
-        self.slot.session.target().port
+        self.0.session.target().port
     }
 
     /// The name set by [`HostConfig::alias`], if any.
     pub fn alias(&self) -> Option<&'a str> {
-        self.slot.session.target().alias.as_deref()
+        self.0.session.target().alias.as_deref()
     }
 
     /// How long reading the host's output or writing its input may go without progress
     /// ([`HostConfig::read_timeout`]). The fleet does not enforce this limit. Callers that block
     /// must enforce it themselves.
     pub fn read_timeout(&self) -> Option<Duration> {
-        self.slot.session.target().profile.read_timeout
+        self.0.session.target().profile.read_timeout
     }
 
     /// The state of the host's connection.
     pub fn state(&self) -> HostState {
-        self.slot.view().state
+        self.0.view().state
     }
 
     /// Why the host was given up, if its state is [`HostState::Failed`].
     pub fn error(&self) -> Option<&'a HostError> {
-        self.slot.session.error()
+        self.0.session.error()
     }
 
     /// How long the host's connection has spent in each stage since the connection was last
     /// requested.
     pub fn timings(&self) -> Timings {
-        self.slot.session.timings()
+        self.0.session.timings()
     }
 
     /// Whether a connection that [`Fleet::connect`] has requested is still pending: it is neither
     /// established nor given up.
     pub fn is_awaited(&self) -> bool {
-        self.slot.session.is_awaited()
+        self.0.session.is_awaited()
     }
 }
 
@@ -81,7 +80,7 @@ impl Fleet {
 
     /// The state of a host; `None` if it was removed from the list.
     pub fn host(&self, id: HostId) -> Option<HostRef<'_>> {
-        self.engine.hosts.get(id).map(|slot| HostRef { slot })
+        self.engine.hosts.get(id).map(HostRef)
     }
 
     /// Adds hosts to the end of the list. A call reads each key file once, no matter how many of
@@ -168,11 +167,11 @@ impl Fleet {
     /// Connects and logs in to these hosts without running a command. Does nothing while the fleet
     /// is [draining](Self::drain). Hosts that are not in the list are ignored.
     pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
-        if self.engine.schedule.drain.is_requested() {
+        if self.engine.schedule.drain != Drain::Not {
             return;
         }
         let now = self.engine.clock.now();
-        self.engine.schedule.admission.expect_connections();
+        self.engine.schedule.admission.is_count_due = true;
         for id in hosts {
             if self.engine.hosts.get(id).is_some() {
                 self.engine.visit(id.index(), Input::Connect, now);

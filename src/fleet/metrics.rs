@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::HostState;
-use super::turn_budget::Turn;
 
 /// Totals and current figures of a fleet, for monitoring. Taking them is cheap for any number of
 /// hosts, because all figures are kept up to date rather than counted on request. So they may be
@@ -126,23 +125,5 @@ impl fmt::Display for Metrics {
         write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
-    }
-}
-
-/// The counters that the engine updates as it works.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Totals {
-    pub turns: u64,
-    pub visits: u64,
-    pub longest_turn: Duration,
-    pub key_exchanges: u64,
-    pub signatures: u64,
-}
-
-impl Totals {
-    pub(super) fn count(&mut self, turn: &Turn) {
-        self.turns += 1;
-        self.visits += turn.visits as u64;
-        self.longest_turn = self.longest_turn.max(turn.elapsed);
     }
 }

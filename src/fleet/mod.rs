@@ -12,7 +12,6 @@ mod backpressure;
 mod commands;
 mod descriptors;
 mod disk;
-mod drain;
 mod engine;
 mod event_loop;
 pub(super) mod events;

@@ -82,8 +82,7 @@ impl Fleet {
     pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {
         let Some(exec) = self.engine.execs.get_mut(id) else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let written = exec.write_stdin(bytes)?;
-        let host = exec.host();
-        self.engine.event_loop.visit_soon(host.index());
+        self.engine.event_loop.visit_soon(exec.host().index());
         Ok(written)
     }
 
@@ -92,8 +91,7 @@ impl Fleet {
         if let Some(exec) = self.engine.execs.get_mut(id)
             && exec.close_stdin()
         {
-            let host = exec.host();
-            self.engine.event_loop.visit_soon(host.index());
+            self.engine.event_loop.visit_soon(exec.host().index());
         }
     }
 
@@ -102,9 +100,8 @@ impl Fleet {
     pub fn signal(&mut self, id: CommandId, signal: Signal) -> bool {
         let Some(exec) = self.engine.execs.get_mut(id) else { return false };
         let is_sent = exec.signal(signal);
-        let host = exec.host();
         if is_sent {
-            self.engine.event_loop.visit_soon(host.index());
+            self.engine.event_loop.visit_soon(exec.host().index());
         }
         is_sent
     }
@@ -138,7 +135,7 @@ impl Fleet {
     /// The next entry. Skips entries that no longer apply.
     fn next_entry(&mut self) -> Option<Entry> {
         loop {
-            let entry = self.engine.events.pop()?;
+            let entry = self.engine.events.pop_front()?;
             let Entry::Command(id, news) = entry else { return Some(entry) };
             // A released command has no further events.
             let exec = self.engine.execs.get(id).filter(|exec| !exec.is_released());

@@ -1,18 +1,18 @@
 //! All connections of a fleet: the hosts of the list, and the proxies in front of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter::successors;
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::slot::{Booked, Slot};
+use super::slot::Slot;
 use super::sums::Sums;
 use crate::agent::Asker;
 use crate::ids::HostId;
 use crate::link::engine::EngineLink;
 use crate::link::{Dialler, Link};
-use crate::session::{Awaited, Execs, Input, Jitter, ProxyId, Session};
+use crate::session::{Awaited, Execs, Jitter, ProxyId, Session};
 
 /// The slots of all connections, by index.
 pub(super) struct Registry {
@@ -22,7 +22,7 @@ pub(super) struct Registry {
     given: u32,
     /// The index of each proxy's slot.
     pub proxies: HashMap<ProxyId, usize>,
-    links: Box<dyn Links>,
+    pub links: Box<dyn Links>,
     /// The generator that seeds the random jitter of each session.
     pub seeds: Jitter,
     /// How many slots have a host name that the fleet resolves.
@@ -91,32 +91,11 @@ impl Registry {
         slot
     }
 
-    /// Updates what a slot contributes to the sums, after a step of its session. Returns the
-    /// previous contribution.
-    pub(super) fn book(&mut self, index: usize, execs: &Execs) -> Option<Booked> {
-        let slot = self.slots.get_mut(index)?;
-        self.sums.subtract(slot);
-        let now = slot.usage(execs);
-        let before = std::mem::replace(&mut slot.booked, now);
-        self.sums.add(slot);
-        Some(before)
-    }
-
     /// Whether the connection that asked still exists, and still waits for this kind of answer.
     pub(super) fn still_waits(&self, asker: Asker, awaited: Awaited) -> bool {
         self.slots.get(asker.slot).is_some_and(|slot| {
             slot.link.generation() == asker.generation && slot.view().awaits == Some(awaited)
         })
-    }
-
-    /// Queues an input for a slot. Returns whether the slot exists.
-    pub(super) fn post(&mut self, index: usize, input: Input) -> bool {
-        let slot = self.slots.get_mut(index);
-        slot.map(|slot| slot.mail.push(input)).is_some()
-    }
-
-    pub(super) fn returned(&self) -> Vec<usize> {
-        self.links.returned()
     }
 
     /// The slot of a connection, followed by those of its proxies.
@@ -139,11 +118,8 @@ impl Registry {
     /// A proxy that is connected, or about to be, although no host uses it.
     pub(super) fn unused_proxy(&self) -> Option<usize> {
         let connected = self.slots.iter().filter(|(_, slot)| slot.view().holds_descriptor);
-        let used: std::collections::HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();
-        let is_unused = |index: &usize| {
-            let view = self.slots[*index].view();
-            (view.holds_descriptor || view.has_waiting_hosts) && !used.contains(index)
-        };
+        let used: HashSet<usize> = connected.filter_map(|(_, slot)| slot.proxy).collect();
+        let is_unused = |index: &usize| self.slots[*index].booked.descriptors > 0 && !used.contains(index);
         self.proxies.values().copied().find(is_unused)
     }
 }

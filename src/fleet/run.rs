@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::command::{Command, OutputOptions, Request};
-use crate::error::{ConfigProblem, Error, Origin, TemplateProblem};
+use crate::command::{Command, Request};
+use crate::error::{ConfigProblem, Error, HostErrorKind, Origin, TemplateProblem};
 use crate::ids::HostId;
-use crate::output::Deliver;
+use crate::output::{Deliver, Outcome};
 
 /// Commands for some hosts, which are [started](crate::Fleet::start) all at once or in
 /// [batches](Self::batches). Each batch follows the previous one automatically or [on
@@ -53,7 +53,7 @@ use crate::output::Deliver;
 pub struct Run {
     commands: Commands,
     hosts: Option<Vec<HostId>>,
-    deliver: Option<Deliver>,
+    deliver: Deliver,
     pub(super) plan: Plan,
 }
 
@@ -82,12 +82,7 @@ pub enum Batch {
 impl Run {
     /// A run of this command on all hosts of the list.
     pub fn new(command: impl Into<Command>) -> Self {
-        Self {
-            commands: Commands::Same(Box::new(command.into())),
-            hosts: None,
-            deliver: None,
-            plan: Plan::default(),
-        }
+        Self::of(Commands::Same(Box::new(command.into())))
     }
 
     /// A run with a command for each of these hosts, in this order. A host that occurs twice runs
@@ -106,8 +101,11 @@ impl Run {
     /// # }
     /// ```
     pub fn each(commands: impl IntoIterator<Item = (HostId, impl Into<Command>)>) -> Self {
-        let commands = commands.into_iter().map(|(host, command)| (host, command.into())).collect();
-        Self { commands: Commands::Each(commands), hosts: None, deliver: None, plan: Plan::default() }
+        Self::of(Commands::Each(commands.into_iter().map(|(host, command)| (host, command.into())).collect()))
+    }
+
+    fn of(commands: Commands) -> Self {
+        Self { commands, hosts: None, deliver: Deliver::Bytes, plan: Plan::default() }
     }
 
     /// The hosts of the run, in this order. Default: all hosts of the list. A host that occurs
@@ -121,7 +119,7 @@ impl Run {
     /// Whether events deliver the output of the run's commands, and in what form. Default:
     /// [`Deliver::Bytes`].
     pub fn deliver(mut self, deliver: Deliver) -> Self {
-        self.deliver = Some(deliver);
+        self.deliver = deliver;
         self
     }
 
@@ -172,19 +170,19 @@ impl Run {
 
     /// Validates the run and makes the request for each host, in order. `all` contains the hosts of
     /// the list.
-    pub(super) fn into_parts(self, all: &[HostId], output: &OutputOptions) -> Result<(Asked, Plan), Error> {
+    pub(super) fn into_parts(self, all: &[HostId]) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
-        let output = &OutputOptions { deliver: self.deliver.unwrap_or(output.deliver), ..output.clone() };
         let asked = match (self.commands, self.hosts) {
             (Commands::Same(command), hosts) => {
                 let hosts = hosts.unwrap_or_else(|| all.to_vec());
-                let requests = command.to_requests(hosts.len(), output)?;
+                let requests = command.to_requests(hosts.len(), self.deliver)?;
                 hosts.into_iter().zip(requests).collect()
             }
             (Commands::Each(commands), None) => {
                 let mut asked = Vec::with_capacity(commands.len());
                 for (position, (host, command)) in commands.into_iter().enumerate() {
-                    let requests = command.to_requests(1, output).map_err(|error| at(position, error))?;
+                    let requests =
+                        command.to_requests(1, self.deliver).map_err(|error| at(position, error))?;
                     asked.extend(requests.into_iter().map(|request| (host, request)));
                 }
                 asked
@@ -295,6 +293,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts a command that ended with this outcome.
+    pub(super) fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Exited(0) => self.succeeded += 1,
+            Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::NotStarted(_)) => {
+                self.not_started += 1;
+            }
+            _ => self.failed += 1,
+        }
+    }
+
     /// How many commands have ended.
     pub fn finished(&self) -> usize {
         self.succeeded + self.failed + self.not_started

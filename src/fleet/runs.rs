@@ -1,7 +1,7 @@
 //! Runs in progress: which of their commands start, which never start, and when each run ends.
 //!
 //! [`Runs`] deals neither with hosts nor with time. It records every command that ends, and returns
-//! what to do next ([`Runs::next_task`]) and what to report next ([`Runs::next_news`]).
+//! what to do next ([`Runs::next_task`]) and what to report next ([`Runs::news`]).
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::run::{Gate, Plan, Tally};
-use crate::error::{HostErrorKind, NotStarted};
+use crate::error::NotStarted;
 use crate::ids::{CommandId, RunId};
 use crate::output::Outcome;
 use crate::reactor::IndexQueue;
@@ -38,26 +38,6 @@ pub(super) enum RunNews {
     Done(Tally),
 }
 
-/// How a command ended, in the terms of its run's tally.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Succeeded,
-    Failed,
-    NotStarted,
-}
-
-impl From<&Outcome> for End {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Exited(0) => Self::Succeeded,
-            Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::NotStarted(_)) => {
-                Self::NotStarted
-            }
-            _ => Self::Failed,
-        }
-    }
-}
-
 /// Which commands are affected when a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
@@ -73,10 +53,11 @@ pub(super) struct Runs {
     slab: Slab<Running>,
     given: u32,
     /// How many commands of all runs have not ended.
-    unfinished: usize,
+    pub unfinished: usize,
     /// The runs that may have tasks. They are served round-robin.
     busy: IndexQueue,
-    news: VecDeque<(RunId, RunNews)>,
+    /// The news to report, in order.
+    pub news: VecDeque<(RunId, RunNews)>,
 }
 
 #[derive(Debug)]
@@ -121,11 +102,6 @@ impl Runs {
         self.slab.len()
     }
 
-    /// How many commands of all runs have not ended.
-    pub(super) fn unfinished(&self) -> usize {
-        self.unfinished
-    }
-
     pub(super) fn has_tasks(&self) -> bool {
         !self.busy.is_empty()
     }
@@ -165,15 +141,11 @@ impl Runs {
         None
     }
 
-    pub(super) fn next_news(&mut self) -> Option<(RunId, RunNews)> {
-        self.news.pop_front()
-    }
-
     /// Records that the command at this position of the run has ended. Later calls for the same
     /// command have no effect.
-    pub(super) fn finished(&mut self, id: RunId, position: usize, end: End) {
+    pub(super) fn finished(&mut self, id: RunId, position: usize, outcome: &Outcome) {
         let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
-        if !run.finished(position, end) {
+        if !run.finished(position, outcome) {
             return;
         }
         self.unfinished -= 1;
@@ -257,16 +229,12 @@ impl Running {
     }
 
     /// Counts the end of a command. Returns `false` if that end was already counted.
-    fn finished(&mut self, position: usize, end: End) -> bool {
+    fn finished(&mut self, position: usize, outcome: &Outcome) -> bool {
         if self.commands.get_mut(position).and_then(Option::take).is_none() {
             return false;
         }
         self.unfinished -= 1;
-        match end {
-            End::Succeeded => self.tally.succeeded += 1,
-            End::Failed => self.tally.failed += 1,
-            End::NotStarted => self.tally.not_started += 1,
-        }
+        self.tally.count(outcome);
         if let Some(batch) = self.batch.as_mut().filter(|_| position < self.until) {
             batch.unfinished -= 1;
         }

@@ -3,10 +3,10 @@
 
 use super::admission::Admission;
 use super::backpressure::HeldBack;
-use super::drain::Drain;
 use super::runs::Runs;
 use super::slot::Armed;
 use crate::config::Limits;
+use crate::reactor::TimerId;
 
 pub(super) struct Schedule {
     pub admission: Admission,
@@ -44,4 +44,18 @@ impl Schedule {
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
         has_tasks || self.held.has_next(share)
     }
+}
+
+/// The progress of a graceful shutdown: no further command starts, running commands may finish, and
+/// each connection closes once nothing needs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// No drain was requested.
+    #[default]
+    Not,
+    /// A drain is in progress. Contains the timer of the deadline; `None` if there is no deadline
+    /// or the deadline has passed.
+    Begun(Option<TimerId>),
+    /// The drain is complete: no command and no connection is left.
+    Over,
 }

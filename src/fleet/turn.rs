@@ -9,7 +9,7 @@ use mio::Waker;
 
 use super::api::Fleet;
 use super::engine::Engine;
-use super::metrics::{Metrics, Totals};
+use super::metrics::Metrics;
 use super::turn_budget::{Budget, Turn};
 use crate::link;
 use crate::session::Traffic;
@@ -99,14 +99,8 @@ impl Fleet {
     /// The current metrics.
     pub fn metrics(&self) -> Metrics {
         let Engine { schedule, hosts, execs, event_loop, totals, .. } = &self.engine;
-        let Totals { turns, visits, longest_turn, key_exchanges, signatures } = *totals;
         let Traffic { received, sent } = execs.traffic();
         Metrics {
-            turns,
-            visits,
-            longest_turn,
-            key_exchanges,
-            signatures,
             bytes_received: received,
             bytes_sent: sent,
             connections: hosts.sums.connections,
@@ -116,10 +110,11 @@ impl Fleet {
             pool: schedule.admission.pool(),
             runs: schedule.runs.len(),
             commands: execs.len(),
-            unfinished: schedule.runs.unfinished(),
+            unfinished: schedule.runs.unfinished,
             unread: execs.unread(),
             held_back: hosts.sums.held,
             hosts: hosts.sums.hosts,
+            ..*totals
         }
     }
 }

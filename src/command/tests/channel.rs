@@ -4,7 +4,7 @@ use super::super::request::ChannelRequest;
 use super::*;
 
 fn setup(command: &Command) -> Vec<String> {
-    let requests = command.to_requests(1, &Default::default()).unwrap();
+    let requests = command.to_requests(1, Default::default()).unwrap();
     requests[0].options.setup.iter().map(|request| format!("{request:?}")).collect()
 }
 
@@ -25,7 +25,7 @@ fn the_default_terminal_is_that_of_parallel_ssh_and_another_one_is_kept() {
 fn the_terminal_comes_first_and_the_last_value_of_a_name_counts() {
     let command = Command::new("id").env("A", "1").envs([("B", "2"), ("A", "3")]).use_pty(true);
     assert_eq!(setup(&command), [r#"Pty("xterm", 80x24)"#, r#"Env("B", ..)"#, r#"Env("A", ..)"#]);
-    let requests = command.to_requests(1, &Default::default()).unwrap();
+    let requests = command.to_requests(1, Default::default()).unwrap();
     let last = ChannelRequest::Env { name: c"A".into(), value: c"3".into() };
     assert_eq!(requests[0].options.setup.last(), Some(&last));
 }
@@ -58,7 +58,7 @@ fn what_no_channel_can_have_is_refused() {
 #[test]
 fn a_value_is_never_printed() {
     let command = Command::new("id").env("TOKEN", "hunter2");
-    let printed = format!("{command:?} {:?}", command.to_requests(1, &Default::default()).unwrap());
+    let printed = format!("{command:?} {:?}", command.to_requests(1, Default::default()).unwrap());
     assert!(printed.contains("TOKEN") && !printed.contains("hunter2"), "{printed}");
     assert!(!config(&command.env("B", "hunter2\0")).contains("hunter2"));
 }

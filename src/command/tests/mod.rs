@@ -13,20 +13,20 @@ use crate::text::sanitise;
 
 /// The bytes that are sent to the only host.
 fn sent(command: &Command) -> Vec<u8> {
-    let requests = command.to_requests(1, &Default::default()).unwrap();
+    let requests = command.to_requests(1, Default::default()).unwrap();
     assert_eq!(requests.len(), 1);
     requests[0].text.to_bytes().to_vec()
 }
 
 fn problem(command: impl Into<Command>) -> CommandProblem {
-    match command.into().to_requests(1, &Default::default()) {
+    match command.into().to_requests(1, Default::default()) {
         Err(Error::Command(problem)) => problem,
         other => panic!("{other:?}"),
     }
 }
 
 fn config(command: &Command) -> String {
-    match command.to_requests(1, &Default::default()) {
+    match command.to_requests(1, Default::default()) {
         Err(error @ Error::Config { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     }
@@ -156,7 +156,7 @@ fn what_the_encoding_has_not_is_refused_before_anything_is_started() {
         problem(Command::new(*b"a\xe9").encoding("latin1")),
         CommandProblem::NotUtf8 { offset: 1, encoding }
     );
-    match latin1("echo %s").host_args(["é", "表"]).to_requests(2, &Default::default()) {
+    match latin1("echo %s").host_args(["é", "表"]).to_requests(2, Default::default()) {
         Err(Error::Template { position: 1, problem }) => {
             assert_eq!(
                 problem,
@@ -184,21 +184,21 @@ fn there_is_one_text_per_host_and_equal_ones_are_shared() {
     let texts = |requests: &[Arc<Request>]| -> Vec<String> {
         requests.iter().map(|request| request.text.to_str().unwrap().to_owned()).collect()
     };
-    let requests = Command::new("id").to_requests(3, &Default::default()).unwrap();
+    let requests = Command::new("id").to_requests(3, Default::default()).unwrap();
     assert_eq!(texts(&requests), ["id"; 3]);
     assert!(requests.iter().all(|request| Arc::ptr_eq(request, &requests[0])));
     let requests = Command::new("echo %s")
         .host_args(["a", "b", "a"])
         .sudo(true)
-        .to_requests(3, &Default::default())
+        .to_requests(3, Default::default())
         .unwrap();
     let [a, b] = ["a", "b"].map(|value| format!("sudo -S $SHELL -c 'echo {value}'"));
     assert_eq!(texts(&requests), [a.clone(), b, a]);
     assert!(Arc::ptr_eq(&requests[0], &requests[2]));
     assert!(Arc::ptr_eq(&requests[0].options, &requests[1].options));
-    assert!(Command::new("id").to_requests(0, &Default::default()).unwrap().is_empty());
+    assert!(Command::new("id").to_requests(0, Default::default()).unwrap().is_empty());
     assert!(matches!(
-        Command::new("").to_requests(0, &Default::default()),
+        Command::new("").to_requests(0, Default::default()),
         Err(Error::Command(CommandProblem::Empty))
     ));
 }

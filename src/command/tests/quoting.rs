@@ -112,7 +112,7 @@ fn twenty_thousand_random_commands_are_quoted_alike_with_and_without_sudo() {
         let text = random.text();
         let alone = sent(&Command::new(text.as_slice()).shell("sh -c"));
         let command = Command::new(text).shell("sh -c").run_as("web").sudo_password("open sesame");
-        let requests = command.to_requests(1, &Default::default()).unwrap();
+        let requests = command.to_requests(1, Default::default()).unwrap();
         let login = requests[0].options.sudo.as_ref().unwrap();
         let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
         let words = format!("sudo -u web -S -p {prompt} sh -c 'printf %s \"$0\" >&2; exec \"$@\"' {start} ");

@@ -4,7 +4,7 @@ use super::*;
 use crate::command::{Found, SudoMark};
 
 fn login(command: &Command) -> (String, Arc<Request>) {
-    let requests = command.to_requests(1, &Default::default()).unwrap();
+    let requests = command.to_requests(1, Default::default()).unwrap();
     let request = requests[0].clone();
     (String::from_utf8(request.text.to_bytes().to_vec()).unwrap(), request)
 }
@@ -38,7 +38,7 @@ fn marks_are_made_anew_for_each_run_and_shared_by_its_hosts() {
     let command = Command::new("echo %s").host_args(["a", "b"]).sudo_password("secret");
     let mut seen = std::collections::HashSet::new();
     for _ in 0..100 {
-        let requests = command.to_requests(2, &Default::default()).unwrap();
+        let requests = command.to_requests(2, Default::default()).unwrap();
         assert!(Arc::ptr_eq(&requests[0].options, &requests[1].options));
         let mark = requests[0].options.sudo.as_ref().unwrap().text(SudoMark::Prompt);
         assert!(requests.iter().all(|request| request.text.to_str().unwrap().contains(&mark)));

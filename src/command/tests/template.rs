@@ -133,7 +133,7 @@ fn what_does_not_fit_is_named() {
 
 #[test]
 fn an_error_names_the_host_and_shows_no_value() {
-    let refused = |command: Command, hosts| command.to_requests(hosts, &Default::default()).unwrap_err();
+    let refused = |command: Command, hosts| command.to_requests(hosts, Default::default()).unwrap_err();
     let error = refused(Command::new("%s %d").host_args([("a", 1), ("b", 2)]), 3);
     assert!(matches!(error, Error::HostArgs { hosts: 3, args: 2 }));
     assert_eq!(error.to_string(), "host_args has 2 entries for 3 hosts: give one for each host");

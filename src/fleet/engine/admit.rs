@@ -6,6 +6,7 @@ use super::Engine;
 use crate::error::HostErrorKind;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::events::Entry;
+use crate::fleet::schedule::Drain;
 use crate::session::Input;
 
 impl Engine {
@@ -53,7 +54,7 @@ impl Engine {
     /// Closes an idle connection, so that another host can use its descriptor. Returns `false` if
     /// no connection is idle.
     fn close_idle(&mut self, now: Instant) -> bool {
-        while let Some(index) = self.schedule.admission.next_idle() {
+        while let Some(index) = self.schedule.admission.idle.pop() {
             let Some(slot) = self.hosts.slots.get(index).filter(|slot| slot.view().is_idle) else { continue };
             let proxy = slot.proxy;
             self.visit(index, Input::Close, now);
@@ -100,15 +101,14 @@ impl Engine {
 
     /// Reports that a drain is complete, once no command and no connection is left.
     pub(super) fn end_drain(&mut self) {
-        if self.schedule.runs.unfinished() == 0
+        if let Drain::Begun(timer) = self.schedule.drain
+            && self.schedule.runs.unfinished == 0
             && self.hosts.sums.connections == 0
-            && let Some(timer) = self.schedule.drain.finish()
         {
-            if let Some(timer) = timer {
-                self.event_loop.wheel.disarm(timer);
-            }
+            timer.and_then(|timer| self.event_loop.wheel.disarm(timer));
+            self.schedule.drain = Drain::Over;
             log::debug!("drain complete");
-            self.events.push(Entry::Drained);
+            self.events.push_back(Entry::Drained);
         }
     }
 }

@@ -10,6 +10,7 @@ mod hosts;
 mod serve;
 mod visit;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use super::agents::Agents;
 use super::disk::Disk;
 use super::event_loop::{AGENT, EventLoop, RESOLVER, token};
-use super::events::EventQueue;
-use super::metrics::Totals;
+use super::events::Entry;
+use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
 use super::turn_budget::{Budget, Meter, Turn};
@@ -31,13 +32,15 @@ use crate::session::{Effect, Execs};
 
 pub(super) struct Engine {
     pub clock: Clock,
-    pub events: EventQueue,
+    /// The events that the caller has not taken yet.
+    pub events: VecDeque<Entry>,
     pub execs: Execs,
     pub hosts: Registry,
     pub event_loop: EventLoop,
     pub schedule: Schedule,
     pub verifier: Arc<Verifier>,
-    pub totals: Totals,
+    /// The totals. The current figures are filled in on request.
+    pub totals: Metrics,
     dns: Dns,
     agents: Agents,
     disk: Disk,
@@ -69,12 +72,12 @@ impl Engine {
             token: token::<RESOLVER>,
         };
         Ok(Self {
-            events: EventQueue::default(),
+            events: VecDeque::new(),
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             hosts: Registry::new(hosts, links, getrandom::u64()?),
             schedule: Schedule::new(limits),
             verifier,
-            totals: Totals::default(),
+            totals: Metrics::default(),
             dns: Dns::new(resolver, hosts, ties, now),
             agents: Agents::new(&reactor)?,
             disk: Disk::new(waker),
@@ -126,7 +129,7 @@ impl Engine {
         if woken {
             self.event_loop.alarmed = false;
             self.disk.collect();
-            for index in self.hosts.returned() {
+            for index in self.hosts.links.returned() {
                 self.event_loop.ready.push(index);
             }
         }
@@ -161,7 +164,9 @@ impl Engine {
             self.event_loop.alarm();
         }
         let turn = self.meter.end(more, &self.clock);
-        self.totals.count(&turn);
+        self.totals.turns += 1;
+        self.totals.visits += turn.visits as u64;
+        self.totals.longest_turn = self.totals.longest_turn.max(turn.elapsed);
         turn
     }
 

@@ -8,6 +8,7 @@ use crate::dns::Finished;
 use crate::error::NotStarted;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::runs::{Reach, Task};
+use crate::fleet::schedule::Drain;
 use crate::ids::{CommandId, HostId};
 use crate::limits;
 use crate::session::{Awaited, Input};
@@ -25,7 +26,7 @@ impl Engine {
             // Hosts that wait for the rate limit are admitted later in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
             Timer::Drain => {
-                schedule.drain.is_due();
+                schedule.drain = Drain::Begun(None);
                 schedule.runs.stop_all(NotStarted::Draining, Reach::Everything);
             }
         });
@@ -94,7 +95,7 @@ impl Engine {
             match task {
                 Task::Open(run, size) => {
                     log::debug!("{run:?}: starting a batch of {size}");
-                    self.schedule.admission.expect_connections();
+                    self.schedule.admission.is_count_due = true;
                     self.agents.forget_identities();
                 }
                 Task::Begin(id) => {

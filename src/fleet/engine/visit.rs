@@ -9,7 +9,7 @@ use crate::dns::{Recall, Wanted};
 use crate::error::HostErrorKind;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::events::Entry;
-use crate::fleet::runs::End;
+use crate::fleet::schedule::Drain;
 use crate::ids::CommandId;
 use crate::limits;
 use crate::link::Conduit;
@@ -57,7 +57,8 @@ impl Engine {
 
     /// Queues an input for a host, and schedules a visit to the host in the next turn.
     pub(in crate::fleet) fn order(&mut self, index: usize, input: Input) {
-        if self.hosts.post(index, input) {
+        if let Some(slot) = self.hosts.slots.get_mut(index) {
+            slot.mail.push(input);
             self.event_loop.visit_soon(index);
         }
     }
@@ -104,7 +105,7 @@ impl Engine {
         };
         // A proxy has no public id, so there are no events for it.
         if !is_proxy {
-            self.events.push(entry);
+            self.events.push_back(entry);
         }
     }
 
@@ -117,23 +118,22 @@ impl Engine {
     /// Reports news of a command to the caller and to its run.
     fn command_news(&mut self, id: CommandId, news: CommandNews) {
         let Some(exec) = self.execs.get(id) else { return };
-        let (is_released, run, position) = (exec.is_released(), exec.run(), exec.position());
-        let end = exec.outcome().map(End::from).filter(|_| news == CommandNews::Finished);
+        let is_released = exec.is_released();
         if !is_released {
-            self.events.push(Entry::Command(id, news));
+            self.events.push_back(Entry::Command(id, news));
         }
-        let Some(end) = end else { return };
+        let Some(outcome) = exec.outcome().filter(|_| news == CommandNews::Finished) else { return };
+        self.schedule.runs.finished(exec.run(), exec.position(), outcome);
         if is_released {
             self.execs.release(id);
         }
-        self.schedule.runs.finished(run, position, end);
         self.tell_of_runs();
     }
 
     pub(in crate::fleet) fn tell_of_runs(&mut self) {
-        while let Some((run, news)) = self.schedule.runs.next_news() {
+        while let Some((run, news)) = self.schedule.runs.news.pop_front() {
             log::debug!("{run:?}: {news:?}");
-            self.events.push(Entry::Run(run, news));
+            self.events.push_back(Entry::Run(run, news));
         }
     }
 
@@ -195,24 +195,25 @@ impl Engine {
 
     /// Updates the timer, the sums and the queues after a step of a session.
     fn settle(&mut self, index: usize, now: Instant) {
-        let Some(before) = self.hosts.book(index, &self.execs) else { return };
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
-        let view = slot.booked.view;
+        self.hosts.sums.subtract(slot);
+        let usage = slot.usage(&self.execs);
+        let before = mem::replace(&mut slot.booked, usage).view;
+        self.hosts.sums.add(slot);
+        let view = *slot.view();
         slot.timer = self.event_loop.arm(slot.timer, view.deadline, Timer::Slot(index));
         if view.awaits != Some(Awaited::Lookup)
             && let Some(lookup) = slot.lookup.take()
         {
             self.dns.cancel(lookup, now);
         }
-        let is_proxied = slot.proxy.is_some();
-        let is_host = !slot.session.is_proxy();
+        let (is_proxied, is_host) = (slot.proxy.is_some(), !slot.session.is_proxy());
         self.schedule.admission.queue(index, &view);
         self.schedule.held.update(index, view.held, self.execs.share());
         // While the fleet drains, every connection that is no longer needed is closed, followed by
         // the proxies in front of it.
-        if is_host && self.schedule.drain.is_requested() {
-            self.schedule.close_proxies |=
-                before.view.holds_descriptor && !view.holds_descriptor && is_proxied;
+        if is_host && self.schedule.drain != Drain::Not {
+            self.schedule.close_proxies |= before.holds_descriptor && !view.holds_descriptor && is_proxied;
             if view.is_idle {
                 self.order(index, Input::Close);
             }

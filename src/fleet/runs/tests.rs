@@ -1,11 +1,42 @@
 //! Tests of runs: a test for each promise, and random runs that are compared with a model.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{HostError, HostErrorKind, HostErrorParts};
 use crate::fleet::run::{Batch, FailureBudget};
+use crate::stage::Stage;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Succeeded,
+    Failed,
+    NotStarted,
+}
+
+impl End {
+    fn outcome(self) -> Outcome {
+        let kind = match self {
+            Self::Succeeded => return Outcome::Exited(0),
+            Self::Failed => HostErrorKind::Cancelled,
+            Self::NotStarted => HostErrorKind::NotStarted(NotStarted::RunCancelled),
+        };
+        Outcome::Failed(HostError::new(HostErrorParts {
+            host: "web1".into(),
+            port: 22,
+            stage: Stage::Queued,
+            attempt: 0,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            kind: Arc::new(kind),
+        }))
+    }
+}
 
 /// One run, and hosts that do what the run's tasks say.
 struct Rig {
@@ -70,7 +101,7 @@ impl Rig {
                 }
             }
         }
-        while let Some((run, news)) = self.runs.next_news() {
+        while let Some((run, news)) = self.runs.news.pop_front() {
             assert_eq!(run, self.id);
             assert!(!matches!(self.news.last(), Some(RunNews::Done(_))), "news of a run that has ended");
             self.news.push(news);
@@ -81,7 +112,7 @@ impl Rig {
         assert_eq!(self.ends[position].replace(end), None);
         self.running.remove(&position);
         self.told.retain(|(told, _)| *told != position);
-        self.runs.finished(self.id, position, end);
+        self.runs.finished(self.id, position, &end.outcome());
         self.serve();
     }
 
@@ -116,7 +147,7 @@ impl Rig {
     /// Checks the invariants.
     fn check(&self) {
         let over = self.ends.iter().flatten().count();
-        assert_eq!(self.runs.unfinished(), self.hosts - over);
+        assert_eq!(self.runs.unfinished, self.hosts - over);
         assert_eq!(self.is_done(), over == self.hosts);
         assert_eq!(self.runs.len(), usize::from(!self.is_done()));
         assert_eq!(self.given.iter().collect::<BTreeSet<_>>().len(), self.given.len());
@@ -247,7 +278,7 @@ fn a_second_stop_may_widen_the_reach_but_not_narrow_it() {
 fn runs_take_turns_and_a_stale_id_has_no_effect() {
     let mut runs = Runs::default();
     let gone = runs.begin(Plan::default(), |_| Vec::new());
-    assert_eq!(runs.next_news(), Some((gone, RunNews::Done(Tally::default()))));
+    assert_eq!(runs.news.pop_front(), Some((gone, RunNews::Done(Tally::default()))));
     let one = runs.begin(Plan::default(), |_| vec![name(0), name(1)]);
     let two = runs.begin(Plan::default(), |_| vec![name(2), name(3)]);
     let tasks: Vec<Task> = std::iter::from_fn(|| runs.next_task()).collect();
@@ -255,9 +286,9 @@ fn runs_take_turns_and_a_stale_id_has_no_effect() {
     assert_eq!(tasks, [vec![Task::Open(one, 2), Task::Open(two, 2)], begun].concat());
     assert!(!runs.has_tasks());
     runs.stop(gone, NotStarted::RunCancelled, Reach::Everything);
-    runs.finished(gone, 0, End::Failed);
+    runs.finished(gone, 0, &End::Failed.outcome());
     assert!(!runs.proceed(gone) && !runs.has_tasks());
-    assert_eq!(runs.unfinished(), 4);
+    assert_eq!(runs.unfinished, 4);
 }
 
 #[derive(Debug, Clone)]

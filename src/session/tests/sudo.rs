@@ -19,11 +19,8 @@ const ANSWER: &[u8] = b"open sesame\n";
 /// The options of a command whose `sudo` password is `open sesame`, and the prompt and start marks
 /// of its `sudo`.
 fn options() -> (RunOptions, String, String) {
-    let request = Command::new("id")
-        .sudo_password("open sesame")
-        .to_requests(1, &Default::default())
-        .unwrap()
-        .remove(0);
+    let request =
+        Command::new("id").sudo_password("open sesame").to_requests(1, Default::default()).unwrap().remove(0);
     let options = Arc::into_inner(Arc::into_inner(request).unwrap().options).unwrap();
     let login = options.sudo.as_ref().unwrap();
     let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
