@@ -40,7 +40,7 @@ use src::{dns, host, limits, reactor, text};
 
 use dns::{Dns, DnsConfig, Recall, Resolver, Ties, Wanted};
 use host::AddressFamily;
-use reactor::{Key, Reactor, Ready};
+use reactor::{Key, Reactor};
 use zone::Zone;
 
 const NAMES: usize = 10_000;
@@ -91,12 +91,7 @@ impl Fleet {
             let timeout = if self.dns.has_work() { Some(Duration::ZERO) } else { next };
             let Self { reactor, dns, turns } = self;
             let before = cpu();
-            let ready = |news| {
-                if let Ready::Descriptor(Key { index, generation, .. }) = news {
-                    dns.ready(index, generation);
-                }
-            };
-            reactor.poll(timeout, ready).unwrap();
+            reactor.poll(timeout, |key| dns.ready(key.index, key.generation)).unwrap();
             dns.advance(Instant::now());
             while let Some(finished) = dns.next_finished() {
                 assert!(finished.result.is_ok_and(|addresses| !addresses.is_empty()));

@@ -32,7 +32,7 @@ pub(crate) enum AgentAnswer {
 /// A request to the agent.
 #[derive(Debug)]
 pub(super) struct AgentRequest {
-    message: Vec<u8>,
+    pub message: Vec<u8>,
     purpose: Purpose,
     /// Whether a connection was already lost while this request was in flight. If that happens
     /// again, the request is not sent a third time.
@@ -47,10 +47,6 @@ enum Purpose {
 }
 
 impl AgentRequest {
-    pub(super) fn message(&self) -> &[u8] {
-        &self.message
-    }
-
     fn is_wanted(&self, wanted: &impl Fn(Asker) -> bool) -> bool {
         match self.purpose {
             Purpose::Identities => true,
@@ -62,23 +58,24 @@ impl AgentRequest {
 /// The client of the agent at one socket. All hosts that use this agent share it.
 #[derive(Debug)]
 pub(crate) struct AgentClient {
-    path: Arc<Path>,
+    pub path: Arc<Path>,
     registry: Arc<Registry>,
     token: fn(usize, u32) -> Token,
     index: usize,
     /// How many connections to the agent there have been so far. Readiness events of earlier
     /// connections are stale.
-    generation: u32,
+    pub generation: u32,
     connection: Option<AgentConnection>,
     /// The agent's keys, once it has listed them.
     identities: Option<Arc<[Identity]>>,
     /// The generations of the askers that wait for the list of keys, by slot.
     listeners: HashMap<usize, u32>,
     /// The requests that were not sent yet.
-    waiting: VecDeque<AgentRequest>,
+    pub(super) waiting: VecDeque<AgentRequest>,
     /// Once `waiting` has this length, requests whose askers no longer wait are removed.
     waiting_max: usize,
-    answers: VecDeque<(Asker, AgentAnswer)>,
+    /// The answers that were not taken yet.
+    pub answers: VecDeque<(Asker, AgentAnswer)>,
 }
 
 impl AgentClient {
@@ -103,14 +100,6 @@ impl AgentClient {
             waiting_max: WAITING_MIN,
             answers: VecDeque::new(),
         }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn generation(&self) -> u32 {
-        self.generation
     }
 
     /// Forgets the list of keys, because the agent's keys may have changed. The next asker gets a
@@ -146,20 +135,6 @@ impl AgentClient {
 
     fn push(&mut self, message: Vec<u8>, purpose: Purpose) {
         self.waiting.push_back(AgentRequest { message, purpose, resent: false });
-    }
-
-    /// Takes the next answer.
-    pub(crate) fn next_answer(&mut self) -> Option<(Asker, AgentAnswer)> {
-        self.answers.pop_front()
-    }
-
-    #[cfg(test)]
-    pub(super) fn waiting_len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub(crate) fn has_answers(&self) -> bool {
-        !self.answers.is_empty()
     }
 
     /// Sends and receives as far as the socket allows. The loop ends even if every connection is

@@ -61,7 +61,7 @@ impl AgentConnection {
     }
 
     pub(super) fn send(&mut self, request: AgentRequest) {
-        self.outbox.extend_from_slice(request.message());
+        self.outbox.extend_from_slice(&request.message);
         self.in_flight.push_back(request);
     }
 

@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn answers(&mut self) -> Vec<(usize, AgentAnswer)> {
-        let mut answers: Vec<(usize, AgentAnswer)> = std::iter::from_fn(|| self.client.next_answer())
+        let mut answers: Vec<(usize, AgentAnswer)> = std::iter::from_fn(|| self.client.answers.pop_front())
             .map(|(asker, answer)| (asker.slot, answer))
             .collect();
         answers.sort_by_key(|(slot, _)| *slot);
@@ -110,7 +110,7 @@ fn the_agent_hears_one_question_for_all_and_later_ones_are_answered_here() {
     (0..50).for_each(|slot| scene.ask_identities(slot));
     let mut agent = scene.accept().unwrap();
     assert_eq!(heard(&mut agent), request_identities());
-    assert!(!scene.client.has_answers());
+    assert!(scene.client.answers.is_empty());
     agent.write_all(&identities_of(&key())).unwrap();
     scene.go_on();
     assert_eq!(scene.answers(), (0..50).map(|slot| (slot, keys())).collect::<Vec<_>>());
@@ -169,7 +169,7 @@ fn an_agent_that_never_answers_does_not_make_the_queue_grow() {
         scene.client.ask_signature(asker, request(0), |asker| asker.generation == attempt);
         scene.client.ask_identities(asker, |asker| asker.generation == attempt);
     }
-    assert!(scene.client.waiting_len() < 200, "{}", scene.client.waiting_len());
+    assert!(scene.client.waiting.len() < 200, "{}", scene.client.waiting.len());
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn answers_without_sense_are_no_keys() {
         agent.write_all(case).unwrap();
         scene.go_on();
         if case == truncated {
-            assert!(!scene.client.has_answers());
+            assert!(scene.client.answers.is_empty());
         }
         drop(agent);
         // The requests that were lost with the connection are sent once more, and fail in the same

@@ -1,7 +1,6 @@
 //! Connecting, cancelling and disconnecting.
 
-use super::{HostOutput, ParallelClient, cannot_poll};
-use crate::Fleet;
+use super::{HostOutput, ParallelClient};
 use crate::error::{Error, HostError};
 use crate::fleet::HostId;
 
@@ -31,9 +30,7 @@ impl ParallelClient {
         fleet.connect(hosts.iter().copied());
         drop(fleet);
         for id in &hosts {
-            let is_there =
-                |fleet: &mut Fleet| fleet.host(*id).is_none_or(|host| !host.is_awaited()).then_some(());
-            self.fleet.drive(None, is_there).map_err(cannot_poll)?;
+            self.fleet.drive_until(|fleet| fleet.host(*id).is_none_or(|host| !host.is_awaited()))?;
         }
         let fleet = self.fleet.lock();
         let error = |id: &HostId| fleet.host(*id).and_then(|host| host.error().cloned());
@@ -57,10 +54,7 @@ impl ParallelClient {
     /// [`Error::System`] if the poll fails.
     pub fn cancel_all(&self) -> Result<(), Error> {
         self.fleet.lock().cancel_all();
-        self.fleet
-            .drive(None, |fleet| (fleet.metrics().unfinished == 0).then_some(()))
-            .map(drop)
-            .map_err(cannot_poll)
+        self.fleet.drive_until(|fleet| fleet.metrics().unfinished == 0)
     }
 
     /// [Cancels](Self::cancel_all) all commands and closes all connections. The next command
@@ -73,9 +67,6 @@ impl ParallelClient {
         self.fleet.lock().disconnect();
         self.cancel_all()?;
         self.fleet.lock().disconnect();
-        self.fleet
-            .drive(None, |fleet| (fleet.metrics().connections == 0).then_some(()))
-            .map(drop)
-            .map_err(cannot_poll)
+        self.fleet.drive_until(|fleet| fleet.metrics().connections == 0)
     }
 }

@@ -11,7 +11,6 @@ mod shared;
 mod stdin;
 mod wait;
 
-use std::io;
 use std::time::{Duration, Instant};
 
 pub use lines::{Lines, RawLines};
@@ -131,7 +130,7 @@ impl ParallelClient {
     ) -> Result<Vec<HostOutput>, Error> {
         let outputs = self.start_command_with(command, options)?;
         for output in &outputs {
-            output.drive(|command| command.state() >= CommandState::Running).map_err(cannot_poll)?;
+            output.drive(|command| command.state() >= CommandState::Running)?;
         }
         let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
         match failures.min_by_key(|(order, _)| *order) {
@@ -177,7 +176,7 @@ impl ParallelClient {
             .collect();
         drop(fleet);
         self.last.clone_from(&outputs);
-        self.fleet.turn().map_err(cannot_poll)?;
+        self.fleet.turn()?;
         Ok(outputs)
     }
 
@@ -203,7 +202,7 @@ impl ParallelClient {
                 }
                 fleet.command(output.id()).is_none_or(|command| command.is_finished()).then_some(())
             });
-            if done.map_err(cannot_poll)?.is_none() {
+            if done?.is_none() {
                 return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
             }
         }
@@ -216,7 +215,7 @@ impl ParallelClient {
     /// # Errors
     /// [`Error::System`] if the poll fails.
     pub fn finished(&self, outputs: &[HostOutput]) -> Result<bool, Error> {
-        self.fleet.turn().map_err(cannot_poll)?;
+        self.fleet.turn()?;
         Ok(outputs.iter().all(HostOutput::is_finished))
     }
 
@@ -263,10 +262,6 @@ fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
         list.push(output.position());
     }
     Error::JoinTimeout { after, finished, unfinished, not_started }
-}
-
-fn cannot_poll(error: io::Error) -> Error {
-    Error::System { what: "poll", error }
 }
 
 /// The deadline of a wait that begins now.

@@ -1,11 +1,10 @@
 //! One host's output of one command.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::{Lines, Reader, Stdin, cannot_poll};
+use super::{Lines, Reader, Stdin};
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
 use crate::fleet::{CommandId, CommandRef, CommandState, HostRef};
@@ -94,18 +93,18 @@ impl HostOutput {
 
     /// Standard output as bytes; see [`Reader`].
     pub fn stdout_reader(&self) -> Reader<'_> {
-        Reader::new(self, StdStream::Stdout)
+        Reader { output: self, stream: StdStream::Stdout }
     }
 
     /// Standard error as bytes; see [`Reader`].
     pub fn stderr_reader(&self) -> Reader<'_> {
-        Reader::new(self, StdStream::Stderr)
+        Reader { output: self, stream: StdStream::Stderr }
     }
 
     /// The command's standard input. Dropping the [`Stdin`] does not end the input;
     /// [`Stdin::close`] does.
     pub fn stdin(&self) -> Stdin<'_> {
-        Stdin::new(self)
+        Stdin { output: self }
     }
 
     /// Sends a signal to the command, which must be running. That is the case if the host has
@@ -132,11 +131,9 @@ impl HostOutput {
     /// it has failed.
     pub fn send_signal(&self, signal: Signal) -> Result<(), HostError> {
         if self.fleet().lock().signal(self.id(), signal) {
-            let is_sent = |command: CommandRef<'_>| command.unsent_signals() == 0;
-            return self.drive(is_sent).map_err(|e| self.cannot_poll(&e));
+            return self.drive(|command| command.unsent_signals() == 0).map_err(|e| self.loop_error(&e));
         }
-        let not_running = || self.own_error(HostErrorKind::Channel(ChannelProblem::NotRunning));
-        Err(self.error().unwrap_or_else(not_running))
+        Err(self.error_or(ChannelProblem::NotRunning))
     }
 
     /// Cancels the command, and waits until it has ended.
@@ -156,7 +153,7 @@ impl HostOutput {
     /// [`Error::System`] if the poll fails.
     pub fn cancel(&self) -> Result<(), Error> {
         self.begin_cancel();
-        self.drive(|command| command.is_finished()).map_err(cannot_poll)
+        self.drive(|command| command.is_finished())
     }
 
     pub(super) fn begin_cancel(&self) {
@@ -165,26 +162,20 @@ impl HostOutput {
 
     /// The exit status; `None` if the command has not ended, was ended by a signal, or failed.
     pub fn exit_code(&self) -> Option<u32> {
-        match self.outcome()? {
-            Outcome::Exited(code) => Some(code),
-            _ => None,
-        }
+        let Outcome::Exited(code) = self.outcome()? else { return None };
+        Some(code)
     }
 
     /// The signal that ended the command, if a signal did.
     pub fn exit_signal(&self) -> Option<ExitSignal> {
-        match self.outcome()? {
-            Outcome::Signaled(signal) => Some(signal),
-            _ => None,
-        }
+        let Outcome::Signaled(signal) = self.outcome()? else { return None };
+        Some(signal)
     }
 
     /// The error, if the command did not run or it is unknown how the command ended.
     pub fn error(&self) -> Option<HostError> {
-        match self.outcome()? {
-            Outcome::Failed(error) => Some(error),
-            _ => None,
-        }
+        let Outcome::Failed(error) = self.outcome()? else { return None };
+        Some(error)
     }
 
     /// How the command ended; `None` while it has not ended. This does not wait; to wait, see
@@ -297,15 +288,18 @@ impl HostOutput {
     }
 
     /// Drives all hosts until this command is `done`.
-    pub(super) fn drive(&self, done: impl Fn(CommandRef<'_>) -> bool) -> io::Result<()> {
-        let id = self.id();
-        let look = |fleet: &mut Fleet| fleet.command(id).is_none_or(&done).then_some(());
-        self.fleet().drive(None, look).map(drop)
+    pub(super) fn drive(&self, done: impl Fn(CommandRef<'_>) -> bool) -> Result<(), Error> {
+        self.fleet().drive_until(|fleet| fleet.command(self.id()).is_none_or(&done))
     }
 
     /// The error to report if the event loop fails while a caller waits for this output.
-    pub(super) fn cannot_poll(&self, error: &io::Error) -> HostError {
-        self.own_error(HostErrorKind::Limit(format!("cannot poll: {error}")))
+    pub(super) fn loop_error(&self, error: &Error) -> HostError {
+        self.own_error(HostErrorKind::Limit(error.to_string()))
+    }
+
+    /// The command's error or, if it has none, this problem.
+    pub(super) fn error_or(&self, problem: ChannelProblem) -> HostError {
+        self.error().unwrap_or_else(|| self.own_error(HostErrorKind::Channel(problem)))
     }
 
     /// An error of this output that does not come from its host.

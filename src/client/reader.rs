@@ -25,14 +25,8 @@ use crate::ids::StdStream;
 /// ```
 #[derive(Debug)]
 pub struct Reader<'a> {
-    output: &'a HostOutput,
-    stream: StdStream,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(output: &'a HostOutput, stream: StdStream) -> Self {
-        Self { output, stream }
-    }
+    pub(super) output: &'a HostOutput,
+    pub(super) stream: StdStream,
 }
 
 impl io::Read for Reader<'_> {

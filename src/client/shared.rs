@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::ahead::Claim;
+use crate::error::Error;
 use crate::fleet::{CommandId, FleetWaker};
 use crate::ids::StdStream;
 use crate::{Budget, Fleet, clock};
@@ -131,8 +132,13 @@ impl Shared {
     }
 
     /// Processes data that has arrived, without waiting.
-    pub(super) fn turn(&self) -> io::Result<()> {
+    pub(super) fn turn(&self) -> Result<(), Error> {
         turn(&mut self.lock())
+    }
+
+    /// Drives all hosts until the fleet is `done`.
+    pub(super) fn drive_until(&self, mut done: impl FnMut(&mut Fleet) -> bool) -> Result<(), Error> {
+        self.drive(None, |fleet| done(fleet).then_some(())).map(drop)
     }
 
     /// Drives all hosts until `look` returns `Some`. Returns `None` if the deadline passes first.
@@ -140,7 +146,7 @@ impl Shared {
         &self,
         deadline: Option<Instant>,
         mut look: impl FnMut(&mut Fleet) -> Option<T>,
-    ) -> io::Result<Option<T>> {
+    ) -> Result<Option<T>, Error> {
         let Locked(mut state) = self.lock();
         if let Some(seen) = look(&mut state.fleet) {
             return Ok(Some(seen));
@@ -207,9 +213,9 @@ impl Inner {
     }
 
     /// Waits until there is work for a turn, and runs the turn.
-    fn turn(&self, state: &mut State, deadline: Option<Instant>) -> io::Result<()> {
+    fn turn(&self, state: &mut State, deadline: Option<Instant>) -> Result<(), Error> {
         let limit = state.wake_at(deadline).map(|at| at.saturating_duration_since(clock::now()));
-        state.fleet.wait(limit)?;
+        state.fleet.wait(limit).map_err(cannot_poll)?;
         turn(&mut state.fleet)?;
         state.turns += 1;
         if !state.followers.is_empty() {
@@ -247,11 +253,15 @@ impl Inner {
     }
 }
 
-fn turn(fleet: &mut Fleet) -> io::Result<()> {
-    fleet.turn(clock::now(), Budget::default())?;
+fn turn(fleet: &mut Fleet) -> Result<(), Error> {
+    fleet.turn(clock::now(), Budget::default()).map_err(cannot_poll)?;
     // Events are dropped, because waiting threads look at the fleet itself.
     while fleet.next_event().is_some() {}
     Ok(())
+}
+
+fn cannot_poll(error: io::Error) -> Error {
+    Error::System { what: "poll", error }
 }
 
 impl std::fmt::Debug for Shared {

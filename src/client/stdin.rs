@@ -4,7 +4,7 @@ use std::io;
 
 use super::output::HostOutput;
 use super::wait::{WaitError, wait};
-use crate::error::{ChannelProblem, HostErrorKind};
+use crate::error::ChannelProblem;
 use crate::fleet::CommandRef;
 use crate::{Fleet, limits};
 
@@ -34,14 +34,10 @@ use crate::{Fleet, limits};
 /// ```
 #[derive(Debug)]
 pub struct Stdin<'a> {
-    output: &'a HostOutput,
+    pub(super) output: &'a HostOutput,
 }
 
-impl<'a> Stdin<'a> {
-    pub(super) fn new(output: &'a HostOutput) -> Self {
-        Self { output }
-    }
-
+impl Stdin<'_> {
     /// Closes the input once everything that was written has been sent.
     pub fn close(self) {
         self.output.fleet().lock().close_stdin(self.output.id());
@@ -59,11 +55,6 @@ impl<'a> Stdin<'a> {
             Err(WaitError::Timeout(error)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
         }
     }
-
-    fn is_closed(&self) -> io::Error {
-        let closed = || self.output.own_error(HostErrorKind::Channel(ChannelProblem::InputClosed));
-        io::Error::new(io::ErrorKind::BrokenPipe, self.output.error().unwrap_or_else(closed))
-    }
 }
 
 impl io::Write for Stdin<'_> {
@@ -75,7 +66,9 @@ impl io::Write for Stdin<'_> {
             let written = self.output.fleet().lock().write_stdin(self.output.id(), bytes);
             match written {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(self.is_closed()),
+                Err(e) => {
+                    return Err(io::Error::new(e.kind(), self.output.error_or(ChannelProblem::InputClosed)));
+                }
                 Ok(written) => return Ok(written),
             }
             self.drain_to(limits::STDIN_QUEUE / 2)?;

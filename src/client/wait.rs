@@ -55,7 +55,7 @@ pub(super) fn wait<T>(
                 let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
                 return Err(WaitError::Timeout(output.own_error(kind)));
             }
-            (Err(e), None) => return Err(WaitError::Failed(output.cannot_poll(&e))),
+            (Err(e), None) => return Err(WaitError::Failed(output.loop_error(&e))),
         }
     }
 }

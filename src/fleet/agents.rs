@@ -32,38 +32,24 @@ impl Agents {
     }
 
     pub(super) fn note_ready(&mut self, index: usize, generation: u32) {
-        if self.clients.get(index).is_some_and(|client| client.generation() == generation) {
+        if self.clients.get(index).is_some_and(|client| client.generation == generation) {
             self.ready.push(index);
         }
     }
 
     pub(super) fn has_answers(&self) -> bool {
-        self.clients.iter().any(AgentClient::has_answers)
+        self.clients.iter().any(|client| !client.answers.is_empty())
     }
 
-    fn client(&mut self, path: &Arc<Path>) -> &mut AgentClient {
-        let known = self.clients.iter().position(|client| client.path() == &**path);
+    /// The client of the agent at this path.
+    pub(super) fn client(&mut self, path: &Arc<Path>) -> &mut AgentClient {
+        let known = self.clients.iter().position(|client| client.path == *path);
         let index = known.unwrap_or(self.clients.len());
         if known.is_none() {
             let registry = self.registry.clone();
             self.clients.push(AgentClient::new(path.clone(), registry, token::<AGENT>, index));
         }
         &mut self.clients[index]
-    }
-
-    /// Asks the agent at this path for a signature or, if `request` is `None`, for its keys.
-    pub(super) fn ask(
-        &mut self,
-        path: &Arc<Path>,
-        asker: Asker,
-        request: Option<Vec<u8>>,
-        still_waits: impl Fn(Asker) -> bool,
-    ) {
-        let client = self.client(path);
-        match request {
-            None => client.ask_identities(asker, still_waits),
-            Some(request) => client.ask_signature(asker, request, still_waits),
-        }
     }
 
     /// Advances the clients whose sockets are ready.
@@ -76,6 +62,6 @@ impl Agents {
     }
 
     pub(super) fn next_answer(&mut self) -> Option<(Asker, AgentAnswer)> {
-        self.clients.iter_mut().find_map(AgentClient::next_answer)
+        self.clients.iter_mut().find_map(|client| client.answers.pop_front())
     }
 }

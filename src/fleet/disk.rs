@@ -17,7 +17,7 @@ pub(super) struct Disk {
     workers: Option<Workers<Record>>,
     waker: Arc<Waker>,
     waiting: Arc<Waiting>,
-    answers: VecDeque<Answer>,
+    pub answers: VecDeque<Answer>,
 }
 
 /// The keys to be recorded, by the slot of their host. There is at most one key per host, even if
@@ -57,14 +57,6 @@ impl Disk {
     pub(super) fn collect(&mut self) {
         let found = self.workers.as_ref().map(Workers::finished).unwrap_or_default();
         self.answers.extend(found.into_iter().flatten());
-    }
-
-    pub(super) fn next_answer(&mut self) -> Option<Answer> {
-        self.answers.pop_front()
-    }
-
-    pub(super) fn has_answers(&self) -> bool {
-        !self.answers.is_empty()
     }
 }
 

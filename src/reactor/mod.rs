@@ -31,21 +31,13 @@ pub(crate) struct Reactor {
     waker: Arc<Waker>,
 }
 
-/// One event of the poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ready {
-    /// The descriptor of this owner is ready.
-    Descriptor(Key),
+/// What a poll has found besides ready descriptors.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Polled {
     /// A helper thread has a result.
-    Woken,
-}
-
-/// How much of the pending readiness one poll has returned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
-    All,
+    pub is_woken: bool,
     /// The poll returned the maximum for one call, so there may be more.
-    Full,
+    pub is_full: bool,
 }
 
 impl Reactor {
@@ -72,24 +64,26 @@ impl Reactor {
         &self.waker
     }
 
-    /// Waits for readiness, at most `timeout` long or, if that is `None`, without limit. Reports at
-    /// most [`limits::EVENTS_PER_POLL`] events. A signal may end the wait early.
+    /// Waits for readiness, at most `timeout` long or, if that is `None`, without limit. Reports the
+    /// owners of ready descriptors. Takes at most [`limits::EVENTS_PER_POLL`] events. A signal may
+    /// end the wait early.
     pub(crate) fn poll(
         &mut self,
         timeout: Option<Duration>,
-        mut report: impl FnMut(Ready),
-    ) -> io::Result<Taken> {
+        mut report: impl FnMut(Key),
+    ) -> io::Result<Polled> {
         match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Taken::All),
-            Err(e) => return Err(e),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Polled::default()),
+            polled => polled?,
         }
-        let mut count = 0;
+        let (mut is_woken, mut count) = (false, 0);
         for event in &self.events {
-            let token = event.token();
-            report(if token == WAKER { Ready::Woken } else { Ready::Descriptor(Key::of(token)) });
+            match event.token() {
+                WAKER => is_woken = true,
+                token => report(Key::of(token)),
+            }
             count += 1;
         }
-        Ok(if count < self.events.capacity() { Taken::All } else { Taken::Full })
+        Ok(Polled { is_woken, is_full: count >= self.events.capacity() })
     }
 }

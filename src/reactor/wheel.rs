@@ -56,8 +56,8 @@ const NIL: usize = usize::MAX;
 /// so such a timer never expires.
 const NEVER: u64 = u64::MAX;
 
-const NANOS_PER_TICK: u32 = 1_000_000;
-const TICKS_PER_SEC: u64 = 1_000;
+/// The longest duration that is shorter than a tick. Adding it rounds up to a tick.
+const ALMOST_A_TICK: Duration = Duration::from_nanos(999_999);
 
 /// Identifies one armed timer of the wheel that returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -220,17 +220,11 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
 
     fn tick_of_deadline(&self, deadline: Instant) -> u64 {
         let since = deadline.saturating_duration_since(self.origin);
-        let tick = since
-            .as_secs()
-            .saturating_mul(TICKS_PER_SEC)
-            .saturating_add(since.subsec_nanos().div_ceil(NANOS_PER_TICK).into());
-        tick.max(self.elapsed)
+        ticks(since.saturating_add(ALMOST_A_TICK)).max(self.elapsed)
     }
 
     fn tick_of_now(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.origin);
-        let tick = since.as_secs().saturating_mul(TICKS_PER_SEC).saturating_add(since.subsec_millis().into());
-        tick.min(NEVER - 1)
+        ticks(now.saturating_duration_since(self.origin)).min(NEVER - 1)
     }
 
     fn live(&self, id: TimerId) -> Option<&Timer<K>> {
@@ -369,6 +363,11 @@ impl<K, const LEVELS: usize, const SLOTS: usize> Wheel<K, LEVELS, SLOTS> {
         let timers = iter::successors(first, |timer| self.timers.get(timer.next));
         self.earliest.find(timers.map(|timer| timer.tick))
     }
+}
+
+/// How many whole ticks fit into this duration.
+fn ticks(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
 }
 
 impl<K, const LEVELS: usize, const SLOTS: usize> fmt::Debug for Wheel<K, LEVELS, SLOTS> {

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dns::{Dns, Resolver, Ties};
 use crate::hostkey::Verifier;
-use crate::reactor::{Key, Reactor, Ready, Taken};
+use crate::reactor::{Key, Reactor};
 use crate::session::{Effect, Execs};
 
 pub(super) struct Engine {
@@ -115,25 +115,23 @@ impl Engine {
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Self { event_loop: EventLoop { reactor, ready, .. }, hosts, agents, dns, .. } = self;
-        let mut woken = false;
-        let taken = reactor.poll(timeout, |news| match news {
-            Ready::Woken => woken = true,
-            Ready::Descriptor(Key { kind: AGENT, index, generation }) => agents.note_ready(index, generation),
-            Ready::Descriptor(Key { kind: RESOLVER, index, generation }) => dns.ready(index, generation),
-            Ready::Descriptor(Key { index, generation, .. }) => {
+        let polled = reactor.poll(timeout, |Key { kind, index, generation }| match kind {
+            AGENT => agents.note_ready(index, generation),
+            RESOLVER => dns.ready(index, generation),
+            _ => {
                 if hosts.slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
                     ready.push(index);
                 }
             }
         })?;
-        if woken {
+        if polled.is_woken {
             self.event_loop.alarmed = false;
             self.disk.collect();
             for index in self.hosts.links.returned() {
                 self.event_loop.ready.push(index);
             }
         }
-        self.event_loop.poll_again = taken == Taken::Full;
+        self.event_loop.poll_again = polled.is_full;
         // A wake-up that is left unread in the poll does not notify an edge-triggered caller again.
         // So another wake-up must be allowed.
         self.event_loop.alarmed &= !self.event_loop.poll_again;
@@ -172,7 +170,7 @@ impl Engine {
 
     /// Whether there is work that neither the poll nor a timer will report.
     fn has_work(&self) -> bool {
-        let has_answers = self.agents.has_answers() || self.disk.has_answers() || self.dns.has_work();
+        let has_answers = self.agents.has_answers() || !self.disk.answers.is_empty() || self.dns.has_work();
         let has_news = self.event_loop.poll_again || !self.event_loop.ready.is_empty();
         has_news || has_answers || self.schedule.has_work(self.execs.share())
     }

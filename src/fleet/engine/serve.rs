@@ -48,7 +48,7 @@ impl Engine {
 
     /// Delivers the results of recording host keys, as far as the turn budget allows.
     pub(super) fn deliver_recorded(&mut self, now: Instant) {
-        while let Some((asker, recorded)) = self.disk.next_answer() {
+        while let Some((asker, recorded)) = self.disk.answers.pop_front() {
             if self.hosts.still_waits(asker, Awaited::Record) {
                 self.visit(asker.slot, Input::Recorded(recorded), now);
             }
@@ -66,7 +66,11 @@ impl Engine {
             return self.bug(asker.slot, "a question to an agent that is not configured", now);
         };
         debug_assert!(hosts.still_waits(asker, Awaited::Agent), "the answer would be dropped");
-        agents.ask(path, asker, request, |asker| hosts.still_waits(asker, Awaited::Agent));
+        let (client, waits) = (agents.client(path), |asker| hosts.still_waits(asker, Awaited::Agent));
+        match request {
+            None => client.ask_identities(asker, waits),
+            Some(request) => client.ask_signature(asker, request, waits),
+        }
     }
 
     /// Advances the agents' clients, and delivers their answers as far as the turn budget allows.

@@ -57,7 +57,7 @@ impl World {
     /// Checks that no work was forgotten, when there is nothing left to do at this moment.
     pub(super) fn check(&mut self) {
         self.check_books();
-        let is_unread = self.fleet.engine.events.len() > 0;
+        let is_unread = !self.fleet.engine.events.is_empty();
         for (_, slot) in &mut self.fleet.engine.hosts.slots {
             let (id, view, link) = (slot.id, slot.booked.view, fake(&mut *slot.link));
             // A host that is held back resumes when its output is taken.
