@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::error::{AuthProblem, CertProblem};
-use crate::hostkey::{BlobReader, HostKey};
+use crate::hostkey::{BlobReader, HostKey, push_string};
 use crate::limits;
 
 /// The certificate types that libssh can sign with, the types of their keys, and the number of
@@ -39,14 +39,8 @@ const TIME_MAX: u64 = 253_402_300_799;
 pub(crate) struct Certificate {
     /// The file that the certificate was read from, or `<bytes>`.
     path: PathBuf,
-    type_name: &'static str,
     blob: Vec<u8>,
-    /// The certified public key, as a wire blob (RFC 4253 section 6.6).
-    key: Vec<u8>,
-    principals: Vec<String>,
-    valid_after: SystemTime,
-    /// `None` if the certificate never expires.
-    valid_before: Option<SystemTime>,
+    body: Body,
 }
 
 impl Certificate {
@@ -77,29 +71,18 @@ impl Certificate {
         };
         let name = str::from_utf8(name).map_err(|_| CertProblem::Malformed)?;
         if !name.ends_with(MARK) {
-            let is_type = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| name.starts_with(start));
-            let is_key = is_type && base64.starts_with(b"AAAA");
-            return Err(if is_key { CertProblem::PlainKey } else { CertProblem::Malformed });
+            return Err(if is_public_key(line) { CertProblem::PlainKey } else { CertProblem::Malformed });
         }
         if TYPES.iter().all(|(known, ..)| *known != name) {
             return Err(CertProblem::Unsupported(name.to_owned()));
         }
         let blob = BASE64_STANDARD.decode(base64).map_err(|_| CertProblem::Malformed)?;
-        let Body { type_name, key, kind, principals, valid } = Body::read(&blob)?;
-        match kind {
-            USER if type_name == name => {}
-            HOST => return Err(CertProblem::ForHosts),
-            _ => return Err(CertProblem::Malformed),
+        let body = Body::read(&blob)?;
+        match body.kind {
+            USER if body.type_name == name => Ok(Self { path: path.to_owned(), blob, body }),
+            HOST => Err(CertProblem::ForHosts),
+            _ => Err(CertProblem::Malformed),
         }
-        Ok(Self {
-            path: path.to_owned(),
-            type_name,
-            key,
-            principals,
-            valid_after: time(valid.0),
-            valid_before: (valid.1 != u64::MAX).then(|| time(valid.1)),
-            blob,
-        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -107,7 +90,7 @@ impl Certificate {
     }
 
     pub(crate) fn type_name(&self) -> &'static str {
-        self.type_name
+        self.body.type_name
     }
 
     pub(crate) fn blob(&self) -> &[u8] {
@@ -116,21 +99,21 @@ impl Certificate {
 
     /// Whether the certificate is for this public key, given as a wire blob.
     pub(crate) fn is_for(&self, key: &[u8]) -> bool {
-        self.key == key
+        self.body.key == key
     }
 
     /// Why a server may have refused the certificate to this user, as far as the client can tell.
     pub(crate) fn problem(&self, user: &str, now: SystemTime) -> Option<AuthProblem> {
+        let Body { principals, valid_after, valid_before, .. } = &self.body;
         let path = || self.path.clone();
-        if now < self.valid_after {
-            return Some(AuthProblem::CertificateNotYetValid { path: path(), from: self.valid_after });
+        if now < *valid_after {
+            return Some(AuthProblem::CertificateNotYetValid { path: path(), from: *valid_after });
         }
-        if let Some(until) = self.valid_before.filter(|until| *until <= now) {
+        if let Some(until) = valid_before.filter(|until| *until <= now) {
             return Some(AuthProblem::CertificateExpired { path: path(), until });
         }
-        let names_user = self.principals.iter().any(|principal| principal == user);
-        let principals = || self.principals.clone();
-        (!names_user).then(|| AuthProblem::CertificateOfOthers { path: path(), principals: principals() })
+        let others = || AuthProblem::CertificateOfOthers { path: path(), principals: principals.clone() };
+        (!principals.iter().any(|principal| principal == user)).then(others)
     }
 }
 
@@ -144,15 +127,29 @@ fn is_canonical(key: &[u8]) -> bool {
     HostKey::from_blob(key.to_vec()).is_ok_and(|known| known.blob() == key)
 }
 
+/// Whether this is the line of a `.pub` file: the key's type, then the base64 of a blob that starts
+/// with a length.
+pub(super) fn is_public_key(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let (Some(name), Some(base64)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_type = [&b"ssh-"[..], b"ecdsa-", b"sk-"].iter().any(|start| name.starts_with(start));
+    is_type && base64.starts_with(b"AAAA")
+}
+
 /// The content of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Body {
     type_name: &'static str,
+    /// The certified public key, as a wire blob (RFC 4253 section 6.6).
     key: Vec<u8>,
     /// [`USER`] or [`HOST`].
     kind: u32,
     principals: Vec<String>,
-    /// Start and end of validity, in seconds since 1970.
-    valid: (u64, u64),
+    valid_after: SystemTime,
+    /// `None` if the certificate never expires.
+    valid_before: Option<SystemTime>,
 }
 
 impl Body {
@@ -163,9 +160,9 @@ impl Body {
         let (type_name, key_name, fields) = known.ok_or(CertProblem::Malformed)?;
         reader.string()?; // the nonce
         let mut key = Vec::new();
-        push(&mut key, key_name.as_bytes());
+        push_string(&mut key, &[key_name.as_bytes()]);
         for _ in 0..fields {
-            push(&mut key, reader.string()?);
+            push_string(&mut key, &[reader.string()?]);
         }
         // libssh parses the key as well. It could read a form that is not canonical as another key.
         if !is_canonical(&key) {
@@ -175,7 +172,8 @@ impl Body {
         let kind = reader.u32()?;
         reader.string()?; // the key ID
         let principals = strings(reader.string()?)?;
-        let valid = (reader.u64()?, reader.u64()?);
+        let valid_after = time(reader.u64()?);
+        let valid_before = Some(reader.u64()?).filter(|seconds| *seconds != u64::MAX).map(time);
         for _ in ["critical options", "extensions", "reserved"] {
             reader.string()?;
         }
@@ -184,14 +182,8 @@ impl Body {
         if !reader.is_empty() || HostKey::from_blob(authority.to_vec()).is_err() {
             return Err(CertProblem::Malformed);
         }
-        Ok(Self { type_name, key, kind, principals, valid })
+        Ok(Self { type_name, key, kind, principals, valid_after, valid_before })
     }
-}
-
-fn push(blob: &mut Vec<u8>, field: &[u8]) {
-    // The length fits, because the field was read from a blob, which stores the length in 32 bits.
-    blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-    blob.extend_from_slice(field);
 }
 
 fn strings(packed: &[u8]) -> Result<Vec<String>, CertProblem> {

@@ -49,30 +49,43 @@ pub(super) fn canonical(blob: &[u8]) -> Result<(KeyType, Cow<'_, [u8]>), KeyErro
     Ok((key_type, rewritten.map_or(Cow::Borrowed(blob), Cow::Owned)))
 }
 
-fn bits(number: &[u8]) -> usize {
+/// A number without leading zero bytes.
+pub(crate) fn minimal(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// The number of significant bits.
+pub(crate) fn bits(number: &[u8]) -> usize {
+    let number = minimal(number);
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+/// What an `mpint` with this minimal, non-negative number starts with: a zero byte if the number's
+/// first bit would be taken for a sign.
+pub(crate) fn sign_byte(number: &[u8]) -> &'static [u8] {
+    if number.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] }
+}
+
+/// Appends a `string` (RFC 4251 §5) made of these parts. All of them are far shorter than the
+/// largest length that fits.
+pub(crate) fn push_string(blob: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    blob.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    parts.iter().for_each(|part| blob.extend_from_slice(part));
 }
 
 /// Builds a blob from its name and its numbers, each number in its shortest encoding. Returns
 /// `None` if the original blob, of `length` bytes, already has that form.
 fn rewrite(name: &[u8], numbers: &[&[u8]], length: usize) -> Option<Vec<u8>> {
-    let sign_byte = |number: &[u8]| usize::from(number.first().is_some_and(|first| first & 0x80 != 0));
-    let minimal = numbers.iter().map(|number| 4 + sign_byte(number) + number.len()).sum::<usize>();
+    let minimal = numbers.iter().map(|number| 4 + sign_byte(number).len() + number.len()).sum::<usize>();
     let minimal = minimal + 4 + name.len();
     if minimal == length {
         return None;
     }
     let mut blob = Vec::with_capacity(minimal);
-    let mut put = |sign: usize, bytes: &[u8]| {
-        let length = u32::try_from(sign + bytes.len()).unwrap_or(u32::MAX);
-        blob.extend_from_slice(&length.to_be_bytes());
-        blob.extend(std::iter::repeat_n(0, sign));
-        blob.extend_from_slice(bytes);
-    };
-    put(0, name);
-    for number in numbers {
-        put(sign_byte(number), number);
-    }
+    push_string(&mut blob, &[name]);
+    numbers.iter().for_each(|number| push_string(&mut blob, &[sign_byte(number), number]));
     Some(blob)
 }
 
@@ -134,7 +147,6 @@ impl<'a> BlobReader<'a> {
         if negative || number.len() > BIGNUM_BYTES_MAX + 1 {
             return Err(KeyError::Damaged);
         }
-        let zeros = number.iter().take_while(|byte| **byte == 0).count();
-        Ok(number.get(zeros..).unwrap_or_default())
+        Ok(minimal(number))
     }
 }

@@ -34,7 +34,7 @@ mod verifier;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use blob::BlobReader;
+pub(crate) use blob::{BlobReader, bits, minimal, push_string, sign_byte};
 pub use error::{HostKeyError, HostKeyProblem};
 pub use key::{Fingerprint, FingerprintError, HostKey, KeyError, KeyType};
 pub use known_hosts::KnownHosts;

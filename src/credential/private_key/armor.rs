@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use crate::credential::certificate::is_public_key;
 use crate::error::KeyProblem;
 use crate::limits;
 
@@ -22,26 +23,15 @@ pub(super) enum Format {
     Ec,
 }
 
-/// The decoded lines of a private key.
-pub(super) struct Armored {
-    pub format: Format,
-    pub headers: Headers,
-    pub data: Zeroizing<Vec<u8>>,
-}
-
-/// Those of the headers before the base64 of a PEM file that describe its encryption (RFC 1421).
-#[derive(Debug, Default)]
-pub(super) struct Headers {
-    /// `Proc-Type`.
-    pub proc_type: Option<String>,
-    /// `DEK-Info`.
-    pub dek_info: Option<String>,
-}
-
-impl Headers {
-    pub fn is_encrypted(&self) -> bool {
-        self.proc_type.is_some() || self.dek_info.is_some()
-    }
+/// A private key found in a file: its decoded lines, not decrypted yet.
+pub(crate) struct KeyText {
+    pub(super) format: Format,
+    /// The header `Proc-Type` before the base64 of a PEM file. Like `DEK-Info`, it describes the
+    /// encryption (RFC 1421).
+    pub(super) proc_type: Option<String>,
+    /// The header `DEK-Info`.
+    pub(super) dek_info: Option<String>,
+    pub(super) data: Zeroizing<Vec<u8>>,
 }
 
 /// What a line reveals about its file.
@@ -50,32 +40,34 @@ enum Mark {
     Problem(fn() -> KeyProblem),
 }
 
-/// Finds the first private key. Like OpenSSH, this accepts other lines before and after PEM, in any
-/// encoding, and the line ends of any system. If there is no key, the first line that can be
-/// recognised determines the error.
-pub(super) fn find(bytes: &[u8]) -> Result<Armored, KeyProblem> {
-    if bytes.len() > limits::KEY_FILE {
-        return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });
-    }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(KeyProblem::Utf16);
-    }
-    if is_der(bytes) {
-        return Err(KeyProblem::Der);
-    }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let mut other = None;
-    while let Some(line) = lines.next() {
-        match mark(line) {
-            Some(Mark::Begin(format)) => return read(format, line.trim_ascii_end(), lines, text.len()),
-            Some(Mark::Problem(problem)) => {
-                other.get_or_insert(problem);
-            }
-            None => {}
+impl KeyText {
+    /// Finds the first private key. Like OpenSSH, this accepts other lines before and after PEM, in any
+    /// encoding, and the line ends of any system. If there is no key, the first line that can be
+    /// recognised determines the error.
+    pub(crate) fn find(bytes: &[u8]) -> Result<Self, KeyProblem> {
+        if bytes.len() > limits::KEY_FILE {
+            return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });
         }
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return Err(KeyProblem::Utf16);
+        }
+        if is_der(bytes) {
+            return Err(KeyProblem::Der);
+        }
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let mut other = None;
+        while let Some(line) = lines.next() {
+            match mark(line) {
+                Some(Mark::Begin(format)) => return read(format, line.trim_ascii_end(), lines, text.len()),
+                Some(Mark::Problem(problem)) => {
+                    other.get_or_insert(problem);
+                }
+                None => {}
+            }
+        }
+        Err(other.map_or(KeyProblem::Malformed, |problem| problem()))
     }
-    Err(other.map_or(KeyProblem::Malformed, |problem| problem()))
 }
 
 fn mark(line: &[u8]) -> Option<Mark> {
@@ -107,17 +99,6 @@ fn label<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(begin)?.trim_ascii_end().strip_suffix(b"-----")
 }
 
-/// Whether this is the line of a `.pub` file: the key's type, then the base64 of a blob that starts
-/// with a length.
-fn is_public_key(line: &[u8]) -> bool {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let (Some(name), Some(base64)) = (words.next(), words.next()) else {
-        return false;
-    };
-    let is_type = [&b"ssh-"[..], b"ecdsa-", b"sk-"].iter().any(|start| name.starts_with(start));
-    is_type && base64.starts_with(b"AAAA")
-}
-
 /// Whether this is exactly one DER sequence.
 fn is_der(bytes: &[u8]) -> bool {
     let (header, length) = match bytes {
@@ -136,9 +117,9 @@ fn read<'a>(
     begin: &[u8],
     lines: impl Iterator<Item = &'a [u8]>,
     longest: usize,
-) -> Result<Armored, KeyProblem> {
+) -> Result<KeyText, KeyProblem> {
     let wanted = label(begin, b"-----BEGIN ");
-    let mut headers = Headers::default();
+    let (mut proc_type, mut dek_info) = (None, None);
     // Reserved at full size, because growing would leave copies of the secret behind.
     let mut base64 = Zeroizing::new(Vec::with_capacity(longest));
     for line in lines {
@@ -146,30 +127,24 @@ fn read<'a>(
             if Some(end) != wanted {
                 return Err(KeyProblem::Damaged("its END line belongs to another format"));
             }
-            return Ok(Armored { format, headers, data: decode(&base64)? });
+            return Ok(KeyText { format, proc_type, dek_info, data: decode(&base64)? });
         }
         if line.starts_with(b"-----BEGIN ") {
             break;
         }
         match line.iter().position(|byte| *byte == b':') {
             Some(colon) if base64.is_empty() => {
-                headers.note(&line[..colon], line[colon + 1..].trim_ascii());
+                let value = || Some(String::from_utf8_lossy(line[colon + 1..].trim_ascii()).into_owned());
+                match &line[..colon] {
+                    b"Proc-Type" => proc_type = value(),
+                    b"DEK-Info" => dek_info = value(),
+                    _ => {}
+                }
             }
             _ => base64.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace())),
         }
     }
     Err(KeyProblem::Damaged("its END line is missing"))
-}
-
-impl Headers {
-    fn note(&mut self, name: &[u8], value: &[u8]) {
-        let value = || Some(String::from_utf8_lossy(value).into_owned());
-        match name {
-            b"Proc-Type" => self.proc_type = value(),
-            b"DEK-Info" => self.dek_info = value(),
-            _ => {}
-        }
-    }
 }
 
 fn decode(base64: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {

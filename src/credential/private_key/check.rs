@@ -4,15 +4,15 @@
 //! the curve.
 
 use std::cmp::Ordering;
-use std::ops::{Deref, DerefMut};
 
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcPoint, PointConversionForm};
 use openssl::error::ErrorStack;
 use openssl::pkey::{Id, PKey};
 
-use super::parts::{Curve, RsaParts, bits, minimal};
+use super::parts::{Curve, RsaParts};
 use crate::error::KeyProblem;
+use crate::hostkey::{bits, minimal};
 use crate::limits;
 
 const HALVES_DIFFER: KeyProblem = KeyProblem::Damaged("its public half does not belong to its private half");
@@ -37,19 +37,19 @@ pub(super) fn ed25519_public(seed: &[u8; 32], public: Option<&[u8; 32]>) -> Resu
 /// Computes the public half of an ECDSA key, uncompressed. If `point` is known, it must be the
 /// same.
 pub(super) fn ecdsa_public(curve: Curve, scalar: &[u8], point: Option<&[u8]>) -> Result<Vec<u8>, KeyProblem> {
-    if minimal(scalar).len() > curve.bytes() {
+    if minimal(scalar).len() > curve.bytes {
         return Err(KeyProblem::Damaged("its private number is too large for its curve"));
     }
     let mut context = BigNumContext::new()?;
-    let group = EcGroup::from_curve_name(curve.nid())?;
+    let group = EcGroup::from_curve_name(curve.nid)?;
     let mut order = BigNum::new()?;
     group.order(&mut order, &mut context)?;
     let scalar = Secret::new(scalar)?;
-    if scalar.num_bits() == 0 || scalar.ucmp(&order) != Ordering::Less {
+    if scalar.0.num_bits() == 0 || scalar.0.ucmp(&order) != Ordering::Less {
         return Err(KeyProblem::Damaged("its private number is too large for its curve"));
     }
     let mut computed = EcPoint::new(&group)?;
-    computed.mul_generator2(&group, &scalar, &mut context)?;
+    computed.mul_generator2(&group, &scalar.0, &mut context)?;
     if let Some(point) = point {
         let point = EcPoint::from_bytes(&group, point, &mut context)
             .map_err(|_| KeyProblem::Damaged("its public half is not a point of its curve"))?;
@@ -81,17 +81,17 @@ pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
     let mut context = BigNumContext::new()?;
     let (p, q) = (Secret::new(p)?, Secret::new(q)?);
     let mut product = Secret::zero()?;
-    product.checked_mul(&p, &q, &mut context)?;
-    if *product != *Secret::new(n)? {
+    product.0.checked_mul(&p.0, &q.0, &mut context)?;
+    if product.0 != Secret::new(n)?.0 {
         return Err(NOT_RSA);
     }
-    product.checked_mul(&*Secret::new(q_inv)?, &q, &mut context)?;
+    product.0.checked_mul(&Secret::new(q_inv)?.0, &q.0, &mut context)?;
     if !is_one_modulo(&product, &p, &mut context)? {
         return Err(NOT_RSA);
     }
-    product.checked_mul(&*Secret::new(d)?, &*Secret::new(e)?, &mut context)?;
+    product.0.checked_mul(&Secret::new(d)?.0, &Secret::new(e)?.0, &mut context)?;
     for mut prime in [p, q] {
-        prime.sub_word(1)?;
+        prime.0.sub_word(1)?;
         if !is_one_modulo(&product, &prime, &mut context)? {
             return Err(NOT_RSA);
         }
@@ -101,8 +101,8 @@ pub(super) fn rsa(parts: RsaParts<'_>) -> Result<(), KeyProblem> {
 
 fn is_one_modulo(number: &Secret, modulus: &Secret, context: &mut BigNumContext) -> Result<bool, ErrorStack> {
     let mut rest = Secret::zero()?;
-    rest.nnmod(number, modulus, context)?;
-    Ok(rest.num_bits() == 1)
+    rest.0.nnmod(&number.0, &modulus.0, context)?;
+    Ok(rest.0.num_bits() == 1)
 }
 
 /// A number that is overwritten when dropped, because libcrypto would only free it.
@@ -115,20 +115,6 @@ impl Secret {
 
     fn zero() -> Result<Self, ErrorStack> {
         BigNum::new().map(Self)
-    }
-}
-
-impl Deref for Secret {
-    type Target = BigNum;
-
-    fn deref(&self) -> &BigNum {
-        &self.0
-    }
-}
-
-impl DerefMut for Secret {
-    fn deref_mut(&mut self) -> &mut BigNum {
-        &mut self.0
     }
 }
 

@@ -6,20 +6,16 @@ use openssl::symm::{self, Cipher};
 use zeroize::Zeroizing;
 
 use super::Opener;
-use super::armor::Headers;
+use super::armor::KeyText;
 use crate::error::KeyProblem;
 
 /// The length of the salt for the key derivation. The salt is the first bytes of the IV.
 const SALT: usize = 8;
 
 /// Decrypts the data as the headers say. About one in 256 wrong passphrases is not detected.
-pub(super) fn decrypt(
-    headers: &Headers,
-    data: &[u8],
-    opener: Opener<'_>,
-) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
-    let (Some("4,ENCRYPTED"), Some(info)) = (headers.proc_type.as_deref(), headers.dek_info.as_deref())
-    else {
+pub(super) fn decrypt(text: &KeyText, opener: Opener<'_>) -> Result<Zeroizing<Vec<u8>>, KeyProblem> {
+    let KeyText { proc_type, dek_info, data, .. } = text;
+    let (Some("4,ENCRYPTED"), Some(info)) = (proc_type.as_deref(), dek_info.as_deref()) else {
         return Err(KeyProblem::Damaged("its Proc-Type and DEK-Info headers contradict each other"));
     };
     let (name, iv) = info.split_once(',').unwrap_or((info, ""));
@@ -36,9 +32,8 @@ pub(super) fn decrypt(
         return Err(KeyProblem::Damaged("its encrypted data is not a whole number of blocks"));
     }
     let passphrase = opener.passphrase()?;
-    let refused = |error: openssl::error::ErrorStack| KeyProblem::Refused(error.to_string());
-    let derived = bytes_to_key(cipher, MessageDigest::md5(), passphrase, iv.get(..SALT), 1);
-    let key = Zeroizing::new(derived.map_err(refused)?.key);
+    let derived = bytes_to_key(cipher, MessageDigest::md5(), passphrase, iv.get(..SALT), 1)?;
+    let key = Zeroizing::new(derived.key);
     symm::decrypt(cipher, &key, Some(&iv), data).map(Zeroizing::new).map_err(|_| KeyProblem::PassphraseWrong)
 }
 

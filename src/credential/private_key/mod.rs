@@ -20,10 +20,9 @@ mod plain;
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use crate::error::KeyProblem;
-use armor::{Armored, Format};
+use armor::Format;
+pub(crate) use armor::KeyText;
 use parts::Parts;
 pub(crate) use plain::PlainKey;
 
@@ -49,48 +48,38 @@ impl fmt::Debug for Opener<'_> {
     }
 }
 
-/// A private key found in a file, not decrypted yet.
-pub(crate) struct KeyText(Armored);
-
 impl KeyText {
-    /// Finds the first private key among other content.
-    ///
-    /// # Errors
-    /// If there is no private key, the error names what was found instead.
-    pub(crate) fn find(bytes: &[u8]) -> Result<Self, KeyProblem> {
-        armor::find(bytes).map(Self)
-    }
-
     /// Decrypts the key if necessary, and checks it. Takes 100 ms or more for an encrypted key.
     pub(crate) fn open(&self, opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
-        let Armored { format, headers, data } = &self.0;
-        match format {
-            Format::OpenSsh => openssh::open(data, opener),
-            Format::Pkcs8 => pkcs8::open(data),
-            Format::Pkcs8Encrypted => pkcs8::open_encrypted(data, opener),
-            Format::Rsa => open_traditional(headers, data, opener, asn1::rsa),
-            Format::Ec => open_traditional(headers, data, opener, asn1::ec),
+        match self.format {
+            Format::OpenSsh => openssh::open(&self.data, opener),
+            Format::Pkcs8 => pkcs8::open(&self.data),
+            Format::Pkcs8Encrypted => pkcs8::open_encrypted(&self.data, opener),
+            Format::Rsa => self.open_traditional(opener, asn1::rsa),
+            Format::Ec => self.open_traditional(opener, asn1::ec),
         }
+    }
+
+    /// Opens OpenSSL's traditional PEM: the bare structure, which is encrypted if the headers say
+    /// so.
+    fn open_traditional(&self, opener: Opener<'_>, parse: Parse) -> Result<PlainKey, KeyProblem> {
+        if self.proc_type.is_none() && self.dek_info.is_none() {
+            return PlainKey::new(&parse(&self.data)?);
+        }
+        let opened = legacy::decrypt(self, opener)?;
+        // One in 256 wrong passphrases is not detected above, and yields random bytes here.
+        PlainKey::new(&parse(&opened).map_err(damage_by_passphrase)?)
     }
 }
 
-/// Opens OpenSSL's traditional PEM: the bare structure, which is encrypted if the headers say so.
-fn open_traditional(
-    headers: &armor::Headers,
-    data: &[u8],
-    opener: Opener<'_>,
-    parse: fn(&[u8]) -> Result<Parts<'_>, KeyProblem>,
-) -> Result<PlainKey, KeyProblem> {
-    if !headers.is_encrypted() {
-        return PlainKey::new(&parse(data)?);
-    }
-    let opened: Zeroizing<Vec<u8>> = legacy::decrypt(headers, data, opener)?;
-    // One in 256 wrong passphrases is not detected above, and yields random bytes here.
-    let parts = parse(&opened).map_err(|problem| match problem {
+type Parse = fn(&[u8]) -> Result<Parts<'_>, KeyProblem>;
+
+/// Interprets damage found in decrypted data: the passphrase is wrong.
+fn damage_by_passphrase(problem: KeyProblem) -> KeyProblem {
+    match problem {
         KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
         other => other,
-    })?;
-    PlainKey::new(&parts)
+    }
 }
 
 #[cfg(any(test, fuzzing))]

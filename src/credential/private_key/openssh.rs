@@ -4,7 +4,7 @@ use bcrypt_pbkdf::bcrypt_pbkdf;
 use ssh_cipher::{Cipher, Error as CipherError, Tag};
 use zeroize::Zeroizing;
 
-use super::parts::{Curve, Parts, RsaParts};
+use super::parts::{Curve, ECDSA, Parts, RsaParts};
 use super::{Opener, PlainKey};
 use crate::error::KeyProblem;
 use crate::hostkey::{BlobReader, KeyError};
@@ -26,15 +26,13 @@ const CIPHERS: [Cipher; 11] = [
     Cipher::ChaCha20Poly1305,
 ];
 
-const CUT: KeyProblem = KeyProblem::Damaged("it ends early");
-
 /// Reads the container, decrypts its private part, and checks it.
 pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
     let container = Container::read(blob)?;
     check_type(container.key_type()?)?;
     let opened = container.unseal(opener)?;
     let mut reader = BlobReader::new(&opened);
-    let checks = (reader.u32().map_err(cut)?, reader.u32().map_err(cut)?);
+    let checks = (reader.u32()?, reader.u32()?);
     if checks.0 != checks.1 {
         return Err(match container.cipher {
             Cipher::None => KeyProblem::Damaged("its check bytes differ"),
@@ -42,7 +40,7 @@ pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProbl
         });
     }
     let parts = read_parts(&mut reader)?;
-    reader.string().map_err(cut)?; // the comment
+    reader.string()?; // the comment
     let padding = reader.rest();
     if padding.len() > 255 || !padding.iter().zip(1..).all(|(byte, count)| *byte == count) {
         return Err(KeyProblem::Damaged("its padding is wrong"));
@@ -54,8 +52,11 @@ pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProbl
     Ok(key)
 }
 
-fn cut(_: KeyError) -> KeyProblem {
-    CUT
+/// The error of a [`BlobReader`].
+impl From<KeyError> for KeyProblem {
+    fn from(_: KeyError) -> Self {
+        Self::Damaged("it ends early")
+    }
 }
 
 /// The fields of the container, of which only `sealed` may be encrypted.
@@ -73,15 +74,15 @@ impl<'a> Container<'a> {
     fn read(blob: &'a [u8]) -> Result<Self, KeyProblem> {
         let fields = blob.strip_prefix(MAGIC).ok_or(KeyProblem::Damaged("it is not an OpenSSH container"))?;
         let mut reader = BlobReader::new(fields);
-        let name = reader.string().map_err(cut)?;
+        let name = reader.string()?;
         let unsupported = || KeyProblem::UnsupportedCipher(String::from_utf8_lossy(name).into_owned());
         let cipher = CIPHERS.into_iter().find(|cipher| cipher.as_str().as_bytes() == name);
         let cipher = cipher.ok_or_else(unsupported)?;
-        let (kdf, kdf_options) = (reader.string().map_err(cut)?, reader.string().map_err(cut)?);
-        if reader.u32().map_err(cut)? != 1 {
+        let (kdf, kdf_options) = (reader.string()?, reader.string()?);
+        if reader.u32()? != 1 {
             return Err(KeyProblem::Damaged("it does not hold exactly one key"));
         }
-        let (public, sealed) = (reader.string().map_err(cut)?, reader.string().map_err(cut)?);
+        let (public, sealed) = (reader.string()?, reader.string()?);
         if sealed.is_empty() || !sealed.len().is_multiple_of(cipher.block_size()) {
             return Err(KeyProblem::Damaged("its private part is not a whole number of blocks"));
         }
@@ -97,7 +98,7 @@ impl<'a> Container<'a> {
     }
 
     fn key_type(&self) -> Result<&'a [u8], KeyProblem> {
-        BlobReader::new(self.public).string().map_err(cut)
+        Ok(BlobReader::new(self.public).string()?)
     }
 
     /// Decrypts the private part.
@@ -136,7 +137,7 @@ impl<'a> Container<'a> {
             return Err(KeyProblem::UnsupportedCipher(format!("key derivation {name}")));
         }
         let mut reader = BlobReader::new(self.kdf_options);
-        let (salt, rounds) = (reader.string().map_err(cut)?, reader.u32().map_err(cut)?);
+        let (salt, rounds) = (reader.string()?, reader.u32()?);
         if !reader.is_empty() || salt.is_empty() || rounds == 0 {
             return Err(KeyProblem::Damaged("its bcrypt parameters are invalid"));
         }
@@ -156,28 +157,29 @@ fn check_type(name: &[u8]) -> Result<(), KeyProblem> {
 }
 
 fn curve_of(name: &[u8]) -> Option<Curve> {
-    Curve::ALL.into_iter().find(|curve| curve.key_type().as_bytes() == name)
+    let name = name.strip_prefix(ECDSA)?;
+    Curve::ALL.into_iter().find(|curve| curve.name.as_bytes() == name)
 }
 
 fn read_parts<'a>(reader: &mut BlobReader<'a>) -> Result<Parts<'a>, KeyProblem> {
-    let name = reader.string().map_err(cut)?;
+    let name = reader.string()?;
     check_type(name)?;
     if let Some(curve) = curve_of(name) {
-        if reader.string().map_err(cut)? != curve.name().as_bytes() {
+        if reader.string()? != curve.name.as_bytes() {
             return Err(KeyProblem::Damaged("it names two different curves"));
         }
-        let point = reader.string().map_err(cut)?;
-        return Ok(Parts::Ecdsa { curve, point: Some(point), scalar: reader.bignum().map_err(cut)? });
+        let point = reader.string()?;
+        return Ok(Parts::Ecdsa { curve, point: Some(point), scalar: reader.bignum()? });
     }
     if name == b"ssh-rsa" {
-        let mut number = || reader.bignum().map_err(cut);
+        let mut number = || reader.bignum();
         let (n, e, d, q_inv, p, q) = (number()?, number()?, number()?, number()?, number()?, number()?);
         return Ok(Parts::Rsa(RsaParts { n, e, d, p, q, q_inv }));
     }
     let wrong = KeyProblem::Damaged("its Ed25519 key is of a wrong length");
-    let public = reader.string().map_err(cut)?;
+    let public = reader.string()?;
     // The seed, and the public key again.
-    let both: Option<&[u8; 64]> = reader.string().map_err(cut)?.try_into().ok();
+    let both: Option<&[u8; 64]> = reader.string()?.try_into().ok();
     let Some((seed, second)) = both.and_then(|both| both.split_first_chunk::<32>()) else {
         return Err(wrong);
     };

@@ -44,61 +44,22 @@ pub(super) struct RsaParts<'a> {
     pub q_inv: &'a [u8],
 }
 
-/// The curves of SSH keys (RFC 5656 section 10.1).
+/// A curve of SSH keys (RFC 5656 section 10.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Curve {
-    P256,
-    P384,
-    P521,
+pub(super) struct Curve {
+    /// The name in key blobs. The type of the keys is this name after [`ECDSA`].
+    pub name: &'static str,
+    pub nid: Nid,
+    /// The length of a coordinate in bytes, which is also the maximum for a scalar.
+    pub bytes: usize,
 }
+
+/// The start of the name of every ECDSA key type.
+pub(super) const ECDSA: &[u8] = b"ecdsa-sha2-";
 
 impl Curve {
+    pub const P256: Self = Self { name: "nistp256", nid: Nid::X9_62_PRIME256V1, bytes: 32 };
+    pub const P384: Self = Self { name: "nistp384", nid: Nid::SECP384R1, bytes: 48 };
+    pub const P521: Self = Self { name: "nistp521", nid: Nid::SECP521R1, bytes: 66 };
     pub const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
-
-    /// The curve's name in key blobs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::P256 => "nistp256",
-            Self::P384 => "nistp384",
-            Self::P521 => "nistp521",
-        }
-    }
-
-    /// The type of keys on this curve.
-    pub fn key_type(self) -> &'static str {
-        match self {
-            Self::P256 => "ecdsa-sha2-nistp256",
-            Self::P384 => "ecdsa-sha2-nistp384",
-            Self::P521 => "ecdsa-sha2-nistp521",
-        }
-    }
-
-    pub fn nid(self) -> Nid {
-        match self {
-            Self::P256 => Nid::X9_62_PRIME256V1,
-            Self::P384 => Nid::SECP384R1,
-            Self::P521 => Nid::SECP521R1,
-        }
-    }
-
-    /// The length of a coordinate in bytes, which is also the maximum for a scalar.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-            Self::P521 => 66,
-        }
-    }
-}
-
-/// A number without leading zero bytes.
-pub(super) fn minimal(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
-}
-
-/// The number of significant bits.
-pub(super) fn bits(number: &[u8]) -> usize {
-    let number = minimal(number);
-    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }

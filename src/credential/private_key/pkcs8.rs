@@ -8,7 +8,7 @@ use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 
 use super::parts::Parts;
-use super::{Opener, PlainKey, asn1};
+use super::{Opener, PlainKey, asn1, damage_by_passphrase};
 use crate::error::KeyProblem;
 use crate::limits;
 
@@ -50,10 +50,7 @@ pub(super) fn open_encrypted(der: &[u8], opener: Opener<'_>) -> Result<PlainKey,
     };
     check_cost(&scheme.kdf, opener.rounds_max)?;
     let opened = info.decrypt(opener.passphrase()?).map_err(|_| KeyProblem::PassphraseWrong)?;
-    open(opened.as_bytes()).map_err(|problem| match problem {
-        KeyProblem::Damaged(_) => KeyProblem::PassphraseWrong,
-        other => other,
-    })
+    open(opened.as_bytes()).map_err(damage_by_passphrase)
 }
 
 /// The encryption scheme of an `EncryptedPrivateKeyInfo`. It need not be a supported one.

@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 
 use super::check;
 use super::openssh::MAGIC;
-use super::parts::{Curve, Parts, RsaParts, minimal};
+use super::parts::{ECDSA, Parts, RsaParts};
 use crate::error::KeyProblem;
+use crate::hostkey::{minimal, push_string, sign_byte};
 use crate::limits;
 
 const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
@@ -47,7 +48,8 @@ impl PlainKey {
             }
             Parts::Ecdsa { curve, scalar, point } => {
                 let point = check::ecdsa_public(*curve, scalar, *point)?;
-                public.ecdsa(*curve, &point);
+                let name = curve.name.as_bytes();
+                public.parts(&[ECDSA, name]).string(name).string(&point);
                 private.0.extend_from_slice(&public.0);
                 private.number(scalar);
             }
@@ -119,20 +121,13 @@ impl Blob {
 
     /// Writes a string made of several parts.
     fn parts(&mut self, parts: &[&[u8]]) -> &mut Self {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        self.0.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        push_string(&mut self.0, parts);
         self
     }
 
     /// Writes a non-negative number in its shortest form.
     fn number(&mut self, number: &[u8]) -> &mut Self {
         let number = minimal(number);
-        let sign: &[u8] = if number.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] };
-        self.parts(&[sign, number])
-    }
-
-    fn ecdsa(&mut self, curve: Curve, point: &[u8]) {
-        self.string(curve.key_type().as_bytes()).string(curve.name().as_bytes()).string(point);
+        self.parts(&[sign_byte(number), number])
     }
 }

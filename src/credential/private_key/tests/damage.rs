@@ -41,7 +41,7 @@ fn no_prefix_of_a_file_or_its_content_is_a_key() {
         for length in 0..=end {
             assert!(open(&text[..length], Some(PASSPHRASE)).is_err(), "{label}: {length} bytes");
         }
-        let data = KeyText::find(&text).unwrap().0.data;
+        let data = KeyText::find(&text).unwrap().data;
         for length in 0..data.len() {
             let text = rearmored(&text, label, &data[..length]);
             assert!(open(&text, Some(PASSPHRASE)).is_err(), "{label}: {length} bytes of {}", data.len());
@@ -56,7 +56,7 @@ fn no_prefix_of_a_file_or_its_content_is_a_key() {
 fn no_changed_byte_makes_another_key() {
     for (label, text) in samples() {
         let blob = open(&text, Some(PASSPHRASE)).unwrap().blob().to_vec();
-        let data = KeyText::find(&text).unwrap().0.data;
+        let data = KeyText::find(&text).unwrap().data;
         for index in 0..data.len() {
             for flip in [0x01, 0x80] {
                 let mut data = data.to_vec();
@@ -76,7 +76,7 @@ fn no_changed_byte_makes_another_key() {
 fn halves_of_different_keys_are_detected() {
     for (index, of_type) in TYPES.iter().enumerate().take(4) {
         let (one, other) = (Made::of(index), open(&another(index), None).unwrap());
-        let data = KeyText::find(&one.text()).unwrap().0.data;
+        let data = KeyText::find(&one.text()).unwrap().data;
         let mixed = replaced(&data, &one.blob, other.blob(), 1);
         let text = rearmored(b"", "OPENSSH PRIVATE KEY", &mixed);
         assert_eq!(told(&text, None), "is damaged: its two public keys differ", "{:?}", of_type);
@@ -118,8 +118,7 @@ fn ecdsa_numbers_out_of_range_are_refused() {
         PlainKey::new(&Parts::Ecdsa { curve, scalar, point }).unwrap_err().to_string()
     };
     for curve in Curve::ALL {
-        for scalar in
-            [vec![], vec![0; 66], vec![0xff; curve.bytes()], vec![1; curve.bytes() + 1], vec![1; 9999]]
+        for scalar in [vec![], vec![0; 66], vec![0xff; curve.bytes], vec![1; curve.bytes + 1], vec![1; 9999]]
         {
             assert_eq!(
                 told(curve, &scalar, None),
@@ -138,7 +137,7 @@ fn ecdsa_numbers_out_of_range_are_refused() {
 #[test]
 fn absurd_rsa_numbers_are_refused() {
     let text = Made::of(4).rewritten("", &["-m", "PEM"]);
-    let der = KeyText::find(&text).unwrap().0.data;
+    let der = KeyText::find(&text).unwrap().data;
     let Parts::Rsa(good) = asn1::rsa(&der).unwrap() else { panic!() };
     PlainKey::new(&Parts::Rsa(good)).unwrap();
     let (huge, large) = (vec![0xff; 2049], vec![0xff; 128]);

@@ -141,7 +141,7 @@ fn the_work_of_opening_is_bounded() {
 #[test]
 fn the_memory_of_opening_is_bounded() {
     let text = Made::of(1).converted(&["pkcs8", "-topk8", "-passout", "pass:x", "-scrypt"]);
-    let der = KeyText::find(&text).unwrap().0.data;
+    let der = KeyText::find(&text).unwrap().data;
     // N = 16384, r = 8, p = 1.
     let parameters = [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1];
     let at = der.windows(parameters.len()).position(|window| window == parameters).unwrap();
