@@ -6,6 +6,7 @@ use std::{fmt, io};
 use super::key::{Fingerprint, HostKey, KeyError, KeyType};
 use super::names::HostNames;
 use super::printable::{Printable, PrintablePath};
+use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
 
 /// Why a host key was not accepted.
@@ -66,8 +67,8 @@ impl HostKeyError {
         }))
     }
 
-    /// The error for a final verdict.
-    pub(super) fn from_verdict(host: &str, port: u16, key: &HostKey, verdict: &Verdict) -> Self {
+    /// The error for the final `verdict` on the key of a search.
+    pub(super) fn from_verdict(host: &str, port: u16, scan: &HostScan, verdict: &Verdict) -> Self {
         let (problem, location) = match verdict {
             Verdict::Changed { locations } => (HostKeyProblem::Changed, locations.first()),
             Verdict::OtherType { recorded } => {
@@ -80,14 +81,10 @@ impl HostKeyError {
             Verdict::Revoked { location } => (HostKeyProblem::Revoked, Some(location)),
             Verdict::Known { .. } | Verdict::Unknown => (HostKeyProblem::Unknown, None),
         };
-        let mut error = Self::new(host, port, Some(key), problem);
+        let mut error = Self::new(host, port, Some(scan.key()), problem);
         error.0.location = location.cloned();
+        error.0.authority = scan.authority().cloned();
         error
-    }
-
-    pub(super) fn with_authority(mut self, authority: Option<Location>) -> Self {
-        self.0.authority = authority;
-        self
     }
 
     /// The host as the caller named it.

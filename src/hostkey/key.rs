@@ -48,14 +48,8 @@ impl KeyType {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Ed25519 => "ssh-ed25519",
-            Self::EcdsaP256 => "ecdsa-sha2-nistp256",
-            Self::EcdsaP384 => "ecdsa-sha2-nistp384",
-            Self::EcdsaP521 => "ecdsa-sha2-nistp521",
-            Self::SkEd25519 => "sk-ssh-ed25519@openssh.com",
-            Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256@openssh.com",
             Self::Rsa => "ssh-rsa",
-            Self::Dsa => "ssh-dss",
+            other => other.signature_algorithms()[0],
         }
     }
 

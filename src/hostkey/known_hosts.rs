@@ -180,24 +180,7 @@ impl KnownHosts {
     /// for all ports of the host.
     #[must_use]
     pub fn verdict(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
-        self.verdict_for(&HostNames::new(host, port), key)
-    }
-
-    pub(super) fn verdict_for(&self, names: &HostNames, key: &HostKey) -> Verdict {
-        let revoked = self.revocations(key).iter().find(|id| self.names_any(**id, names));
-        if let Some(id) = revoked {
-            return Verdict::Revoked { location: self.location_of(*id) };
-        }
-        if let Some(location) = self.line_with(names.exact(), key) {
-            return Verdict::Known { location };
-        }
-        match self.verdict_by_lines(key, &self.lines_of(names.exact())) {
-            Verdict::Unknown => match names.fallback().and_then(|name| self.line_with(name, key)) {
-                Some(location) => Verdict::Known { location },
-                None => Verdict::Unknown,
-            },
-            verdict => verdict,
-        }
+        self.scan(host, port, key).run(self).0
     }
 
     /// The verdict on a key that matches none of the host's `lines`.
@@ -212,19 +195,8 @@ impl KnownHosts {
         if recorded.is_empty() { Verdict::Unknown } else { Verdict::OtherType { recorded } }
     }
 
-    /// The location of the first line for `name` that contains `key`.
-    fn line_with(&self, name: &str, key: &HostKey) -> Option<Location> {
-        let plain = self.named_with(name, key);
-        let hidden = self.unindexed_with(key, plain).iter().copied().find(|id| self.names(*id, name));
-        hidden.or(plain).map(|id| self.location_of(id))
-    }
-
     fn names(&self, id: usize, name: &str) -> bool {
         self.entries.get(id).is_some_and(|entry| entry.names.matches(name))
-    }
-
-    fn names_any(&self, id: usize, names: &HostNames) -> bool {
-        names.all().any(|name| self.names(id, name))
     }
 
     /// The host key algorithms for which a key of the host is on record, best first. The handshake
@@ -236,16 +208,13 @@ impl KnownHosts {
     /// count.
     #[must_use]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
-        self.recorded_algorithms_of(&HostNames::new(host, port))
-    }
-
-    pub(super) fn recorded_algorithms_of(&self, names: &HostNames) -> Vec<&'static str> {
+        let names = HostNames::new(host, port);
         let exact = self.lines_of(names.exact());
         let lines = match names.fallback() {
             Some(name) if exact.is_empty() => self.lines_of(name),
             _ => exact,
         };
-        self.algorithms_of(&lines, names)
+        self.algorithms_of(&lines, &names)
     }
 
     /// Like [`recorded_algorithms`](Self::recorded_algorithms), but only from lines with the host's
@@ -268,8 +237,8 @@ impl KnownHosts {
     }
 
     fn algorithms_of(&self, lines: &[usize], names: &HostNames) -> Vec<&'static str> {
-        let is_revoked = |id: usize| self.revocations_of(id).iter().any(|id| self.names_any(*id, names));
-        let trusted = lines.iter().filter(|id| !is_revoked(**id));
+        let is_named = |id: &usize| names.all().any(|name| self.names(*id, name));
+        let trusted = lines.iter().filter(|id| !self.revocations_of(**id).iter().any(is_named));
         KeyType::algorithms_of(trusted.filter_map(|id| self.key_type_of(*id)).collect())
     }
 

@@ -63,12 +63,11 @@ impl HostNames {
 
 /// Writes the text and returns the range of the bare host in it.
 fn write_names(text: &mut String, host: &str, port: u16) -> Result<Range<usize>, fmt::Error> {
-    let (address, zone) = host.split_once('%').map_or((host, None), |(address, zone)| (address, Some(zone)));
+    let (address, zone) = host.split_at(host.find('%').unwrap_or(host.len()));
     text.push('[');
-    match (address.parse::<IpAddr>(), zone) {
-        (Ok(address), None) => write!(text, "{address}")?,
-        (Ok(address), Some(zone)) => write!(text, "{address}%{zone}")?,
-        (Err(_), _) => text.extend(host.chars().map(|c| c.to_ascii_lowercase())),
+    match address.parse::<IpAddr>() {
+        Ok(address) => write!(text, "{address}{zone}")?,
+        Err(_) => text.extend(host.chars().map(|c| c.to_ascii_lowercase())),
     }
     let bare = 1..text.len();
     text.push(']');

@@ -16,6 +16,7 @@ use super::line::hashed_column;
 use super::load::{Source, read_limited};
 use super::names::HostNames;
 use super::open::Locked;
+use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
 use super::verification::{NewKey, OnRecord, Recorded};
 use crate::limits;
@@ -81,8 +82,8 @@ impl Recorder {
     /// The algorithms of the keys recorded for a host since the files were loaded. Blocks while
     /// another thread records.
     #[cfg(test)]
-    pub(super) fn recorded_algorithms(&self, names: &HostNames) -> Vec<&'static str> {
-        lock(&self.file).learned.recorded_algorithms_of(names)
+    pub(super) fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
+        lock(&self.file).learned.recorded_algorithms(host, port)
     }
 
     /// Records the keys of unknown hosts. Does not record the key of a host for which another
@@ -98,25 +99,18 @@ impl Recorder {
         // After a partial write, some of the keys are on record although there is an error.
         record.look_up(new, &mut found);
         self.update_index(new, &found);
-        let results = found.into_iter().zip(new).map(|(verdict, new)| match (verdict, &result) {
-            (Some(verdict @ Verdict::Known { .. }), _) => Ok(OnRecord { verdict, algorithms: Vec::new() }),
-            (Some(verdict), _) => {
-                let algorithms = match verdict {
-                    Verdict::OtherType { .. } => record.learned.recorded_algorithms_of(&new.names),
-                    _ => Vec::new(),
-                };
-                Ok(OnRecord { verdict, algorithms })
-            }
+        let results = found.into_iter().map(|found| match (found, &result) {
+            (Some(found), _) => Ok(found),
             (None, Err(e)) => Err(copy_error(e)),
             (None, Ok(())) => Ok(OnRecord { verdict: Verdict::Unknown, algorithms: Vec::new() }),
         });
         results.collect()
     }
 
-    fn update_index(&self, new: &[NewKey], found: &[Option<Verdict>]) {
+    fn update_index(&self, new: &[NewKey], found: &[Option<OnRecord>]) {
         let mut recorded = lock(&self.index);
-        for (NewKey { names, key }, verdict) in new.iter().zip(found) {
-            let Some(Verdict::Known { location }) = verdict else { continue };
+        for (NewKey { names, key }, found) in new.iter().zip(found) {
+            let Some(OnRecord { verdict: Verdict::Known { location }, .. }) = found else { continue };
             let (key_type, fingerprint, location) = (key.key_type(), key.fingerprint(), location.clone());
             let recorded = recorded.entry(names.exact().to_owned()).or_default();
             recorded.retain(|key| key.fingerprint != fingerprint);
@@ -126,12 +120,12 @@ impl Recorder {
 }
 
 impl RecordFile {
-    /// Records the keys that are unknown, and sets `found` to the verdict on each key. Calls
-    /// `changed` if other processes have written to the file.
+    /// Records the keys that are unknown, and sets `found` to what is on record for each key's host.
+    /// Calls `changed` if other processes have written to the file.
     fn record(
         &mut self,
         new: &[NewKey],
-        found: &mut [Option<Verdict>],
+        found: &mut [Option<OnRecord>],
         changed: impl FnOnce(),
     ) -> io::Result<()> {
         self.look_up(new, found);
@@ -155,11 +149,11 @@ impl RecordFile {
         }
     }
 
-    fn look_up(&self, new: &[NewKey], found: &mut [Option<Verdict>]) {
+    fn look_up(&self, new: &[NewKey], found: &mut [Option<OnRecord>]) {
         for (NewKey { names, key }, found) in new.iter().zip(found) {
             if found.is_none() {
-                let verdict = self.learned.verdict_for(names, key);
-                *found = Some(verdict).filter(|verdict| *verdict != Verdict::Unknown);
+                let (verdict, algorithms) = HostScan::new(names.clone(), key.clone()).run(&self.learned);
+                *found = (verdict != Verdict::Unknown).then_some(OnRecord { verdict, algorithms });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The search for the verdict on one host's key, in slices.
 
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use super::key::{HostKey, KeyType};
 use super::known_hosts::KnownHosts;
@@ -33,8 +33,9 @@ use super::verdict::{Location, Verdict};
 pub struct HostScan {
     names: HostNames,
     key: HostKey,
-    /// Whether the search ends after the `@revoked` lines.
-    only_revoked: bool,
+    /// Whether the search ends after the `@revoked` lines, so that the verdict is `Revoked` or
+    /// `Unknown`.
+    pub(super) only_revoked: bool,
     phase: Phase,
     /// How many lines have been compared in this phase.
     position: usize,
@@ -86,12 +87,6 @@ impl HostScan {
         }
     }
 
-    /// Restricts the search to `@revoked` lines, so that the verdict will be `Revoked` or
-    /// `Unknown`.
-    pub(super) fn only_revoked(self) -> Self {
-        Self { only_revoked: true, ..self }
-    }
-
     /// Compares at most `lines` lines, and returns whether the search is complete. A long list of
     /// patterns counts as several lines. `known` must be the same in each call.
     pub fn advance(&mut self, known: &KnownHosts, lines: usize) -> bool {
@@ -101,6 +96,13 @@ impl HostScan {
             (self.phase, self.position) = (next, 0);
         }
         true
+    }
+
+    /// Runs the whole search. Returns the verdict and the [algorithms](Self::algorithms).
+    pub(super) fn run(mut self, known: &KnownHosts) -> (Verdict, Vec<&'static str>) {
+        while !self.advance(known, usize::MAX) {}
+        let algorithms = self.algorithms();
+        (self.verdict.unwrap_or(Verdict::Unknown), algorithms)
     }
 
     /// Whether the search is complete.
@@ -140,66 +142,56 @@ impl HostScan {
     /// Returns the next phase once this phase is complete.
     fn run_phase(&mut self, known: &KnownHosts, left: &mut usize) -> Poll<Phase> {
         let Self { names, key, position, .. } = self;
-        let (exact, bare) = ([names.exact()], [names.bare()]);
-        let any = names.all().collect::<Vec<_>>();
-        match self.phase {
-            Phase::Revoked => match known.find(known.revocations(key), position, left, &any) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Some(id)) => self.finish(Verdict::Revoked { location: known.location_of(id) }),
-                Poll::Ready(None) if self.only_revoked => self.finish(Verdict::Unknown),
-                Poll::Ready(None) => Poll::Ready(Phase::Known),
+        let both = [names.exact(), names.bare()];
+        let (exact, bare) = both.split_at(1);
+        let any = if names.fallback().is_some() { &both[..] } else { exact };
+        Poll::Ready(match self.phase {
+            Phase::Revoked => match ready!(known.find(known.revocations(key), position, left, any)) {
+                Some(id) => self.finish(Verdict::Revoked { location: known.location_of(id) }),
+                None if self.only_revoked => self.finish(Verdict::Unknown),
+                None => Phase::Known,
             },
             Phase::Known | Phase::KnownBare => {
                 let name = if self.phase == Phase::Known { exact } else { bare };
                 let plain = known.named_with(name[0], key);
-                match known.find(known.unindexed_with(key, plain), position, left, &name) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(hidden) => match hidden.or(plain) {
-                        Some(id) => self.finish(Verdict::Known { location: known.location_of(id) }),
-                        None if self.phase == Phase::Known => Poll::Ready(Phase::Others),
-                        None => Poll::Ready(Phase::OthersBare),
-                    },
+                let hidden = ready!(known.find(known.unindexed_with(key, plain), position, left, name));
+                match hidden.or(plain) {
+                    Some(id) => self.finish(Verdict::Known { location: known.location_of(id) }),
+                    None if self.phase == Phase::Known => Phase::Others,
+                    None => Phase::OthersBare,
                 }
             }
             Phase::Others | Phase::OthersBare => {
                 let name = if self.phase == Phase::Others { exact } else { bare };
-                while let Some(id) = match known.find(known.unindexed(), position, left, &name) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(found) => found,
-                } {
+                while let Some(id) = ready!(known.find(known.unindexed(), position, left, name)) {
                     self.lines.push(id);
                 }
                 self.lines.extend(known.named(name[0]));
                 self.lines.sort_unstable();
-                Poll::Ready(self.after_others(known))
+                self.after_others(known)
             }
             Phase::Trusted => {
                 while let Some(id) = self.lines.get(*position) {
                     let revocations = known.revocations_of(*id);
-                    match known.find(revocations, &mut self.revocations, left, &any) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(None) => self.types.extend(known.key_type_of(*id)),
-                        Poll::Ready(Some(_)) => {}
+                    if ready!(known.find(revocations, &mut self.revocations, left, any)).is_none() {
+                        self.types.extend(known.key_type_of(*id));
                     }
                     (*position, self.revocations) = (*position + 1, 0);
                 }
-                let is_unknown = self.verdict == Some(Verdict::Unknown);
-                Poll::Ready(if is_unknown { Phase::Authority } else { Phase::Done })
+                if self.verdict == Some(Verdict::Unknown) { Phase::Authority } else { Phase::Done }
             }
-            Phase::Authority => match known.find(known.authorities(), position, left, &any) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(found) => {
-                    self.authority = found.map(|id| known.location_of(id));
-                    Poll::Ready(Phase::Done)
-                }
-            },
-            Phase::Done => Poll::Ready(Phase::Done),
-        }
+            Phase::Authority => {
+                let found = ready!(known.find(known.authorities(), position, left, any));
+                self.authority = found.map(|id| known.location_of(id));
+                Phase::Done
+            }
+            Phase::Done => Phase::Done,
+        })
     }
 
-    fn finish(&mut self, verdict: Verdict) -> Poll<Phase> {
+    fn finish(&mut self, verdict: Verdict) -> Phase {
         self.verdict = Some(verdict);
-        Poll::Ready(Phase::Done)
+        Phase::Done
     }
 
     /// Sets the verdict and returns the next phase. Called when all lines for the host were found

@@ -60,7 +60,7 @@ pub(crate) struct NewKey {
 pub(crate) type Recorded = io::Result<OnRecord>;
 
 /// What is on record for a host after an attempt to record its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OnRecord {
     /// `Known`, unless another process has meanwhile recorded another key or revoked this one.
     pub(super) verdict: Verdict,

@@ -43,10 +43,6 @@ pub struct HostVerified {
 }
 
 impl HostVerified {
-    fn new(key: &HostKey, acceptance: Acceptance) -> Self {
-        Self { key_type: key.key_type(), fingerprint: key.fingerprint(), acceptance }
-    }
-
     /// The type of the host's key.
     #[cfg(test)]
     pub fn key_type(&self) -> KeyType {
@@ -113,9 +109,7 @@ impl Verifier {
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let algorithms = self.known.recorded_algorithms(host, port);
         match &self.recorder {
-            Some(recorder) if algorithms.is_empty() => {
-                recorder.recorded_algorithms(&HostNames::new(host, port))
-            }
+            Some(recorder) if algorithms.is_empty() => recorder.recorded_algorithms(host, port),
             _ => algorithms,
         }
     }
@@ -187,20 +181,16 @@ impl Verifier {
     }
 
     fn verification(&self, host: &Arc<str>, port: u16, key: HostKey) -> Verification {
-        let scan = HostScan::new(HostNames::new(host, port), key);
-        let scan = match &self.policy.0 {
-            Kind::Pinned(_) => scan.only_revoked(),
-            _ => scan,
-        };
+        let mut scan = HostScan::new(HostNames::new(host, port), key);
+        scan.only_revoked = matches!(self.policy.0, Kind::Pinned(_));
         Verification { host: host.clone(), port, scan, requested: None, recording: Recording::NotNeeded }
     }
 
     /// Compares at most `lines` lines. Returns [`Decision::Pending`] if more lines must be
     /// compared, or if the key must be recorded first. Never blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
-        let key = verification.scan.key();
         if let Kind::DangerAcceptAny = &self.policy.0 {
-            return Decision::Accepted(HostVerified::new(key, Acceptance::DangerAcceptedAny));
+            return verification.accept(Acceptance::DangerAcceptedAny);
         }
         if !verification.scan.advance(&self.known, lines) {
             return Decision::Pending;
@@ -224,16 +214,14 @@ impl Verifier {
         let (scan, key) = (&verification.scan, verification.scan.key());
         // The search is complete, so there is a verdict.
         let verdict = scan.verdict().unwrap_or(&Verdict::Unknown);
-        let is_final = matches!(verdict, Verdict::Known { .. } | Verdict::Revoked { .. });
-        match &self.policy.0 {
-            Kind::Pinned(pins) if !is_final => {
-                return match pins.accept(scan.names(), &key.fingerprint()) {
-                    true => Decision::Accepted(HostVerified::new(key, Acceptance::Pinned)),
-                    false => verification.refuse(HostKeyProblem::NotPinned),
-                };
-            }
-            _ if is_final => return verification.conclude(verdict),
-            _ => {}
+        if matches!(verdict, Verdict::Known { .. } | Verdict::Revoked { .. }) {
+            return verification.conclude(verdict);
+        }
+        if let Kind::Pinned(pins) = &self.policy.0 {
+            return match pins.accept(scan.names(), &key.fingerprint()) {
+                true => verification.accept(Acceptance::Pinned),
+                false => verification.refuse(HostKeyProblem::NotPinned),
+            };
         }
         // Request the keys on record before calling the callback or recording a new key.
         if let Some(algorithms) = verification.unrequested(scan.algorithms()) {
@@ -244,9 +232,7 @@ impl Verifier {
                 let question =
                     HostKeyQuestion { host: &verification.host, port: verification.port, key, verdict };
                 match callback::call(|| ask(&question)) {
-                    Ok(HostKeyDecision::Accept) => {
-                        Decision::Accepted(HostVerified::new(key, Acceptance::Asked))
-                    }
+                    Ok(HostKeyDecision::Accept) => verification.accept(Acceptance::Asked),
                     Ok(HostKeyDecision::Refuse) => verification.refuse(HostKeyProblem::Refused),
                     Err(callback::Panicked) => verification.refuse(HostKeyProblem::Panicked),
                 }
@@ -285,12 +271,16 @@ impl Verifier {
 impl Verification {
     /// The decision that follows from a verdict alone.
     fn conclude(&self, verdict: &Verdict) -> Decision {
-        let key = self.scan.key();
         if let Verdict::Known { location } = verdict {
-            return Decision::Accepted(HostVerified::new(key, Acceptance::Known(location.clone())));
+            return self.accept(Acceptance::Known(location.clone()));
         }
-        let error = HostKeyError::from_verdict(&self.host, self.port, key, verdict);
-        Decision::Refused(error.with_authority(self.scan.authority().cloned()))
+        Decision::Refused(HostKeyError::from_verdict(&self.host, self.port, &self.scan, verdict))
+    }
+
+    fn accept(&self, acceptance: Acceptance) -> Decision {
+        let key = self.scan.key();
+        let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
+        Decision::Accepted(HostVerified { key_type, fingerprint, acceptance })
     }
 
     fn refuse(&self, problem: HostKeyProblem) -> Decision {
