@@ -11,7 +11,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use super::libssh::SshSession;
@@ -23,22 +22,23 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct ConnectionQuota {
     max: usize,
-    used: AtomicUsize,
+    /// Each connection holds a clone.
+    used: Arc<()>,
 }
 
 impl ConnectionQuota {
-    pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, used: AtomicUsize::new(0) })
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, used: Arc::default() }
     }
 
     pub(super) fn left(&self) -> usize {
-        self.max.saturating_sub(self.used.load(Ordering::Relaxed))
+        let used = Arc::strong_count(&self.used) - 1;
+        self.max.saturating_sub(used)
     }
 
     /// Counts this connection towards the quota until the returned value is dropped.
-    pub(super) fn take(self: &Arc<Self>, conduit: Conduit) -> AgentStream {
-        self.used.fetch_add(1, Ordering::Relaxed);
-        AgentStream { conduit, quota: self.clone() }
+    pub(super) fn take(&self, conduit: Conduit) -> AgentStream {
+        AgentStream { conduit, _place: self.used.clone() }
     }
 }
 
@@ -46,13 +46,7 @@ impl ConnectionQuota {
 #[derive(Debug)]
 pub(super) struct AgentStream {
     conduit: Conduit,
-    quota: Arc<ConnectionQuota>,
-}
-
-impl Drop for AgentStream {
-    fn drop(&mut self) {
-        self.quota.used.fetch_sub(1, Ordering::Relaxed);
-    }
+    _place: Arc<()>,
 }
 
 /// One session's channels to its forwarded agent.
@@ -119,20 +113,10 @@ impl AgentForwarding {
         mut connect: impl FnMut() -> io::Result<AgentStream>,
     ) {
         while let Some(id) = session.next_agent_channel() {
-            let agent = connect();
-            if let Err(e) = &agent {
-                self.warn(format_args!("cannot be reached: {e}"));
-            }
-            let stage = if agent.is_ok() { ForwardStage::Open } else { ForwardStage::Closing };
+            let agent = connect().inspect_err(|e| self.warn(format_args!("cannot be reached: {e}"))).ok();
+            let stage = if agent.is_some() { ForwardStage::Open } else { ForwardStage::Closing };
             let (filter, outbox) = Default::default();
-            self.channels.push(ForwardedChannel {
-                id,
-                agent: agent.ok(),
-                filter,
-                outbox,
-                stage,
-                tried_at: None,
-            });
+            self.channels.push(ForwardedChannel { id, agent, filter, outbox, stage, tried_at: None });
         }
     }
 
@@ -164,17 +148,14 @@ impl AgentForwarding {
     /// Relays one channel. Returns whether any bytes have moved.
     fn relay_channel(&mut self, index: usize, session: &mut SshSession) -> Result<bool, LinkError> {
         let channel = &mut self.channels[index];
-        let halt = match channel.relay(session, &mut self.buffer) {
-            Ok(moved) if matches!(channel.stage, ForwardStage::Open | ForwardStage::Ended) => {
-                return Ok(moved);
-            }
-            Ok(_) => None,
+        match channel.relay(session, &mut self.buffer) {
+            Ok(moved) if channel.is_open() => return Ok(moved),
+            Ok(_) => {}
             Err(Halt::Link(error)) => return Err(error),
-            Err(halt) => Some(halt),
-        };
-        if let Some(halt) = halt {
-            channel.stage = ForwardStage::Closing;
-            self.warn(format_args!("gets no more requests: {halt}"));
+            Err(halt) => {
+                channel.stage = ForwardStage::Closing;
+                self.warn(format_args!("gets no more requests: {halt}"));
+            }
         }
         self.channels[index].close(session)?;
         Ok(false)
@@ -236,12 +217,15 @@ impl AgentForwarding {
 }
 
 impl ForwardedChannel {
+    fn is_open(&self) -> bool {
+        matches!(self.stage, ForwardStage::Open | ForwardStage::Ended)
+    }
+
     fn wants_first_write(&self, session: &mut SshSession) -> bool {
-        let is_open =
-            matches!(self.stage, ForwardStage::Open | ForwardStage::Ended) && !self.outbox.is_empty();
         // If nothing was written because of a key exchange, the next try waits until the host has
         // sent something.
-        is_open
+        self.is_open()
+            && !self.outbox.is_empty()
             && session.needs_first_write(self.id)
             && session.window(self.id) > 0
             && !session.is_congested(limits::TUNNEL_BACKLOG)

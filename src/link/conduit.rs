@@ -39,16 +39,18 @@ impl Conduit {
     /// Sends as much as fits and returns how many bytes were sent. Returns 0 if the buffer is full.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         // Without MSG_NOSIGNAL, a program that does not ignore SIGPIPE would be killed.
-        or_none(send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
+        match send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Err(nix::Error::EAGAIN) => Ok(0),
+            sent => Ok(sent?),
+        }
     }
 
     /// Receives into `buffer` and returns how many bytes were received. Returns `None` if nothing
     /// has arrived, and 0 if the other end has been closed.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
-            Ok(read) => Ok(Some(read)),
             Err(nix::Error::EAGAIN) => Ok(None),
-            Err(e) => Err(e.into()),
+            read => Ok(Some(read?)),
         }
     }
 
@@ -60,14 +62,6 @@ impl Conduit {
 
     pub(super) fn as_raw_fd(&self) -> std::os::fd::RawFd {
         self.0.as_raw_fd()
-    }
-}
-
-fn or_none(sent: nix::Result<usize>) -> io::Result<usize> {
-    match sent {
-        Ok(sent) => Ok(sent),
-        Err(nix::Error::EAGAIN) => Ok(0),
-        Err(e) => Err(e.into()),
     }
 }
 

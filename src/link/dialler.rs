@@ -21,7 +21,7 @@ pub(crate) struct Dialler {
     token: fn(usize, u32) -> Token,
     generations: AtomicU32,
     pub(super) gssapi_threads: Threads,
-    pub(super) agent_quota: Arc<ConnectionQuota>,
+    pub(super) agent_quota: ConnectionQuota,
 }
 
 impl Dialler {

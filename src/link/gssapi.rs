@@ -20,11 +20,7 @@ pub(super) type Threads = Workers<GssapiVisit>;
 
 /// A GSSAPI login in progress. Dropping it closes the connection: at once or, if a thread is inside
 /// a call on it, when that call returns.
-pub(super) struct GssapiLogin {
-    index: usize,
-    gssapi: Arc<Gssapi>,
-    custody: Arc<Mutex<Custody>>,
-}
+pub(super) struct GssapiLogin(GssapiVisit);
 
 /// The result of one call on a helper thread.
 type Reply = Result<Poll<AuthReply>, LinkError>;
@@ -42,6 +38,7 @@ enum Custody {
 }
 
 /// The period for which a thread has a session to itself, to make one GSSAPI call on it.
+#[derive(Clone)]
 pub(super) struct GssapiVisit {
     index: usize,
     gssapi: Arc<Gssapi>,
@@ -51,9 +48,9 @@ pub(super) struct GssapiVisit {
 impl GssapiLogin {
     /// Begins a login for the link with this index.
     pub(super) fn begin(session: SshSession, index: usize, gssapi: Arc<Gssapi>, threads: &Threads) -> Self {
-        let login = Self { index, gssapi, custody: Arc::new(Mutex::new(Custody::Queued(session))) };
-        login.queue(threads);
-        login
+        let visit = GssapiVisit { index, gssapi, custody: Arc::new(Mutex::new(Custody::Queued(session))) };
+        threads.start(visit.clone());
+        Self(visit)
     }
 
     /// Queues another GSSAPI call if the socket has something to read or can accept waiting bytes.
@@ -62,7 +59,7 @@ impl GssapiLogin {
     /// A readiness event that was reported while a thread held the session is not lost, because
     /// this method polls the socket itself.
     pub(super) fn pump(&mut self, budget: usize, threads: &Threads) -> Result<Pumped, LinkError> {
-        let mut custody = lock(&self.custody);
+        let mut custody = self.0.lock();
         match &mut *custody {
             Custody::Resting(session, Ok(Poll::Ready(_))) => return session.pump(budget),
             Custody::Resting(session, Ok(Poll::Pending)) if session.has_news() => {}
@@ -72,13 +69,13 @@ impl GssapiLogin {
             *custody = Custody::Queued(session);
         }
         drop(custody);
-        self.queue(threads);
+        threads.start(self.0.clone());
         Ok(Pumped::Drained)
     }
 
     /// The session and the reply, once the login is decided.
     pub(super) fn end(&mut self) -> Result<Poll<(SshSession, AuthReply)>, LinkError> {
-        let mut custody = lock(&self.custody);
+        let mut custody = self.0.lock();
         match std::mem::replace(&mut *custody, Custody::Forgotten) {
             Custody::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
             Custody::Resting(_, Err(error)) => Err(error),
@@ -88,16 +85,11 @@ impl GssapiLogin {
             }
         }
     }
-
-    fn queue(&self, threads: &Threads) {
-        let Self { index, gssapi, custody } = self;
-        threads.start(GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() });
-    }
 }
 
 impl Drop for GssapiLogin {
     fn drop(&mut self) {
-        let left = std::mem::replace(&mut *lock(&self.custody), Custody::Forgotten);
+        let left = std::mem::replace(&mut *self.0.lock(), Custody::Forgotten);
         drop(left);
     }
 }
@@ -127,7 +119,7 @@ impl Job for GssapiVisit {
 impl GssapiVisit {
     /// Takes the session, unless the login was dropped.
     fn take(&self) -> Option<SshSession> {
-        let mut custody = lock(&self.custody);
+        let mut custody = self.lock();
         match std::mem::replace(&mut *custody, Custody::Away) {
             Custody::Queued(session) => Some(session),
             other => {
@@ -139,10 +131,14 @@ impl GssapiVisit {
 
     /// Gives the session back. If the login was dropped, drops the session.
     fn give_back(&self, session: SshSession, reply: Reply) {
-        let mut custody = lock(&self.custody);
+        let mut custody = self.lock();
         if matches!(*custody, Custody::Away) {
             *custody = Custody::Resting(session, reply);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Custody> {
+        self.custody.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,10 +149,6 @@ fn enter(session: &mut SshSession, credential: &Credential) -> Reply {
     }
     session.pump(limits::PUMPS_PER_VISIT)?;
     session.authenticate(credential)
-}
-
-fn lock(custody: &Mutex<Custody>) -> MutexGuard<'_, Custody> {
-    custody.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -198,12 +190,11 @@ mod tests {
 
         /// The call that is queued.
         fn visit(&mut self) -> GssapiVisit {
-            let GssapiLogin { index, gssapi, custody } = self.login();
-            GssapiVisit { index: *index, gssapi: gssapi.clone(), custody: custody.clone() }
+            self.login().0.clone()
         }
 
         fn is_queued(&mut self) -> bool {
-            matches!(*lock(&self.login().custody), Custody::Queued(_))
+            matches!(*self.login().0.lock(), Custody::Queued(_))
         }
 
         /// Whether the client has closed the connection.
@@ -242,8 +233,7 @@ mod tests {
         let visit = bench.visit();
         let mut session = visit.take().unwrap();
         session.pump(limits::PUMPS_PER_VISIT).unwrap();
-        let GssapiLogin { custody, .. } = bench.login();
-        assert!(matches!(*lock(custody), Custody::Away));
+        assert!(matches!(*bench.login().0.lock(), Custody::Away));
         let Bench { login, threads, .. } = &mut bench;
         assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained), "while it is away");
         visit.give_back(session, Ok(Poll::Pending));

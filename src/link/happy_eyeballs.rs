@@ -14,14 +14,7 @@ pub(super) struct HappyEyeballs {
     connects: Vec<TcpConnect>,
 }
 
-struct TcpConnect {
-    address: SocketAddr,
-    generation: u32,
-    socket: Socket,
-}
-
-/// The connect that succeeded first.
-pub(super) struct Winner {
+pub(super) struct TcpConnect {
     pub address: SocketAddr,
     pub generation: u32,
     pub socket: Socket,
@@ -62,11 +55,11 @@ impl HappyEyeballs {
     ///
     /// If several have succeeded, the one that began first wins. Failures are reported only while
     /// none has succeeded.
-    pub(super) fn result(&mut self) -> Poll<Result<Winner, (SocketAddr, io::Error)>> {
+    pub(super) fn result(&mut self) -> Poll<Result<TcpConnect, (SocketAddr, io::Error)>> {
         if let Some(first) = self.connects.iter().position(TcpConnect::is_connected) {
-            let TcpConnect { address, generation, socket } = self.connects.swap_remove(first);
+            let winner = self.connects.swap_remove(first);
             self.connects.clear();
-            return Poll::Ready(Ok(Winner { address, generation, socket }));
+            return Poll::Ready(Ok(winner));
         }
         let mut failures = self.connects.iter().enumerate();
         let Some((failed, e)) = failures.find_map(|(index, connect)| Some((index, connect.failure()?)))

@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::{io, mem};
 
-use socket2::Socket;
-
 use super::agent_forwarding::AgentForwarding;
 use super::dialler::Dialler;
 use super::gssapi::GssapiLogin;
-use super::happy_eyeballs::{HappyEyeballs, Winner};
+use super::happy_eyeballs::{HappyEyeballs, TcpConnect};
 use super::libssh::SshSession;
 use super::tunnel::TunnelRelay;
 use super::{
@@ -42,9 +40,9 @@ pub(crate) struct LibsshLink {
 enum State {
     Idle,
     Connecting(HappyEyeballs),
-    Connected(Socket),
-    /// Attached to one end of a conduit. The other end belongs to the proxy's link.
-    Joined(Conduit),
+    /// Connected by TCP, or attached to one end of a conduit, whose other end belongs to the
+    /// proxy's link.
+    Connected(OwnedFd),
     /// SSH is running. Boxed because most links may still be waiting to connect, and a waiting link
     /// should be small.
     Ssh(Box<SshSession>),
@@ -152,7 +150,7 @@ impl Dial for LibsshLink {
         // Only the near end needs readiness events. The proxy's link relays the far end after each
         // visit to this host.
         self.dialler.register(near.as_raw_fd(), self.index, self.generation)?;
-        self.state = State::Joined(near);
+        self.state = State::Connected(near.into());
         Ok(far)
     }
 
@@ -170,9 +168,9 @@ impl Dial for LibsshLink {
     fn dialled(&mut self) -> Poll<(SocketAddr, io::Result<()>)> {
         let State::Connecting(connects) = &mut self.state else { return Poll::Pending };
         match ready!(connects.result()) {
-            Ok(Winner { address, generation, socket }) => {
+            Ok(TcpConnect { address, generation, socket }) => {
                 self.generation = generation;
-                self.state = State::Connected(socket);
+                self.state = State::Connected(socket.into());
                 Poll::Ready((address, Ok(())))
             }
             Err((address, e)) => Poll::Ready((address, Err(e))),
@@ -182,10 +180,8 @@ impl Dial for LibsshLink {
 
 impl Transport for LibsshLink {
     fn start(&mut self, options: &HandshakeOptions<'_>) -> Result<(), LinkError> {
-        let socket: OwnedFd = match mem::replace(&mut self.state, State::Idle) {
-            State::Connected(socket) => socket.into(),
-            State::Joined(conduit) => conduit.into(),
-            _ => return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected")),
+        let State::Connected(socket) = mem::replace(&mut self.state, State::Idle) else {
+            return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected"));
         };
         self.agent = options.agent.cloned();
         self.state = State::Ssh(Box::new(SshSession::start(socket, options)?));
@@ -319,7 +315,9 @@ impl Channels for LibsshLink {
 impl Tunnelling for LibsshLink {
     fn open_tunnel(&mut self, host: &str, port: u16, conduit: Conduit) -> Result<ChannelId, LinkError> {
         let Self { state: State::Ssh(session), tunnels, .. } = self else { return Err(no_ssh()) };
-        tunnels.get_or_insert_default().open(host, port, conduit, session)
+        let id = session.open_tunnel(host, port)?;
+        tunnels.get_or_insert_default().add(id, conduit);
+        Ok(id)
     }
 
     fn tunnel_news(&mut self) -> Option<(ChannelId, TunnelNews)> {

@@ -323,8 +323,7 @@ impl Inbox {
 
     /// Whether nothing has arrived at all.
     pub(crate) fn is_empty(&self) -> bool {
-        let silent = self.stdout.is_empty() && self.stderr.is_empty() && !self.eof && !self.closed;
-        silent && self.status.is_none() && self.signal.is_none()
+        !self.shows_execution() && !self.eof && !self.closed
     }
 }
 

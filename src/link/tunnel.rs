@@ -36,6 +36,7 @@ pub(super) struct TunnelRelay {
 
 #[derive(Debug)]
 struct Tunnel {
+    id: ChannelId,
     conduit: Conduit,
     stage: TunnelStage,
     is_queued: bool,
@@ -79,17 +80,10 @@ enum Rest {
 }
 
 impl TunnelRelay {
-    /// Asks the proxy to open a tunnel to this host.
-    pub(super) fn open(
-        &mut self,
-        host: &str,
-        port: u16,
-        conduit: Conduit,
-        session: &mut SshSession,
-    ) -> Result<ChannelId, LinkError> {
-        let id = session.open_tunnel(host, port)?;
-        self.tunnels.insert(id, Tunnel::new(conduit, TunnelStage::Opening));
-        Ok(id)
+    /// Adds a tunnel that the proxy has been asked to open.
+    pub(super) fn add(&mut self, id: ChannelId, conduit: Conduit) {
+        let (stage, upstream, writer) = (TunnelStage::Opening, Upstream::Open, TunnelWriter::default());
+        self.tunnels.insert(id, Tunnel { id, conduit, stage, is_queued: false, upstream, writer });
     }
 
     pub(super) fn next_news(&mut self) -> Option<(ChannelId, TunnelNews)> {
@@ -127,7 +121,7 @@ impl TunnelRelay {
             let Some(tunnel) = self.tunnels.get_mut(&id) else { continue };
             tunnel.is_queued = false;
             let before = tunnel.upstream;
-            let rest = tunnel.relay(id, session, &mut self.news, &mut self.buffer)?;
+            let rest = tunnel.relay(session, &mut self.news, &mut self.buffer)?;
             match tunnel.upstream {
                 Upstream::Congested if before != Upstream::Congested => self.congested.push(id),
                 Upstream::Shut if before != Upstream::Shut => self.shut.push(id),
@@ -168,40 +162,28 @@ impl TunnelRelay {
     /// Queues the tunnels that can send again. libssh before 0.11 does not report that a window was
     /// reopened, so this checks all windows. The check takes no system call.
     fn resume(&mut self, session: &mut SshSession) {
-        let Self { tunnels, queue, congested, shut, .. } = self;
-        let mut resume = |id: ChannelId| {
-            if let Some(tunnel) = tunnels.get_mut(&id) {
-                tunnel.upstream = Upstream::Open;
-                if !mem::replace(&mut tunnel.is_queued, true) {
-                    queue.push_back(id);
-                }
-            }
-        };
+        let mut open = Vec::new();
         if !session.is_congested(limits::TUNNEL_BACKLOG) {
-            congested.drain(..).for_each(&mut resume);
+            open.append(&mut self.congested);
         }
-        shut.retain(|id| {
-            let is_shut = session.window(*id) == 0;
-            if !is_shut {
-                resume(*id);
+        open.extend(self.shut.extract_if(.., |id| session.window(*id) > 0));
+        for id in open {
+            if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                tunnel.upstream = Upstream::Open;
             }
-            is_shut
-        });
+            self.wake(id);
+        }
     }
 }
 
 impl Tunnel {
-    fn new(conduit: Conduit, stage: TunnelStage) -> Self {
-        Self { conduit, stage, is_queued: false, upstream: Upstream::Open, writer: TunnelWriter::default() }
-    }
-
     fn relay(
         &mut self,
-        id: ChannelId,
         session: &mut SshSession,
         news: &mut VecDeque<(ChannelId, TunnelNews)>,
         buffer: &mut Vec<u8>,
     ) -> Result<Rest, LinkError> {
+        let id = self.id;
         if matches!(self.stage, TunnelStage::Opening | TunnelStage::Unwanted) {
             match session.open_reply(id) {
                 None => return Ok(Rest::Nothing),
@@ -222,10 +204,10 @@ impl Tunnel {
             }
         }
         if self.stage != TunnelStage::Closing {
-            self.deliver(id, session)?;
+            self.deliver(session)?;
         }
         // Even if the host has hung up, its last bytes are sent on.
-        let rest = self.send_on(id, session, buffer)?;
+        let rest = self.send_on(session, buffer)?;
         if self.stage != TunnelStage::Closing {
             return Ok(rest);
         }
@@ -243,13 +225,12 @@ impl Tunnel {
     }
 
     /// Moves bytes from the proxy to the host behind it.
-    fn deliver(&mut self, id: ChannelId, session: &mut SshSession) -> Result<(), LinkError> {
+    fn deliver(&mut self, session: &mut SshSession) -> Result<(), LinkError> {
+        let id = self.id;
         loop {
             if session.held(id) > limits::TUNNEL_HELD {
-                return Err(LinkError::new(
-                    LinkErrorKind::Protocol,
-                    "the proxy ignores the window of a tunnel",
-                ));
+                let text = "the proxy ignores the window of a tunnel";
+                return Err(LinkError::new(LinkErrorKind::Protocol, text));
             }
             session.refill(id)?;
             let is_held = session.held(id) > 0;
@@ -282,16 +263,11 @@ impl Tunnel {
 
     /// Moves bytes from the host behind the proxy to the proxy: only one chunk, so that the other
     /// tunnels get a turn.
-    fn send_on(
-        &mut self,
-        id: ChannelId,
-        session: &mut SshSession,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Rest, LinkError> {
+    fn send_on(&mut self, session: &mut SshSession, buffer: &mut Vec<u8>) -> Result<Rest, LinkError> {
         if self.upstream != Upstream::Open {
             return Ok(Rest::Nothing);
         }
-        let window = session.window(id);
+        let window = session.window(self.id);
         self.upstream = match window {
             0 => Upstream::Shut,
             _ if session.is_congested(limits::TUNNEL_BACKLOG) => Upstream::Congested,
@@ -300,7 +276,7 @@ impl Tunnel {
         if self.upstream != Upstream::Open {
             return Ok(Rest::Nothing);
         }
-        let write = |chunk: &[u8]| session.write(id, chunk, limits::TUNNEL_BACKLOG);
+        let write = |chunk: &[u8]| session.write(self.id, chunk, limits::TUNNEL_BACKLOG);
         match self.writer.send(&self.conduit, window, buffer, write) {
             Ok(Written::All) => return Ok(Rest::Nothing),
             Ok(Written::Some) => return Ok(Rest::More),

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::channel::OpenReply;
+
 /// What one or more calls into libssh have logged and reported on this thread.
 #[derive(Default)]
 pub(super) struct CallLog {
@@ -19,10 +21,8 @@ pub(super) struct CallLog {
     pub created: Option<u32>,
     /// The number of the channel to which the next line about a window refers.
     confirmed: Option<u32>,
-    /// The confirmed channels, each with its number and its maximum packet size.
-    pub opened: Vec<(u32, u32)>,
-    /// The refused channels, each with its number, the reason code, and the text.
-    pub refused: Vec<(u32, u32, String)>,
+    /// The server's answers to requests for channels, each with the channel's number.
+    pub replies: Vec<(u32, OpenReply)>,
     pub bad_confirmation: Option<String>,
     pub gssapi_problem: Option<String>,
     /// The length of the data in the largest packet of a write, in bytes.
@@ -119,7 +119,8 @@ impl CallLog {
             self.confirmed = leading_number(channel);
         } else if let Some(rest) = line.strip_prefix("Remote window : ") {
             let packet_max = rest.rsplit("maxpacket : ").next().and_then(leading_number);
-            self.opened.extend(self.confirmed.take().zip(packet_max));
+            let opened = packet_max.map(|packet_max| OpenReply::Opened { packet_max });
+            self.replies.extend(self.confirmed.take().zip(opened));
         }
     }
 
@@ -128,9 +129,10 @@ impl CallLog {
         let parsed = line.strip_prefix("Channel opening failure: channel ").and_then(|rest| {
             let (number, rest) = rest.split_once(" error (")?;
             let (reason, text) = rest.split_once(") ")?;
-            Some((number.parse().ok()?, reason.parse().ok()?, text.to_owned()))
+            let (reason, text) = (reason.parse().ok()?, text.to_owned());
+            Some((number.parse().ok()?, OpenReply::Refused { reason, text }))
         });
-        self.refused.extend(parsed);
+        self.replies.extend(parsed);
     }
 }
 
@@ -158,7 +160,8 @@ mod tests {
             "ssh_packet_channel_open_conf: Remote window : 2097152, maxpacket : 32768",
         ]);
         assert_eq!(log.created, Some(43));
-        assert_eq!(log.opened, [(44, 7), (43, 32_768)]);
+        let opened = |packet_max| OpenReply::Opened { packet_max };
+        assert_eq!(log.replies, [(44, opened(7)), (43, opened(32_768))]);
     }
 
     #[test]
@@ -168,7 +171,8 @@ mod tests {
             "ssh_packet_channel_open_fail: Channel opening failure: channel x error (2) d",
             "ssh_packet_channel_open_fail: Channel opening failure: channel 44 error (1) ",
         ]);
-        assert_eq!(log.refused, [(43, 2, "a) b: c".to_owned()), (44, 1, String::new())]);
+        let refused = |reason, text: &str| OpenReply::Refused { reason, text: text.to_owned() };
+        assert_eq!(log.replies, [(43, refused(2, "a) b: c")), (44, refused(1, ""))]);
     }
 
     #[test]
@@ -194,6 +198,6 @@ mod tests {
             "ssh_packet_channel_open_conf: Invalid packet",
         ]);
         assert!(log.bad_confirmation.unwrap().contains("size 0"));
-        assert!(log.opened.is_empty());
+        assert!(log.replies.is_empty());
     }
 }

@@ -239,11 +239,8 @@ impl SshSession {
         self.news.extend(log.news);
         self.bad_confirmation = self.bad_confirmation.take().or(log.bad_confirmation);
         self.gssapi_problem = log.gssapi_problem.or(self.gssapi_problem.take());
-        for (number, packet_max) in log.opened {
-            self.note_reply(number, OpenReply::Opened { packet_max });
-        }
-        for (number, reason, text) in log.refused {
-            self.note_reply(number, OpenReply::Refused { reason, text });
+        for (number, reply) in log.replies {
+            self.note_reply(number, reply);
         }
     }
 
