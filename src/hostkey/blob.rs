@@ -67,8 +67,8 @@ pub(crate) fn sign_byte(number: &[u8]) -> &'static [u8] {
     if number.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] }
 }
 
-/// Appends a `string` (RFC 4251 §5) made of these parts. All of them are far shorter than the
-/// largest length that fits.
+/// Appends a `string` (RFC 4251 §5) made of these parts, which are far shorter than the 4 GiB that
+/// its length field allows.
 pub(crate) fn push_string(blob: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     blob.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
