@@ -251,12 +251,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Parses a number like C's `atoi`: the leading digits count, and a text without any is 0.
 fn number(text: &str) -> usize {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    match text[..digits].parse() {
-        Ok(value) => value,
-        Err(_) if digits > 0 => usize::MAX,
-        Err(_) => 0,
-    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).map(|digit| usize::from(digit - b'0'));
+    digits.fold(0, |number: usize, digit| number.saturating_mul(10).saturating_add(digit))
 }
 
 /// Parses a name server: an IPv4 address in any form, or an IPv6 address with or without a zone.

@@ -12,10 +12,7 @@ pub(super) fn parse(host: &str, port: u16) -> Option<Result<SocketAddr, LookupEr
     if let Some(address) = inet_aton(host) {
         return Some(Ok((address, port).into()));
     }
-    let (address, zone) = match host.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (host, None),
-    };
+    let (address, zone) = host.split_once('%').map_or((host, None), |(address, zone)| (address, Some(zone)));
     let address: Ipv6Addr = address.parse().ok()?;
     let Some(zone) = zone else { return Some(Ok((address, port).into())) };
     let index = zone.parse().ok().or_else(|| if_nametoindex(zone).ok());

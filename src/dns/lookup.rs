@@ -1,7 +1,7 @@
 //! The lookup of one host. It tries the names of the host in order, and sends the queries for one
 //! name in parallel.
 //!
-//! The lookup does no IO itself. Time is an argument, and queries are sent through [`Io`].
+//! The lookup does no IO itself: it has the time from [`Io`], and sends its queries through it.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -11,12 +11,14 @@ use hickory_proto::rr::Name;
 
 use super::LookupError;
 use super::conf::Transport;
-use super::query::{Query, QueryResult};
+use super::query::Query;
 use super::wire::{Extension, Kind, Response};
 use crate::limits;
 
 /// What a lookup needs from its environment.
 pub(super) trait Io {
+    /// The time of this turn.
+    fn now(&self) -> Instant;
     /// The cached response to a query.
     fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response>;
     /// Sends a query and returns the id that its response will carry.
@@ -77,12 +79,6 @@ pub(super) struct Lookup {
 /// The result of a lookup.
 pub(super) type IpResult = Result<Vec<IpAddr>, LookupError>;
 
-enum Progress {
-    Open,
-    Found(Vec<IpAddr>),
-    Failed(LookupError),
-}
-
 impl Lookup {
     pub(super) fn new(
         names: vec::IntoIter<Name>,
@@ -95,66 +91,54 @@ impl Lookup {
     }
 
     /// Queries the first name. Like the methods below, returns the result if the lookup has ended.
-    pub(super) fn start(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
-        match self.names.next() {
-            Some(name) => {
-                self.query_name(&name, now, io);
-                self.evaluate(now, io)
-            }
-            None => Some(Err(LookupError::BadName("not a valid DNS name"))),
-        }
+    pub(super) fn start(&mut self, io: &mut dyn Io) -> Option<IpResult> {
+        let Some(name) = self.names.next() else {
+            return Some(Err(LookupError::BadName("not a valid DNS name")));
+        };
+        self.query_name(&name, io);
+        self.evaluate(io)
     }
 
     /// The name of the open query of this kind.
     pub(super) fn open_name(&self, kind: Kind) -> Option<&Name> {
-        let query = self.queries.iter().find(|query| query.kind() == kind)?;
-        query.is_open().then(|| query.name())
+        let query = self.queries.iter().find(|query| query.kind == kind)?;
+        query.is_open().then_some(&query.name)
     }
 
-    /// Handles a response to the query of this kind.
-    pub(super) fn answered(
+    /// The ids of all queries, with their kinds.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (u16, Kind)> {
+        self.queries.iter().flat_map(|query| query.ids.iter().map(|&id| (id, query.kind)))
+    }
+
+    /// Handles a response to the query of this kind, or the reason why it will get none.
+    pub(super) fn reported(
         &mut self,
         kind: Kind,
         sent: Sent,
-        response: Response,
-        now: Instant,
+        outcome: Result<Response, LossReason>,
         io: &mut dyn Io,
     ) -> Option<IpResult> {
-        if let Some(query) = self.open(kind) {
-            query.answered(sent, response, now, io);
-        }
-        self.evaluate(now, io)
-    }
-
-    /// Handles a query that will get no response.
-    pub(super) fn lost(
-        &mut self,
-        kind: Kind,
-        sent: Sent,
-        reason: LossReason,
-        now: Instant,
-        io: &mut dyn Io,
-    ) -> Option<IpResult> {
-        if let Some(query) = self.open(kind) {
-            match reason {
-                LossReason::Unreachable(failure) => query.server_failed(sent.server, failure, now, io),
-                LossReason::Interrupted => query.query_server(sent.server, sent.transport, now, io),
+        if let Some(query) = self.queries.iter_mut().find(|query| query.kind == kind && query.is_open()) {
+            match outcome {
+                Ok(response) => query.answered(sent, response, io),
+                Err(LossReason::Unreachable(failure)) => query.server_failed(sent.server, failure, io),
+                Err(LossReason::Interrupted) => query.query_server(sent.server, sent.transport, io),
             }
         }
-        self.evaluate(now, io)
+        self.evaluate(io)
     }
 
     /// Handles deadlines that have passed.
-    pub(super) fn expire(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
-        let is_over = self.deadline <= now;
+    pub(super) fn expire(&mut self, io: &mut dyn Io) -> Option<IpResult> {
+        let is_over = self.deadline <= io.now();
         for query in self.queries.iter_mut().filter(|query| query.is_open()) {
             if is_over {
-                query.fail(LookupError::Timeout(self.options.time_limit));
+                query.result = Some(Err(LookupError::Timeout(self.options.time_limit)));
             } else {
-                query.expire(now, io);
+                query.expire(io);
             }
         }
-        self.evaluate(now, io)
+        self.evaluate(io)
     }
 
     /// When [`Lookup::expire`] must be called.
@@ -163,34 +147,28 @@ impl Lookup {
         tries.chain(self.grace_end).fold(self.deadline, Instant::min)
     }
 
-    /// Releases the ids of all queries.
-    pub(super) fn release(&mut self, io: &mut dyn Io) {
+    fn release(&mut self, io: &mut dyn Io) {
         for query in &mut self.queries {
             query.release(io);
         }
     }
 
-    fn open(&mut self, kind: Kind) -> Option<&mut Query> {
-        self.queries.iter_mut().find(|query| query.kind() == kind && query.is_open())
-    }
-
-    fn query_name(&mut self, name: &Name, now: Instant, io: &mut dyn Io) {
+    fn query_name(&mut self, name: &Name, io: &mut dyn Io) {
         self.release(io);
         self.grace_end = None;
-        let start = |&kind| Query::start(name.clone(), kind, &self.options, now, io);
+        let start = |&kind| Query::start(name.clone(), kind, &self.options, io);
         self.queries = self.kinds.iter().map(start).collect();
     }
 
     /// Evaluates the queries, then continues with the next name or ends the lookup, if it can.
-    fn evaluate(&mut self, now: Instant, io: &mut dyn Io) -> Option<IpResult> {
+    fn evaluate(&mut self, io: &mut dyn Io) -> Option<IpResult> {
         loop {
-            let failure = match self.progress(now) {
-                Progress::Open => return None,
-                Progress::Found(addresses) => {
+            let failure = match self.progress(io.now())? {
+                Ok(addresses) => {
                     self.release(io);
                     return Some(Ok(addresses));
                 }
-                Progress::Failed(failure) => failure,
+                Err(failure) => failure,
             };
             // If the servers do not respond, the other names would time out too.
             let next = if failure.got_no_response() { None } else { self.names.next() };
@@ -198,40 +176,31 @@ impl Lookup {
                 Some(before) if before.uncertainty() > failure.uncertainty() => before,
                 _ => failure,
             };
-            match next {
-                Some(name) => {
-                    self.failure = Some(worst);
-                    self.query_name(&name, now, io);
-                }
-                None => {
-                    self.release(io);
-                    return Some(Err(worst));
-                }
-            }
+            let Some(name) = next else {
+                self.release(io);
+                return Some(Err(worst));
+            };
+            self.failure = Some(worst);
+            self.query_name(&name, io);
         }
     }
 
-    fn progress(&mut self, now: Instant) -> Progress {
-        let results = || self.queries.iter().filter_map(Query::result);
-        let found = || results().filter_map(QueryResult::addresses).flatten().copied().collect::<Vec<_>>();
-        let worst =
-            || results().filter_map(QueryResult::failure).max_by_key(|failure| failure.precedence()).cloned();
-        let is_open = self.queries.iter().any(Query::is_open);
-        let is_decided = results().any(QueryResult::is_decisive);
-        if is_open {
-            if !is_decided {
-                return Progress::Open;
-            }
-            let grace_end = *self.grace_end.get_or_insert_with(|| now + limits::DNS_GRACE);
-            if now < grace_end {
-                return Progress::Open;
+    /// The result of the queries for the current name. `None` while the lookup waits for a query.
+    fn progress(&mut self, now: Instant) -> Option<IpResult> {
+        let results = || self.queries.iter().filter_map(|query| query.result.as_ref());
+        if self.queries.iter().any(Query::is_open) {
+            // After such a result, the query of the other kind is unlikely to change the outcome.
+            let is_decided = results().any(|result| matches!(result, Ok(_) | Err(LookupError::NoSuchName)));
+            if !is_decided || now < *self.grace_end.get_or_insert_with(|| now + limits::DNS_GRACE) {
+                return None;
             }
         }
-        let found = found();
-        match worst() {
-            Some(failure) if found.is_empty() => Progress::Failed(failure),
-            _ => Progress::Found(found),
-        }
+        let found: Vec<IpAddr> = results().flatten().flatten().copied().collect();
+        let worst = results().filter_map(|result| result.as_ref().err()).max_by_key(|it| it.precedence());
+        Some(match worst {
+            Some(failure) if found.is_empty() => Err(failure.clone()),
+            _ => Ok(found),
+        })
     }
 }
 

@@ -32,7 +32,6 @@ mod tests;
 mod wire;
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ pub use conf::DnsConfig;
 pub(crate) use net::TokenFn;
 
 use self::native::{CompletedLookup, Native};
-use self::system::{Call, CallResult};
+use self::system::Call;
 use self::wire::Kind;
 use crate::host::AddressFamily;
 use crate::reactor::workers::Workers;
@@ -180,44 +179,42 @@ impl Dns {
         let number = self.started;
         let entry = self.waiters.vacant_entry();
         let id = LookupId { waiter: entry.key(), number };
-        if let Some(address) = literal::parse(host, port) {
-            let result = address.map(|address| vec![address]);
-            self.finished.push_back(Finished { id, owner, result });
-            return id;
-        }
-        let lookup = match &mut self.engine {
-            Engine::Native(native) => match native.start(host, Kind::of(family), recall, id.waiter) {
-                Ok(lookup) => lookup,
-                Err(end) => {
-                    let result = with_port(end, port);
-                    self.finished.push_back(Finished { id, owner, result });
-                    return id;
-                }
-            },
-            Engine::System(workers) => {
-                workers.start(Call { host: host.clone(), port, id });
-                0
+        let lookup = match (literal::parse(host, port), &mut self.engine) {
+            (Some(address), _) => Err(address.map(|address| vec![address])),
+            (None, Engine::Native(native)) => native
+                .start(host, Kind::of(family), recall, id.waiter)
+                .map_err(|result| with_port(result, port)),
+            (None, Engine::System(workers)) => {
+                workers.start(Call { host: host.clone(), port, id, owner });
+                Ok(0)
             }
         };
-        entry.insert(Waiter { number, owner, port, lookup });
+        match lookup {
+            Ok(lookup) => _ = entry.insert(Waiter { number, owner, port, lookup }),
+            Err(result) => self.finished.push_back(Finished { id, owner, result }),
+        }
         id
     }
 
     /// Cancels a lookup. Does nothing if it has ended.
-    pub(crate) fn cancel(&mut self, id: LookupId, now: Instant) {
-        if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
-            return;
-        }
-        let waiter = self.waiters.remove(id.waiter);
+    pub(crate) fn cancel(&mut self, id: LookupId) {
+        let Some(waiter) = self.take(id) else { return };
         if let Engine::Native(native) = &mut self.engine {
-            native.remove_waiter(waiter.lookup, id.waiter, now);
+            native.remove_waiter(waiter.lookup, id.waiter);
         }
+    }
+
+    /// Removes the waiter of this lookup. `None` if the lookup has ended; its index may now belong
+    /// to another waiter.
+    fn take(&mut self, id: LookupId) -> Option<Waiter> {
+        self.waiters.get(id.waiter).filter(|waiter| waiter.number == id.number)?;
+        self.waiters.try_remove(id.waiter)
     }
 
     /// Notes that the poll reported the socket with this token.
     pub(crate) fn ready(&mut self, index: usize, generation: u32) {
         if let Engine::Native(native) = &mut self.engine {
-            native.net_mut().ready(index, generation);
+            native.net.ready(index, generation);
         }
     }
 
@@ -239,7 +236,7 @@ impl Dns {
         match &mut self.engine {
             Engine::Native(native) => {
                 native.advance(now);
-                while let Some(CompletedLookup { waiters, result }) = native.next_completed() {
+                while let Some(CompletedLookup { waiters, result }) = native.completed.pop_front() {
                     for key in waiters {
                         let Some(waiter) = self.waiters.try_remove(key) else { continue };
                         let id = LookupId { waiter: key, number: waiter.number };
@@ -249,14 +246,10 @@ impl Dns {
                 }
             }
             Engine::System(workers) => {
-                for CallResult { id, result } in workers.finished() {
-                    // The lookup may have been cancelled since, and its index may now belong to
-                    // another waiter.
-                    if self.waiters.get(id.waiter).is_none_or(|waiter| waiter.number != id.number) {
-                        continue;
+                for finished in workers.finished() {
+                    if self.take(finished.id).is_some() {
+                        self.finished.push_back(finished);
                     }
-                    let owner = self.waiters.remove(id.waiter).owner;
-                    self.finished.push_back(Finished { id, owner, result });
                 }
             }
         }
@@ -269,19 +262,12 @@ impl Dns {
     /// How many more descriptors lookups may open.
     pub(crate) fn descriptors_left(&self) -> usize {
         match &self.engine {
-            Engine::Native(native) => native.net().descriptors_left(),
+            Engine::Native(native) => native.net.descriptors_left(),
             Engine::System(_) => 0,
         }
     }
 }
 
 fn with_port(end: lookup::IpResult, port: u16) -> LookupResult {
-    let addresses = end?;
-    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
-}
-
-impl LookupError {
-    fn unreachable(server: SocketAddr, error: &io::Error) -> Self {
-        Self::Unreachable(format!("{server}: {error}").into())
-    }
+    Ok(end?.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }

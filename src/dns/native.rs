@@ -30,12 +30,12 @@ pub(super) struct Native {
     queue: IndexQueue,
     /// How many pending lookups have started.
     in_flight: usize,
-    net: Net,
+    pub net: Net,
     cache: Cache,
     wheel: Wheel<usize>,
     /// Lookups whose timers have expired, and whose expiry has not been handled yet.
     expired: VecDeque<usize>,
-    completed: VecDeque<CompletedLookup>,
+    pub completed: VecDeque<CompletedLookup>,
     /// Which address families have a route. Determined again in each turn.
     routes: Routes,
     /// The lookups whose timers expire in a turn. The buffer is reused from turn to turn.
@@ -73,6 +73,10 @@ struct LookupIo<'a> {
 }
 
 impl Io for LookupIo<'_> {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
     fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response> {
         let response = self.cache.find(name, kind, self.now)?;
         (self.recall == Recall::All || !response.is_negative()).then(|| response.clone())
@@ -125,14 +129,6 @@ impl Native {
             due: Vec::new(),
             config,
         }
-    }
-
-    pub(super) fn net(&self) -> &Net {
-        &self.net
-    }
-
-    pub(super) fn net_mut(&mut self) -> &mut Net {
-        &mut self.net
     }
 
     /// Starts a lookup or joins an equal one, and returns its index. If no lookup is needed,
@@ -191,11 +187,11 @@ impl Native {
     }
 
     /// Removes a waiter. A lookup ends when its last waiter is removed.
-    pub(super) fn remove_waiter(&mut self, index: usize, waiter: usize, now: Instant) {
+    pub(super) fn remove_waiter(&mut self, index: usize, waiter: usize) {
         let Some(entry) = self.lookups.get_mut(index) else { return };
         entry.waiters.retain(|&other| other != waiter);
         if entry.waiters.is_empty() {
-            self.remove(index, now);
+            self.remove(index);
             self.close_if_idle();
         }
     }
@@ -241,10 +237,6 @@ impl Native {
         self.close_if_idle();
     }
 
-    pub(super) fn next_completed(&mut self) -> Option<CompletedLookup> {
-        self.completed.pop_front()
-    }
-
     fn start_next(&mut self, index: usize, now: Instant) {
         let Some(entry) = self.lookups.get_mut(index).filter(|entry| entry.lookup.is_none()) else { return };
         self.in_flight += 1;
@@ -256,7 +248,7 @@ impl Native {
         };
         let names = candidates(&entry.key.host, &self.config);
         entry.lookup = Some(Lookup::new(names, entry.key.kinds, options, now));
-        self.update(index, now, |lookup, io| lookup.start(now, io));
+        self.update(index, now, |lookup, io| lookup.start(io));
     }
 
     fn read(&mut self, id: u16, query: QueryKey, sent: Sent, length: usize, now: Instant) {
@@ -265,12 +257,12 @@ impl Native {
         let Some(response) = wire::read(self.net.message(length), name, query.kind) else { return };
         self.cache.insert(name, query.kind, &response, now);
         self.net.answered(id, sent.server);
-        self.update(query.lookup, now, |lookup, io| lookup.answered(query.kind, sent, response, now, io));
+        self.update(query.lookup, now, |lookup, io| lookup.reported(query.kind, sent, Ok(response), io));
     }
 
     fn lost(&mut self, lost: LostQuery, now: Instant) {
         let LostQuery { query, sent, reason } = lost;
-        self.update(query.lookup, now, |lookup, io| lookup.lost(query.kind, sent, reason, now, io));
+        self.update(query.lookup, now, |lookup, io| lookup.reported(query.kind, sent, Err(reason), io));
     }
 
     fn expire(&mut self, index: usize, now: Instant) {
@@ -281,7 +273,7 @@ impl Native {
             return;
         }
         entry.timer = None;
-        self.update(index, now, |lookup, io| lookup.expire(now, io));
+        self.update(index, now, |lookup, io| lookup.expire(io));
     }
 
     /// Updates a lookup, then either ends it or arms its timer.
@@ -291,28 +283,28 @@ impl Native {
         now: Instant,
         update: impl FnOnce(&mut Lookup, &mut dyn Io) -> Option<IpResult>,
     ) {
-        let Some(entry) = self.lookups.get_mut(index) else { return };
-        let Some(lookup) = &mut entry.lookup else { return };
-        let mut io =
-            LookupIo { net: &mut self.net, cache: &self.cache, recall: entry.recall, lookup: index, now };
+        let Some(PendingLookup { lookup: Some(lookup), recall, timer, .. }) = self.lookups.get_mut(index)
+        else {
+            return;
+        };
+        let mut io = LookupIo { net: &mut self.net, cache: &self.cache, recall: *recall, lookup: index, now };
         if let Some(result) = update(lookup, &mut io) {
-            self.complete(index, result, now);
+            self.complete(index, result);
             return;
         }
         let at = lookup.deadline();
-        entry.timer = Some(match entry.timer.take() {
+        match timer {
+            Some((_, armed)) if *armed == at => {}
             Some((id, armed)) => {
-                if armed != at {
-                    self.wheel.rearm(id, at);
-                }
-                (id, at)
+                self.wheel.rearm(*id, at);
+                *armed = at;
             }
-            None => (self.wheel.arm(at, index), at),
-        });
+            None => *timer = Some((self.wheel.arm(at, index), at)),
+        }
     }
 
-    fn complete(&mut self, index: usize, mut result: IpResult, now: Instant) {
-        let waiters = self.remove(index, now);
+    fn complete(&mut self, index: usize, mut result: IpResult) {
+        let waiters = self.remove(index);
         if let Ok(addresses) = &mut result {
             order::sort(addresses, |address| self.routes.has(address));
         }
@@ -320,21 +312,17 @@ impl Native {
     }
 
     /// Removes a lookup and returns its waiters.
-    fn remove(&mut self, index: usize, now: Instant) -> Vec<usize> {
-        let Some(mut entry) = self.lookups.try_remove(index) else { return Vec::new() };
+    fn remove(&mut self, index: usize) -> Vec<usize> {
+        let Some(entry) = self.lookups.try_remove(index) else { return Vec::new() };
         self.by_key.remove(&entry.key);
         if let Some((id, _)) = entry.timer {
             self.wheel.disarm(id);
         }
-        if let Some(lookup) = &mut entry.lookup {
+        if let Some(lookup) = &entry.lookup {
             self.in_flight -= 1;
-            lookup.release(&mut LookupIo {
-                net: &mut self.net,
-                cache: &self.cache,
-                recall: entry.recall,
-                lookup: index,
-                now,
-            });
+            for (id, kind) in lookup.ids() {
+                self.net.forget(id, QueryKey { lookup: index, kind });
+            }
         }
         entry.waiters
     }

@@ -237,10 +237,9 @@ impl Net {
         let Some(message) = wire::encode(id, name, query.kind, extension) else {
             return Err(LookupError::BadName("not a valid DNS name"));
         };
-        let (index, socket) = match self.send_message(&message, server, transport, now) {
-            Ok(index) => (index, &mut self.sockets[index]),
-            Err(e) => return Err(LookupError::unreachable(self.servers[server].address, &e)),
-        };
+        let index = self.send_message(&message, server, transport, now);
+        let index = index.map_err(|e| self.unreachable(server, &e))?;
+        let socket = &mut self.sockets[index];
         socket.sent += 1;
         socket.open += 1;
         let sent = Sent { server, transport, extension };
@@ -287,9 +286,7 @@ impl Net {
             self.close(index);
         }
         let others = self.servers[server].ports;
-        match self.open(server, |address, registry, token| {
-            Datagrams::open(address, registry, token).map(Channel::Udp)
-        }) {
+        match self.open(server, Transport::Udp) {
             Ok(index) => {
                 self.servers[server].ports[position] = Some(index);
                 Ok(index)
@@ -303,23 +300,21 @@ impl Net {
         if let Some(index) = self.servers[server].stream {
             return Ok(index);
         }
-        let index = self.open(server, |address, registry, token| {
-            Stream::open(address, registry, token).map(Channel::Tcp)
-        })?;
+        let index = self.open(server, Transport::Tcp)?;
         self.servers[server].stream = Some(index);
         Ok(index)
     }
 
-    fn open(
-        &mut self,
-        server: usize,
-        open: impl FnOnce(SocketAddr, &Registry, Token) -> io::Result<Channel>,
-    ) -> io::Result<usize> {
+    fn open(&mut self, server: usize, transport: Transport) -> io::Result<usize> {
         self.generations = self.generations.wrapping_add(1);
         let generation = self.generations;
         let entry = self.sockets.vacant_entry();
         let index = entry.key();
-        let channel = open(self.servers[server].address, &self.registry, (self.token)(index, generation))?;
+        let (address, token) = (self.servers[server].address, (self.token)(index, generation));
+        let channel = match transport {
+            Transport::Udp => Channel::Udp(Datagrams::open(address, &self.registry, token)?),
+            Transport::Tcp => Channel::Tcp(Stream::open(address, &self.registry, token)?),
+        };
         entry.insert(Socket { server, generation, channel, sent: 0, open: 0 });
         Ok(index)
     }
@@ -337,9 +332,6 @@ impl Net {
     /// Closes all sockets when no lookup is pending, so that the next lookup gets new ports.
     pub(super) fn close_all(&mut self) {
         debug_assert!(self.pending.is_empty(), "closing sockets in use");
-        if self.sockets.is_empty() {
-            return;
-        }
         for server in &mut self.servers {
             server.ports = [None; limits::DNS_PORTS];
             server.stream = None;
@@ -351,7 +343,7 @@ impl Net {
     fn socket_failed(&mut self, index: usize, error: &io::Error, now: Instant) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
         let server = socket.server;
-        let was_in_use = socket.channel.has_answered();
+        let was_in_use = matches!(&socket.channel, Channel::Tcp(stream) if stream.has_answered());
         match socket.channel {
             Channel::Udp(_) => {
                 self.servers[server].avoid(now, limits::DNS_REFUSED_PAUSE);
@@ -367,10 +359,14 @@ impl Net {
             let reason = if was_in_use {
                 LossReason::Interrupted
             } else {
-                LossReason::Unreachable(LookupError::unreachable(self.servers[server].address, error))
+                LossReason::Unreachable(self.unreachable(server, error))
             };
             self.lost_queries.push_back(LostQuery { query, sent, reason });
         }
+    }
+
+    fn unreachable(&self, server: usize, error: &io::Error) -> LookupError {
+        LookupError::Unreachable(format!("{}: {error}", self.servers[server].address).into())
     }
 
     fn free_id(&mut self) -> u16 {
@@ -386,15 +382,5 @@ impl Net {
 impl Server {
     fn avoid(&mut self, now: Instant, pause: Duration) {
         self.avoided_until = now.checked_add(pause);
-    }
-}
-
-impl Channel {
-    /// Whether this is a connection on which the server has answered.
-    fn has_answered(&self) -> bool {
-        match self {
-            Self::Udp(_) => false,
-            Self::Tcp(stream) => stream.has_answered(),
-        }
     }
 }

@@ -1,22 +1,21 @@
 //! One query, for one name and one kind of address: which server it is sent to, and when, and its
 //! result.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hickory_proto::rr::Name;
 
 use super::LookupError;
 use super::conf::Transport;
-use super::lookup::{Io, QueryOptions, Sent};
+use super::lookup::{Io, IpResult, QueryOptions, Sent};
 use super::wire::{Extension, Kind, Response};
 use crate::limits;
 
 #[derive(Debug)]
 pub(super) struct Query {
     /// The original name, or the last alias followed.
-    name: Name,
-    kind: Kind,
+    pub name: Name,
+    pub kind: Kind,
     aliases: usize,
     /// The servers that have not failed, in order.
     servers: Vec<usize>,
@@ -30,49 +29,16 @@ pub(super) struct Query {
     transport: Transport,
     pause_max: Duration,
     /// The ids of all tries. A late response to an earlier try is accepted too.
-    ids: Vec<u16>,
+    pub ids: Vec<u16>,
     /// The failure of the last server that failed.
     failure: LookupError,
-    result: Option<QueryResult>,
-}
-
-/// The result of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum QueryResult {
-    Addresses(Vec<IpAddr>),
-    Failed(LookupError),
-}
-
-impl QueryResult {
-    pub(super) fn addresses(&self) -> Option<&Vec<IpAddr>> {
-        match self {
-            Self::Addresses(addresses) => Some(addresses),
-            Self::Failed(_) => None,
-        }
-    }
-
-    pub(super) fn failure(&self) -> Option<&LookupError> {
-        match self {
-            Self::Addresses(_) => None,
-            Self::Failed(failure) => Some(failure),
-        }
-    }
-
-    /// Whether this result is conclusive: the query of the other kind is unlikely to change it.
-    pub(super) fn is_decisive(&self) -> bool {
-        matches!(self, Self::Addresses(_) | Self::Failed(LookupError::NoSuchName))
-    }
+    /// `None` while the query is open.
+    pub result: Option<IpResult>,
 }
 
 impl Query {
     /// Creates a query and sends it, unless the response is cached.
-    pub(super) fn start(
-        name: Name,
-        kind: Kind,
-        options: &QueryOptions,
-        now: Instant,
-        io: &mut dyn Io,
-    ) -> Self {
+    pub(super) fn start(name: Name, kind: Kind, options: &QueryOptions, io: &mut dyn Io) -> Self {
         let mut query = Self {
             name,
             kind,
@@ -88,33 +54,17 @@ impl Query {
             failure: LookupError::Unreachable("no name server is configured".into()),
             result: None,
         };
-        query.resolve(now, io);
+        query.resolve(io);
         query
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    pub(super) fn name(&self) -> &Name {
-        &self.name
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.result.is_none()
     }
 
-    pub(super) fn result(&self) -> Option<&QueryResult> {
-        self.result.as_ref()
-    }
-
     /// When the next server is queried.
     pub(super) fn next_try(&self) -> Option<Instant> {
         self.next_try.filter(|_| self.is_open())
-    }
-
-    pub(super) fn fail(&mut self, failure: LookupError) {
-        self.result = Some(QueryResult::Failed(failure));
     }
 
     /// Ignores further responses to this query.
@@ -124,38 +74,35 @@ impl Query {
         }
     }
 
-    pub(super) fn expire(&mut self, now: Instant, io: &mut dyn Io) {
-        if self.next_try.is_none_or(|at| at > now) {
+    pub(super) fn expire(&mut self, io: &mut dyn Io) {
+        if self.next_try.is_none_or(|at| at > io.now()) {
             return;
         }
         if let Some(server) = self.current {
             io.timed_out(server);
         }
-        self.query_next(now, io);
+        self.query_next(io);
     }
 
-    pub(super) fn answered(&mut self, sent: Sent, response: Response, now: Instant, io: &mut dyn Io) {
-        match (response, sent.transport, sent.extension) {
+    pub(super) fn answered(&mut self, sent: Sent, response: Response, io: &mut dyn Io) {
+        let Sent { server, transport, extension } = sent;
+        match (response, transport, extension) {
             (Response::FormatError, _, Extension::Edns) => {
-                io.disable_edns(sent.server);
-                self.query_server(sent.server, sent.transport, now, io);
+                io.disable_edns(server);
+                self.query_server(server, transport, io);
             }
             (Response::FormatError, _, Extension::None) => {
-                self.server_failed(sent.server, LookupError::Rcode(1), now, io);
+                self.server_failed(server, LookupError::Rcode(1), io);
             }
-            (Response::Failure(code), ..) => {
-                self.server_failed(sent.server, LookupError::Rcode(code), now, io);
-            }
-            (Response::Truncated, Transport::Udp, _) => {
-                self.query_server(sent.server, Transport::Tcp, now, io)
-            }
+            (Response::Failure(code), ..) => self.server_failed(server, LookupError::Rcode(code), io),
+            (Response::Truncated, Transport::Udp, _) => self.query_server(server, Transport::Tcp, io),
             (Response::Truncated, Transport::Tcp, _) => {
-                self.server_failed(sent.server, LookupError::BadAnswer, now, io);
+                self.server_failed(server, LookupError::BadAnswer, io);
             }
             (response, ..) => {
                 if self.apply(response) {
                     self.release(io);
-                    self.resolve(now, io);
+                    self.resolve(io);
                 }
             }
         }
@@ -163,28 +110,31 @@ impl Query {
 
     /// Removes a server that failed. If the query was waiting for that server, it is sent to the
     /// next one at once.
-    pub(super) fn server_failed(
-        &mut self,
-        server: usize,
-        failure: LookupError,
-        now: Instant,
-        io: &mut dyn Io,
-    ) {
-        self.remove_server(server, failure);
+    pub(super) fn server_failed(&mut self, server: usize, failure: LookupError, io: &mut dyn Io) {
+        self.failure = failure;
+        if let Some(position) = self.servers.iter().position(|&other| other == server) {
+            self.servers.remove(position);
+            if position < self.next {
+                self.next -= 1;
+            }
+            if self.next == self.servers.len() {
+                self.next = 0;
+            }
+        }
         if self.current == Some(server) || self.servers.is_empty() {
-            self.query_next(now, io);
+            self.query_next(io);
         }
     }
 
     /// Takes the response from the cache, or queries a server.
-    fn resolve(&mut self, now: Instant, io: &mut dyn Io) {
+    fn resolve(&mut self, io: &mut dyn Io) {
         while let Some(response) = io.cached(&self.name, self.kind) {
             if !self.apply(response) {
                 return;
             }
         }
         if self.is_open() {
-            self.query_next(now, io);
+            self.query_next(io);
         }
     }
 
@@ -192,22 +142,22 @@ impl Query {
     /// another name.
     fn apply(&mut self, response: Response) -> bool {
         self.result = Some(match response {
-            Response::Addresses { addresses, .. } => QueryResult::Addresses(addresses),
+            Response::Addresses { addresses, .. } => Ok(addresses),
             Response::Alias { target, .. } if self.aliases < limits::DNS_ALIASES => {
                 self.aliases += 1;
                 self.name = target;
                 return true;
             }
-            Response::NoSuchName { .. } => QueryResult::Failed(LookupError::NoSuchName),
-            _ => QueryResult::Failed(LookupError::NoAddress),
+            Response::NoSuchName { .. } => Err(LookupError::NoSuchName),
+            _ => Err(LookupError::NoAddress),
         });
         false
     }
 
     /// Queries the next server, skipping those that cannot be reached.
-    fn query_next(&mut self, now: Instant, io: &mut dyn Io) {
+    fn query_next(&mut self, io: &mut dyn Io) {
         let Some(&server) = self.servers.get(self.next) else {
-            self.fail(self.failure.clone());
+            self.result = Some(Err(self.failure.clone()));
             return;
         };
         self.next += 1;
@@ -215,24 +165,18 @@ impl Query {
             self.next = 0;
             self.rounds += 1;
         }
-        self.query_server(server, self.transport, now, io);
+        self.query_server(server, self.transport, io);
     }
 
     /// Queries this server, even if it is not the next one in order.
-    pub(super) fn query_server(
-        &mut self,
-        server: usize,
-        transport: Transport,
-        now: Instant,
-        io: &mut dyn Io,
-    ) {
+    pub(super) fn query_server(&mut self, server: usize, transport: Transport, io: &mut dyn Io) {
         self.current = Some(server);
         match io.send(&self.name, self.kind, server, transport) {
             Ok(id) => {
                 self.ids.push(id);
-                self.next_try = now.checked_add(self.pause(transport));
+                self.next_try = io.now().checked_add(self.pause(transport));
             }
-            Err(failure) => self.server_failed(server, failure, now, io),
+            Err(failure) => self.server_failed(server, failure, io),
         }
     }
 
@@ -247,18 +191,6 @@ impl Query {
                 let doubled = 1u32.checked_shl(rounds_before).unwrap_or(u32::MAX);
                 limits::DNS_FIRST_PAUSE.saturating_mul(doubled).min(self.pause_max)
             }
-        }
-    }
-
-    fn remove_server(&mut self, server: usize, failure: LookupError) {
-        self.failure = failure;
-        let Some(position) = self.servers.iter().position(|&other| other == server) else { return };
-        self.servers.remove(position);
-        if position < self.next {
-            self.next -= 1;
-        }
-        if self.next == self.servers.len() {
-            self.next = 0;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The sockets: connected UDP sockets, and one pipelined TCP connection per server (RFC 7766).
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
@@ -20,12 +20,6 @@ impl Datagrams {
         socket.set_nonblocking(true)?;
         // Room for the responses of one turn; the system may grant less.
         socket.set_recv_buffer_size(limits::DNS_RECEIVE_BUFFER)?;
-        let any: SocketAddr = if server.is_ipv4() {
-            (Ipv4Addr::UNSPECIFIED, 0).into()
-        } else {
-            (Ipv6Addr::UNSPECIFIED, 0).into()
-        };
-        socket.bind(&any.into())?;
         socket.connect(&server.into())?;
         let mut socket = UdpSocket::from_std(socket.into());
         registry.register(&mut socket, token, Interest::READABLE)?;
@@ -99,15 +93,8 @@ impl Stream {
     fn write(&mut self) -> io::Result<()> {
         let mut written = 0;
         while written < self.out.len() {
-            match self.socket.write(&self.out[written..]) {
-                Ok(count) => written += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // `NotConnected`: the connection is not established yet.
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
-                    break;
-                }
-                Err(e) => return Err(e),
-            }
+            let Some(count) = none_if_blocked(self.socket.write(&self.out[written..]))? else { break };
+            written += count;
         }
         self.out.drain(..written);
         Ok(())
@@ -121,7 +108,7 @@ impl Stream {
                 Some(length) => 2 + usize::from(length),
                 None => 2,
             };
-            if wanted > 2 && self.input.len() == wanted || wanted == 2 && self.input.len() == 2 {
+            if self.input.len() == wanted {
                 let message = &self.input[2..];
                 let length = message.len();
                 buffer[..length].copy_from_slice(message);
@@ -143,6 +130,7 @@ impl Stream {
     }
 }
 
+/// Returns `None` if the socket is not ready or, over TCP, not connected yet.
 fn none_if_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),

@@ -5,7 +5,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
-use super::{LookupError, LookupId, LookupResult};
+use super::{Finished, LookupError, LookupId};
 use crate::reactor::workers::Job;
 
 /// One call of `getaddrinfo`.
@@ -13,25 +13,21 @@ pub(super) struct Call {
     pub host: Arc<str>,
     pub port: u16,
     pub id: LookupId,
-}
-
-/// The result of a call.
-pub(super) struct CallResult {
-    pub id: LookupId,
-    pub result: LookupResult,
+    pub owner: usize,
 }
 
 impl Job for Call {
-    type Done = CallResult;
+    type Done = Finished;
 
-    fn run(self) -> CallResult {
+    fn run(self) -> Finished {
         let result = (&*self.host, self.port).to_socket_addrs();
-        CallResult { id: self.id, result: result.map(Iterator::collect).map_err(|e| classify(&e)) }
+        let result = result.map(Iterator::collect).map_err(|e| classify(&e));
+        Finished { id: self.id, owner: self.owner, result }
     }
 
-    fn refuse(self, cause: &io::Error) -> CallResult {
+    fn refuse(self, cause: &io::Error) -> Finished {
         let text = format!("cannot start a thread for the lookup: {cause}");
-        CallResult { id: self.id, result: Err(LookupError::SystemResolver(text)) }
+        Finished { id: self.id, owner: self.owner, result: Err(LookupError::SystemResolver(text)) }
     }
 }
 

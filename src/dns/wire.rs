@@ -42,11 +42,7 @@ impl Kind {
     }
 
     fn address(self, data: &RData) -> Option<IpAddr> {
-        match (self, data) {
-            (Self::A, RData::A(address)) => Some(address.0.into()),
-            (Self::Aaaa, RData::AAAA(address)) => Some(address.0.into()),
-            _ => None,
-        }
+        data.ip_addr().filter(|&address| self.fits(address))
     }
 }
 

@@ -23,7 +23,6 @@ pub struct Out {
     pub at: Duration,
 }
 
-#[derive(Default)]
 pub struct FakeIo {
     pub out: Vec<Out>,
     /// Ids of queries that wait for a response.
@@ -33,10 +32,15 @@ pub struct FakeIo {
     pub unanswered: Vec<usize>,
     pub known: HashMap<(Name, Kind), Response>,
     passed: Duration,
+    started: Instant,
     sent: u16,
 }
 
 impl Io for FakeIo {
+    fn now(&self) -> Instant {
+        self.started + self.passed
+    }
+
     fn cached(&mut self, name: &Name, kind: Kind) -> Option<Response> {
         self.known.get(&(name.clone(), kind)).cloned()
     }
@@ -82,7 +86,6 @@ pub struct Rig {
     pub io: FakeIo,
     pub lookup: Lookup,
     pub end: Option<IpResult>,
-    started: Instant,
 }
 
 impl Rig {
@@ -101,34 +104,36 @@ impl Rig {
             time_limit: config.time_limit(),
         };
         let names = candidates::candidates(host, &config);
-        Self {
-            io: FakeIo::default(),
-            lookup: Lookup::new(names, kinds, options, started),
-            end: None,
+        let io = FakeIo {
+            out: Vec::new(),
+            waiting: Vec::new(),
+            unreachable: Vec::new(),
+            without_edns: Vec::new(),
+            unanswered: Vec::new(),
+            known: HashMap::new(),
+            passed: Duration::ZERO,
             started,
-        }
+            sent: 0,
+        };
+        Self { io, lookup: Lookup::new(names, kinds, options, started), end: None }
     }
 
     pub fn start(mut self) -> Self {
-        self.end = self.lookup.start(self.started, &mut self.io);
+        self.end = self.lookup.start(&mut self.io);
         self
-    }
-
-    fn now(&self) -> Instant {
-        self.started + self.io.passed
     }
 
     /// Advances time from deadline to deadline.
     pub fn pass(&mut self, time: Duration) {
         let end = self.io.passed + time;
         while self.end.is_none() {
-            let next = self.lookup.deadline().saturating_duration_since(self.started);
+            let next = self.lookup.deadline().saturating_duration_since(self.io.started);
             if next > end {
                 break;
             }
             assert!(next > self.io.passed || next.is_zero(), "time stands still");
             self.io.passed = next;
-            self.end = self.lookup.expire(self.now(), &mut self.io);
+            self.end = self.lookup.expire(&mut self.io);
         }
         self.io.passed = end;
     }
@@ -139,7 +144,7 @@ impl Rig {
             if self.end.is_some() {
                 return self.io.passed;
             }
-            let next = self.lookup.deadline().saturating_duration_since(self.started);
+            let next = self.lookup.deadline().saturating_duration_since(self.io.started);
             self.pass(next - self.io.passed);
         }
         panic!("the lookup does not end");
@@ -159,15 +164,13 @@ impl Rig {
     ) {
         assert_eq!(self.end, None, "it has ended");
         let sent = Sent { server, transport, extension };
-        let now = self.now();
-        self.end = self.lookup.answered(kind, sent, answer, now, &mut self.io);
+        self.end = self.lookup.reported(kind, sent, Ok(answer), &mut self.io);
     }
 
     pub fn lose(&mut self, kind: Kind, server: usize, transport: Transport, reason: LossReason) {
         assert_eq!(self.end, None, "it has ended");
         let sent = Sent { server, transport, extension: Extension::Edns };
-        let now = self.now();
-        self.end = self.lookup.lost(kind, sent, reason, now, &mut self.io);
+        self.end = self.lookup.reported(kind, sent, Err(reason), &mut self.io);
     }
 
     /// The queries sent since the last call.

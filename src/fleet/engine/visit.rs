@@ -42,7 +42,7 @@ impl Engine {
         self.meter.stepped(host, stage, &self.clock);
         // The view is updated before the effects are applied. An effect may be answered at once,
         // and the answer is delivered only if the view says that the session waits for it.
-        self.settle(index, now);
+        self.settle(index);
         let mut no_descriptor = false;
         for effect in out.drain(..) {
             no_descriptor |= matches!(effect, Effect::NoDescriptor);
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// Updates the timer, the sums and the queues after a step of a session.
-    fn settle(&mut self, index: usize, now: Instant) {
+    fn settle(&mut self, index: usize) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         self.hosts.sums.subtract(slot);
         let usage = slot.usage(&self.execs);
@@ -205,7 +205,7 @@ impl Engine {
         if view.awaits != Some(Awaited::Lookup)
             && let Some(lookup) = slot.lookup.take()
         {
-            self.dns.cancel(lookup, now);
+            self.dns.cancel(lookup);
         }
         let (is_proxied, is_host) = (slot.proxy.is_some(), !slot.session.is_proxy());
         self.schedule.admission.queue(index, &view);
