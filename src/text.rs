@@ -33,15 +33,7 @@ const ELLIPSIS: &str = "…";
 /// so text of unknown length should be cut first. Sanitising twice gives the same result as
 /// sanitising once.
 pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
-    let bytes = text.as_ref();
-    match str::from_utf8(bytes) {
-        Ok(clean) if !clean.chars().any(must_escape) => Cow::Borrowed(clean),
-        _ => {
-            let mut out = String::with_capacity(bytes.len() + 16);
-            escape_into(&mut out, bytes, |_| true);
-            Cow::Owned(out)
-        }
-    }
+    sanitise_bounded(text, usize::MAX)
 }
 
 /// Like [`sanitise`], but the result has at most `max_bytes` bytes, including the `…` at the end of
@@ -64,38 +56,27 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
     }
     let mut out = String::with_capacity(bytes.len() + 16);
     let mut cut = 0;
-    escape_into(&mut out, bytes, |len| {
-        if len + ELLIPSIS.len() <= max_bytes {
-            cut = len;
-        }
-        len <= max_bytes
+    let pieces = bytes.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid().chars().map(Ok);
+        valid.chain(chunk.invalid().iter().map(Err))
     });
-    if out.len() > max_bytes {
-        out.truncate(cut);
-        if ELLIPSIS.len() <= max_bytes {
-            out.push_str(ELLIPSIS);
+    for piece in pieces {
+        match piece {
+            Ok(character) => escape_char(&mut out, character),
+            Err(byte) => write_escape(&mut out, format_args!("\\x{byte:02x}")),
+        }
+        if out.len() > max_bytes {
+            out.truncate(cut);
+            if ELLIPSIS.len() <= max_bytes {
+                out.push_str(ELLIPSIS);
+            }
+            break;
+        }
+        if out.len() + ELLIPSIS.len() <= max_bytes {
+            cut = out.len();
         }
     }
     Cow::Owned(out)
-}
-
-/// Escapes `bytes` and appends the result to `out`. Calls `go_on` with the length of `out` after
-/// each character, and stops when `go_on` returns `false`.
-fn escape_into(out: &mut String, bytes: &[u8], mut go_on: impl FnMut(usize) -> bool) {
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            escape_char(out, character);
-            if !go_on(out.len()) {
-                return;
-            }
-        }
-        for byte in chunk.invalid() {
-            write_escape(out, format_args!("\\x{byte:02x}"));
-            if !go_on(out.len()) {
-                return;
-            }
-        }
-    }
 }
 
 fn escape_char(out: &mut String, character: char) {

@@ -19,10 +19,10 @@ use crate::text::{sanitise, sanitise_bounded};
 /// exceptions of `pssh.exceptions`).
 ///
 /// The error is cheap to clone. Its `Display` form is one line, and safe for a terminal.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HostError(Arc<HostErrorParts>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct HostErrorParts {
     pub host: Arc<str>,
     pub port: u16,
@@ -40,16 +40,7 @@ impl HostError {
 
     /// The same failure at another stage.
     pub(crate) fn at(&self, stage: Stage, elapsed: Duration) -> Self {
-        let HostErrorParts { host, port, attempt, attempts, kind, .. } = &*self.0;
-        Self::new(HostErrorParts {
-            host: host.clone(),
-            port: *port,
-            stage,
-            attempt: *attempt,
-            attempts: *attempts,
-            elapsed,
-            kind: kind.clone(),
-        })
+        Self::new(HostErrorParts { stage, elapsed, ..HostErrorParts::clone(&self.0) })
     }
 
     /// The host as the list names it.
@@ -80,12 +71,6 @@ impl HostError {
     /// The cause.
     pub fn kind(&self) -> &HostErrorKind {
         &self.0.kind
-    }
-}
-
-impl fmt::Debug for HostError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -148,10 +148,8 @@ impl FromStr for HostSpec {
     type Err = HostSpecError;
 
     fn from_str(text: &str) -> Result<Self, HostSpecError> {
-        let (user, address) = match text.rsplit_once('@') {
-            Some((user, address)) => (Some(user), address),
-            None => (None, text),
-        };
+        let (user, address) =
+            text.rsplit_once('@').map_or((None, text), |(user, address)| (Some(user), address));
         let (host, port) = split_port(address)?;
         let port = port.map(parse_port).transpose()?;
         Self::from_parts(user, host, port)
@@ -250,10 +248,17 @@ fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
     if text.starts_with('-') {
         return Err(HostSpecError::LeadingDash(part));
     }
-    match text.chars().find(|&character| must_escape(character) || character.is_whitespace()) {
-        Some(character) => Err(HostSpecError::Character { part, character }),
-        None => Ok(()),
-    }
+    check_characters(text, part, |character| must_escape(character) || character.is_whitespace())
+}
+
+/// Rejects a text with a character for which `is_forbidden` returns `true`.
+fn check_characters(
+    text: &str,
+    part: HostSpecPart,
+    is_forbidden: impl Fn(char) -> bool,
+) -> Result<(), HostSpecError> {
+    let found = text.chars().find(|&character| is_forbidden(character));
+    found.map_or(Ok(()), |character| Err(HostSpecError::Character { part, character }))
 }
 
 /// Checks a user that is not part of a [`HostSpec`] by the same rules.
@@ -263,9 +268,7 @@ fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
 pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
     let part = HostSpecPart::User;
     check_part(user, part)?;
-    if let Some(character) = user.chars().find(|&character| "'`\";&<>|(){}:".contains(character)) {
-        return Err(HostSpecError::Character { part, character });
-    }
+    check_characters(user, part, |character| "'`\";&<>|(){}:".contains(character))?;
     // A backslash separates a Windows domain from its user. A backslash at the end would escape the
     // next character in a shell.
     if user.ends_with('\\') {
@@ -274,34 +277,22 @@ pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
     Ok(())
 }
 
-fn check_host(host: &str) -> Result<(), HostSpecError> {
+/// Checks a host that is not part of a [`HostSpec`] by the same rules. It has no brackets.
+///
+/// # Errors
+/// The same as for parsing; see [`HostSpec`].
+pub(crate) fn check_host(host: &str) -> Result<(), HostSpecError> {
     let part = HostSpecPart::Host;
     check_part(host, part)?;
-    if host.contains(':') {
-        return check_ipv6(host);
-    }
-    match host.chars().find(|&character| !is_name_character(character)) {
-        Some(character) => Err(HostSpecError::Character { part, character }),
-        None => Ok(()),
-    }
-}
-
-fn check_ipv6(host: &str) -> Result<(), HostSpecError> {
-    let (address, zone) = match host.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (host, None),
-    };
-    if address.parse::<Ipv6Addr>().is_err() || zone == Some("") {
+    let is_ipv6 = host.contains(':');
+    let (address, zone) = host.split_once('%').map_or((host, None), |(address, zone)| (address, Some(zone)));
+    if is_ipv6 && (address.parse::<Ipv6Addr>().is_err() || zone == Some("")) {
         return Err(HostSpecError::Ipv6);
     }
-    match zone.unwrap_or_default().chars().find(|&character| !is_name_character(character)) {
-        Some(character) => Err(HostSpecError::Character { part: HostSpecPart::Host, character }),
-        None => Ok(()),
-    }
-}
-
-const fn is_name_character(character: char) -> bool {
-    !character.is_ascii() || character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_')
+    let name = if is_ipv6 { zone.unwrap_or_default() } else { host };
+    check_characters(name, part, |character| {
+        character.is_ascii() && !character.is_ascii_alphanumeric() && !matches!(character, '.' | '-' | '_')
+    })
 }
 
 #[cfg(test)]
