@@ -6,36 +6,12 @@ use std::sync::Arc;
 use super::host_config::HostConfig;
 use super::list::{Entry, HostList, deal, hosts};
 use super::owner::Owner;
+use super::settings::settings;
 use crate::dns::{DnsConfig, Resolver};
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::session::Target;
-
-/// Defines the setter `name(argument)` of [`FleetBuilder`], and the setter of [`ClientBuilder`]
-/// that passes the argument on to it.
-macro_rules! fleet_settings {
-    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$builder:ident| $change:expr;)*) => {
-        impl FleetBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                let $builder = &mut self;
-                $change;
-                self
-            }
-            )*
-        }
-
-        impl ClientBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                self.fleet = self.fleet.$name($argument);
-                self
-            }
-            )*
-        }
-    };
-}
 
 /// Builds a [`Fleet`](crate::Fleet). Nothing touches the network before the first command.
 ///
@@ -142,7 +118,7 @@ impl Limits {
     }
 }
 
-fleet_settings! {
+settings! { FleetBuilder, ClientBuilder.fleet; {
     /// Settings of single hosts, which take precedence over the settings for all hosts: one
     /// [`HostConfig`] per host, in the order of the host list. Default: none.
     ///
@@ -229,7 +205,7 @@ fleet_settings! {
     /// A name is resolved again for each attempt to connect. Its addresses are tried one after the
     /// other, those without a route last, until one accepts the connection.
     resolver(resolver: Resolver) => |builder| builder.resolver = Some(resolver);
-}
+}}
 
 impl FleetBuilder {
     pub(crate) fn new(hosts: Vec<Entry>) -> Self {

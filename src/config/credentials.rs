@@ -235,6 +235,7 @@ impl<'a> Credentials<'a> {
         }
     }
 
+    /// Returns the keys of the identity files that can be used.
     fn identities(&mut self, given: Given<'a, Identities<'a>>) -> Result<Vec<FoundKey>, Error> {
         if let Some(known) = self.identities.get(&given.value) {
             return Ok(known.clone());
@@ -250,30 +251,18 @@ impl<'a> Credentials<'a> {
         };
         let mut keys = Vec::new();
         for path in paths {
-            match self.identity(path, opener, files.is_some()) {
-                Ok(key) => keys.extend(key),
-                Err((path, problem)) => return Err(Error::KeyFile { origin: given.origin(), path, problem }),
+            match self.key(KeySource::File(path.clone()), opener) {
+                Ok(key) => keys.push(FoundKey { key, path: Some(path) }),
+                Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
+                // A file that the settings name must not be accessible to other users.
+                Err(problem @ KeyProblem::Exposed { .. }) if files.is_some() => {
+                    return Err(Error::KeyFile { origin: given.origin(), path, problem });
+                }
+                Err(problem) => log::warn!("identity file {} {problem}", path.display()),
             }
         }
         self.identities.insert(given.value, keys.clone());
         Ok(keys)
-    }
-
-    /// Returns the key of an identity file, or `None` if the file cannot be used. A file that other
-    /// users can access is an error if the settings name it (`is_named`).
-    fn identity(
-        &mut self,
-        path: PathBuf,
-        opener: Opener<'a>,
-        is_named: bool,
-    ) -> Result<Option<FoundKey>, (PathBuf, KeyProblem)> {
-        match self.key(KeySource::File(path.clone()), opener) {
-            Ok(key) => return Ok(Some(FoundKey { key, path: Some(path) })),
-            Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(problem @ KeyProblem::Exposed { .. }) if is_named => return Err((path, problem)),
-            Err(problem) => log::warn!("identity file {} {problem}", path.display()),
-        }
-        Ok(None)
     }
 
     fn key(&mut self, source: KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, KeyProblem> {

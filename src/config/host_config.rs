@@ -7,10 +7,11 @@ use socket2::SockAddr;
 
 use super::credentials::{Hidden, KeySource};
 use super::layers::GssapiSettings;
+use super::settings::settings;
 use super::way::Way;
 use crate::credential::Responder;
 use crate::error::{ConfigProblem, Error, Origin};
-use crate::host::{AddressFamily, HostSpec, check_user};
+use crate::host::{AddressFamily, check_host, check_user};
 use crate::limits;
 use crate::link::Gssapi;
 
@@ -120,18 +121,15 @@ pub struct HostConfig {
     pub(super) timeout: Option<Option<Duration>>,
     pub(super) read_timeout: Option<Option<Duration>>,
     pub(super) proxy: Way,
-    alias: Option<String>,
+    pub(super) alias: Option<String>,
     pub(super) hostname: Option<String>,
     pub(super) host_key_alias: Option<String>,
 }
 
-impl HostConfig {
+settings! { HostConfig; {
     /// A name for display, returned by [`HostOutput::alias`](crate::HostOutput::alias). It is not
     /// used to connect, and errors do not show it.
-    pub fn alias(mut self, alias: impl Into<String>) -> Self {
-        self.alias = Some(alias.into());
-        self
-    }
+    alias(alias: impl Into<String>) => |config| config.alias = Some(alias.into());
 
     /// The name or address to connect to, if it differs from the one in the host list (OpenSSH:
     /// `HostName`). Default: the host in the list.
@@ -139,18 +137,14 @@ impl HostConfig {
     /// Output, errors and events still have the name in the host list. Host keys are looked up in
     /// known_hosts files under that name too, unless [`host_key_alias`](Self::host_key_alias) is
     /// set.
-    pub fn hostname(mut self, name: impl Into<String>) -> Self {
-        self.hostname = Some(name.into());
-        self
-    }
+    hostname(name: impl Into<String>) => |config| config.hostname = Some(name.into());
 
     /// The name that the host's keys have in known_hosts files, without a port (OpenSSH:
     /// `HostKeyAlias`). Default: the host in the list, with its port.
-    pub fn host_key_alias(mut self, name: impl Into<String>) -> Self {
-        self.host_key_alias = Some(name.into());
-        self
-    }
+    host_key_alias(name: impl Into<String>) => |config| config.host_key_alias = Some(name.into());
+}}
 
+impl HostConfig {
     /// Checks the settings, as far as that is possible without reading keys.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         self.check_values().map_err(|problem| problem.of(origin.clone()))?;
@@ -158,13 +152,15 @@ impl HostConfig {
     }
 
     fn check_values(&self) -> Result<(), ConfigProblem> {
-        let numbers = [
+        let is_short = self.attempt_delay.flatten().is_some_and(|delay| delay < limits::ATTEMPT_DELAY_MIN);
+        let ranges = [
             ("port", self.port == Some(0), "1 to 65535"),
             ("max_attempts", self.attempts == Some(0), "at least 1"),
             ("keepalive_max_missed", self.keepalive_max_missed == Some(0), "at least 1"),
             ("kdf_rounds_max", self.kdf_rounds_max == Some(0), "at least 1"),
+            ("attempt_delay", is_short, "at least 10 ms, or None"),
         ];
-        if let Some((setting, _, allowed)) = numbers.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
+        if let Some((setting, _, allowed)) = ranges.into_iter().find(|(_, is_wrong, _)| *is_wrong) {
             return Err(ConfigProblem::OutOfRange { setting, allowed });
         }
         let times = [
@@ -176,10 +172,6 @@ impl HostConfig {
         for (setting, limit) in times {
             ConfigProblem::check_limit(setting, limit.flatten())?;
         }
-        if self.attempt_delay.flatten().is_some_and(|delay| delay < limits::ATTEMPT_DELAY_MIN) {
-            let (setting, allowed) = ("attempt_delay", "at least 10 ms, or None");
-            return Err(ConfigProblem::OutOfRange { setting, allowed });
-        }
         let invalid = |setting, value: &str, problem: String| ConfigProblem::Invalid {
             setting,
             value: value.to_owned(),
@@ -188,34 +180,26 @@ impl HostConfig {
         if let Some(user) = &self.user {
             check_user(user).map_err(|problem| invalid("user", user, problem.to_string()))?;
         }
-        let names = [("hostname", &self.hostname), ("host_key_alias", &self.host_key_alias)];
-        for (setting, name) in names {
+        for (setting, name) in [("hostname", &self.hostname), ("host_key_alias", &self.host_key_alias)] {
             let Some(name) = name else { continue };
-            HostSpec::from_parts(None, name, None)
-                .map_err(|problem| invalid(setting, name, problem.to_string()))?;
+            check_host(name).map_err(|problem| invalid(setting, name, problem.to_string()))?;
         }
         if let Some(path) = &self.agent_socket {
             SockAddr::unix(path)
                 .map_err(|e| invalid("agent_socket", &path.display().to_string(), e.to_string()))?;
         }
-        let secrets = [("password", &self.password), ("passphrase", &self.passphrase)];
-        if let Some((setting, _)) =
-            secrets.into_iter().find(|(_, secret)| secret.as_ref().is_some_and(Hidden::has_nul))
-        {
-            return Err(ConfigProblem::Unusable { setting, problem: "contains a NUL byte" });
+        for (setting, secret) in [("password", &self.password), ("passphrase", &self.passphrase)] {
+            if secret.as_ref().is_some_and(Hidden::has_nul) {
+                return Err(ConfigProblem::Unusable { setting, problem: "contains a NUL byte" });
+            }
         }
         let identities = [
             ("gssapi_server_identity", &self.gssapi_server),
             ("gssapi_client_identity", &self.gssapi_client),
         ];
-        identities.into_iter().try_for_each(|(setting, name)| match name {
-            Some(name) => check_gssapi_name(setting, name),
-            None => Ok(()),
+        identities.into_iter().try_for_each(|(setting, name)| {
+            name.as_ref().map_or(Ok(()), |name| check_gssapi_name(setting, name))
         })
-    }
-
-    pub(super) fn alias_name(&self) -> Option<&str> {
-        self.alias.as_deref()
     }
 }
 

@@ -67,17 +67,17 @@ impl<T: Hash> Hash for Given<'_, T> {
 pub(super) struct Layers<'a> {
     /// `None` for settings that are checked without a host.
     spec: Option<&'a HostSpec>,
-    layers: Vec<Layer<'a>>,
+    pub all: Vec<Layer<'a>>,
     /// How many of the layers belong to this host alone. Passwords in these layers do not decrypt
     /// the keys in shared layers.
     own: usize,
 }
 
-/// The settings that apply to a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The settings that apply to a host, except for its port. Hosts with equal settings share one
+/// profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Settings<'a> {
     pub user: Option<&'a str>,
-    pub port: u16,
     pub login: Login<'a>,
     /// `None` if GSSAPI is off.
     pub gssapi: Option<GssapiSettings<'a>>,
@@ -90,7 +90,7 @@ pub(super) struct Settings<'a> {
 }
 
 /// How GSSAPI is used on a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct GssapiSettings<'a> {
     /// `None` means the host's name.
     pub server: Option<&'a str>,
@@ -106,10 +106,10 @@ impl<'a> Layers<'a> {
         own: impl IntoIterator<Item = Layer<'a>>,
         shared: impl IntoIterator<Item = Layer<'a>>,
     ) -> Self {
-        let mut layers: Vec<Layer<'a>> = own.into_iter().collect();
-        let own = layers.len();
-        layers.extend(shared);
-        Self { spec, layers, own }
+        let mut all: Vec<Layer<'a>> = own.into_iter().collect();
+        let own = all.len();
+        all.extend(shared);
+        Self { spec, all, own }
     }
 
     /// The value in the first layer that has one.
@@ -119,10 +119,10 @@ impl<'a> Layers<'a> {
 
     /// Like [`first`](Self::first), but begins with the layer at position `start`.
     fn first_from<T>(&self, start: usize, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
-        let layers = self.layers.iter().enumerate().skip(start);
-        layers
-            .into_iter()
-            .find_map(|(depth, layer)| Some(Given { value: get(layer.config)?, origin: layer.origin, depth }))
+        let given = |(depth, &Layer { origin, config }): (usize, &Layer<'a>)| {
+            Some(Given { value: get(config)?, origin, depth })
+        };
+        self.all.iter().enumerate().skip(start).find_map(given)
     }
 
     /// Like [`first`](Self::first), but without the origin.
@@ -130,16 +130,12 @@ impl<'a> Layers<'a> {
         self.first(get).map(|given| given.value)
     }
 
-    pub fn all(&self) -> &[Layer<'a>] {
-        &self.layers
-    }
-
     pub fn own(&self) -> &[Layer<'a>] {
-        &self.layers[..self.own]
+        &self.all[..self.own]
     }
 
     pub fn shared(&self) -> &[Layer<'a>] {
-        &self.layers[self.own..]
+        &self.all[self.own..]
     }
 
     pub fn rounds_max(&self) -> u32 {
@@ -159,11 +155,14 @@ impl<'a> Layers<'a> {
         Err(ConfigProblem::Missing { setting, needs }.of(origin.clone()))
     }
 
+    pub fn port(&self) -> u16 {
+        self.spec.and_then(HostSpec::port).or(self.value(|config| config.port)).unwrap_or(22)
+    }
+
     pub fn settings(&self) -> Settings<'a> {
         let timeout = self.value(|config| config.timeout).flatten();
         Settings {
             user: self.spec.and_then(HostSpec::user).or(self.value(|config| config.user.as_deref())),
-            port: self.spec.and_then(HostSpec::port).or(self.value(|config| config.port)).unwrap_or(22),
             login: self.login(),
             gssapi: self.gssapi(),
             connection: self.connection(),
@@ -249,7 +248,7 @@ impl<'a> Layers<'a> {
     /// The certificate, unless a layer more specific than the certificate's replaces the keys.
     fn certificate(&self) -> Option<Given<'a, &'a KeySource>> {
         let certificate = self.first(|config| config.certificate.as_ref())?;
-        let above = &self.layers[..certificate.depth];
+        let above = &self.all[..certificate.depth];
         let names_no_key = self.first_from(certificate.depth, |config| config.key.as_ref()).is_none();
         let replaces_identities =
             |config: &HostConfig| config.identity_files.is_some() || config.identity_auth == Some(false);
@@ -324,13 +323,17 @@ mod tests {
             Layers::new(Some(Box::leak(Box::new(spec.clone()))), [own], [client, file])
         };
         let [none, one, two] = [none, one, two].map(|config| &*Box::leak(Box::new(config)));
-        let alone = |config| Layers::new(Some(&spec), [Layer { origin: &host, config }], []).settings();
+        let found = |layers: Layers<'static>| (layers.settings(), layers.port());
+        let alone = |config| {
+            let spec = Box::leak(Box::new(spec.clone()));
+            found(Layers::new(Some(spec), [Layer { origin: &Origin::Client, config }], []))
+        };
 
         // Each setting is found in each layer, and only the origin differs.
         let places = [[one, none, none], [none, one, none], [none, none, one]];
         for (configs, origin) in places.into_iter().zip([&host, &Origin::Client, &file]) {
             let settings = layers(configs).settings();
-            assert_eq!(settings, alone(one), "{origin:?}");
+            assert_eq!(found(layers(configs)), alone(one), "{origin:?}");
             let (key, opener) = settings.login.key.unwrap();
             assert_eq!((key.origin, opener.origin), (origin, origin));
             assert_eq!(settings.login.certificate.unwrap().origin, origin);
@@ -338,14 +341,14 @@ mod tests {
             assert_eq!(settings.forward_agent.unwrap().origin, origin);
         }
         // The first layer that has a value counts.
-        assert_eq!(layers([two, one, one]).settings(), alone(two));
-        assert_eq!(layers([none, two, one]).settings(), alone(two));
-        assert_eq!(layers([none, none, none]).settings(), alone(none));
+        assert_eq!(found(layers([two, one, one])), alone(two));
+        assert_eq!(found(layers([none, two, one])), alone(two));
+        assert_eq!(found(layers([none, none, none])), alone(none));
         // Each setting is looked up separately.
         let own = &*Box::leak(Box::new(HostConfig::default().port(7)));
         let client = &*Box::leak(Box::new(HostConfig::default().user("me")));
-        let mixed = layers([own, client, two]).settings();
-        assert_eq!((mixed.port, mixed.user, mixed.timeout), (7, Some("me"), Some(2 * SECOND)));
+        let (mixed, port) = found(layers([own, client, two]));
+        assert_eq!((port, mixed.user, mixed.timeout), (7, Some("me"), Some(2 * SECOND)));
         assert_eq!(mixed.agent_socket.unwrap().value, Path::new("two"));
     }
 
@@ -372,9 +375,8 @@ mod tests {
     fn the_entry_of_the_list_counts_first() {
         let spec: HostSpec = "root@web1:7".parse().unwrap();
         let own = HostConfig::default().user("pi").port(8);
-        let settings =
-            Layers::new(Some(&spec), [Layer { origin: &Origin::Client, config: &own }], []).settings();
-        assert_eq!((settings.user, settings.port), (Some("root"), 7));
+        let layers = Layers::new(Some(&spec), [Layer { origin: &Origin::Client, config: &own }], []);
+        assert_eq!((layers.settings().user, layers.port()), (Some("root"), 7));
     }
 
     /// The origin in the error about a key that cannot be decrypted.

@@ -1,14 +1,8 @@
 //! A host list and its settings.
 
-use std::sync::Arc;
-
 use super::host_config::HostConfig;
-use super::owner::Owner;
-use super::targets::Inventory;
 use crate::error::Error;
 use crate::host::{HostSpec, HostSpecError};
-use crate::hostkey::Verifier;
-use crate::session::Target;
 
 /// A parsed entry of a host list, or why it is not valid.
 pub(crate) type Entry = Result<HostSpec, HostSpecError>;
@@ -35,38 +29,16 @@ pub(crate) struct HostList {
 }
 
 impl HostList {
-    /// Makes the targets of all hosts. Checks the settings, and reads each key once.
-    pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
-        self.inventory().targets(owner, verifier)
-    }
-
-    /// Like [`targets`](Self::targets), but the result has `None` for each host that has not
-    /// changed since the list `before`, and nothing is read for such a host. New hosts share the
-    /// proxies of existing hosts. To find these, `proxy` takes the position of a host in `before`
-    /// and returns the last proxy on the way to that host.
-    pub fn changes(
-        &self,
-        before: &Self,
-        proxy: impl Fn(usize) -> Option<Arc<Target>>,
-        owner: &Owner,
-        verifier: &Arc<Verifier>,
-    ) -> Result<Vec<Option<Target>>, Error> {
-        let stays = |position| before.agrees(self, position);
-        let (before, origins) = (before.inventory(), before.inventory().origins());
-        self.inventory().changes(owner, verifier, stays, before.ways(&origins, proxy))
-    }
-
-    fn inventory(&self) -> Inventory<'_> {
-        Inventory { hosts: &self.hosts, client: &self.client, configs: self.configs.as_deref() }
+    /// The settings of the host at this position.
+    pub(super) fn config(&self, position: usize) -> Option<&HostConfig> {
+        self.configs.as_ref()?.get(position)
     }
 
     /// Whether both lists have the same host with the same settings at this position.
-    fn agrees(&self, other: &Self, position: usize) -> bool {
+    pub(super) fn agrees(&self, other: &Self, position: usize) -> bool {
         let none = HostConfig::default();
-        let [one, two] = [self, other].map(|list| {
-            let own = list.configs.as_ref().and_then(|configs| configs.get(position));
-            (list.hosts.get(position), own.unwrap_or(&none))
-        });
+        let [one, two] =
+            [self, other].map(|list| (list.hosts.get(position), list.config(position).unwrap_or(&none)));
         one == two
     }
 

@@ -68,130 +68,85 @@ impl Proxy {
     {
         Self { host: entry(host), config: HostConfig::default() }
     }
+}
 
+settings! { @pass Proxy.config {
     /// Login name, unless the text given to [`new`](Self::new) contains one. Default: the owner of
     /// this process.
-    pub fn user(self, name: impl Into<String>) -> Self {
-        self.set(|config| config.user(name))
-    }
+    user(name: impl Into<String>);
 
     /// Port, unless the text given to [`new`](Self::new) contains one. Default: 22. 0 is rejected.
-    pub fn port(self, port: u16) -> Self {
-        self.set(|config| config.port(port))
-    }
+    port(port: u16);
 
     /// Password, tried last. Without a [`passphrase`](Self::passphrase), the password also decrypts
     /// private keys.
-    pub fn password(self, password: impl Into<String>) -> Self {
-        self.set(|config| config.password(password))
-    }
+    password(password: impl Into<String>);
 
     /// Passphrase of encrypted private keys.
-    pub fn passphrase(self, passphrase: impl Into<String>) -> Self {
-        self.set(|config| config.passphrase(passphrase))
-    }
+    passphrase(passphrase: impl Into<String>);
 
     /// Limit on the work of decrypting a private key
     /// ([`Builder::kdf_rounds_max`](crate::config::ClientBuilder::kdf_rounds_max)). Default: the
     /// client's setting.
-    pub fn kdf_rounds_max(self, rounds: u32) -> Self {
-        self.set(|config| config.kdf_rounds_max(rounds))
-    }
+    kdf_rounds_max(rounds: u32);
 
     /// Private key file, tried first
     /// ([`Builder::key_file`](crate::config::ClientBuilder::key_file)). `~/` stands for the home
     /// directory.
-    pub fn key_file(self, path: impl Into<PathBuf>) -> Self {
-        self.set(|config| config.key_file(path))
-    }
+    key_file(path: impl Into<PathBuf>);
 
     /// Private key, as the content of a [file](Self::key_file).
-    pub fn key_bytes(self, key: impl Into<Vec<u8>>) -> Self {
-        self.set(|config| config.key_bytes(key))
-    }
+    key_bytes(key: impl Into<Vec<u8>>);
 
     /// Whether the identity files are tried. Default: `true`.
-    pub fn identity_auth(self, on: bool) -> Self {
-        self.set(|config| config.identity_auth(on))
-    }
+    identity_auth(on: bool);
 
     /// The identity files. Default: the five default files in `~/.ssh`
     /// ([`Builder::identity_files`](crate::config::ClientBuilder::identity_files)).
-    pub fn identity_files(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        self.set(|config| config.identity_files(files))
-    }
+    identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>);
 
     /// Whether the keys of an ssh-agent are tried. Default: `true`.
-    pub fn allow_agent(self, on: bool) -> Self {
-        self.set(|config| config.allow_agent(on))
-    }
+    allow_agent(on: bool);
 
     /// The socket of the ssh-agent. Default: the client's setting.
-    pub fn agent_socket(self, path: impl Into<PathBuf>) -> Self {
-        self.set(|config| config.agent_socket(path))
-    }
+    agent_socket(path: impl Into<PathBuf>);
 
     /// Whether keyboard-interactive is tried, with the [`password`](Self::password) or the
     /// [`responder`](Self::responder). Default: `true` with a responder, else `false`.
-    pub fn keyboard_interactive(self, on: bool) -> Self {
-        self.set(|config| config.keyboard_interactive(on))
-    }
+    keyboard_interactive(on: bool);
 
     /// A function that answers the proxy's prompts, such as those for a one-time code
     /// ([`Builder::responder`](crate::config::ClientBuilder::responder)). It answers the prompts of
     /// one login, however many hosts are behind the proxy. Two proxies with a responder share a
     /// connection only if they are clones of the same [`Proxy`].
-    pub fn responder(
-        self,
-        respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static,
-    ) -> Self {
-        self.set(|config| config.responder(respond))
-    }
+    responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static);
 
     /// Whether GSSAPI is tried, before all other methods
     /// ([`Builder::gssapi_auth`](crate::config::ClientBuilder::gssapi_auth)). Default: `false`,
     /// unless an identity is set.
-    pub fn gssapi_auth(self, on: bool) -> Self {
-        self.set(|config| config.gssapi_auth(on))
-    }
+    gssapi_auth(on: bool);
 
     /// The host name in the proxy's Kerberos principal. Default: the host given to
     /// [`new`](Self::new).
-    pub fn gssapi_server_identity(self, name: impl Into<String>) -> Self {
-        self.set(|config| config.gssapi_server_identity(name))
-    }
+    gssapi_server_identity(name: impl Into<String>);
 
     /// The Kerberos principal to log in as. Default: the principal of the default tickets.
-    pub fn gssapi_client_identity(self, name: impl Into<String>) -> Self {
-        self.set(|config| config.gssapi_client_identity(name))
-    }
+    gssapi_client_identity(name: impl Into<String>);
 
     /// Whether the proxy gets a ticket to act as the user. Default: `false`. A login to the hosts
     /// behind the proxy needs no ticket on the proxy.
-    pub fn gssapi_delegate_credentials(self, on: bool) -> Self {
-        self.set(|config| config.gssapi_delegate_credentials(on))
-    }
+    gssapi_delegate_credentials(on: bool);
 
     /// How many times a connection to the proxy is attempted. Default: the client's setting; 0 is
     /// rejected.
-    pub fn max_attempts(self, attempts: u32) -> Self {
-        self.set(|config| config.max_attempts(attempts))
-    }
+    max_attempts(attempts: u32);
 
     /// Pause between two attempts. Default: the client's setting.
-    pub fn retry_delay(self, delay: Duration) -> Self {
-        self.set(|config| config.retry_delay(delay))
-    }
+    retry_delay(delay: Duration);
 
     /// Time limit for each stage of the connection to the proxy. Default: the client's setting.
-    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.set(|config| config.timeout(limit))
-    }
-
-    fn set(self, change: impl FnOnce(HostConfig) -> HostConfig) -> Self {
-        Self { config: change(self.config), ..self }
-    }
-}
+    timeout(limit: impl Into<Option<Duration>>);
+}}
 
 impl HostConfig {
     /// Connects directly, without the client's proxies.
@@ -200,7 +155,7 @@ impl HostConfig {
     }
 }
 
-settings! {
+settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The [`Proxy`] to connect through. Default: none.
     proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
 
@@ -236,4 +191,4 @@ settings! {
     /// Private key file for the [`proxy_host`](Self::proxy_host) (parallel-ssh: `proxy_pkey`).
     proxy_key_file(path: impl Into<PathBuf>) =>
         |config| config.proxy.login().key = Some(KeySource::File(path.into()));
-}
+}}

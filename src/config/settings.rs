@@ -10,30 +10,32 @@ use super::host_config::HostConfig;
 use crate::credential::{Answer, Challenge, Responder};
 use crate::host::AddressFamily;
 
-/// Defines the setter `name(argument)` of [`HostConfig`] and of both builders.
+/// Defines the setters `name(argument)` of the first type, and those of the types after it, which
+/// pass the argument on to the value in their field. With `@pass`, defines only the latter.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$config:ident| $change:expr;)*) => {
-        impl HostConfig {
+    ($owner:ident $(, $outer:ident.$field:ident)*; $settings:tt) => {
+        settings! { @own $owner $settings }
+        $(settings! { @pass $outer.$field $settings })*
+    };
+    (@own $owner:ident {
+        $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$this:ident| $change:expr;)*
+    }) => {
+        impl $owner {
             $($(#[$doc])*
             pub fn $name(mut self, $argument: $type) -> Self {
-                let $config = &mut self;
+                let $this = &mut self;
                 $change;
                 self
             })*
         }
-
-        impl FleetBuilder {
+    };
+    (@pass $outer:ident.$field:ident {
+        $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) $(=> |$this:ident| $change:expr)?;)*
+    }) => {
+        impl $outer {
             $($(#[$doc])*
             pub fn $name(mut self, $argument: $type) -> Self {
-                self.client = self.client.$name($argument);
-                self
-            })*
-        }
-
-        impl ClientBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                self.fleet = self.fleet.$name($argument);
+                self.$field = self.$field.$name($argument);
                 self
             })*
         }
@@ -42,7 +44,7 @@ macro_rules! settings {
 
 pub(super) use settings;
 
-settings! {
+settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// Login name for hosts whose list entry does not name one. Default: the owner of this process
     /// (`geteuid`).
     user(name: impl Into<String>) => |config| config.user = Some(name.into());
@@ -366,4 +368,4 @@ settings! {
     /// [`HostOutput::set_read_timeout`](crate::HostOutput::set_read_timeout) takes precedence.
     read_timeout(limit: impl Into<Option<Duration>>) =>
         |config| config.read_timeout = Some(limit.into());
-}
+}}

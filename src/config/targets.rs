@@ -3,50 +3,26 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::credentials::{AgentSocket, Credentials, Login};
+use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::layers::{Layer, Layers, Settings};
+use super::list::HostList;
 use super::owner::Owner;
 use super::way::{self, Hop};
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
-use crate::link::{Gssapi, engine};
-use crate::session::{Connection, Profile, ProxyId, Target, Timeouts};
-
-/// The hosts of a list, and their settings.
-pub(super) struct Inventory<'a> {
-    pub hosts: &'a [HostSpec],
-    /// The settings for all hosts.
-    pub client: &'a HostConfig,
-    /// The settings of single hosts: one configuration per host, or `None`.
-    pub configs: Option<&'a [HostConfig]>,
-}
-
-/// The settings that make up a profile. Hosts with equal settings share one profile.
-#[derive(PartialEq, Eq, Hash)]
-struct ProfileKey<'a> {
-    user: &'a str,
-    login: Login<'a>,
-    /// The parameters contain the server's name. By default that is the host's name, so each host
-    /// with GSSAPI has a separate profile.
-    gssapi: Option<Gssapi>,
-    connection: Connection,
-    agent_socket: AgentSocket<'a>,
-    forward_agent: bool,
-    timeout: Option<Duration>,
-    read_timeout: Option<Duration>,
-}
+use crate::link::engine;
+use crate::session::{Profile, ProxyId, Target, Timeouts};
 
 struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     verifier: &'a Arc<Verifier>,
     /// The profiles made so far, each with a number that identifies it.
-    known: HashMap<ProfileKey<'a>, (usize, Arc<Profile>)>,
+    known: HashMap<Settings<'a>, (usize, Arc<Profile>)>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
     ways: Vec<KnownWay<'a>>,
 }
@@ -57,10 +33,10 @@ pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 /// Identifies a proxy by its name, its port, the number of its profile, and the proxy before it.
 type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
 
-impl<'a> Inventory<'a> {
+impl HostList {
     /// Makes the targets of all hosts. Checks the settings, and reads each key once.
     pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
-        let targets = self.changes(owner, verifier, |_| false, Vec::new())?;
+        let targets = self.resolve(owner, verifier, |_| false, Vec::new())?;
         if self.configs.is_none() && self.hosts.is_empty() {
             // Unusable settings are an error even without hosts.
             let alone = Layers::new(None, [], [self.client_layer()]);
@@ -72,9 +48,25 @@ impl<'a> Inventory<'a> {
         Ok(targets.into_iter().flatten().collect())
     }
 
-    /// Like [`targets`](Self::targets), but with `None` for hosts that stay as they are. `ways`
-    /// holds the proxies that existing hosts use, so that new hosts can share these proxies.
+    /// Like [`targets`](Self::targets), but the result has `None` for each host that has not
+    /// changed since the list `before`, and nothing is read for such a host. New hosts share the
+    /// proxies of existing hosts. To find these, `proxy` takes the position of a host in `before`
+    /// and returns the last proxy on the way to that host.
     pub fn changes(
+        &self,
+        before: &Self,
+        proxy: impl Fn(usize) -> Option<Arc<Target>>,
+        owner: &Owner,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Vec<Option<Target>>, Error> {
+        let origins = before.origins();
+        let stays = |position| before.agrees(self, position);
+        self.resolve(owner, verifier, stays, before.ways(&origins, proxy))
+    }
+
+    /// Makes the targets, with `None` for hosts that stay as they are. `ways` holds the proxies
+    /// that existing hosts use.
+    fn resolve(
         &self,
         owner: &Owner,
         verifier: &Arc<Verifier>,
@@ -107,27 +99,26 @@ impl<'a> Inventory<'a> {
         profiles: &mut Profiles<'b>,
     ) -> Result<Target, Error> {
         let spec = &self.hosts[position];
-        let settings = layers.settings();
+        let port = layers.port();
         let hops = way::hops(layers)?;
         let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
-        check_way(dialled, settings.port, &hops).map_err(|problem| problem.of(origin.clone()))?;
-        let (_, profile) = profiles.profile(dialled, settings, origin)?;
-        let mut target = Target::new(spec.host(), settings.port, profile);
+        check_way(dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
+        let (_, profile) = profiles.profile(dialled, layers.settings(), origin)?;
+        let mut target = Target::new(spec.host(), port, profile);
         if dialled != spec.host() {
             target.dial(dialled);
         }
         if let Some(alias) = layers.value(|config| config.host_key_alias.as_deref()) {
             target.recorded = (alias.into(), 22);
         }
-        let own = self.configs.and_then(|configs| configs.get(position));
-        target.alias = own.and_then(HostConfig::alias_name).map(Into::into);
+        target.alias = self.config(position).and_then(|config| config.alias.as_deref()).map(Into::into);
         target.proxy = profiles.way(hops)?;
         Ok(target)
     }
 
     /// All distinct ways to these hosts and to their proxies. `proxy` takes the position of a host
     /// and returns the last proxy on the way to that host.
-    pub fn ways<'b>(
+    fn ways<'b>(
         &'b self,
         origins: &'b [Origin],
         proxy: impl Fn(usize) -> Option<Arc<Target>>,
@@ -153,27 +144,26 @@ impl<'a> Inventory<'a> {
     }
 
     /// Where the settings of each host come from.
-    pub fn origins(&self) -> Vec<Origin> {
+    fn origins(&self) -> Vec<Origin> {
         let host = |(position, host): (usize, &HostSpec)| Origin::Host { position, name: host.host().into() };
         self.hosts.iter().enumerate().map(host).collect()
     }
 
     /// The layers of the host at this position.
     fn layers<'b>(&'b self, position: usize, origins: &'b [Origin]) -> Layers<'b> {
-        let own = self.configs.and_then(|configs| configs.get(position));
-        let own = own.map(|config| Layer { origin: &origins[position], config });
+        let own = self.config(position).map(|config| Layer { origin: &origins[position], config });
         Layers::new(Some(&self.hosts[position]), own, [self.client_layer()])
     }
 
-    fn client_layer(&self) -> Layer<'a> {
-        Layer { origin: &Origin::Client, config: self.client }
+    fn client_layer(&self) -> Layer<'_> {
+        Layer { origin: &Origin::Client, config: &self.client }
     }
 
     /// Checks every configuration, without reading keys.
     fn check(&self, origins: &[Origin]) -> Result<(), Error> {
         self.client.check(&Origin::Client)?;
-        let Some(configs) = self.configs else { return Ok(()) };
-        check_number(configs, self.hosts)?;
+        let Some(configs) = &self.configs else { return Ok(()) };
+        check_number(configs, &self.hosts)?;
         configs.iter().zip(origins).try_for_each(|(config, origin)| config.check(origin))
     }
 }
@@ -214,8 +204,8 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem
         return Ok(());
     }
     let mut seen = vec![(host, port)];
-    for Hop { spec, settings, .. } in way {
-        let (name, port) = (spec.host(), settings.port);
+    for &Hop { spec, port, .. } in way {
+        let name = spec.host();
         if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(name) && *of == port) {
             return Err(ConfigProblem::ProxyLoop { host: name.to_owned(), port });
         }
@@ -245,11 +235,11 @@ impl<'a> Profiles<'a> {
         };
         let (begun, mut way) = (1..=hops.len()).rev().find_map(known).unzip();
         for hop in hops.into_iter().skip(begun.unwrap_or(0)) {
-            let (host, port): (Arc<str>, u16) = (hop.spec.host().into(), hop.settings.port);
-            let (number, profile) = self.profile(&host, hop.settings, &hop.origin())?;
-            let key = (host, port, number, way.as_ref().and_then(|before| before.proxy_id));
+            let (number, profile) = self.profile(hop.spec.host(), hop.settings, &hop.origin())?;
+            let key =
+                (hop.spec.host().into(), hop.port, number, way.as_ref().and_then(|before| before.proxy_id));
             let target = |(host, ..): &ProxyKey| {
-                let mut target = Target::new(host, port, profile);
+                let mut target = Target::new(host, hop.port, profile);
                 target.proxy_id = Some(ProxyId::next());
                 target.proxy = way;
                 Arc::new(target)
@@ -263,33 +253,28 @@ impl<'a> Profiles<'a> {
     /// to, and `origin` is the host or proxy that needs the profile.
     fn profile(
         &mut self,
-        dialled: &str,
-        settings: Settings<'a>,
+        dialled: &'a str,
+        mut settings: Settings<'a>,
         origin: &Origin,
     ) -> Result<(usize, Arc<Profile>), Error> {
         let of_host = |problem: ConfigProblem| problem.of(origin.clone());
-        let Settings { login, connection, agent_socket, forward_agent, timeout, read_timeout, .. } = settings;
-        let gssapi = settings.gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
-        if gssapi.is_some() {
+        settings.user = settings.user.or(self.owner.name.as_deref());
+        if let Some(gssapi) = &mut settings.gssapi {
             check_library()?;
+            // By default, each host with GSSAPI has a separate profile, because the server's name is
+            // the host's.
+            gssapi.server.get_or_insert(dialled);
         }
-        let Some(user) = settings.user.or(self.owner.name.as_deref()) else {
+        if let Some(known) = self.known.get(&settings) {
+            return Ok(known.clone());
+        }
+        let Settings { user, login, gssapi, connection, agent_socket, forward_agent, timeout, read_timeout } =
+            settings;
+        let gssapi = gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
+        let Some(user) = user else {
             let (setting, needs) = ("user", "a value, because the owner of this process has no name");
             return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
         };
-        let key = ProfileKey {
-            user,
-            login,
-            gssapi,
-            connection,
-            agent_socket,
-            forward_agent: forward_agent.is_some(),
-            timeout,
-            read_timeout,
-        };
-        if let Some(known) = self.known.get(&key) {
-            return Ok(known.clone());
-        }
         let user = CString::new(user).map_err(|_| {
             of_host(ConfigProblem::Unusable { setting: "user", problem: "contains a NUL byte" })
         })?;
@@ -304,7 +289,7 @@ impl<'a> Profiles<'a> {
         }
         let profile = Arc::new(Profile {
             user,
-            plan: self.credentials.plan(key.gssapi.clone(), login)?,
+            plan: self.credentials.plan(gssapi, login)?,
             agent,
             forward_agent: forward_agent.is_some(),
             timeouts: Timeouts {
@@ -318,7 +303,7 @@ impl<'a> Profiles<'a> {
             verifier: self.verifier.clone(),
         });
         let numbered = (self.known.len(), profile);
-        self.known.insert(key, numbered.clone());
+        self.known.insert(settings, numbered.clone());
         Ok(numbered)
     }
 }

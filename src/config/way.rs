@@ -22,6 +22,7 @@ pub(super) struct Way {
 #[derive(Debug, Clone)]
 pub(super) struct Hop<'a> {
     pub spec: &'a HostSpec,
+    pub port: u16,
     pub settings: Settings<'a>,
     /// The layer that names the proxy.
     pub given: &'a Origin,
@@ -31,7 +32,7 @@ pub(super) struct Hop<'a> {
 /// settings come from.
 impl PartialEq for Hop<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.spec, self.settings) == (other.spec, other.settings)
+        (self.spec, self.port, self.settings) == (other.spec, other.port, other.settings)
     }
 }
 
@@ -82,12 +83,12 @@ impl Way {
 pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     let login = |layer: &Layer<'a>| Some(Layer { config: layer.config.proxy.login.as_deref()?, ..*layer });
     let logins = |layers: &[Layer<'a>]| layers.iter().filter_map(login).collect::<Vec<_>>();
-    for (depth, layer) in layers.all().iter().enumerate() {
+    for (depth, layer) in layers.all.iter().enumerate() {
         let Way { hops, host, .. } = &layer.config.proxy;
         if let Some(hops) = hops {
             // A proxy login in a more specific layer is an error, because it has no `proxy_host` to
             // apply to.
-            check_idle(&logins(&layers.all()[..depth]))?;
+            check_idle(&logins(&layers.all[..depth]))?;
             let config = |hop: &'a Proxy| Layer { config: &hop.config, ..*layer };
             let hop = |hop: &'a Proxy| {
                 // Invalid names have already been rejected.
@@ -101,7 +102,7 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
             return Ok(vec![Hop::new(spec, layer.origin, own, inherited, layers.shared())]);
         }
     }
-    check_idle(&logins(layers.all()))?;
+    check_idle(&logins(&layers.all))?;
     Ok(Vec::new())
 }
 
@@ -123,15 +124,15 @@ impl<'a> Hop<'a> {
     ) -> Self {
         let all = own.iter().chain(&inherited).chain(shared).copied();
         let all = Layers::new(Some(spec), [], all);
-        let Settings { user, port, mut login, gssapi, .. } =
-            Layers::new(Some(spec), own, inherited).settings();
+        let of_login = Layers::new(Some(spec), own, inherited);
+        let Settings { user, mut login, gssapi, .. } = of_login.settings();
         // The agent's socket may come from any layer, because it does not depend on who logs in.
         login.agent = login.agent.map(|_| all.agent_socket());
         let login = login.with_rounds_max(all.rounds_max());
         // Only commands use agent forwarding, and no command runs on a proxy.
-        let mut settings = Settings { user, port, login, gssapi, forward_agent: None, ..all.settings() };
+        let mut settings = Settings { user, login, gssapi, forward_agent: None, ..all.settings() };
         // Traffic through a proxy is already encrypted, so compressing it gains nothing.
         settings.connection.compress = false;
-        Self { spec, settings, given }
+        Self { spec, port: of_login.port(), settings, given }
     }
 }

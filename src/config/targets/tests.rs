@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
 use super::*;
@@ -46,8 +47,9 @@ impl World {
         client: &HostConfig,
         configs: &[HostConfig],
     ) -> Result<Vec<Target>, Error> {
-        let hosts: Vec<HostSpec> = entries.iter().map(|entry| entry.parse().unwrap()).collect();
-        Inventory { hosts: &hosts, client, configs: Some(configs) }.targets(&self.owner, &self.verifier)
+        let hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+        let list = HostList { hosts, client: client.clone(), configs: Some(configs.to_vec()) };
+        list.targets(&self.owner, &self.verifier)
     }
 
     /// The target of the only host.
@@ -499,8 +501,7 @@ fn an_inherited_mistake_is_the_clients() {
     world.resolve(&["a"], &missing, std::slice::from_ref(&own)).unwrap();
     assert_eq!(world.problem(&["a"], &config().port(0), &[own.port(1)]), "port must be 1 to 65535");
 
-    let nobody: &[HostSpec] = &[];
-    let alone = Inventory { hosts: nobody, client: &missing, configs: None };
+    let alone = HostList { hosts: Vec::new(), client: missing, configs: None };
     let error = alone.targets(&world.owner, &world.verifier).unwrap_err();
     assert!(matches!(error, Error::KeyFile { origin: Origin::Client, .. }), "{error:?}");
 }
