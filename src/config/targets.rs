@@ -261,8 +261,8 @@ impl<'a> Profiles<'a> {
         settings.user = settings.user.or(self.owner.name.as_deref());
         if let Some(gssapi) = &mut settings.gssapi {
             check_library()?;
-            // By default, each host with GSSAPI has a separate profile, because the server's name is
-            // the host's.
+            // By default, each host with GSSAPI has a separate profile, because the server's name
+            // is the host's.
             gssapi.server.get_or_insert(dialled);
         }
         if let Some(known) = self.known.get(&settings) {

@@ -120,8 +120,8 @@ impl Recorder {
 }
 
 impl RecordFile {
-    /// Records the keys that are unknown, and sets `found` to what is on record for each key's host.
-    /// Calls `changed` if other processes have written to the file.
+    /// Records the keys that are unknown, and sets `found` to what is on record for each key's
+    /// host. Calls `changed` if other processes have written to the file.
     fn record(
         &mut self,
         new: &[NewKey],

@@ -42,8 +42,8 @@ enum Mark {
 
 impl KeyText {
     /// Finds the first private key. Like OpenSSH, this accepts other lines before and after PEM, in
-    /// any encoding, and the line ends of any system. If there is no key, the first line that can be
-    /// recognised determines the error.
+    /// any encoding, and the line ends of any system. If there is no key, the first line that can
+    /// be recognised determines the error.
     pub(crate) fn find(bytes: &[u8]) -> Result<Self, KeyProblem> {
         if bytes.len() > limits::KEY_FILE {
             return Err(KeyProblem::TooLarge { max: limits::KEY_FILE });
