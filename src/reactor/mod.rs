@@ -65,8 +65,8 @@ impl Reactor {
     }
 
     /// Waits for readiness, at most `timeout` long or, if that is `None`, without limit. Reports
-    /// the owners of ready descriptors. Takes at most [`limits::EVENTS_PER_POLL`] events. A signal may
-    /// end the wait early.
+    /// the owners of ready descriptors. Takes at most [`limits::EVENTS_PER_POLL`] events. A signal
+    /// may end the wait early.
     pub(crate) fn poll(
         &mut self,
         timeout: Option<Duration>,

@@ -52,7 +52,6 @@ pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProbl
     Ok(key)
 }
 
-/// The error of a [`BlobReader`].
 impl From<KeyError> for KeyProblem {
     fn from(_: KeyError) -> Self {
         Self::Damaged("it ends early")
