@@ -28,9 +28,8 @@ impl ParallelClient {
     /// use sshoal::{Error, HostConfig, ParallelClient};
     ///
     /// # fn main() -> Result<(), Error> {
-    /// # let none: [&str; 0] = [];
     /// let mut client = ParallelClient::builder(["web1", "web2"])
-    /// #   .known_hosts(none).identity_auth(false)
+    /// #   .no_known_hosts().identity_auth(false)
     ///     .build()?;
     /// // web1 keeps its connection, web2 is removed, db1 is added.
     /// client.set_hosts(["web1", "db1"])?;

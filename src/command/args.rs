@@ -4,7 +4,7 @@
 ///
 /// A `HostArgs` is made from a single value (`"web1"`, `8080`), from several values (a tuple of up
 /// to eight, an array, or a `Vec`), or by [`named`](Self::named). All values of an array or a `Vec`
-/// have one type, so to mix strings and integers there, convert each value to a [`HostArg`].
+/// have one type, so to mix strings and numbers there, convert each value to a [`HostArg`].
 ///
 /// ```
 /// use sshoal::Command;
@@ -28,7 +28,11 @@ enum Values {
     Named(Vec<(String, HostArg)>),
 }
 
-/// A value for a placeholder of a command: a string or an integer.
+/// A value for a placeholder of a command: a string, an integer, a floating-point number, a `bool`
+/// or a `char`.
+///
+/// `%s` inserts the text that [`ToString`] gives: `1.5`, `1` for `1.0`, `true`. Python writes `1.0`
+/// and `True`. `%d` accepts integers only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostArg {
     pub(super) text: String,
@@ -102,6 +106,18 @@ macro_rules! from_integers {
 
 from_integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
 
+macro_rules! from_others {
+    ($($other:ty)+) => {$(
+        impl From<$other> for HostArg {
+            fn from(value: $other) -> Self {
+                value.to_string().into()
+            }
+        }
+    )+};
+}
+
+from_others!(f32 f64 bool char);
+
 macro_rules! from_single_values {
     ($($value:ty)+) => {$(
         impl From<$value> for HostArgs {
@@ -112,7 +128,7 @@ macro_rules! from_single_values {
     )+};
 }
 
-from_single_values!(HostArg String &str &String i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+from_single_values!(HostArg String &str &String i8 i16 i32 i64 isize u8 u16 u32 u64 usize f32 f64 bool char);
 
 impl<T: Into<HostArg>> From<Vec<T>> for HostArgs {
     fn from(values: Vec<T>) -> Self {

@@ -128,9 +128,8 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     /// ```
     /// use sshoal::{HostConfig, ParallelClient};
     ///
-    /// # let none: [&str; 0] = [];
     /// let builder = ParallelClient::builder(["db", "db", "web"])
-    ///     .known_hosts(none)
+    ///     .no_known_hosts()
     ///     .identity_auth(false);
     /// let user = |name: &str| HostConfig::default().user(name);
     /// let as_two_users = [user("postgres"), user("backup")];
@@ -197,6 +196,10 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     /// files once.
     known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
+
+    /// Reads no known_hosts file. Host keys then depend on the policy alone
+    /// ([`host_keys`](Self::host_keys)): the strict one refuses every host.
+    no_known_hosts() => |builder| builder.known_hosts = Some(Vec::new());
 
     /// How names are resolved. Default: [`Resolver::Native`] with the system's configuration
     /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh uses `getaddrinfo`,
@@ -326,7 +329,7 @@ mod tests {
             .password("hunter2")
             .allow_agent(false)
             .identity_auth(false)
-            .known_hosts([] as [&str; 0])
+            .no_known_hosts()
     }
 
     #[test]

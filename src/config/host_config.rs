@@ -73,7 +73,6 @@ use crate::link::Gssapi;
 /// use sshoal::{HostConfig, ParallelClient};
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
-/// # let none: [&str; 0] = [];
 /// let client = ParallelClient::builder(["web1", "admin@web2:2222", "10.0.0.7"])
 ///     .user("deploy")
 ///     .timeout(Duration::from_secs(10))
@@ -83,7 +82,7 @@ use crate::link::Gssapi;
 ///         HostConfig::default().user("root").num_retries(1),
 ///         HostConfig::default().user("pi").port(2200).timeout(None).alias("cellar"),
 ///     ])
-/// #   .known_hosts(none).identity_auth(false)
+/// #   .no_known_hosts().identity_auth(false)
 ///     .build()?;
 /// assert_eq!(client.len(), 3);
 /// # Ok(())

@@ -34,7 +34,6 @@ use crate::host::{HostSpec, HostSpecError};
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
-/// # let none: [&str; 0] = [];
 /// let client = ParallelClient::builder(["web1", "web2", "db1", "gate"])
 ///     .user("deploy")
 ///     .proxy(Proxy::new("jump@gate").password("secret"))
@@ -48,7 +47,7 @@ use crate::host::{HostSpec, HostSpecError};
 ///         ]),
 ///         HostConfig::default().no_proxy(),
 ///     ])
-/// #   .known_hosts(none).identity_auth(false)
+/// #   .no_known_hosts().identity_auth(false)
 ///     .build()?;
 /// # Ok(())
 /// # }

@@ -10,19 +10,20 @@ use super::host_config::HostConfig;
 use crate::credential::{Answer, Challenge, Responder};
 use crate::host::AddressFamily;
 
-/// Defines the setters `name(argument)` of the first type, and those of the types after it, which
-/// pass the argument on to the value in their field. With `@pass`, defines only the latter.
+/// Defines the setters `name(argument)` or `name()` of the first type, and those of the types after
+/// it, which pass the argument on to the value in their field. With `@pass`, defines only the
+/// latter.
 macro_rules! settings {
     ($owner:ident $(, $outer:ident.$field:ident)*; $settings:tt) => {
         settings! { @own $owner $settings }
         $(settings! { @pass $outer.$field $settings })*
     };
     (@own $owner:ident {
-        $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => |$this:ident| $change:expr;)*
+        $($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty)?) => |$this:ident| $change:expr;)*
     }) => {
         impl $owner {
             $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
+            pub fn $name(mut self $(, $argument: $type)?) -> Self {
                 let $this = &mut self;
                 $change;
                 self
@@ -30,12 +31,15 @@ macro_rules! settings {
         }
     };
     (@pass $outer:ident.$field:ident {
-        $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) $(=> |$this:ident| $change:expr)?;)*
+        $(
+            $(#[$doc:meta])*
+            $name:ident($($argument:ident: $type:ty)?) $(=> |$this:ident| $change:expr)?;
+        )*
     }) => {
         impl $outer {
             $($(#[$doc])*
-            pub fn $name(mut self, $argument: $type) -> Self {
-                self.$field = self.$field.$name($argument);
+            pub fn $name(mut self $(, $argument: $type)?) -> Self {
+                self.$field = self.$field.$name($($argument)?);
                 self
             })*
         }
@@ -232,7 +236,6 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// use sshoal::config::Challenge;
     ///
     /// # fn main() -> Result<(), sshoal::Error> {
-    /// # let none: [&str; 0] = [];
     /// let answer = |challenge: &Challenge<'_>| {
     ///     let answers = challenge.prompts.iter().map(|prompt| match prompt.text.as_str() {
     ///         "Password: " if !prompt.echo => Some("correct horse".into()),
@@ -242,7 +245,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     ///     answers.collect()
     /// };
     /// let client = ParallelClient::builder(["web1"]).responder(answer)
-    /// #   .known_hosts(none).identity_auth(false)
+    /// #   .no_known_hosts().identity_auth(false)
     ///     .build()?;
     /// # Ok(())
     /// # }

@@ -24,14 +24,13 @@ const PORT: u16 = 53;
 /// use sshoal::config::{DnsConfig, Resolver};
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
-/// # let none: [&str; 0] = [];
 /// let servers = ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()];
 /// let dns = DnsConfig::system()
 ///     .servers(servers)
 ///     .search(["prod.example.com"])
 ///     .timeout(Duration::from_secs(2));
 /// let client = ParallelClient::builder(["web1", "web2"]).resolver(Resolver::Native(dns))
-/// #   .known_hosts(none).identity_auth(false)
+/// #   .no_known_hosts().identity_auth(false)
 ///     .build()?;
 /// # Ok(())
 /// # }

@@ -100,9 +100,8 @@ impl FleetBuilder {
     /// ```
     /// use sshoal::Fleet;
     ///
-    /// # let none: [&str; 0] = [];
     /// let builder = Fleet::builder(["web1", "web2", "web3"]).user("deploy").password("...");
-    /// let fleets = builder.known_hosts(none).identity_auth(false).build_many(2)?;
+    /// let fleets = builder.no_known_hosts().identity_auth(false).build_many(2)?;
     /// assert_eq!(fleets.iter().map(|fleet| fleet.hosts().len()).collect::<Vec<_>>(), [2, 1]);
     /// # Ok::<(), sshoal::Error>(())
     /// ```

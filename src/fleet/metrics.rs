@@ -17,9 +17,8 @@ use super::HostState;
 /// use sshoal::fleet::HostState;
 ///
 /// # fn main() -> Result<(), sshoal::Error> {
-/// # let none: [&str; 0] = [];
 /// let fleet = Fleet::builder(["web1", "web2"])
-/// #   .known_hosts(none).identity_auth(false)
+/// #   .no_known_hosts().identity_auth(false)
 ///     .build()?;
 /// let metrics = fleet.metrics();
 /// assert_eq!(metrics.hosts(HostState::Idle), 2);

@@ -33,9 +33,8 @@ impl AsFd for Fleet {
 /// use sshoal::Fleet;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let none: [&str; 0] = [];
 /// let mut fleet = Fleet::builder(["web1"])
-/// #   .known_hosts(none).identity_auth(false)
+/// #   .no_known_hosts().identity_auth(false)
 ///     .build()?;
 /// let (orders, inbox) = mpsc::channel();
 /// let waker = fleet.waker();

@@ -41,6 +41,10 @@ fn values_in_order() {
         ("%d %d", vec![u64::MAX, 0].into(), "18446744073709551615 0"),
         ("%d", (i64::MIN,).into(), "-9223372036854775808"),
         ("%d", 7_usize.into(), "7"),
+        ("%s %s %s %s", (1.5, 0.1_f32, true, 'ß').into(), "1.5 0.1 true ß"),
+        ("%s", 1.0.into(), "1"),
+        ("%s", false.into(), "false"),
+        ("%s", 'x'.into(), "x"),
         ("%s%s%s%s%s%s%s%s", (1, 2, 3, 4, 5, 6, 7, 8_u8).into(), "12345678"),
         ("no place", none(), "no place"),
         ("a b %s", "%s %d %%".into(), "a b %s %d %%"),
@@ -94,6 +98,8 @@ fn what_does_not_fit_is_named() {
         ("%(name)s", "a".into(), missing("name")),
         ("ab %d", "a".into(), NotAnInteger(3)),
         ("%d", "1".into(), NotAnInteger(0)),
+        ("%d", 1.0.into(), NotAnInteger(0)),
+        ("%d", true.into(), NotAnInteger(0)),
         ("é%(name)d", named(), NotAnInteger(2)),
     ]);
     for (template, offset) in [

@@ -73,7 +73,7 @@ impl World {
             .password("hunter2")
             .allow_agent(false)
             .identity_auth(false)
-            .known_hosts([] as [&str; 0])
+            .no_known_hosts()
             .num_retries(1 + random.below(3) as u32)
             .retry_delay(Duration::from_millis(random.pick(&[0, 3, 5_000])))
             .max_connecting(max_connecting);

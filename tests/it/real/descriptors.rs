@@ -149,7 +149,7 @@ fn servers_that_refuse() {
         baseline.assert_same_within(Duration::from_secs(5));
     };
     check("no common algorithm", gcm_only, |kind| matches!(kind, HostErrorKind::Handshake(_)));
-    let unknown = plain.clone().known_hosts([""; 0]);
+    let unknown = plain.clone().no_known_hosts();
     check("unknown host key", &unknown, |kind| matches!(kind, HostErrorKind::HostKey(_)));
     let wrong = plain.clone().key_bytes(stranger.private());
     check("authentication", &wrong, |kind| matches!(kind, HostErrorKind::Auth { .. }));

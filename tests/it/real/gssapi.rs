@@ -86,13 +86,12 @@ fn a_libssh_without_gssapi_is_an_error_before_anything_is_dialled() {
     if ParallelClient::library().gssapi {
         return;
     }
-    let none: [&Path; 0] = [];
     let hosts = || {
         ParallelClient::builder(["web1", "web2"])
             .identity_auth(false)
             .allow_agent(false)
             .allow_agent(false)
-            .known_hosts(none)
+            .no_known_hosts()
     };
     let asks = [
         hosts().gssapi_auth(true),

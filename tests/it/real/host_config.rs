@@ -163,7 +163,7 @@ fn each_host_has_its_own_retries() {
         .user("nobody")
         .identity_auth(false)
         .allow_agent(false);
-    let builder = builder.known_hosts([""; 0]).num_retries(4).retry_delay(Duration::ZERO);
+    let builder = builder.no_known_hosts().num_retries(4).retry_delay(Duration::ZERO);
     let outputs = run(
         builder.host_config([
             config().num_retries(0).retry_delay(2 * SLOW),
@@ -178,7 +178,7 @@ fn each_host_has_its_own_retries() {
         .user("nobody")
         .identity_auth(false)
         .allow_agent(false)
-        .known_hosts([""; 0]);
+        .no_known_hosts();
     let now = config().num_retries(3).retry_delay(Duration::ZERO);
     let outputs = run(builder.retry_delay(2 * SLOW).host_config([now]), "true");
     assert_eq!(outputs[0].error().expect("refused").attempt(), 3);
@@ -220,9 +220,8 @@ fn the_key_of_the_third_host_is_checked_by_build() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let locked = ClientKey::Encrypted.pair().write(dir.path(), "locked");
     let open = ClientKey::Ed25519.pair().write(dir.path(), "open");
-    let client = || {
-        ParallelClient::builder(["a", "b", "c"]).identity_auth(false).allow_agent(false).known_hosts([""; 0])
-    };
+    let client =
+        || ParallelClient::builder(["a", "b", "c"]).identity_auth(false).allow_agent(false).no_known_hosts();
     let third = |own: HostConfig| [config(), config().key_file(&open), own];
     let refusal = |builder: ClientBuilder| builder.build().expect_err("a locked key");
 

@@ -120,7 +120,7 @@ fn values_per_host_have_to_fit_the_new_list() {
 /// parallel-ssh: `hosts` is any iterable but a string. Here a string alone does not compile.
 #[test]
 fn hosts_come_from_whatever_can_be_iterated() {
-    let len = |builder: ClientBuilder| build(builder.known_hosts([""; 0]).identity_auth(false)).len();
+    let len = |builder: ClientBuilder| build(builder.no_known_hosts().identity_auth(false)).len();
     let owned: Vec<String> = vec![A.to_owned(), B.to_owned()];
     assert_eq!(len(ParallelClient::builder([A, B])), 2);
     assert_eq!(len(ParallelClient::builder(&owned)), 2);

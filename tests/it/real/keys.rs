@@ -135,8 +135,7 @@ fn base64(bytes: &[u8]) -> String {
 
 /// A client that connects nowhere.
 fn idle() -> ClientBuilder {
-    let none: [&str; 0] = [];
-    ParallelClient::builder([HOST]).known_hosts(none).user("nobody").allow_agent(false).identity_auth(false)
+    ParallelClient::builder([HOST]).no_known_hosts().user("nobody").allow_agent(false).identity_auth(false)
 }
 
 #[track_caller]

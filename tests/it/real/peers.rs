@@ -17,7 +17,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 fn client(address: SocketAddr, limit: Duration) -> sshoal::config::ClientBuilder {
     let builder =
         ParallelClient::builder([address.to_string()]).user("nobody").identity_auth(false).allow_agent(false);
-    builder.known_hosts([""; 0]).num_retries(1).timeout(limit)
+    builder.no_known_hosts().num_retries(1).timeout(limit)
 }
 
 /// The error, and the time until it was returned.

@@ -76,7 +76,7 @@ pub(super) fn builder(hosts: usize) -> FleetBuilder {
         .password("a secret")
         .identity_auth(false)
         .allow_agent(false)
-        .known_hosts([""; 0])
+        .no_known_hosts()
         .host_keys(HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(trusted)))
 }
 

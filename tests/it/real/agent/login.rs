@@ -231,7 +231,7 @@ fn the_environment_names_the_agent() {
 #[test]
 fn a_path_that_no_socket_can_have_is_an_error_of_build() {
     let long = PathBuf::from("/").join("x".repeat(120));
-    let builder = || sshoal::ParallelClient::builder([HOST]).known_hosts([""; 0]).identity_auth(false);
+    let builder = || sshoal::ParallelClient::builder([HOST]).no_known_hosts().identity_auth(false);
     let problem = builder().agent_socket(&long).build().expect_err("too long").to_string();
     assert!(problem.starts_with("agent_socket \"/xxx"), "{problem}");
     let own = [HostConfig::default().agent_socket(&long)];
