@@ -194,6 +194,10 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
     /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads the
     /// files once.
+    ///
+    /// A missing file counts as empty. A file that is named here and cannot be read is an error. As
+    /// in OpenSSH, a default file that cannot be read is left out; the log has a warning, because a
+    /// key that the file revokes may then be accepted.
     known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
 
@@ -247,16 +251,13 @@ impl FleetBuilder {
     }
 
     fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {
-        let files = match (&self.known_hosts, &owner.home) {
-            (Some(files), _) => files.iter().map(|file| owner.expand(file)).collect(),
-            (None, Some(home)) => Ok(default_files(home).into()),
-            (None, None) => {
-                let needs = "the names of files, because this process has no home directory";
-                Err(ConfigProblem::Missing { setting: "known_hosts", needs })
+        let known = match &self.known_hosts {
+            Some(files) => {
+                let files: Result<Vec<_>, _> = files.iter().map(|file| owner.expand(file)).collect();
+                KnownHosts::load(&files.map_err(|problem| problem.of(Origin::Client))?)?
             }
+            None => default_known_hosts(owner),
         };
-        let files: Vec<PathBuf> = files.map_err(|problem| problem.of(Origin::Client))?;
-        let known = KnownHosts::load(&files)?;
         for problem in known.problems() {
             log::warn!("{problem}");
         }
@@ -282,6 +283,18 @@ impl FleetBuilder {
         }
         Ok(self.setup()?.deal(fleets))
     }
+}
+
+/// Reads the default files. As in OpenSSH, one that cannot be read does not stop the client,
+/// because the caller has not named it.
+fn default_known_hosts(owner: &Owner) -> KnownHosts {
+    let mut known = KnownHosts::empty();
+    for file in default_files(owner.home.as_deref()) {
+        if let Err(error) = known.add_file(&file) {
+            log::warn!("{error}; the client continues without it, so a key that it revokes may be accepted");
+        }
+    }
+    known
 }
 
 impl ClientBuilder {
@@ -320,6 +333,8 @@ impl ClientBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::list::entry;
     use super::*;
 
@@ -348,6 +363,30 @@ mod tests {
             assert_eq!(setup.list.hosts.len(), setup.targets.len());
             assert_eq!(setup.list.configs.as_ref().map(Vec::len), Some(setup.targets.len()));
         }
+    }
+
+    #[test]
+    fn only_a_named_file_that_cannot_be_read_stops_the_client() {
+        let home = tempfile::tempdir().unwrap();
+        let (first, second) = (home.path().join(".ssh/known_hosts"), home.path().join(".ssh/known_hosts2"));
+        std::fs::create_dir_all(&first).unwrap();
+        std::fs::write(
+            &second,
+            "web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz6i5vlxJsU/kJC+T/kwhIF7aP0Ami7UASJU/u5FsD5\n",
+        )
+        .unwrap();
+        let owner = |home: Option<&Path>| Owner { name: None, home: home.map(Path::to_owned), agent: None };
+        let unnamed = || FleetBuilder::new(Vec::new());
+        let read = |owner| unnamed().verifier(&owner).unwrap().known_hosts().named_algorithms("web1", 22);
+        // The first file is a directory. The second is read all the same.
+        assert_eq!(read(owner(Some(home.path()))), ["ssh-ed25519"]);
+        for home in [None, Some(Path::new("/dev/null")), Some(Path::new("/nonexistent"))] {
+            assert_eq!(read(owner(home)), [""; 0], "{home:?}");
+        }
+        let named = unnamed().known_hosts([first]).verifier(&owner(None));
+        assert!(matches!(named, Err(Error::KnownHosts(_))), "{named:?}");
+        let named = unnamed().known_hosts(["~/.ssh/known_hosts"]).verifier(&owner(None));
+        assert!(matches!(named, Err(Error::Config { problem: ConfigProblem::NoHome(_), .. })), "{named:?}");
     }
 
     #[test]

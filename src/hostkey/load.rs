@@ -11,15 +11,12 @@ use super::printable::PrintablePath;
 
 /// The largest file that is read, in bytes: about 300,000 lines with RSA keys.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The files that `ssh` reads by default, the user's own first.
-#[must_use]
-pub fn default_files(home: &Path) -> [PathBuf; 4] {
-    [
-        home.join(".ssh/known_hosts"),
-        home.join(".ssh/known_hosts2"),
-        PathBuf::from("/etc/ssh/ssh_known_hosts"),
-        PathBuf::from("/etc/ssh/ssh_known_hosts2"),
-    ]
+
+/// The files that `ssh` reads by default, those in the user's home directory first.
+pub fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
+    let own = [".ssh/known_hosts", ".ssh/known_hosts2"].map(|file| home.map(|home| home.join(file)));
+    let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+    own.into_iter().flatten().chain(system.map(PathBuf::from)).collect()
 }
 
 /// A `known_hosts` file that exists but cannot be used.
@@ -62,11 +59,13 @@ impl KnownHosts {
     /// 64 MiB.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
         let mut known = Self::empty();
-        for path in paths {
-            let path = path.as_ref();
-            known.load_file(path).map_err(|error| LoadError { path: path.to_owned(), error })?;
-        }
+        paths.iter().try_for_each(|path| known.add_file(path.as_ref()))?;
         Ok(known)
+    }
+
+    /// Reads one more file. If the file cannot be read, nothing of it is added.
+    pub(crate) fn add_file(&mut self, path: &Path) -> Result<(), LoadError> {
+        self.load_file(path).map_err(|error| LoadError { path: path.to_owned(), error })
     }
 
     fn load_file(&mut self, path: &Path) -> io::Result<()> {

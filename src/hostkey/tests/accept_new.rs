@@ -251,7 +251,7 @@ fn a_device_as_file_still_remembers_keys_in_this_process() {
 
 #[test]
 fn default_files_match_ssh() {
-    let files = default_files(Path::new("/home/me"));
+    let files = default_files(Some(Path::new("/home/me")));
     let files = files.iter().map(|file| file.to_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(
         files,
