@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::sudo::{Prompts, SudoLogin};
 use crate::error::{ConfigProblem, Error};
-use crate::host::check_user;
+use crate::host::check_account;
 use crate::output::Encoding;
 
 /// The shell to use with `sudo` or a user, if no shell is set: the remote user's own shell.
@@ -27,7 +27,7 @@ impl Wrapping {
         if self.user.is_some() || self.sudo || self.prompts.want_sudo() {
             bytes.extend_from_slice(b"sudo ");
             if let Some(user) = &self.user {
-                check_user(user).map_err(|problem| invalid("run_as", user, problem))?;
+                check_account(user).map_err(|problem| invalid("run_as", user, problem))?;
                 bytes.extend_from_slice(b"-u ");
                 quote_if_needed(&encoded("run_as", user, encoding)?, &mut bytes);
                 bytes.push(b' ');

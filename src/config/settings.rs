@@ -51,6 +51,9 @@ pub(super) use settings;
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// Login name for hosts whose list entry does not name one. Default: the owner of this process
     /// (`geteuid`).
+    ///
+    /// Every name that OpenSSH accepts is accepted, such as `CORP\deploy` or `John Doe`, but not
+    /// for [GSSAPI](Self::gssapi_auth), for which libssh accepts fewer names.
     user(name: impl Into<String>) => |config| config.user = Some(name.into());
 
     /// Port for hosts whose list entry does not name one. Default: 22. 0 is rejected.

@@ -275,9 +275,14 @@ impl<'a> Profiles<'a> {
             let (setting, needs) = ("user", "a value, because the owner of this process has no name");
             return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
         };
-        let user = CString::new(user).map_err(|_| {
+        let name = user;
+        let user = CString::new(name).map_err(|_| {
             of_host(ConfigProblem::Unusable { setting: "user", problem: "contains a NUL byte" })
         })?;
+        if gssapi.is_some() && !engine::takes_user(&user) {
+            let problem = "libssh cannot use this name with GSSAPI: set gssapi_auth(false)".to_owned();
+            return Err(of_host(ConfigProblem::Invalid { setting: "user", value: name.to_owned(), problem }));
+        }
         let agent = self.credentials.agent(agent_socket)?;
         if let Some(forward) = forward_agent {
             if agent.is_none() {

@@ -1,6 +1,7 @@
 //! The host specification `[user@]host[:port]`.
 
 mod family;
+mod uri;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,7 +12,8 @@ pub use family::AddressFamily;
 
 use crate::text::{must_escape, sanitise};
 
-/// Where to connect and as which user: a checked `[user@]host[:port]`.
+/// Where to connect and as which user: a checked `[user@]host[:port]`, or the same with `ssh://`
+/// before it.
 ///
 /// | text | user | host | port |
 /// |---|---|---|---|
@@ -22,24 +24,29 @@ use crate::text::{must_escape, sanitise};
 /// | `::1` | | `::1` | |
 /// | `[::1]:22` | | `::1` | 22 |
 /// | `root@[fe80::1%eth0]:2222` | `root` | `fe80::1%eth0` | 2222 |
+/// | `CORP\deploy@web1` | `CORP\deploy` | `web1` | |
+/// | `ssh://deploy@web1:22` | `deploy` | `web1` | 22 |
 ///
 /// The user ends at the last `@`, as in OpenSSH. An IPv6 address needs brackets only before a port,
 /// and may name its zone (RFC 4007, section 11). Brackets around a name or an IPv4 address are
-/// accepted, because known_hosts files contain `[web1]:2222`. `Display` gives the shortest form,
-/// which parses to an equal value.
+/// accepted, because known_hosts files contain `[web1]:2222`. In an `ssh://` address, `%` and two
+/// hexadecimal digits stand for a byte of the user (RFC 3986 section 2.1), and `%25` for the `%`
+/// before a zone (RFC 6874). `Display` gives the shortest form, which parses to an equal value.
 ///
 /// # Rejected input
 /// Every text that OpenSSH 9.6 and later reject is rejected here too (`valid_hostname` and
-/// `valid_ruser` in `ssh.c`): one with a leading `-`, shell metacharacters, whitespace or control
-/// characters. So a name from an inventory cannot become an option, a shell command or a terminal
-/// escape sequence in another program. The following rules are stricter than OpenSSH's:
+/// `valid_ruser`): one with a leading `-`, shell metacharacters or control characters. So a name
+/// from an inventory cannot become an option, a shell command or a terminal escape sequence in
+/// another program. The following rules are stricter than OpenSSH's:
 /// - An ASCII host consists of letters, digits, `.`, `-` and `_`. This excludes `*`, `?`, `!`, `,`,
 ///   `|` and `#`: in a known_hosts file, they would make a recorded host key valid for other hosts
 ///   too.
 /// - Invisible and bidirectional Unicode characters are rejected in both parts; other non-ASCII
 ///   characters are accepted.
-/// - A user may not contain `:`. No name in a passwd file can contain one, and `user:password@host`
-///   would spread the password into logs.
+/// - A user may not contain `:`, because `user:password@host` would spread the password into logs,
+///   and may neither begin nor end with a blank. The setting
+///   [`user`](crate::config::ClientBuilder::user) accepts such names.
+/// - An `ssh://` address may have neither a path nor connection parameters (`;fingerprint=`).
 ///
 /// ```
 /// # use sshoal::HostSpec;
@@ -82,6 +89,9 @@ pub enum HostSpecError {
     /// The user or the host starts with `-`, which other programs would take for an option.
     #[error("the {0} starts with '-'")]
     LeadingDash(HostSpecPart),
+    /// An `ssh://` address has a path.
+    #[error("an ssh:// address must end after the host or the port")]
+    Path,
     /// The port is not a decimal number between 1 and 65535.
     #[error("the port is not a number between 1 and 65535")]
     Port,
@@ -120,6 +130,10 @@ impl HostSpec {
     pub fn from_parts(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, HostSpecError> {
         if let Some(user) = user {
             check_user(user)?;
+            check_characters(user, HostSpecPart::User, |character| character == ':')?;
+            if user.starts_with(' ') || user.ends_with(' ') {
+                return Err(HostSpecError::Character { part: HostSpecPart::User, character: ' ' });
+            }
         }
         check_host(host)?;
         if port == Some(0) {
@@ -148,6 +162,11 @@ impl FromStr for HostSpec {
     type Err = HostSpecError;
 
     fn from_str(text: &str) -> Result<Self, HostSpecError> {
+        if let Some((scheme, address)) = text.split_at_checked(uri::SCHEME.len())
+            && scheme.eq_ignore_ascii_case(uri::SCHEME)
+        {
+            return uri::parse(address);
+        }
         let (user, address) =
             text.rsplit_once('@').map_or((None, text), |(user, address)| (Some(user), address));
         let (host, port) = split_port(address)?;
@@ -248,7 +267,10 @@ fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
     if text.starts_with('-') {
         return Err(HostSpecError::LeadingDash(part));
     }
-    check_characters(text, part, |character| must_escape(character) || character.is_whitespace())
+    check_characters(text, part, |character| {
+        let is_space = character.is_whitespace() && (character, part) != (' ', HostSpecPart::User);
+        must_escape(character) || is_space
+    })
 }
 
 /// Rejects a text with a character for which `is_forbidden` returns `true`.
@@ -261,20 +283,31 @@ fn check_characters(
     found.map_or(Ok(()), |character| Err(HostSpecError::Character { part, character }))
 }
 
-/// Checks a user that is not part of a [`HostSpec`] by the same rules.
+/// Checks a user as OpenSSH does (`valid_ruser`).
 ///
 /// # Errors
-/// The same as for parsing; see [`HostSpec`].
+/// Some of those for parsing; see [`HostSpec`].
 pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
     let part = HostSpecPart::User;
     check_part(user, part)?;
-    check_characters(user, part, |character| "'`\";&<>|(){}:".contains(character))?;
+    check_characters(user, part, |character| "'`\";&<>|(){}".contains(character))?;
+    // Another program would take a `-` after a blank for an option.
+    if user.contains(" -") {
+        return Err(HostSpecError::Character { part, character: '-' });
+    }
     // A backslash separates a Windows domain from its user. A backslash at the end would escape the
     // next character in a shell.
     if user.ends_with('\\') {
         return Err(HostSpecError::Character { part, character: '\\' });
     }
     Ok(())
+}
+
+/// Checks the name of an account for `sudo`. Unlike a name to log in with ([`check_user`]), it has
+/// neither blanks nor `:`.
+pub(crate) fn check_account(user: &str) -> Result<(), HostSpecError> {
+    check_user(user)?;
+    check_characters(user, HostSpecPart::User, |character| matches!(character, ' ' | ':'))
 }
 
 /// Checks a host that is not part of a [`HostSpec`] by the same rules. It has no brackets.

@@ -47,7 +47,7 @@ use crate::output::ExitSignal;
 /// The SSH implementation behind all links.
 pub(crate) mod engine {
     pub(crate) use super::first_write::can_forward_agent;
-    pub(crate) use super::libssh::{PrivateKey, has_gssapi, version};
+    pub(crate) use super::libssh::{PrivateKey, has_gssapi, takes_user, version};
     pub(crate) use super::libssh_link::LibsshLink as EngineLink;
 }
 
@@ -356,7 +356,7 @@ pub(crate) enum LinkErrorKind {
     Denied,
     /// The channel's maximum packet size leaves no room for data.
     Unwritable,
-    /// A limit of this process has been reached.
+    /// A limit of this process or of libssh has been reached.
     Limit,
     /// Any other failure.
     Other,

@@ -39,6 +39,7 @@ pub(super) use channel::OpenReply;
 pub(crate) use key::PrivateKey;
 pub(crate) use library::{descriptor_of, version};
 pub(super) use log_scope::park_in_loops;
+pub(crate) use options::takes_user;
 pub(super) use session::SshSession;
 pub(crate) use session::has_gssapi;
 

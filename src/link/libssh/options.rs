@@ -38,6 +38,18 @@ const NO_COMPRESSION: &CStr = c"none";
 /// ask NSS for the home directory.
 const NO_SSH_DIR: &CStr = c"/nonexistent";
 
+/// The user for everything but GSSAPI, which gets the name with each login. Because a user is set,
+/// libssh does not ask NSS for one.
+const ANY_USER: &CStr = c"user";
+
+/// Whether libssh accepts this name as an option, from which GSSAPI takes it. libssh refuses names
+/// with characters that have a meaning in a shell, such as `\\`.
+pub(crate) fn takes_user(name: &CStr) -> bool {
+    let Ok(mut raw) = RawSession::new(name) else { return false };
+    // SAFETY: USER takes a C string.
+    unsafe { raw.set(&[(SSH_OPTIONS_USER, Text(name))]) }.is_ok()
+}
+
 /// Sets all options except HOST. If HOST were set, libssh would scan known_hosts files in each
 /// session.
 pub(super) fn configure(
@@ -55,7 +67,7 @@ pub(super) fn configure(
         (SSH_OPTIONS_HMAC_C_S, Text(MACS)),
         (SSH_OPTIONS_HMAC_S_C, Text(MACS)),
         (SSH_OPTIONS_PROCESS_CONFIG, Flag(false)),
-        (SSH_OPTIONS_USER, Text(setup.user)),
+        (SSH_OPTIONS_USER, Text(ANY_USER)),
         (SSH_OPTIONS_SSH_DIR, Text(NO_SSH_DIR)),
         (SSH_OPTIONS_HOSTKEYS, Text(&host_keys)),
         (SSH_OPTIONS_COMPRESSION_C_S, Text(compression)),
@@ -69,7 +81,9 @@ pub(super) fn configure(
 pub(super) fn configure_gssapi(raw: &mut RawSession, gssapi: &Gssapi) -> Result<(), LinkError> {
     let server = c_string(&*gssapi.server)?;
     let client = gssapi.client.as_deref().map(c_string).transpose()?;
+    let user = raw.user().to_owned();
     let mut options = vec![
+        (SSH_OPTIONS_USER, Text(&user)),
         (SSH_OPTIONS_GSSAPI_SERVER_IDENTITY, Text(&server)),
         (SSH_OPTIONS_GSSAPI_DELEGATE_CREDENTIALS, Number(c_int::from(gssapi.delegate))),
     ];

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::{mem, ptr};
 
@@ -25,6 +25,9 @@ use crate::link::{LinkError, LinkErrorKind, Questions};
 /// session, and it does not run while a reference borrows the session ([`RawChannel::state`]).
 pub(super) struct RawSession {
     session: sys::ssh_session,
+    /// The login name. It is passed with each login, because libssh does not accept every name as
+    /// an option.
+    user: CString,
     /// The event. Null until [`watch`](Self::watch) is called.
     event: sys::ssh_event,
     /// Comes from `Box::into_raw`. libssh updates the counters until the session is freed.
@@ -75,7 +78,8 @@ pub(super) enum OptionValue<'a> {
 }
 
 impl RawSession {
-    pub(super) fn new() -> Result<Self, LinkError> {
+    /// Creates a session for logins as this user.
+    pub(super) fn new(user: &CStr) -> Result<Self, LinkError> {
         initialise()?;
         // SAFETY: no arguments. The result is checked before use.
         let session = unsafe { sys::ssh_new() };
@@ -91,7 +95,12 @@ impl RawSession {
             sys::ssh_set_counters(session, &raw mut (*counters).socket, &raw mut (*counters).packets);
             counters
         };
-        Ok(Self { session, event: ptr::null_mut(), counters, agent_channels: ptr::null_mut() })
+        let (user, event, agent_channels) = (user.to_owned(), ptr::null_mut(), ptr::null_mut());
+        Ok(Self { session, user, event, counters, agent_channels })
+    }
+
+    pub(super) fn user(&self) -> &CStr {
+        &self.user
     }
 
     /// Sets options. libssh copies their values.
@@ -154,38 +163,36 @@ impl RawSession {
     pub(super) fn call(&mut self, call: SessionCall<'_>) -> c_int {
         /// The value for no socket. libssh neither uses nor closes it.
         const NO_SOCKET: c_int = -1;
-        let (raw, default_user) = (self.session, ptr::null::<c_char>());
-        // SAFETY: a valid session; libssh refuses a null event. Keys and texts are borrowed for the
-        // call, which copies what it keeps. The script's socket stays open during the call, and
-        // libssh forgets the socket before it is closed.
+        let (raw, user) = (self.session, self.user.as_ptr());
+        // SAFETY: a valid session; libssh refuses a null event. Keys and texts, among them the
+        // user, are borrowed for the call, which copies what it keeps. The script's socket stays
+        // open during the call, and libssh forgets the socket before it is closed.
         unsafe {
             match call {
                 SessionCall::Connect => sys::ssh_connect(raw),
                 SessionCall::Poll => sys::ssh_event_dopoll(self.event, 0),
                 SessionCall::Keepalive => sys::ssh_send_keepalive(raw),
                 SessionCall::RequestAuth => sys::ssh_service_request(raw, c"ssh-userauth".as_ptr()),
-                SessionCall::AuthNone => sys::ssh_userauth_none(raw, default_user),
+                SessionCall::AuthNone => sys::ssh_userauth_none(raw, user),
                 SessionCall::AuthProbe(key) => {
-                    sys::ssh_userauth_try_publickey(raw, default_user, key.public.as_ptr())
+                    sys::ssh_userauth_try_publickey(raw, user, key.public.as_ptr())
                 }
-                SessionCall::AuthKey(key) => {
-                    sys::ssh_userauth_publickey(raw, default_user, key.private.as_ptr())
-                }
+                SessionCall::AuthKey(key) => sys::ssh_userauth_publickey(raw, user, key.private.as_ptr()),
                 SessionCall::AuthPassword(secret) => {
-                    sys::ssh_userauth_password(raw, default_user, secret.as_c_str().as_ptr())
+                    sys::ssh_userauth_password(raw, user, secret.as_c_str().as_ptr())
                 }
                 SessionCall::AuthAgent(script) => {
                     sys::ssh_set_agent_socket(raw, script.fd());
-                    let rc = sys::ssh_userauth_agent(raw, default_user);
+                    let rc = sys::ssh_userauth_agent(raw, user);
                     sys::ssh_set_agent_socket(raw, NO_SOCKET);
                     rc
                 }
                 SessionCall::AuthGssapi => sys::ssh_userauth_gssapi(raw),
-                SessionCall::AuthInteractive => sys::ssh_userauth_kbdint(raw, default_user, ptr::null()),
+                SessionCall::AuthInteractive => sys::ssh_userauth_kbdint(raw, user, ptr::null()),
                 SessionCall::Answer(index, answer) => {
                     sys::ssh_userauth_kbdint_setanswer(raw, index, answer.as_c_str().as_ptr())
                 }
-                SessionCall::OfferedMethods => sys::ssh_userauth_list(raw, default_user),
+                SessionCall::OfferedMethods => sys::ssh_userauth_list(raw, user),
             }
         }
     }

@@ -310,3 +310,31 @@ fn an_unusable_key_file_is_an_error_of_build() {
     assert_names_path(with(&encrypted), &encrypted);
     assert!(matches!(key_error(with(&missing).key_bytes("no key")), KeyProblem::Malformed));
 }
+
+/// The user of a Windows domain, and a name with a blank: libssh accepts neither as an option.
+#[test]
+fn names_with_blanks_and_backslashes_log_in_by_every_method() {
+    let _dog = guard("odd_names");
+    let random = crate::support::ports::random();
+    let Some(user) = TestUser::with_name(&format!(r"S{random:016x}\dep loy")) else { return };
+    let sshd = Sshd::builder().option("KbdInteractiveAuthentication no").start();
+    let agent = crate::support::agent::Agent::with_keys([ClientKey::Ecdsa.pair()]);
+    sshd.key(ClientKey::Ecdsa);
+    for builder in [
+        bare(&sshd, user.name()).key_file(sshd.key(ClientKey::Ed25519)),
+        bare(&sshd, user.name()).identity_auth(true).identity_files([
+            KeyPair::generate(KeyType::Rsa).write(sshd.dir(), "other"),
+            sshd.key(ClientKey::Ed25519),
+        ]),
+        bare(&sshd, user.name()).allow_agent(true).agent_socket(agent.socket()),
+        bare(&sshd, user.name()).password(user.password()),
+    ] {
+        assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
+    }
+    // In the list of hosts, too.
+    let entry =
+        format!("ssh://{}@{HOST}:{}/", user.name().replace('\\', "%5C").replace(' ', "%20"), sshd.port());
+    let builder = ParallelClient::builder([entry]).known_hosts([sshd.known_hosts([HOST])]).timeout(SLOW);
+    let builder = builder.identity_auth(false).allow_agent(false).key_file(sshd.key(ClientKey::Ed25519));
+    assert_eq!(run_one(&mut build(builder), "id -un"), [user.name()]);
+}

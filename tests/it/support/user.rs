@@ -32,14 +32,19 @@ impl TestUser {
     /// Creates a user with a random password and `/bin/sh`. `None` unless run by root, except in
     /// CI, where nothing may be skipped.
     pub fn create() -> Option<Self> {
+        // At most 32 characters, and nothing that needs quoting.
+        Self::with_name(&format!("sshoal{:016x}", ports::random()))
+    }
+
+    /// Like [`create`](Self::create), with this name, which may have blanks and backslashes.
+    pub fn with_name(name: &str) -> Option<Self> {
         if !is_root() {
             assert!(std::env::var_os("CI").is_none(), "CI has to run these tests as root");
             eprintln!("skipped: only root can create a user");
             return None;
         }
         let home = public_dir();
-        // At most 32 characters, and nothing that needs quoting.
-        let name = format!("sshoal{:016x}", ports::random());
+        let name = name.to_owned();
         let password = format!("{:016x} {:016x}", ports::random(), ports::random());
         let janitor = Janitor::new(ABANDONED_USER, &[&name, &home.path().to_string_lossy()]);
         account(Command::new("useradd").args(USERADD).arg(home.path()).arg(&name), "");
@@ -106,8 +111,9 @@ impl Drop for TestUser {
 
 /// A system account, so that it gets no subordinate ids, without a group that would have to be
 /// removed.
-const USERADD: [&str; 7] = [
+const USERADD: [&str; 8] = [
     "--system",
+    "--badname",
     "--no-create-home",
     "--no-user-group",
     "--gid=nogroup",

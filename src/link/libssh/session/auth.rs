@@ -29,7 +29,7 @@ const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much pro
 pub(crate) fn has_gssapi() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
-        let Ok(mut raw) = RawSession::new() else { return false };
+        let Ok(mut raw) = RawSession::new(c"") else { return false };
         let _log = LogScope::enter();
         raw.call(SessionCall::AuthGssapi) != DENIED
     })

@@ -78,7 +78,7 @@ impl SshSession {
     /// Takes over the socket and begins the handshake. After the first `ssh_connect`, libssh is
     /// responsible for closing the descriptor.
     pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
-        let raw = RawSession::new()?;
+        let raw = RawSession::new(options.user)?;
         let _log = LogScope::enter();
         let mut session = Self {
             // Few hosts run more than one command at a time, and by default a slab would allocate
