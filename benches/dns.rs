@@ -15,6 +15,7 @@
 
 #[path = "../src"]
 mod src {
+    pub mod address;
     pub mod dns;
     pub mod host;
     pub mod limits;
@@ -36,7 +37,7 @@ use criterion::{Criterion, criterion_group};
 use rustix::time::{ClockId, clock_gettime};
 
 // With the names that the modules have for each other in the library.
-use src::{dns, host, limits, reactor, text};
+use src::{address, dns, host, limits, reactor, text};
 
 use dns::{Dns, DnsConfig, Recall, Resolver, Ties, Wanted};
 use host::AddressFamily;

@@ -10,6 +10,7 @@ use super::layers::{Layer, Layers, Settings};
 use super::list::HostList;
 use super::owner::Owner;
 use super::way::{self, Hop};
+use crate::address::canonical;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
@@ -203,11 +204,11 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem
     if way.is_empty() {
         return Ok(());
     }
-    let mut seen = vec![(host, port)];
+    let mut seen = vec![(canonical(host), port)];
     for &Hop { spec, port, .. } in way {
-        let name = spec.host();
-        if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(name) && *of == port) {
-            return Err(ConfigProblem::ProxyLoop { host: name.to_owned(), port });
+        let name = canonical(spec.host());
+        if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(&name) && *of == port) {
+            return Err(ConfigProblem::ProxyLoop { host: spec.host().to_owned(), port });
         }
         seen.push((name, port));
     }

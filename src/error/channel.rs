@@ -38,7 +38,9 @@ pub enum ChannelProblem {
     /// Standard input cannot be sent, because the maximum packet size that the server announced is
     /// 10 bytes or less, or because that size could not be read. With some builds of libssh, a
     /// channel with packet size 0 cannot even be opened; that is reported in the same way.
-    #[error("the server announced no usable packet size, so standard input cannot be sent")]
+    #[error(
+        "standard input cannot be sent, because libssh cannot use the packet size that the server announced"
+    )]
     Unwritable,
     /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.
     #[error("sudo did not accept the password")]

@@ -184,7 +184,8 @@ pub enum HostErrorKind {
         /// sends the next one only after an answer.
         unanswered: u32,
     },
-    /// Received data failed its integrity check.
+    /// Received data failed its integrity check, or could not be checked: a packet announced more
+    /// than the 256 KiB that libssh reads.
     #[error("integrity check failed: {}", peer(.0))]
     Integrity(String),
     /// The peer violated the protocol, or did what no genuine peer does: it requested 1 MiB of
@@ -215,7 +216,7 @@ pub enum HostErrorKind {
         /// The sink's error.
         error: io::Error,
     },
-    /// This process ran out of a resource.
+    /// This process ran out of a resource, or a limit of libssh was reached.
     #[error("{0}")]
     Limit(String),
     /// Any other error of libssh.
@@ -257,8 +258,9 @@ pub(super) fn peer(text: &str) -> Cow<'_, str> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeProblem {
-    /// The peer is not an SSH 2 server.
-    #[error("not an SSH 2 server: {}", peer(.0))]
+    /// The peer is not an SSH 2 server, or libssh does not recognise it as one, because it sent a
+    /// line of more than 255 bytes before its version.
+    #[error("not recognised as an SSH 2 server: {}", peer(.0))]
     NotSsh(String),
     /// For some kind of algorithm (such as ciphers), client and server have none in common.
     #[error("no common algorithm: {}", peer(.0))]

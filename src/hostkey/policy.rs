@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::key::{Fingerprint, HostKey};
 use super::names::HostNames;
 use super::verdict::Verdict;
+use crate::address::canonical;
 
 /// Which host keys are accepted. The default is [`strict`](Self::strict).
 ///
@@ -154,8 +155,12 @@ impl HostKeyPins {
     /// [`for_host`](Self::for_host).
     #[must_use]
     pub fn for_port(mut self, host: &str, port: u16, fingerprint: Fingerprint) -> Self {
-        let name = HostNames::new(host, port).exact().to_owned();
-        self.by_name.entry(name).or_default().insert(fingerprint);
+        // Hosts have the usual form of their address. A `host_key_alias` may look like another
+        // form.
+        for host in [host, &canonical(host)] {
+            let name = HostNames::new(host, port).exact().to_owned();
+            self.by_name.entry(name).or_default().insert(fingerprint);
+        }
         self
     }
 
@@ -168,7 +173,8 @@ impl HostKeyPins {
 /// A host key that is not on record, for the callback of [`HostKeyPolicy::ask`].
 #[derive(Debug)]
 pub struct HostKeyQuestion<'a> {
-    /// The host as the caller named it.
+    /// The host's name in known_hosts files: the host as the caller named it, with an address in
+    /// its usual form, or its [`host_key_alias`](crate::HostConfig::host_key_alias).
     pub host: &'a str,
     /// The host's port.
     pub port: u16,

@@ -9,10 +9,9 @@ use crate::link::{LinkError, LinkErrorKind};
 
 /// Error texts for a packet that was altered or cannot be decrypted. Before the first keys are in
 /// use, these texts mean that the packet is malformed.
-const UNREADABLE: [&str; 8] = [
+const UNREADABLE: [&str; 7] = [
     "HMAC error",
     "Decryption error",
-    "Packet len too high",
     "Invalid padding",
     "Packet too short to read",
     "must be used on multiple of",
@@ -29,6 +28,10 @@ const SIGNATURE: [&str; 2] = ["Failed to verify server hostkey signature", "does
 /// is about known_hosts files, which libssh is not given. The second is about a keepalive request,
 /// which servers answer with a refusal.
 const STALE: [&str; 2] = ["Can't verify server in known hosts", "Global request "];
+
+/// libssh's text for a line of more than 255 bytes before the server's version, or a version of
+/// that length (RFC 4253 section 4.2 limits only the version).
+const LONG_LINE: &str = "too large banner";
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
 
@@ -80,7 +83,16 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first
         };
     }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
-    let kind = if text.contains("kex error") {
+    let kind = if text.contains(LONG_LINE) {
+        let text = "a line before its version has more than the 255 bytes that libssh reads";
+        return LinkError::new(LinkErrorKind::NotSsh, text);
+    } else if let Some(length) = packet_length(text) {
+        let text = format!(
+            "a packet of {length} bytes was announced, more than the 262144 that libssh reads: it was \
+             altered, or the server sends packets of that size"
+        );
+        return LinkError::new(unreadable, text);
+    } else if text.contains("kex error") {
         LinkErrorKind::NoCommonAlgorithm
     } else if has(&SIGNATURE) {
         LinkErrorKind::Integrity
@@ -105,6 +117,12 @@ fn disconnect(text: &str) -> Option<LinkError> {
     let (code, message) = rest.split_once(':').unwrap_or((rest, ""));
     let code = code.trim().parse().ok()?;
     Some(LinkError::new(LinkErrorKind::Disconnected(code), message.trim()))
+}
+
+/// Parses a text such as "read_packet(): Packet len too high(307219 4b013)".
+fn packet_length(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Packet len too high(")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 /// Replaces misleading texts about a lost connection. For example, libssh reports an end of stream
@@ -189,6 +207,20 @@ mod tests {
         assert_eq!(unsigned, LinkError::new(LinkErrorKind::Integrity, text));
         let forged = "Failed to verify server hostkey signature";
         assert_eq!(fatal(forged, None, false, false).kind, LinkErrorKind::Integrity);
+    }
+
+    /// libssh's own limits say nothing about the peer.
+    #[test]
+    fn limits_of_libssh_are_named() {
+        let line = fatal("Receiving banner: too large banner", None, false, false);
+        assert_eq!(line.kind, LinkErrorKind::NotSsh);
+        assert!(line.text.ends_with("more than the 255 bytes that libssh reads"), "{}", line.text);
+        for (encrypted, kind) in [(true, LinkErrorKind::Integrity), (false, LinkErrorKind::Protocol)] {
+            let packet = fatal("read_packet(): Packet len too high(307219 4b013)", None, encrypted, false);
+            assert_eq!(packet.kind, kind);
+            let text = "a packet of 307219 bytes was announced, more than the 262144 that libssh reads";
+            assert!(packet.text.starts_with(text), "{}", packet.text);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Host keys: which are accepted, and that no credential is sent to a host whose key is not.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use sshoal::{Command, Fleet, HostErrorKind, Outcome, ParallelClient, Run, Stage}
 
 use super::{SLOW, build, client_for, guard, run_one, start_error};
 use crate::support::fleet::Driven;
-use crate::support::keys::{KeyPair, KeyType};
+use crate::support::keys::{ClientKey, KeyPair, KeyType, write_private};
 use crate::support::sshd::Sshd;
+use crate::support::system::{is_rerun, rerun};
+use crate::support::user::TestUser;
 
 const HOST: &str = "127.0.0.1";
 
@@ -225,5 +228,89 @@ fn the_recorded_type_is_asked_for() {
             let HostKeyProblem::OtherType { recorded } = problem else { return false };
             *recorded == [RecordedType::Rsa]
         });
+    }
+}
+
+/// `127.1` is dialled, looked up and pinned as 127.0.0.1, as `ssh 127.1` does.
+#[test]
+fn every_form_of_an_address_is_one_host() {
+    let _dog = guard("forms_of_an_address");
+    let sshd = Sshd::start();
+    let forms = ["127.1", "0x7f000001", "2130706433", "127.0.0.01"];
+    let client = |host| client_for(&sshd, [host]);
+    for host in forms {
+        let mut client = build(client(host).known_hosts([sshd.known_hosts([HOST])]));
+        assert_eq!(run_one(&mut client, "echo in"), ["in"], "{host}");
+    }
+    let own = fingerprint(&sshd.host_keys()[0]);
+    for (pinned, host) in [("127.1", HOST), (HOST, "127.1"), ("0x7f.1", "2130706433")] {
+        let policy = HostKeyPolicy::pinned(HostKeyPins::new().for_port(pinned, sshd.port(), own));
+        let mut client = build(client(host).no_known_hosts().host_keys(policy));
+        assert_eq!(run_one(&mut client, "echo in"), ["in"], "{host}");
+    }
+    // A new key is recorded under the usual form, for OpenSSH too.
+    let recorded = sshd.dir().join("recorded");
+    let builder = client("127.1").known_hosts([&recorded]).host_keys(HostKeyPolicy::accept_new(&recorded));
+    assert_eq!(run_one(&mut build(builder), "echo in"), ["in"]);
+    assert_eq!(fs::read_to_string(&recorded).expect("recorded"), sshd.known_hosts_lines(HOST));
+}
+
+/// Prints what the library logs.
+struct Printer;
+
+impl log::Log for Printer {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{}: {}", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// The default files of a user who may not read them: one belongs to root, or the home is hidden.
+#[test]
+fn unreadable_default_files_are_left_out_with_a_warning() {
+    const TEST: &str = "unreadable_default_files_are_left_out_with_a_warning";
+    let seen = |name: &str| std::env::var(name).expect("set by the parent");
+    if is_rerun() {
+        let uid: u32 = seen("SSHOAL_TEST_UID").parse().expect("a number");
+        nix::unistd::seteuid(uid.into()).expect("root");
+        log::set_logger(&Printer).expect("the first");
+        log::set_max_level(log::LevelFilter::Warn);
+        let port: u16 = seen("SSHOAL_TEST_PORT").parse().expect("a number");
+        let pin = seen("SSHOAL_TEST_PIN").parse().expect("a fingerprint");
+        let pinned = HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(pin));
+        let builder = ParallelClient::builder([HOST]).port(port).host_keys(pinned).timeout(SLOW);
+        let builder = builder.identity_auth(false).key_file(seen("SSHOAL_TEST_KEY"));
+        assert_eq!(run_one(&mut build(builder.allow_agent(false)), "id -u"), [uid.to_string()]);
+        return;
+    }
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("unreadable_defaults");
+    let sshd = Sshd::start();
+    sshd.key(ClientKey::Ed25519);
+    let key = sshd.dir().join("users_key");
+    write_private(&key, ClientKey::Ed25519.pair().private());
+    chown(&key, Some(user.uid()), None).expect("chown");
+    let file = user.home().join(".ssh/known_hosts");
+    fs::write(&file, "").expect("write");
+    let mut again = rerun(module_path!(), TEST);
+    again.env("SSHOAL_TEST_UID", user.uid().to_string()).env("SSHOAL_TEST_PORT", sshd.port().to_string());
+    again.env("SSHOAL_TEST_PIN", fingerprint(&sshd.host_keys()[0]).to_string()).env("SSHOAL_TEST_KEY", &key);
+    for hidden in [&*file, user.home()] {
+        let before = fs::metadata(hidden).expect("it exists").permissions();
+        chown(hidden, Some(0), None).expect("chown");
+        fs::set_permissions(hidden, fs::Permissions::from_mode(0o600)).expect("chmod");
+        let output = again.output().expect("run this test's program");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let warning = format!("WARN: cannot read known hosts file {}: Permission denied", file.display());
+        assert!(told.contains(&warning) && told.contains("a key that it revokes may be accepted"), "{told}");
+        fs::set_permissions(hidden, before).expect("chmod");
+        chown(hidden, Some(user.uid()), None).expect("chown");
+        fs::remove_file(&file).unwrap_or_default();
     }
 }

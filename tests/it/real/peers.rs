@@ -102,6 +102,8 @@ fn a_peer_that_is_no_ssh_server_is_told_as_such() {
         assert_eq!(error.stage(), Stage::Handshaking);
         let not_ssh = matches!(error.kind(), HostErrorKind::Handshake(HandshakeProblem::NotSsh(_)));
         assert!(not_ssh, "{:?}: {error}", String::from_utf8_lossy(&said));
+        let names_limit = error.to_string().contains("more than the 255 bytes that libssh reads");
+        assert_eq!(names_limit, said.len() > 255, "{error}");
         assert!(took < SLACK, "{took:?}");
         peer.wait_for("the end of the connection", |peer| peer.open() == 0);
     }

@@ -25,7 +25,7 @@ fn proxy_host_alone_has_the_documented_defaults() {
     let target = world.one("web1", &client.proxy_host("gate"), &config());
     assert_eq!(way(&target), ["owner@gate:22"]);
     let proxy = target.proxy.as_deref().unwrap();
-    assert_eq!(plan(proxy), ["agent", "ask"]);
+    assert_eq!(plan(proxy), ["agent(1 first)", "ask"]);
     assert_eq!(proxy.profile.connection.attempts, limits::ATTEMPTS);
 }
 
@@ -112,6 +112,8 @@ fn ways_in_a_circle_are_refused() {
         text,
         "host 0 of the list (gate): proxy loop: GATE port 22 appears twice on the way to the host"
     );
+    let text = circle(&["127.0.0.1"], config().proxy_host("127.1"));
+    assert!(text.contains("proxy loop: 127.1 port 22"), "{text}");
     let twice = config().proxies([Proxy::new("a"), Proxy::new("b"), Proxy::new("you@a:22")]);
     assert!(circle(&["web1"], twice).contains("a port 22 appears twice"));
     // Another port is another server.

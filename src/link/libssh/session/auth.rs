@@ -17,9 +17,12 @@ use crate::link::libssh::options::configure_gssapi;
 use crate::link::libssh::raw_session::{RawSession, SessionCall};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
 
-/// The beginnings of libssh's error texts for a keyboard-interactive request that it cannot use.
-/// libssh accepts at most 256 prompts.
-const BAD_QUESTIONS: [&str; 3] = ["Invalid USERAUTH_INFO_REQUEST", "Too much prompts", "Short INFO_REQUEST"];
+/// The beginnings of libssh's error texts for a keyboard-interactive request that it cannot read.
+const BAD_QUESTIONS: [&str; 2] = ["Invalid USERAUTH_INFO_REQUEST", "Short INFO_REQUEST"];
+
+/// The beginning of libssh's error text for a request with more than 256 prompts. The number of
+/// prompts follows.
+const TOO_MANY_QUESTIONS: &str = "Too much prompts requested by the server: ";
 
 /// Whether libssh was built with GSSAPI. This is determined once per process.
 ///
@@ -126,6 +129,14 @@ impl SshSession {
         // If libssh cannot read a request, it only sets its error text and waits for the next
         // request forever.
         let text = self.raw.error_text();
+        if reply.is_pending()
+            && let Some(count) = text.strip_prefix(TOO_MANY_QUESTIONS)
+        {
+            let count = count.split(' ').next().unwrap_or_default();
+            let text =
+                format!("the server asked {count} questions at once, more than the 256 that libssh reads");
+            return Err(LinkError::new(LinkErrorKind::Limit, text));
+        }
         if reply.is_pending() && BAD_QUESTIONS.iter().any(|bad| text.starts_with(bad)) {
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
