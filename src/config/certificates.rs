@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::agent_key::{AgentKey, with_suffix};
 use super::credentials::{BYTES, KeySource};
 use super::key_file::KeyFile;
 use super::layers::Given;
@@ -30,12 +31,13 @@ pub(super) struct Certificates<'a> {
 }
 
 impl<'a> Certificates<'a> {
-    /// Returns the certificate that the settings name. It must belong to one of `keys`.
+    /// Returns the certificate that the settings name. It must belong to one of `keys`, which are
+    /// wire blobs.
     pub fn given(
         &mut self,
         given: Given<'a, &'a KeySource>,
         owner: &Owner,
-        keys: &[FoundKey],
+        keys: &[&[u8]],
     ) -> Result<Arc<Certificate>, Error> {
         let source = given.value;
         let path = match source {
@@ -48,7 +50,7 @@ impl<'a> Certificates<'a> {
         };
         let certificate = certificate.and_then(|certificate| {
             self.given.insert(source, certificate.clone());
-            let fits = keys.iter().any(|found| certificate.is_for(found.key.blob()));
+            let fits = keys.iter().any(|key| certificate.is_for(key));
             if fits { Ok(certificate) } else { Err(CertProblem::OtherKey) }
         });
         certificate.map_err(|problem| Error::CertFile { origin: given.origin(), path, problem })
@@ -73,6 +75,23 @@ impl<'a> Certificates<'a> {
         Ok(certified.into_iter().chain([found.key.clone()]).collect())
     }
 
+    /// Returns the forms in which the agent may hold the key, as wire blobs: with the certificate
+    /// that [`forms`](Self::forms) would use, and without.
+    pub fn agent_forms(
+        &self,
+        key: &AgentKey,
+        given: Option<&(Arc<Certificate>, &'a Origin)>,
+    ) -> Vec<Vec<u8>> {
+        let given = given.map(|(certificate, _)| certificate.clone());
+        let beside = || read_beside(key.path.as_ref()?, &key.blob).map(Arc::new);
+        let certificate = given.filter(|certificate| certificate.is_for(&key.blob)).or_else(beside);
+        certificate
+            .map(|certificate| certificate.blob().to_vec())
+            .into_iter()
+            .chain([key.blob.clone()])
+            .collect()
+    }
+
     /// Returns the key with the certificate in `<key>-cert.pub`. An unusable certificate is
     /// skipped, as unusable identity files are.
     fn beside(&mut self, found: &FoundKey) -> Option<Arc<PrivateKey>> {
@@ -80,7 +99,7 @@ impl<'a> Certificates<'a> {
         let known = match self.beside.get(key_path) {
             Some(known) => known.clone(),
             None => {
-                let certificate = read_beside(key_path, &found.key).map(Arc::new);
+                let certificate = read_beside(key_path, found.key.blob()).map(Arc::new);
                 self.beside.insert(key_path.clone(), certificate.clone());
                 certificate
             }
@@ -105,12 +124,10 @@ impl<'a> Certificates<'a> {
     }
 }
 
-fn read_beside(key_path: &Path, key: &PrivateKey) -> Option<Certificate> {
-    let mut path = key_path.to_owned().into_os_string();
-    path.push("-cert.pub");
-    let path = PathBuf::from(path);
+fn read_beside(key_path: &Path, key: &[u8]) -> Option<Certificate> {
+    let path = with_suffix(key_path, "-cert.pub");
     match parse(&path) {
-        Ok(certificate) if certificate.is_for(key.blob()) => return Some(certificate),
+        Ok(certificate) if certificate.is_for(key) => return Some(certificate),
         Ok(_) => warn(&path, &CertProblem::OtherKey),
         Err(CertProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
         Err(problem) => warn(&path, &problem),

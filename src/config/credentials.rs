@@ -8,14 +8,15 @@ use std::{fmt, io};
 
 use zeroize::Zeroizing;
 
+use super::agent_key::AgentKey;
 use super::certificates::{Certificates, FoundKey};
 use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
-use crate::credential::{KeyText, Opener, Responder, Secret};
-use crate::error::{ConfigProblem, Error, KeyProblem};
+use crate::credential::{Certificate, KeyText, Opener, Responder, Secret};
+use crate::error::{ConfigProblem, Error, KeyProblem, Origin};
 use crate::link::{Gssapi, PrivateKey};
-use crate::session::{Answerer, AuthPlan, Offer};
+use crate::session::{AgentOffer, Answerer, AuthPlan, Offer, PreferredKey};
 
 /// Identity files tried when `identity_auth` is on, in this order (parallel-ssh:
 /// `BaseSSHClient.IDENTITIES`).
@@ -81,6 +82,8 @@ pub(super) struct Login<'a> {
     pub identities: Option<Given<'a, Identities<'a>>>,
     /// `None` if no agent is used.
     pub agent: Option<AgentSocket<'a>>,
+    /// Whether only keys that the settings name are offered, also by the agent.
+    pub identities_only: bool,
     pub password: Option<Given<'a, &'a Hidden>>,
     pub interactive: Option<Given<'a, Interactive<'a>>>,
 }
@@ -114,12 +117,28 @@ fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -
     }
 }
 
+/// The keys that files hold.
+#[derive(Debug, Clone, Default)]
+struct FoundKeys {
+    keys: Vec<FoundKey>,
+    /// The keys that only the agent can sign with.
+    agents: Vec<AgentKey>,
+}
+
+impl FoundKeys {
+    fn blobs(&self) -> Vec<&[u8]> {
+        let keys = self.keys.iter().map(|found| found.key.blob());
+        keys.chain(self.agents.iter().map(|key| &*key.blob)).collect()
+    }
+}
+
 /// Makes the plans of all hosts. Each key is parsed once per passphrase, and each password is
 /// stored once.
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
-    identities: HashMap<Identities<'a>, Vec<FoundKey>>,
+    /// The keys of identity files, by the files and whether an agent is used.
+    identities: HashMap<(Identities<'a>, bool), FoundKeys>,
     certificates: Certificates<'a>,
     passwords: HashMap<&'a Hidden, Secret>,
 }
@@ -146,44 +165,71 @@ impl<'a> Credentials<'a> {
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
         // With no credential or only the agent, `none` is tried last, in case the agent has no key
         // and the host needs none. After a key of the agent, a server no longer accepts `none`.
-        if plan.iter().all(|offer| matches!(offer, Offer::Agent)) {
+        if plan.iter().all(|offer| matches!(offer, Offer::Agent(_))) {
             plan.push(Offer::None);
         }
         Ok(plan)
     }
 
     fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
-        let named = login.key.map(|(given, opener)| self.named_key(given, opener)).transpose()?;
-        let identities = login.identities.map(|wanted| self.identities(wanted)).transpose()?;
+        let has_agent = match login.agent {
+            Some(socket) => self.agent(socket)?.is_some(),
+            None => false,
+        };
+        let named = login.key.map(|(given, opener)| self.named_key(given, opener, has_agent)).transpose()?;
+        let identities = login.identities.map(|wanted| self.identities(wanted, has_agent)).transpose()?;
         let identities = identities.unwrap_or_default();
         let certificate = match login.certificate {
             Some(given) => {
-                let keys = if named.is_some() { named.as_slice() } else { &identities };
-                Some((self.certificates.given(given, self.owner, keys)?, given.origin))
+                let keys = named.as_ref().unwrap_or(&identities).blobs();
+                Some((self.certificates.given(given, self.owner, &keys)?, given.origin))
             }
             None => None,
         };
+        let (named, certificate) = (named.unwrap_or_default(), certificate.as_ref());
         let mut plan = AuthPlan::new();
-        if let Some(named) = &named {
-            let forms = self.certificates.forms(named, certificate.as_ref())?;
-            plan.extend(forms.into_iter().map(Offer::Sign));
+        for named in &named.keys {
+            plan.extend(self.certificates.forms(named, certificate)?.into_iter().map(Offer::Sign));
         }
-        if let Some(socket) = login.agent
-            && self.agent(socket)?.is_some()
-        {
-            plan.push(Offer::Agent);
-        }
-        for identity in &identities {
-            for key in self.certificates.forms(identity, certificate.as_ref())? {
-                if !plan.iter().any(|offer| offer.key().is_some_and(|known| known.blob() == key.blob())) {
-                    plan.push(Offer::AskThenSign(key));
+        let mut asked = AuthPlan::new();
+        for identity in &identities.keys {
+            for key in self.certificates.forms(identity, certificate)? {
+                let is_same = |offer: &Offer| offer.key().is_some_and(|known| known.blob() == key.blob());
+                if !plan.iter().chain(&asked).any(is_same) {
+                    asked.push(Offer::AskThenSign(key));
                 }
             }
         }
+        if has_agent {
+            let in_files =
+                asked.iter().filter_map(Offer::key).map(|key| PreferredKey::new(key.blob().to_vec()));
+            let named = self.only_in_agent(&named.agents, true, certificate);
+            let preferred =
+                named.chain(in_files).chain(self.only_in_agent(&identities.agents, false, certificate));
+            let agent = AgentOffer { preferred: preferred.collect(), only: login.identities_only };
+            if !(agent.only && agent.preferred.is_empty()) {
+                plan.push(Offer::Agent(Arc::new(agent)));
+            }
+        }
+        plan.extend(asked);
         if let [Offer::AskThenSign(key)] = plan.as_slice() {
             plan = vec![Offer::Sign(key.clone())];
         }
         Ok(plan)
+    }
+
+    /// The keys that only the agent can sign with, in all their forms.
+    fn only_in_agent(
+        &self,
+        keys: &[AgentKey],
+        is_first: bool,
+        certificate: Option<&(Arc<Certificate>, &'a Origin)>,
+    ) -> impl Iterator<Item = PreferredKey> {
+        keys.iter().flat_map(move |key| {
+            let missing = |blob: &[u8]| key.missing.clone().filter(|_| *blob == key.blob);
+            let forms = self.certificates.agent_forms(key, certificate).into_iter();
+            forms.map(move |blob| PreferredKey { missing: missing(&blob), blob, is_first })
+        })
     }
 
     /// The socket of the agent, if there is an agent.
@@ -209,11 +255,14 @@ impl<'a> Credentials<'a> {
         Ok(secret)
     }
 
+    /// Returns the key that the settings name. With an agent, it may be a key that only the agent
+    /// can sign with.
     fn named_key(
         &mut self,
         given: Given<'a, &'a KeySource>,
         opener: Given<'a, Opener<'a>>,
-    ) -> Result<FoundKey, Error> {
+        has_agent: bool,
+    ) -> Result<FoundKeys, Error> {
         let (path, source) = match given.value {
             KeySource::File(path) => {
                 let path = self.expand(given.map(|_| path.as_path()))?;
@@ -221,9 +270,19 @@ impl<'a> Credentials<'a> {
             }
             KeySource::Bytes(_) => (None, given.value.clone()),
         };
-        match self.key(source, opener.value) {
-            Ok(key) => Ok(FoundKey { key, path }),
+        match self.key(source.clone(), opener.value) {
+            Ok(key) => Ok(FoundKeys { keys: vec![FoundKey { key, path }], agents: Vec::new() }),
             Err(problem) => {
+                let may_be_in_agent = matches!(
+                    problem,
+                    KeyProblem::PublicKey | KeyProblem::PassphraseMissing | KeyProblem::SecurityKey
+                );
+                if has_agent
+                    && may_be_in_agent
+                    && let Some(key) = AgentKey::find(&source, &problem)
+                {
+                    return Ok(FoundKeys { keys: Vec::new(), agents: vec![key] });
+                }
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
                 // If the passphrase or the limit on rounds is the problem, the error names the
                 // origin of that setting, not the key's.
@@ -235,9 +294,11 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Returns the keys of the identity files that can be used.
-    fn identities(&mut self, given: Given<'a, Identities<'a>>) -> Result<Vec<FoundKey>, Error> {
-        if let Some(known) = self.identities.get(&given.value) {
+    /// Returns the keys of the identity files that can be used. With an agent, these include keys
+    /// that only the agent can sign with.
+    fn identities(&mut self, given: Given<'a, Identities<'a>>, has_agent: bool) -> Result<FoundKeys, Error> {
+        let wanted = (given.value, has_agent);
+        if let Some(known) = self.identities.get(&wanted) {
             return Ok(known.clone());
         }
         let (files, opener) = given.value;
@@ -249,20 +310,29 @@ impl<'a> Credentials<'a> {
             (None, Some(home)) => IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
             (None, None) => Vec::new(),
         };
-        let mut keys = Vec::new();
+        let mut found = FoundKeys::default();
         for path in paths {
-            match self.key(KeySource::File(path.clone()), opener) {
-                Ok(key) => keys.push(FoundKey { key, path: Some(path) }),
-                Err(KeyProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
+            let problem = match self.key(KeySource::File(path.clone()), opener) {
+                Ok(key) => {
+                    found.keys.push(FoundKey { key, path: Some(path) });
+                    continue;
+                }
                 // A file that the settings name must not be accessible to other users.
                 Err(problem @ KeyProblem::Exposed { .. }) if files.is_some() => {
                     return Err(Error::KeyFile { origin: given.origin(), path, problem });
                 }
-                Err(problem) => log::warn!("identity file {} {problem}", path.display()),
+                Err(problem) => problem,
+            };
+            let is_missing =
+                matches!(&problem, KeyProblem::Unreadable(e) if e.kind() == io::ErrorKind::NotFound);
+            match AgentKey::find(&KeySource::File(path.clone()), &problem) {
+                Some(key) if has_agent => found.agents.push(key),
+                _ if is_missing => {}
+                _ => log::warn!("identity file {} {problem}", path.display()),
             }
         }
-        self.identities.insert(given.value, keys.clone());
-        Ok(keys)
+        self.identities.insert(wanted, found.clone());
+        Ok(found)
     }
 
     fn key(&mut self, source: KeySource, opener: Opener<'a>) -> Result<Arc<PrivateKey>, KeyProblem> {

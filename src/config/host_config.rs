@@ -43,6 +43,7 @@ use crate::link::Gssapi;
 /// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the principal of the default tickets | `gssapi_client_identity` |
 /// | [`gssapi_delegate_credentials`](Self::gssapi_delegate_credentials) | | `false` | `gssapi_delegate_credentials` |
 /// | [`allow_agent`](Self::allow_agent) | | `true` | `allow_agent` |
+/// | [`identities_only`](Self::identities_only) | | `false` | |
 /// | [`agent_socket`](Self::agent_socket) | | `SSH_AUTH_SOCK` | |
 /// | [`forward_ssh_agent`](Self::forward_ssh_agent) | | `false` | `forward_ssh_agent` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
@@ -99,6 +100,7 @@ pub struct HostConfig {
     pub(super) key: Option<KeySource>,
     pub(super) certificate: Option<KeySource>,
     pub(super) allow_agent: Option<bool>,
+    pub(super) identities_only: Option<bool>,
     pub(super) agent_socket: Option<PathBuf>,
     pub(super) forward_agent: Option<bool>,
     pub(super) identity_auth: Option<bool>,

@@ -223,6 +223,7 @@ impl<'a> Layers<'a> {
             certificate: self.certificate(),
             identities: self.value(|config| config.identity_auth).unwrap_or(true).then_some(identities),
             agent: self.value(|config| config.allow_agent).unwrap_or(true).then(|| self.agent_socket()),
+            identities_only: self.value(|config| config.identities_only).unwrap_or(false),
             password: self.first(|config| config.password.as_ref()),
             interactive: self.interactive(),
         }
@@ -291,6 +292,7 @@ mod tests {
             .gssapi_client_identity(name)
             .gssapi_delegate_credentials(true)
             .allow_agent(true)
+            .identities_only(true)
             .agent_socket(name)
             .forward_ssh_agent(true)
             .identity_auth(true)

@@ -1,5 +1,6 @@
 //! Settings: the builders, and the types that their methods take.
 
+mod agent_key;
 mod builder;
 mod certificates;
 mod credentials;

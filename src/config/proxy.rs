@@ -107,6 +107,11 @@ settings! { @pass Proxy.config {
     /// Whether the keys of an ssh-agent are tried. Default: `true`.
     allow_agent(on: bool);
 
+    /// Whether the ssh-agent offers only the keys that this proxy's settings name
+    /// ([`Builder::identities_only`](crate::config::ClientBuilder::identities_only)). Default:
+    /// `false`.
+    identities_only(on: bool);
+
     /// The socket of the ssh-agent. Default: the client's setting.
     agent_socket(path: impl Into<PathBuf>);
 

@@ -92,6 +92,12 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     ///
     /// As in OpenSSH, a file that belongs to this user and that other users can access is rejected
     /// ([`KeyProblem::Exposed`](crate::error::KeyProblem::Exposed)).
+    ///
+    /// As in OpenSSH, a public key (`id_ed25519.pub`) selects a key of the ssh-agent, if there is
+    /// an [agent](Self::allow_agent). So do an encrypted key without a passphrase and a security
+    /// key, if their public half is known: from OpenSSH's format, or from `<file>.pub`. If the
+    /// agent does not hold the key, the other credentials are tried, and the error of the login
+    /// says so.
     key_file(path: impl Into<PathBuf>) => |config| config.key = Some(KeySource::File(path.into()));
 
     /// Private key, as the content of a [file](Self::key_file).
@@ -130,9 +136,19 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// is set.
     gssapi_delegate_credentials(on: bool) => |config| config.gssapi_delegate = Some(on);
 
-    /// Whether the keys of the ssh-agent are tried. They follow a key named by
-    /// [`key_file`](Self::key_file) or [`key_bytes`](Self::key_bytes) and precede the identity
-    /// files, in the agent's order. Default: `true`. Without an agent, nothing is tried.
+    /// Whether the keys of the ssh-agent are tried. Default: `true`. Without an agent, nothing is
+    /// tried.
+    ///
+    /// The order is that of OpenSSH, except that a key named by [`key_file`](Self::key_file) or
+    /// [`key_bytes`](Self::key_bytes) always comes first:
+    ///
+    /// 1. the named key,
+    /// 2. the keys of the agent that are also in [identity files](Self::identity_files), default
+    ///    ones included, in the agent's order: a file whose private half cannot be read, or whose
+    ///    public half alone exists (`id_ed25519.pub`), counts too,
+    /// 3. the other keys of the agent, in the agent's order, unless
+    ///    [`identities_only`](Self::identities_only) is set,
+    /// 4. the identity files whose keys the agent does not hold.
     ///
     /// All hosts share one non-blocking connection to the agent. Keys are listed once per command,
     /// and a signature is requested only if the host accepts the key. If the agent fails, a host
@@ -144,6 +160,12 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// parallel-ssh documents this setting as unused, yet asks the agent once per host, and ignores
     /// `False` in a `HostConfig`.
     allow_agent(on: bool) => |config| config.allow_agent = Some(on);
+
+    /// Whether the ssh-agent offers only the key that [`key_file`](Self::key_file) or
+    /// [`key_bytes`](Self::key_bytes) names and those of the [identity files](Self::identity_files)
+    /// (OpenSSH: `IdentitiesOnly`). Default: `false`. With many keys in the agent, a server may
+    /// disconnect before the right one is offered (sshd: `MaxAuthTries`).
+    identities_only(on: bool) => |config| config.identities_only = Some(on);
 
     /// The socket of the ssh-agent. Default: `SSH_AUTH_SOCK` at the time of
     /// [`build`](ClientBuilder::build), if set (OpenSSH: `IdentityAgent`).
@@ -205,8 +227,9 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The identity files, in the order in which they are tried. Default: `id_rsa`, `id_dsa`,
     /// `identity`, `id_ecdsa`, `id_ed25519` in `~/.ssh`.
     ///
-    /// Files that do not exist or cannot be used are skipped; the log names those that cannot be
-    /// used. A file that is named here and that other users can access is an error, as for
+    /// Files that do not exist or cannot be used are skipped, unless the
+    /// [ssh-agent](Self::allow_agent) holds their keys; the log names those that cannot be used. A
+    /// file that is named here and that other users can access is an error, as for
     /// [`key_file`](Self::key_file).
     identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |config| config.identity_files = Some(files.into_iter().map(Into::into).collect());

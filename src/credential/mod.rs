@@ -3,10 +3,12 @@
 pub(crate) mod certificate;
 mod challenge;
 mod private_key;
+mod public_half;
 mod secret;
 
 pub(crate) use certificate::Certificate;
 pub(crate) use challenge::Responder;
 pub use challenge::{Answer, Challenge, Prompt};
 pub(crate) use private_key::{KeyText, Opener, PlainKey};
+pub(crate) use public_half::public_half;
 pub(crate) use secret::Secret;

@@ -62,7 +62,8 @@ pub enum KeyProblem {
     /// The private key is truncated, altered or inconsistent.
     #[error("is damaged: {0}")]
     Damaged(&'static str),
-    /// The file or text contains a public key.
+    /// The file or text contains a public key, and there is no ssh-agent that could hold the
+    /// private key.
     #[error("holds a public key; give the file of the private key, without .pub")]
     PublicKey,
     /// The key is in PuTTY's format (PPK).

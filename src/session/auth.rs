@@ -135,7 +135,7 @@ impl Login {
             }
         }
         // The server may still want another of the agent's keys.
-        self.fates[index] = if matches!(offer, Offer::Agent) { Fate::Open } else { Fate::Done };
+        self.fates[index] = if matches!(offer, Offer::Agent(_)) { Fate::Open } else { Fate::Done };
         self.offered = Some(offered);
     }
 
@@ -210,10 +210,11 @@ impl Login {
 
     /// Handles the agent's list of its keys.
     pub(super) fn listed(&mut self, profile: &Profile, identities: &[Identity]) {
-        let Self { step: LoginStep::Offer(_, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
+        let Self { step: LoginStep::Offer(index, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
         else {
             return;
         };
+        let Some(Offer::Agent(choice)) = profile.plan.get(*index) else { return };
         // Whether the same key was already offered from a file.
         let is_done = |identity: &Identity| {
             let mut done = profile.plan.iter().zip(&*fates).filter(|(_, fate)| **fate == Fate::Done);
@@ -221,7 +222,16 @@ impl Login {
         };
         let is_spent =
             |identity: &Identity| spent.iter().chain(&*unsigned).any(|spent| spent.blob() == identity.blob());
-        keys.listed(identities, |identity| !is_spent(identity) && !is_done(identity));
+        let mut selected = choice.select(identities);
+        selected.retain(|identity| !is_spent(identity) && !is_done(identity));
+        keys.listed(selected);
+        for reason in choice.missing(identities) {
+            let problem = AuthProblem::Unable { method: AuthMethod::PublicKey, reason: reason.clone() };
+            // After a partial success, the agent lists its keys again.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
     }
 
     /// Handles the agent's signature; `None` if the agent refused to sign.

@@ -42,7 +42,9 @@ pub(crate) use attempts::{Jitter, RetryDelay};
 pub(crate) use exec::{Exec, Execs, Traffic};
 pub(crate) use input::{CommandNews, Cx, Effect, Input};
 pub(crate) use keepalive::Keepalive;
-pub(crate) use target::{Answerer, AuthPlan, Connection, Offer, Profile, ProxyId, Target, Timeouts};
+pub(crate) use target::{
+    AgentOffer, Answerer, AuthPlan, Connection, Offer, PreferredKey, Profile, ProxyId, Target, Timeouts,
+};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 pub(crate) use view::{Awaited, View, Wish};
 

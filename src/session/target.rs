@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Keepalive, RetryDelay};
+use crate::address::{canonical, literal};
+use crate::agent::wire::Identity;
 use crate::credential::{Responder, Secret};
 use crate::error::AuthMethod;
 use crate::host::AddressFamily;
@@ -24,7 +26,8 @@ pub(crate) struct Target {
     pub dialled: Arc<str>,
     /// The address, if `dialled` is an address.
     pub ip: Option<IpAddr>,
-    /// The name and port under which known_hosts files list the host.
+    /// The name and port under which known_hosts files list the host. An address has its usual
+    /// form.
     pub recorded: (Arc<str>, u16),
     /// A name that the caller has chosen for the host. The session only passes it on.
     pub alias: Option<Arc<str>>,
@@ -53,8 +56,8 @@ impl Target {
         let host: Arc<str> = host.into();
         Self {
             dialled: host.clone(),
-            ip: host.parse().ok(),
-            recorded: (host.clone(), port),
+            ip: address_of(&host),
+            recorded: (canonical(&host).into(), port),
             host,
             port,
             alias: None,
@@ -64,10 +67,18 @@ impl Target {
         }
     }
 
-    /// Sets the name or address to connect to.
+    /// Sets the name or address to connect to. The host in the list is then a mere name, even if it
+    /// looks like an address.
     pub(crate) fn dial(&mut self, name: &str) {
-        (self.dialled, self.ip) = (name.into(), name.parse().ok());
+        self.recorded.0 = self.host.clone();
+        (self.dialled, self.ip) = (name.into(), address_of(name));
     }
+}
+
+/// The address, if the host is an address that needs no lookup. The index of a zone must be looked
+/// up.
+fn address_of(host: &str) -> Option<IpAddr> {
+    literal(host).filter(|(_, zone)| zone.is_none()).map(|(address, _)| address)
 }
 
 /// Settings that many hosts share.
@@ -134,13 +145,58 @@ pub(crate) enum Offer {
     /// First ask whether the server accepts the key. The question is cheaper than a signature (2 ms
     /// for RSA).
     AskThenSign(Arc<PrivateKey>),
-    /// Every key that the agent holds, in the agent's order, except those offered already.
-    Agent,
+    /// The keys that the agent holds, except those offered already.
+    Agent(Arc<AgentOffer>),
     Password(Secret),
     /// A Kerberos ticket.
     Gssapi(Arc<Gssapi>),
     /// The keyboard-interactive method, with this source of answers.
     Interactive(Answerer),
+}
+
+/// Which of the agent's keys are offered, and in which order (OpenSSH: `pubkey_prepare`): first the
+/// preferred keys, then the others, each group in the agent's order.
+#[derive(Debug, Default)]
+pub(crate) struct AgentOffer {
+    pub preferred: Vec<PreferredKey>,
+    /// Whether only the preferred keys are offered (OpenSSH: `IdentitiesOnly`).
+    pub only: bool,
+}
+
+/// A key that the settings name, or the key of a default identity file.
+#[derive(Debug)]
+pub(crate) struct PreferredKey {
+    /// The public key or certificate as a wire blob.
+    pub blob: Vec<u8>,
+    /// Whether the caller named this one key, so that it precedes the other preferred keys.
+    pub is_first: bool,
+    /// The problem to report if the agent does not hold the key. `None` if there is none, for
+    /// example because the private half is in a file.
+    pub missing: Option<String>,
+}
+
+impl PreferredKey {
+    /// A key that is not only in the agent.
+    pub(crate) fn new(blob: Vec<u8>) -> Self {
+        Self { blob, is_first: false, missing: None }
+    }
+}
+
+impl AgentOffer {
+    /// Returns the keys to offer, of those that the agent lists.
+    pub(crate) fn select(&self, listed: &[Identity]) -> Vec<Identity> {
+        let preferred = |identity: &Identity| self.preferred.iter().find(|key| key.blob == identity.blob());
+        let mut selected = listed.to_vec();
+        selected.retain(|identity| !self.only || preferred(identity).is_some());
+        selected.sort_by_key(|identity| preferred(identity).map_or(2, |key| u8::from(!key.is_first)));
+        selected
+    }
+
+    /// The problems with the keys that the agent does not list.
+    pub(crate) fn missing(&self, listed: &[Identity]) -> impl Iterator<Item = &String> {
+        let is_listed = |key: &&PreferredKey| listed.iter().any(|identity| key.blob == identity.blob());
+        self.preferred.iter().filter(move |key| !is_listed(key)).filter_map(|key| key.missing.as_ref())
+    }
 }
 
 /// The source of answers to a server's prompts.
@@ -158,7 +214,7 @@ impl Offer {
     pub(crate) fn key(&self) -> Option<&PrivateKey> {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
-            Self::None | Self::Agent | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
+            Self::None | Self::Agent(_) | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
         }
     }
 
@@ -166,7 +222,7 @@ impl Offer {
     pub(crate) fn method(&self) -> AuthMethod {
         match self {
             Self::None => AuthMethod::None,
-            Self::Sign(_) | Self::AskThenSign(_) | Self::Agent => AuthMethod::PublicKey,
+            Self::Sign(_) | Self::AskThenSign(_) | Self::Agent(_) => AuthMethod::PublicKey,
             Self::Password(_) => AuthMethod::Password,
             Self::Gssapi(_) => AuthMethod::Gssapi,
             Self::Interactive(_) => AuthMethod::KeyboardInteractive,

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, TWO, TWO_CERT};
+use self::keys::{FIFTH, IDENTITY, IDENTITY_CERT, KEY, ONE, ONE_CERT, ONE_PUBLIC, TWO, TWO_CERT};
 use super::*;
 use crate::Proxy;
 use crate::host::AddressFamily;
@@ -97,7 +97,8 @@ fn plan(target: &Target) -> Vec<String> {
         Offer::Sign(_) => "sign".to_owned(),
         Offer::AskThenSign(key) if key.certificate().is_some() => "ask(certificate)".to_owned(),
         Offer::AskThenSign(_) => "ask".to_owned(),
-        Offer::Agent => "agent".to_owned(),
+        Offer::Agent(agent) if agent.preferred.is_empty() => "agent".to_owned(),
+        Offer::Agent(agent) => format!("agent({} first)", agent.preferred.len()),
         Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
         Offer::Gssapi(gssapi) => {
             let client = gssapi.client.as_deref().unwrap_or("-");
@@ -316,6 +317,37 @@ fn a_usual_identity_file_that_others_can_read_is_passed_over() {
     }
 }
 
+/// A key that only the agent can sign with: a public key, or an encrypted one without a passphrase.
+#[test]
+fn public_halves_select_keys_of_the_agent() {
+    let mut world = World::new();
+    let line = format!("{} me", ONE_PUBLIC);
+    std::fs::write(world.path("one.pub"), &line).unwrap();
+    let told = |world: &World, client: HostConfig| plan(&world.one("web", &client, &config())).join(" ");
+    let off = || config().identity_auth(false);
+    let without = world.problem(&["web"], &off().key_file("~/one.pub"), &[config()]);
+    assert!(without.contains("holds a public key"), "{without}");
+    world.owner.agent = Some("/agent".into());
+    for key in [off().key_file("~/one.pub"), off().key_bytes(line.clone())] {
+        assert_eq!(told(&world, key.clone()), "agent(1 first) none");
+        assert_eq!(told(&world, key.clone().identities_only(true)), "agent(1 first) none");
+        assert_eq!(told(&world, key.allow_agent(false).key_file("~/one")), "sign");
+    }
+    // The certificate is offered if the agent holds it.
+    assert_eq!(told(&world, off().key_file("~/one.pub").cert_bytes(ONE_CERT)), "agent(2 first) none");
+    let other = world.problem(&["web"], &off().key_file("~/one.pub").cert_bytes(TWO_CERT), &[config()]);
+    assert!(other.contains("belongs to neither"), "{other}");
+    // The default identity file `id_rsa`, and one of which only the public half exists.
+    assert_eq!(told(&world, config()), "agent(1 first) ask");
+    std::fs::copy(world.path("one.pub"), world.path(".ssh/id_ed25519.pub")).unwrap();
+    assert_eq!(told(&world, config()), "agent(2 first) ask");
+    assert_eq!(told(&world, config().key_file("~/two")), "sign agent(2 first) ask");
+    // With nothing to prefer, there is nothing that the agent may offer.
+    assert_eq!(told(&world, off().identities_only(true)), "none");
+    assert_eq!(told(&world, off().identities_only(true).key_file("~/two")), "sign");
+    assert_eq!(told(&world, off()), "agent none");
+}
+
 #[test]
 fn certificates() {
     let world = World::new();
@@ -473,7 +505,7 @@ fn what_cannot_work_names_the_host() {
     let path = missing.display();
     let wrong = [
         (config().port(0), "port must be 1 to 65535".to_owned()),
-        (config().user("a b"), "user \"a b\": the user contains the character ' '".to_owned()),
+        (config().user("a;b"), "user \"a;b\": the user contains the character ';'".to_owned()),
         (config().user(""), "user \"\": the user is empty".to_owned()),
         (config().password("a\0b"), "password contains a NUL byte".to_owned()),
         (config().passphrase("a\0b"), "passphrase contains a NUL byte".to_owned()),
@@ -596,6 +628,35 @@ fn gssapi_goes_first_and_names_the_host() {
     assert_eq!(profiles(&world.resolve(&hosts, &all, &none).unwrap()), 1);
 }
 
+/// libssh takes the name from an option for GSSAPI only, and refuses some names there.
+#[test]
+fn a_name_that_libssh_refuses_is_refused_for_gssapi_only() {
+    let world = World::new();
+    let named = |config: HostConfig| config.user(r"CORP\deploy");
+    assert_eq!(world.one("web", &named(config()), &config()).profile.user_name(), r"CORP\deploy");
+    if !engine::has_gssapi() || engine::takes_user(cr"CORP\deploy") {
+        return;
+    }
+    let problem = world.problem(&["web"], &config().gssapi_auth(true), &[named(config())]);
+    let text = "host 0 of the list (web): user \"CORP\\deploy\": libssh cannot use this name with GSSAPI: \
+                set gssapi_auth(false)";
+    assert_eq!(problem, text);
+    let off = named(config()).gssapi_auth(false);
+    assert_eq!(world.one("web", &config().gssapi_auth(true), &off).profile.user_name(), r"CORP\deploy");
+}
+
+#[test]
+fn names_and_addresses_in_known_hosts_files() {
+    let world = World::new();
+    let of = |entry: &str, own: HostConfig| world.one(entry, &config(), &own).recorded;
+    assert_eq!(of("127.1", config()), ("127.0.0.1".into(), 22));
+    assert_eq!(of("[0:0::1]:7", config()), ("::1".into(), 7));
+    assert_eq!(of("fe80::0:1%eth0", config()), ("fe80::1%eth0".into(), 22));
+    // These are mere names.
+    assert_eq!(of("1234", config().hostname("127.0.0.1")), ("1234".into(), 22));
+    assert_eq!(of("web", config().host_key_alias("1234")), ("1234".into(), 22));
+}
+
 #[test]
 fn what_gssapi_cannot_use_is_refused() {
     let world = World::new();
@@ -679,7 +740,7 @@ fn debug_shows_no_secret() {
 #[test]
 fn the_agent_and_its_socket() {
     let agent = |target: &Target| {
-        let offered = plan(target).contains(&"agent".to_owned());
+        let offered = plan(target).iter().any(|offer| offer.starts_with("agent"));
         (offered, target.profile.agent.as_deref().map(Path::to_owned))
     };
     let at = |path: &str| config().agent_socket(path);

@@ -49,6 +49,14 @@ impl fmt::Debug for Opener<'_> {
 }
 
 impl KeyText {
+    /// The public half as a wire blob, if the format shows it without a passphrase.
+    pub(crate) fn public(&self) -> Option<&[u8]> {
+        match self.format {
+            Format::OpenSsh => openssh::public(&self.data),
+            _ => None,
+        }
+    }
+
     /// Decrypts the key if necessary, and checks it. Takes 100 ms or more for an encrypted key.
     pub(crate) fn open(&self, opener: Opener<'_>) -> Result<PlainKey, KeyProblem> {
         match self.format {

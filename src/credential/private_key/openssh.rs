@@ -52,6 +52,11 @@ pub(super) fn open(blob: &[u8], opener: Opener<'_>) -> Result<PlainKey, KeyProbl
     Ok(key)
 }
 
+/// The public half, which is not encrypted.
+pub(super) fn public(blob: &[u8]) -> Option<&[u8]> {
+    Container::read(blob).ok().map(|container| container.public)
+}
+
 impl From<KeyError> for KeyProblem {
     fn from(_: KeyError) -> Self {
         Self::Damaged("it ends early")

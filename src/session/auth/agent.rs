@@ -52,10 +52,10 @@ impl AgentKeys {
         matches!(self.stage, KeysStage::Listing | KeysStage::Signing(_))
     }
 
-    /// Handles the agent's list of its keys. `offers` selects the keys that are worth offering.
-    pub(super) fn listed(&mut self, identities: &[Identity], offers: impl Fn(&Identity) -> bool) {
+    /// Takes the agent's keys that are worth offering, in order.
+    pub(super) fn listed(&mut self, keys: Vec<Identity>) {
         if matches!(self.stage, KeysStage::Listing) {
-            self.keys = identities.iter().filter(|identity| offers(identity)).cloned().collect();
+            self.keys = keys.into();
             self.stage = KeysStage::Between;
         }
     }

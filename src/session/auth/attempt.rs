@@ -37,7 +37,7 @@ impl Attempt {
             Offer::None => Credential::None,
             Offer::Sign(key) => Credential::Key(key.clone()),
             Offer::AskThenSign(key) => Credential::Probe(key.clone()),
-            Offer::Agent => return Self::Agent(Box::new(AgentKeys::list(out))),
+            Offer::Agent(_) => return Self::Agent(Box::new(AgentKeys::list(out))),
             Offer::Password(secret) => Credential::Password(secret.clone()),
             Offer::Gssapi(gssapi) => Credential::Gssapi(gssapi.clone()),
             Offer::Interactive(answerer) => return Self::Interactive(Interactive::new(answerer.clone())),

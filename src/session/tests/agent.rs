@@ -1,5 +1,7 @@
 //! Tests of logging in with an agent's keys. The agent answers when a test lets it.
 
+use std::sync::Arc;
+
 use super::auth::{password, tried};
 use super::call::Call;
 use super::harness::{AUTH, Bench, Config};
@@ -9,7 +11,7 @@ use crate::error::AuthMethod::{Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::session::state::Phase;
-use crate::session::{AuthPlan, Input, Offer};
+use crate::session::{AgentOffer, AuthPlan, Input, Offer, PreferredKey};
 use crate::stage::TimeoutKind;
 
 /// A request to an agent.
@@ -69,6 +71,22 @@ impl FakeAgent {
     }
 }
 
+/// All keys of the agent, in its order.
+pub(super) fn agent_keys() -> Offer {
+    Offer::Agent(Arc::default())
+}
+
+/// Like [`agent_keys`], but prefers these identities, the first of them to all others.
+fn preferring(preferred: &[usize], only: bool) -> Offer {
+    let key = |(position, key): (usize, &usize)| PreferredKey {
+        blob: identity(*key).blob().to_vec(),
+        is_first: position == 0,
+        missing: (*key > 4).then(|| format!("no {key}")),
+    };
+    let preferred = preferred.iter().enumerate().map(key).collect();
+    Offer::Agent(Arc::new(AgentOffer { preferred, only }))
+}
+
 fn bench(plan: AuthPlan, agent: FakeAgent, peer: Peer) -> Bench {
     let mut bench = Bench::with(Config { plan, ..Config::default() }, Script::peer(peer));
     bench.agent = agent;
@@ -92,17 +110,38 @@ use Cred::{AgentAsk, AgentSign};
 
 #[test]
 fn each_key_is_asked_about_and_only_a_wanted_one_signs() {
-    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
+    let bench = login(vec![agent_keys()], FakeAgent::with(&[2, 3, 4]), wants_key(&[AgentSign(3)]));
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
     assert_eq!(bench.signatures, 0, "the agent signs, not this process");
     assert_eq!(bench.agent.asked, [Asked::Keys, Asked::Signature(vec![3])]);
     assert!(bench.outcome(0).is_success());
 }
 
+/// OpenSSH: `pubkey_prepare`.
+#[test]
+fn preferred_keys_come_first_in_the_order_of_the_agent() {
+    let tried_of = |offer| {
+        tried(&login(vec![offer, password()], FakeAgent::with(&[2, 3, 4, 1]), wants_key(&[Cred::Password])))
+    };
+    let all = [AgentAsk(1), AgentAsk(3), AgentAsk(4), AgentAsk(2), Cred::Password];
+    assert_eq!(tried_of(preferring(&[1, 4, 3], false)), all);
+    let only = [AgentAsk(1), AgentAsk(3), AgentAsk(4), Cred::Password];
+    assert_eq!(tried_of(preferring(&[1, 4, 3], true)), only);
+    assert_eq!(tried_of(preferring(&[], true)), [Cred::Password]);
+}
+
+#[test]
+fn keys_that_only_the_agent_could_have_are_named_by_the_error() {
+    let bench = login(vec![preferring(&[1, 5, 2, 6], true)], FakeAgent::with(&[1, 2, 3]), wants_key(&[]));
+    let HostErrorKind::Auth { problems, .. } = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
+    let missing = |reason: &str| AuthProblem::Unable { method: PublicKey, reason: reason.to_owned() };
+    assert_eq!(*problems, [missing("no 5"), missing("no 6")]);
+}
+
 #[test]
 fn without_keys_the_next_offer_is_made() {
     let good = [Cred::Password];
-    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[]), wants_key(&good));
+    let bench = login(vec![agent_keys(), password()], FakeAgent::with(&[]), wants_key(&good));
     assert_eq!(tried(&bench), [Cred::Password]);
     assert!(bench.outcome(0).is_success());
 }
@@ -111,7 +150,7 @@ fn without_keys_the_next_offer_is_made() {
 /// methods it accepts.
 #[test]
 fn the_none_method_is_tried_only_if_the_agent_has_nothing() {
-    let plan = vec![Offer::Agent, Offer::None];
+    let plan = vec![agent_keys(), Offer::None];
     let bench = login(plan.clone(), FakeAgent::with(&[]), wants_key(&[]));
     assert_eq!(tried(&bench), [Cred::None]);
     let HostErrorKind::Auth { tried: methods, offered, .. } = bench.error(0).kind() else { panic!() };
@@ -126,7 +165,7 @@ fn the_none_method_is_tried_only_if_the_agent_has_nothing() {
 #[test]
 fn a_key_that_the_agent_does_not_sign_with_gives_way_to_the_next() {
     let agent = FakeAgent { signs: vec![3], ..FakeAgent::with(&[2, 3]) };
-    let bench = login(vec![Offer::Agent], agent, wants_key(&[AgentSign(2), AgentSign(3)]));
+    let bench = login(vec![agent_keys()], agent, wants_key(&[AgentSign(2), AgentSign(3)]));
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
     assert!(bench.outcome(0).is_success());
 }
@@ -138,7 +177,7 @@ fn a_key_that_libssh_cannot_use_is_passed_over() {
         (AgentAsk(3), Ok(AuthReply::ToSign(vec![3]))),
         (AgentSign(3), Ok(AuthReply::Accepted)),
     ];
-    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3]), Peer { replies, ..Peer::default() });
+    let bench = login(vec![agent_keys()], FakeAgent::with(&[2, 3]), Peer { replies, ..Peer::default() });
     assert_eq!(tried(&bench), [AgentAsk(2), AgentAsk(3), AgentSign(3)]);
     assert!(bench.outcome(0).is_success());
 }
@@ -147,7 +186,7 @@ fn a_key_that_libssh_cannot_use_is_passed_over() {
 fn no_key_is_offered_twice_by_agent_and_file() {
     // Identities 0 and 1 are the public halves of the private keys 0 and 1.
     let plan =
-        vec![Offer::Sign(private_key(0)), Offer::Agent, Offer::AskThenSign(private_key(1)), password()];
+        vec![Offer::Sign(private_key(0)), agent_keys(), Offer::AskThenSign(private_key(1)), password()];
     let bench = login(plan, FakeAgent::with(&[0, 1, 2]), wants_key(&[Cred::Password]));
     assert_eq!(tried(&bench), [Cred::Sign(0), AgentAsk(1), AgentAsk(2), Cred::Password]);
 }
@@ -155,7 +194,7 @@ fn no_key_is_offered_twice_by_agent_and_file() {
 #[test]
 fn a_key_that_the_agent_does_not_sign_with_can_sign_as_a_file() {
     let agent = FakeAgent { signs: vec![], ..FakeAgent::with(&[1]) };
-    let plan = vec![Offer::Agent, Offer::AskThenSign(private_key(1))];
+    let plan = vec![agent_keys(), Offer::AskThenSign(private_key(1))];
     let bench = login(plan, agent, wants_key(&[AgentSign(1), Cred::Sign(1)]));
     assert_eq!(tried(&bench), [AgentAsk(1), Cred::Probe(1), Cred::Sign(1)]);
     assert!(bench.outcome(0).is_success());
@@ -165,7 +204,7 @@ fn a_key_that_the_agent_does_not_sign_with_can_sign_as_a_file() {
 fn two_keys_of_the_agent_for_a_server_that_wants_two() {
     let good = [AgentSign(2), AgentSign(4)];
     let peer = Peer { policy: Some(Policy::new(&[&[PublicKey, PublicKey]], &good)), ..Peer::default() };
-    let bench = login(vec![Offer::Agent], FakeAgent::with(&[2, 3, 4]), peer);
+    let bench = login(vec![agent_keys()], FakeAgent::with(&[2, 3, 4]), peer);
     let expected = [AgentAsk(2), AgentSign(2), AgentAsk(3), AgentAsk(4), AgentSign(4)];
     assert_eq!(tried(&bench), expected);
     assert!(bench.outcome(0).is_success());
@@ -175,7 +214,7 @@ fn two_keys_of_the_agent_for_a_server_that_wants_two() {
 fn keys_that_came_too_early_are_offered_after_the_password() {
     let good = [AgentSign(3), Cred::Password];
     let peer = Peer { policy: Some(Policy::new(&[&[Password, PublicKey]], &good)), ..Peer::default() };
-    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[2, 3]), peer);
+    let bench = login(vec![agent_keys(), password()], FakeAgent::with(&[2, 3]), peer);
     let expected = [AgentAsk(2), Cred::Password, AgentAsk(2), AgentAsk(3), AgentSign(3)];
     assert_eq!(tried(&bench), expected);
     assert_eq!(bench.agent.signatures(), 1);
@@ -186,7 +225,7 @@ fn a_server_that_hangs_up_after_too_many_keys_has_refused_the_login() {
     let goodbye = LinkError::new(LinkErrorKind::Disconnected(2), "Too many authentication failures");
     let replies = vec![(AgentAsk(4), Err(goodbye.clone()))];
     let peer = Peer { replies, ..Peer::default() };
-    let bench = login(vec![Offer::Agent, password()], FakeAgent::with(&[2, 3, 4, 5]), peer);
+    let bench = login(vec![agent_keys(), password()], FakeAgent::with(&[2, 3, 4, 5]), peer);
     let HostErrorKind::Auth { tried: methods, problems, .. } = bench.error(0).kind() else {
         panic!("{}", bench.error(0))
     };
@@ -198,7 +237,7 @@ fn a_server_that_hangs_up_after_too_many_keys_has_refused_the_login() {
 #[test]
 fn a_silent_agent_ends_the_login_at_its_time_limit() {
     let agent = FakeAgent { after: None, ..FakeAgent::with(&[2]) };
-    let mut bench = bench(vec![Offer::Agent, password()], agent, wants_key(&[Cred::Password]));
+    let mut bench = bench(vec![agent_keys(), password()], agent, wants_key(&[Cred::Password]));
     bench.run();
     let error = bench.error(0);
     let HostErrorKind::Timeout { kind: TimeoutKind::Agent, after } = error.kind() else { panic!("{error}") };
@@ -209,7 +248,7 @@ fn a_silent_agent_ends_the_login_at_its_time_limit() {
 /// An answer for a connection that has ended changes nothing.
 #[test]
 fn a_late_answer_of_the_agent_is_ignored() {
-    let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
+    let mut bench = bench(vec![agent_keys()], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
     bench.run();
     let calls = bench.link.calls.len();
     assert_eq!(bench.phase(), Phase::Ready);
@@ -221,7 +260,7 @@ fn a_late_answer_of_the_agent_is_ignored() {
 
 #[test]
 fn answers_out_of_place_are_ignored() {
-    let mut bench = bench(vec![Offer::Agent], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
+    let mut bench = bench(vec![agent_keys()], FakeAgent::with(&[2]), wants_key(&[AgentSign(2)]));
     while bench.agent.asked.is_empty() {
         bench.round();
     }

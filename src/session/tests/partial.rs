@@ -137,7 +137,7 @@ fn plan(offers: &[Cred]) -> AuthPlan {
         Cred::Probe(key) => ask(key),
         Cred::Sign(key) => sign(key),
         Cred::None => Offer::None,
-        Cred::AgentAsk(_) | Cred::AgentSign(_) => Offer::Agent,
+        Cred::AgentAsk(_) | Cred::AgentSign(_) => super::agent::agent_keys(),
         Cred::Password => password(),
         Cred::Gssapi => gssapi(),
         Cred::Interactive => {

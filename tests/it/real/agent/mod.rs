@@ -3,6 +3,7 @@
 mod faults;
 mod forward;
 mod login;
+mod order;
 
 use std::path::Path;
 
