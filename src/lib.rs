@@ -3,7 +3,7 @@
 mod address;
 mod agent;
 mod callback;
-mod client;
+pub mod client;
 mod clock;
 mod command;
 pub mod config;
@@ -25,7 +25,10 @@ mod session;
 mod stage;
 mod text;
 
-pub use client::{HostOutput, JoinOptions, Lines, ParallelClient, RawLines, ReadOptions, Reader, Stdin};
+pub use client::api::ParallelClient;
+pub use client::join::JoinOptions;
+pub use client::options::ReadOptions;
+pub use client::output::HostOutput;
 pub use command::{Command, Signal};
 pub use config::host_config::HostConfig;
 pub use config::proxy::Proxy;

@@ -291,7 +291,7 @@ fn the_client_is_a_caller_of_the_fleet_like_any_other() {
 const ROOT_NAMES_MAX: usize = 24;
 
 /// The modules that have the rest.
-const PUBLIC_MODULES: [&str; 5] = ["config", "error", "fleet", "hostkey", "output"];
+const PUBLIC_MODULES: [&str; 6] = ["client", "config", "error", "fleet", "hostkey", "output"];
 
 #[test]
 fn each_public_name_has_one_path() {

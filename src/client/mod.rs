@@ -1,11 +1,17 @@
-//! The blocking client: parallel-ssh's `ParallelSSHClient` as a thin loop around a fleet.
+//! The types that belong to a [`ParallelClient`]: readers and writers of output and input, and what
+//! a join reports.
+//!
+//! The client is parallel-ssh's `ParallelSSHClient` as a thin loop around a fleet.
 
 mod ahead;
+mod all_lines;
+pub(crate) mod api;
 mod control;
 mod hosts;
+pub(crate) mod join;
 mod lines;
-mod options;
-mod output;
+pub(crate) mod options;
+pub(crate) mod output;
 mod reader;
 mod shared;
 mod stdin;
@@ -13,256 +19,15 @@ mod wait;
 
 use std::time::{Duration, Instant};
 
+use self::api::ParallelClient;
+use self::output::HostOutput;
+use crate::clock;
+
+pub use all_lines::AllLines;
+pub use join::{Failures, JoinError};
 pub use lines::{Lines, RawLines};
-pub use options::{JoinOptions, ReadOptions};
-pub use output::HostOutput;
 pub use reader::Reader;
 pub use stdin::Stdin;
-
-use self::shared::Shared;
-use crate::command::Command;
-use crate::config::{ClientBuilder, HostConfig, entry};
-use crate::error::{ConfigProblem, Error};
-use crate::fleet::{CommandState, Metrics, SshLibrary};
-use crate::host::{HostSpec, HostSpecError};
-use crate::hostkey::LineProblem;
-use crate::output::{Decoding, Deliver};
-use crate::{Fleet, Run, clock};
-
-/// Runs commands on many hosts at once, from the thread that calls it (parallel-ssh:
-/// `ParallelSSHClient`).
-///
-/// A call that waits drives all hosts, even if it waits only for one host's next line. Nothing
-/// happens between calls. There is no background thread, so output is read and deadlines are
-/// enforced only during calls.
-///
-/// The client and its outputs can be used from several threads at once. While one thread waits,
-/// calls of other threads take effect within a turn. For instance, one thread can cancel or signal
-/// a command, write its input or query its outcome while another thread joins it.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use sshoal::{JoinOptions, ParallelClient};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut client = ParallelClient::builder(["web1", "web2:2222", "[::1]:22"])
-///     .user("deploy")
-///     .key_file("~/.ssh/id_ed25519")
-///     .timeout(Duration::from_secs(10))
-///     .build()?;
-/// let outputs = client.run_command("uname -a")?;
-/// for output in &outputs {
-///     for line in output.stdout() {
-///         println!("[{}] {}", output.host(), line?);
-///     }
-/// }
-/// client.join(&outputs, JoinOptions::default())?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct ParallelClient {
-    fleet: Shared,
-    /// The number of hosts.
-    len: usize,
-    /// The host configurations that were set last. They also apply to later host lists that are set
-    /// without configurations.
-    configs: Option<Vec<HostConfig>>,
-    problems: Vec<LineProblem>,
-    last: Vec<HostOutput>,
-}
-
-impl ClientBuilder {
-    /// Checks the settings, reads keys and known_hosts files, and creates the client. Does not use
-    /// the network.
-    ///
-    /// The host list may be empty: hosts can be added later. Commands have no outputs until then.
-    ///
-    /// # Errors
-    /// [`Error::HostSpec`] and [`Error::Config`] for an invalid host or setting;
-    /// [`Error::KeyFile`], [`Error::CertFile`] and [`Error::KnownHosts`] for a file that cannot be
-    /// used; [`Error::Unsupported`] if the libssh in use lacks a feature that a setting needs;
-    /// [`Error::System`] if the operating system refuses a resource that the event loop needs.
-    pub fn build(self) -> Result<ParallelClient, Error> {
-        let (builder, configs) = self.into_fleet()?;
-        let fleet = builder.build()?;
-        let (len, problems) = (fleet.hosts().len(), fleet.known_hosts_problems().to_vec());
-        Ok(ParallelClient { fleet: Shared::new(fleet), len, configs, problems, last: Vec::new() })
-    }
-}
-
-impl ParallelClient {
-    /// Configures a client for these hosts, in this order. An entry is `host`, `host:port`,
-    /// `user@host`, `user@host:port`, or an IPv6 address, which must be in brackets if a port
-    /// follows ([`HostSpec`](crate::HostSpec)).
-    ///
-    /// A host that is listed twice counts as two hosts, each with its own connection.
-    pub fn builder<H>(hosts: impl IntoIterator<Item = H>) -> ClientBuilder
-    where
-        H: TryInto<HostSpec, Error: Into<HostSpecError>>,
-    {
-        ClientBuilder::new(hosts.into_iter().map(entry).collect())
-    }
-
-    /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
-    ///
-    /// Outputs are in the order of the hosts. Connections of earlier commands are reused. Commands
-    /// run concurrently: a second command does not wait for the first one to end.
-    ///
-    /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
-    /// command cannot be sent to some host; in this case it was not started on any host.
-    /// [`Error::Host`] with the error of the first host that failed. The other hosts go on, and
-    /// [`last_output`](Self::last_output) has all outputs. [`ReadOptions::stop_on_errors`] turns
-    /// this error off.
-    pub fn run_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
-        self.run_command_with(command, ReadOptions::default())
-    }
-
-    /// Like [`run_command`](Self::run_command), with these options.
-    ///
-    /// # Errors
-    /// The errors of [`run_command`](Self::run_command).
-    pub fn run_command_with(
-        &mut self,
-        command: impl Into<Command>,
-        options: ReadOptions,
-    ) -> Result<Vec<HostOutput>, Error> {
-        let outputs = self.start_command_with(command, options)?;
-        for output in &outputs {
-            output.drive(|command| command.state() >= CommandState::Running)?;
-        }
-        let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
-        match failures.min_by_key(|(order, _)| *order) {
-            Some((_, error)) if options.stop_on_errors => Err(Error::Host(error)),
-            _ => Ok(outputs),
-        }
-    }
-
-    /// Like [`run_command`](Self::run_command), but returns at once, so that the first host's lines
-    /// can be read while others still connect. This call begins the first connections. Everything
-    /// else happens during calls that wait: reading output, writing input, or [`join`](Self::join).
-    ///
-    /// # Errors
-    /// [`Error::Command`], [`Error::HostArgs`], [`Error::Template`] or [`Error::Config`] if the
-    /// command cannot be sent to some host; [`Error::System`] if the poll fails.
-    pub fn start_command(&mut self, command: impl Into<Command>) -> Result<Vec<HostOutput>, Error> {
-        self.start_command_with(command, ReadOptions::default())
-    }
-
-    /// Like [`start_command`](Self::start_command), with these options.
-    ///
-    /// # Errors
-    /// The errors of [`start_command`](Self::start_command).
-    pub fn start_command_with(
-        &mut self,
-        command: impl Into<Command>,
-        options: ReadOptions,
-    ) -> Result<Vec<HostOutput>, Error> {
-        let command = command.into();
-        let decoding = Decoding { strict: options.strict_encoding, ..command.decoding()? };
-        ConfigProblem::check_limit("read_timeout", options.read_timeout.flatten())
-            .map_err(ConfigProblem::of_command)?;
-        let mut fleet = self.fleet.lock();
-        let commands = fleet.start(Run::new(command.keep_all()).deliver(Deliver::Nothing))?.commands;
-        let outputs: Vec<HostOutput> = commands
-            .into_iter()
-            .enumerate()
-            .filter_map(|(position, id)| {
-                let host = fleet.host(fleet.command(id)?.host())?;
-                let read_timeout = options.read_timeout.unwrap_or(host.read_timeout());
-                Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
-            })
-            .collect();
-        drop(fleet);
-        self.last.clone_from(&outputs);
-        self.fleet.turn()?;
-        Ok(outputs)
-    }
-
-    /// Waits until all these commands have ended or failed. Their output is kept for later readers.
-    ///
-    /// [`HostOutput::outcome`] tells how each command ended. The time limit applies to all outputs
-    /// together, whatever the pool size.
-    ///
-    /// # Errors
-    /// [`Error::JoinTimeout`] if the time limit is reached. Nothing is lost, and `join` can be
-    /// called again.
-    pub fn join(&self, outputs: &[HostOutput], options: JoinOptions) -> Result<(), Error> {
-        let deadline = deadline(options.timeout);
-        if options.close_stdin.unwrap_or(options.timeout.is_none()) {
-            for output in outputs {
-                output.stdin().close();
-            }
-        }
-        for output in outputs {
-            let done = output.fleet().drive(deadline, |fleet| {
-                if options.consume_output {
-                    output.discard(fleet);
-                }
-                fleet.command(output.id()).is_none_or(|command| command.is_finished()).then_some(())
-            });
-            if done?.is_none() {
-                return Err(join_timeout(outputs, options.timeout.unwrap_or_default()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether all these commands have ended. Data that has arrived is processed first, without
-    /// waiting.
-    ///
-    /// # Errors
-    /// [`Error::System`] if the poll fails.
-    pub fn finished(&self, outputs: &[HostOutput]) -> Result<bool, Error> {
-        self.fleet.turn()?;
-        Ok(outputs.iter().all(HostOutput::is_finished))
-    }
-
-    /// The outputs of the latest command, in the order of the hosts; empty before the first command
-    /// (parallel-ssh: `get_last_output`).
-    pub fn last_output(&self) -> &[HostOutput] {
-        &self.last
-    }
-
-    /// The number of hosts.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the host list is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The current metrics of the client's fleet.
-    pub fn metrics(&self) -> Metrics {
-        self.fleet.lock().metrics()
-    }
-
-    /// The lines of the known_hosts files that were skipped because they cannot be parsed.
-    pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        &self.problems
-    }
-
-    /// The libssh that this program uses.
-    pub fn library() -> SshLibrary {
-        Fleet::library()
-    }
-}
-
-fn join_timeout(outputs: &[HostOutput], after: Duration) -> Error {
-    let (mut finished, mut unfinished, mut not_started) = (Vec::new(), Vec::new(), Vec::new());
-    for output in outputs {
-        let list = match (output.is_finished(), output.is_started()) {
-            (true, _) => &mut finished,
-            (false, true) => &mut unfinished,
-            (false, false) => &mut not_started,
-        };
-        list.push(output.position());
-    }
-    Error::JoinTimeout { after, finished, unfinished, not_started }
-}
 
 /// The deadline of a wait that begins now.
 fn deadline(limit: Option<Duration>) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! Options for single calls of a client.
+//! Options for reading output.
 
 use std::time::Duration;
 
@@ -64,54 +64,6 @@ impl ReadOptions {
     /// raises `UnicodeDecodeError` and loses the line).
     pub fn strict_encoding(mut self, strict: bool) -> Self {
         self.strict_encoding = strict;
-        self
-    }
-}
-
-/// How a client [joins](crate::ParallelClient::join) commands.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use sshoal::{Error, JoinOptions};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
-/// let outputs = client.run_command("apt-get -y upgrade")?;
-/// match client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(600))) {
-///     Err(Error::JoinTimeout { unfinished, .. }) => println!("still running: {unfinished:?}"),
-///     other => other?,
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, Default)]
-#[must_use]
-pub struct JoinOptions {
-    pub(super) timeout: Option<Duration>,
-    pub(super) consume_output: bool,
-    pub(super) close_stdin: Option<bool>,
-}
-
-impl JoinOptions {
-    /// The time limit for all outputs together; with zero, `join` does not wait. Default: `None`,
-    /// which means no limit.
-    pub fn timeout(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.timeout = after.into();
-        self
-    }
-
-    /// Whether to discard the output of the commands. Default: `false`, so the output can be read
-    /// afterwards.
-    pub fn consume_output(mut self, consume: bool) -> Self {
-        self.consume_output = consume;
-        self
-    }
-
-    /// Whether to close the commands' standard input first. Default: `true` without a time limit,
-    /// because a command that reads its input would never end; `false` with a time limit, so that
-    /// input can be written after a timeout.
-    pub fn close_stdin(mut self, close: bool) -> Self {
-        self.close_stdin = Some(close);
         self
     }
 }

@@ -223,9 +223,9 @@ impl Command {
     ///
     /// The text is given as UTF-8 and converted to this encoding. If the encoding is UTF-16, the
     /// text is sent as UTF-8, because a command cannot contain NUL bytes. If the encoding is UTF-8,
-    /// the text is sent unchanged, whether or not it is valid. [`Lines`](crate::Lines) decode both
-    /// streams from this encoding. The bytes of byte readers and of standard input are not
-    /// converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes the
+    /// the text is sent unchanged, whether or not it is valid. [`Lines`](crate::client::Lines)
+    /// decode both streams from this encoding. The bytes of byte readers and of standard input are
+    /// not converted. [`HostOutput::set_encoding`](crate::HostOutput::set_encoding) changes the
     /// encoding later.
     ///
     /// By the WHATWG's rules, `latin1` and `ascii` stand for windows-1252, and `utf-16` stands for

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{CertProblem, CommandProblem, ConfigProblem, HostError, KeyProblem, Origin, TemplateProblem};
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;
 
-/// The error of a call. Nothing was started, unless the error is [`Error::Host`] or
-/// [`Error::JoinTimeout`].
+/// The error of a call. Nothing was started, unless the error is [`Error::Host`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -102,23 +100,6 @@ pub enum Error {
     /// [`last_output`](crate::ParallelClient::last_output) has their outputs.
     #[error("{0}")]
     Host(HostError),
-    /// `join` reached its time limit (parallel-ssh: `Timeout`). The outputs can be joined and read
-    /// again.
-    #[error(
-        "not finished after {after:?}: {} of {} commands still running, {} not started",
-        unfinished.len(), finished.len() + unfinished.len() + not_started.len(), not_started.len()
-    )]
-    #[non_exhaustive]
-    JoinTimeout {
-        /// The time limit.
-        after: Duration,
-        /// Positions of the hosts whose command has ended or failed.
-        finished: Vec<usize>,
-        /// Positions of the hosts whose command was started and has not ended.
-        unfinished: Vec<usize>,
-        /// Positions of the hosts whose command was not sent yet.
-        not_started: Vec<usize>,
-    },
     /// The fleet is [draining](crate::Fleet::drain).
     #[error("the fleet is draining and starts nothing new")]
     Draining,

@@ -7,6 +7,7 @@
 
 mod auth;
 pub(crate) mod call;
+mod cause;
 mod channel;
 mod command;
 mod config;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use auth::{AuthMethod, AuthProblem};
 pub(crate) use call::Error;
+pub(crate) use cause::group_by_cause;
 pub use channel::ChannelProblem;
 pub use command::{CommandProblem, TemplateProblem};
 pub use config::{ConfigProblem, Origin};

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub commands: usize,
     /// How many commands have not ended.
     pub unfinished: usize,
+    /// How many commands have ended, in whatever way, since the fleet was built.
+    pub finished: u64,
     /// How many bytes of output are unread.
     pub unread: usize,
     /// How many connections are not being read from, because too much of their own output or of the
@@ -111,6 +113,7 @@ impl fmt::Display for Metrics {
             runs,
             commands,
             unfinished,
+            finished,
             unread,
             held_back,
             hosts: _,
@@ -120,7 +123,7 @@ impl fmt::Display for Metrics {
         }
         write!(f, "connections={connections} admission_queue={admission_queue} pool={pool} runs={runs} ")?;
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
-        write!(f, "unread={unread} held_back={held_back} ")?;
+        write!(f, "finished={finished} unread={unread} held_back={held_back} ")?;
         write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")

@@ -110,6 +110,7 @@ impl Fleet {
             runs: schedule.runs.len(),
             commands: execs.len(),
             unfinished: schedule.runs.unfinished,
+            finished: execs.ended(),
             unread: execs.unread(),
             held_back: hosts.sums.held,
             hosts: hosts.sums.hosts,

@@ -41,6 +41,25 @@ pub enum HostKeyProblem {
     Unknown,
 }
 
+/// Says what is wrong without the key, the host or a file: equal for hosts with the same problem.
+impl fmt::Display for HostKeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CannotRecord { error, .. } => {
+                return write!(f, "the new host key cannot be recorded: {error}");
+            }
+            Self::Changed => "the host key has changed",
+            Self::Malformed(error) => return write!(f, "the host key cannot be read: {error}"),
+            Self::NotPinned => "the host key is not among the pinned ones",
+            Self::OtherType { .. } => "only host keys of other types are on record",
+            Self::Panicked => "the host key callback panicked",
+            Self::Refused => "the host key callback refused the key",
+            Self::Revoked => "the host key is revoked",
+            Self::Unknown => "the host key is not known",
+        })
+    }
+}
+
 /// A host whose key was not accepted. No credential has been sent to it.
 #[derive(Debug)]
 pub struct HostKeyError(Box<Detail>);

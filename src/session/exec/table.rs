@@ -86,6 +86,11 @@ impl Execs {
         self.slab.len()
     }
 
+    /// How many commands have finished, including those that are no longer in the table.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// How many bytes of output of all commands are unread.
     pub(crate) fn unread(&self) -> usize {
         self.unread
@@ -201,8 +206,7 @@ impl Execs {
     /// Finishes a command with an outcome. A command that is already finished keeps its first
     /// outcome.
     pub(super) fn finish(&mut self, id: CommandId, outcome: Outcome, cx: &mut ExecCx<'_>) {
-        self.ended += 1;
-        let ended = self.ended;
+        let ended = self.ended + 1;
         let Some(exec) = self.get_mut(id) else { return };
         if exec.is_finished() {
             return;
@@ -216,6 +220,7 @@ impl Execs {
         exec.deadline = None;
         exec.stopwatch.stop(cx.now);
         exec.enter(ExecState::Finished(outcome));
+        self.ended = ended;
         self.note(id, cx.now, cx.out);
         cx.out.push(Effect::Command(id, CommandNews::Finished));
     }

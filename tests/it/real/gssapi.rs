@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sshoal::client::JoinError;
 use sshoal::config::ClientBuilder;
 use sshoal::error::{AuthMethod, AuthProblem, TimeoutKind};
 use sshoal::hostkey::HostKeyPolicy;
@@ -353,12 +354,12 @@ fn a_client_dropped_while_the_kdc_is_silent_waits_for_nobody_and_leaves_no_descr
         let mut client = build(by_ticket(sshd, sshd.hosts(20).skip(1)));
         let outputs = client.start_command("true").expect("it starts");
         let soon = JoinOptions::default().timeout(Duration::from_secs(2));
-        let Err(Error::JoinTimeout { not_started, .. }) = client.join(&outputs, soon) else {
+        let Err(JoinError::Timeout { not_started, .. }) = client.join(&outputs, soon) else {
             panic!("they end")
         };
         assert_eq!(not_started.len(), 19);
         let begun = Instant::now();
-        drop(outputs);
+        drop((outputs, not_started));
         drop(client);
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         realm.unsilence();

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use sshoal::client::JoinError;
 use sshoal::{Command, Error, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient};
 
-use super::{SLOW, build, client_for, guard, join, rest, stdout, with_key};
+use super::{SLOW, build, client_for, guard, join, positions, rest, stdout, with_key};
 use crate::support::eventually;
 use crate::support::peers::Scripted;
 use crate::support::sshd::Sshd;
@@ -92,8 +93,9 @@ fn a_join_timeout_lists_what_was_never_started() {
     let limit = Duration::from_millis(300);
     let begun = Instant::now();
     match client.join(&outputs, JoinOptions::default().timeout(limit)) {
-        Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) => {
-            assert_eq!((after, finished.len(), unfinished.len(), not_started), (limit, 0, 0, vec![0, 1]));
+        Err(JoinError::Timeout { after, finished, unfinished, not_started, .. }) => {
+            assert_eq!((after, finished.len(), unfinished.len()), (limit, 0, 0));
+            assert_eq!(positions(&not_started), [0, 1]);
         }
         other => panic!("{other:?}"),
     }
@@ -121,4 +123,49 @@ fn a_new_iterator_goes_on_where_the_last_one_stopped() {
     eventually(SLOW, "the rest", || outputs[0].stdout().next()?.ok().filter(|line| line == "two"));
     assert_eq!(stdout(&outputs[0]), ["three"]);
     assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))));
+}
+
+/// A strict join reports lost connections, and leaves exit statuses to the caller.
+#[test]
+fn a_strict_join_reports_hosts_that_failed() {
+    let _dog = guard("strict_join");
+    let sshd = Sshd::start();
+    let hosts: Vec<String> = sshd.hosts(4).collect();
+    let mut client = build(client_for(&sshd, &hosts));
+    // The first host's connection ends under its command, and the second host's command fails.
+    let text = "set -- $SSH_CONNECTION; case $3 in *.1) kill -9 $PPID;; *.2) exit 3;; esac; echo ran";
+    let outputs = client.start_command(text).expect("a command");
+    client.join(&outputs, JoinOptions::default()).expect("without `strict` only the time limit counts");
+    let result = client.join(&outputs, JoinOptions::default().strict(true));
+    let Err(JoinError::Failed(failures)) = result else { panic!("{result:?}") };
+    assert_eq!(positions(failures.outputs()), [0]);
+    let result = client.join(&outputs, JoinOptions::default().expect_success(true));
+    let Err(JoinError::Failed(failures)) = result else { panic!("{result:?}") };
+    assert_eq!(positions(failures.outputs()), [0, 1]);
+    let text = failures.to_string();
+    assert!(text.starts_with("2 of 4 commands failed: "), "{text}");
+    assert!(text.contains("exit status 3 (127.0.2.2)") && text.contains("lost"), "{text}");
+
+    let outputs = client.run_command("true").expect("all start");
+    client.join(&outputs, JoinOptions::default().expect_success(true)).expect("all succeed");
+}
+
+#[test]
+fn equal_causes_of_many_hosts_are_one_group() {
+    let _dog = guard("causes");
+    let (sshd, closed) = (Sshd::start(), crate::support::peers::Refused::new());
+    let port = closed.address().port();
+    let mut hosts: Vec<String> = (1..=5).map(|last| format!("127.0.3.{last}:{port}")).collect();
+    hosts.push(format!("{}:{}", HOSTS[0], sshd.port()));
+    let known_hosts = sshd.known_hosts([HOSTS[0]]);
+    let builder = with_key(ParallelClient::builder(hosts).user(sshd.user()), &sshd);
+    let mut client = build(builder.known_hosts([known_hosts]).num_retries(1));
+    let outputs = client.start_command("exit 7").expect("a command");
+    let result = client.join(&outputs, JoinOptions::default().expect_success(true));
+    let Err(JoinError::Failed(failures)) = result else { panic!("{result:?}") };
+    let groups: Vec<(String, usize)> =
+        failures.by_cause().into_iter().map(|(cause, outputs)| (cause, outputs.len())).collect();
+    let refused = "connecting failed: Connection refused (os error 111)".to_owned();
+    assert_eq!(groups, [(refused, 5), ("exit status 7".to_owned(), 1)]);
+    assert!(failures.to_string().contains("and 2 more)"), "{failures}");
 }

@@ -56,6 +56,11 @@ use super::support::keys::ClientKey;
 use super::support::ports;
 use super::support::sshd::Sshd;
 
+/// The positions of these outputs in their host list.
+fn positions(outputs: &[HostOutput]) -> Vec<usize> {
+    outputs.iter().map(HostOutput::position).collect()
+}
+
 /// Limit of one step of a test, for a machine that is busy otherwise.
 const SLOW: Duration = Duration::from_secs(20);
 
@@ -128,7 +133,7 @@ fn join(client: &ParallelClient, outputs: &[HostOutput]) {
 
 /// The unread rest of both streams, as bytes with line ends converted to `\n`.
 fn rest(output: &HostOutput) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let all = |lines: sshoal::RawLines<'_>| lines.map_while(Result::ok).collect();
+    let all = |lines: sshoal::client::RawLines<'_>| lines.map_while(Result::ok).collect();
     (all(output.stdout().raw()), all(output.stderr().raw()))
 }
 

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sshoal::client::JoinError;
 use sshoal::error::TimeoutKind;
 use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage};
 
 use super::tape::{Recorder, encrypted_from};
-use super::{build, client_at, client_for, guard, join, stdout};
+use super::{build, client_at, client_for, guard, join, positions, stdout};
 use crate::support::keys::ClientKey;
 use crate::support::peers::Scripted;
 use crate::support::proxy::{Action, Direction, Proxy};
@@ -198,10 +199,11 @@ fn a_join_timeout_is_one_total_and_tells_who_is_where() {
         let error = client.join(&outputs, JoinOptions::default().timeout(SECOND)).expect_err("not all end");
         let took = begun.elapsed();
         assert!(took >= SECOND && took < SECOND + SLACK, "pool {pool}: {took:?}");
-        let Error::JoinTimeout { after: SECOND, finished, unfinished, not_started, .. } = error else {
+        let JoinError::Timeout { after: SECOND, finished, unfinished, not_started, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!((finished, unfinished, not_started), (vec![1], vec![0], vec![2, 3, 4]), "pool {pool}");
+        let lists = [finished, unfinished, not_started].map(|list| positions(&list));
+        assert_eq!(lists, [vec![1], vec![0], vec![2, 3, 4]], "pool {pool}");
         assert!(!client.finished(&outputs).expect("poll"));
         // The timeout has not closed any input, and the command continues.
         outputs[0].stdin().write_all(b"later\n").expect("its input is open");
@@ -222,8 +224,8 @@ fn a_join_timeout_does_not_begin_anew_with_each_host() {
     let begun = Instant::now();
     let error = client.join(&outputs, JoinOptions::default().timeout(SECOND)).expect_err("not all end");
     assert!(begun.elapsed() >= SECOND, "{:?}", begun.elapsed());
-    let Error::JoinTimeout { finished, unfinished, .. } = error else { panic!("{error}") };
-    assert_eq!((finished, unfinished), (vec![0], vec![1, 2]));
+    let JoinError::Timeout { finished, unfinished, .. } = error else { panic!("{error}") };
+    assert_eq!([finished, unfinished].map(|list| positions(&list)), [vec![0], vec![1, 2]]);
     join(&client, &outputs);
 }
 

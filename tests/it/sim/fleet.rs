@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use sshoal::client::JoinError;
 use sshoal::error::TimeoutKind;
-use sshoal::{Error, HostErrorKind, JoinOptions, Outcome, Stage};
+use sshoal::{Error, HostErrorKind, HostOutput, JoinOptions, Outcome, Stage};
 
 use super::{
     assert_hostnames, client, command, fleet, run, settled, spawn, stats_of, stdout, trusting, watch,
@@ -203,8 +204,10 @@ fn join_counts_one_time_limit_for_all_and_says_who_is_late() {
     let result = client.join(&outputs, JoinOptions::default().timeout(limit));
     assert!(begun.elapsed() >= limit && begun.elapsed() < 3 * limit, "{:?}", begun.elapsed());
     match result {
-        Err(Error::JoinTimeout { after, finished, unfinished, not_started, .. }) => {
-            assert_eq!((after, finished, unfinished, not_started), (limit, vec![], vec![0, 1], vec![2]));
+        Err(JoinError::Timeout { after, finished, unfinished, not_started, .. }) => {
+            let at = |outputs: &[HostOutput]| outputs.iter().map(HostOutput::position).collect::<Vec<_>>();
+            assert_eq!((after, at(&finished)), (limit, vec![]));
+            assert_eq!((at(&unfinished), at(&not_started)), (vec![0, 1], vec![2]));
         }
         other => panic!("{other:?}"),
     }

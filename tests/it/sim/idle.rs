@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
-use sshoal::{Budget, Error, Event, Fleet, JoinOptions};
+use sshoal::client::JoinError;
+use sshoal::{Budget, Event, Fleet, JoinOptions};
 
 use super::{client, engine, fleet, resident, run, watch};
 
@@ -43,7 +44,7 @@ fn wait_three_seconds(text: &str) {
     let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(3)));
     let (turns, cpu) = (client.metrics().turns - turns, cpu_time() - cpu);
     match joined {
-        Err(Error::JoinTimeout { unfinished, .. }) => assert_eq!(unfinished.len(), 100),
+        Err(JoinError::Timeout { unfinished, .. }) => assert_eq!(unfinished.len(), 100),
         other => panic!("{other:?}"),
     }
     // One for the time limit, and a few for packets that were still on their way.

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{Error, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient, Signal};
+use sshoal::client::JoinError;
+use sshoal::{HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient, Signal};
 
 use super::{client, command, fleet, stdout, watch};
 
@@ -79,7 +80,7 @@ fn threads_that_wait_side_by_side_cost_no_turns() {
         thread::sleep(A_MOMENT);
         let before = client.metrics().turns;
         for (thread, limit) in threads.into_iter().zip(limits) {
-            assert!(matches!(thread.join().unwrap(), Err(Error::JoinTimeout { .. })));
+            assert!(matches!(thread.join().unwrap(), Err(JoinError::Timeout { .. })));
             assert!(begun.elapsed() >= limit);
         }
         let turns = client.metrics().turns - before;

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use sshoal::client::JoinError;
 use sshoal::error::{ChannelProblem, TimeoutKind};
-use sshoal::{Command, Error, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage};
+use sshoal::{Command, HostErrorKind, JoinOptions, Outcome, ParallelClient, Proxy, Stage};
 
 use super::super::{build, client_for, guard, join, run_one, start_error};
 use super::{GATE, SECOND_GATE, behind, gate, known, of_proxy};
@@ -222,7 +223,7 @@ fn a_join_timeout_leaves_everything_to_go_on() {
     let mut client = build(behind(&bastion, &target, &[HOST, "127.0.2.2"]));
     let outputs = client.run_command("read -r word; echo $word").expect("start");
     let short = JoinOptions::default().timeout(Duration::from_millis(50)).close_stdin(false);
-    assert!(matches!(client.join(&outputs, short), Err(Error::JoinTimeout { .. })));
+    assert!(matches!(client.join(&outputs, short), Err(JoinError::Timeout { .. })));
     for output in &outputs {
         std::io::Write::write_all(&mut output.stdin(), b"later\n").expect("open");
     }
