@@ -174,7 +174,7 @@ impl<'a> Iterator for AllLines<'a> {
             self.barren = if self.burst == 0 { self.barren + 1 } else { 0 };
             self.burst = 0;
             self.at = (self.at + 1) % self.outputs.len();
-            if self.barren == self.outputs.len() {
+            if self.barren == self.outputs.len() && self.open > 0 {
                 self.barren = 0;
                 if let Some(item) = self.wait() {
                     return Some(item);
