@@ -415,7 +415,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "SessionError",
         &[
             ("tests/it/real/channels", "a_channel_beyond_max_sessions_is_refused_by_name"),
-            ("tests/it/real/peers", "a_server_with_gcm_only_has_no_common_algorithm"),
+            ("tests/it/real/peers", "a_server_with_other_algorithms_only_has_no_common_one"),
         ],
     ),
     (

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::{Lines, Reader, Stdin};
 use crate::command::Signal;
 use crate::error::{ChannelProblem, Error, HostError, HostErrorKind, HostErrorParts};
-use crate::fleet::{CommandId, CommandRef, CommandState, HostRef};
+use crate::fleet::{Algorithms, CommandId, CommandRef, CommandState, HostRef};
 use crate::ids::StdStream;
 use crate::output::{Decoding, Encoding, ExitSignal, LineEnds, Malformed, Outcome};
 use crate::stage::Stage;
@@ -187,6 +187,12 @@ impl HostOutput {
     /// Whether the command has ended or failed.
     pub fn is_finished(&self) -> bool {
         self.look(|command| command.is_finished()).unwrap_or(true)
+    }
+
+    /// The algorithms of the connection that the command was started on; `None` if the command has
+    /// not begun to start.
+    pub fn algorithms(&self) -> Option<Algorithms> {
+        self.look(|command| command.algorithms().cloned()).flatten()
     }
 
     /// How many bytes of one of the command's streams were dropped under the policy set by

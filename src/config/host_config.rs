@@ -14,6 +14,7 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::{AddressFamily, check_host, check_user};
 use crate::limits;
 use crate::link::Gssapi;
+use crate::link::algorithms::AlgorithmKind;
 
 /// Settings of one host, which take precedence over the client's (parallel-ssh: `HostConfig`).
 ///
@@ -50,6 +51,8 @@ use crate::link::Gssapi;
 /// | [`identity_files`](Self::identity_files) | | the five default files | |
 /// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
 /// | [`responder`](Self::responder) | | none | |
+/// | [`kex_algorithms`](Self::kex_algorithms), [`host_key_algorithms`](Self::host_key_algorithms), [`ciphers`](Self::ciphers), [`macs`](Self::macs), [`pubkey_algorithms`](Self::pubkey_algorithms) | lists of names | see each | |
+/// | [`require_post_quantum`](Self::require_post_quantum) | | `false` | |
 /// | [`max_attempts`](Self::max_attempts) | attempts | 3 | `num_retries` |
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
@@ -111,6 +114,9 @@ pub struct HostConfig {
     pub(super) gssapi_delegate: Option<bool>,
     pub(super) keyboard_interactive: Option<bool>,
     pub(super) responder: Option<Responder>,
+    /// One list for each kind of algorithm.
+    pub(super) algorithms: [Option<String>; AlgorithmKind::ALL.len()],
+    pub(super) require_post_quantum: Option<bool>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Option<Duration>>,

@@ -6,12 +6,14 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use super::algorithms::Choices;
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::host_config::HostConfig;
 use crate::credential::Opener;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::limits;
+use crate::link::algorithms::AlgorithmKind;
 use crate::session::{Connection, Keepalive, RetryDelay};
 
 /// One layer of settings.
@@ -81,6 +83,7 @@ pub(super) struct Settings<'a> {
     pub login: Login<'a>,
     /// `None` if GSSAPI is off.
     pub gssapi: Option<GssapiSettings<'a>>,
+    pub algorithms: Choices<'a>,
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
     /// `None` if the agent is not forwarded.
@@ -165,6 +168,7 @@ impl<'a> Layers<'a> {
             user: self.spec.and_then(HostSpec::user).or(self.value(|config| config.user.as_deref())),
             login: self.login(),
             gssapi: self.gssapi(),
+            algorithms: self.algorithms(),
             connection: self.connection(),
             agent_socket: self.agent_socket(),
             forward_agent: self
@@ -202,6 +206,12 @@ impl<'a> Layers<'a> {
                     .unwrap_or(limits::KEEPALIVE_MISSED),
             }),
         }
+    }
+
+    fn algorithms(&self) -> Choices<'a> {
+        let list = |kind| self.first(|config| config.algorithms[kind as usize].as_deref());
+        let post_quantum = self.first(|config| config.require_post_quantum).filter(|given| given.value);
+        Choices { lists: AlgorithmKind::ALL.map(list), post_quantum }
     }
 
     pub fn agent_socket(&self) -> AgentSocket<'a> {
@@ -298,6 +308,12 @@ mod tests {
             .identity_auth(true)
             .identity_files([name])
             .keyboard_interactive(true)
+            .kex_algorithms(name)
+            .host_key_algorithms(name)
+            .ciphers(name)
+            .macs(name)
+            .pubkey_algorithms(name)
+            .require_post_quantum(true)
             .max_attempts(number)
             .retry_delay(SECOND * number)
             .retry_backoff(SECOND * number)

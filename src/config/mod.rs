@@ -1,6 +1,7 @@
 //! Settings: the builders, and the types that their methods take.
 
 mod agent_key;
+mod algorithms;
 mod builder;
 mod certificates;
 mod credentials;

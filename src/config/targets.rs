@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::Arc;
 
+use super::algorithms::Choices;
 use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::layers::{Layer, Layers, Settings};
@@ -15,12 +16,14 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
+use crate::link::algorithms::Offered;
 use crate::link::engine;
 use crate::session::{Profile, ProxyId, Target, Timeouts};
 
 struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
+    algorithms: HashMap<Choices<'a>, Arc<Offered>>,
     verifier: &'a Arc<Verifier>,
     /// The profiles made so far, each with a number that identifies it.
     known: HashMap<Settings<'a>, (usize, Arc<Profile>)>,
@@ -42,7 +45,8 @@ impl HostList {
             // Unusable settings are an error even without hosts.
             let alone = Layers::new(None, [], [self.client_layer()]);
             alone.check_delegation()?;
-            let Settings { login, gssapi, .. } = alone.settings();
+            let Settings { login, gssapi, algorithms, .. } = alone.settings();
+            algorithms.resolve()?;
             gssapi.map_or(Ok(()), |_| check_library())?;
             Credentials::new(owner).plan(None, login)?;
         }
@@ -220,6 +224,7 @@ impl<'a> Profiles<'a> {
         Self {
             owner,
             credentials: Credentials::new(owner),
+            algorithms: HashMap::new(),
             verifier,
             known: HashMap::new(),
             proxies: HashMap::new(),
@@ -269,8 +274,9 @@ impl<'a> Profiles<'a> {
         if let Some(known) = self.known.get(&settings) {
             return Ok(known.clone());
         }
-        let Settings { user, login, gssapi, connection, agent_socket, forward_agent, timeout, read_timeout } =
+        let Settings { user, algorithms, login, gssapi, connection, agent_socket, forward_agent, .. } =
             settings;
+        let Settings { timeout, read_timeout, .. } = settings;
         let gssapi = gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
         let Some(user) = user else {
             let (setting, needs) = ("user", "a value, because the owner of this process has no name");
@@ -295,6 +301,7 @@ impl<'a> Profiles<'a> {
         }
         let profile = Arc::new(Profile {
             user,
+            algorithms: self.offered(algorithms)?,
             plan: self.credentials.plan(gssapi, login)?,
             agent,
             forward_agent: forward_agent.is_some(),
@@ -311,6 +318,15 @@ impl<'a> Profiles<'a> {
         let numbered = (self.known.len(), profile);
         self.known.insert(settings, numbered.clone());
         Ok(numbered)
+    }
+
+    fn offered(&mut self, choices: Choices<'a>) -> Result<Arc<Offered>, Error> {
+        if let Some(known) = self.algorithms.get(&choices) {
+            return Ok(known.clone());
+        }
+        let offered = Arc::new(choices.resolve()?);
+        self.algorithms.insert(choices, offered.clone());
+        Ok(offered)
     }
 }
 

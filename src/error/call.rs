@@ -30,8 +30,9 @@ pub enum Error {
         problem: ConfigProblem,
     },
     /// The libssh in use ([`ParallelClient::library`](crate::ParallelClient::library)) cannot do
-    /// what a setting needs. Either it was built without GSSAPI, or agent forwarding is disabled
-    /// because four hosts have made libssh loop for ever in this process
+    /// what a setting needs: it was built without GSSAPI, it has no post-quantum key exchange
+    /// ([`require_post_quantum`](crate::config::ClientBuilder::require_post_quantum)), or agent
+    /// forwarding is disabled because four hosts have made libssh loop for ever in this process
     /// ([`forward_ssh_agent`](crate::config::ClientBuilder::forward_ssh_agent)).
     #[error("{feature} cannot be used with libssh {library}: {reason}")]
     #[non_exhaustive]

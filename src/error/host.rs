@@ -262,7 +262,9 @@ pub enum HandshakeProblem {
     /// line of more than 255 bytes before its version.
     #[error("not recognised as an SSH 2 server: {}", peer(.0))]
     NotSsh(String),
-    /// For some kind of algorithm (such as ciphers), client and server have none in common.
+    /// For some kind of algorithm (such as ciphers), client and server have none in common. The
+    /// text names the kind, what the server offers, and the setting that would allow it, such as
+    /// [`ciphers`](crate::config::ClientBuilder::ciphers).
     #[error("no common algorithm: {}", peer(.0))]
     NoCommonAlgorithm(String),
 }

@@ -12,6 +12,7 @@ use super::slot::Slot;
 use crate::config::Limits;
 use crate::error::{ConfigProblem, Error, NotStarted};
 use crate::ids::{CommandId, HostId, RunId, StdStream};
+use crate::link::algorithms::Algorithms;
 use crate::output::Outcome;
 use crate::session::{CommandState, Exec, Input};
 use crate::stage::{Stage, Timings};
@@ -76,6 +77,12 @@ impl<'a> CommandRef<'a> {
     /// How long the command spent in each stage.
     pub fn timings(&self) -> Timings {
         self.0.timings()
+    }
+
+    /// The algorithms of the connection that the command was started on; `None` if the command has
+    /// not begun to start.
+    pub fn algorithms(&self) -> Option<&Algorithms> {
+        self.0.algorithms.as_ref()
     }
 
     /// The number of unread bytes of one of the command's streams.

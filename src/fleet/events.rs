@@ -4,6 +4,7 @@ use super::run::Tally;
 use super::runs::RunNews;
 use crate::error::HostError;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
+use crate::link::algorithms::Algorithms;
 use crate::output::Outcome;
 use crate::session::CommandNews;
 use crate::stage::{Stage, Timings};
@@ -29,6 +30,8 @@ pub enum Event<'a> {
         host: HostId,
         /// How long each stage took, summed over all attempts.
         timings: Timings,
+        /// The algorithms of the connection.
+        algorithms: Algorithms,
     },
     /// A host's connection, or an attempt to connect, has ended.
     #[non_exhaustive]
@@ -129,7 +132,7 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub(super) enum Entry {
     Entered { host: HostId, stage: Stage },
-    Connected { host: HostId, timings: Timings },
+    Connected { host: HostId, timings: Timings, algorithms: Algorithms },
     Disconnected { host: HostId, error: Option<HostError>, retrying: bool },
     Command(CommandId, CommandNews),
     Run(RunId, RunNews),

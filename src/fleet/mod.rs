@@ -40,5 +40,6 @@ pub use turn::FleetWaker;
 pub use turn_budget::{LongestStep, Turn};
 
 pub use crate::ids::{CommandId, HostId, RunId};
+pub use crate::link::algorithms::Algorithms;
 pub use crate::session::{CommandState, HostState};
 pub use crate::stage::Timings;

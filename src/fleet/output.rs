@@ -113,7 +113,7 @@ impl Fleet {
         let entry = self.next_entry()?;
         Some(match entry {
             Entry::Entered { host, stage } => Event::Entered { host, stage },
-            Entry::Connected { host, timings } => Event::Connected { host, timings },
+            Entry::Connected { host, timings, algorithms } => Event::Connected { host, timings, algorithms },
             Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
             Entry::Run(run, RunNews::BatchDone { batch, tally, left }) => {
                 Event::BatchDone { run, batch, tally, left }

@@ -56,8 +56,8 @@ impl KeyType {
     /// The host key algorithms (RFC 4253 §7.1) that use a key of this type, best first.
     ///
     /// An algorithm has the same name as the key type, except for RSA. The algorithms of RSA also
-    /// name the hash of the signature (RFC 8332). Signatures with SHA-1 (the algorithm `ssh-rsa`)
-    /// are never requested.
+    /// name the hash of the signature (RFC 8332). The algorithm `ssh-rsa`, whose signatures use
+    /// SHA-1, is not among them.
     #[must_use]
     pub fn signature_algorithms(self) -> &'static [&'static str] {
         match self {

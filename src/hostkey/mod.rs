@@ -45,6 +45,7 @@ pub use line::LineFault;
 pub(crate) use load::FILE_BYTES_MAX;
 pub use load::LoadError;
 pub(crate) use load::default_files;
+pub(crate) use pattern::glob_matches;
 pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
 // Public because benches/known_hosts.rs measures it.
 #[doc(hidden)]

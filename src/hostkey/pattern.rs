@@ -39,7 +39,7 @@ pub(super) fn list_matches(list: &[u8], name: &[u8]) -> bool {
 /// Whether `name` matches a pattern in which `*` stands for any bytes and `?` for any one byte.
 ///
 /// Backtracks only to the last `*`, which limits the work to `pattern.len() * name.len()` steps.
-pub(super) fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut in_pattern, mut in_name) = (0, 0);
     let mut retry = None;
     while let Some(&byte) = name.get(in_name) {

@@ -161,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::link::HandshakeOptions;
+    use crate::link::algorithms::Offered;
 
     /// A login to a server that is a socket. The test plays the part of the threads.
     struct Bench {
@@ -177,7 +178,9 @@ mod tests {
             let threads = Threads::new("test", 0, waker);
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let options = HandshakeOptions { user: c"deploy", recorded: &[], compress: false, agent: None };
+            let algorithms = &Offered::for_tests();
+            let options =
+                HandshakeOptions { user: c"deploy", algorithms, recorded: &[], compress: false, agent: None };
             let session = SshSession::start(client.into(), &options).unwrap();
             let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
             let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);

@@ -9,6 +9,7 @@ use std::task::{Poll, ready};
 use std::{io, mem};
 
 use super::agent_forwarding::AgentForwarding;
+use super::algorithms::Algorithms;
 use super::dialler::Dialler;
 use super::gssapi::GssapiLogin;
 use super::happy_eyeballs::{HappyEyeballs, TcpConnect};
@@ -192,6 +193,10 @@ impl Transport for LibsshLink {
         fn handshake(&mut self) -> Poll<()>;
         fn server_key(&mut self) -> Vec<u8>;
         fn send_keepalive(&mut self) -> ();
+    }
+
+    fn algorithms(&self) -> Algorithms {
+        self.ssh().map(SshSession::algorithms).unwrap_or_default()
     }
 
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {

@@ -9,13 +9,14 @@
 //! - a type that implements the five parts of [`Link`] and is made from a [`Dialler`] and an index;
 //! - a `PrivateKey` type, which is made from a [`PlainKey`](crate::credential::PlainKey), can be
 //!   combined with a certificate, and returns its public blob;
-//! - three functions that return the version, whether GSSAPI is available, and whether an agent can
-//!   be forwarded now.
+//! - four functions that return the version, whether GSSAPI is available, whether an agent can be
+//!   forwarded now, and whether an algorithm is supported.
 //!
 //! The other implementation can use the parts that are not specific to libssh: [`Dialler`],
 //! `happy_eyeballs`, and [`Conduit`]s for tunnels.
 
 mod agent_forwarding;
+pub(crate) mod algorithms;
 mod conduit;
 mod dialler;
 mod first_write;
@@ -38,6 +39,7 @@ pub(crate) use dialler::Dialler;
 pub(crate) use engine::PrivateKey;
 pub(crate) use libssh::descriptor_of;
 
+use self::algorithms::{Algorithms, Offered};
 use crate::agent::wire::Identity;
 use crate::command::{ChannelRequest, Signal};
 use crate::credential::{Prompt, Secret};
@@ -47,7 +49,7 @@ use crate::output::ExitSignal;
 /// The SSH implementation behind all links.
 pub(crate) mod engine {
     pub(crate) use super::first_write::can_forward_agent;
-    pub(crate) use super::libssh::{PrivateKey, has_gssapi, takes_user, version};
+    pub(crate) use super::libssh::{PrivateKey, has_gssapi, supports, takes_user, version};
     pub(crate) use super::libssh_link::LibsshLink as EngineLink;
 }
 
@@ -101,6 +103,9 @@ pub(crate) trait Transport {
     /// The server's public key as a wire blob (RFC 4253 section 6.6). It is available once the
     /// handshake is complete.
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
+    /// The algorithms that the handshake has agreed on. They are known once
+    /// [`server_key`](Self::server_key) was called.
+    fn algorithms(&self) -> Algorithms;
     /// Reads and dispatches what has arrived, relays tunnels, and sends what is waiting, in passes
     /// of at most `budget` socket reads each.
     fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError>;
@@ -205,6 +210,7 @@ pub(crate) struct ChannelId(pub usize);
 pub(crate) struct HandshakeOptions<'a> {
     /// The login name.
     pub user: &'a CStr,
+    pub algorithms: &'a Offered,
     /// The host key algorithms on record for this host. They are offered first.
     pub recorded: &'a [&'static str],
     /// Whether to compress after the login, if the server agrees.

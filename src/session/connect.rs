@@ -101,8 +101,8 @@ impl Session {
         }
         let compress = profile.connection.compress;
         let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
-        let user = &*profile.user;
-        cx.link.start(&HandshakeOptions { user, recorded: &self.recorded, compress, agent })?;
+        let (user, algorithms) = (&*profile.user, &*profile.algorithms);
+        cx.link.start(&HandshakeOptions { user, algorithms, recorded: &self.recorded, compress, agent })?;
         Ok(())
     }
 

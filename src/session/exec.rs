@@ -16,6 +16,7 @@ use crate::command::{OutputOptions, Request, Signal};
 use crate::error::HostErrorKind;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
+use crate::link::algorithms::Algorithms;
 use crate::link::{ChannelId, Link};
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
 use crate::stage::{Stage, Stopwatch, Timings};
@@ -53,6 +54,8 @@ pub(crate) struct Exec {
     begun: Instant,
     ended: u64,
     stopwatch: Stopwatch,
+    /// The algorithms of the connection on which the command has asked for a channel.
+    pub(crate) algorithms: Option<Algorithms>,
     told_started: bool,
     /// Whether input was refused for lack of room.
     input_refused: bool,
@@ -91,6 +94,7 @@ impl Exec {
             begun: now,
             ended: 0,
             stopwatch: Stopwatch::new(Stage::Queued, now),
+            algorithms: None,
             told_started: false,
             input_refused: false,
             traffic: Traffic::default(),

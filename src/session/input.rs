@@ -10,6 +10,7 @@ use crate::agent::wire::Identity;
 use crate::error::{HostError, HostErrorKind, NotStarted};
 use crate::hostkey::{NewKey, Recorded};
 use crate::ids::{CommandId, StdStream};
+use crate::link::algorithms::Algorithms;
 use crate::link::{Conduit, Link};
 use crate::stage::{Stage, Timings};
 
@@ -75,7 +76,7 @@ pub(crate) enum Effect {
     /// An attempt to connect has reached this stage.
     Entered(Stage),
     /// The user is logged in.
-    Connected(Timings),
+    Connected(Timings, Algorithms),
     /// The connection or an attempt to connect has ended. `error` says why; it is `None` if the
     /// connection was closed on purpose. `retrying` says whether the session will connect again.
     Disconnected { error: Option<HostError>, retrying: bool },

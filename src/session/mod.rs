@@ -355,7 +355,7 @@ impl Session {
             Phase::Closed | Phase::Failed => self.stopwatch.stop(cx.now),
             Phase::Ready => {
                 self.stopwatch.stop(cx.now);
-                cx.out.push(Effect::Connected(self.stopwatch.timings));
+                cx.out.push(Effect::Connected(self.stopwatch.timings, cx.link.algorithms()));
             }
             // Verification is part of the handshake, so the stage stays the same.
             Phase::Verifying => {}

@@ -14,6 +14,7 @@ use crate::credential::{Responder, Secret};
 use crate::error::AuthMethod;
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
+use crate::link::algorithms::Offered;
 use crate::link::{Gssapi, PrivateKey};
 
 /// A host of the list, or a proxy on the way to one.
@@ -85,6 +86,7 @@ fn address_of(host: &str) -> Option<IpAddr> {
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub user: CString,
+    pub algorithms: Arc<Offered>,
     pub plan: AuthPlan,
     /// The socket of the agent for `plan` and `forward_agent`. The session only passes it on.
     pub agent: Option<Arc<Path>>,

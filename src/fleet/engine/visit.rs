@@ -100,7 +100,7 @@ impl Engine {
             }
             Effect::Command(id, news) => return self.command_news(id, news),
             Effect::Entered(stage) => Entry::Entered { host, stage },
-            Effect::Connected(timings) => Entry::Connected { host, timings },
+            Effect::Connected(timings, algorithms) => Entry::Connected { host, timings, algorithms },
             Effect::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
         };
         // A proxy has no public id, so there are no events for it.

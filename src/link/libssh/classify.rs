@@ -5,6 +5,7 @@
 //! first line that libssh's client state machine logged during the same pump takes precedence over
 //! the error text.
 
+use super::algorithms::explain_mismatch;
 use crate::link::{LinkError, LinkErrorKind};
 
 /// Error texts for a packet that was altered or cannot be decrypted. Before the first keys are in
@@ -35,7 +36,7 @@ const LONG_LINE: &str = "too large banner";
 
 const NOT_SSH: [&str; 3] = ["banner", "No version of SSH protocol usable", "Protocol mismatch"];
 
-const PROTOCOL: [&str; 12] = [
+const PROTOCOL: [&str; 13] = [
     "wrong state",
     "Wrong state",
     "Invalid state",
@@ -47,6 +48,7 @@ const PROTOCOL: [&str; 12] = [
     "Unknown channel id",
     "short read",
     "Window exceeded",
+    "overflows remote window",
     "in packet",
 ];
 
@@ -81,6 +83,9 @@ pub(super) fn fatal(text: &str, root_cause: Option<&str>, encrypted: bool, first
         } else {
             LinkError::new(unreadable, "a packet that cannot be read")
         };
+    }
+    if let Some(explained) = explain_mismatch(text) {
+        return LinkError::new(LinkErrorKind::NoCommonAlgorithm, explained);
     }
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     let kind = if text.contains(LONG_LINE) {
@@ -187,6 +192,8 @@ mod tests {
         assert_eq!(kind("No version of SSH protocol usable (banner: SSH-1.5-x)"), LinkErrorKind::NotSsh);
         assert_eq!(kind("Received unexpected packets in strict KEX mode."), LinkErrorKind::Protocol);
         assert_eq!(kind("Server specified invalid channel 7"), LinkErrorKind::Protocol);
+        let overflow = "Window adjust 4294967295 overflows remote window.";
+        assert_eq!(kind(overflow), LinkErrorKind::Protocol);
         assert_eq!(kind("Connection reset by peer"), LinkErrorKind::Lost);
         assert_eq!(kind("something else"), LinkErrorKind::Other);
     }

@@ -19,9 +19,11 @@
 //!   does nothing else.
 
 mod agent_script;
+mod algorithms;
 mod backlog;
 mod channel;
 mod classify;
+mod gcm;
 mod key;
 mod library;
 mod log_lines;
@@ -35,6 +37,7 @@ use std::ffi::c_int;
 
 use libssh_rs::sys;
 
+pub(crate) use algorithms::supports;
 pub(super) use channel::OpenReply;
 pub(crate) use key::PrivateKey;
 pub(crate) use library::{descriptor_of, version};

@@ -3,7 +3,6 @@
 
 #![allow(unsafe_code)]
 
-use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::RawFd;
 
@@ -12,22 +11,8 @@ use libssh_rs::sys::ssh_options_e::*;
 use super::raw_session::OptionValue::{Flag, Number, Text};
 use super::raw_session::RawSession;
 use crate::limits;
+use crate::link::algorithms::Offered;
 use crate::link::{Gssapi, HandshakeOptions, LinkError, LinkErrorKind};
-
-/// The host key algorithms, in order of preference.
-const HOST_KEYS: &str =
-    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
-
-/// The key exchange algorithms, in order of preference. Three are missing because one step of them
-/// blocks the thread for too long: group16 (16 ms), group18 (150 ms), and group exchange (at least
-/// 115 ms, depending on the group that the server chooses).
-const KEY_EXCHANGES: &CStr = c"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,diffie-hellman-group14-sha256";
-
-/// AES-GCM is missing because libssh before 0.11.5 does not check its tags (CVE-2026-59847).
-const CIPHERS: &CStr = c"chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
-
-const MACS: &CStr =
-    c"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
 
 /// Plain `zlib` is missing because it begins before the login, so any peer could make this process
 /// inflate data.
@@ -58,14 +43,15 @@ pub(super) fn configure(
     setup: &HandshakeOptions<'_>,
 ) -> Result<(), LinkError> {
     check_descriptor(fd)?;
-    let host_keys = c_string(&*host_key_order(setup.recorded))?;
+    let Offered { key_exchanges, ciphers, macs, user_keys, .. } = setup.algorithms;
+    let host_keys = c_string(&*setup.algorithms.host_keys_for(setup.recorded))?;
     let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
-    let options = [
-        (SSH_OPTIONS_KEY_EXCHANGE, Text(KEY_EXCHANGES)),
-        (SSH_OPTIONS_CIPHERS_C_S, Text(CIPHERS)),
-        (SSH_OPTIONS_CIPHERS_S_C, Text(CIPHERS)),
-        (SSH_OPTIONS_HMAC_C_S, Text(MACS)),
-        (SSH_OPTIONS_HMAC_S_C, Text(MACS)),
+    let mut options = vec![
+        (SSH_OPTIONS_KEY_EXCHANGE, Text(key_exchanges)),
+        (SSH_OPTIONS_CIPHERS_C_S, Text(ciphers)),
+        (SSH_OPTIONS_CIPHERS_S_C, Text(ciphers)),
+        (SSH_OPTIONS_HMAC_C_S, Text(macs)),
+        (SSH_OPTIONS_HMAC_S_C, Text(macs)),
         (SSH_OPTIONS_PROCESS_CONFIG, Flag(false)),
         (SSH_OPTIONS_USER, Text(ANY_USER)),
         (SSH_OPTIONS_SSH_DIR, Text(NO_SSH_DIR)),
@@ -74,6 +60,7 @@ pub(super) fn configure(
         (SSH_OPTIONS_COMPRESSION_S_C, Text(compression)),
         (SSH_OPTIONS_FD, Number(fd)),
     ];
+    options.extend(user_keys.as_deref().map(|list| (SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, Text(list))));
     // SAFETY: PROCESS_CONFIG takes a `bool`, FD an `int`, and the others take C strings.
     unsafe { raw.set(&options) }
 }
@@ -98,18 +85,6 @@ pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, LinkError> {
     CString::new(text).map_err(|e| LinkError::new(LinkErrorKind::Other, e.to_string()))
 }
 
-/// The host key algorithms to offer. Those on record come first, so that a host with several keys
-/// shows the known one (OpenSSH: `order_hostkeyalgs`).
-fn host_key_order(recorded: &[&'static str]) -> Cow<'static, str> {
-    if recorded.is_empty() {
-        return HOST_KEYS.into();
-    }
-    let usable = || HOST_KEYS.split(',');
-    let known = recorded.iter().copied().filter(|name| usable().any(|usable| usable == *name));
-    let others = usable().filter(|name| !recorded.contains(name));
-    known.chain(others).collect::<Vec<_>>().join(",").into()
-}
-
 /// Rejects descriptors that need more than 16 bits. libssh stores only 16 bits, so it would use a
 /// different descriptor.
 fn check_descriptor(fd: RawFd) -> Result<(), LinkError> {
@@ -131,18 +106,6 @@ mod tests {
     fn descriptors_above_16_bits_are_refused() {
         assert!(check_descriptor(65_535).is_ok());
         assert_eq!(check_descriptor(65_536).unwrap_err().kind, LinkErrorKind::Limit);
-    }
-
-    #[test]
-    fn recorded_types_are_offered_first() {
-        let order = host_key_order(&["rsa-sha2-512", "rsa-sha2-256"]);
-        assert!(order.starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519,"));
-        assert_eq!(order.split(',').count(), HOST_KEYS.split(',').count());
-    }
-
-    #[test]
-    fn a_recorded_type_that_libssh_cannot_verify_is_not_offered() {
-        assert!(host_key_order(&["ssh-dss"]).starts_with("ssh-ed25519,"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::library::{initialise, text_at};
 use super::log_scope::LogScope;
 use super::session_callbacks::{AgentChannels, CALLBACKS};
 use crate::credential::{Prompt, Secret};
+use crate::link::algorithms::{Algorithms, Names};
 use crate::link::libssh::agent_script::AgentScript;
 use crate::link::libssh::backlog::Counts;
 use crate::link::{LinkError, LinkErrorKind, Questions};
@@ -287,6 +288,20 @@ impl RawSession {
     pub(super) fn has_banner(&self) -> bool {
         // SAFETY: a valid session; the pointer is only compared.
         !unsafe { sys::ssh_get_serverbanner(self.session) }.is_null()
+    }
+
+    /// The algorithms in use, once the handshake is complete. `group_exchange` is the name of a
+    /// group exchange, which libssh does not report before 0.12.
+    pub(super) fn algorithms(&self, group_exchange: &str, host_key: String) -> Algorithms {
+        // SAFETY: a valid session; the strings, which may be null, are copied.
+        let (key_exchange, sent, received) = unsafe {
+            let sent = (sys::ssh_get_cipher_out(self.session), sys::ssh_get_hmac_out(self.session));
+            let received = (sys::ssh_get_cipher_in(self.session), sys::ssh_get_hmac_in(self.session));
+            let both = |(cipher, mac)| (text_at(cipher), text_at(mac));
+            (text_at(sys::ssh_get_kex_algo(self.session)), both(sent), both(received))
+        };
+        let key_exchange = if key_exchange.is_empty() { group_exchange.to_owned() } else { key_exchange };
+        Algorithms::new(Names { key_exchange, host_key, sent, received })
     }
 
     /// Whether the packets from the server are encrypted. They are once the first keys are in use.

@@ -210,6 +210,7 @@ impl Exec {
         match self.state {
             ExecState::Waiting => {
                 let channel = cx.link.open_channel()?;
+                self.algorithms = Some(cx.link.algorithms());
                 // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {
                     self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.exec);

@@ -25,6 +25,7 @@ use crate::command::ChannelRequest;
 use crate::command::Signal;
 use crate::credential::Secret;
 use crate::error::AuthMethod;
+use crate::link::algorithms::Algorithms;
 use crate::link::{
     self, AuthReply, ChannelId, Channels, Conduit, Credential, HandshakeOptions, Inbox, Interaction,
     KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth,
@@ -282,6 +283,10 @@ impl Transport for FakeLink {
             return Ok(Pumped::Drained);
         }
         self.wire().pump().map_err(|error| self.breaks(error))
+    }
+
+    fn algorithms(&self) -> Algorithms {
+        Algorithms::default()
     }
 
     fn packets_read(&self) -> u64 {

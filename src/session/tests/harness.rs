@@ -19,6 +19,7 @@ use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
 use crate::limits;
+use crate::link::algorithms::Offered;
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
 use crate::session::state::{Phase, State};
@@ -156,6 +157,7 @@ impl Bench {
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),
+            algorithms: Arc::new(Offered::for_tests()),
             plan,
             agent: None,
             forward_agent,
@@ -340,7 +342,7 @@ impl Bench {
                 Effect::KeyExchange => self.key_exchanges += 1,
                 Effect::Signature => self.signatures += 1,
                 Effect::Command(id, news) => self.news.push((id, news)),
-                Effect::Entered(_) | Effect::Connected(_) | Effect::Disconnected { .. } => {}
+                Effect::Entered(_) | Effect::Connected(..) | Effect::Disconnected { .. } => {}
             }
         }
         again

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sshoal::error::TimeoutKind;
-use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome};
+use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient};
 
 use super::tape::{Recorder, Tape, encrypted_from};
 use super::{build, client_at, guard, join, rest};
@@ -150,5 +150,35 @@ fn aes128_ctr_with_every_mac() {
     }
 }
 
-const MACS: [&str; 4] =
-    ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"];
+#[test]
+fn aes192_ctr() {
+    let _dog = guard("aes192_ctr");
+    survey("aes192-ctr", Some(MACS[0]), 6);
+}
+
+/// A libssh that does not check the tags of AES-GCM is not used with it.
+#[test]
+fn aes_gcm_where_its_tags_are_checked() {
+    let _dog = guard("aes_gcm");
+    for cipher in ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"] {
+        let sshd = Sshd::builder().option(&format!("Ciphers {cipher}")).start();
+        match client_at(&sshd, [sshd.address()]).ciphers(cipher).build() {
+            Ok(_) => survey(cipher, None, 12),
+            Err(error) => {
+                assert!(ParallelClient::library().bundled, "{error}");
+                assert!(error.to_string().contains("CVE-2026-59847"), "{error}");
+                let error = super::start_error(client_at(&sshd, [sshd.address()]));
+                assert!(matches!(error.kind(), HostErrorKind::Handshake(_)), "{error}");
+            }
+        }
+    }
+}
+
+const MACS: [&str; 6] = [
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+    "hmac-sha1-etm@openssh.com",
+    "hmac-sha1",
+];

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails at once")]
 
 mod agent;
+mod algorithms;
 mod auth;
 mod basic;
 mod certificates;

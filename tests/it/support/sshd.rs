@@ -186,6 +186,8 @@ impl AuthMessage {
         if user.peek() == Some(&"invalid") {
             user.nth(1)?;
         }
+        // libssh 0.12 binds its signature to the host's key (OpenSSH `PROTOCOL` section 3.1).
+        let method = method.strip_suffix("-hostbound-v00@openssh.com").unwrap_or(method);
         Some(Self { outcome: outcome.into(), method: method.into(), user: user.next()?.into() })
     }
 }
@@ -206,6 +208,10 @@ mod tests {
             (
                 "Accepted publickey for root from ::1 port 4711 ssh2: RSA SHA256:…",
                 Some("Accepted publickey root"),
+            ),
+            (
+                "Postponed publickey-hostbound-v00@openssh.com for eve from ::1 port 4711 ssh2 [preauth]",
+                Some("Postponed publickey eve"),
             ),
             (
                 "Postponed publickey for for from ::1 port 4711 ssh2 [preauth]",

@@ -25,7 +25,9 @@ use super::log_scope::LogScope;
 use super::options::configure;
 use super::raw_session::{RawSession, SessionCall};
 use super::{OK, classify, log_lines};
+use crate::hostkey::BlobReader;
 use crate::limits;
+use crate::link::algorithms::Algorithms;
 use crate::link::libssh::backlog::Backlog;
 use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
 
@@ -48,6 +50,9 @@ pub(crate) struct SshSession {
     /// Whether a GSSAPI login is in progress. If so, pumps advance it.
     in_gssapi: bool,
     gssapi_problem: Option<String>,
+    /// The name of the group exchange that is offered, or of both.
+    group_exchange: &'static str,
+    algorithms: Algorithms,
     /// How many packets had been read when the login with an agent's key began. `Some` only during
     /// such a login.
     agent_begun: Option<u64>,
@@ -90,6 +95,8 @@ impl SshSession {
             bad_confirmation: None,
             in_gssapi: false,
             gssapi_problem: None,
+            group_exchange: options.algorithms.group_exchange(),
+            algorithms: Algorithms::default(),
             agent_begun: None,
             news: Vec::new(),
             has_closed: false,
@@ -136,7 +143,16 @@ impl SshSession {
     /// The server's public key as a wire blob.
     pub(crate) fn server_key(&mut self) -> Result<Vec<u8>, LinkError> {
         let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
-        self.raw.server_key().ok_or_else(no_key)
+        let key = self.raw.server_key().ok_or_else(no_key)?;
+        let key_type = BlobReader::new(&key).string().unwrap_or_default();
+        let key_type = String::from_utf8_lossy(key_type).into_owned();
+        self.algorithms = self.raw.algorithms(self.group_exchange, key_type);
+        Ok(key)
+    }
+
+    /// The algorithms of the connection, once the [server's key](Self::server_key) was asked for.
+    pub(crate) fn algorithms(&self) -> Algorithms {
+        self.algorithms.clone()
     }
 
     /// The key exchanges so far, including the first, and the traffic of the channels.

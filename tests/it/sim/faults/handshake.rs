@@ -2,7 +2,7 @@
 
 use sshoal::HostOutput;
 
-use super::super::{client, command, fleet, watch};
+use super::super::{client, command, fleet, run, watch};
 use super::{assert_endings, ending, kind};
 
 #[test]
@@ -96,9 +96,8 @@ fn another_host_key_than_the_pinned_one_ends_the_handshake() {
 fn algorithms_that_only_the_host_has_are_not_agreed_on() {
     let _dog = watch();
     for (setting, word) in [
-        ("ciphers=aes256-gcm@openssh.com", "encryption"),
-        ("ciphers=aes192-ctr", "encryption"),
-        ("kex=diffie-hellman-group1-sha1", "kex"),
+        ("kex=diffie-hellman-group16-sha512", "kex_algorithms(\"+diffie-hellman-group16-sha512\")"),
+        ("kex=diffie-hellman-group1-sha1", "kex_algorithms(\"+diffie-hellman-group1-sha1\")"),
     ] {
         let sim = fleet(&[&format!("* set:{setting}")]);
         let mut client = client(&sim, 20).build().unwrap();
@@ -119,11 +118,23 @@ fn algorithms_that_only_the_host_has_are_not_agreed_on() {
 }
 
 #[test]
+fn ml_kem_is_agreed_on_where_libssh_has_it() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let has = client(&sim, 1).require_post_quantum(true).build().is_ok();
+    let outputs = run(&mut client(&sim, 1).build().unwrap(), "hostname");
+    let agreed = outputs[0].algorithms().unwrap();
+    assert_eq!(agreed.key_exchange() == "mlkem768x25519-sha256", has, "{agreed}");
+    assert_eq!(agreed.is_post_quantum(), has, "{agreed}");
+}
+
+#[test]
 fn algorithms_that_both_have_work_with_large_outputs_too() {
     assert_endings(
         "bytes 300000",
         &[
             ("set:ciphers=aes128-ctr", "exit status 0"),
+            ("set:ciphers=aes192-ctr", "exit status 0"),
             ("set:ciphers=aes256-ctr", "exit status 0"),
             ("set:ciphers=chacha20-poly1305@openssh.com", "exit status 0"),
             ("set:kex=curve25519-sha256", "exit status 0"),
