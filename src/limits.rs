@@ -17,39 +17,55 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How many dropped connections per host do not count as attempts. A connection is dropped if the
-/// server ends it before sending its identification. With the pauses below, the last such
-/// connection starts at most 32 s after the first. In that time, a server that logs in ten users a
-/// second serves three hundred.
-pub const DROPS: u32 = 8;
+/// Connection attempts if the port refuses them. A daemon that is being restarted is back after a
+/// second; a port without one refuses for hours.
+pub const REFUSED_ATTEMPTS: u32 = 2;
 
-/// Upper bound of the random pause after the first dropped connection. The bound doubles with each
-/// further dropped connection. sshd has room again as soon as one pending login ends, which takes
-/// some tenths of a second.
-pub const DROP_DELAY: Duration = Duration::from_millis(250);
+/// Pause after a refused connect.
+pub const REFUSED_DELAY: Duration = Duration::from_secs(1);
+
+/// Connection attempts if the server ends the connections before sending its identification. With
+/// the pauses below, the last one starts at most 28 s after the first. In that time, a server that
+/// logs in ten users a second serves nearly three hundred.
+pub const DROPPED_ATTEMPTS: u32 = 11;
+
+/// The random pause after the first dropped connection is at most twice as long as this. The bound
+/// doubles with each further dropped connection. sshd has room again as soon as one pending login
+/// ends, which takes some tenths of a second.
+pub const DROPPED_DELAY: Duration = Duration::from_millis(125);
 
 /// Highest value that the upper bound of the pause reaches by doubling.
-pub const DROP_DELAY_MAX: Duration = Duration::from_secs(8);
+pub const DROPPED_DELAY_MAX: Duration = Duration::from_secs(4);
+
+/// Time limit of all attempts, from the first dial until a command is accepted. A person who waits
+/// for a host gives up after about that time.
+pub const ATTEMPTS_TIME: Duration = Duration::from_secs(30);
 
 /// Under a rate limit, a connection may start this long before it is due, so that late turns and
 /// coarse ticks do not lower the rate. The value is ten ticks of the timer wheel.
 pub const CONNECT_BURST: Duration = Duration::from_millis(10);
 
 /// Time limit of name resolution plus TCP connect if no `timeout` is set. Without it, a silent peer
-/// would hold its place in the pool forever.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// would hold its place in the pool forever. In that time, a SYN is sent four times, and two silent
+/// attempts and the pause between them fit into [`ATTEMPTS_TIME`].
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time limit of the SSH handshake if no `timeout` is set.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit of the SSH handshake if no `timeout` is set. Two silent attempts fit into
+/// [`ATTEMPTS_TIME`].
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time limit of authentication when no `timeout` is set: sshd's default `LoginGraceTime`.
-pub const AUTH_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time limit of authentication if no `timeout` is set. Directories and name servers that time out
+/// delay a login by some seconds each.
+pub const AUTH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Time limit for the start of a command if no `timeout` is set.
+pub const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rounds of prompts in one keyboard-interactive authentication. Real servers need up to four, for
 /// the password, a code, and PAM's messages in between.
 pub const INTERACTIVE_ROUNDS: u32 = 16;
 
-/// Time that a server has to confirm a channel close before the channel is given up.
+/// Time that a server has by default to confirm a channel close before the channel is given up.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shortest time that each address gets if several addresses share the connect time.
@@ -292,8 +308,8 @@ pub const COMMAND_BYTES: usize = 192 * 1024;
 /// Longest terminal name: many times the length of any in use.
 pub const TERM_BYTES: usize = 256;
 
-/// Time that a cancelled command has to exit after SIGTERM and EOF are sent. Then its channel is
-/// closed.
+/// Time that a cancelled command has by default to exit after SIGTERM and EOF are sent. Then its
+/// channel is closed.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Largest private key or certificate file, in bytes. An RSA key of 16,384 bits, the longest that

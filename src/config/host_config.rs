@@ -15,6 +15,7 @@ use crate::host::{AddressFamily, check_host, check_user};
 use crate::limits;
 use crate::link::Gssapi;
 use crate::link::algorithms::AlgorithmKind;
+use crate::session::RetryPolicy;
 
 /// Settings of one host, which take precedence over the client's (parallel-ssh: `HostConfig`).
 ///
@@ -53,16 +54,19 @@ use crate::link::algorithms::AlgorithmKind;
 /// | [`responder`](Self::responder) | | none | |
 /// | [`kex_algorithms`](Self::kex_algorithms), [`host_key_algorithms`](Self::host_key_algorithms), [`ciphers`](Self::ciphers), [`macs`](Self::macs), [`pubkey_algorithms`](Self::pubkey_algorithms) | lists of names | see each | |
 /// | [`require_post_quantum`](Self::require_post_quantum) | | `false` | |
-/// | [`max_attempts`](Self::max_attempts) | attempts | 3 | `num_retries` |
-/// | [`retry_delay`](Self::retry_delay) | [`Duration`] | 5 s | `retry_delay` |
-/// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | off | |
+/// | [`retry`](Self::retry) | [`RetryPolicy`](crate::config::RetryPolicy) | its default, within 30 s | |
+/// | [`max_attempts`](Self::max_attempts) | attempts | that of `retry` | `num_retries` |
+/// | [`retry_delay`](Self::retry_delay) | [`Duration`] | that of `retry` | `retry_delay` |
+/// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | that of `retry` | |
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
 /// | [`attempt_delay`](Self::attempt_delay) | [`Duration`] | off | |
 /// | [`compress`](Self::compress) | | `false` | `compress` |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
-/// | [`timeout`](Self::timeout) | [`Duration`] | no limit, except before the login is complete | `timeout` |
-/// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout` | |
+/// | [`timeout`](Self::timeout) | [`Duration`] | 10 s to connect, 10 s for the handshake, 20 s for the login, 30 s for the start of a command | `timeout` |
+/// | [`stop_grace`](Self::stop_grace) | [`Duration`] | 1 s | |
+/// | [`close_timeout`](Self::close_timeout) | [`Duration`] | 10 s | |
+/// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout`, else none | |
 /// | [`proxy`](Self::proxy), [`proxies`](Self::proxies), [`no_proxy`](Self::no_proxy) | | none | |
 /// | [`proxy_host`](Self::proxy_host) | | none | `proxy_host` |
 /// | [`proxy_port`](Self::proxy_port) | | 22 | `proxy_port` |
@@ -117,6 +121,7 @@ pub struct HostConfig {
     /// One list for each kind of algorithm.
     pub(super) algorithms: [Option<String>; AlgorithmKind::ALL.len()],
     pub(super) require_post_quantum: Option<bool>,
+    pub(super) retry: Option<RetryPolicy>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_delay: Option<Duration>,
     pub(super) retry_backoff: Option<Option<Duration>>,
@@ -126,6 +131,8 @@ pub struct HostConfig {
     pub(super) keepalive: Option<Option<Duration>>,
     pub(super) keepalive_max_missed: Option<u32>,
     pub(super) timeout: Option<Option<Duration>>,
+    pub(super) stop_grace: Option<Duration>,
+    pub(super) close_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Option<Duration>>,
     pub(super) proxy: Way,
     pub(super) alias: Option<String>,
@@ -179,6 +186,7 @@ impl HostConfig {
         for (setting, limit) in times {
             ConfigProblem::check_limit(setting, limit.flatten())?;
         }
+        self.retry.map_or(Ok(()), |policy| policy.check())?;
         let invalid = |setting, value: &str, problem: String| ConfigProblem::Invalid {
             setting,
             value: value.to_owned(),

@@ -14,7 +14,7 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::limits;
 use crate::link::algorithms::AlgorithmKind;
-use crate::session::{Connection, Keepalive, RetryDelay};
+use crate::session::{Connection, Keepalive, RetryPolicy};
 
 /// One layer of settings.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +89,8 @@ pub(super) struct Settings<'a> {
     /// `None` if the agent is not forwarded.
     pub forward_agent: Option<Given<'a, ()>>,
     pub timeout: Option<Duration>,
+    pub stop_grace: Duration,
+    pub close_timeout: Duration,
     pub read_timeout: Option<Duration>,
 }
 
@@ -176,6 +178,8 @@ impl<'a> Layers<'a> {
                 .filter(|given| given.value)
                 .map(|given| given.map(|_| ())),
             timeout,
+            stop_grace: self.value(|config| config.stop_grace).unwrap_or(limits::STOP_GRACE),
+            close_timeout: self.value(|config| config.close_timeout).unwrap_or(limits::CLOSE_TIMEOUT),
             read_timeout: self.value(|config| config.read_timeout).unwrap_or(timeout),
         }
     }
@@ -191,11 +195,7 @@ impl<'a> Layers<'a> {
 
     fn connection(&self) -> Connection {
         Connection {
-            attempts: self.value(|config| config.attempts).unwrap_or(limits::ATTEMPTS),
-            retry_delay: RetryDelay {
-                base: self.value(|config| config.retry_delay).unwrap_or(limits::RETRY_DELAY),
-                backoff_max: self.value(|config| config.retry_backoff).flatten(),
-            },
+            retry: self.retry(),
             family: self.value(|config| config.family).unwrap_or_default(),
             attempt_delay: self.value(|config| config.attempt_delay).flatten(),
             compress: self.value(|config| config.compress).unwrap_or(false),
@@ -212,6 +212,34 @@ impl<'a> Layers<'a> {
         let list = |kind| self.first(|config| config.algorithms[kind as usize].as_deref());
         let post_quantum = self.first(|config| config.require_post_quantum).filter(|given| given.value);
         Choices { lists: AlgorithmKind::ALL.map(list), post_quantum }
+    }
+
+    /// The policy in the most specific layer that has one, changed by the settings of single values
+    /// in that layer and in more specific ones.
+    fn retry(&self) -> RetryPolicy {
+        let policy = self.first(|config| config.retry);
+        let depth = policy.map_or(usize::MAX, |policy| policy.depth);
+        let attempts = self.first(|config| config.attempts).filter(|given| given.depth <= depth);
+        let delay = self.first(|config| config.retry_delay).filter(|given| given.depth <= depth);
+        let backoff = self.first(|config| config.retry_backoff).filter(|given| given.depth <= depth);
+        let backoff = backoff.and_then(|given| given.value);
+        let timeout = self.value(|config| config.timeout).flatten();
+        let is_changed = attempts.is_some() || delay.is_some() || backoff.is_some() || timeout.is_some();
+        let mut retry = match policy {
+            Some(policy) => policy.value,
+            None if is_changed => RetryPolicy::default().time_limit(None),
+            None => RetryPolicy::default(),
+        };
+        if let Some(attempts) = attempts {
+            retry = retry.attempts(attempts.value);
+        }
+        if let Some(delay) = delay {
+            retry = retry.delay(delay.value);
+        }
+        if let Some(max) = backoff {
+            retry = retry.backoff(max);
+        }
+        retry
     }
 
     pub fn agent_socket(&self) -> AgentSocket<'a> {
@@ -317,12 +345,15 @@ mod tests {
             .max_attempts(number)
             .retry_delay(SECOND * number)
             .retry_backoff(SECOND * number)
+            .retry(RetryPolicy::default().time_limit(SECOND * number))
             .address_family(if number == 1 { AddressFamily::V4 } else { AddressFamily::V6 })
             .attempt_delay(SECOND * number)
             .compress(true)
             .keepalive(SECOND * number)
             .keepalive_max_missed(number)
             .timeout(SECOND * number)
+            .stop_grace(SECOND * number)
+            .close_timeout(SECOND * number)
             .read_timeout(SECOND * number)
     }
 

@@ -26,3 +26,4 @@ pub use crate::command::{HostArg, HostArgs, Pty};
 pub use crate::credential::{Answer, Challenge, Prompt};
 pub use crate::dns::{DnsConfig, Resolver};
 pub use crate::host::AddressFamily;
+pub use crate::session::{Retry, RetryPolicy};

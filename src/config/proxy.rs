@@ -10,6 +10,7 @@ use super::list::{Entry, entry};
 use super::settings::settings;
 use crate::credential::{Answer, Challenge};
 use crate::host::{HostSpec, HostSpecError};
+use crate::session::RetryPolicy;
 
 /// A host through which other hosts are reached (bastion, jump host). sshoal logs in to the proxy,
 /// and the proxy opens the connections to those hosts (`direct-tcpip`, RFC 4254 section 7.2), as
@@ -140,6 +141,10 @@ settings! { @pass Proxy.config {
     /// Whether the proxy gets a ticket to act as the user. Default: `false`. A login to the hosts
     /// behind the proxy needs no ticket on the proxy.
     gssapi_delegate_credentials(on: bool);
+
+    /// Which failed attempts to connect to the proxy are followed by another one
+    /// ([`Builder::retry`](crate::config::ClientBuilder::retry)). Default: the client's setting.
+    retry(policy: RetryPolicy);
 
     /// How many times a connection to the proxy is attempted. Default: the client's setting; 0 is
     /// rejected.

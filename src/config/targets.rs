@@ -274,9 +274,19 @@ impl<'a> Profiles<'a> {
         if let Some(known) = self.known.get(&settings) {
             return Ok(known.clone());
         }
-        let Settings { user, algorithms, login, gssapi, connection, agent_socket, forward_agent, .. } =
-            settings;
-        let Settings { timeout, read_timeout, .. } = settings;
+        let Settings {
+            user,
+            algorithms,
+            login,
+            gssapi,
+            connection,
+            agent_socket,
+            forward_agent,
+            timeout,
+            stop_grace,
+            close_timeout,
+            read_timeout,
+        } = settings;
         let gssapi = gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
         let Some(user) = user else {
             let (setting, needs) = ("user", "a value, because the owner of this process has no name");
@@ -309,7 +319,10 @@ impl<'a> Profiles<'a> {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
                 auth: timeout.or(Some(limits::AUTH_TIMEOUT)),
-                exec: timeout,
+                exec: timeout.or(Some(limits::EXEC_TIMEOUT)),
+                exec_with_wait: timeout.is_some(),
+                stop: stop_grace,
+                close: close_timeout,
             },
             read_timeout,
             connection,

@@ -10,7 +10,7 @@ use crate::config::{HostConfig, HostList, Owner};
 use crate::error::{Error, HostError};
 use crate::host::{HostSpec, HostSpecError};
 use crate::ids::HostId;
-use crate::session::{HostState, Input, Target};
+use crate::session::{HostState, Input, RetryPolicy, Target};
 use crate::stage::Timings;
 
 /// The current state of one host of a [`Fleet`].
@@ -47,6 +47,12 @@ impl<'a> HostRef<'a> {
     /// must enforce it themselves.
     pub fn read_timeout(&self) -> Option<Duration> {
         self.0.session.target().profile.read_timeout
+    }
+
+    /// Which failed attempts to connect to the host are followed by another one
+    /// ([`HostConfig::retry`]).
+    pub fn retry_policy(&self) -> RetryPolicy {
+        self.slot.session.target().profile.connection.retry
     }
 
     /// The state of the host's connection.

@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::SystemTime;
 
 use self::attempt::{Attempt, Verdict};
-use super::failure::is_refusal;
+use super::retry::{Cause, is_refusal};
 use super::target::{Offer, Profile, Target};
 use super::{Cx, Effect, Failure};
 use crate::agent::wire::Identity;
@@ -258,16 +258,21 @@ impl Login {
 
     /// Explains a failure of the connection during the login. A disconnect after a refused offer
     /// (sshd: "Too many authentication failures") counts as a failed authentication.
-    pub(super) fn explain(&mut self, kind: HostErrorKind, profile: &Profile) -> HostErrorKind {
+    pub(super) fn explain(
+        &mut self,
+        kind: HostErrorKind,
+        cause: Cause,
+        profile: &Profile,
+    ) -> (HostErrorKind, Cause) {
         match kind {
             HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {
                 if let LoginStep::Offer(index, _) = &self.step {
                     self.note(profile.plan[*index].method());
                 }
                 self.problems.push(AuthProblem::Disconnected { reason, message });
-                self.failed(profile)
+                (self.failed(profile), Cause::Final)
             }
-            kind => kind,
+            kind => (kind, cause),
         }
     }
 }

@@ -77,6 +77,11 @@ impl Commands {
         self.begun.iter().map(|id| execs.room(*id)).min().unwrap_or(Room::ENDLESS)
     }
 
+    /// Whether a command has begun and the server has not accepted it yet.
+    pub(super) fn is_starting(&self, execs: &Execs) -> bool {
+        self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting))
+    }
+
     /// Whether the server has accepted one of the commands that have begun.
     pub(super) fn has_settled(&self, execs: &Execs) -> bool {
         self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_settled))

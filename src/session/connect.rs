@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
-use super::deadline::Deadline;
-use super::failure::{Ending, Failure, host_error_kind};
+use super::failure::{Failure, host_error_kind};
+use super::retry::Cause;
 use super::state::State;
 use super::tunnels::TunnelProgress;
 use super::{Cx, Effect, Session, Target};
@@ -32,6 +32,7 @@ impl Session {
         if self.target.proxy.is_some() {
             return self.open_tunnel(cx);
         }
+        self.attempts.start_total(cx.now, &self.target.profile.connection.retry);
         self.enter(State::Resolving, cx);
         // An IP address needs no lookup.
         let Some(address) = self.target.ip else {
@@ -75,7 +76,8 @@ impl Session {
         let is_tunnelling = matches!(self.state, State::Tunnelling);
         match progress {
             TunnelProgress::Begun(_) if is_tunnelling => {
-                self.deadline = Deadline::new(cx.now, self.target.profile.timeouts.connect);
+                self.attempts.start_total(cx.now, &self.target.profile.connection.retry);
+                self.deadline = self.limit(cx.now, self.target.profile.timeouts.connect);
                 Ok(())
             }
             TunnelProgress::Opened if is_tunnelling => {
@@ -175,12 +177,14 @@ impl Session {
 
     /// Converts a link error to the error of the host. If the connection was lost after the proxy
     /// had failed, the error of the host is that of the proxy.
-    pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Ending) {
-        let dropped = error.kind == LinkErrorKind::Dropped;
-        match (host_error_kind(error), self.proxy_lost.take()) {
-            (HostErrorKind::ConnectionLost(_), Some(error)) => (HostErrorKind::Proxy(error), Ending::Failed),
-            (kind, _) if dropped => (kind, Ending::Dropped),
-            (kind, _) => (kind, Ending::Failed),
-        }
+    pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Cause) {
+        let is_dropped = error.kind == LinkErrorKind::Dropped;
+        let kind = match (host_error_kind(error), self.proxy_lost.take()) {
+            (HostErrorKind::ConnectionLost(_), Some(error)) => HostErrorKind::Proxy(error),
+            (kind, _) if is_dropped => return (kind, Cause::Dropped),
+            (kind, _) => kind,
+        };
+        let cause = Cause::of(&kind);
+        (kind, cause)
     }
 }

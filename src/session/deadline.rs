@@ -18,6 +18,11 @@ impl Deadline {
         Some(Self { at: now.checked_add(limit)?, limit })
     }
 
+    /// The earlier one of two deadlines.
+    pub(super) fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        one.into_iter().chain(other).min_by_key(|deadline| deadline.at)
+    }
+
     /// Returns the length of the limit if the limit has been reached.
     pub(super) fn expired(this: Option<Self>, now: Instant) -> Option<Duration> {
         this.filter(|deadline| deadline.at <= now).map(|deadline| deadline.limit)

@@ -171,6 +171,12 @@ impl Session {
                     Role::Host(commands) => commands.step(peer, cx)?,
                     Role::Proxy(tunnels) => tunnels.step(peer, cx)?,
                 };
+                // Once a command was accepted, or if none waits, the attempts have succeeded.
+                let is_starting =
+                    matches!(&self.role, Role::Host(commands) if commands.is_starting(cx.execs));
+                if !is_starting {
+                    self.attempts.end_total();
+                }
                 // Step the keepalive timer only after everything that has arrived was read, because
                 // each packet shows that the peer is alive.
                 return Ok(advanced || keepalive.as_mut().map_or(Ok(false), |timer| timer.step(cx))?);

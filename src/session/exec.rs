@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::command::{OutputOptions, Request, Signal};
@@ -51,6 +51,8 @@ pub(crate) struct Exec {
     /// The signals that are not sent yet.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
+    /// How long the server may take to confirm the close of the channel.
+    close_limit: Duration,
     begun: Instant,
     ended: u64,
     stopwatch: Stopwatch,
@@ -91,6 +93,7 @@ impl Exec {
             sudo,
             signals: VecDeque::new(),
             deadline: None,
+            close_limit: limits::CLOSE_TIMEOUT,
             begun: now,
             ended: 0,
             stopwatch: Stopwatch::new(Stage::Queued, now),
@@ -368,7 +371,7 @@ impl Exec {
 
     /// Starts to close the channel, because the outcome is known.
     fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
-        self.deadline = Deadline::new(now, limits::CLOSE_TIMEOUT);
+        self.deadline = Deadline::new(now, self.close_limit);
         self.enter(ExecState::Closing { channel, outcome, step });
     }
 

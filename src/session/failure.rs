@@ -1,11 +1,12 @@
 //! The failures of a session, and the errors that callers get for them.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Target;
 use super::attempts::Attempts;
+use super::deadline::Deadline;
+use super::retry::Cause;
 use crate::dns::LookupError;
 use crate::error::{
     ChannelProblem, HandshakeProblem, HostError, HostErrorKind, HostErrorParts, ResolverProblem,
@@ -13,10 +14,6 @@ use crate::error::{
 };
 use crate::link::{LinkError, LinkErrorKind};
 use crate::stage::Stage;
-
-/// `SSH_OPEN_CONNECT_FAILED` and `SSH_OPEN_RESOURCE_SHORTAGE` (RFC 4254 section 5.1).
-const CONNECT_FAILED: u32 = 2;
-const RESOURCE_SHORTAGE: u32 = 4;
 
 /// The host at the other end, as error messages describe it.
 #[derive(Debug, Clone, Copy)]
@@ -27,20 +24,36 @@ pub(super) struct Peer<'a> {
     pub attempt: u32,
     /// When that attempt began.
     pub begun: Option<Instant>,
+    /// When all attempts must be over, if that is limited. The start of the first command counts as
+    /// a part of the attempt.
+    pub until: Option<Deadline>,
 }
 
 impl<'a> Peer<'a> {
     pub(super) fn of(target: &'a Target, attempts: &Attempts) -> Self {
-        Self { target, attempt: attempts.number, begun: attempts.begun }
+        Self { target, attempt: attempts.number, begun: attempts.begun, until: attempts.until() }
     }
 
     pub(super) fn error(self, stage: Stage, elapsed: Duration, kind: HostErrorKind) -> HostError {
+        self.error_of(Cause::of(&kind), stage, elapsed, kind)
+    }
+
+    /// Like [`error`](Self::error), for a failure with this cause.
+    pub(super) fn error_of(
+        self,
+        cause: Cause,
+        stage: Stage,
+        elapsed: Duration,
+        kind: HostErrorKind,
+    ) -> HostError {
+        let policy = &self.target.profile.connection.retry;
+        let attempts = policy.rule(cause).unwrap_or(policy.failed).attempts;
         HostError::new(HostErrorParts {
             host: self.target.host.clone(),
             port: self.target.port,
             stage,
             attempt: self.attempt,
-            attempts: self.target.profile.connection.attempts,
+            attempts: attempts.max(self.attempt),
             elapsed,
             kind: Arc::new(kind),
         })
@@ -78,30 +91,6 @@ impl From<LinkError> for Failure {
     }
 }
 
-/// How an attempt to connect ended. Whether to retry depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The attempt failed, and counts as one of the attempts allowed.
-    Failed,
-    /// The server had no room for the connection. It ended the connection before sending its SSH
-    /// identification, as sshd does beyond its `MaxStartups`. If the load comes from this client,
-    /// the drop says nothing about the host.
-    Dropped,
-}
-
-impl Ending {
-    pub(super) fn of(kind: &HostErrorKind) -> Self {
-        match kind {
-            // The server accepted the connection, and reset it before the connect was checked. A
-            // port without a listener would have refused the connection.
-            HostErrorKind::Connect { error, .. } if error.kind() == ErrorKind::ConnectionReset => {
-                Self::Dropped
-            }
-            _ => Self::Failed,
-        }
-    }
-}
-
 /// Maps a link error to the error that callers get.
 pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
     let LinkError { kind, text } = error;
@@ -134,55 +123,4 @@ impl From<LookupError> for HostErrorKind {
             LookupError::SystemResolver(text) => Self::Resolver(ResolverProblem::System(text)),
         }
     }
-}
-
-/// Whether hosts may be tried again after this error of their proxy. A proxy that cannot be reached
-/// has already been tried as often as allowed, so its hosts are not tried again.
-fn is_proxy_retryable(error: &HostError) -> bool {
-    match error.kind() {
-        HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason, .. }) => {
-            matches!(*reason, CONNECT_FAILED | RESOURCE_SHORTAGE)
-        }
-        kind => error.stage() == Stage::Opening && is_retryable(kind),
-    }
-}
-
-/// Whether another attempt may succeed. A refusal is final, and a host that failed verification
-/// must not be tried again.
-pub(super) fn is_retryable(kind: &HostErrorKind) -> bool {
-    match kind {
-        HostErrorKind::UnknownHost(
-            UnknownHostProblem::NoSuchName | UnknownHostProblem::NoAddress | UnknownHostProblem::System(_),
-        )
-        | HostErrorKind::Resolver(_)
-        | HostErrorKind::Connect { .. }
-        | HostErrorKind::Timeout { .. }
-        | HostErrorKind::ConnectionLost(_)
-        | HostErrorKind::PeerDead { .. } => true,
-        HostErrorKind::Disconnected { reason, .. } => !is_refusal(*reason),
-        HostErrorKind::Proxy(error) => is_proxy_retryable(error),
-        HostErrorKind::UnknownHost(
-            UnknownHostProblem::BadName(_) | UnknownHostProblem::OtherFamily { .. },
-        )
-        | HostErrorKind::Handshake(_)
-        | HostErrorKind::HostKey(_)
-        | HostErrorKind::Auth { .. }
-        | HostErrorKind::Channel(_)
-        | HostErrorKind::Integrity(_)
-        | HostErrorKind::Protocol(_)
-        | HostErrorKind::Undecodable { .. }
-        | HostErrorKind::Limit(_)
-        | HostErrorKind::Ssh(_)
-        | HostErrorKind::Cancelled
-        | HostErrorKind::Sink { .. }
-        | HostErrorKind::NotStarted(_)
-        | HostErrorKind::Bug(_) => false,
-    }
-}
-
-/// Whether a disconnect with this reason (RFC 4253 section 11.1) is a decision about the user.
-pub(super) fn is_refusal(reason: u32) -> bool {
-    // 2: protocol error, which sshd sends after too many authentication failures; 14: no more
-    // authentication methods; 15: illegal user name.
-    matches!(reason, 2 | 14 | 15)
 }

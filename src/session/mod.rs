@@ -28,6 +28,7 @@ mod failure;
 mod input;
 mod keepalive;
 mod rekeys;
+mod retry;
 mod state;
 mod target;
 #[cfg(test)]
@@ -36,9 +37,9 @@ mod tunnels;
 mod view;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-pub(crate) use attempts::{Jitter, RetryDelay};
+pub(crate) use attempts::Jitter;
 pub(crate) use exec::{Exec, Execs, Traffic};
 pub(crate) use input::{CommandNews, Cx, Effect, Input};
 pub(crate) use keepalive::Keepalive;
@@ -57,8 +58,10 @@ use self::attempts::Attempts;
 use self::commands::Commands;
 use self::deadline::Deadline;
 pub use self::exec::CommandState;
-use self::failure::{Ending, Failure, Peer};
+use self::failure::{Failure, Peer};
 use self::rekeys::Rekeys;
+use self::retry::Cause;
+pub use self::retry::{Retry, RetryPolicy};
 pub use self::state::HostState;
 use self::state::{Phase, State};
 use self::tunnels::Tunnels;
@@ -140,17 +143,17 @@ impl Session {
 
     /// Reacts to the input, and makes as much progress as the link and the time allow.
     pub(crate) fn step(&mut self, input: Input, cx: &mut Cx<'_>) {
-        let (kind, ending) = match self.react(input, cx) {
+        let (kind, cause) = match self.react(input, cx) {
             Ok(()) => return,
             Err(Failure::NoDescriptor) => return self.wait_again(cx),
             Err(Failure::OtherKey) => return self.reconnect(cx),
             Err(Failure::Host(kind)) => {
-                let ending = Ending::of(&kind);
-                (kind, ending)
+                let cause = Cause::of(&kind);
+                (kind, cause)
             }
             Err(Failure::Link(error)) => self.explain(error),
         };
-        self.fail(kind, ending, cx);
+        self.fail(kind, cause, cx);
     }
 
     fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<(), Failure> {
@@ -262,6 +265,7 @@ impl Session {
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
             let kind = match &self.state {
+                _ if self.deadline == self.attempts.until() => TimeoutKind::Attempts,
                 State::Resolving | State::Connecting(_) | State::Tunnelling => TimeoutKind::Connect,
                 State::Handshaking | State::Verifying(_) => TimeoutKind::Handshake,
                 State::Authenticating(login) => login.timeout_kind(&self.target.profile),
@@ -281,13 +285,13 @@ impl Session {
 
     /// Ends the connection, and the commands that may have started on the host. The other commands
     /// are tried again if an attempt is left.
-    fn fail(&mut self, kind: HostErrorKind, ending: Ending, cx: &mut Cx<'_>) {
-        let kind = match &mut self.state {
-            State::Authenticating(login) => login.explain(kind, &self.target.profile),
-            _ => kind,
+    fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {
+        let (kind, cause) = match &mut self.state {
+            State::Authenticating(login) => login.explain(kind, cause, &self.target.profile),
+            _ => (kind, cause),
         };
         let peer = Peer::of(&self.target, &self.attempts);
-        let error = peer.error(self.state.stage(), peer.elapsed(cx.now), kind);
+        let error = peer.error_of(cause, self.state.stage(), peer.elapsed(cx.now), kind);
         match &mut self.role {
             Role::Host(commands) => {
                 // A connection that has run a command does not count as a failed attempt.
@@ -303,7 +307,7 @@ impl Session {
         let was_ready = matches!(self.state, State::Ready(_));
         let next = if was_ready && !self.is_needed() {
             State::Closed
-        } else if let Some(retry) = self.attempts.retry(ending, error.kind(), &self.target.profile.connection)
+        } else if let Some(retry) = self.attempts.retry(cause, &self.target.profile.connection.retry, cx.now)
         {
             retry
         } else {
@@ -324,6 +328,11 @@ impl Session {
         self.enter(next, cx);
     }
 
+    /// The deadline of a stage that begins now.
+    fn limit(&self, now: Instant, stage: Option<Duration>) -> Option<Deadline> {
+        Deadline::earlier(Deadline::new(now, stage), self.attempts.until())
+    }
+
     /// Changes the state; nothing else may set it. Checks that the transition is legal, starts the
     /// time limit of the stage, and reports the stage.
     fn enter(&mut self, next: State, cx: &mut Cx<'_>) {
@@ -333,15 +342,19 @@ impl Session {
         #[cfg(test)]
         tests::record(from, to);
         let timeouts = &self.target.profile.timeouts;
+        if to == Phase::Queued {
+            self.attempts.stop_total(cx.now);
+        }
         self.deadline = match &next {
-            State::Resolving => Deadline::new(cx.now, timeouts.connect),
+            State::Resolving => self.limit(cx.now, timeouts.connect),
             State::Connecting(_) | State::Verifying(_) => self.deadline,
-            State::Handshaking => Deadline::new(cx.now, timeouts.handshake),
-            State::Authenticating(_) => Deadline::new(cx.now, timeouts.auth),
+            State::Handshaking => self.limit(cx.now, timeouts.handshake),
+            State::Authenticating(_) => self.limit(cx.now, timeouts.auth),
             State::BackingOff(pause) => Deadline::new(cx.now, *pause),
             // While a proxy connects, the limits of the proxy apply, and the host behind it has
-            // none. The limit of the host starts when the proxy requests the channel.
-            State::Queued | State::Tunnelling | State::Ready(_) | State::Closed | State::Failed(_) => None,
+            // none of its own. They start when the proxy first requests the channel.
+            State::Tunnelling => self.attempts.until(),
+            State::Queued | State::Ready(_) | State::Closed | State::Failed(_) => None,
         };
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
         if matches!(from, Phase::Closed | Phase::Failed) {

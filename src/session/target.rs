@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Keepalive, RetryDelay};
+use super::{Keepalive, RetryPolicy};
 use crate::address::{canonical, literal};
 use crate::agent::wire::Identity;
 use crate::credential::{Responder, Secret};
@@ -108,9 +108,7 @@ impl Profile {
 /// How a connection is made, kept alive, and retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Connection {
-    /// How many attempts to connect are allowed; at least 1.
-    pub attempts: u32,
-    pub retry_delay: RetryDelay,
+    pub retry: RetryPolicy,
     /// The address families that may be dialled.
     pub family: AddressFamily,
     /// How long to wait for a connect before the next address is dialled as well. `None` if
@@ -130,6 +128,12 @@ pub(crate) struct Timeouts {
     pub auth: Option<Duration>,
     /// The limit from opening the channel until the command is accepted.
     pub exec: Option<Duration>,
+    /// Whether the limit `exec` includes the time in which the command waits for a channel.
+    pub exec_with_wait: bool,
+    /// How long a command that is being stopped may take to end, before its channel is closed.
+    pub stop: Duration,
+    /// How long the server may take to confirm the close of a channel.
+    pub close: Duration,
 }
 
 /// The offers to make to the server, in order: GSSAPI, the key that the caller named, the agent's

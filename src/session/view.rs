@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::exec::{Exec, Execs};
+use super::exec::Execs;
 use super::state::State;
 use super::{HostState, Role, Session, Target};
 use crate::error::HostError;
@@ -70,7 +70,7 @@ impl Session {
         let (uses_place, running, waiting, has_waiting_hosts, commands_at) = match &self.role {
             Role::Host(commands) => {
                 let begun = || commands.begun().iter().filter_map(|id| execs.get(*id));
-                let is_starting = commands.admitted() > 0 || begun().any(Exec::is_starting);
+                let is_starting = commands.admitted() > 0 || commands.is_starting(execs);
                 let uses_place = match self.state {
                     State::Ready(_) => is_starting,
                     _ => self.holds_descriptor(),

@@ -81,6 +81,9 @@ pub enum TimeoutKind {
     Gssapi,
     /// Authentication, while waiting for the ssh-agent.
     Agent,
+    /// All attempts to connect, up to the acceptance of the first command
+    /// ([`RetryPolicy::time_limit`](crate::config::RetryPolicy::time_limit)).
+    Attempts,
     /// From opening the channel until the server accepts the command.
     Exec,
     /// From the acceptance of a command with a [`sudo_password`](crate::Command::sudo_password)
@@ -100,6 +103,7 @@ impl fmt::Display for TimeoutKind {
             Self::Auth => "authentication timeout",
             Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
             Self::Agent => "authentication timeout, waiting for the ssh-agent,",
+            Self::Attempts => "time limit of all attempts",
             Self::Exec => "exec timeout",
             Self::Sudo => "sudo timeout",
             Self::Command => "time limit of the command",

@@ -13,7 +13,7 @@ use crate::Proxy;
 use crate::host::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::PrivateKey;
-use crate::session::{Answerer, Keepalive, Offer};
+use crate::session::{Answerer, Keepalive, Offer, Retry, RetryPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -162,18 +162,70 @@ fn user_and_port() {
 
 #[test]
 fn attempts_and_their_delay() {
-    let attempts = |target: &Target| target.profile.connection.attempts;
-    let own = [(config().max_attempts(7), 7), (config().num_retries(0), 1), (config().num_retries(1), 1)];
-    assert_layers(attempts, config().num_retries(5), [3, 5], own);
-    let delay = |target: &Target| target.profile.connection.retry_delay.base;
-    let own =
-        [(config().retry_delay(MINUTE), MINUTE), (config().retry_delay(Duration::ZERO), Duration::ZERO)];
-    assert_layers(delay, config().retry_delay(SECOND), [5 * SECOND, SECOND], own);
+    let attempts = |target: &Target| {
+        let RetryPolicy { refused, dropped, failed, .. } = target.profile.connection.retry;
+        [refused, dropped, failed].map(|rule| rule.attempts)
+    };
+    let own = [
+        (config().max_attempts(7), [7; 3]),
+        (config().num_retries(0), [1; 3]),
+        (config().num_retries(1), [1; 3]),
+    ];
+    assert_layers(attempts, config().num_retries(5), [[2, 11, 3], [5; 3]], own);
+    let delay = |target: &Target| {
+        let RetryPolicy { refused, dropped, failed, .. } = target.profile.connection.retry;
+        [refused, dropped, failed].map(|rule| (rule.delay, rule.backoff))
+    };
+    let fixed = |delay| [(delay, None); 3];
+    let own = [
+        (config().retry_delay(MINUTE), fixed(MINUTE)),
+        (config().retry_delay(Duration::ZERO), fixed(Duration::ZERO)),
+    ];
+    let usual = [(SECOND, None), (SECOND / 8, Some(4 * SECOND)), (5 * SECOND, None)];
+    assert_layers(delay, config().retry_delay(SECOND), [usual, fixed(SECOND)], own);
+}
+
+/// A policy replaces less specific settings of its values. Settings in the same place or a more
+/// specific one change it.
+#[test]
+fn the_policy_for_attempts_and_the_settings_of_its_values() {
+    let world = World::new();
+    let retry =
+        |client: HostConfig, own: HostConfig| world.one("web", &client, &own).profile.connection.retry;
+    let policy = RetryPolicy::default().failed(Retry::new(9, MINUTE)).refused(Retry::NEVER);
+    assert_eq!(retry(config().retry(policy), config()), policy);
+    assert_eq!(retry(config().max_attempts(2).retry_delay(SECOND), config().retry(policy)), policy);
+    assert_eq!(retry(config().retry(policy).max_attempts(2), config()), policy.attempts(2));
+    assert_eq!(retry(config().retry(policy), config().retry_delay(SECOND)), policy.delay(SECOND));
+    assert_eq!(retry(config().retry(policy), config().timeout(MINUTE)), policy);
+
+    // The time limit of the default policy must not cut short what a caller has asked for.
+    let unlimited = RetryPolicy::default().time_limit(None);
+    assert_eq!(retry(config(), config()), RetryPolicy::default());
+    assert_eq!(retry(config().timeout(None), config()), RetryPolicy::default());
+    assert_eq!(retry(config().timeout(MINUTE), config()), unlimited);
+    assert_eq!(retry(config().max_attempts(3), config()), unlimited.attempts(3));
+    assert_eq!(retry(config(), config().retry_delay(MINUTE)), unlimited.delay(MINUTE));
+    assert_eq!(retry(config(), config().retry_backoff(MINUTE)), unlimited.backoff(MINUTE));
+}
+
+#[test]
+fn policies_that_cannot_work_are_refused() {
+    let usual = RetryPolicy::default();
+    let zero = "retry must be longer than zero, or None";
+    for (policy, problem) in [
+        (usual.refused(Retry::new(0, SECOND)), "retry must be at least 1 attempt in each rule"),
+        (usual.attempts(0), "retry must be at least 1 attempt in each rule"),
+        (usual.time_limit(Duration::ZERO), zero),
+        (usual.failed(Retry::new(2, SECOND).backoff(Duration::ZERO)), zero),
+    ] {
+        assert_eq!(World::new().problem(&[], &config().retry(policy), &[]), problem);
+    }
 }
 
 #[test]
 fn backoff_and_its_longest_pause() {
-    let longest = |target: &Target| target.profile.connection.retry_delay.backoff_max;
+    let longest = |target: &Target| target.profile.connection.retry.failed.backoff;
     let own = [(config().retry_backoff(MINUTE), Some(MINUTE)), (config().retry_backoff(None), None)];
     assert_layers(longest, config().retry_backoff(SECOND), [None, Some(SECOND)], own);
 }
@@ -239,13 +291,21 @@ fn keepalives_and_how_many_may_be_missed() {
 #[test]
 fn time_limits() {
     let stages = |target: &Target| {
-        let Timeouts { connect, handshake, auth, exec } = target.profile.timeouts;
+        let Timeouts { connect, handshake, auth, exec, .. } = target.profile.timeouts;
         [connect, handshake, auth, exec, target.profile.read_timeout].map(Option::unwrap_or_default)
     };
     let all = |limit| [limit; 5];
-    let none = [60 * SECOND, 60 * SECOND, 120 * SECOND, Duration::ZERO, Duration::ZERO];
+    let none = [10 * SECOND, 10 * SECOND, 20 * SECOND, 30 * SECOND, Duration::ZERO];
     let own = [(config().timeout(MINUTE), all(MINUTE)), (config().timeout(None), none)];
     assert_layers(stages, config().timeout(SECOND), [none, all(SECOND)], own);
+
+    let ends = |target: &Target| (target.profile.timeouts.stop, target.profile.timeouts.close);
+    let own = [
+        (config().stop_grace(MINUTE), (MINUTE, Duration::ZERO)),
+        (config().close_timeout(MINUTE), (SECOND, MINUTE)),
+    ];
+    let client = config().stop_grace(SECOND).close_timeout(Duration::ZERO);
+    assert_layers(ends, client, [(SECOND, 10 * SECOND), (SECOND, Duration::ZERO)], own);
 
     let read = |target: &Target| target.profile.read_timeout;
     let own = [

@@ -146,7 +146,11 @@ impl Execs {
             | ExecState::Blocked
             | ExecState::Preparing { .. }
             | ExecState::Requesting(_) => match limit {
-                Some(after) => self.refuse(id, cx, HostErrorKind::Timeout { kind: TimeoutKind::Exec, after }),
+                Some(after) => {
+                    let is_last = exec.deadline == cx.peer.until;
+                    let kind = if is_last { TimeoutKind::Attempts } else { TimeoutKind::Exec };
+                    self.refuse(id, cx, HostErrorKind::Timeout { kind, after })
+                }
                 None => Progress::Pending,
             },
             ExecState::Running(_) => {
@@ -213,7 +217,9 @@ impl Exec {
                 self.algorithms = Some(cx.link.algorithms());
                 // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {
-                    self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.exec);
+                    let timeouts = &cx.peer.target.profile.timeouts;
+                    self.deadline = Deadline::earlier(Deadline::new(cx.now, timeouts.exec), cx.peer.until);
+                    self.close_limit = timeouts.close;
                     self.begun = cx.now;
                 }
                 self.enter(ExecState::Opening(channel));
@@ -242,6 +248,9 @@ impl Exec {
                 if self.request.options.wait_for_channel && cx.has_others =>
             {
                 cx.link.free_channel(channel);
+                if !cx.peer.target.profile.timeouts.exec_with_wait {
+                    self.deadline = None;
+                }
                 self.enter(ExecState::Blocked);
             }
             Err(error) => return Err(Trouble::of(error, ChannelProblem::OpenRefused)),

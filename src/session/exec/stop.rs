@@ -6,7 +6,6 @@ use super::{CloseStep, Exec, ExecState, Execs, StopStep};
 use crate::command::Signal;
 use crate::error::{HostErrorKind, NotStarted};
 use crate::ids::CommandId;
-use crate::limits;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::deadline::Deadline;
@@ -71,7 +70,7 @@ impl Exec {
     }
 
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
-        self.deadline = Deadline::new(cx.now, limits::STOP_GRACE);
+        self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.stop);
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
     }
 

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{AUTH, Bench, CONNECT, Config, EXEC, HANDSHAKE, address};
+use super::harness::{AUTH, Bench, CONNECT, Config, EXEC, HANDSHAKE, address, limits_of_ends};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script};
 use crate::error::HostErrorKind;
 use crate::limits;
+use crate::session::Input;
 use crate::session::state::Phase;
-use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
 
 /// Steps the session every 100 ms while it is in `stage`, and returns when it left the stage.
@@ -138,7 +138,7 @@ fn a_timer_that_fires_early_changes_nothing() {
 
 #[test]
 fn without_limits_nothing_expires() {
-    let timeouts = Timeouts { connect: None, handshake: None, auth: None, exec: None };
+    let timeouts = limits_of_ends();
     let peer = Peer { handshake: Answer::never(), ..Peer::default() };
     let mut bench = Bench::with(Config { timeouts, ..Config::default() }, Script::peer(peer));
     bench.command();

@@ -25,7 +25,7 @@ use crate::output::Outcome;
 use crate::session::state::{Phase, State};
 use crate::session::{
     AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile,
-    RetryDelay, Session, Target, Timeouts, TunnelId, TunnelProgress, TunnelRequest, View,
+    RetryPolicy, Session, Target, Timeouts, TunnelId, TunnelProgress, TunnelRequest, View,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -47,6 +47,8 @@ pub(super) struct Config {
     pub plan: AuthPlan,
     pub attempts: u32,
     pub backoff_max: Option<Duration>,
+    /// Replaces `attempts` and `backoff_max`.
+    pub retry: Option<RetryPolicy>,
     pub seed: u64,
     pub family: AddressFamily,
     pub attempt_delay: Option<Duration>,
@@ -66,6 +68,7 @@ impl Default for Config {
             plan: vec![Offer::Sign(private_key(0))],
             attempts: 3,
             backoff_max: None,
+            retry: None,
             seed: 0,
             family: AddressFamily::Any,
             attempt_delay: None,
@@ -76,11 +79,18 @@ impl Default for Config {
                 handshake: Some(HANDSHAKE),
                 auth: Some(AUTH),
                 exec: Some(EXEC),
+                ..limits_of_ends()
             },
             proxied: false,
             verifier: verifier(),
         }
     }
+}
+
+/// No time limits, except those of the ends of commands.
+pub(super) fn limits_of_ends() -> Timeouts {
+    let (stop, close) = (limits::STOP_GRACE, limits::CLOSE_TIMEOUT);
+    Timeouts { connect: None, handshake: None, auth: None, exec: None, exec_with_wait: true, stop, close }
 }
 
 /// The result of a lookup.
@@ -142,6 +152,7 @@ impl Bench {
             plan,
             attempts,
             backoff_max,
+            retry,
             seed,
             family,
             attempt_delay,
@@ -151,9 +162,11 @@ impl Bench {
             forward_agent,
             verifier,
         } = config;
-        let retry_delay = RetryDelay { base: RETRY_DELAY, backoff_max };
-        let connection =
-            Connection { attempts, retry_delay, family, attempt_delay, compress: false, keepalive };
+        let retry = retry.unwrap_or_else(|| {
+            let policy = RetryPolicy::default().attempts(attempts).delay(RETRY_DELAY).time_limit(None);
+            backoff_max.map_or(policy, |max| policy.backoff(max))
+        });
+        let connection = Connection { retry, family, attempt_delay, compress: false, keepalive };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),

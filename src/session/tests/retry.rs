@@ -6,12 +6,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::call::Call;
-use super::harness::{Bench, Config, RETRY_DELAY, address};
+use super::harness::{Bench, Config, RETRY_DELAY, address, limits_of_ends};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
 use crate::error::HostErrorKind;
+use crate::limits;
 use crate::link::{LinkError, LinkErrorKind};
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Input, Retry, RetryPolicy, Timeouts};
 use crate::stage::Stage;
 
 #[test]
@@ -137,35 +138,158 @@ fn drops(config: Config, dropped: usize) -> (Vec<Duration>, Bench) {
     (pauses, bench)
 }
 
+fn usual() -> Config {
+    Config { retry: Some(RetryPolicy::default().time_limit(None)), ..Config::default() }
+}
+
 #[test]
-fn connections_dropped_before_the_identification_are_not_counted_as_attempts() {
-    for attempts in [2, 3] {
-        let (pauses, bench) = drops(Config { attempts, ..Config::default() }, 8);
-        assert_eq!((pauses.len(), bench.dials()), (8, 9));
-        assert!(bench.outcome(0).is_success());
-        assert_eq!(bench.session.attempt(), 1, "dropped connections must not count as attempts");
-    }
+fn connections_dropped_before_the_identification_have_a_rule_of_their_own() {
+    let (pauses, bench) = drops(usual(), 8);
+    assert_eq!((pauses.len(), bench.dials(), bench.session.attempt()), (8, 9, 9));
+    assert!(bench.outcome(0).is_success());
 }
 
 #[test]
 fn a_server_that_drops_every_connection_fails_in_bounded_time() {
-    let mut longest = [Duration::ZERO; 8];
-    let ceilings = [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000].map(Duration::from_millis);
+    let mut longest = [Duration::ZERO; 10];
+    let ceilings = [250, 500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000];
+    let ceilings = ceilings.map(Duration::from_millis);
     for seed in 0..300 {
-        let (pauses, bench) = drops(Config { seed, ..Config::default() }, 20);
-        assert_eq!(pauses.len(), 10, "eight uncounted drops, and two delays between three attempts");
-        assert_eq!(pauses[8..], [RETRY_DELAY; 2]);
+        let (pauses, bench) = drops(Config { seed, ..usual() }, 20);
+        assert_eq!(pauses.len(), 10);
         for ((pause, ceiling), longest) in pauses.iter().zip(ceilings).zip(&mut longest) {
             assert!(*pause <= ceiling, "{pauses:?}");
             *longest = (*longest).max(*pause);
         }
-        assert_eq!((bench.dials(), bench.error(0).attempt()), (11, 3));
+        assert_eq!((bench.dials(), bench.error(0).attempt()), (11, 11));
+        assert!(bench.error(0).to_string().contains("(attempt 11 of 11)"), "{}", bench.error(0));
         assert_eq!(bench.error(0).stage(), Stage::Handshaking);
         assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
     }
     for (longest, ceiling) in longest.iter().zip(ceilings) {
         assert!(*longest > ceiling * 9 / 10, "{longest:?} of {ceiling:?}");
     }
+}
+
+/// What a caller sets for all attempts applies to dropped connections too.
+#[test]
+fn a_number_of_attempts_and_a_delay_bound_dropped_connections() {
+    let (pauses, bench) = drops(Config { attempts: 3, ..Config::default() }, 20);
+    assert_eq!((pauses, bench.dials()), (vec![RETRY_DELAY; 2], 3));
+    assert!(bench.error(0).to_string().contains("(attempt 3 of 3)"), "{}", bench.error(0));
+}
+
+#[test]
+fn a_refused_connect_is_tried_once_more_after_a_second_or_is_final() {
+    let refused = || Script::default().dialling(address(1), &[Dial::Fails(1, Errno::ECONNREFUSED)]);
+    let mut bench = Bench::with(usual(), refused());
+    bench.command();
+    bench.run_until_phase(Phase::BackingOff);
+    assert_eq!(bench.deadline(), Some(bench.now + Duration::from_secs(1)));
+    bench.run();
+    assert_eq!((bench.dials(), bench.error(0).attempt()), (2, 2));
+    assert!(bench.error(0).to_string().contains("(attempt 2 of 2)"), "{}", bench.error(0));
+
+    let never = RetryPolicy::default().refused(Retry::NEVER);
+    let mut bench = Bench::with(Config { retry: Some(never), ..Config::default() }, refused());
+    bench.command();
+    bench.run();
+    assert_eq!(bench.dials(), 1);
+    assert!(!bench.error(0).to_string().contains("attempt"), "{}", bench.error(0));
+}
+
+/// The stages of a bench with the limits that apply if no setting is made.
+fn untouched() -> Config {
+    let timeouts = Timeouts {
+        connect: Some(limits::CONNECT_TIMEOUT),
+        handshake: Some(limits::HANDSHAKE_TIMEOUT),
+        auth: Some(limits::AUTH_TIMEOUT),
+        exec: Some(limits::EXEC_TIMEOUT),
+        ..limits_of_ends()
+    };
+    Config { timeouts, retry: Some(RetryPolicy::default()), ..Config::default() }
+}
+
+/// Whatever a host does, and however often it is tried.
+#[test]
+fn with_no_setting_touched_the_verdict_comes_within_30_s_of_the_first_dial() {
+    let peer = |change: fn(&mut Peer)| {
+        let mut peer = Peer::default();
+        change(&mut peer);
+        Script::peer(peer)
+    };
+    let dials = |dial| Script::default().dialling(address(1), &[dial]);
+    let silent_channel = |channel| Script::channel(channel);
+    let scripts = [
+        dials(Dial::Silent),
+        dials(Dial::Fails(1, Errno::ECONNREFUSED)),
+        dials(Dial::Fails(1, Errno::EHOSTUNREACH)),
+        peer(|peer| peer.handshake = Answer::never()),
+        peer(|peer| peer.handshake = Answer::error(1, LinkErrorKind::Dropped)),
+        peer(|peer| peer.handshake = Answer::error(1, LinkErrorKind::Lost)),
+        peer(|peer| peer.service = Answer::never()),
+        peer(|peer| peer.auth_after = None),
+        silent_channel(Channel { open: Answer::never(), ..Channel::default() }),
+        silent_channel(Channel { open: Answer::error(9_000, LinkErrorKind::Lost), ..Channel::default() }),
+        silent_channel(Channel { exec: Answer::never(), ..Channel::sending(vec![]) }),
+    ];
+    for (index, script) in scripts.into_iter().enumerate() {
+        for seed in 0..20 {
+            let mut bench = Bench::with(Config { seed, ..untouched() }, script.clone());
+            bench.command();
+            bench.step(Input::Admitted { commands: usize::MAX });
+            let begun = bench.now;
+            bench.run_until(Bench::all_ended);
+            let took = bench.now - begun;
+            assert!(bench.all_ended() && took <= limits::ATTEMPTS_TIME, "script {index}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn the_limit_of_all_attempts_is_named_and_ends_an_attempt_at_its_time() {
+    let silent = Peer { auth_after: None, ..Peer::default() };
+    let mut bench = Bench::with(untouched(), Script::peer(silent));
+    bench.command();
+    bench.step(Input::Admitted { commands: usize::MAX });
+    let begun = bench.now;
+    bench.run();
+    assert_eq!((bench.now - begun, bench.dials()), (limits::ATTEMPTS_TIME, 2));
+    let text = bench.error(0).to_string();
+    assert!(
+        text.ends_with("authentication failed (attempt 2 of 3): time limit of all attempts after 30s"),
+        "{text}"
+    );
+}
+
+/// The start of the first command is limited with the attempts, that of later commands alone.
+#[test]
+fn a_command_on_an_open_connection_has_a_limit_of_its_own() {
+    let slow = Channel { open: Answer::never(), ..Channel::default() };
+    let peer = Peer { channels: vec![Channel::default(), slow], ..Peer::default() };
+    let mut bench = Bench::with(untouched(), Script::peer(peer));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    bench.now += Duration::from_secs(100);
+    bench.command();
+    bench.run_until(|bench| bench.exec(1).stage() == Stage::Opening);
+    assert_eq!(bench.deadline(), Some(bench.now + limits::EXEC_TIMEOUT));
+    bench.run();
+    assert!(bench.error(1).to_string().contains("exec timeout after 30s"), "{}", bench.error(1));
+}
+
+/// A host that waits for a place between two attempts is not to blame for the wait.
+#[test]
+fn the_time_in_the_queue_does_not_count() {
+    let lost = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let mut bench = Bench::with(untouched(), Script::peers(vec![lost, Peer::default()]));
+    bench.command();
+    bench.run_until_phase(Phase::BackingOff);
+    bench.run_until_phase(Phase::Queued);
+    bench.now += Duration::from_secs(3_600);
+    bench.run();
+    assert!(bench.outcome(0).is_success());
 }
 
 #[test]
@@ -179,24 +303,22 @@ fn with_a_single_attempt_a_drop_is_an_error_at_once() {
 #[test]
 fn a_connect_that_is_reset_is_a_drop() {
     let dials = [Dial::Fails(1, Errno::ECONNRESET), Dial::Connects(1)];
-    let config = Config { attempts: 2, ..Config::default() };
-    let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
+    let mut bench = Bench::with(usual(), Script::default().dialling(address(1), &dials));
     bench.command();
     bench.run_until_phase(Phase::BackingOff);
     assert!(bench.deadline().unwrap() - bench.now <= Duration::from_millis(250));
     bench.run();
     assert!(bench.outcome(0).is_success());
-    assert_eq!(bench.session.attempt(), 1);
 }
 
 #[test]
-fn a_new_command_has_all_its_drops_again() {
+fn a_new_command_has_all_attempts_after_drops_again() {
     let drop = Peer { handshake: Answer::error(1, LinkErrorKind::Dropped), ..Peer::default() };
-    let mut bench = Bench::with(Config { attempts: 2, ..Config::default() }, Script::peer(drop));
+    let mut bench = Bench::with(usual(), Script::peer(drop));
     for round in 1..=2 {
         bench.command();
         bench.run();
-        assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 10 * round));
+        assert_eq!((bench.phase(), bench.dials()), (Phase::Failed, 11 * round));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{World, config, plan};
 use crate::Proxy;
 use crate::limits;
-use crate::session::Target;
+use crate::session::{RetryPolicy, Target};
 
 /// The proxies on the way to a host as `user@host:port`. The first is connected to directly.
 fn way(target: &Target) -> Vec<String> {
@@ -26,7 +26,7 @@ fn proxy_host_alone_has_the_documented_defaults() {
     assert_eq!(way(&target), ["owner@gate:22"]);
     let proxy = target.proxy.as_deref().unwrap();
     assert_eq!(plan(proxy), ["agent(1 first)", "ask"]);
-    assert_eq!(proxy.profile.connection.attempts, limits::ATTEMPTS);
+    assert_eq!(proxy.profile.connection.retry, RetryPolicy::default());
 }
 
 #[test]
@@ -68,10 +68,11 @@ fn what_is_no_login_is_the_clients() {
     let target = world.one("web1", &client, &config().timeout(super::SECOND));
     let next = target.proxy.as_deref().unwrap();
     let gate = next.proxy.as_deref().unwrap();
-    let times =
-        |target: &Target| (target.profile.timeouts.handshake.unwrap(), target.profile.connection.attempts);
+    let retry = |target: &Target| target.profile.connection.retry;
+    let times = |target: &Target| (target.profile.timeouts.handshake.unwrap(), retry(target).failed.attempts);
     assert_eq!((times(gate), times(next)), ((minute, 7), (super::SECOND, 1)));
-    assert_eq!(gate.profile.connection.retry_delay.base, minute);
+    assert_eq!(retry(gate).failed.delay, minute);
+    assert_eq!(retry(gate).time_limit, None, "the time limit of the default policy");
     // Traffic that is already encrypted does not compress.
     assert!(target.profile.connection.compress && !gate.profile.connection.compress);
 }
