@@ -17,26 +17,6 @@ pub const ATTEMPTS: u32 = 3;
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Connection attempts if the port refuses them. A daemon that is being restarted is back after a
-/// second; a port without one refuses for hours.
-pub const REFUSED_ATTEMPTS: u32 = 2;
-
-/// Pause after a refused connect.
-pub const REFUSED_DELAY: Duration = Duration::from_secs(1);
-
-/// Connection attempts if the server ends the connections before sending its identification. With
-/// the pauses below, the last one starts at most 28 s after the first. In that time, a server that
-/// logs in ten users a second serves nearly three hundred.
-pub const DROPPED_ATTEMPTS: u32 = 11;
-
-/// The random pause after the first dropped connection is at most twice as long as this. The bound
-/// doubles with each further dropped connection. sshd has room again as soon as one pending login
-/// ends, which takes some tenths of a second.
-pub const DROPPED_DELAY: Duration = Duration::from_millis(125);
-
-/// Highest value that the upper bound of the pause reaches by doubling.
-pub const DROPPED_DELAY_MAX: Duration = Duration::from_secs(4);
-
 /// Time limit of all attempts, from the first dial until a command is accepted. A person who waits
 /// for a host gives up after about that time.
 pub const ATTEMPTS_TIME: Duration = Duration::from_secs(30);
@@ -60,6 +40,14 @@ pub const AUTH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Time limit for the start of a command if no `timeout` is set.
 pub const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many hosts may refuse a password that no host has accepted. `pam_faillock` locks an account
+/// after three refusals by default, and the next one is left to the user who corrects the password.
+pub const REFUSALS: usize = 2;
+
+/// How long a host may try a password that no host has accepted before another host begins as well.
+/// PAM delays a refusal by about two seconds.
+pub const TRIAL_TIME: Duration = Duration::from_secs(5);
 
 /// Rounds of prompts in one keyboard-interactive authentication. Real servers need up to four, for
 /// the password, a code, and PAM's messages in between.

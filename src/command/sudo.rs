@@ -155,6 +155,11 @@ impl SudoLogin {
         format!("{}{}", self.stem(), mark.word())
     }
 
+    /// The password, without the line end.
+    pub(crate) fn password(&self) -> &[u8] {
+        self.answer.0.split_last().map_or(&[], |(_, password)| password)
+    }
+
     /// The line that answers a prompt.
     pub(crate) fn answer(&self) -> &[u8] {
         &self.answer.0
@@ -210,6 +215,8 @@ impl Command {
     /// If `sudo` refuses the password, it asks again. The command is then given up, and its outcome
     /// is
     /// [`ChannelProblem::SudoPasswordRefused`](crate::error::ChannelProblem::SudoPasswordRefused).
+    /// Until a host has accepted the password, it is sent to
+    /// [one host at a time](crate::config::ClientBuilder::guard_passwords).
     /// The output then contains what `sudo` has printed. If the user may not use `sudo` at all,
     /// `sudo` itself reports that on standard error and by its exit status. If `sudo` neither asks
     /// for the password nor lets the command begin within the time limit of a login, for example

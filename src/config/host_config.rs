@@ -36,6 +36,7 @@ use crate::session::RetryPolicy;
 /// | [`user`](Self::user) | | the owner of this process | `user` |
 /// | [`port`](Self::port) | | 22 | `port` |
 /// | [`password`](Self::password) | | none | `password` |
+/// | [`guard_passwords`](Self::guard_passwords) | | `true` | |
 /// | [`passphrase`](Self::passphrase) | | none | (`password`) |
 /// | [`kdf_rounds_max`](Self::kdf_rounds_max) | rounds of bcrypt | 1,024 | |
 /// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
@@ -102,6 +103,7 @@ pub struct HostConfig {
     pub(super) user: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) password: Option<Hidden>,
+    pub(super) guard_passwords: Option<bool>,
     pub(super) passphrase: Option<Hidden>,
     pub(super) kdf_rounds_max: Option<u32>,
     pub(super) key: Option<KeySource>,

@@ -84,6 +84,7 @@ pub(super) struct Settings<'a> {
     /// `None` if GSSAPI is off.
     pub gssapi: Option<GssapiSettings<'a>>,
     pub algorithms: Choices<'a>,
+    pub guard_passwords: bool,
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
     /// `None` if the agent is not forwarded.
@@ -171,6 +172,7 @@ impl<'a> Layers<'a> {
             login: self.login(),
             gssapi: self.gssapi(),
             algorithms: self.algorithms(),
+            guard_passwords: self.value(|config| config.guard_passwords).unwrap_or(true),
             connection: self.connection(),
             agent_socket: self.agent_socket(),
             forward_agent: self
@@ -321,6 +323,7 @@ mod tests {
             .user(name)
             .port(number as u16)
             .password(name)
+            .guard_passwords(false)
             .passphrase(name)
             .kdf_rounds_max(number)
             .key_file(name)

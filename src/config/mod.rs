@@ -2,6 +2,7 @@
 
 mod agent_key;
 mod algorithms;
+mod attempts;
 mod builder;
 mod certificates;
 mod credentials;

@@ -82,6 +82,11 @@ settings! { @pass Proxy.config {
     /// private keys.
     password(password: impl Into<String>);
 
+    /// Whether the password waits until another host has accepted it
+    /// ([`Builder::guard_passwords`](crate::config::ClientBuilder::guard_passwords)). Default: the
+    /// client's setting.
+    guard_passwords(on: bool);
+
     /// Passphrase of encrypted private keys.
     passphrase(passphrase: impl Into<String>);
 

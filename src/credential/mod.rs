@@ -11,4 +11,4 @@ pub(crate) use challenge::Responder;
 pub use challenge::{Answer, Challenge, Prompt};
 pub(crate) use private_key::{KeyText, Opener, PlainKey};
 pub(crate) use public_half::public_half;
-pub(crate) use secret::Secret;
+pub(crate) use secret::{Secret, UserPassword};

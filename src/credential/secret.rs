@@ -2,9 +2,10 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A password or passphrase. It is shared by reference, never printed, and overwritten when the
 /// last owner drops it.
@@ -53,6 +54,33 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// A password together with the user who logs in with it. Equal passwords of equal users are the
+/// same secret, wherever they were set.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct UserPassword {
+    user: CString,
+    password: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl UserPassword {
+    pub(crate) fn new(user: &CStr, password: &[u8]) -> Self {
+        Self { user: user.to_owned(), password: Arc::new(Zeroizing::new(password.to_owned())) }
+    }
+}
+
+impl Hash for UserPassword {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.user.hash(state);
+        self.password.as_slice().hash(state);
+    }
+}
+
+impl fmt::Debug for UserPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserPassword({:?}, ..)", self.user)
     }
 }
 

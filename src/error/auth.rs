@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::host::peer;
@@ -89,6 +90,14 @@ pub enum AuthProblem {
         /// The names in the certificate.
         principals: Vec<String>,
     },
+    /// The password was not sent, because other hosts have refused it and no host has accepted it
+    /// ([`guard_passwords`](crate::config::ClientBuilder::guard_passwords)).
+    #[error("the password was not sent: {}", withheld(refused_by))]
+    #[non_exhaustive]
+    PasswordWithheld {
+        /// The hosts that have refused the password.
+        refused_by: Arc<[Arc<str>]>,
+    },
     /// keyboard-interactive: the server's prompts were not answered, because the
     /// [responder](crate::config::ClientBuilder::responder) declined, or because there is no
     /// responder and the server asked for more than a hidden password.
@@ -126,6 +135,16 @@ pub enum AuthProblem {
     /// keyboard-interactive: the server asked for more rounds than are allowed.
     #[error("the server asked again after {0} rounds of questions")]
     TooManyRounds(u32),
+}
+
+/// Why a password was not sent.
+pub(super) fn withheld(refused_by: &[Arc<str>]) -> String {
+    let hosts: Vec<_> = refused_by.iter().map(|host| peer(host)).collect();
+    format!(
+        "{} have refused it and no host has accepted it, so that it does not lock the account; check it, \
+         or turn guard_passwords off",
+        hosts.join(" and ")
+    )
 }
 
 fn named(principals: &[String]) -> String {
@@ -167,7 +186,7 @@ fn asked(prompt: &str, prompts: usize) -> String {
     }
 }
 
-pub(super) fn listed(methods: &[AuthMethod], none: &str) -> String {
+fn listed(methods: &[AuthMethod], none: &str) -> String {
     if methods.is_empty() {
         return none.to_owned();
     }
@@ -175,8 +194,16 @@ pub(super) fn listed(methods: &[AuthMethod], none: &str) -> String {
     names.join(", ")
 }
 
-pub(super) fn explained(problems: &[AuthProblem]) -> String {
-    problems.iter().map(|problem| format!("; {problem}")).collect()
+/// What is known about a login without success.
+pub(super) fn refusal(tried: &[AuthMethod], offered: &[AuthMethod], problems: &[AuthProblem]) -> String {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    // The server was asked for nothing, so it has said nothing.
+    if tried.is_empty() && offered.is_empty() && !problems.is_empty() {
+        return problems.join("; ");
+    }
+    let tried = listed(tried, "nothing (no credential is configured)");
+    let parts = [format!("tried {tried}"), format!("the server offers {}", listed(offered, "nothing more"))];
+    parts.into_iter().chain(problems).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

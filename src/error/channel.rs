@@ -1,5 +1,8 @@
 //! Why a channel failed.
 
+use std::sync::Arc;
+
+use super::auth::withheld;
 use super::host::peer;
 use crate::text::sanitise;
 
@@ -45,6 +48,15 @@ pub enum ChannelProblem {
     /// `sudo` rejected the [password](crate::Command::sudo_password). The command was not run.
     #[error("sudo did not accept the password")]
     SudoPasswordRefused,
+    /// The [password for `sudo`](crate::Command::sudo_password) was not sent, because other hosts
+    /// have refused it ([`guard_passwords`](crate::config::ClientBuilder::guard_passwords)). The
+    /// command was not run.
+    #[error("the password for sudo was not sent: {}", withheld(refused_by))]
+    #[non_exhaustive]
+    SudoPasswordWithheld {
+        /// The hosts that have refused the password.
+        refused_by: Arc<[Arc<str>]>,
+    },
     /// A signal was sent to a command that is not running.
     #[error("the command is not running")]
     NotRunning,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::auth::{AuthMethod, AuthProblem, explained, listed};
+use super::auth::{AuthMethod, AuthProblem, refusal};
 use super::channel::ChannelProblem;
 use super::name::{ResolverProblem, UnknownHostProblem};
 use crate::hostkey::HostKeyError;
@@ -125,13 +125,7 @@ pub enum HostErrorKind {
     #[error("{0}")]
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
-    #[error(
-        "no credential accepted for user {}: tried {}; the server offers {}{}",
-        sanitise(user),
-        listed(tried, "nothing (no credential is configured)"),
-        listed(offered, "nothing more"),
-        explained(problems)
-    )]
+    #[error("no credential accepted for user {}: {}", sanitise(user), refusal(tried, offered, problems))]
     #[non_exhaustive]
     Auth {
         /// The login name.

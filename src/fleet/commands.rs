@@ -161,8 +161,10 @@ impl Fleet {
     /// Cancels a command. Its outcome is [`Cancelled`](crate::HostErrorKind::Cancelled).
     ///
     /// A command that has not been sent yet is never sent. A running command receives SIGTERM and
-    /// the end of its input. If it has not ended a second later, its channel is closed. If the host
-    /// does not confirm the close within 10 seconds, the command ends without the confirmation.
+    /// the end of its input. If it has not ended a second later
+    /// ([`stop_grace`](crate::HostConfig::stop_grace)), its channel is closed. If the host does not
+    /// confirm the close within 10 seconds ([`close_timeout`](crate::HostConfig::close_timeout)),
+    /// the command ends without the confirmation.
     pub fn cancel(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
         let index = exec.host().index();
@@ -230,7 +232,7 @@ impl Fleet {
     /// [`Error::Draining`](crate::Error::Draining), and commands that were not sent end as
     /// [`NotStarted`](crate::HostErrorKind::NotStarted). Commands that were sent continue until the
     /// deadline, if there is one. At the deadline they are [cancelled](Self::cancel), which takes
-    /// at most 11 seconds. Each connection closes once nothing needs it.
+    /// at most 11 seconds by default. Each connection closes once nothing needs it.
     /// [`Event::Drained`](crate::Event::Drained) reports that no command and no connection is left.
     ///
     /// This returns at once, so keep calling [`turn`](Self::turn). A further call changes the

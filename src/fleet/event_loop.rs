@@ -38,6 +38,8 @@ pub(super) enum Timer {
     Slot(usize),
     /// The time at which the rate limit allows the next connection.
     ConnectRate,
+    /// The time at which another host may try a password.
+    Trial,
     /// The deadline of a drain.
     Drain,
 }

@@ -52,7 +52,7 @@ impl<'a> HostRef<'a> {
     /// Which failed attempts to connect to the host are followed by another one
     /// ([`HostConfig::retry`]).
     pub fn retry_policy(&self) -> RetryPolicy {
-        self.slot.session.target().profile.connection.retry
+        self.0.session.target().profile.connection.retry
     }
 
     /// The state of the host's connection.

@@ -19,6 +19,7 @@ mod hosts;
 mod library;
 mod metrics;
 mod output;
+mod password_guard;
 mod rate_limit;
 mod registry;
 pub(super) mod run;

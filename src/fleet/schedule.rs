@@ -3,6 +3,7 @@
 
 use super::admission::Admission;
 use super::backpressure::HeldBack;
+use super::password_guard::PasswordGuard;
 use super::runs::Runs;
 use super::slot::Armed;
 use crate::config::Limits;
@@ -13,6 +14,7 @@ pub(super) struct Schedule {
     pub held: HeldBack,
     pub runs: Runs,
     pub drain: Drain,
+    pub passwords: PasswordGuard,
     /// Whether admission is paused.
     pub is_paused: bool,
     /// Whether another turn must run to look for hosts to admit, even if neither the poll nor a
@@ -22,6 +24,9 @@ pub(super) struct Schedule {
     pub close_proxies: bool,
     /// The timer that expires when the rate limit allows the next connection.
     pub rate_timer: Option<Armed>,
+    /// The timer that expires when the next trial of a password may begin beside one that is
+    /// overdue.
+    pub trial_timer: Option<Armed>,
 }
 
 impl Schedule {
@@ -31,10 +36,12 @@ impl Schedule {
             held: HeldBack::default(),
             runs: Runs::default(),
             drain: Drain::default(),
+            passwords: PasswordGuard::default(),
             is_paused: false,
             admit_again: false,
             close_proxies: false,
             rate_timer: None,
+            trial_timer: None,
         }
     }
 
@@ -42,7 +49,7 @@ impl Schedule {
     /// share of the output budget per stream.
     pub(super) fn has_work(&self, share: usize) -> bool {
         let has_tasks = self.runs.has_tasks() || self.admit_again || self.close_proxies;
-        has_tasks || self.held.has_next(share)
+        has_tasks || self.passwords.has_answers() || self.held.has_next(share)
     }
 }
 

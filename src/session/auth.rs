@@ -17,8 +17,10 @@ use std::time::SystemTime;
 use self::attempt::{Attempt, Verdict};
 use super::retry::{Cause, is_refusal};
 use super::target::{Offer, Profile, Target};
+use super::trial::{Permission, Trial, TrialEnd, TrialOf};
 use super::{Cx, Effect, Failure};
 use crate::agent::wire::Identity;
+use crate::credential::UserPassword;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, PrivateKey};
@@ -42,12 +44,16 @@ pub(super) struct Login {
     /// The methods that the server accepts, according to its last reply; `None` before its first
     /// reply.
     offered: Option<Vec<AuthMethod>>,
+    /// Whether the current offer's password is on trial.
+    trial: Trial,
 }
 
 #[derive(Debug)]
 enum LoginStep {
     /// The server has not granted the authentication service yet.
     Service,
+    /// The offer with this index in the plan waits until its password may be sent.
+    Trial(usize),
     /// The offer with this index in the plan is being made.
     Offer(usize, Attempt),
 }
@@ -75,6 +81,7 @@ impl Login {
             tried: Vec::new(),
             problems: Vec::new(),
             offered: None,
+            trial: Trial::Idle,
         }
     }
 
@@ -89,12 +96,14 @@ impl Login {
                         return Ok(Poll::Pending);
                     }
                 }
+                LoginStep::Trial(_) => return Ok(Poll::Pending),
                 LoginStep::Offer(index, attempt) => {
                     let Poll::Ready(verdict) = attempt.step(target, cx)? else {
                         return Ok(Poll::Pending);
                     };
                     let (index, offer) = (*index, &profile.plan[*index]);
                     let method = offer.method();
+                    let is_sent = attempt.has_sent_password();
                     if let Attempt::Agent(keys) = attempt {
                         self.spent.append(&mut keys.spent);
                         let unsigned = mem::take(&mut keys.unsigned);
@@ -103,11 +112,22 @@ impl Login {
                     if verdict != Verdict::Nothing {
                         self.note(method);
                     }
+                    let mut end = TrialEnd::Unanswered;
                     match verdict {
-                        Verdict::Server(AuthReply::Accepted) => return Ok(Poll::Ready(())),
-                        Verdict::Server(AuthReply::Partial) => self.partial(index, offer, cx.link.offered()),
+                        Verdict::Server(AuthReply::Accepted) => {
+                            self.end_trial(TrialEnd::Accepted, cx.out);
+                            return Ok(Poll::Ready(()));
+                        }
+                        Verdict::Server(AuthReply::Partial) => {
+                            end = TrialEnd::Accepted;
+                            self.partial(index, offer, cx.link.offered());
+                        }
                         Verdict::Server(AuthReply::Denied) => {
                             self.denied(index, method, cx.link.offered());
+                            // A refusal of the method says nothing about the password.
+                            if is_sent && self.fates[index] == Fate::Done {
+                                end = TrialEnd::Refused;
+                            }
                             self.explain_certificate(index, profile, cx.calendar);
                         }
                         Verdict::Server(AuthReply::Unable(reason)) => {
@@ -120,6 +140,7 @@ impl Login {
                             self.fates[index] = Fate::Done;
                         }
                     }
+                    self.end_trial(end, cx.out);
                 }
             }
             self.advance(profile, cx.out)?;
@@ -163,6 +184,7 @@ impl Login {
     /// Which time limit applies to the current step.
     pub(super) fn timeout_kind(&self, profile: &Profile) -> TimeoutKind {
         match &self.step {
+            LoginStep::Trial(_) => TimeoutKind::Trial,
             LoginStep::Offer(..) if self.awaits_agent() => TimeoutKind::Agent,
             LoginStep::Offer(index, _) if profile.plan[*index].method() == AuthMethod::Gssapi => {
                 TimeoutKind::Gssapi
@@ -186,11 +208,61 @@ impl Login {
             offers.filter(|(_, (offer, fate))| **fate == Fate::Open && !offer.key().is_some_and(is_spent));
         match open.find(|(_, (offer, _))| heard(offer.method())) {
             Some((index, (offer, _))) => {
-                self.step = LoginStep::Offer(index, Attempt::new(offer, out));
+                self.step = match offer.password().filter(|_| profile.guard_passwords) {
+                    Some(password) => {
+                        let password = UserPassword::new(&profile.user, password.as_c_str().to_bytes());
+                        self.trial = Trial::Requested;
+                        out.push(Effect::RequestTrial(TrialOf::Login, password));
+                        LoginStep::Trial(index)
+                    }
+                    None => LoginStep::Offer(index, Attempt::new(offer, out)),
+                };
                 Ok(())
             }
             None => Err(self.failed(profile).into()),
         }
+    }
+
+    pub(super) fn awaits_trial(&self) -> bool {
+        matches!(self.step, LoginStep::Trial(_))
+    }
+
+    /// Handles the answer whether the password of the next offer may be sent.
+    pub(super) fn permitted(
+        &mut self,
+        permission: Permission,
+        profile: &Profile,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Failure> {
+        let LoginStep::Trial(index) = self.step else { return Ok(()) };
+        match permission {
+            Permission::Granted => {
+                self.trial = Trial::Granted;
+                self.step = LoginStep::Offer(index, Attempt::new(&profile.plan[index], out));
+                Ok(())
+            }
+            Permission::Withheld(refused_by) => {
+                self.trial = Trial::Idle;
+                // Keyboard-interactive would send the same password.
+                for (fate, offer) in self.fates.iter_mut().zip(&profile.plan) {
+                    if offer.password().is_some() {
+                        *fate = Fate::Done;
+                    }
+                }
+                self.dropped(index, AuthProblem::PasswordWithheld { refused_by });
+                self.advance(profile, out)
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_trial(&self) -> bool {
+        self.trial != Trial::Idle
+    }
+
+    /// Ends the trial of the current offer's password, if there is one.
+    pub(super) fn end_trial(&mut self, end: TrialEnd, out: &mut Vec<Effect>) {
+        self.trial.end(TrialOf::Login, end, out);
     }
 
     /// Notes the keys that the agent did not sign with. The server has not refused them, so the
@@ -263,7 +335,14 @@ impl Login {
         kind: HostErrorKind,
         cause: Cause,
         profile: &Profile,
+        out: &mut Vec<Effect>,
     ) -> (HostErrorKind, Cause) {
+        // sshd disconnects instead of answering the last attempt of its `MaxAuthTries`.
+        if let HostErrorKind::Disconnected { reason, .. } = &kind
+            && is_refusal(*reason)
+        {
+            self.end_trial(TrialEnd::Refused, out);
+        }
         match kind {
             HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {
                 if let LoginStep::Offer(index, _) = &self.step {

@@ -8,6 +8,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::Cx;
+use super::deadline::Deadline;
 use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::failure::{Failure, Peer};
 use crate::error::{HostError, NotStarted};
@@ -80,6 +81,15 @@ impl Commands {
     /// Whether a command has begun and the server has not accepted it yet.
     pub(super) fn is_starting(&self, execs: &Execs) -> bool {
         self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting))
+    }
+
+    /// Sets the deadline of the commands that have begun and that the server has not accepted yet.
+    pub(super) fn limit_starts(&self, deadline: Option<Deadline>, execs: &mut Execs) {
+        for id in &self.begun {
+            if let Some(exec) = execs.get_mut(*id).filter(|exec| exec.is_starting()) {
+                exec.limit_start(deadline);
+            }
+        }
     }
 
     /// Whether the server has accepted one of the commands that have begun.

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
+use super::deadline::Deadline;
 use super::failure::{Failure, host_error_kind};
 use super::retry::Cause;
 use super::state::State;
+use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
 use super::{Cx, Effect, Session, Target};
 use crate::error::HostErrorKind;
@@ -141,6 +143,29 @@ impl Session {
             Decision::Refused(error) => return Err(HostErrorKind::HostKey(error).into()),
         }
         Ok(())
+    }
+
+    /// Handles the answer whether a password may be sent.
+    pub(super) fn tried(
+        &mut self,
+        of: TrialOf,
+        permission: Permission,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Failure> {
+        let auth = self.target.profile.timeouts.auth;
+        match (of, &mut self.state) {
+            (TrialOf::Login, State::Authenticating(login)) if login.awaits_trial() => {
+                login.permitted(permission, &self.target.profile, cx.out)?;
+                self.deadline = self.limit(cx.now, auth);
+            }
+            (TrialOf::Sudo(id), _) => {
+                if let Some(exec) = cx.execs.get_mut(id) {
+                    exec.permitted(permission, Deadline::new(cx.now, auth));
+                }
+            }
+            _ => {}
+        }
+        self.drive(cx)
     }
 
     /// Puts the host back into the queue and revokes the admissions of its commands, because no

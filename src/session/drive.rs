@@ -1,16 +1,32 @@
 //! Drives a session: pumps the link (reads from and writes to its socket), then steps the state for
 //! as long as the state advances.
 
+use std::time::Instant;
+
+use super::deadline::Deadline;
 use super::exec::{Exec, Execs};
 use super::failure::{Failure, Peer};
 use super::keepalive::KeepaliveTimer;
 use super::rekeys::Rekeys;
 use super::state::State;
-use super::{Cx, Effect, Role, Session, Target};
+use super::{Cx, Effect, Role, Session, Target, Timeouts};
 use crate::error::HostErrorKind;
 use crate::limits;
 use crate::link::Pumped;
 use crate::output::Room;
+
+impl Role {
+    /// Restarts the default limits of commands that are starting, or suspends them: while nothing
+    /// is read, the server's answer cannot arrive.
+    fn restart_limits(&self, timeouts: &Timeouts, listening_since: Option<Instant>, cx: &mut Cx<'_>) {
+        if let Self::Host(commands) = self
+            && !timeouts.exec_is_set
+        {
+            let deadline = listening_since.and_then(|now| Deadline::new(now, timeouts.exec));
+            commands.limit_starts(deadline, cx.execs);
+        }
+    }
+}
 
 impl Session {
     /// Pumps the link and steps the state until neither makes progress, or until the budget of the
@@ -90,14 +106,16 @@ impl Session {
 
     /// How many socket reads there is room for. `None` if there is no room, so reading is
     /// suspended.
-    fn reads_now(&mut self, cx: &Cx<'_>) -> Option<usize> {
+    fn reads_now(&mut self, cx: &mut Cx<'_>) -> Option<usize> {
         let room = self.room(cx.execs);
         let before = std::mem::replace(&mut self.held, room.lack());
-        if before.is_some() != self.held.is_some()
-            && let State::Ready(Some(keepalive)) = &mut self.state
-        {
+        if before.is_some() != self.held.is_some() {
+            let listening_since = self.held.is_none().then_some(cx.now);
             // While reading is suspended, silence does not mean that the peer is dead.
-            keepalive.restart(self.held.is_none().then_some(cx.now));
+            if let State::Ready(Some(keepalive)) = &mut self.state {
+                keepalive.restart(listening_since);
+            }
+            self.role.restart_limits(&self.target.profile.timeouts, listening_since, cx);
         }
         self.held.is_none().then(|| self.reads(room))
     }
@@ -155,7 +173,13 @@ impl Session {
                 self.begin_to_verify(cx)?;
             }
             State::Authenticating(login) => {
+                let waited = login.awaits_trial();
                 if login.step(&self.target, cx)?.is_pending() {
+                    if !waited && login.awaits_trial() {
+                        // Another host's trial may take as long as a login may.
+                        let wait = self.target.profile.timeouts.auth.map(|limit| 2 * limit);
+                        self.deadline = self.limit(cx.now, wait);
+                    }
                     return Ok(false);
                 }
                 let Target { host, port, profile, .. } = &*self.target;
@@ -171,6 +195,9 @@ impl Session {
                     Role::Host(commands) => commands.step(peer, cx)?,
                     Role::Proxy(tunnels) => tunnels.step(peer, cx)?,
                 };
+                if self.held.is_some() {
+                    self.role.restart_limits(&self.target.profile.timeouts, None, cx);
+                }
                 // Once a command was accepted, or if none waits, the attempts have succeeded.
                 let is_starting =
                     matches!(&self.role, Role::Host(commands) if commands.is_starting(cx.execs));

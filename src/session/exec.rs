@@ -16,13 +16,14 @@ use crate::command::{OutputOptions, Request, Signal};
 use crate::error::HostErrorKind;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::limits;
+use crate::link::Link;
 use crate::link::algorithms::Algorithms;
-use crate::link::{ChannelId, Link};
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
 use crate::stage::{Stage, Stopwatch, Timings};
 
 use self::sudo::SudoDialogue;
 use super::deadline::Deadline;
+use super::trial::Trial;
 use super::{CommandNews, Effect};
 
 pub use state::CommandState;
@@ -48,6 +49,8 @@ pub(crate) struct Exec {
     /// The dialogue with `sudo`. `None` if there is no password to give, or once `sudo` has let the
     /// command begin.
     sudo: Option<Box<SudoDialogue>>,
+    /// Whether the password of `sudo` is on trial.
+    trial: Trial,
     /// The signals that are not sent yet.
     signals: VecDeque<Signal>,
     deadline: Option<Deadline>,
@@ -91,6 +94,7 @@ impl Exec {
             request,
             stdin: StdinQueue::default(),
             sudo,
+            trial: Trial::Idle,
             signals: VecDeque::new(),
             deadline: None,
             close_limit: limits::CLOSE_TIMEOUT,
@@ -367,12 +371,6 @@ impl Exec {
             return Room::ENDLESS;
         }
         self.stdout.room(share).min(self.stderr.room(share))
-    }
-
-    /// Starts to close the channel, because the outcome is known.
-    fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
-        self.deadline = Deadline::new(now, self.close_limit);
-        self.enter(ExecState::Closing { channel, outcome, step });
     }
 
     /// Collects the output that a failed link still holds. The server's acceptance of the command

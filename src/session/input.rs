@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::Execs;
+use super::trial::{Permission, TrialEnd, TrialOf};
 use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 use crate::agent::wire::Identity;
+use crate::credential::UserPassword;
 use crate::error::{HostError, HostErrorKind, NotStarted};
 use crate::hostkey::{NewKey, Recorded};
 use crate::ids::{CommandId, StdStream};
@@ -44,6 +46,8 @@ pub(crate) enum Input {
     Identities(Arc<[Identity]>),
     /// Answers [`Effect::Sign`]; `None` if the agent refused to sign.
     Signed(Option<Arc<[u8]>>),
+    /// Answers [`Effect::RequestTrial`].
+    Trial(TrialOf, Permission),
     /// Answers [`Effect::Record`].
     Recorded(Recorded),
     /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
@@ -66,6 +70,10 @@ pub(crate) enum Effect {
     ListKeys,
     /// Send this signature request to the agent. Answered by [`Input::Signed`].
     Sign(Vec<u8>),
+    /// Ask whether this password may be sent. Answered by [`Input::Trial`].
+    RequestTrial(TrialOf, UserPassword),
+    /// A trial has ended, or its request is withdrawn.
+    TrialEnded(TrialOf, TrialEnd),
     /// Record the host's new key. Answered by [`Input::Recorded`].
     Record(NewKey),
     /// Ask the proxy to open a tunnel to the host and to attach it to this end of a conduit.

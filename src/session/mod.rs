@@ -33,6 +33,7 @@ mod state;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trial;
 mod tunnels;
 mod view;
 
@@ -46,6 +47,7 @@ pub(crate) use keepalive::Keepalive;
 pub(crate) use target::{
     AgentOffer, Answerer, AuthPlan, Connection, Offer, PreferredKey, Profile, ProxyId, Target, Timeouts,
 };
+pub(crate) use trial::{Permission, TrialEnd, TrialOf};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 pub(crate) use view::{Awaited, View, Wish};
 
@@ -206,6 +208,7 @@ impl Session {
                 }
                 self.drive(cx)
             }
+            Input::Trial(of, permission) => self.tried(of, permission, cx),
             Input::Recorded(recorded) => {
                 if let State::Verifying(verification) = &mut self.state {
                     verification.answer(recorded);
@@ -265,6 +268,7 @@ impl Session {
     fn expire(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
             let kind = match &self.state {
+                State::Authenticating(login) if login.awaits_trial() => TimeoutKind::Trial,
                 _ if self.deadline == self.attempts.until() => TimeoutKind::Attempts,
                 State::Resolving | State::Connecting(_) | State::Tunnelling => TimeoutKind::Connect,
                 State::Handshaking | State::Verifying(_) => TimeoutKind::Handshake,
@@ -287,7 +291,7 @@ impl Session {
     /// are tried again if an attempt is left.
     fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {
         let (kind, cause) = match &mut self.state {
-            State::Authenticating(login) => login.explain(kind, cause, &self.target.profile),
+            State::Authenticating(login) => login.explain(kind, cause, &self.target.profile, cx.out),
             _ => (kind, cause),
         };
         let peer = Peer::of(&self.target, &self.attempts);
@@ -359,6 +363,9 @@ impl Session {
         self.awaited &= !matches!(to, Phase::Ready | Phase::Closed | Phase::Failed);
         if matches!(from, Phase::Closed | Phase::Failed) {
             self.stopwatch = Stopwatch::new(Stage::Queued, cx.now);
+        }
+        if let State::Authenticating(login) = &mut self.state {
+            login.end_trial(TrialEnd::Unanswered, cx.out);
         }
         self.held = None;
         self.rekeys = None;

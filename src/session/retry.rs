@@ -18,18 +18,18 @@ const RESOURCE_SHORTAGE: u32 = 4;
 ///
 /// | the attempt failed because | rule | default |
 /// |---|---|---|
-/// | the port refused the connection, or a proxy could not connect to the host | [`refused`](Self::refused) | 2 attempts, 1 s apart |
-/// | the server closed or reset the connection before it sent its SSH identification, like sshd beyond its `MaxStartups` | [`dropped`](Self::dropped) | 11 attempts; the pauses are random, up to 0.25 s at first, then doubling up to 4 s |
-/// | of anything else that may pass: no such name, no answer of the resolver, host unreachable, connection lost or disconnected, a time limit of one stage, [peer dead](crate::HostErrorKind::PeerDead) while a command waits | [`failed`](Self::failed) | 3 attempts, 5 s apart (parallel-ssh: `num_retries`, `retry_delay`) |
+/// | the port refused the connection, or a proxy could not connect to the host | [`refused`](#structfield.refused) | 2 attempts, 1 s apart |
+/// | the server closed or reset the connection before it sent its SSH identification, like sshd beyond its `MaxStartups` | [`dropped`](#structfield.dropped) | 11 attempts; the pauses are random, up to 0.25 s at first, then doubling up to 4 s |
+/// | of anything else that may pass: no such name, no answer of the resolver, host unreachable, connection lost or disconnected, a time limit of one stage, [peer dead](crate::HostErrorKind::PeerDead) while a command waits | [`failed`](#structfield.failed) | 3 attempts, 5 s apart (parallel-ssh: `num_retries`, `retry_delay`) |
 /// | of anything that the next attempt would find again: no credential accepted, a host key that is not trusted, not an SSH server, no common algorithm, altered data, only addresses of the wrong [family](crate::config::AddressFamily), a channel or a command that was refused | none | final |
 ///
 /// All attempts of a connection are counted together. An attempt that failed is followed by
 /// another one if fewer attempts were made than the rule for its failure allows. A command that may
 /// have started on the host is never sent again.
 ///
-/// The count and the [`time_limit`](Self::time_limit) begin with the first attempt after the host
-/// was idle, connected or given up. When a connection that has run a command is lost, the commands
-/// that wait for it get a full set of attempts, and the first of these begins at once.
+/// The count and the [`time_limit`](#structfield.time_limit) begin with the first attempt after the
+/// host was idle, connected or given up. When a connection that has run a command is lost, the
+/// commands that wait for it get a full set of attempts, and the first of these begins at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,9 +107,13 @@ impl Retry {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            refused: Retry::new(limits::REFUSED_ATTEMPTS, limits::REFUSED_DELAY),
-            dropped: Retry::new(limits::DROPPED_ATTEMPTS, limits::DROPPED_DELAY)
-                .backoff(limits::DROPPED_DELAY_MAX),
+            // A daemon that is being restarted is back after a second; a port without one refuses
+            // for hours.
+            refused: Retry::new(2, Duration::from_secs(1)),
+            // sshd has room again as soon as one pending login ends, which takes some tenths of a
+            // second. The last attempt starts at most 28 s after the first. In that time, a server
+            // that logs in ten users a second serves nearly three hundred.
+            dropped: Retry::new(11, Duration::from_millis(125)).backoff(Duration::from_secs(4)),
             failed: Retry::new(limits::ATTEMPTS, limits::RETRY_DELAY),
             time_limit: Some(limits::ATTEMPTS_TIME),
         }
@@ -207,8 +211,8 @@ impl Cause {
                 ErrorKind::ConnectionReset => Self::Dropped,
                 _ => Self::Failed,
             },
-            // No time is left for another attempt, or the host is not what the session waited for.
-            HostErrorKind::Timeout { kind: TimeoutKind::Attempts, .. } => Self::Final,
+            // No time is left for another attempt, or the session did not wait for the host.
+            HostErrorKind::Timeout { kind: TimeoutKind::Attempts | TimeoutKind::Trial, .. } => Self::Final,
             HostErrorKind::UnknownHost(
                 UnknownHostProblem::NoSuchName
                 | UnknownHostProblem::NoAddress

@@ -68,6 +68,14 @@ impl Target {
         }
     }
 
+    /// The host as texts show it, with its port unless that is 22.
+    pub(crate) fn shown(&self) -> Arc<str> {
+        match self.port {
+            22 => self.host.clone(),
+            port => format!("{} port {port}", self.host).into(),
+        }
+    }
+
     /// Sets the name or address to connect to. The host in the list is then a mere name, even if it
     /// looks like an address.
     pub(crate) fn dial(&mut self, name: &str) {
@@ -88,6 +96,8 @@ pub(crate) struct Profile {
     pub user: CString,
     pub algorithms: Arc<Offered>,
     pub plan: AuthPlan,
+    /// Whether a password is sent to one host at a time until a host has accepted it.
+    pub guard_passwords: bool,
     /// The socket of the agent for `plan` and `forward_agent`. The session only passes it on.
     pub agent: Option<Arc<Path>>,
     /// Whether commands on the host can reach the agent (agent forwarding).
@@ -128,8 +138,9 @@ pub(crate) struct Timeouts {
     pub auth: Option<Duration>,
     /// The limit from opening the channel until the command is accepted.
     pub exec: Option<Duration>,
-    /// Whether the limit `exec` includes the time in which the command waits for a channel.
-    pub exec_with_wait: bool,
+    /// Whether the caller has set the limit `exec`. A default does not include the time in which
+    /// the command waits for a channel, or in which its connection is not read (back-pressure).
+    pub exec_is_set: bool,
     /// How long a command that is being stopped may take to end, before its channel is closed.
     pub stop: Duration,
     /// How long the server may take to confirm the close of a channel.
@@ -221,6 +232,14 @@ impl Offer {
         match self {
             Self::Sign(key) | Self::AskThenSign(key) => Some(key),
             Self::None | Self::Agent(_) | Self::Password(_) | Self::Gssapi(_) | Self::Interactive(_) => None,
+        }
+    }
+
+    /// The password that this offer may send.
+    pub(crate) fn password(&self) -> Option<&Secret> {
+        match self {
+            Self::Password(password) | Self::Interactive(Answerer::Password(password)) => Some(password),
+            _ => None,
         }
     }
 

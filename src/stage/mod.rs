@@ -81,8 +81,12 @@ pub enum TimeoutKind {
     Gssapi,
     /// Authentication, while waiting for the ssh-agent.
     Agent,
+    /// Waiting until another host has accepted or refused the same password
+    /// ([`guard_passwords`](crate::config::ClientBuilder::guard_passwords)). The limit is twice
+    /// that of a login.
+    Trial,
     /// All attempts to connect, up to the acceptance of the first command
-    /// ([`RetryPolicy::time_limit`](crate::config::RetryPolicy::time_limit)).
+    /// ([`RetryPolicy`](crate::config::RetryPolicy)).
     Attempts,
     /// From opening the channel until the server accepts the command.
     Exec,
@@ -103,6 +107,7 @@ impl fmt::Display for TimeoutKind {
             Self::Auth => "authentication timeout",
             Self::Gssapi => "authentication timeout in GSSAPI (is the KDC silent?)",
             Self::Agent => "authentication timeout, waiting for the ssh-agent,",
+            Self::Trial => "timeout while another host tried the same password (guard_passwords)",
             Self::Attempts => "time limit of all attempts",
             Self::Exec => "exec timeout",
             Self::Sudo => "sudo timeout",

@@ -196,6 +196,7 @@ fn the_policy_for_attempts_and_the_settings_of_its_values() {
     assert_eq!(retry(config().retry(policy), config()), policy);
     assert_eq!(retry(config().max_attempts(2).retry_delay(SECOND), config().retry(policy)), policy);
     assert_eq!(retry(config().retry(policy).max_attempts(2), config()), policy.attempts(2));
+    assert_eq!(retry(config().max_attempts(2).retry(policy), config()), policy, "the last call counts");
     assert_eq!(retry(config().retry(policy), config().retry_delay(SECOND)), policy.delay(SECOND));
     assert_eq!(retry(config().retry(policy), config().timeout(MINUTE)), policy);
 
@@ -301,8 +302,8 @@ fn time_limits() {
 
     let ends = |target: &Target| (target.profile.timeouts.stop, target.profile.timeouts.close);
     let own = [
-        (config().stop_grace(MINUTE), (MINUTE, Duration::ZERO)),
-        (config().close_timeout(MINUTE), (SECOND, MINUTE)),
+        (config().stop_grace(MINUTE).close_timeout(SECOND), (MINUTE, SECOND)),
+        (config().stop_grace(Duration::ZERO).close_timeout(MINUTE), (Duration::ZERO, MINUTE)),
     ];
     let client = config().stop_grace(SECOND).close_timeout(Duration::ZERO);
     assert_layers(ends, client, [(SECOND, 10 * SECOND), (SECOND, Duration::ZERO)], own);

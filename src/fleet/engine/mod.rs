@@ -148,6 +148,7 @@ impl Engine {
             self.deliver_lookups(now);
             self.deliver_recorded(now);
             self.visit_agents(now);
+            self.deliver_permissions(now);
             self.serve_runs(now);
             self.visit_ready(now);
             self.resume_held(now);
@@ -155,6 +156,7 @@ impl Engine {
             if self.schedule.close_proxies && self.event_loop.ready.is_empty() {
                 self.close_unused_proxies(now);
             }
+            self.time_trials(now);
             self.end_drain();
         }
         let more = self.has_work();

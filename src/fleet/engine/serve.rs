@@ -25,6 +25,7 @@ impl Engine {
             }
             // Hosts that wait for the rate limit are admitted later in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
+            Timer::Trial => schedule.trial_timer = None,
             Timer::Drain => {
                 schedule.drain = Drain::Begun(None);
                 schedule.runs.stop_all(NotStarted::Draining, Reach::Everything);
@@ -90,6 +91,23 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Tells hosts whether they may send their passwords, as far as the turn budget allows.
+    pub(super) fn deliver_permissions(&mut self, now: Instant) {
+        self.schedule.passwords.expire(now);
+        while let Some((asker, permission)) = self.schedule.passwords.next_answer() {
+            self.visit(asker.slot, Input::Trial(asker.of, permission), now);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Arms the timer for the next trial of a password.
+    pub(super) fn time_trials(&mut self, now: Instant) {
+        let at = self.schedule.passwords.next_deadline(now);
+        self.schedule.trial_timer = self.event_loop.arm(self.schedule.trial_timer, at, Timer::Trial);
     }
 
     /// Performs the tasks of runs, as far as the turn budget allows.

@@ -9,6 +9,7 @@ use crate::dns::{Recall, Wanted};
 use crate::error::HostErrorKind;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::events::Entry;
+use crate::fleet::password_guard;
 use crate::fleet::schedule::Drain;
 use crate::ids::CommandId;
 use crate::limits;
@@ -85,6 +86,18 @@ impl Engine {
             }
             Effect::ListKeys => return self.ask_agent(asker, None, now),
             Effect::Sign(request) => return self.ask_agent(asker, Some(request), now),
+            Effect::RequestTrial(of, password) => {
+                let passwords = &mut self.schedule.passwords;
+                return passwords.request(password_guard::Asker { slot: index, of }, password, now);
+            }
+            Effect::TrialEnded(of, end) => {
+                let (asker, target) = (password_guard::Asker { slot: index, of }, slot.session.target());
+                self.schedule.passwords.ended(asker, end, || target.shown(), now);
+                if self.schedule.passwords.has_answers() {
+                    self.event_loop.alarm();
+                }
+                return;
+            }
             Effect::Record(new) => return self.disk.record(&self.verifier, asker, new),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::world::{World, fake};
 use crate::fleet::HostState;
 use crate::fleet::engine::Engine;
+use crate::fleet::password_guard::Asker;
 use crate::fleet::schedule::Schedule;
 use crate::fleet::slot::Slot;
 use crate::ids::StdStream;
@@ -17,7 +18,8 @@ impl World {
     pub(super) fn check_books(&mut self) {
         let (fleet, engine) = (&self.fleet, &self.fleet.engine);
         let (mut places, mut connections) = (0, 0);
-        let mut timers = usize::from(engine.schedule.rate_timer.is_some());
+        let other_timers = [engine.schedule.rate_timer, engine.schedule.trial_timer];
+        let mut timers = other_timers.iter().flatten().count();
         let mut states = [0; HostState::ALL.len()];
         for (index, slot) in &engine.hosts.slots {
             let (id, view) = (slot.id, slot.session.view(&engine.execs));
@@ -36,6 +38,9 @@ impl World {
                 states[view.state as usize] += 1;
             }
         }
+        let tries =
+            |asker: Asker| engine.hosts.slots.get(asker.slot).is_some_and(|slot| slot.session.is_in_trial());
+        engine.schedule.passwords.check(tries);
         let metrics = fleet.metrics();
         assert_eq!(timers, metrics.timers, "timers");
         assert_eq!(connections, metrics.connections, "connections");

@@ -12,10 +12,10 @@ use crate::config::{FleetBuilder, Setup};
 use crate::fleet::Turn;
 use crate::link::Link;
 use crate::reactor::Reactor;
-use crate::session::Jitter;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::random::Random;
 use crate::session::tests::script::verifier;
+use crate::session::{Jitter, RetryPolicy};
 use crate::{Budget, Fleet, HostConfig, Proxy};
 
 const HOSTS: u64 = 100;
@@ -68,14 +68,18 @@ impl World {
         let good = random.pick(&[100, 90, 90, 50, 0]);
         let round = Duration::from_millis(random.pick(&[1, 1, 7, 400]));
         let max_connecting = random.pick(&[1, 7, 30, 100, 100]);
+        let policy = RetryPolicy::default()
+            .attempts(1 + random.below(3) as u32)
+            .delay(Duration::from_millis(random.pick(&[0, 3, 5_000])))
+            .time_limit(random.pick(&[None, None, Some(round * 40), Some(round * 2_000)]));
         let mut builder = FleetBuilder::new(Vec::new())
             .user("deploy")
             .password("hunter2")
             .allow_agent(false)
             .identity_auth(false)
             .no_known_hosts()
-            .num_retries(1 + random.below(3) as u32)
-            .retry_delay(Duration::from_millis(random.pick(&[0, 3, 5_000])))
+            .retry(policy)
+            .guard_passwords(random.chance(70))
             .max_connecting(max_connecting);
         if random.chance(30) {
             builder = builder.retry_backoff(Duration::from_millis(random.pick(&[1, 20_000])));

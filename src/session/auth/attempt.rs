@@ -44,6 +44,15 @@ impl Attempt {
         })
     }
 
+    /// Whether a password was sent, if the offer has one.
+    pub(super) fn has_sent_password(&self) -> bool {
+        match self {
+            Self::Credential(credential) => matches!(credential, Credential::Password(_)),
+            Self::Interactive(interactive) => interactive.has_sent_password(),
+            Self::Unshown(_) | Self::Agent(_) => false,
+        }
+    }
+
     /// Makes as much progress as the server's replies allow. The verdict is about the whole offer.
     pub(super) fn step(&mut self, target: &Target, cx: &mut Cx<'_>) -> Result<Poll<Verdict>, LinkError> {
         loop {

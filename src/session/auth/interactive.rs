@@ -25,6 +25,10 @@ impl Interactive {
         Self { answerer, rounds: 0, password_given: false }
     }
 
+    pub(super) fn has_sent_password(&self) -> bool {
+        self.password_given
+    }
+
     pub(super) fn step(&mut self, target: &Target, link: &mut dyn Link) -> Result<Poll<Verdict>, LinkError> {
         loop {
             let questions = match link.interact()? {

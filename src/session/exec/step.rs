@@ -204,6 +204,11 @@ impl Execs {
 }
 
 impl Exec {
+    /// Sets the deadline of a command that is starting.
+    pub(in crate::session) fn limit_start(&mut self, deadline: Option<Deadline>) {
+        self.deadline = deadline;
+    }
+
     /// Takes the command one step further. `Done` means that the channel is closed and the outcome
     /// is known.
     fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Stepped {
@@ -218,7 +223,9 @@ impl Exec {
                 // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {
                     let timeouts = &cx.peer.target.profile.timeouts;
-                    self.deadline = Deadline::earlier(Deadline::new(cx.now, timeouts.exec), cx.peer.until);
+                    // A login that a late turn has found complete is not held against the command.
+                    let until = cx.peer.until.filter(|deadline| deadline.at > cx.now);
+                    self.deadline = Deadline::earlier(Deadline::new(cx.now, timeouts.exec), until);
                     self.close_limit = timeouts.close;
                     self.begun = cx.now;
                 }
@@ -248,7 +255,7 @@ impl Exec {
                 if self.request.options.wait_for_channel && cx.has_others =>
             {
                 cx.link.free_channel(channel);
-                if !cx.peer.target.profile.timeouts.exec_with_wait {
+                if !cx.peer.target.profile.timeouts.exec_is_set {
                     self.deadline = None;
                 }
                 self.enter(ExecState::Blocked);

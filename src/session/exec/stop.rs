@@ -1,6 +1,8 @@
 //! Stops a command before it ends by itself: sends SIGTERM, then EOF and, after a grace period at
 //! the latest, CLOSE.
 
+use std::time::Instant;
+
 use super::step::{ExecCx, Progress, Stepped};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
 use crate::command::Signal;
@@ -69,6 +71,12 @@ impl Exec {
         true
     }
 
+    /// Starts to close the channel, because the outcome is known.
+    pub(super) fn close(&mut self, channel: ChannelId, outcome: Outcome, step: CloseStep, now: Instant) {
+        self.deadline = Deadline::new(now, self.close_limit);
+        self.enter(ExecState::Closing { channel, outcome, step });
+    }
+
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
         self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.stop);
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
@@ -109,6 +117,9 @@ impl Exec {
                     return Ok(Progress::Pending);
                 }
                 *step = CloseStep::Sent;
+                if self.close_limit.is_zero() {
+                    return Ok(Progress::Done);
+                }
             }
             CloseStep::Sent => {
                 let closed = cx.link.inbox(channel).closed;

@@ -3,15 +3,19 @@
 //! recognised by marks, which are texts that occur nowhere else in the output.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{CloseStep, Exec, ExecState};
 use crate::command::{Found, SudoLogin, SudoMark};
+use crate::credential::UserPassword;
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::ids::StdStream;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::output::Excess;
+use crate::session::Effect;
 use crate::session::deadline::Deadline;
+use crate::session::trial::{Permission, Trial, TrialEnd, TrialOf};
 use crate::stage::TimeoutKind;
 
 /// The state of the dialogue. Until the dialogue ends, the caller's input is not sent.
@@ -24,6 +28,10 @@ pub(super) struct SudoDialogue {
     /// may contain asterisks and, on a terminal, the line end that `sudo` prints because the
     /// terminal does not echo the line end of the answer.
     in_prompt_line: bool,
+    /// Whether the whole answer was sent before the last mark.
+    was_answered: bool,
+    /// The hosts that have refused the password, if it must not be sent.
+    withheld: Option<Arc<[Arc<str>]>>,
     pub deadline: Option<Deadline>,
 }
 
@@ -68,6 +76,7 @@ impl SudoDialogue {
                     rest = &[];
                 }
                 Found::Mark { mark, end, framed, .. } => {
+                    self.was_answered = self.state == SudoState::Answered;
                     self.state = self.state.after(mark);
                     self.in_prompt_line = on_terminal || framed;
                     rest = &rest[end..];
@@ -102,6 +111,30 @@ impl Exec {
         }
     }
 
+    /// Handles the answer whether the password may be sent. `deadline` is the new limit of `sudo`.
+    pub(in crate::session) fn permitted(&mut self, permission: Permission, deadline: Option<Deadline>) {
+        let Some(dialogue) = self.sudo.as_mut().filter(|_| self.trial == Trial::Requested) else { return };
+        dialogue.deadline = deadline;
+        match permission {
+            Permission::Granted => self.trial = Trial::Granted,
+            Permission::Withheld(refused_by) => {
+                self.trial = Trial::Idle;
+                dialogue.withheld = Some(refused_by);
+            }
+        }
+    }
+
+    /// Reports the end of the password's trial, once it has ended.
+    pub(super) fn note_trial(&mut self, out: &mut Vec<Effect>) {
+        let end = match &self.sudo {
+            _ if self.trial == Trial::Accepted => TrialEnd::Accepted,
+            Some(dialogue) if dialogue.state == SudoState::Refused => TrialEnd::Refused,
+            Some(_) if self.is_running() => return,
+            _ => TrialEnd::Unanswered,
+        };
+        self.trial.end(TrialOf::Sudo(self.id), end, out);
+    }
+
     /// Whether `sudo` has refused the password. The command is then given up, whatever the server
     /// reports about its end.
     pub(super) fn is_refused_by_sudo(&self) -> bool {
@@ -115,8 +148,12 @@ impl Exec {
         let on_terminal = options.on_terminal();
         let output = if on_terminal { &mut inbox.stdout } else { &mut inbox.stderr };
         dialogue.filter(login, on_terminal, output);
+        let was_answered = dialogue.was_answered;
         if dialogue.state == SudoState::Over {
             self.sudo = None;
+            if was_answered && self.trial == Trial::Granted {
+                self.trial = Trial::Accepted;
+            }
         }
     }
 
@@ -130,10 +167,12 @@ impl Exec {
 
     /// Answers `sudo` if it has asked for the password.
     pub(super) fn step_sudo(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
+        let is_guarded = cx.peer.target.profile.guard_passwords && self.trial != Trial::Granted;
         let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
             return Ok(Progress::Pending);
         };
         let sent = match dialogue.state {
+            SudoState::Asked { sent: 0 } if is_guarded => return Ok(self.request_trial(channel, cx)),
             SudoState::Asked { sent } => sent,
             SudoState::Refused => {
                 self.give_up(channel, cx, HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused));
@@ -152,12 +191,36 @@ impl Exec {
         Ok(Progress::Advanced)
     }
 
+    /// Asks whether the password may be sent, and gives the command up if it may not.
+    fn request_trial(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Progress {
+        let (Some(dialogue), Some(login)) = (&mut self.sudo, &self.request.options.sudo) else {
+            return Progress::Pending;
+        };
+        if let Some(refused_by) = dialogue.withheld.take() {
+            let problem = ChannelProblem::SudoPasswordWithheld { refused_by };
+            self.give_up(channel, cx, HostErrorKind::Channel(problem));
+            return Progress::Advanced;
+        }
+        if self.trial == Trial::Requested {
+            return Progress::Pending;
+        }
+        // Another host's trial may take as long as a login may.
+        let profile = &cx.peer.target.profile;
+        dialogue.deadline = Deadline::new(cx.now, profile.timeouts.auth.map(|limit| 2 * limit));
+        let password = UserPassword::new(&profile.user, login.password());
+        self.trial = Trial::Requested;
+        cx.out.push(Effect::RequestTrial(TrialOf::Sudo(self.id), password));
+        Progress::Advanced
+    }
+
     /// Gives up the command if `sudo` has not let it begin within the time limit.
     pub(super) fn expire_dialogue(&mut self, cx: &ExecCx<'_>) {
         if let (ExecState::Running(channel), Some(dialogue)) = (&self.state, &self.sudo)
             && let Some(after) = Deadline::expired(dialogue.deadline, cx.now)
         {
-            self.give_up(*channel, cx, HostErrorKind::Timeout { kind: TimeoutKind::Sudo, after });
+            let is_waiting = self.trial == Trial::Requested;
+            let kind = if is_waiting { TimeoutKind::Trial } else { TimeoutKind::Sudo };
+            self.give_up(*channel, cx, HostErrorKind::Timeout { kind, after });
         }
     }
 

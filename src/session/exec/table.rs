@@ -174,6 +174,7 @@ impl Execs {
     pub(super) fn note(&mut self, id: CommandId, now: Instant, out: &mut Vec<Effect>) {
         let Some(exec) = self.get_mut(id) else { return };
         exec.stopwatch.enter(exec.state.stage(), now);
+        exec.note_trial(out);
         let started = exec.has_run() && !mem::replace(&mut exec.told_started, true);
         let listed = exec.list_output();
         let Traffic { received, sent } = mem::take(&mut exec.traffic);

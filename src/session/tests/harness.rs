@@ -24,8 +24,9 @@ use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
 use crate::session::state::{Phase, State};
 use crate::session::{
-    AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Profile,
-    RetryPolicy, Session, Target, Timeouts, TunnelId, TunnelProgress, TunnelRequest, View,
+    AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Permission,
+    Profile, RetryPolicy, Session, Target, Timeouts, TrialEnd, TrialOf, TunnelId, TunnelProgress,
+    TunnelRequest, View,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -53,6 +54,7 @@ pub(super) struct Config {
     pub family: AddressFamily,
     pub attempt_delay: Option<Duration>,
     pub forward_agent: bool,
+    pub guard_passwords: bool,
     pub keepalive: Option<Keepalive>,
     pub timeouts: Timeouts,
     /// Whether the host is behind a proxy.
@@ -73,6 +75,7 @@ impl Default for Config {
             family: AddressFamily::Any,
             attempt_delay: None,
             forward_agent: false,
+            guard_passwords: false,
             keepalive: None,
             timeouts: Timeouts {
                 connect: Some(CONNECT),
@@ -90,7 +93,7 @@ impl Default for Config {
 /// No time limits, except those of the ends of commands.
 pub(super) fn limits_of_ends() -> Timeouts {
     let (stop, close) = (limits::STOP_GRACE, limits::CLOSE_TIMEOUT);
-    Timeouts { connect: None, handshake: None, auth: None, exec: None, exec_with_wait: true, stop, close }
+    Timeouts { connect: None, handshake: None, auth: None, exec: None, exec_is_set: true, stop, close }
 }
 
 /// The result of a lookup.
@@ -135,6 +138,13 @@ pub(super) struct Bench {
     pub news: Vec<(CommandId, CommandNews)>,
     pub key_exchanges: usize,
     pub signatures: usize,
+    /// The trials that were requested and have not ended.
+    pub trials: Vec<TrialOf>,
+    /// Those of them that have no answer yet.
+    pub trials_asked: Vec<TrialOf>,
+    /// Whether requests for trials are granted.
+    pub grants_trials: bool,
+    pub trial_ends: Vec<TrialEnd>,
     /// Whether each step is followed by a step without news, which must change nothing.
     pub check_idle: bool,
     bounded: bool,
@@ -160,6 +170,7 @@ impl Bench {
             timeouts,
             proxied,
             forward_agent,
+            guard_passwords,
             verifier,
         } = config;
         let retry = retry.unwrap_or_else(|| {
@@ -172,6 +183,7 @@ impl Bench {
             user: c"deploy".to_owned(),
             algorithms: Arc::new(Offered::for_tests()),
             plan,
+            guard_passwords,
             agent: None,
             forward_agent,
             timeouts,
@@ -206,6 +218,10 @@ impl Bench {
             news: Vec::new(),
             key_exchanges: 0,
             signatures: 0,
+            trials: Vec::new(),
+            trials_asked: Vec::new(),
+            grants_trials: true,
+            trial_ends: Vec::new(),
             check_idle: true,
             bounded: limits.iter().all(Option::is_some),
         }
@@ -351,6 +367,17 @@ impl Bench {
                 Effect::Record(new) => self.disk.is_asked(new),
                 Effect::ListKeys => self.agent.is_asked(Asked::Keys),
                 Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),
+                Effect::RequestTrial(of, _) => {
+                    assert!(!self.trials.contains(&of), "{of:?} asks twice");
+                    self.trials.push(of);
+                    self.trials_asked.push(of);
+                }
+                Effect::TrialEnded(of, end) => {
+                    assert!(self.trials.contains(&of), "{of:?} ends a trial that it has not asked for");
+                    self.trials.retain(|other| *other != of);
+                    self.trials_asked.retain(|other| *other != of);
+                    self.trial_ends.push(end);
+                }
                 Effect::Tunnelled(id, progress) => self.told.push((id, progress)),
                 Effect::KeyExchange => self.key_exchanges += 1,
                 Effect::Signature => self.signatures += 1,
@@ -365,6 +392,22 @@ impl Bench {
     pub(super) fn again_without_checks(&mut self) {
         self.link.tick();
         self.raw_step(Input::Wake);
+    }
+
+    /// Answers a request for a trial.
+    pub(super) fn permit(&mut self, of: TrialOf, permission: Permission) {
+        self.trials_asked.retain(|other| *other != of);
+        if matches!(permission, Permission::Withheld(_)) {
+            self.trials.retain(|other| *other != of);
+        }
+        self.step(Input::Trial(of, permission));
+    }
+
+    /// Refuses a trial that was requested, if there is one.
+    pub(super) fn withhold_a_password(&mut self) {
+        if let Some(of) = self.trials_asked.first().copied() {
+            self.permit(of, Permission::Withheld(["web8".into(), "web9".into()].into()));
+        }
     }
 
     /// Makes one step without any checks.
@@ -404,7 +447,11 @@ impl Bench {
             assert_eq!(deadline, None, "a deadline is left on a session that is {phase:?}");
             assert!(!self.uses_place(), "a place is used by a session that is {phase:?}");
         }
-        assert!(!is_wake || deadline.is_none_or(|at| at > self.now), "a passed deadline was not handled");
+        assert!(
+            !is_wake || deadline.is_none_or(|at| at > self.now),
+            "a passed deadline was not handled: {:?}",
+            self.session
+        );
         // Until the proxy requests the channel, only the limits of the proxy apply.
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
         assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place without deadline");
@@ -415,6 +462,8 @@ impl Bench {
                 (before, now) => assert_eq!(*before, now, "the outcome of command {number} has changed"),
             }
         }
+        let has_login_trial = self.trials.contains(&TrialOf::Login);
+        assert!(!has_login_trial || self.session.is_in_trial(), "a trial was left behind: {phase:?}");
         let unfinished = self.seen.iter().filter(|outcome| outcome.is_none()).count();
         let active = self.session.commands().count();
         assert_eq!(active, unfinished, "unfinished commands differ from the session's commands");
@@ -451,6 +500,11 @@ impl Bench {
         }
         if let Some(answer) = self.disk.tick(&self.session.target().profile.verifier) {
             self.step(answer);
+            return true;
+        }
+        if self.grants_trials && !self.trials_asked.is_empty() {
+            let of = self.trials_asked.remove(0);
+            self.permit(of, Permission::Granted);
             return true;
         }
         if let Some(tunnelled) = self.tunnelled.pop_front() {

@@ -31,6 +31,7 @@ mod simulation;
 mod stop;
 mod sudo;
 mod torture;
+mod trials;
 mod wire;
 
 pub(super) use edges::record;

@@ -5,16 +5,16 @@ use std::io;
 use std::time::Duration;
 
 use super::call::Call;
-use super::harness::{Bench, Config};
-use super::script::{Channel, Packet, Peer, Script, lost};
+use super::harness::{Bench, Config, EXEC, limits_of_ends};
+use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{OutputOptions, RunOptions};
 use crate::error::HostErrorKind;
 use crate::ids::StdStream;
 use crate::limits;
 use crate::output::{Bound, Keep, Room, Sink};
 use crate::session::state::Phase;
-use crate::session::{Execs, Input, Keepalive};
-use crate::stage::TimeoutKind;
+use crate::session::{Execs, Input, Keepalive, Timeouts};
+use crate::stage::{Stage, TimeoutKind};
 
 const PACKET: usize = 1000;
 const PACKETS: usize = 20;
@@ -117,6 +117,27 @@ fn other_commands_of_the_connection_are_held_back_too() {
     }
     bench.run();
     assert_eq!(bench.exec(1).stdout.len(), PACKETS * PACKET);
+    assert!(bench.outcome(1).is_success());
+}
+
+/// While nothing is read, the server cannot be late.
+#[test]
+fn the_default_limit_of_a_start_waits_while_the_connection_is_held_back() {
+    let timeouts = Timeouts { exec: Some(EXEC), exec_is_set: false, ..limits_of_ends() };
+    let slow = Channel { open: Answer::ok(5), ..Channel::default() };
+    let channels = vec![peer(ended()).channels.remove(0), slow];
+    let script = Script::peer(Peer { channels, ..peer(ended()) });
+    let mut bench = Bench::with(Config { timeouts, ..Config::default() }, script);
+    bench.command_with(keeping(Keep::BackPressure(BOUND)), b"", false);
+    bench.run_until(|bench| bench.view().held.is_some());
+    bench.command();
+    while bench.round_but_timers() {}
+    assert_eq!((bench.exec(1).stage(), bench.exec(1).deadline()), (Stage::Opening, None));
+    bench.now += 2 * EXEC;
+    while !bench.exec(0).is_finished() {
+        read(&mut bench, 0);
+    }
+    bench.run();
     assert!(bench.outcome(1).is_success());
 }
 

@@ -11,7 +11,7 @@ use super::call::{Failing, Fault};
 use super::edges::take_edges;
 use super::exec_edges::take_exec_edges;
 use super::gssapi::gssapi;
-use super::harness::{Bench, Config, address};
+use super::harness::{Bench, Config, RETRY_DELAY, address};
 use super::host_keys::{accepts_new, knows};
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
@@ -24,7 +24,7 @@ use crate::error::{HostError, HostErrorKind, NotStarted, ResolverProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
-use crate::session::{Answerer, Input, Offer, TunnelProgress};
+use crate::session::{Answerer, Input, Offer, RetryPolicy, TunnelProgress};
 use crate::stage::Stage;
 
 const SEEDS: u64 = 12_000;
@@ -73,6 +73,7 @@ fn bench(random: &mut Random) -> Bench {
         script = script.dialling(*address, &dials);
     }
     let attempts = 1 + random.below(3) as u32;
+    let policy = RetryPolicy::default().attempts(attempts).delay(RETRY_DELAY);
     let plan = random.plan();
     let proxied = random.chance(20);
     let attempt_delay = random.chance(40).then(|| Duration::from_millis(random.pick(&[10, 250, 5_000])));
@@ -86,8 +87,18 @@ fn bench(random: &mut Random) -> Bench {
     } else {
         Config::default()
     };
-    let config = Config { addresses: addresses.clone(), plan, attempts, attempt_delay, proxied, ..base };
+    let config = Config {
+        addresses: addresses.clone(),
+        plan,
+        attempts,
+        attempt_delay,
+        proxied,
+        guard_passwords: random.chance(50),
+        retry: random.chance(30).then(|| policy.time_limit(Duration::from_secs(random.pick(&[1, 9, 40])))),
+        ..base
+    };
     let mut bench = Bench::with(config, script);
+    bench.grants_trials = random.chance(80);
     bench.disk.after = random.pick(&[Some(1), Some(2), Some(50), None]);
     bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
     if proxied && random.chance(5) {
@@ -143,6 +154,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
                     bench.step(Input::Withdraw(id, NotStarted::RunCancelled));
                 }
                 11 => _ = bench.step(Input::Hold),
+                12 => bench.withhold_a_password(),
                 7 => bench.signal(random.below(bench.commands.len() as u64) as usize),
                 4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
                 5 if random.chance(10) => bench.link.fail_next(random.error()),
@@ -167,6 +179,7 @@ fn simulate(seed: u64) -> Vec<Phase> {
         bench.step(Input::Close);
     }
     assert!(matches!(bench.phase(), Phase::Closed | Phase::Failed), "{:?}", bench.phase());
+    assert_eq!(bench.trials, [], "a trial was left behind");
     phases.push(bench.phase());
     phases
 }

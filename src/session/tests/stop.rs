@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::exec_edges::blocked;
-use super::harness::{Bench, EXEC};
+use super::harness::{Bench, Config, EXEC, limits_of_ends};
 use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script};
 use crate::command::RunOptions;
@@ -12,8 +12,8 @@ use crate::command::Signal;
 use crate::error::{ChannelProblem, HostErrorKind, NotStarted};
 use crate::limits;
 use crate::link::LinkErrorKind;
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -105,6 +105,25 @@ fn a_host_that_confirms_nothing_is_not_waited_for_longer_than_the_limits() {
     assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
     assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
     assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
+}
+
+#[test]
+fn the_limits_of_the_end_can_be_set() {
+    let (stop, close) = (Duration::from_millis(20), Duration::from_millis(300));
+    for (stop, close) in [(stop, close), (Duration::ZERO, close), (stop, Duration::ZERO)] {
+        let timeouts = Timeouts { stop, close, ..limits_of_ends() };
+        let silent = Channel { confirm_after: None, ..Channel::sending(vec![]) };
+        let mut bench = Bench::with(Config { timeouts, ..Config::default() }, Script::channel(silent));
+        bench.command();
+        bench.run_until(|bench| bench.exec(0).is_running());
+        let begun = bench.now;
+        bench.cancel(0);
+        bench.run();
+        let (took, limit) = (bench.now - begun, stop + close);
+        assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}");
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+        assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
+    }
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::call::Call;
-use super::harness::{AUTH, Bench, EXEC};
+use super::harness::{AUTH, Bench, Config, EXEC};
 use super::prepare::setup;
 use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Input, Permission, TrialEnd, TrialOf};
 use crate::stage::{Stage, TimeoutKind};
 
 const INPUT: &[u8] = b"for the command\n";
@@ -406,4 +406,81 @@ fn a_lost_connection_leaves_no_mark_in_the_output_and_loses_nothing_else() {
         let left = format!("before between behind {begun}");
         assert_eq!(bench.exec(0).stderr.unread(), left.as_bytes());
     }
+}
+
+/// The dialogue of a host that sends no password without permission.
+fn guarded() -> Dialogue {
+    let config = Config { guard_passwords: true, ..Config::default() };
+    let (options, prompt, start) = options();
+    let peer = Peer { channels: vec![Channel::sending(vec![]), Channel::default()], ..Peer::default() };
+    let mut bench = Bench::with(config, Script::peer(peer));
+    bench.grants_trials = false;
+    Dialogue::with(bench, options, prompt, start)
+}
+
+#[test]
+fn a_guarded_password_waits_for_its_permission() {
+    let mut dialogue = guarded();
+    let of = TrialOf::Sudo(dialogue.bench.commands[0]);
+    assert_eq!(dialogue.bench.trials, [], "asked before sudo has asked");
+    dialogue.prompts();
+    assert_eq!((dialogue.received(), &dialogue.bench.trials[..]), (&b""[..], &[of][..]));
+    dialogue.bench.permit(of, Permission::Granted);
+    dialogue.settle();
+    assert_eq!((dialogue.received(), &dialogue.bench.trial_ends[..]), (ANSWER, &[][..]));
+    dialogue.starts();
+    assert_eq!(dialogue.bench.trial_ends, [TrialEnd::Accepted]);
+    dialogue.ends();
+    assert!(dialogue.bench.outcome(0).is_success() && dialogue.bench.trials.is_empty());
+}
+
+#[test]
+fn a_refusal_by_sudo_is_reported_and_so_is_every_other_end() {
+    type How = fn(&mut Dialogue);
+    let ends: [(How, TrialEnd); 5] = [
+        (|dialogue| dialogue.prompts(), TrialEnd::Refused),
+        (|dialogue| dialogue.ends(), TrialEnd::Unanswered),
+        (|dialogue| dialogue.bench.cancel(0), TrialEnd::Unanswered),
+        (|dialogue| dialogue.bench.link.arrive(0, Packet::Fault(lost())), TrialEnd::Unanswered),
+        (|dialogue| dialogue.bench.now += AUTH, TrialEnd::Unanswered),
+    ];
+    for (number, (how, end)) in ends.into_iter().enumerate() {
+        let mut dialogue = guarded();
+        dialogue.prompts();
+        dialogue.bench.permit(TrialOf::Sudo(dialogue.bench.commands[0]), Permission::Granted);
+        dialogue.settle();
+        how(&mut dialogue);
+        dialogue.bench.step(Input::Wake);
+        dialogue.bench.run();
+        assert_eq!(dialogue.bench.trial_ends, [end], "{number}");
+    }
+}
+
+#[test]
+fn a_withheld_password_is_not_sent_to_sudo() {
+    let mut dialogue = guarded();
+    dialogue.prompts();
+    dialogue.bench.withhold_a_password();
+    dialogue.settle();
+    dialogue.bench.run();
+    assert_eq!(dialogue.received(), b"");
+    let HostErrorKind::Channel(ChannelProblem::SudoPasswordWithheld { refused_by }) =
+        dialogue.bench.error(0).kind()
+    else {
+        panic!("{}", dialogue.bench.error(0))
+    };
+    assert_eq!(refused_by.iter().map(|host| &**host).collect::<Vec<_>>(), ["web8", "web9"]);
+    let text = dialogue.bench.error(0).to_string();
+    assert!(text.contains("web8 and web9 have refused it") && text.contains("guard_passwords"), "{text}");
+}
+
+#[test]
+fn the_wait_for_permission_ends() {
+    let mut dialogue = guarded();
+    dialogue.prompts();
+    dialogue.bench.now += 2 * AUTH;
+    dialogue.bench.run();
+    let kind = dialogue.bench.error(0).kind();
+    assert!(matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Trial, .. }), "{kind}");
+    assert_eq!(dialogue.bench.trial_ends, [TrialEnd::Unanswered]);
 }

@@ -126,7 +126,7 @@ impl Hostile {
             .password("any");
         let builder = builder.identity_auth(false).allow_agent(false).known_hosts(Vec::<String>::new());
         let builder = builder.host_keys(HostKeyPolicy::danger_accept_any_host_key());
-        builder.num_retries(1).timeout(SLOW)
+        builder.guard_passwords(false).num_retries(1).timeout(SLOW)
     }
 }
 

@@ -141,7 +141,7 @@ impl Hostile {
         let builder = builder.password("any").identity_auth(false).allow_agent(false);
         let builder = builder.known_hosts(Vec::<String>::new());
         let builder = builder.host_keys(HostKeyPolicy::danger_accept_any_host_key());
-        builder.num_retries(1).timeout(SLOW)
+        builder.guard_passwords(false).num_retries(1).timeout(SLOW)
     }
 }
 

@@ -106,6 +106,36 @@ fn a_password_opens_the_host_and_follows_the_keys() {
     assert_eq!(told, expected.map(|(outcome, method)| (outcome.to_owned(), method.to_owned())));
 }
 
+/// One account on eight hosts: the server counts every refusal.
+#[test]
+fn a_wrong_password_is_refused_twice_and_then_withheld() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("wrong_password");
+    let sshd = Sshd::start();
+    let hosts: Vec<String> = (1..=8).map(|last| format!("127.0.2.{last}")).collect();
+    let client = |password: &str, is_guarded| {
+        let builder = ParallelClient::builder(&hosts).port(sshd.port()).user(user.name());
+        let builder = builder.identity_auth(false).allow_agent(false).known_hosts([sshd.known_hosts(&hosts)]);
+        build(builder.timeout(SLOW).password(password).guard_passwords(is_guarded))
+    };
+    let options = sshoal::ReadOptions::default().stop_on_errors(false);
+    let mut wrong = client("wrong", true);
+    let outputs = wrong.run_command_with("true", options).expect("it is tried");
+    let texts: Vec<String> =
+        outputs.iter().map(|output| output.error().expect("no login").to_string()).collect();
+    let withheld =
+        texts.iter().filter(|text| text.contains("have refused it") && text.contains("guard_passwords"));
+    assert_eq!((withheld.count(), sshd.count("Failed password")), (6, 2), "{texts:?}");
+    // The next command sends it to no host.
+    wrong.run_command_with("true", options).expect("it is tried");
+    assert_eq!(sshd.count("Failed password"), 2);
+
+    let outputs = client(user.password(), true).run_command("true").expect("all log in");
+    assert_eq!((outputs.len(), sshd.count("Failed password")), (8, 2));
+    client("wrong", false).run_command_with("true", options).expect("it is tried");
+    assert_eq!(sshd.count("Failed password"), 2 + 8, "without the guard every host is asked");
+}
+
 #[track_caller]
 fn assert_refused(builder: sshoal::config::ClientBuilder, name: &str, expected: &[AuthMethod]) {
     let error = start_error(builder);

@@ -21,11 +21,17 @@ struct Rights {
 
 impl Rights {
     fn new(lines: &str) -> Option<Self> {
+        Self::on(1, lines)
+    }
+
+    /// The same rights on several hosts.
+    fn on(hosts: u8, lines: &str) -> Option<Self> {
         let user = TestUser::create()?;
         let _sudoers = Sudoers::add(&user, lines)?;
         let sshd = Sshd::start();
         let key = sshd.key(ClientKey::Ed25519);
-        let client = build(client_for(&sshd, ["127.0.2.1"]).user(user.name()).key_file(key));
+        let hosts = (1..=hosts).map(|last| format!("127.0.2.{last}"));
+        let client = build(client_for(&sshd, hosts).user(user.name()).key_file(key));
         Some(Self { client, user, _sudoers, _sshd: sshd })
     }
 
@@ -131,6 +137,33 @@ fn a_user_without_rights_is_told_so_by_sudo() {
     let (stdout, stderr) = printed(&output);
     assert!(stdout.is_empty() && stderr[0].contains("a password is required"), "{stderr:?}");
     assert_eq!(output.exit_code(), Some(1));
+}
+
+/// One account on six hosts: two of them refuse a wrong password, and no other gets it.
+#[test]
+fn a_wrong_password_reaches_two_hosts_and_a_right_one_all() {
+    let _dog = guard("a_wrong_password_reaches_two");
+    let Some(mut rights) = Rights::on(6, ASKING) else { return };
+    let right = rights.user.password().to_owned();
+    let mut run = |command: Command| {
+        let outputs = rights.client.run_command(command).expect("it starts");
+        join(&rights.client, &outputs);
+        let kind = |output: &HostOutput| match output.error() {
+            None => "success",
+            Some(error) => match error.kind() {
+                HostErrorKind::Channel(ChannelProblem::SudoPasswordRefused) => "refused",
+                HostErrorKind::Channel(ChannelProblem::SudoPasswordWithheld { .. }) => "withheld",
+                kind => panic!("{kind}"),
+            },
+        };
+        let mut kinds: Vec<_> = outputs.iter().map(kind).collect();
+        kinds.sort_unstable();
+        let texts = outputs.iter().map(|output| printed(output).1.join(" ")).collect::<String>();
+        (kinds, texts.matches("try again").count())
+    };
+    let wrong = ["refused", "refused", "withheld", "withheld", "withheld", "withheld"];
+    assert_eq!(run(Command::new("id -un").sudo_password("not it")), (wrong.to_vec(), 2));
+    assert_eq!(run(Command::new("id -un").sudo_password(right)), (vec!["success"; 6], 0));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod latency;
 mod mistakes;
 mod names;
 mod output;
+mod passwords;
 mod pool;
 pub mod proxy;
 mod retries;

@@ -1,9 +1,14 @@
 //! Further attempts: how many, how far apart, and never for a command that may have started.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hostsim::Sim;
-use sshoal::{HostError, HostErrorKind, JoinOptions, Stage};
+use sshoal::config::{ClientBuilder, RetryPolicy};
+use sshoal::hostkey::{HostKey, HostKeyPins, HostKeyPolicy};
+use sshoal::{
+    HostConfig, HostError, HostErrorKind, HostOutput, JoinOptions, ParallelClient, Proxy, ReadOptions, Stage,
+};
 
 use super::{PATIENCE, assert_hostnames, client, command, fleet, stats_of, watch};
 
@@ -131,28 +136,82 @@ fn each_stage_is_tried_again_or_not_as_documented() {
     }
 }
 
-/// Like an overloaded server. Dropped connections do not count as attempts; with a single attempt
-/// the error is reported at once.
+/// Like an overloaded server. The default policy tries it often; what a caller says of attempts and
+/// pauses holds here too.
 #[test]
 fn a_connection_that_is_dropped_before_a_word_of_ssh_is_made_again() {
     let _dog = watch();
     let sim = fleet(&["i:0..1 accept:fin", "i:1..2 accept:rst"]);
-    let fail = |attempts: u32, connections: u64| {
-        let builder = client(&sim, 2).num_retries(attempts).retry_delay(Duration::ZERO);
+    let mut before = 0;
+    let mut fail = |builder: ClientBuilder, attempts: u32| {
         let mut client = builder.build().unwrap();
         let outputs = client
             .run_command_with(command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
             .unwrap();
+        before += u64::from(attempts);
         for (index, output) in outputs.iter().enumerate() {
             assert_eq!(output.error().unwrap().attempt(), attempts, "{output:?}");
-            assert_eq!(stats_of(&sim, index).connections, connections);
+            assert_eq!(stats_of(&sim, index).connections, before);
         }
     };
-    fail(1, 1);
+    fail(client(&sim, 2).num_retries(1), 1);
     let begun = Instant::now();
-    fail(2, 1 + 8 + 2);
-    // The sum of the upper bounds of all pauses.
-    assert!(begun.elapsed() < Duration::from_secs(32) + PATIENCE);
+    fail(client(&sim, 2).num_retries(3).retry_delay(DELAY), 3);
+    let took = begun.elapsed();
+    assert!(took >= 2 * DELAY && took < Duration::from_secs(5), "{took:?}");
+    let policy = RetryPolicy::default().time_limit(None);
+    fail(client(&sim, 2).retry(policy.dropped(policy.dropped.backoff(DELAY))), 11);
+}
+
+/// A client without a setting that concerns time: one host of each kind of silence, one that drops
+/// every connection, one without a server, and one behind each of two proxies that are silent.
+#[test]
+fn with_no_setting_touched_a_command_returns_within_30_s() {
+    const LIMIT: Duration = Duration::from_secs(30);
+    let _dog = watch();
+    let sim = fleet(&[
+        "i:1..2 accept:silence",
+        "i:2..3 kex:silence",
+        "i:3..4 auth:silence",
+        "i:4..5 open:silence",
+        "i:5..6 exec:silence",
+        "i:6..7 accept:fin",
+        "i:7..8 kex:rst",
+        "i:9..10 auth:silence",
+    ]);
+    let mut hosts = sim.hosts(9);
+    hosts.push(format!("{}:1", sim.host(8)));
+    hosts.extend(sim.hosts(11).split_off(10));
+    let key = HostKey::from_openssh(&sim.host_key_openssh().unwrap()).unwrap();
+    let pins = HostKeyPins::new().for_any_host(key.fingerprint());
+    let proxy = Proxy::new(format!("demo@{}:{}", sim.host(9), sim.port()));
+    let proxy = proxy.key_bytes(sim.user_key_openssh().unwrap()).identity_auth(false).allow_agent(false);
+    let mut configs = vec![HostConfig::default(); 10];
+    configs.push(HostConfig::default().proxy(proxy));
+    let mut client = ParallelClient::builder(hosts)
+        .user("demo")
+        .key_bytes(sim.user_key_openssh().unwrap())
+        .identity_auth(false)
+        .allow_agent(false)
+        .host_keys(HostKeyPolicy::pinned(pins))
+        .known_hosts(Vec::<PathBuf>::new())
+        .host_config(configs)
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    let options = ReadOptions::default().stop_on_errors(false);
+    let outputs = client.run_command_with(command("hostname"), options).unwrap();
+    let took = begun.elapsed();
+    assert!(took < LIMIT + Duration::from_secs(3), "{took:?}");
+    assert_hostnames([&outputs[0], &outputs[8]]);
+    let attempts = |output: &HostOutput| output.error().unwrap().attempt();
+    // A silent handshake, a silent login, a refused connect, and a proxy's silent login.
+    assert_eq!([1, 3, 9, 10].map(|index| attempts(&outputs[index])), [2, 2, 2, 1]);
+    assert_eq!(attempts(&outputs[7]), 3, "{}", outputs[7].error().unwrap());
+    for index in [3, 4, 5] {
+        let text = outputs[index].error().unwrap().to_string();
+        assert!(text.ends_with("time limit of all attempts after 30s"), "{text}");
+    }
 }
 
 /// The pauses of hosts that fail together are spread out: with a fixed delay none would come back

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{World, config, plan};
 use crate::Proxy;
-use crate::limits;
 use crate::session::{RetryPolicy, Target};
 
 /// The proxies on the way to a host as `user@host:port`. The first is connected to directly.

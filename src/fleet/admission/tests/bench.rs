@@ -216,6 +216,7 @@ impl Bench {
             timers += usize::from(slot.timer.is_some());
         }
         timers += usize::from(engine.schedule.rate_timer.is_some());
+        timers += usize::from(engine.schedule.trial_timer.is_some());
         assert_eq!(engine.hosts.sums, sums);
         assert_eq!((metrics.timers, metrics.running, engine.hosts.names), (timers, running, names));
         for (state, hosts) in metrics.by_state() {

@@ -1,0 +1,159 @@
+//! Keeps one wrong password from locking an account on many hosts' behalf.
+//!
+//! Directories and `pam_faillock` lock an account after a few refusals, and a client that logs in
+//! to a thousand hosts at once would cause a thousand. So a password that no host has accepted yet
+//! is on trial: one host at a time may try it. When a host accepts it, all hosts may. When
+//! [`limits::REFUSALS`] hosts have refused it, no further host gets it.
+//!
+//! A host that ends its trial without an answer (it was lost, cancelled, removed, or never asked)
+//! passes the trial on. If a host has not answered for [`limits::TRIAL_TIME`], the next one begins
+//! beside it, but there are never so many trials under way that refusals could exceed the limit.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::credential::UserPassword;
+use crate::limits;
+use crate::session::{Permission, TrialEnd, TrialOf};
+
+#[derive(Debug, Default)]
+pub(super) struct PasswordGuard {
+    numbers: HashMap<UserPassword, usize>,
+    /// The passwords, by number.
+    passwords: Vec<Standing>,
+    /// Everyone in a line, and everyone whose trial is under way.
+    askers: HashMap<Asker, Place>,
+    /// The passwords with a line.
+    contested: BTreeSet<usize>,
+    answers: VecDeque<(Asker, Permission)>,
+    tickets: u64,
+}
+
+/// A login, or a command with a password for `sudo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Asker {
+    /// The slot of the host.
+    pub slot: usize,
+    pub of: TrialOf,
+}
+
+/// Where an asker is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    password: usize,
+    ticket: u64,
+}
+
+/// What is known about a password.
+#[derive(Debug, Default)]
+struct Standing {
+    accepted: bool,
+    /// The hosts that have refused the password.
+    refused_by: Vec<Arc<str>>,
+    /// The trials under way, and when each began.
+    trials: Vec<(Asker, Instant)>,
+    /// Those that wait for a trial, by their tickets.
+    line: BTreeMap<u64, Asker>,
+}
+
+impl Standing {
+    fn is_withheld(&self) -> bool {
+        !self.accepted && self.refused_by.len() >= limits::REFUSALS
+    }
+
+    /// When the next trial may begin: at once if there is no trial, `None` if only the end of a
+    /// trial can allow it.
+    fn next_at(&self, now: Instant) -> Option<Instant> {
+        if self.refused_by.len() + self.trials.len() >= limits::REFUSALS {
+            return None;
+        }
+        let overdue = self.trials.iter().map(|(_, since)| since.checked_add(limits::TRIAL_TIME));
+        overdue.max().unwrap_or(Some(now))
+    }
+}
+
+impl PasswordGuard {
+    /// Asks whether a password may be sent. [`next_answer`](Self::next_answer) has the answer, once
+    /// there is one.
+    pub(super) fn request(&mut self, asker: Asker, password: UserPassword, now: Instant) {
+        let Self { numbers, passwords, .. } = self;
+        let number = *numbers.entry(password).or_insert_with(|| {
+            passwords.push(Standing::default());
+            passwords.len() - 1
+        });
+        self.tickets += 1;
+        let place = Place { password: number, ticket: self.tickets };
+        let before = self.askers.insert(asker, place);
+        debug_assert!(before.is_none(), "{asker:?} asks twice");
+        self.passwords[number].line.insert(place.ticket, asker);
+        self.go_on(number, now);
+    }
+
+    /// Records the end of a trial, or of a request that was withdrawn.
+    pub(super) fn ended(&mut self, asker: Asker, end: TrialEnd, host: impl Fn() -> Arc<str>, now: Instant) {
+        // Where a password was accepted before, there is no trial.
+        let Some(Place { password: number, ticket }) = self.askers.remove(&asker) else { return };
+        self.answers.retain(|(other, _)| *other != asker);
+        let password = &mut self.passwords[number];
+        password.line.remove(&ticket);
+        password.trials.retain(|(other, _)| *other != asker);
+        match end {
+            TrialEnd::Accepted => password.accepted = true,
+            TrialEnd::Refused => password.refused_by.push(host()),
+            TrialEnd::Unanswered => {}
+        }
+        self.go_on(number, now);
+    }
+
+    /// Answers those in the line of a password, as far as its standing allows.
+    fn go_on(&mut self, number: usize, now: Instant) {
+        let password = &mut self.passwords[number];
+        loop {
+            let is_trial = !password.accepted && !password.is_withheld();
+            if is_trial && password.next_at(now).is_none_or(|at| at > now) {
+                break;
+            }
+            let Some((_, asker)) = password.line.pop_first() else { break };
+            let permission = if password.is_withheld() {
+                Permission::Withheld(password.refused_by.as_slice().into())
+            } else {
+                Permission::Granted
+            };
+            if is_trial {
+                password.trials.push((asker, now));
+            } else {
+                self.askers.remove(&asker);
+            }
+            self.answers.push_back((asker, permission));
+        }
+        if password.line.is_empty() {
+            self.contested.remove(&number);
+        } else {
+            self.contested.insert(number);
+        }
+    }
+
+    /// Begins the trials that are due because earlier ones are overdue.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for number in self.contested.clone() {
+            self.go_on(number, now);
+        }
+    }
+
+    /// When [`expire`](Self::expire) must be called.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        self.contested.iter().filter_map(|number| self.passwords[*number].next_at(now)).min()
+    }
+
+    pub(super) fn next_answer(&mut self) -> Option<(Asker, Permission)> {
+        self.answers.pop_front()
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
