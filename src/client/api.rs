@@ -89,6 +89,10 @@ impl ParallelClient {
 
     /// Runs a command on all hosts, and returns as soon as every host has accepted it or failed.
     ///
+    /// If no setting concerns time, this takes at most 30 s on up to
+    /// [`pool_size`](ClientBuilder::pool_size) hosts, whatever they do, and as long again for each
+    /// proxy in a row ([`retry`](ClientBuilder::retry)).
+    ///
     /// Outputs are in the order of the hosts. Connections of earlier commands are reused. Commands
     /// run concurrently: a second command does not wait for the first one to end.
     ///

@@ -139,10 +139,12 @@ impl HostOutput {
     /// Cancels the command, and waits until it has ended.
     ///
     /// A command that has not been sent yet is never sent. A running command receives SIGTERM and
-    /// the end of its input. If it has not ended a second later, its channel is closed, and the
-    /// host has 10 seconds to confirm the close. The outcome is
-    /// [`Cancelled`](HostErrorKind::Cancelled), however the command ends, and its output stays
-    /// readable. A command that has already ended keeps its outcome. The connection can be reused.
+    /// the end of its input. If it has not ended a second later
+    /// ([`stop_grace`](crate::HostConfig::stop_grace)), its channel is closed, and the host has 10
+    /// seconds to confirm the close ([`close_timeout`](crate::HostConfig::close_timeout)). The
+    /// outcome is [`Cancelled`](HostErrorKind::Cancelled), however the command ends, and its output
+    /// stays readable. A command that has already ended keeps its outcome. The connection can be
+    /// reused.
     ///
     /// A command that ignores SIGTERM, or whose server does not deliver signals, may continue to
     /// run. On a terminal ([`Command::use_pty`](crate::Command::use_pty)), closing the channel
