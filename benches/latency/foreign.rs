@@ -16,6 +16,9 @@ use super::support::clock;
 /// The period of the loop's own timer.
 const PERIOD: Duration = Duration::from_millis(1);
 
+/// How many checks of the timer are kept, so that memory shows what the fleet takes.
+const LOOKS: usize = 1 << 17;
+
 /// The time of [`Budget::default`].
 pub const BUDGET: Duration = Duration::from_millis(1);
 
@@ -32,8 +35,10 @@ struct Ticker {
     delays: Vec<Duration>,
     /// CPU time of this thread when the timer was last checked.
     looked: Duration,
-    /// CPU time between two checks of the timer: how late it can fire on an otherwise idle CPU.
+    /// CPU time between two checks of the timer: how late it can fire on an otherwise idle CPU. Of
+    /// the latest [`LOOKS`] checks.
     between: Vec<Duration>,
+    looks: usize,
 }
 
 impl Ticker {
@@ -43,12 +48,17 @@ impl Ticker {
         let times = Itimerspec { it_interval: timespec(PERIOD), it_value: timespec(next) };
         timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).unwrap();
         let looked = clock(ClockId::ThreadCPUTime);
-        Self { timer, next, delays: Vec::new(), looked, between: Vec::new() }
+        Self { timer, next, delays: Vec::new(), looked, between: Vec::new(), looks: 0 }
     }
 
     fn tick(&mut self) {
         let cpu = clock(ClockId::ThreadCPUTime);
-        self.between.push(cpu - std::mem::replace(&mut self.looked, cpu));
+        let between = cpu - std::mem::replace(&mut self.looked, cpu);
+        match self.between.get_mut(self.looks % LOOKS) {
+            Some(oldest) => *oldest = between,
+            None => self.between.push(between),
+        }
+        self.looks += 1;
         let mut expired = [0; 8];
         // Not readable: no tick has expired.
         if rustix::io::read(&self.timer, &mut expired) != Ok(8) {
@@ -105,6 +115,28 @@ pub struct Loop {
     pub turns: Turns,
     /// Number of times that `poll(2)` returned before the end of the wait.
     pub wakeups: usize,
+    /// The most output that was taken between two turns.
+    pub most: Taken,
+}
+
+/// Output that was taken between two turns.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Taken {
+    pub lines: usize,
+    pub bytes: usize,
+}
+
+impl Taken {
+    fn count(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Line { bytes, .. } => {
+                self.lines += 1;
+                self.bytes += bytes.len();
+            }
+            Event::Output { bytes, .. } => self.bytes += bytes.len(),
+            _ => {}
+        }
+    }
 }
 
 impl Loop {
@@ -134,11 +166,15 @@ impl Loop {
         mut see: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> bool {
         loop {
+            let mut taken = Taken::default();
             while let Some(event) = fleet.next_event() {
+                taken.count(&event);
                 if see(event).is_break() {
                     return true;
                 }
             }
+            self.most.lines = self.most.lines.max(taken.lines);
+            self.most.bytes = self.most.bytes.max(taken.bytes);
             let deadline = fleet.next_deadline();
             let is_ready = self.wait(Some(fleet), deadline.map_or(until, |at| at.min(until)));
             let now = Instant::now();

@@ -51,8 +51,8 @@ pub enum Event<'a> {
         /// The command.
         command: CommandId,
     },
-    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)). Taking
-    /// this event marks its bytes as read.
+    /// A chunk of output, as it arrived ([`Deliver::Bytes`](crate::output::Deliver::Bytes)), of up
+    /// to 64 KiB. Taking this event marks its bytes as read.
     #[non_exhaustive]
     Output {
         /// The host.
@@ -131,10 +131,27 @@ pub enum Event<'a> {
 /// An event that the caller has not taken yet.
 #[derive(Debug)]
 pub(super) enum Entry {
-    Entered { host: HostId, stage: Stage },
-    Connected { host: HostId, timings: Timings, algorithms: Algorithms },
-    Disconnected { host: HostId, error: Option<HostError>, retrying: bool },
+    Entered {
+        host: HostId,
+        stage: Stage,
+    },
+    Connected {
+        host: HostId,
+        timings: Timings,
+        algorithms: Algorithms,
+    },
+    Disconnected {
+        host: HostId,
+        error: Option<HostError>,
+        retrying: bool,
+    },
     Command(CommandId, CommandNews),
+    /// The end of a command, in this part of its run (see `event_queue`).
+    End {
+        command: CommandId,
+        run: RunId,
+        part: usize,
+    },
     Run(RunId, RunNews),
     Drained,
 }

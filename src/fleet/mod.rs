@@ -14,6 +14,7 @@ mod descriptors;
 mod disk;
 mod engine;
 mod event_loop;
+mod event_queue;
 pub(super) mod events;
 mod hosts;
 mod library;

@@ -3,6 +3,8 @@
 use std::io;
 
 use super::api::Fleet;
+use super::engine::Engine;
+use super::event_queue::BYTES_PER_EVENT;
 use super::events::{Entry, Event};
 use super::runs::RunNews;
 use crate::command::Signal;
@@ -106,9 +108,14 @@ impl Fleet {
         is_sent
     }
 
-    /// The next event; `None` if there are no more. The events of one host come in the order in
-    /// which things happened. Take all events after each [`turn`](Self::turn): events that are not
-    /// taken do not make the descriptor readable.
+    /// The next event. `None` if there are no more, or if the caller has taken as much output as
+    /// the [`Budget`](crate::Budget) of the last turn allows. Untaken events keep the descriptor
+    /// readable, so the caller may stop at any time, and take the rest after the next
+    /// [`turn`](Self::turn).
+    ///
+    /// The events of one host come in the order in which things happened, and hosts take turns. If
+    /// much output of a running command waits, its rest may come after later events of the same
+    /// host, but never after the end of its command.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         let entry = self.next_entry()?;
         Some(match entry {
@@ -120,6 +127,7 @@ impl Fleet {
             }
             Entry::Run(run, RunNews::Done(tally)) => Event::RunDone { run, tally },
             Entry::Drained => Event::Drained,
+            Entry::End { command, .. } => return self.finished(command),
             Entry::Command(command, news) => {
                 let host = self.engine.execs.get(command)?.host();
                 match news {
@@ -135,26 +143,21 @@ impl Fleet {
     /// The next entry. Skips entries that no longer apply.
     fn next_entry(&mut self) -> Option<Entry> {
         loop {
-            let entry = self.engine.events.pop_front()?;
-            let Entry::Command(id, news) = entry else { return Some(entry) };
+            let entry = self.engine.events.next()?;
+            let (Entry::Command(id, _) | Entry::End { command: id, .. }) = entry else { return Some(entry) };
             // A released command has no further events.
             let exec = self.engine.execs.get(id).filter(|exec| !exec.is_released());
             let Some((host, deliver)) = exec.map(|exec| (exec.host(), exec.deliver())) else { continue };
-            let CommandNews::Output(which) = news else { return Some(entry) };
+            let Entry::Command(_, CommandNews::Output(which)) = entry else { return Some(entry) };
             let is_there = self.engine.execs.with_stream(id, which, |stream, share| {
-                let is_there = match deliver {
+                stream.listed = match deliver {
                     Deliver::Lines => stream.has_line(share),
                     Deliver::Bytes => !stream.is_empty(),
                     Deliver::Nothing => false,
                 };
-                // More lines may follow, so the stream stays in the event queue.
-                stream.listed = is_there && deliver == Deliver::Lines;
-                is_there
+                stream.listed
             });
             if is_there == Some(true) {
-                if deliver == Deliver::Lines {
-                    self.engine.events.push_front(Entry::Command(id, news));
-                }
                 return Some(entry);
             }
             // The host may have been held back while this stream holds only a part of a line. If
@@ -163,16 +166,27 @@ impl Fleet {
         }
     }
 
-    fn output(&mut self, host: HostId, command: CommandId, stream: StdStream) -> Option<Event<'_>> {
+    fn output(&mut self, host: HostId, command: CommandId, which: StdStream) -> Option<Event<'_>> {
         let is_line = self.engine.execs.get(command)?.deliver() == Deliver::Lines;
-        let lent = self.read_with(command, stream, |stream, share| {
-            if is_line { stream.lend_line(share) } else { Some(stream.lend()) }
+        let lent = self.read_with(command, which, |stream, share| {
+            let lent = if is_line { stream.lend_line(share) } else { Some(stream.lend(BYTES_PER_EVENT)) };
+            // Whether the rest has a line shows only once the bytes are no longer lent.
+            stream.listed = !stream.is_empty();
+            lent
         })??;
-        let bytes = self.engine.execs.get(command)?.stream(stream).lent(lent);
+        let Engine { execs, events, .. } = &mut self.engine;
+        let exec = execs.get(command)?;
+        let stream = exec.stream(which);
+        let bytes = stream.lent(lent);
+        events.took(host, bytes.len(), is_line);
+        if stream.listed {
+            let rest = Entry::Command(command, CommandNews::Output(which));
+            events.put_back(host, rest, exec.is_finished());
+        }
         Some(if is_line {
-            Event::Line { host, command, stream, bytes, offset: lent.offset }
+            Event::Line { host, command, stream: which, bytes, offset: lent.offset }
         } else {
-            Event::Output { host, command, stream, bytes }
+            Event::Output { host, command, stream: which, bytes }
         })
     }
 

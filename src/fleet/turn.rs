@@ -15,8 +15,8 @@ use crate::link;
 use crate::session::Traffic;
 
 /// The descriptor of the fleet's own poll. It is readable whenever there is work for a
-/// [`turn`](Fleet::turn). Wait for it with `poll(2)` or similar; do not read from it or write to
-/// it.
+/// [`turn`](Fleet::turn), and after a turn while [events](Fleet::next_event) wait. Wait for it with
+/// `poll(2)` or similar; do not read from it or write to it.
 impl AsFd for Fleet {
     fn as_fd(&self) -> BorrowedFd<'_> {
         link::descriptor_of(self.engine.event_loop.reactor.poll_itself())
@@ -73,7 +73,8 @@ impl Fleet {
     /// read the clock right before the call.
     ///
     /// Hosts are visited round-robin, each for a bounded amount of work, so a host that streams
-    /// output does not hold up the others. If work is left, the descriptor stays readable.
+    /// output does not hold up the others. If work or an event is left, the descriptor stays
+    /// readable. Afterwards, the caller may take as much output as the budget allows.
     ///
     /// # Errors
     /// The errors of `epoll_wait(2)`. On error, nothing is lost.

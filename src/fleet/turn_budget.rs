@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::event_queue;
 use crate::clock::Clock;
 use crate::ids::HostId;
 use crate::limits;
 use crate::stage::Stage;
 
 /// How much work one [`Fleet::turn`](crate::Fleet::turn) may do, as a limit on its time and a limit
-/// on the number of untaken events. The turn ends when either limit is reached. It may exceed the
+/// on the number of untaken events; and how much output the caller may take before the next turn,
+/// in lines and in bytes. The turn ends when either of its limits is reached. It may exceed the
 /// budget by one step of one host. Most steps take less than 2 ms, and a step with the costliest
 /// key exchange that is offered takes less than 5 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +18,19 @@ use crate::stage::Stage;
 pub struct Budget {
     pub(super) time: Option<Duration>,
     pub(super) events: usize,
+    pub(super) lines: usize,
+    pub(super) bytes: usize,
 }
 
 impl Default for Budget {
-    /// 1 ms, and 1,024 events.
+    /// 1 ms, 1,024 events, 256 lines and 256 KiB.
     fn default() -> Self {
-        Self { time: Some(limits::TURN_BUDGET), events: limits::TURN_EVENTS }
+        Self {
+            time: Some(limits::TURN_BUDGET),
+            events: limits::TURN_EVENTS,
+            lines: event_queue::LINES_PER_TURN,
+            bytes: event_queue::BYTES_PER_TURN,
+        }
     }
 }
 
@@ -46,6 +55,21 @@ impl Budget {
         self.events = events.max(1);
         self
     }
+
+    /// How many lines of output ([`Event::Line`](crate::Event::Line)) the caller may take before
+    /// the next turn. After that many, [`Fleet::next_event`](crate::Fleet::next_event) returns
+    /// `None`. Default: 256; 0 counts as 1.
+    pub fn lines(mut self, lines: usize) -> Self {
+        self.lines = lines.max(1);
+        self
+    }
+
+    /// How many bytes of output the caller may take as events before the next turn. The event that
+    /// exceeds this number is the last one. Default: 256 KiB; 0 counts as 1.
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes.max(1);
+        self
+    }
 }
 
 /// The report of a [`Fleet::turn`](crate::Fleet::turn).
@@ -66,7 +90,8 @@ pub struct Turn {
     pub elapsed: Duration,
     /// The longest step; `None` if nothing was visited or the budget has no time limit.
     pub longest_step: Option<LongestStep>,
-    /// Whether work is left. If so, the descriptor is readable.
+    /// Whether work is left. If so, the descriptor is readable. Events that wait to be taken do not
+    /// count as work, but they too keep the descriptor readable.
     pub more: bool,
 }
 

@@ -116,7 +116,7 @@ impl LineBuffer {
     pub fn next_line(&mut self) -> Option<&[u8]> {
         let Some(newline) = self.find_newline() else {
             // The unterminated rest is a line once the stream has ended.
-            return (self.finished && !self.is_empty()).then(|| self.next_rest());
+            return (self.finished && !self.is_empty()).then(|| self.next_bytes(usize::MAX));
         };
         let unit = if self.ends == LineEnds::Bytes { 1 } else { 2 };
         let start = std::mem::replace(&mut self.head, newline + unit);
@@ -182,12 +182,13 @@ impl LineBuffer {
         Some(&self.data[start..end])
     }
 
-    /// Takes all unread bytes.
-    pub fn next_rest(&mut self) -> &[u8] {
+    /// Takes up to `most` unread bytes.
+    pub fn next_bytes(&mut self, most: usize) -> &[u8] {
         self.give_back();
-        let start = std::mem::replace(&mut self.head, self.data.len());
-        self.scanned = self.head;
-        &self.data[start..]
+        let (start, end) = (self.head, self.head + most.min(self.len()));
+        self.head = end;
+        self.scanned = self.scanned.max(end);
+        &self.data[start..end]
     }
 
     /// The `len` bytes at this offset in the stream, which the last call must have taken.

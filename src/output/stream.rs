@@ -234,10 +234,10 @@ impl Stream {
         Some(Lent { offset, len: line?.len() })
     }
 
-    /// Consumes all unread bytes. They stay in the buffer until the next call.
-    pub(crate) fn lend(&mut self) -> Lent {
+    /// Consumes up to `most` unread bytes. They stay in the buffer until the next call.
+    pub(crate) fn lend(&mut self, most: usize) -> Lent {
         let offset = self.buffer.position();
-        Lent { offset, len: self.buffer.next_rest().len() }
+        Lent { offset, len: self.buffer.next_bytes(most).len() }
     }
 
     /// The bytes that the last call has consumed.

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::Engine;
 use crate::error::HostErrorKind;
 use crate::fleet::event_loop::Timer;
-use crate::fleet::events::Entry;
 use crate::fleet::schedule::Drain;
 use crate::session::Input;
 
@@ -108,7 +107,7 @@ impl Engine {
             timer.and_then(|timer| self.event_loop.wheel.disarm(timer));
             self.schedule.drain = Drain::Over;
             log::debug!("drain complete");
-            self.events.push_back(Entry::Drained);
+            self.events.push_drained();
         }
     }
 }

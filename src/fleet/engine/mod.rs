@@ -10,7 +10,6 @@ mod hosts;
 mod serve;
 mod visit;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::agents::Agents;
 use super::disk::Disk;
 use super::event_loop::{AGENT, EventLoop, RESOLVER, token};
-use super::events::Entry;
+use super::event_queue::EventQueue;
 use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
@@ -33,7 +32,7 @@ use crate::session::{Effect, Execs};
 pub(super) struct Engine {
     pub clock: Clock,
     /// The events that the caller has not taken yet.
-    pub events: VecDeque<Entry>,
+    pub events: EventQueue,
     pub execs: Execs,
     pub hosts: Registry,
     pub event_loop: EventLoop,
@@ -72,7 +71,7 @@ impl Engine {
             token: token::<RESOLVER>,
         };
         Ok(Self {
-            events: VecDeque::new(),
+            events: EventQueue::default(),
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             hosts: Registry::new(hosts, links, getrandom::u64()?),
             schedule: Schedule::new(limits),
@@ -103,7 +102,7 @@ impl Engine {
 
     /// Blocks until there is work for a turn, but no longer than `limit`.
     pub(super) fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        let deadline = if self.has_work() {
+        let deadline = if self.has_work() || !self.events.is_empty() {
             Some(Duration::ZERO)
         } else {
             self.next_deadline().map(|at| at.saturating_duration_since(self.clock.now()))
@@ -159,8 +158,9 @@ impl Engine {
             self.time_trials(now);
             self.end_drain();
         }
+        self.events.grant(budget);
         let more = self.has_work();
-        if more {
+        if more || !self.events.is_empty() {
             self.event_loop.alarm();
         }
         let turn = self.meter.end(more, &self.clock);

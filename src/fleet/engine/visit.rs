@@ -118,7 +118,7 @@ impl Engine {
         };
         // A proxy has no public id, so there are no events for it.
         if !is_proxy {
-            self.events.push_back(entry);
+            self.events.push(host, entry);
         }
     }
 
@@ -131,12 +131,15 @@ impl Engine {
     /// Reports news of a command to the caller and to its run.
     fn command_news(&mut self, id: CommandId, news: CommandNews) {
         let Some(exec) = self.execs.get(id) else { return };
-        let is_released = exec.is_released();
-        if !is_released {
-            self.events.push_back(Entry::Command(id, news));
+        let (host, run, is_released) = (exec.host(), exec.run(), exec.is_released());
+        let outcome = exec.outcome().filter(|_| news == CommandNews::Finished);
+        match outcome {
+            _ if is_released => {}
+            Some(_) => self.events.push_end(host, id, run),
+            None => self.events.push(host, Entry::Command(id, news)),
         }
-        let Some(outcome) = exec.outcome().filter(|_| news == CommandNews::Finished) else { return };
-        self.schedule.runs.finished(exec.run(), exec.position(), outcome);
+        let Some(outcome) = outcome else { return };
+        self.schedule.runs.finished(run, exec.position(), outcome);
         if is_released {
             self.execs.release(id);
         }
@@ -146,7 +149,7 @@ impl Engine {
     pub(in crate::fleet) fn tell_of_runs(&mut self) {
         while let Some((run, news)) = self.schedule.runs.news.pop_front() {
             log::debug!("{run:?}: {news:?}");
-            self.events.push_back(Entry::Run(run, news));
+            self.events.push_news(run, news);
         }
     }
 

@@ -35,8 +35,11 @@ impl World {
                 break;
             }
             let budget = match self.random.below(4) {
-                0 => Budget::default().time(Duration::ZERO),
-                1 => Budget::default().any_time().events(self.random.below(40) as usize),
+                0 => Budget::default().time(Duration::ZERO).lines(self.random.below(4) as usize),
+                1 => {
+                    let (events, bytes) = (self.random.below(40) as usize, self.random.below(4_000) as usize);
+                    Budget::default().any_time().events(events).bytes(bytes)
+                }
                 _ => Budget::default(),
             };
             self.turn(budget);

@@ -120,10 +120,10 @@ fn all_unread_bytes_are_lent_until_the_next_call() {
     let mut stream = stream(Keep::All);
     push(&mut stream, b"ab\nc");
     assert_eq!(line(&mut stream), text("ab", 0));
-    let lent = stream.lend();
+    let lent = stream.lend(usize::MAX);
     assert_eq!((stream.lent(lent), lent.offset, stream.len()), (&b"c"[..], 3, 0));
     push(&mut stream, b"de");
-    let lent = stream.lend();
+    let lent = stream.lend(usize::MAX);
     assert_eq!((stream.lent(lent), lent.offset), (&b"de"[..], 4));
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use sshoal::fleet::{CommandState, HostState};
 use sshoal::output::{Deliver, Keep};
-use sshoal::{Budget, Fleet, StdStream};
+use sshoal::{Budget, Event, Fleet, Run, StdStream};
 
 use super::{PATIENCE, Told, connected, drive, engine, is_readable, settle, simulate, started, wait, watch};
 use crate::support::agent::Agent;
@@ -154,6 +154,71 @@ fn whoever_takes_no_events_gets_no_more_and_loses_none() {
         assert_eq!(told.output[&(id, StdStream::Stderr)], b"oops\n");
     }
     assert_eq!((told.connected.len(), told.started.len(), told.finished.len()), (30, 30, 30));
+}
+
+/// However short lines are, and however much was read, the caller gets a bounded amount at a time.
+#[test]
+fn between_two_turns_the_caller_gets_no_more_output_than_the_budget_allows() {
+    const LINES: usize = 5_000;
+    let _dog = watch();
+    let sim = simulate(&[]);
+    let default = Budget::default();
+    for (budget, lines_max, bytes_max) in
+        [(default, 256, 256 << 10), (default.lines(7), 7, 256 << 10), (default.bytes(500), 256, 500)]
+    {
+        let mut fleet = engine(&sim, 3).build().unwrap();
+        let run = Run::new(format!("lines {LINES}")).deliver(Deliver::Lines);
+        let commands = fleet.start(run).unwrap().commands;
+        let (mut told, mut full) = (Told::default(), 0);
+        while told.done.is_empty() {
+            wait(&fleet);
+            fleet.turn(Instant::now(), budget).unwrap();
+            let (mut lines, mut bytes, mut last) = (0, 0, 0);
+            while let Some(event) = fleet.next_event() {
+                if let Event::Line { bytes: line, .. } = &event {
+                    (lines, bytes, last) = (lines + 1, bytes + line.len(), line.len());
+                }
+                told.note(event);
+            }
+            assert!(lines <= lines_max && bytes < bytes_max + last, "{lines} lines, {bytes} bytes");
+            full += usize::from(lines == lines_max || bytes >= bytes_max);
+        }
+        assert!(full > 10, "{full} rounds were full");
+        assert_eq!(told.done[0].succeeded, 3);
+        for id in commands {
+            let lines = &told.lines[&(id, StdStream::Stdout)];
+            assert!(
+                lines.iter().enumerate().all(|(nth, (_, line))| *line == format!("line {nth}").as_bytes())
+            );
+            assert_eq!(lines.len(), LINES);
+        }
+    }
+}
+
+/// A caller may stop taking events at any time, wait as always, and get the rest after a turn.
+#[test]
+fn events_that_wait_keep_the_descriptor_readable() {
+    let _dog = watch();
+    let sim = simulate(&[]);
+    let mut fleet = engine(&sim, 2).build().unwrap();
+    connected(&mut fleet);
+    fleet.start(Run::new("lines 3").deliver(Deliver::Lines)).unwrap();
+    let begun = Instant::now();
+    while fleet.metrics().unfinished > 0 {
+        assert!(begun.elapsed() < PATIENCE, "{fleet:?}");
+        wait(&fleet);
+        fleet.turn(Instant::now(), Budget::default()).unwrap();
+    }
+    let mut taken = 0;
+    // Each of two commands has started, has printed three lines, and has ended. So has their run.
+    while taken < 2 * 5 + 2 {
+        assert!(is_readable(&fleet), "after {taken} events");
+        fleet.turn(Instant::now(), Budget::default()).unwrap();
+        fleet.next_event().expect("another event");
+        taken += 1;
+    }
+    settle(&mut fleet);
+    assert!(!is_readable(&fleet) && fleet.next_event().is_none());
 }
 
 /// One host that never stops does not delay the others.
