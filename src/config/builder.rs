@@ -237,8 +237,10 @@ impl FleetBuilder {
     /// [`Fleet::set_max_connecting`](crate::Fleet::set_max_connecting) changes the limit of an
     /// existing fleet.
     ///
-    /// A host gives up its place in the pool when the server has accepted its command. Proxies take
-    /// no place.
+    /// A host gives up its place in the pool when the server has accepted its command; when the
+    /// server has not answered the start of a command for a second; and when the answer waits
+    /// behind output of the same connection. Such a command keeps its own time limit. A host that
+    /// connects keeps its place until it is logged in. Proxies take no place.
     ///
     /// The pool does not limit how many commands run at once ([`max_running`](Self::max_running)
     /// does), and connections stay open. If there are fewer free descriptors than hosts, idle
@@ -306,8 +308,10 @@ impl ClientBuilder {
     /// Default: 100; 0 is rejected. [`set_pool_size`](crate::ParallelClient::set_pool_size) changes
     /// the limit of an existing client.
     ///
-    /// A host gives up its place in the pool when the server has accepted its command. Proxies take
-    /// no place.
+    /// A host gives up its place in the pool when the server has accepted its command; when the
+    /// server has not answered the start of a command for a second; and when the answer waits
+    /// behind output of the same connection. Such a command keeps its own time limit. A host that
+    /// connects keeps its place until it is logged in. Proxies take no place.
     ///
     /// The pool does not limit how many commands run at once ([`max_running`](Self::max_running)
     /// does), and connections stay open. If there are fewer free descriptors than hosts, idle

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Cx;
 use super::deadline::Deadline;
@@ -14,6 +14,10 @@ use super::failure::{Failure, Peer};
 use crate::error::{HostError, NotStarted};
 use crate::ids::CommandId;
 use crate::output::Room;
+
+/// How long a command that is starting keeps its place in the pool without an answer of its server.
+/// A server answers in one round trip, and a busy one in some tenths of a second.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The unfinished commands of one host.
 #[derive(Debug, Default)]
@@ -31,6 +35,11 @@ pub(super) struct Commands {
     begun: Vec<CommandId>,
     /// See [`ExecCx::room_expected`].
     room_expected: bool,
+    /// Since when commands that are starting have waited for an answer of the server, without any.
+    asked: Option<Instant>,
+    /// Whether the commands that are starting have given their place in the pool back. It stays so
+    /// until the server answers and none is starting any more.
+    gave_place_back: bool,
 }
 
 impl Commands {
@@ -70,7 +79,54 @@ impl Commands {
     }
 
     pub(super) fn deadline(&self, execs: &Execs) -> Option<Instant> {
-        self.timed().filter_map(|id| execs.get(id)?.deadline()).min()
+        self.timed().filter_map(|id| execs.get(id)?.deadline()).chain(self.place_until()).min()
+    }
+
+    /// When the commands that are starting give their place back unless the server answers.
+    fn place_until(&self) -> Option<Instant> {
+        self.asked.filter(|_| !self.gave_place_back)?.checked_add(START_PATIENCE)
+    }
+
+    /// Whether commands that are starting, or may start, hold a place in the pool.
+    pub(super) fn holds_place(&self, execs: &Execs) -> bool {
+        !self.gave_place_back && (self.admitted > 0 || self.any(execs, Exec::is_starting))
+    }
+
+    /// Whether the next command would wait for the answer to a request that has given its place
+    /// back. Only one channel is opened at a time.
+    pub(super) fn is_stuck(&self, execs: &Execs) -> bool {
+        self.gave_place_back && self.any(execs, is_opening)
+    }
+
+    /// Whether this is true of any command that has begun.
+    fn any(&self, execs: &Execs, is: impl Fn(&Exec) -> bool) -> bool {
+        self.begun.iter().any(|id| execs.get(*id).is_some_and(&is))
+    }
+
+    /// Gives the place back if commands are starting. Called if their answers wait behind output.
+    pub(super) fn give_place_back(&mut self, execs: &Execs) {
+        self.gave_place_back |= self.any(execs, awaits_answer);
+        self.hold_if_stuck(execs);
+    }
+
+    fn hold_if_stuck(&mut self, execs: &Execs) {
+        if self.is_stuck(execs) {
+            self.hold();
+        }
+    }
+
+    /// Notes whether commands are starting and whether the server has `answered` one.
+    fn note_answers(&mut self, answered: bool, cx: &Cx<'_>) {
+        let is_awaited = self.any(cx.execs, awaits_answer);
+        if answered {
+            self.asked = None;
+            self.gave_place_back &= is_awaited;
+        }
+        self.asked = is_awaited.then(|| self.asked.unwrap_or(cx.now));
+        if self.place_until().is_some_and(|until| until <= cx.now) {
+            self.gave_place_back = true;
+        }
+        self.hold_if_stuck(cx.execs);
     }
 
     /// How much output there is room for.
@@ -94,7 +150,7 @@ impl Commands {
 
     /// Whether the server has accepted one of the commands that have begun.
     pub(super) fn has_settled(&self, execs: &Execs) -> bool {
-        self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_settled))
+        self.any(execs, Exec::is_settled)
     }
 
     pub(super) fn assign(&mut self, id: CommandId) {
@@ -124,22 +180,25 @@ impl Commands {
     /// Steps each command that has begun, and lets the next admitted one begin. Returns whether
     /// anything changed.
     pub(super) fn step(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let mut advanced = false;
+        let (mut advanced, mut answered) = (false, false);
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
-            advanced |= self.step_one(id, peer, cx)? != Progress::Pending;
+            let awaited = cx.execs.get(id).is_some_and(awaits_answer);
+            let has_moved = self.step_one(id, peer, cx)? != Progress::Pending;
+            advanced |= has_moved;
+            answered |= has_moved && awaited;
             // If the command has left the list, the next command now has its index.
             index += usize::from(self.begun.get(index) == Some(&id));
         }
         // Open only one channel at a time. Then a packet size that the server announces can belong
         // only to that channel.
-        let is_opening = |id: &CommandId| cx.execs.get(*id).is_some_and(|exec| exec.state.is_opening());
-        if !self.begun.iter().any(is_opening)
+        if !self.any(cx.execs, is_opening)
             && let Some(id) = self.begin_next()
         {
             self.step_one(id, peer, cx)?;
             advanced = true;
         }
+        self.note_answers(answered, cx);
         Ok(advanced)
     }
 
@@ -147,7 +206,7 @@ impl Commands {
     fn step_one(&mut self, id: CommandId, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<Progress, Failure> {
         // `has_others` matters only for a command whose channel is being opened, because only such
         // a command can be refused a channel.
-        let is_opening = cx.execs.get(id).is_some_and(|exec| exec.state.is_opening());
+        let is_opening = cx.execs.get(id).is_some_and(is_opening);
         let has_channel =
             |id: &CommandId| cx.execs.get(*id).is_some_and(|exec| exec.state.channel().is_some());
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
@@ -261,8 +320,8 @@ impl Commands {
             execs.cut(*id, error, &mut exec_cx);
         }
         self.hold();
-        self.is_blocked = false;
-        self.room_expected = false;
+        (self.is_blocked, self.room_expected, self.gave_place_back) = (false, false, false);
+        self.asked = None;
         for id in mem::take(&mut self.begun).into_iter().rev() {
             if cx.execs.get(id).is_some_and(Exec::is_waiting) {
                 self.queue.push_front(id);
@@ -286,4 +345,14 @@ impl Commands {
             self.end(id, peer, cx, |execs, id, cx| execs.stop(id, None, cx));
         }
     }
+}
+
+/// Whether the server owes an answer before the command can run, or before its channel can close.
+fn awaits_answer(exec: &Exec) -> bool {
+    exec.is_starting() || is_opening(exec)
+}
+
+/// Whether the command's channel was requested, and the server has not answered yet.
+fn is_opening(exec: &Exec) -> bool {
+    exec.state.is_opening()
 }

@@ -80,6 +80,12 @@ impl Session {
             if self.rests(cx) {
                 return Ok(());
             }
+            if let Role::Host(commands) = &mut self.role
+                && (pumped == Pumped::More || self.held.is_some())
+            {
+                // Answers of the server wait behind output that was not read.
+                commands.give_place_back(cx.execs);
+            }
             if pumped == Pumped::More || cx.input_budget == 0 {
                 cx.out.push(Effect::Again);
                 return Ok(());
@@ -206,7 +212,13 @@ impl Session {
                 }
                 // Step the keepalive timer only after everything that has arrived was read, because
                 // each packet shows that the peer is alive.
-                return Ok(advanced || keepalive.as_mut().map_or(Ok(false), |timer| timer.step(cx))?);
+                if advanced || !keepalive.as_mut().map_or(Ok(false), |timer| timer.step(cx))? {
+                    return Ok(advanced);
+                }
+                // No command begins before the keepalive is answered.
+                if let Role::Host(commands) = &mut self.role {
+                    commands.hold();
+                }
             }
             State::Queued
             | State::Resolving

@@ -36,6 +36,11 @@ impl KeepaliveTimer {
         Self { keepalive, packets, heard: now, unanswered: 0, due }
     }
 
+    /// Whether a keepalive was sent and nothing has been received since.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// Restarts the timer as if the peer had been heard at `now`. `None` stops the timer.
     pub(super) fn restart(&mut self, now: Option<Instant>) {
         self.unanswered = 0;

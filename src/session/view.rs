@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::exec::Execs;
+use super::keepalive::KeepaliveTimer;
 use super::state::State;
 use super::{HostState, Role, Session, Target};
 use crate::error::HostError;
@@ -69,14 +70,14 @@ impl Session {
     pub(crate) fn view(&self, execs: &Execs) -> View {
         let (uses_place, running, waiting, has_waiting_hosts, commands_at) = match &self.role {
             Role::Host(commands) => {
-                let begun = || commands.begun().iter().filter_map(|id| execs.get(*id));
-                let is_starting = commands.admitted() > 0 || commands.is_starting(execs);
                 let uses_place = match self.state {
-                    State::Ready(_) => is_starting,
+                    State::Ready(_) => commands.holds_place(execs),
                     _ => self.holds_descriptor(),
                 };
-                let running = commands.admitted() + begun().filter(|exec| !exec.is_finished()).count();
-                (uses_place, running, commands.waiting(), false, commands.deadline(execs))
+                let begun = commands.begun().iter().filter_map(|id| execs.get(*id));
+                let running = commands.admitted() + begun.filter(|exec| !exec.is_finished()).count();
+                let waiting = if commands.is_stuck(execs) { 0 } else { commands.waiting() };
+                (uses_place, running, waiting, false, commands.deadline(execs))
             }
             Role::Proxy(tunnels) => (false, 0, 0, tunnels.has_waiting(), None),
         };
@@ -106,7 +107,10 @@ impl Session {
             State::Queued if self.is_proxy() => self.is_needed().then_some(Wish::Proxy),
             State::Queued if self.awaited => Some(Wish::Connection),
             State::Queued if self.is_needed() => Some(Wish::ConnectionForCommands),
-            State::Ready(_) if waiting > 0 => Some(Wish::Commands),
+            State::Ready(keepalive) if waiting > 0 => {
+                let may_be_dead = keepalive.as_ref().is_some_and(KeepaliveTimer::is_unanswered);
+                (!may_be_dead).then_some(Wish::Commands)
+            }
             _ => None,
         }
     }

@@ -13,9 +13,9 @@ use crate::stage::{Stage, TimeoutKind};
 
 /// Steps the session every 100 ms while it is in `stage`, and returns when it left the stage.
 fn drip(bench: &mut Bench, begun: Instant, in_stage: impl Fn(&Bench) -> bool) -> Duration {
-    let deadline = bench.deadline().unwrap();
+    let deadline = bench.time_limit().unwrap();
     while in_stage(bench) {
-        assert_eq!(bench.deadline(), Some(deadline), "progress has moved the deadline");
+        assert_eq!(bench.time_limit(), Some(deadline), "progress has moved the deadline");
         bench.now = (bench.now + Duration::from_millis(100)).min(deadline);
         bench.step(Input::Wake);
     }
@@ -126,10 +126,14 @@ fn a_timer_that_fires_early_changes_nothing() {
     ] {
         let (mut bench, _) = stuck(script, phase);
         while bench.round_but_timers() {}
-        let deadline = bench.deadline().unwrap();
+        let deadline = bench.time_limit().unwrap();
         bench.now = deadline - Duration::from_nanos(1);
         bench.step(Input::Wake);
-        assert_eq!((bench.phase(), bench.deadline()), (phase, Some(deadline)), "expired a nanosecond early");
+        assert_eq!(
+            (bench.phase(), bench.time_limit()),
+            (phase, Some(deadline)),
+            "expired a nanosecond early"
+        );
         bench.now = deadline;
         bench.step(Input::Wake);
         assert!(bench.all_ended(), "{phase:?}: not expired in time");
@@ -158,7 +162,7 @@ fn each_stage_has_its_own_limit_from_its_own_start() {
     {
         bench.now += slow;
         bench.run_until_phase(phase);
-        assert_eq!(bench.deadline(), Some(bench.now + limit), "{phase:?}");
+        assert_eq!(bench.time_limit(), Some(bench.now + limit), "{phase:?}");
     }
     bench.run();
     assert!(bench.outcome(0).is_success());

@@ -306,6 +306,12 @@ impl Bench {
         self.view().deadline
     }
 
+    /// The time limit of the stage, or of the command that is starting. The command's place in the
+    /// pool has an earlier deadline.
+    pub(super) fn time_limit(&self) -> Option<Instant> {
+        if self.phase() == Phase::Ready { self.exec(0).deadline() } else { self.deadline() }
+    }
+
     pub(super) fn wants_place(&self) -> bool {
         self.view().wish.is_some()
     }

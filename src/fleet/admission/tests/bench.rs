@@ -15,7 +15,7 @@ use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::script::{Channel, Cred, Packet, Peer, Script, host_key};
 use crate::stage::Stage;
-use crate::{Budget, Event, Fleet, Run};
+use crate::{Budget, Event, Fleet, HostError, Outcome, Run};
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
 
@@ -58,6 +58,9 @@ pub(super) struct Bench {
     pub now: Instant,
     /// Which hosts began to connect, and when, counted from the creation of the fleet.
     pub begun: Vec<(HostId, Duration)>,
+    /// Why connections and commands failed, in order.
+    pub lost: Vec<HostError>,
+    pub failed: Vec<HostError>,
     /// The reports of all turns.
     pub turns: Vec<Turn>,
     origin: Instant,
@@ -95,7 +98,17 @@ impl Bench {
         let links = Box::new(Scripts(Box::new(script)));
         let fleet = Fleet::with(setup, Reactor::new().unwrap(), links, clock.clone()).unwrap();
         let now = clock.now();
-        let bench = Self { fleet, clock, now, begun: vec![], turns: vec![], origin: now, commands: 0 };
+        let bench = Self {
+            fleet,
+            clock,
+            now,
+            begun: vec![],
+            lost: vec![],
+            failed: vec![],
+            turns: vec![],
+            origin: now,
+            commands: 0,
+        };
         bench.check();
         bench
     }
@@ -159,8 +172,13 @@ impl Bench {
         self.now = self.clock.now();
         self.turns.push(turn);
         while let Some(event) = self.fleet.next_event() {
-            if let Event::Entered { host, stage: Stage::Resolving } = event {
-                self.begun.push((host, self.now - self.origin));
+            match event {
+                Event::Entered { host, stage: Stage::Resolving } => {
+                    self.begun.push((host, self.now - self.origin));
+                }
+                Event::Disconnected { error: Some(error), .. } => self.lost.push(error),
+                Event::Finished { outcome: Outcome::Failed(error), .. } => self.failed.push(error),
+                _ => {}
             }
         }
         self.check();

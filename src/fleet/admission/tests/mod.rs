@@ -5,3 +5,4 @@ mod figures;
 mod pace;
 mod random;
 mod running;
+mod starts;
