@@ -8,9 +8,10 @@
 //! cargo bench --bench latency -- --json         # one JSON object per row
 //! cargo bench --bench latency -- idle --no-pin  # one case, without pinning processes
 //! cargo bench --bench latency -- --quick        # small numbers: does it work?
+//! cargo bench --bench latency -- daemon --seconds 600
 //! ```
 //!
-//! The cases are connect, stream, idle, unread and hostile.
+//! The cases are connect, stream, idle, unread, lines, hostile and daemon.
 //!
 //! The hosts are simulated by separate processes. They need CPU time too, so this thread gets a CPU
 //! for itself, and they share the others, unless there is only one.
@@ -24,11 +25,11 @@ mod support;
 
 use std::env;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use suite::{Case, Plan, Sizes};
 
-const USAGE: &str =
-    "usage: latency [--json] [--quick] [--no-pin] [connect] [stream] [idle] [unread] [hostile]";
+const USAGE: &str = "usage: latency [--json] [--quick] [--no-pin] [--seconds N] [connect] [stream] [idle] [unread] [lines] [hostile] [daemon]";
 
 fn main() -> ExitCode {
     // The simulated fleets are this program again, as separate processes.
@@ -36,13 +37,15 @@ fn main() -> ExitCode {
         return hostsim::serve_from_args();
     }
     let (mut json, mut sizes, mut pin, mut cases) = (false, Sizes::FULL, true, Vec::new());
-    for arg in env::args().skip(1) {
+    let (mut args, mut seconds) = (env::args().skip(1), None);
+    while let Some(arg) = args.next() {
         match arg.as_str() {
             // Added by cargo.
             "--bench" => {}
             "--json" => json = true,
             "--quick" => sizes = Sizes::QUICK,
             "--no-pin" => pin = false,
+            "--seconds" => seconds = args.next().and_then(|seconds| seconds.parse().ok()),
             name => match Case::ALL.into_iter().find(|case| case.name() == name) {
                 Some(case) => cases.push(case),
                 None => {
@@ -54,6 +57,9 @@ fn main() -> ExitCode {
     }
     if cases.is_empty() {
         cases = Case::ALL.to_vec();
+    }
+    if let Some(seconds) = seconds {
+        sizes.daemon = Duration::from_secs(seconds);
     }
     let program = env::current_exe().unwrap();
     let plan = Plan { sizes, pin, simulator: &|| Command::new(&program) };

@@ -65,7 +65,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
     rows
 }
 
-fn timer_rows(case: &str, (mut delays, mut between): (Vec<Duration>, Vec<Duration>)) -> [Row; 2] {
+pub fn timer_rows(case: &str, (mut delays, mut between): (Vec<Duration>, Vec<Duration>)) -> [Row; 2] {
     [
         Row::spread(case, "delay of the loop's 1 kHz timer", &mut delays),
         Row::spread(case, "CPU time between looks at it", &mut between),

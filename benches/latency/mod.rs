@@ -1,9 +1,11 @@
 //! The cases of the benchmark, which a test runs with small numbers.
 
 mod connect;
+mod daemon;
 mod foreign;
 mod hostile;
 mod idle;
+mod lines;
 pub mod report;
 mod stream;
 mod unread;
@@ -43,6 +45,10 @@ pub struct Sizes {
     single: usize,
     /// Pairs of runs without hostile hosts and beside them.
     pairs: usize,
+    /// How long hosts print without end.
+    flood: Duration,
+    /// How long the daemon runs.
+    pub daemon: Duration,
 }
 
 impl Sizes {
@@ -58,6 +64,8 @@ impl Sizes {
         idle_for: Duration::from_secs(5),
         single: 1_000,
         pairs: 30,
+        flood: Duration::from_secs(5),
+        daemon: Duration::from_secs(20),
     };
 
     pub const QUICK: Self = Self {
@@ -72,6 +80,8 @@ impl Sizes {
         idle_for: Duration::from_millis(500),
         single: 10,
         pairs: 2,
+        flood: Duration::from_millis(500),
+        daemon: Duration::from_secs(3),
     };
 }
 
@@ -81,11 +91,14 @@ pub enum Case {
     Stream,
     Idle,
     Unread,
+    Lines,
     Hostile,
+    Daemon,
 }
 
 impl Case {
-    pub const ALL: [Self; 5] = [Self::Connect, Self::Stream, Self::Idle, Self::Unread, Self::Hostile];
+    pub const ALL: [Self; 7] =
+        [Self::Connect, Self::Stream, Self::Idle, Self::Unread, Self::Lines, Self::Hostile, Self::Daemon];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -93,7 +106,9 @@ impl Case {
             Self::Stream => "stream",
             Self::Idle => "idle",
             Self::Unread => "unread",
+            Self::Lines => "lines",
             Self::Hostile => "hostile",
+            Self::Daemon => "daemon",
         }
     }
 }
@@ -114,7 +129,9 @@ impl Plan<'_> {
             Case::Stream => stream::run(self),
             Case::Idle => idle::run(self),
             Case::Unread => unread::run(self),
+            Case::Lines => lines::run(self),
             Case::Hostile => hostile::run(self),
+            Case::Daemon => daemon::run(self),
         }
     }
 

@@ -80,3 +80,25 @@ fn hosts_of_the_benchmark_finish_beside_hostile_ones() {
     assert_eq!(rows.len(), 3, "{rows:?}");
     assert!(values(&rows, "of the time alone, median of pairs")[0] > 0.0);
 }
+
+#[test]
+fn hosts_of_the_benchmark_that_print_without_end_give_a_bounded_amount_at_a_time() {
+    let _dog = watch();
+    let rows = measure(Case::Lines);
+    let [bytes, lines] = values(&rows, "most lines between two turns")[..] else { panic!("{rows:?}") };
+    assert!(bytes == 0.0 && (1.0..=256.0).contains(&lines), "{rows:?}");
+    let most = values(&rows, "most bytes between two turns");
+    // One event may exceed the budget of 256 KiB.
+    assert!(most.iter().all(|kib| (0.0..=256.0 + 64.0).contains(kib)), "{most:?}");
+    assert!(values(&rows, "output").iter().all(|rate| *rate > 0.0));
+}
+
+#[test]
+fn the_daemon_of_the_benchmark_ends_each_command_once() {
+    let _dog = watch();
+    let rows = measure(Case::Daemon);
+    let value = |what| values(&rows, what)[0];
+    assert!(value("healthy commands") > 0.0 && value("lines") > 0.0, "{rows:?}");
+    assert_eq!(value("commands that ended once"), value("commands that were started"));
+    assert_eq!((value("commands that ended twice"), value("commands that did not end")), (0.0, 0.0));
+}
