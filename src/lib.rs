@@ -50,7 +50,7 @@ pub mod coming_from_parallel_ssh {
     use crate::config::ClientBuilder as Builder;
     // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
-    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
+    use crate::{client::*, config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
 
 #[cfg(any(doc, doctest))]
@@ -58,7 +58,7 @@ pub mod embedding {
     #![doc = include_str!("../docs/embedding.md")]
     // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
-    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
+    use crate::{client::*, config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }
 
 #[cfg(doc)]
@@ -66,5 +66,5 @@ pub mod performance {
     #![doc = include_str!("../docs/performance.md")]
     // These imports make the links in the guide resolve.
     #[allow(unused_imports)]
-    use crate::{config::*, error::*, fleet::*, hostkey::*, output::*, *};
+    use crate::{client::*, config::*, error::*, fleet::*, hostkey::*, output::*, *};
 }

@@ -83,9 +83,9 @@ impl ParallelClient {
     }
 
     /// Changes how many hosts may connect or start a command at once; see
-    /// [`ClientBuilder::pool_size`](super::ClientBuilder::pool_size). If more hosts are doing so
-    /// than the new size allows, they continue, and no further host begins until enough of them are
-    /// done. In parallel-ssh, changing the pool size has no effect.
+    /// [`ClientBuilder::pool_size`](crate::config::ClientBuilder::pool_size). If more hosts are
+    /// doing so than the new size allows, they continue, and no further host begins until enough of
+    /// them are done. In parallel-ssh, changing the pool size has no effect.
     ///
     /// # Errors
     /// [`Error::Config`] if the number is 0.

@@ -65,7 +65,7 @@ impl HostOutput {
         self.port
     }
 
-    /// The host's [`alias`](super::HostConfig::alias).
+    /// The host's [`alias`](crate::HostConfig::alias).
     pub fn alias(&self) -> Option<&str> {
         self.alias.as_deref()
     }

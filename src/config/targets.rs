@@ -182,6 +182,24 @@ pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(),
     Ok(())
 }
 
+/// The name to log in with, checked against what libssh accepts.
+fn login_name(user: Option<&str>, has_gssapi: bool, origin: &Origin) -> Result<CString, Error> {
+    let Some(user) = user else {
+        let (setting, needs) = ("user", "a value, because the owner of this process has no name");
+        return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
+    };
+    let Ok(name) = CString::new(user) else {
+        let problem = "contains a NUL byte";
+        return Err(ConfigProblem::Unusable { setting: "user", problem }.of(origin.clone()));
+    };
+    if has_gssapi && !engine::takes_user(&name) {
+        let problem = "libssh cannot use this name with GSSAPI: set gssapi_auth(false)".to_owned();
+        let value = user.to_owned();
+        return Err(ConfigProblem::Invalid { setting: "user", value, problem }.of(origin.clone()));
+    }
+    Ok(name)
+}
+
 fn check_library() -> Result<(), Error> {
     if engine::has_gssapi() {
         return Ok(());
@@ -263,7 +281,6 @@ impl<'a> Profiles<'a> {
         mut settings: Settings<'a>,
         origin: &Origin,
     ) -> Result<(usize, Arc<Profile>), Error> {
-        let of_host = |problem: ConfigProblem| problem.of(origin.clone());
         settings.user = settings.user.or(self.owner.name.as_deref());
         if let Some(gssapi) = &mut settings.gssapi {
             check_library()?;
@@ -274,35 +291,18 @@ impl<'a> Profiles<'a> {
         if let Some(known) = self.known.get(&settings) {
             return Ok(known.clone());
         }
-        let Settings {
-            user,
-            algorithms,
-            login,
-            gssapi,
-            guard_passwords,
-            connection,
-            agent_socket,
-            forward_agent,
-            timeout,
-            stop_grace,
-            close_timeout,
-            read_timeout,
-        } = settings;
-        let gssapi = gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
-        let Some(user) = user else {
-            let (setting, needs) = ("user", "a value, because the owner of this process has no name");
-            return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
-        };
-        let name = user;
-        let user = CString::new(name).map_err(|_| {
-            of_host(ConfigProblem::Unusable { setting: "user", problem: "contains a NUL byte" })
-        })?;
-        if gssapi.is_some() && !engine::takes_user(&user) {
-            let problem = "libssh cannot use this name with GSSAPI: set gssapi_auth(false)".to_owned();
-            return Err(of_host(ConfigProblem::Invalid { setting: "user", value: name.to_owned(), problem }));
-        }
-        let agent = self.credentials.agent(agent_socket)?;
-        if let Some(forward) = forward_agent {
+        let profile = Arc::new(self.make(dialled, settings, origin)?);
+        let numbered = (self.known.len(), profile);
+        self.known.insert(settings, numbered.clone());
+        Ok(numbered)
+    }
+
+    fn make(&mut self, dialled: &str, settings: Settings<'a>, origin: &Origin) -> Result<Profile, Error> {
+        let of_host = |problem: ConfigProblem| problem.of(origin.clone());
+        let gssapi = settings.gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
+        let user = login_name(settings.user, gssapi.is_some(), origin)?;
+        let agent = self.credentials.agent(settings.agent_socket)?;
+        if let Some(forward) = settings.forward_agent {
             if agent.is_none() {
                 let (setting, needs) =
                     ("forward_ssh_agent", "an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
@@ -310,29 +310,27 @@ impl<'a> Profiles<'a> {
             }
             check_forwarding()?;
         }
-        let profile = Arc::new(Profile {
+        let timeout = settings.timeout;
+        Ok(Profile {
             user,
-            algorithms: self.offered(algorithms)?,
-            plan: self.credentials.plan(gssapi, login)?,
-            guard_passwords,
+            algorithms: self.offered(settings.algorithms)?,
+            plan: self.credentials.plan(gssapi, settings.login)?,
+            guard_passwords: settings.guard_passwords,
             agent,
-            forward_agent: forward_agent.is_some(),
+            forward_agent: settings.forward_agent.is_some(),
             timeouts: Timeouts {
                 connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
                 handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
                 auth: timeout.or(Some(limits::AUTH_TIMEOUT)),
                 exec: timeout.or(Some(limits::EXEC_TIMEOUT)),
                 exec_is_set: timeout.is_some(),
-                stop: stop_grace,
-                close: close_timeout,
+                stop: settings.stop_grace,
+                close: settings.close_timeout,
             },
-            read_timeout,
-            connection,
+            read_timeout: settings.read_timeout,
+            connection: settings.connection,
             verifier: self.verifier.clone(),
-        });
-        let numbered = (self.known.len(), profile);
-        self.known.insert(settings, numbered.clone());
-        Ok(numbered)
+        })
     }
 
     fn offered(&mut self, choices: Choices<'a>) -> Result<Arc<Offered>, Error> {
