@@ -24,14 +24,12 @@ use crate::{Fleet, Run};
 /// a command, write its input or query its outcome while another thread joins it.
 ///
 /// ```no_run
-/// use std::time::Duration;
 /// use sshoal::{JoinOptions, ParallelClient};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut client = ParallelClient::builder(["web1", "web2:2222", "[::1]:22"])
 ///     .user("deploy")
 ///     .key_file("~/.ssh/id_ed25519")
-///     .timeout(Duration::from_secs(10))
 ///     .build()?;
 /// let outputs = client.run_command("uname -a")?;
 /// for output in &outputs {

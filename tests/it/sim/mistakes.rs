@@ -17,7 +17,7 @@ fn settings_that_cannot_work_are_refused() {
             other => panic!("{other:?}"),
         }
     }
-    for user in ["a\0b", "a b"] {
+    for user in ["a\0b", "a\tb"] {
         let refused = hosts().user(user).build();
         assert!(matches!(refused, Err(Error::Config { .. })), "{user:?}: {refused:?}");
     }
