@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A kind of algorithm, for which the caller can choose a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,31 +163,66 @@ impl Offered {
         // The algorithms on record never include `ssh-rsa`, which signs with the same keys.
         let is_recorded =
             |name: &&str| recorded.contains(name) || *name == "ssh-rsa" && recorded.contains(&"rsa-sha2-256");
-        let (known, others): (Vec<&str>, Vec<&str>) = self.host_keys.split(',').partition(is_recorded);
-        if known.is_empty() {
+        let names = || self.host_keys.split(',');
+        if !names().any(|name| is_recorded(&name)) {
             return self.host_keys.as_str().into();
         }
-        [known, others].concat().join(",").into()
+        let mut list = String::with_capacity(self.host_keys.len() + 1);
+        let known = names().filter(is_recorded);
+        for name in known.chain(names().filter(|name| !is_recorded(name))) {
+            list.extend([name, ","]);
+        }
+        list.pop();
+        list.into()
     }
 }
 
 /// The algorithms that a host and sshoal have agreed on for their connection. Names are those of
 /// SSH, as in OpenSSH's configuration. `Display` shows them in one line.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Algorithms(Arc<Names>);
+pub struct Algorithms(Arc<Names<String>>);
 
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Names {
-    pub key_exchange: String,
-    pub host_key: String,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Names<T> {
+    pub key_exchange: T,
+    pub host_key: T,
     /// The cipher and the MAC in the direction to the host, and in the other.
-    pub sent: (String, String),
-    pub received: (String, String),
+    pub sent: (T, T),
+    pub received: (T, T),
+}
+
+impl Names<String> {
+    fn is(&self, other: &Names<&str>) -> bool {
+        let pair =
+            |(cipher, mac): &(String, String), other: (&str, &str)| cipher == other.0 && mac == other.1;
+        self.key_exchange == other.key_exchange
+            && self.host_key == other.host_key
+            && pair(&self.sent, other.sent)
+            && pair(&self.received, other.received)
+    }
 }
 
 impl Algorithms {
-    pub(crate) fn new(names: Names) -> Self {
-        Self(Arc::new(names))
+    /// Hosts that have agreed to the same algorithms share them. Most hosts do, so few are kept for
+    /// later hosts.
+    pub(crate) fn shared(names: Names<&str>) -> Self {
+        const KEPT: usize = 16;
+        static KNOWN: Mutex<Vec<Algorithms>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.iter().find(|known| known.0.is(&names)) {
+            return same.clone();
+        }
+        let both = |(cipher, mac): (&str, &str)| (cipher.to_owned(), mac.to_owned());
+        let new = Self(Arc::new(Names {
+            key_exchange: names.key_exchange.to_owned(),
+            host_key: names.host_key.to_owned(),
+            sent: both(names.sent),
+            received: both(names.received),
+        }));
+        if known.len() < KEPT {
+            known.push(new.clone());
+        }
+        new
     }
 
     /// The key exchange, for instance `curve25519-sha256`. Before 0.12, libssh does not report
@@ -308,15 +343,23 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_fit_into_a_line() {
-        let mac = |mac: &str| ("aes256-ctr".to_owned(), mac.to_owned());
-        let names = |sent: &str, received: &str| Names {
-            key_exchange: "curve25519-sha256".to_owned(),
-            host_key: "ssh-ed25519".to_owned(),
-            sent: mac(sent),
-            received: mac(received),
+    fn equal_algorithms_are_shared() {
+        let of = |cipher| {
+            let names =
+                Names { key_exchange: "kex", host_key: "key", sent: (cipher, ""), received: ("b", "") };
+            Algorithms::shared(names)
         };
-        let line = |sent, received| Algorithms::new(names(sent, received)).to_string();
+        assert!(Arc::ptr_eq(&of("a").0, &of("a").0));
+        assert_ne!(of("a"), of("b"));
+    }
+
+    #[test]
+    fn algorithms_fit_into_a_line() {
+        let line = |sent: &str, received: &str| {
+            let (key_exchange, host_key) = ("curve25519-sha256", "ssh-ed25519");
+            let (sent, received) = (("aes256-ctr", sent), ("aes256-ctr", received));
+            Algorithms::shared(Names { key_exchange, host_key, sent, received }).to_string()
+        };
         assert_eq!(line("aead-gcm", "aead-gcm"), "curve25519-sha256, ssh-ed25519, aes256-ctr");
         assert_eq!(
             line("hmac-sha1", "aead-gcm"),

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_int, c_uchar};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -58,11 +59,21 @@ pub(super) fn level_of_channels() -> u32 {
 /// # Safety
 /// `text` is null, or points to a NUL-terminated string that does not change during the call.
 pub(super) unsafe fn text_at(text: *const c_char) -> String {
+    // SAFETY: the caller promises this, and the result is copied at once.
+    unsafe { str_at(text) }.into_owned()
+}
+
+/// Borrows a C string, unless it is not UTF-8. Returns an empty string for null.
+///
+/// # Safety
+/// `text` is null, or points to a NUL-terminated string that does not change while the result is
+/// in use.
+pub(super) unsafe fn str_at<'a>(text: *const c_char) -> Cow<'a, str> {
     if text.is_null() {
-        return String::new();
+        return Cow::Borrowed("");
     }
     // SAFETY: not null, and the caller promises the rest.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
 }
 
 /// Requests a terminal without any terminal modes.

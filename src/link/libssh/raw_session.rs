@@ -11,7 +11,7 @@ use libssh_rs::sys;
 use super::OK;
 use super::channel::{Noted, RawChannel};
 use super::key::{PrivateKey, RawKey};
-use super::library::{initialise, text_at};
+use super::library::{initialise, str_at, text_at};
 use super::log_scope::LogScope;
 use super::session_callbacks::{AgentChannels, CALLBACKS};
 use crate::credential::{Prompt, Secret};
@@ -292,16 +292,23 @@ impl RawSession {
 
     /// The algorithms in use, once the handshake is complete. `group_exchange` is the name of a
     /// group exchange, which libssh does not report before 0.12.
-    pub(super) fn algorithms(&self, group_exchange: &str, host_key: String) -> Algorithms {
-        // SAFETY: a valid session; the strings, which may be null, are copied.
+    pub(super) fn algorithms(&self, group_exchange: &str, host_key: &str) -> Algorithms {
+        // SAFETY: a valid session. The strings, which may be null, live until the session's next
+        // call.
         let (key_exchange, sent, received) = unsafe {
             let sent = (sys::ssh_get_cipher_out(self.session), sys::ssh_get_hmac_out(self.session));
             let received = (sys::ssh_get_cipher_in(self.session), sys::ssh_get_hmac_in(self.session));
-            let both = |(cipher, mac)| (text_at(cipher), text_at(mac));
-            (text_at(sys::ssh_get_kex_algo(self.session)), both(sent), both(received))
+            let both = |(cipher, mac)| [str_at(cipher), str_at(mac)];
+            (str_at(sys::ssh_get_kex_algo(self.session)), both(sent), both(received))
         };
-        let key_exchange = if key_exchange.is_empty() { group_exchange.to_owned() } else { key_exchange };
-        Algorithms::new(Names { key_exchange, host_key, sent, received })
+        let key_exchange = if key_exchange.is_empty() { group_exchange } else { &*key_exchange };
+        let ([sent, sent_mac], [received, received_mac]) = (&sent, &received);
+        Algorithms::shared(Names {
+            key_exchange,
+            host_key,
+            sent: (sent, sent_mac),
+            received: (received, received_mac),
+        })
     }
 
     /// Whether the packets from the server are encrypted. They are once the first keys are in use.

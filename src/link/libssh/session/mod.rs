@@ -145,8 +145,8 @@ impl SshSession {
         let no_key = || LinkError::new(LinkErrorKind::Protocol, "no server key after the handshake");
         let key = self.raw.server_key().ok_or_else(no_key)?;
         let key_type = BlobReader::new(&key).string().unwrap_or_default();
-        let key_type = String::from_utf8_lossy(key_type).into_owned();
-        self.algorithms = self.raw.algorithms(self.group_exchange, key_type);
+        let key_type = String::from_utf8_lossy(key_type);
+        self.algorithms = self.raw.algorithms(self.group_exchange, &key_type);
         Ok(key)
     }
 
