@@ -96,7 +96,7 @@ impl<'a> AllLines<'a> {
         }
         let mut outcome = None;
         if let Some(command) = fleet.command(id) {
-            outcome = command.outcome().cloned();
+            outcome = command.outcome().filter(|_| command.is_finished()).cloned();
             if outcome.is_none() {
                 let unread = command.unread(StdStream::Stdout) + command.unread(StdStream::Stderr);
                 let source = &mut self.sources[at];

@@ -143,8 +143,8 @@ impl HostOutput {
     /// ([`stop_grace`](crate::HostConfig::stop_grace)), its channel is closed, and the host has 10
     /// seconds to confirm the close ([`close_timeout`](crate::HostConfig::close_timeout)). The
     /// outcome is [`Cancelled`](HostErrorKind::Cancelled), however the command ends, and its output
-    /// stays readable. A command that has already ended keeps its outcome. The connection can be
-    /// reused.
+    /// stays readable. A command that has already ended keeps its outcome, even if its output has
+    /// not ended. The connection can be reused.
     ///
     /// A command that ignores SIGTERM, or whose server does not deliver signals, may continue to
     /// run. On a terminal ([`Command::use_pty`](crate::Command::use_pty)), closing the channel
@@ -162,7 +162,8 @@ impl HostOutput {
         self.fleet().lock().cancel(self.id());
     }
 
-    /// The exit status; `None` if the command has not ended, was ended by a signal, or failed.
+    /// The exit status; `None` if the command has not ended, was ended by a signal, or failed. See
+    /// [`outcome`](Self::outcome) for when it is known.
     pub fn exit_code(&self) -> Option<u32> {
         let Outcome::Exited(code) = self.outcome()? else { return None };
         Some(code)
@@ -182,11 +183,18 @@ impl HostOutput {
 
     /// How the command ended; `None` while it has not ended. This does not wait; to wait, see
     /// [`ParallelClient::join`](super::ParallelClient::join).
+    ///
+    /// An exit status or signal is returned as soon as the server has sent it, even if the output
+    /// has not ended: after `sleep 8 & exit 3`, the background process holds the output open, and
+    /// [`is_finished`](Self::is_finished) stays `false` until it ends. A cancellation or a
+    /// [`time_limit`](crate::Command::time_limit) does not change an outcome that is known. If the
+    /// connection is lost before the output has ended, the outcome becomes that error, because
+    /// output may be missing.
     pub fn outcome(&self) -> Option<Outcome> {
         self.look(|command| command.outcome().cloned()).flatten()
     }
 
-    /// Whether the command has ended or failed.
+    /// Whether the command and its output have ended, or the command has failed.
     pub fn is_finished(&self) -> bool {
         self.look(|command| command.is_finished()).unwrap_or(true)
     }

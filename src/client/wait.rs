@@ -46,7 +46,7 @@ pub(super) fn wait<T>(
         if let Ok(Some(Some(found))) = seen {
             return Ok(found);
         }
-        match (seen, output.outcome()) {
+        match (seen, output.outcome().filter(|_| output.is_finished())) {
             (_, Some(Outcome::Failed(error))) => return Err(WaitError::Failed(error)),
             (_, Some(_)) => return Err(WaitError::Ended),
             (Ok(Some(_)), None) => {}

@@ -52,12 +52,14 @@ impl<'a> CommandRef<'a> {
         self.0.state()
     }
 
-    /// Whether the command has ended, no matter how.
+    /// Whether the command and its output have ended, no matter how.
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()
     }
 
-    /// How the command ended; `None` until then.
+    /// How the command ended; `None` until then. An exit status or signal is returned as soon as
+    /// the server has sent it, even if a background process still holds the output open
+    /// ([`HostOutput::outcome`](crate::HostOutput::outcome)).
     pub fn outcome(&self) -> Option<&'a Outcome> {
         self.0.outcome()
     }

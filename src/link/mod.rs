@@ -310,6 +310,9 @@ pub(crate) struct Inbox {
     pub stdout: Vec<u8>,
     /// The bytes of standard error.
     pub stderr: Vec<u8>,
+    /// Whether the server has accepted the command. Set only if the answer was picked up before it
+    /// was asked for, so that a failure of the link cannot hide it.
+    pub accepted: bool,
     /// Whether the server has announced that it will send no more data.
     pub eof: bool,
     /// Whether the server has closed the channel. Later messages are ignored.

@@ -70,6 +70,8 @@ pub(crate) struct Exec {
     booked: [usize; 2],
     /// The first failure of a sink, and the stream of the sink. The failure stops the command.
     sink_failed: Option<(StdStream, io::Error)>,
+    /// How the server says the command has ended. Its output may go on (`sleep 8 & exit 3`).
+    exited: Option<Outcome>,
     released: bool,
 }
 
@@ -107,6 +109,7 @@ impl Exec {
             traffic: Traffic::default(),
             booked: [0; 2],
             sink_failed: None,
+            exited: None,
             released: false,
         }
     }
@@ -267,10 +270,11 @@ impl Exec {
         }
     }
 
+    /// How the command has ended, as soon as that is known. Its output may still be open.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
             ExecState::Finished(outcome) => Some(outcome),
-            _ => None,
+            _ => self.exited.as_ref(),
         }
     }
 
@@ -332,7 +336,11 @@ impl Exec {
         let retained = if is_full || !self.is_running() { 0 } else { limits::INBOX_RETAINED };
         drain(&mut inbox.stdout, retained);
         drain(&mut inbox.stderr, retained);
-        let told = inbox.status.is_some() || inbox.signal.is_some();
+        // Until the dialogue is over, a status is that of `sudo`.
+        if self.exited.is_none() && self.sudo.is_none() && self.is_running() {
+            self.exited = state::ending(inbox);
+        }
+        let told = self.exited.is_some() || inbox.status.is_some() || inbox.signal.is_some();
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
@@ -342,11 +350,9 @@ impl Exec {
         self.end_dialogue();
         let outcome = match &self.state {
             ExecState::Running(_) if self.sink_failed.is_some() => return,
-            ExecState::Running(_) => match (inbox.signal.take(), inbox.status) {
-                (Some(signal), _) => Outcome::Signaled(signal),
-                (None, Some(status)) => Outcome::Exited(status),
-                (None, None) => Outcome::NoStatus,
-            },
+            ExecState::Running(_) => {
+                self.exited.clone().or_else(|| state::ending(inbox)).unwrap_or(Outcome::NoStatus)
+            }
             ExecState::Stopping { outcome, .. } => outcome.clone(),
             _ => return,
         };
@@ -374,11 +380,12 @@ impl Exec {
     }
 
     /// Collects the output that a failed link still holds. The server's acceptance of the command
-    /// may have arrived together with the failure, and libssh then no longer reports it. Output on
-    /// the channel proves that the server accepted the command.
+    /// may have arrived together with the failure. Output on the channel proves that the server
+    /// accepted the command.
     fn salvage(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
         if let ExecState::Requesting(channel) = self.state
-            && !link.inbox(channel).is_empty()
+            && let inbox = link.inbox(channel)
+            && (inbox.accepted || !inbox.is_empty())
         {
             self.enter(ExecState::Running(channel));
         }

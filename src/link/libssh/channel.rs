@@ -14,7 +14,7 @@ use super::log_lines::{self, data_traffic};
 use super::raw_session::RawSession;
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
-use crate::link::Inbox;
+use crate::link::{Inbox, LinkError};
 use crate::output::ExitSignal;
 use crate::text::prefix;
 
@@ -30,6 +30,8 @@ pub(super) struct RawChannel {
     /// The length in bytes of the command that the server was asked to run. 0 if the server has
     /// answered.
     pub unanswered: usize,
+    /// The server's answer to the command, if it was picked up and not returned yet.
+    pub answer: Option<Result<(), LinkError>>,
     pub max_packet: MaxPacket,
 }
 
@@ -133,7 +135,8 @@ impl RawChannel {
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
         let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
-        let channel = Self { raw, state, is_open: false, unanswered: 0, max_packet: MaxPacket::Announced(0) };
+        let (unanswered, answer, max_packet) = (0, None, MaxPacket::Announced(0));
+        let channel = Self { raw, state, is_open: false, unanswered, answer, max_packet };
         // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after
         // it has removed them.
         let rc = unsafe {

@@ -1,6 +1,6 @@
 //! The states of a command and the edges between them.
 
-use crate::link::ChannelId;
+use crate::link::{ChannelId, Inbox};
 use crate::output::Outcome;
 use crate::stage::Stage;
 
@@ -109,7 +109,7 @@ pub(in crate::session) const EXEC_EDGES: &[(ExecPhase, ExecPhase, &str)] = &[
     (ExecPhase::Requesting, ExecPhase::Closing, "cancelled"),
     (ExecPhase::Requesting, ExecPhase::Finished, "command refused, exec timeout, or connection lost"),
     (ExecPhase::Running, ExecPhase::Stopping, "cancelled, or time limit"),
-    (ExecPhase::Running, ExecPhase::Closing, "channel ended, or sudo failed"),
+    (ExecPhase::Running, ExecPhase::Closing, "channel ended, stopped after its exit, or sudo failed"),
     (ExecPhase::Running, ExecPhase::Finished, "connection lost, or channel unwritable"),
     (ExecPhase::Stopping, ExecPhase::Closing, "command ended, or grace period over"),
     (ExecPhase::Stopping, ExecPhase::Finished, "connection lost"),
@@ -194,4 +194,10 @@ impl ExecState {
     pub(in crate::session) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
     }
+}
+
+/// How the server says the command has ended, if it has said so.
+pub(super) fn ending(inbox: &mut Inbox) -> Option<Outcome> {
+    let signaled = inbox.signal.take().map(Outcome::Signaled);
+    signaled.or_else(|| inbox.status.map(Outcome::Exited))
 }

@@ -187,6 +187,15 @@ impl Execs {
                 let outcome = outcome.clone();
                 self.finish(id, outcome, cx);
             }
+            // A caller who removes the host loses no outcome. Where the connection is lost, output
+            // may be missing.
+            ExecState::Running(_) if matches!(error.kind(), HostErrorKind::Cancelled) => {
+                let exited = exec.exited.clone();
+                match exited {
+                    Some(outcome) => self.finish(id, outcome, cx),
+                    None => self.fail(id, error, cx),
+                }
+            }
             ExecState::Requesting(_) | ExecState::Running(_) => self.fail(id, error, cx),
         }
         self.note(id, cx.now, cx.out);

@@ -67,6 +67,8 @@ impl Exec {
         let ExecState::Running(channel) = self.state else { return false };
         let Some((stream, error)) = self.sink_failed.take() else { return false };
         let outcome = self.failed(cx, HostErrorKind::Sink { stream, error });
+        // Output is lost, so an exit status does not tell how it went.
+        self.exited = None;
         self.stop(channel, outcome, cx);
         true
     }
@@ -77,7 +79,12 @@ impl Exec {
         self.enter(ExecState::Closing { channel, outcome, step });
     }
 
+    /// Stops the command. If it has exited, it keeps that outcome, and only its channel, which a
+    /// process in the background holds open, is left to close.
     fn stop(&mut self, channel: ChannelId, outcome: Outcome, cx: &mut ExecCx<'_>) {
+        if let Some(exited) = self.exited.clone() {
+            return self.close(channel, exited, CloseStep::Send, cx.now);
+        }
         self.deadline = Deadline::new(cx.now, cx.peer.target.profile.timeouts.stop);
         self.enter(ExecState::Stopping { channel, outcome, step: StopStep::Signal });
     }

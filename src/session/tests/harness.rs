@@ -462,7 +462,8 @@ impl Bench {
         let is_bounded = self.bounded && phase != Phase::Tunnelling;
         assert!(!is_bounded || !self.uses_place() || deadline.is_some(), "a place without deadline");
         for number in 0..self.commands.len() {
-            let outcome = self.execs.get(self.commands[number]).and_then(Exec::outcome);
+            let outcome = self.execs.get(self.commands[number]).filter(|exec| exec.is_finished());
+            let outcome = outcome.and_then(Exec::outcome);
             match (&self.seen[number], outcome.map(|outcome| format!("{outcome:?}"))) {
                 (None, now) => self.seen[number] = now,
                 (before, now) => assert_eq!(*before, now, "the outcome of command {number} has changed"),

@@ -11,7 +11,7 @@ use crate::command::RunOptions;
 use crate::command::Signal;
 use crate::error::{ChannelProblem, HostErrorKind, NotStarted};
 use crate::limits;
-use crate::link::LinkErrorKind;
+use crate::link::{LinkError, LinkErrorKind};
 use crate::session::state::Phase;
 use crate::session::{Input, Timeouts};
 use crate::stage::{Stage, TimeoutKind};
@@ -92,6 +92,34 @@ fn an_outcome_reported_before_a_cancel_stands() {
     bench.cancel(0);
     bench.run();
     assert_eq!(bench.outcome(0).to_string(), "exit status 4");
+}
+
+/// `sleep 8 & exit 3`: the status comes while a process in the background holds the output open.
+#[test]
+fn a_status_before_the_end_of_the_output_stands_whoever_ends_the_wait() {
+    let exited = |config| {
+        let mut bench = Bench::with(config, Script::channel(Channel::sending(vec![(2, Packet::Status(3))])));
+        bench.command();
+        bench.run_until(|bench| bench.exec(0).outcome().is_some());
+        assert!(bench.exec(0).is_running(), "{:?}", bench.exec(0).stage());
+        assert_eq!(bench.outcome(0).to_string(), "exit status 3");
+        bench
+    };
+    for is_removed in [false, true] {
+        let mut bench = exited(Config::default());
+        let id = bench.commands[0];
+        bench.step(if is_removed { Input::Remove } else { Input::Cancel(id) });
+        assert_eq!(bench.outcome(0).to_string(), "exit status 3", "while it closes");
+        bench.run();
+        assert!(bench.exec(0).is_finished());
+        assert_eq!(bench.outcome(0).to_string(), "exit status 3");
+        assert!(bench.calls(|call| matches!(call, Call::Signal(..))).is_empty(), "nothing is left to stop");
+    }
+    // Where the connection is lost, output may be missing.
+    let mut bench = exited(Config::default());
+    bench.link.arrive(0, Packet::Fault(LinkError::new(LinkErrorKind::Lost, "reset")));
+    bench.step(Input::Wake);
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::ConnectionLost(_)), "{}", bench.error(0));
 }
 
 #[test]

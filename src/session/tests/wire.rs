@@ -281,7 +281,14 @@ impl Wire {
             match arrival {
                 None => return Ok(Pumped::Drained),
                 Some(Arrival::Alive) => self.keepalive_pending = false,
-                Some(Arrival::Answer(op)) => self.answered.push(op),
+                Some(Arrival::Answer(op)) => {
+                    if let Op::Exec(id) = op
+                        && let Some(channel) = self.channels.get_mut(&id)
+                    {
+                        channel.inbox.accepted = channel.script.exec.says.is_ok();
+                    }
+                    self.answered.push(op);
+                }
                 Some(Arrival::Window(id)) => {
                     if let Some(channel) = self.channels.get_mut(&id) {
                         channel.window_closed = false;

@@ -42,6 +42,27 @@ fn an_exit_code_is_there_without_a_join_and_never_before_the_end() {
     assert!(outputs.iter().all(|output| output.exit_code() == Some(9)));
 }
 
+/// The shell is gone, and a process in the background still holds its output.
+#[test]
+fn an_exit_code_is_there_before_the_end_of_the_output_and_survives_a_cancel() {
+    let _dog = guard("background");
+    let sshd = Sshd::start();
+    let mut client = build(client_for(&sshd, HOSTS));
+    let begun = Instant::now();
+    let outputs = client.run_command("echo out; sleep 60 & exit 3").expect("all start");
+    eventually(SLOW, "both statuses", || {
+        assert!(!client.finished(&outputs).expect("a poll"), "the output has not ended");
+        outputs.iter().all(|output| output.exit_code() == Some(3)).then_some(())
+    });
+    assert!(outputs.iter().all(|output| !output.is_finished()));
+    for output in &outputs {
+        output.cancel().expect("a poll");
+        assert!(output.is_finished() && output.exit_code() == Some(3), "{:?}", output.outcome());
+        assert_eq!(rest(output).0, [b"out"]);
+    }
+    assert!(begun.elapsed() < SLOW, "the end of the process was waited for");
+}
+
 #[test]
 fn nothing_to_wait_for_is_finished_and_joined_at_once() {
     let _dog = guard("nothing");

@@ -313,6 +313,29 @@ fn what_others_give_back_of_the_budget_lets_the_unread_go_on() {
     drive(&mut fleet, |fleet| fleet.metrics().unfinished == 0);
 }
 
+/// The reader is slow, the connection is reset, and then something is to be sent.
+#[test]
+fn what_arrived_before_a_reset_is_read_even_if_input_is_sent_after_it() {
+    const SENT: usize = 90_000;
+    let _dog = watch();
+    let sim = fleet(&["* stream@90000:rst"]);
+    let mut fleet = engine(&sim, 1).build().unwrap();
+    let id = fleet.start(unread("bytes 1000000", Keep::BackPressure(16 * KIB))).unwrap().commands[0];
+    drive(&mut fleet, |fleet| held_back(fleet) == 1);
+    await_quiet(&mut fleet);
+    fleet.write_stdin(id, b"too late").unwrap();
+    await_quiet(&mut fleet);
+    let mut read = 0;
+    drive(&mut fleet, |fleet| {
+        read += fleet.command(id).unwrap().unread(StdStream::Stdout);
+        fleet.discard(id, StdStream::Stdout);
+        is_over(fleet, id)
+    });
+    let Some(Outcome::Failed(error)) = fleet.command(id).unwrap().outcome() else { panic!("no error") };
+    assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)), "{error}");
+    assert_eq!(read, SENT, "{error}");
+}
+
 /// With the policy that has no limit of its own. Memory counts from when all were connected.
 #[test]
 fn a_thousand_hosts_that_nobody_reads_stay_within_the_budget_and_end_when_told() {

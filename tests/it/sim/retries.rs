@@ -136,6 +136,20 @@ fn each_stage_is_tried_again_or_not_as_documented() {
     }
 }
 
+/// The acceptance and the reset lie in the socket together, as on a busy machine.
+#[test]
+fn an_acceptance_that_came_with_the_reset_counts() {
+    let _dog = watch();
+    let sim = fleet(&["* stream:rst"]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = client.start_command("hostname").unwrap();
+    while !client.finished(&outputs).unwrap() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let error = outputs[0].error().unwrap();
+    assert_eq!(error.stage(), Stage::Running, "{error}");
+}
+
 /// Like an overloaded server. The default policy tries it often; what a caller says of attempts and
 /// pauses holds here too.
 #[test]

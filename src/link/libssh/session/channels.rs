@@ -33,6 +33,9 @@ impl SshSession {
 
     /// Makes a call that the caller must repeat until the result is `Ready`.
     fn step_channel(&mut self, id: ChannelId, call: ChannelCall<'_>) -> Result<Poll<()>, LinkError> {
+        if self.is_reset() {
+            return Ok(Poll::Pending);
+        }
         let _log = self.listen();
         let rc = self.call(id, call)?;
         self.progress(rc)
@@ -65,12 +68,45 @@ impl SshSession {
     }
 
     pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+        let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
+        if let Some(answer) = channel.answer.take() {
+            return answer.map(Poll::Ready);
+        }
+        if channel.unanswered == 0 && self.is_reset() {
+            return Ok(Poll::Pending);
+        }
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Exec(command))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
-            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes() } else { 0 };
+            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes().max(1) } else { 0 };
         }
         self.progress(rc)
+    }
+
+    /// Picks up the answers to commands that have arrived. libssh does not report them once the
+    /// session has failed, and the next poll may find that it has.
+    pub(super) fn pick_up_answers(&mut self) -> Result<(), LinkError> {
+        // A proxy may have thousands of channels, and none for a command.
+        if self.is_proxy {
+            return Ok(());
+        }
+        let ids = self.channels.iter().filter(|(_, channel)| channel.unanswered > 0).map(|(id, _)| id);
+        for id in ids.collect::<Vec<_>>() {
+            let Some(channel) = self.channels.get_mut(id) else { continue };
+            // While a request waits for its answer, libssh ignores the text of the command.
+            let rc = channel.call(&mut self.raw, ChannelCall::Exec(c""));
+            channel.state_mut(&mut self.raw).inbox.accepted |= rc == OK;
+            let answer = self.progress(rc);
+            if !self.raw.is_up() {
+                return answer.map(drop);
+            }
+            if rc != sys::SSH_AGAIN
+                && let Some(channel) = self.channels.get_mut(id)
+            {
+                (channel.unanswered, channel.answer) = (0, Some(answer.map(drop)));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn inbox(&mut self, id: ChannelId) -> Option<&mut Inbox> {
@@ -107,7 +143,7 @@ impl SshSession {
         let max_packet = self.channels.get(id.0).ok_or_else(no_channel)?.max_packet;
         // During a key exchange, a write makes libssh read but not write. If libssh then read a new
         // packet size from the host, that size would go unchecked.
-        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) {
+        if input.is_empty() || self.in_key_exchange || self.is_congested(backlog) || self.is_reset() {
             return Ok(0);
         }
         let is_measured =
@@ -137,6 +173,9 @@ impl SshSession {
     }
 
     pub(crate) fn send_eof(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
+        if self.is_reset() {
+            return Ok(Poll::Pending);
+        }
         let _log = self.listen();
         let rc = self.call(id, ChannelCall::Eof)?;
         // SSH_AGAIN means that EOF is queued but not flushed. The next pump flushes it.

@@ -169,6 +169,9 @@ impl SshSession {
     }
 
     pub(crate) fn send_keepalive(&mut self) -> Result<(), LinkError> {
+        if self.is_reset() {
+            return Ok(());
+        }
         let _log = self.listen();
         // libssh allows one global request at a time. After a request has been answered, the next
         // call only picks up the answer, without saying so, and a second call is needed to send a
@@ -197,6 +200,15 @@ impl SshSession {
         let mut wanted = PollFlags::POLLIN;
         wanted.set(PollFlags::POLLOUT, self.write_pending());
         poll(&mut [PollFd::new(fd, wanted)], PollTimeout::ZERO) != Ok(0)
+    }
+
+    /// Whether the socket has failed, so that nothing can be sent. If so, nothing may be written:
+    /// libssh would close the socket, and what the peer sent before would be lost. Reading goes on,
+    /// and meets the failure after all that has arrived.
+    fn is_reset(&self) -> bool {
+        let Some(fd) = self.descriptor() else { return false };
+        // Failures are reported whether or not anything is asked for.
+        poll(&mut [PollFd::new(fd, PollFlags::empty())], PollTimeout::ZERO).is_ok_and(|failed| failed > 0)
     }
 
     /// The descriptor of the socket, as long as libssh has one.

@@ -41,8 +41,11 @@ impl SshSession {
             }
             let was_in_doubt = self.is_in_doubt();
             match if was_in_doubt { self.poll_in_doubt()? } else { self.poll()? } {
-                OK if was_in_doubt => break,
-                OK => {}
+                OK if was_in_doubt => {
+                    self.pick_up_answers()?;
+                    break;
+                }
+                OK => self.pick_up_answers()?,
                 sys::SSH_AGAIN => return Ok(Pumped::Drained),
                 _ => return Err(self.fatal()),
             }
