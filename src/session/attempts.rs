@@ -19,7 +19,7 @@ pub(super) struct Attempts {
 
 /// The time limit of all attempts together.
 #[derive(Debug, Clone, Copy)]
-enum Total {
+pub(super) enum Total {
     /// There is no limit, or no attempt was made yet.
     Unset,
     Running(Deadline),
@@ -61,6 +61,22 @@ impl Attempts {
     pub(super) fn stop_total(&mut self, now: Instant) {
         if let Total::Running(Deadline { at, limit }) = self.total {
             self.total = Total::Stopped { left: at.saturating_duration_since(now), limit };
+        }
+    }
+
+    /// Begins a time limit of all attempts that is running again, and returns what it was.
+    pub(super) fn renew_total(&mut self, now: Instant) -> Total {
+        let before = self.total;
+        if let Total::Running(Deadline { limit, .. }) = before {
+            self.total = Deadline::new(now, limit).map_or(Total::Unset, Total::Running);
+        }
+        before
+    }
+
+    /// Takes [`renew_total`](Self::renew_total) back, unless the limit has ended since.
+    pub(super) fn restore_total(&mut self, before: Total) {
+        if let Total::Running(_) = self.total {
+            self.total = before;
         }
     }
 

@@ -27,6 +27,7 @@ mod exec;
 mod failure;
 mod input;
 mod keepalive;
+mod late;
 mod rekeys;
 mod retry;
 mod state;
@@ -161,6 +162,7 @@ impl Session {
     fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<(), Failure> {
         match input {
             Input::Wake => {
+                self.catch_up(cx)?;
                 self.expire(cx)?;
                 self.verify(cx)?;
                 self.drive(cx)

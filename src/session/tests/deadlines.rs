@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::harness::{AUTH, Bench, CONNECT, Config, EXEC, HANDSHAKE, address, limits_of_ends};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script};
+use crate::command::RunOptions;
 use crate::error::HostErrorKind;
 use crate::limits;
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Input, RetryPolicy};
 use crate::stage::{Stage, TimeoutKind};
 
 /// Steps the session every 100 ms while it is in `stage`, and returns when it left the stage.
@@ -138,6 +139,53 @@ fn a_timer_that_fires_early_changes_nothing() {
         bench.step(Input::Wake);
         assert!(bench.all_ended(), "{phase:?}: not expired in time");
     }
+}
+
+/// The program is stopped while each answer is under way, for longer than every limit.
+#[test]
+fn a_late_turn_reads_before_it_looks_at_limits() {
+    let slow = || Channel { open: Answer::ok(3), exec: Answer::ok(3), ..Channel::default() };
+    let peer = |channel| Peer {
+        handshake: Answer::ok(3),
+        service: Answer::ok(3),
+        auth_after: Some(3),
+        channels: vec![channel],
+        ..Peer::default()
+    };
+    for retry in [RetryPolicy::default(), RetryPolicy::default().time_limit(None)] {
+        let config = || Config { retry: Some(retry.attempts(1)), ..Config::default() };
+        let mut bench = Bench::with(config(), Script::peer(peer(slow())));
+        bench.command();
+        for _ in 0..20 {
+            bench.round();
+            (0..5).for_each(|_| bench.link.tick());
+            bench.now += Duration::from_secs(3_600);
+        }
+        bench.run();
+        assert!(bench.outcome(0).is_success(), "{}", bench.outcome(0));
+        assert_eq!(bench.dials(), 1);
+    }
+    // A host that has sent nothing has had its time.
+    let (mut bench, _) =
+        stuck(Script::peer(Peer { handshake: Answer::never(), ..Peer::default() }), Phase::Handshaking);
+    bench.now += Duration::from_secs(3_600);
+    bench.step(Input::Wake);
+    assert_timeout(&bench, TimeoutKind::Handshake, HANDSHAKE, Stage::Handshaking);
+}
+
+/// The end of the command has arrived, and so has its time limit.
+#[test]
+fn a_late_turn_reads_before_it_looks_at_the_time_limit_of_a_command() {
+    let mut bench = Bench::new(Script::channel(Channel::sending(vec![])));
+    let limit = Some(Duration::from_secs(5));
+    bench.command_with(RunOptions { time_limit: limit, ..RunOptions::default() }, b"", false);
+    bench.run_until(|bench| bench.exec(0).is_running());
+    for packet in [Packet::Status(4), Packet::Eof] {
+        bench.link.arrive(0, packet);
+    }
+    bench.now += Duration::from_secs(3_600);
+    bench.run();
+    assert_eq!(bench.outcome(0).to_string(), "exit status 4");
 }
 
 #[test]

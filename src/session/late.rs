@@ -1,0 +1,69 @@
+//! Late turns: the program was suspended, or did something else, for longer than a time limit.
+//!
+//! What arrived in the meantime lies in the socket. It is read before any limit counts, and a host
+//! that has answered gets the time for its next answer again.
+
+use std::time::Duration;
+
+use super::deadline::Deadline;
+use super::exec::Exec;
+use super::state::State;
+use super::{Cx, Failure, Role, Session};
+use crate::ids::CommandId;
+use crate::stage::Stage;
+
+/// A turn that acts on a time limit this long after it has passed is late. A turn in time extends
+/// nothing, so a peer that sends byte by byte gains nothing.
+const LATE: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// If a time limit has passed, reads what has arrived.
+    pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        let of_commands = match &self.role {
+            Role::Host(commands) => commands.begun(),
+            Role::Proxy(_) => &[],
+        };
+        let of_commands = of_commands.iter().filter_map(|id| cx.execs.get(*id)?.deadline());
+        let own = self.deadline.map(|deadline| deadline.at);
+        let Some(due) = of_commands.chain(own).min().filter(|due| *due <= cx.now) else { return Ok(()) };
+        if cx.now.saturating_duration_since(due) < LATE {
+            // No further address is dialled when the time is up.
+            let is_connecting = matches!(self.state, State::Connecting(_));
+            return if is_connecting { Ok(()) } else { self.drive(cx) };
+        }
+        let (phase, packets, starting) = (self.state.phase(), self.packets(cx), self.starting(cx));
+        let total = self.attempts.renew_total(cx.now);
+        self.drive(cx)?;
+        if self.state.phase() == phase {
+            if self.packets(cx) == packets {
+                self.attempts.restore_total(total);
+            } else {
+                let timeouts = &self.target.profile.timeouts;
+                let is_login = matches!(self.state, State::Authenticating(_));
+                self.deadline = self.limit(cx.now, if is_login { timeouts.auth } else { timeouts.handshake });
+            }
+        }
+        for (id, stage) in starting {
+            let has_answered = |exec: &&mut Exec| exec.is_starting() && exec.stage() != stage;
+            if let Some(exec) = cx.execs.get_mut(id).filter(has_answered) {
+                exec.limit_start(Deadline::new(cx.now, self.target.profile.timeouts.exec));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many packets were read, in a stage that takes several answers.
+    fn packets(&self, cx: &Cx<'_>) -> u64 {
+        match self.state {
+            State::Handshaking | State::Authenticating(_) => cx.link.packets_read(),
+            _ => 0,
+        }
+    }
+
+    /// The commands that are starting, and their stages.
+    fn starting(&self, cx: &Cx<'_>) -> Vec<(CommandId, Stage)> {
+        let Role::Host(commands) = &self.role else { return Vec::new() };
+        let execs = commands.begun().iter().filter_map(|id| Some((*id, cx.execs.get(*id)?)));
+        execs.filter(|(_, exec)| exec.is_starting()).map(|(id, exec)| (id, exec.stage())).collect()
+    }
+}
