@@ -250,8 +250,8 @@ impl Transport for LibsshLink {
         let _ = self.session().map(SshSession::uncork);
     }
 
-    fn packets_read(&self) -> u64 {
-        self.ssh().map_or(0, SshSession::packets_read)
+    fn bytes_read(&self) -> u64 {
+        self.ssh().map_or(0, SshSession::bytes_read)
     }
 
     fn key_exchanges(&self) -> KeyExchanges {

@@ -117,8 +117,9 @@ pub(crate) trait Transport {
     fn cork(&mut self);
     /// Sends the data that [`cork`](Self::cork) has held back.
     fn uncork(&mut self);
-    /// How many packets have been received so far. While this number grows, the peer is alive.
-    fn packets_read(&self) -> u64;
+    /// How many bytes have been received so far, those of unfinished packets included. While this
+    /// number grows, the peer is alive.
+    fn bytes_read(&self) -> u64;
     /// How many key exchanges have completed so far, and how much traffic the channels have
     /// carried.
     fn key_exchanges(&self) -> KeyExchanges;

@@ -190,9 +190,9 @@ impl Session {
                 }
                 let Target { host, port, profile, .. } = &*self.target;
                 log::debug!("{host} (port {port}): connected; {}", login.proof);
-                let packets = cx.link.packets_read();
+                let bytes = cx.link.bytes_read();
                 let keepalive = profile.connection.keepalive;
-                let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, packets, cx.now));
+                let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, bytes, cx.now));
                 self.enter(State::Ready(timer), cx);
             }
             State::Ready(keepalive) => {

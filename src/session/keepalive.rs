@@ -19,21 +19,21 @@ pub(crate) struct Keepalive {
 #[derive(Debug)]
 pub(super) struct KeepaliveTimer {
     keepalive: Keepalive,
-    /// How many packets had been received when the peer was last heard. Any packet shows that the
-    /// peer is alive.
-    packets: u64,
+    /// How many bytes had been received when the peer was last heard. Any byte shows that the peer
+    /// is alive: on a slow line, a packet may take longer than all keepalives.
+    bytes: u64,
     heard: Instant,
     unanswered: u32,
-    /// When to check the peer. Packets do not change this time, but if any have arrived by then,
+    /// When to check the peer. Bytes do not change this time, but if any have arrived by then,
     /// the check is postponed. `None` if reading is suspended, or if the time is beyond the clock's
     /// range.
     pub due: Option<Instant>,
 }
 
 impl KeepaliveTimer {
-    pub(super) fn new(keepalive: Keepalive, packets: u64, now: Instant) -> Self {
+    pub(super) fn new(keepalive: Keepalive, bytes: u64, now: Instant) -> Self {
         let due = now.checked_add(keepalive.interval);
-        Self { keepalive, packets, heard: now, unanswered: 0, due }
+        Self { keepalive, bytes, heard: now, unanswered: 0, due }
     }
 
     /// Whether a keepalive was sent and nothing has been received since.
@@ -54,9 +54,9 @@ impl KeepaliveTimer {
     /// Call this only after everything that has arrived was read. A blocking client reads nothing
     /// between two of its calls, and that pause is not the peer's fault.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let (packets, now) = (cx.link.packets_read(), cx.now);
-        if packets != self.packets {
-            (self.packets, self.heard, self.unanswered) = (packets, now, 0);
+        let (bytes, now) = (cx.link.bytes_read(), cx.now);
+        if bytes != self.bytes {
+            (self.bytes, self.heard, self.unanswered) = (bytes, now, 0);
         }
         if self.due.is_none_or(|due| now < due) {
             return Ok(false);

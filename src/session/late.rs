@@ -31,11 +31,11 @@ impl Session {
             let is_connecting = matches!(self.state, State::Connecting(_));
             return if is_connecting { Ok(()) } else { self.drive(cx) };
         }
-        let (phase, packets, starting) = (self.state.phase(), self.packets(cx), self.starting(cx));
+        let (phase, bytes, starting) = (self.state.phase(), self.bytes(cx), self.starting(cx));
         let total = self.attempts.renew_total(cx.now);
         self.drive(cx)?;
         if self.state.phase() == phase {
-            if self.packets(cx) == packets {
+            if self.bytes(cx) == bytes {
                 self.attempts.restore_total(total);
             } else {
                 let timeouts = &self.target.profile.timeouts;
@@ -52,10 +52,10 @@ impl Session {
         Ok(())
     }
 
-    /// How many packets were read, in a stage that takes several answers.
-    fn packets(&self, cx: &Cx<'_>) -> u64 {
+    /// How many bytes were read, in a stage that takes several answers.
+    fn bytes(&self, cx: &Cx<'_>) -> u64 {
         match self.state {
-            State::Handshaking | State::Authenticating(_) => cx.link.packets_read(),
+            State::Handshaking | State::Authenticating(_) => cx.link.bytes_read(),
             _ => 0,
         }
     }

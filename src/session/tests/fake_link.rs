@@ -289,10 +289,10 @@ impl Transport for FakeLink {
         Algorithms::default()
     }
 
-    fn packets_read(&self) -> u64 {
+    fn bytes_read(&self) -> u64 {
         match &self.connection {
-            Connection::Up(wire) => wire.packets,
-            other => panic!("packets of {other:?}"),
+            Connection::Up(wire) => wire.bytes,
+            other => panic!("bytes of {other:?}"),
         }
     }
 

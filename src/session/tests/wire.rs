@@ -50,8 +50,8 @@ pub(super) struct Wire {
     transit: Vec<(u32, Arrival)>,
     /// The arrivals to be read by a pump.
     pub socket: VecDeque<Arrival>,
-    /// How many arrivals have been read.
-    pub packets: u64,
+    /// How many bytes have been read. Each arrival is one.
+    pub bytes: u64,
     pub keys: KeyExchanges,
     /// Whether a keepalive is unanswered.
     keepalive_pending: bool,
@@ -87,7 +87,7 @@ impl Wire {
             outbox: Vec::new(),
             transit: Vec::new(),
             socket: VecDeque::new(),
-            packets: 0,
+            bytes: 0,
             keys: KeyExchanges { done: 1, traffic: 0 },
             keepalive_pending: false,
             peer,
@@ -277,7 +277,7 @@ impl Wire {
         }
         for _ in 0..self.peer.packets_per_pump {
             let arrival = self.socket.pop_front();
-            self.packets += u64::from(arrival.is_some());
+            self.bytes += u64::from(arrival.is_some());
             match arrival {
                 None => return Ok(Pumped::Drained),
                 Some(Arrival::Alive) => self.keepalive_pending = false,

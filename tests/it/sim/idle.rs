@@ -139,3 +139,41 @@ fn ten_thousand_connected_hosts_wake_nobody() {
     assert_eq!(fleet.next_deadline(), None);
     assert!(!wakes_within(&fleet, Duration::from_secs(1)));
 }
+
+/// One packet takes longer than all keepalives, whose answers wait behind it.
+#[test]
+fn a_packet_on_a_slow_line_is_no_silence() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let line = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = line.local_addr().unwrap().port();
+    let server = format!("{}:{}", sim.host(0), sim.port());
+    std::thread::spawn(move || {
+        let (client, _) = line.accept().unwrap();
+        let server = std::net::TcpStream::connect(server).unwrap();
+        let (mut up, mut from) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut up));
+        let (mut server, mut client) = (server, client);
+        let (mut passed, mut piece) = (0, [0; 400]);
+        while let Ok(len @ 1..) = std::io::Read::read(&mut server, &mut piece) {
+            if std::io::Write::write_all(&mut client, &piece[..len]).is_err() {
+                return;
+            }
+            passed += len;
+            // The login takes less than this.
+            if passed > 4_000 {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    });
+    let builder = super::trusting(&sim, vec![format!("127.0.0.1:{port}")]);
+    let second = Duration::from_secs(1);
+    let mut client = builder
+        .key_bytes(sim.user_key_openssh().unwrap())
+        .keepalive(second)
+        .keepalive_max_missed(1)
+        .build()
+        .unwrap();
+    let outputs = run(&mut client, "bytes 20000");
+    assert_eq!(outputs[0].exit_code(), Some(0), "{:?}", outputs[0].outcome());
+}

@@ -164,6 +164,10 @@ impl SshSession {
         self.raw.counts().packets_read
     }
 
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.raw.counts().read
+    }
+
     fn packets_written(&self) -> u64 {
         self.raw.counts().packets_written
     }
