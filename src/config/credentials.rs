@@ -101,16 +101,16 @@ impl Login<'_> {
 /// Who answers the prompts of keyboard-interactive authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Interactive<'a> {
-    /// The password of the same login.
-    Password,
+    /// The password of the same login, if the prompt contains this text.
+    Password(&'a str),
     Responder(&'a Responder),
 }
 
 fn answerer(interactive: Given<'_, Interactive<'_>>, password: Option<Secret>) -> Result<Answerer, Error> {
     match (interactive.value, password) {
         (Interactive::Responder(responder), _) => Ok(Answerer::Responder(responder.clone())),
-        (Interactive::Password, Some(password)) => Ok(Answerer::Password(password)),
-        (Interactive::Password, None) => {
+        (Interactive::Password(prompt), Some(password)) => Ok(Answerer::Password(password, prompt.into())),
+        (Interactive::Password(_), None) => {
             let (setting, needs) = ("keyboard_interactive", "a password or a responder");
             Err(ConfigProblem::Missing { setting, needs }.of(interactive.origin()))
         }

@@ -51,7 +51,8 @@ use crate::session::RetryPolicy;
 /// | [`forward_ssh_agent`](Self::forward_ssh_agent) | | `false` | `forward_ssh_agent` |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the five default files | |
-/// | [`keyboard_interactive`](Self::keyboard_interactive) | | only with a `responder` | `keyboard_interactive` |
+/// | [`keyboard_interactive`](Self::keyboard_interactive) | | with a `responder` or a `password` | `keyboard_interactive` |
+/// | [`password_prompt`](Self::password_prompt) | | `"password"` | |
 /// | [`responder`](Self::responder) | | none | |
 /// | [`kex_algorithms`](Self::kex_algorithms), [`host_key_algorithms`](Self::host_key_algorithms), [`ciphers`](Self::ciphers), [`macs`](Self::macs), [`pubkey_algorithms`](Self::pubkey_algorithms) | lists of names | see each | |
 /// | [`require_post_quantum`](Self::require_post_quantum) | | `false` | |
@@ -119,6 +120,7 @@ pub struct HostConfig {
     pub(super) gssapi_client: Option<String>,
     pub(super) gssapi_delegate: Option<bool>,
     pub(super) keyboard_interactive: Option<bool>,
+    pub(super) password_prompt: Option<String>,
     pub(super) responder: Option<Responder>,
     /// One list for each kind of algorithm.
     pub(super) algorithms: [Option<String>; AlgorithmKind::ALL.len()],

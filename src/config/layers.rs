@@ -299,13 +299,19 @@ impl<'a> Layers<'a> {
         (!has_other_keys).then_some(certificate)
     }
 
-    /// A responder enables the method, unless the same layer or a more specific one disables it.
+    /// A responder enables the method, unless the same layer or a more specific one disables it. So
+    /// does a password, for prompts that ask for a password.
     fn interactive(&self) -> Option<Given<'a, Interactive<'a>>> {
         let switch =
             |config: &HostConfig| config.keyboard_interactive.or(config.responder.is_some().then_some(true));
-        let on = self.first(switch).filter(|on| on.value)?;
+        let prompt = self.value(|config| config.password_prompt.as_deref());
+        let Some(on) = self.first(switch) else {
+            let password = self.first(|config| config.password.as_ref())?;
+            return Some(password.map(|_| Interactive::Password(prompt.unwrap_or("password"))));
+        };
         let responder = self.value(|config| config.responder.as_ref());
-        Some(on.map(|_| responder.map_or(Interactive::Password, Interactive::Responder)))
+        let by_password = Interactive::Password(prompt.unwrap_or(""));
+        on.value.then(|| on.map(|_| responder.map_or(by_password, Interactive::Responder)))
     }
 }
 
@@ -339,6 +345,7 @@ mod tests {
             .identity_auth(true)
             .identity_files([name])
             .keyboard_interactive(true)
+            .password_prompt(name)
             .kex_algorithms(name)
             .host_key_algorithms(name)
             .ciphers(name)

@@ -122,8 +122,15 @@ settings! { @pass Proxy.config {
     agent_socket(path: impl Into<PathBuf>);
 
     /// Whether keyboard-interactive is tried, with the [`password`](Self::password) or the
-    /// [`responder`](Self::responder). Default: `true` with a responder, else `false`.
+    /// [`responder`](Self::responder)
+    /// ([`Builder::keyboard_interactive`](crate::config::ClientBuilder::keyboard_interactive)).
+    /// Default: `true` with a responder; with a password, only for prompts that ask for it.
     keyboard_interactive(on: bool);
+
+    /// The text by which the proxy's prompt for the password is known
+    /// ([`Builder::password_prompt`](crate::config::ClientBuilder::password_prompt)). Default:
+    /// `"password"`.
+    password_prompt(text: impl Into<String>);
 
     /// A function that answers the proxy's prompts, such as those for a one-time code
     /// ([`Builder::responder`](crate::config::ClientBuilder::responder)). It answers the prompts of

@@ -261,16 +261,24 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
         |config| config.identity_files = Some(files.into_iter().map(Into::into).collect());
 
     /// Whether keyboard-interactive authentication (RFC 4256) is tried, after all other methods.
-    /// Default: `true` if there is a [`responder`](Self::responder), otherwise `false`.
+    /// Default: with a [`responder`](Self::responder), `true`; with only a
+    /// [`password`](Self::password), `true` for the prompts that
+    /// [`password_prompt`](Self::password_prompt) describes; otherwise `false`.
     ///
-    /// Without a responder, the method needs a [`password`](Self::password), as in parallel-ssh.
     /// The password answers a single hidden prompt, such as PAM's `Password: `, once per login, and
-    /// never a prompt that echoes. If the server offers the password method too, that method comes
-    /// first, so the server counts a wrong password twice. Any other prompt fails with
-    /// [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With neither a responder
-    /// nor a password, [`build`](ClientBuilder::build) returns an
+    /// never a prompt that echoes. `true` lets it answer such a prompt whatever its text is, as in
+    /// parallel-ssh, unless `password_prompt` is set. A password that the server has refused is not
+    /// sent again by the other method. Any other prompt fails with
+    /// [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With `true` and neither
+    /// a responder nor a password, [`build`](ClientBuilder::build) returns an
     /// [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
+
+    /// The text by which a prompt for the [`password`](Self::password) is known in
+    /// keyboard-interactive authentication, such as `"passcode"`. A prompt is answered if it
+    /// contains the text, in upper or lower case. Default: `"password"`. Not used with a
+    /// [`responder`](Self::responder).
+    password_prompt(text: impl Into<String>) => |config| config.password_prompt = Some(text.into());
 
     /// A function that answers the prompts of keyboard-interactive authentication, such as those
     /// for a one-time code. Default: none.

@@ -100,15 +100,22 @@ pub enum AuthProblem {
     },
     /// keyboard-interactive: the server's prompts were not answered, because the
     /// [responder](crate::config::ClientBuilder::responder) declined, or because there is no
-    /// responder and the server asked for more than a hidden password.
-    #[error("no answer to {}", asked(prompt, *prompts))]
+    /// responder and the server asked for something other than
+    /// [the password](crate::config::ClientBuilder::password_prompt).
+    #[error("no answer to {}{}", asked(prompt, *prompts), needed(*needs))]
     #[non_exhaustive]
     Unanswered {
         /// The first prompt, cut to 512 bytes.
         prompt: String,
         /// How many prompts the round has.
         prompts: usize,
+        /// The settings that can answer the prompts; `None` if the responder declined.
+        needs: Option<&'static str>,
     },
+    /// The server accepts none of the configured methods, but keyboard-interactive, which is not
+    /// configured.
+    #[error("keyboard-interactive needs {0}")]
+    InteractiveOff(&'static str),
     /// keyboard-interactive: the [responder](crate::config::ClientBuilder::responder) gave more or
     /// fewer answers than there were prompts. No answer was sent.
     #[error("the responder gave {answers} answers to {}", asked(prompt, *prompts))]
@@ -176,6 +183,10 @@ fn utc(time: SystemTime) -> String {
     }
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", days + 1)
+}
+
+fn needed(settings: Option<&str>) -> String {
+    settings.map_or_else(String::new, |settings| format!(" (set {settings} to answer it)"))
 }
 
 fn asked(prompt: &str, prompts: usize) -> String {

@@ -13,6 +13,8 @@ pub(super) struct Attempts {
     pub number: u32,
     /// When the current attempt began.
     pub begun: Option<Instant>,
+    /// Whether the host has refused the password during these attempts.
+    pub password_refused: bool,
     total: Total,
     jitter: Jitter,
 }
@@ -32,13 +34,14 @@ pub(super) enum Total {
 
 impl Attempts {
     pub(super) fn new(jitter: Jitter) -> Self {
-        Self { number: 0, begun: None, total: Total::Unset, jitter }
+        Self { number: 0, begun: None, password_refused: false, total: Total::Unset, jitter }
     }
 
     /// Grants a full set of attempts.
     pub(super) fn reset(&mut self) {
         self.number = 0;
         self.total = Total::Unset;
+        self.password_refused = false;
     }
 
     pub(super) fn begin(&mut self, now: Instant) {

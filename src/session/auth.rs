@@ -46,6 +46,8 @@ pub(super) struct Login {
     offered: Option<Vec<AuthMethod>>,
     /// Whether the current offer's password is on trial.
     trial: Trial,
+    /// Whether the server has refused the password, on this connection or an earlier one.
+    pub password_refused: bool,
 }
 
 #[derive(Debug)]
@@ -71,17 +73,21 @@ enum Fate {
 }
 
 impl Login {
-    pub(super) fn new(proof: HostVerified, profile: &Profile) -> Self {
+    /// A password that an earlier attempt to connect has found to be refused is not sent again.
+    pub(super) fn new(proof: HostVerified, profile: &Profile, password_refused: bool) -> Self {
+        let is_spent = |offer: &Offer| password_refused && offer.password().is_some();
+        let fate = |offer| if is_spent(offer) { Fate::Done } else { Fate::Open };
         Self {
             proof,
             step: LoginStep::Service,
-            fates: vec![Fate::Open; profile.plan.len()],
+            fates: profile.plan.iter().map(fate).collect(),
             spent: Vec::new(),
             unsigned: Vec::new(),
-            tried: Vec::new(),
+            tried: password_refused.then_some(AuthMethod::Password).into_iter().collect(),
             problems: Vec::new(),
             offered: None,
             trial: Trial::Idle,
+            password_refused,
         }
     }
 
@@ -127,6 +133,7 @@ impl Login {
                             // A refusal of the method says nothing about the password.
                             if is_sent && self.fates[index] == Fate::Done {
                                 end = TrialEnd::Refused;
+                                self.refused_password(offer, profile);
                             }
                             self.explain_certificate(index, profile, cx.calendar);
                         }
@@ -163,6 +170,17 @@ impl Login {
     fn denied(&mut self, index: usize, method: AuthMethod, offered: Vec<AuthMethod>) {
         self.fates[index] = if offered.contains(&method) { Fate::Done } else { Fate::Unheard };
         self.offered = Some(offered);
+    }
+
+    /// Gives up the offers that would send the password of this offer again, by the other method.
+    fn refused_password(&mut self, refused: &Offer, profile: &Profile) {
+        self.password_refused = true;
+        let Some(refused) = refused.password() else { return };
+        for (fate, offer) in self.fates.iter_mut().zip(&profile.plan) {
+            if offer.password().is_some_and(|password| password.as_c_str() == refused.as_c_str()) {
+                *fate = Fate::Done;
+            }
+        }
     }
 
     /// If the server refused a certificate, notes what is visibly wrong with the certificate.
@@ -314,6 +332,17 @@ impl Login {
     }
 
     fn failed(&mut self, profile: &Profile) -> HostErrorKind {
+        let interactive = AuthMethod::KeyboardInteractive;
+        let is_offered = |method| self.offered.iter().flatten().any(|offered| *offered == method);
+        let is_configured = |method| profile.plan.iter().any(|offer| offer.method() == method);
+        if is_offered(interactive)
+            && !is_configured(interactive)
+            && !profile.plan.iter().any(|offer| is_offered(offer.method()))
+        {
+            let has_password = is_configured(AuthMethod::Password);
+            let needs = if has_password { "the setting of that name" } else { "a password or a responder" };
+            self.problems.push(AuthProblem::InteractiveOff(needs));
+        }
         HostErrorKind::Auth {
             user: profile.user_name(),
             tried: mem::take(&mut self.tried),

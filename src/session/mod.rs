@@ -293,7 +293,10 @@ impl Session {
     /// are tried again if an attempt is left.
     fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {
         let (kind, cause) = match &mut self.state {
-            State::Authenticating(login) => login.explain(kind, cause, &self.target.profile, cx.out),
+            State::Authenticating(login) => {
+                self.attempts.password_refused = login.password_refused;
+                login.explain(kind, cause, &self.target.profile, cx.out)
+            }
             _ => (kind, cause),
         };
         let peer = Peer::of(&self.target, &self.attempts);

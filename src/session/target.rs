@@ -219,9 +219,9 @@ impl AgentOffer {
 /// The source of answers to a server's prompts.
 #[derive(Debug, Clone)]
 pub(crate) enum Answerer {
-    /// The password. It answers the first prompt if that prompt is hidden and is alone in its
-    /// round.
-    Password(Secret),
+    /// The password. It answers the first prompt if that prompt is hidden, is alone in its round,
+    /// and contains the second text in any case.
+    Password(Secret, Arc<str>),
     /// The caller's callback.
     Responder(Responder),
 }
@@ -238,7 +238,7 @@ impl Offer {
     /// The password that this offer may send.
     pub(crate) fn password(&self) -> Option<&Secret> {
         match self {
-            Self::Password(password) | Self::Interactive(Answerer::Password(password)) => Some(password),
+            Self::Password(password) | Self::Interactive(Answerer::Password(password, _)) => Some(password),
             _ => None,
         }
     }

@@ -91,24 +91,29 @@ fn profiles(targets: &[Target]) -> usize {
 
 /// The plan as text: `sign`, `ask`, `agent`, `password(…)`, `none`.
 fn plan(target: &Target) -> Vec<String> {
-    let told = |offer: &Offer| match offer {
-        Offer::None => "none".to_owned(),
-        Offer::Sign(key) if key.certificate().is_some() => "sign(certificate)".to_owned(),
-        Offer::Sign(_) => "sign".to_owned(),
-        Offer::AskThenSign(key) if key.certificate().is_some() => "ask(certificate)".to_owned(),
-        Offer::AskThenSign(_) => "ask".to_owned(),
-        Offer::Agent(agent) if agent.preferred.is_empty() => "agent".to_owned(),
-        Offer::Agent(agent) => format!("agent({} first)", agent.preferred.len()),
-        Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
-        Offer::Gssapi(gssapi) => {
-            let client = gssapi.client.as_deref().unwrap_or("-");
-            let delegate = if gssapi.delegate { ", delegate" } else { "" };
-            format!("gssapi(host@{}, {client}{delegate})", gssapi.server)
-        }
-        Offer::Interactive(Answerer::Password(_)) => "type".to_owned(),
-        Offer::Interactive(Answerer::Responder(_)) => "respond".to_owned(),
+    let told = |offer: &Offer| {
+        Some(match offer {
+            // A password implies it.
+            Offer::Interactive(Answerer::Password(_, text)) if **text == *"password" => return None,
+            Offer::None => "none".to_owned(),
+            Offer::Sign(key) if key.certificate().is_some() => "sign(certificate)".to_owned(),
+            Offer::Sign(_) => "sign".to_owned(),
+            Offer::AskThenSign(key) if key.certificate().is_some() => "ask(certificate)".to_owned(),
+            Offer::AskThenSign(_) => "ask".to_owned(),
+            Offer::Agent(agent) if agent.preferred.is_empty() => "agent".to_owned(),
+            Offer::Agent(agent) => format!("agent({} first)", agent.preferred.len()),
+            Offer::Password(secret) => format!("password({})", secret.as_c_str().to_str().unwrap()),
+            Offer::Gssapi(gssapi) => {
+                let client = gssapi.client.as_deref().unwrap_or("-");
+                let delegate = if gssapi.delegate { ", delegate" } else { "" };
+                format!("gssapi(host@{}, {client}{delegate})", gssapi.server)
+            }
+            Offer::Interactive(Answerer::Password(_, text)) if text.is_empty() => "type".to_owned(),
+            Offer::Interactive(Answerer::Password(_, text)) => format!("type({text})"),
+            Offer::Interactive(Answerer::Responder(_)) => "respond".to_owned(),
+        })
     };
-    target.profile.plan.iter().map(told).collect()
+    target.profile.plan.iter().filter_map(told).collect()
 }
 
 fn keys_of(target: &Target) -> Vec<*const PrivateKey> {
@@ -481,6 +486,10 @@ fn keyboard_interactive() {
         (|config: HostConfig| config.keyboard_interactive(true), config().keyboard_interactive(false));
     let asking = |config: HostConfig| config.responder(|_| None);
     assert_eq!(told(&base(), &config()), "password(secret)");
+    let offers = |own: &HostConfig| world.one("web", &base(), own).profile.plan.len();
+    assert_eq!((offers(&config()), offers(&off)), (2, 1), "prompts for the password are answered");
+    assert_eq!(told(&base().password_prompt("code"), &config()), "password(secret) type(code)");
+    assert_eq!(told(&on(base()), &config().password_prompt("code")), "password(secret) type(code)");
     assert_eq!(told(&on(base()), &config()), "password(secret) type");
     assert_eq!(told(&base(), &on(config())), "password(secret) type");
     assert_eq!(told(&on(base()), &off), "password(secret)", "false overrides");
@@ -643,8 +652,8 @@ fn identity_files_are_read_once() {
     write_private(&files[0], KEY);
     std::fs::remove_file(&files[1]).unwrap();
     let after = credentials.plan(None, over(&second, &client).login).unwrap();
-    let [Offer::Sign(a), Offer::Password(_)] = before.as_slice() else { panic!("{before:?}") };
-    let [Offer::Sign(b), Offer::Password(_)] = after.as_slice() else { panic!("{after:?}") };
+    let [Offer::Sign(a), Offer::Password(_), ..] = before.as_slice() else { panic!("{before:?}") };
+    let [Offer::Sign(b), Offer::Password(_), ..] = after.as_slice() else { panic!("{after:?}") };
     assert!(Arc::ptr_eq(a, b));
 }
 

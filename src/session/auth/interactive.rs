@@ -52,10 +52,16 @@ impl Interactive {
         // still expects an empty answer to it.
         let Some(first) = questions.prompts.first() else { return Ok(Vec::new()) };
         match &self.answerer {
-            Answerer::Password(password) => {
-                let for_password = questions.prompts.len() == 1 && !first.echo && !self.password_given;
+            Answerer::Password(password, wanted) => {
+                let is_single = questions.prompts.len() == 1 && !first.echo && !self.password_given;
                 self.password_given = true;
-                if for_password { Ok(vec![password.clone()]) } else { Err(unanswered(questions)) }
+                if !is_single {
+                    return Err(unanswered(questions, Some("a responder")));
+                }
+                if !first.text.to_lowercase().contains(&wanted.to_lowercase()) {
+                    return Err(unanswered(questions, Some("password_prompt or a responder")));
+                }
+                Ok(vec![password.clone()])
             }
             Answerer::Responder(responder) => ask(responder, questions, self.rounds, target),
         }
@@ -79,7 +85,7 @@ fn ask(
     };
     let answers =
         callback::call(|| responder.respond(&challenge)).map_err(|_| AuthProblem::ResponderPanicked)?;
-    let Some(answers) = answers else { return Err(unanswered(questions)) };
+    let Some(answers) = answers else { return Err(unanswered(questions, None)) };
     let prompts = questions.prompts.len();
     if answers.len() != prompts {
         return Err(AuthProblem::WrongAnswers { prompt: first(questions), prompts, answers: answers.len() });
@@ -90,8 +96,8 @@ fn ask(
     answers.iter().enumerate().map(secret).collect()
 }
 
-fn unanswered(questions: &Questions) -> AuthProblem {
-    AuthProblem::Unanswered { prompt: first(questions), prompts: questions.prompts.len() }
+fn unanswered(questions: &Questions, needs: Option<&'static str>) -> AuthProblem {
+    AuthProblem::Unanswered { prompt: first(questions), prompts: questions.prompts.len(), needs }
 }
 
 /// The first prompt, truncated to the length limit for a peer's text in errors.

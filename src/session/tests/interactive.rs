@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::auth::{login, password, tried};
 use super::call::Call;
-use super::harness::Bench;
+use super::harness::{Bench, Config};
 use super::policy::Policy;
-use super::script::{Cred, Peer, private_key};
+use super::script::{Cred, Peer, Script, private_key};
 use crate::credential::Secret;
 use crate::credential::{Answer, Challenge, Prompt, Responder};
 use crate::error::AuthMethod::{KeyboardInteractive, Password, PublicKey};
@@ -29,7 +29,12 @@ pub(super) fn hidden(text: &str) -> Questions {
 }
 
 pub(super) fn typed() -> Offer {
-    Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()))
+    typed_at("")
+}
+
+/// The password, for prompts with this text.
+fn typed_at(text: &str) -> Offer {
+    Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap(), text.into()))
 }
 
 fn responder(respond: impl Fn(&Challenge<'_>) -> Option<Vec<Answer>> + Send + Sync + 'static) -> Offer {
@@ -50,9 +55,11 @@ fn problems(bench: &Bench) -> Vec<AuthProblem> {
     problems.clone()
 }
 
-fn unanswered(prompt: &str, prompts: usize) -> Vec<AuthProblem> {
-    vec![AuthProblem::Unanswered { prompt: prompt.to_owned(), prompts }]
+fn unanswered(prompt: &str, prompts: usize, needs: Option<&'static str>) -> Vec<AuthProblem> {
+    vec![AuthProblem::Unanswered { prompt: prompt.to_owned(), prompts, needs }]
 }
+
+const RESPONDER: Option<&str> = Some("a responder");
 
 #[test]
 fn the_password_answers_a_single_hidden_prompt() {
@@ -77,8 +84,8 @@ fn rounds_without_prompts_are_answered_without_anything() {
 fn the_password_answers_no_other_prompt() {
     let two = [prompt("Password: ", false), prompt("Code: ", false)];
     let cases = [
-        (vec![round(&[prompt("Login: ", true)])], unanswered("Login: ", 1)),
-        (vec![round(&two)], unanswered("Password: ", 2)),
+        (vec![round(&[prompt("Login: ", true)])], unanswered("Login: ", 1, RESPONDER)),
+        (vec![round(&two)], unanswered("Password: ", 2, RESPONDER)),
     ];
     for (rounds, expected) in cases {
         let bench = asked(typed(), rounds);
@@ -90,10 +97,75 @@ fn the_password_answers_no_other_prompt() {
 #[test]
 fn the_password_is_given_once() {
     let bench = asked(typed(), vec![hidden("Password: "), hidden("Verification code: ")]);
-    assert_eq!(problems(&bench), unanswered("Verification code: ", 1));
+    assert_eq!(problems(&bench), unanswered("Verification code: ", 1, RESPONDER));
     assert_eq!(bench.link.answers, ["hunter2"]);
     let text = bench.error(0).to_string();
-    assert!(text.ends_with("; no answer to \"Verification code: \""), "{text}");
+    assert!(
+        text.ends_with("; no answer to \"Verification code: \" (set a responder to answer it)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_password_answers_only_prompts_with_the_text() {
+    for (text, asks) in [
+        ("password", "Password: "),
+        ("password", "(me@web1) PASSWORD:"),
+        ("CODE", "Passcode: "),
+        ("", "PIN: "),
+    ] {
+        let bench = asked(typed_at(text), vec![hidden(asks)]);
+        assert!(bench.outcome(0).is_success(), "{asks}");
+        assert_eq!(bench.link.answers, ["hunter2"]);
+    }
+    let bench = asked(typed_at("password"), vec![hidden("Verification code: ")]);
+    assert_eq!(
+        problems(&bench),
+        unanswered("Verification code: ", 1, Some("password_prompt or a responder"))
+    );
+    assert!(bench.link.answers.is_empty());
+}
+
+/// By either method, and also after a connection that was lost in between.
+#[test]
+fn a_refused_password_is_not_sent_again() {
+    let both = || Peer {
+        offers: vec![vec![KeyboardInteractive, Password, PublicKey]],
+        rounds: vec![hidden("Password: ")],
+        ..Peer::default()
+    };
+    for (plan, cred) in
+        [(vec![password(), typed()], Cred::Password), (vec![typed(), password()], Cred::Interactive)]
+    {
+        let bench = login(plan, both());
+        assert_eq!(tried(&bench), [cred]);
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Auth { .. }));
+    }
+    let lost = LinkError::new(LinkErrorKind::Lost, "reset");
+    let first = Peer { replies: vec![(Cred::Sign(0), Err(lost))], ..both() };
+    let second = Peer { replies: vec![(Cred::Sign(0), Ok(AuthReply::Accepted))], ..both() };
+    let config = Config { plan: vec![password(), Offer::Sign(private_key(0)), typed()], ..Config::default() };
+    let mut bench = Bench::with(config, Script::peers(vec![first, second]));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(tried(&bench), [Cred::Password, Cred::Sign(0)], "in both attempts together");
+    assert_eq!(bench.dials(), 2);
+}
+
+#[test]
+fn a_server_that_only_asks_names_the_missing_setting() {
+    let cred_of = |offer: &Offer| if offer.password().is_some() { Cred::Password } else { Cred::Sign(0) };
+    for (plan, needs) in [
+        (vec![password()], "the setting of that name"),
+        (vec![Offer::Sign(private_key(0))], "a password or a responder"),
+    ] {
+        let offers = vec![vec![KeyboardInteractive]];
+        let replies = plan.iter().map(|offer| (cred_of(offer), Ok(AuthReply::Denied))).collect();
+        let bench = login(plan, Peer { replies, offers, ..Peer::default() });
+        let text = bench.error(0).to_string();
+        assert!(text.ends_with(&format!("; keyboard-interactive needs {needs}")), "{text}");
+    }
 }
 
 /// A panic fails only this host. Its message may contain a secret, so it is not reported.
@@ -148,7 +220,7 @@ fn answers_that_do_not_fit_are_not_sent() {
     assert_eq!(problems(&bench), [AuthProblem::NulInAnswer { index: 1 }]);
     assert!(bench.link.answers.is_empty());
     let bench = asked(responder(|_| None), two());
-    assert_eq!(problems(&bench), unanswered("a\x1b[2J", 2));
+    assert_eq!(problems(&bench), unanswered("a\x1b[2J", 2, None));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn the_error_names_what_is_missing_after_a_partial_success() {
     let bench = wants(vec![sign(0)], &[&[PublicKey, KeyboardInteractive]], &[Cred::Sign(0)]);
     let HostErrorKind::Auth { tried, offered, problems, .. } = bench.error(0).kind() else { panic!() };
     assert_eq!((tried.as_slice(), offered.as_slice()), (&[PublicKey][..], &[KeyboardInteractive][..]));
-    assert!(problems.is_empty());
+    assert_eq!(problems.as_slice(), [AuthProblem::InteractiveOff("a password or a responder")]);
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn plan(offers: &[Cred]) -> AuthPlan {
         Cred::Password => password(),
         Cred::Gssapi => gssapi(),
         Cred::Interactive => {
-            Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()))
+            // Not the refused password of `Cred::Password`.
+            Offer::Interactive(Answerer::Password(Secret::new("hunter3".to_owned()).unwrap(), "".into()))
         }
     };
     offers.iter().map(offer).collect()

@@ -52,7 +52,7 @@ impl Random {
         ];
         let mut plan: Vec<Offer> = (0..1 + self.below(3)).map(|_| self.pick(&offers)).collect();
         let answerers = [
-            Answerer::Password(Secret::new("hunter2".to_owned()).unwrap()),
+            Answerer::Password(Secret::new("hunter2".to_owned()).unwrap(), "".into()),
             Answerer::Responder(Responder::new(|asked| Some(vec!["answer".into(); asked.prompts.len()]))),
             Answerer::Responder(Responder::new(|asked| (asked.round < 2).then(|| vec!["one".into()]))),
         ];

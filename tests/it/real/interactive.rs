@@ -49,10 +49,34 @@ fn the_password_answers_pam() {
     let with = || client(&sshd, &user).password(user.password());
     assert_eq!(run_one(&mut build(with().keyboard_interactive(true)), "id -un"), [user.name()]);
 
-    let error = start_error(with());
+    // PAM's prompt contains "Password", so no setting is needed.
+    assert_eq!(run_one(&mut build(with()), "id -un"), [user.name()]);
+
+    let error = start_error(with().keyboard_interactive(false));
     let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
-    assert_eq!(tried.as_slice(), [AuthMethod::Password], "the password is not typed by default");
+    assert_eq!(tried.as_slice(), [AuthMethod::Password]);
     assert!(offered.contains(&AuthMethod::KeyboardInteractive), "{error}");
+    assert!(error.to_string().ends_with("keyboard-interactive needs the setting of that name"), "{error}");
+
+    let error = start_error(with().password_prompt("passcode"));
+    let HostErrorKind::Auth { problems, .. } = error.kind() else { panic!("{error}") };
+    let [AuthProblem::Unanswered { needs: Some(needs), .. }] = problems.as_slice() else { panic!("{error}") };
+    assert_eq!(*needs, "password_prompt or a responder");
+}
+
+/// sshd offers both methods, and both check the same password.
+#[test]
+fn a_password_that_one_method_refused_is_not_sent_by_the_other() {
+    let Some(user) = TestUser::create() else { return };
+    let _dog = guard("pam_once");
+    let options = ["UsePAM yes", "KbdInteractiveAuthentication yes", "PasswordAuthentication yes"];
+    let sshd = options.iter().fold(Sshd::builder(), |builder, line| builder.option(line)).start();
+    let error = start_error(client(&sshd, &user).password("wrong").keyboard_interactive(true));
+    let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(tried.as_slice(), [AuthMethod::Password]);
+    assert!(offered.contains(&AuthMethod::KeyboardInteractive), "{error}");
+    sshd.await_log("Failed password", 1);
+    assert_eq!((sshd.count("Failed password"), sshd.count("Failed keyboard-interactive/pam")), (1, 0));
 }
 
 #[test]
