@@ -368,7 +368,8 @@ fn a_thousand_hosts_that_nobody_reads_stay_within_the_budget_and_end_when_told()
         most.saturating_sub(before) / KIB,
         most_unread / KIB
     );
-    assert!(most - before < budget + 64 * MIB, "grown by {} KiB", (most - before) / KIB);
+    // Beside the output, libssh keeps the buffers of 1,000 connections that are not read from.
+    assert!(most - before < budget + 96 * MIB, "grown by {} KiB", (most - before) / KIB);
     assert!(took < Duration::from_secs(20), "{took:?}");
     for id in commands {
         let command = fleet.command(id).unwrap();
