@@ -53,9 +53,7 @@ class Flooder(Peer):
 class Unreading(Flooder):
     """Has a small window, which fills up sooner."""
 
-    def __init__(self, sock, *args):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        super().__init__(sock, *args)
+    receive_buffer = 4096
 
     def storm_for_ever(self, *fields):
         """Reads nothing meanwhile: the thread that reads calls it."""

@@ -50,6 +50,9 @@ class Peer(paramiko.Transport):
     """One connection to a well-behaved server. Kinds of misbehaviour override what they do differently."""
 
     packet_max = PACKET
+    # The size of the socket's receive buffer; None is the system's. The listener has it too: if a connection's buffer
+    # shrank later, the kernel would drop the acknowledgements of a client that has sent more, and both would stall.
+    receive_buffer = None
 
     def __init__(self, sock, key, seen):
         super().__init__(sock)
@@ -236,15 +239,17 @@ class Cork:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
-def bind(addresses):
-    """Listeners at one port that is free at all addresses, below the ephemeral range."""
+def bind(peers):
+    """Listeners at one port that is free at the addresses of all peers, below the ephemeral range."""
     while True:
         port = random.randrange(10_240, 32_768)
         listeners = []
         try:
-            for address in addresses:
+            for address, peer in peers.items():
                 listener = socket.socket()
                 listeners.append(listener)
+                if peer.receive_buffer:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, peer.receive_buffer)
                 listener.bind((address, port))
                 listener.listen(64)
             return port, listeners
