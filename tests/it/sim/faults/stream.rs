@@ -39,8 +39,8 @@ fn faults_at_the_end_of_a_command() {
             ("end:garbage", "Running: integrity"),
             // An end of output does not imply the status, nor a status the end of output.
             ("end:no-status", "still running"),
-            ("close:no-close", "exit status 0"),
-            ("close:silence", "exit status 0"),
+            ("close:no-close", "exit status 0, still open"),
+            ("close:silence", "exit status 0, still open"),
             ("close:fin", "Running: connection lost"),
         ],
     );
