@@ -360,7 +360,7 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// OpenSSH, so that an idle fleet does not wake up; parallel-ssh's native client has a default
     /// of 60 s.
     ///
-    /// Any packet from the server counts as an answer. After
+    /// Anything from the server counts as an answer. After
     /// [`keepalive_max_missed`](Self::keepalive_max_missed) keepalives without an answer, and
     /// another interval, the connection is given up: its running commands fail with
     /// [`HostErrorKind::PeerDead`](crate::HostErrorKind::PeerDead), and waiting commands get a new
