@@ -40,7 +40,8 @@ fn in_own_process(test: &str) -> bool {
     if is_rerun() {
         return true;
     }
-    // One heap for all threads: otherwise each new thread of the fake agent counts with a heap of its own.
+    // One heap for all threads: otherwise each new thread of the fake agent counts with a heap
+    // of its own.
     let mut program = rerun(module_path!(), test);
     let output = program.env("MALLOC_ARENA_MAX", "1").stderr(Stdio::piped()).output();
     let output = output.expect("this test's program");
