@@ -1,6 +1,7 @@
 //! 1,000 hosts print endlessly, and nobody reads: the memory that they take, and how quickly they
 //! are cancelled.
 
+use sshoal::error::CancelCause;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,8 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         let over = listen(&mut fleet, LOOK * LOOKS as u32, &mut |event| match event {
             Event::RunDone { .. } => ControlFlow::Break(()),
             Event::Finished { outcome: Outcome::Failed(error), .. } => {
-                cancelled += usize::from(matches!(error.kind(), HostErrorKind::Cancelled));
+                cancelled +=
+                    usize::from(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Continue(()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::auth::{AuthMethod, AuthProblem, refusal};
+use super::cancel::CancelCause;
 use super::channel::ChannelProblem;
 use super::name::{ResolverProblem, UnknownHostProblem};
 use crate::hostkey::HostKeyError;
@@ -216,31 +217,15 @@ pub enum HostErrorKind {
     /// Any other error of libssh.
     #[error("libssh: {}", peer(.0))]
     Ssh(String),
-    /// The caller cancelled the command, or removed the host.
-    #[error("cancelled")]
-    Cancelled,
+    /// The command was cancelled, by the caller or for another cause.
+    #[error("cancelled ({0})")]
+    Cancelled(CancelCause),
     /// The command was not sent, because its run had already ended.
     #[error("{0}")]
-    NotStarted(NotStarted),
+    NotStarted(CancelCause),
     /// There is a bug in sshoal. Please report it.
     #[error("internal error, please report it: {0}")]
     Bug(&'static str),
-}
-
-/// Why a [`Run`](crate::Run) did not send a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotStarted {
-    /// More commands had failed than [`max_failures`](crate::Run::max_failures) or
-    /// [`max_failure_percent`](crate::Run::max_failure_percent) allows.
-    #[error("too many other commands have failed")]
-    TooManyFailures,
-    /// The run was [cancelled](crate::Fleet::cancel_run).
-    #[error("its run was cancelled")]
-    RunCancelled,
-    /// The fleet was [draining](crate::Fleet::drain).
-    #[error("the fleet is draining")]
-    Draining,
 }
 
 /// Makes text that may come from the peer safe for a terminal, and limits its length.

@@ -7,25 +7,29 @@
 
 mod auth;
 pub(crate) mod call;
+mod cancel;
 mod cause;
 mod channel;
 mod command;
 mod config;
 pub(crate) mod host;
 mod key;
+mod label;
 mod name;
 #[cfg(test)]
 mod tests;
 
 pub use auth::{AuthMethod, AuthProblem};
 pub(crate) use call::Error;
+pub use cancel::CancelCause;
 pub(crate) use cause::group_by_cause;
 pub use channel::ChannelProblem;
 pub use command::{CommandProblem, TemplateProblem};
 pub use config::{ConfigProblem, Origin};
-pub use host::{HandshakeProblem, NotStarted};
+pub use host::HandshakeProblem;
 pub(crate) use host::{HostError, HostErrorKind, HostErrorParts};
 pub use key::{CertProblem, KeyProblem};
+pub use label::Label;
 pub use name::{ResolverProblem, UnknownHostProblem};
 
 pub use crate::host::{HostSpecError, HostSpecPart};

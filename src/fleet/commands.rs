@@ -10,7 +10,7 @@ use super::runs::Reach;
 use super::schedule::{Drain, Schedule};
 use super::slot::Slot;
 use crate::config::Limits;
-use crate::error::{ConfigProblem, Error, NotStarted};
+use crate::error::{CancelCause, ConfigProblem, Error};
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::link::algorithms::Algorithms;
 use crate::output::Outcome;
@@ -170,7 +170,7 @@ impl Fleet {
     pub fn cancel(&mut self, id: CommandId) {
         let Some(exec) = self.engine.execs.get(id).filter(|exec| !exec.is_finished()) else { return };
         let index = exec.host().index();
-        self.engine.order(index, Input::Cancel(id));
+        self.engine.order(index, Input::Cancel(id, CancelCause::Caller));
     }
 
     /// [Cancels](Self::cancel) all commands of a host.
@@ -191,7 +191,7 @@ impl Fleet {
     /// [`NotStarted`](crate::HostErrorKind::NotStarted), and all others are
     /// [cancelled](Self::cancel).
     pub fn cancel_run(&mut self, id: RunId) {
-        self.engine.schedule.runs.stop(id, NotStarted::RunCancelled, Reach::Everything);
+        self.engine.schedule.runs.stop(id, CancelCause::RunCancelled, Reach::Everything);
         self.engine.event_loop.alarm();
     }
 
@@ -269,7 +269,7 @@ impl Fleet {
                     "the fleet is draining: {} commands have not ended",
                     self.engine.schedule.runs.unfinished
                 );
-                self.engine.schedule.runs.stop_all(NotStarted::Draining, Reach::Unsent);
+                self.engine.schedule.runs.stop_all(CancelCause::Draining, Reach::Unsent);
             }
         }
         self.engine.schedule.drain =

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::HostState;
+use crate::error::{HostError, HostErrorKind, Label};
 
 /// Totals and current figures of a fleet, for monitoring. Taking them is cheap for any number of
 /// hosts, because all figures are kept up to date rather than counted on request. So they may be
@@ -26,6 +27,9 @@ use super::HostState;
 /// for (state, hosts) in metrics.by_state() {
 ///     println!("sshoal_hosts{{state=\"{state}\"}} {hosts}");
 /// }
+/// for (label, commands) in metrics.by_label() {
+///     println!("sshoal_commands_total{{end=\"{label}\"}} {commands}");
+/// }
 /// println!("sshoal_bytes_received_total {}", metrics.bytes_received);
 /// // As a line of a log:
 /// assert!(metrics.to_string().starts_with("idle=2 queued=0 resolving=0 "));
@@ -42,6 +46,13 @@ pub struct Metrics {
     /// How long the longest turn took, without the time spent waiting. Turns whose budget has no
     /// time limit are not measured.
     pub longest_turn: Duration,
+    /// How many failed attempts to connect, and lost connections, were followed by another attempt
+    /// without a request of the caller. Attempts to connect to proxies count too.
+    pub retries: u64,
+    /// How many connections were made to a host or proxy that had been connected before.
+    pub reconnects: u64,
+    /// How many times the host key of a host or proxy was not accepted.
+    pub rejected_keys: u64,
     /// How many key exchanges have completed.
     pub key_exchanges: u64,
     /// How many signatures were made in this process to log in. Signatures made by an ssh-agent do
@@ -80,6 +91,23 @@ pub struct Metrics {
     /// [`output_budget`](crate::config::FleetBuilder::output_budget)).
     pub held_back: usize,
     pub(super) hosts: [usize; HostState::ALL.len()],
+    pub(super) ends: Ends,
+}
+
+/// How many commands have ended in each way, in the order of the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends([u64; Label::ALL.len()]);
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self([0; Label::ALL.len()])
+    }
+}
+
+impl Ends {
+    pub(super) fn count(&mut self, label: Label) {
+        self.0[label as usize] += 1;
+    }
 }
 
 impl Metrics {
@@ -92,6 +120,25 @@ impl Metrics {
     pub fn by_state(&self) -> impl Iterator<Item = (HostState, usize)> + use<> {
         HostState::ALL.into_iter().zip(self.hosts)
     }
+
+    /// How many commands have ended in this way since the fleet was built.
+    pub fn ended(&self, label: Label) -> u64 {
+        self.ends.0[label as usize]
+    }
+
+    /// How many commands have ended in each way since the fleet was built, zeros included. The sum
+    /// is [`finished`](Self::finished).
+    pub fn by_label(&self) -> impl Iterator<Item = (Label, u64)> + use<> {
+        Label::ALL.into_iter().zip(self.ends.0)
+    }
+}
+
+impl Metrics {
+    /// Counts a failed attempt to connect, or a lost connection.
+    pub(super) fn count_failure(&mut self, error: &HostError, retrying: bool) {
+        self.retries += u64::from(retrying);
+        self.rejected_keys += u64::from(matches!(error.kind(), HostErrorKind::HostKey(_)));
+    }
 }
 
 impl fmt::Display for Metrics {
@@ -101,6 +148,9 @@ impl fmt::Display for Metrics {
             turns,
             visits,
             longest_turn,
+            retries,
+            reconnects,
+            rejected_keys,
             key_exchanges,
             signatures,
             bytes_received,
@@ -117,6 +167,7 @@ impl fmt::Display for Metrics {
             unread,
             held_back,
             hosts: _,
+            ends: _,
         } = self;
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
@@ -125,6 +176,10 @@ impl fmt::Display for Metrics {
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
         write!(f, "finished={finished} unread={unread} held_back={held_back} ")?;
         write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;
+        for (label, commands) in self.by_label().filter(|(_, commands)| *commands > 0) {
+            write!(f, "{label}={commands} ")?;
+        }
+        write!(f, "retries={retries} reconnects={reconnects} rejected_keys={rejected_keys} ")?;
         write!(f, "key_exchanges={key_exchanges} signatures={signatures} ")?;
         write!(f, "timers={timers} turns={turns} visits={visits} longest_turn={longest_turn:?}")
     }

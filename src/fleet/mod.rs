@@ -32,6 +32,7 @@ mod sums;
 mod tests;
 mod turn;
 pub(super) mod turn_budget;
+mod turn_times;
 
 pub use commands::{CommandRef, Started};
 pub use hosts::HostRef;
@@ -40,6 +41,7 @@ pub use metrics::Metrics;
 pub use run::{Batch, Tally};
 pub use turn::FleetWaker;
 pub use turn_budget::{LongestStep, Turn};
+pub use turn_times::TurnTimes;
 
 pub use crate::ids::{CommandId, HostId, RunId};
 pub use crate::link::algorithms::Algorithms;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::run::{Gate, Plan, Tally};
-use crate::error::NotStarted;
+use crate::error::CancelCause;
 use crate::ids::{CommandId, RunId};
 use crate::output::Outcome;
 use crate::reactor::IndexQueue;
@@ -24,9 +24,9 @@ pub(super) enum Task {
     /// The command may begin on its host.
     Begin(CommandId),
     /// The command must not be sent. If it was sent already, it continues.
-    Withdraw(CommandId, NotStarted),
+    Withdraw(CommandId, CancelCause),
     /// The command must not be sent. If it was sent already, it is cancelled.
-    Cancel(CommandId, NotStarted),
+    Cancel(CommandId, CancelCause),
 }
 
 /// Something to report about a run.
@@ -90,7 +90,7 @@ struct Open {
 /// A request to stop a run early.
 #[derive(Debug)]
 struct Stop {
-    why: NotStarted,
+    why: CancelCause,
     reach: Reach,
     /// The position of the next command to stop.
     next: usize,
@@ -154,7 +154,7 @@ impl Runs {
             self.news.push_back((id, RunNews::BatchDone { batch, tally: run.tally, left }));
         }
         if run.is_over_budget() {
-            self.stop(id, NotStarted::TooManyFailures, Reach::Unsent);
+            self.stop(id, CancelCause::TooManyFailures, Reach::Unsent);
         }
         self.go_on(id);
     }
@@ -172,7 +172,7 @@ impl Runs {
 
     /// Stops a run early. A second stop may widen the reach of the first one, but the first reason
     /// is kept.
-    pub(super) fn stop(&mut self, id: RunId, why: NotStarted, reach: Reach) {
+    pub(super) fn stop(&mut self, id: RunId, why: CancelCause, reach: Reach) {
         let Some(run) = self.slab.get_mut(id.index()).filter(|run| run.id == id) else { return };
         match &mut run.stop {
             Some(stop) if stop.reach >= reach => return,
@@ -185,7 +185,7 @@ impl Runs {
         self.busy.push(id.index());
     }
 
-    pub(super) fn stop_all(&mut self, why: NotStarted, reach: Reach) {
+    pub(super) fn stop_all(&mut self, why: CancelCause, reach: Reach) {
         let all: Vec<RunId> = self.slab.iter().map(|(_, run)| run.id).collect();
         all.into_iter().for_each(|id| self.stop(id, why, reach));
     }

@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub behind: usize,
     /// The channel of the proxy that carries this connection.
     pub tunnel: Option<ChannelId>,
+    /// Whether there was a connection before.
+    pub was_connected: bool,
 }
 
 /// A timer and the time at which it fires.
@@ -62,6 +64,7 @@ impl Slot {
             proxy,
             behind: 0,
             tunnel: None,
+            was_connected: false,
         }
     }
 

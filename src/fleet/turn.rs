@@ -11,6 +11,7 @@ use super::api::Fleet;
 use super::engine::Engine;
 use super::metrics::Metrics;
 use super::turn_budget::{Budget, Turn};
+use super::turn_times::TurnTimes;
 use crate::link;
 use crate::session::Traffic;
 
@@ -94,6 +95,17 @@ impl Fleet {
     /// A handle that wakes this fleet from another thread.
     pub fn waker(&self) -> FleetWaker {
         FleetWaker(self.engine.event_loop.reactor.waker().clone())
+    }
+
+    /// The CPU times of the turns since the fleet was built, or since the last
+    /// [reset](Self::reset_turn_times).
+    pub fn turn_times(&self) -> &TurnTimes {
+        &self.engine.turn_times
+    }
+
+    /// Returns the CPU times of the turns so far, and starts to count anew.
+    pub fn reset_turn_times(&mut self) -> TurnTimes {
+        std::mem::take(&mut self.engine.turn_times)
     }
 
     /// The current metrics.

@@ -113,6 +113,8 @@ pub struct LongestStep {
 pub(super) struct Meter {
     pub turn: Turn,
     begun: Option<Instant>,
+    /// The CPU time of this thread at the start of the turn.
+    cpu: Option<Duration>,
     /// The time from which the next step is measured.
     mark: Option<Instant>,
     budget: Budget,
@@ -122,7 +124,8 @@ impl Meter {
     pub(super) fn begin(&mut self, budget: Budget, clock: &Clock) {
         // Without a time limit, the clock need not be read.
         let now = budget.time.map(|_| clock.now());
-        *self = Self { turn: Turn::default(), begun: now, mark: now, budget };
+        let cpu = budget.time.map(|_| clock.thread_cpu());
+        *self = Self { turn: Turn::default(), begun: now, cpu, mark: now, budget };
     }
 
     /// Excludes the work that was done since the last step from the time of the next step.
@@ -153,6 +156,11 @@ impl Meter {
 
     pub(super) fn is_full(&self, events: usize) -> bool {
         events >= self.budget.events
+    }
+
+    /// The CPU time of the turn so far; `None` if the budget has no time limit.
+    pub(super) fn cpu(&self, clock: &Clock) -> Option<Duration> {
+        self.cpu.map(|begun| clock.thread_cpu().saturating_sub(begun))
     }
 
     /// Completes the report.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::HostError;
+use crate::error::{HostError, Label};
 use crate::limits;
 use crate::text::sanitise_bounded;
 
@@ -24,6 +24,17 @@ impl Outcome {
     /// Whether the command exited with status 0.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Exited(0))
+    }
+
+    /// The label of the outcome, to count by. That of a failure is the label of its error.
+    pub fn label(&self) -> Label {
+        match self {
+            Self::Exited(0) => Label::Succeeded,
+            Self::Exited(_) => Label::ExitStatus,
+            Self::Signaled(_) => Label::Signaled,
+            Self::NoStatus => Label::NoStatus,
+            Self::Failed(error) => error.label(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Cx;
 use super::deadline::Deadline;
 use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::failure::{Failure, Peer};
-use crate::error::{HostError, NotStarted};
+use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::output::Room;
 
@@ -252,12 +252,12 @@ impl Commands {
         }
     }
 
-    /// Cancels a command or, if `why` is given, withdraws it for that reason unless it was sent.
+    /// Cancels a command for this reason; with [`HostErrorKind::NotStarted`], unless it was sent.
     /// Returns whether the command was queued or had begun.
     pub(super) fn stop(
         &mut self,
         id: CommandId,
-        why: Option<NotStarted>,
+        why: HostErrorKind,
         peer: Peer<'_>,
         cx: &mut Cx<'_>,
     ) -> bool {
@@ -342,7 +342,8 @@ impl Commands {
     /// Ends the assigned commands, because the host is being removed.
     pub(super) fn cancel_assigned(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) {
         for id in mem::take(&mut self.assigned) {
-            self.end(id, peer, cx, |execs, id, cx| execs.stop(id, None, cx));
+            let why = HostErrorKind::Cancelled(CancelCause::HostRemoved);
+            self.end(id, peer, cx, |execs, id, cx| execs.stop(id, why, cx));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::trial::{Permission, TrialEnd, TrialOf};
 use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 use crate::agent::wire::Identity;
 use crate::credential::UserPassword;
-use crate::error::{HostError, HostErrorKind, NotStarted};
+use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::hostkey::{NewKey, Recorded};
 use crate::ids::{CommandId, StdStream};
 use crate::link::algorithms::Algorithms;
@@ -25,10 +25,10 @@ pub(crate) enum Input {
     Admitted { commands: usize },
     /// Let an [assigned](super::Session::assign) command begin once it is admitted.
     Start(CommandId),
-    /// End this command.
-    Cancel(CommandId),
+    /// End this command for this reason.
+    Cancel(CommandId, CancelCause),
     /// End this command for this reason, unless the command was sent to the host.
-    Withdraw(CommandId, NotStarted),
+    Withdraw(CommandId, CancelCause),
     /// Begin no command before the next admission.
     Hold,
     /// Connect, even without a command.

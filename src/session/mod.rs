@@ -52,7 +52,7 @@ pub(crate) use trial::{Permission, TrialEnd, TrialOf};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 pub(crate) use view::{Awaited, View, Wish};
 
-use crate::error::{HostError, HostErrorKind, NotStarted};
+use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::output::Bound;
 use crate::stage::{Stage, Stopwatch, TimeoutKind};
@@ -172,8 +172,8 @@ impl Session {
                 self.need(input, cx);
                 Ok(())
             }
-            Input::Cancel(id) => self.stop(id, None, cx),
-            Input::Withdraw(id, why) => self.stop(id, Some(why), cx),
+            Input::Cancel(id, why) => self.stop(id, HostErrorKind::Cancelled(why), cx),
+            Input::Withdraw(id, why) => self.stop(id, HostErrorKind::NotStarted(why), cx),
             Input::Hold => {
                 if let Some(commands) = self.role.commands() {
                     commands.hold();
@@ -195,7 +195,7 @@ impl Session {
                 // after the assigned commands are cancelled, because reading may leave the link in
                 // a failed state.
                 self.take_in(cx);
-                self.give_up(HostErrorKind::Cancelled)
+                self.give_up(HostErrorKind::Cancelled(CancelCause::HostRemoved))
             }
             Input::Resolved(found) => self.resolved(found, cx),
             Input::Identities(identities) => {
@@ -249,7 +249,7 @@ impl Session {
 
     /// Stops a command. If the session is not connected yet and nothing else needs the connection,
     /// also stops connecting.
-    fn stop(&mut self, id: CommandId, why: Option<NotStarted>, cx: &mut Cx<'_>) -> Result<(), Failure> {
+    fn stop(&mut self, id: CommandId, why: HostErrorKind, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if let Role::Host(commands) = &mut self.role
             && commands.stop(id, why, Peer::of(&self.target, &self.attempts), cx)
             && !matches!(self.state, State::Ready(_))

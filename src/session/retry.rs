@@ -237,7 +237,7 @@ impl Cause {
             | HostErrorKind::Undecodable { .. }
             | HostErrorKind::Limit(_)
             | HostErrorKind::Ssh(_)
-            | HostErrorKind::Cancelled
+            | HostErrorKind::Cancelled(_)
             | HostErrorKind::Sink { .. }
             | HostErrorKind::NotStarted(_)
             | HostErrorKind::Bug(_) => Self::Final,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Engine;
-use crate::error::HostErrorKind;
+use crate::error::{CancelCause, HostErrorKind};
 use crate::fleet::event_loop::Timer;
 use crate::fleet::schedule::Drain;
 use crate::session::Input;
@@ -92,7 +92,7 @@ impl Engine {
         match self.hosts.unused_proxy() {
             Some(proxy) => {
                 self.visit(proxy, Input::Wake, now);
-                self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled), now);
+                self.visit(proxy, Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Draining)), now);
             }
             None => self.schedule.close_proxies = false,
         }

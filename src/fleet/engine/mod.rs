@@ -22,6 +22,7 @@ use super::metrics::Metrics;
 use super::registry::{Links, Registry};
 use super::schedule::Schedule;
 use super::turn_budget::{Budget, Meter, Turn};
+use super::turn_times::TurnTimes;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dns::{Dns, Resolver, Ties};
@@ -40,6 +41,7 @@ pub(super) struct Engine {
     pub verifier: Arc<Verifier>,
     /// The totals. The current figures are filled in on request.
     pub totals: Metrics,
+    pub turn_times: TurnTimes,
     dns: Dns,
     agents: Agents,
     disk: Disk,
@@ -77,6 +79,7 @@ impl Engine {
             schedule: Schedule::new(limits),
             verifier,
             totals: Metrics::default(),
+            turn_times: TurnTimes::default(),
             dns: Dns::new(resolver, hosts, ties, now),
             agents: Agents::new(&reactor)?,
             disk: Disk::new(waker),
@@ -167,6 +170,9 @@ impl Engine {
         self.totals.turns += 1;
         self.totals.visits += turn.visits as u64;
         self.totals.longest_turn = self.totals.longest_turn.max(turn.elapsed);
+        if let Some(cpu) = self.meter.cpu(&self.clock) {
+            self.turn_times.count(cpu);
+        }
         turn
     }
 

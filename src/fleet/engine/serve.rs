@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Engine;
 use crate::agent::{AgentAnswer, Asker};
 use crate::dns::Finished;
-use crate::error::NotStarted;
+use crate::error::CancelCause;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::runs::{Reach, Task};
 use crate::fleet::schedule::Drain;
@@ -28,7 +28,7 @@ impl Engine {
             Timer::Trial => schedule.trial_timer = None,
             Timer::Drain => {
                 schedule.drain = Drain::Begun(None);
-                schedule.runs.stop_all(NotStarted::Draining, Reach::Everything);
+                schedule.runs.stop_all(CancelCause::Draining, Reach::Everything);
             }
         });
     }
@@ -128,7 +128,7 @@ impl Engine {
                 Task::Withdraw(id, why) => self.order_for(id, Input::Withdraw(id, why)),
                 Task::Cancel(id, why) => {
                     self.order_for(id, Input::Withdraw(id, why));
-                    self.order_for(id, Input::Cancel(id));
+                    self.order_for(id, Input::Cancel(id, why));
                 }
             }
             if self.is_over() {

@@ -113,8 +113,16 @@ impl Engine {
             }
             Effect::Command(id, news) => return self.command_news(id, news),
             Effect::Entered(stage) => Entry::Entered { host, stage },
-            Effect::Connected(timings, algorithms) => Entry::Connected { host, timings, algorithms },
-            Effect::Disconnected { error, retrying } => Entry::Disconnected { host, error, retrying },
+            Effect::Connected(timings, algorithms) => {
+                self.totals.reconnects += u64::from(mem::replace(&mut slot.was_connected, true));
+                Entry::Connected { host, timings, algorithms }
+            }
+            Effect::Disconnected { error, retrying } => {
+                if let Some(error) = &error {
+                    self.totals.count_failure(error, retrying);
+                }
+                Entry::Disconnected { host, error, retrying }
+            }
         };
         // A proxy has no public id, so there are no events for it.
         if !is_proxy {
@@ -139,6 +147,7 @@ impl Engine {
             None => self.events.push(host, Entry::Command(id, news)),
         }
         let Some(outcome) = outcome else { return };
+        self.totals.ends.count(outcome.label());
         self.schedule.runs.finished(run, exec.position(), outcome);
         if is_released {
             self.execs.release(id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::{HostError, HostErrorKind, HostErrorParts};
+use crate::error::{CancelCause, HostError, HostErrorKind, HostErrorParts};
 use crate::fleet::run::{Batch, FailureBudget};
 use crate::stage::Stage;
 
@@ -23,8 +23,8 @@ impl End {
     fn outcome(self) -> Outcome {
         let kind = match self {
             Self::Succeeded => return Outcome::Exited(0),
-            Self::Failed => HostErrorKind::Cancelled,
-            Self::NotStarted => HostErrorKind::NotStarted(NotStarted::RunCancelled),
+            Self::Failed => HostErrorKind::Cancelled(CancelCause::Caller),
+            Self::NotStarted => HostErrorKind::NotStarted(CancelCause::RunCancelled),
         };
         Outcome::Failed(HostError::new(HostErrorParts {
             host: "web1".into(),
@@ -226,7 +226,7 @@ fn one_failure_more_than_the_budget_stops_a_run() {
     assert_eq!(rig.told, []);
     rig.end(2, End::Failed);
     let told: Vec<_> =
-        (3..10).map(|nth| (nth, Task::Withdraw(name(nth), NotStarted::TooManyFailures))).collect();
+        (3..10).map(|nth| (nth, Task::Withdraw(name(nth), CancelCause::TooManyFailures))).collect();
     assert_eq!(rig.told, told);
     rig.obey(|position| position < 5);
     assert_eq!(rig.running, BTreeSet::from([3, 4]), "commands that were sent continue");
@@ -262,14 +262,14 @@ fn when_a_run_is_stopped_its_current_batch_is_reported_and_no_later_one() {
 fn a_second_stop_may_widen_the_reach_but_not_narrow_it() {
     let mut rig = Rig::new(plan(&[], Gate::Open, None, None), 3);
     let (unsent, all) = (Reach::Unsent, Reach::Everything);
-    rig.runs.stop(rig.id, NotStarted::Draining, unsent);
+    rig.runs.stop(rig.id, CancelCause::Draining, unsent);
     rig.serve();
     rig.obey(|position| position > 0);
-    rig.runs.stop(rig.id, NotStarted::RunCancelled, all);
+    rig.runs.stop(rig.id, CancelCause::RunCancelled, all);
     rig.serve();
-    let cancel = |nth| (nth, Task::Cancel(name(nth), NotStarted::Draining));
+    let cancel = |nth| (nth, Task::Cancel(name(nth), CancelCause::Draining));
     assert_eq!(rig.told, [cancel(1), cancel(2)], "the first reason is kept");
-    rig.runs.stop(rig.id, NotStarted::RunCancelled, unsent);
+    rig.runs.stop(rig.id, CancelCause::RunCancelled, unsent);
     rig.serve();
     assert_eq!(rig.told.len(), 2);
 }
@@ -285,7 +285,7 @@ fn runs_take_turns_and_a_stale_id_has_no_effect() {
     let begun: Vec<Task> = [0, 2, 1, 3].map(|nth| Task::Begin(name(nth))).into();
     assert_eq!(tasks, [vec![Task::Open(one, 2), Task::Open(two, 2)], begun].concat());
     assert!(!runs.has_tasks());
-    runs.stop(gone, NotStarted::RunCancelled, Reach::Everything);
+    runs.stop(gone, CancelCause::RunCancelled, Reach::Everything);
     runs.finished(gone, 0, &End::Failed.outcome());
     assert!(!runs.proceed(gone) && !runs.has_tasks());
     assert_eq!(runs.unfinished, 4);
@@ -352,7 +352,7 @@ proptest! {
                     rig.serve();
                 }
                 Deed::Stop(reach) => {
-                    rig.runs.stop(rig.id, NotStarted::RunCancelled, reach);
+                    rig.runs.stop(rig.id, CancelCause::RunCancelled, reach);
                     rig.serve();
                     stopped = true;
                 }

@@ -189,7 +189,7 @@ impl Execs {
             }
             // A caller who removes the host loses no outcome. Where the connection is lost, output
             // may be missing.
-            ExecState::Running(_) if matches!(error.kind(), HostErrorKind::Cancelled) => {
+            ExecState::Running(_) if matches!(error.kind(), HostErrorKind::Cancelled(_)) => {
                 let exited = exec.exited.clone();
                 match exited {
                     Some(outcome) => self.finish(id, outcome, cx),

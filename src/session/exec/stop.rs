@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::step::{ExecCx, Progress, Stepped};
 use super::{CloseStep, Exec, ExecState, Execs, StopStep};
 use crate::command::Signal;
-use crate::error::{HostErrorKind, NotStarted};
+use crate::error::HostErrorKind;
 use crate::ids::CommandId;
 use crate::link::{ChannelId, LinkError, LinkErrorKind};
 use crate::output::Outcome;
@@ -18,20 +18,20 @@ impl Execs {
     /// command gets a signal and is over within the grace period, whether or not it obeys the
     /// signal. If the outcome is already known, it does not change.
     ///
-    /// If `why` is given, ends the command with this reason, unless it was already sent.
+    /// With [`HostErrorKind::NotStarted`], does nothing if the command was already sent.
     pub(in crate::session) fn stop(
         &mut self,
         id: CommandId,
-        why: Option<NotStarted>,
+        why: HostErrorKind,
         cx: &mut ExecCx<'_>,
     ) -> Progress {
         let share = self.share();
         let Some(exec) = self.get_mut(id) else { return Progress::Pending };
-        if why.is_some() && exec.is_started() {
+        if matches!(why, HostErrorKind::NotStarted(_)) && exec.is_started() {
             return Progress::Pending;
         }
         exec.collect(cx.now, cx.link, share);
-        let outcome = exec.failed(cx, why.map_or(HostErrorKind::Cancelled, HostErrorKind::NotStarted));
+        let outcome = exec.failed(cx, why);
         match exec.state {
             ExecState::Waiting | ExecState::Blocked => {
                 self.finish(id, outcome, cx);

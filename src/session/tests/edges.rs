@@ -12,7 +12,7 @@ use super::harness::{Bench, Config, address, opened};
 use super::host_keys::{new_host, shows_the_recorded_key_when_asked_for_it};
 use super::proxy::refusal;
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, host_key, lost};
-use crate::error::{HostErrorKind, UnknownHostProblem};
+use crate::error::{CancelCause, HostErrorKind, UnknownHostProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::state::{EDGES, Phase, State, is_legal};
 use crate::session::{Input, TunnelProgress};
@@ -141,8 +141,8 @@ edges! {
         let mut bench = Bench::new(Script::default().dialling(address(1), &dials));
         bench.command();
         bench.run_until_phase(Phase::BackingOff);
-        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
-        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Caller)));
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     };
     BackingOff => Closed, an_unneeded_attempt_is_not_made: || cancelled_in(Phase::BackingOff);
     Closed => Queued, a_closed_session_takes_a_command: || {
@@ -201,7 +201,7 @@ fn cancelled_in(phase: Phase) {
     bench.run_until_phase(phase);
     bench.cancel(0);
     assert_eq!((bench.phase(), bench.deadline()), (Phase::Closed, None));
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     bench.run();
     assert!(bench.calls(|call| matches!(call, Call::Open(_))).is_empty());
 }

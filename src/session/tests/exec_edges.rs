@@ -7,7 +7,7 @@ use super::harness::Bench;
 use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
 use crate::command::RunOptions;
-use crate::error::HostErrorKind;
+use crate::error::{CancelCause, HostErrorKind};
 use crate::link::{LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::exec::{EXEC_EDGES, ExecPhase, ExecState};
@@ -59,7 +59,7 @@ exec_edges! {
     Blocked => Finished, a_blocked_command_can_be_cancelled: || {
         let mut bench = blocked();
         bench.cancel(1);
-        assert!(matches!(bench.error(1).kind(), HostErrorKind::Cancelled));
+        assert!(matches!(bench.error(1).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
         bench.link.arrive(0, Packet::Close);
         bench.run();
     };
@@ -139,7 +139,11 @@ fn cancelled_in(phase: ExecPhase, script: Script) {
     bench.run_until(|bench| bench.exec(0).state.phase() == phase);
     bench.cancel(0);
     bench.run();
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled), "{}", bench.error(0));
+    assert!(
+        matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)),
+        "{}",
+        bench.error(0)
+    );
 }
 
 /// The first command runs. The server refuses a channel to the second command until the first one

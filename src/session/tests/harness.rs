@@ -14,7 +14,7 @@ use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::command::Signal;
 use crate::command::{Request, RunOptions};
-use crate::error::{HostError, HostErrorKind};
+use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
@@ -272,7 +272,7 @@ impl Bench {
     }
 
     pub(super) fn cancel(&mut self, number: usize) {
-        self.step(Input::Cancel(self.commands[number]));
+        self.step(Input::Cancel(self.commands[number], CancelCause::Caller));
     }
 
     pub(super) fn phase(&self) -> Phase {

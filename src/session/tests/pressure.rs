@@ -8,7 +8,7 @@ use super::call::Call;
 use super::harness::{Bench, Config, EXEC, limits_of_ends};
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{OutputOptions, RunOptions};
-use crate::error::HostErrorKind;
+use crate::error::{CancelCause, HostErrorKind};
 use crate::ids::StdStream;
 use crate::limits;
 use crate::output::{Bound, Keep, Room, Sink};
@@ -146,7 +146,7 @@ fn a_cancelled_command_holds_nothing_back_and_keeps_no_more_than_its_bound() {
     let mut bench = held(vec![]);
     bench.cancel(0);
     bench.run();
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     let stdout = &bench.exec(0).stdout;
     assert_eq!((stdout.len(), stdout.dropped()), (3 * PACKET, ((PACKETS - 3) * PACKET) as u64));
     assert!(bench.view().is_idle && waiting(&bench) == 0, "the connection can run the next command");

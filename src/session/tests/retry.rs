@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::call::Call;
 use super::harness::{Bench, Config, RETRY_DELAY, address, limits_of_ends};
 use super::script::{Answer, Channel, Dial, Packet, Peer, Script, lost};
-use crate::error::HostErrorKind;
+use crate::error::{CancelCause, HostErrorKind};
 use crate::limits;
 use crate::link::{LinkError, LinkErrorKind};
 use crate::session::state::Phase;
@@ -460,12 +460,12 @@ fn giving_up_ends_every_command_in_every_state() {
         bench.command();
         bench.run_until_phase(phase);
         bench.command();
-        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Caller)));
         assert!(bench.all_ended(), "{phase:?}");
         assert_eq!(bench.phase(), Phase::Failed, "{phase:?}");
-        bench.step(Input::GiveUp(HostErrorKind::Cancelled));
+        bench.step(Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Caller)));
         assert_eq!(bench.phase(), Phase::Failed, "{phase:?}");
-        assert!(matches!(bench.error(1).kind(), HostErrorKind::Cancelled));
+        assert!(matches!(bench.error(1).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     }
 }
 

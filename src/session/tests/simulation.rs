@@ -20,7 +20,7 @@ use super::script::{Dial, Script, lost, private_key};
 use crate::command::{RunOptions, SudoLogin};
 use crate::credential::Responder;
 use crate::credential::Secret;
-use crate::error::{HostError, HostErrorKind, NotStarted, ResolverProblem};
+use crate::error::{CancelCause, HostError, HostErrorKind, ResolverProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
@@ -146,17 +146,19 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 3 => _ = bench.step(Input::Wake),
                 8 => {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
-                    bench.step(Input::Cancel(id));
+                    bench.step(Input::Cancel(id, CancelCause::Caller));
                 }
                 9 => bench.connect(),
                 10 => {
                     let id = bench.commands[random.below(bench.commands.len() as u64) as usize];
-                    bench.step(Input::Withdraw(id, NotStarted::RunCancelled));
+                    bench.step(Input::Withdraw(id, CancelCause::RunCancelled));
                 }
                 11 => _ = bench.step(Input::Hold),
                 12 => bench.withhold_a_password(),
                 7 => bench.signal(random.below(bench.commands.len() as u64) as usize),
-                4 if random.chance(10) => _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
+                4 if random.chance(10) => {
+                    _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Caller)))
+                }
                 5 if random.chance(10) => bench.link.fail_next(random.error()),
                 6 if random.chance(10) => {
                     bench.link.fail_next(lost());

@@ -9,7 +9,7 @@ use super::prepare::setup;
 use super::script::{Answer, Channel, Packet, Peer, Script};
 use crate::command::RunOptions;
 use crate::command::Signal;
-use crate::error::{ChannelProblem, HostErrorKind, NotStarted};
+use crate::error::{CancelCause, ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::link::{LinkError, LinkErrorKind};
 use crate::session::state::Phase;
@@ -52,7 +52,7 @@ fn a_running_command_gets_signal_eof_and_close_in_this_order() {
     bench.cancel(0);
     bench.run();
     assert_eq!(endings(&bench), all_endings().each_ref());
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     assert_eq!((bench.error(0).stage(), bench.exec(0).stdout.unread()), (Stage::Running, &b"kept"[..]));
     let took = bench.now - begun;
     assert!(took >= limits::STOP_GRACE && took < limits::STOP_GRACE + Duration::from_secs(1), "{took:?}");
@@ -67,7 +67,7 @@ fn output_after_a_cancel_is_kept_and_an_obedient_command_ends_early() {
     bench.cancel(0);
     bench.run();
     // Output after the cancellation does not change the outcome.
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     assert_eq!(bench.exec(0).stdout.unread(), b"bye");
     assert!(bench.now - begun < limits::STOP_GRACE);
 }
@@ -108,7 +108,7 @@ fn a_status_before_the_end_of_the_output_stands_whoever_ends_the_wait() {
     for is_removed in [false, true] {
         let mut bench = exited(Config::default());
         let id = bench.commands[0];
-        bench.step(if is_removed { Input::Remove } else { Input::Cancel(id) });
+        bench.step(if is_removed { Input::Remove } else { Input::Cancel(id, CancelCause::Caller) });
         assert_eq!(bench.outcome(0).to_string(), "exit status 3", "while it closes");
         bench.run();
         assert!(bench.exec(0).is_finished());
@@ -131,7 +131,7 @@ fn a_host_that_confirms_nothing_is_not_waited_for_longer_than_the_limits() {
     bench.run();
     let (took, limit) = (bench.now - begun, limits::STOP_GRACE + limits::CLOSE_TIMEOUT);
     assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
-    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
 }
 
@@ -149,7 +149,7 @@ fn the_limits_of_the_end_can_be_set() {
         bench.run();
         let (took, limit) = (bench.now - begun, stop + close);
         assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}");
-        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
         assert_eq!((bench.phase(), bench.link.open_channels()), (Phase::Ready, 0));
     }
 }
@@ -166,7 +166,7 @@ fn only_a_command_that_was_not_sent_can_be_withdrawn() {
         let mut bench = Bench::new(Script::channel(slow()));
         bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
         bench.run_until(|bench| bench.exec(0).stage() == stage);
-        bench.step(Input::Withdraw(bench.commands[0], NotStarted::Draining));
+        bench.step(Input::Withdraw(bench.commands[0], CancelCause::Draining));
         bench.run();
         let was_sent = stage >= Stage::Requesting;
         assert_eq!(!bench.calls(|call| matches!(call, Call::Exec(..))).is_empty(), was_sent, "{stage:?}");
@@ -174,7 +174,7 @@ fn only_a_command_that_was_not_sent_can_be_withdrawn() {
             assert!(bench.outcome(0).is_success());
         } else {
             let error = bench.error(0);
-            assert!(matches!(error.kind(), HostErrorKind::NotStarted(NotStarted::Draining)), "{error}");
+            assert!(matches!(error.kind(), HostErrorKind::NotStarted(CancelCause::Draining)), "{error}");
             assert_eq!(error.to_string(), "web1: not started: the fleet is draining");
         }
     }
@@ -220,7 +220,7 @@ fn a_command_that_was_not_sent_is_never_sent() {
         bench.run_until(|bench| bench.exec(0).stage() == stage);
         bench.cancel(0);
         bench.run();
-        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled));
+        assert!(matches!(bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
         assert_eq!(bench.error(0).stage(), stage);
         assert!(bench.calls(|call| matches!(call, Call::Exec(..) | Call::Signal(..))).is_empty());
         bench.command();

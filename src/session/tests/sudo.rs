@@ -7,7 +7,7 @@ use super::harness::{AUTH, Bench, Config, EXEC};
 use super::prepare::setup;
 use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
-use crate::error::{ChannelProblem, HostErrorKind};
+use crate::error::{CancelCause, ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::session::state::Phase;
 use crate::session::{Input, Permission, TrialEnd, TrialOf};
@@ -280,11 +280,11 @@ fn a_silent_sudo_times_out_and_the_connection_stays_up() {
 fn a_command_that_is_ended_during_the_dialogue_shows_no_mark_and_gets_no_answer() {
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
     let id = dialogue.bench.commands[0];
-    dialogue.bench.step(Input::Cancel(id));
+    dialogue.bench.step(Input::Cancel(id, CancelCause::Caller));
     dialogue.says(&format!("a{}b{}c{}", dialogue.prompt, dialogue.prompt, dialogue.start));
     assert_eq!((dialogue.received(), dialogue.stderr().as_str()), (&b""[..], "abc"));
     dialogue.bench.run();
-    assert!(matches!(dialogue.bench.error(0).kind(), HostErrorKind::Cancelled));
+    assert!(matches!(dialogue.bench.error(0).kind(), HostErrorKind::Cancelled(CancelCause::Caller)));
     // The peer is like a `sudo` that has refused the password and keeps asking.
     let mut dialogue = Dialogue::on(Channel { confirm_after: None, ..Channel::sending(vec![]) });
     dialogue.prompts();

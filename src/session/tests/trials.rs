@@ -7,7 +7,7 @@ use super::auth::{password, tried};
 use super::harness::{AUTH, Bench, Config};
 use super::interactive::{hidden, typed};
 use super::script::{Answer, Cred, Dial, Packet, Peer, Script, lost, private_key};
-use crate::error::{AuthMethod, HostErrorKind};
+use crate::error::{AuthMethod, CancelCause, HostErrorKind};
 use crate::link::{AuthReply, LinkErrorKind};
 use crate::session::state::Phase;
 use crate::session::{AuthPlan, Input, Offer, Permission, TrialEnd, TrialOf};
@@ -125,7 +125,7 @@ fn a_login_that_ends_in_another_way_passes_the_trial_on() {
     let ends: [fn(&mut Bench); 4] = [
         |bench| bench.cancel(0),
         |bench| _ = bench.step(Input::Remove),
-        |bench| _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled)),
+        |bench| _ = bench.step(Input::GiveUp(HostErrorKind::Cancelled(CancelCause::Caller))),
         |bench| {
             bench.link.arrive(0, Packet::Fault(lost()));
             bench.step(Input::Wake);

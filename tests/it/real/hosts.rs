@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use sshoal::config::ClientBuilder;
-use sshoal::error::Origin;
+use sshoal::error::{CancelCause, Origin};
 use sshoal::{Command, Error, HostConfig, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
@@ -36,7 +36,7 @@ fn connections(client: &mut ParallelClient) -> Vec<String> {
 #[track_caller]
 fn assert_cancelled(output: &HostOutput) {
     let error = output.error().expect("cancelled");
-    assert!(matches!(error.kind(), HostErrorKind::Cancelled), "{error}");
+    assert!(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::HostRemoved)), "{error}");
     assert_eq!(error.host(), output.host());
 }
 

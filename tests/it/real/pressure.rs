@@ -1,5 +1,6 @@
 //! Commands whose output nobody reads, and hosts that do not read, on a real server.
 
+use sshoal::error::CancelCause;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ fn of_a_cancelled_command_that_was_held_back_nothing_is_left_on_a_terminal() {
     drive(&mut fleet, |fleet| fleet.metrics().unfinished == 0);
     let command = fleet.command(id).expect("it is known");
     let Some(Outcome::Failed(error)) = command.outcome() else { panic!("{:?}", command.outcome()) };
-    assert!(matches!(error.kind(), HostErrorKind::Cancelled), "{error}");
+    assert!(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::Caller)), "{error}");
     assert!(command.unread(StdStream::Stdout) < 140_000);
     eventually(super::SLOW, "the end of yes", || (!is_alive(pid)).then_some(()));
     let id = start(&mut fleet, Command::new("true"));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::slice;
 use std::time::{Duration, Instant};
 
-use sshoal::error::{ChannelProblem, TimeoutKind};
+use sshoal::error::{CancelCause, ChannelProblem, TimeoutKind};
 use sshoal::{Command, HostErrorKind, HostOutput, Outcome, ParallelClient, Signal, Stage};
 
 use super::{SLOW, build, client_for, guard, join, rest, run_one, stdout};
@@ -46,7 +46,7 @@ fn await_line(output: &HostOutput, wanted: &str) {
 }
 
 fn is_cancelled(output: &HostOutput) -> bool {
-    matches!(output.error(), Some(error) if matches!(error.kind(), HostErrorKind::Cancelled))
+    matches!(output.error(), Some(error) if matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::Caller)))
 }
 
 /// Prints its process id, then sleeps; signals end it.
@@ -315,6 +315,6 @@ fn what_a_cancel_means_to_an_outcome() {
     output.cancel().expect("a poll");
     let Some(Outcome::Failed(error)) = output.outcome() else { panic!("{:?}", output.outcome()) };
     assert_eq!(error.stage(), Stage::Running);
-    assert!(error.to_string().ends_with("running the command failed: cancelled"), "{error}");
+    assert!(error.to_string().ends_with("running the command failed: cancelled (by the caller)"), "{error}");
     assert_eq!((output.exit_code(), output.exit_signal()), (None, None));
 }

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use hostsim::Sim;
-use sshoal::error::NotStarted;
+use sshoal::error::CancelCause;
 use sshoal::fleet::{Batch, CommandId, HostState};
-use sshoal::{Error, HostConfig, HostErrorKind, Outcome, Run, Stage};
+use sshoal::{Error, HostConfig, Outcome, Run, Stage};
 
 use super::proxy::gate;
 use super::{PATIENCE, engine, fleet, settled, watch};
@@ -15,10 +15,6 @@ use crate::support::fleet::Driven;
 
 /// How long stopping a command may take: its grace period, and the time to confirm its end.
 const STOP: Duration = Duration::from_secs(1 + 10);
-
-fn is_cancelled(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::Cancelled))
-}
 
 #[test]
 fn what_runs_ends_by_itself_and_what_waits_is_never_started() {
@@ -37,7 +33,7 @@ fn what_runs_ends_by_itself_and_what_waits_is_never_started() {
     let (run, waiting) = started.commands.split_at(5);
     assert!(run.iter().all(|command| driven.ends[command].is_success()));
     for command in waiting {
-        assert_eq!(driven.not_started(*command), Some(NotStarted::Draining));
+        assert_eq!(driven.not_started(*command), Some(CancelCause::Draining));
     }
     assert_eq!(driven.tally(started.run).not_started, 15);
     let metrics = driven.fleet.metrics();
@@ -68,7 +64,8 @@ fn connections_close_one_by_one() {
     // Changes the deadline.
     driven.fleet.drain(Some(Instant::now()));
     driven.until(PATIENCE, "the end", |driven| driven.drained);
-    assert!(driven.ends.values().all(is_cancelled));
+    let causes = [0, 1].map(|number| driven.cancelled(started.commands[number]));
+    assert_eq!(causes, [Some(CancelCause::Caller), Some(CancelCause::Draining)]);
 }
 
 #[test]
@@ -76,7 +73,7 @@ fn at_the_deadline_what_still_runs_is_cancelled() {
     let _dog = watch();
     let sim = fleet(&[]);
     let mut driven = Driven::new(engine(&sim, 5).build().unwrap());
-    driven.fleet.start("hang").unwrap();
+    let commands = driven.fleet.start("hang").unwrap().commands;
     driven.until(PATIENCE, "five commands", |driven| driven.started.len() == 5);
     let deadline = Instant::now() + Duration::from_millis(400);
     driven.fleet.drain(Some(deadline));
@@ -85,7 +82,9 @@ fn at_the_deadline_what_still_runs_is_cancelled() {
     let late = Instant::now().checked_duration_since(deadline);
     assert!(late.is_some_and(|late| late < STOP), "{late:?}");
     assert_eq!(driven.ends.len(), 5);
-    assert!(driven.ends.values().all(is_cancelled));
+    for command in commands {
+        assert_eq!(driven.cancelled(command), Some(CancelCause::Draining));
+    }
 }
 
 /// The fleet waits for no host that is not logged in.
@@ -108,7 +107,7 @@ fn hosts_that_are_being_connected_are_left_alone_at_once() {
     driven.until(PATIENCE, "the end", |driven| driven.drained);
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     for command in &started.commands {
-        assert_eq!(driven.not_started(*command), Some(NotStarted::Draining));
+        assert_eq!(driven.not_started(*command), Some(CancelCause::Draining));
     }
     settled(&sim, |stats| stats.connections_now == 0);
 }

@@ -1,5 +1,6 @@
 //! A host list that changes constantly while everything is in progress.
 
+use sshoal::error::CancelCause;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ fn assert_of_its_host(output: &HostOutput) {
     match output.error() {
         None => assert_eq!((lines, output.exit_code()), (own, Some(0)), "{}", output.host()),
         Some(error) => {
-            assert!(matches!(error.kind(), HostErrorKind::Cancelled), "{error}");
+            assert!(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::HostRemoved)), "{error}");
             assert!(lines.is_empty() || lines == own, "{}: {lines}", output.host());
         }
     }

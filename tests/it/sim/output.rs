@@ -1,5 +1,6 @@
 //! How much output a fleet keeps, and how hosts whose output nobody reads are held back.
 
+use sshoal::error::CancelCause;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -374,7 +375,7 @@ fn a_thousand_hosts_that_nobody_reads_stay_within_the_budget_and_end_when_told()
     for id in commands {
         let command = fleet.command(id).unwrap();
         let Some(Outcome::Failed(error)) = command.outcome() else { panic!("{:?}", command.outcome()) };
-        assert!(matches!(error.kind(), HostErrorKind::Cancelled), "{error}");
+        assert!(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::Caller)), "{error}");
         fleet.release(id);
     }
     assert_eq!((fleet.metrics().unread, held_back(&fleet)), (0, 0));

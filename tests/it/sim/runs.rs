@@ -2,16 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use sshoal::error::{CommandProblem, NotStarted, TemplateProblem};
+use sshoal::error::{CancelCause, CommandProblem, TemplateProblem};
 use sshoal::fleet::{Batch, CommandState};
-use sshoal::{Command, Error, HostErrorKind, Outcome, Run};
+use sshoal::{Command, Error, Run};
 
 use super::{PATIENCE, engine, fleet, settled, stats_of, watch};
 use crate::support::fleet::{BatchDone, Driven};
-
-fn is_cancelled(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(error) if matches!(error.kind(), HostErrorKind::Cancelled))
-}
 
 /// Connections that the simulated hosts at these positions have received.
 #[track_caller]
@@ -61,7 +57,7 @@ fn a_budget_that_the_first_batch_exceeds_saves_all_other_hosts() {
     // Some of the first batch may have been on their way; none of the others was.
     assert!(tally.not_started >= 40 && driven.batches.len() == 1, "{tally:?}");
     for command in &started.commands[10..] {
-        assert_eq!(driven.not_started(*command), Some(NotStarted::TooManyFailures));
+        assert_eq!(driven.not_started(*command), Some(CancelCause::TooManyFailures));
     }
     let text = driven.ends[&started.commands[49]].to_string();
     assert!(text.ends_with(": not started: too many other commands have failed"), "{text}");
@@ -98,9 +94,11 @@ fn a_run_that_is_cancelled_ends_what_runs_and_what_waits() {
     driven.until(PATIENCE, "both runs", |driven| driven.runs.len() == 2);
     assert!(begun.elapsed() < Duration::from_secs(30));
     let (run, waiting) = started.commands.split_at(4);
-    assert!(run.iter().all(|command| is_cancelled(&driven.ends[command])));
+    for command in run {
+        assert_eq!(driven.cancelled(*command), Some(CancelCause::RunCancelled));
+    }
     for command in waiting {
-        assert_eq!(driven.not_started(*command), Some(NotStarted::RunCancelled));
+        assert_eq!(driven.not_started(*command), Some(CancelCause::RunCancelled));
     }
     assert_eq!(driven.tally(other.run).succeeded, 2, "another run is not concerned");
     assert_connections(&sim, 4..20, 0);
@@ -124,8 +122,9 @@ fn commands_of_later_batches_can_be_cancelled_released_and_looked_at() {
     driven.fleet.release(started.commands[3]);
     assert!(driven.fleet.remove_host(hosts[4]));
     driven.until(PATIENCE, "three ends", |driven| driven.ends.len() == 4);
-    for ended in [1, 2, 4] {
-        assert!(is_cancelled(&driven.ends[&started.commands[ended]]));
+    for (ended, cause) in [(1, CancelCause::Caller), (2, CancelCause::Caller), (4, CancelCause::HostRemoved)]
+    {
+        assert_eq!(driven.cancelled(started.commands[ended]), Some(cause));
     }
     // What remains: the one that is no longer needed, and the last.
     while driven.done(started.run).is_none() {
@@ -149,7 +148,9 @@ fn everything_that_waits_ends_with_cancel_all() {
     driven.until(PATIENCE, "the first batch", |driven| driven.started.len() == 3);
     driven.fleet.cancel_all();
     driven.until(PATIENCE, "the run", |driven| driven.done(started.run).is_some());
-    assert!(driven.ends.values().all(is_cancelled));
+    for command in started.commands {
+        assert_eq!(driven.cancelled(command), Some(CancelCause::Caller));
+    }
     assert_connections(&sim, 3..30, 0);
 }
 

@@ -1,5 +1,6 @@
 //! One client in several threads: while one of them waits, the others are served.
 
+use sshoal::error::CancelCause;
 use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::{client, command, fleet, stdout, watch};
 const A_MOMENT: Duration = Duration::from_millis(200);
 
 fn is_cancelled(output: &HostOutput) -> bool {
-    output.error().is_some_and(|error| matches!(error.kind(), HostErrorKind::Cancelled))
+    output.error().is_some_and(|error| matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::Caller)))
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sshoal::error::NotStarted;
+use sshoal::error::CancelCause;
 use sshoal::fleet::{CommandId, HostId, RunId, Tally};
-use sshoal::{Budget, Event, Fleet, HostErrorKind, Outcome};
+use sshoal::{Budget, Event, Fleet, HostError, HostErrorKind, Outcome};
 
 /// The events of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,12 +121,24 @@ impl Driven {
     }
 
     /// Why a command was never started, if it was not.
-    pub fn not_started(&self, command: CommandId) -> Option<NotStarted> {
+    pub fn not_started(&self, command: CommandId) -> Option<CancelCause> {
+        match self.error_of(command)?.kind() {
+            HostErrorKind::NotStarted(why) => Some(*why),
+            _ => None,
+        }
+    }
+
+    /// Why a command was cancelled, if it was.
+    pub fn cancelled(&self, command: CommandId) -> Option<CancelCause> {
+        match self.error_of(command)?.kind() {
+            HostErrorKind::Cancelled(why) => Some(*why),
+            _ => None,
+        }
+    }
+
+    fn error_of(&self, command: CommandId) -> Option<&HostError> {
         match self.ends.get(&command)? {
-            Outcome::Failed(error) => match error.kind() {
-                HostErrorKind::NotStarted(why) => Some(*why),
-                _ => None,
-            },
+            Outcome::Failed(error) => Some(error),
             _ => None,
         }
     }

@@ -34,7 +34,8 @@ pub(super) fn endless() -> Peer {
     running(Channel::sending(vec![]))
 }
 
-fn running(channel: Channel) -> Peer {
+/// A host that accepts every login, and whose commands get this channel.
+pub(super) fn running(channel: Channel) -> Peer {
     let channel = Channel { on_signal: vec![(1, Packet::Close)], ..channel };
     let replies = [Cred::Password, Cred::Interactive].map(|credential| (credential, Ok(AuthReply::Accepted)));
     Peer { replies: replies.into(), channels: vec![channel], ..Peer::default() }

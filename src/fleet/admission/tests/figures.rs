@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, MILLI, builder, endless, host, peer};
-use crate::Proxy;
+use super::bench::{Bench, MILLI, builder, endless, host, peer, running};
 use crate::clock::{self, Clock};
 use crate::config::HostConfig;
-use crate::credential::{Answer, Prompt};
-use crate::error::AuthMethod;
+use crate::credential::{self, Prompt};
+use crate::error::{AuthMethod, CancelCause, Label};
 use crate::fleet::{HostState, LongestStep, Metrics};
-use crate::link::{AuthReply, Questions};
-use crate::session::tests::script::{Cred, Packet, Peer, Script};
+use crate::link::{AuthReply, LinkErrorKind, Questions};
+use crate::session::tests::script::{Answer, Channel, Cred, Packet, Peer, Script, host_key, lost};
 use crate::stage::Stage;
+use crate::{HostErrorKind, Proxy};
 
 /// The time that the caller's own code takes within a step counts, and is attributed to the host of
 /// the step.
@@ -28,7 +28,7 @@ fn the_longest_step_names_its_host_and_stage() {
     let builder = builder(10).responder(move |challenge| {
         let took = if challenge.host == host(6) { 7 } else { 2 };
         slow.set(slow.now() + took * MILLI);
-        Some(vec![Answer::from("271828")])
+        Some(vec![credential::Answer::from("271828")])
     });
     let builder = builder.keyboard_interactive(true);
     let mut bench = Bench::with(clock, builder, move |_| Script::peer(asking.clone()));
@@ -39,6 +39,12 @@ fn the_longest_step_names_its_host_and_stage() {
         LongestStep { host: Some(bench.fleet.hosts()[6]), stage: Stage::Authenticating, took: 7 * MILLI };
     assert_eq!(longest, Some(expected));
     assert!(bench.fleet.metrics().longest_turn >= 7 * MILLI);
+    // In invented time, CPU time and time are the same.
+    let times = bench.fleet.reset_turn_times();
+    assert_eq!(times.turns(), bench.turns.len() as u64);
+    assert_eq!(times.longest(), bench.fleet.metrics().longest_turn);
+    assert_eq!(times.total(), bench.turns.iter().map(|turn| turn.elapsed).sum());
+    assert_eq!(bench.fleet.turn_times().turns(), 0);
     let quiet = bench.turns.iter().filter(|turn| turn.visits == 0);
     assert!(quiet.clone().count() > 0 && quiet.into_iter().all(|turn| turn.longest_step.is_none()));
 }
@@ -119,6 +125,63 @@ fn metrics_are_one_line_of_names_and_values() {
         |word: &str| word.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty());
     assert!(line.split(' ').all(is_pair), "{line}");
     assert_eq!(Metrics::default().longest_turn, Duration::ZERO);
+}
+
+/// Host 0 succeeds after its first connection was dropped, host 1 exits with another status, host 2
+/// has another key, host 3 is cancelled, host 4 is removed, and the command of host 5 is withdrawn.
+#[test]
+fn ends_are_counted_by_label_and_failed_connections_by_what_follows() {
+    let mut bench = Bench::new(builder(6), |index| match index {
+        0 => {
+            Script::peers(vec![Peer { handshake: Answer::error(2, LinkErrorKind::Lost), ..peer(0) }, peer(0)])
+        }
+        1 => Script::peer(running(Channel::sending(vec![(2, Packet::Status(3)), (3, Packet::Close)]))),
+        2 => Script::peer(Peer { key: host_key(1), ..peer(0) }),
+        _ => Script::peer(endless()),
+    });
+    let commands = bench.start([3, 4, 0, 1, 2]);
+    bench.finish(&commands[2..]);
+    bench.fleet.pause();
+    bench.start([5]);
+    // The end of a command that the caller has released counts too.
+    bench.fleet.release(commands[1]);
+    bench.fleet.cancel(commands[0]);
+    bench.fleet.remove_host(bench.fleet.hosts()[4]);
+    bench.fleet.drain(None);
+    bench.run_until(|bench| bench.fleet.is_drained());
+    let metrics = bench.fleet.metrics();
+    let counted: Vec<_> = metrics.by_label().filter(|(_, commands)| *commands > 0).collect();
+    let expected = [
+        (Label::Succeeded, 1),
+        (Label::ExitStatus, 1),
+        (Label::HostKey, 1),
+        (Label::Cancelled, 2),
+        (Label::NotStarted, 1),
+    ];
+    assert_eq!(counted, expected);
+    assert_eq!(metrics.finished, 6);
+    assert_eq!((metrics.retries, metrics.reconnects, metrics.rejected_keys), (1, 0, 1));
+    let causes = bench.failed.iter().filter_map(|error| match error.kind() {
+        HostErrorKind::Cancelled(cause) | HostErrorKind::NotStarted(cause) => Some(*cause),
+        _ => None,
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), [CancelCause::Draining, CancelCause::Caller]);
+    assert!(metrics.to_string().contains(" cancelled=2 "), "{metrics}");
+}
+
+#[test]
+fn a_connection_that_replaces_a_lost_one_is_counted() {
+    let mut bench = Bench::alike(builder(1), endless());
+    let commands = bench.start([0]);
+    bench.rounds(30);
+    bench.link(0).fail_next(lost());
+    bench.finish(&commands);
+    let again = bench.start([0]);
+    bench.rounds(30);
+    assert_eq!(bench.at_work(&again), 1);
+    let metrics = bench.fleet.metrics();
+    assert_eq!((metrics.retries, metrics.reconnects), (0, 1));
+    assert_eq!(metrics.ended(Label::ConnectionLost), 1);
 }
 
 /// In release builds, the host ends with `HostErrorKind::Bug` instead.

@@ -1,5 +1,6 @@
 //! Commands on chosen hosts, and hosts that are added and removed meanwhile.
 
+use sshoal::error::CancelCause;
 use sshoal::fleet::HostId;
 use sshoal::{Budget, HostConfig, HostErrorKind, Outcome, Run};
 
@@ -70,7 +71,7 @@ fn hosts_come_and_go_while_commands_run() {
     for id in &commands[..3] {
         match told.end_of(*id) {
             Some(Outcome::Failed(error)) => {
-                assert!(matches!(error.kind(), HostErrorKind::Cancelled), "{error}")
+                assert!(matches!(error.kind(), HostErrorKind::Cancelled(CancelCause::HostRemoved)), "{error}")
             }
             other => panic!("{other:?}"),
         }
