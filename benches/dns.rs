@@ -70,7 +70,7 @@ struct Fleet {
 impl Fleet {
     fn new(server: SocketAddr) -> Self {
         let reactor = Reactor::new().unwrap();
-        let registry = reactor.registry().try_clone().unwrap();
+        let registry = Arc::new(reactor.registry().try_clone().unwrap());
         let ties = Ties {
             registry,
             waker: reactor.waker().clone(),

@@ -49,7 +49,6 @@ pub struct ParallelClient {
     /// The host configurations that were set last. They also apply to later host lists that are set
     /// without configurations.
     pub(super) configs: Option<Vec<HostConfig>>,
-    problems: Vec<LineProblem>,
     last: Vec<HostOutput>,
 }
 
@@ -67,8 +66,8 @@ impl ClientBuilder {
     pub fn build(self) -> Result<ParallelClient, Error> {
         let (builder, configs) = self.into_fleet()?;
         let fleet = builder.build()?;
-        let (len, problems) = (fleet.hosts().len(), fleet.known_hosts_problems().to_vec());
-        Ok(ParallelClient { fleet: Shared::new(fleet), len, configs, problems, last: Vec::new() })
+        let len = fleet.hosts().len();
+        Ok(ParallelClient { fleet: Shared::new(fleet), len, configs, last: Vec::new() })
     }
 }
 
@@ -197,8 +196,8 @@ impl ParallelClient {
     }
 
     /// The lines of the known_hosts files that were skipped because they cannot be parsed.
-    pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        &self.problems
+    pub fn known_hosts_problems(&self) -> Vec<LineProblem> {
+        self.fleet.lock().known_hosts_problems()
     }
 
     /// The libssh that this program uses.

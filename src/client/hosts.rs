@@ -82,6 +82,22 @@ impl ParallelClient {
         Ok(())
     }
 
+    /// Reads known_hosts files, keys, certificates and the system's DNS configuration again; see
+    /// [`Fleet::reload`](crate::Fleet::reload). Returns once everything has been read. Meanwhile,
+    /// other threads may use the client's outputs.
+    ///
+    /// No connection is closed. Connections that are made later use what was read.
+    ///
+    /// # Errors
+    /// The errors of [`build`](crate::config::ClientBuilder::build) for files that cannot be used.
+    /// On error, nothing changes.
+    pub fn reload(&mut self) -> Result<(), Error> {
+        let reload = self.fleet.lock().prepare_reload();
+        let reloaded = reload.read()?;
+        self.fleet.lock().apply(reloaded);
+        Ok(())
+    }
+
     /// Changes how many hosts may connect or start a command at once; see
     /// [`ClientBuilder::pool_size`](crate::config::ClientBuilder::pool_size). If more hosts are
     /// doing so than the new size allows, they continue, and no further host begins until enough of

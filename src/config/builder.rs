@@ -7,7 +7,7 @@ use super::host_config::HostConfig;
 use super::list::{Entry, HostList, deal, hosts};
 use super::owner::Owner;
 use super::settings::settings;
-use crate::dns::{DnsConfig, Resolver};
+use crate::dns::Resolver;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
@@ -66,7 +66,8 @@ pub(crate) struct Setup {
     /// The targets of the hosts in `list`, in the same order.
     pub targets: Vec<Target>,
     pub verifier: Arc<Verifier>,
-    pub resolver: Resolver,
+    /// `None` for that of this machine.
+    pub resolver: Option<Resolver>,
     pub limits: Limits,
 }
 
@@ -193,7 +194,8 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
 
     /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
     /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads the
-    /// files once.
+    /// files, and so does [`Fleet::reload`](crate::Fleet::reload). Before a host key is refused,
+    /// files that have changed are read again.
     ///
     /// A missing file counts as empty. A file that is named here and cannot be read is an error. As
     /// in OpenSSH, a default file that cannot be read is left out; the log has a warning, because a
@@ -206,8 +208,9 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     no_known_hosts() => |builder| builder.known_hosts = Some(Vec::new());
 
     /// How names are resolved. Default: [`Resolver::Native`] with the system's configuration
-    /// ([`DnsConfig::system`]), read by [`build`](Self::build). parallel-ssh uses `getaddrinfo`,
-    /// like [`Resolver::System`].
+    /// ([`DnsConfig::system`](super::DnsConfig::system)), read by [`build`](Self::build) and
+    /// [`Fleet::reload`](crate::Fleet::reload). parallel-ssh uses `getaddrinfo`, like
+    /// [`Resolver::System`].
     ///
     /// A name is resolved again for each attempt to connect. Its addresses are tried one after the
     /// other, those without a route last, until one accepts the connection.
@@ -258,11 +261,10 @@ impl FleetBuilder {
                 let files: Result<Vec<_>, _> = files.iter().map(|file| owner.expand(file)).collect();
                 KnownHosts::load(&files.map_err(|problem| problem.of(Origin::Client))?)?
             }
-            None => default_known_hosts(owner),
+            // As in OpenSSH, a default file that cannot be read does not stop the client.
+            None => KnownHosts::load_readable(&default_files(owner.home.as_deref())),
         };
-        for problem in known.problems() {
-            log::warn!("{problem}");
-        }
+        known.log_problems();
         Ok(Verifier::new(known, self.host_keys.clone()))
     }
 
@@ -273,8 +275,7 @@ impl FleetBuilder {
         self.limits.check()?;
         let list = HostList { hosts: hosts(self.hosts)?, client: self.client, configs: self.configs };
         let targets = list.targets(&owner, &verifier)?;
-        let resolver = self.resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        Ok(Setup { list, targets, verifier, resolver, limits: self.limits })
+        Ok(Setup { list, targets, verifier, resolver: self.resolver, limits: self.limits })
     }
 
     /// Like [`setup`](Self::setup), but distributes the hosts in turn over this many fleets.
@@ -285,18 +286,6 @@ impl FleetBuilder {
         }
         Ok(self.setup()?.deal(fleets))
     }
-}
-
-/// Reads the default files. As in OpenSSH, one that cannot be read does not stop the client,
-/// because the caller has not named it.
-fn default_known_hosts(owner: &Owner) -> KnownHosts {
-    let mut known = KnownHosts::empty();
-    for file in default_files(owner.home.as_deref()) {
-        if let Err(error) = known.add_file(&file) {
-            log::warn!("{error}; the client continues without it, so a key that it revokes may be accepted");
-        }
-    }
-    known
 }
 
 impl ClientBuilder {
@@ -381,7 +370,7 @@ mod tests {
         .unwrap();
         let owner = |home: Option<&Path>| Owner { name: None, home: home.map(Path::to_owned), agent: None };
         let unnamed = || FleetBuilder::new(Vec::new());
-        let read = |owner| unnamed().verifier(&owner).unwrap().known_hosts().named_algorithms("web1", 22);
+        let read = |owner| unnamed().verifier(&owner).unwrap().algorithms_at_hand("web1", 22);
         // The first file is a directory. The second is read all the same.
         assert_eq!(read(owner(Some(home.path()))), ["ssh-ed25519"]);
         for home in [None, Some(Path::new("/dev/null")), Some(Path::new("/nonexistent"))] {

@@ -19,7 +19,7 @@ pub(crate) fn hosts(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Host
 }
 
 /// The host list and its settings, which are kept so that the list can be changed later.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct HostList {
     pub hosts: Vec<HostSpec>,
     /// The settings for all hosts.

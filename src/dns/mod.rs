@@ -131,6 +131,9 @@ pub(crate) enum LookupError {
 /// The resolver of one fleet.
 pub(crate) struct Dns {
     engine: Engine,
+    ties: Ties,
+    /// About how many hosts there are.
+    hosts: usize,
     waiters: Slab<Waiter>,
     /// How many lookups were ever started.
     started: u64,
@@ -145,14 +148,57 @@ enum Engine {
 struct Waiter {
     number: u64,
     owner: usize,
+    host: Arc<str>,
     port: u16,
+    family: AddressFamily,
+    recall: Recall,
     /// The index of the lookup in the native engine. Unused with the system's resolver.
     lookup: usize,
 }
 
+impl Waiter {
+    fn wanted(&self) -> Wanted<'_> {
+        let Self { owner, host, port, family, recall, .. } = self;
+        Wanted { host, port: *port, family: *family, recall: *recall, owner: *owner }
+    }
+}
+
+impl Engine {
+    fn new(resolver: Resolver, hosts: usize, ties: &Ties, now: Instant) -> Self {
+        let Ties { registry, waker, token } = ties.clone();
+        match resolver {
+            Resolver::Native(config) => {
+                Self::Native(Box::new(Native::new(config, hosts, registry, token, now)))
+            }
+            Resolver::System { threads } => {
+                Self::System(Workers::new("sshoal-resolver", threads.max(1), waker))
+            }
+        }
+    }
+
+    /// Starts a lookup, and returns its index in the native engine. If no lookup is needed, returns
+    /// the result as `Err`.
+    fn start(&mut self, wanted: &Wanted<'_>, id: LookupId) -> Result<usize, LookupResult> {
+        let Wanted { host, port, family, recall, owner } = *wanted;
+        if let Some(address) = literal::parse(host, port) {
+            return Err(address.map(|address| vec![address]));
+        }
+        match self {
+            Self::Native(native) => native
+                .start(host, Kind::of(family), recall, id.waiter)
+                .map_err(|result| with_port(result, port)),
+            Self::System(workers) => {
+                workers.start(Call { host: host.clone(), port, id, owner });
+                Ok(0)
+            }
+        }
+    }
+}
+
 /// What the resolver needs from its reactor.
+#[derive(Clone)]
 pub(crate) struct Ties {
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub waker: Arc<Waker>,
     pub token: TokenFn,
 }
@@ -160,37 +206,39 @@ pub(crate) struct Ties {
 impl Dns {
     /// Creates a resolver for about `hosts` hosts.
     pub(crate) fn new(resolver: Resolver, hosts: usize, ties: Ties, now: Instant) -> Self {
-        let Ties { registry, waker, token } = ties;
-        let engine = match resolver {
-            Resolver::Native(config) => {
-                Engine::Native(Box::new(Native::new(config, hosts, registry, token, now)))
+        let engine = Engine::new(resolver, hosts, &ties, now);
+        Self { engine, ties, hosts, waiters: Slab::new(), started: 0, finished: VecDeque::new() }
+    }
+
+    /// Resolves names by this resolver from now on, with an empty cache. Lookups in progress start
+    /// over.
+    pub(crate) fn replace(&mut self, resolver: Resolver, now: Instant) {
+        self.engine = Engine::new(resolver, self.hosts, &self.ties, now);
+        let Self { engine, waiters, finished, .. } = self;
+        let mut ended = Vec::new();
+        for (key, waiter) in waiters.iter_mut() {
+            let id = LookupId { waiter: key, number: waiter.number };
+            match engine.start(&waiter.wanted(), id) {
+                Ok(lookup) => waiter.lookup = lookup,
+                Err(result) => ended.push(Finished { id, owner: waiter.owner, result }),
             }
-            Resolver::System { threads } => {
-                Engine::System(Workers::new("sshoal-resolver", threads.max(1), waker))
-            }
-        };
-        Self { engine, waiters: Slab::new(), started: 0, finished: VecDeque::new() }
+        }
+        for end in ended {
+            waiters.remove(end.id.waiter);
+            finished.push_back(end);
+        }
     }
 
     /// Starts a lookup. Its result is returned by [`Dns::next_finished`].
     pub(crate) fn start(&mut self, wanted: Wanted<'_>) -> LookupId {
         let Wanted { host, port, family, recall, owner } = wanted;
+        let host = host.clone();
         self.started += 1;
         let number = self.started;
         let entry = self.waiters.vacant_entry();
         let id = LookupId { waiter: entry.key(), number };
-        let lookup = match (literal::parse(host, port), &mut self.engine) {
-            (Some(address), _) => Err(address.map(|address| vec![address])),
-            (None, Engine::Native(native)) => native
-                .start(host, Kind::of(family), recall, id.waiter)
-                .map_err(|result| with_port(result, port)),
-            (None, Engine::System(workers)) => {
-                workers.start(Call { host: host.clone(), port, id, owner });
-                Ok(0)
-            }
-        };
-        match lookup {
-            Ok(lookup) => _ = entry.insert(Waiter { number, owner, port, lookup }),
+        match self.engine.start(&wanted, id) {
+            Ok(lookup) => _ = entry.insert(Waiter { number, owner, host, port, family, recall, lookup }),
             Err(result) => self.finished.push_back(Finished { id, owner, result }),
         }
         id

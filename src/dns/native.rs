@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hickory_proto::rr::Name;
@@ -109,7 +110,7 @@ impl Native {
     pub(super) fn new(
         config: DnsConfig,
         hosts: usize,
-        registry: Registry,
+        registry: Arc<Registry>,
         token: TokenFn,
         now: Instant,
     ) -> Self {

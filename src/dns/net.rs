@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hickory_proto::rr::Name;
@@ -22,7 +23,7 @@ use crate::reactor::IndexQueue;
 pub(crate) type TokenFn = fn(usize, u32) -> Token;
 
 pub(super) struct Net {
-    registry: Registry,
+    registry: Arc<Registry>,
     token: TokenFn,
     servers: Vec<Server>,
     sockets: Slab<Socket>,
@@ -97,7 +98,7 @@ pub(super) struct LostQuery {
 }
 
 impl Net {
-    pub(super) fn new(config: &DnsConfig, registry: Registry, token: TokenFn) -> Self {
+    pub(super) fn new(config: &DnsConfig, registry: Arc<Registry>, token: TokenFn) -> Self {
         let server = |&address: &SocketAddr| Server {
             address,
             ports: [None; limits::DNS_PORTS],

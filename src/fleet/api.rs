@@ -10,6 +10,7 @@ use super::library::{self, SshLibrary};
 use super::registry::Links;
 use crate::clock::Clock;
 use crate::config::{FleetBuilder, HostList, Setup, entry};
+use crate::dns::{DnsConfig, Resolver};
 use crate::error::Error;
 use crate::host::{HostSpec, HostSpecError};
 use crate::hostkey::LineProblem;
@@ -21,9 +22,9 @@ use crate::reactor::Reactor;
 /// Runs commands on many hosts from an event loop that the caller owns.
 ///
 /// A turn never waits for a peer or a disk, and no signal handler is installed. No thread runs in
-/// the background unless [`Resolver::System`](crate::config::Resolver::System), GSSAPI, an
-/// [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy or a forwarded ssh-agent needs
-/// one. The caller repeats three steps:
+/// the background unless [`Resolver::System`](crate::config::Resolver::System), GSSAPI, a forwarded
+/// ssh-agent, or a host key that is not on record in a known_hosts file needs one. The caller
+/// repeats three steps:
 ///
 /// 1. wait until the fleet's [descriptor](std::os::fd::AsFd) is readable or
 ///    [`next_deadline`](Self::next_deadline) has passed, along with everything else that the
@@ -67,9 +68,12 @@ use crate::reactor::Reactor;
 pub struct Fleet {
     pub(super) engine: Engine,
     /// The host list as configured.
-    pub(super) list: HostList,
+    pub(super) list: Arc<HostList>,
     /// The id of the host at each position of the list.
     pub(super) positions: Vec<HostId>,
+    /// Whether names are resolved as this machine is configured, because the caller has not set a
+    /// resolver.
+    pub(super) has_system_dns: bool,
 }
 
 impl FleetBuilder {
@@ -94,8 +98,9 @@ impl FleetBuilder {
     ///
     /// Keys and known_hosts files are read once, and all fleets share them. Nothing else is shared,
     /// except the keys that an [accept-new](crate::hostkey::HostKeyPolicy::accept_new) policy
-    /// records. Limits such as [`max_connecting`](Self::max_connecting) apply to each fleet
-    /// separately, and each fleet has its own connections to proxies.
+    /// records, and known_hosts files that are read again. Limits such as
+    /// [`max_connecting`](Self::max_connecting) apply to each fleet separately, and each fleet has
+    /// its own connections to proxies.
     ///
     /// ```
     /// use sshoal::Fleet;
@@ -149,10 +154,12 @@ impl Fleet {
     ) -> Result<Self, Error> {
         let Setup { list, targets, verifier, resolver, limits } = setup;
         let now = clock.now();
+        let has_system_dns = resolver.is_none();
+        let resolver = resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
         let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
         let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
         let positions = targets.into_iter().map(|target| engine.add(target, now)).collect();
-        Ok(Self { engine, list, positions })
+        Ok(Self { engine, list: Arc::new(list), positions, has_system_dns })
     }
 
     /// The libssh that this program uses.
@@ -161,8 +168,8 @@ impl Fleet {
     }
 
     /// The lines of the known_hosts files that were skipped because they cannot be parsed.
-    pub fn known_hosts_problems(&self) -> &[LineProblem] {
-        self.engine.verifier.known_hosts().problems()
+    pub fn known_hosts_problems(&self) -> Vec<LineProblem> {
+        self.engine.verifier.loaded().problems().to_vec()
     }
 }
 

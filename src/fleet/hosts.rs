@@ -1,12 +1,15 @@
 //! Inspecting, adding, removing and connecting the hosts of a fleet.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::Fleet;
+use super::reload::{Reload, Reloaded};
 use super::schedule::Drain;
 use super::slot::Slot;
 use crate::config::{HostConfig, HostList, Owner};
+use crate::dns::Resolver;
 use crate::error::{Error, HostError};
 use crate::host::{HostSpec, HostSpecError};
 use crate::ids::HostId;
@@ -114,7 +117,7 @@ impl Fleet {
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
-        self.list.remove(position);
+        Arc::make_mut(&mut self.list).remove(position);
         let now = self.engine.clock.now();
         self.engine.remove(id.index(), now);
         self.engine.admit_soon();
@@ -142,7 +145,7 @@ impl Fleet {
         };
         let targets = list.changes(&self.list, proxy, &Owner::of_this_process(), &self.engine.verifier)?;
         self.replace(targets);
-        self.list = list;
+        self.list = Arc::new(list);
         Ok(())
     }
 
@@ -168,6 +171,84 @@ impl Fleet {
         }
         // Pool places and file descriptors may have become free.
         self.engine.admit_soon();
+    }
+
+    /// Reads the fleet's files again: known_hosts files, the keys and certificates of hosts and
+    /// proxies, and the DNS configuration of this machine (`/etc/resolv.conf`, `/etc/hosts`), the
+    /// latter unless the caller has set a [`resolver`](crate::config::FleetBuilder::resolver). A
+    /// daemon may call this at SIGHUP.
+    ///
+    /// No connection is closed. Attempts to connect that are in progress go on with what was read
+    /// before, and later ones use what is read now. Lookups in progress start over, and cached DNS
+    /// responses are forgotten. The keys of an ssh-agent need no reload: they are listed anew for
+    /// each batch of commands.
+    ///
+    /// This blocks until the files are read. A program that must not wait uses
+    /// [`prepare_reload`](Self::prepare_reload).
+    ///
+    /// Before a host key is refused because of the known_hosts files, the fleet checks by itself
+    /// whether they have changed, on a thread of its own, and if so reads them again. To notice
+    /// that an accepted key has been removed or revoked takes a reload.
+    ///
+    /// # Errors
+    /// The errors of [`build`](crate::config::FleetBuilder::build) for files that cannot be used.
+    /// On error, nothing changes.
+    pub fn reload(&mut self) -> Result<(), Error> {
+        let reloaded = self.prepare_reload().read()?;
+        self.apply(reloaded);
+        Ok(())
+    }
+
+    /// The first step of a [`reload`](Self::reload), for programs that read the files on another
+    /// thread. [`apply`](Self::apply) is the last one. Hosts that are added between the two keep
+    /// what was read for them when they were added.
+    ///
+    /// ```no_run
+    /// use std::sync::mpsc;
+    /// use std::thread;
+    /// use sshoal::Fleet;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut fleet = Fleet::builder(["web1", "web2"]).build()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let (reload, waker) = (fleet.prepare_reload(), fleet.waker());
+    /// thread::spawn(move || {
+    ///     sender.send(reload.read()).expect("the fleet's thread is there");
+    ///     waker.wake()
+    /// });
+    /// // The event loop continues, and after a while:
+    /// if let Ok(result) = receiver.try_recv() {
+    ///     fleet.apply(result?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prepare_reload(&self) -> Reload {
+        Reload {
+            list: self.list.clone(),
+            hosts: self.positions.clone(),
+            verifier: self.engine.verifier.clone(),
+            has_system_dns: self.has_system_dns,
+        }
+    }
+
+    /// The last step of a [`reload`](Self::reload): uses what was read from now on.
+    ///
+    /// Fleets that were [built together](crate::config::FleetBuilder::build_many) share the
+    /// known_hosts files, so the new content applies to all of them. Keys and the DNS configuration
+    /// are those of this fleet.
+    pub fn apply(&mut self, reloaded: Reloaded) {
+        let now = self.engine.clock.now();
+        self.engine.renew(reloaded, now);
+    }
+
+    /// Changes how names are resolved. Lookups in progress start over. Later
+    /// [reloads](Self::reload) do not change the resolver.
+    pub fn set_resolver(&mut self, resolver: Resolver) {
+        self.has_system_dns = false;
+        let now = self.engine.clock.now();
+        self.engine.dns.replace(resolver, now);
+        self.engine.event_loop.alarm();
     }
 
     /// Connects and logs in to these hosts without running a command. Does nothing while the fleet

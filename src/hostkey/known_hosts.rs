@@ -9,7 +9,7 @@ use memchr::memchr;
 
 use super::key::{HostKey, KeyType};
 use super::line::{Line, LineFault, LineNames, Marker};
-use super::load::Source;
+use super::load::{LoadedFile, Source};
 use super::names::HostNames;
 use super::scan::HostScan;
 use super::verdict::{LineProblem, Location, Verdict};
@@ -39,6 +39,7 @@ struct Entry {
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
     sources: Vec<Source>,
+    pub(super) files: Vec<LoadedFile>,
     entries: Vec<Entry>,
     key_ids: HashMap<Box<[u8]>, usize>,
     /// For each key, the entries of `unindexed` that have the key.
@@ -322,6 +323,16 @@ impl KnownHosts {
 
     pub(super) fn location_of(&self, id: usize) -> Location {
         self.entries.get(id).map_or_else(|| Location::new(Path::new("").into(), None), |at| self.location(at))
+    }
+
+    /// Whether the keys come from files.
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Logs the lines that were skipped.
+    pub(crate) fn log_problems(&self) {
+        self.problems.iter().for_each(|problem| log::warn!("{problem}"));
     }
 
     pub(super) fn add_source(&mut self, source: Source) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::known_hosts::KnownHosts;
 use super::printable::PrintablePath;
+use super::stamp::Stamp;
 
 /// The largest file that is read, in bytes: about 300,000 lines with RSA keys.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -42,6 +43,16 @@ pub(super) struct Source {
     pub(super) lines: usize,
 }
 
+/// A file that [`KnownHosts`] was loaded from, whether or not it exists.
+#[derive(Debug)]
+pub(super) struct LoadedFile {
+    path: Box<Path>,
+    /// Whether the file must be readable if it exists, because the caller named it.
+    is_needed: bool,
+    /// `None` if the file could not be opened.
+    stamp: Option<Stamp>,
+}
+
 impl Source {
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.into(), id: None, bytes: 0, lines: 0 }
@@ -58,22 +69,51 @@ impl KnownHosts {
     /// [`LoadError`] names a file that exists but cannot be read, is a directory, or has more than
     /// 64 MiB.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
+        Self::load_all(paths.iter().map(|path| (path.as_ref(), true)))
+    }
+
+    /// Reads files in the given order. A file that cannot be read counts as empty.
+    pub(crate) fn load_readable(paths: &[PathBuf]) -> Self {
+        // No file is needed, so there is no error.
+        Self::load_all(paths.iter().map(|path| (path.as_path(), false))).unwrap_or_default()
+    }
+
+    /// Reads the files again if any of them has changed. Returns `None` if none has. The files that
+    /// had to be readable before have to be readable now.
+    pub(super) fn load_again(&self) -> Result<Option<Self>, LoadError> {
+        if self.files.iter().all(|file| file.stamp == Stamp::of(&file.path)) {
+            return Ok(None);
+        }
+        Self::load_all(self.files.iter().map(|file| (&*file.path, file.is_needed))).map(Some)
+    }
+
+    /// Reads these files. A file with `true` must be readable if it exists.
+    fn load_all<'a>(paths: impl Iterator<Item = (&'a Path, bool)>) -> Result<Self, LoadError> {
         let mut known = Self::empty();
-        paths.iter().try_for_each(|path| known.add_file(path.as_ref()))?;
+        for (path, is_needed) in paths {
+            let mut stamp = None;
+            match known.load_file(path, &mut stamp) {
+                Err(error) if is_needed => return Err(LoadError { path: path.to_owned(), error }),
+                Err(error) => {
+                    let error = LoadError { path: path.to_owned(), error };
+                    log::warn!(
+                        "{error}; the client continues without it, so a key that it revokes may be accepted"
+                    );
+                }
+                Ok(()) => {}
+            }
+            known.files.push(LoadedFile { path: path.into(), is_needed, stamp });
+        }
         Ok(known)
     }
 
-    /// Reads one more file. If the file cannot be read, nothing of it is added.
-    pub(crate) fn add_file(&mut self, path: &Path) -> Result<(), LoadError> {
-        self.load_file(path).map_err(|error| LoadError { path: path.to_owned(), error })
-    }
-
-    fn load_file(&mut self, path: &Path) -> io::Result<()> {
+    fn load_file(&mut self, path: &Path, stamp: &mut Option<Stamp>) -> io::Result<()> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
         let metadata = file.metadata()?;
+        *stamp = Some(Stamp::from(&metadata));
         let text = read_limited(file)?;
         let mut source = Source::new(path);
         source.id = Some((metadata.dev(), metadata.ino()));

@@ -4,7 +4,8 @@
 //! decides whether that key belongs to the host, before any credential is sent. A [`HostKeyError`]
 //! says what is wrong with the key and which line forbids it.
 //!
-//! The files are read once ([`KnownHosts::load`]) and lead to the same verdicts as in OpenSSH, with
+//! The files are read by [`KnownHosts::load`] and, if they have changed, again before a key is
+//! refused. They lead to the same verdicts as in OpenSSH, with
 //! two exceptions that are stricter: a `@revoked` line for a host is valid for all ports of the
 //! host, and a marker also counts if a tab follows it. Host certificates are not supported, so
 //! `@cert-authority` lines make no key known.
@@ -20,6 +21,7 @@ mod key;
 mod known_hosts;
 mod line;
 mod load;
+mod loaded;
 mod names;
 mod open;
 mod pattern;
@@ -27,6 +29,7 @@ mod policy;
 mod printable;
 mod recorder;
 mod scan;
+mod stamp;
 mod verdict;
 mod verification;
 mod verifier;
@@ -45,13 +48,14 @@ pub use line::LineFault;
 pub(crate) use load::FILE_BYTES_MAX;
 pub use load::LoadError;
 pub(crate) use load::default_files;
+pub(crate) use loaded::Loaded;
 pub(crate) use pattern::glob_matches;
 pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
 // Public because benches/known_hosts.rs measures it.
 #[doc(hidden)]
 pub use scan::HostScan;
 pub use verdict::{LineProblem, Location, Verdict};
-pub(crate) use verification::{Decision, NewKey, Recorded, Verification};
+pub(crate) use verification::{Decision, DiskAnswer, DiskRequest, Verification};
 #[cfg(test)]
 pub(crate) use verifier::Acceptance;
 pub(crate) use verifier::{HostVerified, Verifier};

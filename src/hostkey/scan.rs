@@ -87,6 +87,12 @@ impl HostScan {
         }
     }
 
+    /// Begins the search again, for instance in other keys on record.
+    pub(super) fn restart(&mut self) {
+        let fresh = Self::new(self.names.clone(), self.key.clone());
+        *self = Self { only_revoked: self.only_revoked, ..fresh };
+    }
+
     /// Compares at most `lines` lines, and returns whether the search is complete. A long list of
     /// patterns counts as several lines. `known` must be the same in each call.
     pub fn advance(&mut self, known: &KnownHosts, lines: usize) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::HostKeyError;
 use super::key::HostKey;
+use super::loaded::Loaded;
 use super::names::HostNames;
 use super::scan::HostScan;
 use super::verdict::Verdict;
@@ -20,7 +21,24 @@ pub(crate) struct Verification {
     /// The host key algorithms that the handshake preferred. `None` if the caller cannot reconnect
     /// to request others.
     pub(super) requested: Option<Vec<&'static str>>,
+    /// The keys on record that are searched.
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) rereading: Rereading,
     pub(super) recording: Recording,
+}
+
+/// Whether the files must be read again before the key is refused, recorded, or passed to a
+/// callback, because they may have changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rereading {
+    NotAsked,
+    /// The files must be looked at, and `take_request` has not said so yet.
+    Needed,
+    Awaited,
+    /// The files have not changed, or the search is based on their new content.
+    Done,
+    /// The files have changed, and the search must begin again.
+    Changed,
 }
 
 /// Whether the key must be recorded before it is accepted.
@@ -37,8 +55,7 @@ pub(super) enum Recording {
 /// The state of a verification.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// There is no decision yet. The search continues with the next call, or the key is being
-    /// recorded.
+    /// There is no decision yet. The search continues with the next call, or a disk is waited for.
     Pending,
     /// The host is trusted.
     Accepted(HostVerified),
@@ -47,6 +64,23 @@ pub(crate) enum Decision {
     Instead(Vec<&'static str>),
     /// The host is not trusted.
     Refused(HostKeyError),
+}
+
+/// A request that blocks on a disk, to be carried out on another thread.
+#[derive(Debug)]
+pub(crate) enum DiskRequest {
+    /// Read the files again if they have changed.
+    Reread,
+    /// Record a key, which is not among those that were searched.
+    Record(NewKey, Arc<Loaded>),
+}
+
+/// The answer to a [`DiskRequest`].
+#[derive(Debug)]
+pub(crate) enum DiskAnswer {
+    /// Whether the files have changed and were read again.
+    Reread(bool),
+    Recorded(Recorded),
 }
 
 /// A new host key to be recorded.
@@ -75,24 +109,35 @@ impl Verification {
         !self.scan.is_done()
     }
 
-    /// Returns the key if it must be recorded. Later calls return `None`. Pass the result of the
-    /// recording to [`answer`](Self::answer).
-    pub(crate) fn take_request(&mut self) -> Option<NewKey> {
+    /// Returns the request to a disk that the verification needs now. Later calls return `None`.
+    /// Pass the answer to [`answer`](Self::answer).
+    pub(crate) fn take_request(&mut self) -> Option<DiskRequest> {
+        if self.rereading == Rereading::Needed {
+            self.rereading = Rereading::Awaited;
+            return Some(DiskRequest::Reread);
+        }
         if !matches!(self.recording, Recording::Needed) {
             return None;
         }
         self.recording = Recording::Awaited;
-        Some(NewKey { names: self.scan.names().clone(), key: self.scan.key().clone() })
+        let (names, key) = (self.scan.names().clone(), self.scan.key().clone());
+        Some(DiskRequest::Record(NewKey { names, key }, self.loaded.clone()))
     }
 
-    /// Whether the key is being recorded.
-    pub(crate) fn awaits_record(&self) -> bool {
-        matches!(self.recording, Recording::Awaited)
+    /// Whether the verification waits for the answer to a request.
+    pub(crate) fn awaits_disk(&self) -> bool {
+        self.rereading == Rereading::Awaited || matches!(self.recording, Recording::Awaited)
     }
 
-    pub(crate) fn answer(&mut self, recorded: Recorded) {
-        if self.awaits_record() {
-            self.recording = Recording::Done(recorded);
+    pub(crate) fn answer(&mut self, answer: DiskAnswer) {
+        match answer {
+            DiskAnswer::Reread(changed) if self.rereading == Rereading::Awaited => {
+                self.rereading = if changed { Rereading::Changed } else { Rereading::Done };
+            }
+            DiskAnswer::Recorded(recorded) if matches!(self.recording, Recording::Awaited) => {
+                self.recording = Recording::Done(recorded);
+            }
+            DiskAnswer::Reread(_) | DiskAnswer::Recorded(_) => {}
         }
     }
 

@@ -1,18 +1,20 @@
 //! The decision whether a host is trusted.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io, mem};
 
 use super::error::{HostKeyError, HostKeyProblem};
 use super::key::{Fingerprint, HostKey, KeyType};
 use super::known_hosts::KnownHosts;
+use super::load::LoadError;
+use super::loaded::Loaded;
 use super::names::HostNames;
 use super::policy::{HostKeyDecision, HostKeyPolicy, HostKeyQuestion, Kind};
 use super::recorder::Recorder;
 use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
-use super::verification::{Decision, NewKey, Recorded, Recording, Verification};
+use super::verification::{Decision, DiskAnswer, DiskRequest, Recording, Rereading, Verification};
 use crate::callback;
 
 /// Why a host key was accepted.
@@ -76,28 +78,82 @@ impl fmt::Display for HostVerified {
 }
 
 /// Decides which hosts of a fleet are trusted, based on the keys on record and on a policy.
+///
+/// Fleets and threads share a verifier. When the files are read again, the keys on record change
+/// for all of them; a verification that has begun goes on with the keys that it began with.
 #[derive(Debug)]
 pub struct Verifier {
-    known: KnownHosts,
+    loaded: Mutex<Arc<Loaded>>,
     policy: HostKeyPolicy,
-    recorder: Option<Recorder>,
 }
 
 impl Verifier {
     /// Creates a verifier from the keys on record and a policy.
     #[must_use]
     pub fn new(known: KnownHosts, policy: HostKeyPolicy) -> Self {
-        let recorder = match &policy.0 {
-            Kind::AcceptNew { file, hashed } => Some(Recorder::new(file, *hashed, &known)),
-            _ => None,
-        };
-        Self { known, policy, recorder }
+        Self { loaded: Mutex::new(Loaded::new(known, &policy)), policy }
     }
 
-    /// The keys on record when the verifier was created.
-    #[must_use]
-    pub fn known_hosts(&self) -> &KnownHosts {
-        &self.known
+    /// The keys on record.
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the files again if they have changed since they were read. Returns `None` if they have
+    /// not. Blocks on the disk.
+    pub(crate) fn read_again(&self) -> Result<Option<Arc<Loaded>>, LoadError> {
+        let known = self.loaded().known.load_again()?;
+        Ok(known.map(|known| {
+            known.log_problems();
+            Loaded::new(known, &self.policy)
+        }))
+    }
+
+    /// Uses these keys from now on.
+    pub(crate) fn replace(&self, loaded: Arc<Loaded>) {
+        log::debug!("the known_hosts files have changed: {} keys are on record now", loaded.known.len());
+        *self.lock() = loaded;
+    }
+
+    /// Carries out requests of verifications, with one write for all new keys. Blocks on the disk,
+    /// and on other writers of the file.
+    pub(crate) fn serve(&self, requests: Vec<DiskRequest>) -> Vec<DiskAnswer> {
+        let has_changed =
+            requests.iter().any(|request| matches!(request, DiskRequest::Reread)) && self.reread();
+        let loaded = self.loaded();
+        let mut new = Vec::new();
+        let mut answers: Vec<Option<DiskAnswer>> = Vec::new();
+        for request in requests {
+            answers.push(match request {
+                DiskRequest::Reread => Some(DiskAnswer::Reread(has_changed)),
+                DiskRequest::Record(key, searched) => match loaded.find_unless(&searched, &key) {
+                    Some(found) => Some(DiskAnswer::Recorded(Ok(found))),
+                    None => {
+                        new.push(key);
+                        None
+                    }
+                },
+            });
+        }
+        let mut recorded = loaded.record(&new).into_iter().map(DiskAnswer::Recorded);
+        answers.into_iter().filter_map(|answer| answer.or_else(|| recorded.next())).collect()
+    }
+
+    /// Whether the files had changed, and could be read.
+    fn reread(&self) -> bool {
+        match self.read_again() {
+            Ok(Some(loaded)) => self.replace(loaded),
+            Ok(None) => return false,
+            Err(error) => {
+                log::warn!("{error}; the keys that were read before stay on record");
+                return false;
+            }
+        }
+        true
     }
 
     /// The algorithms of a host's keys on record, best first. The handshake prefers them. They
@@ -107,8 +163,9 @@ impl Verifier {
     /// Searches all lines, and blocks while the accept-new policy records another key.
     #[cfg(test)]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
-        let algorithms = self.known.recorded_algorithms(host, port);
-        match &self.recorder {
+        let loaded = self.loaded();
+        let algorithms = loaded.known.recorded_algorithms(host, port);
+        match &loaded.recorder {
             Some(recorder) if algorithms.is_empty() => recorder.recorded_algorithms(host, port),
             _ => algorithms,
         }
@@ -124,8 +181,9 @@ impl Verifier {
     /// algorithms of these keys, the session reconnects and requests them.
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
-        let algorithms = self.known.named_algorithms(host, port);
-        match &self.recorder {
+        let loaded = self.loaded();
+        let algorithms = loaded.known.named_algorithms(host, port);
+        match &loaded.recorder {
             Some(recorder) if algorithms.is_empty() => {
                 recorder.indexed_algorithms(&HostNames::new(host, port))
             }
@@ -150,9 +208,8 @@ impl Verifier {
                 Decision::Accepted(proof) => return Ok(proof),
                 Decision::Refused(error) => return Err(error),
                 Decision::Pending | Decision::Instead(_) => {
-                    if let Some(new) = verification.take_request() {
-                        self.record(&[new]).into_iter().for_each(|recorded| verification.answer(recorded));
-                    }
+                    let requests = verification.take_request().into_iter().collect();
+                    self.serve(requests).into_iter().for_each(|answer| verification.answer(answer));
                 }
             }
         }
@@ -183,16 +240,30 @@ impl Verifier {
     fn verification(&self, host: &Arc<str>, port: u16, key: HostKey) -> Verification {
         let mut scan = HostScan::new(HostNames::new(host, port), key);
         scan.only_revoked = matches!(self.policy.0, Kind::Pinned(_));
-        Verification { host: host.clone(), port, scan, requested: None, recording: Recording::NotNeeded }
+        Verification {
+            host: host.clone(),
+            port,
+            scan,
+            requested: None,
+            loaded: self.loaded(),
+            rereading: Rereading::NotAsked,
+            recording: Recording::NotNeeded,
+        }
     }
 
     /// Compares at most `lines` lines. Returns [`Decision::Pending`] if more lines must be
-    /// compared, or if the key must be recorded first. Never blocks.
+    /// compared, or if a [request](Verification::take_request) must be answered first. Never
+    /// blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
         if let Kind::DangerAcceptAny = &self.policy.0 {
             return verification.accept(Acceptance::DangerAcceptedAny);
         }
-        if !verification.scan.advance(&self.known, lines) {
+        if verification.rereading == Rereading::Changed {
+            verification.scan.restart();
+            verification.loaded = self.loaded();
+            verification.rereading = Rereading::Done;
+        }
+        if !verification.scan.advance(&verification.loaded.known, lines) {
             return Decision::Pending;
         }
         match mem::replace(&mut verification.recording, Recording::NotNeeded) {
@@ -214,7 +285,16 @@ impl Verifier {
         let (scan, key) = (&verification.scan, verification.scan.key());
         // The search is complete, so there is a verdict.
         let verdict = scan.verdict().unwrap_or(&Verdict::Unknown);
-        if matches!(verdict, Verdict::Known { .. } | Verdict::Revoked { .. }) {
+        if matches!(verdict, Verdict::Known { .. }) {
+            return verification.conclude(verdict);
+        }
+        if self.may_be_outdated(verification, verdict) {
+            verification.rereading = Rereading::Needed;
+        }
+        if matches!(verification.rereading, Rereading::Needed | Rereading::Awaited) {
+            return Decision::Pending;
+        }
+        if matches!(verdict, Verdict::Revoked { .. }) {
             return verification.conclude(verdict);
         }
         if let Kind::Pinned(pins) = &self.policy.0 {
@@ -227,7 +307,7 @@ impl Verifier {
         if let Some(algorithms) = verification.unrequested(scan.algorithms()) {
             return Decision::Instead(algorithms);
         }
-        match (&self.policy.0, &self.recorder) {
+        match (&self.policy.0, &verification.loaded.recorder) {
             (Kind::Ask(ask), _) => {
                 let question =
                     HostKeyQuestion { host: &verification.host, port: verification.port, key, verdict };
@@ -253,18 +333,21 @@ impl Verifier {
         }
     }
 
-    fn cannot_record(&self, verification: &Verification, error: io::Error) -> Decision {
-        let path = self.recorder.as_ref().map_or(Path::new(""), Recorder::path).to_owned();
-        verification.refuse(HostKeyProblem::CannotRecord { path, error })
+    /// Whether the files must be looked at before this verdict has consequences. Pins do not depend
+    /// on the files unless the key is revoked, and before a new key is recorded, its file is looked
+    /// at anyway.
+    fn may_be_outdated(&self, verification: &Verification, verdict: &Verdict) -> bool {
+        let depends = match &self.policy.0 {
+            Kind::Pinned(_) => matches!(verdict, Verdict::Revoked { .. }),
+            Kind::AcceptNew { .. } => *verdict != Verdict::Unknown,
+            Kind::Strict | Kind::Ask(_) | Kind::DangerAcceptAny => true,
+        };
+        depends && verification.rereading == Rereading::NotAsked && verification.loaded.known.has_files()
     }
 
-    /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of
-    /// the file.
-    pub(crate) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
-        match &self.recorder {
-            Some(recorder) => recorder.record(new),
-            None => new.iter().map(|_| Err(io::ErrorKind::Unsupported.into())).collect(),
-        }
+    fn cannot_record(&self, verification: &Verification, error: io::Error) -> Decision {
+        let path = verification.loaded.recorder.as_ref().map_or(Path::new(""), Recorder::path).to_owned();
+        verification.refuse(HostKeyProblem::CannotRecord { path, error })
     }
 }
 

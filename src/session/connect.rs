@@ -2,13 +2,14 @@
 //! which a connection ends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
 use super::deadline::Deadline;
 use super::failure::{Failure, host_error_kind};
 use super::retry::Cause;
-use super::state::State;
+use super::state::{Phase, State};
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
 use super::{Cx, Effect, Session, Target};
@@ -131,7 +132,7 @@ impl Session {
         let State::Verifying(verification) = &mut self.state else { return Ok(()) };
         let profile = &self.target.profile;
         match profile.verifier.advance(verification, limits::HOST_KEY_LINES) {
-            Decision::Pending => cx.out.extend(verification.take_request().map(Effect::Record)),
+            Decision::Pending => cx.out.extend(verification.take_request().map(Effect::Disk)),
             Decision::Accepted(proof) => {
                 let login = Login::new(proof, profile, self.attempts.password_refused);
                 self.enter(State::Authenticating(Box::new(login)), cx);
@@ -197,6 +198,26 @@ impl Session {
                 cx.out.push(Effect::Disconnected { error: None, retrying: false });
             }
             self.enter(State::Closed, cx);
+        }
+    }
+
+    /// Fails the connection, or the attempt to connect, with this error.
+    pub(super) fn give_up(&mut self, kind: HostErrorKind) -> Result<(), Failure> {
+        match self.state {
+            State::Closed | State::Failed(_) => Ok(()),
+            _ => Err(kind.into()),
+        }
+    }
+
+    /// Takes over a new profile, unless an attempt to connect is in progress: an attempt ends with
+    /// the profile that it began with.
+    pub(super) fn renew(&mut self) {
+        let is_stable = matches!(
+            self.state.phase(),
+            Phase::Queued | Phase::BackingOff | Phase::Ready | Phase::Closed | Phase::Failed
+        );
+        if is_stable && let Some(profile) = self.renewed.take() {
+            self.target = Arc::new(Target { profile, ..Target::clone(&self.target) });
         }
     }
 

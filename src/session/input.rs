@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::Execs;
 use super::trial::{Permission, TrialEnd, TrialOf};
 use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
+use super::{Execs, Profile};
 use crate::agent::wire::Identity;
 use crate::credential::UserPassword;
 use crate::error::{CancelCause, HostError, HostErrorKind};
-use crate::hostkey::{NewKey, Recorded};
+use crate::hostkey::{DiskAnswer, DiskRequest};
 use crate::ids::{CommandId, StdStream};
 use crate::link::algorithms::Algorithms;
 use crate::link::{Conduit, Link};
@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Close,
     /// Fail with this error, and do not retry.
     GiveUp(HostErrorKind),
+    /// Use this profile, whose settings are the same, for later attempts to connect.
+    Renew(Arc<Profile>),
     /// Read what has arrived, then end the commands and the connection, because the host is being
     /// removed.
     Remove,
@@ -48,8 +50,8 @@ pub(crate) enum Input {
     Signed(Option<Arc<[u8]>>),
     /// Answers [`Effect::RequestTrial`].
     Trial(TrialOf, Permission),
-    /// Answers [`Effect::Record`].
-    Recorded(Recorded),
+    /// Answers [`Effect::Disk`].
+    Disk(DiskAnswer),
     /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
     /// progress.
     Tunnelled(TunnelProgress),
@@ -74,8 +76,9 @@ pub(crate) enum Effect {
     RequestTrial(TrialOf, UserPassword),
     /// A trial has ended, or its request is withdrawn.
     TrialEnded(TrialOf, TrialEnd),
-    /// Record the host's new key. Answered by [`Input::Recorded`].
-    Record(NewKey),
+    /// Do this on another thread for the verification of the host's key. Answered by
+    /// [`Input::Disk`].
+    Disk(DiskRequest),
     /// Ask the proxy to open a tunnel to the host and to attach it to this end of a conduit.
     /// Answered by [`Input::Tunnelled`].
     OpenTunnel(Conduit),

@@ -87,6 +87,8 @@ pub(crate) struct Session {
     /// The error of the proxy, if the proxy has failed and the connection through it has not ended
     /// yet.
     proxy_lost: Option<HostError>,
+    /// The profile for later attempts to connect, if it has been replaced during an attempt.
+    renewed: Option<Arc<Profile>>,
     /// Whether a caller has asked for the connection itself, and the connection is neither
     /// established nor given up yet.
     awaited: bool,
@@ -132,6 +134,7 @@ impl Session {
             held: None,
             rekeys: None,
             proxy_lost: None,
+            renewed: None,
             awaited: false,
             stopwatch: Stopwatch::new(Stage::Queued, now),
         }
@@ -186,6 +189,11 @@ impl Session {
                 Ok(())
             }
             Input::GiveUp(kind) => self.give_up(kind),
+            Input::Renew(profile) => {
+                self.renewed = Some(profile);
+                self.renew();
+                Ok(())
+            }
             Input::Remove => {
                 if let Role::Host(commands) = &mut self.role {
                     let peer = Peer::of(&self.target, &self.attempts);
@@ -211,9 +219,9 @@ impl Session {
                 self.drive(cx)
             }
             Input::Trial(of, permission) => self.tried(of, permission, cx),
-            Input::Recorded(recorded) => {
+            Input::Disk(answer) => {
                 if let State::Verifying(verification) = &mut self.state {
-                    verification.answer(recorded);
+                    verification.answer(answer);
                 }
                 self.verify(cx)?;
                 self.drive(cx)
@@ -257,13 +265,6 @@ impl Session {
             self.close(cx);
         }
         self.drive(cx)
-    }
-
-    fn give_up(&mut self, kind: HostErrorKind) -> Result<(), Failure> {
-        match self.state {
-            State::Closed | State::Failed(_) => Ok(()),
-            _ => Err(kind.into()),
-        }
     }
 
     /// Handles time limits that have been reached.
@@ -375,6 +376,7 @@ impl Session {
         self.held = None;
         self.rekeys = None;
         self.state = next;
+        self.renew();
         match to {
             Phase::Queued | Phase::BackingOff => self.stopwatch.enter(Stage::Queued, cx.now),
             Phase::Closed | Phase::Failed => self.stopwatch.stop(cx.now),

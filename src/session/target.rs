@@ -1,4 +1,4 @@
-//! What a session knows about its host. These values do not change while the fleet runs.
+//! What a session knows about its host. While the fleet runs, only the profile can be replaced.
 
 use std::ffi::CString;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::link::algorithms::Offered;
 use crate::link::{Gssapi, PrivateKey};
 
 /// A host of the list, or a proxy on the way to one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// The name shown to users, as in the list.
     pub host: Arc<str>,

@@ -63,7 +63,7 @@ impl Wish {
 pub(crate) enum Awaited {
     Lookup,
     Agent,
-    Record,
+    Disk,
 }
 
 impl Session {
@@ -118,7 +118,7 @@ impl Session {
     fn awaits(&self) -> Option<Awaited> {
         match &self.state {
             State::Resolving => Some(Awaited::Lookup),
-            State::Verifying(verification) if verification.awaits_record() => Some(Awaited::Record),
+            State::Verifying(verification) if verification.awaits_disk() => Some(Awaited::Disk),
             State::Authenticating(login) if login.awaits_agent() => Some(Awaited::Agent),
             _ => None,
         }

@@ -35,7 +35,7 @@ impl Bench {
     pub fn new(resolver: Resolver) -> Self {
         let poll = Poll::new().unwrap();
         let ties = Ties {
-            registry: poll.registry().try_clone().unwrap(),
+            registry: Arc::new(poll.registry().try_clone().unwrap()),
             waker: Arc::new(Waker::new(poll.registry(), WAKER).unwrap()),
             token,
         };

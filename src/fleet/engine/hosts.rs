@@ -1,9 +1,12 @@
 //! Adding and removing hosts and their proxies.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
+use crate::dns::Resolver;
+use crate::fleet::Reloaded;
 use crate::ids::HostId;
 use crate::session::{Input, Session, Target};
 
@@ -25,6 +28,34 @@ impl Engine {
         let index = self.hosts.insert(session, further, &self.execs).index();
         self.hosts.proxies.extend(proxy.proxy_id.map(|id| (id, index)));
         index
+    }
+
+    /// Uses what a reload has read from now on.
+    pub(in crate::fleet) fn renew(&mut self, reloaded: Reloaded, now: Instant) {
+        let Reloaded { loaded, targets, dns } = reloaded;
+        if let Some(loaded) = loaded {
+            self.verifier.replace(loaded);
+        }
+        if let Some(config) = dns {
+            self.dns.replace(Resolver::Native(config), now);
+        }
+        self.agents.forget_identities();
+        let mut proxies = HashSet::new();
+        for (host, target) in targets {
+            // The host may have been removed meanwhile.
+            let Some(slot) = self.hosts.get(host) else { continue };
+            let mut next = (slot.proxy, target.proxy);
+            self.order(host.index(), Input::Renew(target.profile));
+            while let (Some(proxy), Some(target)) = next {
+                if !proxies.insert(proxy) {
+                    break;
+                }
+                self.order(proxy, Input::Renew(target.profile.clone()));
+                next = (self.hosts.slots[proxy].proxy, target.proxy.clone());
+            }
+        }
+        log::debug!("the files of the fleet were read again");
+        self.event_loop.alarm();
     }
 
     /// Ends a connection and its commands, and frees its slot. A pending lookup is cancelled,

@@ -42,7 +42,7 @@ pub(super) struct Engine {
     /// The totals. The current figures are filled in on request.
     pub totals: Metrics,
     pub turn_times: TurnTimes,
-    dns: Dns,
+    pub dns: Dns,
     agents: Agents,
     disk: Disk,
     meter: Meter,
@@ -68,7 +68,7 @@ impl Engine {
         let now = clock.now();
         let waker = reactor.waker().clone();
         let ties = Ties {
-            registry: reactor.registry().try_clone()?,
+            registry: Arc::new(reactor.registry().try_clone()?),
             waker: waker.clone(),
             token: token::<RESOLVER>,
         };
@@ -148,7 +148,7 @@ impl Engine {
             self.fire_timers(now);
             self.meter.resume(&self.clock);
             self.deliver_lookups(now);
-            self.deliver_recorded(now);
+            self.deliver_from_disk(now);
             self.visit_agents(now);
             self.deliver_permissions(now);
             self.serve_runs(now);

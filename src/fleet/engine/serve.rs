@@ -47,11 +47,11 @@ impl Engine {
         }
     }
 
-    /// Delivers the results of recording host keys, as far as the turn budget allows.
-    pub(super) fn deliver_recorded(&mut self, now: Instant) {
-        while let Some((asker, recorded)) = self.disk.answers.pop_front() {
-            if self.hosts.still_waits(asker, Awaited::Record) {
-                self.visit(asker.slot, Input::Recorded(recorded), now);
+    /// Delivers the answers of the disk, as far as the turn budget allows.
+    pub(super) fn deliver_from_disk(&mut self, now: Instant) {
+        while let Some((asker, answer)) = self.disk.answers.pop_front() {
+            if self.hosts.still_waits(asker, Awaited::Disk) {
+                self.visit(asker.slot, Input::Disk(answer), now);
             }
             if self.is_over() {
                 return;

@@ -98,7 +98,7 @@ impl Engine {
                 }
                 return;
             }
-            Effect::Record(new) => return self.disk.record(&self.verifier, asker, new),
+            Effect::Disk(request) => return self.disk.ask(&self.verifier, asker, request),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
             Effect::KeyExchange => {

@@ -103,6 +103,10 @@ impl World {
                 self.fleet.pause();
             }
             38 => self.fleet.resume(),
+            39 if self.random.chance(20) => {
+                self.say(|| "reload".to_owned());
+                self.fleet.reload().unwrap();
+            }
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 
 mod accept_new;
 mod cases;
+mod changes;
 mod differential;
 mod files;
 mod keys;

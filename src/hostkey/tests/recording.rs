@@ -44,7 +44,7 @@ fn lines(recorded: &[Recorded]) -> Vec<Option<usize>> {
 /// Records the key of one host.
 fn record(file: &Path) -> io::Result<()> {
     let verifier = Verifier::new(KnownHosts::empty(), HostKeyPolicy::accept_new(file));
-    let answers = verifier.record(&[new("web1", &ed25519(1))]);
+    let answers = verifier.loaded().record(&[new("web1", &ed25519(1))]);
     answers.into_iter().next().unwrap().map(|found| assert!(matches!(found.verdict, Verdict::Known { .. })))
 }
 
@@ -64,13 +64,13 @@ fn many_hosts_cost_one_sync() {
     let verifier = verifier(&file);
     let hosts = (0..HOSTS).map(|host| new(&format!("host{host}"), &ed25519(host))).collect::<Vec<_>>();
     SYNCS.take();
-    let answers = verifier.record(&hosts);
+    let answers = verifier.loaded().record(&hosts);
     assert_eq!(SYNCS.take(), 1);
     assert!(lines(&answers).into_iter().eq((1..=hosts.len()).map(Some)));
     let known = KnownHosts::load(&[&file]).unwrap();
     assert_eq!((known.len(), known.problem_count()), (hosts.len(), 0));
     // Keys that are already on record require no sync.
-    assert!(verifier.record(&hosts).iter().all(Result::is_ok));
+    assert!(verifier.loaded().record(&hosts).iter().all(Result::is_ok));
     assert_eq!(SYNCS.take(), 0);
 }
 
@@ -81,7 +81,7 @@ fn a_repeated_host_is_recorded_once_and_its_second_key_counts_as_changed() {
     let verifier = verifier(&file);
     let (one, two) = (ed25519(1), ed25519(2));
     let hosts = [new("web1", &one), new("web2", &one), new("web1", &two), new("web1", &one)];
-    let answers = verifier.record(&hosts);
+    let answers = verifier.loaded().record(&hosts);
     assert_eq!(lines(&answers), [Some(1), Some(2), None, Some(1)]);
     assert!(matches!(answers[2].as_ref().unwrap().verdict, Verdict::Changed { .. }));
     assert_eq!(text(&file).lines().count(), 2);
@@ -200,7 +200,7 @@ fn a_locked_file_is_read_again_once_it_is_unlocked() {
         thread::spawn(move || {
             let verifier = verifier(&file);
             tell.send(()).unwrap();
-            let answers = verifier.record(&[new("web1", &ed25519(2)), new("web2", &ed25519(2))]);
+            let answers = verifier.loaded().record(&[new("web1", &ed25519(2)), new("web2", &ed25519(2))]);
             (lines(&answers), matches!(answers[0].as_ref().unwrap().verdict, Verdict::Changed { .. }))
         })
     };
@@ -274,7 +274,7 @@ fn a_partial_write_records_whole_lines_only() {
     let hosts = [1, 2, 3].map(|host| new(&format!("web{host}"), &ed25519(host)));
     let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, line().len() as u64 + 20, hard).unwrap();
-    let answers = verifier.record(&hosts);
+    let answers = verifier.loaded().record(&hosts);
     setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
     assert_eq!(answers.len(), 3);
     assert!(matches!(&answers[0], Ok(found) if matches!(found.verdict, Verdict::Known { .. })));
@@ -283,7 +283,7 @@ fn a_partial_write_records_whole_lines_only() {
     }
     assert_eq!(fs::metadata(&file).unwrap().size(), line().len() as u64 + 20);
     // The next writer starts a new line.
-    assert!(verifier.record(&hosts[2..])[0].is_ok());
+    assert!(verifier.loaded().record(&hosts[2..])[0].is_ok());
     let known = KnownHosts::load(&[&file]).unwrap();
     assert_eq!((known.len(), known.problem_count()), (2, 1), "{}", text(&file));
     let mut first = vec![0; line().len()];

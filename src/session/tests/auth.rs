@@ -6,7 +6,8 @@ use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
 use crate::credential::Secret;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkErrorKind};
-use crate::session::{AuthPlan, Offer};
+use crate::session::state::Phase;
+use crate::session::{AuthPlan, Input, Offer};
 
 pub(super) fn password() -> Offer {
     Offer::Password(Secret::new("hunter2".to_owned()).unwrap())
@@ -223,4 +224,26 @@ fn a_key_that_libssh_rejects_does_not_end_the_login() {
     let bench = login(vec![Offer::Sign(private_key(1)), password()], peer(&replies, vec![vec![]]));
     assert_eq!(tried(&bench), [Cred::Sign(1), Cred::Password]);
     assert!(bench.outcome(0).is_success());
+}
+
+/// A login holds positions in its plan, so the plan must not change under it.
+#[test]
+fn a_login_in_progress_keeps_its_profile_and_the_next_one_uses_the_new() {
+    let renewed = {
+        let config = Config { plan: vec![Offer::Sign(private_key(1))], ..Config::default() };
+        Bench::with(config, Script::default()).session.target().profile.clone()
+    };
+    let plan = vec![Offer::Sign(private_key(0)), password()];
+    let server = peer(&[(Cred::Sign(1), AuthReply::Accepted)], both());
+    let mut bench = Bench::with(Config { plan, ..Config::default() }, Script::peer(server));
+    bench.command();
+    bench.run_until_phase(Phase::Authenticating);
+    bench.step(Input::Renew(renewed));
+    bench.run();
+    assert!(matches!(bench.error(0).kind(), HostErrorKind::Auth { .. }), "{}", bench.error(0));
+    assert_eq!(tried(&bench), [Cred::Sign(0), Cred::Password]);
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+    assert_eq!(tried(&bench).last(), Some(&Cred::Sign(1)));
 }

@@ -1,15 +1,16 @@
-//! A scripted key recorder, the thread that writes new host keys. It answers when a test lets it.
+//! A scripted disk: the thread that reads known_hosts files again and writes new host keys. It
+//! answers when a test lets it.
 
-use crate::hostkey::{NewKey, Verifier};
+use crate::hostkey::{DiskRequest, Verifier};
 use crate::session::Input;
 
-/// A scripted key recorder, which the bench drives.
+/// A scripted disk, which the bench drives.
 #[derive(Debug)]
 pub(super) struct FakeDisk {
-    /// How many rounds pass until the recorder answers; `None` if it never does.
+    /// How many rounds pass until the disk answers; `None` if it never does.
     pub after: Option<u32>,
-    owes: Option<(Option<u32>, NewKey)>,
-    /// How many keys the recorder was asked to record.
+    owes: Option<(Option<u32>, DiskRequest)>,
+    /// How many keys were to be recorded.
     pub asked: usize,
 }
 
@@ -18,9 +19,9 @@ impl FakeDisk {
         Self { after: Some(2), owes: None, asked: 0 }
     }
 
-    pub(super) fn is_asked(&mut self, new: NewKey) {
-        self.asked += 1;
-        self.owes = Some((self.after, new));
+    pub(super) fn is_asked(&mut self, request: DiskRequest) {
+        self.asked += usize::from(matches!(request, DiskRequest::Record(..)));
+        self.owes = Some((self.after, request));
     }
 
     /// Lets one round pass. Returns the answer once it is due.
@@ -30,8 +31,8 @@ impl FakeDisk {
         if *after != Some(0) {
             return None;
         }
-        let (_, new) = self.owes.take()?;
-        verifier.record(&[new]).pop().map(Input::Recorded)
+        let (_, request) = self.owes.take()?;
+        verifier.serve(vec![request]).pop().map(Input::Disk)
     }
 
     /// Whether an answer is pending.

@@ -370,7 +370,7 @@ impl Bench {
                     self.conduit = Some(conduit);
                     self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
                 }
-                Effect::Record(new) => self.disk.is_asked(new),
+                Effect::Disk(request) => self.disk.is_asked(request),
                 Effect::ListKeys => self.agent.is_asked(Asked::Keys),
                 Effect::Sign(request) => self.agent.is_asked(Asked::Signature(request)),
                 Effect::RequestTrial(of, _) => {

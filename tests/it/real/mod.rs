@@ -33,6 +33,7 @@ mod pressure;
 mod proxy;
 mod recording;
 mod rekeys;
+mod reload;
 mod resolver;
 mod secrets;
 mod sessions;

@@ -1,0 +1,53 @@
+//! The keys on record that a verifier uses, until the files are read again.
+
+use std::io;
+use std::sync::Arc;
+
+use super::known_hosts::KnownHosts;
+use super::policy::{HostKeyPolicy, Kind};
+use super::recorder::Recorder;
+use super::scan::HostScan;
+use super::verdict::{LineProblem, Verdict};
+use super::verification::{NewKey, OnRecord, Recorded};
+
+/// The keys on record, and those that were recorded since the files were read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(super) known: KnownHosts,
+    /// Where new keys are recorded. `None` unless the policy is accept-new.
+    pub(super) recorder: Option<Recorder>,
+}
+
+impl Loaded {
+    pub(super) fn new(known: KnownHosts, policy: &HostKeyPolicy) -> Arc<Self> {
+        let recorder = match &policy.0 {
+            Kind::AcceptNew { file, hashed } => Some(Recorder::new(file, *hashed, &known)),
+            _ => None,
+        };
+        Arc::new(Self { known, recorder })
+    }
+
+    /// What is on record for the host of a new key. `None` if nothing is, or if these are the keys
+    /// that were `searched` before.
+    pub(super) fn find_unless(&self, searched: &Arc<Self>, new: &NewKey) -> Option<OnRecord> {
+        if std::ptr::eq(self, &**searched) {
+            return None;
+        }
+        let (verdict, algorithms) = HostScan::new(new.names.clone(), new.key.clone()).run(&self.known);
+        (verdict != Verdict::Unknown).then_some(OnRecord { verdict, algorithms })
+    }
+
+    /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of
+    /// the file.
+    pub(super) fn record(&self, new: &[NewKey]) -> Vec<Recorded> {
+        match &self.recorder {
+            Some(recorder) => recorder.record(new),
+            None => new.iter().map(|_| Err(io::ErrorKind::Unsupported.into())).collect(),
+        }
+    }
+
+    /// The lines that were skipped.
+    pub(crate) fn problems(&self) -> &[LineProblem] {
+        self.known.problems()
+    }
+}
