@@ -1,6 +1,7 @@
 //! Connecting, cancelling and disconnecting.
 
 use super::{HostOutput, ParallelClient};
+use crate::config::RetryPolicy;
 use crate::error::{Error, HostError};
 use crate::fleet::HostId;
 
@@ -35,6 +36,28 @@ impl ParallelClient {
         let fleet = self.fleet.lock();
         let error = |id: &HostId| fleet.host(*id).and_then(|host| host.error().cloned());
         Ok(hosts.iter().map(|id| error(id).map_or(Ok(()), Err)).collect())
+    }
+
+    /// Which failed attempts to connect are followed by another one, for each host in the order of
+    /// the hosts ([`retry`](crate::config::ClientBuilder::retry)).
+    ///
+    /// ```
+    /// use sshoal::ParallelClient;
+    ///
+    /// # fn main() -> Result<(), sshoal::Error> {
+    /// let client = ParallelClient::builder(["web1", "web2"])
+    /// #   .no_known_hosts().identity_auth(false)
+    ///     .num_retries(5)
+    ///     .build()?;
+    /// assert_eq!(client.retry_policies().len(), 2);
+    /// println!("{:?}", client.retry_policies()[0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry_policies(&self) -> Vec<RetryPolicy> {
+        let fleet = self.fleet.lock();
+        let policy = |id: &HostId| fleet.host(*id).map(|host| host.retry_policy());
+        fleet.hosts().iter().filter_map(policy).collect()
     }
 
     /// Cancels these commands, all at once, and waits until they have ended; see

@@ -8,30 +8,57 @@
 //! A host that ends its trial without an answer (it was lost, cancelled, removed, or never asked)
 //! passes the trial on. If a host has not answered for [`limits::TRIAL_TIME`], the next one begins
 //! beside it, but there are never so many trials under way that refusals could exceed the limit.
+//!
+//! Fleets that were built together share the trials, because they log in to one directory.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use mio::Waker;
 
 use crate::credential::UserPassword;
 use crate::limits;
 use crate::session::{Permission, TrialEnd, TrialOf};
 
-#[derive(Debug, Default)]
+/// One fleet's part in the trials.
+#[derive(Debug)]
 pub(super) struct PasswordGuard {
+    trials: SharedTrials,
+    /// The number of the fleet.
+    fleet: usize,
+}
+
+/// The trials that fleets share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SharedTrials(Arc<Mutex<Trials>>);
+
+#[derive(Debug, Default)]
+struct Trials {
+    fleets: Vec<Member>,
     numbers: HashMap<UserPassword, usize>,
     /// The passwords, by number.
     passwords: Vec<Standing>,
     /// Everyone in a line, and everyone whose trial is under way.
-    askers: HashMap<Asker, Place>,
+    askers: HashMap<FleetAsker, Place>,
     /// The passwords with a line.
     contested: BTreeSet<usize>,
-    answers: VecDeque<(Asker, Permission)>,
     tickets: u64,
 }
+
+/// A fleet that takes part.
+#[derive(Debug)]
+struct Member {
+    answers: VecDeque<(Asker, Permission)>,
+    /// Wakes the fleet. `None` if no other fleet takes part.
+    waker: Option<Arc<Waker>>,
+}
+
+/// An asker of any fleet, by the number of the fleet.
+type FleetAsker = (usize, Asker);
 
 /// A login, or a command with a password for `sudo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,9 +82,9 @@ struct Standing {
     /// The hosts that have refused the password.
     refused_by: Vec<Arc<str>>,
     /// The trials under way, and when each began.
-    trials: Vec<(Asker, Instant)>,
+    trials: Vec<(FleetAsker, Instant)>,
     /// Those that wait for a trial, by their tickets.
-    line: BTreeMap<u64, Asker>,
+    line: BTreeMap<u64, FleetAsker>,
 }
 
 impl Standing {
@@ -76,10 +103,74 @@ impl Standing {
     }
 }
 
+impl Default for PasswordGuard {
+    /// A guard that shares its trials with no other fleet.
+    fn default() -> Self {
+        SharedTrials::default().join(None)
+    }
+}
+
+impl SharedTrials {
+    /// Lets a fleet take part. `waker` wakes the fleet when there are answers for it.
+    pub(super) fn join(&self, waker: Option<Arc<Waker>>) -> PasswordGuard {
+        let mut trials = self.lock();
+        trials.fleets.push(Member { answers: VecDeque::new(), waker });
+        PasswordGuard { trials: self.clone(), fleet: trials.fleets.len() - 1 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Trials> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl PasswordGuard {
+    fn lock(&self) -> MutexGuard<'_, Trials> {
+        self.trials.lock()
+    }
+
     /// Asks whether a password may be sent. [`next_answer`](Self::next_answer) has the answer, once
     /// there is one.
     pub(super) fn request(&mut self, asker: Asker, password: UserPassword, now: Instant) {
+        self.lock().request((self.fleet, asker), password, now);
+    }
+
+    /// Records the end of a trial, or of a request that was withdrawn.
+    pub(super) fn ended(&mut self, asker: Asker, end: TrialEnd, host: impl Fn() -> Arc<str>, now: Instant) {
+        self.lock().ended((self.fleet, asker), end, host, now);
+    }
+
+    /// Begins the trials that are due because earlier ones are overdue.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let mut trials = self.lock();
+        for number in trials.contested.clone() {
+            trials.go_on(number, now);
+        }
+    }
+
+    /// When [`expire`](Self::expire) must be called.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let trials = self.lock();
+        trials.contested.iter().filter_map(|number| trials.passwords[*number].next_at(now)).min()
+    }
+
+    pub(super) fn next_answer(&mut self) -> Option<(Asker, Permission)> {
+        self.lock().fleets[self.fleet].answers.pop_front()
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.lock().fleets[self.fleet].answers.is_empty()
+    }
+}
+
+/// The other fleets must not wait for the trials of a fleet that is gone.
+impl Drop for PasswordGuard {
+    fn drop(&mut self) {
+        self.lock().leave(self.fleet);
+    }
+}
+
+impl Trials {
+    fn request(&mut self, asker: FleetAsker, password: UserPassword, now: Instant) {
         let Self { numbers, passwords, .. } = self;
         let number = *numbers.entry(password).or_insert_with(|| {
             passwords.push(Standing::default());
@@ -93,20 +184,39 @@ impl PasswordGuard {
         self.go_on(number, now);
     }
 
-    /// Records the end of a trial, or of a request that was withdrawn.
-    pub(super) fn ended(&mut self, asker: Asker, end: TrialEnd, host: impl Fn() -> Arc<str>, now: Instant) {
+    fn ended(&mut self, asker: FleetAsker, end: TrialEnd, host: impl Fn() -> Arc<str>, now: Instant) {
         // Where a password was accepted before, there is no trial.
-        let Some(Place { password: number, ticket }) = self.askers.remove(&asker) else { return };
-        self.answers.retain(|(other, _)| *other != asker);
+        let Some(number) = self.remove(asker) else { return };
         let password = &mut self.passwords[number];
-        password.line.remove(&ticket);
-        password.trials.retain(|(other, _)| *other != asker);
         match end {
             TrialEnd::Accepted => password.accepted = true,
             TrialEnd::Refused => password.refused_by.push(host()),
             TrialEnd::Unanswered => {}
         }
         self.go_on(number, now);
+    }
+
+    /// Removes an asker, and returns the number of its password.
+    fn remove(&mut self, asker: FleetAsker) -> Option<usize> {
+        let Place { password: number, ticket } = self.askers.remove(&asker)?;
+        self.fleets[asker.0].answers.retain(|(other, _)| *other != asker.1);
+        let password = &mut self.passwords[number];
+        password.line.remove(&ticket);
+        password.trials.retain(|(other, _)| *other != asker);
+        Some(number)
+    }
+
+    fn leave(&mut self, fleet: usize) {
+        self.fleets[fleet].waker = None;
+        let left: Vec<FleetAsker> = self.askers.keys().filter(|(of, _)| *of == fleet).copied().collect();
+        for asker in left {
+            self.remove(asker);
+        }
+        self.fleets[fleet].answers.clear();
+        // The others begin their trials when they look next: there is no time here.
+        for member in &self.fleets {
+            member.wake();
+        }
     }
 
     /// Answers those in the line of a password, as far as its standing allows.
@@ -128,7 +238,12 @@ impl PasswordGuard {
             } else {
                 self.askers.remove(&asker);
             }
-            self.answers.push_back((asker, permission));
+            let member = &mut self.fleets[asker.0];
+            // The fleet takes all its answers when it is woken.
+            if member.answers.is_empty() {
+                member.wake();
+            }
+            member.answers.push_back((asker.1, permission));
         }
         if password.line.is_empty() {
             self.contested.remove(&number);
@@ -136,24 +251,14 @@ impl PasswordGuard {
             self.contested.insert(number);
         }
     }
+}
 
-    /// Begins the trials that are due because earlier ones are overdue.
-    pub(super) fn expire(&mut self, now: Instant) {
-        for number in self.contested.clone() {
-            self.go_on(number, now);
+impl Member {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker
+            && let Err(error) = waker.wake()
+        {
+            log::error!("cannot wake a fleet that waits to send a password: {error}");
         }
-    }
-
-    /// When [`expire`](Self::expire) must be called.
-    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        self.contested.iter().filter_map(|number| self.passwords[*number].next_at(now)).min()
-    }
-
-    pub(super) fn next_answer(&mut self) -> Option<(Asker, Permission)> {
-        self.answers.pop_front()
-    }
-
-    pub(super) fn has_answers(&self) -> bool {
-        !self.answers.is_empty()
     }
 }

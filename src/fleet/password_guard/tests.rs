@@ -6,20 +6,23 @@ use crate::session::TrialEnd::{Accepted, Refused, Unanswered};
 
 impl PasswordGuard {
     /// Checks that no password can be refused too often, and that everyone in a line waits for a
-    /// trial that is under way. `tries` says whether an asker is where the guard believes it is.
+    /// trial that is under way. `tries` says whether an asker of this fleet is where the guard
+    /// believes it is.
     pub(in crate::fleet) fn check(&self, tries: impl Fn(Asker) -> bool) {
         let mut known = 0;
-        for (number, password) in self.passwords.iter().enumerate() {
+        let shared = self.lock();
+        for (number, password) in shared.passwords.iter().enumerate() {
             let Standing { accepted, refused_by, trials, line } = password;
             assert!(*accepted || refused_by.len() + trials.len() <= limits::REFUSALS, "{password:?}");
-            assert_eq!(self.contested.contains(&number), !line.is_empty(), "{password:?}");
+            assert_eq!(shared.contested.contains(&number), !line.is_empty(), "{password:?}");
             assert!(line.is_empty() || !trials.is_empty(), "nobody tries it: {password:?}");
-            for asker in trials.iter().map(|(asker, _)| asker).chain(line.values()) {
-                assert!(tries(*asker), "{asker:?} has left without a word: {password:?}");
+            for (fleet, asker) in trials.iter().map(|(asker, _)| asker).chain(line.values()) {
+                let is_there = *fleet != self.fleet || tries(*asker);
+                assert!(is_there, "{asker:?} has left without a word: {password:?}");
                 known += 1;
             }
         }
-        assert_eq!(known, self.askers.len(), "{self:?}");
+        assert_eq!(known, shared.askers.len(), "{shared:?}");
     }
 }
 
@@ -31,6 +34,12 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         Self { guard: PasswordGuard::default(), now: clock::now() }
+    }
+
+    /// The rigs of two fleets that were built together.
+    fn two() -> [Self; 2] {
+        let trials = SharedTrials::default();
+        [(); 2].map(|()| Self { guard: trials.join(None), now: clock::now() })
     }
 
     fn ask(&mut self, slot: usize) {
@@ -130,13 +139,13 @@ fn a_silent_host_holds_the_others_up_for_a_while_only() {
 #[test]
 fn users_and_passwords_are_separate_secrets() {
     let mut rig = Rig::new();
-    rig.ask_for(0, b"one");
-    rig.ask_for(1, b"two");
-    let other = UserPassword::new(c"root", b"one");
+    rig.ask_for(0, b"hunter");
+    rig.ask_for(1, b"gatherer");
+    let other = UserPassword::new(c"root", b"hunter");
     rig.guard.request(Asker { slot: 2, of: TrialOf::Login }, other, rig.now);
     assert_eq!(rig.answers(), ["0", "1", "2"]);
     let text = format!("{:?}", rig.guard);
-    assert!(!text.contains("one") && !text.contains("[111, 110, 101]"), "{text}");
+    assert!(!text.contains("hunter") && !text.contains("[104, 117, 110"), "{text}");
 }
 
 /// Nobody waits for ever, and at most two hosts refuse, whatever happens in whatever order.
@@ -187,4 +196,34 @@ fn in_any_order_of_events_the_limit_holds_and_the_line_moves() {
             assert!(waiting.is_empty() || !trying.is_empty(), "seed {seed}: the line stands still");
         }
     }
+}
+
+#[test]
+fn fleets_that_were_built_together_count_refusals_together() {
+    let [mut one, mut two] = Rig::two();
+    one.ask(0);
+    two.ask(0);
+    two.ask(1);
+    assert_eq!((one.answers(), two.answers()), (vec!["0".to_owned()], vec![]));
+    one.end(0, Refused);
+    assert_eq!(two.answers(), ["0"]);
+    two.end(0, Refused);
+    assert_eq!(two.answers(), ["1: web0, web0"]);
+    one.ask(1);
+    assert_eq!(one.answers(), ["1: web0, web0"]);
+}
+
+#[test]
+fn a_fleet_that_is_dropped_passes_its_trials_on() {
+    let [mut one, mut two] = Rig::two();
+    one.ask(0);
+    one.ask(1);
+    two.ask(0);
+    assert_eq!((one.answers(), two.answers()), (vec!["0".to_owned()], vec![]));
+    drop(one);
+    two.guard.expire(two.now);
+    assert_eq!(two.answers(), ["0"]);
+    two.end(0, Accepted);
+    two.ask(1);
+    assert_eq!(two.answers(), ["1"]);
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use sshoal::config::ClientBuilder;
 use sshoal::error::AuthProblem;
-use sshoal::{HostErrorKind, HostOutput, JoinOptions, ReadOptions};
+use sshoal::{Fleet, HostErrorKind, HostOutput, JoinOptions, ReadOptions};
 
 use super::proxy::gate;
-use super::{PATIENCE, assert_hostnames, command, fleet, stats_of, trusting, watch};
+use super::{PATIENCE, assert_hostnames, command, fleet, stats_of, trust, trusting, watch};
+use crate::support::fleet::Driven;
 
 /// Runs a command with this client, and waits for its end.
 fn outputs(builder: ClientBuilder) -> Vec<HostOutput> {
@@ -94,6 +95,27 @@ fn a_host_that_fails_passes_the_trial_on() {
     assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
     client.join(&outputs, JoinOptions::default()).unwrap();
     assert!(outputs[..7].iter().all(|output| output.error().is_some()));
+}
+
+/// Fleets of one builder share what they know, so four threads cause no more refusals than one.
+#[test]
+fn fleets_of_one_builder_cause_two_refusals_together() {
+    const HOSTS: usize = 80;
+    let _dog = watch();
+    let sim = fleet(&["* set:auth=password"]);
+    let builder = trust(&sim, Fleet::builder(sim.hosts(HOSTS))).password("wrong");
+    let fleets = builder.build_many(4).unwrap();
+    let threads = fleets.into_iter().map(|fleet| {
+        std::thread::spawn(move || {
+            let mut driven = Driven::new(fleet);
+            let run = driven.fleet.start("hostname").unwrap().run;
+            driven.until(PATIENCE, "the run", |driven| driven.done(run).is_some());
+            driven.tally(run).failed
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let failed: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!((failed, sim.stats().unwrap().auth_password), (HOSTS, 2));
 }
 
 #[test]
