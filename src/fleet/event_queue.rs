@@ -29,6 +29,11 @@ pub(super) const BYTES_PER_EVENT: usize = 64 * 1024;
 /// Bytes that a queue may give in its turn: some dozens of short lines.
 const QUANTUM: isize = 4 * 1024;
 
+/// How many buffers are kept for queues that have no events, and the number of events that such a
+/// buffer may have room for.
+const SPARE_BUFFERS: usize = 64;
+const SPARE_CAPACITY: usize = 16;
+
 /// Bytes that each event counts, beyond those of its output.
 const EVENT_COST: isize = 64;
 
@@ -38,6 +43,8 @@ pub(super) struct EventQueue {
     queues: Vec<HostQueue>,
     /// The queues with events, except the current one, in the order of their turns.
     turns: IndexQueue,
+    /// Buffers that no queue uses.
+    spare: Vec<VecDeque<Queued>>,
     /// The queue whose turn it is.
     current: Option<usize>,
     /// How many events are queued that the caller has not seen a part of.
@@ -84,6 +91,7 @@ impl Default for EventQueue {
         Self {
             queues: Vec::new(),
             turns: IndexQueue::default(),
+            spare: Vec::new(),
             current: None,
             fresh: 0,
             ends: HashMap::new(),
@@ -196,7 +204,13 @@ impl EventQueue {
         if self.current != Some(index) {
             self.turns.push(index);
         }
-        &mut self.queues[index].events
+        let events = &mut self.queues[index].events;
+        if events.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *events = spare;
+        }
+        events
     }
 
     fn begin_turn(&mut self) -> Option<usize> {
@@ -207,8 +221,11 @@ impl EventQueue {
     fn end_turn(&mut self, index: usize) {
         self.current = None;
         if self.queues[index].events.is_empty() {
-            // Most hosts have no events most of the time.
-            self.queues[index] = HostQueue::default();
+            // Most hosts have no events most of the time, so a few buffers serve all of them.
+            let HostQueue { events, .. } = std::mem::take(&mut self.queues[index]);
+            if self.spare.len() < SPARE_BUFFERS && events.capacity() <= SPARE_CAPACITY {
+                self.spare.push(events);
+            }
         } else {
             self.turns.push(index);
         }
