@@ -22,6 +22,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 /// The end of a text that [`sanitise_bounded`] has cut.
 const ELLIPSIS: &str = "…";
@@ -134,6 +135,11 @@ pub(crate) const fn must_escape(character: char) -> bool {
 pub(crate) fn prefix(text: &str, max: usize) -> &str {
     let end = (0..=text.len().min(max)).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or_default()]
+}
+
+/// Quotes a path so that it can be pasted into a shell.
+pub fn shell_word(path: &Path) -> String {
+    format!("'{}'", sanitise(&path.display().to_string().replace('\'', r"'\''")))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::hostkey::KeyError;
-use crate::text::sanitise;
+use crate::text::{sanitise, shell_word};
 
 /// Why a private key cannot be used. The texts say what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -108,11 +108,6 @@ pub enum KeyProblem {
     /// library's error message.
     #[error("is rejected by libssh: {}", sanitise(.0))]
     Refused(String),
-}
-
-/// Quotes a path so that it can be pasted into a shell.
-fn shell_word(path: &std::path::Path) -> String {
-    format!("'{}'", sanitise(&path.display().to_string().replace('\'', r"'\''")))
 }
 
 /// Why a user certificate cannot be used. Only the server decides whether a certificate is valid.

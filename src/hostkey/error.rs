@@ -1,6 +1,7 @@
 //! Why a host is not trusted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fmt, io};
 
 use super::key::{Fingerprint, HostKey, KeyError, KeyType};
@@ -8,6 +9,7 @@ use super::names::HostNames;
 use super::printable::{Printable, PrintablePath};
 use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
+use crate::text::shell_word;
 
 /// Why a host key was not accepted.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ struct Detail {
     key: Option<(KeyType, Fingerprint)>,
     location: Option<Location>,
     authority: Option<Location>,
+    /// The known_hosts file to which the key can be added.
+    file: Option<Arc<Path>>,
 }
 
 impl HostKeyError {
@@ -83,11 +87,18 @@ impl HostKeyError {
             key: key.map(|key| (key.key_type(), key.fingerprint())),
             location: None,
             authority: None,
+            file: None,
         }))
     }
 
-    /// The error for the final `verdict` on the key of a search.
-    pub(super) fn from_verdict(host: &str, port: u16, scan: &HostScan, verdict: &Verdict) -> Self {
+    /// The error for the final `verdict` on the key of a search. A new key can be added to `file`.
+    pub(super) fn from_verdict(
+        host: &str,
+        port: u16,
+        scan: &HostScan,
+        verdict: &Verdict,
+        file: Option<&Arc<Path>>,
+    ) -> Self {
         let (problem, location) = match verdict {
             Verdict::Changed { locations } => (HostKeyProblem::Changed, locations.first()),
             Verdict::OtherType { recorded } => {
@@ -103,6 +114,7 @@ impl HostKeyError {
         let mut error = Self::new(host, port, Some(scan.key()), problem);
         error.0.location = location.cloned();
         error.0.authority = scan.authority().cloned();
+        error.0.file = file.cloned();
         error
     }
 
@@ -193,9 +205,9 @@ impl Detail {
         f.write_str("; someone may be intercepting the connection")?;
         let names = HostNames::new(&self.host, self.port);
         if let Some(location) = self.location.as_ref().filter(|_| names.recordable()) {
-            let path = PrintablePath(location.path());
+            let file = shell_word(location.path());
             write!(f, "; if the change is genuine, remove the old key with")?;
-            write!(f, " `ssh-keygen -R '{}' -f '{path}'`", names.exact())?;
+            write!(f, " `ssh-keygen -R '{}' -f {file}`", names.exact())?;
         }
         Ok(())
     }
@@ -210,14 +222,21 @@ impl Detail {
     }
 
     fn write_unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(" is not known; check the fingerprint with the host's administrator")?;
+        f.write_str(" is not known; check the fingerprint with the host's administrator, then ")?;
         let names = HostNames::new(&self.host, self.port);
-        if names.recordable() {
-            f.write_str(", then add the key, for example with `ssh-keyscan ")?;
-            if names.fallback().is_some() {
-                write!(f, "-p {} ", self.port)?;
+        match &self.file {
+            _ if !names.recordable() => f.write_str("pin it with HostKeyPolicy::pinned")?,
+            Some(file) => {
+                f.write_str("add the key, for example with `ssh-keyscan ")?;
+                if names.fallback().is_some() {
+                    write!(f, "-p {} ", self.port)?;
+                }
+                write!(f, "'{}' >> {}`", names.bare(), shell_word(file))?;
             }
-            write!(f, "'{}' >> ~/.ssh/known_hosts`", names.bare())?;
+            None => f.write_str("add the key to a file that known_hosts names")?,
+        }
+        if names.recordable() {
+            f.write_str("; HostKeyPolicy::accept_new would trust the first key of each new host")?;
         }
         match &self.authority {
             Some(location) => {

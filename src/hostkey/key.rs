@@ -133,6 +133,11 @@ pub struct FingerprintError;
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The fingerprint of a public key, as a wire blob.
+    pub(crate) fn of(blob: &[u8]) -> Self {
+        Self(Sha256::digest(blob).into())
+    }
+
     /// The raw digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

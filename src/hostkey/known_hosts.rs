@@ -38,6 +38,9 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     paths: Vec<Arc<Path>>,
+    /// The first of the files that is a regular file or does not exist yet, so that a user can add
+    /// keys to it.
+    pub(super) addable: Option<Arc<Path>>,
     sources: Vec<Source>,
     pub(super) files: Vec<LoadedFile>,
     entries: Vec<Entry>,

@@ -108,14 +108,20 @@ impl KnownHosts {
     }
 
     fn load_file(&mut self, path: &Path, stamp: &mut Option<Stamp>) -> io::Result<()> {
+        let mut source = Source::new(path);
         let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.addable.get_or_insert(source.path);
+                return Ok(());
+            }
             file => file?,
         };
         let metadata = file.metadata()?;
         *stamp = Some(Stamp::from(&metadata));
         let text = read_limited(file)?;
-        let mut source = Source::new(path);
+        if metadata.is_file() {
+            self.addable.get_or_insert_with(|| source.path.clone());
+        }
         source.id = Some((metadata.dev(), metadata.ino()));
         self.parse_more(&text, &mut source);
         self.add_source(source);

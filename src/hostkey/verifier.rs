@@ -357,7 +357,8 @@ impl Verification {
         if let Verdict::Known { location } = verdict {
             return self.accept(Acceptance::Known(location.clone()));
         }
-        Decision::Refused(HostKeyError::from_verdict(&self.host, self.port, &self.scan, verdict))
+        let file = self.loaded.known.addable.as_ref();
+        Decision::Refused(HostKeyError::from_verdict(&self.host, self.port, &self.scan, verdict, file))
     }
 
     fn accept(&self, acceptance: Acceptance) -> Decision {

@@ -208,8 +208,8 @@ fn errors_say_what_to_do() {
         strict_error("new", 2222, 1).to_string(),
         format!(
             "host key of new:2222 (ssh-ed25519 {one}) is not known; check the fingerprint with the host's \
-             administrator, then add the key, for example with \
-             `ssh-keyscan -p 2222 'new' >> ~/.ssh/known_hosts`"
+             administrator, then add the key to a file that known_hosts names; HostKeyPolicy::accept_new \
+             would trust the first key of each new host"
         )
     );
     assert_eq!(
@@ -241,6 +241,32 @@ fn errors_say_what_to_do() {
             "(/etc/ssh/known:5 names an authority for it, but host certificates are not supported)"
         )
     );
+}
+
+#[test]
+fn the_file_to_add_a_key_to_is_one_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let [absent, present] = ["it's absent", "present"].map(|name| folder.path().join(name));
+    std::fs::write(&present, "").unwrap();
+    let null = Path::new("/dev/null");
+    let advice = |files: &[&Path]| {
+        let known = KnownHosts::load(files).unwrap();
+        let error = Verifier::new(known, HostKeyPolicy::strict()).verify("new", 22, &ed25519(1)).unwrap_err();
+        let text = error.to_string();
+        let command = text.split('`').nth(1).map(str::to_owned);
+        command.ok_or(text)
+    };
+    let to = |file: &Path| {
+        let quoted = file.display().to_string().replace('\'', r"'\''");
+        Ok(format!("ssh-keyscan 'new' >> '{quoted}'"))
+    };
+    assert_eq!(advice(&[&present, &absent]), to(&present));
+    assert_eq!(advice(&[&absent, &present]), to(&absent));
+    assert_eq!(advice(&[null, &present]), to(&present));
+    for files in [&[][..], &[null]] {
+        let text = advice(files).unwrap_err();
+        assert!(text.contains("add the key to a file that known_hosts names"), "{text}");
+    }
 }
 
 #[test]
