@@ -283,7 +283,7 @@ impl Command {
         for (position, args) in self.host_args.iter().enumerate() {
             let text = template::format(&self.text, args)
                 .and_then(|text| wrapped(&text).map_err(TemplateProblem::Refused))
-                .map_err(|problem| Error::Template { position, problem })?;
+                .map_err(|problem| Error::Template { position, name: None, problem })?;
             requests.push(known.entry(text).or_insert_with_key(|text| request(text.clone())).clone());
         }
         Ok(requests)

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_list_that_leaves_nothing_is_refused() {
         let error = offered(&HostConfig::default().macs("-*")).unwrap_err();
-        assert_eq!(error, "host 0 of the list (web1): macs \"-*\": leaves no algorithm");
+        assert_eq!(error, "host 1 of the list (web1): macs \"-*\": leaves no algorithm");
     }
 
     #[test]

@@ -372,7 +372,7 @@ mod tests {
     fn a_third_layer_needs_no_code() {
         let spec: HostSpec = "web1".parse().unwrap();
         let host = Origin::Host { position: 0, name: "web1".into() };
-        let file = Origin::Command { position: None };
+        let file = Origin::Command;
         let (none, one, two) = (HostConfig::default(), everything("one", 1), everything("two", 2));
         let layers = |configs: [&'static HostConfig; 3]| {
             let origins: [&'static Origin; 3] =

@@ -133,7 +133,7 @@ pub enum AuthProblem {
     #[error("the responder panicked")]
     ResponderPanicked,
     /// keyboard-interactive: an answer contains a NUL byte. No answer was sent.
-    #[error("the answer to prompt {index} contains a NUL byte")]
+    #[error("the answer to prompt {} contains a NUL byte", index + 1)]
     #[non_exhaustive]
     NulInAnswer {
         /// Index of the prompt in the round, from 0.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{CertProblem, CommandProblem, ConfigProblem, HostError, KeyProblem, Origin, TemplateProblem};
 use crate::host::HostSpecError;
@@ -12,7 +13,7 @@ use crate::hostkey::LoadError;
 #[non_exhaustive]
 pub enum Error {
     /// An entry of the host list is not a valid host.
-    #[error("host {position} of the list: {problem}")]
+    #[error("host {} of the list, {problem}", position + 1)]
     #[non_exhaustive]
     HostSpec {
         /// Position in the host list, from 0.
@@ -59,12 +60,14 @@ pub enum Error {
     },
     /// The placeholders in the command's text cannot be filled from a host's entry in
     /// [`host_args`](crate::Command::host_args).
-    #[error("command for host {position} of the list: {problem}")]
+    #[error("{}: {problem}", Origin::HostCommand { position: *position, name: name.clone() })]
     #[non_exhaustive]
     Template {
         /// Position of the first such host, from 0, in the host list or among the hosts of a
         /// [`Run`](crate::Run).
         position: usize,
+        /// The host, as the list names it; `None` if the fleet does not know the host.
+        name: Option<Arc<str>>,
         /// What is wrong with the text or the entry.
         problem: TemplateProblem,
     },

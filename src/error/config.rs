@@ -9,7 +9,8 @@ use crate::host::HostSpecError;
 use crate::ids::HostId;
 use crate::text::sanitise;
 
-/// Where a setting comes from. Error texts begin with its `Display` form.
+/// Where a setting comes from. Error texts begin with its `Display` form, which counts positions
+/// from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -42,11 +43,14 @@ pub enum Origin {
         given: Box<Origin>,
     },
     /// A [`Command`](crate::Command), or its [`Run`](crate::Run).
+    Command,
+    /// The command for one host of a [`Run::each`](crate::Run::each).
     #[non_exhaustive]
-    Command {
-        /// The position of the host in a [`Run::each`](crate::Run::each), from 0. `None` if the
-        /// setting applies to all hosts of the command.
-        position: Option<usize>,
+    HostCommand {
+        /// The position of the host in the run, from 0.
+        position: usize,
+        /// The host, as the list names it; `None` if the fleet does not know the host.
+        name: Option<Arc<str>>,
     },
 }
 
@@ -56,15 +60,16 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::Client => f.write_str("all hosts"),
             Self::Host { position, name } | Self::Entry { position, name } => {
-                write!(f, "host {position} of the list ({})", sanitise(&**name))
+                write!(f, "host {} of the list ({})", position + 1, sanitise(&**name))
             }
             Self::Proxy { name, given } => match &**given {
                 Self::Default | Self::Client => write!(f, "proxy {}", sanitise(name)),
                 given => write!(f, "{given}: proxy {}", sanitise(name)),
             },
-            Self::Command { position: None } => f.write_str("command"),
-            Self::Command { position: Some(position) } => {
-                write!(f, "command for host {position} of the run")
+            Self::Command => f.write_str("command"),
+            Self::HostCommand { position, name } => {
+                write!(f, "command for host {} of the run", position + 1)?;
+                name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", sanitise(&**name)))
             }
         }
     }
@@ -74,7 +79,7 @@ impl Origin {
     /// The text that precedes the text of an error. It is empty if the setting's name says enough.
     pub(super) fn prefix(&self) -> String {
         match self {
-            Self::Default | Self::Client | Self::Command { position: None } => String::new(),
+            Self::Default | Self::Client | Self::Command => String::new(),
             origin => format!("{origin}: "),
         }
     }
@@ -104,13 +109,13 @@ pub enum ConfigProblem {
         /// What is wrong with the text.
         problem: String,
     },
-    /// The text is not a valid host. The text is not shown, because it may contain a password.
-    #[error("{setting}: {problem}")]
+    /// The text is not a valid host.
+    #[error("{setting} {problem}")]
     #[non_exhaustive]
     Host {
         /// The setting.
         setting: &'static str,
-        /// What is wrong with the text.
+        /// The text, and what is wrong with it.
         problem: HostSpecError,
     },
     /// The text cannot be used, and is not shown because it is long or a secret.
@@ -204,6 +209,6 @@ impl ConfigProblem {
 
     /// The error for this problem in a setting of a command or a run.
     pub(crate) fn of_command(self) -> super::Error {
-        self.of(Origin::Command { position: None })
+        self.of(Origin::Command)
     }
 }

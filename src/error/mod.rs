@@ -32,5 +32,5 @@ pub use key::{CertProblem, KeyProblem};
 pub use label::Label;
 pub use name::{ResolverProblem, UnknownHostProblem};
 
-pub use crate::host::{HostSpecError, HostSpecPart};
+pub use crate::host::{HostSpecError, HostSpecPart, HostSpecProblem};
 pub use crate::stage::TimeoutKind;

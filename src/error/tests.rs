@@ -79,7 +79,7 @@ fn a_cause_is_printed_once() {
     let nul = CommandProblem::Nul(1);
     assert_told_once(&Error::Command(nul), &nul.to_string());
     let template = TemplateProblem::Refused(nul);
-    assert_told_once(&Error::Template { position: 1, problem: template }, &nul.to_string());
+    assert_told_once(&Error::Template { position: 1, name: None, problem: template }, &nul.to_string());
 }
 
 #[test]

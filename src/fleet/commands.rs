@@ -122,7 +122,8 @@ impl Fleet {
         if self.engine.schedule.drain != Drain::Not {
             return Err(Error::Draining);
         }
-        let (asked, plan) = run.into().into_parts(&self.positions)?;
+        let name = |id| Some(self.engine.hosts.get(id)?.session.target().host.clone());
+        let (asked, plan) = run.into().into_parts(&self.positions, name)?;
         if let Some((stranger, _)) = asked.iter().find(|(id, _)| self.engine.hosts.get(*id).is_none()) {
             return Err(ConfigProblem::UnknownHost(*stranger).of_command());
         }

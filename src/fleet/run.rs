@@ -169,20 +169,28 @@ impl Run {
     }
 
     /// Validates the run and makes the request for each host, in order. `all` contains the hosts of
-    /// the list.
-    pub(super) fn into_parts(self, all: &[HostId]) -> Result<(Asked, Plan), Error> {
+    /// the list, and `name` gives their names for errors.
+    pub(super) fn into_parts(
+        self,
+        all: &[HostId],
+        name: impl Fn(HostId) -> Option<Arc<str>>,
+    ) -> Result<(Asked, Plan), Error> {
         self.plan.check()?;
         let asked = match (self.commands, self.hosts) {
             (Commands::Same(command), hosts) => {
                 let hosts = hosts.unwrap_or_else(|| all.to_vec());
-                let requests = command.to_requests(hosts.len(), self.deliver)?;
+                let requests = command.to_requests(hosts.len(), self.deliver);
+                let requests = requests.map_err(|error| match error {
+                    Error::Template { position, .. } => at(position, name(hosts[position]), error),
+                    error => error,
+                })?;
                 hosts.into_iter().zip(requests).collect()
             }
             (Commands::Each(commands), None) => {
                 let mut asked = Vec::with_capacity(commands.len());
                 for (position, (host, command)) in commands.into_iter().enumerate() {
-                    let requests =
-                        command.to_requests(1, self.deliver).map_err(|error| at(position, error))?;
+                    let requests = command.to_requests(1, self.deliver);
+                    let requests = requests.map_err(|error| at(position, name(host), error))?;
                     asked.extend(requests.into_iter().map(|request| (host, request)));
                 }
                 asked
@@ -196,12 +204,14 @@ impl Run {
     }
 }
 
-/// Adds the position in the run to an error about one host's command.
-fn at(position: usize, error: Error) -> Error {
+/// Adds the position in the run and the host's name to an error about the command of one host.
+fn at(position: usize, name: Option<Arc<str>>, error: Error) -> Error {
     match error {
-        Error::Command(problem) => Error::Template { position, problem: TemplateProblem::Refused(problem) },
-        Error::Template { problem, .. } => Error::Template { position, problem },
-        Error::Config { problem, .. } => problem.of(Origin::Command { position: Some(position) }),
+        Error::Command(problem) => {
+            Error::Template { position, name, problem: TemplateProblem::Refused(problem) }
+        }
+        Error::Template { problem, .. } => Error::Template { position, name, problem },
+        Error::Config { problem, .. } => problem.of(Origin::HostCommand { position, name }),
         error => error,
     }
 }

@@ -1,16 +1,17 @@
 //! The host specification `[user@]host[:port]`.
 
+mod error;
 mod family;
 mod uri;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+pub use error::{HostSpecError, HostSpecPart, HostSpecProblem};
 pub use family::AddressFamily;
 
-use crate::text::{must_escape, sanitise};
+use crate::text::must_escape;
 
 /// Where to connect and as which user: a checked `[user@]host[:port]`, or the same with `ssh://`
 /// before it.
@@ -62,60 +63,6 @@ pub struct HostSpec {
     port: Option<u16>,
 }
 
-/// Why a text is not a valid [`HostSpec`].
-///
-/// A message repeats at most one character of the text, escaped, because the text may contain a
-/// password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HostSpecError {
-    /// A `[` without `]` or the reverse, or something other than `:port` after the `]`.
-    #[error("unbalanced or misplaced brackets")]
-    Brackets,
-    /// The user or the host contains a forbidden character.
-    #[error("the {part} contains the character '{}'", sanitise(.character.encode_utf8(&mut [0; 4])))]
-    Character {
-        /// The part that contains the character.
-        part: HostSpecPart,
-        /// The character, not escaped.
-        character: char,
-    },
-    /// The host is empty, or there is an `@` with no user before it.
-    #[error("the {0} is empty")]
-    Empty(HostSpecPart),
-    /// The host contains colons but is neither `host:port` nor an IPv6 address.
-    #[error("not an IPv6 address (write an IPv6 address with a port as [address]:port)")]
-    Ipv6,
-    /// The user or the host starts with `-`, which other programs would take for an option.
-    #[error("the {0} starts with '-'")]
-    LeadingDash(HostSpecPart),
-    /// An `ssh://` address has a path.
-    #[error("an ssh:// address must end after the host or the port")]
-    Path,
-    /// The port is not a decimal number between 1 and 65535.
-    #[error("the port is not a number between 1 and 65535")]
-    Port,
-    /// The user or the host is longer than [`HostSpec::PART_LEN_MAX`].
-    #[error("the {part} is {len} bytes long, more than {}", HostSpec::PART_LEN_MAX)]
-    TooLong {
-        /// The part that is too long.
-        part: HostSpecPart,
-        /// Its length in bytes.
-        len: usize,
-    },
-}
-
-/// The part of a [`HostSpec`] that an error is about. Errors about the only other part, the port,
-/// are [`HostSpecError::Port`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HostSpecPart {
-    /// The name or address.
-    Host,
-    /// The user.
-    User,
-}
-
 impl HostSpec {
     /// The largest length of the host, and of the user, in bytes.
     ///
@@ -128,16 +75,24 @@ impl HostSpec {
     /// # Errors
     /// The same as for parsing; see [`HostSpec`].
     pub fn from_parts(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, HostSpecError> {
+        Self::checked(user, host, port).map_err(|problem| {
+            let user = user.map_or_else(String::new, |user| format!("{user}@"));
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            HostSpecError::new(&format!("{user}{host}{port}"), problem)
+        })
+    }
+
+    fn checked(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, HostSpecProblem> {
         if let Some(user) = user {
             check_user(user)?;
             check_characters(user, HostSpecPart::User, |character| character == ':')?;
             if user.starts_with(' ') || user.ends_with(' ') {
-                return Err(HostSpecError::Character { part: HostSpecPart::User, character: ' ' });
+                return Err(HostSpecProblem::Character { part: HostSpecPart::User, character: ' ' });
             }
         }
         check_host(host)?;
         if port == Some(0) {
-            return Err(HostSpecError::Port);
+            return Err(HostSpecProblem::Port);
         }
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
     }
@@ -162,16 +117,7 @@ impl FromStr for HostSpec {
     type Err = HostSpecError;
 
     fn from_str(text: &str) -> Result<Self, HostSpecError> {
-        if let Some((scheme, address)) = text.split_at_checked(uri::SCHEME.len())
-            && scheme.eq_ignore_ascii_case(uri::SCHEME)
-        {
-            return uri::parse(address);
-        }
-        let (user, address) =
-            text.rsplit_once('@').map_or((None, text), |(user, address)| (Some(user), address));
-        let (host, port) = split_port(address)?;
-        let port = port.map(parse_port).transpose()?;
-        Self::from_parts(user, host, port)
+        parse(text).map_err(|problem| HostSpecError::new(text, problem))
     }
 }
 
@@ -199,14 +145,6 @@ impl TryFrom<&String> for HostSpec {
     }
 }
 
-/// Lets a call take either a [`HostSpec`] or a text. The conversion of a [`HostSpec`] to itself
-/// cannot fail, so its error type is [`Infallible`].
-impl From<Infallible> for HostSpecError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 impl fmt::Display for HostSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {
@@ -220,27 +158,30 @@ impl fmt::Display for HostSpec {
     }
 }
 
-impl fmt::Display for HostSpecPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "host",
-            Self::User => "user",
-        })
+fn parse(text: &str) -> Result<HostSpec, HostSpecProblem> {
+    if let Some((scheme, address)) = text.split_at_checked(uri::SCHEME.len())
+        && scheme.eq_ignore_ascii_case(uri::SCHEME)
+    {
+        return uri::parse(address);
     }
+    let (user, address) = text.rsplit_once('@').map_or((None, text), |(user, address)| (Some(user), address));
+    let (host, port) = split_port(address)?;
+    let port = port.map(parse_port).transpose()?;
+    HostSpec::checked(user, host, port)
 }
 
 /// Splits `host`, `host:port`, `[host]`, `[host]:port` or a bare IPv6 address.
-fn split_port(address: &str) -> Result<(&str, Option<&str>), HostSpecError> {
+fn split_port(address: &str) -> Result<(&str, Option<&str>), HostSpecProblem> {
     if let Some(bracketed) = address.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']').ok_or(HostSpecError::Brackets)?;
+        let (host, rest) = bracketed.split_once(']').ok_or(HostSpecProblem::Brackets)?;
         if rest.is_empty() {
             return Ok((host, None));
         }
-        let port = rest.strip_prefix(':').ok_or(HostSpecError::Brackets)?;
+        let port = rest.strip_prefix(':').ok_or(HostSpecProblem::Brackets)?;
         return Ok((host, Some(port)));
     }
     if address.contains(['[', ']']) {
-        return Err(HostSpecError::Brackets);
+        return Err(HostSpecProblem::Brackets);
     }
     match address.split_once(':') {
         Some((host, port)) if !port.contains(':') => Ok((host, Some(port))),
@@ -248,24 +189,24 @@ fn split_port(address: &str) -> Result<(&str, Option<&str>), HostSpecError> {
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, HostSpecError> {
+fn parse_port(text: &str) -> Result<u16, HostSpecProblem> {
     // `u16::from_str` would accept a sign.
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(HostSpecError::Port);
+        return Err(HostSpecProblem::Port);
     }
-    text.parse().map_err(|_| HostSpecError::Port)
+    text.parse().map_err(|_| HostSpecProblem::Port)
 }
 
 /// Checks the rules that hold for both the host and the user.
-fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecError> {
+fn check_part(text: &str, part: HostSpecPart) -> Result<(), HostSpecProblem> {
     if text.is_empty() {
-        return Err(HostSpecError::Empty(part));
+        return Err(HostSpecProblem::Empty(part));
     }
     if text.len() > HostSpec::PART_LEN_MAX {
-        return Err(HostSpecError::TooLong { part, len: text.len() });
+        return Err(HostSpecProblem::TooLong { part, len: text.len() });
     }
     if text.starts_with('-') {
-        return Err(HostSpecError::LeadingDash(part));
+        return Err(HostSpecProblem::LeadingDash(part));
     }
     check_characters(text, part, |character| {
         let is_space = character.is_whitespace() && (character, part) != (' ', HostSpecPart::User);
@@ -278,34 +219,34 @@ fn check_characters(
     text: &str,
     part: HostSpecPart,
     is_forbidden: impl Fn(char) -> bool,
-) -> Result<(), HostSpecError> {
+) -> Result<(), HostSpecProblem> {
     let found = text.chars().find(|&character| is_forbidden(character));
-    found.map_or(Ok(()), |character| Err(HostSpecError::Character { part, character }))
+    found.map_or(Ok(()), |character| Err(HostSpecProblem::Character { part, character }))
 }
 
 /// Checks a user as OpenSSH does (`valid_ruser`).
 ///
 /// # Errors
 /// Some of those for parsing; see [`HostSpec`].
-pub(crate) fn check_user(user: &str) -> Result<(), HostSpecError> {
+pub(crate) fn check_user(user: &str) -> Result<(), HostSpecProblem> {
     let part = HostSpecPart::User;
     check_part(user, part)?;
     check_characters(user, part, |character| "'`\";&<>|(){}".contains(character))?;
     // Another program would take a `-` after a blank for an option.
     if user.contains(" -") {
-        return Err(HostSpecError::Character { part, character: '-' });
+        return Err(HostSpecProblem::Character { part, character: '-' });
     }
     // A backslash separates a Windows domain from its user. A backslash at the end would escape the
     // next character in a shell.
     if user.ends_with('\\') {
-        return Err(HostSpecError::Character { part, character: '\\' });
+        return Err(HostSpecProblem::Character { part, character: '\\' });
     }
     Ok(())
 }
 
 /// Checks the name of an account for `sudo`. Unlike a name to log in with ([`check_user`]), it has
 /// neither blanks nor `:`.
-pub(crate) fn check_account(user: &str) -> Result<(), HostSpecError> {
+pub(crate) fn check_account(user: &str) -> Result<(), HostSpecProblem> {
     check_user(user)?;
     check_characters(user, HostSpecPart::User, |character| matches!(character, ' ' | ':'))
 }
@@ -314,13 +255,13 @@ pub(crate) fn check_account(user: &str) -> Result<(), HostSpecError> {
 ///
 /// # Errors
 /// The same as for parsing; see [`HostSpec`].
-pub(crate) fn check_host(host: &str) -> Result<(), HostSpecError> {
+pub(crate) fn check_host(host: &str) -> Result<(), HostSpecProblem> {
     let part = HostSpecPart::Host;
     check_part(host, part)?;
     let is_ipv6 = host.contains(':');
     let (address, zone) = host.split_once('%').map_or((host, None), |(address, zone)| (address, Some(zone)));
     if is_ipv6 && (address.parse::<Ipv6Addr>().is_err() || zone == Some("")) {
-        return Err(HostSpecError::Ipv6);
+        return Err(HostSpecProblem::Ipv6);
     }
     let name = if is_ipv6 { zone.unwrap_or_default() } else { host };
     check_characters(name, part, |character| {

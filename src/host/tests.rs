@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::HostSpecPart::{Host, User};
-use super::{HostSpec, HostSpecError};
+use super::{HostSpec, HostSpecProblem};
 use crate::text::must_escape;
 
 fn assert_parses(text: &str, user: Option<&str>, host: &str, port: Option<u16>) {
@@ -12,15 +12,15 @@ fn assert_parses(text: &str, user: Option<&str>, host: &str, port: Option<u16>) 
     assert_eq!(HostSpec::from_parts(user, host, port), Ok(spec));
 }
 
-fn error_of(text: &str) -> HostSpecError {
+fn error_of(text: &str) -> HostSpecProblem {
     match text.parse::<HostSpec>() {
         Ok(spec) => panic!("{text:?} was accepted as {spec:?}"),
-        Err(error) => error,
+        Err(error) => error.problem,
     }
 }
 
 fn assert_character(text: &str, part: super::HostSpecPart, character: char) {
-    assert_eq!(error_of(text), HostSpecError::Character { part, character }, "{text:?}");
+    assert_eq!(error_of(text), HostSpecProblem::Character { part, character }, "{text:?}");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn addresses_with_a_scheme() {
         assert_parses(text, user, host, port);
     }
     for text in ["ssh://web1/etc", "ssh://web1:22/etc", "ssh://a@web1//"] {
-        assert_eq!(error_of(text), HostSpecError::Path, "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::Path, "{text:?}");
     }
     for text in ["ssh://a%4@web1", "ssh://a%zz@web1", "ssh://a%ff@web1", "ssh://%@web1", "ssh://%+1@web1"] {
         assert_character(text, User, '%');
@@ -98,10 +98,10 @@ fn addresses_with_a_scheme() {
     assert_character("ssh://deploy%3ahunter2@web1", User, ':');
     assert_character("ssh://a@b@web1", Host, '@');
     assert_character("ssh://web1?x", Host, '?');
-    assert_eq!(error_of("ssh://@web1"), HostSpecError::Empty(User));
-    assert_eq!(error_of("ssh://"), HostSpecError::Empty(Host));
-    assert_eq!(error_of("ssh://web1:0"), HostSpecError::Port);
-    assert_eq!(error_of("ssh://-v"), HostSpecError::LeadingDash(Host));
+    assert_eq!(error_of("ssh://@web1"), HostSpecProblem::Empty(User));
+    assert_eq!(error_of("ssh://"), HostSpecProblem::Empty(Host));
+    assert_eq!(error_of("ssh://web1:0"), HostSpecProblem::Port);
+    assert_eq!(error_of("ssh://-v"), HostSpecProblem::LeadingDash(Host));
 }
 
 #[test]
@@ -119,29 +119,30 @@ fn display_is_the_shortest_form() {
 #[test]
 fn empty_parts() {
     for text in ["", "user@", ":22", "[]", "[]:22", "user@:22"] {
-        assert_eq!(error_of(text), HostSpecError::Empty(Host), "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::Empty(Host), "{text:?}");
     }
     for text in ["@host", "@host:22", "@[::1]"] {
-        assert_eq!(error_of(text), HostSpecError::Empty(User), "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::Empty(User), "{text:?}");
     }
 }
 
 #[test]
 fn ports() {
     for port in ["", "0", "00", "65536", "4294967318", "+22", "-1", "ssh", "2 2", "22\n", "٢٢", "0x16"] {
-        assert_eq!(error_of(&format!("web1:{port}")), HostSpecError::Port, "{port:?}");
-        assert_eq!(error_of(&format!("[::1]:{port}")), HostSpecError::Port, "{port:?}");
+        assert_eq!(error_of(&format!("web1:{port}")), HostSpecProblem::Port, "{port:?}");
+        assert_eq!(error_of(&format!("[::1]:{port}")), HostSpecProblem::Port, "{port:?}");
     }
-    assert_eq!(HostSpec::from_parts(None, "web1", Some(0)), Err(HostSpecError::Port));
+    let error = HostSpec::from_parts(Some("me"), "web1", Some(0)).unwrap_err();
+    assert_eq!((&*error.text, &error.problem), ("me@web1:0", &HostSpecProblem::Port));
 }
 
 #[test]
 fn brackets() {
     for text in ["[::1", "::1]", "[::1]22", "[::1]]:22", "[web1:22", "web1]:22", "we[b]1", "x[::1]:22"] {
-        assert_eq!(error_of(text), HostSpecError::Brackets, "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::Brackets, "{text:?}");
     }
     assert_character("[[web1]", Host, '[');
-    assert_eq!(error_of("[[::1]:22"), HostSpecError::Ipv6);
+    assert_eq!(error_of("[[::1]:22"), HostSpecProblem::Ipv6);
 }
 
 #[test]
@@ -149,16 +150,16 @@ fn colons_without_an_ipv6_address() {
     for text in
         ["a:b:c", "web1:22:22", ":::1", "1:2:3:4:5:6:7:8:22", "::1%", "[web1:22]", "::g", "http://a:b"]
     {
-        assert_eq!(error_of(text), HostSpecError::Ipv6, "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::Ipv6, "{text:?}");
     }
 }
 
 #[test]
 fn option_injection() {
     for text in ["-oProxyCommand=id", "-v", "user@-v", "[-v]:22"] {
-        assert_eq!(error_of(text), HostSpecError::LeadingDash(Host), "{text:?}");
+        assert_eq!(error_of(text), HostSpecProblem::LeadingDash(Host), "{text:?}");
     }
-    assert_eq!(error_of("-luser@host"), HostSpecError::LeadingDash(User));
+    assert_eq!(error_of("-luser@host"), HostSpecProblem::LeadingDash(User));
 }
 
 /// Checks the character sets of `valid_hostname` and `valid_ruser`, character by character.
@@ -184,7 +185,7 @@ fn known_hosts_metacharacters() {
 #[test]
 fn password_in_the_specification_is_refused_and_not_repeated() {
     let error = error_of("deploy:hunter2@web1");
-    assert_eq!(error, HostSpecError::Character { part: User, character: ':' });
+    assert_eq!(error, HostSpecProblem::Character { part: User, character: ':' });
     assert!(!error.to_string().contains("hunter2"));
 }
 
@@ -207,9 +208,9 @@ fn control_characters_whitespace_and_invisible_characters() {
 fn length_limits() {
     let longest = "h".repeat(255);
     assert_parses(&format!("{longest}:22"), None, &longest, Some(22));
-    assert_eq!(error_of(&format!("{longest}h")), HostSpecError::TooLong { part: Host, len: 256 });
+    assert_eq!(error_of(&format!("{longest}h")), HostSpecProblem::TooLong { part: Host, len: 256 });
     assert_parses(&format!("{longest}@web1"), Some(&longest), "web1", None);
-    assert_eq!(error_of(&format!("u{longest}@web1")), HostSpecError::TooLong { part: User, len: 256 });
+    assert_eq!(error_of(&format!("u{longest}@web1")), HostSpecProblem::TooLong { part: User, len: 256 });
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Addresses of the form `ssh://[user@]host[:port]` (RFC 3986; OpenSSH: `parse_ssh_uri`).
 
-use super::{HostSpec, HostSpecError, HostSpecPart, parse_port, split_port};
+use super::{HostSpec, HostSpecPart, HostSpecProblem, parse_port, split_port};
 
 pub(super) const SCHEME: &str = "ssh://";
 
 /// Parses the part after the scheme.
-pub(super) fn parse(address: &str) -> Result<HostSpec, HostSpecError> {
+pub(super) fn parse(address: &str) -> Result<HostSpec, HostSpecProblem> {
     let (authority, path) = address.split_once('/').unwrap_or((address, ""));
     if !path.is_empty() {
-        return Err(HostSpecError::Path);
+        return Err(HostSpecProblem::Path);
     }
     let (user, address) = match authority.split_once('@') {
         Some((user, address)) => (Some(decoded(user)?), address),
@@ -16,12 +16,12 @@ pub(super) fn parse(address: &str) -> Result<HostSpec, HostSpecError> {
     };
     let (host, port) = split_port(address)?;
     let port = port.map(parse_port).transpose()?;
-    HostSpec::from_parts(user.as_deref(), &host.replacen("%25", "%", 1), port)
+    HostSpec::checked(user.as_deref(), &host.replacen("%25", "%", 1), port)
 }
 
 /// Replaces `%` and two hexadecimal digits by the byte that they stand for.
-fn decoded(user: &str) -> Result<String, HostSpecError> {
-    let invalid = || HostSpecError::Character { part: HostSpecPart::User, character: '%' };
+fn decoded(user: &str) -> Result<String, HostSpecProblem> {
+    let invalid = || HostSpecProblem::Character { part: HostSpecPart::User, character: '%' };
     let mut bytes = Vec::with_capacity(user.len());
     let mut rest = user.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -157,7 +157,7 @@ fn what_the_encoding_has_not_is_refused_before_anything_is_started() {
         CommandProblem::NotUtf8 { offset: 1, encoding }
     );
     match latin1("echo %s").host_args(["é", "表"]).to_requests(2, Default::default()) {
-        Err(Error::Template { position: 1, problem }) => {
+        Err(Error::Template { position: 1, problem, .. }) => {
             assert_eq!(
                 problem,
                 TemplateProblem::Refused(CommandProblem::Unencodable { offset: 5, encoding })

@@ -149,17 +149,17 @@ fn an_error_names_the_host_and_shows_no_value() {
     }
     let ports = [HostArg::from(22), HostArg::from("secret")];
     let error = refused(Command::new("port %d").host_args(ports), 2);
-    assert!(matches!(error, Error::Template { position: 1, problem: TemplateProblem::NotAnInteger(5) }));
-    let text = "command for host 1 of the list: the value for the placeholder at offset 5 is not an integer";
+    assert!(matches!(error, Error::Template { position: 1, problem: TemplateProblem::NotAnInteger(5), .. }));
+    let text = "command for host 2 of the run: the value for the placeholder at offset 5 is not an integer";
     assert_eq!(error.to_string(), text);
     let error = refused(Command::new("%(\x1b[2J)s").host_args(["a"]), 1);
-    assert_eq!(error.to_string(), "command for host 0 of the list: no value is named \"\\x1b[2J\"");
+    assert_eq!(error.to_string(), "command for host 1 of the run: no value is named \"\\x1b[2J\"");
     let error = refused(Command::new("%s").host_args(["id", " "]), 2);
     let empty = TemplateProblem::Refused(CommandProblem::Empty);
-    assert!(matches!(&error, Error::Template { position: 1, problem } if *problem == empty), "{error}");
+    assert!(matches!(&error, Error::Template { position: 1, problem, .. } if *problem == empty), "{error}");
     let error = refused(Command::new("echo %s").host_args(["a", "b", "\0"]), 3);
     let nul = TemplateProblem::Refused(CommandProblem::Nul(5));
-    assert!(matches!(&error, Error::Template { position: 2, problem } if *problem == nul), "{error}");
+    assert!(matches!(&error, Error::Template { position: 2, problem, .. } if *problem == nul), "{error}");
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn addresses_race_on_request() {
     let problem = "attempt_delay must be at least 10 ms, or None";
     assert_eq!(World::new().problem(&[], &hasty, &[]), problem);
     let of_host = World::new().problem(&["web"], &config(), std::slice::from_ref(&hasty));
-    assert_eq!(of_host, format!("host 0 of the list (web): {problem}"));
+    assert_eq!(of_host, format!("host 1 of the list (web): {problem}"));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn keepalives_and_how_many_may_be_missed() {
     let own = config().keepalive_max_missed(0);
     assert_eq!(
         world.problem(&["web"], &config(), std::slice::from_ref(&own)),
-        "host 0 of the list (web): keepalive_max_missed must be at least 1"
+        "host 1 of the list (web): keepalive_max_missed must be at least 1"
     );
     assert_eq!(world.problem(&[], &own, &[]), "keepalive_max_missed must be at least 1");
 }
@@ -380,7 +380,7 @@ fn a_usual_identity_file_that_others_can_read_is_passed_over() {
     let named = config().identity_files(["~/.ssh/id_rsa"]);
     let path = world.path(".ssh/id_rsa").display().to_string();
     let chmod = format!("{path}: is accessible to other users (mode 0640); run: chmod 600 '{path}'");
-    for (client, own, who) in [(&named, &config(), ""), (&config(), &named, "host 0 of the list (web): ")] {
+    for (client, own, who) in [(&named, &config(), ""), (&config(), &named, "host 1 of the list (web): ")] {
         let problem = world.problem(&["web"], client, std::slice::from_ref(own));
         assert_eq!(problem, format!("{who}private key {chmod}"));
     }
@@ -444,7 +444,7 @@ fn certificates() {
         (config(), two().cert_bytes(IDENTITY_CERT), 0),
     ];
     for (client, own, position) in wrong {
-        let expected = format!("host {position} of the list (web): {none}");
+        let expected = format!("host {} of the list (web): {none}", position + 1);
         assert_eq!(world.problem(&["web"], &client, &[own]), expected);
     }
     assert_eq!(world.problem(&["web"], &one().cert_bytes(TWO_CERT), &[config()]), none, "the client's own");
@@ -509,7 +509,7 @@ fn keyboard_interactive() {
     let nobody = on(config().identity_auth(false));
     let problem = "keyboard_interactive needs a password or a responder";
     assert_eq!(world.problem(&["web"], &nobody, &[config()]), problem);
-    let of_host = format!("host 1 of the list (db): {problem}");
+    let of_host = format!("host 2 of the list (db): {problem}");
     assert_eq!(world.problem(&["web", "db"], &config(), &[config(), nobody]), of_host);
 
     let one = asking(base());
@@ -587,7 +587,7 @@ fn what_cannot_work_names_the_host() {
     ];
     for (own, expected) in wrong {
         let problem = world.problem(&["a", "b", "root@c:22"], &config(), &[config(), config(), own]);
-        let expected = format!("host 2 of the list (c): {expected}");
+        let expected = format!("host 3 of the list (c): {expected}");
         assert!(problem.starts_with(&expected), "{problem}\ninstead of {expected}");
     }
 }
@@ -710,7 +710,7 @@ fn a_name_that_libssh_refuses_is_refused_for_gssapi_only() {
         return;
     }
     let problem = world.problem(&["web"], &config().gssapi_auth(true), &[named(config())]);
-    let text = "host 0 of the list (web): user \"CORP\\deploy\": libssh cannot use this name with GSSAPI: \
+    let text = "host 1 of the list (web): user \"CORP\\deploy\": libssh cannot use this name with GSSAPI: \
                 set gssapi_auth(false)";
     assert_eq!(problem, text);
     let off = named(config()).gssapi_auth(false);
@@ -737,13 +737,13 @@ fn what_gssapi_cannot_use_is_refused() {
     for (name, what) in [("", "is empty"), ("a\0b", "contains a NUL byte"), (long.as_str(), "is too long")] {
         let server = format!("gssapi_server_identity {what}");
         assert_eq!(problem(config().gssapi_server_identity(name), config()), server);
-        let client = format!("host 0 of the list (web): gssapi_client_identity {what}");
+        let client = format!("host 1 of the list (web): gssapi_client_identity {what}");
         assert_eq!(problem(config(), config().gssapi_client_identity(name)), client);
     }
     let idle = "gssapi_delegate_credentials needs gssapi_auth, which is off";
     assert_eq!(problem(config().gssapi_delegate_credentials(true), config()), idle);
     let own = config().gssapi_delegate_credentials(true);
-    assert_eq!(problem(config(), own), format!("host 0 of the list (web): {idle}"));
+    assert_eq!(problem(config(), own), format!("host 1 of the list (web): {idle}"));
     let proxy = Proxy::new("gate").gssapi_delegate_credentials(true);
     assert_eq!(problem(config().proxy(proxy), config()), format!("proxy gate: {idle}"));
     if engine::has_gssapi() {
@@ -848,5 +848,5 @@ fn the_agent_is_forwarded_where_there_is_one() {
     let problem = world.problem(&["web"], &on, &[config()]);
     assert_eq!(problem, "forward_ssh_agent needs an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
     let problem = world.problem(&["web"], &config(), &[on]);
-    assert!(problem.starts_with("host 0 of the list (web): forward_ssh_agent needs"), "{problem}");
+    assert!(problem.starts_with("host 1 of the list (web): forward_ssh_agent needs"), "{problem}");
 }

@@ -253,7 +253,7 @@ fn the_key_of_the_third_host_is_checked_by_build() {
             "{error:?}"
         );
         let text = error.to_string();
-        let named = format!("host 2 of the list (c): private key {}", dir.path().display());
+        let named = format!("host 3 of the list (c): private key {}", dir.path().display());
         assert!(text.starts_with(&named) && text.contains(expected), "{text}");
     }
     let error = refusal(client().key_file(&locked).host_config(third(config().password(PASSPHRASE))));

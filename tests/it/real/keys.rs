@@ -208,7 +208,7 @@ fn the_work_of_opening_a_key_is_bounded_and_settable() {
     let own = HostConfig::default().kdf_rounds_max(2);
     let error = with().host_config([own.clone()]).build().expect_err("a bound").to_string();
     assert!(
-        error.starts_with("host 0 of the list (")
+        error.starts_with("host 1 of the list (")
             && error.ends_with(&format!("): private key {}: {text}", key.display()))
     );
     build(with().kdf_rounds_max(2).host_config([own.kdf_rounds_max(3)]));

@@ -30,7 +30,8 @@ fn a_bad_host_is_named_by_its_position() {
         match ParallelClient::builder(["web1", "web2", bad]).build() {
             Err(error @ Error::HostSpec { position: 2, .. }) => {
                 let text = error.to_string();
-                assert!(text.starts_with("host 2 of the list: "), "{text}");
+                let start = format!("host 3 of the list, \"{}\": ", bad.replace('\0', "\\x00"));
+                assert!(text.starts_with(&start), "{text}");
                 assert!(!text.chars().any(char::is_control), "{text:?}");
             }
             other => panic!("{bad:?}: {other:?}"),

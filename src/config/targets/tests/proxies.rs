@@ -110,7 +110,7 @@ fn ways_in_a_circle_are_refused() {
     let text = circle(&["gate"], config().proxy_host("GATE"));
     assert_eq!(
         text,
-        "host 0 of the list (gate): proxy loop: GATE port 22 appears twice on the way to the host"
+        "host 1 of the list (gate): proxy loop: GATE port 22 appears twice on the way to the host"
     );
     let text = circle(&["127.0.0.1"], config().proxy_host("127.1"));
     assert!(text.contains("proxy loop: 127.1 port 22"), "{text}");
@@ -125,7 +125,7 @@ fn ways_in_a_circle_are_refused() {
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let world = World::new();
     let problem = |client, own| world.problem(&["web0", "web1"], &client, &[config(), own]);
-    let of_one = |text: &str| format!("host 1 of the list (web1): {text}");
+    let of_one = |text: &str| format!("host 2 of the list (web1): {text}");
     let no_host = "proxy_user, proxy_port, proxy_password or proxy_key_file needs a proxy_host";
     let text = problem(config(), config().proxy_user("me"));
     assert_eq!(text, of_one(no_host));
@@ -133,14 +133,14 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
     assert_eq!(text, of_one(no_host));
     let text = problem(config(), config().proxy(Proxy::new("a")).proxy_host("b"));
     assert_eq!(text, of_one("proxies cannot be combined with proxy_host: give one of them"));
-    assert!(problem(config(), config().proxy_host("a b")).starts_with(&of_one("proxy: ")));
-    assert!(problem(config(), config().proxy(Proxy::new(""))).starts_with(&of_one("proxy: ")));
+    assert!(problem(config(), config().proxy_host("a b")).starts_with(&of_one("proxy \"a b\": ")));
+    assert!(problem(config(), config().proxy(Proxy::new(""))).starts_with(&of_one("proxy \"\": ")));
     let text = problem(config(), config().proxy(Proxy::new("gate").port(0)));
     assert_eq!(text, of_one("proxy gate: port must be 1 to 65535"));
     let text = problem(config(), config().proxy_host("gate").proxy_password("a\0b"));
     assert_eq!(text, of_one("proxy gate: password contains a NUL byte"));
     let text = problem(config(), config().proxy_host("gate").proxy_key_file(world.path("none")));
-    assert!(text.starts_with("host 1 of the list (web1): private key"), "{text}");
+    assert!(text.starts_with("host 2 of the list (web1): private key"), "{text}");
     let client = config().proxy(Proxy::new("gate").key_file(world.path("none")));
     let text = problem(client, config());
     assert!(text.starts_with("private key"), "{text}");

@@ -236,7 +236,7 @@ fn a_path_that_no_socket_can_have_is_an_error_of_build() {
     assert!(problem.starts_with("agent_socket \"/xxx"), "{problem}");
     let own = [HostConfig::default().agent_socket(&long)];
     let problem = builder().host_config(own).build().expect_err("too long").to_string();
-    let start = format!("host 0 of the list ({HOST}): agent_socket");
+    let start = format!("host 1 of the list ({HOST}): agent_socket");
     assert!(problem.starts_with(&start), "{problem}");
     assert!(!fs::exists(long).unwrap_or(true));
 }
