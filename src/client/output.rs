@@ -325,6 +325,6 @@ impl HostOutput {
             |command: CommandRef<'_>| (command.stage(), now.saturating_duration_since(command.begun()));
         let (stage, elapsed) = self.look(look).unwrap_or((Stage::Running, Duration::ZERO));
         let (host, port, kind) = (self.host.clone(), self.port, Arc::new(kind));
-        HostError::new(HostErrorParts { host, port, stage, attempt: 0, attempts: 0, elapsed, kind })
+        HostError::new(HostErrorParts { host, port, stage, attempt: 0, attempts: None, elapsed, kind })
     }
 }

@@ -12,7 +12,11 @@ use crate::text::sanitise;
 pub enum ChannelProblem {
     /// The server refused to open a session channel, because of its `MaxSessions` or because it
     /// forbids sessions.
-    #[error("the server refused to open a channel: {}", peer(.0))]
+    #[error(
+        "the server refused to open a channel: {}; if it has reached its MaxSessions, set \
+         wait_for_channel or run fewer commands at once on the host",
+        peer(.0)
+    )]
     OpenRefused(String),
     /// The server refused a terminal. The command was not sent.
     #[error("the server refused a terminal: {}", peer(.0))]
@@ -66,12 +70,12 @@ pub enum ChannelProblem {
 }
 
 fn tunnel_refusal(reason: u32, text: &str) -> String {
-    let name = match reason {
-        1 => "administratively prohibited",
-        2 => "connect failed",
-        3 => "unknown channel type",
-        4 => "resource shortage",
-        _ => "no known reason",
+    let (name, advice) = match reason {
+        1 => ("administratively prohibited", "; see AllowTcpForwarding and PermitOpen of its sshd"),
+        2 => ("connect failed", ""),
+        3 => ("unknown channel type", ""),
+        4 => ("resource shortage", ""),
+        _ => ("no known reason", ""),
     };
-    format!("{name} ({reason}): {}", peer(text))
+    format!("{name} ({reason}): {}{advice}", peer(text))
 }

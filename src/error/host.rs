@@ -29,7 +29,8 @@ pub(crate) struct HostErrorParts {
     pub port: u16,
     pub stage: Stage,
     pub attempt: u32,
-    pub attempts: u32,
+    /// How many attempts the retry policy allows for this failure; `None` if it is final.
+    pub attempts: Option<u32>,
     pub elapsed: Duration,
     pub kind: Arc<HostErrorKind>,
 }
@@ -39,9 +40,15 @@ impl HostError {
         Self(Arc::new(parts))
     }
 
-    /// The same failure at another stage.
+    /// The same failure, for a command that had begun. Such a command is not sent again.
     pub(crate) fn at(&self, stage: Stage, elapsed: Duration) -> Self {
-        Self::new(HostErrorParts { stage, elapsed, ..HostErrorParts::clone(&self.0) })
+        Self::new(HostErrorParts { stage, elapsed, attempts: None, ..HostErrorParts::clone(&self.0) })
+    }
+
+    /// The same failure, without another attempt after it.
+    pub(crate) fn given_up(&self) -> Self {
+        let attempts = self.0.attempts.filter(|attempts| *attempts <= self.0.attempt);
+        Self::new(HostErrorParts { attempts, ..HostErrorParts::clone(&self.0) })
     }
 
     /// The host as the list names it.
@@ -62,6 +69,13 @@ impl HostError {
     /// The number of the connection attempt that failed, from 1; 0 if no attempt had begun.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
+    }
+
+    /// How many attempts the [retry policy](crate::config::RetryPolicy) allows for this failure, the
+    /// first one included. `None` if the failure is final before that number is reached: another
+    /// attempt would end in the same way, no time is left for one, or the command may have begun.
+    pub fn attempts(&self) -> Option<u32> {
+        self.0.attempts
     }
 
     /// Time from the start of the failed attempt, or of the command, to the failure.
@@ -86,8 +100,11 @@ impl fmt::Display for HostError {
             return write!(f, ": not started: {why}");
         }
         write!(f, ": {} failed", parts.stage)?;
-        if parts.attempts > 1 && parts.attempt > 0 {
-            write!(f, " (attempt {} of {})", parts.attempt, parts.attempts)?;
+        match (parts.attempt, parts.attempts) {
+            (1.., Some(attempts @ 2..)) => write!(f, " (attempt {} of {attempts})", parts.attempt)?,
+            // The number is not that of a command.
+            (2.., None) if parts.stage <= Stage::Authenticating => write!(f, " (attempt {})", parts.attempt)?,
+            _ => {}
         }
         write!(f, ": {}", parts.kind)
     }
@@ -126,7 +143,11 @@ pub enum HostErrorKind {
     #[error("{0}")]
     HostKey(HostKeyError),
     /// No credential was accepted (parallel-ssh: `AuthenticationError`).
-    #[error("no credential accepted for user {}: {}", sanitise(user), refusal(tried, offered, problems))]
+    #[error(
+        "no credential accepted for user {}: {}",
+        sanitise(user),
+        refusal(tried, offered, problems)
+    )]
     #[non_exhaustive]
     Auth {
         /// The login name.

@@ -24,7 +24,7 @@ fn of_host(kind: HostErrorKind) -> HostError {
         port: 22,
         stage: Stage::Connecting,
         attempt: 1,
-        attempts: 3,
+        attempts: Some(3),
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
     })

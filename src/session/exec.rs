@@ -302,7 +302,7 @@ impl Exec {
     /// The outcome if the command fails now with an error of this kind.
     fn failed(&self, cx: &ExecCx<'_>, kind: HostErrorKind) -> Outcome {
         let elapsed = cx.now.saturating_duration_since(self.begun);
-        Outcome::Failed(cx.peer.error(self.stage(), elapsed, kind))
+        Outcome::Failed(cx.peer.final_error(self.stage(), elapsed, kind))
     }
 
     /// Moves the output that has arrived into the streams, and handles the end of the command. Also

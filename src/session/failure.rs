@@ -38,6 +38,11 @@ impl<'a> Peer<'a> {
         self.error_of(Cause::of(&kind), stage, elapsed, kind)
     }
 
+    /// Like [`error`](Self::error), for the failure of a command. No other attempt follows.
+    pub(super) fn final_error(self, stage: Stage, elapsed: Duration, kind: HostErrorKind) -> HostError {
+        self.error_of(Cause::Final, stage, elapsed, kind)
+    }
+
     /// Like [`error`](Self::error), for a failure with this cause.
     pub(super) fn error_of(
         self,
@@ -47,13 +52,13 @@ impl<'a> Peer<'a> {
         kind: HostErrorKind,
     ) -> HostError {
         let policy = &self.target.profile.connection.retry;
-        let attempts = policy.rule(cause).unwrap_or(policy.failed).attempts;
+        let attempts = policy.rule(cause).map(|rule| rule.attempts.max(self.attempt));
         HostError::new(HostErrorParts {
             host: self.target.host.clone(),
             port: self.target.port,
             stage,
             attempt: self.attempt,
-            attempts: attempts.max(self.attempt),
+            attempts,
             elapsed,
             kind: Arc::new(kind),
         })

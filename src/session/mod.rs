@@ -301,7 +301,7 @@ impl Session {
             _ => (kind, cause),
         };
         let peer = Peer::of(&self.target, &self.attempts);
-        let error = peer.error_of(cause, self.state.stage(), peer.elapsed(cx.now), kind);
+        let error = peer.error_of(cause, self.failing_stage(), peer.elapsed(cx.now), kind);
         match &mut self.role {
             Role::Host(commands) => {
                 // A connection that has run a command does not count as a failed attempt.
@@ -315,18 +315,18 @@ impl Session {
         cx.link.hang_up();
         self.proxy_lost = None;
         let was_ready = matches!(self.state, State::Ready(_));
-        let next = if was_ready && !self.is_needed() {
-            State::Closed
-        } else if let Some(retry) = self.attempts.retry(cause, &self.target.profile.connection.retry, cx.now)
-        {
-            retry
-        } else {
+        let retry = match was_ready && !self.is_needed() {
+            true => Some(State::Closed),
+            false => self.attempts.retry(cause, &self.target.profile.connection.retry, cx.now),
+        };
+        let error = if retry.is_some() { error } else { error.given_up() };
+        let next = retry.unwrap_or_else(|| {
             match &mut self.role {
                 Role::Host(commands) => commands.fail(&error, peer, cx),
                 Role::Proxy(tunnels) => tunnels.fail(&error, cx.out),
             }
             State::Failed(error.clone())
-        };
+        });
         match &next {
             State::BackingOff(pause) => log::debug!("{error}; next attempt in {pause:?}"),
             State::Queued => log::debug!("{error}; next attempt at once"),

@@ -254,7 +254,7 @@ impl Cause {
             HostErrorKind::Channel(ChannelProblem::TunnelRefused { reason: RESOURCE_SHORTAGE, .. }) => {
                 Self::Failed
             }
-            kind if error.stage() == Stage::Opening => Self::of(kind),
+            kind if error.stage() == Stage::Forwarding => Self::of(kind),
             _ => Self::Final,
         }
     }

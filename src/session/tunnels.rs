@@ -102,7 +102,7 @@ impl Tunnels {
                     // This host fails together with the proxy's connection, like the hosts whose
                     // channels were already requested.
                     let cause =
-                        peer.error(Stage::Opening, peer.elapsed(cx.now), host_error_kind(error.clone()));
+                        peer.error(Stage::Forwarding, peer.elapsed(cx.now), host_error_kind(error.clone()));
                     cx.out.push(Effect::Tunnelled(id, TunnelProgress::Failed(cause)));
                     return Err(error.into());
                 }

@@ -179,6 +179,14 @@ impl Session {
         }
     }
 
+    /// The stage that a failure of the connection belongs to now.
+    pub(super) fn failing_stage(&self) -> Stage {
+        match (&self.role, &self.state) {
+            (Role::Proxy(_), State::Ready(_)) => Stage::Forwarding,
+            (_, state) => state.stage(),
+        }
+    }
+
     /// Why the connection was given up, if it was.
     pub(crate) fn error(&self) -> Option<&HostError> {
         match &self.state {

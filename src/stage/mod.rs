@@ -32,10 +32,12 @@ pub enum Stage {
     Running,
     /// Closing the channel.
     Closing,
+    /// Of a proxy: carrying the connections to the hosts behind it.
+    Forwarding,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Queued,
         Self::Resolving,
         Self::Connecting,
@@ -46,6 +48,7 @@ impl Stage {
         Self::Requesting,
         Self::Running,
         Self::Closing,
+        Self::Forwarding,
     ];
 }
 
@@ -62,6 +65,7 @@ impl fmt::Display for Stage {
             Self::Requesting => "starting the command",
             Self::Running => "running the command",
             Self::Closing => "closing the channel",
+            Self::Forwarding => "forwarding connections",
         })
     }
 }

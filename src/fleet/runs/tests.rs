@@ -31,7 +31,7 @@ impl End {
             port: 22,
             stage: Stage::Queued,
             attempt: 0,
-            attempts: 0,
+            attempts: None,
             elapsed: Duration::ZERO,
             kind: Arc::new(kind),
         }))

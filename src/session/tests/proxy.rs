@@ -19,7 +19,7 @@ pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
         port: 22,
         stage,
         attempt: 1,
-        attempts: 1,
+        attempts: None,
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
     })
@@ -110,7 +110,7 @@ fn a_proxy_lost_under_a_running_command_is_reported_after_all_output() {
     bench.link.arrive(0, Packet::Stdout(b"and this\n".to_vec()));
     bench.link.arrive(0, Packet::Fault(lost()));
     let cause = HostErrorKind::ConnectionLost("reset".to_owned());
-    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Opening, cause))));
+    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Forwarding, cause))));
     let HostErrorKind::Proxy(inner) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
     assert!(matches!(inner.kind(), HostErrorKind::ConnectionLost(_)));
     assert_eq!((bench.error(0).host(), bench.error(0).stage()), ("web1", Stage::Running));
@@ -140,7 +140,7 @@ fn a_lost_proxy_before_the_command_is_tried_again() {
     bench.run_until_phase(Phase::Handshaking);
     bench.link.arrive(0, Packet::Fault(lost()));
     let cause = HostErrorKind::ConnectionLost("reset".to_owned());
-    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Opening, cause))));
+    bench.step(Input::Tunnelled(TunnelProgress::Failed(error_of_proxy(Stage::Forwarding, cause))));
     assert_eq!(bench.phase(), Phase::BackingOff);
     assert_eq!(bench.deadline(), Some(bench.now + RETRY_DELAY));
     bench.run();

@@ -115,6 +115,11 @@ fn only_retryable_errors_are_tried_again() {
         assert_eq!(bench.dials(), dials, "{kind:?}");
         assert_eq!(bench.error(0).attempt() as usize, dials, "{kind:?}");
         assert_eq!(bench.error(0).stage(), Stage::Handshaking);
+        let text = bench.error(0).to_string();
+        match dials {
+            1 => assert!(bench.error(0).attempts().is_none() && !text.contains("attempt"), "{text}"),
+            _ => assert!(bench.error(0).attempts() == Some(3) && text.contains("(attempt 3 of 3)"), "{text}"),
+        }
     }
 }
 
@@ -169,6 +174,42 @@ fn a_server_that_drops_every_connection_fails_in_bounded_time() {
     for (longest, ceiling) in longest.iter().zip(ceilings) {
         assert!(*longest > ceiling * 9 / 10, "{longest:?} of {ceiling:?}");
     }
+}
+
+/// The second attempt to connect has succeeded, so its number says nothing about the command.
+#[test]
+fn a_command_that_fails_on_a_connection_is_not_an_attempt() {
+    let dropped = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let running = Channel::sending(vec![(1, Packet::Fault(lost()))]);
+    let refused = Channel { exec: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    let silent = Channel { exec: Answer::never(), ..Channel::sending(Vec::new()) };
+    for (channel, expected) in [
+        (running, "web1: running the command failed: connection lost"),
+        (refused, "web1: starting the command failed: the server refused to run the command"),
+        (silent, "web1: starting the command failed: exec timeout after 14s"),
+    ] {
+        for peers in [vec![dropped.clone()], Vec::new()] {
+            let second = Peer { channels: vec![channel.clone()], ..Peer::default() };
+            let mut bench = Bench::new(Script::peers(peers.into_iter().chain([second]).collect()));
+            bench.command();
+            bench.run_until(Bench::all_ended);
+            let text = bench.error(0).to_string();
+            assert!(text.starts_with(expected), "{text}");
+            assert_eq!((bench.error(0).attempts(), bench.error(0).attempt() as usize), (None, bench.dials()));
+        }
+    }
+}
+
+#[test]
+fn an_attempt_that_no_other_has_time_to_follow_is_not_one_of_several() {
+    let policy = RetryPolicy::default().failed(Retry::new(3, Duration::from_secs(20)));
+    let lost = Peer { handshake: Answer::error(1, LinkErrorKind::Lost), ..Peer::default() };
+    let mut bench = Bench::with(Config { retry: Some(policy), ..Config::default() }, Script::peer(lost));
+    bench.command();
+    bench.run();
+    assert_eq!((bench.dials(), bench.error(0).attempt(), bench.error(0).attempts()), (2, 2, None));
+    let text = bench.error(0).to_string();
+    assert!(text.starts_with("web1: SSH handshake failed (attempt 2): connection lost"), "{text}");
 }
 
 /// What a caller sets for all attempts applies to dropped connections too.
@@ -263,7 +304,7 @@ fn the_limit_of_all_attempts_is_named_and_ends_an_attempt_at_its_time() {
     assert_eq!(bench.dials(), 2);
     let text = bench.error(0).to_string();
     assert!(
-        text.ends_with("authentication failed (attempt 2 of 3): time limit of all attempts after 30s"),
+        text.ends_with("authentication failed (attempt 2): time limit of all attempts after 30s"),
         "{text}"
     );
 }

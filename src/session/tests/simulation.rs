@@ -112,7 +112,7 @@ fn bench(random: &mut Random) -> Bench {
 }
 
 fn lost_proxy() -> HostError {
-    error_of_proxy(Stage::Opening, HostErrorKind::ConnectionLost("reset".to_owned()))
+    error_of_proxy(Stage::Forwarding, HostErrorKind::ConnectionLost("reset".to_owned()))
 }
 
 fn simulate(seed: u64) -> Vec<Phase> {

@@ -23,6 +23,8 @@ fn a_channel_beyond_max_sessions_is_refused_by_name() {
     let HostErrorKind::Channel(ChannelProblem::OpenRefused(reason)) = error.kind() else { panic!("{error}") };
     assert!(reason.contains("open failed"), "{error}");
     assert_eq!(error.stage(), Stage::Opening);
+    let text = error.to_string();
+    assert!(text.contains("MaxSessions") && text.contains("wait_for_channel"), "{text}");
     join(&client, &two);
     assert!(two.iter().all(|output| output.exit_code() == Some(0)));
     assert_eq!(run_one(&mut client, "echo room again"), ["room again"]);

@@ -205,7 +205,10 @@ fn a_bastion_killed_in_the_middle_of_commands() {
         let Some(Outcome::Failed(error)) = output.outcome() else { panic!("{:?}", output.outcome()) };
         assert_eq!(error.stage(), Stage::Running);
         let inner = of_proxy(&error);
-        assert_eq!(inner.host(), GATE);
+        assert_eq!((inner.host(), inner.stage()), (GATE, Stage::Forwarding));
+        let text = error.to_string();
+        let expected = format!("running the command failed: proxy {GATE} port {}: ", bastion.port());
+        assert!(text.contains(&(expected + "forwarding connections failed: ")), "{text}");
         let is_loss =
             matches!(inner.kind(), HostErrorKind::ConnectionLost(_) | HostErrorKind::Disconnected { .. });
         assert!(is_loss, "{error}");
