@@ -20,11 +20,14 @@ pub(crate) struct Asker {
     pub generation: u32,
 }
 
+/// The agent's keys, or why there is no list of them.
+pub(crate) type Listed = Result<Arc<[Identity]>, Arc<str>>;
+
 /// An answer for one asker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AgentAnswer {
-    /// The agent's keys. Empty if the agent could not list them.
-    Identities(Arc<[Identity]>),
+    /// The agent's keys.
+    Identities(Listed),
     /// The signature. `None` if the agent did not make one.
     Signature(Option<Arc<[u8]>>),
 }
@@ -66,8 +69,8 @@ pub(crate) struct AgentClient {
     /// connections are stale.
     pub generation: u32,
     connection: Option<AgentConnection>,
-    /// The agent's keys, once it has listed them.
-    identities: Option<Arc<[Identity]>>,
+    /// The agent's keys, once it has listed them or failed to.
+    identities: Option<Listed>,
     /// The generations of the askers that wait for the list of keys, by slot.
     listeners: HashMap<usize, u32>,
     /// The requests that were not sent yet.
@@ -191,23 +194,26 @@ impl AgentClient {
     fn answer(&mut self, request: AgentRequest, message: &[u8]) -> Result<(), Lost> {
         let told = match request.purpose {
             Purpose::Identities => {
-                wire::parse_identities(message).map(|identities| self.tell_identities(identities.into()))
+                wire::parse_identities(message).map(|identities| self.tell_identities(Ok(identities.into())))
             }
             Purpose::Signature(asker) => wire::parse_signature(message).map(|signature| {
                 self.answers.push_back((asker, AgentAnswer::Signature(Some(signature.into()))));
             }),
         };
         let Err(problem) = told else { return Ok(()) };
-        match request.purpose {
-            Purpose::Identities => self.warn("does not list its keys", &problem),
-            Purpose::Signature(_) => self.warn("does not sign", &problem),
-        }
-        self.fail(request.purpose);
+        let what = match request.purpose {
+            Purpose::Identities => "does not list its keys",
+            Purpose::Signature(_) => "does not sign",
+        };
+        let warning = self.warn(what, &problem);
+        self.fail(request.purpose, warning);
         if problem == AgentError::Refused { Ok(()) } else { Err(problem.into()) }
     }
 
-    fn tell_identities(&mut self, identities: Arc<[Identity]>) {
-        log::debug!("the ssh-agent at {} lists {} keys", self.path.display(), identities.len());
+    fn tell_identities(&mut self, identities: Listed) {
+        if let Ok(identities) = &identities {
+            log::debug!("the ssh-agent at {} lists {} keys", self.path.display(), identities.len());
+        }
         self.identities = Some(identities.clone());
         for (slot, generation) in self.listeners.drain() {
             let asker = Asker { slot, generation };
@@ -216,9 +222,9 @@ impl AgentClient {
     }
 
     /// Answers with no keys or no signature, so that the hosts continue with other credentials.
-    fn fail(&mut self, purpose: Purpose) {
+    fn fail(&mut self, purpose: Purpose, problem: Arc<str>) {
         match purpose {
-            Purpose::Identities => self.tell_identities([].into()),
+            Purpose::Identities => self.tell_identities(Err(problem)),
             Purpose::Signature(asker) => self.answers.push_back((asker, AgentAnswer::Signature(None))),
         }
     }
@@ -230,11 +236,11 @@ impl AgentClient {
             log::debug!("the idle connection to the ssh-agent at {} ended: {lost}", self.path.display());
             return;
         }
-        self.warn("was lost", lost);
+        let warning = self.warn("failed", lost);
         self.identities = None;
         for mut request in connection.in_flight.into_iter().rev() {
             if request.resent {
-                self.fail(request.purpose);
+                self.fail(request.purpose, warning.clone());
             } else {
                 request.resent = true;
                 self.waiting.push_front(request);
@@ -245,14 +251,17 @@ impl AgentClient {
     /// Handles the failure of a connect. All askers get an empty answer. The next command tries
     /// again.
     fn give_up(&mut self, lost: &Lost) {
-        self.warn("cannot be reached", lost);
-        self.tell_identities([].into());
+        let warning = self.warn("cannot be reached", lost);
+        self.tell_identities(Err(warning.clone()));
         for request in std::mem::take(&mut self.waiting) {
-            self.fail(request.purpose);
+            self.fail(request.purpose, warning.clone());
         }
     }
 
-    fn warn(&self, what: &str, cause: &dyn std::fmt::Display) {
-        log::warn!("the ssh-agent at {} {what}: {cause}", self.path.display());
+    /// Logs a problem, and returns its text.
+    fn warn(&self, what: &str, cause: &dyn std::fmt::Display) -> Arc<str> {
+        let warning = format!("the ssh-agent at {} {what}: {cause}", self.path.display());
+        log::warn!("{warning}");
+        warning.into()
     }
 }

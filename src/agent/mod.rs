@@ -11,5 +11,5 @@ mod connection;
 mod tests;
 pub(crate) mod wire;
 
-pub(crate) use client::{AgentAnswer, AgentClient, Asker};
+pub(crate) use client::{AgentAnswer, AgentClient, Asker, Listed};
 pub(crate) use connection::connect_unix;

@@ -65,11 +65,15 @@ impl Scene {
         answers
     }
 
-    /// Asserts that these hosts were told that the agent has no keys.
+    /// Asserts that these hosts were told why the agent has no keys.
     #[track_caller]
-    fn assert_no_keys(&mut self, slots: &[usize]) {
-        let expected: Vec<_> = slots.iter().map(|slot| (*slot, AgentAnswer::Identities([].into()))).collect();
-        assert_eq!(self.answers(), expected);
+    fn assert_no_keys(&mut self, slots: &[usize], why: &str) {
+        let answers = self.answers();
+        assert_eq!(answers.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), slots);
+        for (_, answer) in answers {
+            let AgentAnswer::Identities(Err(problem)) = answer else { panic!("{answer:?}") };
+            assert!(problem.starts_with("the ssh-agent at ") && problem.contains(why), "{problem}");
+        }
     }
 }
 
@@ -91,7 +95,7 @@ fn key() -> Identity {
 }
 
 fn keys() -> AgentAnswer {
-    AgentAnswer::Identities([key()].into())
+    AgentAnswer::Identities(Ok([key()].into()))
 }
 
 fn heard(stream: &mut UnixStream) -> Vec<u8> {
@@ -200,7 +204,10 @@ fn an_agent_that_always_hangs_up_is_given_up() {
         scene.go_on();
     }
     assert!(scene.accept().is_none(), "no third connection");
-    assert_eq!(scene.answers(), [(1, AgentAnswer::Identities([].into())), (2, AgentAnswer::Signature(None))]);
+    let [(1, AgentAnswer::Identities(Err(_))), (2, AgentAnswer::Signature(None))] = &scene.answers()[..]
+    else {
+        panic!("no answers")
+    };
 }
 
 #[test]
@@ -223,7 +230,7 @@ fn nobody_listens() {
     std::fs::remove_file(scene.folder.path().join("agent")).unwrap();
     scene.ask_identities(1);
     scene.ask_identities(2);
-    scene.assert_no_keys(&[1, 2]);
+    scene.assert_no_keys(&[1, 2], "cannot be reached");
     scene.ask_signature(3);
     assert_eq!(scene.answers(), [(3, AgentAnswer::Signature(None))]);
 }
@@ -236,7 +243,7 @@ fn a_path_that_no_socket_can_have() {
         let path: Arc<std::path::Path> = std::path::PathBuf::from(path).into();
         scene.client = AgentClient::new(path, registry, token, 7);
         scene.ask_identities(1);
-        scene.assert_no_keys(&[1]);
+        scene.assert_no_keys(&[1], "cannot be reached");
     }
 }
 
@@ -250,9 +257,15 @@ fn answers_without_sense_are_no_keys() {
     many.extend(10_000u32.to_be_bytes());
     many.extend(b"\0\0\0\x01k\0\0\0\x01c".repeat(10_000));
     let many = [&u32::try_from(many.len()).unwrap().to_be_bytes()[..], &many].concat();
-    let cases: [&[u8]; 6] =
-        [&gibibyte, b"garbage, and more of it", &[0; 4], &signed(b"sig"), truncated, &many];
-    for case in cases {
+    let cases: [(&[u8], &str); 6] = [
+        (&gibibyte, "agent failed: "),
+        (b"garbage, and more of it", "agent failed: "),
+        (&[0; 4], "agent failed: "),
+        (&signed(b"sig"), "agent does not list its keys: it answered with a message of type 14"),
+        (truncated, "agent failed: "),
+        (&many, "agent does not list its keys: "),
+    ];
+    for (case, why) in cases {
         let mut scene = scene();
         scene.ask_identities(1);
         scene.ask_identities(2);
@@ -272,7 +285,7 @@ fn answers_without_sense_are_no_keys() {
                 scene.go_on();
             }
         }
-        scene.assert_no_keys(&[1, 2]);
+        scene.assert_no_keys(&[1, 2], why);
     }
 }
 

@@ -8,6 +8,7 @@ use super::credentials::{BYTES, KeySource};
 use super::key_file::KeyFile;
 use crate::credential::public_half;
 use crate::error::KeyProblem;
+use crate::session::UnusableKey;
 
 /// The public half of such a key.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub(super) struct AgentKey {
     pub blob: Vec<u8>,
     pub path: Option<PathBuf>,
     /// The problem to report if the agent does not hold the key.
-    pub missing: Option<String>,
+    pub missing: Option<UnusableKey>,
 }
 
 impl AgentKey {
@@ -29,12 +30,13 @@ impl AgentKey {
                 (half_in(path).or_else(|| half_in(&with_suffix(path, ".pub")))?, Some(path.clone()))
             }
         };
-        let name = path.as_deref().unwrap_or(Path::new(BYTES)).display();
-        let missing = match problem {
+        let reason = match problem {
             KeyProblem::Unreadable(e) if e.kind() == io::ErrorKind::NotFound => None,
-            KeyProblem::PublicKey => Some(format!("the ssh-agent does not hold the key of {name}")),
-            problem => Some(format!("{name} {problem}, and the ssh-agent does not hold its key")),
+            KeyProblem::PublicKey => Some("holds a public key".to_owned()),
+            problem => Some(problem.to_string()),
         };
+        let name = path.as_deref().unwrap_or(Path::new(BYTES));
+        let missing = reason.map(|reason| UnusableKey { path: name.to_owned(), reason });
         Some(Self { blob, path, missing })
     }
 }

@@ -11,7 +11,7 @@ use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
 use crate::credential::Certificate;
-use crate::error::{CertProblem, Error, Origin};
+use crate::error::{AuthProblem, CertProblem, Error, Origin};
 use crate::link::PrivateKey;
 
 /// A private key, and the file that it was read from.
@@ -25,8 +25,9 @@ pub(super) struct FoundKey {
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
     given: HashMap<&'a KeySource, Arc<Certificate>>,
-    /// By the path of a key: the certificate in `<key>-cert.pub`, if that file has a usable one.
-    beside: HashMap<PathBuf, Option<Arc<Certificate>>>,
+    /// By the path of a key: the certificate in `<key>-cert.pub`, if there is that file, or why it
+    /// is skipped.
+    beside: HashMap<PathBuf, Result<Option<Arc<Certificate>>, AuthProblem>>,
     certified: HashMap<(*const PrivateKey, *const Certificate), Arc<PrivateKey>>,
 }
 
@@ -59,18 +60,25 @@ impl<'a> Certificates<'a> {
     /// Returns the forms in which the key is offered to a server: first with its certificate, if
     /// there is one, then without.
     ///
-    /// If `given` is not a certificate for this key, `<key>-cert.pub` is used, as in OpenSSH.
+    /// If `given` is not a certificate for this key, `<key>-cert.pub` is used, as in OpenSSH. If
+    /// that file cannot be used, it is added to `skipped`.
     pub fn forms(
         &mut self,
         found: &FoundKey,
         given: Option<&(Arc<Certificate>, &'a Origin)>,
+        skipped: &mut Vec<AuthProblem>,
     ) -> Result<Vec<Arc<PrivateKey>>, Error> {
         let certified = match given.filter(|(certificate, _)| certificate.is_for(found.key.blob())) {
             Some((given, origin)) => Some(self.certified(&found.key, given).map_err(|problem| {
                 let (origin, path) = ((*origin).clone(), given.path().to_owned());
                 Error::CertFile { origin, path, problem }
             })?),
-            None => self.beside(found),
+            None => self.beside(found).unwrap_or_else(|problem| {
+                if !skipped.contains(&problem) {
+                    skipped.push(problem);
+                }
+                None
+            }),
         };
         Ok(certified.into_iter().chain([found.key.clone()]).collect())
     }
@@ -83,7 +91,7 @@ impl<'a> Certificates<'a> {
         given: Option<&(Arc<Certificate>, &'a Origin)>,
     ) -> Vec<Vec<u8>> {
         let given = given.map(|(certificate, _)| certificate.clone());
-        let beside = || read_beside(key.path.as_ref()?, &key.blob).map(Arc::new);
+        let beside = || read_beside(key.path.as_ref()?, &key.blob).ok()?.map(Arc::new);
         let certificate = given.filter(|certificate| certificate.is_for(&key.blob)).or_else(beside);
         certificate
             .map(|certificate| certificate.blob().to_vec())
@@ -94,18 +102,19 @@ impl<'a> Certificates<'a> {
 
     /// Returns the key with the certificate in `<key>-cert.pub`. An unusable certificate is
     /// skipped, as unusable identity files are.
-    fn beside(&mut self, found: &FoundKey) -> Option<Arc<PrivateKey>> {
-        let key_path = found.path.as_ref()?;
+    fn beside(&mut self, found: &FoundKey) -> Result<Option<Arc<PrivateKey>>, AuthProblem> {
+        let Some(key_path) = &found.path else { return Ok(None) };
         let known = match self.beside.get(key_path) {
             Some(known) => known.clone(),
             None => {
-                let certificate = read_beside(key_path, found.key.blob()).map(Arc::new);
+                let certificate = read_beside(key_path, found.key.blob()).map(|it| it.map(Arc::new));
                 self.beside.insert(key_path.clone(), certificate.clone());
                 certificate
             }
         };
-        let certificate = known?;
-        self.certified(&found.key, &certificate).inspect_err(|problem| warn(certificate.path(), problem)).ok()
+        let Some(certificate) = known? else { return Ok(None) };
+        let certified = self.certified(&found.key, &certificate);
+        certified.map(Some).map_err(|problem| skip(certificate.path(), &problem))
     }
 
     fn certified(
@@ -124,19 +133,19 @@ impl<'a> Certificates<'a> {
     }
 }
 
-fn read_beside(key_path: &Path, key: &[u8]) -> Option<Certificate> {
+fn read_beside(key_path: &Path, key: &[u8]) -> Result<Option<Certificate>, AuthProblem> {
     let path = with_suffix(key_path, "-cert.pub");
     match parse(&path) {
-        Ok(certificate) if certificate.is_for(key) => return Some(certificate),
-        Ok(_) => warn(&path, &CertProblem::OtherKey),
-        Err(CertProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(problem) => warn(&path, &problem),
+        Ok(certificate) if certificate.is_for(key) => Ok(Some(certificate)),
+        Ok(_) => Err(skip(&path, &CertProblem::OtherKey)),
+        Err(CertProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(problem) => Err(skip(&path, &problem)),
     }
-    None
 }
 
-fn warn(path: &Path, problem: &CertProblem) {
+fn skip(path: &Path, problem: &CertProblem) -> AuthProblem {
     log::warn!("certificate {} {problem}", path.display());
+    AuthProblem::KeySkipped { path: path.to_owned(), reason: problem.to_string() }
 }
 
 fn read(source: &KeySource, path: &Path) -> Result<Certificate, CertProblem> {

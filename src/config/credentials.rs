@@ -14,7 +14,7 @@ use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
 use crate::credential::{Certificate, KeyText, Opener, Responder, Secret};
-use crate::error::{ConfigProblem, Error, KeyProblem, Origin};
+use crate::error::{AuthProblem, ConfigProblem, Error, KeyProblem, Origin};
 use crate::link::{Gssapi, PrivateKey};
 use crate::session::{AgentOffer, Answerer, AuthPlan, Offer, PreferredKey};
 
@@ -123,6 +123,8 @@ struct FoundKeys {
     keys: Vec<FoundKey>,
     /// The keys that only the agent can sign with.
     agents: Vec<AgentKey>,
+    /// The files that cannot be used. They are reported if the login fails.
+    skipped: Vec<AuthProblem>,
 }
 
 impl FoundKeys {
@@ -154,10 +156,15 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Returns the credentials to offer, in order. GSSAPI comes first, as in parallel-ssh.
-    pub fn plan(&mut self, gssapi: Option<Gssapi>, login: Login<'a>) -> Result<AuthPlan, Error> {
+    /// Returns the credentials to offer, in order, and why others were skipped. GSSAPI comes first,
+    /// as in parallel-ssh.
+    pub fn plan(
+        &mut self,
+        gssapi: Option<Gssapi>,
+        login: Login<'a>,
+    ) -> Result<(AuthPlan, Vec<AuthProblem>), Error> {
         let gssapi = gssapi.map(|gssapi| Offer::Gssapi(Arc::new(gssapi)));
-        let keys = self.public_keys(login)?;
+        let (keys, skipped) = self.public_keys(login)?;
         let password = login.password.map(|password| self.password(password)).transpose()?;
         let interactive =
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
@@ -168,17 +175,17 @@ impl<'a> Credentials<'a> {
         if plan.iter().all(|offer| matches!(offer, Offer::Agent(_))) {
             plan.push(Offer::None);
         }
-        Ok(plan)
+        Ok((plan, skipped))
     }
 
-    fn public_keys(&mut self, login: Login<'a>) -> Result<AuthPlan, Error> {
+    fn public_keys(&mut self, login: Login<'a>) -> Result<(AuthPlan, Vec<AuthProblem>), Error> {
         let has_agent = match login.agent {
             Some(socket) => self.agent(socket)?.is_some(),
             None => false,
         };
         let named = login.key.map(|(given, opener)| self.named_key(given, opener, has_agent)).transpose()?;
         let identities = login.identities.map(|wanted| self.identities(wanted, has_agent)).transpose()?;
-        let identities = identities.unwrap_or_default();
+        let mut identities = identities.unwrap_or_default();
         let certificate = match login.certificate {
             Some(given) => {
                 let keys = named.as_ref().unwrap_or(&identities).blobs();
@@ -189,11 +196,12 @@ impl<'a> Credentials<'a> {
         let (named, certificate) = (named.unwrap_or_default(), certificate.as_ref());
         let mut plan = AuthPlan::new();
         for named in &named.keys {
-            plan.extend(self.certificates.forms(named, certificate)?.into_iter().map(Offer::Sign));
+            let forms = self.certificates.forms(named, certificate, &mut identities.skipped)?;
+            plan.extend(forms.into_iter().map(Offer::Sign));
         }
         let mut asked = AuthPlan::new();
         for identity in &identities.keys {
-            for key in self.certificates.forms(identity, certificate)? {
+            for key in self.certificates.forms(identity, certificate, &mut identities.skipped)? {
                 let is_same = |offer: &Offer| offer.key().is_some_and(|known| known.blob() == key.blob());
                 if !plan.iter().chain(&asked).any(is_same) {
                     asked.push(Offer::AskThenSign(key));
@@ -215,7 +223,7 @@ impl<'a> Credentials<'a> {
         if let [Offer::AskThenSign(key)] = plan.as_slice() {
             plan = vec![Offer::Sign(key.clone())];
         }
-        Ok(plan)
+        Ok((plan, identities.skipped))
     }
 
     /// The keys that only the agent can sign with, in all their forms.
@@ -271,7 +279,7 @@ impl<'a> Credentials<'a> {
             KeySource::Bytes(_) => (None, given.value.clone()),
         };
         match self.key(source.clone(), opener.value) {
-            Ok(key) => Ok(FoundKeys { keys: vec![FoundKey { key, path }], agents: Vec::new() }),
+            Ok(key) => Ok(FoundKeys { keys: vec![FoundKey { key, path }], ..FoundKeys::default() }),
             Err(problem) => {
                 let may_be_in_agent = matches!(
                     problem,
@@ -281,7 +289,7 @@ impl<'a> Credentials<'a> {
                     && may_be_in_agent
                     && let Some(key) = AgentKey::find(&source, &problem)
                 {
-                    return Ok(FoundKeys { keys: Vec::new(), agents: vec![key] });
+                    return Ok(FoundKeys { agents: vec![key], ..FoundKeys::default() });
                 }
                 let path = path.unwrap_or_else(|| PathBuf::from(BYTES));
                 // If the passphrase or the limit on rounds is the problem, the error names the
@@ -328,7 +336,10 @@ impl<'a> Credentials<'a> {
             match AgentKey::find(&KeySource::File(path.clone()), &problem) {
                 Some(key) if has_agent => found.agents.push(key),
                 _ if is_missing => {}
-                _ => log::warn!("identity file {} {problem}", path.display()),
+                _ => {
+                    log::warn!("identity file {} {problem}", path.display());
+                    found.skipped.push(AuthProblem::KeySkipped { path, reason: problem.to_string() });
+                }
             }
         }
         self.identities.insert(wanted, found.clone());

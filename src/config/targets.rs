@@ -310,11 +310,13 @@ impl<'a> Profiles<'a> {
             }
             check_forwarding()?;
         }
+        let (plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
         let timeout = settings.timeout;
         Ok(Profile {
             user,
             algorithms: self.offered(settings.algorithms)?,
-            plan: self.credentials.plan(gssapi, settings.login)?,
+            plan,
+            skipped,
             guard_passwords: settings.guard_passwords,
             agent,
             forward_agent: settings.forward_agent.is_some(),

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::error::{AuthProblem, CertProblem};
-use crate::hostkey::{BlobReader, HostKey, push_string};
+use crate::hostkey::{BlobReader, Fingerprint, HostKey, push_string};
 use crate::limits;
 
 /// The certificate types that libssh can sign with, the types of their keys, and the number of
@@ -121,6 +121,14 @@ impl Certificate {
 /// certificate, of a known type, complete, and in canonical form.
 pub(crate) fn is_well_formed(blob: &[u8]) -> bool {
     is_canonical(blob) || Body::read(blob).is_ok()
+}
+
+/// The fingerprint of a public key, or of the key in a certificate, as `ssh-keygen -l` prints it.
+pub(crate) fn fingerprint(blob: &[u8]) -> Fingerprint {
+    match Body::read(blob) {
+        Ok(certificate) => Fingerprint::of(&certificate.key),
+        Err(_) => Fingerprint::of(blob),
+    }
 }
 
 fn is_canonical(key: &[u8]) -> bool {

@@ -6,7 +6,7 @@ mod private_key;
 mod public_half;
 mod secret;
 
-pub(crate) use certificate::Certificate;
+pub(crate) use certificate::{Certificate, fingerprint};
 pub(crate) use challenge::Responder;
 pub use challenge::{Answer, Challenge, Prompt};
 pub(crate) use private_key::{KeyText, Opener, PlainKey};

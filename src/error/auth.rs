@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::host::peer;
+use crate::hostkey::Fingerprint;
+use crate::text::sanitise;
 
 /// An authentication method, by its SSH name (RFC 4252, RFC 4256, RFC 4462).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +64,19 @@ pub enum AuthProblem {
         /// The error of the library behind the method.
         reason: String,
     },
+    /// A private key or a certificate was not offered, because it cannot be used: it is encrypted
+    /// and there is no passphrase, its file cannot be read, or the like.
+    #[error("skipped {}, which {}", sanitise(&path.display().to_string()), peer(reason))]
+    #[non_exhaustive]
+    KeySkipped {
+        /// The file, or `<bytes>` for a key given as text.
+        path: PathBuf,
+        /// Why it cannot be used, such as `is encrypted and no passphrase was given`.
+        reason: String,
+    },
+    /// The ssh-agent holds no key, or could not be asked for its keys.
+    #[error("{}", peer(.0))]
+    AgentSkipped(String),
     /// The server refused a certificate that has expired, by the local clock.
     #[error("the certificate {} expired on {}", path.display(), utc(*until))]
     #[non_exhaustive]
@@ -197,24 +212,39 @@ fn asked(prompt: &str, prompts: usize) -> String {
     }
 }
 
-fn listed(methods: &[AuthMethod], none: &str) -> String {
-    if methods.is_empty() {
-        return none.to_owned();
-    }
-    let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
-    names.join(", ")
+/// Lists the methods, and these keys behind `publickey`.
+fn listed(methods: &[AuthMethod], keys: &[Fingerprint]) -> String {
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let names = methods.iter().map(|method| match method {
+        AuthMethod::PublicKey if !keys.is_empty() => format!("{method} ({})", keys.join(", ")),
+        method => method.to_string(),
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// What is known about a login without success.
-pub(super) fn refusal(tried: &[AuthMethod], offered: &[AuthMethod], problems: &[AuthProblem]) -> String {
+pub(super) fn refusal(
+    tried: &[AuthMethod],
+    keys: &[Fingerprint],
+    offered: &[AuthMethod],
+    problems: &[AuthProblem],
+) -> String {
+    let is_cut = problems.iter().any(|problem| matches!(problem, AuthProblem::Disconnected { .. }));
+    let has_credential = problems.iter().any(|problem| !matches!(problem, AuthProblem::InteractiveOff(_)));
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     // The server was asked for nothing, so it has said nothing.
     if tried.is_empty() && offered.is_empty() && !problems.is_empty() {
         return problems.join("; ");
     }
-    let tried = listed(tried, "nothing (no credential is configured)");
-    let parts = [format!("tried {tried}"), format!("the server offers {}", listed(offered, "nothing more"))];
-    parts.into_iter().chain(problems).collect::<Vec<_>>().join("; ")
+    let tried = match tried {
+        [] if has_credential => "nothing".to_owned(),
+        [] => "nothing (no credential is configured or found)".to_owned(),
+        tried => listed(tried, keys),
+    };
+    let offered = if offered.is_empty() { "nothing more".to_owned() } else { listed(offered, &[]) };
+    let parts = [format!("tried {tried}"), format!("the server offers {offered}")];
+    let too_many = (keys.len() > 1 && is_cut).then(|| "identities_only would offer fewer keys".to_owned());
+    parts.into_iter().chain(problems).chain(too_many).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::auth::{AuthMethod, AuthProblem, refusal};
 use super::cancel::CancelCause;
 use super::channel::ChannelProblem;
 use super::name::{ResolverProblem, UnknownHostProblem};
-use crate::hostkey::HostKeyError;
+use crate::hostkey::{Fingerprint, HostKeyError};
 use crate::ids::StdStream;
 use crate::limits;
 use crate::stage::{Stage, TimeoutKind};
@@ -146,7 +146,7 @@ pub enum HostErrorKind {
     #[error(
         "no credential accepted for user {}: {}",
         sanitise(user),
-        refusal(tried, offered, problems)
+        refusal(tried, keys, offered, problems)
     )]
     #[non_exhaustive]
     Auth {
@@ -154,6 +154,8 @@ pub enum HostErrorKind {
         user: String,
         /// The methods tried, in order.
         tried: Vec<AuthMethod>,
+        /// The public keys that were offered, in order. `ssh-keygen -l` prints the same fingerprints.
+        keys: Vec<Fingerprint>,
         /// The methods that the server still offers.
         offered: Vec<AuthMethod>,
         /// What else is known about the failure.

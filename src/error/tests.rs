@@ -96,6 +96,7 @@ fn a_cause_of_a_failed_host_is_printed_once() {
         HostErrorKind::Auth {
             user: "me".to_owned(),
             tried: Vec::new(),
+            keys: Vec::new(),
             offered: Vec::new(),
             problems: vec![AuthProblem::Unable { method: AuthMethod::Gssapi, reason: text() }],
         },

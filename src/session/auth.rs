@@ -7,6 +7,7 @@
 
 mod agent;
 mod attempt;
+mod failed;
 mod interactive;
 
 use std::mem;
@@ -15,13 +16,13 @@ use std::task::Poll;
 use std::time::SystemTime;
 
 use self::attempt::{Attempt, Verdict};
-use super::retry::{Cause, is_refusal};
 use super::target::{Offer, Profile, Target};
 use super::trial::{Permission, Trial, TrialEnd, TrialOf};
 use super::{Cx, Effect, Failure};
+use crate::agent::Listed;
 use crate::agent::wire::Identity;
 use crate::credential::UserPassword;
-use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
+use crate::error::{AuthMethod, AuthProblem};
 use crate::hostkey::HostVerified;
 use crate::link::{AuthReply, PrivateKey};
 use crate::stage::TimeoutKind;
@@ -110,12 +111,15 @@ impl Login {
                     let (index, offer) = (*index, &profile.plan[*index]);
                     let method = offer.method();
                     let is_sent = attempt.has_sent_password();
+                    let mut was_asked = verdict != Verdict::Nothing;
                     if let Attempt::Agent(keys) = attempt {
+                        was_asked |= keys.asked_about().next().is_some();
                         self.spent.append(&mut keys.spent);
+                        self.problems.append(&mut keys.problems);
                         let unsigned = mem::take(&mut keys.unsigned);
                         self.note_unsigned(unsigned);
                     }
-                    if verdict != Verdict::Nothing {
+                    if was_asked {
                         self.note(method);
                     }
                     let mut end = TrialEnd::Unanswered;
@@ -298,8 +302,8 @@ impl Login {
         matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.awaits_agent())
     }
 
-    /// Handles the agent's list of its keys.
-    pub(super) fn listed(&mut self, profile: &Profile, identities: &[Identity]) {
+    /// Handles the agent's list of its keys, or why there is none.
+    pub(super) fn listed(&mut self, profile: &Profile, listed: &Listed) {
         let Self { step: LoginStep::Offer(index, Attempt::Agent(keys)), spent, unsigned, fates, .. } = self
         else {
             return;
@@ -312,75 +316,16 @@ impl Login {
         };
         let is_spent =
             |identity: &Identity| spent.iter().chain(&*unsigned).any(|spent| spent.blob() == identity.blob());
-        let mut selected = choice.select(identities);
+        let mut selected = choice.select(listed.as_deref().unwrap_or_default());
         selected.retain(|identity| !is_spent(identity) && !is_done(identity));
         keys.listed(selected);
-        for reason in choice.missing(identities) {
-            let problem = AuthProblem::Unable { method: AuthMethod::PublicKey, reason: reason.clone() };
-            // After a partial success, the agent lists its keys again.
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-        }
+        self.note_unlisted(choice, listed);
     }
 
     /// Handles the agent's signature; `None` if the agent refused to sign.
     pub(super) fn signed(&mut self, signature: Option<Arc<[u8]>>) {
         if let LoginStep::Offer(_, Attempt::Agent(keys)) = &mut self.step {
             keys.signed(signature);
-        }
-    }
-
-    fn failed(&mut self, profile: &Profile) -> HostErrorKind {
-        let interactive = AuthMethod::KeyboardInteractive;
-        let is_offered = |method| self.offered.iter().flatten().any(|offered| *offered == method);
-        let is_configured = |method| profile.plan.iter().any(|offer| offer.method() == method);
-        if is_offered(interactive)
-            && !is_configured(interactive)
-            && !profile.plan.iter().any(|offer| is_offered(offer.method()))
-        {
-            let has_password = is_configured(AuthMethod::Password);
-            let needs = if has_password { "the setting of that name" } else { "a password or a responder" };
-            self.problems.push(AuthProblem::InteractiveOff(needs));
-        }
-        HostErrorKind::Auth {
-            user: profile.user_name(),
-            tried: mem::take(&mut self.tried),
-            offered: self.offered.take().unwrap_or_default(),
-            problems: mem::take(&mut self.problems),
-        }
-    }
-
-    /// Whether the server has refused an offer, or one of the agent's keys.
-    fn was_refused(&self) -> bool {
-        self.offered.is_some()
-            || matches!(&self.step, LoginStep::Offer(_, Attempt::Agent(keys)) if keys.was_refused)
-    }
-
-    /// Explains a failure of the connection during the login. A disconnect after a refused offer
-    /// (sshd: "Too many authentication failures") counts as a failed authentication.
-    pub(super) fn explain(
-        &mut self,
-        kind: HostErrorKind,
-        cause: Cause,
-        profile: &Profile,
-        out: &mut Vec<Effect>,
-    ) -> (HostErrorKind, Cause) {
-        // sshd disconnects instead of answering the last attempt of its `MaxAuthTries`.
-        if let HostErrorKind::Disconnected { reason, .. } = &kind
-            && is_refusal(*reason)
-        {
-            self.end_trial(TrialEnd::Refused, out);
-        }
-        match kind {
-            HostErrorKind::Disconnected { reason, message } if self.was_refused() && is_refusal(reason) => {
-                if let LoginStep::Offer(index, _) = &self.step {
-                    self.note(profile.plan[*index].method());
-                }
-                self.problems.push(AuthProblem::Disconnected { reason, message });
-                (self.failed(profile), Cause::Final)
-            }
-            kind => (kind, cause),
         }
     }
 }

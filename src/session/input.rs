@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::trial::{Permission, TrialEnd, TrialOf};
 use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
 use super::{Execs, Profile};
-use crate::agent::wire::Identity;
+use crate::agent::Listed;
 use crate::credential::UserPassword;
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::hostkey::{DiskAnswer, DiskRequest};
@@ -45,7 +45,7 @@ pub(crate) enum Input {
     /// Answers [`Effect::Lookup`].
     Resolved(Result<Vec<SocketAddr>, HostErrorKind>),
     /// Answers [`Effect::ListKeys`].
-    Identities(Arc<[Identity]>),
+    Identities(Listed),
     /// Answers [`Effect::Sign`]; `None` if the agent refused to sign.
     Signed(Option<Arc<[u8]>>),
     /// Answers [`Effect::RequestTrial`].

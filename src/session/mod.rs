@@ -47,6 +47,7 @@ pub(crate) use input::{CommandNews, Cx, Effect, Input};
 pub(crate) use keepalive::Keepalive;
 pub(crate) use target::{
     AgentOffer, Answerer, AuthPlan, Connection, Offer, PreferredKey, Profile, ProxyId, Target, Timeouts,
+    UnusableKey,
 };
 pub(crate) use trial::{Permission, TrialEnd, TrialOf};
 pub(crate) use tunnels::{TunnelId, TunnelProgress, TunnelRequest};

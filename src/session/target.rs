@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{Keepalive, RetryPolicy};
 use crate::address::{canonical, literal};
 use crate::agent::wire::Identity;
 use crate::credential::{Responder, Secret};
-use crate::error::AuthMethod;
+use crate::error::{AuthMethod, AuthProblem};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::algorithms::Offered;
@@ -96,6 +96,9 @@ pub(crate) struct Profile {
     pub user: CString,
     pub algorithms: Arc<Offered>,
     pub plan: AuthPlan,
+    /// The credentials that the settings name, or that are tried by default, and that are not in
+    /// `plan` because they cannot be used.
+    pub skipped: Vec<AuthProblem>,
     /// Whether a password is sent to one host at a time until a host has accepted it.
     pub guard_passwords: bool,
     /// The socket of the agent for `plan` and `forward_agent`. The session only passes it on.
@@ -189,7 +192,16 @@ pub(crate) struct PreferredKey {
     pub is_first: bool,
     /// The problem to report if the agent does not hold the key. `None` if there is none, for
     /// example because the private half is in a file.
-    pub missing: Option<String>,
+    pub missing: Option<UnusableKey>,
+}
+
+/// A key that this process cannot sign with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnusableKey {
+    /// The key's file, or `<bytes>`.
+    pub path: PathBuf,
+    /// The end of a sentence that begins with the path.
+    pub reason: String,
 }
 
 impl PreferredKey {
@@ -209,8 +221,8 @@ impl AgentOffer {
         selected
     }
 
-    /// The problems with the keys that the agent does not list.
-    pub(crate) fn missing(&self, listed: &[Identity]) -> impl Iterator<Item = &String> {
+    /// The keys that nobody can sign with, because the agent does not list them.
+    pub(crate) fn missing(&self, listed: &[Identity]) -> impl Iterator<Item = &UnusableKey> {
         let is_listed = |key: &&PreferredKey| listed.iter().any(|identity| key.blob == identity.blob());
         self.preferred.iter().filter(move |key| !is_listed(key)).filter_map(|key| key.missing.as_ref())
     }

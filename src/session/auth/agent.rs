@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use super::attempt::Verdict;
 use crate::agent::wire::Identity;
-use crate::error::AuthMethod;
+use crate::error::{AuthMethod, AuthProblem};
 use crate::link::{AuthReply, Credential, LinkError};
 use crate::session::{Cx, Effect};
 
@@ -24,6 +24,8 @@ pub(super) struct AgentKeys {
     pub spent: Vec<Identity>,
     /// The keys that the agent did not sign with.
     pub unsigned: Vec<Identity>,
+    /// Why other keys could not be offered.
+    pub problems: Vec<AuthProblem>,
     /// Whether the server has refused a key.
     pub was_refused: bool,
 }
@@ -46,6 +48,15 @@ impl AgentKeys {
     pub(super) fn list(out: &mut Vec<Effect>) -> Self {
         out.push(Effect::ListKeys);
         Self::default()
+    }
+
+    /// The keys that the server was asked about.
+    pub(super) fn asked_about(&self) -> impl Iterator<Item = &Identity> {
+        let current = match &self.stage {
+            KeysStage::Offering(identity, _) | KeysStage::Signing(identity) => Some(identity),
+            KeysStage::Listing | KeysStage::Between => None,
+        };
+        self.spent.iter().chain(&self.unsigned).chain(current)
     }
 
     pub(super) fn awaits_agent(&self) -> bool {
@@ -97,6 +108,9 @@ impl AgentKeys {
                 }
                 AuthReply::Unable(reason) => {
                     log::debug!("skipping ssh-agent key {identity:?}: {reason}");
+                    let comment = String::from_utf8_lossy(identity.comment());
+                    let reason = format!("ssh-agent key {comment}: {reason}");
+                    self.problems.push(AuthProblem::Unable { method: AuthMethod::PublicKey, reason });
                     KeysStage::Between
                 }
                 // The server does not accept public keys at this point, so its refusal says nothing

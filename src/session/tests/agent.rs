@@ -11,7 +11,7 @@ use crate::error::AuthMethod::{Password, PublicKey};
 use crate::error::{AuthProblem, HostErrorKind};
 use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::session::state::Phase;
-use crate::session::{AgentOffer, AuthPlan, Input, Offer, PreferredKey};
+use crate::session::{AgentOffer, AuthPlan, Input, Offer, PreferredKey, UnusableKey};
 use crate::stage::TimeoutKind;
 
 /// A request to an agent.
@@ -53,7 +53,7 @@ impl FakeAgent {
             return None;
         }
         Some(match self.owes.take()?.1 {
-            Asked::Keys => Input::Identities(self.keys.iter().map(|key| identity(*key)).collect()),
+            Asked::Keys => Input::Identities(Ok(self.keys.iter().map(|key| identity(*key)).collect())),
             Asked::Signature(request) => {
                 let key = usize::from(request[0]);
                 Input::Signed(self.signs.contains(&key).then(|| request.into()))
@@ -81,7 +81,8 @@ fn preferring(preferred: &[usize], only: bool) -> Offer {
     let key = |(position, key): (usize, &usize)| PreferredKey {
         blob: identity(*key).blob().to_vec(),
         is_first: position == 0,
-        missing: (*key > 4).then(|| format!("no {key}")),
+        missing: (*key > 4)
+            .then(|| UnusableKey { path: format!("key{key}").into(), reason: "is locked".to_owned() }),
     };
     let preferred = preferred.iter().enumerate().map(key).collect();
     Offer::Agent(Arc::new(AgentOffer { preferred, only }))
@@ -134,8 +135,11 @@ fn preferred_keys_come_first_in_the_order_of_the_agent() {
 fn keys_that_only_the_agent_could_have_are_named_by_the_error() {
     let bench = login(vec![preferring(&[1, 5, 2, 6], true)], FakeAgent::with(&[1, 2, 3]), wants_key(&[]));
     let HostErrorKind::Auth { problems, .. } = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
-    let missing = |reason: &str| AuthProblem::Unable { method: PublicKey, reason: reason.to_owned() };
-    assert_eq!(*problems, [missing("no 5"), missing("no 6")]);
+    let missing = |path: &str| AuthProblem::KeySkipped {
+        path: path.into(),
+        reason: "is locked, and the ssh-agent does not hold its key".to_owned(),
+    };
+    assert_eq!(*problems, [missing("key5"), missing("key6")]);
 }
 
 #[test]
@@ -252,7 +256,7 @@ fn a_late_answer_of_the_agent_is_ignored() {
     bench.run();
     let calls = bench.link.calls.len();
     assert_eq!(bench.phase(), Phase::Ready);
-    bench.step(Input::Identities([identity(3)].into()));
+    bench.step(Input::Identities(Ok([identity(3)].into())));
     bench.step(Input::Signed(None));
     let after = bench.link.calls[calls..].iter().filter(|call| !matches!(call, Call::Pump)).count();
     assert_eq!(after, 0, "{:?}", &bench.link.calls[calls..]);

@@ -14,7 +14,7 @@ use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::command::Signal;
 use crate::command::{Request, RunOptions};
-use crate::error::{CancelCause, HostError, HostErrorKind};
+use crate::error::{AuthProblem, CancelCause, HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::ids::{CommandId, HostId, RunId};
@@ -46,6 +46,7 @@ pub(super) struct Config {
     pub host: &'static str,
     pub addresses: Vec<SocketAddr>,
     pub plan: AuthPlan,
+    pub skipped: Vec<AuthProblem>,
     pub attempts: u32,
     pub backoff_max: Option<Duration>,
     /// Replaces `attempts` and `backoff_max`.
@@ -68,6 +69,7 @@ impl Default for Config {
             host: "web1",
             addresses: vec![address(1)],
             plan: vec![Offer::Sign(private_key(0))],
+            skipped: Vec::new(),
             attempts: 3,
             backoff_max: None,
             retry: None,
@@ -160,6 +162,7 @@ impl Bench {
             host,
             addresses,
             plan,
+            skipped,
             attempts,
             backoff_max,
             retry,
@@ -183,6 +186,7 @@ impl Bench {
             user: c"deploy".to_owned(),
             algorithms: Arc::new(Offered::for_tests()),
             plan,
+            skipped,
             guard_passwords,
             agent: None,
             forward_agent,

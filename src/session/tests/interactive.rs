@@ -157,7 +157,7 @@ fn a_refused_password_is_not_sent_again() {
 fn a_server_that_only_asks_names_the_missing_setting() {
     let cred_of = |offer: &Offer| if offer.password().is_some() { Cred::Password } else { Cred::Sign(0) };
     for (plan, needs) in [
-        (vec![password()], "the setting of that name"),
+        (vec![password()], "keyboard_interactive(true)"),
         (vec![Offer::Sign(private_key(0))], "a password or a responder"),
     ] {
         let offers = vec![vec![KeyboardInteractive]];

@@ -78,7 +78,9 @@ fn a_server_that_offers_nothing_is_offered_nothing() {
     let bench = wants(vec![sign(0), password()], &[], &[Cred::Sign(0), Cred::Password]);
     assert_eq!(tried(&bench), [Cred::Sign(0)]);
     let text = bench.error(0).to_string();
-    assert!(text.ends_with("tried publickey; the server offers nothing more"), "{text}");
+    let key = crate::credential::fingerprint(private_key(0).blob());
+    let expected = format!("tried publickey ({key}); the server offers nothing more");
+    assert!(text.ends_with(&expected), "{text}");
 }
 
 #[test]

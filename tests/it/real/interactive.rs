@@ -56,7 +56,7 @@ fn the_password_answers_pam() {
     let HostErrorKind::Auth { tried, offered, .. } = error.kind() else { panic!("{error}") };
     assert_eq!(tried.as_slice(), [AuthMethod::Password]);
     assert!(offered.contains(&AuthMethod::KeyboardInteractive), "{error}");
-    assert!(error.to_string().ends_with("keyboard-interactive needs the setting of that name"), "{error}");
+    assert!(error.to_string().ends_with("keyboard-interactive needs keyboard_interactive(true)"), "{error}");
 
     let error = start_error(with().password_prompt("passcode"));
     let HostErrorKind::Auth { problems, .. } = error.kind() else { panic!("{error}") };

@@ -4,6 +4,7 @@ mod faults;
 mod forward;
 mod login;
 mod order;
+mod skipped;
 
 use std::path::Path;
 

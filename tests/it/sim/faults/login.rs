@@ -61,6 +61,6 @@ fn without_a_credential_the_error_says_so() {
         .unwrap();
     super::assert_hostnames(&outputs[..1]);
     let text = outputs[1].error().unwrap().to_string();
-    assert!(text.contains("tried nothing (no credential is configured)"), "{text}");
+    assert!(text.contains("tried nothing (no credential is configured or found)"), "{text}");
     assert!(text.contains("publickey, password, keyboard-interactive"), "{text}");
 }
