@@ -1,6 +1,7 @@
 //! Certificates, and the keys that they belong to.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,13 +138,13 @@ fn read_beside(key_path: &Path, key: &[u8]) -> Result<Option<Certificate>, AuthP
     let path = with_suffix(key_path, "-cert.pub");
     match parse(&path) {
         Ok(certificate) if certificate.is_for(key) => Ok(Some(certificate)),
-        Ok(_) => Err(skip(&path, &CertProblem::OtherKey)),
+        Ok(_) => Err(skip(&path, &format_args!("does not belong to {}", key_path.display()))),
         Err(CertProblem::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(problem) => Err(skip(&path, &problem)),
     }
 }
 
-fn skip(path: &Path, problem: &CertProblem) -> AuthProblem {
+fn skip(path: &Path, problem: &dyn fmt::Display) -> AuthProblem {
     log::warn!("certificate {} {problem}", path.display());
     AuthProblem::KeySkipped { path: path.to_owned(), reason: problem.to_string() }
 }

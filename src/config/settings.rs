@@ -254,9 +254,9 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// `identity`, `id_ecdsa`, `id_ed25519` in `~/.ssh`.
     ///
     /// Files that do not exist or cannot be used are skipped, unless the
-    /// [ssh-agent](Self::allow_agent) holds their keys; the log and the error of a failed login name
-    /// those that cannot be used. A file that is named here and that other users can access is an error, as for
-    /// [`key_file`](Self::key_file).
+    /// [ssh-agent](Self::allow_agent) holds their keys; the log and the error of a failed login
+    /// name those that cannot be used. A file that is named here and that other users can access is
+    /// an error, as for [`key_file`](Self::key_file).
     identity_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
         |config| config.identity_files = Some(files.into_iter().map(Into::into).collect());
 

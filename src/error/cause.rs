@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::host::{HostError, HostErrorKind};
+use super::name::UnknownHostProblem;
 
 impl HostError {
     /// The stage and the cause without what differs from host to host: names, addresses, keys and
@@ -24,6 +25,9 @@ impl HostError {
         let what = match self.kind() {
             HostErrorKind::NotStarted(why) => return format!("not started: {why}"),
             HostErrorKind::Connect { error, .. } => error.to_string(),
+            HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, .. }) => {
+                format!("no {wanted} address")
+            }
             HostErrorKind::HostKey(error) => error.problem().to_string(),
             HostErrorKind::PeerDead { .. } => "the server does not respond".to_owned(),
             HostErrorKind::Undecodable { encoding, .. } => format!("a line of output is not {encoding}"),

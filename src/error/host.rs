@@ -71,9 +71,10 @@ impl HostError {
         self.0.attempt
     }
 
-    /// How many attempts the [retry policy](crate::config::RetryPolicy) allows for this failure, the
-    /// first one included. `None` if the failure is final before that number is reached: another
-    /// attempt would end in the same way, no time is left for one, or the command may have begun.
+    /// How many attempts the [retry policy](crate::config::RetryPolicy) allows for this failure,
+    /// the first one included. `None` if the failure is final before that number is reached:
+    /// another attempt would end in the same way, no time is left for one, or the command may have
+    /// begun.
     pub fn attempts(&self) -> Option<u32> {
         self.0.attempts
     }
@@ -154,7 +155,8 @@ pub enum HostErrorKind {
         user: String,
         /// The methods tried, in order.
         tried: Vec<AuthMethod>,
-        /// The public keys that were offered, in order. `ssh-keygen -l` prints the same fingerprints.
+        /// The public keys that were offered, in order. `ssh-keygen -l` prints the same
+        /// fingerprints.
         keys: Vec<Fingerprint>,
         /// The methods that the server still offers.
         offered: Vec<AuthMethod>,

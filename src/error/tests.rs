@@ -1,11 +1,13 @@
-//! The causes of errors are printed once.
+//! The causes of errors are printed once, and are equal for hosts that failed alike.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::host::AddressFamily;
 use crate::hostkey::LoadError;
 use crate::hostkey::{HostKey, KnownHosts};
 use crate::ids::StdStream;
@@ -116,4 +118,40 @@ fn a_cause_of_a_failed_host_is_printed_once() {
     let problem = &lines.problems()[0];
     assert_told_once(&problem.fault, &problem.fault.to_string());
     assert_told_once(problem, &problem.fault.to_string());
+}
+
+/// Hosts that failed alike have equal causes, whatever their names, addresses and attempts are.
+#[test]
+fn a_cause_has_nothing_that_differs_from_host_to_host() {
+    let errors = |number: u8| {
+        let address = IpAddr::from([10, 0, 0, number]);
+        let kinds = [
+            HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily {
+                wanted: AddressFamily::V6,
+                found: vec![address],
+            }),
+            HostErrorKind::Connect {
+                address: (address, 22).into(),
+                tried: 1,
+                known: number.into(),
+                error: io(),
+            },
+            HostErrorKind::PeerDead { after: Duration::from_secs(number.into()), unanswered: number.into() },
+        ];
+        kinds.map(|kind| {
+            HostError::new(HostErrorParts {
+                host: format!("web{number}").into(),
+                port: number.into(),
+                stage: Stage::Connecting,
+                attempt: number.into(),
+                attempts: Some(3),
+                elapsed: Duration::from_secs(number.into()),
+                kind: Arc::new(kind),
+            })
+        })
+    };
+    for (one, two) in errors(1).iter().zip(&errors(2)) {
+        assert_ne!(one.to_string(), two.to_string());
+        assert_eq!(one.cause(), two.cause());
+    }
 }
