@@ -1,10 +1,10 @@
-//! Settings of a command's channel, such as the terminal and the environment.
+//! Settings of a command's channel, such as the terminal.
 
 use std::ffi::CString;
-use std::fmt;
 use std::time::Duration;
 
 use super::Command;
+use super::env::Variable;
 use super::request::{ChannelRequest, RunOptions};
 use crate::error::{ConfigProblem, Error};
 use crate::limits;
@@ -74,43 +74,10 @@ impl Pty {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChannelSettings {
     pty: Option<Pty>,
-    env: Vec<Variable>,
-    ignore_refused_env: bool,
+    pub(super) env: Vec<Variable>,
+    pub(super) ignore_refused_env: bool,
     time_limit: Option<Duration>,
     wait_for_channel: bool,
-}
-
-#[derive(Clone)]
-struct Variable {
-    name: String,
-    value: Vec<u8>,
-}
-
-impl fmt::Debug for Variable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The value may be a secret.
-        write!(f, "{:?}: ..", self.name)
-    }
-}
-
-impl Variable {
-    fn to_request(&self) -> Result<ChannelRequest, Error> {
-        let Self { name, value } = self;
-        let refuse = |problem: &str| {
-            let (value, problem) = (name.clone(), problem.to_owned());
-            Err(ConfigProblem::Invalid { setting: "env", value, problem }.of_command())
-        };
-        if name.is_empty() || name.contains('=') {
-            return refuse("a name must not be empty nor contain '='");
-        }
-        if name.len() + value.len() > limits::COMMAND_BYTES {
-            return refuse("name and value are too long to be sent");
-        }
-        match (CString::new(name.as_str()), CString::new(value.as_slice())) {
-            (Ok(name), Ok(value)) => Ok(ChannelRequest::Env { name, value }),
-            _ => refuse("name or value contains a NUL byte"),
-        }
-    }
 }
 
 impl ChannelSettings {
@@ -159,52 +126,6 @@ impl Command {
     /// is 0, or if the terminal type is empty, contains a NUL byte, or has more than 256 bytes.
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
-        self
-    }
-
-    /// A variable for the command's environment (RFC 4254 section 6.4). If a variable is set
-    /// several times, the last value counts.
-    ///
-    /// Servers accept only the names that they are configured for (OpenSSH: `AcceptEnv`, by default
-    /// none). OpenSSH's client ignores a refusal. Here, if a host refuses a variable, the command
-    /// does not run there, and its error is
-    /// [`ChannelProblem::EnvRefused`](crate::error::ChannelProblem::EnvRefused), unless
-    /// [`ignore_refused_env`](Self::ignore_refused_env) is on.
-    ///
-    /// ```
-    /// use sshoal::Command;
-    ///
-    /// let command = Command::new("sort names").env("LC_ALL", "C").env("LC_DEBUG", "1");
-    /// # let _ = command;
-    /// ```
-    ///
-    /// # Errors
-    /// When the command is started, [`Error::Config`] is returned if the name is empty or contains
-    /// `=`, if the name or the value contains a NUL byte, or if both together have more than 192
-    /// KiB.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        self.channel.env.retain(|known| known.name != name);
-        self.channel.env.push(Variable { name, value });
-        self
-    }
-
-    /// Several variables at once; see [`env`](Self::env).
-    ///
-    /// ```
-    /// use sshoal::Command;
-    ///
-    /// let command = Command::new("locale").envs([("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")]);
-    /// # let _ = command;
-    /// ```
-    pub fn envs(self, variables: impl IntoIterator<Item = (impl Into<String>, impl Into<Vec<u8>>)>) -> Self {
-        variables.into_iter().fold(self, |command, (name, value)| command.env(name, value))
-    }
-
-    /// Whether the command runs even if the host refuses variables. Default: `false`, so the
-    /// command does not run.
-    pub fn ignore_refused_env(mut self, ignore: bool) -> Self {
-        self.channel.ignore_refused_env = ignore;
         self
     }
 

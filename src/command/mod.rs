@@ -2,6 +2,7 @@
 
 mod args;
 mod channel;
+mod env;
 mod output;
 mod request;
 mod signal;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
+use self::env::Variable;
 pub(crate) use self::request::{ChannelRequest, OutputOptions, Request, RunOptions};
 pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
@@ -30,7 +32,8 @@ use crate::output::{Decoding, Deliver, Encoding, Keep};
 ///
 /// By default, the text is sent unchanged to the login shell of the remote user. Settings change
 /// the text in this order: the values of [`host_args`](Self::host_args) are filled in, the result
-/// is converted to the [`encoding`](Self::encoding), and [`shell`](Self::shell),
+/// is converted to the [`encoding`](Self::encoding), the variables of
+/// [`shell_env`](Self::shell_env) are put in front, and [`shell`](Self::shell),
 /// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts
 /// before anything is started.
 ///
@@ -49,6 +52,8 @@ pub struct Command {
     /// The values, one entry for each host. They are shared, because a command may be cloned for
     /// each run.
     host_args: Arc<[HostArgs]>,
+    /// The variables that the text sets.
+    shell_env: Vec<Variable>,
     wrapping: Wrapping,
     channel: ChannelSettings,
     encoding: Option<String>,
@@ -67,6 +72,7 @@ impl Command {
         Self {
             text: text.into(),
             host_args: Arc::default(),
+            shell_env: Vec::new(),
             wrapping: Wrapping::default(),
             channel: ChannelSettings::default(),
             encoding: None,
@@ -268,7 +274,8 @@ impl Command {
         output.stdout.check()?;
         output.stderr.check()?;
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
-        let wrapped = |text: &[u8]| wrapped(text, prefix.as_deref(), encoding);
+        let exports = env::exports(&self.shell_env, encoding)?;
+        let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.as_deref(), encoding);
         let options = Arc::new(RunOptions { sudo: login, output, ..self.channel.to_options()? });
         let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
@@ -296,22 +303,27 @@ impl Command {
     }
 }
 
-/// The bytes to send: the text alone or, if there is a prefix, the prefix followed by the quoted
-/// text.
-fn wrapped(text: &[u8], prefix: Option<&[u8]>, encoding: Encoding) -> Result<CString, CommandProblem> {
+/// The bytes to send: the text after the `exports` or, if there is a prefix, the prefix followed by
+/// both of them quoted.
+fn wrapped(
+    text: &[u8],
+    exports: &[u8],
+    prefix: Option<&[u8]>,
+    encoding: Encoding,
+) -> Result<CString, CommandProblem> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(CommandProblem::Empty);
     }
     // The text is quoted after it is encoded, because a shell reads bytes, and in ISO-2022-JP the
     // byte of `'` occurs inside other characters.
-    let text = encoding.encode(text)?;
+    let text = [exports, &encoding.encode(text)?].concat();
     let wire = match prefix {
         Some(prefix) => {
             let mut wire = prefix.to_vec();
             wrap::quote(&text, &mut wire);
             wire
         }
-        None => text.into_owned(),
+        None => text,
     };
     if wire.len() > limits::COMMAND_BYTES {
         return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });

@@ -9,11 +9,17 @@ use super::sudo::SudoLogin;
 use crate::output::{Deliver, Keep, LineEnds};
 
 /// A command line to run. It is immutable, and all hosts with the same text share it.
-#[derive(Debug)]
 pub(crate) struct Request {
     /// The command line for the login shell.
     pub text: CString,
     pub options: Arc<RunOptions>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text may contain secrets.
+        f.debug_struct("Request").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 /// How a command is run. This is the same on every host.

@@ -1,6 +1,7 @@
 //! The bytes that are sent for a command, and the commands that are rejected.
 
 mod channel;
+mod env;
 mod quoting;
 mod sudo;
 mod template;

@@ -94,6 +94,13 @@ fn ten_thousand_random_arguments_survive_two_shells() {
     });
 }
 
+#[test]
+fn the_shell_sets_ten_thousand_random_variables_unaltered() {
+    let command = |value: &[u8]| Command::new("printf '%s\\0' \"$V\"").shell_env("V", value);
+    assert_unaltered(COMMANDS, command);
+    assert_unaltered(COMMANDS / 10, |value| command(value).shell("sh -c"));
+}
+
 /// Each of these commands takes two more processes than a command without `sudo`, so only some of
 /// the random commands are run this way.
 #[test]

@@ -71,6 +71,35 @@ fn variables_arrive_as_they_were_given() {
 }
 
 #[test]
+fn variables_in_the_text_need_no_permission_and_outrank_those_of_the_channel() {
+    let _dog = guard("shell_env");
+    let sshd = Sshd::start();
+    let mut client = build(client_for(&sshd, HOST));
+    let odd = "a  'b' \"c\" $HOME\n\\ grün %s";
+    let command = Command::new(r#"printf '<%s>\n' "$SSHOAL_ODD" "${SSHOAL_EMPTY-unset}" "$LC_A""#);
+    let command = command.env("LC_A", "channel").shell_envs([
+        ("SSHOAL_ODD", odd),
+        ("SSHOAL_EMPTY", ""),
+        ("LC_A", "text"),
+    ]);
+    for command in [command.clone(), command.shell("sh -c")] {
+        let outputs = client.run_command(command).expect("it starts");
+        join(&client, &outputs);
+        let (lines, _) = rest(&outputs[0]);
+        assert_eq!(String::from_utf8_lossy(&lines.join(&b'\n')), format!("<{odd}>\n<>\n<text>"));
+    }
+    let encoded = Command::new("printf %s $SSHOAL_X | od -An -tx1").shell_env("SSHOAL_X", "表");
+    let outputs = client.run_command(encoded.encoding("shift_jis")).expect("it starts");
+    join(&client, &outputs);
+    assert_eq!(stdout(&outputs[0]), [" 95 5c"]);
+    // bash cannot set UID, so the command does not run.
+    let outputs = client.run_command(Command::new("echo ran").shell("bash -c").shell_env("UID", "0"));
+    let outputs = outputs.expect("it starts");
+    join(&client, &outputs);
+    assert_eq!((outputs[0].exit_code(), stdout(&outputs[0]).len()), (Some(1), 0));
+}
+
+#[test]
 fn a_refused_variable_is_named_and_the_command_does_not_run_unless_told_to() {
     let _dog = guard("env_refused");
     let sshd = Sshd::start();
@@ -99,6 +128,8 @@ fn what_no_channel_can_have_is_refused_before_the_first_connect() {
         command().env("", "x"),
         command().env("A=B", "x"),
         command().env("A", "\0"),
+        command().shell_env("A B", "x"),
+        command().shell_env("A", "\0"),
         command().pty(Pty::default().size(0, 24)),
         command().pty(Pty::default().term("x\0y")),
     ] {

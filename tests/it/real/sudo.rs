@@ -90,6 +90,17 @@ fn a_password_is_given_where_it_is_asked_for() {
     }
 }
 
+/// `sudo` drops the variables of the login (`env_reset`).
+#[test]
+fn variables_in_the_text_survive_sudo() {
+    let _dog = guard("shell_env_and_sudo");
+    let Some(mut rights) = Rights::new(ASKING) else { return };
+    let command = rights.command("echo \"$(id -un) $SSHOAL_A\"").shell_env("SSHOAL_A", "it's  kept");
+    for command in [command.clone(), command.shell("sh -c")] {
+        assert_eq!(printed(&rights.run(&command)).0, ["root it's  kept"]);
+    }
+}
+
 #[test]
 fn without_need_nothing_is_given() {
     let _dog = guard("without_need");
