@@ -162,8 +162,7 @@ impl Command {
     /// The value is quoted, so the shell interprets nothing in it, and
     /// [`host_args`](Self::host_args) fills no placeholder in it. Like the text, it is given as
     /// UTF-8 and converted to the [`encoding`](Self::encoding). If the shell cannot set a variable,
-    /// for example because it is read-only, the command does not run, and the exit status is that of
-    /// `export`, which is not 0.
+    /// for example because it is read-only, the command does not run, and its exit status is not 0.
     ///
     /// ```
     /// use sshoal::Command;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::auth::withheld;
 use super::host::peer;
-use crate::text::sanitise;
+use crate::limits;
 
 /// Why a channel or its command failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +21,16 @@ pub enum ChannelProblem {
     /// The server refused a terminal. The command was not sent.
     #[error("the server refused a terminal: {}", peer(.0))]
     PtyRefused(String),
-    /// The server refused an environment variable (OpenSSH: `AcceptEnv`). The command was not sent.
-    #[error("the server refused the environment variable {}: {}", sanitise(name), peer(text))]
+    /// The server refused environment variables. The command was not sent. The text shows the first
+    /// names.
+    #[error(
+        "the server refused {}: {}; let it accept them (OpenSSH: AcceptEnv), or use shell_env",
+        variables(names),
+        peer(text)
+    )]
     EnvRefused {
-        /// The variable.
-        name: String,
+        /// All variables that were refused, in the order in which they were set.
+        names: Vec<String>,
         /// What is known about the reason.
         text: String,
     },
@@ -67,6 +72,22 @@ pub enum ChannelProblem {
     /// Input was written after the end of input.
     #[error("standard input is closed")]
     InputClosed,
+}
+
+/// As many of the names as a text has room for, and the number of the others.
+fn variables(names: &[String]) -> String {
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let mut text = format!("the environment variable{plural} ");
+    for (index, name) in names.iter().enumerate() {
+        let name = peer(name);
+        let before = if index == 0 { "" } else { ", " };
+        if index > 0 && text.len() + before.len() + name.len() > limits::PEER_TEXT {
+            return format!("{text} and {} more", names.len() - index);
+        }
+        text.push_str(before);
+        text.push_str(&name);
+    }
+    text
 }
 
 fn tunnel_refusal(reason: u32, text: &str) -> String {

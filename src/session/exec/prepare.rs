@@ -1,8 +1,10 @@
 //! The steps from an open channel to a running command: first the set-up requests of the channel,
 //! then the request to run the command.
 
+use std::mem;
 use std::task::Poll;
 
+use super::state::RefusedEnv;
 use super::step::{ExecCx, Progress, Stepped, Trouble};
 use super::{Exec, ExecState};
 use crate::command::ChannelRequest;
@@ -12,34 +14,54 @@ use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 use crate::session::deadline::Deadline;
 
 impl Exec {
-    pub(super) fn step_preparing(&mut self, channel: ChannelId, next: usize, cx: &mut ExecCx<'_>) -> Stepped {
-        let forward = cx.peer.target.profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
-        let Some(request) = forward.into_iter().chain(&self.request.options.setup).nth(next) else {
+    pub(super) fn step_preparing(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
+        let ExecState::Preparing { next, refused, .. } = &mut self.state else {
+            return Ok(Progress::Pending);
+        };
+        let profile = &cx.peer.target.profile;
+        let options = &self.request.options;
+        let forward = profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
+        let Some(request) = forward.into_iter().chain(&options.setup).nth(*next) else {
+            if !refused.names.is_empty() {
+                return Err(Trouble::refused(mem::take(refused).into_problem()));
+            }
             self.enter(ExecState::Requesting(channel));
             return Ok(Progress::Advanced);
         };
-        match cx.link.request(channel, request) {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                return match unanswered(cx.link.inbox(channel))? {
-                    None => Ok(Progress::Pending),
-                    Some(text) => Err(Trouble::refused(refusal(request, text))),
-                };
+        let (text, is_closed) = match cx.link.request(channel, request) {
+            Ok(Poll::Ready(())) => (None, false),
+            Ok(Poll::Pending) => match unanswered(cx.link.inbox(channel))? {
+                None => return Ok(Progress::Pending),
+                text => (text, true),
+            },
+            Err(LinkError { kind: LinkErrorKind::Denied, text }) => (Some(text), false),
+            Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+        };
+        if let Some(text) = text {
+            match request {
+                ChannelRequest::Pty { .. } => return Err(Trouble::refused(ChannelProblem::PtyRefused(text))),
+                // This request asks for no reply, so the error means that the channel was closed.
+                ChannelRequest::ForwardAgent => {
+                    return Err(Trouble::refused(ChannelProblem::ExecRefused(text)));
+                }
+                ChannelRequest::Env { .. } if options.ignore_refused_env && !is_closed => {}
+                // The other variables are requested as well, so that the error names all that are
+                // refused.
+                ChannelRequest::Env { name, .. } => {
+                    refused.names.push(name.to_string_lossy().into_owned());
+                    refused.text = text;
+                }
             }
-            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if self.may_go_without(request) => {}
-            Err(error) => return Err(Trouble::of(error, |text| refusal(request, text))),
+            if is_closed {
+                return Err(Trouble::refused(mem::take(refused).into_problem()));
+            }
         }
-        if let ExecState::Preparing { next, .. } = &mut self.state {
-            *next += 1;
+        *next += 1;
+        if matches!(request, ChannelRequest::Env { .. }) {
+            // Any number of variables may be set, so the limit applies to each answer.
+            self.deadline = Deadline::new(cx.now, profile.timeouts.exec).or(self.deadline);
         }
         Ok(Progress::Advanced)
-    }
-
-    fn may_go_without(&self, request: &ChannelRequest) -> bool {
-        match request {
-            ChannelRequest::Env { .. } => self.request.options.ignore_refused_env,
-            ChannelRequest::Pty { .. } | ChannelRequest::ForwardAgent => false,
-        }
     }
 
     pub(super) fn step_requesting(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
@@ -62,14 +84,9 @@ impl Exec {
     }
 }
 
-fn refusal(request: &ChannelRequest, text: String) -> ChannelProblem {
-    match request {
-        ChannelRequest::Pty { .. } => ChannelProblem::PtyRefused(text),
-        // This request asks for no reply, so the error means that the channel was closed.
-        ChannelRequest::ForwardAgent => ChannelProblem::ExecRefused(text),
-        ChannelRequest::Env { name, .. } => {
-            ChannelProblem::EnvRefused { name: name.to_string_lossy().into_owned(), text }
-        }
+impl RefusedEnv {
+    fn into_problem(self) -> ChannelProblem {
+        ChannelProblem::EnvRefused { names: self.names, text: self.text }
     }
 }
 

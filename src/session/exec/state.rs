@@ -18,6 +18,7 @@ pub(in crate::session) enum ExecState {
     Preparing {
         channel: ChannelId,
         next: usize,
+        refused: RefusedEnv,
     },
     /// The server was asked to run the command, so the command may have started.
     Requesting(ChannelId),
@@ -36,6 +37,14 @@ pub(in crate::session) enum ExecState {
         step: CloseStep,
     },
     Finished(Outcome),
+}
+
+/// The variables that the server has refused.
+#[derive(Debug, Default)]
+pub(in crate::session) struct RefusedEnv {
+    pub names: Vec<String>,
+    /// What is known about the reason of the last refusal.
+    pub text: String,
 }
 
 /// The next step in stopping a command.

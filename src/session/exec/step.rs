@@ -4,6 +4,7 @@
 use std::mem;
 use std::time::Instant;
 
+use super::state::RefusedEnv;
 use super::stop::send_signal;
 use super::{CloseStep, Exec, ExecState, Execs};
 use crate::error::{ChannelProblem, HostError, HostErrorKind};
@@ -243,7 +244,7 @@ impl Exec {
             }
             ExecState::Blocked => Ok(Progress::Pending),
             ExecState::Opening(channel) => self.step_opening(channel, cx),
-            ExecState::Preparing { channel, next } => self.step_preparing(channel, next, cx),
+            ExecState::Preparing { channel, .. } => self.step_preparing(channel, cx),
             ExecState::Requesting(channel) => self.step_requesting(channel, cx),
             ExecState::Running(channel) => self.step_running(channel, cx),
             ExecState::Stopping { channel, .. } => self.step_stopping(channel, cx),
@@ -255,7 +256,9 @@ impl Exec {
     fn step_opening(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
         match cx.link.opened(channel) {
             Ok(answer) if answer.is_pending() => return Ok(Progress::Pending),
-            Ok(_) => self.enter(ExecState::Preparing { channel, next: 0 }),
+            Ok(_) => {
+                self.enter(ExecState::Preparing { channel, next: 0, refused: RefusedEnv::default() });
+            }
             Err(LinkError { kind: LinkErrorKind::Denied, .. }) if mem::take(cx.room_expected) => {
                 cx.link.free_channel(channel);
                 self.enter(ExecState::Waiting);

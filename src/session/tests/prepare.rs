@@ -1,13 +1,14 @@
 //! Tests of the requests that are made on a channel before the request to run the command.
 
 use super::call::Call;
-use super::harness::{Bench, Config};
+use super::harness::{Bench, Config, EXEC};
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{ChannelRequest, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::link::LinkErrorKind;
-use crate::stage::Stage;
+use crate::session::RetryPolicy;
+use crate::stage::{Stage, TimeoutKind};
 
 fn variable(name: &str) -> ChannelRequest {
     ChannelRequest::Env { name: std::ffi::CString::new(name).unwrap(), value: c"value".into() }
@@ -81,14 +82,30 @@ fn a_refused_terminal_ends_the_command_unsent() {
     assert_eq!(bench.dials(), 1);
 }
 
-#[test]
-fn a_refused_variable_ends_the_command_unsent_unless_it_may_go_without() {
-    let bench = run(refusing(2), false);
+fn refused_names(bench: &Bench) -> &[String] {
     match bench.error(0).kind() {
-        HostErrorKind::Channel(ChannelProblem::EnvRefused { name, .. }) => assert_eq!(name, "LC_ALL"),
+        HostErrorKind::Channel(ChannelProblem::EnvRefused { names, .. }) => names,
         other => panic!("{other}"),
     }
-    assert_eq!(asked(&bench).len(), 3);
+}
+
+#[test]
+fn refused_variables_end_the_command_unsent_unless_it_may_go_without() {
+    let bench = run(refusing(2), false);
+    assert_eq!((refused_names(&bench), asked(&bench).len()), (&["LC_ALL".to_owned()][..], 3));
+    // The others are asked for as well, so that the error names all.
+    let bench = run(refusing(1), false);
+    assert_eq!((refused_names(&bench), asked(&bench).len()), (&["LANG".to_owned()][..], 3));
+    let denied = Answer::error(1, LinkErrorKind::Denied);
+    let channel = Channel { requests: vec![Answer::ok(1), denied], ..Channel::default() };
+    let bench = run(channel, false);
+    assert_eq!(refused_names(&bench), ["LANG", "LC_ALL"]);
+    assert_eq!((bench.error(0).stage(), asked(&bench).len()), (Stage::Preparing, 3));
+    assert_eq!(
+        bench.error(0).kind().to_string(),
+        "the server refused the environment variables LANG, LC_ALL: Denied; let it accept them (OpenSSH: \
+         AcceptEnv), or use shell_env"
+    );
     let bench = run(refusing(1), true);
     assert!(bench.outcome(0).is_success());
     assert_eq!(asked(&bench).len(), 4);
@@ -106,6 +123,63 @@ fn a_channel_closed_instead_of_an_answer_is_a_refusal() {
         bench.error(0).kind().to_string(),
         "the server refused a terminal: it closed the channel instead of answering"
     );
+}
+
+#[test]
+fn a_channel_closed_among_refusals_ends_them() {
+    let requests = vec![Answer::ok(1), Answer::error(1, LinkErrorKind::Denied), Answer::never()];
+    let mut bench = Bench::new(Script::channel(Channel { requests, ..Channel::default() }));
+    let ignore_refused_env = true;
+    let options = RunOptions { setup: setup(), ignore_refused_env, ..RunOptions::default() };
+    bench.command_with(options, b"", false);
+    bench.run_until(|bench| asked(bench).len() == 3);
+    bench.link.arrive(0, Packet::Close);
+    bench.run();
+    assert_eq!(refused_names(&bench), ["LC_ALL"]);
+}
+
+#[test]
+fn the_text_of_many_refused_variables_stays_short_and_the_names_are_complete() {
+    let count = 5000;
+    let setup: Vec<_> = (0..count).map(|number| variable(&format!("SSHOAL_{number}"))).collect();
+    let requests = vec![Answer::error(1, LinkErrorKind::Denied)];
+    let mut bench = Bench::new(Script::channel(Channel { requests, ..Channel::default() }));
+    bench.command_with(RunOptions { setup, ..RunOptions::default() }, b"", false);
+    bench.run();
+    let names = refused_names(&bench);
+    assert_eq!((names.len(), names[count - 1].as_str()), (count, "SSHOAL_4999"));
+    let text = bench.error(0).kind().to_string();
+    assert!(text.len() < 2 * limits::PEER_TEXT, "{text}");
+    assert!(text.contains("SSHOAL_0, SSHOAL_1, ") && text.contains(" and 4955 more: Denied; "), "{text}");
+}
+
+/// Each variable waits for its answer. The limit for the start of a command applies to each answer,
+/// also where all attempts together have a limit.
+#[test]
+fn any_number_of_variables_fits_into_the_time_limit() {
+    let answers = Answer::ok(3);
+    for answer in [answers.clone(), Answer::error(3, LinkErrorKind::Denied)] {
+        let channel = Channel { requests: vec![answer], ..Channel::default() };
+        let setup = (0..100).map(|number| variable(&format!("V{number}"))).collect();
+        let config = Config { retry: Some(RetryPolicy::default()), ..Config::default() };
+        let mut bench = Bench::with(config, Script::channel(channel));
+        bench.round = EXEC / 4;
+        let options = RunOptions { setup, ignore_refused_env: true, ..RunOptions::default() };
+        bench.command_with(options, b"", false);
+        let begun = bench.now;
+        bench.run();
+        assert!(bench.outcome(0).is_success());
+        assert!(bench.now - begun > 75 * EXEC);
+    }
+    // A server that does not answer one of them fails the command in that time.
+    let requests = vec![answers.clone(), answers, Answer::never()];
+    let mut bench = Bench::new(Script::channel(Channel { requests, ..Channel::default() }));
+    bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
+    bench.run();
+    match bench.error(0).kind() {
+        HostErrorKind::Timeout { kind: TimeoutKind::Exec, after } => assert_eq!(*after, EXEC),
+        other => panic!("{other}"),
+    }
 }
 
 #[test]

@@ -100,18 +100,25 @@ fn variables_in_the_text_need_no_permission_and_outrank_those_of_the_channel() {
 }
 
 #[test]
-fn a_refused_variable_is_named_and_the_command_does_not_run_unless_told_to() {
+fn each_refused_variable_is_named_and_the_command_does_not_run_unless_told_to() {
     let _dog = guard("env_refused");
     let sshd = Sshd::start();
     let mut client = build(client_for(&sshd, HOST));
     // The server's configuration accepts LANG and LC_*.
-    let command = Command::new("echo ${SSHOAL_X-unset} $LC_B").env("SSHOAL_X", "1").env("LC_B", "2");
+    let command = Command::new("echo ${SSHOAL_X-unset} $LC_B").envs([
+        ("SSHOAL_X", "1"),
+        ("LC_B", "2"),
+        ("SSHOAL_Y", "3"),
+    ]);
     let Err(Error::Host(error)) = client.run_command(&command) else { panic!("it was started") };
     match error.kind() {
-        HostErrorKind::Channel(ChannelProblem::EnvRefused { name, .. }) => assert_eq!(name, "SSHOAL_X"),
+        HostErrorKind::Channel(ChannelProblem::EnvRefused { names, .. }) => {
+            assert_eq!(names, &["SSHOAL_X", "SSHOAL_Y"]);
+        }
         _ => panic!("{error}"),
     }
-    assert!(error.to_string().contains("the server refused the environment variable SSHOAL_X"), "{error}");
+    let text = "the server refused the environment variables SSHOAL_X, SSHOAL_Y: ";
+    assert!(error.to_string().contains(text), "{error}");
     let outputs = client.run_command(command.ignore_refused_env(true)).expect("it starts");
     join(&client, &outputs);
     assert_eq!(stdout(&outputs[0]), ["unset 2"]);
