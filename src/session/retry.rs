@@ -62,8 +62,9 @@ pub struct RetryPolicy {
     pub failed: Retry,
     /// The time from the first dial until the host has accepted its first command, or is given up.
     /// All attempts and the pauses between them are included, waits for a place in the pool are
-    /// not. Each variable of [`Command::env`](crate::Command::env) may take as long as the start of
-    /// a command, in addition. `None` means that only the limits of the single stages apply. Default: 30 s.
+    /// not. In addition, each variable of [`Command::env`](crate::Command::env) may take as long as
+    /// the start of a command. `None` means that only the limits of the single stages apply.
+    /// Default: 30 s.
     pub time_limit: Option<Duration>,
 }
 

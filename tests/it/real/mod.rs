@@ -35,6 +35,7 @@ mod recording;
 mod rekeys;
 mod reload;
 mod resolver;
+mod round_trips;
 mod secrets;
 mod sessions;
 mod shutdown;
