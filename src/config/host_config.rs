@@ -63,6 +63,7 @@ use crate::session::RetryPolicy;
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
 /// | [`attempt_delay`](Self::attempt_delay) | [`Duration`] | off | |
 /// | [`compress`](Self::compress) | | `false` | `compress` |
+/// | [`spare_channel`](Self::spare_channel) | | `false` | |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
 /// | [`timeout`](Self::timeout) | [`Duration`] | 10 s to connect, 10 s for the handshake, 20 s for the login, 30 s for the start of a command | `timeout` |
@@ -132,6 +133,7 @@ pub struct HostConfig {
     pub(super) family: Option<AddressFamily>,
     pub(super) attempt_delay: Option<Option<Duration>>,
     pub(super) compress: Option<bool>,
+    pub(super) spare_channel: Option<bool>,
     pub(super) keepalive: Option<Option<Duration>>,
     pub(super) keepalive_max_missed: Option<u32>,
     pub(super) timeout: Option<Option<Duration>>,

@@ -201,6 +201,7 @@ impl<'a> Layers<'a> {
             family: self.value(|config| config.family).unwrap_or_default(),
             attempt_delay: self.value(|config| config.attempt_delay).flatten(),
             compress: self.value(|config| config.compress).unwrap_or(false),
+            spare_channel: self.value(|config| config.spare_channel).unwrap_or(false),
             keepalive: self.value(|config| config.keepalive).flatten().map(|interval| Keepalive {
                 interval,
                 missed_max: self
@@ -359,6 +360,7 @@ mod tests {
             .address_family(if number == 1 { AddressFamily::V4 } else { AddressFamily::V6 })
             .attempt_delay(SECOND * number)
             .compress(true)
+            .spare_channel(true)
             .keepalive(SECOND * number)
             .keepalive_max_missed(number)
             .timeout(SECOND * number)

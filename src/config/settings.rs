@@ -355,6 +355,21 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// KiB.
     compress(on: bool) => |config| config.compress = Some(on);
 
+    /// Whether a connected host has a channel open in advance, so that its next command starts
+    /// after one round trip instead of two. Default: `false`.
+    ///
+    /// The next command takes that channel. Another one is opened as soon as no command of the host
+    /// waits for a channel. So the channel takes a place of the server's `MaxSessions` only while
+    /// no command needs the place. If the server refuses or closes the channel, commands open their
+    /// own, and the next try follows when a command of the host has ended.
+    ///
+    /// The channel costs the server some memory, but no process, and neither this library nor
+    /// OpenSSH (`UnusedConnectionTimeout`) takes a connection for used because of it. If a server
+    /// closes the channel at the moment when a command is sent on it, the command fails with
+    /// [`ChannelProblem::ExecRefused`](crate::error::ChannelProblem::ExecRefused), because it may
+    /// have started and is not sent again. OpenSSH's server does not close such channels.
+    spare_channel(on: bool) => |config| config.spare_channel = Some(on);
+
     /// How long a connection may be idle before a keepalive is sent (parallel-ssh:
     /// `keepalive_seconds`; OpenSSH: `ServerAliveInterval`). Default: `None`, no keepalives, as in
     /// OpenSSH, so that an idle fleet does not wake up; parallel-ssh's native client has a default

@@ -133,6 +133,8 @@ impl<'a> Hop<'a> {
         let mut settings = Settings { user, login, gssapi, forward_agent: None, ..all.settings() };
         // Traffic through a proxy is already encrypted, so compressing it gains nothing.
         settings.connection.compress = false;
+        // A spare channel is for commands, too.
+        settings.connection.spare_channel = false;
         Self { spec, port: of_login.port(), settings, given }
     }
 }

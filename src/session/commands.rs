@@ -11,6 +11,7 @@ use super::Cx;
 use super::deadline::Deadline;
 use super::exec::{Exec, ExecCx, Execs, Progress};
 use super::failure::{Failure, Peer};
+use super::spare::Channels;
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::output::Room;
@@ -33,8 +34,7 @@ pub(super) struct Commands {
     is_blocked: bool,
     /// The commands that have asked for a channel, in the order in which they asked.
     begun: Vec<CommandId>,
-    /// See [`ExecCx::room_expected`].
-    room_expected: bool,
+    channels: Channels,
     /// Since when commands that are starting have waited for an answer of the server, without any.
     asked: Option<Instant>,
     /// Whether the commands that are starting have given their place in the pool back. It stays so
@@ -43,6 +43,11 @@ pub(super) struct Commands {
 }
 
 impl Commands {
+    /// Forgets what was known about the channels of the last connection.
+    pub(super) fn connected(&mut self) {
+        self.channels = Channels::default();
+    }
+
     /// Whether no command needs the connection. Assigned commands do not need it yet.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.begun.is_empty()
@@ -180,7 +185,8 @@ impl Commands {
     /// Steps each command that has begun, and lets the next admitted one begin. Returns whether
     /// anything changed.
     pub(super) fn step(&mut self, peer: Peer<'_>, cx: &mut Cx<'_>) -> Result<bool, Failure> {
-        let (mut advanced, mut answered) = (false, false);
+        let has_room = self.room(cx.execs).lack().is_none();
+        let (mut advanced, mut answered) = (self.channels.step(cx.link, has_room)?, false);
         let mut index = 0;
         while let Some(id) = self.begun.get(index).copied() {
             let awaited = cx.execs.get(id).is_some_and(awaits_answer);
@@ -198,6 +204,11 @@ impl Commands {
             self.step_one(id, peer, cx)?;
             advanced = true;
         }
+        // The spare channel must not take a place that a command waits for.
+        let may_open = peer.target.profile.connection.spare_channel && has_room && self.queue.is_empty();
+        if may_open && !self.any(cx.execs, is_opening) {
+            advanced |= self.channels.open_spare(cx.link)?;
+        }
         self.note_answers(answered, cx);
         Ok(advanced)
     }
@@ -210,7 +221,7 @@ impl Commands {
         let has_channel =
             |id: &CommandId| cx.execs.get(*id).is_some_and(|exec| exec.state.channel().is_some());
         let has_others = is_opening && self.begun.iter().any(|other| *other != id && has_channel(other));
-        let (execs, exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        let (execs, exec_cx) = ExecCx::split(cx, peer, &mut self.channels);
         let progress = execs.step(id, &mut ExecCx { has_others, ..exec_cx })?;
         match cx.execs.get(id) {
             _ if progress == Progress::Done => self.ended(id, cx.execs),
@@ -273,7 +284,7 @@ impl Commands {
         cx: &mut Cx<'_>,
         how: impl FnOnce(&mut Execs, CommandId, &mut ExecCx<'_>) -> Progress,
     ) {
-        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.channels);
         if how(execs, id, &mut exec_cx) == Progress::Done {
             self.ended(id, cx.execs);
         }
@@ -315,12 +326,12 @@ impl Commands {
     /// the front of the queue. Commands that may have started end with `error`, or with their
     /// outcome if it is known.
     pub(super) fn cut(&mut self, error: &HostError, peer: Peer<'_>, cx: &mut Cx<'_>) {
-        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.channels);
         for id in self.begun.iter().chain(self.queue.front()) {
             execs.cut(*id, error, &mut exec_cx);
         }
         self.hold();
-        (self.is_blocked, self.room_expected, self.gave_place_back) = (false, false, false);
+        (self.is_blocked, self.gave_place_back) = (false, false);
         self.asked = None;
         for id in mem::take(&mut self.begun).into_iter().rev() {
             if cx.execs.get(id).is_some_and(Exec::is_waiting) {
@@ -333,7 +344,7 @@ impl Commands {
     pub(super) fn fail(&mut self, error: &HostError, peer: Peer<'_>, cx: &mut Cx<'_>) {
         self.hold();
         self.is_blocked = false;
-        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.room_expected);
+        let (execs, mut exec_cx) = ExecCx::split(cx, peer, &mut self.channels);
         for id in mem::take(&mut self.begun).into_iter().chain(mem::take(&mut self.queue)) {
             execs.fail(id, error, &mut exec_cx);
         }

@@ -194,6 +194,9 @@ impl Session {
                 let keepalive = profile.connection.keepalive;
                 let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, bytes, cx.now));
                 self.enter(State::Ready(timer), cx);
+                if let Some(commands) = self.role.commands() {
+                    commands.connected();
+                }
             }
             State::Ready(keepalive) => {
                 let peer = Peer::of(&self.target, &self.attempts);

@@ -30,6 +30,7 @@ mod keepalive;
 mod late;
 mod rekeys;
 mod retry;
+mod spare;
 mod state;
 mod target;
 #[cfg(test)]

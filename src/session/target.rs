@@ -129,6 +129,8 @@ pub(crate) struct Connection {
     pub attempt_delay: Option<Duration>,
     /// Whether to negotiate compression, in both directions.
     pub compress: bool,
+    /// Whether a channel is opened before a command needs it.
+    pub spare_channel: bool,
     pub keepalive: Option<Keepalive>,
 }
 

@@ -80,6 +80,7 @@ impl World {
             .no_known_hosts()
             .retry(policy)
             .guard_passwords(random.chance(70))
+            .spare_channel(Random::new(!seed).chance(40))
             .max_connecting(max_connecting);
         if random.chance(30) {
             builder = builder.retry_backoff(Duration::from_millis(random.pick(&[1, 20_000])));

@@ -1,7 +1,6 @@
 //! The steps of a command. Each step asks the link to do one thing, and reports whether it was
 //! done.
 
-use std::mem;
 use std::time::Instant;
 
 use super::state::RefusedEnv;
@@ -14,6 +13,7 @@ use crate::link::{ChannelId, Link, LinkError, LinkErrorKind};
 use crate::output::Outcome;
 use crate::session::deadline::Deadline;
 use crate::session::failure::Peer;
+use crate::session::spare::Channels;
 use crate::session::{Cx, Effect, Failure};
 use crate::stage::TimeoutKind;
 
@@ -71,11 +71,7 @@ pub(in crate::session) struct ExecCx<'a> {
     pub input_budget: &'a mut usize,
     /// Whether another command has a channel on this connection.
     pub has_others: bool,
-    /// Whether a channel of this connection was closed since the last refusal. A server may refuse
-    /// a new channel because it still counts the closed one. sshd does so if the CLOSE and the new
-    /// request reach it together. By the time the refusal arrives here, the server no longer counts
-    /// the closed channel, so the request can be repeated.
-    pub room_expected: &'a mut bool,
+    pub channels: &'a mut Channels,
 }
 
 impl<'a> ExecCx<'a> {
@@ -83,10 +79,10 @@ impl<'a> ExecCx<'a> {
     pub(in crate::session) fn split(
         cx: &'a mut Cx<'_>,
         peer: Peer<'a>,
-        room_expected: &'a mut bool,
+        channels: &'a mut Channels,
     ) -> (&'a mut Execs, Self) {
         let Cx { now, link, execs, out, input_budget, .. } = cx;
-        (execs, Self { peer, now: *now, link: *link, out, input_budget, has_others: false, room_expected })
+        (execs, Self { peer, now: *now, link: *link, out, input_budget, has_others: false, channels })
     }
 }
 
@@ -118,7 +114,7 @@ impl Execs {
             return;
         };
         cx.link.free_channel(*channel);
-        *cx.room_expected = true;
+        cx.channels.note_closed();
         let outcome = outcome.clone();
         self.finish(id, outcome, cx);
     }
@@ -228,7 +224,7 @@ impl Exec {
         }
         match self.state {
             ExecState::Waiting => {
-                let channel = cx.link.open_channel()?;
+                let channel = cx.channels.take(cx.link)?;
                 self.algorithms = Some(cx.link.algorithms());
                 // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {
@@ -259,7 +255,7 @@ impl Exec {
             Ok(_) => {
                 self.enter(ExecState::Preparing { channel, next: 0, refused: RefusedEnv::default() });
             }
-            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if mem::take(cx.room_expected) => {
+            Err(LinkError { kind: LinkErrorKind::Denied, .. }) if cx.channels.note_refused() => {
                 cx.link.free_channel(channel);
                 self.enter(ExecState::Waiting);
             }

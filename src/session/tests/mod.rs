@@ -28,6 +28,7 @@ mod rekeys;
 mod retry;
 pub(crate) mod script;
 mod simulation;
+mod spare;
 mod stop;
 mod sudo;
 mod torture;

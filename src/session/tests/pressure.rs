@@ -141,6 +141,27 @@ fn the_default_limit_of_a_start_waits_while_the_connection_is_held_back() {
     assert!(bench.outcome(1).is_success());
 }
 
+/// The call that looks for the answer may read.
+#[test]
+fn the_answer_about_a_spare_channel_is_not_looked_for_while_the_connection_is_held_back() {
+    let slow = Channel { open: Answer::ok(30), ..Channel::default() };
+    let channels = vec![peer(ended()).channels.remove(0), slow, Channel::default()];
+    let config = Config { spare_channel: true, ..Config::default() };
+    let mut bench = run(config, Peer { channels, ..peer(ended()) }, Keep::BackPressure(BOUND));
+    assert_eq!(bench.view().held, Some(Bound::Stream));
+    let looks = bench.calls(|call| *call == Call::Opened(1)).len();
+    for _ in 0..10 {
+        bench.step(Input::Wake);
+    }
+    assert_eq!((looks > 0, bench.calls(|call| *call == Call::Opened(1)).len()), (true, looks));
+    while !bench.exec(0).is_finished() {
+        read(&mut bench, 0);
+    }
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(1).is_success());
+}
+
 #[test]
 fn a_cancelled_command_holds_nothing_back_and_keeps_no_more_than_its_bound() {
     let mut bench = held(vec![]);

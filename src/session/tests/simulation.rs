@@ -94,6 +94,7 @@ fn bench(random: &mut Random) -> Bench {
         attempt_delay,
         proxied,
         guard_passwords: random.chance(50),
+        spare_channel: random.chance(40),
         retry: random.chance(30).then(|| policy.time_limit(Duration::from_secs(random.pick(&[1, 9, 40])))),
         ..base
     };

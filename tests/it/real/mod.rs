@@ -39,6 +39,7 @@ mod round_trips;
 mod secrets;
 mod sessions;
 mod shutdown;
+mod spare;
 mod startups;
 mod stop;
 mod sudo;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sshoal::{Command, ParallelClient};
 
-use super::{build, client_at, guard};
+use super::{build, client_at, guard, join};
 use crate::support::ports;
 use crate::support::sshd::Sshd;
 
@@ -63,9 +63,10 @@ fn forward(mut from: TcpStream, mut to: TcpStream) {
 /// How many round trips pass until the server has accepted the command.
 fn start(client: &mut ParallelClient, command: &Command) -> f64 {
     let begun = Instant::now();
-    client.run_command(command).expect("it starts");
+    let outputs = client.run_command(command).expect("it starts");
     let took = begun.elapsed().as_secs_f64() / ROUND_TRIP.as_secs_f64();
     eprintln!("{took:.2} round trips");
+    join(client, &outputs);
     took
 }
 
@@ -108,6 +109,23 @@ fn a_command_takes_two_and_each_request_to_the_server_one_more() {
         (2.0, Command::new("true")),
         (3.0, Command::new("true").use_pty(true)),
         (7.0, Command::new("true").envs(variables(5))),
+    ] {
+        assert_round_trips(expected, || start(&mut client, &command));
+    }
+}
+
+#[test]
+fn a_spare_channel_saves_one() {
+    let _dog = guard("spare_round_trips");
+    let sshd = Sshd::start();
+    let builder = client_at(&sshd, [slow_line(sshd.address())]).spare_channel(true);
+    let mut client = build(builder);
+    client.connect().expect("it connects");
+    start(&mut client, &Command::new("true"));
+    for (expected, command) in [
+        (1.0, Command::new("true")),
+        (1.0, Command::new("true").shell_envs(variables(40))),
+        (2.0, Command::new("true").use_pty(true)),
     ] {
         assert_round_trips(expected, || start(&mut client, &command));
     }

@@ -46,6 +46,19 @@ fn commands_see_the_keys_and_sign_with_them() {
     assert_eq!(run_one(&mut client, "for i in 1 2 3 4 5 6 7 8 9 10; do ssh-add -l | wc -l; done"), ["3"; 10]);
 }
 
+#[test]
+fn commands_on_a_channel_that_was_opened_ahead_see_the_keys() {
+    let _dog = guard("forward_spare");
+    let sshd = Sshd::start();
+    let agent = agent_for(&sshd);
+    let builder = with_agent(&sshd, [HOST], &agent.socket()).forward_ssh_agent(true);
+    let mut client = build(builder.spare_channel(true));
+    client.connect().expect("it connects");
+    for _ in 0..3 {
+        assert_eq!(run_one(&mut client, "ssh-add -l"), ssh_add_list(&agent.socket()));
+    }
+}
+
 /// Requests that would change the agent, or make it load a library, are refused before they reach
 /// it; allowed requests continue.
 #[test]
