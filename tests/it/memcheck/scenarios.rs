@@ -70,6 +70,28 @@ fn commands_with_a_key() {
     }
 }
 
+/// The connections end while a channel that no command has used is being opened, is open, or was
+/// refused.
+#[test]
+fn spare_channels() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    for commands in 0..3 {
+        let mut client = client(&sim, HOSTS).spare_channel(true).build().unwrap();
+        assert!(client.connect().unwrap().iter().all(Result::is_ok));
+        for _ in 0..commands {
+            assert_hostnames(&run(&mut client, "hostname"));
+        }
+    }
+    let sshd = Sshd::builder().option("MaxSessions 1").start();
+    let mut client = real::client_for(&sshd, ["127.0.2.1"]).spare_channel(true).build().unwrap();
+    for _ in 0..2 {
+        run(&mut client, "true");
+    }
+    client.run_command("sleep 1").unwrap();
+    client.start_command("true").unwrap();
+}
+
 #[test]
 fn commands_with_a_password() {
     let _dog = watch();
