@@ -24,6 +24,18 @@ fn client(server: &Dropbear) -> ClientBuilder {
 }
 
 #[test]
+fn commands_run_on_channels_that_were_opened_ahead() {
+    let _dog = guard("dropbear_spare");
+    let Some(server) = Dropbear::start() else { return };
+    let mut client = build(client(&server).key_file(server.key(ClientKey::Ed25519)).spare_channel(true));
+    client.connect().expect("it connects");
+    for number in 0..5 {
+        assert_eq!(run_one(&mut client, &format!("echo {number}")), [number.to_string()]);
+    }
+    assert_eq!(server.log().matches("Child connection from").count(), 1, "{}", server.log());
+}
+
+#[test]
 fn commands_run_as_on_openssh() {
     let _dog = guard("dropbear_commands");
     let Some(server) = Dropbear::start() else { return };
