@@ -81,8 +81,7 @@ pub const INFLATED_READ: usize = 32 * 1024;
 /// Each costs up to 15 µs, so a flood of tiny packets must be limited by count as well as by bytes.
 pub const PACKETS_PER_VISIT: u64 = 64;
 
-/// [`PACKETS_PER_VISIT`] for a compressed connection, where each packet may inflate to 256 KiB
-/// (libssh's limit).
+/// [`PACKETS_PER_VISIT`] for a compressed connection, whose packets may inflate to 256 KiB each.
 pub const COMPRESSED_PACKETS_PER_VISIT: u64 = 16;
 
 /// How many known_hosts lines that cannot be indexed are compared with a host's name per visit. A
@@ -103,9 +102,8 @@ pub const RECORD_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// replies. The replies to a burst of 10,000 requests take 0.4 to 0.8 MiB.
 pub const ANSWERS_UNREAD: u64 = 1024 * 1024;
 
-/// A new key exchange is legitimate once this many bytes, both directions together, have been
-/// transferred since the last one. Cautious servers rekey every 64 KiB (sshd: `RekeyLimit`), most
-/// every gibibyte.
+/// A new key exchange is legitimate after this many bytes, both directions together. Cautious
+/// servers rekey every 64 KiB (sshd: `RekeyLimit`), most every gibibyte.
 pub const REKEY_TRAFFIC: u64 = 32 * 1024;
 
 /// A new key exchange is also legitimate once this much time has passed since the last one,
@@ -193,6 +191,10 @@ pub const INBOX_RETAINED: usize = 16 * 1024;
 /// error shows, in bytes.
 pub const PEER_TEXT: usize = 512;
 
+/// Length limit, in bytes, of what a server says to the user before the login ends. Legal notices
+/// have one or two kilobytes.
+pub const BANNER: usize = 4 * 1024;
+
 /// Largest amount of output that a server may send before it accepts the command: one SSH window.
 pub const EARLY_OUTPUT: usize = 2 * 1024 * 1024;
 
@@ -239,8 +241,7 @@ pub const DNS_PORT_QUERIES: u32 = 4096;
 /// Size of the receive buffer that is requested from the system, to hold a burst of responses.
 pub const DNS_RECEIVE_BUFFER: usize = 1024 * 1024;
 
-/// Longest response accepted over UDP: the longest that passes without fragmentation (DNS flag day
-/// 2020).
+/// Longest response accepted over UDP, which passes without fragmentation (DNS flag day 2020).
 pub const DNS_PAYLOAD: u16 = 1232;
 
 /// After this many consecutive queries without a response, a name server is tried last for

@@ -44,14 +44,18 @@ pub fn sanitise<T: AsRef<[u8]> + ?Sized>(text: &T) -> Cow<'_, str> {
 /// the length of the input. If `max_bytes` is below three, the `…` does not fit, and a text that is
 /// too long becomes empty.
 pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> Cow<'_, str> {
-    let bytes = text.as_ref();
+    bounded(text.as_ref(), max_bytes, |_| false)
+}
+
+/// Escapes a text, except for the characters that it may keep.
+fn bounded(bytes: &[u8], max_bytes: usize, keeps: impl Fn(char) -> bool) -> Cow<'_, str> {
     // Escaping never shortens a text, so bytes beyond this slice cannot be part of the result. The
     // slice may end within a character. In that case, the text is too long anyway, and the code
     // below cuts it at the last place where the `…` fits, which is before that character.
     let bytes = &bytes[..bytes.len().min(max_bytes.saturating_add(1))];
     if bytes.len() <= max_bytes
         && let Ok(clean) = str::from_utf8(bytes)
-        && !clean.chars().any(must_escape)
+        && !clean.chars().any(|character| must_escape(character) && !keeps(character))
     {
         return Cow::Borrowed(clean);
     }
@@ -63,6 +67,7 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
     });
     for piece in pieces {
         match piece {
+            Ok(character) if keeps(character) => out.push(character),
             Ok(character) => escape_char(&mut out, character),
             Err(byte) => write_escape(&mut out, format_args!("\\x{byte:02x}")),
         }
@@ -78,6 +83,14 @@ pub fn sanitise_bounded<T: AsRef<[u8]> + ?Sized>(text: &T, max_bytes: usize) -> 
         }
     }
     Cow::Owned(out)
+}
+
+/// Like [`sanitise_bounded`], but line ends stay: `\n` and `\r\n` both become `\n`. White space at
+/// the end of the text is dropped. The text is copied, so it must be short.
+pub(crate) fn sanitise_lines(text: &[u8], max_bytes: usize) -> String {
+    let lines = text.trim_ascii_end().split(|byte| *byte == b'\n');
+    let lines: Vec<&[u8]> = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+    bounded(&lines.join(&b'\n'), max_bytes, |character| character == '\n').into_owned()
 }
 
 fn escape_char(out: &mut String, character: char) {

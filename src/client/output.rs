@@ -205,6 +205,18 @@ impl HostOutput {
         self.look(|command| command.algorithms().cloned()).flatten()
     }
 
+    /// What the host said before its latest login ended, such as a legal notice; `None` if it said
+    /// nothing. [`HostError::banner`] has the details.
+    pub fn banner(&self) -> Option<String> {
+        let fleet = self.fleet().lock();
+        let host = fleet.command(self.id()).and_then(|command| fleet.host(command.host()));
+        if let Some(banner) = host.and_then(|host| host.banner()) {
+            return Some(banner.to_owned());
+        }
+        drop(fleet);
+        self.error()?.banner().map(str::to_owned)
+    }
+
     /// How many bytes of one of the command's streams were dropped under the policy set by
     /// [`Command::stdout`](crate::Command::stdout) or [`stderr`](crate::Command::stderr).
     pub fn dropped(&self, stream: StdStream) -> u64 {
@@ -325,6 +337,15 @@ impl HostOutput {
             |command: CommandRef<'_>| (command.stage(), now.saturating_duration_since(command.begun()));
         let (stage, elapsed) = self.look(look).unwrap_or((Stage::Running, Duration::ZERO));
         let (host, port, kind) = (self.host.clone(), self.port, Arc::new(kind));
-        HostError::new(HostErrorParts { host, port, stage, attempt: 0, attempts: None, elapsed, kind })
+        HostError::new(HostErrorParts {
+            host,
+            port,
+            stage,
+            attempt: 0,
+            attempts: None,
+            elapsed,
+            kind,
+            banner: None,
+        })
     }
 }

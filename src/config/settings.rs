@@ -268,9 +268,10 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The password answers a single hidden prompt, such as PAM's `Password: `, once per login, and
     /// never a prompt that echoes. `true` lets it answer such a prompt whatever its text is, as in
     /// parallel-ssh, unless `password_prompt` is set. A password that the server has refused is not
-    /// sent again by the other method. Any other prompt fails with
-    /// [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With `true` and neither
-    /// a responder nor a password, [`build`](ClientBuilder::build) returns an
+    /// sent again by the other method. A prompt for a new password fails with
+    /// [`AuthProblem::PasswordExpired`](crate::error::AuthProblem::PasswordExpired), and any other
+    /// prompt with [`AuthProblem::Unanswered`](crate::error::AuthProblem::Unanswered). With `true`
+    /// and neither a responder nor a password, [`build`](ClientBuilder::build) returns an
     /// [`Error::Config`](crate::Error::Config).
     keyboard_interactive(on: bool) => |config| config.keyboard_interactive = Some(on);
 

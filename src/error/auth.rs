@@ -127,6 +127,19 @@ pub enum AuthProblem {
         /// The settings that can answer the prompts; `None` if the responder declined.
         needs: Option<&'static str>,
     },
+    /// The server wants a new password. The old one was not sent as the new one.
+    ///
+    /// Either the server has answered the `password` method with a request for a new password (RFC
+    /// 4252 section 8), or a prompt of keyboard-interactive asks for one, as PAM does. OpenSSH's
+    /// sshd accepts an expired password by the `password` method, and ends the command instead,
+    /// with status 1 and a message on standard error.
+    #[error("the password has expired, and the server wants a new one{}", wanted(prompt.as_deref()))]
+    #[non_exhaustive]
+    PasswordExpired {
+        /// The prompt, [sanitised](crate::output::sanitise) and cut to 512 bytes. `None` for the
+        /// `password` method, whose prompt libssh does not reveal.
+        prompt: Option<String>,
+    },
     /// The server accepts none of the configured methods, but keyboard-interactive, which is not
     /// configured.
     #[error("keyboard-interactive needs {0}")]
@@ -198,6 +211,10 @@ fn utc(time: SystemTime) -> String {
     }
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", days + 1)
+}
+
+fn wanted(prompt: Option<&str>) -> String {
+    prompt.map_or_else(String::new, |prompt| format!(": \"{prompt}\""))
 }
 
 fn needed(settings: Option<&str>) -> String {

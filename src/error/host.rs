@@ -33,6 +33,8 @@ pub(crate) struct HostErrorParts {
     pub attempts: Option<u32>,
     pub elapsed: Duration,
     pub kind: Arc<HostErrorKind>,
+    /// What the server said before the login ended; sanitised.
+    pub banner: Option<Arc<str>>,
 }
 
 impl HostError {
@@ -49,6 +51,12 @@ impl HostError {
     pub(crate) fn given_up(&self) -> Self {
         let attempts = self.0.attempts.filter(|attempts| *attempts <= self.0.attempt);
         Self::new(HostErrorParts { attempts, ..HostErrorParts::clone(&self.0) })
+    }
+
+    /// The same failure, of a server that has said this.
+    pub(crate) fn with_banner(mut self, banner: Option<Arc<str>>) -> Self {
+        Arc::make_mut(&mut self.0).banner = banner;
+        self
     }
 
     /// The host as the list names it.
@@ -88,6 +96,22 @@ impl HostError {
     pub fn kind(&self) -> &HostErrorKind {
         &self.0.kind
     }
+
+    /// What the server said to the user, if the handshake or the login failed.
+    ///
+    /// This joins, one per line, in order: the lines before the server's version (RFC 4253 section
+    /// 4.2), such as sshd's "Exceeded MaxStartups"; the SSH banners (RFC 4252 section 5.4), such as
+    /// the text of `/run/nologin`; and what keyboard-interactive says besides its prompts (RFC
+    /// 4256), such as a message of PAM. If several banners arrive at once, libssh keeps the last
+    /// one.
+    ///
+    /// The text has up to 4 KiB. It is safe for a terminal: line ends are `\n`, and everything else
+    /// that could control a terminal is escaped. The `Display` form of the error shows its first
+    /// 512 bytes on the same line. A proxy's text is in the error of the
+    /// [proxy](HostErrorKind::Proxy).
+    pub fn banner(&self) -> Option<&str> {
+        self.0.banner.as_deref()
+    }
 }
 
 impl fmt::Display for HostError {
@@ -107,7 +131,11 @@ impl fmt::Display for HostError {
             (2.., None) if parts.stage <= Stage::Authenticating => write!(f, " (attempt {})", parts.attempt)?,
             _ => {}
         }
-        write!(f, ": {}", parts.kind)
+        write!(f, ": {}", parts.kind)?;
+        match &parts.banner {
+            Some(banner) => write!(f, "; the server said: \"{}\"", peer(banner)),
+            None => Ok(()),
+        }
     }
 }
 

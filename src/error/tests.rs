@@ -29,6 +29,7 @@ fn of_host(kind: HostErrorKind) -> HostError {
         attempts: Some(3),
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
+        banner: None,
     })
 }
 
@@ -147,6 +148,7 @@ fn a_cause_has_nothing_that_differs_from_host_to_host() {
                 attempts: Some(3),
                 elapsed: Duration::from_secs(number.into()),
                 kind: Arc::new(kind),
+                banner: Some(format!("This is web{number}.").into()),
             })
         })
     };

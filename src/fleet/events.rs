@@ -1,5 +1,7 @@
 //! The events that a fleet reports to its caller.
 
+use std::sync::Arc;
+
 use super::run::Tally;
 use super::runs::RunNews;
 use crate::error::HostError;
@@ -22,6 +24,16 @@ pub enum Event<'a> {
         host: HostId,
         /// The stage that the attempt is in now.
         stage: Stage,
+    },
+    /// What a host said before the login ended, such as a legal notice. Comes right before
+    /// [`Connected`](Self::Connected). If the login fails, its error
+    /// [has the text](HostError::banner), which is described there.
+    #[non_exhaustive]
+    Banner {
+        /// The host.
+        host: HostId,
+        /// The text: one or more lines, safe for a terminal.
+        text: Arc<str>,
     },
     /// A host is connected, and the user is logged in.
     #[non_exhaustive]
@@ -134,6 +146,10 @@ pub(super) enum Entry {
     Entered {
         host: HostId,
         stage: Stage,
+    },
+    Banner {
+        host: HostId,
+        text: Arc<str>,
     },
     Connected {
         host: HostId,

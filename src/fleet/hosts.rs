@@ -68,6 +68,11 @@ impl<'a> HostRef<'a> {
         self.0.session.error()
     }
 
+    /// What the host said before its latest login ended. [`HostError::banner`] has the details.
+    pub fn banner(&self) -> Option<&'a str> {
+        self.0.session.banner().or_else(|| self.error()?.banner())
+    }
+
     /// How long the host's connection has spent in each stage since the connection was last
     /// requested.
     pub fn timings(&self) -> Timings {

@@ -120,6 +120,7 @@ impl Fleet {
         let entry = self.next_entry()?;
         Some(match entry {
             Entry::Entered { host, stage } => Event::Entered { host, stage },
+            Entry::Banner { host, text } => Event::Banner { host, text },
             Entry::Connected { host, timings, algorithms } => Event::Connected { host, timings, algorithms },
             Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
             Entry::Run(run, RunNews::BatchDone { batch, tally, left }) => {

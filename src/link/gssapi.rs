@@ -74,14 +74,14 @@ impl GssapiLogin {
     }
 
     /// The session and the reply, once the login is decided.
-    pub(super) fn end(&mut self) -> Result<Poll<(SshSession, AuthReply)>, LinkError> {
+    pub(super) fn end(&mut self) -> Poll<(SshSession, Result<AuthReply, LinkError>)> {
         let mut custody = self.0.lock();
         match std::mem::replace(&mut *custody, Custody::Forgotten) {
-            Custody::Resting(session, Ok(Poll::Ready(reply))) => Ok(Poll::Ready((session, reply))),
-            Custody::Resting(_, Err(error)) => Err(error),
+            Custody::Resting(session, Ok(Poll::Ready(reply))) => Poll::Ready((session, Ok(reply))),
+            Custody::Resting(session, Err(error)) => Poll::Ready((session, Err(error))),
             other => {
                 *custody = other;
-                Ok(Poll::Pending)
+                Poll::Pending
             }
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     fn a_login_that_no_thread_has_begun_with_is_closed_at_once() {
         let mut bench = Bench::new();
         let visit = bench.visit();
-        assert!(bench.login().end().unwrap().is_pending());
+        assert!(bench.login().end().is_pending());
         bench.login = None;
         assert!(bench.is_closed());
         assert_eq!(visit.run(), 7);
@@ -221,7 +221,7 @@ mod tests {
         let mut bench = Bench::new();
         let visit = bench.visit();
         let session = visit.take().unwrap();
-        assert!(bench.login().end().unwrap().is_pending());
+        assert!(bench.login().end().is_pending());
         bench.login = None;
         bench.server.set_nonblocking(true).unwrap();
         assert!(!bench.is_closed());
@@ -246,7 +246,7 @@ mod tests {
             let Bench { login, threads, .. } = &mut bench;
             assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained));
             assert_eq!(bench.is_queued(), queued);
-            assert!(bench.login().end().unwrap().is_pending());
+            assert!(bench.login().end().is_pending());
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
         let visit = bench.visit();
         let session = visit.take().unwrap();
         visit.give_back(session, Ok(Poll::Ready(AuthReply::Denied)));
-        let Poll::Ready((_session, reply)) = bench.login().end().unwrap() else { panic!("no reply") };
+        let Poll::Ready((_session, Ok(reply))) = bench.login().end() else { panic!("no reply") };
         assert_eq!(reply, AuthReply::Denied);
     }
 
@@ -264,7 +264,7 @@ mod tests {
     fn without_a_thread_the_login_fails() {
         let mut bench = Bench::new();
         assert_eq!(bench.visit().refuse(&io::Error::other("none left")), 7);
-        let Err(error) = bench.login().end() else { panic!("it goes on") };
+        let Poll::Ready((_, Err(error))) = bench.login().end() else { panic!("it goes on") };
         assert_eq!(
             error,
             LinkError::new(LinkErrorKind::Limit, "cannot start a thread for GSSAPI: none left")
@@ -281,7 +281,8 @@ mod tests {
         visit.give_back(session, Err(broken.clone()));
         let Bench { login, threads, .. } = &mut bench;
         assert_eq!(login.as_mut().unwrap().pump(1, threads), Ok(Pumped::Drained));
-        assert_eq!(bench.login().end().err(), Some(broken));
+        let Poll::Ready((_, Err(error))) = bench.login().end() else { panic!("it goes on") };
+        assert_eq!(error, broken);
         assert!(bench.is_closed());
     }
 }

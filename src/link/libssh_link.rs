@@ -99,10 +99,10 @@ impl LibsshLink {
             }
             _ => return Err(no_ssh()),
         };
-        match login.end()? {
+        match login.end() {
             Poll::Ready((session, reply)) => {
                 self.state = State::Ssh(Box::new(session));
-                Ok(Poll::Ready(reply))
+                reply.map(Poll::Ready)
             }
             Poll::Pending => {
                 self.state = State::Gssapi(login);
@@ -281,6 +281,10 @@ impl UserAuth for LibsshLink {
 
     fn offered(&mut self) -> Vec<AuthMethod> {
         self.session().map(SshSession::offered).unwrap_or_default()
+    }
+
+    fn banner(&mut self) -> Option<Arc<str>> {
+        self.session().ok()?.banner()
     }
 }
 

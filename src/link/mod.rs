@@ -146,6 +146,10 @@ pub(crate) trait UserAuth {
     fn answer(&mut self, answers: &[Secret]) -> Result<(), LinkError>;
     /// The authentication methods that the server offered in its last refusal.
     fn offered(&mut self) -> Vec<AuthMethod>;
+    /// Takes what the server has said to the user so far: lines before its version (RFC 4253
+    /// section 4.2), banners (RFC 4252 section 5.4), and messages of keyboard-interactive. It is
+    /// [sanitised](crate::text::sanitise_lines), and available even after an error.
+    fn banner(&mut self) -> Option<Arc<str>>;
 }
 
 /// Channels for commands (RFC 4254 section 6).
@@ -362,6 +366,8 @@ pub(crate) enum LinkErrorKind {
     Integrity,
     /// The peer has sent a malformed or unexpected message.
     Protocol,
+    /// The server wants a new password instead of the one that it was sent.
+    PasswordExpired,
     /// The server has refused a request. The connection is still up.
     Denied,
     /// The channel's maximum packet size leaves no room for data.

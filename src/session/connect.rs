@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
 use super::deadline::Deadline;
-use super::failure::{Failure, host_error_kind};
+use super::failure::{Failure, Peer, host_error_kind};
 use super::retry::Cause;
 use super::state::{Phase, State};
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
-use super::{Cx, Effect, Session, Target};
+use super::{Cx, Effect, Role, Session, Target};
 use crate::error::HostErrorKind;
 use crate::hostkey::Decision;
 use crate::limits;
@@ -100,6 +100,7 @@ impl Session {
 
     pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Handshaking, cx);
+        self.banner = None;
         let Target { recorded: (name, port), profile, .. } = &*self.target;
         if self.recorded.is_empty() {
             self.recorded = profile.verifier.algorithms_at_hand(name, *port);
@@ -190,6 +191,60 @@ impl Session {
         self.enter(State::Queued, cx);
     }
 
+    /// Ends the connection, and the commands that may have started on the host. The other commands
+    /// are tried again if an attempt is left.
+    pub(super) fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {
+        let (kind, cause) = match &mut self.state {
+            State::Authenticating(login) => {
+                self.attempts.password_refused = login.password_refused;
+                login.explain(kind, cause, &self.target.profile, cx.out)
+            }
+            _ => (kind, cause),
+        };
+        let peer = Peer::of(&self.target, &self.attempts);
+        let error = peer.error_of(cause, self.failing_stage(), peer.elapsed(cx.now), kind);
+        let error = match self.state {
+            State::Handshaking | State::Verifying(_) | State::Authenticating(_) => {
+                error.with_banner(cx.link.banner())
+            }
+            _ => error,
+        };
+        match &mut self.role {
+            Role::Host(commands) => {
+                // A connection that has run a command does not count as a failed attempt.
+                if commands.has_settled(cx.execs) {
+                    self.attempts.reset();
+                }
+                commands.cut(&error, peer, cx);
+            }
+            Role::Proxy(tunnels) => tunnels.cut(&error, cx.out),
+        }
+        cx.link.hang_up();
+        self.proxy_lost = None;
+        let was_ready = matches!(self.state, State::Ready(_));
+        let retry = match was_ready && !self.is_needed() {
+            true => Some(State::Closed),
+            false => self.attempts.retry(cause, &self.target.profile.connection.retry, cx.now),
+        };
+        let error = if retry.is_some() { error } else { error.given_up() };
+        let next = retry.unwrap_or_else(|| {
+            match &mut self.role {
+                Role::Host(commands) => commands.fail(&error, peer, cx),
+                Role::Proxy(tunnels) => tunnels.fail(&error, cx.out),
+            }
+            State::Failed(error.clone())
+        });
+        match &next {
+            State::BackingOff(pause) => log::debug!("{error}; next attempt in {pause:?}"),
+            State::Queued => log::debug!("{error}; next attempt at once"),
+            State::Failed(_) => log::debug!("{error}; given up"),
+            _ => log::debug!("{error}"),
+        }
+        let retrying = matches!(next, State::Queued | State::BackingOff(_));
+        cx.out.push(Effect::Disconnected { error: Some(error), retrying });
+        self.enter(next, cx);
+    }
+
     /// Closes the connection, or stops connecting, unless something needs the connection.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         if !self.is_needed() && !matches!(self.state, State::Closed | State::Failed(_)) {
@@ -223,7 +278,12 @@ impl Session {
 
     /// Converts a link error to the error of the host. If the connection was lost after the proxy
     /// had failed, the error of the host is that of the proxy.
-    pub(super) fn explain(&mut self, error: LinkError) -> (HostErrorKind, Cause) {
+    pub(super) fn explain(&mut self, error: LinkError, cx: &mut Cx<'_>) -> (HostErrorKind, Cause) {
+        if let State::Authenticating(login) = &mut self.state
+            && error.kind == LinkErrorKind::PasswordExpired
+        {
+            return (login.expired(&self.target.profile, cx.out), Cause::Final);
+        }
         let is_dropped = error.kind == LinkErrorKind::Dropped;
         let kind = match (host_error_kind(error), self.proxy_lost.take()) {
             (HostErrorKind::ConnectionLost(_), Some(error)) => HostErrorKind::Proxy(error),

@@ -61,6 +61,7 @@ impl<'a> Peer<'a> {
             attempts,
             elapsed,
             kind: Arc::new(kind),
+            banner: None,
         })
     }
 
@@ -107,7 +108,8 @@ pub(super) fn host_error_kind(error: LinkError) -> HostErrorKind {
             HostErrorKind::Handshake(HandshakeProblem::NoCommonAlgorithm(text))
         }
         LinkErrorKind::Integrity => HostErrorKind::Integrity(text),
-        LinkErrorKind::Protocol => HostErrorKind::Protocol(text),
+        // After the login, the message has no meaning.
+        LinkErrorKind::Protocol | LinkErrorKind::PasswordExpired => HostErrorKind::Protocol(text),
         LinkErrorKind::Unwritable => HostErrorKind::Channel(ChannelProblem::Unwritable),
         LinkErrorKind::Limit => HostErrorKind::Limit(text),
         LinkErrorKind::Denied | LinkErrorKind::Other => HostErrorKind::Ssh(text),

@@ -86,6 +86,8 @@ pub(crate) enum Effect {
     Tunnelled(TunnelId, TunnelProgress),
     /// An attempt to connect has reached this stage.
     Entered(Stage),
+    /// What the server has said before the user was logged in.
+    Banner(Arc<str>),
     /// The user is logged in.
     Connected(Timings, Algorithms),
     /// The connection or an attempt to connect has ended. `error` says why; it is `None` if the

@@ -95,6 +95,8 @@ pub(crate) struct Session {
     /// established nor given up yet.
     awaited: bool,
     stopwatch: Stopwatch,
+    /// What the server said before its latest login ended.
+    banner: Option<Arc<str>>,
 }
 
 /// What a connection is used for.
@@ -139,6 +141,7 @@ impl Session {
             renewed: None,
             awaited: false,
             stopwatch: Stopwatch::new(Stage::Queued, now),
+            banner: None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Session {
                 let cause = Cause::of(&kind);
                 (kind, cause)
             }
-            Err(Failure::Link(error)) => self.explain(error),
+            Err(Failure::Link(error)) => self.explain(error, cx),
         };
         self.fail(kind, cause, cx);
     }
@@ -292,54 +295,6 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the connection, and the commands that may have started on the host. The other commands
-    /// are tried again if an attempt is left.
-    fn fail(&mut self, kind: HostErrorKind, cause: Cause, cx: &mut Cx<'_>) {
-        let (kind, cause) = match &mut self.state {
-            State::Authenticating(login) => {
-                self.attempts.password_refused = login.password_refused;
-                login.explain(kind, cause, &self.target.profile, cx.out)
-            }
-            _ => (kind, cause),
-        };
-        let peer = Peer::of(&self.target, &self.attempts);
-        let error = peer.error_of(cause, self.failing_stage(), peer.elapsed(cx.now), kind);
-        match &mut self.role {
-            Role::Host(commands) => {
-                // A connection that has run a command does not count as a failed attempt.
-                if commands.has_settled(cx.execs) {
-                    self.attempts.reset();
-                }
-                commands.cut(&error, peer, cx);
-            }
-            Role::Proxy(tunnels) => tunnels.cut(&error, cx.out),
-        }
-        cx.link.hang_up();
-        self.proxy_lost = None;
-        let was_ready = matches!(self.state, State::Ready(_));
-        let retry = match was_ready && !self.is_needed() {
-            true => Some(State::Closed),
-            false => self.attempts.retry(cause, &self.target.profile.connection.retry, cx.now),
-        };
-        let error = if retry.is_some() { error } else { error.given_up() };
-        let next = retry.unwrap_or_else(|| {
-            match &mut self.role {
-                Role::Host(commands) => commands.fail(&error, peer, cx),
-                Role::Proxy(tunnels) => tunnels.fail(&error, cx.out),
-            }
-            State::Failed(error.clone())
-        });
-        match &next {
-            State::BackingOff(pause) => log::debug!("{error}; next attempt in {pause:?}"),
-            State::Queued => log::debug!("{error}; next attempt at once"),
-            State::Failed(_) => log::debug!("{error}; given up"),
-            _ => log::debug!("{error}"),
-        }
-        let retrying = matches!(next, State::Queued | State::BackingOff(_));
-        cx.out.push(Effect::Disconnected { error: Some(error), retrying });
-        self.enter(next, cx);
-    }
-
     /// The deadline of a stage that begins now.
     fn limit(&self, now: Instant, stage: Option<Duration>) -> Option<Deadline> {
         Deadline::earlier(Deadline::new(now, stage), self.attempts.until())
@@ -384,6 +339,8 @@ impl Session {
             Phase::Closed | Phase::Failed => self.stopwatch.stop(cx.now),
             Phase::Ready => {
                 self.stopwatch.stop(cx.now);
+                self.banner = cx.link.banner();
+                cx.out.extend(self.banner.clone().map(Effect::Banner));
                 cx.out.push(Effect::Connected(self.stopwatch.timings, cx.link.algorithms()));
             }
             // Verification is part of the handshake, so the stage stays the same.

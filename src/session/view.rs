@@ -195,6 +195,11 @@ impl Session {
         }
     }
 
+    /// What the server said before its latest login ended.
+    pub(crate) fn banner(&self) -> Option<&str> {
+        self.banner.as_deref()
+    }
+
     /// Time spent in each stage since the connection was last asked for.
     pub(crate) fn timings(&self) -> Timings {
         self.stopwatch.timings

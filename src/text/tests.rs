@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{must_escape, sanitise, sanitise_bounded};
+use super::{must_escape, sanitise, sanitise_bounded, sanitise_lines};
 
 fn assert_shown(attack: impl AsRef<[u8]>, shown: &str) {
     let attack = attack.as_ref();
@@ -160,4 +160,12 @@ proptest! {
             prop_assert!(whole.starts_with(bounded.trim_end_matches('…')));
         }
     }
+}
+
+#[test]
+fn lines_stay_lines_and_nothing_else_does() {
+    let text = b"one\r\ntwo\tx\n\n\x1b[2J\rthree\xff\r\n \r\n";
+    assert_eq!(sanitise_lines(text, 100), "one\ntwo\\tx\n\n\\x1b[2J\\rthree\\xff");
+    assert_eq!(sanitise_lines(b"one\ntwo\nthree", 10), "one\ntwo…");
+    assert_eq!(sanitise_lines(b" \r\n", 10), "");
 }

@@ -113,6 +113,7 @@ impl Engine {
             }
             Effect::Command(id, news) => return self.command_news(id, news),
             Effect::Entered(stage) => Entry::Entered { host, stage },
+            Effect::Banner(text) => Entry::Banner { host, text },
             Effect::Connected(timings, algorithms) => {
                 self.totals.reconnects += u64::from(mem::replace(&mut slot.was_connected, true));
                 Entry::Connected { host, timings, algorithms }

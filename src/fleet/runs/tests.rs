@@ -34,6 +34,7 @@ impl End {
             attempts: None,
             elapsed: Duration::ZERO,
             kind: Arc::new(kind),
+            banner: None,
         }))
     }
 }

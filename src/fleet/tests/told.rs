@@ -74,6 +74,10 @@ impl Told {
         self.events += 1;
         match event {
             Event::Entered { host, stage } => self.entered(*host, *stage),
+            Event::Banner { host, text } => {
+                let authenticating = Connection::Trying(Stage::Authenticating);
+                assert_eq!(self.connection(*host, authenticating), authenticating, "{text}");
+            }
             Event::Connected { host, .. } => {
                 let before = self.connection(*host, Connection::Up);
                 assert_eq!(

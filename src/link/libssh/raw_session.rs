@@ -15,6 +15,7 @@ use super::library::{initialise, str_at, text_at};
 use super::log_scope::LogScope;
 use super::session_callbacks::{AgentChannels, CALLBACKS};
 use crate::credential::{Prompt, Secret};
+use crate::limits;
 use crate::link::algorithms::{Algorithms, Names};
 use crate::link::libssh::agent_script::AgentScript;
 use crate::link::libssh::backlog::Counts;
@@ -288,6 +289,23 @@ impl RawSession {
     pub(super) fn has_banner(&self) -> bool {
         // SAFETY: a valid session; the pointer is only compared.
         !unsafe { sys::ssh_get_serverbanner(self.session) }.is_null()
+    }
+
+    /// The last banner that the server has sent before the end of the login (RFC 4252 section 5.4),
+    /// up to its first NUL. libssh keeps only the last one, also after the session has failed.
+    pub(super) fn issue_banner(&self) -> Option<Vec<u8>> {
+        // SAFETY: a valid session; only reads. The result is null, or a NUL-terminated copy that is
+        // ours. It is freed by libssh's function for it.
+        unsafe {
+            let text = sys::ssh_get_issue_banner(self.session);
+            if text.is_null() {
+                return None;
+            }
+            let bytes = CStr::from_ptr(text).to_bytes();
+            let kept = bytes[..bytes.len().min(limits::BANNER)].to_vec();
+            sys::ssh_string_free_char(text);
+            Some(kept)
+        }
     }
 
     /// The algorithms in use, once the handshake is complete. `group_exchange` is the name of a

@@ -93,6 +93,16 @@ impl Login {
         }
     }
 
+    /// Fails because the server wants a new password instead of the one that it was sent. libssh
+    /// cannot continue after that.
+    pub(in crate::session) fn expired(&mut self, profile: &Profile, out: &mut Vec<Effect>) -> HostErrorKind {
+        // A server says so only of the right password.
+        self.end_trial(TrialEnd::Accepted, out);
+        self.note(AuthMethod::Password);
+        self.problems.push(AuthProblem::PasswordExpired { prompt: None });
+        self.failed(profile)
+    }
+
     /// Whether the server has refused an offer, or one of the agent's keys.
     fn was_refused(&self) -> bool {
         self.offered.is_some()

@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use super::attempt::Verdict;
-use crate::credential::{Challenge, Responder, Secret};
+use crate::credential::{Challenge, Prompt, Responder, Secret};
 use crate::error::AuthProblem;
 use crate::link::{Interaction, Link, LinkError, Questions};
 use crate::session::target::{Answerer, Target};
@@ -53,6 +53,9 @@ impl Interactive {
         let Some(first) = questions.prompts.first() else { return Ok(Vec::new()) };
         match &self.answerer {
             Answerer::Password(password, wanted) => {
+                if asks_for_change(questions, self.password_given) {
+                    return Err(expired(first));
+                }
                 let is_single = questions.prompts.len() == 1 && !first.echo && !self.password_given;
                 self.password_given = true;
                 if !is_single {
@@ -85,7 +88,12 @@ fn ask(
     };
     let answers =
         callback::call(|| responder.respond(&challenge)).map_err(|_| AuthProblem::ResponderPanicked)?;
-    let Some(answers) = answers else { return Err(unanswered(questions, None)) };
+    let Some(answers) = answers else {
+        return Err(match questions.prompts.first() {
+            Some(first) if asks_for_change(questions, round > 1) => expired(first),
+            _ => unanswered(questions, None),
+        });
+    };
     let prompts = questions.prompts.len();
     if answers.len() != prompts {
         return Err(AuthProblem::WrongAnswers { prompt: first(questions), prompts, answers: answers.len() });
@@ -94,6 +102,25 @@ fn ask(
         answer.to_secret().ok_or(AuthProblem::NulInAnswer { index })
     };
     answers.iter().enumerate().map(secret).collect()
+}
+
+/// Whether the prompts belong to a change of password, such as PAM's "Current password: " and
+/// "Retype new password: ". The old password must not answer them. The first prompt of a login may
+/// well ask for the current one.
+fn asks_for_change(questions: &Questions, is_answered: bool) -> bool {
+    questions.prompts.iter().any(|prompt| {
+        // In front of its last line, sshd puts messages of PAM.
+        let text = prompt.text.trim_end().to_lowercase();
+        let line = text.rsplit('\n').next().unwrap_or_default();
+        let has = |word: &str| line.split(|c: char| !c.is_alphanumeric()).any(|part| part == word);
+        let about_old = has("current") || has("old");
+        has("password") && (has("new") || has("retype") || is_answered && about_old)
+    })
+}
+
+fn expired(prompt: &Prompt) -> AuthProblem {
+    let prompt = text::sanitise_bounded(prompt.text.trim_end(), limits::PEER_TEXT).into_owned();
+    AuthProblem::PasswordExpired { prompt: Some(prompt) }
 }
 
 fn unanswered(questions: &Questions, needs: Option<&'static str>) -> AuthProblem {

@@ -5,7 +5,7 @@ use super::harness::{Bench, Config};
 use super::script::{Answer, Cred, Peer, Script, host_key, private_key};
 use crate::credential::Secret;
 use crate::error::{AuthMethod, AuthProblem, HostErrorKind};
-use crate::link::{AuthReply, LinkErrorKind};
+use crate::link::{AuthReply, LinkError, LinkErrorKind};
 use crate::session::state::Phase;
 use crate::session::{AuthPlan, Input, Offer};
 
@@ -246,4 +246,38 @@ fn a_login_in_progress_keeps_its_profile_and_the_next_one_uses_the_new() {
     bench.run();
     assert!(bench.outcome(1).is_success());
     assert_eq!(tried(&bench).last(), Some(&Cred::Sign(1)));
+}
+
+/// The text is in the error of a login that fails in any way, and an effect of one that succeeds.
+#[test]
+fn what_the_server_says_is_reported_once() {
+    let says = |replies| Peer { replies, banner: Some("no\nentry"), ..Peer::default() };
+    let lost = LinkError::new(LinkErrorKind::Lost, "reset");
+    for reply in [Ok(AuthReply::Denied), Err(lost)] {
+        let bench = login(vec![password()], says(vec![(Cred::Password, reply)]));
+        assert_eq!(bench.error(0).banner(), Some("no\nentry"));
+        let text = bench.error(0).to_string();
+        assert!(text.ends_with("; the server said: \"no\\nentry\""), "{text}");
+        assert!(bench.banners.is_empty());
+        assert_eq!(bench.session.banner(), None);
+    }
+    let bench = login(vec![password()], says(vec![(Cred::Password, Ok(AuthReply::Accepted))]));
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(*bench.banners, ["no\nentry".into()]);
+    assert_eq!(bench.session.banner(), Some("no\nentry"));
+}
+
+/// No other credential is sent afterwards, because libssh gives the connection up.
+#[test]
+fn a_password_that_must_be_changed_is_a_problem_of_its_own() {
+    let expired = LinkError::new(LinkErrorKind::PasswordExpired, "rejected packet (type 60)");
+    let peer = Peer { replies: vec![(Cred::Password, Err(expired))], ..Peer::default() };
+    let bench = login(vec![password(), Offer::Sign(private_key(0))], peer);
+    assert_eq!(tried(&bench), [Cred::Password]);
+    let HostErrorKind::Auth { tried, problems, .. } = bench.error(0).kind() else { panic!() };
+    assert_eq!(*tried, [AuthMethod::Password]);
+    assert_eq!(*problems, [AuthProblem::PasswordExpired { prompt: None }]);
+    assert_eq!(bench.dials(), 1, "another attempt would find the same");
+    let text = bench.error(0).to_string();
+    assert!(text.ends_with("the password has expired, and the server wants a new one"), "{text}");
 }

@@ -407,6 +407,13 @@ impl UserAuth for FakeLink {
         let offers = &wire.peer.offers;
         offers.get((wire.refusals - 1).min(offers.len() - 1)).cloned().unwrap_or_default()
     }
+
+    fn banner(&mut self) -> Option<Arc<str>> {
+        match &mut self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => wire.peer.banner.take().map(Into::into),
+            _ => None,
+        }
+    }
 }
 
 impl Channels for FakeLink {

@@ -149,6 +149,7 @@ pub(super) struct Bench {
     /// Whether requests for trials are granted.
     pub grants_trials: bool,
     pub trial_ends: Vec<TrialEnd>,
+    pub banners: Vec<Arc<str>>,
     /// Whether each step is followed by a step without news, which must change nothing.
     pub check_idle: bool,
     bounded: bool,
@@ -230,6 +231,7 @@ impl Bench {
             trials_asked: Vec::new(),
             grants_trials: true,
             trial_ends: Vec::new(),
+            banners: Vec::new(),
             check_idle: true,
             bounded: limits.iter().all(Option::is_some),
         }
@@ -396,6 +398,7 @@ impl Bench {
                 Effect::KeyExchange => self.key_exchanges += 1,
                 Effect::Signature => self.signatures += 1,
                 Effect::Command(id, news) => self.news.push((id, news)),
+                Effect::Banner(text) => self.banners.push(text),
                 Effect::Entered(_) | Effect::Connected(..) | Effect::Disconnected { .. } => {}
             }
         }

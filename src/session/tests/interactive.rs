@@ -126,6 +126,34 @@ fn the_password_answers_only_prompts_with_the_text() {
     assert!(bench.link.answers.is_empty());
 }
 
+/// The texts of pam_unix, old and new, and of other modules.
+#[test]
+fn the_old_password_never_answers_a_prompt_for_the_new_one() {
+    let first = ["New password: ", "Enter new UNIX password:", "Retype new password: ", "Retype password:"];
+    let after = ["Current password: ", "(current) UNIX password: ", "Changing password.\nOld Password: "];
+    let given = |text: &str| vec![hidden("Password: "), hidden(text)];
+    let rounds =
+        first.map(|text| vec![hidden(text)]).into_iter().chain(first.map(given)).chain(after.map(given));
+    for rounds in rounds {
+        let sent = rounds.len() - 1;
+        let asked_for = rounds[sent].prompts[0].text.trim_end().replace('\n', "\\n");
+        for offer in [
+            typed(),
+            typed_at("password"),
+            responder(|asked| (asked.prompts[0].text == "Password: ").then(|| vec!["hunter2".into()])),
+        ] {
+            let bench = asked(offer, rounds.clone());
+            assert_eq!(problems(&bench), [AuthProblem::PasswordExpired { prompt: Some(asked_for.clone()) }]);
+            assert_eq!(bench.link.answers, vec!["hunter2"; sent], "{asked_for}");
+        }
+    }
+    // A message of PAM in front of the prompt, and words that only look similar.
+    for text in ["Choose a new password soon.\nPassword: ", "Newcastle password: ", "Current password: "] {
+        let bench = asked(typed_at("password"), vec![hidden(text)]);
+        assert!(bench.outcome(0).is_success(), "{text}");
+    }
+}
+
 /// By either method, and also after a connection that was lost in between.
 #[test]
 fn a_refused_password_is_not_sent_again() {

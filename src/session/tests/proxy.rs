@@ -22,6 +22,7 @@ pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
         attempts: None,
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
+        banner: None,
     })
 }
 

@@ -159,6 +159,7 @@ impl Random {
             replies,
             rounds: self.questions(),
             policy: None,
+            banner: Some("Authorised use only."),
             auth_after: (!self.chance(3)).then(|| self.rounds()),
             channels: (0..3).map(|_| self.channel()).collect(),
             packets_per_pump: self.pick(&[1, 2, usize::MAX]),

@@ -59,6 +59,8 @@ pub(crate) struct Peer {
     /// If this is set, it replaces `replies` and `offers`.
     pub policy: Option<Policy>,
     pub auth_after: Option<u32>,
+    /// What the server says before the login ends.
+    pub banner: Option<&'static str>,
     /// The methods named with each refusal; the last entry repeats.
     pub offers: Vec<Vec<AuthMethod>>,
     /// Channels in the order of opening; the last one repeats.
@@ -168,6 +170,7 @@ impl Default for Peer {
             rounds: Vec::new(),
             policy: None,
             auth_after: Some(1),
+            banner: None,
             offers: vec![vec![AuthMethod::PublicKey, AuthMethod::Password]],
             channels: vec![Channel::default()],
             packets_per_pump: usize::MAX,

@@ -66,6 +66,7 @@ fn gssapi_out_of_turn_is_an_error() {
     with_tickets("gssapi_out_of_turn_is_an_error", || {
         const LIMIT: Duration = Duration::from_secs(5);
         let rejected: IsExpected = |kind| matches!(kind, HostErrorKind::Protocol(_));
+        let expired: IsExpected = |kind| matches!(kind, HostErrorKind::Auth { .. });
         let lost: IsExpected = |kind| matches!(kind, HostErrorKind::ConnectionLost(_));
         let silent: IsExpected =
             |kind| matches!(kind, HostErrorKind::Timeout { kind: TimeoutKind::Gssapi, after: LIMIT, .. });
@@ -73,7 +74,8 @@ fn gssapi_out_of_turn_is_an_error() {
             ("gssapi-token-first", rejected),
             ("gssapi-tokens-without-end", rejected),
             ("gssapi-twice", rejected),
-            ("gssapi-for-password", rejected),
+            // Its number means that the password must be changed.
+            ("gssapi-for-password", expired),
             ("gssapi-success-at-once", rejected),
             ("gssapi-leaves", lost),
             ("gssapi-silent", silent),

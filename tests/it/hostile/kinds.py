@@ -399,6 +399,63 @@ class Banner(Peer):
         super().on_auth(method, message)
 
 
+@kind("banner-without-end")
+class BannerWithoutEnd(Peer):
+    """200 kB without a line end, then a refusal."""
+
+    def on_auth(self, method, message):
+        self.tell(USERAUTH_BANNER, b"\x1b[2J\xff\r\xe2\x80\xae" + b"no end " * 30_000, "")
+        self.tell(USERAUTH_FAILURE, "publickey", False)
+
+
+@kind("banner-for-each-refusal")
+class BannerForEachRefusal(Peer):
+    """Also the same one twice in a row."""
+
+    def on_auth(self, method, message):
+        for text in [f"not by {method}\r\n"] * 2:
+            self.tell(USERAUTH_BANNER, text, "")
+        self.tell(USERAUTH_FAILURE, "password,keyboard-interactive", False)
+
+
+@kind("banner-and-end")
+class BannerAndEnd(Peer):
+    """What sshd does if PAM does not let the user in, for instance because of /run/nologin."""
+
+    def on_auth(self, method, message):
+        with self.together():
+            self.tell(USERAUTH_BANNER, "System is going down.\n", "")
+            self.peer_sock.shutdown(socket.SHUT_WR)
+
+
+@kind("greets")
+class Greets(Peer):
+    """Sends lines before its version, in pieces."""
+
+    def __init__(self, sock, key, seen):
+        for piece in [b"Wel", b"come to \x1b[2J\r\nthis server.", b"\n"]:
+            sock.sendall(piece)
+            time.sleep(0.05)
+        super().__init__(sock, key, seen)
+
+
+@kind("greets-and-denies")
+class GreetsAndDenies(Greets):
+    def on_auth(self, method, message):
+        self.tell(USERAUTH_FAILURE, "publickey", False)
+
+
+@kind("wants-new-password")
+class WantsNewPassword(Peer):
+    """SSH_MSG_USERAUTH_PASSWD_CHANGEREQ (RFC 4252 section 8) has the number of PK_OK."""
+
+    def on_auth(self, method, message):
+        if method == "password":
+            self.tell(USERAUTH_PK_OK, "Your password has expired. New password: ", "")
+        else:
+            self.tell(USERAUTH_FAILURE, "password,keyboard-interactive", False)
+
+
 # Floods.
 
 MANY = 10_000

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use sshoal::error::TimeoutKind;
+use sshoal::error::{AuthMethod, AuthProblem, TimeoutKind};
 use sshoal::{HostErrorKind, Stage};
 
 use super::{EXEC, Hostile, OPEN, SLOW, USERAUTH, address, all, guard, join, printable, run, stdout};
@@ -12,7 +12,7 @@ use crate::support::keys::ClientKey;
 #[test]
 fn what_comes_before_the_login_is_refused() {
     let _dog = guard("before_login");
-    let kinds = ["success-unasked", "success-with-service", "channel-before-auth", "key-for-password"];
+    let kinds = ["success-unasked", "success-with-service", "channel-before-auth"];
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
     let outputs = run(&mut client, "greet");
@@ -67,8 +67,65 @@ fn banners_and_extensions_without_sense_are_passed_over() {
     let kinds = ["banner", "extensions", "unimplemented-too", "noise"];
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
-    for output in run(&mut client, "greet") {
-        assert_eq!(stdout(&output), ["hello"], "{}", output.host());
+    let outputs = run(&mut client, "greet");
+    for output in &outputs {
+        assert_eq!(stdout(output), ["hello"], "{}", output.host());
+    }
+    // libssh cuts a banner at its first NUL.
+    assert_eq!(outputs[0].banner().as_deref(), Some("\\x1b[2J"));
+    assert!(outputs[1..].iter().all(|output| output.banner().is_none()));
+}
+
+#[test]
+fn what_a_server_says_is_shown_clean_and_bounded() {
+    let _dog = guard("says");
+    let kinds =
+        ["banner-without-end", "banner-for-each-refusal", "banner-and-end", "greets-and-denies", "greets"];
+    let server = Hostile::start(&kinds);
+    let builder = server.client(all(&kinds)).responder(|_| None);
+    let outputs = run(&mut builder.build().expect("a client"), "greet");
+    let said = |index: usize| outputs[index].banner().expect(kinds[index]);
+
+    let endless = said(0);
+    assert!(endless.starts_with("\\x1b[2J\\xff\\r\\u{202e}no end no end "), "{}", &endless[..100]);
+    assert!(printable(&endless) && (4090..=4096).contains(&endless.len()), "{} bytes", endless.len());
+    let error = outputs[0].error().expect("a refusal");
+    assert!(matches!(error.kind(), HostErrorKind::Auth { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("; the server said: \"\\x1b[2J") && text.len() < 1024, "{} bytes", text.len());
+    assert!(!error.cause().contains("no end"), "{}", error.cause());
+
+    assert_eq!(said(1), "not by password\nnot by keyboard-interactive");
+    assert_eq!(said(2), "System is going down.");
+    let error = outputs[2].error().expect("lost");
+    assert!(matches!(error.kind(), HostErrorKind::ConnectionLost(_)), "{error}");
+    assert_eq!(error.banner(), Some("System is going down."));
+    for index in [3, 4] {
+        assert_eq!(said(index), "Welcome to \\x1b[2J\nthis server.", "{}", kinds[index]);
+    }
+    assert!(outputs[3].error().is_some());
+    assert_eq!(stdout(&outputs[4]), ["hello"]);
+}
+
+/// SSH_MSG_USERAUTH_PASSWD_CHANGEREQ has a number that other methods use for other messages, so any
+/// message with that number is one.
+#[test]
+fn a_password_that_must_be_changed_is_reported_and_not_sent_again() {
+    let _dog = guard("must_be_changed");
+    let kinds = ["wants-new-password", "key-for-password", "asks-for-a-password"];
+    let server = Hostile::start(&kinds);
+    let builder = server.client(all(&kinds)).keyboard_interactive(true).num_retries(3);
+    let outputs = run(&mut builder.build().expect("a client"), "greet");
+    for (index, kind) in kinds.iter().enumerate() {
+        let error = outputs[index].error().expect(kind);
+        let HostErrorKind::Auth { tried, problems, .. } = error.kind() else { panic!("{kind}: {error}") };
+        assert_eq!(*tried, [AuthMethod::Password], "{kind}");
+        assert!(
+            matches!(problems.as_slice(), [AuthProblem::PasswordExpired { prompt: None, .. }]),
+            "{kind}: {error}"
+        );
+        let seen = server.seen(&address(index));
+        assert_eq!((seen[&USERAUTH], seen.get(&EXEC)), (1, None), "{kind}");
     }
 }
 

@@ -6,6 +6,7 @@
 mod agent;
 mod algorithms;
 mod auth;
+mod banner;
 mod basic;
 mod certificates;
 mod channels;

@@ -1,7 +1,7 @@
 //! User authentication.
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use libssh_rs::sys::{self, ssh_auth_e_SSH_AUTH_AGAIN as AGAIN, ssh_auth_e_SSH_AUTH_DENIED as DENIED};
@@ -15,7 +15,7 @@ use crate::link::libssh::agent_script::AgentScript;
 use crate::link::libssh::log_scope::LogScope;
 use crate::link::libssh::options::configure_gssapi;
 use crate::link::libssh::raw_session::{RawSession, SessionCall};
-use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind};
+use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind, Questions};
 
 /// The beginnings of libssh's error texts for a keyboard-interactive request that it cannot read.
 const BAD_QUESTIONS: [&str; 2] = ["Invalid USERAUTH_INFO_REQUEST", "Short INFO_REQUEST"];
@@ -38,6 +38,15 @@ pub(crate) fn has_gssapi() -> bool {
     })
 }
 
+/// What a round of questions says besides its questions. sshd puts PAM's messages in front of the
+/// next prompt, or sends them in a round without prompts.
+fn message(questions: &Questions) -> String {
+    let Questions { name, instruction, prompts } = questions;
+    let before = prompts.first().and_then(|prompt| prompt.text.trim_end().rsplit_once('\n'));
+    let parts = [&**name, instruction, before.map_or("", |(lines, _)| lines)].map(str::trim_end);
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
 impl SshSession {
     /// Requests the authentication service. This also makes libssh read the server's extensions, on
     /// which the choice of an RSA signature algorithm depends. Without this request, Debian's
@@ -47,6 +56,7 @@ impl SshSession {
     }
 
     pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
+        self.sent_password = matches!(credential, Credential::Password(_));
         let _log = self.listen();
         let rc = self.raw.call(match credential {
             Credential::None => SessionCall::AuthNone,
@@ -96,6 +106,10 @@ impl SshSession {
 
     fn auth_reply(&mut self, rc: c_int) -> Result<Poll<AuthReply>, LinkError> {
         self.note_log();
+        if rc != AGAIN {
+            // The server's next banner would replace this one.
+            self.hear();
+        }
         // Success is checked first, because a server may close the connection right after it, and
         // then the session is already in error.
         match rc {
@@ -119,11 +133,15 @@ impl SshSession {
     }
 
     pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
+        self.sent_password = false;
         let _log = LogScope::enter();
         let rc = self.raw.call(SessionCall::AuthInteractive);
         if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
             self.note_log();
-            return Ok(Poll::Ready(Interaction::Asks(self.raw.questions())));
+            self.hear();
+            let questions = self.raw.questions();
+            self.said.add(message(&questions).as_bytes());
+            return Ok(Poll::Ready(Interaction::Asks(questions)));
         }
         let reply = self.auth_reply(rc)?.map(Interaction::Replies);
         // If libssh cannot read a request, it only sets its error text and waits for the next
@@ -141,6 +159,19 @@ impl SshSession {
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
         Ok(reply)
+    }
+
+    /// Keeps the server's banner, if it is a new one.
+    fn hear(&mut self) {
+        if let Some(banner) = self.raw.issue_banner() {
+            self.said.add(&banner);
+        }
+    }
+
+    /// Takes what the server has said to the user so far.
+    pub(crate) fn banner(&mut self) -> Option<Arc<str>> {
+        self.hear();
+        self.said.take()
     }
 
     /// Passes the answers to libssh, which overwrites its copies once it has sent them.

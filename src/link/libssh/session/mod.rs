@@ -4,14 +4,16 @@
 mod auth;
 mod channels;
 mod pump;
+mod said;
 
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::task::Poll;
 
 use libssh_rs::sys;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use socket2::SockRef;
@@ -19,6 +21,7 @@ use socket2::SockRef;
 pub(crate) use auth::has_gssapi;
 
 use self::pump::Reading;
+use self::said::Said;
 use super::channel::{ChannelCall, MaxPacket, OpenReply, RawChannel};
 use super::library::level_of_channels;
 use super::log_scope::LogScope;
@@ -30,6 +33,13 @@ use crate::limits;
 use crate::link::algorithms::Algorithms;
 use crate::link::libssh::backlog::Backlog;
 use crate::link::{ChannelId, HandshakeOptions, KeyExchanges, LinkError, LinkErrorKind};
+
+/// The end of libssh's error text for SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, which it does not know
+/// (RFC 4252 section 8). Other methods use the same number for other messages, which libssh expects
+/// only as answers to those methods.
+const PASSWORD_CHANGE: &str = "rejected packet (type 60)";
+
+const UNNAMED: &str = " before it named itself an SSH server";
 
 /// A libssh session over a connected socket.
 ///
@@ -63,6 +73,9 @@ pub(crate) struct SshSession {
     /// Whether this session has tunnels. If so, it has no commands.
     is_proxy: bool,
     is_logged_in: bool,
+    /// Whether the last request for a login was a password.
+    sent_password: bool,
+    said: Said,
     is_corked: bool,
     /// Whether the server has begun a key exchange that is not complete yet.
     in_key_exchange: bool,
@@ -102,6 +115,8 @@ impl SshSession {
             has_closed: false,
             is_proxy: false,
             is_logged_in: false,
+            sent_password: false,
+            said: Said::default(),
             is_corked: false,
             in_key_exchange: false,
             key_exchanges: KeyExchanges::default(),
@@ -117,6 +132,7 @@ impl SshSession {
         };
         configure(&mut session.raw, socket.as_raw_fd(), options)?;
         session.raw.set_callbacks(options.agent.is_some())?;
+        session.said.peek(socket.as_fd(), 0).map_err(dropped)?;
         let _ = socket.into_raw_fd();
         let rc = session.raw.call(SessionCall::Connect);
         session.check_fatal()?;
@@ -130,7 +146,16 @@ impl SshSession {
     }
 
     pub(crate) fn handshake(&mut self) -> Result<Poll<()>, LinkError> {
+        self.peek()?;
         self.step(SessionCall::Connect)
+    }
+
+    /// Looks at what libssh reads next, as long as it has not read the server's version.
+    fn peek(&mut self) -> Result<(), LinkError> {
+        match self.raw.descriptor().filter(|_| !self.raw.has_banner()) {
+            Some(socket) => self.said.peek(socket, self.raw.counts().read).map_err(dropped),
+            None => Ok(()),
+        }
     }
 
     /// Makes a call that the caller must repeat until the result is `Ready`.
@@ -305,9 +330,12 @@ impl SshSession {
         let first_keys = self.key_exchanges.done == 0 && self.packets_written() >= 3;
         let (text, root_cause) = (self.raw.error_text(), log_lines::with(|log| log.root_cause.clone()));
         let mut error = classify::fatal(&text, root_cause.as_deref(), self.raw.is_encrypted(), first_keys);
+        if self.sent_password && error.text.ends_with(PASSWORD_CHANGE) {
+            error.kind = LinkErrorKind::PasswordExpired;
+        }
         if error.kind == LinkErrorKind::Lost && !self.raw.has_banner() {
             error.kind = LinkErrorKind::Dropped;
-            error.text.push_str(" before it named itself an SSH server");
+            error.text.push_str(UNNAMED);
         }
         error
     }
@@ -321,6 +349,11 @@ impl SshSession {
             _ => Err(LinkError::new(LinkErrorKind::Denied, self.raw.error_text())),
         }
     }
+}
+
+/// The error of a socket that failed before the server has sent its version.
+fn dropped(error: Errno) -> LinkError {
+    LinkError::new(LinkErrorKind::Dropped, error.desc().to_owned() + UNNAMED)
 }
 
 fn bad_confirmation(text: String) -> LinkError {

@@ -55,6 +55,7 @@ impl SshSession {
 
     /// Reads once, acts on what has arrived, and sends once, as far as the socket allows.
     fn poll(&mut self) -> Result<c_int, LinkError> {
+        self.peek()?;
         let rc = self.raw.call(SessionCall::Poll);
         self.check_fatal()?;
         self.check_bounds()?;

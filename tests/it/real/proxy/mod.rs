@@ -16,7 +16,7 @@ use crate::support::ports;
 use crate::support::sshd::Sshd;
 
 /// The address of the bastions; no host behind them uses it.
-const GATE: &str = "127.0.3.1";
+pub(super) const GATE: &str = "127.0.3.1";
 const SECOND_GATE: &str = "127.0.3.2";
 
 /// This server as a proxy at this address, with its key.
@@ -36,14 +36,14 @@ fn known(servers: &[(&Sshd, &[&str])]) -> PathBuf {
 }
 
 /// A client for hosts of `target` with the names `hosts`, behind `bastion`.
-fn behind(bastion: &Sshd, target: &Sshd, hosts: &[&str]) -> ClientBuilder {
+pub(super) fn behind(bastion: &Sshd, target: &Sshd, hosts: &[&str]) -> ClientBuilder {
     let known_hosts = known(&[(bastion, &[GATE]), (target, hosts)]);
     client_for(target, hosts).known_hosts([known_hosts]).proxy(gate(bastion, GATE))
 }
 
 /// The proxy's own error within a host's.
 #[track_caller]
-fn of_proxy(error: &HostError) -> &HostError {
+pub(super) fn of_proxy(error: &HostError) -> &HostError {
     match error.kind() {
         HostErrorKind::Proxy(inner) => inner,
         _ => panic!("not the proxy's: {error}"),
