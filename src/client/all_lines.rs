@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::silence::Silence;
 use super::{HostOutput, ParallelClient};
 use crate::error::{HostError, HostErrorKind, TimeoutKind};
 use crate::fleet::CommandState;
@@ -18,8 +19,8 @@ const BURST: usize = 256;
 /// Lines of one stream are in order. What [`Lines`](super::Lines) says about line ends, encodings
 /// and errors applies here too. If a command failed, its lines come first, then one error with
 /// [`StdStream::Stderr`]. If no byte arrives from a command that is running within the output's
-/// read timeout, one error says so, and the iterator continues. It ends once all
-/// commands have ended and all lines were read.
+/// [read timeout](crate::ReadOptions::read_timeout), one error says so, and the iterator continues.
+/// It ends once all commands have ended and all lines were read.
 ///
 /// A line counts as read when it is returned. Dropping the iterator loses nothing.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ struct Source {
     is_running: bool,
     /// How many bytes were unread when this was looked at last: parts of lines.
     unread: usize,
-    /// Since when nothing has arrived; `None` before the first wait.
-    quiet_since: Option<Instant>,
+    /// The time since something has arrived; `None` before the first wait.
+    silence: Option<Silence>,
 }
 
 impl ParallelClient {
@@ -90,7 +91,7 @@ impl<'a> AllLines<'a> {
         for stream in [StdStream::Stdout, StdStream::Stderr] {
             if let Some(line) = fleet.take_line(id, stream, ends) {
                 drop(fleet);
-                self.sources[at].quiet_since = None;
+                self.sources[at].silence = None;
                 return Some((stream, output.decode(line.bytes, line.offset == 0)));
             }
         }
@@ -102,7 +103,10 @@ impl<'a> AllLines<'a> {
                 let source = &mut self.sources[at];
                 source.is_running = command.state() == CommandState::Running;
                 if std::mem::replace(&mut source.unread, unread) != unread {
-                    source.quiet_since = None;
+                    source.silence = None;
+                }
+                if let Some(silence) = &mut source.silence {
+                    silence.observe(&fleet, id, output.read_timeout());
                 }
                 return None;
             }
@@ -123,9 +127,8 @@ impl<'a> AllLines<'a> {
         let mut first: Option<(Instant, usize)> = None;
         let running = |(_, source): &(usize, &mut Source)| source.is_running && !source.is_done;
         for (at, source) in self.sources.iter_mut().enumerate().filter(running) {
-            let since = *source.quiet_since.get_or_insert(now);
-            let deadline = self.outputs[at].read_timeout().and_then(|limit| since.checked_add(limit));
-            if let Some(deadline) = deadline
+            let silence = source.silence.get_or_insert_with(Silence::new);
+            if let Some(deadline) = silence.until(self.outputs[at].read_timeout())
                 && first.is_none_or(|(earliest, _)| deadline < earliest)
             {
                 first = Some((deadline, at));
@@ -133,7 +136,7 @@ impl<'a> AllLines<'a> {
         }
         let outputs = self.outputs;
         if let Some((_, at)) = first.filter(|(deadline, _)| *deadline <= now) {
-            self.sources[at].quiet_since = None;
+            self.sources[at].silence = None;
             let after = outputs[at].read_timeout().unwrap_or_default();
             let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
             return Some((&outputs[at], StdStream::Stdout, Err(outputs[at].own_error(kind))));

@@ -14,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod output;
 mod reader;
 mod shared;
+mod silence;
 mod stdin;
 mod wait;
 

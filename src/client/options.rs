@@ -48,8 +48,9 @@ impl ReadOptions {
     }
 
     /// How long a reader waits for a byte from its stream, and a writer for progress (parallel-ssh:
-    /// `read_timeout`). `None` means no limit; zero is rejected. Default: the host's
-    /// [`read_timeout`](crate::HostConfig::read_timeout).
+    /// `read_timeout`). On a slow line, where a packet of 32 KiB takes long, it waits on while a
+    /// packet arrives that has begun in time. `None` means no limit; zero is rejected. Default:
+    /// the host's [`read_timeout`](crate::HostConfig::read_timeout).
     pub fn read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.read_timeout = Some(limit.into());
         self

@@ -13,6 +13,7 @@ use crate::dns::Resolver;
 use crate::error::{Error, HostError};
 use crate::host::{HostSpec, HostSpecError};
 use crate::ids::HostId;
+use crate::link::PartialPacket;
 use crate::session::{HostState, Input, RetryPolicy, Target};
 use crate::stage::Timings;
 
@@ -71,6 +72,13 @@ impl<'a> HostRef<'a> {
     /// What the host said before its latest login ended. [`HostError::banner`] has the details.
     pub fn banner(&self) -> Option<&'a str> {
         self.0.session.banner().or_else(|| self.error()?.banner())
+    }
+
+    /// The packet that is being received from the host. On a slow line, a packet may take many
+    /// seconds, and its output is known only once it is complete. A program that waits for output
+    /// can tell by this that something arrives, but not that it is output.
+    pub fn partial_packet(&self) -> PartialPacket {
+        self.0.link.partial_packet()
     }
 
     /// How long the host's connection has spent in each stage since the connection was last

@@ -46,6 +46,7 @@ pub use turn_budget::{LongestStep, Turn};
 pub use turn_times::TurnTimes;
 
 pub use crate::ids::{CommandId, HostId, RunId};
+pub use crate::link::PartialPacket;
 pub use crate::link::algorithms::Algorithms;
 pub use crate::session::{CommandState, HostState};
 pub use crate::stage::Timings;

@@ -17,7 +17,8 @@ use super::libssh::SshSession;
 use super::tunnel::TunnelRelay;
 use super::{
     AuthReply, ChannelId, Channels, Conduit, Credential, Dial, Gssapi, HandshakeOptions, Inbox, Interaction,
-    KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth, first_write,
+    KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews, Tunnelling,
+    UserAuth, first_write,
 };
 use crate::command::{ChannelRequest, Signal};
 use crate::credential::Secret;
@@ -252,6 +253,10 @@ impl Transport for LibsshLink {
 
     fn bytes_read(&self) -> u64 {
         self.ssh().map_or(0, SshSession::bytes_read)
+    }
+
+    fn partial_packet(&self) -> PartialPacket {
+        self.ssh().map(SshSession::partial_packet).unwrap_or_default()
     }
 
     fn key_exchanges(&self) -> KeyExchanges {

@@ -120,6 +120,8 @@ pub(crate) trait Transport {
     /// How many bytes have been received so far, those of unfinished packets included. While this
     /// number grows, the peer is alive.
     fn bytes_read(&self) -> u64;
+    /// The packet that is being received.
+    fn partial_packet(&self) -> PartialPacket;
     /// How many key exchanges have completed so far, and how much traffic the channels have
     /// carried.
     fn key_exchanges(&self) -> KeyExchanges;
@@ -232,6 +234,16 @@ pub(crate) struct KeyExchanges {
     /// How many bytes the channels have carried in both directions, plus a small overhead per
     /// packet.
     pub traffic: u64,
+}
+
+/// An SSH packet that is being received ([`HostRef::partial_packet`](crate::fleet::HostRef)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartialPacket {
+    /// How many packets were received before it.
+    pub number: u64,
+    /// How many bytes of it have arrived, apart from those that came with the packet before it.
+    pub bytes: u64,
 }
 
 /// Whether a pump left work behind.

@@ -28,7 +28,8 @@ use crate::error::AuthMethod;
 use crate::link::algorithms::Algorithms;
 use crate::link::{
     self, AuthReply, ChannelId, Channels, Conduit, Credential, HandshakeOptions, Inbox, Interaction,
-    KeyExchanges, LinkError, LinkErrorKind, Pumped, Transport, TunnelNews, Tunnelling, UserAuth,
+    KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews, Tunnelling,
+    UserAuth,
 };
 
 /// More calls than any step has reason to make.
@@ -287,6 +288,10 @@ impl Transport for FakeLink {
 
     fn algorithms(&self) -> Algorithms {
         Algorithms::default()
+    }
+
+    fn partial_packet(&self) -> PartialPacket {
+        PartialPacket::default()
     }
 
     fn bytes_read(&self) -> u64 {

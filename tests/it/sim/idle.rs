@@ -3,13 +3,17 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use hostsim::Sim;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use sshoal::client::JoinError;
-use sshoal::{Budget, Event, Fleet, JoinOptions};
+use sshoal::config::ClientBuilder;
+use sshoal::error::TimeoutKind;
+use sshoal::{Budget, Event, Fleet, HostErrorKind, JoinOptions, ParallelClient, ReadOptions};
 
 use super::{client, engine, fleet, resident, run, watch};
+use crate::support::proxy::{Action, Direction, Proxy};
 
 /// CPU time of this process.
 fn cpu_time() -> Duration {
@@ -145,35 +149,76 @@ fn ten_thousand_connected_hosts_wake_nobody() {
 fn a_packet_on_a_slow_line_is_no_silence() {
     let _dog = watch();
     let sim = fleet(&[]);
-    let line = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = line.local_addr().unwrap().port();
-    let server = format!("{}:{}", sim.host(0), sim.port());
-    std::thread::spawn(move || {
-        let (client, _) = line.accept().unwrap();
-        let server = std::net::TcpStream::connect(server).unwrap();
-        let (mut up, mut from) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut from, &mut up));
-        let (mut server, mut client) = (server, client);
-        let (mut passed, mut piece) = (0, [0; 400]);
-        while let Ok(len @ 1..) = std::io::Read::read(&mut server, &mut piece) {
-            if std::io::Write::write_all(&mut client, &piece[..len]).is_err() {
-                return;
-            }
-            passed += len;
-            // The login takes less than this.
-            if passed > 4_000 {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    });
-    let builder = super::trusting(&sim, vec![format!("127.0.0.1:{port}")]);
     let second = Duration::from_secs(1);
-    let mut client = builder
-        .key_bytes(sim.user_key_openssh().unwrap())
-        .keepalive(second)
-        .keepalive_max_missed(1)
-        .build()
-        .unwrap();
+    let (proxy, mut client) = connected(&sim, |builder| builder.keepalive(second).keepalive_max_missed(1));
+    slow_down(&proxy, 400);
     let outputs = run(&mut client, "bytes 20000");
     assert_eq!(outputs[0].exit_code(), Some(0), "{:?}", outputs[0].outcome());
+}
+
+/// The first host behind a proxy, and a client that is connected to it.
+fn connected(sim: &Sim, with: impl FnOnce(ClientBuilder) -> ClientBuilder) -> (Proxy, ParallelClient) {
+    let server = format!("{}:{}", sim.host(0), sim.port()).parse().unwrap();
+    let proxy = Proxy::builder(server).start();
+    let builder = super::trusting(sim, vec![proxy.address().to_string()]);
+    let mut client = with(builder.key_bytes(sim.user_key_openssh().unwrap())).build().unwrap();
+    assert!(client.connect().unwrap().iter().all(Result::is_ok));
+    (proxy, client)
+}
+
+/// From now on, the client gets this many bytes in each tenth of a second.
+fn slow_down(proxy: &Proxy, bytes: usize) {
+    proxy.inject(Direction::ToClient, Action::Drip { bytes, every: Duration::from_millis(100) });
+}
+
+fn reading_for(limit: Duration) -> ReadOptions {
+    ReadOptions::default().read_timeout(limit)
+}
+
+/// Each packet takes several read timeouts.
+#[test]
+fn a_packet_on_a_slow_line_is_waited_for() {
+    const LEN: u64 = 20_000;
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let (proxy, mut client) = connected(&sim, |builder| builder);
+    slow_down(&proxy, 400);
+    let expected: Vec<u8> = (0..LEN).map(hostsim::pattern_byte).collect();
+    let expected = expected.split(|byte| *byte == b'\n').count();
+
+    let outputs =
+        client.run_command_with(format!("bytes {LEN}"), reading_for(Duration::from_secs(1))).unwrap();
+    let lines: Vec<_> = outputs[0].stdout().raw().map(|line| line.map_err(|e| e.to_string())).collect();
+    assert!(lines.iter().all(Result::is_ok), "{:?}", lines.iter().find(|line| line.is_err()));
+    assert_eq!(lines.len(), expected);
+
+    let outputs =
+        client.run_command_with(format!("bytes {LEN}"), reading_for(Duration::from_secs(1))).unwrap();
+    let lines: Vec<_> = client.lines(&outputs).map(|(_, _, line)| line.map_err(|e| e.to_string())).collect();
+    assert!(lines.iter().all(Result::is_ok), "{:?}", lines.iter().find(|line| line.is_err()));
+    assert_eq!(lines.len(), expected);
+}
+
+/// At any time, the answer to a keepalive is on its way, as the line takes as long for one as the
+/// pause until the next.
+#[test]
+fn a_host_that_only_answers_keepalives_is_silent() {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let limit = Duration::from_secs(2);
+    let (proxy, mut client) = connected(&sim, |builder| builder.keepalive(limit / 4));
+    let outputs = client.run_command_with("sleep 600", reading_for(limit)).unwrap();
+    slow_down(&proxy, 5);
+    let answered = proxy.counts().to_client;
+    let is_timeout = |error: &sshoal::HostError| {
+        matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Read, .. })
+    };
+    for all in [false, true] {
+        let begun = Instant::now();
+        let line =
+            if all { client.lines(&outputs).next().unwrap().2 } else { outputs[0].stdout().next().unwrap() };
+        assert!(line.is_err_and(|error| is_timeout(&error)));
+        assert!((limit..2 * limit + limit / 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
+    assert!(proxy.counts().to_client > answered + 100, "the host has answered");
 }

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::link::libssh::log_scope::LogScope;
 use crate::link::libssh::raw_session::SessionCall;
 use crate::link::libssh::{OK, log_lines};
-use crate::link::{LinkError, LinkErrorKind, Pumped};
+use crate::link::{LinkError, LinkErrorKind, PartialPacket, Pumped};
 
 /// Progress with the packet that is being read.
 #[derive(Default)]
@@ -117,8 +117,14 @@ impl SshSession {
         }
     }
 
+    /// The packet that is being read. Until the server has sent its version line, it has no bytes.
+    pub(crate) fn partial_packet(&self) -> PartialPacket {
+        let Reading { packets, begun } = self.reading;
+        PartialPacket { number: packets, bytes: self.bytes_read().saturating_sub(begun) }
+    }
+
     fn check_bounds(&mut self) -> Result<(), LinkError> {
-        let begun = self.raw.counts().read.saturating_sub(self.reading.begun);
+        let begun = self.partial_packet().bytes;
         // The limit applies whenever a packet may belong to a key exchange. Between the first key
         // exchange and the login none takes place, and the server may send long banners.
         let may_be_keys = self.key_exchanges.done == 0 || self.is_logged_in;
