@@ -94,7 +94,7 @@ impl Commands {
 
     /// Whether commands that are starting, or may start, hold a place in the pool.
     pub(super) fn holds_place(&self, execs: &Execs) -> bool {
-        !self.gave_place_back && (self.admitted > 0 || self.any(execs, Exec::is_starting))
+        !self.gave_place_back && (self.admitted > 0 || self.is_starting(execs))
     }
 
     /// Whether the next command would wait for the answer to a request that has given its place
@@ -141,7 +141,7 @@ impl Commands {
 
     /// Whether a command has begun and the server has not accepted it yet.
     pub(super) fn is_starting(&self, execs: &Execs) -> bool {
-        self.begun.iter().any(|id| execs.get(*id).is_some_and(Exec::is_starting))
+        self.any(execs, Exec::is_starting)
     }
 
     /// Sets the deadline of the commands that have begun and that the server has not accepted yet.
