@@ -58,7 +58,7 @@ impl Target {
         Self {
             dialled: host.clone(),
             ip: address_of(&host),
-            recorded: (canonical(&host).into(), port),
+            recorded: (recorded_name(&host), port),
             host,
             port,
             alias: None,
@@ -82,6 +82,13 @@ impl Target {
         self.recorded.0 = self.host.clone();
         (self.dialled, self.ip) = (name.into(), address_of(name));
     }
+}
+
+/// The name under which a host is recorded. Most hosts are recorded as they are written, and share
+/// the text.
+fn recorded_name(host: &Arc<str>) -> Arc<str> {
+    let name = canonical(host);
+    if *name == **host { host.clone() } else { name.into() }
 }
 
 /// The address, if the host is an address that needs no lookup. The index of a zone must be looked
