@@ -26,14 +26,14 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         (format!("{hosts} hosts, pool of {}", sizes.pool), sizes.pool),
     ] {
         plan.pinned(|| {
-            let mut alone = Loop::with_timer();
+            let mut alone = Loop::with_timer(sizes.without);
             alone.run_alone(sizes.without);
             let (delays, between) = alone.delays();
             without.0.extend(delays);
             without.1.extend(between);
 
             let mut fleet = fleet(sim.hosts(hosts)).max_connecting(pool).build().unwrap();
-            let mut foreign = Loop::with_timer();
+            let mut foreign = Loop::with_timer(PATIENCE);
             let begun = Instant::now();
             let run = fleet.start("hostname").unwrap().run;
             let mut failed = hosts;

@@ -228,10 +228,10 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
 }
 
 fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
-    let mut alone = Loop::with_timer();
+    let mut alone = Loop::with_timer(plan.sizes.without);
     alone.run_alone(plan.sizes.without);
     let mut daemon = Daemon::new(sim, plan.sizes.hosts);
-    let mut foreign = Loop::with_timer();
+    let mut foreign = Loop::with_timer(plan.sizes.daemon);
     let begun = Instant::now();
     let (mut warm, mut step) = (None, 0);
     loop {

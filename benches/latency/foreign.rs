@@ -16,7 +16,7 @@ use super::support::clock;
 /// The period of the loop's own timer.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// How many checks of the timer are kept, so that memory shows what the fleet takes.
+/// How many checks of the timer are kept.
 const LOOKS: usize = 1 << 17;
 
 /// The time of [`Budget::default`].
@@ -42,13 +42,19 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start() -> Self {
+    /// Starts a timer that ticks for about this long.
+    fn start(time: Duration) -> Self {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).unwrap();
         let next = clock(ClockId::Monotonic) + PERIOD;
         let times = Itimerspec { it_interval: timespec(PERIOD), it_value: timespec(next) };
         timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).unwrap();
         let looked = clock(ClockId::ThreadCPUTime);
-        Self { timer, next, delays: Vec::new(), looked, between: Vec::new(), looks: 0 }
+        // These take all their memory at once, so that its growth shows what the fleet takes.
+        let ticks = (time.as_millis() / PERIOD.as_millis()) as usize;
+        let [mut delays, mut between] = [ticks, LOOKS].map(|length| vec![Duration::MAX; length]);
+        delays.clear();
+        between.clear();
+        Self { timer, next, delays, looked, between, looks: 0 }
     }
 
     fn tick(&mut self) {
@@ -140,9 +146,9 @@ impl Taken {
 }
 
 impl Loop {
-    /// A loop with its own work.
-    pub fn with_timer() -> Self {
-        Self { ticker: Some(Ticker::start()), ..Self::default() }
+    /// A loop with its own work, which runs for about this long.
+    pub fn with_timer(time: Duration) -> Self {
+        Self { ticker: Some(Ticker::start(time)), ..Self::default() }
     }
 
     /// How late the timer fired, and the CPU time between two checks of it.

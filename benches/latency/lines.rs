@@ -29,7 +29,7 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
             let mut fleet = fleet(sim.hosts(hosts)).build().unwrap();
             connect_all(&mut fleet);
             fleet.start(Run::new("yes").deliver(deliver)).unwrap();
-            let mut foreign = Loop::with_timer();
+            let mut foreign = Loop::with_timer(plan.sizes.flood);
             let begun = Instant::now();
             foreign.run(&mut fleet, begun + plan.sizes.flood, |_| ControlFlow::Continue(()));
             let received = fleet.metrics().bytes_received as f64 / begun.elapsed().as_secs_f64();
