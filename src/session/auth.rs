@@ -137,7 +137,8 @@ impl Login {
                             // A refusal of the method says nothing about the password.
                             if is_sent && self.fates[index] == Fate::Done {
                                 end = TrialEnd::Refused;
-                                self.refused_password(offer, profile);
+                                self.password_refused = true;
+                                self.give_up_password(offer, profile);
                             }
                             self.explain_certificate(index, profile, cx.calendar);
                         }
@@ -176,9 +177,8 @@ impl Login {
         self.offered = Some(offered);
     }
 
-    /// Gives up the offers that would send the password of this offer again, by the other method.
-    fn refused_password(&mut self, refused: &Offer, profile: &Profile) {
-        self.password_refused = true;
+    /// Gives up the offers that would send the password of this offer, by either method.
+    fn give_up_password(&mut self, refused: &Offer, profile: &Profile) {
         let Some(refused) = refused.password() else { return };
         for (fate, offer) in self.fates.iter_mut().zip(&profile.plan) {
             if offer.password().is_some_and(|password| password.as_c_str() == refused.as_c_str()) {
@@ -265,12 +265,7 @@ impl Login {
             }
             Permission::Withheld(refused_by) => {
                 self.trial = Trial::Idle;
-                // Keyboard-interactive would send the same password.
-                for (fate, offer) in self.fates.iter_mut().zip(&profile.plan) {
-                    if offer.password().is_some() {
-                        *fate = Fate::Done;
-                    }
-                }
+                self.give_up_password(&profile.plan[index], profile);
                 self.dropped(index, AuthProblem::PasswordWithheld { refused_by });
                 self.advance(profile, out)
             }
