@@ -148,7 +148,7 @@ impl ParallelClient {
         ConfigProblem::check_limit("read_timeout", options.read_timeout.flatten())
             .map_err(ConfigProblem::of_command)?;
         let mut fleet = self.fleet.lock();
-        let commands = fleet.start(Run::new(command.keep_all()).deliver(Deliver::Nothing))?.commands;
+        let commands = fleet.start(Run::new(command.for_client()).deliver(Deliver::Nothing))?.commands;
         let outputs: Vec<HostOutput> = commands
             .into_iter()
             .enumerate()

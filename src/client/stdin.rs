@@ -16,8 +16,8 @@ use crate::{Fleet, limits};
 /// been handed to the connection.
 ///
 /// Errors are [`io::Error`]s that wrap a [`HostError`](crate::HostError): `BrokenPipe` if the
-/// command has ended or its input is closed, and `TimedOut` if the host does not read the input in
-/// time.
+/// command has ended or its input is closed or not [open](crate::config::Input::Open), and
+/// `TimedOut` if the host does not read the input in time.
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -67,7 +67,9 @@ impl io::Write for Stdin<'_> {
             match written {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => {
-                    return Err(io::Error::new(e.kind(), self.output.error_or(ChannelProblem::InputClosed)));
+                    let kind = e.kind();
+                    let problem = e.downcast().unwrap_or(ChannelProblem::InputClosed);
+                    return Err(io::Error::new(kind, self.output.error_or(problem)));
                 }
                 Ok(written) => return Ok(written),
             }

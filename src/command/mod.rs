@@ -26,6 +26,7 @@ pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
 use self::wrap::{Prefix, Wrapping};
 use crate::error::{CommandProblem, Error, TemplateProblem};
 use crate::limits;
+use crate::output::stdin::Input;
 use crate::output::{Decoding, Deliver, Encoding, Keep};
 
 /// A command for every host, and how to run it (parallel-ssh: the parameters of `run_command`).
@@ -57,6 +58,7 @@ pub struct Command {
     wrapping: Wrapping,
     channel: ChannelSettings,
     encoding: Option<String>,
+    stdin: Option<Input>,
     stdout: Option<Keep>,
     stderr: Option<Keep>,
 }
@@ -76,6 +78,7 @@ impl Command {
             wrapping: Wrapping::default(),
             channel: ChannelSettings::default(),
             encoding: None,
+            stdin: None,
             stdout: None,
             stderr: None,
         }
@@ -144,10 +147,12 @@ impl Command {
     /// quotes keep their meaning.
     ///
     /// With `-S`, `sudo` prompts on standard error and reads the password from standard input. The
-    /// caller writes the password there, followed by a line end. If `sudo` needs no password, the
-    /// command reads that line instead. With [`sudo_password`](Self::sudo_password), the prompt is
-    /// answered automatically. With [`sudo_non_interactive`](Self::sudo_non_interactive), `sudo`
-    /// fails instead of asking.
+    /// caller writes the password there, followed by a line end, or sets it with
+    /// [`stdin`](Self::stdin). If `sudo` needs no password, the command reads that line instead.
+    /// With [`sudo_password`](Self::sudo_password), the prompt is answered automatically. With
+    /// [`sudo_non_interactive`](Self::sudo_non_interactive), `sudo` fails instead of asking. In a
+    /// [`Fleet`](crate::Fleet), standard input is empty by default, so a `sudo` that needs a
+    /// password reads the end of the input, and fails as well.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -276,7 +281,8 @@ impl Command {
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
         let exports = env::exports(&self.shell_env, encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.as_deref(), encoding);
-        let options = Arc::new(RunOptions { sudo: login, output, ..self.channel.to_options()? });
+        let input = self.stdin.clone().unwrap_or(Input::Empty);
+        let options = Arc::new(RunOptions { sudo: login, input, output, ..self.channel.to_options()? });
         let request = |text| Arc::new(Request { text, options: options.clone() });
         if self.host_args.is_empty() {
             let text = wrapped(&self.text).map_err(Error::Command)?;

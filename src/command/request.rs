@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sudo::SudoLogin;
+use crate::output::stdin::Input;
 use crate::output::{Deliver, Keep, LineEnds};
 
 /// A command line to run. It is immutable, and all hosts with the same text share it.
@@ -23,7 +24,7 @@ impl fmt::Debug for Request {
 }
 
 /// How a command is run. This is the same on every host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RunOptions {
     /// The channel requests that are sent before the command, in this order.
     pub setup: Vec<ChannelRequest>,
@@ -34,10 +35,26 @@ pub(crate) struct RunOptions {
     /// Whether a channel that was refused is requested again when another channel of the connection
     /// has closed.
     pub wait_for_channel: bool,
+    pub input: Input,
     /// How the command's output is kept and delivered.
     pub output: OutputOptions,
     /// How to answer `sudo`, if the password is set.
     pub sudo: Option<SudoLogin>,
+}
+
+/// By default, the input is open, and nothing else is set.
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            setup: Vec::new(),
+            ignore_refused_env: false,
+            time_limit: None,
+            wait_for_channel: false,
+            input: Input::Open,
+            output: OutputOptions::default(),
+            sudo: None,
+        }
+    }
 }
 
 impl RunOptions {

@@ -27,4 +27,5 @@ pub use crate::command::{HostArg, HostArgs, Pty};
 pub use crate::credential::{Answer, Challenge, Prompt};
 pub use crate::dns::{DnsConfig, Resolver};
 pub use crate::host::AddressFamily;
+pub use crate::output::stdin::Input;
 pub use crate::session::{Retry, RetryPolicy};

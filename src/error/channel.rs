@@ -72,6 +72,9 @@ pub enum ChannelProblem {
     /// Input was written after the end of input.
     #[error("standard input is closed")]
     InputClosed,
+    /// Input was written to a command whose input is not [open](crate::config::Input::Open).
+    #[error("standard input is not open for writing: set Command::stdin(Input::Open)")]
+    InputNotOpen,
 }
 
 /// As many of the names as a text has room for, and the number of the others.

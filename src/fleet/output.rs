@@ -80,7 +80,10 @@ impl Fleet {
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room;
     /// [`Event::Writable`](crate::Event::Writable) reports when there is room again.
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command accepts no more input.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command accepts no more input. By default,
+    /// a fleet's commands accept none, which the wrapped
+    /// [`InputNotOpen`](crate::error::ChannelProblem::InputNotOpen) says; see
+    /// [`Command::stdin`](crate::Command::stdin).
     pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {
         let Some(exec) = self.engine.execs.get_mut(id) else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let written = exec.write_stdin(bytes)?;
@@ -88,7 +91,8 @@ impl Fleet {
         Ok(written)
     }
 
-    /// Closes the command's input once all queued input has been sent.
+    /// Closes the command's input once all queued input has been sent. Does nothing if the input is
+    /// not open.
     pub fn close_stdin(&mut self, id: CommandId) {
         if let Some(exec) = self.engine.execs.get_mut(id)
             && exec.close_stdin()

@@ -5,7 +5,7 @@ mod keep;
 mod lines;
 pub(crate) mod outcome;
 mod sink;
-mod stdin;
+pub(crate) mod stdin;
 mod stream;
 
 pub(crate) use encoding::{Decoding, Encoding, Malformed};

@@ -62,8 +62,6 @@ pub(crate) struct Exec {
     /// The algorithms of the connection on which the command has asked for a channel.
     pub(crate) algorithms: Option<Algorithms>,
     told_started: bool,
-    /// Whether input was refused for lack of room.
-    input_refused: bool,
     /// The bytes transferred that the fleet's counters do not include yet.
     traffic: Traffic,
     /// For each stream, how many unread bytes the fleet's totals include.
@@ -93,8 +91,8 @@ impl Exec {
             state: ExecState::Waiting,
             stdout: Stream::new(stdout.clone(), *ends),
             stderr: Stream::new(stderr.clone(), *ends),
+            stdin: StdinQueue::new(&request.options.input),
             request,
-            stdin: StdinQueue::default(),
             sudo,
             trial: Trial::Idle,
             signals: VecDeque::new(),
@@ -105,7 +103,6 @@ impl Exec {
             stopwatch: Stopwatch::new(Stage::Queued, now),
             algorithms: None,
             told_started: false,
-            input_refused: false,
             traffic: Traffic::default(),
             booked: [0; 2],
             sink_failed: None,
@@ -131,22 +128,9 @@ impl Exec {
         self.request.options.output.deliver
     }
 
-    /// Queues as much input as there is room for. Returns the number of bytes queued.
-    ///
-    /// # Errors
-    /// Returns `WouldBlock` if there is no room, and `BrokenPipe` if the command takes no more
-    /// input.
+    /// Queues input, as [`StdinQueue::write`] does.
     pub(crate) fn write_stdin(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = limits::STDIN_QUEUE.saturating_sub(self.stdin.len());
-        let piece = &bytes[..bytes.len().min(room)];
-        if !self.stdin.push(piece) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.input_refused |= piece.len() < bytes.len();
-        if piece.is_empty() && !bytes.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(piece.len())
+        self.stdin.write(bytes)
     }
 
     /// Ends the input after the bytes that are queued. Returns `false` if it has already ended.

@@ -7,7 +7,8 @@ use super::told;
 use super::world::World;
 use crate::command::Command;
 use crate::command::Signal;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Input};
+use crate::error::ChannelProblem;
 use crate::fleet::Batch;
 use crate::host::HostSpec;
 use crate::ids::StdStream;
@@ -136,6 +137,13 @@ impl World {
             .stderr(keep)
             .time_limit((limit > 0).then(|| Duration::from_millis(limit)))
             .wait_for_channel(random.chance(50));
+        // Without a setting, the input is empty.
+        let input =
+            random.pick(&[Some(Input::Open), Some(Input::Open), None, Some("given in advance".into())]);
+        let is_open = input == Some(Input::Open);
+        if let Some(input) = input {
+            command = command.stdin(input);
+        }
         if random.chance(10) {
             command = command.env("LANG", "C").ignore_refused_env(random.chance(50));
         }
@@ -153,6 +161,7 @@ impl World {
         assert!(self.told.runs.insert(started.run, run).is_none(), "{:?} is used twice", started.run);
         for ((id, host), text) in started.commands.into_iter().zip(hosts).zip(texts) {
             let command = told::Command::new(host, started.run, text, deliver, is_short);
+            let command = told::Command { is_open, ..command };
             assert!(self.told.commands.insert(id, command).is_none(), "{id:?} is used twice");
         }
     }
@@ -254,7 +263,12 @@ impl World {
                 match written {
                     Ok(written) => known.refused |= written < length,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => known.refused = true,
-                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe),
+                    Err(error) => {
+                        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                        let is_explained = matches!(error.downcast(), Ok(ChannelProblem::InputNotOpen));
+                        // The fleet may have forgotten the command.
+                        assert_eq!(is_explained, !known.is_open && self.fleet.command(id).is_some());
+                    }
                 }
             }
         }

@@ -42,6 +42,8 @@ pub(super) struct Command {
     pub released: bool,
     /// Whether output was discarded unread.
     pub discarded: bool,
+    /// Whether the caller may write input.
+    pub is_open: bool,
     /// Whether input was refused and no `Writable` event has come since.
     pub refused: bool,
     /// What was read of the command's two streams, and the lines that came with their offsets.
@@ -192,7 +194,7 @@ impl Told {
 impl Command {
     pub(super) fn new(host: HostId, run: RunId, text: String, deliver: Deliver, is_short: bool) -> Self {
         let (outcome, read, lines) = Default::default();
-        let [started, released, discarded, refused] = [false; 4];
+        let [started, released, discarded, is_open, refused] = [false; 5];
         Self {
             host,
             run,
@@ -203,6 +205,7 @@ impl Command {
             outcome,
             released,
             discarded,
+            is_open,
             refused,
             read,
             lines,

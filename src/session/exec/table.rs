@@ -178,8 +178,7 @@ impl Execs {
         let started = exec.has_run() && !mem::replace(&mut exec.told_started, true);
         let listed = exec.list_output();
         let Traffic { received, sent } = mem::take(&mut exec.traffic);
-        let writable = exec.input_refused && exec.stdin.len() <= limits::STDIN_QUEUE / 2;
-        exec.input_refused &= !writable;
+        let writable = exec.stdin.has_room_again();
         self.traffic.received += received;
         self.traffic.sent += sent;
         if started {

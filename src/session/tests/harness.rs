@@ -262,7 +262,9 @@ impl Bench {
         let run = (RunId::new(0, 0), number);
         let id = self.execs.insert_with(|id| Exec::new(id, request, HostId::new(0, 0), run, self.now));
         let exec = self.execs.get_mut(id).unwrap();
-        exec.stdin.push(input);
+        if !input.is_empty() {
+            assert_eq!(exec.write_stdin(input).unwrap(), input.len());
+        }
         if end {
             exec.stdin.close();
         }

@@ -29,6 +29,7 @@ mod retry;
 pub(crate) mod script;
 mod simulation;
 mod spare;
+mod stdin;
 mod stop;
 mod sudo;
 mod torture;

@@ -22,6 +22,7 @@ use crate::credential::Responder;
 use crate::credential::Secret;
 use crate::error::{CancelCause, HostError, HostErrorKind, ResolverProblem};
 use crate::link::{ChannelId, LinkErrorKind};
+use crate::output::stdin::Input as Stdin;
 use crate::session::exec::EXEC_EDGES;
 use crate::session::state::{EDGES, Phase};
 use crate::session::{Answerer, Input, Offer, RetryPolicy, TunnelProgress};
@@ -118,6 +119,8 @@ fn lost_proxy() -> HostError {
 
 fn simulate(seed: u64) -> Vec<Phase> {
     let random = &mut Random::new(seed);
+    // On its own, so that the seeds keep what else they do.
+    let inputs = &mut Random::new(!seed);
     let mut bench = bench(random);
     bench.check_idle = seed.is_multiple_of(8);
     let mut phases = Vec::new();
@@ -125,6 +128,8 @@ fn simulate(seed: u64) -> Vec<Phase> {
         let input: &[u8] = random.pick(&[&b""[..], b"some input for the command"]);
         let setup = if random.chance(50) { setup() } else { Vec::new() };
         let sudo = random.chance(50).then(SudoLogin::known);
+        let stdin = inputs.pick(&[Stdin::Open, Stdin::Open, Stdin::Empty, "input given in advance".into()]);
+        let is_open = stdin == Stdin::Open;
         let options = RunOptions {
             setup,
             ignore_refused_env: random.chance(50),
@@ -136,9 +141,10 @@ fn simulate(seed: u64) -> Vec<Phase> {
             ]),
             wait_for_channel: random.chance(50),
             sudo,
+            input: stdin,
             ..RunOptions::default()
         };
-        bench.command_with(options, input, random.chance(70));
+        bench.command_with(options, if is_open { input } else { b"" }, random.chance(70));
         for _ in 0..random.below(60) {
             match random.below(40) {
                 0 => _ = bench.step(Input::Wake),

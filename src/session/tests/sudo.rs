@@ -9,6 +9,7 @@ use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
 use crate::error::{CancelCause, ChannelProblem, HostErrorKind};
 use crate::limits;
+use crate::output::stdin::Input as Stdin;
 use crate::session::state::Phase;
 use crate::session::{Input, Permission, TrialEnd, TrialOf};
 use crate::stage::{Stage, TimeoutKind};
@@ -19,8 +20,8 @@ const ANSWER: &[u8] = b"open sesame\n";
 /// The options of a command whose `sudo` password is `open sesame`, and the prompt and start marks
 /// of its `sudo`.
 fn options() -> (RunOptions, String, String) {
-    let request =
-        Command::new("id").sudo_password("open sesame").to_requests(1, Default::default()).unwrap().remove(0);
+    let command = Command::new("id").sudo_password("open sesame").stdin(Stdin::Open);
+    let request = command.to_requests(1, Default::default()).unwrap().remove(0);
     let options = Arc::into_inner(Arc::into_inner(request).unwrap().options).unwrap();
     let login = options.sudo.as_ref().unwrap();
     let [prompt, start] = [SudoMark::Prompt, SudoMark::Start].map(|mark| login.text(mark));
@@ -46,7 +47,8 @@ impl Dialogue {
     }
 
     fn with(mut bench: Bench, options: RunOptions, prompt: String, start: String) -> Self {
-        bench.command_with(options, INPUT, true);
+        let is_open = options.input == Stdin::Open;
+        bench.command_with(options, if is_open { INPUT } else { b"" }, is_open);
         // These rounds do not let the dialogue's timer expire.
         for _ in 0..100 {
             bench.round_but_timers();
@@ -118,6 +120,29 @@ fn a_prompt_is_answered_once_and_input_waits_for_the_start() {
     dialogue.ends();
     assert_eq!(dialogue.stderr(), "We trust you.\nFine.\nerror\n");
     assert!(dialogue.bench.outcome(0).is_success());
+}
+
+#[test]
+fn no_input_and_given_input_wait_for_the_start_as_well() {
+    for (input, received) in [(Stdin::Empty, ANSWER.to_vec()), (INPUT.into(), both())] {
+        for asks in [true, false] {
+            let (options, prompt, start) = options();
+            let bench = Bench::new(Script::channel(Channel::sending(vec![])));
+            let mut dialogue =
+                Dialogue::with(bench, RunOptions { input: input.clone(), ..options }, prompt, start);
+            if asks {
+                dialogue.prompts();
+                assert_eq!(dialogue.received(), ANSWER);
+            }
+            assert!(!dialogue.input_has_ended(), "sudo would take the end for the password");
+            dialogue.starts();
+            let answer = if asks { 0 } else { ANSWER.len() };
+            assert_eq!(dialogue.received(), &received[answer..]);
+            assert!(dialogue.input_has_ended());
+            dialogue.ends();
+            assert!(dialogue.bench.outcome(0).is_success());
+        }
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod sessions;
 mod shutdown;
 mod spare;
 mod startups;
+mod stdin;
 mod stop;
 mod sudo;
 mod sudo_stub;

@@ -4,6 +4,7 @@ use sshoal::error::CancelCause;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use sshoal::config::Input;
 use sshoal::fleet::CommandId;
 use sshoal::output::{Deliver, Keep, LineEnds};
 use sshoal::{Budget, Command, Event, Fleet, HostErrorKind, Outcome, Run, StdStream};
@@ -72,7 +73,7 @@ fn input_for_a_host_that_reads_slowly_waits_for_room_and_arrives_whole() {
     let sshd = Sshd::start();
     let mut fleet = fleet(&sshd);
     let slow = "(for i in 1 2 3 4 5; do dd bs=65536 count=8 iflag=fullblock 2>/dev/null; sleep 0.1; done; cat) | cksum";
-    let id = start(&mut fleet, Command::new(slow));
+    let id = start(&mut fleet, Command::new(slow).stdin(Input::Open));
     let input: Vec<u8> = (0..TOTAL).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect();
     let (mut sent, mut refused, mut writable) = (0, 0, 0);
     let mut may_write = true;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use sshoal::config::{ClientBuilder, DnsConfig, Resolver};
+use sshoal::config::{ClientBuilder, DnsConfig, Input, Resolver};
 use sshoal::fleet::HostState;
 use sshoal::hostkey::HostKeyProblem;
-use sshoal::{Error, Fleet, HostErrorKind, Outcome, ParallelClient, Proxy, Run};
+use sshoal::{Command, Error, Fleet, HostErrorKind, Outcome, ParallelClient, Proxy, Run};
 
 use super::{SLOW, build, client_for, guard, join, run_one, stdout};
 use crate::support::fleet::Driven;
@@ -128,8 +128,8 @@ fn a_fleet_goes_on_while_its_files_are_read() {
     let mut driven = Driven::new(builder.known_hosts([&known_hosts]).build().expect("a fleet"));
     let [a, b] = driven.fleet.hosts() else { panic!("two hosts") };
     let (a, b) = (*a, *b);
-    let sleeper =
-        driven.fleet.start(Run::new("read -r line; echo $line").hosts([a])).expect("valid").commands[0];
+    let sleeper = Command::new("read -r line; echo $line").stdin(Input::Open);
+    let sleeper = driven.fleet.start(Run::new(sleeper).hosts([a])).expect("valid").commands[0];
     driven.until(SLOW, "a command", |driven| driven.started.contains(&sleeper));
 
     // The server accepts the first key only.

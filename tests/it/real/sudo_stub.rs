@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use sshoal::config::Input;
 use sshoal::error::ChannelProblem;
 use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, ParallelClient};
 use tempfile::TempDir;
@@ -197,6 +198,46 @@ fn a_sudo_that_goes_on_asking_is_answered_once() {
     assert_eq!(answers, [ANSWER, "no answer"]);
     assert_eq!(run_one(&mut client, "echo next"), ["next"]);
     assert_eq!(stub.sshd.count("Connection from"), 1);
+}
+
+/// The end of the input, or all of it, comes after the password.
+#[test]
+fn no_input_and_given_input_wait_for_the_command() {
+    let _dog = guard("sudo_given_input");
+    for (mode, answers) in [("asks", vec![ANSWER]), ("asks-late", vec![ANSWER]), ("needs-none", vec![])] {
+        let stub = Stub::new(mode);
+        let mut client = stub.client();
+        for (stdin, bytes) in [(Input::Empty, "0"), (input().into(), "408890")] {
+            let _ = fs::remove_file(stub.dir.path().join("answers"));
+            let output =
+                client.run_command(command("wc -c | tr -d ' '").stdin(stdin)).expect("it starts").remove(0);
+            client
+                .join(std::slice::from_ref(&output), JoinOptions::default().timeout(SLOW))
+                .expect("it ends by itself");
+            assert_eq!(rest(&output).0, as_bytes(&[bytes]), "{mode}");
+            assert_eq!(stub.lines("answers"), answers, "{mode}");
+            assert_eq!(output.exit_code(), Some(0), "{mode}");
+        }
+    }
+}
+
+/// A `sudo` that nobody answers fails instead of waiting, and a password may be given as input.
+#[test]
+fn a_sudo_without_a_password_reads_the_input() {
+    let _dog = guard("sudo_reads_input");
+    let stub = Stub::new("asks");
+    let mut client = stub.client();
+    for (input, status, answers) in [(Input::Empty, 1, "no answer"), ("secret\nrest".into(), 0, "secret")] {
+        let _ = fs::remove_file(stub.dir.path().join("answers"));
+        let output =
+            client.run_command(Command::new("cat").sudo(true).stdin(input)).expect("it starts").remove(0);
+        client
+            .join(std::slice::from_ref(&output), JoinOptions::default().timeout(SLOW))
+            .expect("it ends by itself");
+        assert_eq!((output.exit_code(), stub.lines("answers")), (Some(status), vec![answers.to_owned()]));
+        let rest_of_input = if status == 0 { vec!["rest"] } else { vec![] };
+        assert_eq!(rest(&output).0, as_bytes(&rest_of_input));
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 
 use hostsim::pattern_byte;
 use sshoal::JoinOptions;
+use sshoal::config::Input;
 
-use super::{client, fleet, settled, stdout, watch};
+use super::{client, command, fleet, settled, stdout, watch};
 
 #[test]
 fn ten_megabytes_come_back_as_they_went() {
@@ -94,5 +95,26 @@ fn input_for_a_command_that_has_ended_is_a_broken_pipe() {
         let error = output.stdin().write_all(b"late").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert!(error.to_string().contains(output.host()), "{error}");
+    }
+}
+
+/// Every command gets exactly one end of its input, and those without input get nothing else.
+#[test]
+fn no_input_and_given_input_end_by_themselves() {
+    const HOSTS: usize = 50;
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, HOSTS).build().unwrap();
+    let bytes: std::sync::Arc<[u8]> = (0..1 << 20).map(pattern_byte).collect();
+    for (round, (input, count)) in
+        [(Input::Empty, "0\n"), (bytes.into(), "1048576\n")].into_iter().enumerate()
+    {
+        let outputs = client.run_command(command("count").stdin(input)).unwrap();
+        let limit = std::time::Duration::from_secs(60);
+        client.join(&outputs, JoinOptions::default().timeout(limit)).unwrap();
+        assert!(outputs.iter().all(|output| stdout(output) == count));
+        let ends = ((round + 1) * HOSTS) as u64;
+        let stats = settled(&sim, |stats| stats.eofs >= ends);
+        assert_eq!((stats.eofs, stats.stdin_bytes), (ends, ((round * HOSTS) << 20) as u64));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hostsim::pattern_byte;
+use sshoal::config::Input;
 use sshoal::fleet::{CommandId, HostState};
 use sshoal::output::{Deliver, Keep, LineEnds, Sink};
 use sshoal::{Budget, Command, Error, Event, Fleet, HostErrorKind, JoinOptions, Outcome, Run, StdStream};
@@ -321,7 +322,8 @@ fn what_arrived_before_a_reset_is_read_even_if_input_is_sent_after_it() {
     let _dog = watch();
     let sim = fleet(&["* stream@90000:rst"]);
     let mut fleet = engine(&sim, 1).build().unwrap();
-    let id = fleet.start(unread("bytes 1000000", Keep::BackPressure(16 * KIB))).unwrap().commands[0];
+    let command = Command::new("bytes 1000000").stdin(Input::Open).stdout(Keep::BackPressure(16 * KIB));
+    let id = fleet.start(Run::new(command).deliver(Deliver::Nothing)).unwrap().commands[0];
     drive(&mut fleet, |fleet| held_back(fleet) == 1);
     await_quiet(&mut fleet);
     fleet.write_stdin(id, b"too late").unwrap();

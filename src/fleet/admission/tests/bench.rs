@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::clock::{self, Clock};
-use crate::config::{FleetBuilder, entry};
+use crate::config::{FleetBuilder, Input, entry};
 use crate::fleet::registry::Links;
 use crate::fleet::sums::Sums;
 use crate::fleet::{CommandState, HostState, Turn};
@@ -15,7 +15,7 @@ use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::script::{Channel, Cred, Packet, Peer, Script, host_key};
 use crate::stage::Stage;
-use crate::{Budget, Event, Fleet, HostError, Outcome, Run};
+use crate::{Budget, Command, Event, Fleet, HostError, Outcome, Run};
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
 
@@ -124,7 +124,8 @@ impl Bench {
         self.commands += 1;
         let all = self.fleet.hosts();
         let hosts: Vec<HostId> = hosts.into_iter().map(|number| all[number]).collect();
-        let run = Run::new(format!("command {}", self.commands)).hosts(hosts);
+        let command = Command::new(format!("command {}", self.commands)).stdin(Input::Open);
+        let run = Run::new(command).hosts(hosts);
         let started = self.fleet.start(run).unwrap().commands;
         self.check();
         started

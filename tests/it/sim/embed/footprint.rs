@@ -7,7 +7,7 @@ use nix::sys::signal::{SigSet, Signal};
 use sshoal::Budget;
 use sshoal::output::Deliver;
 
-use super::{Told, drive, engine, run, simulate, watch};
+use super::{Told, drive, engine, open, run, simulate, watch};
 use crate::support::system::{is_rerun, rerun};
 
 /// Fields of this thread's status, as shown by the system.
@@ -62,7 +62,7 @@ fn hosts_that_hang_up_raise_no_signal() {
         "i%8==6 stream@1:rst",
     ]);
     let mut fleet = engine(&sim, 80).timeout(Duration::from_secs(2)).build().unwrap();
-    let command = sshoal::Run::new("echo ready; cat").deliver(Deliver::Lines);
+    let command = sshoal::Run::new(open("echo ready; cat")).deliver(Deliver::Lines);
     let commands = fleet.start(command).unwrap().commands;
     let mut told = Told::default();
     drive(&mut fleet, Budget::default(), &mut told, |told| {

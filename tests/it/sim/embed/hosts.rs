@@ -4,7 +4,7 @@ use sshoal::error::CancelCause;
 use sshoal::fleet::HostId;
 use sshoal::{Budget, HostConfig, HostErrorKind, Outcome, Run};
 
-use super::{Told, drive, engine, run, settle, simulate, started, watch};
+use super::{Told, drive, engine, open, run, settle, simulate, started, watch};
 use crate::sim::settled;
 
 #[test]
@@ -51,7 +51,7 @@ fn hosts_come_and_go_while_commands_run() {
     let _dog = watch();
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, 10).build().unwrap();
-    let commands = started(&mut fleet, "echo here; cat");
+    let commands = started(&mut fleet, open("echo here; cat"));
     let hosts = fleet.hosts().to_vec();
 
     let came: Vec<(String, HostConfig)> =

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sshoal::config::Input;
 use sshoal::fleet::{CommandId, HostId, HostState, Tally};
-use sshoal::{Budget, Event, Fleet, Outcome, Run, StdStream};
+use sshoal::{Budget, Command, Event, Fleet, Outcome, Run, StdStream};
 
 use super::{PATIENCE, engine, fleet as simulate, stats_of, trust, watch};
 
@@ -114,6 +115,11 @@ impl Told {
     fn stdout(&self, command: CommandId) -> &[u8] {
         self.output.get(&(command, StdStream::Stdout)).map_or(&[], Vec::as_slice)
     }
+}
+
+/// A command whose input stays open until the test ends it.
+fn open(text: &str) -> Command {
+    Command::new(text).stdin(Input::Open)
 }
 
 /// Connects every host, and waits until nothing is left to do.

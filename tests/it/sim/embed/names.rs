@@ -6,7 +6,7 @@ use sshoal::fleet::{CommandState, HostId};
 use sshoal::output::{Deliver, LineEnds};
 use sshoal::{Budget, Error, Event, Fleet, HostConfig, Run, Signal, StdStream};
 
-use super::{Told, drive, engine, run, settle, simulate, started, watch};
+use super::{Told, drive, engine, open, run, settle, simulate, started, watch};
 
 /// Checks that no call resolves this id.
 #[track_caller]
@@ -60,7 +60,7 @@ fn a_forgotten_name_does_not_name_the_next_command() {
     let mut told = Told::default();
     drive(&mut fleet, Budget::default(), &mut told, |told| !told.done.is_empty());
     assert!(fleet.next_event().is_none());
-    let after = started(&mut fleet, Run::new("cat").deliver(Deliver::Nothing));
+    let after = started(&mut fleet, Run::new(open("cat")).deliver(Deliver::Nothing));
     assert!(before.iter().all(|id| !after.contains(id)));
     for id in before {
         assert_forgotten(&mut fleet, id);
@@ -78,7 +78,7 @@ fn a_released_command_is_silent_and_runs_on() {
     let _dog = watch();
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, 2).build().unwrap();
-    let commands = started(&mut fleet, "cat");
+    let commands = started(&mut fleet, open("cat"));
     fleet.write_stdin(commands[0], b"never read").unwrap();
     fleet.close_stdin(commands[0]);
     fleet.release(commands[0]);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sshoal::output::Deliver;
 use sshoal::{Budget, Run, StdStream};
 
-use super::{Line, Told, connected, engine, simulate, started, wait, watch};
+use super::{Line, Told, connected, engine, open, simulate, started, wait, watch};
 
 /// A small generator (xorshift), so that a seed reproduces a failure.
 struct Random(u64);
@@ -44,7 +44,7 @@ fn echo(seed: u64, deliver: Deliver, check: impl Fn(&Told, sshoal::fleet::Comman
     let mut fleet = engine(&sim, HOSTS).build().unwrap();
     connected(&mut fleet);
     let mut random = Random(seed);
-    let commands = started(&mut fleet, Run::new("cat").deliver(deliver));
+    let commands = started(&mut fleet, Run::new(open("cat")).deliver(deliver));
     let texts: Vec<Vec<u8>> = (0..HOSTS)
         .map(|_| {
             let len = random.below(40_000);

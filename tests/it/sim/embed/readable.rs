@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
 use sshoal::{Budget, Fleet, HostConfig, Signal};
 
-use super::{Told, connected, drive, engine, is_readable, settle, simulate, started, watch};
+use super::{Told, connected, drive, engine, is_readable, open, settle, simulate, started, watch};
 
 /// A call has left work: the descriptor signals it, a turn does it, and the descriptor is quiet
 /// again.
@@ -40,7 +40,8 @@ fn it_is_readable_after_each_call_that_leaves_work_and_quiet_once_it_is_done() {
     let told = leaves_work(&mut fleet, "connect", |fleet| fleet.connect(hosts.iter().copied()));
     assert_eq!(told.connected.len(), 4);
     let mut commands = Vec::new();
-    let told = leaves_work(&mut fleet, "start", |fleet| commands = fleet.start("cat").unwrap().commands);
+    let told =
+        leaves_work(&mut fleet, "start", |fleet| commands = fleet.start(open("cat")).unwrap().commands);
     assert_eq!(told.started, commands);
     let [first, second, third, fourth] = commands[..] else { panic!("{commands:?}") };
     let told = leaves_work(&mut fleet, "write_stdin", |fleet| {
@@ -125,7 +126,7 @@ fn a_loop_that_is_told_of_changes_only_misses_none() {
     let sim = simulate(&[]);
     let mut fleet = engine(&sim, HOSTS).max_connecting(HOSTS).build().unwrap();
     connected(&mut fleet);
-    let commands = started(&mut fleet, "cat");
+    let commands = started(&mut fleet, open("cat"));
     for id in &commands {
         fleet.write_stdin(*id, b"x").unwrap();
     }

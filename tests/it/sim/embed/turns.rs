@@ -8,7 +8,9 @@ use sshoal::fleet::{CommandState, HostState};
 use sshoal::output::{Deliver, Keep};
 use sshoal::{Budget, Event, Fleet, Run, StdStream};
 
-use super::{PATIENCE, Told, connected, drive, engine, is_readable, settle, simulate, started, wait, watch};
+use super::{
+    PATIENCE, Told, connected, drive, engine, is_readable, open, settle, simulate, started, wait, watch,
+};
 use crate::support::agent::Agent;
 
 /// Runs turns in a row, without waiting.
@@ -52,7 +54,7 @@ fn a_turn_does_not_wait_for_peers_that_are_stopped() {
     let pid = Pid::from_raw(sim.pid().try_into().unwrap()).unwrap();
     let mut fleet = engine(&sim, 5).build().unwrap();
     connected(&mut fleet);
-    let commands = started(&mut fleet, "cat");
+    let commands = started(&mut fleet, open("cat"));
 
     kill_process(pid, Signal::STOP).unwrap();
     let mut told = Told::default();
