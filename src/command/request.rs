@@ -58,6 +58,11 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
+    /// Whether something may be written to the command: its input, or the password for `sudo`.
+    pub fn may_write(&self) -> bool {
+        !self.input.is_empty() || self.sudo.is_some()
+    }
+
     /// Whether the command has a terminal, so that standard error arrives as standard output.
     pub fn on_terminal(&self) -> bool {
         self.setup.iter().any(|request| matches!(request, ChannelRequest::Pty { .. }))

@@ -295,7 +295,7 @@ impl UserAuth for LibsshLink {
 
 impl Channels for LibsshLink {
     by_session! {
-        fn open_channel(&mut self) -> ChannelId;
+        fn open_channel(&mut self, writable: bool) -> ChannelId;
         fn opened(&mut self, channel: ChannelId) -> Poll<()>;
         fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Poll<()>;
         fn exec(&mut self, channel: ChannelId, command: &CStr) -> Poll<()>;

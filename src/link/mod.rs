@@ -156,8 +156,9 @@ pub(crate) trait UserAuth {
 
 /// Channels for commands (RFC 4254 section 6).
 pub(crate) trait Channels {
-    /// Begins to open a session channel.
-    fn open_channel(&mut self) -> Result<ChannelId, LinkError>;
+    /// Begins to open a session channel. [`write`](Self::write) may be called only if `writable` is
+    /// set. A channel that need not be writable costs less to open.
+    fn open_channel(&mut self, writable: bool) -> Result<ChannelId, LinkError>;
     /// Returns `Ready` once the server has opened the channel. A refusal is an error.
     fn opened(&mut self, channel: ChannelId) -> Result<Poll<()>, LinkError>;
     /// Requests something that the command needs, such as a terminal. Must be called again with the

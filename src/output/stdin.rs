@@ -51,6 +51,17 @@ impl fmt::Debug for Input {
     }
 }
 
+impl Input {
+    /// Whether there is no input at all, so that nothing is ever written.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Empty => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+        }
+    }
+}
+
 impl From<Arc<[u8]>> for Input {
     fn from(bytes: Arc<[u8]>) -> Self {
         Self::Bytes(bytes)
@@ -256,7 +267,7 @@ mod tests {
     fn no_input_ends_at_once_and_takes_none() {
         for input in [Input::Empty, "".into()] {
             let mut stdin = StdinQueue::new(&input);
-            assert!(stdin.wants_eof());
+            assert!(input.is_empty() && stdin.wants_eof());
             assert!(refusal(&mut stdin).contains("Command::stdin(Input::Open)"));
             assert!(!stdin.close() && stdin.is_empty() && !stdin.has_room_again());
         }

@@ -32,10 +32,11 @@ enum Spare {
 }
 
 impl Channels {
-    /// A channel that is being opened, or already is: the spare one, or else a new one.
-    pub(super) fn take(&mut self, link: &mut dyn Link) -> Result<ChannelId, LinkError> {
+    /// A channel that is being opened, or already is: the spare one, or else a new one. It can be
+    /// written to if `writable` is set.
+    pub(super) fn take(&mut self, link: &mut dyn Link, writable: bool) -> Result<ChannelId, LinkError> {
         match mem::take(&mut self.spare) {
-            Spare::None => link.open_channel(),
+            Spare::None => link.open_channel(writable),
             Spare::Opening(channel) | Spare::Open(channel) => Ok(channel),
         }
     }
@@ -56,7 +57,8 @@ impl Channels {
         if self.gave_up || !matches!(self.spare, Spare::None) {
             return Ok(false);
         }
-        self.spare = Spare::Opening(link.open_channel()?);
+        // The next command may have input.
+        self.spare = Spare::Opening(link.open_channel(true)?);
         Ok(true)
     }
 

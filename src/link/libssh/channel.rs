@@ -46,6 +46,8 @@ pub(super) enum MaxPacket {
     /// For a channel that the server opens, libssh does not reveal the maximum packet size. So this
     /// is the largest payload that a packet has carried so far. 0 until the first write.
     Seen(usize),
+    /// Nothing is written on this channel, so the log is not asked for the maximum packet size.
+    Unasked,
 }
 
 impl MaxPacket {
@@ -55,6 +57,7 @@ impl MaxPacket {
             // [`limits::PACKET_HEADERS`] explains the subtraction.
             Self::Announced(size) => size.saturating_sub(limits::PACKET_HEADERS) as usize,
             Self::Seen(bytes) => bytes,
+            Self::Unasked => 0,
         }
     }
 
@@ -203,6 +206,12 @@ impl RawChannel {
                 ChannelCall::Close => sys::ssh_channel_close(raw),
             }
         }
+    }
+
+    /// Whether the server has confirmed the channel, and neither side has closed it.
+    pub(super) fn is_open_now(&self, _: &RawSession) -> bool {
+        // SAFETY: a valid channel; only reads.
+        (unsafe { sys::ssh_channel_is_open(self.raw) }) != 0
     }
 
     /// How many bytes the peer accepts now.

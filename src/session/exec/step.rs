@@ -224,7 +224,7 @@ impl Exec {
         }
         match self.state {
             ExecState::Waiting => {
-                let channel = cx.channels.take(cx.link)?;
+                let channel = cx.channels.take(cx.link, self.request.options.may_write())?;
                 self.algorithms = Some(cx.link.algorithms());
                 // A command that was refused a channel and tries again keeps its deadline.
                 if self.deadline.is_none() {

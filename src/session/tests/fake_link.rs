@@ -422,11 +422,11 @@ impl UserAuth for FakeLink {
 }
 
 impl Channels for FakeLink {
-    fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
+    fn open_channel(&mut self, writable: bool) -> Result<ChannelId, LinkError> {
         let id = self.channels_opened;
         self.enter(Call::Open(id))?;
         self.channels_opened += 1;
-        self.wire().open(id);
+        self.wire().open(id, writable);
         Ok(ChannelId(id))
     }
 
@@ -486,6 +486,7 @@ impl Channels for FakeLink {
     fn write(&mut self, channel: ChannelId, input: &[u8]) -> Result<usize, LinkError> {
         assert!(!input.is_empty(), "an empty write");
         assert!(self.wire().channel(channel).is_open, "input for a channel that is not open");
+        assert!(self.wire().channel(channel).is_writable, "input for a channel that cannot be written to");
         if self.enter(Call::Write(channel.0, input.len()))? || !self.flushed() {
             return Ok(0);
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::call::Call;
-use super::harness::Bench;
+use super::harness::{Bench, Config};
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
-use crate::command::{RunOptions, Signal};
+use crate::command::{RunOptions, Signal, SudoLogin};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::limits;
 use crate::output::stdin::Input;
@@ -149,4 +149,27 @@ fn a_cancelled_command_gets_no_second_eof_and_no_more_input() {
     assert_eq!(bench.exec(0).unsent(), 0);
     let after: Vec<_> = calls(&bench).into_iter().skip_while(|call| **call != term).collect();
     assert_eq!(after, [&term, &Call::SendEof(0), &Call::Close(0), &Call::Free(0)]);
+}
+
+/// A channel costs less to open if nothing will be written to it.
+#[test]
+fn channels_are_opened_to_be_written_to_only_if_they_may_be() {
+    let writable = |options: RunOptions, spare_channel: bool| {
+        let config = Config { spare_channel, ..Config::default() };
+        let mut bench = Bench::with(config, Script::channel(Channel::sending(vec![])));
+        if spare_channel {
+            bench.connect();
+            bench.run();
+        }
+        bench.command_with(options, b"", false);
+        bench.run_until(|bench| bench.exec(0).is_running());
+        bench.link.is_writable(0)
+    };
+    let with_password = |input| RunOptions { sudo: Some(SudoLogin::known()), ..options(input) };
+    assert!(!writable(options(Input::Empty), false));
+    assert!(!writable(options(""), false));
+    assert!(writable(options(Input::Open), false));
+    assert!(writable(options("x"), false));
+    assert!(writable(with_password(Input::Empty), false), "the password is written");
+    assert!(writable(options(Input::Empty), true), "a spare channel serves any command");
 }

@@ -66,6 +66,8 @@ pub(super) struct ChannelState {
     /// The command that was requested on the channel.
     pub command: Option<String>,
     pub is_open: bool,
+    /// Whether the session has announced that it may write.
+    pub is_writable: bool,
     /// How many requests were answered.
     pub requests: usize,
     pub received: Vec<u8>,
@@ -126,7 +128,7 @@ impl Wire {
         !self.transit.is_empty() || self.peer.full_rounds > 0
     }
 
-    pub(super) fn open(&mut self, id: usize) {
+    pub(super) fn open(&mut self, id: usize, is_writable: bool) {
         let opening = self.channels.values().find(|channel| !channel.is_open);
         assert!(opening.is_none(), "channel {id} is begun while {opening:?} is being opened");
         let scripts = &self.peer.channels;
@@ -138,6 +140,7 @@ impl Wire {
             sent: [Vec::new(), Vec::new()],
             command: None,
             is_open: false,
+            is_writable,
             requests: 0,
             received: Vec::new(),
             writes: 0,

@@ -3,7 +3,7 @@
 use sshoal::error::ChannelProblem;
 use sshoal::{HostErrorKind, Outcome};
 
-use super::{Hostile, address, all, guard, run, stdout};
+use super::{Hostile, INPUTS, address, all, greet, guard, run, stdout};
 
 #[test]
 fn nothing_after_the_close_alters_the_outcome() {
@@ -12,8 +12,8 @@ fn nothing_after_the_close_alters_the_outcome() {
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
     // The second command runs while data for the first one's channel is still arriving.
-    for _ in 0..2 {
-        let outputs = run(&mut client, "greet");
+    for input in [INPUTS, INPUTS].concat() {
+        let outputs = run(&mut client, greet(input));
         assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());
         assert!(matches!(outputs[1].outcome(), Some(Outcome::NoStatus)), "{:?}", outputs[1].outcome());
         assert!(matches!(outputs[2].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[2].outcome());
@@ -29,8 +29,8 @@ fn a_channel_that_was_refused_is_deaf() {
     let _dog = guard("after_refusal");
     let server = Hostile::start(&["after-refusal"]);
     let mut client = server.client(all(&["after-refusal"])).build().expect("a client");
-    for _ in 0..2 {
-        let outputs = run(&mut client, "greet");
+    for input in [INPUTS, INPUTS].concat() {
+        let outputs = run(&mut client, greet(input));
         let error = outputs[0].error().expect("refused");
         let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = error.kind() else { panic!("{error}") };
         assert!(outputs[0].stdout().find_map(Result::ok).is_none());

@@ -2,19 +2,23 @@
 
 use sshoal::{HostErrorKind, HostOutput, Outcome, Stage};
 
-use super::{Hostile, all, guard, printable, run, stdout};
+use super::{Hostile, INPUTS, all, greet, guard, printable, run, stdout};
 
-/// Runs `greet` on one host per kind; returns the kinds with the outcomes of their commands.
+/// Runs `greet` on one host per kind, first with input and then without; returns the kinds with the
+/// outcomes of their commands.
 #[track_caller]
 fn outcomes(kinds: &[&'static str]) -> Vec<(&'static str, String, HostOutput)> {
     let server = Hostile::start(kinds);
-    let mut client = server.client(all(kinds)).build().expect("a client");
-    let outputs = run(&mut client, "greet");
+    let outputs = INPUTS.map(|input| {
+        let mut client = server.client(all(kinds)).build().expect("a client");
+        run(&mut client, greet(input))
+    });
     let shown = |output: &HostOutput| match output.outcome().expect("it has ended") {
         Outcome::Failed(error) => format!("{:?}: {}", error.stage(), error.kind()),
         outcome => outcome.to_string(),
     };
-    kinds.iter().zip(outputs).map(|(kind, output)| (*kind, shown(&output), output)).collect()
+    let kinds = kinds.iter().cycle();
+    kinds.zip(outputs.concat()).map(|(kind, output)| (*kind, shown(&output), output)).collect()
 }
 
 #[test]
@@ -36,8 +40,9 @@ fn what_contradicts_itself_has_one_outcome() {
         ("status-truncated", "ended without an exit status"),
     ];
     for (index, (kind, shown, output)) in outcomes(&expected.map(|(kind, _)| kind)).iter().enumerate() {
-        assert_eq!(shown, expected[index].1, "{kind}");
-        let greets = index < 4;
+        let nth = index % expected.len();
+        assert_eq!(shown, expected[nth].1, "{kind}");
+        let greets = nth < 4;
         assert_eq!(stdout(output), if greets { vec!["hello"] } else { vec![] }, "{kind}");
     }
 }
@@ -56,22 +61,22 @@ fn a_channel_that_is_confirmed_twice_ends_the_connection() {
 #[test]
 fn a_signals_text_is_clean_and_bounded() {
     let _dog = guard("signal_text");
-    let outcomes = outcomes(&["signal-text"]);
-    let (_, shown, output) = &outcomes[0];
-    assert!(
-        shown.starts_with("killed by signal KILL\\x1b]52;c;cm0gLXJm\\x07 (core dumped): \\x1b[2J\\u{202e}")
-    );
-    assert!(printable(shown) && shown.len() < 1200, "{} bytes: {shown}", shown.len());
-    // The program itself gets a longer text.
-    assert_eq!(output.exit_signal().map(|signal| signal.message.len()), Some(4096));
+    for (_, shown, output) in outcomes(&["signal-text"]) {
+        let start = "killed by signal KILL\\x1b]52;c;cm0gLXJm\\x07 (core dumped): \\x1b[2J\\u{202e}";
+        assert!(shown.starts_with(start));
+        assert!(printable(&shown) && shown.len() < 1200, "{} bytes: {shown}", shown.len());
+        // The program itself gets a longer text.
+        assert_eq!(output.exit_signal().map(|signal| signal.message.len()), Some(4096));
+    }
 }
 
 #[test]
 fn output_without_end_before_the_answer_is_cut_off() {
     let _dog = guard("early_output");
-    let outcomes = outcomes(&["early-output"]);
-    let error = outcomes[0].2.error().expect("cut off");
-    let HostErrorKind::Protocol(text) = error.kind() else { panic!("{error}") };
-    assert!(text.contains("before the command was accepted"), "{error}");
-    assert!(matches!(error.stage(), Stage::Requesting | Stage::Running), "{error}");
+    for (_, _, output) in outcomes(&["early-output"]) {
+        let error = output.error().expect("cut off");
+        let HostErrorKind::Protocol(text) = error.kind() else { panic!("{error}") };
+        assert!(text.contains("before the command was accepted"), "{error}");
+        assert!(matches!(error.stage(), Stage::Requesting | Stage::Running), "{error}");
+    }
 }

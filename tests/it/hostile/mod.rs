@@ -26,7 +26,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sshoal::config::ClientBuilder;
+use sshoal::config::{ClientBuilder, Input};
 use sshoal::hostkey::HostKeyPolicy;
 use sshoal::{HostOutput, JoinOptions, Outcome, ParallelClient};
 
@@ -47,6 +47,9 @@ const OPEN_CONFIRMATION: u8 = 91;
 const OPEN_FAILURE: u8 = 92;
 const DATA: u8 = 94;
 const EXEC: u8 = 98;
+
+/// With and without input: libssh logs how a channel is opened only if it may be written to.
+const INPUTS: [Input; 2] = [Input::Open, Input::Empty];
 
 /// The address of the well-behaved host.
 const HEALTHY: &str = "127.0.0.1";
@@ -157,7 +160,7 @@ fn join(client: &ParallelClient, outputs: &[HostOutput]) {
 /// Runs a command to its end. The client's last host is the well-behaved one, which must succeed,
 /// whatever the others do.
 #[track_caller]
-fn run(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
+fn run(client: &mut ParallelClient, command: impl Into<sshoal::Command>) -> Vec<HostOutput> {
     let outputs = client.start_command(command).expect("a command");
     join(client, &outputs);
     let healthy = outputs.last().expect("a host");
@@ -165,6 +168,10 @@ fn run(client: &mut ParallelClient, command: &str) -> Vec<HostOutput> {
     assert_eq!(stdout(healthy), ["hello"]);
     assert!(matches!(healthy.outcome(), Some(Outcome::Exited(0))), "{:?}", healthy.outcome());
     outputs[..outputs.len() - 1].to_vec()
+}
+
+fn greet(input: Input) -> sshoal::Command {
+    sshoal::Command::new("greet").stdin(input)
 }
 
 /// The unread lines of standard output up to its end or to an error.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use sshoal::error::ChannelProblem;
 use sshoal::{HostErrorKind, HostOutput, Outcome, ParallelClient};
 
-use super::{DATA, HEALTHY, Hostile, address, all, guard, join};
+use super::{DATA, HEALTHY, Hostile, INPUTS, address, all, greet, guard, join};
 
 /// Bytes without a period that equals the size of a packet or a buffer, and without line ends.
 fn input(len: usize) -> Vec<u8> {
@@ -56,8 +56,10 @@ fn a_packet_size_without_room_does_not_matter_without_input() {
     let kinds = ["packet-1", "packet-9", "packet-10", "packet-11"];
     let server = Hostile::start(&kinds);
     let mut client = server.client(all(&kinds)).build().expect("a client");
-    for output in super::run(&mut client, "greet") {
-        assert_eq!(super::stdout(&output), ["hello"], "{}", output.host());
+    for input in INPUTS {
+        for output in super::run(&mut client, greet(input)) {
+            assert_eq!(super::stdout(&output), ["hello"], "{}", output.host());
+        }
     }
 }
 
@@ -97,6 +99,24 @@ fn windows_that_overflow_alter_nothing() {
         }
         _ => assert_echoed(&outputs[0], &input),
     }
+}
+
+/// Input that is given in advance is input like any other.
+#[test]
+fn given_input_is_refused_and_echoed_like_written_input() {
+    let _dog = guard("given_packets");
+    let kinds = ["packet-0", "packet-1", "packet-10", "packet-11"];
+    let server = Hostile::start(&kinds);
+    let mut client = server.client(all(&kinds)).build().expect("a client");
+    let input = input(100_000);
+    let command = sshoal::Command::new("echo").stdin(input.clone());
+    let outputs = client.start_command(command).expect("a command");
+    join(&client, &outputs);
+    for output in &outputs[..3] {
+        let error = output.error().expect("no input was sent");
+        let HostErrorKind::Channel(ChannelProblem::Unwritable) = error.kind() else { panic!("{error}") };
+    }
+    outputs[3..].iter().for_each(|output| assert_echoed(output, &input));
 }
 
 /// libssh accepts it; nothing may be lost or altered.

@@ -4,7 +4,7 @@ use sshoal::error::ChannelProblem;
 use sshoal::{HostErrorKind, Outcome};
 
 use super::watch::{AFTER_LOGIN, Watched, forget_peak, status, warm_up};
-use super::{HEALTHY, Hostile, address, all, alone, guard, join};
+use super::{HEALTHY, Hostile, INPUTS, address, all, alone, greet, guard, join};
 
 /// 64 MiB for a command that was refused, on a connection that continues with another command.
 #[test]
@@ -15,18 +15,20 @@ fn what_comes_for_a_channel_that_is_over_is_not_kept() {
     }
     let server = Hostile::start(&["refuses-and-pours"]);
     warm_up(&server);
-    let mut client = server.client(all(&["refuses-and-pours"])).build().expect("a client");
-    let before = forget_peak();
-    let outputs = client.start_command("greet").expect("a command");
-    join(&client, &outputs);
-    let error = outputs[0].error().expect("refused");
-    let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = error.kind() else { panic!("{error}") };
-    // The second command's output comes after all of that.
-    let outputs = client.start_command("greet").expect("a command");
-    join(&client, &outputs);
-    assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());
-    let grown = status("VmHWM:").saturating_sub(before);
-    assert!(grown < AFTER_LOGIN, "{grown} bytes more");
+    for input in INPUTS {
+        let mut client = server.client(all(&["refuses-and-pours"])).build().expect("a client");
+        let before = forget_peak();
+        let outputs = client.start_command(greet(input.clone())).expect("a command");
+        join(&client, &outputs);
+        let error = outputs[0].error().expect("refused");
+        let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = error.kind() else { panic!("{error}") };
+        // The second command's output comes after all of that.
+        let outputs = client.start_command(greet(input)).expect("a command");
+        join(&client, &outputs);
+        assert!(matches!(outputs[0].outcome(), Some(Outcome::Exited(0))), "{:?}", outputs[0].outcome());
+        let grown = status("VmHWM:").saturating_sub(before);
+        assert!(grown < AFTER_LOGIN, "{grown} bytes more");
+    }
 }
 
 /// Each command leaves an open channel behind.
@@ -40,8 +42,8 @@ fn a_host_that_closes_no_channel_is_ended() {
     warm_up(&server);
     let mut client = server.client([address(0)]).build().expect("a client");
     let before = forget_peak();
-    let problem = (0..1100).find_map(|_| {
-        let outputs = client.start_command("greet").expect("a command");
+    let problem = INPUTS.into_iter().cycle().take(1100).find_map(|input| {
+        let outputs = client.start_command(greet(input)).expect("a command");
         join(&client, &outputs);
         match outputs[0].error().expect("refused").kind() {
             HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) => None,
@@ -62,8 +64,8 @@ fn channels_that_nobody_closes_are_freed() {
     let _dog = guard("left");
     let server = Hostile::start(&["refuses-and-keeps"]);
     let mut client = server.client(all(&["refuses-and-keeps"])).build().expect("a client");
-    for _ in 0..3 {
-        assert!(super::run(&mut client, "greet")[0].error().is_some());
+    for input in [INPUTS, INPUTS].concat() {
+        assert!(super::run(&mut client, greet(input))[0].error().is_some());
     }
 }
 

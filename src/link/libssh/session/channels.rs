@@ -19,9 +19,13 @@ use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
 impl SshSession {
-    /// Makes a channel for a command.
-    pub(crate) fn open_channel(&mut self) -> Result<ChannelId, LinkError> {
-        let channel = self.raw.new_channel(None)?;
+    /// Makes a channel for a command. Only a `writable` one needs its maximum packet size, which
+    /// takes libssh's log.
+    pub(crate) fn open_channel(&mut self, writable: bool) -> Result<ChannelId, LinkError> {
+        let mut channel = self.raw.new_channel(None)?;
+        if !writable {
+            channel.max_packet = MaxPacket::Unasked;
+        }
         Ok(ChannelId(self.channels.insert(channel)))
     }
 
@@ -42,7 +46,9 @@ impl SshSession {
     }
 
     pub(crate) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
-        let _log = LogScope::at(level_of_channels());
+        let is_unasked =
+            self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Unasked);
+        let _log = if is_unasked { self.listen() } else { LogScope::at(level_of_channels()) };
         let rc = self.call(id, ChannelCall::Open)?;
         self.note_asked(id, rc);
         if let Some(channel) = self.channels.get_mut(id.0) {
@@ -198,6 +204,8 @@ impl SshSession {
     pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
         let _log = self.listen();
+        // The confirmation may have arrived since the last call of `opened`.
+        channel.is_open |= channel.is_open_now(&self.raw);
         self.opening.retain(|_, opening| *opening != id.0);
         let state = channel.state_mut(&mut self.raw);
         let is_closed = state.is_closed;

@@ -104,6 +104,14 @@ impl FakeLink {
         }
     }
 
+    /// Whether a channel of the current connection was opened to be written to.
+    pub(crate) fn is_writable(&self, channel: usize) -> bool {
+        match &self.connection {
+            Connection::Up(wire) | Connection::Broken(wire) => wire.channels[&channel].is_writable,
+            other => panic!("channel {channel} of {other:?}"),
+        }
+    }
+
     /// Delivers all stdout so far once more, without recording it.
     pub(crate) fn repeat_output(&mut self) {
         if let Connection::Up(wire) = &mut self.connection {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use sshoal::JoinOptions;
+use sshoal::config::Input;
 
 use super::super::{client, fleet, run, settled, stdout, watch};
 use super::assert_endings;
@@ -74,12 +75,14 @@ fn a_host_without_packet_size_gets_no_input() {
     let _dog = watch();
     let sim = fleet(&["i:0..1 set:packet=0"]);
     let mut client = client(&sim, 2).build().unwrap();
-    let outputs = client
-        .run_command_with(super::command("hostname"), sshoal::ReadOptions::default().stop_on_errors(false))
-        .unwrap();
-    client.join(&outputs, JoinOptions::default()).unwrap();
-    let found = super::ending(&outputs[0]);
-    assert!(["exit status 0", "Opening: unwritable"].contains(&found.as_str()), "{found}");
+    for input in [Input::Open, Input::Empty] {
+        let command = super::command("hostname").stdin(input);
+        let outputs =
+            client.run_command_with(command, sshoal::ReadOptions::default().stop_on_errors(false)).unwrap();
+        client.join(&outputs, JoinOptions::default()).unwrap();
+        let found = super::ending(&outputs[0]);
+        assert!(["exit status 0", "Opening: unwritable"].contains(&found.as_str()), "{found}");
+    }
 
     let outputs = client
         .run_command_with(super::command("count"), sshoal::ReadOptions::default().stop_on_errors(false))
