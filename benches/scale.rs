@@ -106,7 +106,7 @@ impl Options {
         let pin = self.pin && case.workload != Workload::Threads;
         let sim = |case: &Case| simulator(Command::new(&program), pin, case);
         let mut row = case.measure(&sim, &mut |job| self.work(Command::new(&program), job).unwrap());
-        if matches!(case.workload, Workload::Fresh | Workload::Later | Workload::Sequence) {
+        if matches!(case.workload, Workload::Fresh | Workload::Later | Workload::Open | Workload::Sequence) {
             row.system_calls = self.system_calls(&case, &sim(&case));
         }
         row

@@ -24,6 +24,8 @@ pub enum Workload {
     Fresh,
     /// Run further commands on connected hosts.
     Later,
+    /// Like [`Workload::Later`], but the commands' input stays open.
+    Open,
     /// Run commands on one connected host, one after the other.
     Sequence,
     /// Run [`QUEUED`] commands on one connected host, `amount` at a time: four of them run, the
@@ -101,7 +103,9 @@ impl Job {
             Workload::Lines | Workload::Raw => {
                 hosts * (0..self.amount).map(|line| format!("line {line}\n").len() as u64).sum::<u64>()
             }
-            Workload::Later | Workload::Sequence => hosts * self.amount * "hello\n".len() as u64,
+            Workload::Later | Workload::Open | Workload::Sequence => {
+                hosts * self.amount * "hello\n".len() as u64
+            }
             Workload::Queue => QUEUED * "hello\n".len() as u64,
             _ => hosts * "hello\n".len() as u64,
         }
@@ -115,9 +119,10 @@ pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
 pub const QUEUED: u64 = 8_000;
 
 impl Workload {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fresh,
         Self::Later,
+        Self::Open,
         Self::Sequence,
         Self::Queue,
         Self::Bulk,
@@ -131,6 +136,7 @@ impl Workload {
         match self {
             Self::Fresh => "fresh",
             Self::Later => "later",
+            Self::Open => "open",
             Self::Sequence => "sequence",
             Self::Queue => "queue",
             Self::Bulk => "bulk",

@@ -73,6 +73,7 @@ pub const CASES: &[Case] = &[
     case(Workload::Later, 100, 100, 50),
     Case { goals: &[Goal::Ratio(Rival::Russh, 0.9)], ..case(Workload::Later, 1_000, 100, 10) },
     Case { rounds: 3, ..case(Workload::Later, 10_000, 100, 3) },
+    case(Workload::Open, 1_000, 100, 10),
     Case { goals: &[Goal::Ratio(Rival::Russh, 1.0)], ..case(Workload::Sequence, 1, 1, 500) },
     Case {
         rivals: &[Rival::Few],
@@ -116,7 +117,7 @@ impl Case {
     /// The unit of the figures: a host, or a command.
     pub fn units(self) -> f64 {
         let each = match self.workload {
-            Workload::Later | Workload::Sequence => self.amount,
+            Workload::Later | Workload::Open | Workload::Sequence => self.amount,
             Workload::Queue => QUEUED,
             _ => 1,
         };

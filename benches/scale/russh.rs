@@ -38,7 +38,7 @@ pub fn run(job: Job) -> Measured {
         return meter.end(took.len(), 0, 0.0).latencies(took);
     }
     let (mut ok, mut lines) = (0, 0);
-    let rounds = if job.workload == Workload::Later { job.amount } else { 1 };
+    let rounds = if matches!(job.workload, Workload::Later | Workload::Open) { job.amount } else { 1 };
     for _ in 0..rounds {
         client.later(&connections, &job.command(), |printed| {
             ok += 1;

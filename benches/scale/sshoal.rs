@@ -5,7 +5,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
+use sshoal::config::Input;
+use sshoal::{Budget, Command, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
 
 use super::measure::{Measured, Meter, thread_cpu};
 use super::support::trusting;
@@ -17,7 +18,7 @@ pub fn run(job: Job) -> Measured {
         Workload::Fresh => fresh(job, Duration::from_secs(120)),
         // The time after which silent hosts are given up.
         Workload::Faulty => fresh(job, Duration::from_secs(2)),
-        Workload::Later | Workload::Bulk => later(job),
+        Workload::Later | Workload::Open | Workload::Bulk => later(job),
         Workload::Sequence => sequence(job),
         Workload::Queue => queue(job),
         Workload::Lines | Workload::Raw => read(job),
@@ -84,9 +85,11 @@ fn later(job: Job) -> Measured {
     driver.run("true");
     driver = Driver::new(driver.fleet);
     meter.restart_clocks();
-    let rounds = if job.workload == Workload::Later { job.amount } else { 1 };
+    let rounds = if job.workload == Workload::Bulk { 1 } else { job.amount };
+    let input = if job.workload == Workload::Open { Input::Open } else { Input::Empty };
+    let command = Command::new(job.command()).stdin(input);
     for _ in 0..rounds {
-        driver.run(job.command());
+        driver.run(&command);
     }
     let held = meter.growth_kib();
     let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns.unwrap_or_default());

@@ -57,6 +57,7 @@ fn fresh_hosts_run_a_command() {
 #[test]
 fn connected_hosts_run_further_commands() {
     assert_eq!(ended(&measure(Workload::Later, 10, 3)), [30, 0]);
+    assert_eq!(ended(&measure(Workload::Open, 10, 3)), [30, 0]);
 }
 
 #[test]
