@@ -12,6 +12,7 @@ mod drain;
 mod embed;
 mod faults;
 mod fleet;
+mod fleet_bench;
 mod hosts;
 mod idle;
 mod input;
