@@ -28,6 +28,7 @@ mod keepalive;
 mod keys;
 mod lines;
 mod many;
+mod messages;
 mod peers;
 mod prepare;
 mod pressure;

@@ -29,6 +29,7 @@ mod scale;
 mod streams;
 #[path = "../../../benches/support/mod.rs"]
 mod support;
+mod system_calls;
 mod threads;
 mod volume;
 
