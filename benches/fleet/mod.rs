@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use hostsim::Sim;
 use rustix::time::ClockId;
+use sshoal::config::Input;
 use sshoal::fleet::{CommandId, RunId, Started, Tally};
-use sshoal::{Budget, Event, Fleet, HostConfig, HostErrorKind, Run};
+use sshoal::{Budget, Command, Event, Fleet, HostConfig, HostErrorKind, Run};
 
 use super::support::{clock, raise_descriptor_limit, trusting};
 
@@ -34,6 +35,11 @@ const SILENCE: Duration = Duration::from_millis(100);
 
 /// How long the simulated hosts may take to answer, or to notice that connections are closed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command that runs until its input ends.
+fn cat() -> Command {
+    Command::new("cat").stdin(Input::Open)
+}
 
 pub struct Case {
     /// What is measured, and what the time is for.
@@ -156,7 +162,7 @@ impl Bed {
     fn cancel(&mut self) -> Duration {
         let hosts = self.hosts;
         let fleet = self.connected();
-        let run = fleet.start("cat").unwrap().run;
+        let run = fleet.start(cat()).unwrap().run;
         all_started(fleet, hosts);
         let (took, tally) = timed(|| {
             fleet.cancel_run(run);
@@ -180,7 +186,7 @@ impl Bed {
         let apart = self.hosts / READY;
         let fleet = self.connected();
         let hosts: Vec<_> = fleet.hosts().iter().step_by(apart).take(READY).copied().collect();
-        let Started { run, commands, .. } = fleet.start(Run::new("cat").hosts(hosts)).unwrap();
+        let Started { run, commands, .. } = fleet.start(Run::new(cat()).hosts(hosts)).unwrap();
         all_started(fleet, READY);
         quieten(fleet);
         let (mut all, mut pause) = (Duration::ZERO, ANSWERS);

@@ -301,7 +301,8 @@ impl Exec {
                 Err(error) => Err(Trouble::of(error, ChannelProblem::ExecRefused)),
             };
         }
-        if self.stdin.wants_eof() && cx.link.send_eof(channel)?.is_ready() {
+        // If the server has closed the channel, only the answer to that is left to send.
+        if self.stdin.wants_eof() && !cx.link.inbox(channel).closed && cx.link.send_eof(channel)?.is_ready() {
             self.stdin.abandon();
             return Ok(Progress::Advanced);
         }
