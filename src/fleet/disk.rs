@@ -70,7 +70,7 @@ impl Job for Serve {
 
     fn refuse(self, cause: &io::Error) -> Vec<Answer> {
         let refused = |request| match request {
-            DiskRequest::Reread => DiskAnswer::Reread(false),
+            DiskRequest::Reread => DiskAnswer::Reread,
             DiskRequest::Record(..) => {
                 let text = format!("there is no thread to write to it: {cause}");
                 DiskAnswer::Recorded(Err(io::Error::new(cause.kind(), text)))

@@ -35,10 +35,9 @@ pub(super) enum Rereading {
     /// The files must be looked at, and `take_request` has not said so yet.
     Needed,
     Awaited,
-    /// The files have not changed, or the search is based on their new content.
+    /// The files were looked at, and the verification has not continued yet.
+    Answered,
     Done,
-    /// The files have changed, and the search must begin again.
-    Changed,
 }
 
 /// Whether the key must be recorded before it is accepted.
@@ -78,8 +77,8 @@ pub(crate) enum DiskRequest {
 /// The answer to a [`DiskRequest`].
 #[derive(Debug)]
 pub(crate) enum DiskAnswer {
-    /// Whether the files have changed and were read again.
-    Reread(bool),
+    /// The files were looked at.
+    Reread,
     Recorded(Recorded),
 }
 
@@ -131,13 +130,13 @@ impl Verification {
 
     pub(crate) fn answer(&mut self, answer: DiskAnswer) {
         match answer {
-            DiskAnswer::Reread(changed) if self.rereading == Rereading::Awaited => {
-                self.rereading = if changed { Rereading::Changed } else { Rereading::Done };
+            DiskAnswer::Reread if self.rereading == Rereading::Awaited => {
+                self.rereading = Rereading::Answered;
             }
             DiskAnswer::Recorded(recorded) if matches!(self.recording, Recording::Awaited) => {
                 self.recording = Recording::Done(recorded);
             }
-            DiskAnswer::Reread(_) | DiskAnswer::Recorded(_) => {}
+            DiskAnswer::Reread | DiskAnswer::Recorded(_) => {}
         }
     }
 

@@ -122,14 +122,15 @@ impl Verifier {
     /// Carries out requests of verifications, with one write for all new keys. Blocks on the disk,
     /// and on other writers of the file.
     pub(crate) fn serve(&self, requests: Vec<DiskRequest>) -> Vec<DiskAnswer> {
-        let has_changed =
-            requests.iter().any(|request| matches!(request, DiskRequest::Reread)) && self.reread();
+        if requests.iter().any(|request| matches!(request, DiskRequest::Reread)) {
+            self.reread();
+        }
         let loaded = self.loaded();
         let mut new = Vec::new();
         let mut answers: Vec<Option<DiskAnswer>> = Vec::new();
         for request in requests {
             answers.push(match request {
-                DiskRequest::Reread => Some(DiskAnswer::Reread(has_changed)),
+                DiskRequest::Reread => Some(DiskAnswer::Reread),
                 DiskRequest::Record(key, searched) => match loaded.find_unless(&searched, &key) {
                     Some(found) => Some(DiskAnswer::Recorded(Ok(found))),
                     None => {
@@ -143,17 +144,12 @@ impl Verifier {
         answers.into_iter().filter_map(|answer| answer.or_else(|| recorded.next())).collect()
     }
 
-    /// Whether the files had changed, and could be read.
-    fn reread(&self) -> bool {
+    /// Reads the files again if they have changed, and uses them from now on.
+    fn reread(&self) {
         match self.read_again() {
-            Ok(Some(loaded)) => self.replace(loaded),
-            Ok(None) => return false,
-            Err(error) => {
-                log::warn!("{error}; the keys that were read before stay on record");
-                return false;
-            }
+            Ok(loaded) => loaded.into_iter().for_each(|loaded| self.replace(loaded)),
+            Err(error) => log::warn!("{error}; the keys that were read before stay on record"),
         }
-        true
     }
 
     /// The algorithms of a host's keys on record, best first. The handshake prefers them. They
@@ -258,10 +254,14 @@ impl Verifier {
         if let Kind::DangerAcceptAny = &self.policy.0 {
             return verification.accept(Acceptance::DangerAcceptedAny);
         }
-        if verification.rereading == Rereading::Changed {
-            verification.scan.restart();
-            verification.loaded = self.loaded();
+        if verification.rereading == Rereading::Answered {
             verification.rereading = Rereading::Done;
+            // The files may have been read again for another host, or by a reload.
+            let loaded = self.loaded();
+            if !Arc::ptr_eq(&loaded, &verification.loaded) {
+                verification.scan.restart();
+                verification.loaded = loaded;
+            }
         }
         if !verification.scan.advance(&verification.loaded.known, lines) {
             return Decision::Pending;

@@ -154,3 +154,25 @@ fn the_files_are_looked_at_once_and_only_if_that_can_matter() {
     let unknown = strict(&[]).verify("web1", 22, &ed25519(1)).unwrap_err();
     assert!(matches!(unknown.problem(), HostKeyProblem::Unknown));
 }
+
+/// Two hosts are searched for, and the file changes. The request of the second is served after the
+/// first has made the verifier read the file.
+#[test]
+fn all_hosts_that_were_searched_for_before_a_change_profit_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("known_hosts");
+    let verifier = strict(&[&file]);
+    let mut waiting = [("web1", 1), ("web2", 2)].map(|(host, seed)| {
+        let key = ed25519(seed).into_blob().into_vec();
+        let mut verification = verifier.begin(&host.into(), 22, key, &[]).unwrap();
+        assert!(matches!(verifier.advance(&mut verification, usize::MAX), Decision::Pending));
+        verification
+    });
+    fs::write(&file, line("web1", 1) + &line("web2", 2)).unwrap();
+    for verification in &mut waiting {
+        let request = verification.take_request().unwrap();
+        verifier.serve(vec![request]).into_iter().for_each(|answer| verification.answer(answer));
+        let decision = verifier.advance(verification, usize::MAX);
+        assert!(matches!(decision, Decision::Accepted(_)), "{decision:?}");
+    }
+}
