@@ -3,9 +3,9 @@
 mod args;
 mod channel;
 mod env;
-mod output;
 mod request;
 mod signal;
+mod streams;
 mod sudo;
 mod template;
 #[cfg(test)]

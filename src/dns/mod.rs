@@ -232,13 +232,15 @@ impl Dns {
     /// Starts a lookup. Its result is returned by [`Dns::next_finished`].
     pub(crate) fn start(&mut self, wanted: Wanted<'_>) -> LookupId {
         let Wanted { host, port, family, recall, owner } = wanted;
-        let host = host.clone();
         self.started += 1;
         let number = self.started;
         let entry = self.waiters.vacant_entry();
         let id = LookupId { waiter: entry.key(), number };
         match self.engine.start(&wanted, id) {
-            Ok(lookup) => _ = entry.insert(Waiter { number, owner, host, port, family, recall, lookup }),
+            Ok(lookup) => {
+                let host = host.clone();
+                entry.insert(Waiter { number, owner, host, port, family, recall, lookup });
+            }
             Err(result) => self.finished.push_back(Finished { id, owner, result }),
         }
         id

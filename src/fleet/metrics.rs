@@ -131,9 +131,7 @@ impl Metrics {
     pub fn by_label(&self) -> impl Iterator<Item = (Label, u64)> + use<> {
         Label::ALL.into_iter().zip(self.ends.0)
     }
-}
 
-impl Metrics {
     /// Counts a failed attempt to connect, or a lost connection.
     pub(super) fn count_failure(&mut self, error: &HostError, retrying: bool) {
         self.retries += u64::from(retrying);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 
 use super::HostSpec;
-use super::uri::SCHEME;
+use super::uri::after_scheme;
 use crate::limits;
 use crate::text::{sanitise, sanitise_bounded};
 
@@ -28,8 +28,7 @@ impl HostSpecError {
 
 /// Replaces the password of `user:password@host`. A password may contain `@`.
 fn without_password(text: &str) -> String {
-    let has_scheme = text.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
-    let user = if has_scheme { SCHEME.len() } else { 0 };
+    let user = after_scheme(text).map_or(0, |address| text.len() - address.len());
     let Some(end) = text.rfind('@').filter(|end| *end >= user) else { return text.to_owned() };
     // In an `ssh://` address, `%3a` is a colon.
     let colons = [":", "%3a", "%3A"].into_iter().filter_map(|colon| text[user..end].find(colon));

@@ -159,9 +159,7 @@ impl fmt::Display for HostSpec {
 }
 
 fn parse(text: &str) -> Result<HostSpec, HostSpecProblem> {
-    if let Some((scheme, address)) = text.split_at_checked(uri::SCHEME.len())
-        && scheme.eq_ignore_ascii_case(uri::SCHEME)
-    {
+    if let Some(address) = uri::after_scheme(text) {
         return uri::parse(address);
     }
     let (user, address) = text.rsplit_once('@').map_or((None, text), |(user, address)| (Some(user), address));

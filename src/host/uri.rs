@@ -2,7 +2,13 @@
 
 use super::{HostSpec, HostSpecPart, HostSpecProblem, parse_port, split_port};
 
-pub(super) const SCHEME: &str = "ssh://";
+const SCHEME: &str = "ssh://";
+
+/// The part of an address after the scheme; `None` if the text has no scheme.
+pub(super) fn after_scheme(text: &str) -> Option<&str> {
+    let (scheme, address) = text.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(address)
+}
 
 /// Parses the part after the scheme.
 pub(super) fn parse(address: &str) -> Result<HostSpec, HostSpecProblem> {

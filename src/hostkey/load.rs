@@ -92,15 +92,14 @@ impl KnownHosts {
         let mut known = Self::empty();
         for (path, is_needed) in paths {
             let mut stamp = None;
-            match known.load_file(path, &mut stamp) {
-                Err(error) if is_needed => return Err(LoadError { path: path.to_owned(), error }),
-                Err(error) => {
-                    let error = LoadError { path: path.to_owned(), error };
-                    log::warn!(
-                        "{error}; the client continues without it, so a key that it revokes may be accepted"
-                    );
+            if let Err(error) = known.load_file(path, &mut stamp) {
+                let error = LoadError { path: path.to_owned(), error };
+                if is_needed {
+                    return Err(error);
                 }
-                Ok(()) => {}
+                log::warn!(
+                    "{error}; the client continues without it, so a key that it revokes may be accepted"
+                );
             }
             known.files.push(LoadedFile { path: path.into(), is_needed, stamp });
         }

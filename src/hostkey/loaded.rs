@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::known_hosts::KnownHosts;
 use super::policy::{HostKeyPolicy, Kind};
 use super::recorder::Recorder;
-use super::scan::HostScan;
-use super::verdict::{LineProblem, Verdict};
+use super::verdict::LineProblem;
 use super::verification::{NewKey, OnRecord, Recorded};
 
 /// The keys on record, and those that were recorded since the files were read.
@@ -30,11 +29,7 @@ impl Loaded {
     /// What is on record for the host of a new key. `None` if nothing is, or if these are the keys
     /// that were `searched` before.
     pub(super) fn find_unless(&self, searched: &Arc<Self>, new: &NewKey) -> Option<OnRecord> {
-        if std::ptr::eq(self, &**searched) {
-            return None;
-        }
-        let (verdict, algorithms) = HostScan::new(new.names.clone(), new.key.clone()).run(&self.known);
-        (verdict != Verdict::Unknown).then_some(OnRecord { verdict, algorithms })
+        if std::ptr::eq(self, &**searched) { None } else { new.find_in(&self.known) }
     }
 
     /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of

@@ -16,7 +16,6 @@ use super::line::hashed_column;
 use super::load::{Source, read_limited};
 use super::names::HostNames;
 use super::open::Locked;
-use super::scan::HostScan;
 use super::verdict::{Location, Verdict};
 use super::verification::{NewKey, OnRecord, Recorded};
 use crate::limits;
@@ -150,10 +149,9 @@ impl RecordFile {
     }
 
     fn look_up(&self, new: &[NewKey], found: &mut [Option<OnRecord>]) {
-        for (NewKey { names, key }, found) in new.iter().zip(found) {
+        for (new, found) in new.iter().zip(found) {
             if found.is_none() {
-                let (verdict, algorithms) = HostScan::new(names.clone(), key.clone()).run(&self.learned);
-                *found = (verdict != Verdict::Unknown).then_some(OnRecord { verdict, algorithms });
+                *found = new.find_in(&self.learned);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::HostKeyError;
 use super::key::HostKey;
+use super::known_hosts::KnownHosts;
 use super::loaded::Loaded;
 use super::names::HostNames;
 use super::scan::HostScan;
@@ -87,6 +88,14 @@ pub(crate) enum DiskAnswer {
 pub(crate) struct NewKey {
     pub(super) names: HostNames,
     pub(super) key: HostKey,
+}
+
+impl NewKey {
+    /// What is on record for the host in these lines; `None` if nothing is.
+    pub(super) fn find_in(&self, known: &KnownHosts) -> Option<OnRecord> {
+        let (verdict, algorithms) = HostScan::new(self.names.clone(), self.key.clone()).run(known);
+        (verdict != Verdict::Unknown).then_some(OnRecord { verdict, algorithms })
+    }
 }
 
 /// The result of recording a [`NewKey`].

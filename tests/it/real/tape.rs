@@ -58,17 +58,24 @@ fn copy(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
     kept
 }
 
-/// The offset of the first encrypted byte: after the identification line and SSH_MSG_NEWKEYS
-/// (RFC 4253 sections 4.2, 6 and 7.3).
+/// The offset of the first encrypted byte.
 pub(super) fn encrypted_from(stream: &[u8]) -> usize {
+    before_encryption(stream).1
+}
+
+/// The number of messages before encryption begins, and the offset of the first encrypted byte:
+/// after the identification line and SSH_MSG_NEWKEYS (RFC 4253 sections 4.2, 6 and 7.3).
+pub(super) fn before_encryption(stream: &[u8]) -> (usize, usize) {
     const NEWKEYS: u8 = 21;
     let mut at = stream.windows(2).position(|pair| pair == b"\r\n").expect("an identification") + 2;
+    let mut count = 0;
     loop {
         let packet = stream.get(at..).and_then(|rest| rest.first_chunk::<6>()).expect("a packet");
         let len = u32::from_be_bytes([packet[0], packet[1], packet[2], packet[3]]);
         at += 4 + usize::try_from(len).expect("a short packet");
+        count += 1;
         if packet[5] == NEWKEYS {
-            return at;
+            return (count, at);
         }
     }
 }
