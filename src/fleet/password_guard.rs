@@ -30,6 +30,8 @@ pub(super) struct PasswordGuard {
     trials: SharedTrials,
     /// The number of the fleet.
     fleet: usize,
+    /// Whether the fleet has ever asked for a trial.
+    has_asked: bool,
 }
 
 /// The trials that fleets share.
@@ -115,7 +117,7 @@ impl SharedTrials {
     pub(super) fn join(&self, waker: Option<Arc<Waker>>) -> PasswordGuard {
         let mut trials = self.lock();
         trials.fleets.push(Member { answers: VecDeque::new(), waker });
-        PasswordGuard { trials: self.clone(), fleet: trials.fleets.len() - 1 }
+        PasswordGuard { trials: self.clone(), fleet: trials.fleets.len() - 1, has_asked: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Trials> {
@@ -128,9 +130,16 @@ impl PasswordGuard {
         self.trials.lock()
     }
 
+    /// The trials, if this fleet has ever asked for one. Otherwise nothing in them concerns it, and
+    /// its turns take no lock.
+    fn in_use(&self) -> Option<MutexGuard<'_, Trials>> {
+        self.has_asked.then(|| self.lock())
+    }
+
     /// Asks whether a password may be sent. [`next_answer`](Self::next_answer) has the answer, once
     /// there is one.
     pub(super) fn request(&mut self, asker: Asker, password: UserPassword, now: Instant) {
+        self.has_asked = true;
         self.lock().request((self.fleet, asker), password, now);
     }
 
@@ -141,7 +150,7 @@ impl PasswordGuard {
 
     /// Begins the trials that are due because earlier ones are overdue.
     pub(super) fn expire(&mut self, now: Instant) {
-        let mut trials = self.lock();
+        let Some(mut trials) = self.in_use() else { return };
         for number in trials.contested.clone() {
             trials.go_on(number, now);
         }
@@ -149,16 +158,16 @@ impl PasswordGuard {
 
     /// When [`expire`](Self::expire) must be called.
     pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let trials = self.lock();
+        let trials = self.in_use()?;
         trials.contested.iter().filter_map(|number| trials.passwords[*number].next_at(now)).min()
     }
 
     pub(super) fn next_answer(&mut self) -> Option<(Asker, Permission)> {
-        self.lock().fleets[self.fleet].answers.pop_front()
+        self.in_use()?.fleets[self.fleet].answers.pop_front()
     }
 
     pub(super) fn has_answers(&self) -> bool {
-        !self.lock().fleets[self.fleet].answers.is_empty()
+        self.in_use().is_some_and(|trials| !trials.fleets[self.fleet].answers.is_empty())
     }
 }
 
