@@ -189,7 +189,7 @@ impl HostOutput {
     /// [`is_finished`](Self::is_finished) stays `false` until it ends. A cancellation or a
     /// [`time_limit`](crate::Command::time_limit) does not change an outcome that is known. If the
     /// connection is lost before the output has ended, the outcome becomes that error, because
-    /// output may be missing.
+    /// output may be missing. If a server sends more than one status or signal, the first counts.
     pub fn outcome(&self) -> Option<Outcome> {
         self.look(|command| command.outcome().cloned()).flatten()
     }

@@ -44,7 +44,7 @@ use crate::agent::wire::Identity;
 use crate::command::{ChannelRequest, Signal};
 use crate::credential::{Prompt, Secret};
 use crate::error::AuthMethod;
-use crate::output::ExitSignal;
+use crate::output::Outcome;
 
 /// The SSH implementation behind all links.
 pub(crate) mod engine {
@@ -335,17 +335,19 @@ pub(crate) struct Inbox {
     pub eof: bool,
     /// Whether the server has closed the channel. Later messages are ignored.
     pub closed: bool,
-    /// The command's `exit-status` (RFC 4254 section 6.10), if it has arrived.
-    pub status: Option<u32>,
-    /// The command's `exit-signal`, if it has arrived.
-    pub signal: Option<ExitSignal>,
+    /// The first `exit-status` or `exit-signal` (RFC 4254 section 6.10), if one has arrived.
+    pub exit: Option<Outcome>,
 }
 
 impl Inbox {
+    /// Records how the command ended. Only the first report counts, as callers see it at once.
+    pub(crate) fn set_exit(&mut self, outcome: Outcome) {
+        self.exit.get_or_insert(outcome);
+    }
+
     /// Whether anything has arrived that proves that the command was executed.
     pub(crate) fn shows_execution(&self) -> bool {
-        let printed = !self.stdout.is_empty() || !self.stderr.is_empty();
-        printed || self.status.is_some() || self.signal.is_some()
+        !self.stdout.is_empty() || !self.stderr.is_empty() || self.exit.is_some()
     }
 
     /// Whether nothing has arrived at all.

@@ -322,9 +322,9 @@ impl Exec {
         drain(&mut inbox.stderr, retained);
         // Until the dialogue is over, a status is that of `sudo`.
         if self.exited.is_none() && self.sudo.is_none() && self.is_running() {
-            self.exited = state::ending(inbox);
+            self.exited = inbox.exit.clone();
         }
-        let told = self.exited.is_some() || inbox.status.is_some() || inbox.signal.is_some();
+        let told = self.exited.is_some() || inbox.exit.is_some();
         if !(inbox.closed || inbox.eof && told) {
             return;
         }
@@ -335,7 +335,7 @@ impl Exec {
         let outcome = match &self.state {
             ExecState::Running(_) if self.sink_failed.is_some() => return,
             ExecState::Running(_) => {
-                self.exited.clone().or_else(|| state::ending(inbox)).unwrap_or(Outcome::NoStatus)
+                self.exited.clone().or_else(|| inbox.exit.clone()).unwrap_or(Outcome::NoStatus)
             }
             ExecState::Stopping { outcome, .. } => outcome.clone(),
             _ => return,

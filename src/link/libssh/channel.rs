@@ -15,7 +15,7 @@ use super::raw_session::RawSession;
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
 use crate::link::{Inbox, LinkError};
-use crate::output::ExitSignal;
+use crate::output::{ExitSignal, Outcome};
 use crate::text::prefix;
 
 /// A channel and its state. Dropping this value frees both. It must be dropped before the channel's
@@ -334,7 +334,7 @@ unsafe extern "C" fn on_exit_status(
     state: *mut c_void,
 ) {
     // SAFETY: our user data. C narrows the wire's u32 to int; the cast undoes that.
-    unsafe { deliver(state, |state| state.inbox.status = Some(status as u32)) }
+    unsafe { deliver(state, |state| state.inbox.set_exit(Outcome::Exited(status as u32))) }
 }
 
 unsafe extern "C" fn on_exit_signal(
@@ -351,7 +351,7 @@ unsafe extern "C" fn on_exit_signal(
         let [name, message] =
             [signal, message].map(|text| prefix(&text_at(text), limits::EXIT_SIGNAL_TEXT).to_owned());
         let signal = ExitSignal { name, core_dumped: core != 0, message };
-        deliver(state, |state| state.inbox.signal = Some(signal));
+        deliver(state, |state| state.inbox.set_exit(Outcome::Signaled(signal)));
     }
 }
 

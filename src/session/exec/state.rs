@@ -1,6 +1,6 @@
 //! The states of a command and the edges between them.
 
-use crate::link::{ChannelId, Inbox};
+use crate::link::ChannelId;
 use crate::output::Outcome;
 use crate::stage::Stage;
 
@@ -203,10 +203,4 @@ impl ExecState {
     pub(in crate::session) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })
     }
-}
-
-/// How the server says the command has ended, if it has said so.
-pub(super) fn ending(inbox: &mut Inbox) -> Option<Outcome> {
-    let signaled = inbox.signal.take().map(Outcome::Signaled);
-    signaled.or_else(|| inbox.status.map(Outcome::Exited))
 }

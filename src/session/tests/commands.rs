@@ -54,6 +54,16 @@ fn the_outcome_is_what_the_server_reported() {
 }
 
 #[test]
+fn only_the_first_report_of_the_end_counts_whenever_the_second_arrives() {
+    for second in [2, 3] {
+        let end_of = |first, then| end_of(vec![(2, first), (second, then), (second, Packet::Close)]);
+        assert_eq!(end_of(Packet::Status(3), Packet::Status(4)), "exit status 3", "{second}");
+        assert_eq!(end_of(Packet::Status(3), term()), "exit status 3", "{second}");
+        assert_eq!(end_of(term(), Packet::Status(3)), "killed by signal TERM", "{second}");
+    }
+}
+
+#[test]
 fn neither_eof_nor_status_alone_ends_a_command() {
     for packet in [Packet::Eof, Packet::Status(0), term(), stdout("x")] {
         let mut bench = run(Channel::sending(vec![(2, packet)]));

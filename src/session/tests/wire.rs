@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::script::{Channel, Cred, Packet, Peer, Take};
 use crate::error::AuthMethod;
 use crate::link::{AuthReply, ChannelId, Inbox, Interaction, KeyExchanges, LinkError, Pumped};
+use crate::output::Outcome;
 
 /// A request that is made once and answered once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -332,8 +333,8 @@ impl ChannelState {
                 inbox.stderr.extend(bytes);
             }
             Packet::Eof => inbox.eof = true,
-            Packet::Status(status) => inbox.status = Some(status),
-            Packet::Signal(signal) => inbox.signal = Some(signal),
+            Packet::Status(status) => inbox.set_exit(Outcome::Exited(status)),
+            Packet::Signal(signal) => inbox.set_exit(Outcome::Signaled(signal)),
             Packet::Close => inbox.closed = true,
             Packet::Keys(_) | Packet::Fault(_) => {}
         }

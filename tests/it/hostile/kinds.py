@@ -190,10 +190,9 @@ def status_max(peer, channel):
 
 @kind("status-twice")
 def status_twice(peer, channel):
-    with peer.together():
-        peer.tell(SUCCESS, channel.theirs)
-        peer.status(channel, 3)
-        peer.end(channel, 4)
+    peer.tell(SUCCESS, channel.theirs)
+    peer.status(channel, 3)
+    peer.end(channel, 4)
 
 
 @kind("status-and-signal")
@@ -203,6 +202,13 @@ def status_and_signal(peer, channel):
     peer.signal(channel, "TERM", "")
     peer.tell(EOF, channel.theirs)
     peer.tell(CLOSE, channel.theirs)
+
+
+@kind("signal-and-status")
+def signal_and_status(peer, channel):
+    peer.tell(SUCCESS, channel.theirs)
+    peer.signal(channel, "TERM", "")
+    peer.end(channel, 3)
 
 
 @kind("signal-text")
