@@ -8,7 +8,15 @@ const BUNDLED: &str = "0.11.4";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(bundled_libssh)");
+    println!("cargo::rustc-check-cfg=cfg(openssl_provider)");
     println!("cargo::rustc-env=BUNDLED_LIBSSH={BUNDLED}");
+    // openssl-sys tells the version of OpenSSL, in hexadecimal, and none for other libraries.
+    let openssl = env::var("DEP_OPENSSL_VERSION_NUMBER").ok();
+    let openssl = openssl.and_then(|version| u64::from_str_radix(&version, 16).ok());
+    if openssl.is_some_and(|version| version >= 0x3000_0000) && env::var_os("CARGO_FEATURE_AWS_LC").is_some()
+    {
+        println!("cargo::rustc-cfg=openssl_provider");
+    }
     // libssh-rs-sys sets its build folder if, and only if, it has compiled its bundled libssh.
     if env::var_os("DEP_LIBSSH_ROOT").is_none() {
         return;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Once;
 
-use crate::link::engine;
+use crate::link::{CryptoProvider, engine};
 
 /// The release of libssh that libssh-rs-sys bundles, as the build script has determined it.
 const BUNDLED: &str = env!("BUNDLED_LIBSSH");
@@ -23,7 +23,7 @@ const FIXED_AFTER_BUNDLED: [&str; 9] = [
 ];
 
 /// Which libssh is in use. `Display` shows one line, for instance
-/// `libssh 0.10.6/openssl/zlib (system's)`.
+/// `libssh 0.10.6/openssl/zlib (system's), X25519 and Ed25519 by aws-lc`.
 ///
 /// ```
 /// let library = sshoal::ParallelClient::library();
@@ -43,6 +43,8 @@ pub struct SshLibrary {
     pub bundled: bool,
     /// Whether libssh was built with GSSAPI. A system library usually is; the bundled one never is.
     pub gssapi: bool,
+    /// Whether sshoal's provider for OpenSSL is in use, or why not.
+    pub provider: CryptoProvider,
     /// The CVE numbers of published vulnerabilities that later releases of libssh fix; SECURITY.md
     /// says which of them matter here.
     ///
@@ -56,16 +58,18 @@ impl SshLibrary {
     pub(super) fn linked() -> Self {
         let bundled = cfg!(bundled_libssh);
         let unfixed: &[_] = if bundled { &FIXED_AFTER_BUNDLED } else { &[] };
-        Self { version: engine::version(), bundled, gssapi: engine::has_gssapi(), unfixed }
+        let (version, gssapi, provider) = (engine::version(), engine::has_gssapi(), engine::provider());
+        Self { version, bundled, gssapi, provider, unfixed }
     }
 }
 
 impl fmt::Display for SshLibrary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.bundled {
-            true => write!(f, "libssh {BUNDLED} (bundled, calls itself {})", self.version),
-            false => write!(f, "libssh {} (system's)", self.version),
+            true => write!(f, "libssh {BUNDLED} (bundled, calls itself {})", self.version)?,
+            false => write!(f, "libssh {} (system's)", self.version)?,
         }
+        write!(f, ", {}", self.provider)
     }
 }
 

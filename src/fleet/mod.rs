@@ -46,7 +46,7 @@ pub use turn_budget::{LongestStep, Turn};
 pub use turn_times::TurnTimes;
 
 pub use crate::ids::{CommandId, HostId, RunId};
-pub use crate::link::PartialPacket;
 pub use crate::link::algorithms::Algorithms;
+pub use crate::link::{CryptoProvider, PartialPacket};
 pub use crate::session::{CommandState, HostState};
 pub use crate::stage::Timings;

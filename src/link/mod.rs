@@ -19,11 +19,13 @@ mod agent_forwarding;
 pub(crate) mod algorithms;
 mod conduit;
 mod dialler;
+mod error;
 mod first_write;
 mod gssapi;
 mod happy_eyeballs;
 mod libssh;
 mod libssh_link;
+mod provider;
 mod tunnel;
 mod tunnel_writer;
 
@@ -37,7 +39,9 @@ use std::task::Poll;
 pub(crate) use conduit::Conduit;
 pub(crate) use dialler::Dialler;
 pub(crate) use engine::PrivateKey;
+pub(crate) use error::{LinkError, LinkErrorKind};
 pub(crate) use libssh::descriptor_of;
+pub use provider::CryptoProvider;
 
 use self::algorithms::{Algorithms, Offered};
 use crate::agent::wire::Identity;
@@ -51,6 +55,7 @@ pub(crate) mod engine {
     pub(crate) use super::first_write::can_forward_agent;
     pub(crate) use super::libssh::{PrivateKey, has_gssapi, supports, takes_user, version};
     pub(crate) use super::libssh_link::LibsshLink as EngineLink;
+    pub(crate) use super::provider::status as provider;
 }
 
 /// One SSH connection, as a session sees it.
@@ -353,48 +358,5 @@ impl Inbox {
     /// Whether nothing has arrived at all.
     pub(crate) fn is_empty(&self) -> bool {
         !self.shows_execution() && !self.eof && !self.closed
-    }
-}
-
-/// The failure of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LinkError {
-    pub kind: LinkErrorKind,
-    /// The error text from libssh or the operating system.
-    pub text: String,
-}
-
-/// The kind of a link's failure, as far as the error text reveals it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkErrorKind {
-    /// The peer closed the connection, or the socket failed.
-    Lost,
-    /// Like [`Lost`](Self::Lost), but it happened before the peer sent its version line.
-    Dropped,
-    /// The peer has sent SSH_MSG_DISCONNECT with this reason code.
-    Disconnected(u32),
-    /// The peer does not speak SSH 2.
-    NotSsh,
-    /// For some kind of algorithm (such as ciphers), client and server have none in common.
-    NoCommonAlgorithm,
-    /// A packet could not be decrypted, or its MAC or the host's signature is wrong.
-    Integrity,
-    /// The peer has sent a malformed or unexpected message.
-    Protocol,
-    /// The server wants a new password instead of the one that it was sent.
-    PasswordExpired,
-    /// The server has refused a request. The connection is still up.
-    Denied,
-    /// The channel's maximum packet size leaves no room for data.
-    Unwritable,
-    /// A limit of this process or of libssh has been reached.
-    Limit,
-    /// Any other failure.
-    Other,
-}
-
-impl LinkError {
-    pub(crate) fn new(kind: LinkErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct PlainKey {
     blob: Vec<u8>,
     /// The whole key as text. It ends with its only NUL byte.
     text: Zeroizing<Vec<u8>>,
+    /// The private half of an Ed25519 key.
+    ed25519: Option<Zeroizing<[u8; 32]>>,
 }
 
 impl PlainKey {
@@ -72,12 +74,21 @@ impl PlainKey {
         container.0.extend_from_slice(&1u32.to_be_bytes());
         container.string(&public.0).string(&private.0);
         debug_assert!(private.0.len() <= parts.bytes() + FRAMING, "a secret was copied");
-        Ok(Self { text: armored(&container.0)?, blob: public.0.to_vec() })
+        let ed25519 = match parts {
+            Parts::Ed25519 { seed, .. } => Some(Zeroizing::new(**seed)),
+            _ => None,
+        };
+        Ok(Self { text: armored(&container.0)?, blob: public.0.to_vec(), ed25519 })
     }
 
     /// The public half as a wire blob (RFC 4253 section 6.6).
     pub(crate) fn blob(&self) -> &[u8] {
         &self.blob
+    }
+
+    /// The private half, if this is an Ed25519 key.
+    pub(crate) fn ed25519(&self) -> Option<&[u8; 32]> {
+        self.ed25519.as_deref()
     }
 
     pub(crate) fn as_c_str(&self) -> &CStr {

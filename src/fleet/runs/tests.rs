@@ -172,7 +172,7 @@ fn sizes(batches: &[Batch], hosts: usize) -> Vec<usize> {
 #[test]
 fn the_last_size_repeats() {
     assert_eq!(sizes(&[], 5), [5]);
-    assert_eq!(sizes(&[], 0), []);
+    assert!(sizes(&[], 0).is_empty());
     assert_eq!(sizes(&[Batch::Rest], 5), [5]);
     assert_eq!(sizes(&[Batch::Hosts(2)], 5), [2, 2, 1]);
     assert_eq!(sizes(&[Batch::Hosts(1), Batch::Percent(10), Batch::Rest], 100), [1, 10, 89]);

@@ -9,7 +9,7 @@ use libssh_rs::sys::ssh_options_e::{self, *};
 
 use super::raw_session::OptionValue::Text;
 use super::raw_session::RawSession;
-use super::{gcm, log_scope::LogScope};
+use super::{call_scope::CallScope, gcm};
 use crate::link::algorithms::{AlgorithmKind, POST_QUANTUM, Unsupported};
 
 /// How many algorithms of a server are looked at to explain why it has none in common.
@@ -39,7 +39,7 @@ fn has(kind: AlgorithmKind, name: &str) -> bool {
         return false;
     }
     let (Ok(name), Ok(mut raw)) = (CString::new(name), RawSession::new(c"")) else { return false };
-    let _log = LogScope::nested(sys::SSH_LOG_WARN);
+    let _scope = CallScope::nested(sys::SSH_LOG_WARN);
     // SAFETY: the option takes a C string.
     unsafe { raw.set(&[(option(kind), Text(&name))]) }.is_ok()
 }

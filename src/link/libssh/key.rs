@@ -11,10 +11,11 @@ use base64::prelude::BASE64_STANDARD;
 use libssh_rs::sys;
 
 use super::OK;
+use super::call_scope::CallScope;
 use super::library::initialise;
-use super::log_scope::LogScope;
 use crate::credential::{Certificate, PlainKey};
 use crate::error::{CertProblem, KeyProblem};
+use crate::link::provider::ReadyKey;
 
 /// A key that libssh allocated, or null. Dropping this value frees the key.
 pub(super) struct RawKey(sys::ssh_key);
@@ -68,6 +69,8 @@ pub(crate) struct PrivateKey {
     pub(super) public: RawKey,
     blob: Vec<u8>,
     certificate: Option<Arc<Certificate>>,
+    /// What signs for libssh with an Ed25519 key, shared with the same key with a certificate.
+    signer: Option<Arc<ReadyKey>>,
 }
 
 impl fmt::Debug for PrivateKey {
@@ -80,7 +83,7 @@ impl PrivateKey {
     /// Imports a key into libssh.
     pub(crate) fn import(plain: &PlainKey) -> Result<Self, KeyProblem> {
         initialise().map_err(|error| KeyProblem::Refused(error.text))?;
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         let refused = |what: &str| KeyProblem::Refused(what.to_owned());
         let (mut private, mut public) = (RawKey::NULL, RawKey::NULL);
         let text = plain.as_c_str().as_ptr();
@@ -101,13 +104,14 @@ impl PrivateKey {
         if blob != plain.blob() {
             return Err(refused("libssh reads another public half"));
         }
-        Ok(Self { private, public, blob, certificate: None })
+        let signer = plain.ed25519().map(|private| Arc::new(ReadyKey::new(private)));
+        Ok(Self { private, public, blob, certificate: None, signer })
     }
 
     /// Returns the same key with a certificate. Servers are then shown the certificate in place of
     /// the public half.
     pub(crate) fn certified(&self, certificate: Arc<Certificate>) -> Result<Self, CertProblem> {
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         let malformed = |_| CertProblem::Malformed;
         let type_name = CString::new(certificate.type_name()).map_err(malformed)?;
         let base64 = CString::new(BASE64_STANDARD.encode(certificate.blob())).map_err(malformed)?;
@@ -128,7 +132,7 @@ impl PrivateKey {
             return Err(CertProblem::Malformed);
         }
         let blob = certificate.blob().to_vec();
-        Ok(Self { private, public, blob, certificate: Some(certificate) })
+        Ok(Self { private, public, blob, certificate: Some(certificate), signer: self.signer.clone() })
     }
 
     /// The wire blob (RFC 4253 section 6.6) that servers are shown: the public half or its

@@ -21,13 +21,13 @@
 mod agent_script;
 mod algorithms;
 mod backlog;
+mod call_scope;
 mod channel;
 mod classify;
 mod gcm;
 mod key;
 mod library;
 mod log_lines;
-mod log_scope;
 mod options;
 mod raw_session;
 mod session;
@@ -38,10 +38,10 @@ use std::ffi::c_int;
 use libssh_rs::sys;
 
 pub(crate) use algorithms::supports;
+pub(super) use call_scope::park_in_loops;
 pub(super) use channel::OpenReply;
 pub(crate) use key::PrivateKey;
 pub(crate) use library::{descriptor_of, version};
-pub(super) use log_scope::park_in_loops;
 pub(crate) use options::takes_user;
 pub(super) use session::SshSession;
 pub(crate) use session::has_gssapi;

@@ -9,17 +9,17 @@ use std::{mem, ptr};
 use libssh_rs::sys;
 
 use super::OK;
+use super::call_scope::CallScope;
 use super::channel::{Noted, RawChannel};
 use super::key::{PrivateKey, RawKey};
 use super::library::{initialise, str_at, text_at};
-use super::log_scope::LogScope;
 use super::session_callbacks::{AgentChannels, CALLBACKS};
 use crate::credential::{Prompt, Secret};
 use crate::limits;
 use crate::link::algorithms::{Algorithms, Names};
 use crate::link::libssh::agent_script::AgentScript;
 use crate::link::libssh::backlog::Counts;
-use crate::link::{LinkError, LinkErrorKind, Questions};
+use crate::link::{LinkError, LinkErrorKind, Questions, provider};
 
 /// A session, its event, its counters, and the callbacks for a forwarded agent.
 ///
@@ -83,6 +83,8 @@ impl RawSession {
     /// Creates a session for logins as this user.
     pub(super) fn new(user: &CStr) -> Result<Self, LinkError> {
         initialise()?;
+        // A program may turn on FIPS at any time.
+        provider::status();
         // SAFETY: no arguments. The result is checked before use.
         let session = unsafe { sys::ssh_new() };
         if session.is_null() {
@@ -338,7 +340,7 @@ impl RawSession {
 
 impl Drop for RawSession {
     fn drop(&mut self) {
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         // Channels must be dropped before their session.
         if let Some(agent_channels) = self.agent_channels() {
             agent_channels.arrived.clear();

@@ -12,7 +12,7 @@ use crate::credential::{Secret, certificate};
 use crate::error::AuthMethod;
 use crate::link::libssh::OK;
 use crate::link::libssh::agent_script::AgentScript;
-use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::call_scope::CallScope;
 use crate::link::libssh::options::configure_gssapi;
 use crate::link::libssh::raw_session::{RawSession, SessionCall};
 use crate::link::{AuthReply, Credential, Gssapi, Interaction, LinkError, LinkErrorKind, Questions};
@@ -33,7 +33,7 @@ pub(crate) fn has_gssapi() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
         let Ok(mut raw) = RawSession::new(c"") else { return false };
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         raw.call(SessionCall::AuthGssapi) != DENIED
     })
 }
@@ -57,7 +57,7 @@ impl SshSession {
 
     pub(crate) fn authenticate(&mut self, credential: &Credential) -> Result<Poll<AuthReply>, LinkError> {
         self.sent_password = matches!(credential, Credential::Password(_));
-        let _log = self.listen();
+        let _scope = self.listen();
         let rc = self.raw.call(match credential {
             Credential::None => SessionCall::AuthNone,
             Credential::Probe(key) => SessionCall::AuthProbe(key),
@@ -79,7 +79,7 @@ impl SshSession {
             configure_gssapi(&mut self.raw, gssapi)?;
             self.gssapi_problem = None;
         }
-        let _log = LogScope::at(sys::SSH_LOG_DEBUG);
+        let _scope = CallScope::at(sys::SSH_LOG_DEBUG);
         let rc = self.raw.call(SessionCall::AuthGssapi);
         self.note_log();
         // If the connection is still up, an error means that this end has given up, not that the
@@ -134,7 +134,7 @@ impl SshSession {
 
     pub(crate) fn interact(&mut self) -> Result<Poll<Interaction>, LinkError> {
         self.sent_password = false;
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         let rc = self.raw.call(SessionCall::AuthInteractive);
         if rc == sys::ssh_auth_e_SSH_AUTH_INFO {
             self.note_log();

@@ -11,10 +11,10 @@ use super::{ChannelCall, MaxPacket, OpenReply, RawChannel, SshSession};
 use crate::command::{ChannelRequest, Signal};
 use crate::limits;
 use crate::link::libssh::OK;
+use crate::link::libssh::call_scope::CallScope;
 use crate::link::libssh::channel::Noted;
 use crate::link::libssh::library::level_of_channels;
 use crate::link::libssh::log_lines::{self, data_traffic};
-use crate::link::libssh::log_scope::LogScope;
 use crate::link::libssh::options::c_string;
 use crate::link::{ChannelId, Inbox, LinkError, LinkErrorKind};
 
@@ -40,7 +40,7 @@ impl SshSession {
         if self.is_reset() {
             return Ok(Poll::Pending);
         }
-        let _log = self.listen();
+        let _scope = self.listen();
         let rc = self.call(id, call)?;
         self.progress(rc)
     }
@@ -48,7 +48,7 @@ impl SshSession {
     pub(crate) fn opened(&mut self, id: ChannelId) -> Result<Poll<()>, LinkError> {
         let is_unasked =
             self.channels.get(id.0).is_some_and(|channel| channel.max_packet == MaxPacket::Unasked);
-        let _log = if is_unasked { self.listen() } else { LogScope::at(level_of_channels()) };
+        let _scope = if is_unasked { self.listen() } else { CallScope::at(level_of_channels()) };
         let rc = self.call(id, ChannelCall::Open)?;
         self.note_asked(id, rc);
         if let Some(channel) = self.channels.get_mut(id.0) {
@@ -81,7 +81,7 @@ impl SshSession {
         if channel.unanswered == 0 && self.is_reset() {
             return Ok(Poll::Pending);
         }
-        let _log = self.listen();
+        let _scope = self.listen();
         let rc = self.call(id, ChannelCall::Exec(command))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
             channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes().max(1) } else { 0 };
@@ -154,7 +154,7 @@ impl SshSession {
         }
         let is_measured =
             matches!(max_packet, MaxPacket::Seen(_)) && max_packet.chunk() < limits::WRITE_CHUNK;
-        let _log = if is_measured { LogScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
+        let _scope = if is_measured { CallScope::at(sys::SSH_LOG_PACKET as u32) } else { self.listen() };
         let before = self.raw.counts();
         let rc = if self.window(id) == 0 { 0 } else { self.call(id, ChannelCall::Write(input))? };
         let largest_packet = log_lines::with(|log| log.largest_packet);
@@ -182,7 +182,7 @@ impl SshSession {
         if self.is_reset() {
             return Ok(Poll::Pending);
         }
-        let _log = self.listen();
+        let _scope = self.listen();
         let rc = self.call(id, ChannelCall::Eof)?;
         // SSH_AGAIN means that EOF is queued but not flushed. The next pump flushes it.
         self.progress(if rc == sys::SSH_AGAIN { OK } else { rc })
@@ -203,7 +203,7 @@ impl SshSession {
     /// buffer that data, and libssh 0.10 would do so without any limit.
     pub(crate) fn free_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.channels.try_remove(id.0) else { return };
-        let _log = self.listen();
+        let _scope = self.listen();
         // The confirmation may have arrived since the last call of `opened`.
         channel.is_open |= channel.is_open_now(&self.raw);
         self.opening.retain(|_, opening| *opening != id.0);
@@ -269,7 +269,7 @@ impl SshSession {
         let channel = self.raw.new_channel(Some(noted))?;
         let id = ChannelId(self.channels.insert(channel));
         self.is_proxy = true;
-        let _log = LogScope::at(level_of_channels());
+        let _scope = CallScope::at(level_of_channels());
         let rc = self.call(id, ChannelCall::OpenForward(&host, port))?;
         self.note_asked(id, rc);
         self.check_fatal()?;
@@ -319,7 +319,7 @@ impl SshSession {
 
     /// Moves bytes that libssh has buffered to the inbox, as far as they fit.
     pub(crate) fn refill(&mut self, id: ChannelId) -> Result<(), LinkError> {
-        let _log = self.listen();
+        let _scope = self.listen();
         let Some(channel) = self.channels.get_mut(id.0) else { return Ok(()) };
         let state = channel.state(&self.raw);
         let held = state.held.min(limits::INBOX_TUNNEL.saturating_sub(state.inbox.stdout.len()));

@@ -22,9 +22,9 @@ pub(crate) use auth::has_gssapi;
 
 use self::pump::Reading;
 use self::said::Said;
+use super::call_scope::CallScope;
 use super::channel::{ChannelCall, MaxPacket, OpenReply, RawChannel};
 use super::library::level_of_channels;
-use super::log_scope::LogScope;
 use super::options::configure;
 use super::raw_session::{RawSession, SessionCall};
 use super::{OK, classify, log_lines};
@@ -97,7 +97,7 @@ impl SshSession {
     /// responsible for closing the descriptor.
     pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new(options.user)?;
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         let mut session = Self {
             // Few hosts run more than one command at a time, and by default a slab would allocate
             // room for four.
@@ -160,7 +160,7 @@ impl SshSession {
 
     /// Makes a call that the caller must repeat until the result is `Ready`.
     fn step(&mut self, call: SessionCall<'_>) -> Result<Poll<()>, LinkError> {
-        let _log = self.listen();
+        let _scope = self.listen();
         let rc = self.raw.call(call);
         self.progress(rc)
     }
@@ -201,7 +201,7 @@ impl SshSession {
         if self.is_reset() {
             return Ok(());
         }
-        let _log = self.listen();
+        let _scope = self.listen();
         // libssh allows one global request at a time. After a request has been answered, the next
         // call only picks up the answer, without saying so, and a second call is needed to send a
         // new request. While the earlier request is unanswered, neither call sends anything.
@@ -273,8 +273,8 @@ impl SshSession {
     /// Opens a log scope for a call. Any call may read from the socket, and so may meet the
     /// server's answer about a channel or a problem with a ticket. While either is expected, every
     /// call is made at the log level at which libssh reports it.
-    fn listen(&self) -> LogScope {
-        LogScope::at(match self {
+    fn listen(&self) -> CallScope {
+        CallScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
             Self { opening, .. } if opening.is_empty() => sys::SSH_LOG_WARN,
             _ => level_of_channels(),
@@ -363,7 +363,7 @@ fn bad_confirmation(text: String) -> LinkError {
 
 impl Drop for SshSession {
     fn drop(&mut self) {
-        let _log = LogScope::enter();
+        let _scope = CallScope::enter();
         if let Some(agent_channels) = self.raw.agent_channels() {
             // At this count, the callback accepts no more channels.
             agent_channels.open = usize::MAX;

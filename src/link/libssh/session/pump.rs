@@ -7,7 +7,7 @@ use libssh_rs::sys;
 
 use super::SshSession;
 use crate::limits;
-use crate::link::libssh::log_scope::LogScope;
+use crate::link::libssh::call_scope::CallScope;
 use crate::link::libssh::raw_session::SessionCall;
 use crate::link::libssh::{OK, log_lines};
 use crate::link::{LinkError, LinkErrorKind, PartialPacket, Pumped};
@@ -29,7 +29,7 @@ impl SshSession {
             let text = format!("the host does not read the answers that it asks for: {kib} KiB of them wait");
             return Err(LinkError::new(LinkErrorKind::Protocol, text));
         }
-        let _log = self.listen();
+        let _scope = self.listen();
         // Packets are counted in both directions, so a packet that must be answered counts twice.
         let packets = |session: &Self| session.packets_read() + session.packets_written();
         let packets_end = packets(self) + self.packets_per_visit;
@@ -76,7 +76,7 @@ impl SshSession {
     fn poll_in_doubt(&mut self) -> Result<c_int, LinkError> {
         let before = self.raw.counts();
         let rc = {
-            let _log = LogScope::nested(sys::SSH_LOG_TRACE);
+            let _scope = CallScope::nested(sys::SSH_LOG_TRACE);
             self.raw.call(SessionCall::Poll)
         };
         let waiting = log_lines::with(|log| log.waiting.take());

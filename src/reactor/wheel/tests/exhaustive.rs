@@ -44,5 +44,5 @@ fn all_sequences_of_six_operations() {
     let origin = origin();
     let mut visited = 0;
     extend(&Model::new(origin, end_of_time(origin)), 0, &mut visited);
-    assert_eq!(visited, (0..=DEPTH as u32).map(|n| (ALPHABET.len() as u64).pow(n)).sum());
+    assert_eq!(visited, (0..=DEPTH as u32).map(|n| (ALPHABET.len() as u64).pow(n)).sum::<u64>());
 }

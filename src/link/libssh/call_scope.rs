@@ -1,5 +1,6 @@
-//! Catches the log lines of libssh. If they show that libssh is in an endless loop on a thread, the
-//! thread is put to sleep.
+//! Prepares a thread for calls into libssh: its log lines are caught, and its cryptography comes
+//! from the [provider](crate::link::provider). If the log lines show that libssh is in an endless
+//! loop on a thread, the thread is put to sleep.
 
 #![allow(unsafe_code)]
 
@@ -11,15 +12,17 @@ use std::thread;
 use libssh_rs::sys;
 
 use super::log_lines::{self, CallLog};
+use crate::link::provider;
 
-/// While this value exists, libssh's log lines on this thread go to [`log_lines`]. Dropping it
-/// restores the previous level and callback.
-pub(super) struct LogScope {
+/// While this value exists, libssh's log lines on this thread go to [`log_lines`], and libssh finds
+/// its algorithms in the provider first. Dropping it restores what was there before.
+pub(super) struct CallScope {
     level: c_int,
     callback: sys::ssh_logging_callback,
+    _provider: provider::Scope,
 }
 
-impl LogScope {
+impl CallScope {
     /// Opens a scope that catches warnings only.
     pub(super) fn enter() -> Self {
         Self::at(sys::SSH_LOG_WARN)
@@ -35,7 +38,11 @@ impl LogScope {
     pub(super) fn nested(level: u32) -> Self {
         // SAFETY: these only read and write libssh's thread-local settings.
         unsafe {
-            let scope = Self { level: sys::ssh_get_log_level(), callback: sys::ssh_get_log_callback() };
+            let scope = Self {
+                level: sys::ssh_get_log_level(),
+                callback: sys::ssh_get_log_callback(),
+                _provider: provider::Scope::enter(),
+            };
             sys::ssh_set_log_callback(Some(on_log));
             sys::ssh_set_log_level(level as c_int);
             scope
@@ -43,7 +50,7 @@ impl LogScope {
     }
 }
 
-impl Drop for LogScope {
+impl Drop for CallScope {
     fn drop(&mut self) {
         // SAFETY: as above. If the previous callback was null, libssh refuses it. Then ours stays
         // installed, but is not called at the previous level.
