@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use sshoal::ParallelClient;
+use sshoal::fleet::CryptoProvider;
 
 use crate::support::system::{is_rerun, rerun};
 
@@ -29,8 +30,12 @@ fn the_program_can_ask_which_libssh_it_uses() {
     assert_eq!(library.gssapi, !library.bundled, "{library:?}");
     // For a system's library, the fixes cannot be determined.
     assert_eq!(library.unfixed.contains(&"CVE-2026-59847"), library.bundled, "{library:?}");
+    let is_off = std::env::var_os("SSHOAL_PROVIDER").is_some_and(|value| value == "off");
+    let provider = if is_off { CryptoProvider::TurnedOff } else { CryptoProvider::InUse };
+    assert_eq!(library.provider, provider, "{library:?}");
     let shown = if library.bundled { "libssh 0.11.4 (bundled, calls itself " } else { "libssh 0." };
     assert!(library.to_string().starts_with(shown), "{library}");
+    assert!(library.to_string().ends_with(&format!(", {provider}")), "{library}");
 }
 
 /// Another release of libssh-rs-sys may bundle another libssh: then update `BUNDLED` in build.rs

@@ -225,6 +225,32 @@ fn named(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// The server of the self-test is a program that uses OpenSSL itself, on the same thread. Another
+    /// one does on a thread beside it.
+    #[cfg(openssl_provider)]
+    #[test]
+    fn handshakes_change_nothing_for_other_users_of_openssl() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        use crate::link::provider::default_context;
+
+        let before = default_context();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    PKey::generate_x25519().unwrap();
+                    assert_eq!(default_context(), before);
+                }
+            });
+            for _ in 0..20 {
+                test("aes256-gcm@openssh.com").unwrap();
+                assert_eq!(default_context(), before);
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+    }
+
     /// Debian's libssh has the fix, and the bundled one lacks it.
     #[test]
     fn a_flipped_byte_tells_a_libssh_that_checks_tags_from_one_that_does_not() {

@@ -48,6 +48,8 @@ pub(crate) use absent::{ReadyKey, Scope, status};
 pub(crate) use context::{Scope, status};
 #[cfg(openssl_provider)]
 pub(crate) use ready::ReadyKey;
+#[cfg(all(test, openssl_provider))]
+pub(crate) use tests::default_context;
 
 /// The environment variable that turns the provider off, if its value is `off`. It is read once per
 /// process.

@@ -25,10 +25,14 @@ use super::keys::{Curve, Key, LENGTH, SIGNATURE};
 use super::ready::{ReadyKey, is_ready};
 use super::{CryptoProvider, ffi};
 
-/// The default context of this thread.
 fn current() -> *mut OSSL_LIB_CTX {
     // SAFETY: null changes nothing.
     unsafe { ffi::OSSL_LIB_CTX_set0_default(ptr::null_mut()) }
+}
+
+/// Identifies the default context of this thread.
+pub(crate) fn default_context() -> usize {
+    current() as usize
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -69,7 +73,7 @@ fn it_is_in_use_within_a_scope_only() {
         assert_ne!(own, global);
         drop(Scope::enter());
         assert_eq!(current(), own, "a scope within a scope");
-        let elsewhere = thread::spawn(move || current() as usize);
+        let elsewhere = thread::spawn(default_context);
         assert_eq!(elsewhere.join().unwrap(), global as usize);
     }
     assert_eq!(current(), global);

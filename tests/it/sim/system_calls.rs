@@ -14,6 +14,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::process::{self, Signal};
+use sshoal::fleet::CryptoProvider;
 use sshoal::{Budget, Event, Fleet};
 
 use super::{engine, fleet, watch};
@@ -155,9 +156,14 @@ fn logins_and_commands_need_few_system_calls() {
         return;
     };
     assert!(child.wait().unwrap().success());
+    // OpenSSL's own generator asks for the process id each time, in case of a fork.
+    let has_provider = Fleet::library().provider == CryptoProvider::InUse;
+    let [most_fresh, most_later] = if has_provider { [69.0, 23.0] } else { [78.0, 28.0] };
+    let asks_for_id = [&fresh, &later].iter().any(|calls| calls.contains_key(&libc::SYS_getpid));
+    assert_ne!(has_provider, asks_for_id);
     for (what, calls, units, most, most_sends) in [
-        ("a login with its first command", fresh, HOSTS, 78.0, 11.0),
-        ("a further command", later, HOSTS * ROUNDS, 28.0, 5.0),
+        ("a login with its first command", fresh, HOSTS, most_fresh, 11.0),
+        ("a further command", later, HOSTS * ROUNDS, most_later, 5.0),
         ("the end of a connection", ends, HOSTS, 6.0, 1.0),
     ] {
         let sends = calls.get(&libc::SYS_sendto).copied().unwrap_or_default();
