@@ -49,7 +49,7 @@ impl ParallelClient {
         let hosts: Vec<H> = hosts.into_iter().collect();
         let configs = match &self.configs {
             Some(configs) => {
-                check_number(configs, &hosts)?;
+                check_number(configs.len(), hosts.len())?;
                 configs.clone()
             }
             None => vec![HostConfig::default(); hosts.len()],

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::host_config::HostConfig;
-use super::list::{Entry, HostList, deal, hosts};
+use super::list::{Entry, Listed, deal, hosts};
 use super::owner::Owner;
 use super::settings::settings;
+use super::targets::Common;
 use crate::dns::Resolver;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
@@ -62,9 +63,9 @@ pub struct ClientBuilder {
 /// Everything that a fleet is built from, after the settings were checked and the files were read.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub list: HostList,
-    /// The targets of the hosts in `list`, in the same order.
-    pub targets: Vec<Target>,
+    pub common: Common,
+    /// The host list, and the target of each host.
+    pub hosts: Vec<(Arc<Listed>, Target)>,
     pub verifier: Arc<Verifier>,
     /// `None` for that of this machine.
     pub resolver: Option<Resolver>,
@@ -74,17 +75,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// Distributes the hosts in turn over `count` setups, which share everything else.
     fn deal(self, count: usize) -> Vec<Self> {
-        let Self { list, targets, verifier, resolver, limits } = self;
-        let lists = list.deal(count).into_iter().zip(deal(targets, count));
-        lists
-            .map(|(list, targets)| Self {
-                list,
-                targets,
-                verifier: verifier.clone(),
-                resolver: resolver.clone(),
-                limits,
-            })
-            .collect()
+        let Self { common, hosts, verifier, resolver, limits } = self;
+        let setup = |hosts| Self {
+            common: common.clone(),
+            hosts,
+            verifier: verifier.clone(),
+            resolver: resolver.clone(),
+            limits,
+        };
+        deal(hosts, count).into_iter().map(setup).collect()
     }
 }
 
@@ -273,9 +272,10 @@ impl FleetBuilder {
         let owner = Owner::of_this_process();
         let verifier = Arc::new(self.verifier(&owner)?);
         self.limits.check()?;
-        let list = HostList { hosts: hosts(self.hosts)?, client: self.client, configs: self.configs };
-        let targets = list.targets(&owner, &verifier)?;
-        Ok(Setup { list, targets, verifier, resolver: self.resolver, limits: self.limits })
+        let (mut common, list) = Common::new(self.client, hosts(self.hosts, 0)?, self.configs)?;
+        let targets = common.targets(&list, &owner, &verifier)?;
+        let hosts = list.into_iter().zip(targets).collect();
+        Ok(Setup { common, hosts, verifier, resolver: self.resolver, limits: self.limits })
     }
 
     /// Like [`setup`](Self::setup), but distributes the hosts in turn over this many fleets.
@@ -344,17 +344,17 @@ mod tests {
     fn hosts_are_dealt_in_turn_with_their_configurations() {
         let own = ["a", "b", "c"].map(|alias| HostConfig::default().alias(alias));
         let setups = builder(&["one", "two", "three"]).host_config(own).setup_many(2).unwrap();
-        let hosts = |setup: &Setup| setup.targets.iter().map(|target| target.host.to_string()).collect();
+        let hosts = |setup: &Setup| setup.hosts.iter().map(|(_, target)| target.host.to_string()).collect();
         let aliases =
-            |setup: &Setup| setup.targets.iter().filter_map(|target| target.alias.clone()).collect();
+            |setup: &Setup| setup.hosts.iter().filter_map(|(_, target)| target.alias.clone()).collect();
         assert_eq!(setups.iter().map(hosts).collect::<Vec<Vec<_>>>(), [vec!["one", "three"], vec!["two"]]);
         assert_eq!(
             setups.iter().map(aliases).collect::<Vec<Vec<Arc<str>>>>(),
             [vec!["a".into(), "c".into()], vec!["b".into()]]
         );
-        for setup in &setups {
-            assert_eq!(setup.list.hosts.len(), setup.targets.len());
-            assert_eq!(setup.list.configs.as_ref().map(Vec::len), Some(setup.targets.len()));
+        for (listed, target) in setups.iter().flat_map(|setup| &setup.hosts) {
+            assert_eq!(listed.spec.host(), &*target.host);
+            assert_eq!(listed.config.as_ref().unwrap().alias.as_deref(), target.alias.as_deref());
         }
     }
 
@@ -386,13 +386,13 @@ mod tests {
     fn what_was_read_is_shared() {
         let setups = builder(&["one", "two"]).setup_many(2).unwrap();
         assert!(Arc::ptr_eq(&setups[0].verifier, &setups[1].verifier));
-        assert!(Arc::ptr_eq(&setups[0].targets[0].profile, &setups[1].targets[0].profile));
+        assert!(Arc::ptr_eq(&setups[0].hosts[0].1.profile, &setups[1].hosts[0].1.profile));
     }
 
     #[test]
     fn more_fleets_than_hosts_leave_some_without() {
         let setups = builder(&["one"]).setup_many(3).unwrap();
-        assert_eq!(setups.iter().map(|setup| setup.targets.len()).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(setups.iter().map(|setup| setup.hosts.len()).collect::<Vec<_>>(), [1, 0, 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::algorithms::Choices;
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::host_config::HostConfig;
+use super::list::Listed;
 use crate::credential::Opener;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
@@ -118,6 +119,12 @@ impl<'a> Layers<'a> {
         Self { spec, all, own }
     }
 
+    /// The layers of a host in the list. `origin` is that of its own settings.
+    pub fn of_host(host: &'a Listed, origin: &'a Origin, client: &'a HostConfig) -> Self {
+        let own = host.config.as_deref().map(|config| Layer { origin, config });
+        Self::new(Some(&host.spec), own, [Layer { origin: &Origin::Client, config: client }])
+    }
+
     /// The value in the first layer that has one.
     pub fn first<T>(&self, get: impl Fn(&'a HostConfig) -> Option<T>) -> Option<Given<'a, T>> {
         self.first_from(0, get)
@@ -148,10 +155,14 @@ impl<'a> Layers<'a> {
         self.value(|config| config.kdf_rounds_max).unwrap_or(limits::KDF_ROUNDS)
     }
 
+    pub fn uses_gssapi(&self) -> bool {
+        self.gssapi().is_some()
+    }
+
     /// The layer that turns on delegation, if delegation has no effect because GSSAPI is off.
     pub fn idle_delegation(&self) -> Option<&'a Origin> {
         let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
-        self.gssapi().is_none().then_some(delegate.origin)
+        (!self.uses_gssapi()).then_some(delegate.origin)
     }
 
     /// Rejects delegation that has [no effect](Self::idle_delegation).

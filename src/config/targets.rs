@@ -1,185 +1,165 @@
 //! Makes the fleet's targets from the settings.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::iter::repeat_with;
+use std::mem::take;
+use std::sync::{Arc, Weak};
 
 use super::algorithms::Choices;
 use super::credentials::Credentials;
 use super::host_config::HostConfig;
+use super::known::Known;
 use super::layers::{Layer, Layers, Settings};
-use super::list::HostList;
+use super::list::{Listed, check_number};
 use super::owner::Owner;
-use super::way::{self, Hop};
+use super::way::{self, Hop, Ways};
 use crate::address::canonical;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::engine;
-use crate::session::{Profile, ProxyId, Target, Timeouts};
+use crate::link::{PrivateKey, engine};
+use crate::session::{Offer, Profile, ProxyId, Target, Timeouts};
 
+/// The settings for all hosts, and what hosts share.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    client: Arc<HostConfig>,
+    shared: Shared,
+}
+
+/// What is made once for all hosts that need it, and kept while there is one.
+#[derive(Debug, Clone, Default)]
+struct Shared {
+    profiles: Known<Weak<Profile>>,
+    keys: Known<Weak<PrivateKey>>,
+    algorithms: Known<Weak<Offered>>,
+    ways: Ways,
+}
+
+/// A part of a host list, or the whole list.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub hosts: &'a [Arc<Listed>],
+    /// The position of the first of these hosts in the list.
+    pub first: usize,
+}
+
+/// Makes the targets of one call.
 struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     algorithms: HashMap<Choices<'a>, Arc<Offered>>,
     verifier: &'a Arc<Verifier>,
+    client: &'a HostConfig,
+    shared: &'a mut Shared,
     /// The profiles made so far, each with a number that identifies it.
-    known: HashMap<Settings<'a>, (usize, Arc<Profile>)>,
+    made: HashMap<Settings<'a>, (usize, Arc<Profile>)>,
     proxies: HashMap<ProxyKey, Arc<Target>>,
-    ways: Vec<KnownWay<'a>>,
 }
-
-/// The proxies on the way to an existing host, and the target of the last of them.
-pub(super) type KnownWay<'a> = (Vec<Hop<'a>>, Arc<Target>);
 
 /// Identifies a proxy by its name, its port, the number of its profile, and the proxy before it.
 type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
 
-impl HostList {
-    /// Makes the targets of all hosts. Checks the settings, and reads each key once.
-    pub fn targets(&self, owner: &Owner, verifier: &Arc<Verifier>) -> Result<Vec<Target>, Error> {
-        let targets = self.resolve(owner, verifier, |_| false, Vec::new())?;
-        if self.configs.is_none() && self.hosts.is_empty() {
+impl Common {
+    /// Checks the settings for all hosts, without reading keys, and the number of configurations.
+    /// Returns the host list.
+    pub fn new(
+        client: HostConfig,
+        hosts: Vec<HostSpec>,
+        configs: Option<Vec<HostConfig>>,
+    ) -> Result<(Self, Vec<Arc<Listed>>), Error> {
+        client.check(&Origin::Client)?;
+        if let Some(configs) = &configs {
+            check_number(configs.len(), hosts.len())?;
+        }
+        let configs = configs.into_iter().flatten().chain(repeat_with(HostConfig::default));
+        let listed = hosts.into_iter().zip(configs).map(|(spec, config)| Listed::new(spec, config).into());
+        Ok((Self { client: client.into(), shared: Shared::default() }, listed.collect()))
+    }
+
+    /// The same settings, without anything that was made before.
+    pub fn anew(&self) -> Self {
+        Self { client: self.client.clone(), shared: Shared::default() }
+    }
+
+    /// Makes the targets of all hosts of the list. Checks their settings, and reads each key once.
+    pub fn targets(
+        &mut self,
+        list: &[Arc<Listed>],
+        owner: &Owner,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Vec<Target>, Error> {
+        if list.is_empty() {
             // Unusable settings are an error even without hosts.
-            let alone = Layers::new(None, [], [self.client_layer()]);
+            let alone = Layers::new(None, [], [Layer { origin: &Origin::Client, config: &self.client }]);
             alone.check_delegation()?;
             let Settings { login, gssapi, algorithms, .. } = alone.settings();
             algorithms.resolve()?;
             gssapi.map_or(Ok(()), |_| check_library())?;
             Credentials::new(owner).plan(None, login)?;
         }
-        Ok(targets.into_iter().flatten().collect())
+        let all = Part { hosts: list, first: 0 };
+        Ok(self.changes(all, |_| false, [], owner, verifier)?.into_iter().flatten().collect())
     }
 
-    /// Like [`targets`](Self::targets), but the result has `None` for each host that has not
-    /// changed since the list `before`, and nothing is read for such a host. New hosts share the
-    /// proxies of existing hosts. To find these, `proxy` takes the position of a host in `before`
-    /// and returns the last proxy on the way to that host.
-    pub fn changes(
-        &self,
-        before: &Self,
-        proxy: impl Fn(usize) -> Option<Arc<Target>>,
-        owner: &Owner,
-        verifier: &Arc<Verifier>,
-    ) -> Result<Vec<Option<Target>>, Error> {
-        let origins = before.origins();
-        let stays = |position| before.agrees(self, position);
-        self.resolve(owner, verifier, stays, before.ways(&origins, proxy))
-    }
-
-    /// Makes the targets, with `None` for hosts that stay as they are. `ways` holds the proxies
-    /// that existing hosts use.
-    fn resolve(
-        &self,
-        owner: &Owner,
-        verifier: &Arc<Verifier>,
+    /// Like [`targets`](Self::targets), for a part of the list. `others` are the hosts in the rest
+    /// of it, which are not looked at unless they matter. The result has `None` for each position
+    /// that `stays` as it is, and nothing is read for its host. The other hosts share the proxies
+    /// of existing hosts, and profiles, keys and algorithms where they are the same.
+    pub fn changes<'b>(
+        &mut self,
+        part: Part<'_>,
         stays: impl Fn(usize) -> bool,
-        ways: Vec<KnownWay<'_>>,
+        others: impl IntoIterator<Item = &'b Listed>,
+        owner: &Owner,
+        verifier: &Arc<Verifier>,
     ) -> Result<Vec<Option<Target>>, Error> {
-        let origins = self.origins();
-        self.check(&origins)?;
-        let hosts: Vec<Layers<'_>> = (0..origins.len()).map(|it| self.layers(it, &origins)).collect();
-        let is_used = hosts.iter().any(|layers| layers.gssapi().is_some());
-        for layers in &hosts {
+        let Self { client, shared } = self;
+        let origins = part.origins();
+        for (host, origin) in part.hosts.iter().zip(&origins) {
+            host.config.as_ref().map_or(Ok(()), |config| config.check(origin))?;
+        }
+        let layers = part.hosts.iter().zip(&origins);
+        let layers: Vec<_> = layers.map(|(host, origin)| Layers::of_host(host, origin, client)).collect();
+        let is_used = LazyCell::new(|| {
+            let mut others = others.into_iter().map(|host| Layers::of_host(host, &Origin::Client, client));
+            layers.iter().any(Layers::uses_gssapi) || others.any(|host| host.uses_gssapi())
+        });
+        for host in &layers {
             // A setting of the client is an error only if it has no effect on any host.
-            if layers.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !is_used) {
-                layers.check_delegation()?;
+            if host.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !*is_used) {
+                host.check_delegation()?;
             }
         }
-        let mut profiles = Profiles::new(owner, verifier, ways);
-        let target = |(position, layers): (usize, &_)| match stays(position) {
-            true => Ok(None),
-            false => self.target(position, layers, &origins[position], &mut profiles).map(Some),
-        };
-        hosts.iter().enumerate().map(target).collect()
-    }
-
-    fn target<'b>(
-        &'b self,
-        position: usize,
-        layers: &Layers<'b>,
-        origin: &'b Origin,
-        profiles: &mut Profiles<'b>,
-    ) -> Result<Target, Error> {
-        let spec = &self.hosts[position];
-        let port = layers.port();
-        let hops = way::hops(layers)?;
-        let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
-        check_way(dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
-        let (_, profile) = profiles.profile(dialled, layers.settings(), origin)?;
-        let mut target = Target::new(spec.host(), port, profile);
-        if dialled != spec.host() {
-            target.dial(dialled);
+        let mut profiles = Profiles::new(owner, verifier, client, shared);
+        let mut targets = Vec::with_capacity(layers.len());
+        for (index, host) in part.hosts.iter().enumerate() {
+            let target = || profiles.target(host, &layers[index], &origins[index]);
+            targets.push((!stays(part.first + index)).then(target).transpose()?);
         }
-        if let Some(alias) = layers.value(|config| config.host_key_alias.as_deref()) {
-            target.recorded = (alias.into(), 22);
-        }
-        target.alias = self.config(position).and_then(|config| config.alias.as_deref()).map(Into::into);
-        target.proxy = profiles.way(hops)?;
-        Ok(target)
+        Ok(targets)
     }
 
-    /// All distinct ways to these hosts and to their proxies. `proxy` takes the position of a host
-    /// and returns the last proxy on the way to that host.
-    fn ways<'b>(
-        &'b self,
-        origins: &'b [Origin],
-        proxy: impl Fn(usize) -> Option<Arc<Target>>,
-    ) -> Vec<KnownWay<'b>> {
-        let is_known = |ways: &[KnownWay<'b>], last: &Arc<Target>| {
-            ways.iter().any(|(_, known)| known.proxy_id == last.proxy_id)
-        };
-        let mut ways = Vec::new();
-        for position in 0..self.hosts.len() {
-            let Some(mut last) = proxy(position) else { continue };
-            if is_known(&ways, &last) {
-                continue;
-            }
-            let Ok(mut hops) = way::hops(&self.layers(position, origins)) else { continue };
-            while !is_known(&ways, &last) {
-                ways.push((hops.clone(), last.clone()));
-                hops.pop();
-                let Some(before) = last.proxy.clone() else { break };
-                last = before;
-            }
-        }
-        ways
-    }
-
-    /// Where the settings of each host come from.
-    fn origins(&self) -> Vec<Origin> {
-        let host = |(position, host): (usize, &HostSpec)| Origin::Host { position, name: host.host().into() };
-        self.hosts.iter().enumerate().map(host).collect()
-    }
-
-    /// The layers of the host at this position.
-    fn layers<'b>(&'b self, position: usize, origins: &'b [Origin]) -> Layers<'b> {
-        let own = self.config(position).map(|config| Layer { origin: &origins[position], config });
-        Layers::new(Some(&self.hosts[position]), own, [self.client_layer()])
-    }
-
-    fn client_layer(&self) -> Layer<'_> {
-        Layer { origin: &Origin::Client, config: &self.client }
-    }
-
-    /// Checks every configuration, without reading keys.
-    fn check(&self, origins: &[Origin]) -> Result<(), Error> {
-        self.client.check(&Origin::Client)?;
-        let Some(configs) = &self.configs else { return Ok(()) };
-        check_number(configs, &self.hosts)?;
-        configs.iter().zip(origins).try_for_each(|(config, origin)| config.check(origin))
+    /// Lets later hosts share what was read again, with the proxies that there are.
+    pub fn renew(&mut self, read: &Self) {
+        let ways = take(&mut self.shared.ways);
+        self.shared = Shared { ways, ..read.shared.clone() };
     }
 }
 
-/// Checks that there are as many configurations as hosts.
-pub(crate) fn check_number<H>(configs: &[HostConfig], hosts: &[H]) -> Result<(), Error> {
-    let (configs, hosts) = (configs.len(), hosts.len());
-    if configs != hosts {
-        return Err(ConfigProblem::HostConfigs { hosts, configs }.of(Origin::Client));
+impl Part<'_> {
+    /// Where the settings of each host come from.
+    fn origins(&self) -> Vec<Origin> {
+        let origin = |(position, host): (usize, &Arc<Listed>)| Origin::Host {
+            position,
+            name: host.spec.host().into(),
+        };
+        (self.first..).zip(self.hosts).map(origin).collect()
     }
-    Ok(())
 }
 
 /// The name to log in with, checked against what libssh accepts.
@@ -238,37 +218,62 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem
 }
 
 impl<'a> Profiles<'a> {
-    fn new(owner: &'a Owner, verifier: &'a Arc<Verifier>, ways: Vec<KnownWay<'a>>) -> Self {
+    fn new(
+        owner: &'a Owner,
+        verifier: &'a Arc<Verifier>,
+        client: &'a HostConfig,
+        shared: &'a mut Shared,
+    ) -> Self {
         Self {
             owner,
             credentials: Credentials::new(owner),
             algorithms: HashMap::new(),
             verifier,
-            known: HashMap::new(),
+            client,
+            shared,
+            made: HashMap::new(),
             proxies: HashMap::new(),
-            ways,
         }
     }
 
-    /// Returns the target of the last of these proxies. Each proxy is connected to through the one
-    /// before it.
-    fn way(&mut self, hops: Vec<Hop<'a>>) -> Result<Option<Arc<Target>>, Error> {
-        let known = |end: usize| {
-            let way = self.ways.iter().find(|(known, _)| known.as_slice() == &hops[..end]);
-            way.map(|(_, last)| (end, last.clone()))
-        };
+    fn target(&mut self, host: &'a Listed, layers: &Layers<'a>, origin: &'a Origin) -> Result<Target, Error> {
+        let spec = &host.spec;
+        let port = layers.port();
+        let hops = way::hops(layers)?;
+        let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
+        check_way(dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
+        let (_, profile) = self.profile(dialled, layers.settings(), origin)?;
+        let mut target = Target::new(spec.host(), port, profile);
+        if dialled != spec.host() {
+            target.dial(dialled);
+        }
+        if let Some(alias) = layers.value(|config| config.host_key_alias.as_deref()) {
+            target.recorded = (alias.into(), 22);
+        }
+        target.alias = host.config.as_ref().and_then(|config| config.alias.as_deref()).map(Into::into);
+        target.proxy = self.way(&hops, host)?;
+        Ok(target)
+    }
+
+    /// Returns the target of the last of these proxies on the way to this host. Each proxy is
+    /// connected to through the one before it.
+    fn way(&mut self, hops: &[Hop<'a>], host: &Listed) -> Result<Option<Arc<Target>>, Error> {
+        let known = |end: usize| Some((end, self.shared.ways.find(&hops[..end], self.client)?));
         let (begun, mut way) = (1..=hops.len()).rev().find_map(known).unzip();
-        for hop in hops.into_iter().skip(begun.unwrap_or(0)) {
+        for index in begun.unwrap_or(0)..hops.len() {
+            let hop = &hops[index];
             let (number, profile) = self.profile(hop.spec.host(), hop.settings, &hop.origin())?;
             let key =
                 (hop.spec.host().into(), hop.port, number, way.as_ref().and_then(|before| before.proxy_id));
-            let target = |(host, ..): &ProxyKey| {
-                let mut target = Target::new(host, hop.port, profile);
+            let target = |(name, ..): &ProxyKey| {
+                let mut target = Target::new(name, hop.port, profile);
                 target.proxy_id = Some(ProxyId::next());
                 target.proxy = way;
                 Arc::new(target)
             };
-            way = Some(self.proxies.entry(key).or_insert_with_key(target).clone());
+            let proxy = self.proxies.entry(key).or_insert_with_key(target).clone();
+            self.shared.ways.insert(&hops[..=index], host, &proxy);
+            way = Some(proxy);
         }
         Ok(way)
     }
@@ -288,12 +293,12 @@ impl<'a> Profiles<'a> {
             // is the host's.
             gssapi.server.get_or_insert(dialled);
         }
-        if let Some(known) = self.known.get(&settings) {
-            return Ok(known.clone());
+        if let Some(made) = self.made.get(&settings) {
+            return Ok(made.clone());
         }
-        let profile = Arc::new(self.make(dialled, settings, origin)?);
-        let numbered = (self.known.len(), profile);
-        self.known.insert(settings, numbered.clone());
+        let profile = self.make(dialled, settings, origin)?;
+        let numbered = (self.made.len(), self.shared.profiles.share(Arc::new(profile)));
+        self.made.insert(settings, numbered.clone());
         Ok(numbered)
     }
 
@@ -310,7 +315,12 @@ impl<'a> Profiles<'a> {
             }
             check_forwarding()?;
         }
-        let (plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
+        let (mut plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
+        for offer in &mut plan {
+            if let Offer::Sign(key) | Offer::AskThenSign(key) = offer {
+                *key = self.shared.keys.share(key.clone());
+            }
+        }
         let timeout = settings.timeout;
         Ok(Profile {
             user,
@@ -339,7 +349,7 @@ impl<'a> Profiles<'a> {
         if let Some(known) = self.algorithms.get(&choices) {
             return Ok(known.clone());
         }
-        let offered = Arc::new(choices.resolve()?);
+        let offered = self.shared.algorithms.share(Arc::new(choices.resolve()?));
         self.algorithms.insert(choices, offered.clone());
         Ok(offered)
     }

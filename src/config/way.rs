@@ -1,11 +1,16 @@
 //! The way to a host: the proxies that lead to it, as they are configured and as they are used.
 
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
+
 use super::host_config::HostConfig;
+use super::known::{InUse, Known};
 use super::layers::{Layer, Layers, Settings};
-use super::list::Entry;
+use super::list::{Entry, Listed};
 use super::proxy::Proxy;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
+use crate::session::Target;
 
 /// The proxy settings of one layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +38,12 @@ pub(super) struct Hop<'a> {
 impl PartialEq for Hop<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.spec, self.port, self.settings) == (other.spec, other.port, other.settings)
+    }
+}
+
+impl Hash for Hop<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.spec, self.port, self.settings).hash(state);
     }
 }
 
@@ -136,5 +147,50 @@ impl<'a> Hop<'a> {
         // A spare channel is for commands, too.
         settings.connection.spare_channel = false;
         Self { spec, port: of_login.port(), settings, given }
+    }
+}
+
+/// The proxies that hosts use, by the ways that lead to them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ways(Known<KnownWay>);
+
+#[derive(Debug, Clone)]
+struct KnownWay {
+    /// A host with these proxies, which are looked up in its settings and the client's.
+    host: Arc<Listed>,
+    /// The proxy is this many hops away.
+    hops: usize,
+    proxy: Weak<Target>,
+}
+
+impl InUse for KnownWay {
+    fn is_in_use(&self) -> bool {
+        self.proxy.is_in_use()
+    }
+}
+
+impl Ways {
+    /// The last of these proxies, if hosts use it.
+    pub fn find(&self, hops: &[Hop<'_>], client: &HostConfig) -> Option<Arc<Target>> {
+        let leads = |known: &KnownWay| {
+            let proxy = known.proxy.upgrade()?;
+            let layers = Layers::of_host(&known.host, &Origin::Client, client);
+            (self::hops(&layers).ok()?.get(..known.hops)? == hops).then_some(proxy)
+        };
+        self.0.find(&hops, leads)
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds the last of these proxies, which are on the way to this host.
+    pub fn insert(&mut self, hops: &[Hop<'_>], host: &Listed, proxy: &Arc<Target>) {
+        // The host may be removed long before the proxy, and its other settings with it.
+        let config =
+            host.config.as_ref().map(|own| HostConfig { proxy: own.proxy.clone(), ..Default::default() });
+        let host = Arc::new(Listed::new(host.spec.clone(), config.unwrap_or_default()));
+        self.0.insert(&hops, KnownWay { host, hops: hops.len(), proxy: Arc::downgrade(proxy) });
     }
 }

@@ -10,7 +10,7 @@ use super::library::{self, SshLibrary};
 use super::password_guard::SharedTrials;
 use super::registry::Links;
 use crate::clock::Clock;
-use crate::config::{FleetBuilder, HostList, Setup, entry};
+use crate::config::{Common, FleetBuilder, Setup, entry};
 use crate::dns::{DnsConfig, Resolver};
 use crate::error::Error;
 use crate::host::{HostSpec, HostSpecError};
@@ -68,9 +68,9 @@ use crate::reactor::Reactor;
 /// that comes from a host is made safe for a terminal.
 pub struct Fleet {
     pub(super) engine: Engine,
-    /// The host list as configured.
-    pub(super) list: Arc<HostList>,
-    /// The id of the host at each position of the list.
+    /// The settings for all hosts, and what hosts share.
+    pub(super) common: Common,
+    /// The id of the host at each position of the list. The slots of hosts have their entries.
     pub(super) positions: Vec<HostId>,
     /// Whether names are resolved as this machine is configured, because the caller has not set a
     /// resolver.
@@ -161,14 +161,14 @@ impl Fleet {
         links: Box<dyn Links>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let Setup { list, targets, verifier, resolver, limits } = setup;
+        let Setup { common, hosts, verifier, resolver, limits } = setup;
         let now = clock.now();
         let has_system_dns = resolver.is_none();
         let resolver = resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
+        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: hosts.len() };
         let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
-        let positions = targets.into_iter().map(|target| engine.add(target, now)).collect();
-        Ok(Self { engine, list: Arc::new(list), positions, has_system_dns })
+        let positions = hosts.into_iter().map(|(entry, target)| engine.add(entry, target, now)).collect();
+        Ok(Self { engine, common, positions, has_system_dns })
     }
 
     /// The libssh that this program uses.

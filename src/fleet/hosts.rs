@@ -8,13 +8,13 @@ use super::api::Fleet;
 use super::reload::{Reload, Reloaded};
 use super::schedule::Drain;
 use super::slot::Slot;
-use crate::config::{HostConfig, HostList, Owner};
+use crate::config::{HostConfig, Listed, Owner, Part, entry, hosts};
 use crate::dns::Resolver;
 use crate::error::{Error, HostError};
 use crate::host::{HostSpec, HostSpecError};
 use crate::ids::HostId;
 use crate::link::PartialPacket;
-use crate::session::{HostState, Input, RetryPolicy, Target};
+use crate::session::{HostState, Input, RetryPolicy};
 use crate::stage::Timings;
 
 /// The current state of one host of a [`Fleet`].
@@ -105,8 +105,10 @@ impl Fleet {
         self.engine.hosts.get(id).map(HostRef)
     }
 
-    /// Adds hosts to the end of the list. A call reads each key file once, no matter how many of
-    /// the new hosts use it. So one call for many hosts is faster than a call for each host.
+    /// Adds hosts to the end of the list. What a call takes depends on how many hosts it adds, not
+    /// on how many there are. A call reads each key file once, no matter how many of the new hosts
+    /// use it. So one call for many hosts is faster than a call for each host. What is the same for
+    /// hosts of earlier calls, such as a key, is kept in memory once.
     ///
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build), with positions in the new list.
@@ -118,9 +120,18 @@ impl Fleet {
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
     {
-        let before = self.positions.len();
-        self.change_list(self.list.with(hosts)?)?;
-        Ok(self.positions[before..].to_vec())
+        let first = self.positions.len();
+        let list = listed(hosts, first)?;
+        let new = Part { hosts: &list, first };
+        let others = self.positions.iter().filter_map(|id| self.engine.hosts.get(*id)?.entry.as_deref());
+        let targets =
+            self.common.changes(new, |_| false, others, &Owner::of_this_process(), &self.engine.verifier)?;
+        let now = self.engine.clock.now();
+        for (entry, target) in list.into_iter().zip(targets.into_iter().flatten()) {
+            self.positions.push(self.engine.add(entry, target, now));
+        }
+        self.engine.admit_soon();
+        Ok(self.positions[first..].to_vec())
     }
 
     /// Removes a host from the list and closes its connection. Data that has already arrived is
@@ -130,7 +141,6 @@ impl Fleet {
     pub fn remove_host(&mut self, id: HostId) -> bool {
         let Some(position) = self.positions.iter().position(|known| *known == id) else { return false };
         self.positions.remove(position);
-        Arc::make_mut(&mut self.list).remove(position);
         let now = self.engine.clock.now();
         self.engine.remove(id.index(), now);
         self.engine.admit_soon();
@@ -148,42 +158,38 @@ impl Fleet {
     where
         H: TryInto<HostSpec, Error: Into<HostSpecError>>,
     {
-        let empty = HostList { hosts: Vec::new(), client: self.list.client.clone(), configs: None };
-        self.change_list(empty.with(hosts)?)
-    }
-
-    fn change_list(&mut self, list: HostList) -> Result<(), Error> {
-        let proxy = |position: usize| {
-            self.engine.hosts.get(*self.positions.get(position)?)?.session.target().proxy.clone()
+        let list = listed(hosts, 0)?;
+        let slots = &self.engine.hosts;
+        let stays = |position: usize| {
+            let slot = self.positions.get(position).and_then(|id| slots.get(*id));
+            slot.and_then(|slot| slot.entry.as_ref()) == Some(&list[position])
         };
-        let targets = list.changes(&self.list, proxy, &Owner::of_this_process(), &self.engine.verifier)?;
-        self.replace(targets);
-        self.list = Arc::new(list);
-        Ok(())
-    }
-
-    /// Makes these targets the host list, by position. `None` keeps the host that is already at
-    /// that position.
-    fn replace(&mut self, targets: Vec<Option<Target>>) {
+        let new = Part { hosts: &list, first: 0 };
+        let owner = Owner::of_this_process();
+        let targets = self.common.changes(new, stays, [], &owner, &self.engine.verifier)?;
         let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);
-        debug_assert!(targets.iter().skip(before.len()).all(Option::is_some), "nobody to keep");
-        let leaves = |position: &usize| targets.get(*position).is_none_or(Option::is_some);
-        let leaving: Vec<HostId> =
-            (0..before.len()).filter(leaves).map(|position| before[position]).collect();
-        let mut kept = before.into_iter();
-        for target in targets {
-            let kept = kept.next();
-            let id = target.map_or(kept, |target| Some(self.engine.add(target, now)));
+        let mut leaving = Vec::new();
+        let mut old = before.into_iter();
+        for (entry, target) in list.into_iter().zip(targets) {
+            let kept = old.next();
+            let id = match target {
+                None => kept,
+                Some(target) => {
+                    leaving.extend(kept);
+                    Some(self.engine.add(entry, target, now))
+                }
+            };
             self.positions.extend(id);
         }
         // Only after the new hosts have been added: a proxy is removed along with the last host
         // behind it, and a new host may need the same proxy.
-        for id in leaving {
+        for id in leaving.into_iter().chain(old) {
             self.engine.remove(id.index(), now);
         }
         // Pool places and file descriptors may have become free.
         self.engine.admit_soon();
+        Ok(())
     }
 
     /// Reads the fleet's files again: known_hosts files, the keys and certificates of hosts and
@@ -237,9 +243,10 @@ impl Fleet {
     /// # }
     /// ```
     pub fn prepare_reload(&self) -> Reload {
+        let host = |id: &HostId| Some((*id, self.engine.hosts.get(*id)?.entry.clone()?));
         Reload {
-            list: self.list.clone(),
-            hosts: self.positions.clone(),
+            common: self.common.anew(),
+            hosts: self.positions.iter().filter_map(host).collect(),
             verifier: self.engine.verifier.clone(),
             has_system_dns: self.has_system_dns,
         }
@@ -252,6 +259,7 @@ impl Fleet {
     /// are those of this fleet.
     pub fn apply(&mut self, reloaded: Reloaded) {
         let now = self.engine.clock.now();
+        self.common.renew(&reloaded.common);
         self.engine.renew(reloaded, now);
     }
 
@@ -289,4 +297,18 @@ impl Fleet {
         self.engine.schedule.close_proxies = true;
         self.engine.event_loop.alarm();
     }
+}
+
+/// The hosts of a list, or of the part of it that begins at this position.
+fn listed<H>(
+    entries: impl IntoIterator<Item = (H, HostConfig)>,
+    first: usize,
+) -> Result<Vec<Arc<Listed>>, Error>
+where
+    H: TryInto<HostSpec, Error: Into<HostSpecError>>,
+{
+    let (entries, configs): (Vec<_>, Vec<_>) =
+        entries.into_iter().map(|(host, config)| (entry(host), config)).unzip();
+    let specs = hosts(entries, first)?.into_iter().zip(configs);
+    Ok(specs.map(|(spec, config)| Arc::new(Listed::new(spec, config))).collect())
 }

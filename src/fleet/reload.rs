@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{HostList, Owner};
+use crate::config::{Common, Listed, Owner};
 use crate::dns::DnsConfig;
 use crate::error::Error;
 use crate::hostkey::{Loaded, Verifier};
@@ -14,9 +14,9 @@ use crate::session::Target;
 #[derive(Debug)]
 #[must_use = "nothing is read yet"]
 pub struct Reload {
-    pub(super) list: Arc<HostList>,
-    /// The id of the host at each position of the list.
-    pub(super) hosts: Vec<HostId>,
+    pub(super) common: Common,
+    /// The host list.
+    pub(super) hosts: Vec<(HostId, Arc<Listed>)>,
     pub(super) verifier: Arc<Verifier>,
     /// Whether names are resolved as this machine is configured.
     pub(super) has_system_dns: bool,
@@ -28,6 +28,8 @@ pub struct Reload {
 pub struct Reloaded {
     /// The keys on record. `None` if the files have not changed.
     pub(super) loaded: Option<Arc<Loaded>>,
+    /// What the targets share.
+    pub(super) common: Common,
     /// The new targets of hosts. Only their profiles and those of their proxies are used.
     pub(super) targets: Vec<(HostId, Target)>,
     pub(super) dns: Option<DnsConfig>,
@@ -41,9 +43,11 @@ impl Reload {
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build) for files that cannot be used.
     pub fn read(self) -> Result<Reloaded, Error> {
-        let loaded = self.verifier.read_again()?;
-        let targets = self.list.targets(&Owner::of_this_process(), &self.verifier)?;
-        let targets = self.hosts.into_iter().zip(targets).collect();
-        Ok(Reloaded { loaded, targets, dns: self.has_system_dns.then(DnsConfig::system) })
+        let Self { mut common, hosts, verifier, has_system_dns } = self;
+        let loaded = verifier.read_again()?;
+        let (ids, list): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
+        let targets = common.targets(&list, &Owner::of_this_process(), &verifier)?;
+        let targets = ids.into_iter().zip(targets).collect();
+        Ok(Reloaded { loaded, common, targets, dns: has_system_dns.then(DnsConfig::system) })
     }
 }

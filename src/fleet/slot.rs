@@ -1,7 +1,9 @@
 //! A slot holds one connection of the fleet, to a host of the list or to a proxy.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use crate::config::Listed;
 use crate::dns::LookupId;
 use crate::ids::HostId;
 use crate::link::{ChannelId, Link};
@@ -10,6 +12,8 @@ use crate::session::{Execs, Input, Session, View};
 
 pub(super) struct Slot {
     pub id: HostId,
+    /// The host's entry in the list; `None` for a proxy.
+    pub entry: Option<Arc<Listed>>,
     pub session: Session,
     pub link: Box<dyn Link>,
     /// Inputs for the next visit, in order.
@@ -55,6 +59,7 @@ impl Slot {
         let booked = Booked { view: session.view(execs), descriptors: 0 };
         Self {
             id,
+            entry: None,
             session,
             link,
             mail: Vec::new(),

@@ -131,7 +131,7 @@ pub(crate) enum Unsupported {
 
 /// The algorithms to offer to a server. Each list has the names in order of preference, separated
 /// by commas, and only names that libssh has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Offered {
     pub key_exchanges: CString,
     pub host_keys: String,

@@ -1,6 +1,7 @@
 //! What a session knows about its host. While the fleet runs, only the profile can be replaced.
 
 use std::ffi::CString;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,6 +120,28 @@ pub(crate) struct Profile {
     pub verifier: Arc<Verifier>,
 }
 
+/// Equal profiles have the same effect.
+impl PartialEq for Profile {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { user, algorithms, plan, skipped, guard_passwords, agent, .. } = self;
+        let Self { forward_agent, timeouts, read_timeout, connection, verifier, .. } = self;
+        (user, plan, skipped, agent) == (&other.user, &other.plan, &other.skipped, &other.agent)
+            && (guard_passwords, forward_agent) == (&other.guard_passwords, &other.forward_agent)
+            && (timeouts, read_timeout) == (&other.timeouts, &other.read_timeout)
+            && (connection, algorithms) == (&other.connection, &other.algorithms)
+            && Arc::ptr_eq(verifier, &other.verifier)
+    }
+}
+
+impl Eq for Profile {}
+
+/// By what usually tells profiles apart.
+impl Hash for Profile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.user, &self.plan, &self.agent, self.timeouts, self.connection).hash(state);
+    }
+}
+
 impl Profile {
     pub(crate) fn user_name(&self) -> String {
         self.user.to_string_lossy().into_owned()
@@ -142,7 +165,7 @@ pub(crate) struct Connection {
 }
 
 /// The time limits, each for a whole stage. `None` means that there is no limit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Timeouts {
     /// The limit for name resolution and TCP connect together.
     pub connect: Option<Duration>,
@@ -164,7 +187,7 @@ pub(crate) struct Timeouts {
 pub(crate) type AuthPlan = Vec<Offer>;
 
 /// One way to log in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Offer {
     /// The `none` method, which is used if nothing else is configured. It succeeds on hosts without
     /// authentication. Other hosts reply with the methods that they accept.
@@ -185,7 +208,7 @@ pub(crate) enum Offer {
 
 /// Which of the agent's keys are offered, and in which order (OpenSSH: `pubkey_prepare`): first the
 /// preferred keys, then the others, each group in the agent's order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AgentOffer {
     pub preferred: Vec<PreferredKey>,
     /// Whether only the preferred keys are offered (OpenSSH: `IdentitiesOnly`).
@@ -193,7 +216,7 @@ pub(crate) struct AgentOffer {
 }
 
 /// A key that the settings name, or the key of a default identity file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PreferredKey {
     /// The public key or certificate as a wire blob.
     pub blob: Vec<u8>,
@@ -205,7 +228,7 @@ pub(crate) struct PreferredKey {
 }
 
 /// A key that this process cannot sign with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct UnusableKey {
     /// The key's file, or `<bytes>`.
     pub path: PathBuf,
@@ -238,7 +261,7 @@ impl AgentOffer {
 }
 
 /// The source of answers to a server's prompts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Answerer {
     /// The password. It answers the first prompt if that prompt is hidden, is alone in its round,
     /// and contains the second text in any case.

@@ -1,3 +1,4 @@
+mod changes;
 mod keys;
 mod proxies;
 
@@ -49,8 +50,8 @@ impl World {
         configs: &[HostConfig],
     ) -> Result<Vec<Target>, Error> {
         let hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
-        let list = HostList { hosts, client: client.clone(), configs: Some(configs.to_vec()) };
-        list.targets(&self.owner, &self.verifier)
+        let (mut common, list) = Common::new(client.clone(), hosts, Some(configs.to_vec()))?;
+        common.targets(&list, &self.owner, &self.verifier)
     }
 
     /// The target of the only host.
@@ -609,8 +610,7 @@ fn an_inherited_mistake_is_the_clients() {
     world.resolve(&["a"], &missing, std::slice::from_ref(&own)).unwrap();
     assert_eq!(world.problem(&["a"], &config().port(0), &[own.port(1)]), "port must be 1 to 65535");
 
-    let alone = HostList { hosts: Vec::new(), client: missing, configs: None };
-    let error = alone.targets(&world.owner, &world.verifier).unwrap_err();
+    let error = world.resolve(&[], &missing, &[]).unwrap_err();
     assert!(matches!(error, Error::KeyFile { origin: Origin::Client, .. }), "{error:?}");
 }
 
@@ -626,7 +626,7 @@ fn equal_settings_are_shared() {
     let configs: Vec<_> = kinds.iter().cycle().take(9_999).cloned().collect();
     let targets = world.resolve(&vec!["web"; 9_999], &config(), &configs).unwrap();
     assert_eq!(profiles(&targets), 3);
-    assert_ne!(keys_of(&targets[1])[0], keys_of(&targets[2])[0], "with and without a password to open it");
+    assert_eq!(keys_of(&targets[1])[0], keys_of(&targets[2])[0], "with and without a password to open it");
 
     let users: Vec<_> = (0..1_000).map(|i| config().user(format!("user{i}")).key_file(&one)).collect();
     let targets = world.resolve(&vec!["web"; 1_000], &config(), &users).unwrap();
@@ -780,8 +780,7 @@ fn each_setting_tells_profiles_apart() {
         base().password("other"),
         base().key_file(world.path("one")),
         base().identity_auth(true),
-        base().identity_auth(true).identity_files([world.path("one")]),
-        base().key_file(world.path("one")).passphrase("needless"),
+        base().identity_auth(true).identity_files([world.path("two")]),
     ];
     let configs: Vec<_> = std::iter::once(base()).chain(different).collect();
     let targets = world.resolve(&vec!["web"; configs.len()], &config(), &configs).unwrap();
@@ -798,6 +797,10 @@ fn each_setting_tells_profiles_apart() {
     ];
     let targets = world.resolve(&vec!["web"; same.len()], &config(), &same).unwrap();
     assert_eq!(profiles(&targets), 1);
+    let one = base().key_file(world.path("one"));
+    let same =
+        [one.clone(), one.passphrase("needless"), base().identity_auth(true).identity_files(["~/one"])];
+    assert_eq!(profiles(&world.resolve(&["web"; 3], &config(), &same).unwrap()), 1);
 }
 
 #[test]

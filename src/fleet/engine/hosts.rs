@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
+use crate::config::Listed;
 use crate::dns::Resolver;
 use crate::fleet::Reloaded;
 use crate::ids::HostId;
 use crate::session::{Input, Session, Target};
 
 impl Engine {
-    pub(in crate::fleet) fn add(&mut self, target: Target, now: Instant) -> HostId {
+    pub(in crate::fleet) fn add(&mut self, entry: Arc<Listed>, target: Target, now: Instant) -> HostId {
         let proxy = target.proxy.as_ref().map(|proxy| self.slot_of_proxy(proxy, now));
         let session = Session::new(target, self.hosts.next_jitter(), now);
-        self.hosts.insert(session, proxy, &self.execs)
+        let id = self.hosts.insert(session, proxy, &self.execs);
+        self.hosts.slots[id.index()].entry = Some(entry);
+        id
     }
 
     /// Returns the slot of this proxy, which all hosts behind the proxy share. Creates the slot,
@@ -32,7 +35,7 @@ impl Engine {
 
     /// Uses what a reload has read from now on.
     pub(in crate::fleet) fn renew(&mut self, reloaded: Reloaded, now: Instant) {
-        let Reloaded { loaded, targets, dns } = reloaded;
+        let Reloaded { loaded, targets, dns, .. } = reloaded;
         if let Some(loaded) = loaded {
             self.verifier.replace(loaded);
         }
@@ -83,7 +86,9 @@ impl Engine {
         let Some(slot) = self.hosts.slots.get_mut(proxy) else { return };
         slot.behind = slot.behind.saturating_sub(1);
         if slot.behind == 0 {
-            self.hosts.proxies.retain(|_, index| *index != proxy);
+            if let Some(id) = slot.session.target().proxy_id {
+                self.hosts.proxies.remove(&id);
+            }
             self.remove(proxy, now);
         }
     }

@@ -176,13 +176,11 @@ impl World {
             // Replaces the whole list, but keeps some hosts.
             2 => {
                 let length = self.fleet.hosts().len() + self.random.below(3) as usize;
-                let given = &self.fleet.list;
-                let none = HostConfig::default();
-                let mut hosts: Vec<(HostSpec, HostConfig)> = Vec::with_capacity(length);
-                for (position, name) in given.hosts.iter().enumerate() {
-                    let config = given.configs.as_ref().map_or(&none, |configs| &configs[position]);
-                    hosts.push((name.clone(), config.clone()));
-                }
+                let given = self.fleet.positions.iter().map(|id| {
+                    let listed = self.fleet.engine.hosts.get(*id).unwrap().entry.as_deref().unwrap();
+                    (listed.spec.clone(), listed.config.as_deref().cloned().unwrap_or_default())
+                });
+                let mut hosts: Vec<(HostSpec, HostConfig)> = given.collect();
                 for _ in 0..self.random.below(6) {
                     let (name, config) = self.host();
                     let position = self.random.below(length as u64 + 1) as usize;

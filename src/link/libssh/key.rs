@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::{fmt, ptr};
 
@@ -76,6 +77,21 @@ pub(crate) struct PrivateKey {
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(..)")
+    }
+}
+
+/// Keys with the same public half are the same key.
+impl PartialEq for PrivateKey {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.blob, &self.certificate) == (&other.blob, &other.certificate)
+    }
+}
+
+impl Eq for PrivateKey {}
+
+impl Hash for PrivateKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.blob.hash(state);
     }
 }
 
