@@ -1,94 +1,95 @@
-//! The cost of running commands on many hosts: CPU time, memory, system calls and turns, compared
-//! with a small client on russh, with libssh alone and with the cryptography alone.
+//! The cost of running commands on many hosts, as the tables of `docs/performance.md`: CPU time,
+//! memory and turns, ratios to a small client on russh and to libssh alone, system calls and
+//! messages.
 //!
 //! ```text
-//! cargo bench --bench scale                  # a table up to 1,000 hosts, and the goals
-//! cargo bench --bench scale -- --hosts 10000 # this size only; needs 10,100 descriptors
-//! cargo bench --bench scale -- --json        # one JSON object per row
-//! cargo bench --bench scale -- fresh lines   # these workloads alone
-//! cargo bench --bench scale -- --no-pin      # without pinning processes to CPUs
+//! cargo bench --bench scale                  # all tables: ten minutes, and 10,100 descriptors
+//! cargo bench --bench scale -- --hosts 1000  # the rows of this size only
+//! cargo bench --bench scale -- fresh counts  # these workloads only, and the counts
 //! ```
 //!
-//! Each job runs in a separate process, alternating with those that it is compared with; the
-//! medians are shown. The hosts are simulated by another process, on other CPUs than the client's.
-//! Figures are per host, or per command of connected hosts.
+//! Each job runs in a separate process, in turns with the one that it is compared with. A ratio is
+//! the median of all pairs, with its quartiles: if those are far apart, the machine is busy. The
+//! hosts are simulated by another process, on other CPUs than the client's. Figures are per host,
+//! or per command of connected hosts. Rows of 10,000 hosts are left out if descriptors are too few.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
 
+#[path = "counted/mod.rs"]
+#[allow(dead_code, reason = "tests look at more of it")]
+mod counted;
 #[path = "scale/mod.rs"]
 mod suite;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::Write;
+use std::env;
 use std::process::{Command, ExitCode, Stdio};
-use std::{env, fs};
 
 use hostsim::Sim;
+use rustix::process::{Resource, getrlimit};
+use sshoal::Fleet;
+use sshoal::fleet::CryptoProvider;
 
+use counted::{messages, system_calls};
 use suite::measure::Measured;
 use suite::plan::{CASES, Case, simulator};
-use suite::report::HEADER;
-use suite::{Client, Job, Workload};
+use suite::{Client, Job, NO_PROVIDER, Workload, report};
 
-const USAGE: &str = "usage: scale [--json] [--hosts N] [--no-pin] [WORKLOAD...]";
+const USAGE: &str = "usage: scale [--hosts N] [WORKLOAD...] [counts]";
 
 /// Tells this program to run one job, and which.
 const JOB: &str = "SCALE_JOB";
-/// If set: use any CPU.
-const NO_PIN: &str = "SCALE_NO_PIN";
 
-/// Rows of more hosts run on request.
-const HOSTS_MAX: usize = 1_000;
+/// The job whose system calls are counted.
+const CALLS: &str = "system_calls";
 
+/// Beside the workloads: system calls and messages.
+const COUNTS: &str = "counts";
+
+/// Descriptors of a process that are not connections.
+const OTHER_DESCRIPTORS: u64 = 100;
+
+#[derive(Default)]
 struct Options {
-    json: bool,
-    pin: bool,
     hosts: Option<usize>,
     workloads: Vec<Workload>,
+    counts: bool,
 }
 
 fn main() -> ExitCode {
     if hostsim::asked_to_serve() {
         return hostsim::serve_from_args();
     }
-    if let Ok(job) = env::var(JOB) {
-        let job: Job = job.parse().unwrap();
-        // Several threads need several CPUs.
-        let pin = env::var_os(NO_PIN).is_none() && job.workload != Workload::Threads;
-        println!("{}", support::pinned(pin, || job.run()));
-        return ExitCode::SUCCESS;
-    }
-    let Some(options) = options() else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    if !options.json {
-        println!("{HEADER}");
-    }
-    let mut goals = Vec::new();
-    for case in CASES.iter().copied().filter(|case| options.wants(case)) {
-        let row = options.measure(case);
-        println!("{}", if options.json { row.to_json() } else { row.to_string() });
-        std::io::stdout().flush().unwrap();
-        goals.extend(row.goals());
-    }
-    if !options.json && !goals.is_empty() {
-        println!("\ngoals\n{}", goals.join("\n"));
+    match env::var(JOB).as_deref() {
+        Ok(CALLS) => system_calls::work(&hosts()),
+        Ok(job) => {
+            let job: Job = job.parse().unwrap();
+            let provider = Fleet::library().provider;
+            assert!(job.client != Client::WithoutProvider || provider == CryptoProvider::TurnedOff);
+            // Several threads need several CPUs.
+            println!("{}", support::pinned(job.workload != Workload::Threads, || job.run()));
+        }
+        Err(_) => {
+            let Some(options) = options() else {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            };
+            options.run();
+        }
     }
     ExitCode::SUCCESS
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { json: false, pin: true, hosts: None, workloads: Vec::new() };
+    let mut options = Options::default();
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             // Added by cargo.
             "--bench" => {}
-            "--json" => options.json = true,
-            "--no-pin" => options.pin = false,
             "--hosts" => options.hosts = Some(args.next()?.parse().ok()?),
+            COUNTS => options.counts = true,
             name => options.workloads.push(Workload::ALL.into_iter().find(|known| known.name() == name)?),
         }
     }
@@ -97,50 +98,60 @@ fn options() -> Option<Options> {
 
 impl Options {
     fn wants(&self, case: &Case) -> bool {
-        let size = self.hosts.map_or(case.hosts <= HOSTS_MAX, |hosts| case.hosts == hosts);
-        size && (self.workloads.is_empty() || self.workloads.contains(&case.workload))
+        let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let is_named = self.workloads.contains(&case.workload);
+        self.hosts.is_none_or(|hosts| case.hosts == hosts)
+            && case.hosts as u64 + OTHER_DESCRIPTORS <= descriptors
+            && (is_named || self.workloads.is_empty() && !self.counts)
     }
 
-    fn measure(&self, case: Case) -> suite::report::Row {
-        let program = env::current_exe().unwrap();
-        let pin = self.pin && case.workload != Workload::Threads;
-        let sim = |case: &Case| simulator(Command::new(&program), pin, case);
-        let mut row = case.measure(&sim, &mut |job| self.work(Command::new(&program), job).unwrap());
-        if matches!(case.workload, Workload::Fresh | Workload::Later | Workload::Open | Workload::Sequence) {
-            row.system_calls = self.system_calls(&case, &sim(&case));
+    fn run(&self) {
+        let sim = |case: &Case| simulator(this_program(), case.workload != Workload::Threads, case);
+        eprintln!("{}", Fleet::library());
+        let mut rows = Vec::new();
+        for case in CASES.iter().filter(|case| self.wants(case)) {
+            eprintln!("measuring {case:?}");
+            rows.push(case.measure(&sim, &mut work));
         }
-        row
-    }
-
-    /// Per host or command, if strace is installed: it prints each thread's calls at the end.
-    fn system_calls(&self, case: &Case, sim: &Sim) -> Option<f64> {
-        let job = case.job(Client::Sshoal, sim.port());
-        let calls = |job: Job| {
-            let counted = tempfile::NamedTempFile::new().ok()?;
-            let mut strace = Command::new("strace");
-            // The clock is read to measure turns.
-            strace.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(counted.path());
-            strace.arg(env::current_exe().ok()?);
-            self.work(strace, job)?;
-            let counted = fs::read_to_string(counted.path()).ok()?;
-            let total = counted.lines().find(|line| line.ends_with("total"))?;
-            total.split_whitespace().nth(3)?.parse::<f64>().ok()
-        };
-        let connecting = match case.workload {
-            Workload::Fresh => 0.0,
-            _ => calls(Job { amount: 0, ..job })?,
-        };
-        Some((calls(job)? - connecting) / case.units())
-    }
-
-    /// Runs a job in this command. `None` if there is no such command.
-    fn work(&self, mut command: Command, job: Job) -> Option<Measured> {
-        command.env(JOB, job.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
-        if !self.pin {
-            command.env(NO_PIN, "1");
+        print!("{}", report::tables(&rows));
+        if self.counts || self.workloads.is_empty() {
+            print!("{}", count());
         }
-        let output = command.output().ok()?;
-        assert!(output.status.success(), "{job}: {}", output.status);
-        Some(String::from_utf8(output.stdout).unwrap().trim_end().parse().unwrap())
     }
+}
+
+fn this_program() -> Command {
+    Command::new(env::current_exe().unwrap())
+}
+
+/// Simulated hosts, which may use any CPU.
+fn hosts() -> Sim {
+    support::simulator(this_program(), false, |sim| sim)
+}
+
+/// Runs a job in a separate process.
+fn work(job: Job) -> Measured {
+    let mut program = this_program();
+    program.env(JOB, job.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    match job.client {
+        Client::WithoutProvider => program.env(NO_PROVIDER.0, NO_PROVIDER.1),
+        _ => program.env_remove(NO_PROVIDER.0),
+    };
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{job}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap().trim_end().parse().unwrap()
+}
+
+fn count() -> String {
+    let mut program = this_program();
+    program.env(JOB, CALLS);
+    let calls = [
+        system_calls::count(program.env_remove(NO_PROVIDER.0)),
+        system_calls::count(program.env(NO_PROVIDER.0, NO_PROVIDER.1)),
+    ];
+    let sim = hosts();
+    let address = format!("{}:{}", sim.host(0), sim.port()).parse().unwrap();
+    let messages =
+        messages::count(address, |address| support::trusting(Fleet::builder([address.to_string()])));
+    report::counts(calls, &messages)
 }

@@ -1,6 +1,5 @@
 //! The workloads of the benchmark, which a test runs with small numbers.
 
-pub mod floor;
 mod libssh;
 pub mod measure;
 pub mod plan;
@@ -14,7 +13,7 @@ mod thread_per_core;
 use std::fmt;
 use std::str::FromStr;
 
-use super::support;
+use super::{counted, support};
 use measure::Measured;
 
 /// The work that hosts do.
@@ -47,10 +46,20 @@ pub enum Workload {
 /// Which program does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
+    /// sshoal as it comes.
     Sshoal,
+    /// sshoal without its provider for OpenSSL ([`NO_PROVIDER`]).
+    WithoutProvider,
+    /// A small client on russh, with the algorithms of sshoal.
     Russh,
+    /// The same with the algorithms of russh's default.
+    RusshDefault,
+    /// libssh alone.
     Libssh,
 }
+
+/// The environment variable, and its value, with which sshoal does without its provider.
+pub const NO_PROVIDER: (&str, &str) = ("SSHOAL_PROVIDER", "off");
 
 /// One measurement in a separate process: memory left behind by another one would be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +79,8 @@ impl Job {
     pub fn run(self) -> Measured {
         support::raise_descriptor_limit();
         match self.client {
-            Client::Sshoal => sshoal::run(self),
-            Client::Russh => russh::run(self),
+            Client::Sshoal | Client::WithoutProvider => sshoal::run(self),
+            Client::Russh | Client::RusshDefault => russh::run(self),
             Client::Libssh => libssh::run(self),
         }
     }
@@ -149,12 +158,15 @@ impl Workload {
 }
 
 impl Client {
-    const ALL: [Self; 3] = [Self::Sshoal, Self::Russh, Self::Libssh];
+    const ALL: [Self; 5] =
+        [Self::Sshoal, Self::WithoutProvider, Self::Russh, Self::RusshDefault, Self::Libssh];
 
     fn name(self) -> &'static str {
         match self {
             Self::Sshoal => "sshoal",
+            Self::WithoutProvider => "without_provider",
             Self::Russh => "russh",
+            Self::RusshDefault => "russh_default",
             Self::Libssh => "libssh",
         }
     }

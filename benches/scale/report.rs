@@ -1,145 +1,162 @@
-//! Rows of the table, as text and as JSON, and the goals.
+//! The tables of `docs/performance.md`, in Markdown.
 
-use std::fmt;
+use std::fmt::Write;
 
-use super::measure::Measured;
-use super::plan::{Case, Rival};
+use super::counted::{messages, system_calls};
+use super::measure::{Measured, Spread};
+use super::plan::{Case, Goal, Rival};
+use super::{Client, Workload};
 
-/// The goal of a row.
-#[derive(Debug, Clone, Copy)]
-pub enum Goal {
-    /// At most this ratio.
-    Ratio(Rival, f64),
-    /// At most this much resident memory per host, at the peak.
-    MemoryKib(f64),
-    /// At most this many failures.
-    Failed(f64),
-    /// The 99.9th percentile of the turns' CPU time.
-    TurnMs(f64),
-}
-
-/// One row, with the medians of its runs.
+/// The medians of a case's runs, and its ratios.
 #[derive(Debug)]
 pub struct Row {
     pub case: Case,
     pub measured: Measured,
-    pub ratios: Vec<(Rival, f64)>,
-    /// Of the process, per host, if strace is installed.
-    pub system_calls: Option<f64>,
+    pub ratios: Vec<(Rival, Spread)>,
 }
-
-pub const HEADER: &str = "\
-workload   hosts   pool     ok failed   cpu ms  user ms   wall s  KiB/host  calls  turn p99.9 / max ms  median us  cost against others
-                                      per host per host";
 
 impl Rival {
     fn name(self) -> &'static str {
         match self {
-            Self::Russh => "russh",
-            Self::CryptoFloor => "crypto_floor",
-            Self::LibsshCrypto => "libssh_crypto",
-            Self::Libssh => "libssh",
-            Self::Raw => "raw",
-            Self::OneThread => "one_thread",
-            Self::Thousand => "1000_hosts",
-            Self::Few => "250_at_a_time",
+            Self::Other(Client::Russh) => "russh, same algorithms",
+            Self::Other(Client::RusshDefault) => "russh as it comes",
+            Self::Other(Client::Libssh) => "libssh alone",
+            Self::Other(Client::WithoutProvider) => "itself without provider",
+            Self::Other(Client::Sshoal) => "itself",
+            Self::Raw => "the same as bytes",
+            Self::OneThread => "one thread",
+            Self::Thousand => "1,000 hosts",
+            Self::Few => "250 at a time",
         }
+    }
+}
+
+impl Case {
+    /// The first three cells of a row.
+    fn cells(&self) -> String {
+        let what = match self.workload {
+            Workload::Fresh => "connect, log in, `echo`".to_owned(),
+            Workload::Later => "a further `echo`".to_owned(),
+            Workload::Open => "the same with open input".to_owned(),
+            Workload::Sequence => "`echo`, repeated".to_owned(),
+            Workload::Queue => format!("{} commands on one host, {} at a time", self.units(), self.amount),
+            Workload::Bulk => format!("{} MB each", self.amount / 1_000_000),
+            Workload::Lines | Workload::Raw => format!("{} lines each", self.amount),
+            Workload::Faulty => "10 % silent, 5 % refused, 5 % no login".to_owned(),
+            Workload::Threads => format!("`fresh` on {} threads", self.amount),
+        };
+        let without = if self.client == Client::WithoutProvider { ", without provider" } else { "" };
+        let Self { workload, hosts, pool, .. } = self;
+        format!("| `{}`: {what}{without} | {hosts} | {pool} |", workload.name())
     }
 }
 
 impl Row {
-    fn ratio(&self, rival: Rival) -> Option<f64> {
-        self.ratios.iter().find(|(of, _)| *of == rival).map(|(_, ratio)| *ratio)
-    }
-
-    fn cpu_ms(&self) -> f64 {
-        self.measured.cpu_ms() / self.case.units()
-    }
-
     fn memory_kib(&self) -> f64 {
         self.measured.peak_kib / self.case.hosts as f64
     }
 
-    pub fn to_json(&self) -> String {
+    /// Its row in the table of costs.
+    fn costs(&self) -> String {
         let Self { case, measured, .. } = self;
-        let ratio = |rival| number(self.ratio(rival));
-        let others =
-            [Rival::LibsshCrypto, Rival::Libssh, Rival::Raw, Rival::OneThread, Rival::Thousand, Rival::Few];
-        let others: String = others
-            .into_iter()
-            .filter_map(|rival| Some(format!(r#","ratio_{}":{:.3}"#, rival.name(), self.ratio(rival)?)))
-            .collect();
+        let Measured { ok, failed, cpu_ms, wall_s, turn_ms, median_us, .. } = measured;
+        let cpu_ms = cpu_ms / case.units();
+        let memory = self.memory_kib();
+        let optional = |figure: f64, digits| match figure {
+            0.0 => String::new(),
+            figure => format!("{figure:.digits$}"),
+        };
+        let (turn, latency) = (optional(*turn_ms, 1), optional(*median_us, 0));
         format!(
-            concat!(
-                r#"{{"workload":"{}","hosts":{},"pool":{},"ok":{},"failed":{},"cpu_ms_per_host":{:.4},"#,
-                r#""user_ms_per_host":{:.4},"ratio_russh":{},"ratio_crypto_floor":{},"rss_kib_per_host":{:.1},"#,
-                r#""held_kib_per_host":{:.1},"wall_s":{:.4},"turn_ms_p999":{:.3},"turn_ms_max":{:.3},"#,
-                r#""median_us":{:.1},"system_calls_per_host":{}{}}}"#
-            ),
-            case.workload.name(),
-            case.hosts,
-            case.pool,
-            measured.ok,
-            measured.failed,
-            self.cpu_ms(),
-            measured.user_ms / case.units(),
-            ratio(Rival::Russh),
-            ratio(Rival::CryptoFloor),
-            self.memory_kib(),
-            measured.held_kib / case.hosts as f64,
-            measured.wall_s,
-            measured.turn_p999_ms,
-            measured.turn_max_ms,
-            measured.median_us,
-            number(self.system_calls),
-            others,
+            "{} {cpu_ms:.3} | {latency} | {wall_s:.3} | {memory:.0} | {turn} | {ok} | {failed} |",
+            case.cells()
         )
+    }
+
+    /// Its rows in the table of ratios.
+    fn ratios(&self) -> Vec<String> {
+        let goal = |rival| {
+            self.case.goals.iter().find_map(|goal| match goal {
+                Goal::Ratio(of, most) if *of == rival => Some(format!("{most:.2}")),
+                _ => None,
+            })
+        };
+        let row = |(rival, spread): &(Rival, Spread)| {
+            let Spread { low, median, high } = spread;
+            let (cells, name, goal) = (self.case.cells(), rival.name(), goal(*rival).unwrap_or_default());
+            format!("{cells} {name} | {median:.2} | {low:.2} to {high:.2} | {goal} |")
+        };
+        self.ratios.iter().map(row).collect()
     }
 
     /// The goals, and the values reached.
     pub fn goals(&self) -> Vec<String> {
-        let Case { workload, hosts, pool, goals, .. } = self.case;
-        let line = |goal: &Goal| {
-            let (what, reached, limit) = match *goal {
-                Goal::Ratio(rival, limit) => {
-                    (format!("cost / {}", rival.name()), self.ratio(rival).unwrap_or(f64::NAN), limit)
+        let goal = |goal: &Goal| {
+            let (what, reached, most) = match *goal {
+                Goal::Ratio(rival, most) => {
+                    let spread = self.ratios.iter().find(|(of, _)| *of == rival);
+                    (format!("cost / {}", rival.name()), spread.map_or(f64::NAN, |(_, it)| it.median), most)
                 }
-                Goal::MemoryKib(limit) => ("KiB per host".to_owned(), self.memory_kib(), limit),
-                Goal::Failed(limit) => ("failed".to_owned(), self.measured.failed, limit),
-                Goal::TurnMs(limit) => {
-                    ("ms of CPU, p99.9 of turns".to_owned(), self.measured.turn_p999_ms, limit)
-                }
+                Goal::MemoryKib(most) => ("KiB per host".to_owned(), self.memory_kib(), most),
+                Goal::NoneFailed => ("failed".to_owned(), self.measured.failed, 0.0),
+                Goal::TurnMs(most) => ("CPU ms of a turn, p99.9".to_owned(), self.measured.turn_ms, most),
             };
-            let verdict = if reached <= limit { "met" } else { "MISSED" };
-            format!(
-                "{verdict:<7} {:<9} {hosts:>6} {pool:>6}  {what}: {reached:.2}, at most {limit:.2}",
-                workload.name()
-            )
+            let verdict = if reached <= most { "" } else { "**" };
+            format!("{} {what} | {most:.2} | {verdict}{reached:.2}{verdict} |", self.case.cells())
         };
-        goals.iter().map(line).collect()
+        self.case.goals.iter().map(goal).collect()
     }
 }
 
-fn number(figure: Option<f64>) -> String {
-    figure.map_or("null".to_owned(), |figure| format!("{figure:.3}"))
+/// The tables of times and memory.
+pub fn tables(rows: &[Row]) -> String {
+    let costs = rows.iter().map(Row::costs).collect();
+    let ratios = rows.iter().flat_map(Row::ratios).collect();
+    let goals = rows.iter().flat_map(Row::goals).collect();
+    let heads = [
+        (
+            "Costs",
+            "workload | hosts | pool | CPU ms | median µs | wall s | KiB | turn p99.9 ms | ok | failed",
+            costs,
+        ),
+        ("Ratios", "workload | hosts | pool | cost / that of | median | quartiles | goal", ratios),
+        ("Goals", "workload | hosts | pool | what | goal | measured", goals),
+    ];
+    heads.map(|(title, head, rows)| table(title, head, rows)).concat()
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { case, measured, ratios, system_calls } = self;
-        let Measured { ok, failed, user_ms, wall_s, turn_p999_ms, turn_max_ms, median_us, .. } = measured;
-        write!(f, "{:<9} {:>6} {:>6} {ok:>6} {failed:>6}", case.workload.name(), case.hosts, case.pool)?;
-        write!(f, " {:>8.4} {:>8.4} {wall_s:>8.3}", self.cpu_ms(), user_ms / case.units())?;
-        write!(
-            f,
-            " {:>9.1} {:>6}",
-            self.memory_kib(),
-            system_calls.map_or("-".to_owned(), |n| format!("{n:.1}"))
-        )?;
-        write!(f, " {turn_p999_ms:>12.2} {turn_max_ms:>7.2} {median_us:>10.1} ")?;
-        for (rival, ratio) in ratios {
-            write!(f, " {}: {ratio:.2}", rival.name())?;
+/// The table of counts. `calls` are those of sshoal as it comes, and without its provider, if
+/// they can be counted.
+pub fn counts(calls: [Option<system_calls::Counted>; 2], messages: &messages::Counted) -> String {
+    let messages::Counted { login, first, further } = messages;
+    // The connection ends with a message of the client.
+    let fresh = [login[0] - 1 + first[0], login[1] + first[1]].map(|messages| messages as f64);
+    let rows = [
+        ("login with its first command", fresh),
+        ("further command", *further),
+        ("end of a connection", [1.0, 0.0]),
+    ];
+    let mut lines = Vec::new();
+    for (index, (what, [sent, received])) in rows.into_iter().enumerate() {
+        let mut line = format!("| {what} |");
+        for counted in &calls {
+            let of = |counted: &system_calls::Counted| {
+                let calls = [&counted.fresh, &counted.later, &counted.end][index];
+                format!(" {:.0} | {:.0} |", calls.all, calls.sends)
+            };
+            line += &counted.as_ref().map_or(" not counted | |".to_owned(), of);
         }
-        Ok(())
+        write!(line, " {sent:.0} | {received:.0} |").unwrap();
+        lines.push(line);
     }
+    let head = "one | system calls | sends | without provider | sends | messages sent | received";
+    table("Counts", head, lines)
+}
+
+fn table(title: &str, head: &str, rows: Vec<String>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let rule = "---|".repeat(head.split('|').count());
+    format!("\n### {title}\n\n| {head} |\n|{rule}\n{}\n", rows.join("\n"))
 }

@@ -1,8 +1,8 @@
 //! The obvious alternative: a small client on russh, with a tokio runtime of one thread.
 //!
-//! It accepts every host key, has no deadlines, keeps a host's output in memory, and offers the
+//! It accepts every host key, has no deadlines, and keeps a host's output in memory. It offers the
 //! algorithms that sshoal and the simulated hosts agree on, so that both clients do the same
-//! cryptography.
+//! cryptography, or those of russh's default, whose key exchange is post-quantum.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -23,19 +23,19 @@ use super::{Job, Workload};
 
 pub fn run(job: Job) -> Measured {
     let mut meter = Meter::start();
-    let client = Client::new(job.port, job.pool);
+    let client = Client::new(job);
     let hosts = (0..job.hosts).map(hostsim::host_address).collect();
     if job.workload == Workload::Fresh {
         let connections = client.fresh(hosts, "echo hello");
-        let (ok, held) = (connections.len(), meter.growth_kib());
+        let ok = connections.len();
         client.close(connections);
-        return meter.end(ok, job.hosts - ok, held);
+        return meter.end(ok, job.hosts - ok);
     }
     let connections = Arc::new(client.fresh(hosts, "true"));
     meter.restart_clocks();
     if job.workload == Workload::Sequence {
         let took = client.sequence(&connections[0], &job.command(), job.amount);
-        return meter.end(took.len(), 0, 0.0).latencies(took);
+        return meter.end(took.len(), 0).latencies(took);
     }
     let (mut ok, mut lines) = (0, 0);
     let rounds = if matches!(job.workload, Workload::Later | Workload::Open) { job.amount } else { 1 };
@@ -48,8 +48,7 @@ pub fn run(job: Job) -> Measured {
         });
     }
     assert!(job.workload != Workload::Lines || lines as u64 == ok as u64 * job.amount);
-    let held = meter.growth_kib();
-    meter.end(ok, job.hosts * rounds as usize - ok, held)
+    meter.end(ok, job.hosts * rounds as usize - ok)
 }
 
 struct Client {
@@ -79,21 +78,23 @@ impl Handler for AnyKey {
 }
 
 impl Client {
-    /// At most `pool` hosts connect at once.
-    fn new(port: u16, pool: usize) -> Self {
-        let preferred = Preferred {
-            kex: Cow::Borrowed(&[kex::CURVE25519, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT]),
-            key: Cow::Borrowed(&[Algorithm::Ed25519]),
-            cipher: Cow::Borrowed(&[cipher::CHACHA20_POLY1305]),
-            mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM]),
-            ..Preferred::DEFAULT
+    fn new(job: Job) -> Self {
+        let preferred = match job.client {
+            super::Client::RusshDefault => Preferred::DEFAULT,
+            _ => Preferred {
+                kex: Cow::Borrowed(&[kex::CURVE25519, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT]),
+                key: Cow::Borrowed(&[Algorithm::Ed25519]),
+                cipher: Cow::Borrowed(&[cipher::CHACHA20_POLY1305]),
+                mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM]),
+                ..Preferred::DEFAULT
+            },
         };
         let config = Config { preferred, nodelay: true, ..Config::default() };
         let setup = Setup {
             config: Arc::new(config),
             key: Arc::new(keys().user().unwrap()),
-            port,
-            places: Semaphore::new(pool),
+            port: job.port,
+            places: Semaphore::new(job.pool),
         };
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, setup: Arc::new(setup) }

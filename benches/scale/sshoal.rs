@@ -70,10 +70,9 @@ fn fresh(job: Job, timeout: Duration) -> Measured {
     let fleet = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool).timeout(timeout);
     let mut driver = Driver::new(fleet.build().unwrap());
     driver.run(job.command());
-    let held = meter.growth_kib();
     let Driver { fleet, turns, ok, failed, bytes } = driver;
     drop(fleet);
-    let measured = meter.end(ok, failed, held).turns(turns.unwrap_or_default());
+    let measured = meter.end(ok, failed).turns(turns.unwrap_or_default());
     assert!(job.workload == Workload::Faulty || failed > 0 || bytes == job.expected(), "{bytes}");
     measured
 }
@@ -91,8 +90,7 @@ fn later(job: Job) -> Measured {
     for _ in 0..rounds {
         driver.run(&command);
     }
-    let held = meter.growth_kib();
-    let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns.unwrap_or_default());
+    let measured = meter.end(driver.ok, driver.failed).turns(driver.turns.unwrap_or_default());
     assert!(driver.failed > 0 || driver.bytes == job.expected(), "{}", driver.bytes);
     measured
 }
@@ -109,8 +107,7 @@ fn sequence(job: Job) -> Measured {
         begun.elapsed()
     };
     let took = (0..job.amount).map(latency).collect();
-    let held = meter.growth_kib();
-    meter.end(driver.ok, driver.failed, held).latencies(took)
+    meter.end(driver.ok, driver.failed).latencies(took)
 }
 
 fn queue(job: Job) -> Measured {
@@ -124,8 +121,7 @@ fn queue(job: Job) -> Measured {
     for _ in 0..QUEUED / job.amount {
         driver.run(Run::each(std::iter::repeat_n((host, job.command()), at_a_time)));
     }
-    let held = meter.growth_kib();
-    let measured = meter.end(driver.ok, driver.failed, held).turns(driver.turns.unwrap_or_default());
+    let measured = meter.end(driver.ok, driver.failed).turns(driver.turns.unwrap_or_default());
     assert_eq!(driver.bytes, job.expected());
     measured
 }
@@ -142,8 +138,7 @@ fn read(job: Job) -> Measured {
     let bytes: u64 = outputs.iter().map(read).sum();
     client.join(&outputs, JoinOptions::default()).unwrap();
     let ok = outputs.iter().filter(|output| output.exit_code() == Some(0)).count();
-    let held = meter.growth_kib();
-    let measured = meter.end(ok, outputs.len() - ok, held);
+    let measured = meter.end(ok, outputs.len() - ok);
     assert_eq!(bytes, job.expected());
     measured
 }
@@ -170,14 +165,13 @@ fn threads(job: Job) -> Measured {
     let builder = trusting(Fleet::builder(job.hosts())).max_connecting(job.pool / threads);
     let fleets = builder.build_many(threads).unwrap();
     let (results, arriving) = channel();
-    let (ok, held) = thread::scope(|scope| {
+    let ok = thread::scope(|scope| {
         for fleet in fleets {
             let results = results.clone();
             scope.spawn(move || drive(fleet, &results).unwrap());
         }
         drop(results);
-        let ok = arriving.iter().filter(|result| matches!(result.outcome, Outcome::Exited(0))).count();
-        (ok, meter.growth_kib())
+        arriving.iter().filter(|result| matches!(result.outcome, Outcome::Exited(0))).count()
     });
-    meter.end(ok, job.hosts - ok, held)
+    meter.end(ok, job.hosts - ok)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sshoal::error::TimeoutKind;
 use sshoal::{Command, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient};
 
-use super::tape::{Recorder, Tape, encrypted_from};
 use super::{build, client_at, guard, join, rest};
+use crate::sim::counted::tape::{Recorder, Tape, encrypted_from};
 use crate::support::proxy::{Action, Direction, Proxy};
 use crate::support::sshd::Sshd;
 

@@ -47,7 +47,6 @@ mod stdin;
 mod stop;
 mod sudo;
 mod sudo_stub;
-mod tape;
 mod timing;
 
 use std::fs;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sshoal::{HostErrorKind, HostOutput, Outcome, Stage};
 
-use super::tape::{Recorder, encrypted_from};
 use super::{build, client_at, client_for, guard, join, stdout};
+use crate::sim::counted::tape::{Recorder, encrypted_from};
 use crate::support::proxy::{Action, Direction, Proxy};
 use crate::support::sshd::Sshd;
 

@@ -10,8 +10,8 @@ use sshoal::client::JoinError;
 use sshoal::error::TimeoutKind;
 use sshoal::{Command, Error, HostErrorKind, JoinOptions, Stage};
 
-use super::tape::{Recorder, encrypted_from};
 use super::{build, client_at, client_for, guard, join, positions, stdout};
+use crate::sim::counted::tape::{Recorder, encrypted_from};
 use crate::support::keys::ClientKey;
 use crate::support::peers::Scripted;
 use crate::support::proxy::{Action, Direction, Proxy};

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be set up fails the test at once")]
 
 mod allocations;
+#[path = "../../../benches/counted/mod.rs"]
+pub mod counted;
 mod descriptors;
 mod drain;
 mod embed;
