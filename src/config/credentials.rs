@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::agent_key::AgentKey;
 use super::certificates::{Certificates, FoundKey};
 use super::key_file::KeyFile;
+use super::known_keys::KnownKeys;
 use super::layers::Given;
 use super::owner::Owner;
 use crate::credential::{Certificate, KeyText, Opener, Responder, Secret};
@@ -135,9 +136,10 @@ impl FoundKeys {
 }
 
 /// Makes the plans of all hosts. Each key is parsed once per passphrase, and each password is
-/// stored once.
+/// stored once. Keys that hosts use already are read again, but not decrypted, which is slow.
 pub(super) struct Credentials<'a> {
     owner: &'a Owner,
+    known_keys: &'a mut KnownKeys,
     keys: HashMap<(KeySource, Opener<'a>), Arc<PrivateKey>>,
     /// The keys of identity files, by the files and whether an agent is used.
     identities: HashMap<(Identities<'a>, bool), FoundKeys>,
@@ -146,9 +148,10 @@ pub(super) struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    pub fn new(owner: &'a Owner) -> Self {
+    pub fn new(owner: &'a Owner, known_keys: &'a mut KnownKeys) -> Self {
         Self {
             owner,
+            known_keys,
             keys: HashMap::new(),
             identities: HashMap::new(),
             certificates: Certificates::default(),
@@ -351,18 +354,20 @@ impl<'a> Credentials<'a> {
         if let Some(known) = self.keys.get(&wanted) {
             return Ok(known.clone());
         }
-        let text = match &wanted.0 {
+        let key = match &wanted.0 {
             KeySource::File(path) => {
                 let file = KeyFile::read(path)?;
                 // The content is checked before the permissions, because an error about a file that
                 // holds no private key should say so.
                 let text = KeyText::find(&file.bytes)?;
                 file.check_permissions(path)?;
-                text
+                self.known_keys.open(&file.bytes, &text, opener)?
             }
-            KeySource::Bytes(text) => KeyText::find(text.as_bytes())?,
+            KeySource::Bytes(bytes) => {
+                let text = KeyText::find(bytes.as_bytes())?;
+                self.known_keys.open(bytes.as_bytes(), &text, opener)?
+            }
         };
-        let key = Arc::new(PrivateKey::import(&text.open(opener)?)?);
         self.keys.insert(wanted, key.clone());
         Ok(key)
     }

@@ -9,6 +9,7 @@ mod credentials;
 pub(crate) mod host_config;
 mod key_file;
 mod known;
+mod known_keys;
 mod layers;
 mod list;
 mod owner;

@@ -11,6 +11,7 @@ use super::algorithms::Choices;
 use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::known::Known;
+use super::known_keys::KnownKeys;
 use super::layers::{Layer, Layers, Settings};
 use super::list::{Listed, check_number};
 use super::owner::Owner;
@@ -21,13 +22,14 @@ use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::{PrivateKey, engine};
-use crate::session::{Offer, Profile, ProxyId, Target, Timeouts};
+use crate::link::engine;
+use crate::session::{Profile, ProxyId, Target, Timeouts};
 
 /// The settings for all hosts, and what hosts share.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     client: Arc<HostConfig>,
+    keys: KnownKeys,
     shared: Shared,
 }
 
@@ -35,7 +37,6 @@ pub(crate) struct Common {
 #[derive(Debug, Clone, Default)]
 struct Shared {
     profiles: Known<Weak<Profile>>,
-    keys: Known<Weak<PrivateKey>>,
     algorithms: Known<Weak<Offered>>,
     ways: Ways,
 }
@@ -78,12 +79,13 @@ impl Common {
         }
         let configs = configs.into_iter().flatten().chain(repeat_with(HostConfig::default));
         let listed = hosts.into_iter().zip(configs).map(|(spec, config)| Listed::new(spec, config).into());
-        Ok((Self { client: client.into(), shared: Shared::default() }, listed.collect()))
+        let common = Self { client: client.into(), keys: KnownKeys::default(), shared: Shared::default() };
+        Ok((common, listed.collect()))
     }
 
     /// The same settings, without anything that was made before.
     pub fn anew(&self) -> Self {
-        Self { client: self.client.clone(), shared: Shared::default() }
+        Self { client: self.client.clone(), keys: KnownKeys::default(), shared: Shared::default() }
     }
 
     /// Makes the targets of all hosts of the list. Checks their settings, and reads each key once.
@@ -100,7 +102,7 @@ impl Common {
             let Settings { login, gssapi, algorithms, .. } = alone.settings();
             algorithms.resolve()?;
             gssapi.map_or(Ok(()), |_| check_library())?;
-            Credentials::new(owner).plan(None, login)?;
+            Credentials::new(owner, &mut self.keys).plan(None, login)?;
         }
         let all = Part { hosts: list, first: 0 };
         Ok(self.changes(all, |_| false, [], owner, verifier)?.into_iter().flatten().collect())
@@ -118,7 +120,7 @@ impl Common {
         owner: &Owner,
         verifier: &Arc<Verifier>,
     ) -> Result<Vec<Option<Target>>, Error> {
-        let Self { client, shared } = self;
+        let Self { client, keys, shared } = self;
         let origins = part.origins();
         for (host, origin) in part.hosts.iter().zip(&origins) {
             host.config.as_ref().map_or(Ok(()), |config| config.check(origin))?;
@@ -135,7 +137,8 @@ impl Common {
                 host.check_delegation()?;
             }
         }
-        let mut profiles = Profiles::new(owner, verifier, client, shared);
+        let credentials = Credentials::new(owner, keys);
+        let mut profiles = Profiles::new(owner, credentials, verifier, client, shared);
         let mut targets = Vec::with_capacity(layers.len());
         for (index, host) in part.hosts.iter().enumerate() {
             let target = || profiles.target(host, &layers[index], &origins[index]);
@@ -148,6 +151,7 @@ impl Common {
     pub fn renew(&mut self, read: &Self) {
         let ways = take(&mut self.shared.ways);
         self.shared = Shared { ways, ..read.shared.clone() };
+        self.keys = read.keys.clone();
     }
 }
 
@@ -220,13 +224,14 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem
 impl<'a> Profiles<'a> {
     fn new(
         owner: &'a Owner,
+        credentials: Credentials<'a>,
         verifier: &'a Arc<Verifier>,
         client: &'a HostConfig,
         shared: &'a mut Shared,
     ) -> Self {
         Self {
             owner,
-            credentials: Credentials::new(owner),
+            credentials,
             algorithms: HashMap::new(),
             verifier,
             client,
@@ -315,12 +320,7 @@ impl<'a> Profiles<'a> {
             }
             check_forwarding()?;
         }
-        let (mut plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
-        for offer in &mut plan {
-            if let Offer::Sign(key) | Offer::AskThenSign(key) = offer {
-                *key = self.shared.keys.share(key.clone());
-            }
-        }
+        let (plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
         let timeout = settings.timeout;
         Ok(Profile {
             user,

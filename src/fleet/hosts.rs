@@ -107,8 +107,8 @@ impl Fleet {
 
     /// Adds hosts to the end of the list. What a call takes depends on how many hosts it adds, not
     /// on how many there are. A call reads each key file once, no matter how many of the new hosts
-    /// use it. So one call for many hosts is faster than a call for each host. What is the same for
-    /// hosts of earlier calls, such as a key, is kept in memory once.
+    /// use it. So one call for many hosts is faster than a call for each host. A key that a host
+    /// uses already is read, but not decrypted again.
     ///
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build), with positions in the new list.
