@@ -225,8 +225,8 @@ fn named(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The server of the self-test is a program that uses OpenSSL itself, on the same thread. Another
-    /// one does on a thread beside it.
+    /// The server of the self-test is a program that uses OpenSSL itself, on the same thread.
+    /// Another one does so on a second thread.
     #[cfg(openssl_provider)]
     #[test]
     fn handshakes_change_nothing_for_other_users_of_openssl() {
