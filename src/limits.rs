@@ -184,7 +184,7 @@ pub const PACKET_HEADERS: u32 = 10;
 /// Bytes of standard input that are queued per command before `write` waits for the peer.
 pub const STDIN_QUEUE: usize = 1024 * 1024;
 
-/// Capacity that a channel's inbox keeps between visits.
+/// Capacity that the inbox of a tunnel or of an agent keeps between visits.
 pub const INBOX_RETAINED: usize = 16 * 1024;
 
 /// Longest text from a peer (disconnect message, signal text, libssh's report of either) that an

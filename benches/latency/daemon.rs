@@ -15,7 +15,7 @@ use sshoal::output::Deliver;
 use sshoal::{Command, Event, Fleet, HostConfig, HostErrorKind, Run};
 
 use super::connect::timer_rows;
-use super::foreign::{Loop, Turns};
+use super::foreign::Loop;
 use super::idle::memory;
 use super::report::Row;
 use super::support::raise_descriptor_limit;
@@ -239,7 +239,7 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
         step += 1;
         turns(&mut daemon, &mut foreign, begun + Duration::from_secs(1) * step / STEPS);
         // Figures of each turn would be most of the memory.
-        foreign.turns = Turns::default();
+        foreign.turns.clear();
         if warm.is_none() && begun.elapsed() >= WARM.min(plan.sizes.daemon / 2) {
             warm = Some(memory());
         }

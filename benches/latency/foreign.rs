@@ -98,6 +98,14 @@ impl Turns {
         self.elapsed.len()
     }
 
+    /// Forgets the turns, and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        for times in [&mut self.elapsed, &mut self.cpu, &mut self.steps, &mut self.rest] {
+            times.clear();
+        }
+        (self.visits, self.key_exchanges) = (0, 0);
+    }
+
     pub fn rows(&mut self, case: &str) -> Vec<Row> {
         vec![
             Row::spread(case, "turn", &mut self.elapsed),

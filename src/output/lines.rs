@@ -22,6 +22,10 @@
 //! larger. A line lent by [`next_line`](LineBuffer::next_line) counts as unread until the next
 //! call. Unread bytes are moved to keep this bound, but only once enough bytes have been consumed
 //! or pushed since the last move. So the amortised cost is O(1) per byte.
+//!
+//! A running stream allocates powers of two up to 64 KiB, and above that multiples of 64 KiB. A
+//! stream that stays near its bound keeps its allocation. A fleet that runs for months would
+//! otherwise leave holes of all sizes in the heap.
 
 use std::fmt;
 
@@ -63,7 +67,14 @@ impl LineBuffer {
     /// all of it has been read, nothing is kept.
     pub const IDLE_CAPACITY: usize = 1024;
 
-    const GROWTH_MIN: usize = 64;
+    const CAPACITY_MIN: usize = 64;
+
+    /// Capacities above this are multiples of it.
+    const BLOCK: usize = 64 * 1024;
+
+    /// Bytes may be moved to the start of the allocation if at least this share of their number was
+    /// consumed before them.
+    const MOVED_PER_CONSUMED: usize = 8;
 
     /// Makes an empty buffer without allocating.
     pub const fn new() -> Self {
@@ -263,10 +274,19 @@ impl LineBuffer {
     /// Gives back the memory reserved for further bytes. Call this when none are expected for a
     /// while.
     pub fn settle(&mut self) {
-        if self.data.capacity() > self.len() + self.len() / 4 {
+        if self.data.capacity() > Self::class(self.len() + self.len() / 4) {
             self.drop_consumed();
-            self.data.shrink_to_fit();
+            self.data.shrink_to(Self::class(self.len()));
         }
+    }
+
+    /// The smallest capacity of which buffers are made that has room for `bytes`.
+    const fn class(bytes: usize) -> usize {
+        if bytes > Self::BLOCK {
+            return bytes.next_multiple_of(Self::BLOCK);
+        }
+        let class = bytes.next_power_of_two();
+        if class < Self::CAPACITY_MIN { Self::CAPACITY_MIN } else { class }
     }
 
     /// Removes the consumed bytes, so that `data` begins with the unread ones.
@@ -299,7 +319,7 @@ impl LineBuffer {
         }
         if self.data.capacity() > Self::IDLE_CAPACITY && unread < self.data.capacity().div_ceil(4) {
             self.drop_consumed();
-            self.data.shrink_to(2 * unread);
+            self.data.shrink_to(Self::class(2 * unread));
         }
     }
 
@@ -310,11 +330,14 @@ impl LineBuffer {
         }
         let (consumed, unread) = (self.head, self.len());
         self.drop_consumed();
-        // If the move has made enough room, growing would usually waste memory. But if the move
-        // freed fewer bytes than it moved, the buffer grows all the same, because many small pushes
-        // would otherwise take quadratic time.
-        if consumed < unread || self.data.capacity() - unread < extra {
-            self.data.reserve_exact(extra.max(unread).max(Self::GROWTH_MIN));
+        // If the move has made enough room, growing would waste memory. But if the move freed few
+        // bytes, the buffer grows all the same, because many small pushes would otherwise take
+        // quadratic time.
+        let is_worth_it = consumed >= unread / Self::MOVED_PER_CONSUMED;
+        if !is_worth_it || self.data.capacity() - unread < extra {
+            // Twice the size, or 64 KiB more, or a quarter more.
+            let growth = unread.min(Self::BLOCK).max(unread / 4);
+            self.data.reserve_exact(Self::class(unread + extra.max(growth)) - unread);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::state::State;
 use super::{Cx, Effect, Role, Session, Target, Timeouts};
 use crate::error::HostErrorKind;
 use crate::limits;
-use crate::link::Pumped;
+use crate::link::{LinkError, Pumped};
 use crate::output::Room;
 
 impl Role {
@@ -65,7 +65,7 @@ impl Session {
     fn pump_and_step(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         loop {
             let pumped = match self.reads_now(cx) {
-                Some(reads) => cx.link.pump(reads)?,
+                Some(reads) => self.pump(reads, cx)?,
                 // There is no room, so leave the data in the socket. When a reader frees room, the
                 // next visit is scheduled.
                 None => Pumped::Drained,
@@ -97,6 +97,14 @@ impl Session {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads and sends. A command that runs gets its output in the fleet's buffer.
+    fn pump(&self, reads: usize, cx: &mut Cx<'_>) -> Result<Pumped, LinkError> {
+        if let Role::Host(commands) = &self.role {
+            cx.execs.lend_buffer(commands.begun(), cx.link);
+        }
+        cx.link.pump(reads)
     }
 
     /// Whether host key verification is under way. Until it ends, the connection is neither read
@@ -152,7 +160,7 @@ impl Session {
             if room.lack().is_some() {
                 return;
             }
-            let pumped = cx.link.pump(self.reads(room));
+            let pumped = self.pump(self.reads(room), cx);
             // Even a link that has failed may still hold output.
             for id in commands.begun() {
                 cx.execs.collect(*id, cx.now, cx.link, cx.out);

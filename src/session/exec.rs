@@ -1,5 +1,6 @@
 //! One command on one host: its state, its streams, and its progress.
 
+mod inbox_buffer;
 mod prepare;
 mod state;
 mod step;
@@ -21,6 +22,7 @@ use crate::link::algorithms::Algorithms;
 use crate::output::{Deliver, Excess, Origin, Outcome, Room, StdinQueue, Stream};
 use crate::stage::{Stage, Stopwatch, Timings};
 
+use self::inbox_buffer::InboxBuffer;
 use self::sudo::SudoDialogue;
 use super::deadline::Deadline;
 use super::trial::Trial;
@@ -291,13 +293,8 @@ impl Exec {
 
     /// Moves the output that has arrived into the streams, and handles the end of the command. Also
     /// works on a link that has failed.
-    fn collect(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
-        let channel = match self.state {
-            ExecState::Running(channel)
-            | ExecState::Stopping { channel, .. }
-            | ExecState::Closing { channel, .. } => channel,
-            _ => return,
-        };
+    fn collect(&mut self, now: Instant, link: &mut dyn Link, share: usize, buffer: &mut InboxBuffer) {
+        let Some(channel) = self.state.output_channel() else { return };
         let inbox = link.inbox(channel);
         self.traffic.received += (inbox.stdout.len() + inbox.stderr.len()) as u64;
         self.listen_to_sudo(inbox);
@@ -312,14 +309,12 @@ impl Exec {
         };
         self.receive(StdStream::Stdout, &inbox.stdout, excess);
         self.receive(StdStream::Stderr, &inbox.stderr, excess);
-        let is_full = self.room(share).lack().is_some();
-        if is_full {
+        if self.room(share).lack().is_some() {
             self.stdout.settle();
             self.stderr.settle();
         }
-        let retained = if is_full || !self.is_running() { 0 } else { limits::INBOX_RETAINED };
-        drain(&mut inbox.stdout, retained);
-        drain(&mut inbox.stderr, retained);
+        buffer.drain(&mut inbox.stdout);
+        buffer.drain(&mut inbox.stderr);
         // Until the dialogue is over, a status is that of `sudo`.
         if self.exited.is_none() && self.sudo.is_none() && self.is_running() {
             self.exited = inbox.exit.clone();
@@ -363,22 +358,15 @@ impl Exec {
         self.stdout.room(share).min(self.stderr.room(share))
     }
 
-    /// Collects the output that a failed link still holds. The server's acceptance of the command
-    /// may have arrived together with the failure. Output on the channel proves that the server
-    /// accepted the command.
-    fn salvage(&mut self, now: Instant, link: &mut dyn Link, share: usize) {
+    /// Prepares for the collection of output from a failed link. The server's acceptance of the
+    /// command may have arrived together with the failure. Output on the channel proves that the
+    /// server accepted the command.
+    fn salvage(&mut self, link: &mut dyn Link) {
         if let ExecState::Requesting(channel) = self.state
             && let inbox = link.inbox(channel)
             && (inbox.accepted || !inbox.is_empty())
         {
             self.enter(ExecState::Running(channel));
         }
-        self.collect(now, link, share);
     }
-}
-
-/// Empties a stream of an inbox, and frees the memory of a burst beyond `retained` bytes.
-fn drain(bytes: &mut Vec<u8>, retained: usize) {
-    bytes.clear();
-    bytes.shrink_to(retained);
 }

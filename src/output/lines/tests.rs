@@ -381,6 +381,44 @@ fn a_finished_stream_keeps_no_spare_capacity() {
     assert_eq!(buffer.capacity(), buffer.len());
 }
 
+/// As when a host prints without end, and its reader is slower.
+#[test]
+fn a_stream_near_its_bound_keeps_its_allocation() {
+    const BOUND: usize = 256 * 1024;
+    let packet = b"y\n".repeat(16_000);
+    let mut buffer = LineBuffer::new();
+    let mut capacities = Vec::new();
+    for round in 0..10_000 {
+        while buffer.len() < BOUND {
+            buffer.push(&packet);
+        }
+        buffer.settle();
+        for _ in 0..100 + round % 1_000 {
+            assert_eq!(buffer.next_line(), Some(&b"y"[..]));
+        }
+        if capacities.last() != Some(&buffer.capacity()) {
+            capacities.push(buffer.capacity());
+        }
+    }
+    assert_eq!(capacities, [BOUND + 64 * 1024]);
+}
+
+#[test]
+fn capacities_are_powers_of_two_and_then_multiples_of_64_kib() {
+    let mut buffer = LineBuffer::new();
+    let mut out = vec![0; 3 * 1024 * 1024];
+    for step in 0..20_000 {
+        buffer.push(&vec![b'x'; step % 701]);
+        let capacity = buffer.capacity();
+        let class = if capacity > 65_536 { 65_536 } else { capacity.next_power_of_two().max(64) };
+        assert_eq!(capacity % class, 0, "{buffer:?}");
+        if step % 37 == 0 {
+            let read = buffer.len() * (step % 100) / 100;
+            buffer.read(&mut out[..read]);
+        }
+    }
+}
+
 #[test]
 fn debug_does_not_show_output() {
     let mut buffer = LineBuffer::new();

@@ -199,6 +199,16 @@ impl ExecState {
         }
     }
 
+    /// The channel whose output is collected, once the server has accepted the command.
+    pub(super) fn output_channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Running(channel) | Self::Stopping { channel, .. } | Self::Closing { channel, .. } => {
+                Some(*channel)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the command's channel has been requested and the server has not answered yet.
     pub(in crate::session) fn is_opening(&self) -> bool {
         matches!(self, Self::Opening(_) | Self::Closing { step: CloseStep::Opening, .. })

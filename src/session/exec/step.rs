@@ -93,9 +93,8 @@ impl Execs {
         id: CommandId,
         cx: &mut ExecCx<'_>,
     ) -> Result<Progress, Failure> {
-        let share = self.share();
-        let Some(exec) = self.get_mut(id) else { return Ok(Progress::Done) };
-        let stepped = exec.step(cx, share);
+        let Some(exec) = self.take_in(id, cx.now, cx.link) else { return Ok(Progress::Done) };
+        let stepped = exec.step(cx);
         self.note(id, cx.now, cx.out);
         match stepped {
             Ok(Progress::Done) => {
@@ -170,9 +169,10 @@ impl Execs {
     /// Handles the loss of the connection. A command whose outcome is known ends with that outcome,
     /// a command that cannot have started waits again, and any other command fails.
     pub(in crate::session) fn cut(&mut self, id: CommandId, error: &HostError, cx: &mut ExecCx<'_>) {
-        let share = self.share();
-        let Some(exec) = self.get_mut(id) else { return };
-        exec.salvage(cx.now, cx.link, share);
+        if let Some(exec) = self.get_mut(id) {
+            exec.salvage(cx.link);
+        }
+        let Some(exec) = self.take_in(id, cx.now, cx.link) else { return };
         match &exec.state {
             ExecState::Finished(_) => {}
             ExecState::Waiting => exec.deadline = None,
@@ -215,10 +215,9 @@ impl Exec {
         self.deadline = deadline;
     }
 
-    /// Takes the command one step further. `Done` means that the channel is closed and the outcome
-    /// is known.
-    fn step(&mut self, cx: &mut ExecCx<'_>, share: usize) -> Stepped {
-        self.collect(cx.now, cx.link, share);
+    /// Takes the command, whose output was collected, one step further. `Done` means that the
+    /// channel is closed and the outcome is known.
+    fn step(&mut self, cx: &mut ExecCx<'_>) -> Stepped {
         if self.stop_by_sink(cx) {
             return Ok(Progress::Advanced);
         }

@@ -25,12 +25,10 @@ impl Execs {
         why: HostErrorKind,
         cx: &mut ExecCx<'_>,
     ) -> Progress {
-        let share = self.share();
-        let Some(exec) = self.get_mut(id) else { return Progress::Pending };
-        if matches!(why, HostErrorKind::NotStarted(_)) && exec.is_started() {
+        if matches!(why, HostErrorKind::NotStarted(_)) && self.get(id).is_some_and(Exec::is_started) {
             return Progress::Pending;
         }
-        exec.collect(cx.now, cx.link, share);
+        let Some(exec) = self.take_in(id, cx.now, cx.link) else { return Progress::Pending };
         let outcome = exec.failed(cx, why);
         match exec.state {
             ExecState::Waiting | ExecState::Blocked => {

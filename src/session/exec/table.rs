@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{CommandNews, Effect, Exec, ExecCx, ExecState};
+use super::{CommandNews, Effect, Exec, ExecCx, ExecState, InboxBuffer};
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
@@ -27,6 +27,7 @@ pub(crate) struct Execs {
     holding: usize,
     /// The limit for `unread`, in bytes.
     budget: usize,
+    buffer: InboxBuffer,
     #[cfg(test)]
     pub(in crate::session) looks: crate::session::tests::Looks,
 }
@@ -51,6 +52,7 @@ impl Execs {
             unread: 0,
             holding: 0,
             budget,
+            buffer: InboxBuffer::default(),
             #[cfg(test)]
             looks: Default::default(),
         }
@@ -135,10 +137,27 @@ impl Execs {
         link: &mut dyn Link,
         out: &mut Vec<Effect>,
     ) {
-        let share = self.share();
-        if let Some(exec) = self.get_mut(id) {
-            exec.collect(now, link, share);
+        if self.take_in(id, now, link).is_some() {
             self.note(id, now, out);
+        }
+    }
+
+    /// Collects the output that has arrived for a command.
+    pub(super) fn take_in(&mut self, id: CommandId, now: Instant, link: &mut dyn Link) -> Option<&mut Exec> {
+        let share = self.share();
+        #[cfg(test)]
+        self.looks.count();
+        let exec = self.slab.get_mut(id.index()).filter(|exec| exec.id == id)?;
+        exec.collect(now, link, share, &mut self.buffer);
+        Some(exec)
+    }
+
+    /// Lends the fleet's buffer to the first of these commands that receives output, which must be
+    /// collected in the same visit.
+    pub(in crate::session) fn lend_buffer(&mut self, ids: &[CommandId], link: &mut dyn Link) {
+        let channel = ids.iter().find_map(|id| self.get(*id)?.state.output_channel());
+        if let Some(channel) = channel {
+            self.buffer.lend(&mut link.inbox(channel).stdout);
         }
     }
 

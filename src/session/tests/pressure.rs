@@ -2,6 +2,7 @@
 //! nobody waits for its output any more.
 
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::call::Call;
@@ -11,6 +12,7 @@ use crate::command::{OutputOptions, RunOptions};
 use crate::error::{CancelCause, HostErrorKind};
 use crate::ids::StdStream;
 use crate::limits;
+use crate::link::Channels;
 use crate::output::{Bound, Keep, Room, Sink};
 use crate::session::state::Phase;
 use crate::session::{Execs, Input, Keepalive, Timeouts};
@@ -102,6 +104,31 @@ fn as_many_reads_are_made_as_there_is_room_for() {
     let reads = |bytes| bench.session.reads(Room { bytes, bound: Bound::Stream });
     assert_eq!([reads(1), reads(4096), reads(4097), reads(64 * 1024)], [1, 1, 2, 16]);
     assert_eq!(reads(usize::MAX), limits::PUMPS_PER_VISIT);
+}
+
+#[test]
+fn all_output_passes_through_one_buffer_of_the_fleet() {
+    let buffers = Arc::new(Mutex::new(Vec::new()));
+    let seen = buffers.clone();
+    let sink = Sink::new(move |piece| {
+        seen.lock().unwrap().push(piece.bytes.as_ptr() as usize);
+        Ok(())
+    });
+    let mut bench = Bench::new(Script::peer(peer(ended())));
+    bench.command_with(keeping(Keep::Sink(sink)), b"", false);
+    let mut others = Vec::new();
+    while !bench.exec(0).is_finished() {
+        bench.round();
+        // Takes the place of a buffer that was freed.
+        others.push(Vec::<u8>::with_capacity(PACKET));
+        if let Some(channel) = bench.exec(0).state.channel() {
+            assert_eq!(bench.link.inbox(channel).stdout.capacity(), 0, "memory between visits");
+        }
+    }
+    let mut buffers = buffers.lock().unwrap();
+    assert_eq!(buffers.len(), PACKETS);
+    buffers.dedup();
+    assert_eq!(buffers.len(), 1, "buffers");
 }
 
 #[test]
