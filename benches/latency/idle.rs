@@ -1,4 +1,5 @@
-//! 10,000 hosts are connected, and nothing happens; then one of them at a time runs a command.
+//! 10,000 hosts are connected, and nothing happens; then one of them at a time runs a command, and
+//! then each prints a thousand lines.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -53,6 +54,9 @@ pub fn run(plan: &Plan<'_>) -> Vec<Row> {
         .map(|(what, unit, value)| Row::value(&case, what, unit, value))
         .to_vec();
         rows.extend(single_commands(&mut fleet, &case, sizes.single));
+        print(&mut fleet);
+        let each = (memory() - before) / sizes.idle as f64;
+        rows.push(Row::value(&case, "memory of each that has printed", "KiB", each));
         rows
     })
 }
@@ -75,6 +79,17 @@ fn single_commands(fleet: &mut Fleet, case: &str, count: usize) -> Vec<Row> {
         Row::spread(case, "call that starts one command", &mut starts),
         Row::spread(case, "one command, start to end", &mut commands),
     ]
+}
+
+/// Has each host print a thousand lines, which are read as they arrive.
+fn print(fleet: &mut Fleet) {
+    fleet.start(Run::new("lines 1000")).unwrap();
+    let is_over = Loop::default().run(fleet, Instant::now() + PATIENCE, |event| match event {
+        Event::RunDone { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(is_over, "hosts still print: {:?}", fleet.metrics());
+    quieten(fleet);
 }
 
 pub fn connect_all(fleet: &mut Fleet) {

@@ -23,11 +23,14 @@
 //! call. Unread bytes are moved to keep this bound, but only once enough bytes have been consumed
 //! or pushed since the last move. So the amortised cost is O(1) per byte.
 //!
-//! A running stream allocates powers of two up to 64 KiB, and above that multiples of 64 KiB. A
-//! stream that stays near its bound keeps its allocation. A fleet that runs for months would
-//! otherwise leave holes of all sizes in the heap.
+//! A running stream allocates powers of two up to 128 KiB, and above that multiples of 320 KiB. So
+//! few sizes are in use, and each takes the place of another. A stream that stays near its bound
+//! keeps its allocation. A fleet that runs for months would otherwise leave holes of all sizes in
+//! the heap.
 
 use std::fmt;
+
+use crate::limits;
 
 /// The code units in which line ends are searched for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +72,12 @@ impl LineBuffer {
 
     const CAPACITY_MIN: usize = 64;
 
-    /// Capacities above this are multiples of it.
-    const BLOCK: usize = 64 * 1024;
+    /// Capacities up to this are powers of two.
+    const SMALL: usize = 128 * 1024;
+
+    /// Larger capacities are multiples of this: the default bound of a stream, and what one visit
+    /// adds to it.
+    const BLOCK: usize = limits::STREAM_UNREAD + 64 * 1024;
 
     /// Bytes may be moved to the start of the allocation if at least this share of their number was
     /// consumed before them.
@@ -282,7 +289,7 @@ impl LineBuffer {
 
     /// The smallest capacity of which buffers are made that has room for `bytes`.
     const fn class(bytes: usize) -> usize {
-        if bytes > Self::BLOCK {
+        if bytes > Self::SMALL {
             return bytes.next_multiple_of(Self::BLOCK);
         }
         let class = bytes.next_power_of_two();
@@ -319,7 +326,7 @@ impl LineBuffer {
         }
         if self.data.capacity() > Self::IDLE_CAPACITY && unread < self.data.capacity().div_ceil(4) {
             self.drop_consumed();
-            self.data.shrink_to(Self::class(2 * unread));
+            self.data.shrink_to(Self::class(unread + unread / 2));
         }
     }
 
@@ -336,7 +343,7 @@ impl LineBuffer {
         let is_worth_it = consumed >= unread / Self::MOVED_PER_CONSUMED;
         if !is_worth_it || self.data.capacity() - unread < extra {
             // Twice the size, or 64 KiB more, or a quarter more.
-            let growth = unread.min(Self::BLOCK).max(unread / 4);
+            let growth = unread.min(Self::SMALL / 2).max(unread / 4);
             self.data.reserve_exact(Self::class(unread + extra.max(growth)) - unread);
         }
     }

@@ -404,13 +404,13 @@ fn a_stream_near_its_bound_keeps_its_allocation() {
 }
 
 #[test]
-fn capacities_are_powers_of_two_and_then_multiples_of_64_kib() {
+fn capacities_are_powers_of_two_and_then_multiples_of_a_block() {
     let mut buffer = LineBuffer::new();
     let mut out = vec![0; 3 * 1024 * 1024];
     for step in 0..20_000 {
         buffer.push(&vec![b'x'; step % 701]);
         let capacity = buffer.capacity();
-        let class = if capacity > 65_536 { 65_536 } else { capacity.next_power_of_two().max(64) };
+        let class = if capacity > 131_072 { 327_680 } else { capacity.next_power_of_two().max(64) };
         assert_eq!(capacity % class, 0, "{buffer:?}");
         if step % 37 == 0 {
             let read = buffer.len() * (step % 100) / 100;
