@@ -281,9 +281,10 @@ impl LineBuffer {
     /// Gives back the memory reserved for further bytes. Call this when none are expected for a
     /// while.
     pub fn settle(&mut self) {
-        if self.data.capacity() > Self::class(self.len() + self.len() / 4) {
+        let enough = Self::class(self.len());
+        if self.data.capacity() > enough {
             self.drop_consumed();
-            self.data.shrink_to(Self::class(self.len()));
+            self.data.shrink_to(enough);
         }
     }
 

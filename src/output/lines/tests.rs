@@ -401,6 +401,15 @@ fn a_stream_near_its_bound_keeps_its_allocation() {
         }
     }
     assert_eq!(capacities, [BOUND + 64 * 1024]);
+
+    // More arrives than there is room for, and is read.
+    buffer.push(&packet.repeat(4));
+    assert_eq!(buffer.capacity(), 2 * capacities[0]);
+    while buffer.len() > BOUND {
+        buffer.next_line();
+    }
+    buffer.settle();
+    assert_eq!(buffer.capacity(), capacities[0]);
 }
 
 #[test]
