@@ -30,8 +30,6 @@
 
 use std::fmt;
 
-use crate::limits;
-
 /// The code units in which line ends are searched for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,7 +75,7 @@ impl LineBuffer {
 
     /// Larger capacities are multiples of this: the default bound of a stream, and what one visit
     /// adds to it.
-    const BLOCK: usize = limits::STREAM_UNREAD + 64 * 1024;
+    const BLOCK: usize = (256 + 64) * 1024;
 
     /// Bytes may be moved to the start of the allocation if at least this share of their number was
     /// consumed before them.
