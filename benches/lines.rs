@@ -39,8 +39,8 @@ fn drain_borrowed(buffer: &mut LineBuffer) {
 }
 
 fn drain_owned(buffer: &mut LineBuffer) {
-    while let Some(line) = buffer.take_line() {
-        black_box(line);
+    while let Some(line) = buffer.next_line() {
+        black_box(line.to_vec());
     }
 }
 

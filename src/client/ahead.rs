@@ -5,11 +5,20 @@
 //! [`Claim`], which counts how many bytes of the block were handed out. Each line is claimed before
 //! it is handed out. Locking the fleet ends the claim and consumes the claimed bytes. So the stream
 //! always looks as if its lines had been taken one by one, even if the iterator has been dropped.
+//!
+//! A line is handed out as its place in the block, where it stays until the next line is asked for.
+//! A line that was taken from the fleet singly is a block by itself, already consumed.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fmt, mem};
+
+use super::output::HostOutput;
+use super::shared::{Loan, Locked};
+use crate::Fleet;
+use crate::ids::StdStream;
+use crate::output::LineEnds;
 
 /// The size of the first block, in bytes. It is small, so that reading only a few lines copies
 /// little. Later blocks are larger, up to `LONGEST`.
@@ -73,62 +82,128 @@ pub(super) struct Ahead {
     claim: Arc<Claim>,
     /// How many bytes the next block may have.
     limit: usize,
+    /// Whether the block is the first line of its stream.
+    at_start: bool,
 }
 
 impl Ahead {
     pub(super) fn new() -> Self {
         let claim = Arc::new(Claim(AtomicUsize::new(Claim::ENDED)));
-        Self { block: Block::Bytes(Vec::new()), start: 0, claim, limit: 0 }
+        Self { block: Block::Bytes(Vec::new()), start: 0, claim, limit: 0, at_start: false }
     }
 
-    /// The next line of the block.
+    /// The place of the next line of the block.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Claimed<'_>> {
-        let line = self.claim_line()?;
-        Some(match &self.block {
-            Block::Text(text) => Claimed::Text(&text[line]),
-            Block::Bytes(bytes) => Claimed::Bytes(&bytes[line]),
-        })
-    }
-
-    #[inline]
-    fn claim_line(&mut self) -> Option<Range<usize>> {
+    pub(super) fn next(&mut self) -> Option<Range<usize>> {
         let start = self.start;
         let rest = &self.block.as_bytes()[start..];
         let len = memchr::memchr(b'\n', rest)?;
         let is_crlf = rest[..len].ends_with(b"\r");
         if !self.claim.extend(start, start + len + 1) {
-            self.interrupted();
+            // The fleet was locked in the meantime, and the stream may have changed.
+            self.restart();
             return None;
         }
         self.start = start + len + 1;
         Some(start..start + len - usize::from(is_crlf))
     }
 
-    /// Drops the block, because the fleet was locked in the meantime and the stream may have
-    /// changed. This may happen again soon, so the next line is taken from the fleet singly, not in
-    /// a block.
-    #[cold]
-    fn interrupted(&mut self) {
-        *self = Self { claim: self.claim.clone(), ..Self::new() };
+    /// The line at this place.
+    #[inline]
+    pub(super) fn line(&self, place: Range<usize>) -> Claimed<'_> {
+        match &self.block {
+            Block::Text(text) => Claimed::Text(&text[place]),
+            Block::Bytes(bytes) => Claimed::Bytes(&bytes[place]),
+        }
     }
 
-    /// Allows the next block. Called after a line was taken from the fleet, because more lines may
-    /// follow.
-    pub(super) fn expect_more(&mut self) {
-        self.limit = self.limit.max(FIRST);
+    /// Whether the last line that was handed out is the first line of its stream.
+    pub(super) fn at_start(&self) -> bool {
+        self.at_start
+    }
+
+    /// Drops the block. The next line is taken from the fleet singly, because it may be the only
+    /// one that is asked for.
+    #[cold]
+    pub(super) fn restart(&mut self) {
+        self.block = Block::Bytes(self.take_memory());
+        self.limit = 0;
+    }
+
+    /// Empties the block, and returns its memory, to be used again.
+    fn take_memory(&mut self) -> Vec<u8> {
+        (self.start, self.at_start) = (0, false);
+        let mut memory = match mem::replace(&mut self.block, Block::Bytes(Vec::new())) {
+            Block::Text(text) => text.into_bytes(),
+            Block::Bytes(bytes) => bytes,
+        };
+        memory.clear();
+        memory.shrink_to(LONGEST);
+        memory
+    }
+
+    /// Reads the next line of a stream, and returns its place. Reads more lines ahead, unless only
+    /// one line was asked for so far; `make` is called with them. Returns the fleet if no line has
+    /// arrived.
+    pub(super) fn read<'a>(
+        &mut self,
+        mut fleet: Locked<'a>,
+        output: &'a HostOutput,
+        stream: StdStream,
+        make: impl FnOnce(Vec<u8>) -> Block,
+    ) -> Result<Range<usize>, Locked<'a>> {
+        let (id, ends) = (output.id(), output.line_ends());
+        if ends == LineEnds::Bytes
+            && self.limit > 0
+            && let Some(claim) = self.fill(fleet.peek(id, stream), make)
+        {
+            fleet.lend(Loan { id, stream, claim });
+            if let Some(place) = self.next() {
+                return Ok(place);
+            }
+            // Another thread has locked the fleet.
+            fleet = output.fleet().lock();
+        }
+        self.take(&mut fleet, output, stream).ok_or(fleet)
+    }
+
+    /// Takes the next line of a stream, and returns its place. More lines may follow, so this allows
+    /// to read ahead.
+    pub(super) fn take(
+        &mut self,
+        fleet: &mut Fleet,
+        output: &HostOutput,
+        stream: StdStream,
+    ) -> Option<Range<usize>> {
+        let hold = |line: &[u8], offset| self.hold(line, offset);
+        fleet.take_line_with(output.id(), stream, output.line_ends(), hold)
     }
 
     /// Copies whole lines from these unread bytes. Returns the claim on the copied lines, or `None`
     /// if no line was copied. The claim must be ended before the stream changes.
-    pub(super) fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
-        (self.block, self.start) = (Block::Bytes(Vec::new()), 0);
+    fn fill(&mut self, unread: &[u8], make: impl FnOnce(Vec<u8>) -> Block) -> Option<Arc<Claim>> {
+        let mut memory = self.take_memory();
         let unread = &unread[..unread.len().min(self.limit)];
-        let end = memchr::memrchr(b'\n', unread)? + 1;
-        self.block = make(unread[..end].to_vec());
+        let end = memchr::memrchr(b'\n', unread).map_or(0, |newline| newline + 1);
+        memory.extend_from_slice(&unread[..end]);
+        self.block = make(memory);
+        if end == 0 {
+            return None;
+        }
         self.limit = (4 * self.limit).min(LONGEST);
         self.claim.begin();
         Some(self.claim.clone())
+    }
+
+    /// Copies a line that is taken from the fleet, and returns its place. `offset` is the line's
+    /// offset in its stream.
+    fn hold(&mut self, line: &[u8], offset: u64) -> Range<usize> {
+        let mut memory = self.take_memory();
+        memory.extend_from_slice(line);
+        self.block = Block::Bytes(memory);
+        (self.start, self.at_start) = (line.len(), offset == 0);
+        self.limit = self.limit.max(FIRST);
+        0..line.len()
     }
 }
 
@@ -146,7 +221,8 @@ mod tests {
     use super::*;
 
     fn next(ahead: &mut Ahead) -> Option<String> {
-        Some(match ahead.next()? {
+        let place = ahead.next()?;
+        Some(match ahead.line(place) {
             Claimed::Text(line) => line.to_owned(),
             Claimed::Bytes(line) => String::from_utf8(line.to_vec()).unwrap() + " as bytes",
         })
@@ -159,7 +235,7 @@ mod tests {
     #[test]
     fn lines_are_claimed_with_their_ends_one_by_one() {
         let mut ahead = Ahead::new();
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         let claim = ahead.fill(b"one\r\n\n\rtwo\nrest", text).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("one"));
         assert_eq!(claim.0.load(Ordering::Relaxed), 5);
@@ -172,13 +248,13 @@ mod tests {
     #[test]
     fn whoever_ends_the_claim_finds_the_first_line_that_was_not_handed_out() {
         let mut ahead = Ahead::new();
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         let claim = ahead.fill(b"one\ntwo\nthree\n", Block::Bytes).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("one as bytes"));
         assert_eq!(claim.end(), 4);
         assert_eq!(next(&mut ahead), None);
         assert!(ahead.fill(b"two\nthree\n", text).is_none(), "it asks for single lines again");
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         let again = ahead.fill(b"two\nthree\n", text).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("two"));
         assert_eq!(again.end(), 4);
@@ -187,7 +263,7 @@ mod tests {
     #[test]
     fn a_claim_outlives_its_iterator() {
         let mut ahead = Ahead::new();
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         let claim = ahead.fill(b"one\ntwo\n", text).unwrap();
         next(&mut ahead).unwrap();
         drop(ahead);
@@ -199,7 +275,7 @@ mod tests {
         let unread = b"0123456\n".repeat(LONGEST);
         let mut ahead = Ahead::new();
         assert!(ahead.fill(&unread, text).is_none(), "one line may be all that is wanted");
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         let mut sizes = Vec::new();
         for _ in 0..5 {
             let claim = ahead.fill(&unread, text).unwrap();
@@ -214,7 +290,7 @@ mod tests {
     #[test]
     fn debug_does_not_show_output() {
         let mut ahead = Ahead::new();
-        ahead.expect_more();
+        ahead.hold(b"zero", 0);
         ahead.fill(b"hunter2\n", text).unwrap();
         assert!(!format!("{ahead:?}").contains("hunter2"));
     }

@@ -1,7 +1,9 @@
 //! The lines of several hosts, as they arrive.
 
+use std::ops::Range;
 use std::time::Instant;
 
+use super::ahead::Ahead;
 use super::silence::Silence;
 use super::{HostOutput, ParallelClient};
 use crate::error::{HostError, HostErrorKind, TimeoutKind};
@@ -23,11 +25,18 @@ const BURST: usize = 256;
 /// It ends once all commands have ended and all lines were read.
 ///
 /// A line counts as read when it is returned. Dropping the iterator loses nothing.
+///
+/// As an iterator, this returns a `String` for each line. [`next_line`](Self::next_line) lends the
+/// line instead.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct AllLines<'a> {
     outputs: &'a [HostOutput],
     sources: Vec<Source>,
+    /// Lines of the current output that were copied: of standard output, and of standard error.
+    ahead: [Ahead; 2],
+    /// The text of a line whose bytes are no valid UTF-8.
+    text: String,
     /// How many outputs have not ended or have unread lines.
     open: usize,
     /// The output to look at next.
@@ -70,6 +79,8 @@ impl ParallelClient {
         AllLines {
             outputs,
             sources: vec![Source::default(); outputs.len()],
+            ahead: [Ahead::new(), Ahead::new()],
+            text: String::new(),
             open: outputs.len(),
             at: 0,
             burst: 0,
@@ -79,20 +90,79 @@ impl ParallelClient {
     }
 }
 
+/// What comes next: the output's position, and a line, as its place in the lines ahead, or an
+/// error.
+type Found = (usize, StdStream, Result<Range<usize>, HostError>);
+
 impl<'a> AllLines<'a> {
+    /// The next line, which is valid until the next call; `None` once all commands have ended and
+    /// all lines were read. No memory is allocated for a line, and text that is valid UTF-8 is not
+    /// copied for it.
+    ///
+    /// It can be mixed with the iterator, which returns the same lines, and the same errors.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["web1", "web2"]).build()?;
+    /// let outputs = client.start_command("journalctl -f -n 10")?;
+    /// let mut lines = client.lines(&outputs);
+    /// while let Some((output, _stream, line)) = lines.next_line() {
+    ///     println!("[{}] {}", output.host(), line?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_line(&mut self) -> Option<(&'a HostOutput, StdStream, Result<&str, HostError>)> {
+        let (at, stream, found) = self.find()?;
+        let output = &self.outputs[at];
+        let ahead = &self.ahead[stream as usize];
+        Some((output, stream, found.and_then(|place| output.text_of(ahead, place, &mut self.text))))
+    }
+
+    fn find(&mut self) -> Option<Found> {
+        while self.open > 0 {
+            if self.burst < BURST
+                && let Some((stream, found)) = self.take(self.at)
+            {
+                self.burst += 1;
+                self.barren = 0;
+                return Some((self.at, stream, found));
+            }
+            self.barren = if self.burst == 0 { self.barren + 1 } else { 0 };
+            self.burst = 0;
+            self.at = (self.at + 1) % self.outputs.len();
+            self.ahead.iter_mut().for_each(Ahead::restart);
+            if self.barren == self.outputs.len() && self.open > 0 {
+                self.barren = 0;
+                if let Some((at, stream, error)) = self.wait() {
+                    return Some((at, stream, Err(error)));
+                }
+            }
+        }
+        None
+    }
+
     /// A line of this output that has arrived, or the error of its command.
-    fn take(&mut self, at: usize) -> Option<(StdStream, Result<String, HostError>)> {
+    fn take(&mut self, at: usize) -> Option<(StdStream, Result<Range<usize>, HostError>)> {
+        const STREAMS: [StdStream; 2] = [StdStream::Stdout, StdStream::Stderr];
+        for (stream, ahead) in STREAMS.into_iter().zip(&mut self.ahead) {
+            if let Some(place) = ahead.next() {
+                return Some((stream, Ok(place)));
+            }
+        }
         let output = &self.outputs[at];
         if self.sources[at].is_done {
             return None;
         }
-        let (id, ends) = (output.id(), output.line_ends());
+        let id = output.id();
         let mut fleet = output.fleet().lock();
-        for stream in [StdStream::Stdout, StdStream::Stderr] {
-            if let Some(line) = fleet.take_line(id, stream, ends) {
-                drop(fleet);
-                self.sources[at].silence = None;
-                return Some((stream, output.decode(line.bytes, line.offset == 0)));
+        for (stream, ahead) in STREAMS.into_iter().zip(&mut self.ahead) {
+            match ahead.read(fleet, output, stream, |lines| output.block_of(lines)) {
+                Ok(place) => {
+                    self.sources[at].silence = None;
+                    return Some((stream, Ok(place)));
+                }
+                Err(locked) => fleet = locked,
             }
         }
         let mut outcome = None;
@@ -122,7 +192,7 @@ impl<'a> AllLines<'a> {
 
     /// Waits until something may have arrived. Returns the error of an output whose read timeout
     /// has passed.
-    fn wait(&mut self) -> Option<(&'a HostOutput, StdStream, Result<String, HostError>)> {
+    fn wait(&mut self) -> Option<(usize, StdStream, HostError)> {
         let now = clock::now();
         let mut first: Option<(Instant, usize)> = None;
         let running = |(_, source): &(usize, &mut Source)| source.is_running && !source.is_done;
@@ -139,7 +209,7 @@ impl<'a> AllLines<'a> {
             self.sources[at].silence = None;
             let after = outputs[at].read_timeout().unwrap_or_default();
             let kind = HostErrorKind::Timeout { kind: TimeoutKind::Read, after };
-            return Some((&outputs[at], StdStream::Stdout, Err(outputs[at].own_error(kind))));
+            return Some((at, StdStream::Stdout, outputs[at].own_error(kind)));
         }
         let output = &outputs[self.at];
         let seen = self.seen;
@@ -156,7 +226,7 @@ impl<'a> AllLines<'a> {
             Err(error) => {
                 // Without a poll nothing arrives any more.
                 self.open = 0;
-                Some((output, StdStream::Stderr, Err(output.loop_error(&error))))
+                Some((self.at, StdStream::Stderr, output.loop_error(&error)))
             }
         }
     }
@@ -166,24 +236,6 @@ impl<'a> Iterator for AllLines<'a> {
     type Item = (&'a HostOutput, StdStream, Result<String, HostError>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.open > 0 {
-            if self.burst < BURST
-                && let Some((stream, line)) = self.take(self.at)
-            {
-                self.burst += 1;
-                self.barren = 0;
-                return Some((&self.outputs[self.at], stream, line));
-            }
-            self.barren = if self.burst == 0 { self.barren + 1 } else { 0 };
-            self.burst = 0;
-            self.at = (self.at + 1) % self.outputs.len();
-            if self.barren == self.outputs.len() && self.open > 0 {
-                self.barren = 0;
-                if let Some(item) = self.wait() {
-                    return Some(item);
-                }
-            }
-        }
-        None
+        self.next_line().map(|(output, stream, line)| (output, stream, line.map(str::to_owned)))
     }
 }

@@ -1,13 +1,13 @@
-//! Iterators over the lines of one host's output.
+//! The lines of one host's output.
+
+use std::ops::Range;
 
 use super::ahead::{Ahead, Block, Claimed};
 use super::output::HostOutput;
-use super::shared::Loan;
 use super::wait::{WaitError, wait};
 use crate::Fleet;
 use crate::error::HostError;
 use crate::ids::StdStream;
-use crate::output::{Line, LineEnds};
 
 /// The unread lines of one stream, as text in its [`encoding`](crate::Command::encoding). Invalid
 /// bytes become U+FFFD. With [`strict_encoding`](crate::ReadOptions::strict_encoding), a line that
@@ -17,39 +17,54 @@ use crate::output::{Line, LineEnds};
 /// last line needs no line end. A byte order mark at the start of the stream is removed. If the
 /// host fails, the lines that have arrived come first, then one error. After a read timeout or a
 /// line that cannot be decoded, the next call continues; nothing is lost.
+///
+/// As an iterator, this returns a `String` for each line. [`next_line`](Self::next_line) lends the
+/// line instead, which takes half the time.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
-pub struct Lines<'a>(RawLines<'a>);
+pub struct Lines<'a> {
+    lines: RawLines<'a>,
+    /// The text of a line whose bytes are no valid UTF-8.
+    text: String,
+}
 
 impl<'a> Lines<'a> {
     pub(super) fn new(output: &'a HostOutput, stream: StdStream) -> Self {
-        Self(RawLines { output, stream, ahead: Ahead::new(), ended: false })
+        let lines = RawLines { output, stream, ahead: Ahead::new(), ended: false };
+        Self { lines, text: String::new() }
+    }
+
+    /// The next line, which is valid until the next call; `None` once the output has ended. No
+    /// memory is allocated for a line, and text that is valid UTF-8 is not copied for it.
+    ///
+    /// It can be mixed with the iterator, which returns the same lines, and the same errors.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut client = sshoal::ParallelClient::builder(["web1"]).build()?;
+    /// let outputs = client.run_command("journalctl -n 100000")?;
+    /// let (mut lines, mut errors) = (outputs[0].stdout(), 0);
+    /// while let Some(line) = lines.next_line()? {
+    ///     errors += usize::from(line.contains("error"));
+    /// }
+    /// println!("{errors} errors");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the iterator: the host's error, a read timeout, or a line that cannot be decoded.
+    #[inline]
+    pub fn next_line(&mut self) -> Result<Option<&str>, HostError> {
+        let Self { lines, text } = self;
+        let output = lines.output;
+        let Some(place) = lines.next_place(|lines| output.block_of(lines))? else { return Ok(None) };
+        output.text_of(&lines.ahead, place, text).map(Some)
     }
 
     /// The same lines as bytes, as the host sent them.
     pub fn raw(self) -> RawLines<'a> {
-        self.0
-    }
-}
-
-impl Lines<'_> {
-    #[inline]
-    fn next_at_hand(&mut self) -> Option<Result<String, HostError>> {
-        match self.0.ahead.next()? {
-            Claimed::Text(line) => Some(Ok(line.to_owned())),
-            // A block never contains the first line of a stream.
-            Claimed::Bytes(line) => Some(self.0.output.decode(line.to_vec(), false)),
-        }
-    }
-
-    fn fetch(&mut self) -> Option<Result<String, HostError>> {
-        let output = self.0.output;
-        if self.0.read_ahead(|lines| output.text_of_lines(lines).map_or_else(Block::Bytes, Block::Text))
-            && let Some(line) = self.next_at_hand()
-        {
-            return Some(line);
-        }
-        Some(self.0.take_next()?.and_then(|line| output.decode(line.bytes, line.offset == 0)))
+        self.lines
     }
 }
 
@@ -58,7 +73,7 @@ impl Iterator for Lines<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_at_hand().or_else(|| self.fetch())
+        self.next_line().map(|line| line.map(str::to_owned)).transpose()
     }
 }
 
@@ -74,49 +89,45 @@ pub struct RawLines<'a> {
 }
 
 impl RawLines<'_> {
+    /// The next line, which is valid until the next call; see [`Lines::next_line`].
+    ///
+    /// # Errors
+    /// The host's error, or a read timeout.
     #[inline]
-    fn next_at_hand(&mut self) -> Option<Vec<u8>> {
-        match self.ahead.next()? {
-            Claimed::Text(line) => Some(line.as_bytes().to_vec()),
-            Claimed::Bytes(line) => Some(line.to_vec()),
+    pub fn next_line(&mut self) -> Result<Option<&[u8]>, HostError> {
+        let Some(place) = self.next_place(Block::Bytes)? else { return Ok(None) };
+        Ok(Some(match self.ahead.line(place) {
+            Claimed::Text(line) => line.as_bytes(),
+            Claimed::Bytes(line) => line,
+        }))
+    }
+
+    /// The place of the next line in the block ahead. If a new block is copied, `make` is called
+    /// with it.
+    #[inline]
+    fn next_place(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> Result<Option<Range<usize>>, HostError> {
+        match self.ahead.next() {
+            Some(place) => Ok(Some(place)),
+            None => self.fetch(make),
         }
     }
 
-    /// Copies a block of lines, unless the caller has asked for only one line so far. Returns
-    /// whether any lines were copied.
-    fn read_ahead(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> bool {
-        if self.ended || self.output.line_ends() != LineEnds::Bytes {
-            return false;
+    /// Copies more lines, or waits for the next line and takes it.
+    fn fetch(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> Result<Option<Range<usize>>, HostError> {
+        let Self { output, stream, ahead, ended } = self;
+        if *ended {
+            return Ok(None);
         }
-        let (id, stream) = (self.output.id(), self.stream);
-        let mut fleet = self.output.fleet().lock();
-        let Some(claim) = self.ahead.fill(fleet.peek(id, stream), make) else { return false };
-        fleet.lend(Loan { id, stream, claim });
-        true
-    }
-
-    /// Waits for the next line, and takes it from the fleet.
-    fn take_next(&mut self) -> Option<Result<Line, HostError>> {
-        if self.ended {
-            return None;
+        if let Ok(place) = ahead.read(output.fleet().lock(), output, *stream, make) {
+            return Ok(Some(place));
         }
-        let ends = self.output.line_ends();
-        let stream = self.stream;
-        let take = |fleet: &mut Fleet, id| fleet.take_line(id, stream, ends);
-        match wait(self.output, take, |command| command.unread(stream)) {
-            Ok(line) => {
-                self.ahead.expect_more();
-                Some(Ok(line))
-            }
-            Err(WaitError::Timeout(error)) => Some(Err(error)),
-            Err(WaitError::Ended) => {
-                self.ended = true;
-                None
-            }
-            Err(WaitError::Failed(error)) => {
-                self.ended = true;
-                Some(Err(error))
-            }
+        let take = |fleet: &mut Fleet, _| ahead.take(fleet, output, *stream);
+        let waited = wait(output, take, |command| command.unread(*stream));
+        *ended = matches!(waited, Err(WaitError::Ended | WaitError::Failed(_)));
+        match waited {
+            Ok(place) => Ok(Some(place)),
+            Err(WaitError::Ended) => Ok(None),
+            Err(WaitError::Timeout(error) | WaitError::Failed(error)) => Err(error),
         }
     }
 }
@@ -124,15 +135,8 @@ impl RawLines<'_> {
 impl Iterator for RawLines<'_> {
     type Item = Result<Vec<u8>, HostError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(line) = self.next_at_hand() {
-            return Some(Ok(line));
-        }
-        if self.read_ahead(Block::Bytes)
-            && let Some(line) = self.next_at_hand()
-        {
-            return Some(Ok(line));
-        }
-        Some(self.take_next()?.map(|line| line.bytes))
+        self.next_line().map(|line| line.map(<[u8]>::to_vec)).transpose()
     }
 }

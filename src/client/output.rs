@@ -1,8 +1,10 @@
 //! One host's output of one command.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead::{Ahead, Block, Claimed};
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin};
 use crate::command::Signal;
@@ -267,18 +269,30 @@ impl HostOutput {
         self.decoding.encoding.line_ends()
     }
 
-    /// Decodes a line that was read. `at_start` tells whether it is the first line of its stream.
-    pub(super) fn decode(&self, line: Vec<u8>, at_start: bool) -> Result<String, HostError> {
-        self.decoding.decode(line, at_start).map_err(|Malformed { line, offset }| {
-            let encoding = self.encoding();
-            self.own_error(HostErrorKind::Undecodable { encoding, offset, line })
-        })
+    /// The text of a line that was read. If it is not in the block already, it is written to
+    /// `text`.
+    #[inline]
+    pub(super) fn text_of<'a>(
+        &self,
+        ahead: &'a Ahead,
+        place: Range<usize>,
+        text: &'a mut String,
+    ) -> Result<&'a str, HostError> {
+        match ahead.line(place) {
+            Claimed::Text(line) => Ok(line),
+            Claimed::Bytes(line) => {
+                self.decoding.decode(line, ahead.at_start(), text).map_err(|Malformed { line, offset }| {
+                    let encoding = self.encoding();
+                    self.own_error(HostErrorKind::Undecodable { encoding, offset, line })
+                })
+            }
+        }
     }
 
-    /// Decodes several lines at once. Returns their bytes unchanged if they must be decoded one by
-    /// one. None of them may be the first line of its stream.
-    pub(super) fn text_of_lines(&self, lines: Vec<u8>) -> Result<String, Vec<u8>> {
-        self.decoding.encoding.decode_lines(lines)
+    /// Decodes several lines at once, unless they must be decoded one by one. None of them may be
+    /// the first line of its stream.
+    pub(super) fn block_of(&self, lines: Vec<u8>) -> Block {
+        self.decoding.encoding.decode_lines(lines).map_or_else(Block::Bytes, Block::Text)
     }
 
     pub(super) fn read_timeout(&self) -> Option<Duration> {

@@ -53,7 +53,19 @@ impl Fleet {
     /// ended, the rest of the output counts as the last line. If a line is longer than the stream
     /// may hold, the part that [has arrived](crate::output::Keep::BackPressure) is taken.
     pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
-        self.read_with(id, stream, |stream, share| stream.take_line(ends, share))?
+        self.take_line_with(id, stream, ends, |line, offset| Line { bytes: line.to_vec(), offset })
+    }
+
+    /// Takes the next line as [`take_line`](Self::take_line) does, and passes it and its offset to
+    /// `with`.
+    pub(crate) fn take_line_with<T>(
+        &mut self,
+        id: CommandId,
+        stream: StdStream,
+        ends: LineEnds,
+        with: impl FnOnce(&[u8], u64) -> T,
+    ) -> Option<T> {
+        self.read_with(id, stream, |stream, share| stream.take_line(ends, share, with))?
     }
 
     /// Drops all unread output of a stream.

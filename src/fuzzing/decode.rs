@@ -76,10 +76,11 @@ fn read<'a>(
     let mut buffer = LineBuffer::new();
     buffer.set_line_ends(decoding.encoding.line_ends());
     let mut lines = Vec::new();
-    let drain = |buffer: &mut LineBuffer, lines: &mut Vec<_>| {
+    let mut text = String::new();
+    let mut drain = |buffer: &mut LineBuffer, lines: &mut Vec<_>| {
         let mut at_start = buffer.position() == 0;
-        while let Some(line) = buffer.take_line() {
-            lines.push(decoding.decode(line, at_start));
+        while let Some(line) = buffer.next_line() {
+            lines.push(decoding.decode(line, at_start, &mut text).map(str::to_owned));
             at_start = false;
         }
     };

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{CoderResult, DecoderResult, EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 
 use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::output::LineEnds;
+
+/// Capacity that the text of a line keeps for the next line.
+const TEXT_RETAINED: usize = 64 * 1024;
 
 /// An encoding of the WHATWG's Encoding standard. The encoding `replacement` is excluded, because
 /// it decodes any input as a single error.
@@ -29,17 +32,30 @@ pub(crate) struct Decoding {
 
 impl Decoding {
     /// Decodes a line. At the start of a stream, the encoding's byte order mark is not part of the
-    /// text.
+    /// text. A line of UTF-8 that is valid is returned as it is; any other text is written to
+    /// `text`, in place of what that contains.
     ///
     /// # Errors
     /// Returns the line if it is not valid in the encoding and the decoding is strict.
-    pub(crate) fn decode(self, line: Vec<u8>, at_start: bool) -> Result<String, Malformed> {
+    pub(crate) fn decode<'a>(
+        self,
+        line: &'a [u8],
+        at_start: bool,
+        text: &'a mut String,
+    ) -> Result<&'a str, Malformed> {
         let Self { encoding, strict } = self;
-        let mark = encoding.mark(&line, at_start);
-        encoding.decode_valid(line, mark).or_else(|line| match strict {
-            true => Err(Malformed { offset: mark + encoding.first_malformed(&line[mark..]), line }),
-            false => Ok(encoding.0.decode_without_bom_handling(&line[mark..]).0.into_owned()),
-        })
+        let mark = encoding.mark(line, at_start);
+        let bytes = &line[mark..];
+        if encoding.0 == UTF_8
+            && let Ok(valid) = str::from_utf8(bytes)
+        {
+            return Ok(valid);
+        }
+        let is_malformed = encoding.decode_to(bytes, text);
+        if is_malformed && strict {
+            return Err(Malformed { offset: mark + encoding.first_malformed(bytes), line: line.to_vec() });
+        }
+        Ok(text)
     }
 }
 
@@ -74,13 +90,26 @@ impl Encoding {
         }
     }
 
-    /// Decodes the line from `mark` on. Returns the line if it is not valid in the encoding.
-    fn decode_valid(self, line: Vec<u8>, mark: usize) -> Result<String, Vec<u8>> {
-        if self.0 == UTF_8 && mark == 0 {
-            return String::from_utf8(line).map_err(|error| error.into_bytes());
+    /// Replaces `text` by the text of these bytes. Returns whether some of them are invalid, and so
+    /// became U+FFFD.
+    fn decode_to(self, mut bytes: &[u8], text: &mut String) -> bool {
+        let mut decoder = self.0.new_decoder_without_bom_handling();
+        let mut is_malformed = false;
+        text.clear();
+        // The decoder writes to every page of the capacity.
+        text.shrink_to(bytes.len().max(TEXT_RETAINED));
+        text.reserve(bytes.len());
+        loop {
+            let (result, read, has_replaced) = decoder.decode_to_string(bytes, text, true);
+            is_malformed |= has_replaced;
+            bytes = &bytes[read..];
+            match result {
+                CoderResult::InputEmpty => return is_malformed,
+                CoderResult::OutputFull => {
+                    text.reserve(decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(usize::MAX));
+                }
+            }
         }
-        let text = self.0.decode_without_bom_handling_and_without_replacement(&line[mark..]);
-        text.map(Cow::into_owned).ok_or(line)
     }
 
     /// Decodes several lines together with their line ends, if the text of each line can then be

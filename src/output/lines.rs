@@ -213,14 +213,6 @@ impl LineBuffer {
         &self.data[start..start + len]
     }
 
-    /// Like [`next_line`](Self::next_line), but returns a copy and gives the memory of the line
-    /// back at once.
-    pub fn take_line(&mut self) -> Option<Vec<u8>> {
-        let line = self.next_line()?.to_vec();
-        self.give_back();
-        Some(line)
-    }
-
     /// Moves up to `out.len()` raw bytes, terminators included, to the start of `out`, and returns
     /// how many bytes were moved.
     ///

@@ -210,16 +210,20 @@ impl Stream {
         self.buffer.clear();
     }
 
-    /// Takes the next line. If a line has no end yet and the stream has no room for more of it,
-    /// takes the part that has arrived.
-    pub(crate) fn take_line(&mut self, ends: LineEnds, share: usize) -> Option<Line> {
+    /// Takes the next line, and passes it and its offset to `with`. If a line has no end yet and the
+    /// stream has no room for more of it, takes the part that has arrived.
+    pub(crate) fn take_line<T>(
+        &mut self,
+        ends: LineEnds,
+        share: usize,
+        with: impl FnOnce(&[u8], u64) -> T,
+    ) -> Option<T> {
         self.buffer.set_line_ends(ends);
-        let offset = self.buffer.position();
-        let bytes = match self.buffer.take_line() {
-            Some(line) => line,
-            None => self.next_piece(share)?.to_vec(),
-        };
-        Some(Line { bytes, offset })
+        let lent = self.lend_line(share)?;
+        let result = with(self.lent(lent), lent.offset);
+        // Gives the memory of the line back.
+        self.buffer.consume(0);
+        Some(result)
     }
 
     /// Whether [`take_line`](Self::take_line) would return a line.
