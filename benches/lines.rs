@@ -3,10 +3,23 @@
 //! Each case pushes the whole input in chunks of 4 KiB, about the size of one delivery by a
 //! channel, and reads after each chunk, as the blocking client does; `backlog` pushes everything
 //! first, as for a host that nobody reads yet.
+//!
+//! Then a client reads the lines of simulated hosts, lent and as a `String` each, and the same output
+//! as bytes, alternately: `cargo bench --bench lines -- client` does only that.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
+
+use std::env;
 use std::hint::black_box;
+use std::process::{Command, ExitCode};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+
+#[path = "lines/mod.rs"]
+mod suite;
+#[path = "support/mod.rs"]
+#[allow(dead_code, reason = "a bench uses a part of it")]
+mod support;
 
 // The module is private to the crate.
 #[path = "../src/output"]
@@ -84,4 +97,24 @@ fn benchmark(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, benchmark);
-criterion_main!(benches);
+
+/// Lines of each host, and rounds of each way to read them.
+const LINES: usize = 1_000;
+const ROUNDS: usize = 40;
+const HOSTS: usize = 100;
+
+fn main() -> ExitCode {
+    // The simulated hosts are this program again, as a separate process.
+    if hostsim::asked_to_serve() {
+        return hostsim::serve_from_args();
+    }
+    if !env::args().any(|arg| arg == "client") {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+    let sim = support::simulator(Command::new(env::current_exe().unwrap()), true, |sim| sim);
+    for row in support::pinned(true, || suite::measure(&sim, HOSTS, LINES, ROUNDS)) {
+        println!("{row}");
+    }
+    ExitCode::SUCCESS
+}

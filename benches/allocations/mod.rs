@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hostsim::Sim;
 use sshoal::output::Deliver;
-use sshoal::{Budget, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
+use sshoal::{Budget, Command, Event, Fleet, HostOutput, JoinOptions, Outcome, ParallelClient, Run};
 
 use super::support::{raise_descriptor_limit, trusting};
 
@@ -109,7 +109,7 @@ impl Plan<'_> {
         Row { what: "block of output", units: ended.blocks, counted }
     }
 
-    /// Lines of output, in three ways.
+    /// Lines of output, in all ways.
     fn lines(&self) -> Vec<Row> {
         let total = READ * self.sizes.lines;
         let command = format!("lines {}", self.sizes.lines);
@@ -124,12 +124,28 @@ impl Plan<'_> {
         let mut client = trusting(ParallelClient::builder(self.sim.hosts(READ))).build().unwrap();
         read(&mut client, "true", read_bytes);
         let lines = self.row("line of the line iterator", total, || {
-            assert_eq!(read(&mut client, &command, |output| output.stdout().flatten().count()), total);
+            let count = |output: &HostOutput| output.stdout().flatten().count();
+            assert_eq!(read(&mut client, command.as_str(), count), total);
+        });
+        let lent_lines = self.row("line that the line iterator lends", total, || {
+            assert_eq!(read(&mut client, command.as_str(), count_lent), total);
+        });
+        let decoded = self.row("the same in another encoding", total, || {
+            let command = Command::new(command.as_str()).encoding("latin1");
+            assert_eq!(read(&mut client, command, count_lent), total);
+        });
+        let all = self.row("lent line of all outputs in one loop", total, || {
+            let outputs = client.run_command(command.as_str()).unwrap();
+            let (mut lines, mut found) = (client.lines(&outputs), 0);
+            while let Some((_, _, line)) = lines.next_line() {
+                found += usize::from(line.is_ok());
+            }
+            assert_eq!(found, total);
         });
         let bytes = self.row("line that is read as bytes", total, || {
-            read(&mut client, &command, read_bytes);
+            read(&mut client, command.as_str(), read_bytes);
         });
-        vec![lent, lines, bytes]
+        vec![lent, lines, lent_lines, decoded, all, bytes]
     }
 
     fn fleet(&self, hosts: usize) -> Fleet {
@@ -167,11 +183,23 @@ fn run(fleet: &mut Fleet, command: impl Into<Run>) -> Ended {
 }
 
 /// Runs a command and reads its output. Returns the sum of the results of `read`.
-fn read(client: &mut ParallelClient, command: &str, read: impl FnMut(&HostOutput) -> usize) -> usize {
+fn read(
+    client: &mut ParallelClient,
+    command: impl Into<Command>,
+    read: impl FnMut(&HostOutput) -> usize,
+) -> usize {
     let outputs = client.run_command(command).unwrap();
     let found = outputs.iter().map(read).sum();
     client.join(&outputs, JoinOptions::default()).unwrap();
     assert!(outputs.iter().all(|output| output.exit_code() == Some(0)));
+    found
+}
+
+fn count_lent(output: &HostOutput) -> usize {
+    let (mut lines, mut found) = (output.stdout(), 0);
+    while lines.next_line().unwrap().is_some() {
+        found += 1;
+    }
     found
 }
 

@@ -32,8 +32,10 @@ pub enum Workload {
     Queue,
     /// Read much output of connected hosts, as bytes.
     Bulk,
-    /// Read many lines of connected hosts, one by one.
+    /// Read many lines of connected hosts, one by one, each as a `String`.
     Lines,
+    /// Read the same lines without a `String` each.
+    Lent,
     /// Read the same lines as bytes.
     Raw,
     /// Like [`Workload::Fresh`], but 10 % of the hosts are silent, 5 % refuse the connection and 5
@@ -99,7 +101,7 @@ impl Job {
     fn command(self) -> String {
         match self.workload {
             Workload::Bulk => format!("bytes {}", self.amount),
-            Workload::Lines | Workload::Raw => format!("lines {}", self.amount),
+            Workload::Lines | Workload::Lent | Workload::Raw => format!("lines {}", self.amount),
             _ => "echo hello".to_owned(),
         }
     }
@@ -109,7 +111,7 @@ impl Job {
         let hosts = self.hosts as u64;
         match self.workload {
             Workload::Bulk => hosts * self.amount,
-            Workload::Lines | Workload::Raw => {
+            Workload::Lines | Workload::Lent | Workload::Raw => {
                 hosts * (0..self.amount).map(|line| format!("line {line}\n").len() as u64).sum::<u64>()
             }
             Workload::Later | Workload::Open | Workload::Sequence => {
@@ -128,7 +130,7 @@ pub const FAULTS: [&str; 2] = ["i%10==0 accept:silence", "i%20==3 auth:refuse"];
 pub const QUEUED: u64 = 8_000;
 
 impl Workload {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fresh,
         Self::Later,
         Self::Open,
@@ -136,6 +138,7 @@ impl Workload {
         Self::Queue,
         Self::Bulk,
         Self::Lines,
+        Self::Lent,
         Self::Raw,
         Self::Faulty,
         Self::Threads,
@@ -150,6 +153,7 @@ impl Workload {
             Self::Queue => "queue",
             Self::Bulk => "bulk",
             Self::Lines => "lines",
+            Self::Lent => "lent",
             Self::Raw => "raw",
             Self::Faulty => "faulty",
             Self::Threads => "threads",

@@ -118,6 +118,11 @@ pub const CASES: &[Case] = &[
         goals: &[Goal::Ratio(Rival::Raw, 1.3)],
         ..case(Workload::Lines, 1_000, 100, 1_000)
     },
+    Case {
+        rivals: &[Rival::Raw],
+        goals: &[Goal::Ratio(Rival::Raw, 1.1)],
+        ..case(Workload::Lent, 1_000, 100, 1_000)
+    },
     Case { rivals: &[], rounds: 1, ..case(Workload::Faulty, 1_000, 100, 0) },
     Case { rivals: &[], rounds: 1, ..case(Workload::Faulty, 10_000, 1_000, 0) },
     Case {

@@ -21,7 +21,7 @@ pub fn run(job: Job) -> Measured {
         Workload::Later | Workload::Open | Workload::Bulk => later(job),
         Workload::Sequence => sequence(job),
         Workload::Queue => queue(job),
-        Workload::Lines | Workload::Raw => read(job),
+        Workload::Lines | Workload::Lent | Workload::Raw => read(job),
         Workload::Threads => threads(job),
     }
 }
@@ -134,7 +134,11 @@ fn read(job: Job) -> Measured {
     client.join(&outputs, JoinOptions::default()).unwrap();
     meter.restart_clocks();
     let outputs = client.run_command(job.command().as_str()).unwrap();
-    let read = if job.workload == Workload::Lines { read_lines } else { read_bytes };
+    let read = match job.workload {
+        Workload::Lines => read_lines,
+        Workload::Lent => read_lent_lines,
+        _ => read_bytes,
+    };
     let bytes: u64 = outputs.iter().map(read).sum();
     client.join(&outputs, JoinOptions::default()).unwrap();
     let ok = outputs.iter().filter(|output| output.exit_code() == Some(0)).count();
@@ -146,6 +150,14 @@ fn read(job: Job) -> Measured {
 fn read_lines(output: &HostOutput) -> u64 {
     // Each line's end is counted as well.
     output.stdout().map(|line| line.unwrap().len() as u64 + 1).sum()
+}
+
+fn read_lent_lines(output: &HostOutput) -> u64 {
+    let (mut lines, mut bytes) = (output.stdout(), 0);
+    while let Some(line) = lines.next_line().unwrap() {
+        bytes += line.len() as u64 + 1;
+    }
+    bytes
 }
 
 fn read_bytes(output: &HostOutput) -> u64 {

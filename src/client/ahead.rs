@@ -17,12 +17,13 @@ use std::{fmt, mem};
 use super::output::HostOutput;
 use super::shared::{Loan, Locked};
 use crate::Fleet;
+use crate::error::HostError;
 use crate::ids::StdStream;
 use crate::output::LineEnds;
 
 /// The size of the first block, in bytes. It is small, so that reading only a few lines copies
-/// little. Later blocks are larger, up to `LONGEST`.
-const FIRST: usize = 1024;
+/// little. Later blocks have up to `LONGEST` bytes.
+const FIRST: usize = 4 * 1024;
 const LONGEST: usize = 32 * 1024;
 
 /// How many bytes of a block were handed out.
@@ -69,12 +70,6 @@ impl Block {
     }
 }
 
-/// A line that was handed out, without its line end.
-pub(super) enum Claimed<'a> {
-    Text(&'a str),
-    Bytes(&'a [u8]),
-}
-
 pub(super) struct Ahead {
     block: Block,
     /// Where the next line begins.
@@ -93,33 +88,38 @@ impl Ahead {
     }
 
     /// The place of the next line of the block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Range<usize>> {
-        let start = self.start;
-        let rest = &self.block.as_bytes()[start..];
-        let len = memchr::memchr(b'\n', rest)?;
-        let is_crlf = rest[..len].ends_with(b"\r");
-        if !self.claim.extend(start, start + len + 1) {
+        let (bytes, start) = (self.block.as_bytes(), self.start);
+        let end = start + memchr::memchr(b'\n', bytes.get(start..)?)?;
+        let is_crlf = end > start && bytes[end - 1] == b'\r';
+        if !self.claim.extend(start, end + 1) {
             // The fleet was locked in the meantime, and the stream may have changed.
             self.restart();
             return None;
         }
-        self.start = start + len + 1;
-        Some(start..start + len - usize::from(is_crlf))
+        self.start = end + 1;
+        Some(start..end - usize::from(is_crlf))
     }
 
-    /// The line at this place.
+    /// The bytes of the line at this place.
     #[inline]
-    pub(super) fn line(&self, place: Range<usize>) -> Claimed<'_> {
-        match &self.block {
-            Block::Text(text) => Claimed::Text(&text[place]),
-            Block::Bytes(bytes) => Claimed::Bytes(&bytes[place]),
-        }
+    pub(super) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.block.as_bytes()[place]
     }
 
-    /// Whether the last line that was handed out is the first line of its stream.
-    pub(super) fn at_start(&self) -> bool {
-        self.at_start
+    /// The text of the line at this place. If it must be decoded for that, it is written to `text`.
+    #[inline(always)]
+    pub(super) fn text<'a>(
+        &'a self,
+        place: Range<usize>,
+        output: &HostOutput,
+        text: &'a mut String,
+    ) -> Result<&'a str, HostError> {
+        match &self.block {
+            Block::Text(lines) => Ok(&lines[place]),
+            Block::Bytes(bytes) => output.decode(&bytes[place], self.at_start, text),
+        }
     }
 
     /// Drops the block. The next line is taken from the fleet singly, because it may be the only
@@ -190,7 +190,7 @@ impl Ahead {
         if end == 0 {
             return None;
         }
-        self.limit = (4 * self.limit).min(LONGEST);
+        self.limit = LONGEST;
         self.claim.begin();
         Some(self.claim.clone())
     }
@@ -222,10 +222,8 @@ mod tests {
 
     fn next(ahead: &mut Ahead) -> Option<String> {
         let place = ahead.next()?;
-        Some(match ahead.line(place) {
-            Claimed::Text(line) => line.to_owned(),
-            Claimed::Bytes(line) => String::from_utf8(line.to_vec()).unwrap() + " as bytes",
-        })
+        let kind = if matches!(ahead.block, Block::Text(_)) { "" } else { " as bytes" };
+        Some(String::from_utf8(ahead.bytes(place).to_vec()).unwrap() + kind)
     }
 
     fn text(bytes: Vec<u8>) -> Block {
@@ -282,7 +280,7 @@ mod tests {
             while next(&mut ahead).is_some() {}
             sizes.push(claim.end());
         }
-        assert_eq!(sizes, [FIRST, 4 * FIRST, 16 * FIRST, LONGEST, LONGEST]);
+        assert_eq!(sizes, [FIRST, LONGEST, LONGEST, LONGEST, LONGEST]);
         assert!(ahead.fill(&vec![b'x'; 2 * LONGEST], text).is_none(), "a long line is left to the fleet");
         assert_eq!(next(&mut ahead), None, "and nothing comes twice");
     }

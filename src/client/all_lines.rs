@@ -116,7 +116,7 @@ impl<'a> AllLines<'a> {
         let (at, stream, found) = self.find()?;
         let output = &self.outputs[at];
         let ahead = &self.ahead[stream as usize];
-        Some((output, stream, found.and_then(|place| output.text_of(ahead, place, &mut self.text))))
+        Some((output, stream, found.and_then(|place| ahead.text(place, output, &mut self.text))))
     }
 
     fn find(&mut self) -> Option<Found> {

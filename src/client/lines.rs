@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ahead::{Ahead, Block, Claimed};
+use super::ahead::{Ahead, Block};
 use super::output::HostOutput;
 use super::wait::{WaitError, wait};
 use crate::Fleet;
@@ -54,12 +54,12 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// Those of the iterator: the host's error, a read timeout, or a line that cannot be decoded.
-    #[inline]
+    #[inline(always)]
     pub fn next_line(&mut self) -> Result<Option<&str>, HostError> {
         let Self { lines, text } = self;
         let output = lines.output;
         let Some(place) = lines.next_place(|lines| output.block_of(lines))? else { return Ok(None) };
-        output.text_of(&lines.ahead, place, text).map(Some)
+        lines.ahead.text(place, output, text).map(Some)
     }
 
     /// The same lines as bytes, as the host sent them.
@@ -96,15 +96,12 @@ impl RawLines<'_> {
     #[inline]
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, HostError> {
         let Some(place) = self.next_place(Block::Bytes)? else { return Ok(None) };
-        Ok(Some(match self.ahead.line(place) {
-            Claimed::Text(line) => line.as_bytes(),
-            Claimed::Bytes(line) => line,
-        }))
+        Ok(Some(self.ahead.bytes(place)))
     }
 
     /// The place of the next line in the block ahead. If a new block is copied, `make` is called
     /// with it.
-    #[inline]
+    #[inline(always)]
     fn next_place(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> Result<Option<Range<usize>>, HostError> {
         match self.ahead.next() {
             Some(place) => Ok(Some(place)),
@@ -113,6 +110,7 @@ impl RawLines<'_> {
     }
 
     /// Copies more lines, or waits for the next line and takes it.
+    #[inline(never)]
     fn fetch(&mut self, make: impl FnOnce(Vec<u8>) -> Block) -> Result<Option<Range<usize>>, HostError> {
         let Self { output, stream, ahead, ended } = self;
         if *ended {

@@ -1,10 +1,9 @@
 //! One host's output of one command.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ahead::{Ahead, Block, Claimed};
+use super::ahead::Block;
 use super::shared::Shared;
 use super::{Lines, Reader, Stdin};
 use crate::command::Signal;
@@ -269,24 +268,18 @@ impl HostOutput {
         self.decoding.encoding.line_ends()
     }
 
-    /// The text of a line that was read. If it is not in the block already, it is written to
-    /// `text`.
-    #[inline]
-    pub(super) fn text_of<'a>(
+    /// Decodes a line that was read; see [`Decoding::decode`].
+    #[inline(never)]
+    pub(super) fn decode<'a>(
         &self,
-        ahead: &'a Ahead,
-        place: Range<usize>,
+        line: &'a [u8],
+        at_start: bool,
         text: &'a mut String,
     ) -> Result<&'a str, HostError> {
-        match ahead.line(place) {
-            Claimed::Text(line) => Ok(line),
-            Claimed::Bytes(line) => {
-                self.decoding.decode(line, ahead.at_start(), text).map_err(|Malformed { line, offset }| {
-                    let encoding = self.encoding();
-                    self.own_error(HostErrorKind::Undecodable { encoding, offset, line })
-                })
-            }
-        }
+        self.decoding.decode(line, at_start, text).map_err(|Malformed { line, offset }| {
+            let encoding = self.encoding();
+            self.own_error(HostErrorKind::Undecodable { encoding, offset, line })
+        })
     }
 
     /// Decodes several lines at once, unless they must be decoded one by one. None of them may be

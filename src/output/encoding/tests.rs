@@ -208,6 +208,30 @@ fn what_is_not_in_the_encoding_is_replaced_or_an_error_with_its_bytes() {
 }
 
 #[test]
+fn valid_utf_8_is_not_copied_and_other_text_takes_no_new_memory() {
+    let mut text = String::new();
+    let line = "\u{feff}表 valid".as_bytes();
+    let decoded = lossy(encoding("utf-8")).decode(line, true, &mut text).unwrap();
+    assert_eq!((decoded, decoded.as_ptr()), ("表 valid", line[3..].as_ptr()));
+    assert_eq!(text.capacity(), 0);
+    for (label, line) in [("utf-8", b"a\xffb".repeat(300)), ("utf-16le", b"a\0\xe9\0".repeat(300))] {
+        let decoding = lossy(encoding(label));
+        decoding.decode(&line, false, &mut text).unwrap();
+        let (place, capacity) = (text.as_ptr(), text.capacity());
+        for len in [line.len(), 4, 0, line.len()] {
+            let decoded = decoding.decode(&line[..len], false, &mut text).unwrap();
+            assert_eq!(*decoded, *encoding(label).0.decode_without_bom_handling(&line[..len]).0);
+        }
+        assert_eq!((text.as_ptr(), text.capacity()), (place, capacity), "{label}");
+    }
+    // A long line keeps no memory beyond the next one.
+    let long = b"\xff".repeat(3 * TEXT_RETAINED);
+    assert_eq!(lossy(encoding("latin1")).decode(&long, false, &mut text).unwrap(), "ÿ".repeat(long.len()));
+    lossy(encoding("latin1")).decode(b"\xff", false, &mut text).unwrap();
+    assert!(text.capacity() <= TEXT_RETAINED, "{}", text.capacity());
+}
+
+#[test]
 fn an_error_takes_one_line_and_no_more() {
     for (label, broken) in [("utf-8", &b"\xff\xfe"[..]), ("utf-16be", b"\xd8\0"), ("shift_jis", b"\x81")] {
         let encoding = encoding(label);

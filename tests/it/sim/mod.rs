@@ -19,6 +19,7 @@ mod hosts;
 mod idle;
 mod input;
 mod latency;
+mod lent;
 mod mistakes;
 mod names;
 mod output;

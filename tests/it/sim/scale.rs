@@ -75,7 +75,9 @@ fn bulk_output_arrives_whole() {
 
 #[test]
 fn lines_and_their_bytes_arrive_whole() {
-    assert_eq!(ended(&measure(Workload::Lines, 10, 100)), [10, 0]);
+    for workload in [Workload::Lines, Workload::Lent] {
+        assert_eq!(ended(&measure(workload, 10, 100)), [10, 0]);
+    }
 }
 
 #[test]

@@ -1,7 +1,4 @@
-//! Adding and removing hosts takes as much work in a large fleet as in a small one. Counted in
-//! allocations, which a program makes in the same number each time.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails at once")]
+//! Adding and removing hosts takes as much work in a large fleet as in a small one.
 
 use allocation_counter::{AllocationInfo, measure};
 use sshoal::{Fleet, HostConfig};
