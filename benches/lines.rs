@@ -4,8 +4,8 @@
 //! channel, and reads after each chunk, as the blocking client does; `backlog` pushes everything
 //! first, as for a host that nobody reads yet.
 //!
-//! Then a client reads the lines of simulated hosts, lent and as a `String` each, and the same output
-//! as bytes, alternately: `cargo bench --bench lines -- client` does only that.
+//! Then a client reads the lines of simulated hosts, lent and as a `String` each, and the same
+//! output as bytes, alternately: `cargo bench --bench lines -- client` does only that.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up fails at once")]
 

@@ -19,7 +19,7 @@ use super::shared::{Loan, Locked};
 use crate::Fleet;
 use crate::error::HostError;
 use crate::ids::StdStream;
-use crate::output::LineEnds;
+use crate::output::{LentLine, LineEnds};
 
 /// The size of the first block, in bytes. It is small, so that reading only a few lines copies
 /// little. Later blocks have up to `LONGEST` bytes.
@@ -167,16 +167,19 @@ impl Ahead {
         self.take(&mut fleet, output, stream).ok_or(fleet)
     }
 
-    /// Takes the next line of a stream, and returns its place. More lines may follow, so this allows
-    /// to read ahead.
+    /// Takes the next line of a stream, and returns its place. More lines may follow, so this
+    /// allows reading ahead.
     pub(super) fn take(
         &mut self,
         fleet: &mut Fleet,
         output: &HostOutput,
         stream: StdStream,
     ) -> Option<Range<usize>> {
-        let hold = |line: &[u8], offset| self.hold(line, offset);
-        fleet.take_line_with(output.id(), stream, output.line_ends(), hold)
+        let line = fleet.next_line(output.id(), stream, output.line_ends())?;
+        let place = self.hold(line);
+        // Frees the memory of the line.
+        fleet.consume(output.id(), stream, 0);
+        Some(place)
     }
 
     /// Copies whole lines from these unread bytes. Returns the claim on the copied lines, or `None`
@@ -195,15 +198,15 @@ impl Ahead {
         Some(self.claim.clone())
     }
 
-    /// Copies a line that is taken from the fleet, and returns its place. `offset` is the line's
-    /// offset in its stream.
-    fn hold(&mut self, line: &[u8], offset: u64) -> Range<usize> {
+    /// Copies a line that is taken from the fleet, and returns its place.
+    fn hold(&mut self, line: LentLine<'_>) -> Range<usize> {
+        let LentLine { bytes, offset, .. } = line;
         let mut memory = self.take_memory();
-        memory.extend_from_slice(line);
+        memory.extend_from_slice(bytes);
         self.block = Block::Bytes(memory);
-        (self.start, self.at_start) = (line.len(), offset == 0);
+        (self.start, self.at_start) = (bytes.len(), offset == 0);
         self.limit = self.limit.max(FIRST);
-        0..line.len()
+        0..bytes.len()
     }
 }
 
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn lines_are_claimed_with_their_ends_one_by_one() {
         let mut ahead = Ahead::new();
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         let claim = ahead.fill(b"one\r\n\n\rtwo\nrest", text).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("one"));
         assert_eq!(claim.0.load(Ordering::Relaxed), 5);
@@ -246,13 +249,13 @@ mod tests {
     #[test]
     fn whoever_ends_the_claim_finds_the_first_line_that_was_not_handed_out() {
         let mut ahead = Ahead::new();
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         let claim = ahead.fill(b"one\ntwo\nthree\n", Block::Bytes).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("one as bytes"));
         assert_eq!(claim.end(), 4);
         assert_eq!(next(&mut ahead), None);
         assert!(ahead.fill(b"two\nthree\n", text).is_none(), "it asks for single lines again");
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         let again = ahead.fill(b"two\nthree\n", text).unwrap();
         assert_eq!(next(&mut ahead).as_deref(), Some("two"));
         assert_eq!(again.end(), 4);
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn a_claim_outlives_its_iterator() {
         let mut ahead = Ahead::new();
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         let claim = ahead.fill(b"one\ntwo\n", text).unwrap();
         next(&mut ahead).unwrap();
         drop(ahead);
@@ -273,7 +276,7 @@ mod tests {
         let unread = b"0123456\n".repeat(LONGEST);
         let mut ahead = Ahead::new();
         assert!(ahead.fill(&unread, text).is_none(), "one line may be all that is wanted");
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         let mut sizes = Vec::new();
         for _ in 0..5 {
             let claim = ahead.fill(&unread, text).unwrap();
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn debug_does_not_show_output() {
         let mut ahead = Ahead::new();
-        ahead.hold(b"zero", 0);
+        ahead.hold(LentLine { bytes: b"zero", offset: 0 });
         ahead.fill(b"hunter2\n", text).unwrap();
         assert!(!format!("{ahead:?}").contains("hunter2"));
     }

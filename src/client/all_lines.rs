@@ -27,7 +27,7 @@ const BURST: usize = 256;
 /// A line counts as read when it is returned. Dropping the iterator loses nothing.
 ///
 /// As an iterator, this returns a `String` for each line. [`next_line`](Self::next_line) lends the
-/// line instead.
+/// line instead, which costs less.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct AllLines<'a> {

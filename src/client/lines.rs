@@ -19,7 +19,7 @@ use crate::ids::StdStream;
 /// line that cannot be decoded, the next call continues; nothing is lost.
 ///
 /// As an iterator, this returns a `String` for each line. [`next_line`](Self::next_line) lends the
-/// line instead, which takes half the time.
+/// line instead, which costs less.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is iterated"]
 pub struct Lines<'a> {

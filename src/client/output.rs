@@ -80,7 +80,8 @@ impl HostOutput {
     /// ended.
     ///
     /// A new iterator continues where the last one stopped. Lines are decoded from the
-    /// [`encoding`](Self::encoding); [`Lines::raw`] yields bytes.
+    /// [`encoding`](Self::encoding); [`Lines::raw`] yields bytes, and [`Lines::next_line`] lends
+    /// lines without a `String` for each.
     pub fn stdout(&self) -> Lines<'_> {
         Lines::new(self, StdStream::Stdout)
     }

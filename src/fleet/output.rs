@@ -9,7 +9,7 @@ use super::events::{Entry, Event};
 use super::runs::RunNews;
 use crate::command::Signal;
 use crate::ids::{CommandId, HostId, StdStream};
-use crate::output::{Deliver, Line, LineEnds, Stream};
+use crate::output::{Deliver, LentLine, Line, LineEnds, Stream};
 use crate::session::CommandNews;
 
 impl Fleet {
@@ -52,20 +52,41 @@ impl Fleet {
     /// Takes the next line of unread output, if a whole line has arrived. Once the command has
     /// ended, the rest of the output counts as the last line. If a line is longer than the stream
     /// may hold, the part that [has arrived](crate::output::Keep::BackPressure) is taken.
-    pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
-        self.take_line_with(id, stream, ends, |line, offset| Line { bytes: line.to_vec(), offset })
+    ///
+    /// The line is lent: it stays in the fleet until the next call that may change it, and counts
+    /// as read. No memory is allocated for it.
+    ///
+    /// ```no_run
+    /// use sshoal::fleet::CommandId;
+    /// use sshoal::output::LineEnds;
+    /// use sshoal::{Fleet, StdStream};
+    ///
+    /// /// Counts the lines that have arrived since the last call, except empty ones.
+    /// fn count(fleet: &mut Fleet, command: CommandId) -> usize {
+    ///     let mut lines = 0;
+    ///     while let Some(line) = fleet.next_line(command, StdStream::Stdout, LineEnds::Bytes) {
+    ///         lines += usize::from(!line.bytes.is_empty());
+    ///     }
+    ///     lines
+    /// }
+    /// ```
+    pub fn next_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<LentLine<'_>> {
+        let lend = |stream: &mut Stream, share| {
+            stream.set_line_ends(ends);
+            stream.lend_line(share)
+        };
+        let lent = self.read_with(id, stream, lend)??;
+        let bytes = self.engine.execs.get(id)?.stream(stream).lent(lent);
+        Some(LentLine { bytes, offset: lent.offset })
     }
 
-    /// Takes the next line as [`take_line`](Self::take_line) does, and passes it and its offset to
-    /// `with`.
-    pub(crate) fn take_line_with<T>(
-        &mut self,
-        id: CommandId,
-        stream: StdStream,
-        ends: LineEnds,
-        with: impl FnOnce(&[u8], u64) -> T,
-    ) -> Option<T> {
-        self.read_with(id, stream, |stream, share| stream.take_line(ends, share, with))?
+    /// Like [`next_line`](Self::next_line), but returns a copy of the line, and frees the memory of
+    /// the original at once.
+    pub fn take_line(&mut self, id: CommandId, stream: StdStream, ends: LineEnds) -> Option<Line> {
+        let LentLine { bytes, offset } = self.next_line(id, stream, ends)?;
+        let line = Line { bytes: bytes.to_vec(), offset };
+        self.consume(id, stream, 0);
+        Some(line)
     }
 
     /// Drops all unread output of a stream.

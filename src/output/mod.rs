@@ -16,7 +16,7 @@ pub use outcome::ExitSignal;
 pub(crate) use outcome::Outcome;
 pub use sink::{Piece, Sink};
 pub(crate) use stdin::StdinQueue;
-pub use stream::Line;
 pub(crate) use stream::{Bound, Excess, Origin, Room, Stream};
+pub use stream::{LentLine, Line};
 
 pub use crate::text::sanitise;

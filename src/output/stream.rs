@@ -16,6 +16,16 @@ pub struct Line {
     pub offset: u64,
 }
 
+/// A line of a command's output, lent by [`Fleet::next_line`](crate::Fleet::next_line).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LentLine<'a> {
+    /// The bytes of the line without its line end.
+    pub bytes: &'a [u8],
+    /// How many bytes of the stream precede the line.
+    pub offset: u64,
+}
+
 /// The output that has arrived on one stream and has not been read.
 ///
 /// The methods' argument `share` is how many unread bytes the fleet's budget allows this stream. It
@@ -210,28 +220,18 @@ impl Stream {
         self.buffer.clear();
     }
 
-    /// Takes the next line, and passes it and its offset to `with`. If a line has no end yet and the
-    /// stream has no room for more of it, takes the part that has arrived.
-    pub(crate) fn take_line<T>(
-        &mut self,
-        ends: LineEnds,
-        share: usize,
-        with: impl FnOnce(&[u8], u64) -> T,
-    ) -> Option<T> {
+    /// Sets how lines end from the first unread byte on.
+    pub(crate) fn set_line_ends(&mut self, ends: LineEnds) {
         self.buffer.set_line_ends(ends);
-        let lent = self.lend_line(share)?;
-        let result = with(self.lent(lent), lent.offset);
-        // Gives the memory of the line back.
-        self.buffer.consume(0);
-        Some(result)
     }
 
-    /// Whether [`take_line`](Self::take_line) would return a line.
+    /// Whether [`lend_line`](Self::lend_line) would return a line.
     pub(crate) fn has_line(&mut self, share: usize) -> bool {
         self.buffer.has_line() || !self.is_empty() && self.room(share).lack().is_some()
     }
 
-    /// Consumes the next line. Its bytes stay in the buffer until the next call.
+    /// Consumes the next line. If a line has no end yet and the stream has no room for more of it,
+    /// consumes the part that has arrived. The bytes stay in the buffer until the next call.
     pub(crate) fn lend_line(&mut self, share: usize) -> Option<Lent> {
         let offset = self.buffer.position();
         let line = if self.buffer.has_line() { self.buffer.next_line() } else { self.next_piece(share) };

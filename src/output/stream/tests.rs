@@ -20,10 +20,17 @@ fn push(stream: &mut Stream, bytes: &[u8]) {
     stream.push(bytes, origin(), Excess::Taken).unwrap();
 }
 
+/// Takes a line, and gives its memory back.
+fn take(stream: &mut Stream, ends: LineEnds) -> Option<(Vec<u8>, u64)> {
+    stream.set_line_ends(ends);
+    let lent = stream.lend_line(NO_BUDGET)?;
+    let line = (stream.lent(lent).to_vec(), lent.offset);
+    stream.consume(0);
+    Some(line)
+}
+
 fn line(stream: &mut Stream) -> Option<(String, u64)> {
-    stream.take_line(LineEnds::Bytes, NO_BUDGET, |line, offset| {
-        (str::from_utf8(line).unwrap().to_owned(), offset)
-    })
+    take(stream, LineEnds::Bytes).map(|(line, offset)| (String::from_utf8(line).unwrap(), offset))
 }
 
 fn text(text: &str, offset: u64) -> Option<(String, u64)> {
@@ -60,7 +67,7 @@ fn units_of_two_bytes_stay_units_behind_what_a_tail_has_dropped() {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let mut stream = Stream::new(Keep::Tail(11), LineEnds::Utf16Le);
     push(&mut stream, &utf16("dropped\nab\ncd\n"));
-    let mut take = || stream.take_line(LineEnds::Utf16Le, NO_BUDGET, |line, _| line.to_vec()).unwrap();
+    let mut take = || take(&mut stream, LineEnds::Utf16Le).unwrap().0;
     assert_eq!(take()[1..], utf16("b"), "what is left of a unit that was cut is before it");
     assert_eq!(take(), utf16("cd"));
 }
@@ -151,7 +158,7 @@ fn a_piece_has_no_half_of_a_unit_unless_there_is_nothing_else() {
     let mut stream = Stream::new(Keep::BackPressure(1), LineEnds::Utf16Be);
     let mut piece = |bytes: &[u8]| {
         push(&mut stream, bytes);
-        stream.take_line(LineEnds::Utf16Be, NO_BUDGET, |line, _| line.to_vec()).unwrap()
+        take(&mut stream, LineEnds::Utf16Be).unwrap().0
     };
     assert_eq!(piece(b"\0a\0b\0"), b"\0a\0b");
     assert_eq!(piece(b""), b"\0", "with a bound of one byte");

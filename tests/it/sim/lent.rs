@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use sshoal::client::{AllLines, Lines, RawLines};
 use sshoal::error::TimeoutKind;
 use sshoal::{HostError, HostErrorKind, HostOutput, ReadOptions};
 
-use super::{client, command, fleet, run, watch};
+#[path = "../../../benches/lines/mod.rs"]
+mod suite;
+
+use super::{client, command, fleet, run, support, watch};
+use crate::support::examples::example;
 
 /// A line as it must be read: its bytes, and its text, if it has one under the setting in force.
 type Expected = (Vec<u8>, Option<String>);
@@ -230,4 +235,14 @@ fn lent_lines_of_several_outputs_keep_their_order_and_their_streams() {
         assert_eq!(stderr, "a\nb\nc\n");
     }
     assert_eq!(client.metrics().unread, 0);
+}
+
+#[test]
+fn all_ways_of_the_benchmark_read_the_same_bytes() {
+    let _dog = watch();
+    let sim = support::simulator(Command::new(example("hostsim")), false, |sim| sim);
+    for row in suite::measure(&sim, 3, 500, 2) {
+        assert!(row.quartiles.is_sorted() && row.quartiles[0] > 0.0, "{row:?}");
+        assert!(row.to_string().starts_with(row.way), "{row}");
+    }
 }
