@@ -41,7 +41,7 @@ impl Case {
             Workload::Sequence => "`echo`, repeated".to_owned(),
             Workload::Queue => format!("{} commands on one host, {} at a time", self.units(), self.amount),
             Workload::Bulk => format!("{} MB each", self.amount / 1_000_000),
-            Workload::Lines | Workload::Raw => format!("{} lines each", self.amount),
+            Workload::Lines | Workload::Lent | Workload::Raw => format!("{} lines each", self.amount),
             Workload::Faulty => "10 % silent, 5 % refused, 5 % no login".to_owned(),
             Workload::Threads => format!("`fresh` on {} threads", self.amount),
         };
