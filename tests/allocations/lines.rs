@@ -1,5 +1,5 @@
-//! Upper bounds for each line, counted by the cases of `cargo bench --bench allocations` with smaller
-//! numbers.
+//! Upper bounds for each line, counted by the cases of `cargo bench --bench allocations` with
+//! smaller numbers.
 
 #[path = "../it/support/examples.rs"]
 mod examples;
