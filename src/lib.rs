@@ -22,6 +22,7 @@ mod link;
 pub mod output;
 mod reactor;
 mod session;
+pub mod ssh_config;
 mod stage;
 mod text;
 
