@@ -104,13 +104,13 @@ pub struct ConfigResolver<'a> {
     states: GateStates,
 }
 
-impl<'a> ConfigResolver<'a> {
+impl ConfigResolver<'_> {
     /// What the configuration says about a destination.
     ///
     /// # Errors
     /// The names of the destination could be read as shell syntax; a token or a variable is unknown;
     /// a `Match exec` cannot be run; or a line is wrong for this destination.
-    pub fn resolve(&mut self, destination: &'a SshDestination) -> Result<SshSettings, SshConfigError> {
+    pub fn resolve(&mut self, destination: &SshDestination) -> Result<SshSettings, SshConfigError> {
         let (merged, host) = self.merge(destination)?;
         expanded(merged, host, self.config)
     }
@@ -118,7 +118,7 @@ impl<'a> ConfigResolver<'a> {
     /// The lines that apply, merged, and the name to connect to.
     pub(super) fn merge(
         &mut self,
-        destination: &'a SshDestination,
+        destination: &SshDestination,
     ) -> Result<(Merged, Sourced<String>), SshConfigError> {
         destination.check()?;
         let merged = Merged::new(destination.alias());

@@ -43,7 +43,7 @@ pub(super) type GateStates = Vec<Option<bool>>;
 /// A configuration, applied to one destination.
 pub(super) struct Merger<'a, 'r> {
     pub config: &'a SshConfig,
-    pub destination: &'a SshDestination,
+    pub destination: &'r SshDestination,
     pub results: &'r mut ExecResults<'a>,
     pub states: &'r mut GateStates,
     pub merged: Merged,
