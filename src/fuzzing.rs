@@ -10,6 +10,7 @@ mod decode;
 mod key_file;
 mod known_hosts;
 mod lines;
+mod ssh_config;
 
 pub use crate::dns::fuzzing::{dns_hosts, dns_read, dns_resolv_conf};
 pub use agent::agent;
@@ -19,6 +20,7 @@ pub use decode::decode;
 pub use key_file::key_file;
 pub use known_hosts::known_hosts;
 pub use lines::{canary, lines};
+pub use ssh_config::ssh_config;
 
 use crate::host::HostSpec;
 use crate::text;
@@ -143,6 +145,11 @@ mod tests {
     #[test]
     fn corpus_of_lines() {
         replay("lines", super::lines);
+    }
+
+    #[test]
+    fn corpus_of_ssh_config() {
+        replay("ssh_config", super::ssh_config);
     }
 
     #[test]

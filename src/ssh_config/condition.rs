@@ -158,9 +158,8 @@ pub(super) fn criteria(text: &[u8]) -> Result<Condition, String> {
             "final" => Test::Final,
             _ => {
                 let argument = delimited(&mut rest);
-                let argument = argument.filter(|text| {
-                    !text.starts_with(b"#") && (!text.is_empty() || name == "tagged")
-                });
+                let argument =
+                    argument.filter(|text| !text.starts_with(b"#") && (!text.is_empty() || name == "tagged"));
                 test(&name, &argument.ok_or_else(|| format!("has {} without a value", sanitise(&name)))?)?
             }
         };
@@ -201,9 +200,7 @@ impl Condition {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Host(_) => false,
-            Self::Match(criteria) => {
-                criteria.iter().any(|criterion| matches!(criterion.test, Test::Final))
-            }
+            Self::Match(criteria) => criteria.iter().any(|criterion| matches!(criterion.test, Test::Final)),
         }
     }
 

@@ -54,6 +54,23 @@ impl LocalContext {
             addresses: local_addresses(),
         })
     }
+
+    /// Describes a user and a machine, without variables and addresses.
+    pub fn fixed(
+        user: impl Into<String>,
+        uid: u32,
+        home: impl Into<PathBuf>,
+        machine: impl Into<String>,
+    ) -> Self {
+        Self {
+            user: user.into(),
+            uid,
+            home: home.into(),
+            machine: machine.into(),
+            variables: HashMap::new(),
+            addresses: Vec::new(),
+        }
+    }
 }
 
 fn local_addresses() -> Vec<IpAddr> {

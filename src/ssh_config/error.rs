@@ -50,7 +50,7 @@ pub enum SshConfigError {
     #[error("{what} {value:?} contains characters that ssh refuses as well (blanks, quotes, or shell syntax)",
         value = sanitise(value.as_str()))]
     UnsafeName {
-        /// `host name` or `user`.
+        /// Which name it is.
         what: &'static str,
         /// The text.
         value: String,

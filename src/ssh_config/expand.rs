@@ -31,9 +31,16 @@ pub(super) fn expanded(merged: Merged, host: Sourced<String>, config: &SshConfig
     let expander = Expander { tokens };
     let Merged { mut settings, identity_files, certificate_files, send_env, .. } = merged;
     settings.forward_agent = expander.forward_agent(merged.forward_agent, merged.forward_socket)?;
-    settings.proxy = settings.proxy.map(|route| with_source(route, |route| expander.route(route))).transpose()?;
-    settings.identity_agent =
-        settings.identity_agent.map(|socket| with_source(socket, |socket| expander.socket(socket))).transpose()?;
+    let no_jump = merged.no_jump.map(|no_jump| Sourced { value: ProxyRoute::Direct, source: no_jump.source });
+    settings.proxy = settings
+        .proxy
+        .or(no_jump)
+        .map(|route| with_source(route, |route| expander.route(route)))
+        .transpose()?;
+    settings.identity_agent = settings
+        .identity_agent
+        .map(|socket| with_source(socket, |socket| expander.socket(socket)))
+        .transpose()?;
     settings.remote_command = settings
         .remote_command
         .filter(|command| !command.eq_ignore_ascii_case("none"))
@@ -119,9 +126,7 @@ impl Expander<'_> {
         Ok(match route {
             ProxyRoute::Direct => ProxyRoute::Direct,
             ProxyRoute::Command(command) => ProxyRoute::Command(expand(&command)?),
-            ProxyRoute::Jump(hops) => {
-                ProxyRoute::Jump(hops.into_iter().map(hop).collect::<Result<_, _>>()?)
-            }
+            ProxyRoute::Jump(hops) => ProxyRoute::Jump(hops.into_iter().map(hop).collect::<Result<_, _>>()?),
         })
     }
 

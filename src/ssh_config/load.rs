@@ -65,16 +65,13 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads a file. `false` means that there is none.
-    pub fn file(
-        &mut self,
-        path: &Path,
-        scope: Scope,
-        outer: Option<GateId>,
-    ) -> Result<bool, SshConfigError> {
+    pub fn file(&mut self, path: &Path, scope: Scope, outer: Option<GateId>) -> Result<bool, SshConfigError> {
         let too_much = |problem: String| SshConfigError::TooMuch { path: path.to_owned(), problem };
         if self.open.len() > limits::SSH_CONFIG_DEPTH {
             let depth = limits::SSH_CONFIG_DEPTH;
-            return Err(too_much(format!("is included through more than {depth} files; do they include each other?")));
+            return Err(too_much(format!(
+                "is included through more than {depth} files; do they include each other?"
+            )));
         }
         self.files += 1;
         if self.files > limits::SSH_CONFIG_FILES {
@@ -153,7 +150,8 @@ impl<'a> Loader<'a> {
     ) -> Result<Option<GateId>, SshConfigError> {
         let fault = |problem: String| SshConfigError::line(source, problem);
         let Some((keyword, line)) = cut(text).map_err(fault)? else { return Ok(gate) };
-        let words = lexer::split(line).map_err(|_| fault(format!("{keyword} has a quote that is not closed")))?;
+        let words =
+            lexer::split(line).map_err(|_| fault(format!("{keyword} has a quote that is not closed")))?;
         let condition = match keyword.as_str() {
             "host" => condition::host(&words),
             "match" => condition::criteria(line),
@@ -184,12 +182,7 @@ impl<'a> Loader<'a> {
         gate
     }
 
-    fn items(
-        &mut self,
-        keyword: &str,
-        line: &[u8],
-        words: Vec<Vec<u8>>,
-    ) -> Result<Vec<Item>, String> {
+    fn items(&mut self, keyword: &str, line: &[u8], words: Vec<Vec<u8>>) -> Result<Vec<Item>, String> {
         let items = line_items(keyword, line, words)?;
         for item in &items {
             match item {
@@ -221,9 +214,8 @@ impl<'a> Loader<'a> {
             (None, _) => return Err(fault("has an empty path")),
             (Some(b'/'), _) => PathBuf::from(word),
             (Some(b'~'), Scope::System) => return Err(fault("has a path with ~ in the system's file")),
-            (Some(b'~'), Scope::User) => {
-                paths::include_tilde(word, self.context).ok_or_else(|| fault("has a path with an unknown user"))?
-            }
+            (Some(b'~'), Scope::User) => paths::include_tilde(word, self.context)
+                .ok_or_else(|| fault("has a path with an unknown user"))?,
             (_, Scope::System) => Path::new(SYSTEM_FOLDER).join(word),
             (_, Scope::User) => paths::include_home(self.context).join(".ssh").join(word),
         };
@@ -252,7 +244,7 @@ fn cut(text: &[u8]) -> Result<Option<(String, &[u8])>, String> {
         LexError::Quote => "has a quote that is not closed".to_owned(),
         LexError::NoArgument => {
             let word = String::from_utf8_lossy(text.trim_ascii());
-            format!("{} has no value", sanitise(word.trim_end_matches('=')))
+            format!("{} has no value", sanitise(word.trim_end_matches(['=', ' ', '\t'])))
         }
     })?;
     let Some(line) = line else { return Ok(None) };

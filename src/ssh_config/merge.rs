@@ -25,6 +25,8 @@ pub(super) struct Merged {
     pub identity_files: Vec<Sourced<String>>,
     pub certificate_files: Vec<Sourced<String>>,
     pub send_env: Vec<Sourced<String>>,
+    /// A `ProxyJump none`.
+    pub no_jump: Option<Sourced<()>>,
     pub forward_agent: Option<Sourced<bool>>,
     pub forward_socket: Option<Sourced<AgentSocket>>,
 }
@@ -57,6 +59,7 @@ impl Merged {
             identity_files: Vec::new(),
             certificate_files: Vec::new(),
             send_env: Vec::new(),
+            no_jump: None,
             forward_agent: None,
             forward_socket: None,
         }
@@ -80,7 +83,9 @@ impl Merged {
 
     fn apply(&mut self, effect: &Effect, source: &SettingSource) -> Result<(), SshConfigError> {
         match effect {
+            Effect::Set(Setting::Proxy(ProxyRoute::Jump(_))) if self.no_jump.is_some() => {}
             Effect::Set(setting) => self.settings.apply(setting, source),
+            Effect::NoJump => first(&mut self.no_jump, &(), source),
             Effect::HostName(name) => first(&mut self.host_name, name, source),
             Effect::ForwardAgent(flag) => first(&mut self.forward_agent, flag, source),
             Effect::ForwardSocket(socket) => first(&mut self.forward_socket, socket, source),
@@ -112,13 +117,20 @@ fn first<T: Clone>(slot: &mut Option<Sourced<T>>, value: &T, source: &SettingSou
 }
 
 /// Adds a file, once.
-fn add_key(list: &mut Vec<Sourced<String>>, path: &str, source: &SettingSource) -> Result<(), SshConfigError> {
+fn add_key(
+    list: &mut Vec<Sourced<String>>,
+    path: &str,
+    source: &SettingSource,
+) -> Result<(), SshConfigError> {
     if list.iter().any(|known| **known == path) {
         return Ok(());
     }
     if list.len() >= limits::SSH_CONFIG_KEYS {
         let max = limits::SSH_CONFIG_KEYS;
-        return Err(SshConfigError::line(source, format!("is one of more than {max} files of keys for this host")));
+        return Err(SshConfigError::line(
+            source,
+            format!("is one of more than {max} files of keys for this host"),
+        ));
     }
     list.push(Sourced { value: path.to_owned(), source: source.clone() });
     Ok(())
@@ -179,7 +191,9 @@ impl Merger<'_, '_> {
                     let keyword = sanitise(&**keyword);
                     return Err(SshConfigError::line(
                         source,
-                        format!("the keyword {keyword:?} is unknown, and the IgnoreUnknown in effect does not cover it"),
+                        format!(
+                            "the keyword {keyword:?} is unknown, and the IgnoreUnknown in effect does not cover it"
+                        ),
                     ));
                 }
             }
@@ -252,13 +266,7 @@ impl Merger<'_, '_> {
         }
     }
 
-    fn test(
-        &mut self,
-        test: &Test,
-        host: &str,
-        gate: &Gate,
-        pass: Pass<'_>,
-    ) -> Result<bool, SshConfigError> {
+    fn test(&mut self, test: &Test, host: &str, gate: &Gate, pass: Pass<'_>) -> Result<bool, SshConfigError> {
         let lowercase = |name: &str| name.to_ascii_lowercase();
         let context = &self.config.context;
         Ok(match test {

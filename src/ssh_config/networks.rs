@@ -38,7 +38,9 @@ fn network(text: &str) -> Result<(IpAddr, u32), String> {
         None => width,
     };
     let host_bits = match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()) & !u128::MAX.checked_shl(width - bits).unwrap_or(0),
+        IpAddr::V4(address) => {
+            u128::from(address.to_bits()) & !u128::MAX.checked_shl(width - bits).unwrap_or(0)
+        }
         IpAddr::V6(address) => address.to_bits() & !u128::MAX.checked_shl(width - bits).unwrap_or(0),
     };
     if host_bits != 0 { Err(fault()) } else { Ok((address, bits)) }

@@ -136,7 +136,7 @@ settings! {
     /// `PreferredAuthentications`.
     "preferredauthentications" PreferredAuth preferred_authentications: Vec<String> = value::methods;
     /// `ProxyCommand` or `ProxyJump`, whichever comes first.
-    "proxyjump" Proxy proxy: ProxyRoute = value::proxy_jump;
+    "proxyjump*" Proxy proxy: ProxyRoute = value::proxy_jump;
     /// `PubkeyAcceptedAlgorithms`.
     "pubkeyacceptedalgorithms" PubkeyAccepted pubkey_accepted_algorithms: AlgorithmList = value::algorithms;
     /// `PubkeyAuthentication`.
@@ -183,6 +183,8 @@ pub(super) enum Effect {
     IdentityFile(String),
     CertificateFile(String),
     SendEnv(Vec<String>),
+    /// `ProxyJump none` shuts out a later `ProxyJump`, but no `ProxyCommand`.
+    NoJump,
     /// In OpenSSH, the flag and the socket are two settings.
     ForwardAgent(bool),
     ForwardSocket(AgentSocket),
@@ -207,9 +209,11 @@ fn special(keyword: &str, args: &mut Args<'_>) -> Option<Result<Vec<Effect>, Str
         "forwardagent" => forward_agent(args),
         "hostname" => value::text(args).map(|name| vec![Effect::HostName(name)]),
         "identityfile" => value::text(args).map(|path| vec![Effect::IdentityFile(path)]),
-        "proxycommand" => {
-            value::proxy_command(args).map(|route| vec![Effect::Set(Setting::Proxy(route))])
-        }
+        "proxycommand" => value::proxy_command(args).map(|route| vec![Effect::Set(Setting::Proxy(route))]),
+        "proxyjump" => value::proxy_jump(args).map(|route| match route {
+            ProxyRoute::Direct => vec![Effect::NoJump],
+            route => vec![Effect::Set(Setting::Proxy(route))],
+        }),
         "rekeylimit" => rekey_limit(args),
         // A comment instead of values sets nothing.
         "setenv" | "userknownhostsfile" | "globalknownhostsfile" if args.words.len() == 0 => Ok(Vec::new()),

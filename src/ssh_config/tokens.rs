@@ -57,7 +57,11 @@ impl Tokens<'_> {
                 let token =
                     token.filter(|token| *token == '%' || known.contains(*token)).ok_or_else(|| {
                         let wrong: String = token.into_iter().collect();
-                        format!("{:?} has %{}, which is unknown here; write %% for a %", sanitise(text), sanitise(&wrong))
+                        format!(
+                            "{:?} has %{}, which is unknown here; write %% for a %",
+                            sanitise(text),
+                            sanitise(&wrong)
+                        )
                     })?;
                 self.push(token, &mut expanded);
                 rest = &after[1..];

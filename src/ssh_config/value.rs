@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::vec::IntoIter;
 
-use super::types::{
-    AgentSocket, AlgorithmList, JumpHop, ListChange, ProxyRoute, Words,
-};
+use super::types::{AgentSocket, AlgorithmList, JumpHop, ListChange, ProxyRoute, Words};
 use crate::text::sanitise;
 
 /// The largest number that a setting can have (`INT_MAX`).
@@ -79,7 +77,10 @@ pub(super) fn number(args: &mut Args<'_>) -> Parsed<u32> {
 pub(super) fn port(args: &mut Args<'_>) -> Parsed<u16> {
     let given = args.next()?;
     parse_port(&given).ok_or_else(|| {
-        format!("has the value {:?}, not a number from 1 to 65535 (names are not looked up)", sanitise(&given))
+        format!(
+            "has the value {:?}, not a number from 1 to 65535 (names are not looked up)",
+            sanitise(&given)
+        )
     })
 }
 

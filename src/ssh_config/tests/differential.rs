@@ -64,7 +64,10 @@ pub(super) fn ours(
 }
 
 /// Compares the keywords that have an effect; both sides may also refuse.
-pub(super) fn compare(theirs: &Result<Dump, String>, ours: &Result<Dump, SshConfigError>) -> Result<(), String> {
+pub(super) fn compare(
+    theirs: &Result<Dump, String>,
+    ours: &Result<Dump, SshConfigError>,
+) -> Result<(), String> {
     let (theirs, ours) = match (theirs, ours) {
         (Ok(theirs), Ok(ours)) => (theirs, ours),
         (Err(_), Err(_)) => return Ok(()),
@@ -74,10 +77,17 @@ pub(super) fn compare(theirs: &Result<Dump, String>, ours: &Result<Dump, SshConf
     let mut faults = String::new();
     for keyword in KEYWORDS.iter().chain(&MORE_KEYWORDS) {
         if theirs.get(*keyword) != ours.get(*keyword) {
-            let _ = writeln!(faults, "{keyword}: ssh {:?}, we {:?}", theirs.get(*keyword), ours.get(*keyword));
+            let _ =
+                writeln!(faults, "{keyword}: ssh {:?}, we {:?}", theirs.get(*keyword), ours.get(*keyword));
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// What ssh prints without a file. In Debian's ssh, `BatchMode` changes a default.
+pub(super) fn defaults(home: &Path, alias: &str, output: &Result<Dump, String>) -> Result<Dump, String> {
+    let batch_mode = output.as_ref().map_or("no", |dump| &dump["batchmode"][0]);
+    ssh(home, Path::new("/dev/null"), &["-o", &format!("BatchMode={batch_mode}"), alias])
 }
 
 fn check(seed: u64) -> Result<bool, String> {
@@ -91,14 +101,15 @@ fn check(seed: u64) -> Result<bool, String> {
     let mut is_accepted = false;
     for (arguments, destination) in &destinations {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let defaults = ssh(home, Path::new("/dev/null"), &[destination.alias()])?;
         let theirs = ssh(home, &config, &arguments);
+        let defaults = defaults(home, destination.alias(), &theirs)?;
         let ours = ours(home, &config, destination, &defaults);
         is_accepted |= theirs.is_ok();
         compare(&theirs, &ours).map_err(|faults| {
             let mut text = format!("seed {seed}, {arguments:?}:\n{faults}");
             for (name, content) in &files {
-                let _ = write!(text, "--- {name}\n{}\n", content.escape_debug().to_string().replace("\\n", "\n"));
+                let _ =
+                    write!(text, "--- {name}\n{}\n", content.escape_debug().to_string().replace("\\n", "\n"));
             }
             text
         })?;

@@ -118,9 +118,8 @@ impl Writer<'_> {
         let default: Vec<&str> = self.defaults[keyword][0].split(',').collect();
         let Some(list) = setting else { return self.lines(keyword, None) };
         let names: Vec<&str> = list.names.iter().map(String::as_str).collect();
-        let is_removed = |name: &str| {
-            names.iter().any(|pattern| glob_matches(pattern.as_bytes(), name.as_bytes()))
-        };
+        let is_removed =
+            |name: &str| names.iter().any(|pattern| glob_matches(pattern.as_bytes(), name.as_bytes()));
         let all: Vec<&str> = match list.change {
             ListChange::Replace => names.clone(),
             ListChange::Append => [default, names.clone()].concat(),
@@ -213,7 +212,8 @@ fn files(out: &mut Writer<'_>, merged: &Merged, settings: &SshSettings) {
         Some(ForwardedAgent::Socket(agent)) => Some(socket(agent)),
     };
     out.lines("forwardagent", forwarded.map(|word| vec![word]));
-    let texts = |list: &[Sourced<String>]| -> Vec<String> { list.iter().map(|file| file.value.clone()).collect() };
+    let texts =
+        |list: &[Sourced<String>]| -> Vec<String> { list.iter().map(|file| file.value.clone()).collect() };
     // As written.
     let keys = texts(&merged.identity_files);
     out.lines("identityfile", Some(keys).filter(|keys| !keys.is_empty()));
@@ -243,7 +243,8 @@ fn proxy(out: &mut Writer<'_>, raw: &SshSettings) {
 
 fn hop(hop: &JumpHop) -> String {
     let user = hop.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-    let is_numeric = hop.host.contains(':') || hop.host.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+    let is_numeric =
+        hop.host.contains(':') || hop.host.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
     let host = if is_numeric { format!("[{}]", hop.host) } else { hop.host.clone() };
     let port = hop.port.map(|port| format!(":{port}")).unwrap_or_default();
     format!("{user}{host}{port}")

@@ -50,38 +50,109 @@ pub struct Generator {
 }
 
 const ALIASES: &[&str] = &[
-    "web1", "web2", "web10", "db1", "db1.example.org", "WEB1", "10.0.0.1", "::1", "FE80::1", "0x7f.1", "127.1",
-    "2001:DB8:0::1", "a-b_c", "xn--bcher-kva.example",
+    "web1",
+    "web2",
+    "web10",
+    "db1",
+    "db1.example.org",
+    "WEB1",
+    "10.0.0.1",
+    "::1",
+    "FE80::1",
+    "0x7f.1",
+    "127.1",
+    "2001:DB8:0::1",
+    "a-b_c",
+    "xn--bcher-kva.example",
 ];
 
 const PATTERNS: &[&str] = &[
-    "*", "web1", "web*", "web?", "web??", "db*", "*.example.org", "!web2", "!*.example.org", "WEB1", "10.*", "*:*", "w*1",
-    "*e*b*", "!*", "db1.*", "127.0.0.1", "?*", "xn--*", "a-b*",
+    "*",
+    "web1",
+    "web*",
+    "web?",
+    "web??",
+    "db*",
+    "*.example.org",
+    "!web2",
+    "!*.example.org",
+    "WEB1",
+    "10.*",
+    "*:*",
+    "w*1",
+    "*e*b*",
+    "!*",
+    "db1.*",
+    "127.0.0.1",
+    "?*",
+    "xn--*",
+    "a-b*",
 ];
 
 const LISTS: &[&str] = &[
-    "*", "web*", "web1,db*", "*,!web2", "!web1,*", "*.example.org", "WEB*", "web1,", ",web1", "127.*", "db1.lab,web?",
-    "root", "root,alice", "*,!root", "r*t", "carol", "!carol,*",
+    "*",
+    "web*",
+    "web1,db*",
+    "*,!web2",
+    "!web1,*",
+    "*.example.org",
+    "WEB*",
+    "web1,",
+    ",web1",
+    "127.*",
+    "db1.lab,web?",
+    "root",
+    "root,alice",
+    "*,!root",
+    "r*t",
+    "carol",
+    "!carol,*",
 ];
 
 const KEX: &[&str] = &["curve25519-sha256", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"];
 const CIPHERS: &[&str] = &["aes128-ctr", "aes256-gcm@openssh.com", "aes256-ctr", "aes128-cbc"];
 const MACS: &[&str] = &["hmac-sha2-256", "hmac-sha1", "umac-64@openssh.com", "hmac-md5"];
-const KEYS: &[&str] = &["ssh-ed25519", "rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-rsa", "ssh-ed25519-cert-v01@openssh.com"];
+const KEYS: &[&str] =
+    &["ssh-ed25519", "rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-rsa", "ssh-ed25519-cert-v01@openssh.com"];
 
 const FLAGS: &[&str] = &[
-    "BatchMode", "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts", "IdentitiesOnly",
-    "KbdInteractiveAuthentication", "ChallengeResponseAuthentication", "NoHostAuthenticationForLocalhost",
-    "PasswordAuthentication", "TCPKeepAlive", "KeepAlive",
+    "BatchMode",
+    "GSSAPIAuthentication",
+    "GSSAPIDelegateCredentials",
+    "HashKnownHosts",
+    "IdentitiesOnly",
+    "KbdInteractiveAuthentication",
+    "ChallengeResponseAuthentication",
+    "NoHostAuthenticationForLocalhost",
+    "PasswordAuthentication",
+    "TCPKeepAlive",
+    "KeepAlive",
 ];
 
 /// Lines with values that have no effect here, or that ssh ignores.
 const WITHOUT_EFFECT: &[&str] = &[
-    "ControlMaster auto", "ControlPath ~/.ssh/%C", "ControlPersist 10m", "AddKeysToAgent yes", "UpdateHostKeys no",
-    "VisualHostKey yes", "LogLevel ERROR", "LocalForward 8080 localhost:80", "RemoteForward 9000 [::1]:9000",
-    "DynamicForward 1080", "ForwardX11 no", "EscapeChar ~", "Protocol 2", "CheckHostIP no", "IPQoS lowdelay throughput",
-    "PermitLocalCommand no", "LocalCommand echo %h", "StreamLocalBindUnlink yes", "Tunnel no", "UseRoaming no",
-    "HostbasedAuthentication no", "FingerprintHash sha256",
+    "ControlMaster auto",
+    "ControlPath ~/.ssh/%C",
+    "ControlPersist 10m",
+    "AddKeysToAgent yes",
+    "UpdateHostKeys no",
+    "VisualHostKey yes",
+    "LogLevel ERROR",
+    "LocalForward 8080 localhost:80",
+    "RemoteForward 9000 [::1]:9000",
+    "DynamicForward 1080",
+    "ForwardX11 no",
+    "EscapeChar ~",
+    "Protocol 2",
+    "CheckHostIP no",
+    "IPQoS lowdelay throughput",
+    "PermitLocalCommand no",
+    "LocalCommand echo %h",
+    "StreamLocalBindUnlink yes",
+    "Tunnel no",
+    "UseRoaming no",
+    "HostbasedAuthentication no",
+    "FingerprintHash sha256",
 ];
 
 /// Words that ssh 9.2 does not know.
@@ -119,7 +190,11 @@ impl Generator {
         }
         if self.random.once_in(4) {
             let option = self.random.pick(&[
-                "HostName=%h.lab", "Compression yes", "IdentityFile = ~/.ssh/extra", "ProxyJump=gate:2", "SendEnv=LC_*",
+                "HostName=%h.lab",
+                "Compression yes",
+                "IdentityFile = ~/.ssh/extra",
+                "ProxyJump=gate:2",
+                "SendEnv=LC_*",
                 "connecttimeout 7",
             ]);
             destination = destination.option(option);
@@ -205,19 +280,30 @@ impl Generator {
 
     fn criterion(&mut self) -> String {
         let sign = if self.random.once_in(4) { "!" } else { "" };
-        let name = self.random.pick(&["host", "originalhost", "user", "localuser", "exec", "final", "HOST", "User"]);
+        let name =
+            self.random.pick(&["host", "originalhost", "user", "localuser", "exec", "final", "HOST", "User"]);
         if name == "final" {
             return format!("{sign}final");
         }
         let separator = self.random.pick(&[" ", " ", "=", "  ", " = "]);
         let value = match name {
             "exec" => self.random.pick(&[
-                "\"true\"", "false", "\"test %n = web1\"", "\"test %h != %n\"", "\"test %p = 22 -a %u = root\"",
-                "\"test %r-%L-%i = root-$(hostname -s)-0\"", "\"test -z '%%'\"", "\"test %k = shared\"",
+                "\"true\"",
+                "false",
+                "\"test %n = web1\"",
+                "\"test %h != %n\"",
+                "\"test %p = 22 -a %u = root\"",
+                "\"test %r-%L-%i = root-$(hostname -s)-0\"",
+                "\"test -z '%%'\"",
+                "\"test %k = shared\"",
             ]),
             _ => self.random.pick(LISTS),
         };
-        let value = if value.contains('"') || !self.random.once_in(3) { value.to_owned() } else { format!("\"{value}\"") };
+        let value = if value.contains('"') || !self.random.once_in(3) {
+            value.to_owned()
+        } else {
+            format!("\"{value}\"")
+        };
         format!("{sign}{name}{separator}{value}")
     }
 
@@ -242,10 +328,29 @@ impl Generator {
             }
             38 if self.random.once_in(6) => {
                 let line = self.random.pick(&[
-                    "Port 0", "User", "Port 22 23", "User \"a", "ConnectTimeout 5x", "Compression maybe", "User a b",
-                    "IgnoreUnknown", "SetEnv A", "SendEnv A=B", "ProxyJump a,,b", "RekeyLimit 15", "Port=", "\"User x",
-                    "ConnectionAttempts 0", "HostName %p", "Match", "Match bogus x", "Match host a all b", "Host \"\"",
-                    "IdentityFile \"\"", "ProxyCommand echo 'x", "UserKnownHostsFile a none",
+                    "Port 0",
+                    "User",
+                    "Port 22 23",
+                    "User \"a",
+                    "ConnectTimeout 5x",
+                    "Compression maybe",
+                    "User a b",
+                    "IgnoreUnknown",
+                    "SetEnv A",
+                    "SendEnv A=B",
+                    "ProxyJump a,,b",
+                    "RekeyLimit 15",
+                    "Port=",
+                    "\"User x",
+                    "ConnectionAttempts 0",
+                    "HostName %p",
+                    "Match",
+                    "Match bogus x",
+                    "Match host a all b",
+                    "Host \"\"",
+                    "IdentityFile \"\"",
+                    "ProxyCommand echo 'x",
+                    "UserKnownHostsFile a none",
                 ]);
                 let _ = writeln!(text, "{line}");
             }
@@ -311,14 +416,31 @@ impl Generator {
 
     fn keys(&mut self, text: &mut String) {
         let keyword = self.random.pick(&[
-            "IdentityFile", "IdentityFile", "IdentityFile2", "CertificateFile", "IdentityAgent", "UserKnownHostsFile",
-            "GlobalKnownHostsFile", "ForwardAgent", "RevokedHostKeys",
+            "IdentityFile",
+            "IdentityFile",
+            "IdentityFile2",
+            "CertificateFile",
+            "IdentityAgent",
+            "UserKnownHostsFile",
+            "GlobalKnownHostsFile",
+            "ForwardAgent",
+            "RevokedHostKeys",
         ]);
         let path = self.random.pick(&[
-            "~/.ssh/id_%r", "/keys/%h", "none", "%d/.ssh/key", "~root/x", "/k/%C", "~/${REALM}/%n-%p", "/etc/k%%1", "/a/%k",
+            "~/.ssh/id_%r",
+            "/keys/%h",
+            "none",
+            "%d/.ssh/key",
+            "~root/x",
+            "/k/%C",
+            "~/${REALM}/%n-%p",
+            "/etc/k%%1",
+            "/a/%k",
         ]);
         let path = match keyword {
-            "IdentityAgent" => self.random.pick(&[path, "SSH_AUTH_SOCK", "$AGENT", "~/agent.sock", "\"~/My Agent/s\""]),
+            "IdentityAgent" => {
+                self.random.pick(&[path, "SSH_AUTH_SOCK", "$AGENT", "~/agent.sock", "\"~/My Agent/s\""])
+            }
             "ForwardAgent" => self.random.pick(&[path, "yes", "no", "$AGENT", "~/f.sock"]),
             _ => path,
         };
@@ -334,14 +456,31 @@ impl Generator {
     fn proxy(&mut self, text: &mut String) {
         let (keyword, value) = if self.random.once_in(2) {
             let jump = self.random.pick(&[
-                "gate", "root@gate", "gate:2222", "a@b:3,gate", "one,two,three", "[::1]:22", "ssh://carol@gate:99", "none",
-                "NONE", "web1", "10.0.0.1", "gate # comment", "%h-gate", "ssh://gate",
+                "gate",
+                "root@gate",
+                "gate:2222",
+                "a@b:3,gate",
+                "one,two,three",
+                "[::1]:22",
+                "ssh://carol@gate:99",
+                "none",
+                "NONE",
+                "web1",
+                "10.0.0.1",
+                "gate # comment",
+                "%h-gate",
+                "ssh://gate",
             ]);
             ("ProxyJump", jump)
         } else {
             let command = self.random.pick(&[
-                "nc %h %p", "none", "ssh -W '%h:%p' gate", "corkscrew \"a b\" %h # not a comment", "/usr/bin/x  =  y",
-                "None", "sh -c \"exec nc %n %p\"",
+                "nc %h %p",
+                "none",
+                "ssh -W '%h:%p' gate",
+                "corkscrew \"a b\" %h # not a comment",
+                "/usr/bin/x  =  y",
+                "None",
+                "sh -c \"exec nc %n %p\"",
             ]);
             ("ProxyCommand", command)
         };
@@ -351,8 +490,19 @@ impl Generator {
 
     fn names(&mut self, text: &mut String) {
         let value = self.random.pick(&[
-            "%h", "%h.example.org", "10.1.2.3", "UPPER.Example", "web1", "::1", "2001:DB8::0:1", "010.0.0.1", "0x7f000001",
-            "%h%%eth0", "db1.lab", "127.1", "256.1.1.1",
+            "%h",
+            "%h.example.org",
+            "10.1.2.3",
+            "UPPER.Example",
+            "web1",
+            "::1",
+            "2001:DB8::0:1",
+            "010.0.0.1",
+            "0x7f000001",
+            "%h%%eth0",
+            "db1.lab",
+            "127.1",
+            "256.1.1.1",
         ]);
         let value = self.word(value);
         self.line("HostName", &value, text);
@@ -361,8 +511,13 @@ impl Generator {
     fn environment(&mut self, text: &mut String) {
         let (keyword, value) = match self.random.below(3) {
             0 => ("SetEnv", self.random.pick(&["A=1", "A=1 B=2 A=3", "\"C=x y\"", "D= E=\"q\"", "# none"])),
-            1 => ("RemoteCommand", self.random.pick(&["none", "tmux attach -t %r", "echo \"%h\" # x", "cat %d/%%"])),
-            _ => ("SendEnv", self.random.pick(&["LANG LC_*", "FOO", "-FOO", "-L*", "BAR FOO -BAR", "\"A B\""])),
+            1 => (
+                "RemoteCommand",
+                self.random.pick(&["none", "tmux attach -t %r", "echo \"%h\" # x", "cat %d/%%"]),
+            ),
+            _ => {
+                ("SendEnv", self.random.pick(&["LANG LC_*", "FOO", "-FOO", "-L*", "BAR FOO -BAR", "\"A B\""]))
+            }
         };
         self.keyword(keyword, text);
         let _ = writeln!(text, "{value}");
@@ -372,7 +527,15 @@ impl Generator {
         let keyword = self.random.pick(&["ConnectTimeout", "ServerAliveInterval", "RekeyLimit"]);
         let value = match keyword {
             "RekeyLimit" => self.random.pick(&[
-                "default none", "1G 1h", "512M", "100000", "16", "default 30m", "2g", "1k none", "0",
+                "default none",
+                "1G 1h",
+                "512M",
+                "100000",
+                "16",
+                "default 30m",
+                "2g",
+                "1k none",
+                "0",
             ]),
             _ => self.random.pick(&["5", "1m", "1h30m", "none", "0", "1w2d", "90S"]),
         };
