@@ -30,7 +30,7 @@ pub fn ssh_config(data: &[u8]) {
     let is_wild = alias.contains(['$', '`', ';', '|', '&', '\n', '\'', '"', ' ']);
     let run = |command: &str| -> io::Result<bool> {
         assert!(!is_wild, "{command:?} has the name {alias:?}");
-        Ok(command.len() % 2 == 0)
+        Ok(command.len().is_multiple_of(2))
     };
     let mut resolver = config.resolver_with(run);
     let settings = match resolver.resolve(&destination) {

@@ -185,17 +185,13 @@ impl<'a> Loader<'a> {
     fn items(&mut self, keyword: &str, line: &[u8], words: Vec<Vec<u8>>) -> Result<Vec<Item>, String> {
         let items = line_items(keyword, line, words)?;
         for item in &items {
-            match item {
-                Item::Unknown(_) => {
-                    // Whether the line that ignores it applies is known only for a destination.
-                    if !self.ignore_unknown.iter().any(|list| list.matches(keyword.as_bytes())) {
-                        return Err(unknown(keyword));
-                    }
-                }
-                Item::Effect(Effect::Set(Setting::IgnoreUnknown(list))) => {
-                    self.ignore_unknown.push(PatternList::lowercase(list.as_bytes()));
-                }
-                _ => {}
+            if let Item::Effect(Effect::Set(Setting::IgnoreUnknown(list))) = item {
+                self.ignore_unknown.push(PatternList::lowercase(list.as_bytes()));
+            }
+            // Whether the line that ignores it applies is known only for a destination.
+            let is_ignored = |list: &PatternList| list.matches(keyword.as_bytes());
+            if matches!(item, Item::Unknown(_)) && !self.ignore_unknown.iter().any(is_ignored) {
+                return Err(unknown(keyword));
             }
         }
         Ok(items)

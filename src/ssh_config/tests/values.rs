@@ -119,7 +119,7 @@ fn none_is_an_empty_list_of_keys() {
         resolve("IdentityFile none\nUserKnownHostsFile none\nRemoteCommand none\nRevokedHostKeys none", "a");
     let settings = settings.unwrap();
     assert_eq!(settings.identity_files, Some(Vec::new()));
-    assert_eq!(settings.user_known_hosts.unwrap().value, [Path::new(""); 0]);
+    assert!(settings.user_known_hosts.unwrap().is_empty());
     assert_eq!((settings.remote_command, settings.revoked_host_keys), (None, None));
 }
 
