@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::dump::{self, Dump, KEYWORDS, MORE_KEYWORDS};
+use super::dump::{self, Dump, KEYWORDS, MORE_KEYWORDS, UNUSED_SOCKET};
 use super::generator::{Generated, Generator};
 use super::write;
 use crate::ssh_config::*;
@@ -76,9 +76,10 @@ pub(super) fn compare(
     };
     let mut faults = String::new();
     for keyword in KEYWORDS.iter().chain(&MORE_KEYWORDS) {
-        if theirs.get(*keyword) != ours.get(*keyword) {
-            let _ =
-                writeln!(faults, "{keyword}: ssh {:?}, we {:?}", theirs.get(*keyword), ours.get(*keyword));
+        let (theirs, ours) = (theirs.get(*keyword), ours.get(*keyword));
+        let is_unused = ours.is_some_and(|lines| lines[0] == UNUSED_SOCKET);
+        if theirs != ours && !is_unused {
+            let _ = writeln!(faults, "{keyword}: ssh {theirs:?}, we {ours:?}");
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }

@@ -74,6 +74,9 @@ pub fn parse(output: &str) -> Dump {
     dump
 }
 
+/// Stands for any socket.
+pub const UNUSED_SOCKET: &str = "a socket that is not used";
+
 struct Writer<'a> {
     dump: Dump,
     /// What ssh prints without any file.
@@ -207,6 +210,8 @@ fn files(out: &mut Writer<'_>, merged: &Merged, settings: &SshSettings) {
     out.lines("identityagent", settings.identity_agent.as_ref().map(|agent| vec![socket(agent)]));
     let forwarded = match settings.forward_agent.as_deref() {
         None => None,
+        // Forwards nothing, but `ssh -G` prints the socket.
+        Some(ForwardedAgent::No) if merged.forward_socket.is_some() => Some(UNUSED_SOCKET.to_owned()),
         Some(ForwardedAgent::No) => Some("no".to_owned()),
         Some(ForwardedAgent::Yes) => Some("yes".to_owned()),
         Some(ForwardedAgent::Socket(agent)) => Some(socket(agent)),
