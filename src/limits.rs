@@ -398,28 +398,3 @@ pub const TUNNEL_BACKLOG: usize = 256 * 1024;
 /// How many tunnels are relayed, and how many are opened, in one visit to their proxy. Relaying
 /// takes up to 30 µs per tunnel. Further tunnels wait for the next visit.
 pub const TUNNELS_PER_VISIT: usize = 64;
-
-/// Time that a command of `Match exec` in an ssh_config file has. Such commands test where the user
-/// is, by a ping or a name lookup, which give up after about five seconds.
-pub const MATCH_EXEC_TIME: Duration = Duration::from_secs(10);
-
-/// The longest pause between two looks at a command of `Match exec`.
-pub const MATCH_EXEC_POLL: Duration = Duration::from_millis(20);
-
-/// Bytes of all ssh_config files that one configuration may have: 50,000 hosts with a handful of
-/// lines each.
-pub const SSH_CONFIG_BYTES: usize = 8 * 1024 * 1024;
-
-/// Bytes of one line of an ssh_config file. The longest real ones are proxy commands with tokens of
-/// cloud providers, of a few KiB.
-pub const SSH_CONFIG_LINE: usize = 64 * 1024;
-
-/// Files that an ssh_config file may include, over all levels. Some programs write one per host.
-pub const SSH_CONFIG_FILES: usize = 50_000;
-
-/// Depth of ssh_config files that include each other (OpenSSH: `READCONF_MAX_DEPTH`).
-pub const SSH_CONFIG_DEPTH: usize = 16;
-
-/// `IdentityFile` and `CertificateFile` lines that apply to a host (OpenSSH:
-/// `SSH_MAX_IDENTITY_FILES`).
-pub const SSH_CONFIG_KEYS: usize = 100;

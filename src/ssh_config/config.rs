@@ -108,8 +108,8 @@ impl ConfigResolver<'_> {
     /// What the configuration says about a destination.
     ///
     /// # Errors
-    /// The names of the destination could be read as shell syntax; a token or a variable is unknown;
-    /// a `Match exec` cannot be run; or a line is wrong for this destination.
+    /// The names of the destination could be read as shell syntax; a token or a variable is
+    /// unknown; a `Match exec` cannot be run; or a line is wrong for this destination.
     pub fn resolve(&mut self, destination: &SshDestination) -> Result<SshSettings, SshConfigError> {
         let (merged, host) = self.merge(destination)?;
         expanded(merged, host, self.config)

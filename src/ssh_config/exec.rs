@@ -13,8 +13,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::error::SshConfigError;
+use super::limits;
 use super::source::SettingSource;
-use crate::{clock, limits};
+use crate::clock;
 
 /// Runs the commands of `Match exec`. Closures implement it.
 ///
@@ -25,8 +26,8 @@ pub trait MatchExec {
     /// Whether the command succeeds.
     ///
     /// # Errors
-    /// The command cannot be run, is ended by a signal, or takes too long. As in OpenSSH, nothing is
-    /// resolved then.
+    /// The command cannot be run, is ended by a signal, or takes too long. As in OpenSSH, nothing
+    /// is resolved then.
     fn succeeds(&mut self, command: &str) -> io::Result<bool>;
 }
 
@@ -67,7 +68,7 @@ impl ShellExec {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             thread::sleep(pause.min(left));
-            pause = (pause * 2).min(limits::MATCH_EXEC_POLL);
+            pause = (pause * 2).min(limits::EXEC_POLL);
         }
     }
 }
@@ -76,7 +77,7 @@ impl Default for ShellExec {
     /// `SHELL` of this process, and ten seconds.
     fn default() -> Self {
         let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        Self::new(shell.unwrap_or_else(|| "/bin/sh".into()), limits::MATCH_EXEC_TIME)
+        Self::new(shell.unwrap_or_else(|| "/bin/sh".into()), limits::EXEC_TIME)
     }
 }
 

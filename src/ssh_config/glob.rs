@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// The files that a pattern stands for, in the order of their bytes. A path without wildcards stands
-/// for itself if it exists. Folders that cannot be read count as empty.
+/// The files that a pattern stands for, in the order of their bytes. A path without wildcards
+/// stands for itself if it exists. Folders that cannot be read count as empty.
 pub(super) fn paths(pattern: &Path, max: usize) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {

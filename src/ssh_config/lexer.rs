@@ -58,7 +58,8 @@ fn skip_blanks(text: &[u8]) -> &[u8] {
 /// OpenSSH's `strdelim`: takes the next word, which ends at white space or one `=`.
 ///
 /// A double quote anywhere in a word makes the text up to the next one part of the word, and ends
-/// the word there. `None` is the end of the text, or a quote that is not closed; both leave nothing.
+/// the word there. `None` is the end of the text, or a quote that is not closed; both leave
+/// nothing.
 pub(super) fn delimited<'a>(rest: &mut Option<&'a [u8]>) -> Option<Cow<'a, [u8]>> {
     let text = rest.take()?;
     let is_delimiter = |byte: &u8| BLANKS.contains(byte) || matches!(byte, b'"' | b'=');

@@ -16,8 +16,7 @@ use super::lexer::{self, LexError};
 use super::settings::{Effect, Setting, canonical, effects};
 use super::source::SettingSource;
 use super::value::Args;
-use super::{glob, ignored, paths};
-use crate::limits;
+use super::{glob, ignored, limits, paths};
 use crate::text::sanitise;
 
 /// The folder of the system's configuration, where its relative `Include` paths begin.
@@ -67,15 +66,15 @@ impl<'a> Loader<'a> {
     /// Reads a file. `false` means that there is none.
     pub fn file(&mut self, path: &Path, scope: Scope, outer: Option<GateId>) -> Result<bool, SshConfigError> {
         let too_much = |problem: String| SshConfigError::TooMuch { path: path.to_owned(), problem };
-        if self.open.len() > limits::SSH_CONFIG_DEPTH {
-            let depth = limits::SSH_CONFIG_DEPTH;
+        if self.open.len() > limits::DEPTH {
+            let depth = limits::DEPTH;
             return Err(too_much(format!(
                 "is included through more than {depth} files; do they include each other?"
             )));
         }
         self.files += 1;
-        if self.files > limits::SSH_CONFIG_FILES {
-            return Err(too_much(format!("is one of more than {} files", limits::SSH_CONFIG_FILES)));
+        if self.files > limits::FILES {
+            return Err(too_much(format!("is one of more than {} files", limits::FILES)));
         }
         let Some(text) = self.read(path)? else { return Ok(false) };
         self.open.push(path.to_owned());
@@ -104,10 +103,10 @@ impl<'a> Loader<'a> {
         if let Some(problem) = self.ownership_problem(&metadata) {
             return Err(SshConfigError::Permissions { path: path.to_owned(), problem });
         }
-        let room = limits::SSH_CONFIG_BYTES - self.bytes;
+        let room = limits::BYTES - self.bytes;
         let text = read_up_to(file, room + 1).map_err(failed)?;
         if text.len() > room {
-            let problem = format!("brings all files to more than {} bytes", limits::SSH_CONFIG_BYTES);
+            let problem = format!("brings all files to more than {} bytes", limits::BYTES);
             return Err(SshConfigError::TooMuch { path: path.to_owned(), problem });
         }
         self.bytes += text.len();
@@ -215,7 +214,7 @@ impl<'a> Loader<'a> {
             (_, Scope::System) => Path::new(SYSTEM_FOLDER).join(word),
             (_, Scope::User) => paths::include_home(self.context).join(".ssh").join(word),
         };
-        for path in glob::paths(&pattern, limits::SSH_CONFIG_FILES) {
+        for path in glob::paths(&pattern, limits::FILES) {
             self.file(&path, scope, gate)?;
         }
         Ok(())
@@ -230,8 +229,8 @@ fn read_up_to(file: File, max: usize) -> io::Result<Vec<u8>> {
 
 /// The keyword of a line, and the rest of it; `None` for a blank line or a comment.
 fn cut(text: &[u8]) -> Result<Option<(String, &[u8])>, String> {
-    if text.len() > limits::SSH_CONFIG_LINE {
-        return Err(format!("the line has more than {} bytes", limits::SSH_CONFIG_LINE));
+    if text.len() > limits::LINE_BYTES {
+        return Err(format!("the line has more than {} bytes", limits::LINE_BYTES));
     }
     if text.contains(&0) {
         return Err("the line has a NUL byte; is this a configuration file?".to_owned());

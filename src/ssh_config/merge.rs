@@ -6,13 +6,13 @@ use super::config::SshConfig;
 use super::destination::SshDestination;
 use super::error::SshConfigError;
 use super::exec::ExecResults;
+use super::limits;
 use super::load::option;
 use super::settings::{Effect, Setting, SshSettings};
 use super::source::{Ignored, SettingSource, Sourced};
 use super::tokens::{self, Tokens};
 use super::types::{AgentSocket, ProxyRoute};
 use crate::hostkey::glob_matches;
-use crate::limits;
 use crate::text::sanitise;
 
 /// OpenSSH's default port.
@@ -125,8 +125,8 @@ fn add_key(
     if list.iter().any(|known| **known == path) {
         return Ok(());
     }
-    if list.len() >= limits::SSH_CONFIG_KEYS {
-        let max = limits::SSH_CONFIG_KEYS;
+    if list.len() >= limits::KEYS {
+        let max = limits::KEYS;
         return Err(SshConfigError::line(
             source,
             format!("is one of more than {max} files of keys for this host"),
@@ -211,8 +211,8 @@ impl Merger<'_, '_> {
         }
     }
 
-    /// Whether a gate is open. Its condition is tested when its first section is reached, because it
-    /// may depend on earlier settings.
+    /// Whether a gate is open. Its condition is tested when its first section is reached, because
+    /// it may depend on earlier settings.
     fn gate(&mut self, id: GateId, pass: Pass<'_>) -> Result<bool, SshConfigError> {
         if let Some(known) = self.states[id.0] {
             return Ok(known);

@@ -1,7 +1,7 @@
 //! Generated configurations, compared with `ssh -G` of the OpenSSH that is installed.
 //!
-//! `CONFIG_SEED=n` runs that seed alone; `CONFIG_SEEDS=n` sets how many seeds are run. Failures print
-//! the seed and the files.
+//! `CONFIG_SEED=n` runs that seed alone; `CONFIG_SEEDS=n` sets how many seeds are run. Failures
+//! print the seed and the files.
 
 use std::env;
 use std::fmt::Write as _;
