@@ -53,6 +53,11 @@ impl Pattern {
         Self { negated, is_literal, text: text.into() }
     }
 
+    /// The only name that this matches.
+    fn name(&self) -> Option<&[u8]> {
+        (self.is_literal && !self.negated).then_some(&self.text)
+    }
+
     fn matches(&self, name: &[u8]) -> bool {
         if self.is_literal { *self.text == *name } else { glob_matches(&self.text, name) }
     }
@@ -196,6 +201,12 @@ fn test(name: &str, argument: &[u8]) -> Result<Test, String> {
 }
 
 impl Condition {
+    /// The names to which this applies, if they are all written out.
+    pub fn names(&self) -> Option<Vec<&[u8]>> {
+        let Self::Host(patterns) = self else { return None };
+        patterns.iter().map(Pattern::name).collect()
+    }
+
     /// Whether this asks for a second pass.
     pub fn is_final(&self) -> bool {
         match self {

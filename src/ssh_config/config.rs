@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::addresses::normalised;
-use super::compiled::{Gate, Section};
+use super::compiled::{Gate, GateIndex, GateStates, Section};
 use super::context::LocalContext;
 use super::destination::SshDestination;
 use super::error::SshConfigError;
 use super::exec::{ExecResults, MatchExec, ShellExec};
 use super::expand::expanded;
 use super::load::{Loader, SYSTEM_FOLDER, Scope};
-use super::merge::{GateStates, Merged, Merger, PORT, Pass};
+use super::merge::{Merged, Merger, PORT, Pass};
 use super::settings::SshSettings;
 use super::source::{SettingSource, Sourced};
 use super::tokens::{self, Tokens};
@@ -25,6 +25,7 @@ pub struct SshConfig {
     pub(super) context: LocalContext,
     pub(super) sections: Vec<Section>,
     pub(super) gates: Vec<Gate>,
+    pub(super) index: GateIndex,
     /// Whether a `Match final` asks for a second pass.
     has_final: bool,
 }
@@ -82,7 +83,7 @@ impl SshConfig {
         let Loader { mut sections, gates, .. } = loader;
         sections.retain(|section| !section.items.is_empty());
         let has_final = gates.iter().any(|gate| gate.condition.is_final());
-        Ok(Self { context, sections, gates, has_final })
+        Ok(Self { context, sections, index: GateIndex::new(&gates), gates, has_final })
     }
 
     /// Starts to resolve destinations. Commands of `Match exec` are run by [`ShellExec`].

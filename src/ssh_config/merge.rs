@@ -1,6 +1,6 @@
 //! The lines that apply to a destination, merged.
 
-use super::compiled::{Gate, GateId, Item};
+use super::compiled::{Gate, GateId, GateStates, Item};
 use super::condition::{Condition, Criterion, PatternList, Test, host_matches, is_local};
 use super::config::SshConfig;
 use super::destination::SshDestination;
@@ -38,9 +38,6 @@ pub(super) struct Pass<'a> {
     pub host: &'a str,
     pub is_final: bool,
 }
-
-/// Whether a gate is open; `None` is not known yet.
-pub(super) type GateStates = Vec<Option<bool>>;
 
 /// A configuration, applied to one destination.
 pub(super) struct Merger<'a, 'r> {
@@ -158,8 +155,7 @@ impl Merger<'_, '_> {
     /// Applies the files.
     pub fn files(&mut self, pass: Pass<'_>) -> Result<(), SshConfigError> {
         let config = self.config;
-        self.states.clear();
-        self.states.resize(config.gates.len(), None);
+        config.index.start(pass.host.as_bytes(), self.states);
         for section in &config.sections {
             let applies = match section.gate {
                 Some(gate) => self.gate(gate, pass)?,
