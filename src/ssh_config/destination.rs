@@ -39,7 +39,8 @@ impl SshDestination {
     }
 
     /// A line like the argument of `-o`, for example `HostName=192.0.2.7`. It precedes files, and
-    /// earlier calls precede later ones.
+    /// earlier calls precede later ones. An `IgnoreUnknown` comes too late here: unknown keywords
+    /// are errors when a file is read.
     #[must_use]
     pub fn option(mut self, line: impl Into<String>) -> Self {
         self.options.push(line.into());

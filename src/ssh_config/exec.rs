@@ -53,7 +53,8 @@ impl ShellExec {
     }
 
     fn wait(&self, child: &mut Child) -> io::Result<bool> {
-        let deadline = clock::now() + self.time_limit;
+        // A limit beyond all time is none.
+        let deadline = clock::now().checked_add(self.time_limit);
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = child.try_wait()? {
@@ -62,7 +63,7 @@ impl ShellExec {
                     None => Ok(status.success()),
                 };
             }
-            let left = deadline.saturating_duration_since(clock::now());
+            let left = deadline.map_or(pause, |deadline| deadline.saturating_duration_since(clock::now()));
             if left.is_zero() {
                 let text = format!("still runs after {:?}", self.time_limit);
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
