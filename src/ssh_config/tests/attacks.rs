@@ -82,7 +82,8 @@ fn files_that_include_each_other_end() {
         );
     }
     assert!(load(&name(0)).is_ok());
-    write(&name(16), format!("Include {}\n", b.display()));
+    write(&name(16), format!("Include {}\n", name(17).display()));
+    write(&name(17), "User a\n");
     assert!(load(&name(0)).is_err());
 }
 
