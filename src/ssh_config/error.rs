@@ -69,6 +69,7 @@ pub enum SshConfigError {
 
 impl SshConfigError {
     pub(super) fn line(source: &SettingSource, problem: impl Into<String>) -> Self {
-        Self::Line { place: source.clone(), problem: problem.into() }
+        // Keywords and values come from the file.
+        Self::Line { place: source.clone(), problem: sanitise(&problem.into()).into_owned() }
     }
 }
