@@ -46,11 +46,8 @@ impl Session {
         }
         // When a command ends, up to three messages are sent: a window adjustment, EOF and CLOSE.
         // Corking joins them into one segment. A session in which no command can end sends one
-        // message per visit, so corking would gain nothing. Nor is it worth two system calls while
-        // the host sends faster than it is read, in visit after visit.
-        let was_behind = std::mem::take(&mut self.is_behind);
+        // message per visit, so corking would gain nothing.
         let may_end = match &self.role {
-            Role::Host(_) if was_behind => false,
             Role::Host(commands) => {
                 commands.begun().iter().any(|id| cx.execs.get(*id).is_some_and(Exec::is_started))
             }
@@ -89,8 +86,7 @@ impl Session {
                 // Answers of the server wait behind output that was not read.
                 commands.give_place_back(cx.execs);
             }
-            self.is_behind = pumped == Pumped::More;
-            if self.is_behind || cx.input_budget == 0 {
+            if pumped == Pumped::More || cx.input_budget == 0 {
                 cx.out.push(Effect::Again);
                 return Ok(());
             }

@@ -84,8 +84,6 @@ pub(crate) struct Session {
     recorded: Vec<&'static str>,
     /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     held: Option<Bound>,
-    /// Whether the last visit has left data in the socket.
-    is_behind: bool,
     /// Counts the key exchanges after the first one. `None` until there is a second one.
     rekeys: Option<Box<Rekeys>>,
     /// The error of the proxy, if the proxy has failed and the connection through it has not ended
@@ -138,7 +136,6 @@ impl Session {
             attempts: Attempts::new(jitter),
             recorded: Vec::new(),
             held: None,
-            is_behind: false,
             rekeys: None,
             proxy_lost: None,
             renewed: None,
@@ -334,7 +331,6 @@ impl Session {
             login.end_trial(TrialEnd::Unanswered, cx.out);
         }
         self.held = None;
-        self.is_behind = false;
         self.rekeys = None;
         self.state = next;
         self.renew();

@@ -310,22 +310,6 @@ fn everything_is_read_however_little_a_pump_reads_and_however_the_socket_stalls(
     }
 }
 
-#[test]
-fn a_connection_is_not_corked_while_its_host_sends_faster_than_it_is_read() {
-    let corks = |packets: usize| {
-        let mut output = vec![(2, stdout("x")); packets];
-        output.extend([(2, Packet::Status(0)), (2, Packet::Eof), (2, Packet::Close)]);
-        let channels = vec![Channel::sending(output)];
-        let mut bench = Bench::new(Script::peer(Peer { channels, packets_per_pump: 1, ..Peer::default() }));
-        bench.command();
-        bench.run();
-        assert_eq!(bench.exec(0).stdout.len(), packets);
-        bench.link.corks
-    };
-    assert_eq!(corks(100), corks(3));
-    assert!(corks(3) > 0, "and otherwise it is");
-}
-
 /// Output that arrives before the acceptance, or after the command was told to end, proves that the
 /// command runs.
 #[test]

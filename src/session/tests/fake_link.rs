@@ -58,8 +58,6 @@ pub(crate) struct FakeLink {
     connection: Connection,
     generation: u32,
     is_corked: bool,
-    /// How many times the connection was corked.
-    pub corks: usize,
     /// Connections on which SSH was started.
     started: usize,
     channels_opened: usize,
@@ -97,7 +95,6 @@ impl FakeLink {
             connection: Connection::None,
             generation: 0,
             is_corked: false,
-            corks: 0,
             started: 0,
             channels_opened: 0,
             conduits: HashMap::new(),
@@ -324,7 +321,6 @@ impl Transport for FakeLink {
 
     fn cork(&mut self) {
         assert!(!mem::replace(&mut self.is_corked, true), "corked twice");
-        self.corks += 1;
     }
 
     fn uncork(&mut self) {
