@@ -64,8 +64,10 @@ pub struct ClientBuilder {
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub common: Common,
-    /// The host list, and the target of each host.
-    pub hosts: Vec<(Arc<Listed>, Target)>,
+    /// The host list.
+    pub list: Vec<Arc<Listed>>,
+    /// The target of each host, in the same order.
+    pub targets: Vec<Target>,
     pub verifier: Arc<Verifier>,
     /// `None` for that of this machine.
     pub resolver: Option<Resolver>,
@@ -75,15 +77,16 @@ pub(crate) struct Setup {
 impl Setup {
     /// Distributes the hosts in turn over `count` setups, which share everything else.
     fn deal(self, count: usize) -> Vec<Self> {
-        let Self { common, hosts, verifier, resolver, limits } = self;
-        let setup = |hosts| Self {
+        let Self { common, list, targets, verifier, resolver, limits } = self;
+        let setup = |(list, targets)| Self {
             common: common.clone(),
-            hosts,
+            list,
+            targets,
             verifier: verifier.clone(),
             resolver: resolver.clone(),
             limits,
         };
-        deal(hosts, count).into_iter().map(setup).collect()
+        deal(list, count).into_iter().zip(deal(targets, count)).map(setup).collect()
     }
 }
 
@@ -274,8 +277,7 @@ impl FleetBuilder {
         self.limits.check()?;
         let (mut common, list) = Common::new(self.client, hosts(self.hosts, 0)?, self.configs)?;
         let targets = common.targets(&list, &owner, &verifier)?;
-        let hosts = list.into_iter().zip(targets).collect();
-        Ok(Setup { common, hosts, verifier, resolver: self.resolver, limits: self.limits })
+        Ok(Setup { common, list, targets, verifier, resolver: self.resolver, limits: self.limits })
     }
 
     /// Like [`setup`](Self::setup), but distributes the hosts in turn over this many fleets.
@@ -344,15 +346,15 @@ mod tests {
     fn hosts_are_dealt_in_turn_with_their_configurations() {
         let own = ["a", "b", "c"].map(|alias| HostConfig::default().alias(alias));
         let setups = builder(&["one", "two", "three"]).host_config(own).setup_many(2).unwrap();
-        let hosts = |setup: &Setup| setup.hosts.iter().map(|(_, target)| target.host.to_string()).collect();
+        let hosts = |setup: &Setup| setup.targets.iter().map(|target| target.host.to_string()).collect();
         let aliases =
-            |setup: &Setup| setup.hosts.iter().filter_map(|(_, target)| target.alias.clone()).collect();
+            |setup: &Setup| setup.targets.iter().filter_map(|target| target.alias.clone()).collect();
         assert_eq!(setups.iter().map(hosts).collect::<Vec<Vec<_>>>(), [vec!["one", "three"], vec!["two"]]);
         assert_eq!(
             setups.iter().map(aliases).collect::<Vec<Vec<Arc<str>>>>(),
             [vec!["a".into(), "c".into()], vec!["b".into()]]
         );
-        for (listed, target) in setups.iter().flat_map(|setup| &setup.hosts) {
+        for (listed, target) in setups.iter().flat_map(|setup| setup.list.iter().zip(&setup.targets)) {
             assert_eq!(listed.spec.host(), &*target.host);
             assert_eq!(listed.config.as_ref().unwrap().alias.as_deref(), target.alias.as_deref());
         }
@@ -386,13 +388,13 @@ mod tests {
     fn what_was_read_is_shared() {
         let setups = builder(&["one", "two"]).setup_many(2).unwrap();
         assert!(Arc::ptr_eq(&setups[0].verifier, &setups[1].verifier));
-        assert!(Arc::ptr_eq(&setups[0].hosts[0].1.profile, &setups[1].hosts[0].1.profile));
+        assert!(Arc::ptr_eq(&setups[0].targets[0].profile, &setups[1].targets[0].profile));
     }
 
     #[test]
     fn more_fleets_than_hosts_leave_some_without() {
         let setups = builder(&["one"]).setup_many(3).unwrap();
-        assert_eq!(setups.iter().map(|setup| setup.hosts.len()).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(setups.iter().map(|setup| setup.targets.len()).collect::<Vec<_>>(), [1, 0, 0]);
     }
 
     #[test]

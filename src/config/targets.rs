@@ -248,7 +248,7 @@ impl<'a> Profiles<'a> {
         let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
         check_way(dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
         let (_, profile) = self.profile(dialled, layers.settings(), origin)?;
-        let mut target = Target::new(spec.host(), port, profile);
+        let mut target = Target::new(spec.shared_host(), port, profile);
         if dialled != spec.host() {
             target.dial(dialled);
         }
@@ -271,7 +271,7 @@ impl<'a> Profiles<'a> {
             let key =
                 (hop.spec.host().into(), hop.port, number, way.as_ref().and_then(|before| before.proxy_id));
             let target = |(name, ..): &ProxyKey| {
-                let mut target = Target::new(name, hop.port, profile);
+                let mut target = Target::new(Arc::clone(name), hop.port, profile);
                 target.proxy_id = Some(ProxyId::next());
                 target.proxy = way;
                 Arc::new(target)

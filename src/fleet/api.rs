@@ -161,13 +161,14 @@ impl Fleet {
         links: Box<dyn Links>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let Setup { common, hosts, verifier, resolver, limits } = setup;
+        let Setup { common, list, targets, verifier, resolver, limits } = setup;
         let now = clock.now();
         let has_system_dns = resolver.is_none();
         let resolver = resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: hosts.len() };
+        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
         let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
-        let positions = hosts.into_iter().map(|(entry, target)| engine.add(entry, target, now)).collect();
+        let hosts = list.into_iter().zip(targets);
+        let positions = hosts.map(|(entry, target)| engine.add(entry, target, now)).collect();
         Ok(Self { engine, common, positions, has_system_dns })
     }
 

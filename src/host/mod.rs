@@ -7,6 +7,7 @@ mod uri;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use error::{HostSpecError, HostSpecPart, HostSpecProblem};
 pub use family::AddressFamily;
@@ -58,8 +59,9 @@ use crate::text::must_escape;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostSpec {
-    user: Option<String>,
-    host: String,
+    /// One word, because few of many thousands of hosts have one.
+    user: Option<Arc<String>>,
+    host: Arc<str>,
     port: Option<u16>,
 }
 
@@ -94,17 +96,22 @@ impl HostSpec {
         if port == Some(0) {
             return Err(HostSpecProblem::Port);
         }
-        Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
+        Ok(Self { user: user.map(|user| Arc::new(user.to_owned())), host: host.into(), port })
     }
 
     /// The user to log in as, if the specification names one.
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.user.as_deref().map(String::as_str)
     }
 
     /// The name or address as it was written, without brackets.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Like [`host`](Self::host), for what keeps the name.
+    pub(crate) fn shared_host(&self) -> Arc<str> {
+        self.host.clone()
     }
 
     /// The port, if the specification names one; never 0.

@@ -54,8 +54,7 @@ impl ProxyId {
 
 impl Target {
     /// Creates a host whose shown, dialled and recorded names are the same.
-    pub(crate) fn new(host: &str, port: u16, profile: Arc<Profile>) -> Self {
-        let host: Arc<str> = host.into();
+    pub(crate) fn new(host: Arc<str>, port: u16, profile: Arc<Profile>) -> Self {
         Self {
             dialled: host.clone(),
             ip: address_of(&host),

@@ -200,10 +200,10 @@ impl Bench {
             connection,
             verifier,
         };
-        let mut target = Target::new(host, 22, Arc::new(profile));
+        let mut target = Target::new(host.into(), 22, Arc::new(profile));
         if proxied {
             let profile = target.profile.clone();
-            let gate = Target::new("gate", 22, profile);
+            let gate = Target::new("gate".into(), 22, profile);
             target.proxy = Some(Arc::new(gate));
         }
         Self {
@@ -241,7 +241,7 @@ impl Bench {
     pub(super) fn proxy(script: Script) -> Self {
         let mut bench = Self::new(script);
         let profile = bench.session.target().profile.clone();
-        let target = Target::new("gate", 22, profile);
+        let target = Target::new("gate".into(), 22, profile);
         bench.session = Session::proxy(Arc::new(target), Jitter::new(0), bench.now);
         bench
     }
