@@ -82,6 +82,12 @@ fn quiet_hosts_with_keepalives() {
     let joined = client.join(&outputs, JoinOptions::default().timeout(Duration::from_secs(4)));
     let (visits, cpu) = (client.metrics().visits - visits, cpu_time() - cpu);
     assert!(joined.is_err() && outputs.iter().all(|output| !output.is_finished()));
+    // On a busy machine, a turn may end between a host's timer and its visit, which sets the next.
+    for _ in 0..20 {
+        if client.metrics().timers != HOSTS {
+            let _ = client.join(&outputs, JoinOptions::default().timeout(Duration::from_millis(50)));
+        }
+    }
     assert_eq!((client.metrics().connections, client.metrics().timers), (HOSTS, HOSTS));
     // A timer and a reply in each of eight intervals, and duplicates on a busy machine.
     assert!(visits >= 4 * HOSTS as u64 && visits <= 40 * HOSTS as u64, "{visits} visits");
