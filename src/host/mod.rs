@@ -236,17 +236,18 @@ fn check_characters(
 pub(crate) fn check_user(user: &str) -> Result<(), HostSpecProblem> {
     let part = HostSpecPart::User;
     check_part(user, part)?;
-    check_characters(user, part, |character| "'`\";&<>|(){}".contains(character))?;
+    let found = unsafe_in_command(user);
+    found.map_or(Ok(()), |character| Err(HostSpecProblem::Character { part, character }))
+}
+
+/// The character by which a user would be shell syntax or an option, were it part of a command.
+pub(crate) fn unsafe_in_command(user: &str) -> Option<char> {
+    let syntax = user.chars().find(|&character| "'`\";&<>|(){}".contains(character));
     // Another program would take a `-` after a blank for an option.
-    if user.contains(" -") {
-        return Err(HostSpecProblem::Character { part, character: '-' });
-    }
+    let option = || user.contains(" -").then_some('-');
     // A backslash separates a Windows domain from its user. A backslash at the end would escape the
     // next character in a shell.
-    if user.ends_with('\\') {
-        return Err(HostSpecProblem::Character { part, character: '\\' });
-    }
-    Ok(())
+    syntax.or_else(option).or_else(|| user.ends_with('\\').then_some('\\'))
 }
 
 /// Checks the name of an account for `sudo`. Unlike a name to log in with ([`check_user`]), it has

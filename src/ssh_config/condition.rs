@@ -92,19 +92,8 @@ impl PatternList {
 
     /// Whether a pattern matches and no negated pattern does.
     pub fn matches(&self, name: &[u8]) -> bool {
-        let mut matched = false;
-        for pattern in &self.patterns {
-            if pattern.text.len() > PATTERN_MAX {
-                return false;
-            }
-            if pattern.matches(name) {
-                if pattern.negated {
-                    return false;
-                }
-                matched = true;
-            }
-        }
-        matched
+        let is_usable = self.patterns.iter().all(|pattern| pattern.text.len() <= PATTERN_MAX);
+        is_usable && host_matches(&self.patterns, name)
     }
 
     pub fn matches_tag(&self, tag: &str) -> bool {

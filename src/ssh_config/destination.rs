@@ -1,6 +1,7 @@
 //! What is resolved: the command line of ssh, as far as a configuration depends on it.
 
 use super::error::SshConfigError;
+use crate::host::unsafe_in_command;
 
 /// A destination as it would be on the command line of ssh: `ssh -l user -p port -o option alias`.
 ///
@@ -87,10 +88,6 @@ fn is_safe_host(name: &str) -> bool {
 }
 
 fn is_safe_user(name: &str) -> bool {
-    let is_wrong = |byte: u8| byte.is_ascii_control() || b"'`\";&<>|(){}".contains(&byte);
-    !name.is_empty()
-        && !name.starts_with('-')
-        && !name.contains(" -")
-        && !name.ends_with('\\')
-        && !name.bytes().any(is_wrong)
+    let has_control = name.bytes().any(|byte| byte.is_ascii_control());
+    !name.is_empty() && !name.starts_with('-') && !has_control && unsafe_in_command(name).is_none()
 }

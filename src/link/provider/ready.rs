@@ -30,8 +30,8 @@ pub(crate) struct ReadyKey {
 
 impl ReadyKey {
     pub(crate) fn new(private: &[u8; LENGTH]) -> Self {
-        let fingerprint = Sha256::digest(private).into();
-        let signer = signer(private);
+        let fingerprint = fingerprint(private);
+        let signer = signer_for(fingerprint, private);
         if let Some(signer) = &signer {
             ready().insert(fingerprint, Arc::downgrade(signer));
         }
@@ -50,14 +50,21 @@ impl Drop for ReadyKey {
     }
 }
 
+fn fingerprint(private: &[u8; LENGTH]) -> Fingerprint {
+    Sha256::digest(private).into()
+}
+
 /// The signer for a private key: one that is ready, or a new one.
 pub(super) fn signer(private: &[u8; LENGTH]) -> Option<Arc<Ed25519KeyPair>> {
-    let fingerprint: Fingerprint = Sha256::digest(private).into();
+    signer_for(fingerprint(private), private)
+}
+
+fn signer_for(fingerprint: Fingerprint, private: &[u8; LENGTH]) -> Option<Arc<Ed25519KeyPair>> {
     let found = ready().get(&fingerprint).and_then(Weak::upgrade);
     found.or_else(|| Ed25519KeyPair::from_seed_unchecked(private).ok().map(Arc::new))
 }
 
 #[cfg(test)]
 pub(super) fn is_ready(private: &[u8; LENGTH]) -> bool {
-    ready().contains_key(&Fingerprint::from(Sha256::digest(private)))
+    ready().contains_key(&fingerprint(private))
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::User;
+
 use super::*;
 
 #[test]
@@ -78,22 +80,22 @@ Host web1
     ProxyCommand connect %h %p %r %n %k %%
     RemoteCommand echo %u %d %j
     IdentityFile ~/%h/%k/%L/%l
-    CertificateFile ~alice.pub
+    CertificateFile ~root/%i.pub
     UserKnownHostsFile ~/k-%n ${REALM}
     GlobalKnownHostsFile ~/%h
     RevokedHostKeys ~/revoked
     IdentityAgent %d/a
     ForwardAgent ~/b
 ";
-    let text = text.replace("    CertificateFile ~alice.pub\n", "    CertificateFile ~root/%i.pub\n");
-    let settings = resolve(&text, "web1").unwrap();
+    let settings = resolve(text, "web1").unwrap();
     let uid = context().uid;
+    let root = User::from_name("root").unwrap().unwrap().dir;
     let route = settings.proxy.unwrap().value;
     assert_eq!(route, ProxyRoute::Command("connect web1.example.org 2022 carol web1 shared %".to_owned()));
     assert_eq!(settings.remote_command.unwrap().value, "echo alice /home/alice ");
     let key = &settings.identity_files.unwrap()[0].value;
     assert_eq!(key, Path::new("/home/alice/web1.example.org/shared/desk/desk.example.org"));
-    assert_eq!(settings.certificate_files[0].value, Path::new(&format!("/root/{uid}.pub")));
+    assert_eq!(settings.certificate_files[0].value, root.join(format!("{uid}.pub")));
     assert_eq!(settings.user_known_hosts.unwrap().value, [Path::new("/home/alice/k-web1"), Path::new("lab")]);
     assert_eq!(settings.global_known_hosts.unwrap().value, [Path::new("/home/alice/%h")]);
     assert_eq!(settings.revoked_host_keys.unwrap().value, Path::new("/home/alice/revoked"));

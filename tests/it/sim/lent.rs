@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
@@ -11,12 +10,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use sshoal::client::{AllLines, Lines, RawLines};
 use sshoal::error::TimeoutKind;
-use sshoal::{HostError, HostErrorKind, HostOutput, ReadOptions};
+use sshoal::{HostError, HostErrorKind, ReadOptions};
 
 #[path = "../../../benches/lines/mod.rs"]
 mod suite;
 
-use super::{client, command, fleet, run, support, watch};
+use super::{assert_threads_share_lines, client, command, fleet, support, watch};
 use crate::support::examples::example;
 
 /// A line as it must be read: its bytes, and its text, if it has one under the setting in force.
@@ -198,23 +197,13 @@ fn lent_lines_around_read_timeouts_all_come() {
 
 #[test]
 fn threads_that_are_lent_the_lines_of_one_stream_share_them() {
-    let _dog = watch();
-    let sim = fleet(&[]);
-    let mut client = client(&sim, 1).build().unwrap();
-    let outputs = run(&mut client, "lines 100000");
-    let read = |output: HostOutput| {
+    assert_threads_share_lines(|output, number| {
         let (mut lines, mut numbers) = (output.stdout(), Vec::new());
         while let Some(line) = lines.next_line().unwrap() {
-            numbers.push(line.strip_prefix("line ").unwrap().parse::<u32>().unwrap());
+            numbers.push(number(line));
         }
         numbers
-    };
-    let shares = [(); 4].map(|()| outputs[0].clone()).map(|output| thread::spawn(move || read(output)));
-    let shares = shares.map(|share| share.join().unwrap());
-    assert!(shares.iter().all(|share| share.is_sorted()));
-    let mut all = shares.concat();
-    all.sort_unstable();
-    assert!(all.into_iter().eq(0..100_000));
+    });
 }
 
 /// Both streams of several outputs, each with more lines than are read ahead or taken in a row.

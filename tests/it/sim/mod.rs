@@ -142,6 +142,26 @@ pub fn assert_hostnames<'a>(outputs: impl IntoIterator<Item = &'a HostOutput>) {
     }
 }
 
+/// Reads all lines of an output, and returns their numbers, by a function for one line.
+pub type ReadNumbers = fn(HostOutput, fn(&str) -> u32) -> Vec<u32>;
+
+/// Has four threads read the lines of one output. Each line comes once, and in order in each
+/// thread.
+pub fn assert_threads_share_lines(read: ReadNumbers) {
+    let _dog = watch();
+    let sim = fleet(&[]);
+    let mut client = client(&sim, 1).build().unwrap();
+    let outputs = run(&mut client, "lines 100000");
+    let number = |line: &str| line.strip_prefix("line ").unwrap().parse().unwrap();
+    let shares =
+        [(); 4].map(|()| outputs[0].clone()).map(|output| thread::spawn(move || read(output, number)));
+    let shares = shares.map(|share| share.join().unwrap());
+    assert!(shares.iter().all(|share| share.is_sorted()));
+    let mut all = shares.concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..100_000));
+}
+
 /// Waits until the fleet's counters are as `wanted`: they follow the client's actions with a delay.
 #[track_caller]
 pub fn settled(sim: &Sim, wanted: impl Fn(&Stats) -> bool) -> Stats {

@@ -1,14 +1,13 @@
 //! Reading: in pieces, in turns, late, and both streams.
 
 use std::io::{Read, Write};
-use std::thread;
 use std::time::Duration;
 
 use sshoal::error::TimeoutKind;
 use sshoal::output::Keep;
 use sshoal::{HostErrorKind, HostOutput, JoinOptions, StdStream};
 
-use super::{client, command, fleet, run, stdout, watch};
+use super::{assert_threads_share_lines, client, command, fleet, run, stdout, watch};
 
 /// The output of `lines`.
 fn numbered(lines: u32) -> String {
@@ -101,19 +100,7 @@ fn every_way_to_read_goes_on_where_another_one_stopped() {
 
 #[test]
 fn threads_that_read_one_stream_share_its_lines() {
-    let _dog = watch();
-    let sim = fleet(&[]);
-    let mut client = client(&sim, 1).build().unwrap();
-    let outputs = run(&mut client, "lines 100000");
-    let number = |line: String| line.strip_prefix("line ").unwrap().parse::<u32>().unwrap();
-    let read =
-        move |output: HostOutput| output.stdout().map(|line| number(line.unwrap())).collect::<Vec<u32>>();
-    let shares = [(); 4].map(|()| outputs[0].clone()).map(|output| thread::spawn(move || read(output)));
-    let shares = shares.map(|share| share.join().unwrap());
-    assert!(shares.iter().all(|share| share.is_sorted()));
-    let mut all = shares.concat();
-    all.sort_unstable();
-    assert!(all.into_iter().eq(0..100_000));
+    assert_threads_share_lines(|output, number| output.stdout().map(|line| number(&line.unwrap())).collect());
 }
 
 #[test]
