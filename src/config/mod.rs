@@ -2,7 +2,6 @@
 
 mod agent_key;
 mod algorithms;
-mod attempts;
 mod builder;
 mod certificates;
 mod credentials;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::builder::{ClientBuilder, FleetBuilder};
-use super::host_config::HostConfig;
-use super::settings::settings;
+use super::settings;
+use crate::config::builder::{ClientBuilder, FleetBuilder};
+use crate::config::host_config::HostConfig;
 use crate::session::RetryPolicy;
 
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
