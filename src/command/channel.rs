@@ -86,9 +86,9 @@ impl ChannelSettings {
     pub(super) fn to_options(&self) -> Result<RunOptions, Error> {
         ConfigProblem::check_limit("time_limit", self.time_limit).map_err(ConfigProblem::of_command)?;
         let pty = self.pty.iter().map(Pty::to_request);
-        let setup = pty.chain(self.env.iter().map(Variable::to_request)).collect::<Result<_, _>>()?;
+        let env = self.env.iter().map(|variable| variable.to_request().map_err(ConfigProblem::of_command));
         Ok(RunOptions {
-            setup,
+            setup: pty.chain(env).collect::<Result<_, _>>()?,
             ignore_refused_env: self.ignore_refused_env,
             time_limit: self.time_limit,
             wait_for_channel: self.wait_for_channel,

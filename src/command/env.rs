@@ -12,8 +12,8 @@ use crate::limits;
 use crate::output::Encoding;
 
 /// An environment variable.
-#[derive(Clone)]
-pub(super) struct Variable {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Variable {
     name: String,
     value: Vec<u8>,
 }
@@ -26,12 +26,17 @@ impl fmt::Debug for Variable {
 }
 
 impl Variable {
-    fn refuse<T>(&self, setting: &'static str, problem: &str) -> Result<T, Error> {
-        let (value, problem) = (self.name.clone(), problem.to_owned());
-        Err(ConfigProblem::Invalid { setting, value, problem }.of_command())
+    pub(crate) fn new(name: String, value: impl Into<Vec<u8>>) -> Self {
+        Self { name, value: value.into() }
     }
 
-    pub(super) fn to_request(&self) -> Result<ChannelRequest, Error> {
+    fn refuse<T>(&self, setting: &'static str, problem: &str) -> Result<T, ConfigProblem> {
+        let (value, problem) = (self.name.clone(), problem.to_owned());
+        Err(ConfigProblem::Invalid { setting, value, problem })
+    }
+
+    /// The request that asks a server to set the variable.
+    pub(crate) fn to_request(&self) -> Result<ChannelRequest, ConfigProblem> {
         let Self { name, value } = self;
         if name.is_empty() || name.contains('=') {
             return self.refuse("env", "a name must not be empty nor contain '='");
@@ -46,7 +51,7 @@ impl Variable {
     }
 
     /// Appends `NAME='value'`.
-    fn assign(&self, encoding: Encoding, text: &mut Vec<u8>) -> Result<(), Error> {
+    fn assign(&self, encoding: Encoding, text: &mut Vec<u8>) -> Result<(), ConfigProblem> {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if !self.name.bytes().all(is_word)
             || self.name.bytes().next().is_none_or(|byte| byte.is_ascii_digit())
@@ -83,7 +88,7 @@ pub(super) fn exports(variables: &[Variable], encoding: Encoding) -> Result<Vec<
     let mut text = Vec::new();
     for variable in variables {
         text.extend_from_slice(if text.is_empty() { b"export " } else { b" " });
-        variable.assign(encoding, &mut text)?;
+        variable.assign(encoding, &mut text).map_err(ConfigProblem::of_command)?;
     }
     if !text.is_empty() {
         text.extend_from_slice(b" || exit; ");

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
-use self::env::Variable;
+pub(crate) use self::env::Variable;
 pub(crate) use self::request::{ChannelRequest, OutputOptions, Request, RunOptions};
 pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};

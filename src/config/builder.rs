@@ -13,6 +13,7 @@ use crate::error::{ConfigProblem, Error, Origin};
 use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::session::Target;
+use crate::ssh_config::SshConfig;
 
 /// Builds a [`Fleet`](crate::Fleet). Nothing touches the network before the first command.
 ///
@@ -38,6 +39,7 @@ pub struct FleetBuilder {
     host_keys: HostKeyPolicy,
     known_hosts: Option<Vec<PathBuf>>,
     resolver: Option<Resolver>,
+    ssh_config: Option<Arc<SshConfig>>,
 }
 
 /// Builds a [`ParallelClient`](crate::ParallelClient). Nothing touches the network before the first
@@ -209,6 +211,32 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     /// ([`host_keys`](Self::host_keys)): the strict one refuses every host.
     no_known_hosts() => |builder| builder.known_hosts = Some(Vec::new());
 
+    /// OpenSSH's configuration, as a further place for settings. Default: none; nothing reads such
+    /// files unless this setting is made.
+    ///
+    /// A setting is looked up in the host's entry in the list, then in its
+    /// [`HostConfig`](crate::HostConfig), then in the settings for all hosts, and then in the
+    /// configuration, where each host is looked up under its name in the list. Identity files of
+    /// the configuration are tried after those that code names. `docs/ssh_config.md` says which
+    /// option sets what. Options without an effect are in the log, and in
+    /// [`ResolvedHost::ignored`](crate::config::ResolvedHost::ignored).
+    ///
+    /// [`build`](Self::build) and calls that add hosts run the commands of `Match exec`, each once
+    /// per call, and wait for them. [`Fleet::reload`](crate::Fleet::reload) reads the files again;
+    /// as with all settings, a host's names, port and proxies stay as they are.
+    ///
+    /// ```no_run
+    /// use sshoal::ParallelClient;
+    /// use sshoal::ssh_config::{LocalContext, SshConfig};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = SshConfig::load(LocalContext::current()?)?;
+    /// let client = ParallelClient::builder(["web1", "web2"]).ssh_config(config).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ssh_config(config: impl Into<Arc<SshConfig>>) => |builder| builder.ssh_config = Some(config.into());
+
     /// How names are resolved. Default: [`Resolver::Native`] with the system's configuration
     /// ([`DnsConfig::system`](super::DnsConfig::system)), read by [`build`](Self::build) and
     /// [`Fleet::reload`](crate::Fleet::reload). parallel-ssh uses `getaddrinfo`, like
@@ -234,6 +262,7 @@ impl FleetBuilder {
             host_keys: HostKeyPolicy::strict(),
             known_hosts: None,
             resolver: None,
+            ssh_config: None,
         }
     }
 
@@ -275,7 +304,8 @@ impl FleetBuilder {
         let owner = Owner::of_this_process();
         let verifier = Arc::new(self.verifier(&owner)?);
         self.limits.check()?;
-        let (mut common, list) = Common::new(self.client, hosts(self.hosts, 0)?, self.configs)?;
+        let (common, list) = Common::new(self.client, hosts(self.hosts, 0)?, self.configs)?;
+        let mut common = common.with_ssh_config(self.ssh_config);
         let targets = common.targets(&list, &owner, &verifier)?;
         Ok(Setup { common, list, targets, verifier, resolver: self.resolver, limits: self.limits })
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agent_key::{AgentKey, with_suffix};
-use super::credentials::{BYTES, KeySource};
+use super::credentials::{BYTES, FileLists, KeySource};
 use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
@@ -22,6 +22,21 @@ pub(super) struct FoundKey {
     pub path: Option<PathBuf>,
 }
 
+/// The certificates that the settings name.
+#[derive(Clone, Copy)]
+pub(super) struct GivenCertificates<'a> {
+    /// The one that has to fit, with the origin of its setting.
+    pub named: Option<&'a (Arc<Certificate>, &'a Origin)>,
+    /// Those that are used for the keys that they fit.
+    pub others: &'a [Arc<Certificate>],
+}
+
+impl GivenCertificates<'_> {
+    fn other(&self, key: &[u8]) -> Option<&Arc<Certificate>> {
+        self.others.iter().find(|certificate| certificate.is_for(key))
+    }
+}
+
 /// Reads each certificate once, and combines it with the same key only once.
 #[derive(Default)]
 pub(super) struct Certificates<'a> {
@@ -29,6 +44,8 @@ pub(super) struct Certificates<'a> {
     /// By the path of a key: the certificate in `<key>-cert.pub`, if there is that file, or why it
     /// is skipped.
     beside: HashMap<PathBuf, Result<Option<Arc<Certificate>>, AuthProblem>>,
+    /// By path: the certificates that need not fit.
+    others: HashMap<PathBuf, Result<Arc<Certificate>, AuthProblem>>,
     certified: HashMap<(*const PrivateKey, *const Certificate), Arc<PrivateKey>>,
 }
 
@@ -58,23 +75,49 @@ impl<'a> Certificates<'a> {
         certificate.map_err(|problem| Error::CertFile { origin: given.origin(), path, problem })
     }
 
+    /// Returns the certificates in these files. Those that cannot be used are added to `skipped`.
+    pub fn others(
+        &mut self,
+        files: FileLists<'_>,
+        owner: &Owner,
+        skipped: &mut Vec<AuthProblem>,
+    ) -> Vec<Arc<Certificate>> {
+        let mut usable = Vec::new();
+        for (path, _) in files.all() {
+            let path = owner.expand(path).unwrap_or_else(|_| path.to_owned());
+            let read = |path: &Path| parse(path).map(Arc::new).map_err(|problem| skip(path, &problem));
+            match self.others.entry(path.clone()).or_insert_with(|| read(&path)) {
+                Ok(certificate) => usable.push(certificate.clone()),
+                Err(problem) => skipped.push(problem.clone()),
+            }
+        }
+        usable
+    }
+
     /// Returns the forms in which the key is offered to a server: first with its certificate, if
     /// there is one, then without.
     ///
-    /// If `given` is not a certificate for this key, `<key>-cert.pub` is used, as in OpenSSH. If
+    /// If none of the given certificates is for this key, `<key>-cert.pub` is used, as in OpenSSH. If
     /// that file cannot be used, it is added to `skipped`.
     pub fn forms(
         &mut self,
         found: &FoundKey,
-        given: Option<&(Arc<Certificate>, &'a Origin)>,
+        given: GivenCertificates<'_>,
         skipped: &mut Vec<AuthProblem>,
     ) -> Result<Vec<Arc<PrivateKey>>, Error> {
-        let certified = match given.filter(|(certificate, _)| certificate.is_for(found.key.blob())) {
+        let other = |this: &mut Self| match given.other(found.key.blob()) {
+            Some(certificate) => {
+                let certified = this.certified(&found.key, certificate);
+                certified.map(Some).map_err(|problem| skip(certificate.path(), &problem))
+            }
+            None => this.beside(found),
+        };
+        let certified = match given.named.filter(|(certificate, _)| certificate.is_for(found.key.blob())) {
             Some((given, origin)) => Some(self.certified(&found.key, given).map_err(|problem| {
                 let (origin, path) = ((*origin).clone(), given.path().to_owned());
                 Error::CertFile { origin, path, problem }
             })?),
-            None => self.beside(found).unwrap_or_else(|problem| {
+            None => other(self).unwrap_or_else(|problem| {
                 if !skipped.contains(&problem) {
                     skipped.push(problem);
                 }
@@ -86,14 +129,11 @@ impl<'a> Certificates<'a> {
 
     /// Returns the forms in which the agent may hold the key, as wire blobs: with the certificate
     /// that [`forms`](Self::forms) would use, and without.
-    pub fn agent_forms(
-        &self,
-        key: &AgentKey,
-        given: Option<&(Arc<Certificate>, &'a Origin)>,
-    ) -> Vec<Vec<u8>> {
-        let given = given.map(|(certificate, _)| certificate.clone());
+    pub fn agent_forms(&self, key: &AgentKey, given: GivenCertificates<'_>) -> Vec<Vec<u8>> {
+        let named = given.named.map(|(certificate, _)| certificate);
+        let named = named.filter(|certificate| certificate.is_for(&key.blob));
         let beside = || read_beside(key.path.as_ref()?, &key.blob).ok()?.map(Arc::new);
-        let certificate = given.filter(|certificate| certificate.is_for(&key.blob)).or_else(beside);
+        let certificate = named.or_else(|| given.other(&key.blob)).cloned().or_else(beside);
         certificate
             .map(|certificate| certificate.blob().to_vec())
             .into_iter()

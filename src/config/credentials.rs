@@ -9,13 +9,13 @@ use std::{fmt, io};
 use zeroize::Zeroizing;
 
 use super::agent_key::AgentKey;
-use super::certificates::{Certificates, FoundKey};
+use super::certificates::{Certificates, FoundKey, GivenCertificates};
 use super::key_file::KeyFile;
 use super::known_keys::KnownKeys;
 use super::layers::Given;
 use super::owner::Owner;
-use crate::credential::{Certificate, KeyText, Opener, Responder, Secret};
-use crate::error::{AuthProblem, ConfigProblem, Error, KeyProblem, Origin};
+use crate::credential::{KeyText, Opener, Responder, Secret};
+use crate::error::{AuthMethod, AuthProblem, ConfigProblem, Error, KeyProblem};
 use crate::link::{Gssapi, PrivateKey};
 use crate::session::{AgentOffer, Answerer, AuthPlan, Offer, PreferredKey};
 
@@ -68,8 +68,30 @@ pub(super) enum KeySource {
     Bytes(Hidden),
 }
 
-/// The identity files (`None` means the default ones), and how to decrypt them.
-pub(super) type Identities<'a> = (Option<&'a [PathBuf]>, Opener<'a>);
+/// Files that code names, and those that OpenSSH's configuration adds. With neither list, the
+/// default files are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct FileLists<'a> {
+    pub named: Option<&'a [PathBuf]>,
+    pub found: Option<&'a [PathBuf]>,
+}
+
+impl<'a> FileLists<'a> {
+    /// The files, and whether code names them.
+    pub fn all(self) -> impl Iterator<Item = (&'a Path, bool)> {
+        let with = |files: Option<&'a [PathBuf]>, is_named| {
+            files.into_iter().flatten().map(move |file| (file.as_path(), is_named))
+        };
+        with(self.named, true).chain(with(self.found, false))
+    }
+}
+
+/// The identity files, and how to decrypt them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Identities<'a> {
+    pub files: FileLists<'a>,
+    pub opener: Opener<'a>,
+}
 
 /// The socket of an ssh-agent. `None` means the one that `SSH_AUTH_SOCK` names.
 pub(super) type AgentSocket<'a> = Option<Given<'a, &'a Path>>;
@@ -79,6 +101,9 @@ pub(super) type AgentSocket<'a> = Option<Given<'a, &'a Path>>;
 pub(super) struct Login<'a> {
     pub key: Option<(Given<'a, &'a KeySource>, Given<'a, Opener<'a>>)>,
     pub certificate: Option<Given<'a, &'a KeySource>>,
+    pub certificate_files: FileLists<'a>,
+    /// `None` means all, in the usual order.
+    pub methods: Option<&'a [AuthMethod]>,
     /// `None` if identity files are switched off.
     pub identities: Option<Given<'a, Identities<'a>>>,
     /// `None` if no agent is used.
@@ -93,7 +118,7 @@ impl Login<'_> {
     /// The same login with another limit on the work of decrypting keys.
     pub fn with_rounds_max(mut self, rounds_max: u32) -> Self {
         let openers = self.key.as_mut().map(|(_, opener)| &mut opener.value);
-        let identities = self.identities.as_mut().map(|identities| &mut identities.value.1);
+        let identities = self.identities.as_mut().map(|identities| &mut identities.value.opener);
         openers.into_iter().chain(identities).for_each(|opener| opener.rounds_max = rounds_max);
         self
     }
@@ -173,6 +198,11 @@ impl<'a> Credentials<'a> {
             login.interactive.map(|interactive| answerer(interactive, password.clone())).transpose()?;
         let typed = password.map(Offer::Password).into_iter().chain(interactive.map(Offer::Interactive));
         let mut plan: AuthPlan = gssapi.into_iter().chain(keys).chain(typed).collect();
+        if let Some(methods) = login.methods {
+            let position = |offer: &Offer| methods.iter().position(|method| *method == offer.method());
+            plan.retain(|offer| position(offer).is_some());
+            plan.sort_by_key(position);
+        }
         // With no credential or only the agent, `none` is tried last, in case the agent has no key
         // and the host needs none. After a key of the agent, a server no longer accepts `none`.
         if plan.iter().all(|offer| matches!(offer, Offer::Agent(_))) {
@@ -197,14 +227,16 @@ impl<'a> Credentials<'a> {
             None => None,
         };
         let (named, certificate) = (named.unwrap_or_default(), certificate.as_ref());
+        let others = self.certificates.others(login.certificate_files, self.owner, &mut identities.skipped);
+        let given = GivenCertificates { named: certificate, others: &others };
         let mut plan = AuthPlan::new();
         for named in &named.keys {
-            let forms = self.certificates.forms(named, certificate, &mut identities.skipped)?;
+            let forms = self.certificates.forms(named, given, &mut identities.skipped)?;
             plan.extend(forms.into_iter().map(Offer::Sign));
         }
         let mut asked = AuthPlan::new();
         for identity in &identities.keys {
-            for key in self.certificates.forms(identity, certificate, &mut identities.skipped)? {
+            for key in self.certificates.forms(identity, given, &mut identities.skipped)? {
                 let is_same = |offer: &Offer| offer.key().is_some_and(|known| known.blob() == key.blob());
                 if !plan.iter().chain(&asked).any(is_same) {
                     asked.push(Offer::AskThenSign(key));
@@ -214,9 +246,8 @@ impl<'a> Credentials<'a> {
         if has_agent {
             let in_files =
                 asked.iter().filter_map(Offer::key).map(|key| PreferredKey::new(key.blob().to_vec()));
-            let named = self.only_in_agent(&named.agents, true, certificate);
-            let preferred =
-                named.chain(in_files).chain(self.only_in_agent(&identities.agents, false, certificate));
+            let named = self.only_in_agent(&named.agents, true, given);
+            let preferred = named.chain(in_files).chain(self.only_in_agent(&identities.agents, false, given));
             let agent = AgentOffer { preferred: preferred.collect(), only: login.identities_only };
             if !(agent.only && agent.preferred.is_empty()) {
                 plan.push(Offer::Agent(Arc::new(agent)));
@@ -234,11 +265,11 @@ impl<'a> Credentials<'a> {
         &self,
         keys: &[AgentKey],
         is_first: bool,
-        certificate: Option<&(Arc<Certificate>, &'a Origin)>,
+        given: GivenCertificates<'_>,
     ) -> impl Iterator<Item = PreferredKey> {
         keys.iter().flat_map(move |key| {
             let missing = |blob: &[u8]| key.missing.clone().filter(|_| *blob == key.blob);
-            let forms = self.certificates.agent_forms(key, certificate).into_iter();
+            let forms = self.certificates.agent_forms(key, given).into_iter();
             forms.map(move |blob| PreferredKey { missing: missing(&blob), blob, is_first })
         })
     }
@@ -312,24 +343,25 @@ impl<'a> Credentials<'a> {
         if let Some(known) = self.identities.get(&wanted) {
             return Ok(known.clone());
         }
-        let (files, opener) = given.value;
-        let paths: Vec<PathBuf> = match (files, &self.owner.home) {
-            (Some(files), _) => files
-                .iter()
-                .map(|file| self.expand(given.map(|_| file.as_path())))
-                .collect::<Result<_, _>>()?,
-            (None, Some(home)) => IDENTITIES.iter().map(|name| home.join(".ssh").join(name)).collect(),
-            (None, None) => Vec::new(),
+        let Identities { files, opener } = given.value;
+        let paths: Vec<(PathBuf, bool)> = match &self.owner.home {
+            Some(home) if files == FileLists::default() => {
+                IDENTITIES.iter().map(|name| (home.join(".ssh").join(name), false)).collect()
+            }
+            _ => {
+                let expand = |(file, is_named)| Ok((self.expand(given.map(|_| file))?, is_named));
+                files.all().map(expand).collect::<Result<_, Error>>()?
+            }
         };
         let mut found = FoundKeys::default();
-        for path in paths {
+        for (path, is_named) in paths {
             let problem = match self.key(KeySource::File(path.clone()), opener) {
                 Ok(key) => {
                     found.keys.push(FoundKey { key, path: Some(path) });
                     continue;
                 }
-                // A file that the settings name must not be accessible to other users.
-                Err(problem @ KeyProblem::Exposed { .. }) if files.is_some() => {
+                // A file that code names must not be accessible to other users.
+                Err(problem @ KeyProblem::Exposed { .. }) if is_named => {
                     return Err(Error::KeyFile { origin: given.origin(), path, problem });
                 }
                 Err(problem) => problem,

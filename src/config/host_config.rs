@@ -1,5 +1,6 @@
 //! The settings of a single host, and how they combine with the client's settings.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use super::credentials::{Hidden, KeySource};
 use super::layers::GssapiSettings;
 use super::settings::settings;
 use super::way::Way;
+use crate::command::Variable;
 use crate::credential::Responder;
-use crate::error::{ConfigProblem, Error, Origin};
+use crate::error::{AuthMethod, ConfigProblem, Error, Origin};
 use crate::host::{AddressFamily, check_host, check_user};
 use crate::limits;
 use crate::link::Gssapi;
@@ -41,6 +43,7 @@ use crate::session::RetryPolicy;
 /// | [`kdf_rounds_max`](Self::kdf_rounds_max) | rounds of bcrypt | 1,024 | |
 /// | [`key_file`](Self::key_file), [`key_bytes`](Self::key_bytes) | | none | `private_key` |
 /// | [`cert_file`](Self::cert_file), [`cert_bytes`](Self::cert_bytes) | | `<key>-cert.pub`, if it exists | `cert_file` |
+/// | [`cert_files`](Self::cert_files) | | none | |
 /// | [`gssapi_auth`](Self::gssapi_auth) | | `false`, unless an identity is set | `gssapi_auth` |
 /// | [`gssapi_server_identity`](Self::gssapi_server_identity) | | the host's name | `gssapi_server_identity` |
 /// | [`gssapi_client_identity`](Self::gssapi_client_identity) | | the principal of the default tickets | `gssapi_client_identity` |
@@ -49,8 +52,10 @@ use crate::session::RetryPolicy;
 /// | [`identities_only`](Self::identities_only) | | `false` | |
 /// | [`agent_socket`](Self::agent_socket) | | `SSH_AUTH_SOCK` | |
 /// | [`forward_ssh_agent`](Self::forward_ssh_agent) | | `false` | `forward_ssh_agent` |
+/// | [`forward_agent_socket`](Self::forward_agent_socket) | | that of logins | |
 /// | [`identity_auth`](Self::identity_auth) | | `true` | `identity_auth` |
 /// | [`identity_files`](Self::identity_files) | | the five default files | |
+/// | [`auth_methods`](Self::auth_methods) | [`AuthMethod`] | all | |
 /// | [`keyboard_interactive`](Self::keyboard_interactive) | | with a `responder` or a `password` | `keyboard_interactive` |
 /// | [`password_prompt`](Self::password_prompt) | | `"password"` | |
 /// | [`responder`](Self::responder) | | none | |
@@ -62,11 +67,13 @@ use crate::session::RetryPolicy;
 /// | [`retry_backoff`](Self::retry_backoff) | [`Duration`] | that of `retry` | |
 /// | [`address_family`](Self::address_family) | [`AddressFamily`] | any | `ipv6_only` |
 /// | [`attempt_delay`](Self::attempt_delay) | [`Duration`] | off | |
+/// | [`bind_address`](Self::bind_address) | [`IpAddr`] | the system's choice | |
 /// | [`compress`](Self::compress) | | `false` | `compress` |
 /// | [`spare_channel`](Self::spare_channel) | | `false` | |
 /// | [`keepalive`](Self::keepalive) | [`Duration`] | off | `keepalive_seconds` |
 /// | [`keepalive_max_missed`](Self::keepalive_max_missed) | keepalives | 3 | |
 /// | [`timeout`](Self::timeout) | [`Duration`] | 10 s to connect, 10 s for the handshake, 20 s for the login, 30 s for the start of a command | `timeout` |
+/// | [`connect_timeout`](Self::connect_timeout) | [`Duration`] | that of `timeout` | |
 /// | [`stop_grace`](Self::stop_grace) | [`Duration`] | 1 s | |
 /// | [`close_timeout`](Self::close_timeout) | [`Duration`] | 10 s | |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout`, else none | |
@@ -76,6 +83,7 @@ use crate::session::RetryPolicy;
 /// | [`proxy_user`](Self::proxy_user) | | the owner of this process | `proxy_user` |
 /// | [`proxy_password`](Self::proxy_password) | | none | `proxy_password` |
 /// | [`proxy_key_file`](Self::proxy_key_file) | | none | `proxy_pkey` |
+/// | [`env`](Self::env) | names and values | none | |
 /// | [`alias`](Self::alias) | | none | `alias` |
 /// | [`hostname`](Self::hostname), [`host_key_alias`](Self::host_key_alias) | | the host in the list | |
 ///
@@ -110,12 +118,15 @@ pub struct HostConfig {
     pub(super) kdf_rounds_max: Option<u32>,
     pub(super) key: Option<KeySource>,
     pub(super) certificate: Option<KeySource>,
+    pub(super) certificate_files: Option<Vec<PathBuf>>,
     pub(super) allow_agent: Option<bool>,
     pub(super) identities_only: Option<bool>,
     pub(super) agent_socket: Option<PathBuf>,
     pub(super) forward_agent: Option<bool>,
+    pub(super) forward_socket: Option<PathBuf>,
     pub(super) identity_auth: Option<bool>,
     pub(super) identity_files: Option<Vec<PathBuf>>,
+    pub(super) auth_methods: Option<Vec<AuthMethod>>,
     pub(super) gssapi_auth: Option<bool>,
     pub(super) gssapi_server: Option<String>,
     pub(super) gssapi_client: Option<String>,
@@ -132,11 +143,13 @@ pub struct HostConfig {
     pub(super) retry_backoff: Option<Option<Duration>>,
     pub(super) family: Option<AddressFamily>,
     pub(super) attempt_delay: Option<Option<Duration>>,
+    pub(super) bind_address: Option<IpAddr>,
     pub(super) compress: Option<bool>,
     pub(super) spare_channel: Option<bool>,
     pub(super) keepalive: Option<Option<Duration>>,
     pub(super) keepalive_max_missed: Option<u32>,
     pub(super) timeout: Option<Option<Duration>>,
+    pub(super) connect_timeout: Option<Option<Duration>>,
     pub(super) stop_grace: Option<Duration>,
     pub(super) close_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Option<Duration>>,
@@ -144,6 +157,10 @@ pub struct HostConfig {
     pub(super) alias: Option<String>,
     pub(super) hostname: Option<String>,
     pub(super) host_key_alias: Option<String>,
+    pub(super) env: Option<Vec<Variable>>,
+    /// Whether these settings come from OpenSSH's configuration, which is less strict than code:
+    /// what cannot be used is skipped.
+    pub(super) from_ssh_config: bool,
 }
 
 settings! { HostConfig; {
@@ -185,6 +202,7 @@ impl HostConfig {
         }
         let times = [
             ("timeout", self.timeout),
+            ("connect_timeout", self.connect_timeout),
             ("read_timeout", self.read_timeout),
             ("retry_backoff", self.retry_backoff),
             ("keepalive", self.keepalive),
@@ -205,10 +223,13 @@ impl HostConfig {
             let Some(name) = name else { continue };
             check_host(name).map_err(|problem| invalid(setting, name, problem.to_string()))?;
         }
-        if let Some(path) = &self.agent_socket {
-            SockAddr::unix(path)
-                .map_err(|e| invalid("agent_socket", &path.display().to_string(), e.to_string()))?;
+        for (setting, path) in
+            [("agent_socket", &self.agent_socket), ("forward_agent_socket", &self.forward_socket)]
+        {
+            let Some(path) = path else { continue };
+            SockAddr::unix(path).map_err(|e| invalid(setting, &path.display().to_string(), e.to_string()))?;
         }
+        self.env.iter().flatten().try_for_each(|variable| variable.to_request().map(|_| ()))?;
         for (setting, secret) in [("password", &self.password), ("passphrase", &self.passphrase)] {
             if secret.as_ref().is_some_and(Hidden::has_nul) {
                 return Err(ConfigProblem::Unusable { setting, problem: "contains a NUL byte" });

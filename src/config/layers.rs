@@ -4,18 +4,21 @@
 //! layer for a file, say, would be one more list item. A setting in no layer has its default.
 
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::algorithms::Choices;
-use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
+use super::credentials::{AgentSocket, FileLists, Hidden, Identities, Interactive, KeySource, Login};
 use super::host_config::HostConfig;
 use super::list::Listed;
+use crate::address::canonical;
+use crate::command::Variable;
 use crate::credential::Opener;
 use crate::error::{ConfigProblem, Error, Origin};
-use crate::host::HostSpec;
+use crate::host::{AddressFamily, HostSpec};
 use crate::limits;
 use crate::link::algorithms::AlgorithmKind;
-use crate::session::{Connection, Keepalive, RetryPolicy};
+use crate::session::{Connection, Keepalive, RetryPolicy, Target};
 
 /// One layer of settings.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +77,8 @@ pub(super) struct Layers<'a> {
     /// How many of the layers belong to this host alone. Passwords in these layers do not decrypt
     /// the keys in shared layers.
     own: usize,
+    /// Whether the last layer is OpenSSH's configuration, as it applies to this host alone.
+    has_file: bool,
 }
 
 /// The settings that apply to a host, except for its port. Hosts with equal settings share one
@@ -89,11 +94,47 @@ pub(super) struct Settings<'a> {
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
     /// `None` if the agent is not forwarded.
-    pub forward_agent: Option<Given<'a, ()>>,
+    pub forward_agent: Option<Forwarding<'a>>,
+    pub env: Option<&'a [Variable]>,
     pub timeout: Option<Duration>,
+    pub connect_timeout: Option<Duration>,
     pub stop_grace: Duration,
     pub close_timeout: Duration,
     pub read_timeout: Option<Duration>,
+}
+
+/// How the agent is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Forwarding<'a> {
+    /// `None` means the agent of logins.
+    pub socket: AgentSocket<'a>,
+    /// Whether it is an error if there is no agent.
+    pub is_strict: Given<'a, bool>,
+}
+
+/// The names of a host, besides the one in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Names<'a> {
+    /// The name or address to connect to.
+    pub dialled: &'a str,
+    /// Whether host keys are recorded under the name to connect to, as in OpenSSH, and not under
+    /// the name in the list.
+    is_recorded: bool,
+    key_alias: Option<&'a str>,
+}
+
+impl Names<'_> {
+    pub fn apply(&self, target: &mut Target) {
+        if self.dialled != &*target.host {
+            target.dial(self.dialled);
+        }
+        if self.is_recorded {
+            target.recorded.0 = canonical(self.dialled).into();
+        }
+        if let Some(alias) = self.key_alias {
+            target.recorded = (alias.into(), 22);
+        }
+    }
 }
 
 /// How GSSAPI is used on a host.
@@ -116,13 +157,20 @@ impl<'a> Layers<'a> {
         let mut all: Vec<Layer<'a>> = own.into_iter().collect();
         let own = all.len();
         all.extend(shared);
-        Self { spec, all, own }
+        Self { spec, all, own, has_file: false }
     }
 
-    /// The layers of a host in the list. `origin` is that of its own settings.
-    pub fn of_host(host: &'a Listed, origin: &'a Origin, client: &'a HostConfig) -> Self {
+    /// The layers of a host in the list. `origin` is that of its own settings, and `file` the layer
+    /// of OpenSSH's configuration.
+    pub fn of_host(
+        host: &'a Listed,
+        origin: &'a Origin,
+        client: &'a HostConfig,
+        file: Option<Layer<'a>>,
+    ) -> Self {
         let own = host.config.as_deref().map(|config| Layer { origin, config });
-        Self::new(Some(&host.spec), own, [Layer { origin: &Origin::Client, config: client }])
+        let shared = [Layer { origin: &Origin::Client, config: client }].into_iter().chain(file);
+        Self { has_file: file.is_some(), ..Self::new(Some(&host.spec), own, shared) }
     }
 
     /// The value in the first layer that has one.
@@ -147,8 +195,22 @@ impl<'a> Layers<'a> {
         &self.all[..self.own]
     }
 
+    /// The layer of OpenSSH's configuration.
+    pub fn file(&self) -> Option<&Layer<'a>> {
+        self.all.last().filter(|_| self.has_file)
+    }
+
+    /// The layers of all hosts.
     pub fn shared(&self) -> &[Layer<'a>] {
-        &self.all[self.own..]
+        &self.all[self.own..self.all.len() - usize::from(self.has_file)]
+    }
+
+    /// The names that a host has, besides the one in its `spec`.
+    pub fn names(&self, spec: &'a HostSpec) -> Names<'a> {
+        let dialled = self.first(|config| Some((config.hostname.as_deref()?, config.from_ssh_config)));
+        let key_alias = self.value(|config| config.host_key_alias.as_deref());
+        let (dialled, is_recorded) = dialled.map_or((spec.host(), false), |given| given.value);
+        Names { dialled, is_recorded, key_alias }
     }
 
     pub fn rounds_max(&self) -> u32 {
@@ -161,7 +223,11 @@ impl<'a> Layers<'a> {
 
     /// The layer that turns on delegation, if delegation has no effect because GSSAPI is off.
     pub fn idle_delegation(&self) -> Option<&'a Origin> {
-        let delegate = self.first(|config| config.gssapi_delegate).filter(|given| given.value)?;
+        let delegate = self.first(|config| Some((config.gssapi_delegate?, config.from_ssh_config)))?;
+        // OpenSSH's configuration may say how GSSAPI is used without turning it on.
+        if delegate.value != (true, false) {
+            return None;
+        }
         (!self.uses_gssapi()).then_some(delegate.origin)
     }
 
@@ -186,11 +252,10 @@ impl<'a> Layers<'a> {
             guard_passwords: self.value(|config| config.guard_passwords).unwrap_or(true),
             connection: self.connection(),
             agent_socket: self.agent_socket(),
-            forward_agent: self
-                .first(|config| config.forward_agent)
-                .filter(|given| given.value)
-                .map(|given| given.map(|_| ())),
+            forward_agent: self.forwarding(),
+            env: self.value(|config| config.env.as_deref()),
             timeout,
+            connect_timeout: self.value(|config| config.connect_timeout).unwrap_or(timeout),
             stop_grace: self.value(|config| config.stop_grace).unwrap_or(limits::STOP_GRACE),
             close_timeout: self.value(|config| config.close_timeout).unwrap_or(limits::CLOSE_TIMEOUT),
             read_timeout: self.value(|config| config.read_timeout).unwrap_or(timeout),
@@ -207,9 +272,15 @@ impl<'a> Layers<'a> {
     }
 
     fn connection(&self) -> Connection {
+        let bind = self.value(|config| config.bind_address);
+        let family = self.value(|config| config.family).unwrap_or_default();
+        let of_bind =
+            bind.map(|address| if address.is_ipv4() { AddressFamily::V4 } else { AddressFamily::V6 });
         Connection {
             retry: self.retry(),
-            family: self.value(|config| config.family).unwrap_or_default(),
+            // A socket that is bound to an address cannot reach the other family.
+            family: of_bind.filter(|_| !family.is_exclusive()).unwrap_or(family),
+            bind,
             attempt_delay: self.value(|config| config.attempt_delay).flatten(),
             compress: self.value(|config| config.compress).unwrap_or(false),
             spare_channel: self.value(|config| config.spare_channel).unwrap_or(false),
@@ -256,29 +327,44 @@ impl<'a> Layers<'a> {
         retry
     }
 
+    fn forwarding(&self) -> Option<Forwarding<'a>> {
+        let on = self.first(|config| Some((config.forward_agent?, config.from_ssh_config)))?;
+        let socket = self.first(|config| config.forward_socket.as_deref());
+        on.value.0.then(|| Forwarding { socket, is_strict: on.map(|(_, from_ssh_config)| !from_ssh_config) })
+    }
+
     pub fn agent_socket(&self) -> AgentSocket<'a> {
         self.first(|config| config.agent_socket.as_deref())
     }
 
     fn login(&self) -> Login<'a> {
         let key = self.first(|config| config.key.as_ref());
-        let files = self.first(|config| config.identity_files.as_deref());
-        let identities = match files {
-            Some(files) => files.map(|paths| (Some(paths), self.opener(files.depth, files).value)),
-            None => {
-                let usual = Given { value: (), origin: &Origin::Default, depth: usize::MAX };
-                usual.map(|()| (None, self.opener(self.own, usual).value))
-            }
+        let identity_files = |config: &'a HostConfig| config.identity_files.as_deref();
+        let files = self.first(|config| identity_files(config).filter(|_| !config.from_ssh_config));
+        let usual = Given { value: (), origin: &Origin::Default, depth: usize::MAX };
+        let opener = match files {
+            Some(files) => self.opener(files.depth, files),
+            None => self.opener(self.own, usual),
         };
+        let identities = opener.map(|opener| Identities { files: self.files(identity_files), opener });
         Login {
             key: key.map(|key| (key, self.opener(key.depth, key))),
             certificate: self.certificate(),
+            certificate_files: self.files(|config| config.certificate_files.as_deref()),
+            methods: self.value(|config| config.auth_methods.as_deref()),
             identities: self.value(|config| config.identity_auth).unwrap_or(true).then_some(identities),
             agent: self.value(|config| config.allow_agent).unwrap_or(true).then(|| self.agent_socket()),
             identities_only: self.value(|config| config.identities_only).unwrap_or(false),
             password: self.first(|config| config.password.as_ref()),
             interactive: self.interactive(),
         }
+    }
+
+    /// The files in the first layer that has a list, and those of OpenSSH's configuration.
+    fn files(&self, get: impl Fn(&'a HostConfig) -> Option<&'a [PathBuf]>) -> FileLists<'a> {
+        let list =
+            |is_ssh: bool| self.value(|config| get(config).filter(|_| config.from_ssh_config == is_ssh));
+        FileLists { named: list(false), found: list(true) }
     }
 
     /// How to decrypt the keys that the layer at `depth` names: with a passphrase of any layer, or
@@ -410,7 +496,7 @@ mod tests {
             assert_eq!((key.origin, opener.origin), (origin, origin));
             assert_eq!(settings.login.certificate.unwrap().origin, origin);
             assert_eq!(settings.agent_socket.unwrap().origin, origin);
-            assert_eq!(settings.forward_agent.unwrap().origin, origin);
+            assert_eq!(settings.forward_agent.unwrap().is_strict.origin, origin);
         }
         // The first layer that has a value counts.
         assert_eq!(found(layers([two, one, one])), alone(two));

@@ -14,6 +14,8 @@ mod list;
 mod owner;
 pub(crate) mod proxy;
 mod settings;
+mod ssh_file;
+mod ssh_settings;
 mod targets;
 mod way;
 
@@ -22,6 +24,7 @@ pub(crate) use builder::{Limits, Setup, check_count};
 pub(crate) use host_config::HostConfig;
 pub(crate) use list::{Listed, check_number, entry, hosts};
 pub(crate) use owner::Owner;
+pub use ssh_file::ResolvedHost;
 pub(crate) use targets::{Common, Part};
 
 pub use crate::command::{HostArg, HostArgs, Pty};

@@ -178,7 +178,7 @@ impl HostConfig {
 
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// The [`Proxy`] to connect through. Default: none.
-    proxy(proxy: Proxy) => |config| config.proxy.hops = Some(vec![proxy]);
+    proxy(proxy: Proxy) => |config| config.proxy.hops = Some([proxy].into());
 
     /// Several [`Proxy`]s to connect through, one behind the other. Only the first is connected to
     /// directly (OpenSSH: `ProxyJump a,b`). An empty list means no proxy.

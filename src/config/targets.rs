@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::iter::repeat_with;
 use std::mem::take;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use super::algorithms::Choices;
@@ -12,11 +13,13 @@ use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::known::Known;
 use super::known_keys::KnownKeys;
-use super::layers::{Layer, Layers, Settings};
+use super::layers::{Forwarding, Layer, Layers, Names, Settings};
 use super::list::{Listed, check_number};
 use super::owner::Owner;
+use super::ssh_file::{FileLayer, file_layers};
 use super::way::{self, Hop, Ways};
 use crate::address::canonical;
+use crate::command::{ChannelRequest, Variable};
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
 use crate::hostkey::Verifier;
@@ -24,11 +27,13 @@ use crate::limits;
 use crate::link::algorithms::Offered;
 use crate::link::engine;
 use crate::session::{Profile, ProxyId, Target, Timeouts};
+use crate::ssh_config::SshConfig;
 
 /// The settings for all hosts, and what hosts share.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     client: Arc<HostConfig>,
+    ssh_config: Option<Arc<SshConfig>>,
     keys: KnownKeys,
     shared: Shared,
 }
@@ -59,11 +64,11 @@ struct Profiles<'a> {
     shared: &'a mut Shared,
     /// The profiles made so far, each with a number that identifies it.
     made: HashMap<Settings<'a>, (usize, Arc<Profile>)>,
-    proxies: HashMap<ProxyKey, Arc<Target>>,
+    proxies: HashMap<ProxyKey<'a>, Arc<Target>>,
 }
 
-/// Identifies a proxy by its name, its port, the number of its profile, and the proxy before it.
-type ProxyKey = (Arc<str>, u16, usize, Option<ProxyId>);
+/// Identifies a proxy by its names, its port, the number of its profile, and the proxy before it.
+type ProxyKey<'a> = (Arc<str>, Names<'a>, u16, usize, Option<ProxyId>);
 
 impl Common {
     /// Checks the settings for all hosts, without reading keys, and the number of configurations.
@@ -79,13 +84,30 @@ impl Common {
         }
         let configs = configs.into_iter().flatten().chain(repeat_with(HostConfig::default));
         let listed = hosts.into_iter().zip(configs).map(|(spec, config)| Listed::new(spec, config).into());
-        let common = Self { client: client.into(), keys: KnownKeys::default(), shared: Shared::default() };
+        let client = client.into();
+        let common = Self { client, ssh_config: None, keys: KnownKeys::default(), shared: Shared::default() };
         Ok((common, listed.collect()))
+    }
+
+    /// Adds the layer of OpenSSH's configuration.
+    pub fn with_ssh_config(self, ssh_config: Option<Arc<SshConfig>>) -> Self {
+        Self { ssh_config, ..self }
     }
 
     /// The same settings, without anything that was made before.
     pub fn anew(&self) -> Self {
-        Self { client: self.client.clone(), keys: KnownKeys::default(), shared: Shared::default() }
+        let (client, ssh_config) = (self.client.clone(), self.ssh_config.clone());
+        Self { client, ssh_config, keys: KnownKeys::default(), shared: Shared::default() }
+    }
+
+    /// Reads the files of OpenSSH's configuration again.
+    pub fn read_ssh_config(&mut self) -> Result<(), Error> {
+        if let Some(config) = &mut self.ssh_config
+            && let Some(read) = config.load_again()?
+        {
+            *config = Arc::new(read);
+        }
+        Ok(())
     }
 
     /// Makes the targets of all hosts of the list. Checks their settings, and reads each key once.
@@ -120,18 +142,29 @@ impl Common {
         owner: &Owner,
         verifier: &Arc<Verifier>,
     ) -> Result<Vec<Option<Target>>, Error> {
-        let Self { client, keys, shared } = self;
+        let Self { client, ssh_config, keys, shared } = self;
         let origins = part.origins();
         for (host, origin) in part.hosts.iter().zip(&origins) {
             host.config.as_ref().map_or(Ok(()), |config| config.check(origin))?;
         }
-        let layers = part.hosts.iter().zip(&origins);
-        let layers: Vec<_> = layers.map(|(host, origin)| Layers::of_host(host, origin, client)).collect();
+        let wanted =
+            (part.first..).zip(part.hosts).map(|(position, host)| (!stays(position)).then_some(&**host));
+        let files = ssh_config.as_ref().map(|config| file_layers(config, client, wanted)).transpose()?;
+        // Made when they are needed: all of them at once would be the most memory that this takes.
+        let layers = |index: usize| {
+            let file = files.as_ref().and_then(|files| files[index].as_deref());
+            let file = file.map(|FileLayer { origin, config }| Layer { origin, config });
+            Layers::of_host(&part.hosts[index], &origins[index], client, file)
+        };
         let is_used = LazyCell::new(|| {
-            let mut others = others.into_iter().map(|host| Layers::of_host(host, &Origin::Client, client));
-            layers.iter().any(Layers::uses_gssapi) || others.any(|host| host.uses_gssapi())
+            let others = others.into_iter();
+            let mut others = others.map(|host| Layers::of_host(host, &Origin::Client, client, None));
+            // OpenSSH's configuration is not asked about other hosts, which may use GSSAPI.
+            ssh_config.is_some()
+                || (0..part.hosts.len()).any(|index| layers(index).uses_gssapi())
+                || others.any(|host| host.uses_gssapi())
         });
-        for host in &layers {
+        for host in (0..part.hosts.len()).map(layers) {
             // A setting of the client is an error only if it has no effect on any host.
             if host.idle_delegation().is_some_and(|origin| *origin != Origin::Client || !*is_used) {
                 host.check_delegation()?;
@@ -139,9 +172,9 @@ impl Common {
         }
         let credentials = Credentials::new(owner, keys);
         let mut profiles = Profiles::new(owner, credentials, verifier, client, shared);
-        let mut targets = Vec::with_capacity(layers.len());
+        let mut targets = Vec::with_capacity(part.hosts.len());
         for (index, host) in part.hosts.iter().enumerate() {
-            let target = || profiles.target(host, &layers[index], &origins[index]);
+            let target = || profiles.target(host, &layers(index), &origins[index]);
             targets.push((!stays(part.first + index)).then(target).transpose()?);
         }
         Ok(targets)
@@ -150,6 +183,7 @@ impl Common {
     /// Lets later hosts share what was read again, with the proxies that there are.
     pub fn renew(&mut self, read: &Self) {
         let ways = take(&mut self.shared.ways);
+        self.ssh_config.clone_from(&read.ssh_config);
         self.shared = Shared { ways, ..read.shared.clone() };
         self.keys = read.keys.clone();
     }
@@ -211,10 +245,10 @@ fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem
         return Ok(());
     }
     let mut seen = vec![(canonical(host), port)];
-    for &Hop { spec, port, .. } in way {
-        let name = canonical(spec.host());
+    for &Hop { names, port, .. } in way {
+        let name = canonical(names.dialled);
         if seen.iter().any(|(known, of)| known.eq_ignore_ascii_case(&name) && *of == port) {
-            return Err(ConfigProblem::ProxyLoop { host: spec.host().to_owned(), port });
+            return Err(ConfigProblem::ProxyLoop { host: names.dialled.to_owned(), port });
         }
         seen.push((name, port));
     }
@@ -245,39 +279,40 @@ impl<'a> Profiles<'a> {
         let spec = &host.spec;
         let port = layers.port();
         let hops = way::hops(layers)?;
-        let dialled = layers.value(|config| config.hostname.as_deref()).unwrap_or(spec.host());
-        check_way(dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
-        let (_, profile) = self.profile(dialled, layers.settings(), origin)?;
+        let names = layers.names(spec);
+        check_way(names.dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
+        let (_, profile) = self.profile(names.dialled, layers.settings(), origin)?;
         let mut target = Target::new(spec.shared_host(), port, profile);
-        if dialled != spec.host() {
-            target.dial(dialled);
-        }
-        if let Some(alias) = layers.value(|config| config.host_key_alias.as_deref()) {
-            target.recorded = (alias.into(), 22);
-        }
+        names.apply(&mut target);
         target.alias = host.config.as_ref().and_then(|config| config.alias.as_deref()).map(Into::into);
-        target.proxy = self.way(&hops, host)?;
+        target.proxy = self.way(&hops, spec, layers)?;
         Ok(target)
     }
 
     /// Returns the target of the last of these proxies on the way to this host. Each proxy is
     /// connected to through the one before it.
-    fn way(&mut self, hops: &[Hop<'a>], host: &Listed) -> Result<Option<Arc<Target>>, Error> {
+    fn way(
+        &mut self,
+        hops: &[Hop<'a>],
+        host: &HostSpec,
+        layers: &Layers<'a>,
+    ) -> Result<Option<Arc<Target>>, Error> {
         let known = |end: usize| Some((end, self.shared.ways.find(&hops[..end], self.client)?));
         let (begun, mut way) = (1..=hops.len()).rev().find_map(known).unzip();
         for index in begun.unwrap_or(0)..hops.len() {
             let hop = &hops[index];
-            let (number, profile) = self.profile(hop.spec.host(), hop.settings, &hop.origin())?;
-            let key =
-                (hop.spec.host().into(), hop.port, number, way.as_ref().and_then(|before| before.proxy_id));
-            let target = |(name, ..): &ProxyKey| {
+            let (number, profile) = self.profile(hop.names.dialled, hop.settings, &hop.origin())?;
+            let before = way.as_ref().and_then(|before| before.proxy_id);
+            let key = (hop.spec.shared_host(), hop.names, hop.port, number, before);
+            let target = |(name, ..): &ProxyKey<'_>| {
                 let mut target = Target::new(Arc::clone(name), hop.port, profile);
+                hop.names.apply(&mut target);
                 target.proxy_id = Some(ProxyId::next());
                 target.proxy = way;
                 Arc::new(target)
             };
             let proxy = self.proxies.entry(key).or_insert_with_key(target).clone();
-            self.shared.ways.insert(&hops[..=index], host, &proxy);
+            self.shared.ways.insert(&hops[..=index], host, layers, &proxy);
             way = Some(proxy);
         }
         Ok(way)
@@ -312,14 +347,12 @@ impl<'a> Profiles<'a> {
         let gssapi = settings.gssapi.map(|gssapi| gssapi.of(dialled)).transpose().map_err(of_host)?;
         let user = login_name(settings.user, gssapi.is_some(), origin)?;
         let agent = self.credentials.agent(settings.agent_socket)?;
-        if let Some(forward) = settings.forward_agent {
-            if agent.is_none() {
-                let (setting, needs) =
-                    ("forward_ssh_agent", "an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
-                return Err(ConfigProblem::Missing { setting, needs }.of(forward.origin()));
-            }
-            check_forwarding()?;
-        }
+        let forward_agent =
+            settings.forward_agent.map(|forward| self.forwarded(forward, &agent)).transpose()?;
+        let forward_agent = forward_agent.flatten();
+        let forward = forward_agent.iter().map(|_| ChannelRequest::ForwardAgent);
+        let env = settings.env.into_iter().flatten().map(Variable::to_request);
+        let setup = forward.map(Ok).chain(env).collect::<Result<_, _>>().map_err(of_host)?;
         let (plan, skipped) = self.credentials.plan(gssapi, settings.login)?;
         let timeout = settings.timeout;
         Ok(Profile {
@@ -329,10 +362,11 @@ impl<'a> Profiles<'a> {
             skipped,
             guard_passwords: settings.guard_passwords,
             agent,
-            forward_agent: settings.forward_agent.is_some(),
+            forward_agent,
+            setup,
             timeouts: Timeouts {
-                connect: timeout.or(Some(limits::CONNECT_TIMEOUT)),
-                handshake: timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
+                connect: settings.connect_timeout.or(Some(limits::CONNECT_TIMEOUT)),
+                handshake: settings.connect_timeout.or(Some(limits::HANDSHAKE_TIMEOUT)),
                 auth: timeout.or(Some(limits::AUTH_TIMEOUT)),
                 exec: timeout.or(Some(limits::EXEC_TIMEOUT)),
                 exec_is_set: timeout.is_some(),
@@ -343,6 +377,29 @@ impl<'a> Profiles<'a> {
             connection: settings.connection,
             verifier: self.verifier.clone(),
         })
+    }
+
+    /// The socket of the agent to forward. `agent` is that of logins.
+    fn forwarded(
+        &self,
+        forward: Forwarding<'a>,
+        agent: &Option<Arc<Path>>,
+    ) -> Result<Option<Arc<Path>>, Error> {
+        let agent = match forward.socket {
+            Some(_) => self.credentials.agent(forward.socket)?,
+            None => agent.clone(),
+        };
+        match agent {
+            Some(_) => check_forwarding()?,
+            None if forward.is_strict.value => {
+                let (setting, needs) =
+                    ("forward_ssh_agent", "an ssh-agent: set SSH_AUTH_SOCK or agent_socket");
+                return Err(ConfigProblem::Missing { setting, needs }.of(forward.is_strict.origin()));
+            }
+            // As in OpenSSH, forwarding is off then.
+            None => {}
+        }
+        Ok(agent)
     }
 
     fn offered(&mut self, choices: Choices<'a>) -> Result<Arc<Offered>, Error> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::host_config::HostConfig;
 use super::known::{InUse, Known};
-use super::layers::{Layer, Layers, Settings};
+use super::layers::{Layer, Layers, Names, Settings};
 use super::list::{Entry, Listed};
 use super::proxy::Proxy;
 use crate::error::{ConfigProblem, Error, Origin};
@@ -16,7 +16,7 @@ use crate::session::Target;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Way {
     /// The proxies that `proxy` or `proxies` sets. An empty list means a direct connection.
-    pub hops: Option<Vec<Proxy>>,
+    pub hops: Option<Arc<[Proxy]>>,
     /// The `proxy_host`.
     pub host: Option<Entry>,
     /// The `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`.
@@ -27,6 +27,7 @@ pub(super) struct Way {
 #[derive(Debug, Clone)]
 pub(super) struct Hop<'a> {
     pub spec: &'a HostSpec,
+    pub names: Names<'a>,
     pub port: u16,
     pub settings: Settings<'a>,
     /// The layer that names the proxy.
@@ -37,13 +38,14 @@ pub(super) struct Hop<'a> {
 /// settings come from.
 impl PartialEq for Hop<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.spec, self.port, self.settings) == (other.spec, other.port, other.settings)
+        (self.spec, self.names, self.port, self.settings)
+            == (other.spec, other.names, other.port, other.settings)
     }
 }
 
 impl Hash for Hop<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.spec, self.port, self.settings).hash(state);
+        (self.spec, self.names, self.port, self.settings).hash(state);
     }
 }
 
@@ -69,7 +71,7 @@ impl Way {
             let (setting, other) = ("proxies", "proxy_host");
             return Err(ConfigProblem::Conflict { setting, other }.of(origin.clone()));
         }
-        for entry in self.host.iter().chain(self.hops.iter().flatten().map(|hop| &hop.host)) {
+        for entry in self.host.iter().chain(self.hops.iter().flat_map(|hops| &**hops).map(|hop| &hop.host)) {
             if let Err(problem) = entry {
                 let problem = ConfigProblem::Host { setting: "proxy", problem: problem.clone() };
                 return Err(problem.of(origin.clone()));
@@ -79,7 +81,7 @@ impl Way {
             let name = self.host.iter().flatten().next().map_or("proxy_host", HostSpec::host);
             login.check(&of_proxy(name, origin))?;
         }
-        for Proxy { host, config } in self.hops.iter().flatten() {
+        for Proxy { host, config } in self.hops.iter().flat_map(|hops| &**hops) {
             let Ok(spec) = host else { continue };
             let origin = of_proxy(spec.host(), origin);
             config.check(&origin)?;
@@ -117,6 +119,17 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     Ok(Vec::new())
 }
 
+/// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's configuration
+/// if neither those nor the client name a proxy.
+fn own_way(layers: &Layers<'_>) -> Way {
+    let ways = || layers.all.iter().map(|layer| &layer.config.proxy);
+    let own = layers.own().len();
+    let first = ways().position(|way| way.hops.is_some() || way.host.is_some());
+    let is_file = first == Some(layers.all.len() - 1) && layers.file().is_some();
+    let own = if is_file { ways().next_back() } else { ways().take(own).next() };
+    own.cloned().unwrap_or_default()
+}
+
 fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
     let Some(login) = logins.first() else { return Ok(()) };
     let (setting, needs) = ("proxy_user, proxy_port, proxy_password or proxy_key_file", "a proxy_host");
@@ -146,7 +159,7 @@ impl<'a> Hop<'a> {
         settings.connection.compress = false;
         // A spare channel is for commands, too.
         settings.connection.spare_channel = false;
-        Self { spec, port: of_login.port(), settings, given }
+        Self { spec, names: of_login.names(spec), port: of_login.port(), settings, given }
     }
 }
 
@@ -174,7 +187,7 @@ impl Ways {
     pub fn find(&self, hops: &[Hop<'_>], client: &HostConfig) -> Option<Arc<Target>> {
         let leads = |known: &KnownWay| {
             let proxy = known.proxy.upgrade()?;
-            let layers = Layers::of_host(&known.host, &Origin::Client, client);
+            let layers = Layers::of_host(&known.host, &Origin::Client, client, None);
             (self::hops(&layers).ok()?.get(..known.hops)? == hops).then_some(proxy)
         };
         self.0.find(&hops, leads)
@@ -185,12 +198,11 @@ impl Ways {
         self.0.len()
     }
 
-    /// Adds the last of these proxies, which are on the way to this host.
-    pub fn insert(&mut self, hops: &[Hop<'_>], host: &Listed, proxy: &Arc<Target>) {
+    /// Adds the last of these proxies, which are on the way to the host with these layers.
+    pub fn insert(&mut self, hops: &[Hop<'_>], spec: &HostSpec, layers: &Layers<'_>, proxy: &Arc<Target>) {
         // The host may be removed long before the proxy, and its other settings with it.
-        let config =
-            host.config.as_ref().map(|own| HostConfig { proxy: own.proxy.clone(), ..Default::default() });
-        let host = Arc::new(Listed::new(host.spec.clone(), config.unwrap_or_default()));
+        let config = HostConfig { proxy: own_way(layers), ..HostConfig::default() };
+        let host = Arc::new(Listed::new(spec.clone(), config));
         self.0.insert(&hops, KnownWay { host, hops: hops.len(), proxy: Arc::downgrade(proxy) });
     }
 }

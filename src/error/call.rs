@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{CertProblem, CommandProblem, ConfigProblem, HostError, KeyProblem, Origin, TemplateProblem};
 use crate::host::HostSpecError;
 use crate::hostkey::LoadError;
+use crate::ssh_config::SshConfigError;
 
 /// The error of a call. Nothing was started, unless the error is [`Error::Host`].
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,9 @@ pub enum Error {
     /// A known_hosts file exists but cannot be read.
     #[error("{0}")]
     KnownHosts(LoadError),
+    /// OpenSSH's configuration cannot be used for a host.
+    #[error("{0}")]
+    SshConfig(SshConfigError),
     /// A host failed while [`stop_on_errors`](crate::ReadOptions::stop_on_errors) is on (the
     /// default). This is the error of the host that failed first.
     ///
@@ -121,5 +125,11 @@ pub enum Error {
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         Self::KnownHosts(error)
+    }
+}
+
+impl From<SshConfigError> for Error {
+    fn from(error: SshConfigError) -> Self {
+        Self::SshConfig(error)
     }
 }

@@ -34,6 +34,12 @@ pub enum Origin {
         /// The host, as the list names it.
         name: Arc<str>,
     },
+    /// OpenSSH's configuration ([`ssh_config`](crate::config::ClientBuilder::ssh_config)).
+    #[non_exhaustive]
+    SshConfig {
+        /// The host, as the list names it.
+        name: Arc<str>,
+    },
     /// A [`Proxy`](crate::Proxy).
     #[non_exhaustive]
     Proxy {
@@ -62,6 +68,7 @@ impl fmt::Display for Origin {
             Self::Host { position, name } | Self::Entry { position, name } => {
                 write!(f, "host {} of the list ({})", position + 1, sanitise(&**name))
             }
+            Self::SshConfig { name } => write!(f, "ssh_config for {}", sanitise(&**name)),
             Self::Proxy { name, given } => match &**given {
                 Self::Default | Self::Client => write!(f, "proxy {}", sanitise(name)),
                 given => write!(f, "{given}: proxy {}", sanitise(name)),

@@ -45,6 +45,7 @@ impl Reload {
     pub fn read(self) -> Result<Reloaded, Error> {
         let Self { mut common, hosts, verifier, has_system_dns } = self;
         let loaded = verifier.read_again()?;
+        common.read_ssh_config()?;
         let (ids, list): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
         let targets = common.targets(&list, &Owner::of_this_process(), &verifier)?;
         let targets = ids.into_iter().zip(targets).collect();

@@ -2,7 +2,7 @@
 //! 5).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::task::Poll;
 
@@ -21,11 +21,12 @@ pub(super) struct TcpConnect {
 }
 
 impl HappyEyeballs {
-    /// Begins another connect. `register` registers the socket for readiness events under this
-    /// generation.
+    /// Begins another connect, from the local address `from` if there is one. `register` registers
+    /// the socket for readiness events under this generation.
     pub(super) fn dial(
         &mut self,
         address: SocketAddr,
+        from: Option<IpAddr>,
         generation: u32,
         register: impl FnOnce(RawFd) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -34,6 +35,9 @@ impl HappyEyeballs {
         // SSH sends small packets and waits for answers, so Nagle's algorithm would add 40 ms to
         // each command.
         socket.set_tcp_nodelay(true)?;
+        if let Some(from) = from {
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+        }
         // The socket is registered before the connect, so that no edge is missed. If the connect
         // fails, closing the socket deregisters it.
         register(socket.as_raw_fd())?;

@@ -1,7 +1,7 @@
 //! The link to a real host: a TCP connection with libssh on top.
 
 use std::ffi::CStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,19 +127,19 @@ macro_rules! by_session {
 }
 
 impl Dial for LibsshLink {
-    fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
+    fn dial(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
         self.hang_up();
-        self.dial_beside(address)
+        self.dial_beside(address, from)
     }
 
-    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()> {
+    fn dial_beside(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()> {
         let mut connects = match mem::replace(&mut self.state, State::Idle) {
             State::Connecting(connects) => connects,
             _ => HappyEyeballs::default(),
         };
         let generation = self.dialler.next_generation();
         let register = |fd| self.dialler.register(fd, self.index, generation);
-        let begun = connects.dial(address, generation, register);
+        let begun = connects.dial(address, from, generation, register);
         self.generation = generation;
         self.state = State::Connecting(connects);
         begun

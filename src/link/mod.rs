@@ -31,7 +31,7 @@ mod tunnel_writer;
 
 use std::ffi::CStr;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
@@ -77,11 +77,12 @@ impl<T: Dial + Transport + UserAuth + Channels + Tunnelling + Send + 'static> Li
 
 /// How a link gets its connection: by TCP, or through a tunnel of another link.
 pub(crate) trait Dial {
-    /// Closes any earlier connection and begins a TCP connect.
-    fn dial(&mut self, address: SocketAddr) -> io::Result<()>;
+    /// Closes any earlier connection and begins a TCP connect, from the local address `from` if
+    /// there is one.
+    fn dial(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()>;
     /// Begins a TCP connect in parallel with those under way, which continue even if the new one
     /// fails to start.
-    fn dial_beside(&mut self, address: SocketAddr) -> io::Result<()>;
+    fn dial_beside(&mut self, address: SocketAddr, from: Option<IpAddr>) -> io::Result<()>;
     /// Closes any earlier connection and begins one through a tunnel. Returns the far end of the
     /// tunnel's conduit, which the caller passes to the proxy's link ([`Tunnelling::open_tunnel`]).
     /// The proxy's link reports when SSH may begin.

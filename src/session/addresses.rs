@@ -4,7 +4,7 @@
 //! one is still in progress (RFC 8305).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -60,17 +60,23 @@ impl Addresses {
         Self { list, attempt_delay, begun: 0, under_way: 0, next_at: None }
     }
 
-    /// Dials the next address. If that fails at once, goes on with the address after it. `failed`
-    /// is the failure of the previous address, if any.
+    /// Dials the next address, from the local address `from` if there is one. If that fails at
+    /// once, goes on with the address after it. `failed` is the failure of the previous address, if
+    /// any.
     pub(super) fn dial(
         &mut self,
         mut failed: Option<(SocketAddr, io::Error)>,
+        from: Option<IpAddr>,
         deadline: Option<Deadline>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Failure> {
         while let Some(address) = self.list.get(self.begun).copied() {
             let beside = self.under_way > 0;
-            let error = match if beside { cx.link.dial_beside(address) } else { cx.link.dial(address) } {
+            let begun = match beside {
+                true => cx.link.dial_beside(address, from),
+                false => cx.link.dial(address, from),
+            };
+            let error = match begun {
                 Ok(()) => None,
                 Err(e) if is_out_of_descriptors(&e) && beside => {
                     // The connects in progress continue; this address is dialled later.
@@ -93,11 +99,16 @@ impl Addresses {
 
     /// Checks whether an address is connected. Dials the next address if one has failed or has used
     /// up its time.
-    pub(super) fn poll(&mut self, deadline: Option<Deadline>, cx: &mut Cx<'_>) -> Result<Poll<()>, Failure> {
+    pub(super) fn poll(
+        &mut self,
+        from: Option<IpAddr>,
+        deadline: Option<Deadline>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Poll<()>, Failure> {
         while let Poll::Ready((address, result)) = cx.link.dialled() {
             let Err(e) = result else { return Ok(Poll::Ready(())) };
             self.under_way = self.under_way.saturating_sub(1);
-            self.dial(Some((address, e)), deadline, cx)?;
+            self.dial(Some((address, e)), from, deadline, cx)?;
             // When addresses race, one readiness event covers all their sockets: check them all.
             if self.attempt_delay.is_none() {
                 return Ok(Poll::Pending);
@@ -107,7 +118,7 @@ impl Addresses {
             if self.attempt_delay.is_none() {
                 self.under_way = 0;
             }
-            self.dial(None, deadline, cx)?;
+            self.dial(None, from, deadline, cx)?;
         }
         Ok(Poll::Pending)
     }

@@ -12,7 +12,7 @@ use super::retry::Cause;
 use super::state::{Phase, State};
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
-use super::{Cx, Effect, Role, Session, Target};
+use super::{Connection, Cx, Effect, Role, Session, Target};
 use crate::error::HostErrorKind;
 use crate::hostkey::Decision;
 use crate::limits;
@@ -54,10 +54,10 @@ impl Session {
             return Ok(());
         }
         let list = self.target.profile.select(found)?;
-        let attempt_delay = self.target.profile.connection.attempt_delay;
+        let Connection { attempt_delay, bind, .. } = self.target.profile.connection;
         self.enter(State::Connecting(Addresses::new(list, attempt_delay)), cx);
         match &mut self.state {
-            State::Connecting(addresses) => addresses.dial(None, self.deadline, cx),
+            State::Connecting(addresses) => addresses.dial(None, bind, self.deadline, cx),
             _ => Ok(()),
         }
     }
@@ -106,7 +106,7 @@ impl Session {
             self.recorded = profile.verifier.algorithms_at_hand(name, *port);
         }
         let compress = profile.connection.compress;
-        let agent = profile.agent.as_ref().filter(|_| profile.forward_agent);
+        let agent = profile.forward_agent.as_ref();
         let (user, algorithms) = (&*profile.user, &*profile.algorithms);
         cx.link.start(&HandshakeOptions { user, algorithms, recorded: &self.recorded, compress, agent })?;
         Ok(())

@@ -175,7 +175,8 @@ impl Session {
     fn advance(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
         match &mut self.state {
             State::Connecting(addresses) => {
-                if addresses.poll(self.deadline, cx)?.is_pending() {
+                let from = self.target.profile.connection.bind;
+                if addresses.poll(from, self.deadline, cx)?.is_pending() {
                     return Ok(false);
                 }
                 self.begin_ssh(cx)?;

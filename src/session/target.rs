@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::{Keepalive, RetryPolicy};
 use crate::address::{canonical, literal};
 use crate::agent::wire::Identity;
+use crate::command::ChannelRequest;
 use crate::credential::{Responder, Secret};
 use crate::error::{AuthMethod, AuthProblem};
 use crate::host::AddressFamily;
@@ -42,13 +44,14 @@ pub(crate) struct Target {
 
 /// Identifies a proxy. Hosts whose proxies have the same id share one connection to the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ProxyId(u64);
+pub(crate) struct ProxyId(NonZeroU64);
 
 impl ProxyId {
     /// Creates an id that is unique in this process.
     pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        // The count does not overflow within the life of a process.
+        Self(NonZeroU64::MIN.saturating_add(LAST.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -108,10 +111,13 @@ pub(crate) struct Profile {
     pub skipped: Vec<AuthProblem>,
     /// Whether a password is sent to one host at a time until a host has accepted it.
     pub guard_passwords: bool,
-    /// The socket of the agent for `plan` and `forward_agent`. The session only passes it on.
+    /// The socket of the agent for `plan`. The session only passes it on.
     pub agent: Option<Arc<Path>>,
-    /// Whether commands on the host can reach the agent (agent forwarding).
-    pub forward_agent: bool,
+    /// The socket of the agent that commands on the host can reach (agent forwarding).
+    pub forward_agent: Option<Arc<Path>>,
+    /// The channel requests that precede those of each command. As in OpenSSH, the server may
+    /// refuse them.
+    pub setup: Vec<ChannelRequest>,
     pub timeouts: Timeouts,
     /// How long a blocking reader of the output waits by default. Not used by the session.
     pub read_timeout: Option<Duration>,
@@ -123,9 +129,10 @@ pub(crate) struct Profile {
 impl PartialEq for Profile {
     fn eq(&self, other: &Self) -> bool {
         let Self { user, algorithms, plan, skipped, guard_passwords, agent, .. } = self;
-        let Self { forward_agent, timeouts, read_timeout, connection, verifier, .. } = self;
+        let Self { forward_agent, setup, timeouts, read_timeout, connection, verifier, .. } = self;
         (user, plan, skipped, agent) == (&other.user, &other.plan, &other.skipped, &other.agent)
             && (guard_passwords, forward_agent) == (&other.guard_passwords, &other.forward_agent)
+            && setup == &other.setup
             && (timeouts, read_timeout) == (&other.timeouts, &other.read_timeout)
             && (connection, algorithms) == (&other.connection, &other.algorithms)
             && Arc::ptr_eq(verifier, &other.verifier)
@@ -156,6 +163,8 @@ pub(crate) struct Connection {
     /// How long to wait for a connect before the next address is dialled as well. `None` if
     /// addresses do not race.
     pub attempt_delay: Option<Duration>,
+    /// The local address to connect from.
+    pub bind: Option<IpAddr>,
     /// Whether to negotiate compression, in both directions.
     pub compress: bool,
     /// Whether a channel is opened before a command needs it.

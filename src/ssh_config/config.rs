@@ -28,6 +28,16 @@ pub struct SshConfig {
     pub(super) index: GateIndex,
     /// Whether a `Match final` asks for a second pass.
     has_final: bool,
+    origin: ConfigOrigin,
+}
+
+/// What a configuration was read from.
+#[derive(Debug, Clone)]
+enum ConfigOrigin {
+    /// `~/.ssh/config` and `/etc/ssh/ssh_config`.
+    Usual,
+    File(PathBuf),
+    Text,
 }
 
 impl SshConfig {
@@ -40,7 +50,7 @@ impl SshConfig {
     pub fn load(context: LocalContext) -> Result<Self, SshConfigError> {
         let user = context.home.join(".ssh/config");
         let system = Path::new(SYSTEM_FOLDER).join("ssh_config");
-        Self::compile(context, |loader| {
+        Self::compile(context, ConfigOrigin::Usual, |loader| {
             loader.file(&user, Scope::User, None)?;
             loader.file(&system, Scope::System, None)?;
             Ok(())
@@ -53,7 +63,8 @@ impl SshConfig {
     /// As [`load`](Self::load); the file must exist.
     pub fn load_file(path: impl Into<PathBuf>, context: LocalContext) -> Result<Self, SshConfigError> {
         let path = path.into();
-        Self::compile(context, |loader| match loader.file(&path, Scope::User, None)? {
+        let origin = ConfigOrigin::File(path.clone());
+        Self::compile(context, origin, |loader| match loader.file(&path, Scope::User, None)? {
             true => Ok(()),
             false => {
                 Err(SshConfigError::Read { path: path.clone(), error: std::io::ErrorKind::NotFound.into() })
@@ -71,11 +82,23 @@ impl SshConfig {
         name: impl AsRef<Path>,
         context: LocalContext,
     ) -> Result<Self, SshConfigError> {
-        Self::compile(context, |loader| loader.user_text(text.as_ref(), name.as_ref()))
+        let text = text.as_ref();
+        Self::compile(context, ConfigOrigin::Text, |loader| loader.user_text(text, name.as_ref()))
+    }
+
+    /// Reads the files again. `None` if there are none, because a text was parsed.
+    pub(crate) fn load_again(&self) -> Result<Option<Self>, SshConfigError> {
+        let context = self.context.clone();
+        match &self.origin {
+            ConfigOrigin::Usual => Self::load(context).map(Some),
+            ConfigOrigin::File(path) => Self::load_file(path, context).map(Some),
+            ConfigOrigin::Text => Ok(None),
+        }
     }
 
     fn compile(
         context: LocalContext,
+        origin: ConfigOrigin,
         read: impl FnOnce(&mut Loader<'_>) -> Result<(), SshConfigError>,
     ) -> Result<Self, SshConfigError> {
         let mut loader = Loader::new(&context);
@@ -83,7 +106,7 @@ impl SshConfig {
         let Loader { mut sections, gates, .. } = loader;
         sections.retain(|section| !section.items.is_empty());
         let has_final = gates.iter().any(|gate| gate.condition.is_final());
-        Ok(Self { context, sections, index: GateIndex::new(&gates), gates, has_final })
+        Ok(Self { context, sections, index: GateIndex::new(&gates), gates, has_final, origin })
     }
 
     /// Starts to resolve destinations. Commands of `Match exec` are run by [`ShellExec`].
@@ -106,6 +129,11 @@ pub struct ConfigResolver<'a> {
 }
 
 impl ConfigResolver<'_> {
+    /// The local side of the configuration.
+    pub(crate) fn context(&self) -> &LocalContext {
+        &self.config.context
+    }
+
     /// What the configuration says about a destination.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub enum SshConfigError {
 }
 
 impl SshConfigError {
-    pub(super) fn line(source: &SettingSource, problem: impl Into<String>) -> Self {
+    pub(crate) fn line(source: &SettingSource, problem: impl Into<String>) -> Self {
         // Keywords and values come from the file.
         Self::Line { place: source.clone(), problem: sanitise(&problem.into()).into_owned() }
     }

@@ -73,6 +73,10 @@ pub struct Ignored {
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { keyword, arguments, source, reason } = self;
-        write!(f, "{source}: {} {} is ignored: {reason}", sanitise(&**keyword), sanitise(&**arguments))
+        write!(f, "{source}: {}", sanitise(&**keyword))?;
+        if !arguments.is_empty() {
+            write!(f, " {}", sanitise(&**arguments))?;
+        }
+        write!(f, " is ignored: {reason}")
     }
 }

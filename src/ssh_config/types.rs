@@ -54,7 +54,7 @@ pub enum ProxyRoute {
 }
 
 /// One host of a `ProxyJump`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JumpHop {
     /// The user, if the file names one.
     pub user: Option<String>,

@@ -73,6 +73,11 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// [channel](crate::Command::wait_for_channel), and the default limit does not.
     timeout(limit: impl Into<Option<Duration>>) => |config| config.timeout = Some(limit.into());
 
+    /// Time limit for resolving and connecting, and for the SSH handshake after it (OpenSSH:
+    /// `ConnectTimeout`). Default: the limits of [`timeout`](Self::timeout).
+    connect_timeout(limit: impl Into<Option<Duration>>) =>
+        |config| config.connect_timeout = Some(limit.into());
+
     /// How long a command that is [cancelled](crate::HostOutput::cancel), or has reached its
     /// [`time_limit`](crate::Command::time_limit), may take to end after it has got SIGTERM and the
     /// end of its input. Then its channel is closed. Default: 1 s; zero closes it at once.

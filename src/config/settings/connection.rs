@@ -1,8 +1,10 @@
 //! The settings for connections.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::settings;
+use crate::command::Variable;
 use crate::config::builder::{ClientBuilder, FleetBuilder};
 use crate::config::host_config::HostConfig;
 use crate::host::AddressFamily;
@@ -42,6 +44,11 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// race, because the proxy connects to them.
     attempt_delay(delay: impl Into<Option<Duration>>) =>
         |config| config.attempt_delay = Some(delay.into());
+
+    /// The local address from which connections are made (OpenSSH: `BindAddress`). Default: the
+    /// system chooses. Addresses of the other family are left out, as if
+    /// [`address_family`](Self::address_family) were set. Not used behind a proxy.
+    bind_address(address: IpAddr) => |config| config.bind_address = Some(address);
 
     /// Whether to compress the connection, in both directions, if the server agrees (RFC 4253
     /// section 6.2, `zlib@openssh.com`; OpenSSH: `Compression`). Default: `false`.
@@ -88,4 +95,14 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// How many keepalives in a row may stay unanswered before the connection is given up (OpenSSH:
     /// `ServerAliveCountMax`). Default: 3; 0 is rejected.
     keepalive_max_missed(count: u32) => |config| config.keepalive_max_missed = Some(count);
+
+    /// Environment variables of all commands on the host (OpenSSH: `SetEnv`). They are requested
+    /// from the server before those of a [`Command`](crate::Command::env), which win. Default: none.
+    ///
+    /// As in OpenSSH, a variable that the server refuses is left out (sshd: `AcceptEnv`); the log
+    /// names it. Each variable costs each command a round trip.
+    env(variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) => |config| {
+        let variables = variables.into_iter();
+        config.env = Some(variables.map(|(name, value)| Variable::new(name.into(), value.into())).collect());
+    };
 }}

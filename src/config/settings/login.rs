@@ -7,6 +7,7 @@ use crate::config::builder::{ClientBuilder, FleetBuilder};
 use crate::config::credentials::{Hidden, KeySource};
 use crate::config::host_config::HostConfig;
 use crate::credential::{Answer, Challenge, Responder};
+use crate::error::AuthMethod;
 
 settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// Login name for hosts whose list entry does not name one. Default: the owner of this process
@@ -182,6 +183,10 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// [`build`](ClientBuilder::build) returns [`Error::Unsupported`](crate::Error::Unsupported).
     forward_ssh_agent(on: bool) => |config| config.forward_agent = Some(on);
 
+    /// The socket of the agent that [`forward_ssh_agent`](Self::forward_ssh_agent) leads to, if it
+    /// is not the one of logins (OpenSSH: `ForwardAgent`). It does not enable forwarding.
+    forward_agent_socket(path: impl Into<PathBuf>) => |config| config.forward_socket = Some(path.into());
+
     /// OpenSSH user certificate for the private key, such as `id_ed25519-cert.pub` (parallel-ssh:
     /// `cert_file`). The key is offered first with the certificate, then without it. `~/` stands
     /// for the home directory.
@@ -203,6 +208,35 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// OpenSSH user certificate, as the content of a [file](Self::cert_file).
     cert_bytes(certificate: impl Into<Vec<u8>>) =>
         |config| config.certificate = Some(KeySource::Bytes(Hidden::new(certificate)));
+
+    /// OpenSSH user certificates (OpenSSH: `CertificateFile`). Each is offered with the key that it
+    /// belongs to, whether the settings name that key or it is in an identity file. Default: none.
+    ///
+    /// Files that cannot be used are skipped with a warning in the log, and a failed login names
+    /// them. For a key with several certificates, the first one is offered, before
+    /// [`cert_file`](Self::cert_file)'s rules find another.
+    cert_files(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
+        |config| config.certificate_files = Some(files.into_iter().map(Into::into).collect());
+
+    /// The methods to log in with, in the order in which they are tried (OpenSSH:
+    /// `PreferredAuthentications`). Default: GSSAPI, public keys, password, keyboard-interactive.
+    /// Methods that are not in the list are not used. A method still needs its credentials, such as
+    /// a [`password`](Self::password).
+    ///
+    /// ```
+    /// use sshoal::ParallelClient;
+    /// use sshoal::error::AuthMethod;
+    ///
+    /// # fn main() -> Result<(), sshoal::Error> {
+    /// let methods = [AuthMethod::Password, AuthMethod::PublicKey];
+    /// let client = ParallelClient::builder(["switch1"]).password("secret").auth_methods(methods)
+    /// #   .no_known_hosts().identity_auth(false)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    auth_methods(methods: impl IntoIterator<Item = AuthMethod>) =>
+        |config| config.auth_methods = Some(methods.into_iter().collect());
 
     /// Whether the identity files are tried. Default: `true`.
     identity_auth(on: bool) => |config| config.identity_auth = Some(on);

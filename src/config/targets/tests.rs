@@ -1,6 +1,7 @@
 mod changes;
 mod keys;
 mod proxies;
+mod ssh_config;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -842,7 +843,7 @@ fn the_agent_and_its_socket() {
 
 #[test]
 fn the_agent_is_forwarded_where_there_is_one() {
-    let forward = |target: &Target| target.profile.forward_agent;
+    let forward = |target: &Target| target.profile.forward_agent.is_some();
     let base = config().agent_socket("/one");
     let with = |on| base.clone().forward_ssh_agent(on);
     let world = World::new();

@@ -33,7 +33,7 @@ impl World {
 
     /// Begins another connect and returns its generation.
     fn dial_beside(&mut self, address: SocketAddr) -> u32 {
-        self.link.dial_beside(address).unwrap();
+        self.link.dial_beside(address, None).unwrap();
         self.link.generation()
     }
 
@@ -78,7 +78,7 @@ fn the_first_that_is_connected_wins_and_the_others_are_closed() {
     let (_listener, _queue, hole) = black_hole();
     let ((first, first_address), (second, second_address)) = (listener(), listener());
     let mut world = World::new();
-    world.link.dial(hole).unwrap();
+    world.link.dial(hole, None).unwrap();
     let silent = world.link.generation();
     assert!(world.link.dialled().is_pending());
     let (winner, loser) = (world.dial_beside(first_address), world.dial_beside(second_address));
@@ -102,7 +102,7 @@ fn a_failure_is_told_once_with_its_address_and_the_others_go_on() {
     let (_listener, _queue, hole) = black_hole();
     let refused = listener().1;
     let mut world = World::new();
-    world.link.dial(hole).unwrap();
+    world.link.dial(hole, None).unwrap();
     let silent = world.link.generation();
     let failing = [world.dial_beside(refused), world.dial_beside(refused)];
     world.wait_for(&failing);
@@ -126,7 +126,7 @@ fn to_dial_alone_closes_those_under_way() {
     let mut world = World::new();
     let before = world.dial_beside(first_address);
     let (mut peer, _) = first.accept().unwrap();
-    world.link.dial(second_address).unwrap();
+    world.link.dial(second_address, None).unwrap();
     assert!(!world.link.is_current(before));
     peer.set_read_timeout(Some(SLOW)).unwrap();
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);

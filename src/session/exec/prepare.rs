@@ -20,8 +20,8 @@ impl Exec {
         };
         let profile = &cx.peer.target.profile;
         let options = &self.request.options;
-        let forward = profile.forward_agent.then_some(&ChannelRequest::ForwardAgent);
-        let Some(request) = forward.into_iter().chain(&options.setup).nth(*next) else {
+        let is_of_host = *next < profile.setup.len();
+        let Some(request) = profile.setup.iter().chain(&options.setup).nth(*next) else {
             if !refused.names.is_empty() {
                 return Err(Trouble::refused(mem::take(refused).into_problem()));
             }
@@ -43,6 +43,9 @@ impl Exec {
                 // This request asks for no reply, so the error means that the channel was closed.
                 ChannelRequest::ForwardAgent => {
                     return Err(Trouble::refused(ChannelProblem::ExecRefused(text)));
+                }
+                ChannelRequest::Env { name, .. } if is_of_host && !is_closed => {
+                    log::debug!("{}: the server refuses to set {name:?}", cx.peer.target.shown());
                 }
                 ChannelRequest::Env { .. } if options.ignore_refused_env && !is_closed => {}
                 // The other variables are requested as well, so that the error names all that are

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +14,7 @@ use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::command::Signal;
-use crate::command::{Request, RunOptions};
+use crate::command::{ChannelRequest, Request, RunOptions};
 use crate::error::{AuthProblem, CancelCause, HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
@@ -55,6 +56,8 @@ pub(super) struct Config {
     pub family: AddressFamily,
     pub attempt_delay: Option<Duration>,
     pub forward_agent: bool,
+    /// What each command asks for on its channel, after agent forwarding.
+    pub setup: Vec<ChannelRequest>,
     pub spare_channel: bool,
     pub guard_passwords: bool,
     pub keepalive: Option<Keepalive>,
@@ -78,6 +81,7 @@ impl Default for Config {
             family: AddressFamily::Any,
             attempt_delay: None,
             forward_agent: false,
+            setup: Vec::new(),
             spare_channel: false,
             guard_passwords: false,
             keepalive: None,
@@ -176,6 +180,7 @@ impl Bench {
             timeouts,
             proxied,
             forward_agent,
+            setup,
             spare_channel,
             guard_passwords,
             verifier,
@@ -184,8 +189,15 @@ impl Bench {
             let policy = RetryPolicy::default().attempts(attempts).delay(RETRY_DELAY).time_limit(None);
             backoff_max.map_or(policy, |max| policy.backoff(max))
         });
-        let connection =
-            Connection { retry, family, attempt_delay, compress: false, spare_channel, keepalive };
+        let connection = Connection {
+            retry,
+            family,
+            attempt_delay,
+            bind: None,
+            compress: false,
+            spare_channel,
+            keepalive,
+        };
         let limits = [timeouts.connect, timeouts.handshake, timeouts.auth, timeouts.exec];
         let profile = Profile {
             user: c"deploy".to_owned(),
@@ -194,7 +206,8 @@ impl Bench {
             skipped,
             guard_passwords,
             agent: None,
-            forward_agent,
+            forward_agent: forward_agent.then(|| Path::new("/agent").into()),
+            setup: forward_agent.then_some(ChannelRequest::ForwardAgent).into_iter().chain(setup).collect(),
             timeouts,
             read_timeout: None,
             connection,

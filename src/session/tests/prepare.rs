@@ -71,6 +71,29 @@ fn the_agent_is_asked_for_first_on_each_channel() {
     assert!(all.iter().filter(|call| call.contains("ForwardAgent")).count() == 2, "{all:?}");
 }
 
+/// As in OpenSSH, where `SetEnv` asks for no reply. The command's own variables come later, and win.
+#[test]
+fn variables_of_the_host_may_be_refused() {
+    let denied = || Answer::error(1, LinkErrorKind::Denied);
+    let mut requests = vec![denied(), Answer::ok(1), Answer::ok(1), denied(), Answer::ok(1)];
+    let run = |requests: &[Answer]| {
+        let channel = Channel { requests: requests.to_vec(), ..Channel::default() };
+        let peer = Peer { channels: vec![channel], ..Peer::default() };
+        let config = Config { setup: vec![variable("LANG"), variable("TZ")], ..Config::default() };
+        let mut bench = Bench::with(config, Script::peer(peer));
+        bench.command_with(RunOptions { setup: setup(), ..RunOptions::default() }, b"", false);
+        bench.run();
+        bench
+    };
+    let bench = run(&requests);
+    let asked: Vec<String> = asked(&bench).into_iter().map(|call| format!("{call:?}")).collect();
+    assert!(asked[0].contains("LANG") && asked[1].contains("TZ") && asked[2].contains("Pty"), "{asked:?}");
+    assert_eq!((refused_names(&bench), asked.len()), (&["LANG".to_owned()][..], 5), "the command's own");
+    requests.truncate(3);
+    requests.push(Answer::ok(1));
+    assert!(run(&requests).outcome(0).is_success());
+}
+
 #[test]
 fn a_refused_terminal_ends_the_command_unsent() {
     let mut bench = run(refusing(0), true);

@@ -42,6 +42,7 @@ mod secrets;
 mod sessions;
 mod shutdown;
 mod spare;
+mod ssh_config;
 mod startups;
 mod stdin;
 mod stop;

@@ -7,7 +7,7 @@ use crate::Proxy;
 use crate::session::{RetryPolicy, Target};
 
 /// The proxies on the way to a host as `user@host:port`. The first is connected to directly.
-fn way(target: &Target) -> Vec<String> {
+pub(super) fn way(target: &Target) -> Vec<String> {
     let mut way: Vec<String> = std::iter::successors(target.proxy.as_deref(), |hop| hop.proxy.as_deref())
         .map(|hop| format!("{}@{}:{}", hop.profile.user_name(), hop.host, hop.port))
         .collect();

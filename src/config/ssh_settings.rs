@@ -1,0 +1,288 @@
+//! Which settings the options of OpenSSH's configuration make.
+
+use std::ffi::CString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::host_config::HostConfig;
+use super::ssh_file::ResolvedHost;
+use crate::error::AuthMethod;
+use crate::hostkey::glob_matches;
+use crate::link::algorithms::AlgorithmKind;
+use crate::link::engine;
+use crate::ssh_config::{
+    AgentSocket, AlgorithmList, ForwardedAgent, Ignored, ListChange, LocalContext, PublicKeys, SessionKind,
+    SettingSource, Sourced, SshConfigError, SshSettings, TtyRequest,
+};
+
+/// The methods in the order in which they are tried by default.
+const METHODS: [AuthMethod; 4] =
+    [AuthMethod::Gssapi, AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
+
+/// The settings of a host, except for the proxies.
+pub(super) fn converted(
+    settings: &SshSettings,
+    context: &LocalContext,
+) -> Result<ResolvedHost, SshConfigError> {
+    if let Some(reason) = &settings.refuse_connection {
+        return Err(SshConfigError::line(&reason.source, format!("refuseconnection: {}", reason.value)));
+    }
+    let config = HostConfig { from_ssh_config: true, ..HostConfig::default() };
+    let mut conversion = Conversion { settings, context, config, ignored: settings.ignored.clone() };
+    conversion.names();
+    conversion.keys();
+    conversion.agent();
+    conversion.methods();
+    conversion.gssapi();
+    conversion.algorithms()?;
+    conversion.connection();
+    conversion.environment();
+    conversion.without_effect();
+    Ok(ResolvedHost { config: conversion.config, ignored: conversion.ignored })
+}
+
+struct Conversion<'a> {
+    settings: &'a SshSettings,
+    context: &'a LocalContext,
+    config: HostConfig,
+    ignored: Vec<Ignored>,
+}
+
+/// The value, without its source.
+fn value<T: Clone>(setting: &Option<Sourced<T>>) -> Option<T> {
+    setting.as_ref().map(|setting| setting.value.clone())
+}
+
+impl Conversion<'_> {
+    fn ignore(&mut self, keyword: &str, arguments: &str, source: &SettingSource, reason: &'static str) {
+        let (keyword, arguments) = (keyword.into(), arguments.into());
+        self.ignored.push(Ignored { keyword, arguments, source: source.clone(), reason });
+    }
+
+    fn names(&mut self) {
+        let SshSettings { alias, host_name, .. } = self.settings;
+        if !host_name.eq_ignore_ascii_case(alias) {
+            self.config.hostname = Some(host_name.value.clone());
+        }
+        self.config.host_key_alias = value(&self.settings.host_key_alias);
+        self.config.user = value(&self.settings.user);
+        self.config.port = value(&self.settings.port);
+    }
+
+    fn keys(&mut self) {
+        let paths = |files: &[Sourced<PathBuf>]| files.iter().map(|file| file.value.clone()).collect();
+        self.config.identity_files = self.settings.identity_files.as_deref().map(paths);
+        let certificates = &self.settings.certificate_files;
+        self.config.certificate_files = (!certificates.is_empty()).then(|| paths(certificates));
+        self.config.identities_only = value(&self.settings.identities_only);
+        if value(&self.settings.pubkey_authentication) == Some(PublicKeys::No) {
+            (self.config.identity_auth, self.config.allow_agent) = (Some(false), Some(false));
+        }
+    }
+
+    /// The path of an agent's socket; `None` if there is no agent.
+    fn socket(&self, socket: &AgentSocket) -> Option<PathBuf> {
+        match socket {
+            AgentSocket::Disabled => None,
+            AgentSocket::Variable(name) => self.context.variables.get(name).map(PathBuf::from),
+            AgentSocket::Path(path) => Some(path.clone()),
+        }
+    }
+
+    fn agent(&mut self) {
+        let of_logins = self.settings.identity_agent.as_ref();
+        let is_off = of_logins.is_some_and(|socket| self.socket(socket).is_none());
+        self.config.agent_socket = of_logins.and_then(|socket| self.socket(socket));
+        if is_off {
+            self.config.allow_agent = Some(false);
+        }
+        let Some(forwarded) = &self.settings.forward_agent else { return };
+        self.config.forward_agent = Some(match &forwarded.value {
+            ForwardedAgent::No => false,
+            ForwardedAgent::Yes => !is_off,
+            ForwardedAgent::Socket(socket) => {
+                self.config.forward_socket = self.socket(socket);
+                self.config.forward_socket.is_some()
+            }
+        });
+    }
+
+    fn methods(&mut self) {
+        let SshSettings { preferred_authentications, password_authentication, .. } = self.settings;
+        let kbd_interactive = value(&self.settings.kbd_interactive_authentication);
+        if kbd_interactive == Some(false) {
+            self.config.keyboard_interactive = Some(false);
+        }
+        let method = |name: &String| match name.as_str() {
+            "gssapi-with-mic" => Some(AuthMethod::Gssapi),
+            "publickey" => Some(AuthMethod::PublicKey),
+            "password" => Some(AuthMethod::Password),
+            "keyboard-interactive" => Some(AuthMethod::KeyboardInteractive),
+            _ => None,
+        };
+        let preferred = value(preferred_authentications);
+        let has_password = value(password_authentication) != Some(false);
+        if preferred.is_some() || !has_password {
+            let names = preferred.map(|names| names.iter().filter_map(method).collect());
+            let mut methods: Vec<AuthMethod> = names.unwrap_or(METHODS.to_vec());
+            methods.retain(|method| has_password || *method != AuthMethod::Password);
+            self.config.auth_methods = Some(methods);
+        }
+    }
+
+    fn gssapi(&mut self) {
+        let Some(on) = &self.settings.gssapi_authentication else { return };
+        if !on.value {
+            self.config.gssapi_auth = Some(false);
+            return;
+        }
+        let user = self.settings.user.as_deref().unwrap_or(&self.context.user);
+        let is_usable = CString::new(user.as_str()).is_ok_and(|user| engine::takes_user(&user));
+        let problem = match is_usable {
+            _ if !engine::has_gssapi() => Some("the libssh in use was built without GSSAPI"),
+            false => Some("libssh cannot use this user's name with GSSAPI"),
+            true => None,
+        };
+        if let Some(reason) = problem {
+            return self.ignore("gssapiauthentication", "yes", &on.source, reason);
+        }
+        self.config.gssapi_auth = Some(true);
+        self.config.gssapi_delegate = value(&self.settings.gssapi_delegate_credentials);
+    }
+
+    fn algorithms(&mut self) -> Result<(), SshConfigError> {
+        let SshSettings { kex_algorithms, host_key_algorithms, ciphers, macs, .. } = self.settings;
+        let lists = [
+            (AlgorithmKind::KeyExchange, "kexalgorithms", kex_algorithms),
+            (AlgorithmKind::HostKey, "hostkeyalgorithms", host_key_algorithms),
+            (AlgorithmKind::Cipher, "ciphers", ciphers),
+            (AlgorithmKind::Mac, "macs", macs),
+            (AlgorithmKind::UserKey, "pubkeyacceptedalgorithms", &self.settings.pubkey_accepted_algorithms),
+        ];
+        for (kind, keyword, list) in lists {
+            if let Some(list) = list {
+                self.config.algorithms[kind as usize] = self.algorithm_list(kind, keyword, list)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The list without the names that libssh lacks. `None` means that nothing is left of a change
+    /// to the default.
+    fn algorithm_list(
+        &mut self,
+        kind: AlgorithmKind,
+        keyword: &str,
+        list: &Sourced<AlgorithmList>,
+    ) -> Result<Option<String>, SshConfigError> {
+        let AlgorithmList { change, names } = &list.value;
+        let sign = match change {
+            ListChange::Remove => return Ok(Some(format!("-{}", names.join(",")))),
+            ListChange::Append => "+",
+            ListChange::Prepend => "^",
+            ListChange::Replace => "",
+        };
+        let is_supported = |name: &&String| engine::supports(kind, name).is_ok();
+        let (usable, others): (Vec<_>, Vec<_>) = names.iter().partition(is_supported);
+        let joined =
+            |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let (usable, others) = (joined(usable), joined(others));
+        if usable.is_empty() && *change == ListChange::Replace {
+            let library = engine::version();
+            let problem = format!("{keyword} {others}: libssh {library} has none of these algorithms");
+            return Err(SshConfigError::line(&list.source, problem));
+        }
+        if !others.is_empty() {
+            self.ignore(keyword, &others, &list.source, "the libssh in use lacks these algorithms");
+        }
+        Ok((!usable.is_empty()).then(|| format!("{sign}{usable}")))
+    }
+
+    fn connection(&mut self) {
+        let limit = |time: Duration| (!time.is_zero()).then_some(time);
+        self.config.family = value(&self.settings.address_family);
+        self.config.compress = value(&self.settings.compression);
+        self.config.attempts = value(&self.settings.connection_attempts);
+        self.config.connect_timeout = value(&self.settings.connect_timeout).map(limit);
+        self.config.keepalive = value(&self.settings.server_alive_interval).map(limit);
+        self.config.keepalive_max_missed =
+            value(&self.settings.server_alive_count_max).filter(|count| *count > 0);
+        if let Some(name) = &self.settings.bind_address {
+            match name.parse::<IpAddr>() {
+                Ok(address) => self.config.bind_address = Some(address),
+                Err(_) => self.ignore("bindaddress", name, &name.source, "it has to be an IP address"),
+            }
+        }
+    }
+
+    /// `SetEnv` comes after `SendEnv`, as in OpenSSH.
+    fn environment(&mut self) {
+        let mut sent: Vec<(String, String)> = Vec::new();
+        if !self.settings.send_env.is_empty() {
+            let is_sent = |name: &str| {
+                let matches = |pattern: &Sourced<String>| glob_matches(pattern.as_bytes(), name.as_bytes());
+                self.settings.send_env.iter().any(matches)
+            };
+            let variables = self.context.variables.iter().filter(|(name, _)| is_sent(name));
+            sent = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
+            sent.sort();
+        }
+        let set = value(&self.settings.set_env).unwrap_or_default();
+        sent.retain(|(name, _)| set.iter().all(|(known, _)| known != name));
+        sent.extend(set);
+        if !sent.is_empty() {
+            self.config = std::mem::take(&mut self.config).env(sent);
+        }
+    }
+
+    /// Options that are understood, and have no effect because a fleet has other ways.
+    fn without_effect(&mut self) {
+        let SshSettings { bind_interface, remote_command, request_tty, session_type, .. } = self.settings;
+        let SshSettings { ca_signature_algorithms, rekey_bytes, rekey_time, required_rsa_size, .. } =
+            self.settings;
+        let is_terminal = |tty: &TtyRequest| matches!(tty, TtyRequest::Yes | TtyRequest::Force);
+        let found = [
+            source(bind_interface, "bindinterface", "a BindAddress can be used instead", |_| true),
+            source(remote_command, "remotecommand", "commands are given by the program", |_| true),
+            source(request_tty, "requesttty", "a command asks for a terminal itself", is_terminal),
+            source(session_type, "sessiontype", "commands are given by the program", |kind| {
+                *kind != SessionKind::Default
+            }),
+            source(
+                ca_signature_algorithms,
+                "casignaturealgorithms",
+                "host certificates are not supported",
+                |_| true,
+            ),
+            source(rekey_bytes, "rekeylimit", "keys are exchanged again when libssh does that", |bytes| {
+                *bytes > 0
+            }),
+            source(rekey_time, "rekeylimit", "keys are exchanged again when libssh does that", |time| {
+                !time.is_zero()
+            }),
+            source(required_rsa_size, "requiredrsasize", "libssh requires 1,024 bits", |bits| *bits > 1024),
+            source(
+                &self.settings.no_host_authentication_for_localhost,
+                "nohostauthenticationforlocalhost",
+                "host keys are always verified",
+                |on| *on,
+            ),
+        ];
+        for (keyword, source, reason) in found.into_iter().flatten() {
+            self.ignore(keyword, "", &source, reason);
+        }
+    }
+}
+
+type Found = Option<(&'static str, SettingSource, &'static str)>;
+
+fn source<T>(
+    setting: &Option<Sourced<T>>,
+    keyword: &'static str,
+    reason: &'static str,
+    is_ignored: impl Fn(&T) -> bool,
+) -> Found {
+    let setting = setting.as_ref().filter(|setting| is_ignored(&setting.value))?;
+    Some((keyword, setting.source.clone(), reason))
+}

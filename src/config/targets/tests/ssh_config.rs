@@ -1,0 +1,302 @@
+//! OpenSSH's configuration as the last layer of settings.
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+
+use super::proxies::way;
+use super::*;
+use crate::error::AuthMethod;
+use crate::ssh_config::{LocalContext, SshDestination};
+
+impl World {
+    fn parse(&self, text: &str) -> SshConfig {
+        let context = LocalContext::fixed("owner", 0, self.home.path(), "machine");
+        SshConfig::parse(text, "config", context).unwrap()
+    }
+
+    /// The targets of these hosts with this configuration.
+    fn read(
+        &self,
+        text: &str,
+        entries: &[&str],
+        client: &HostConfig,
+        own: &HostConfig,
+    ) -> Result<Vec<Target>, Error> {
+        let hosts: Vec<_> = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+        let configs = vec![own.clone(); hosts.len()];
+        let (common, list) = Common::new(client.clone(), hosts, Some(configs))?;
+        let mut common = common.with_ssh_config(Some(Arc::new(self.parse(text))));
+        common.targets(&list, &self.owner, &self.verifier)
+    }
+
+    fn file(&self, text: &str, entry: &str) -> Target {
+        self.read(text, &[entry], &config(), &config()).unwrap().remove(0)
+    }
+
+    fn file_problem(&self, text: &str) -> String {
+        self.read(text, &["web1"], &config(), &config()).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn the_list_precedes_the_host_the_client_and_the_file() {
+    let world = World::new();
+    let text = "Host web1\n User file\n Port 2222\n ConnectTimeout 7";
+    let login = |target: &Target| (target.profile.user_name(), target.port);
+    let read = |entry: &str, client: HostConfig, own: HostConfig| {
+        login(&world.read(text, &[entry], &client, &own).unwrap()[0])
+    };
+    assert_eq!(read("web1", config(), config()), ("file".to_owned(), 2222));
+    assert_eq!(read("web1", config().user("client"), config()), ("client".to_owned(), 2222));
+    assert_eq!(read("web1", config().user("client"), config().user("own")), ("own".to_owned(), 2222));
+    assert_eq!(read("me@web1:7", config().user("client"), config().user("own")), ("me".to_owned(), 7));
+    assert_eq!(read("web2", config(), config()), ("owner".to_owned(), 22));
+    // A time limit of the file counts, unless code has one.
+    let timeouts = |client: HostConfig| {
+        let timeouts = world.read(text, &["web1"], &client, &config()).unwrap()[0].profile.timeouts;
+        (timeouts.connect, timeouts.handshake, timeouts.auth)
+    };
+    let auth = Some(limits::AUTH_TIMEOUT);
+    assert_eq!(timeouts(config()), (Some(7 * SECOND), Some(7 * SECOND), auth));
+    assert_eq!(timeouts(config().connect_timeout(SECOND)), (Some(SECOND), Some(SECOND), auth));
+}
+
+#[test]
+fn what_code_says_decides_which_lines_apply() {
+    let world = World::new();
+    let text = "Match user deploy\n Port 2222\nMatch host db.example.org\n Port 3333";
+    let port = |entry: &str, own: HostConfig| world.read(text, &[entry], &config(), &own).unwrap()[0].port;
+    assert_eq!(port("web1", config()), 22);
+    assert_eq!(port("deploy@web1", config()), 2222);
+    assert_eq!(port("web1", config().user("deploy")), 2222);
+    assert_eq!(port("web1", config().hostname("db.example.org")), 3333);
+}
+
+#[test]
+fn keys_are_recorded_under_the_name_that_openssh_uses() {
+    let world = World::new();
+    let text = "Host web1\n HostName WEB1.example.org\nHost db*\n HostName 192.0.2.7\n HostKeyAlias %n";
+    let web1 = world.file(text, "web1:2222");
+    assert_eq!((&*web1.host, &*web1.dialled), ("web1", "web1.example.org"));
+    assert_eq!(web1.recorded, ("web1.example.org".into(), 2222));
+    let text = text.replace("%n", "all-databases");
+    let db = world.file(&text, "db1:2222");
+    assert_eq!(db.ip, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(db.recorded, ("all-databases".into(), 22));
+    // Without a HostName, nothing changes.
+    let other = world.file(&text, "web2");
+    assert_eq!((&*other.dialled, other.recorded), ("web2", ("web2".into(), 22)));
+    // A name that code gives keeps the rules of code.
+    let named = config().hostname("192.0.2.8");
+    let web1 = world.read(&text, &["web1"], &config(), &named).unwrap().remove(0);
+    assert_eq!((&*web1.dialled, web1.recorded), ("192.0.2.8", ("web1".into(), 22)));
+}
+
+#[test]
+fn identity_files_are_added_to_those_of_code() {
+    let world = World::new();
+    let (one, two) = (world.path("one"), world.path("two"));
+    let text = format!("Host web1\n IdentityFile {}", two.display());
+    let keys = |client: HostConfig| plan(&world.read(&text, &["web1"], &client, &config()).unwrap()[0]);
+    assert_eq!(keys(config()), ["sign"], "the usual files are not tried");
+    assert_eq!(keys(config().identity_files([&one])), ["ask", "ask"]);
+    assert_eq!(keys(config().key_file(&one)), ["sign", "ask"]);
+    assert_eq!(keys(config().identity_auth(false)), ["none"]);
+    let both = world.read(&text, &["web1"], &config().identity_files([&one]), &config()).unwrap();
+    let (first, second) =
+        (world.file(&format!("IdentityFile {}", one.display()), "web1"), world.file(&text, "web1"));
+    let blobs = |target: &Target| -> Vec<Vec<u8>> {
+        target.profile.plan.iter().filter_map(Offer::key).map(|key| key.blob().to_vec()).collect()
+    };
+    assert_eq!(blobs(&both[0]), [blobs(&first), blobs(&second)].concat());
+    assert_eq!(plan(&world.file("IdentityFile none", "web1")), ["none"]);
+    // The same file counts once.
+    assert_eq!(keys(config().identity_files([&two])), ["sign"]);
+}
+
+/// As in OpenSSH. The same file in code is an error.
+#[test]
+fn a_key_of_the_file_that_others_can_read_is_skipped() {
+    let world = World::new();
+    let one = world.path("one");
+    std::fs::set_permissions(&one, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!("IdentityFile {}\nIdentityFile ~/two\nIdentityFile ~/absent", one.display());
+    let target = world.file(&text, "web1");
+    assert_eq!(plan(&target), ["sign"]);
+    let [AuthProblem::KeySkipped { path, .. }] = &*target.profile.skipped else {
+        panic!("{:?}", target.profile.skipped)
+    };
+    assert_eq!(*path, one);
+    let error = world.read(&text, &["web1"], &config().identity_files([&one]), &config()).unwrap_err();
+    assert!(matches!(error, Error::KeyFile { .. }), "{error}");
+}
+
+#[test]
+fn each_certificate_goes_with_its_key() {
+    let world = World::new();
+    write_private(&world.path("one.cert"), ONE_CERT);
+    write_private(&world.path("two.cert"), TWO_CERT);
+    let text = "IdentityFile ~/one\nIdentityFile ~/two\nCertificateFile ~/two.cert\nCertificateFile ~/gone\n\
+                CertificateFile ~/one.cert";
+    let target = world.file(text, "web1");
+    assert_eq!(plan(&target), ["ask(certificate)", "ask", "ask(certificate)", "ask"]);
+    assert_eq!(target.profile.skipped.len(), 1, "{:?}", target.profile.skipped);
+    let in_code = config().identity_files(["~/one"]).cert_files(["~/two.cert", "~/one.cert"]);
+    assert_eq!(plan(&world.one("web1", &in_code, &config())), ["ask(certificate)", "ask"]);
+}
+
+#[test]
+fn methods_are_chosen_and_ordered() {
+    let world = World::new();
+    let text = "PreferredAuthentications password,hostbased,publickey";
+    let offers = |text: &str, client: HostConfig| {
+        full_plan(&world.read(text, &["web1"], &client.password("secret"), &config()).unwrap()[0])
+    };
+    let usual = ["sign", "password(secret)", "type(password)"];
+    assert_eq!(offers("", config()), usual);
+    assert_eq!(offers(text, config()), ["password(secret)", "sign"]);
+    assert_eq!(offers("PasswordAuthentication no", config()), ["sign", "type(password)"]);
+    assert_eq!(offers("KbdInteractiveAuthentication no", config()), ["sign", "password(secret)"]);
+    assert_eq!(offers("PubkeyAuthentication no", config()), ["password(secret)", "type(password)"]);
+    assert_eq!(offers(text, config().auth_methods([AuthMethod::PublicKey])), ["sign"]);
+}
+
+#[test]
+fn agents_are_those_of_the_file() {
+    let world = World::new();
+    let agent = |text: &str| world.file(text, "web1").profile.agent.clone();
+    assert_eq!(agent("IdentityAgent /a").as_deref(), Some(Path::new("/a")));
+    assert!(!plan(&world.file("IdentityAgent none", "web1")).iter().any(|offer| offer.starts_with("agent")));
+    let forwarded = |text: &str| world.file(text, "web1").profile.forward_agent.clone();
+    // As in OpenSSH, it is no error that there is no agent.
+    assert_eq!(forwarded("ForwardAgent yes"), None);
+    assert_eq!(forwarded("ForwardAgent yes\nIdentityAgent /a").as_deref(), Some(Path::new("/a")));
+    assert_eq!(forwarded("ForwardAgent /b\nIdentityAgent /a").as_deref(), Some(Path::new("/b")));
+    assert_eq!(forwarded("ForwardAgent no\nIdentityAgent /a"), None);
+}
+
+#[test]
+fn a_connection_is_made_as_the_file_says() {
+    let world = World::new();
+    let text = "BindAddress 192.0.2.1\nServerAliveInterval 5\nServerAliveCountMax 7\nCompression yes\n\
+                ConnectionAttempts 9\nSetEnv A=1 B=2";
+    let profile = world.file(text, "web1").profile;
+    let Profile { connection, setup, .. } = &*profile;
+    assert_eq!(connection.bind, Some(IpAddr::from([192, 0, 2, 1])));
+    assert_eq!(connection.family, AddressFamily::V4);
+    assert_eq!(connection.keepalive, Some(Keepalive { interval: 5 * SECOND, missed_max: 7 }));
+    assert!(connection.compress);
+    assert_eq!(connection.retry, RetryPolicy::default().time_limit(None).attempts(9));
+    let variable = |name: &CStr, value: &CStr| ChannelRequest::Env { name: name.into(), value: value.into() };
+    assert_eq!(*setup, [variable(c"A", c"1"), variable(c"B", c"2")]);
+    let off = world.file("ServerAliveInterval 0\nAddressFamily inet6", "web1").profile.connection;
+    assert_eq!((off.keepalive, off.family), (None, AddressFamily::V6));
+}
+
+#[test]
+fn proxies_have_their_own_configuration() {
+    let world = World::new();
+    let text = format!(
+        "Host web*\n ProxyJump me@inner:2200\n User deploy\n\
+         Host inner\n HostName 192.0.2.9\n HostKeyAlias vault\n ProxyJump outer\n IdentityFile {}\n User never\n\
+         Host outer\n User jump\n Port 2222\n",
+        world.path("two").display()
+    );
+    let targets =
+        world.read(&text, &["web1", "web2", "db"], &config().password("secret"), &config()).unwrap();
+    assert_eq!(way(&targets[0]), ["jump@outer:2222", "me@inner:2200"]);
+    let inner = targets[0].proxy.as_ref().unwrap();
+    assert_eq!((inner.ip, &inner.recorded), (Some(IpAddr::from([192, 0, 2, 9])), &("vault".into(), 22)));
+    // The client's password is for hosts only.
+    assert_eq!(plan(inner), ["sign"]);
+    assert_eq!(targets[0].profile.user_name(), "deploy");
+    assert!(Arc::ptr_eq(inner, targets[1].proxy.as_ref().unwrap()), "hosts share their proxies");
+    assert!(targets[2].proxy.is_none());
+    // Proxies in code replace those of the file, for all hosts or for one.
+    let [client, own] = [config().proxy(Proxy::new("gate")), config().no_proxy()];
+    assert_eq!(way(&world.read(&text, &["web1"], &client, &config()).unwrap()[0]), ["owner@gate:22"]);
+    assert!(world.read(&text, &["web1"], &client, &own).unwrap()[0].proxy.is_none());
+    // As with `ssh -J`, only the first of several is reached as its own configuration says.
+    let several = text.replace("me@inner:2200", "a@gate,inner");
+    assert_eq!(way(&world.file(&several, "web1")), ["a@gate:22", "never@inner:22"]);
+}
+
+#[test]
+fn hosts_that_are_added_later_share_the_proxies() {
+    let world = World::new();
+    let (common, list) = Common::new(config(), vec!["web1".parse().unwrap()], None).unwrap();
+    let parsed = world.parse("Host web*\n ProxyJump gate\nHost gate\n HostName 192.0.2.1");
+    let mut common = common.with_ssh_config(Some(Arc::new(parsed)));
+    let first = common.targets(&list, &world.owner, &world.verifier).unwrap().remove(0);
+    let added = [Arc::new(Listed::new("web2".parse().unwrap(), config()))];
+    let part = Part { hosts: &added, first: 1 };
+    let others = list.iter().map(|host| &**host);
+    let second = common.changes(part, |_| false, others, &world.owner, &world.verifier).unwrap();
+    let proxy = |target: &Target| target.proxy.clone().unwrap();
+    assert!(Arc::ptr_eq(&proxy(&first), &proxy(second[0].as_ref().unwrap())));
+}
+
+#[test]
+fn algorithms_that_libssh_lacks_are_left_out() {
+    let world = World::new();
+    let ciphers = |text: &str| world.file(text, "web1").profile.algorithms.ciphers.clone();
+    assert_eq!(ciphers("Ciphers arcfour,aes256-ctr").as_c_str(), c"aes256-ctr");
+    assert_eq!(
+        ciphers("Ciphers ^arcfour,aes128-ctr").to_str().unwrap().split(',').next(),
+        Some("aes128-ctr")
+    );
+    assert_eq!(ciphers("Ciphers +arcfour"), ciphers(""));
+    assert!(!ciphers("Ciphers -*-ctr").to_str().unwrap().contains("-ctr"));
+    let problem = world.file_problem("Compression no\nMACs umac-64@openssh.com");
+    let version = engine::version();
+    let expected =
+        format!("config:2: macs umac-64@openssh.com: libssh {version} has none of these algorithms");
+    assert_eq!(problem, expected);
+}
+
+#[test]
+fn errors_name_the_line_or_the_host() {
+    let world = World::new();
+    let cycle = "Host web1\n ProxyJump a\nHost a\n ProxyJump b\nHost b\n ProxyJump a";
+    assert_eq!(
+        world.file_problem(cycle),
+        "config:6: proxyjump leads through more than 16 hosts that have a proxyjump themselves"
+    );
+    assert_eq!(
+        world.file_problem("Host web*\n RefuseConnection \"use the new cluster\""),
+        "config:2: refuseconnection: use the new cluster"
+    );
+    let long = format!("IdentityAgent /{}", "a".repeat(200));
+    let problem = world.file_problem(&long);
+    assert!(problem.starts_with("ssh_config for web1: agent_socket \"/aaa"), "{problem}");
+}
+
+#[test]
+fn what_has_no_effect_is_listed_with_its_line() {
+    let world = World::new();
+    let text = "Host web1\n RequestTTY force\n RemoteCommand uptime\n Ciphers aes256-ctr,rijndael\n \
+                BindAddress eth0.example\n RequestTTY no\n ProxyJump gate\n\
+                Host gate\n ControlMaster auto";
+    let parsed = world.parse(text);
+    let found = HostConfig::from_ssh_config(&mut parsed.resolver(), &SshDestination::new("web1")).unwrap();
+    let ignored: Vec<String> = found.ignored.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        ignored,
+        [
+            "config:4: ciphers rijndael is ignored: the libssh in use lacks these algorithms",
+            "config:5: bindaddress eth0.example is ignored: it has to be an IP address",
+            "config:3: remotecommand is ignored: commands are given by the program",
+            "config:2: requesttty is ignored: a command asks for a terminal itself",
+            "config:9: controlmaster auto is ignored: a fleet has its own connections and shares none with ssh",
+        ]
+    );
+}
+
+#[test]
+fn delegation_in_the_file_needs_no_gssapi() {
+    let world = World::new();
+    let client = config().gssapi_auth(false);
+    let targets =
+        world.read("GSSAPIAuthentication yes\nGSSAPIDelegateCredentials yes", &["web1"], &client, &config());
+    assert_eq!(plan(&targets.unwrap()[0]), ["sign"]);
+}
