@@ -14,10 +14,6 @@ pub const FLEETS_MAX: usize = 4096;
 /// Connection attempts per host (parallel-ssh: `num_retries=3`, which counts attempts).
 pub const ATTEMPTS: u32 = 3;
 
-/// How many `ProxyJump` lines of OpenSSH's configuration may lead from one host to the next. Real
-/// networks need two or three; more is a loop.
-pub const JUMP_DEPTH: usize = 16;
-
 /// Pause between two attempts (parallel-ssh: `retry_delay=5`).
 pub const RETRY_DELAY: Duration = Duration::from_secs(5);
 

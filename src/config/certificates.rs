@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agent_key::{AgentKey, with_suffix};
-use super::credentials::{BYTES, FileLists, KeySource};
+use super::credentials::{BYTES, KeySource};
+use super::file_lists::FileLists;
 use super::key_file::KeyFile;
 use super::layers::Given;
 use super::owner::Owner;
@@ -97,8 +98,8 @@ impl<'a> Certificates<'a> {
     /// Returns the forms in which the key is offered to a server: first with its certificate, if
     /// there is one, then without.
     ///
-    /// If none of the given certificates is for this key, `<key>-cert.pub` is used, as in OpenSSH. If
-    /// that file cannot be used, it is added to `skipped`.
+    /// If none of the given certificates is for this key, `<key>-cert.pub` is used, as in OpenSSH.
+    /// If that file cannot be used, it is added to `skipped`.
     pub fn forms(
         &mut self,
         found: &FoundKey,

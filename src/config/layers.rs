@@ -8,17 +8,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::algorithms::Choices;
-use super::credentials::{AgentSocket, FileLists, Hidden, Identities, Interactive, KeySource, Login};
+use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
+use super::file_lists::{FileLists, Identities};
 use super::host_config::HostConfig;
 use super::list::Listed;
-use crate::address::canonical;
 use crate::command::Variable;
 use crate::credential::Opener;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::{AddressFamily, HostSpec};
 use crate::limits;
 use crate::link::algorithms::AlgorithmKind;
-use crate::session::{Connection, Keepalive, RetryPolicy, Target};
+use crate::session::{Connection, Keepalive, RetryPolicy};
 
 /// One layer of settings.
 #[derive(Debug, Clone, Copy)]
@@ -112,31 +112,6 @@ pub(super) struct Forwarding<'a> {
     pub is_strict: Given<'a, bool>,
 }
 
-/// The names of a host, besides the one in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Names<'a> {
-    /// The name or address to connect to.
-    pub dialled: &'a str,
-    /// Whether host keys are recorded under the name to connect to, as in OpenSSH, and not under
-    /// the name in the list.
-    is_recorded: bool,
-    key_alias: Option<&'a str>,
-}
-
-impl Names<'_> {
-    pub fn apply(&self, target: &mut Target) {
-        if self.dialled != &*target.host {
-            target.dial(self.dialled);
-        }
-        if self.is_recorded {
-            target.recorded.0 = canonical(self.dialled).into();
-        }
-        if let Some(alias) = self.key_alias {
-            target.recorded = (alias.into(), 22);
-        }
-    }
-}
-
 /// How GSSAPI is used on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct GssapiSettings<'a> {
@@ -203,14 +178,6 @@ impl<'a> Layers<'a> {
     /// The layers of all hosts.
     pub fn shared(&self) -> &[Layer<'a>] {
         &self.all[self.own..self.all.len() - usize::from(self.has_file)]
-    }
-
-    /// The names that a host has, besides the one in its `spec`.
-    pub fn names(&self, spec: &'a HostSpec) -> Names<'a> {
-        let dialled = self.first(|config| Some((config.hostname.as_deref()?, config.from_ssh_config)));
-        let key_alias = self.value(|config| config.host_key_alias.as_deref());
-        let (dialled, is_recorded) = dialled.map_or((spec.host(), false), |given| given.value);
-        Names { dialled, is_recorded, key_alias }
     }
 
     pub fn rounds_max(&self) -> u32 {

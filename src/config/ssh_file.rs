@@ -9,10 +9,13 @@ use super::proxy::Proxy;
 use super::ssh_settings::converted;
 use crate::error::{Error, Origin};
 use crate::host::HostSpec;
-use crate::limits;
 use crate::ssh_config::{
     ConfigResolver, Ignored, JumpHop, ProxyRoute, SettingSource, SshConfig, SshConfigError, SshDestination,
 };
+
+/// How many `ProxyJump` lines may lead from one host to the next. Real networks need two or three;
+/// more is a loop.
+const JUMP_DEPTH: usize = 16;
 
 /// What OpenSSH's configuration says about a host, as settings of a client.
 #[derive(Debug, Clone)]
@@ -46,13 +49,13 @@ impl HostConfig {
     /// use sshoal::ssh_config::{LocalContext, SshConfig, SshDestination};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let text = "Host web*\n HostName %h.example.org\n ControlMaster auto";
-    /// let config = SshConfig::parse(text, "config", LocalContext::current()?)?;
-    /// let web1 = HostConfig::from_ssh_config(&mut config.resolver(), &SshDestination::new("web1"))?;
+    /// let text = "Host web*\n HostName %h.example.org\n ControlMaster auto"; let config =
+    /// SshConfig::parse(text, "config", LocalContext::current()?)?; let web1 =
+    /// HostConfig::from_ssh_config(&mut config.resolver(), &SshDestination::new("web1"))?;
     /// assert_eq!(
     ///     web1.ignored[0].to_string(),
-    ///     "config:3: controlmaster auto is ignored: a fleet has its own connections and shares none \
-    ///      with ssh"
+    ///     "config:3: controlmaster auto is ignored: a fleet has its own connections and shares \
+    ///      none with ssh"
     /// );
     /// let client = ParallelClient::builder(["web1"])
     ///     .host_config([web1.config.compress(true)])
@@ -121,7 +124,7 @@ impl Converter<'_, '_> {
         if let Some(known) = self.routes.get(hops) {
             return Ok(known.clone());
         }
-        if depth == limits::JUMP_DEPTH {
+        if depth == JUMP_DEPTH {
             let problem = "proxyjump leads through more than 16 hosts that have a proxyjump themselves";
             return Err(SshConfigError::line(source, problem));
         }

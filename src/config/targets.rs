@@ -2,7 +2,6 @@
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::iter::repeat_with;
 use std::mem::take;
 use std::path::Path;
@@ -13,8 +12,10 @@ use super::credentials::Credentials;
 use super::host_config::HostConfig;
 use super::known::Known;
 use super::known_keys::KnownKeys;
-use super::layers::{Forwarding, Layer, Layers, Names, Settings};
+use super::layers::{Forwarding, Layer, Layers, Settings};
+use super::library::{check_forwarding, check_library, login_name};
 use super::list::{Listed, check_number};
+use super::names::Names;
 use super::owner::Owner;
 use super::ssh_file::{FileLayer, file_layers};
 use super::way::{self, Hop, Ways};
@@ -25,7 +26,6 @@ use crate::host::HostSpec;
 use crate::hostkey::Verifier;
 use crate::limits;
 use crate::link::algorithms::Offered;
-use crate::link::engine;
 use crate::session::{Profile, ProxyId, Target, Timeouts};
 use crate::ssh_config::SshConfig;
 
@@ -200,44 +200,6 @@ impl Part<'_> {
     }
 }
 
-/// The name to log in with, checked against what libssh accepts.
-fn login_name(user: Option<&str>, has_gssapi: bool, origin: &Origin) -> Result<CString, Error> {
-    let Some(user) = user else {
-        let (setting, needs) = ("user", "a value, because the owner of this process has no name");
-        return Err(ConfigProblem::Missing { setting, needs }.of(Origin::Default));
-    };
-    let Ok(name) = CString::new(user) else {
-        let problem = "contains a NUL byte";
-        return Err(ConfigProblem::Unusable { setting: "user", problem }.of(origin.clone()));
-    };
-    if has_gssapi && !engine::takes_user(&name) {
-        let problem = "libssh cannot use this name with GSSAPI: set gssapi_auth(false)".to_owned();
-        let value = user.to_owned();
-        return Err(ConfigProblem::Invalid { setting: "user", value, problem }.of(origin.clone()));
-    }
-    Ok(name)
-}
-
-fn check_library() -> Result<(), Error> {
-    if engine::has_gssapi() {
-        return Ok(());
-    }
-    Err(Error::Unsupported {
-        feature: "GSSAPI",
-        library: engine::version(),
-        reason: "it was built without GSSAPI",
-    })
-}
-
-/// Returns an error if agent forwarding is disabled because too many hosts have made libssh loop.
-fn check_forwarding() -> Result<(), Error> {
-    if engine::can_forward_agent() {
-        return Ok(());
-    }
-    let reason = "too many hosts have made it loop for ever in this process; restart the program";
-    Err(Error::Unsupported { feature: "agent forwarding", library: engine::version(), reason })
-}
-
 /// Checks that no proxy appears twice on the way to a host, and that the host itself is not among
 /// the proxies. Otherwise, a connection would wait for itself.
 fn check_way(host: &str, port: u16, way: &[Hop<'_>]) -> Result<(), ConfigProblem> {
@@ -279,7 +241,7 @@ impl<'a> Profiles<'a> {
         let spec = &host.spec;
         let port = layers.port();
         let hops = way::hops(layers)?;
-        let names = layers.names(spec);
+        let names = Names::of(layers, spec);
         check_way(names.dialled, port, &hops).map_err(|problem| problem.of(origin.clone()))?;
         let (_, profile) = self.profile(names.dialled, layers.settings(), origin)?;
         let mut target = Target::new(spec.shared_host(), port, profile);

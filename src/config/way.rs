@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 
 use super::host_config::HostConfig;
 use super::known::{InUse, Known};
-use super::layers::{Layer, Layers, Names, Settings};
+use super::layers::{Layer, Layers, Settings};
 use super::list::{Entry, Listed};
+use super::names::Names;
 use super::proxy::Proxy;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
@@ -119,8 +120,8 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     Ok(Vec::new())
 }
 
-/// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's configuration
-/// if neither those nor the client name a proxy.
+/// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's
+/// configuration if neither those nor the client name a proxy.
 fn own_way(layers: &Layers<'_>) -> Way {
     let ways = || layers.all.iter().map(|layer| &layer.config.proxy);
     let own = layers.own().len();
@@ -159,7 +160,7 @@ impl<'a> Hop<'a> {
         settings.connection.compress = false;
         // A spare channel is for commands, too.
         settings.connection.spare_channel = false;
-        Self { spec, names: of_login.names(spec), port: of_login.port(), settings, given }
+        Self { spec, names: Names::of(&of_login, spec), port: of_login.port(), settings, given }
     }
 }
 

@@ -97,7 +97,8 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     keepalive_max_missed(count: u32) => |config| config.keepalive_max_missed = Some(count);
 
     /// Environment variables of all commands on the host (OpenSSH: `SetEnv`). They are requested
-    /// from the server before those of a [`Command`](crate::Command::env), which win. Default: none.
+    /// from the server before those of a [`Command`](crate::Command::env), which win. Default:
+    /// none.
     ///
     /// As in OpenSSH, a variable that the server refuses is left out (sshd: `AcceptEnv`); the log
     /// names it. Each variable costs each command a round trip.

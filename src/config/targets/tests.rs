@@ -15,7 +15,7 @@ use crate::Proxy;
 use crate::error::AuthProblem;
 use crate::host::AddressFamily;
 use crate::hostkey::{HostKeyPolicy, KnownHosts};
-use crate::link::PrivateKey;
+use crate::link::{PrivateKey, engine};
 use crate::session::{Answerer, Keepalive, Offer, Retry, RetryPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);

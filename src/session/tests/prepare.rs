@@ -71,7 +71,8 @@ fn the_agent_is_asked_for_first_on_each_channel() {
     assert!(all.iter().filter(|call| call.contains("ForwardAgent")).count() == 2, "{all:?}");
 }
 
-/// As in OpenSSH, where `SetEnv` asks for no reply. The command's own variables come later, and win.
+/// As in OpenSSH, where `SetEnv` asks for no reply. The command's own variables come later, and
+/// win.
 #[test]
 fn variables_of_the_host_may_be_refused() {
     let denied = || Answer::error(1, LinkErrorKind::Denied);
