@@ -294,8 +294,8 @@ pub const SUDO_PASSWORD_BYTES: usize = 254;
 /// argument) and below SSH's packet limit.
 pub const COMMAND_BYTES: usize = 192 * 1024;
 
-/// Longest terminal name: many times the length of any in use.
-pub const TERM_BYTES: usize = 256;
+/// Longest name of a terminal or subsystem: many times the length of any in use.
+pub const NAME_BYTES: usize = 256;
 
 /// Time that a cancelled command has by default to exit after SIGTERM and EOF are sent. Then its
 /// channel is closed.

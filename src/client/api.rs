@@ -3,6 +3,7 @@
 use super::options::ReadOptions;
 use super::output::HostOutput;
 use super::shared::Shared;
+use super::shell::{InteractiveShell, ShellError, send};
 use crate::command::Command;
 use crate::config::{ClientBuilder, HostConfig, entry};
 use crate::error::{ConfigProblem, Error};
@@ -113,14 +114,8 @@ impl ParallelClient {
         options: ReadOptions,
     ) -> Result<Vec<HostOutput>, Error> {
         let outputs = self.start_command_with(command, options)?;
-        for output in &outputs {
-            output.drive(|command| command.state() >= CommandState::Running)?;
-        }
-        let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
-        match failures.min_by_key(|(order, _)| *order) {
-            Some((_, error)) if options.stop_on_errors => Err(Error::Host(error)),
-            _ => Ok(outputs),
-        }
+        await_start(&outputs, options)?;
+        Ok(outputs)
     }
 
     /// Like [`run_command`](Self::run_command), but returns at once, so that the first host's lines
@@ -143,25 +138,94 @@ impl ParallelClient {
         command: impl Into<Command>,
         options: ReadOptions,
     ) -> Result<Vec<HostOutput>, Error> {
-        let command = command.into();
+        let outputs = self.start(command.into(), options)?;
+        self.last.clone_from(&outputs);
+        self.fleet.turn()?;
+        Ok(outputs)
+    }
+
+    fn start(&self, command: Command, options: ReadOptions) -> Result<Vec<HostOutput>, Error> {
         let decoding = Decoding { strict: options.strict_encoding, ..command.decoding()? };
         ConfigProblem::check_limit("read_timeout", options.read_timeout.flatten())
             .map_err(ConfigProblem::of_command)?;
         let mut fleet = self.fleet.lock();
         let commands = fleet.start(Run::new(command.for_client()).deliver(Deliver::Nothing))?.commands;
-        let outputs: Vec<HostOutput> = commands
-            .into_iter()
-            .enumerate()
-            .filter_map(|(position, id)| {
-                let host = fleet.host(fleet.command(id)?.host())?;
-                let read_timeout = options.read_timeout.unwrap_or(host.read_timeout());
-                Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
-            })
-            .collect();
-        drop(fleet);
-        self.last.clone_from(&outputs);
-        self.fleet.turn()?;
-        Ok(outputs)
+        let outputs = commands.into_iter().enumerate().filter_map(|(position, id)| {
+            let host = fleet.host(fleet.command(id)?.host())?;
+            let read_timeout = options.read_timeout.unwrap_or(host.read_timeout());
+            Some(HostOutput::new(self.fleet.clone(), id, position, host, read_timeout, decoding))
+        });
+        Ok(outputs.collect())
+    }
+
+    /// Opens a shell on every host: the login shell of the remote user, without a terminal
+    /// (parallel-ssh: `open_shell`). Returns as soon as every host has accepted it or failed.
+    ///
+    /// Commands are sent by [`run_shell_commands`](Self::run_shell_commands), and each runs in the
+    /// state that the ones before it have left. Shells do not count as the
+    /// [`last_output`](Self::last_output).
+    ///
+    /// # Errors
+    /// The errors of [`run_command`](Self::run_command). After [`Error::Host`], the shells of the
+    /// other hosts are closed.
+    pub fn open_shell(&mut self) -> Result<Vec<InteractiveShell>, Error> {
+        self.open_shell_with(Command::login_shell(), ReadOptions::default())
+    }
+
+    /// Like [`open_shell`](Self::open_shell), with these options, and with any command that reads
+    /// commands from its standard input, such as `Command::new("bash").sudo(true)`.
+    ///
+    /// ```no_run
+    /// use sshoal::{Command, ParallelClient, ReadOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = ParallelClient::builder(["switch1", "switch2"]).build()?;
+    /// // With a terminal, and with the errors of single hosts in their outputs.
+    /// let command = Command::login_shell().use_pty(true).encoding("latin1");
+    /// let shells = client.open_shell_with(command, ReadOptions::default().stop_on_errors(false))?;
+    /// # let _ = shells;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`open_shell`](Self::open_shell).
+    pub fn open_shell_with(
+        &mut self,
+        command: impl Into<Command>,
+        options: ReadOptions,
+    ) -> Result<Vec<InteractiveShell>, Error> {
+        let command = command.into();
+        let on_terminal = command.on_terminal();
+        let outputs = self.start(command, options)?;
+        let open = |output: &HostOutput| InteractiveShell::new(output.clone(), on_terminal);
+        let shells = outputs.iter().map(open).collect();
+        await_start(&outputs, options)?;
+        Ok(shells)
+    }
+
+    /// Sends these commands to all these shells, each followed by a line end (parallel-ssh:
+    /// `run_shell_commands`). Returns once the connections have accepted all of them, which says
+    /// nothing about whether they have run.
+    ///
+    /// The commands of a shell are sent in order, and other threads' commands come between them
+    /// only as whole commands. All shells are served at once: a shell that does not read its input
+    /// holds up no other, and is an error after its [read timeout](ReadOptions::read_timeout).
+    ///
+    /// The text is given as UTF-8 and converted to the shell's [encoding](Command::encoding), like
+    /// that of a [`Command`].
+    ///
+    /// # Errors
+    /// [`ShellError::Failed`] if a shell has not taken all commands, because it is closed, has
+    /// ended, does not read, or its host has failed; the other shells have taken them.
+    /// [`ShellError::Command`] if a command cannot be encoded, or has more than 1 MiB with its line
+    /// end; nothing was sent to any shell. For larger input, there is [`HostOutput::stdin`].
+    pub fn run_shell_commands(
+        &self,
+        shells: &[InteractiveShell],
+        commands: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<(), ShellError> {
+        send(shells, commands)
     }
 
     /// Whether all these commands have ended. Data that has arrived is processed first, without
@@ -203,5 +267,17 @@ impl ParallelClient {
     /// The libssh that this program uses.
     pub fn library() -> SshLibrary {
         Fleet::library()
+    }
+}
+
+/// Waits until every host has accepted the command or failed.
+fn await_start(outputs: &[HostOutput], options: ReadOptions) -> Result<(), Error> {
+    for output in outputs {
+        output.drive(|command| command.state() >= CommandState::Running)?;
+    }
+    let failures = outputs.iter().filter_map(HostOutput::failure_in_order);
+    match failures.min_by_key(|(order, _)| *order) {
+        Some((_, error)) if options.stop_on_errors => Err(Error::Host(error)),
+        _ => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{HostOutput, ParallelClient, deadline};
+use super::{HostOutput, InteractiveShell, ParallelClient, deadline};
 use crate::error::Error;
 use crate::output::Outcome;
 
@@ -177,20 +177,31 @@ impl Failures {
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 3;
         write!(f, "{} of {} commands failed", self.outputs.len(), self.of)?;
         for (nth, (cause, outputs)) in self.by_cause().into_iter().enumerate() {
-            write!(f, "{} {cause} (", if nth == 0 { ":" } else { ";" })?;
-            for (nth, output) in outputs.iter().take(NAMED).enumerate() {
-                let comma = if nth == 0 { "" } else { ", " };
-                write!(f, "{comma}{}", crate::output::sanitise(output.host()))?;
-            }
-            match outputs.len().saturating_sub(NAMED) {
-                0 => f.write_str(")")?,
-                more => write!(f, " and {more} more)")?,
-            }
+            write_cause(f, nth, &cause, outputs.len(), outputs)?;
         }
         Ok(())
+    }
+}
+
+/// Writes the `nth` cause of failures with the names of its first `outputs`, which are `count`.
+pub(super) fn write_cause<'a>(
+    f: &mut fmt::Formatter<'_>,
+    nth: usize,
+    cause: &str,
+    count: usize,
+    outputs: impl IntoIterator<Item = &'a HostOutput>,
+) -> fmt::Result {
+    const NAMED: usize = 3;
+    write!(f, "{} {cause} (", if nth == 0 { ":" } else { ";" })?;
+    for (nth, output) in outputs.into_iter().take(NAMED).enumerate() {
+        let comma = if nth == 0 { "" } else { ", " };
+        write!(f, "{comma}{}", crate::output::sanitise(output.host()))?;
+    }
+    match count.saturating_sub(NAMED) {
+        0 => f.write_str(")"),
+        more => write!(f, " and {more} more)"),
     }
 }
 
@@ -230,6 +241,23 @@ impl ParallelClient {
             return Ok(());
         }
         Err(JoinError::Failed(Failures { outputs: failed, of: outputs.len() }))
+    }
+
+    /// Closes these shells, and waits until all have ended or failed (parallel-ssh: `join_shells`).
+    ///
+    /// All commands that were sent are run first. Shells are closed as by
+    /// [`InteractiveShell::close`], with a time limit as well, unless
+    /// [`close_stdin(false)`](JoinOptions::close_stdin) is set: then shells take further commands
+    /// after a timeout. Otherwise this is [`join`](Self::join).
+    ///
+    /// # Errors
+    /// The errors of [`join`](Self::join).
+    pub fn join_shells(&self, shells: &[InteractiveShell], options: JoinOptions) -> Result<(), JoinError> {
+        if options.close_stdin.unwrap_or(true) {
+            shells.iter().for_each(InteractiveShell::begin_close);
+        }
+        let outputs: Vec<HostOutput> = shells.iter().map(|shell| shell.output().clone()).collect();
+        self.join(&outputs, options.close_stdin(false))
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod output;
 mod reader;
 mod shared;
+mod shell;
 mod silence;
 mod stdin;
 mod wait;
@@ -28,6 +29,7 @@ pub use all_lines::AllLines;
 pub use join::{Failures, JoinError};
 pub use lines::{Lines, RawLines};
 pub use reader::Reader;
+pub use shell::{InteractiveShell, ShellError, ShellFailures};
 pub use stdin::Stdin;
 
 /// The deadline of a wait that begins now.

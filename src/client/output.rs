@@ -265,6 +265,10 @@ impl HostOutput {
         self.decoding.strict = strict;
     }
 
+    pub(super) fn decoding(&self) -> Decoding {
+        self.decoding
+    }
+
     pub(super) fn line_ends(&self) -> LineEnds {
         self.decoding.encoding.line_ends()
     }

@@ -124,6 +124,11 @@ impl Shared {
         }))
     }
 
+    /// Whether both are handles to the same fleet.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Locks the fleet. If another thread drives it, this waits at most until the end of a turn.
     pub(super) fn lock(&self) -> Locked<'_> {
         let mut state = self.0.lock();

@@ -57,13 +57,13 @@ impl Pty {
             return Err(ConfigProblem::OutOfRange { setting: "Pty::size", allowed }.of_command());
         }
         match CString::new(term.as_str()) {
-            Ok(term) if !term.is_empty() && term.as_bytes().len() <= limits::TERM_BYTES => {
+            Ok(term) if !term.is_empty() && term.as_bytes().len() <= limits::NAME_BYTES => {
                 Ok(ChannelRequest::Pty { term, columns: *columns, rows: *rows })
             }
             _ => Err(ConfigProblem::Invalid {
                 setting: "Pty::term",
                 value: term.clone(),
-                problem: format!("must have 1 to {} bytes, none of them NUL", limits::TERM_BYTES),
+                problem: format!("must have 1 to {} bytes, none of them NUL", limits::NAME_BYTES),
             }
             .of_command()),
         }
@@ -127,6 +127,11 @@ impl Command {
     pub fn pty(mut self, pty: Pty) -> Self {
         self.channel.pty = Some(pty);
         self
+    }
+
+    /// Whether the command gets a terminal.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.channel.pty.is_some()
     }
 
     /// How long the command may run, from the moment the host accepts it. Default: `None`, which

@@ -3,6 +3,7 @@
 mod args;
 mod channel;
 mod env;
+mod program;
 mod request;
 mod signal;
 mod streams;
@@ -20,11 +21,11 @@ pub use self::args::{HostArg, HostArgs};
 use self::channel::ChannelSettings;
 pub use self::channel::Pty;
 pub(crate) use self::env::Variable;
-pub(crate) use self::request::{ChannelRequest, OutputOptions, Request, RunOptions};
+pub(crate) use self::request::{ChannelRequest, OutputOptions, Program, Request, RunOptions};
 pub use self::signal::Signal;
 pub(crate) use self::sudo::{Found, SudoLogin, SudoMark};
-use self::wrap::{Prefix, Wrapping};
-use crate::error::{CommandProblem, Error, TemplateProblem};
+use self::wrap::{Prefix, Wrapping, wrapped};
+use crate::error::{Error, TemplateProblem};
 use crate::limits;
 use crate::output::stdin::Input;
 use crate::output::{Decoding, Deliver, Encoding, Keep};
@@ -49,6 +50,8 @@ use crate::output::{Decoding, Deliver, Encoding, Keep};
 #[derive(Debug, Clone)]
 #[must_use = "a command does nothing until it is run"]
 pub struct Command {
+    program: Program,
+    /// The command line, or the name of the subsystem; empty for a shell.
     text: Vec<u8>,
     /// The values, one entry for each host. They are shared, because a command may be cloned for
     /// each run.
@@ -71,8 +74,84 @@ impl Command {
     /// contains a NUL byte, or is longer than 192 KiB after all values were filled in and all
     /// wrapping was added.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self::of(Program::Command, text.into())
+    }
+
+    /// Creates a command that is the login shell of the remote user, which reads commands from its
+    /// standard input (RFC 4254 section 6.5, request `shell`; parallel-ssh: `open_shell`).
+    ///
+    /// This is for devices that run no single commands, and for commands that depend on each other's
+    /// state. Standard input is open by default, in a [`Fleet`](crate::Fleet) as well. A POSIX shell
+    /// ends at the end of its input, with the exit status of its last command.
+    ///
+    /// Without a terminal, the shell prints no prompt and does not echo its input. Some devices need
+    /// a terminal ([`use_pty`](Self::use_pty)), where the end of the input has no effect: send a
+    /// command that ends the shell, such as `exit`.
+    ///
+    /// ```no_run
+    /// use std::io::Write;
+    /// use sshoal::{Command, JoinOptions, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = ParallelClient::builder(["switch1", "switch2"]).build()?;
+    /// let outputs = client.run_command(Command::login_shell())?;
+    /// for output in &outputs {
+    ///     writeln!(output.stdin(), "show version")?;
+    /// }
+    /// client.join(&outputs, JoinOptions::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`ParallelClient::open_shell`](crate::ParallelClient::open_shell) has parallel-ssh's
+    /// interface to such shells.
+    ///
+    /// # Errors
+    /// A shell has no text, so [`Error::Config`] is returned when it is started, if a setting would
+    /// change the text: [`host_args`](Self::host_args), [`shell`](Self::shell),
+    /// [`shell_env`](Self::shell_env), [`sudo`](Self::sudo), `sudo_password`,
+    /// `sudo_non_interactive` or [`run_as`](Self::run_as). If a host refuses, its error is
+    /// [`ChannelProblem::ShellRefused`](crate::error::ChannelProblem::ShellRefused).
+    pub fn login_shell() -> Self {
+        Self::of(Program::Shell, Vec::new())
+    }
+
+    /// Creates a command that is a subsystem of the server, such as `netconf` or `sftp`: a service
+    /// that the server starts by its name (RFC 4254 section 6.5, request `subsystem`; OpenSSH: `ssh
+    /// -s`).
+    ///
+    /// The caller speaks the subsystem's protocol over standard input and output, as bytes. Standard
+    /// input is open by default, in a [`Fleet`](crate::Fleet) as well.
+    ///
+    /// ```no_run
+    /// use std::io::{Read, Write};
+    /// use sshoal::{Command, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let hello = "";
+    /// let mut client = ParallelClient::builder(["router1"]).port(830).build()?;
+    /// let outputs = client.run_command(Command::subsystem("netconf"))?;
+    /// outputs[0].stdin().write_all(hello.as_bytes())?;
+    /// let mut answer = [0; 4096];
+    /// let read = outputs[0].stdout_reader().read(&mut answer)?;
+    /// # let _ = read;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the subsystem is started, [`Error::Config`] is returned for a name that is empty, has
+    /// more than 256 bytes or contains a NUL byte, and for the settings that
+    /// [`login_shell`](Self::login_shell) rejects. If a host refuses, its error is
+    /// [`ChannelProblem::SubsystemRefused`](crate::error::ChannelProblem::SubsystemRefused).
+    pub fn subsystem(name: impl Into<String>) -> Self {
+        Self::of(Program::Subsystem, name.into().into_bytes())
+    }
+
+    fn of(program: Program, text: Vec<u8>) -> Self {
         Self {
-            text: text.into(),
+            program,
+            text,
             host_args: Arc::default(),
             shell_env: Vec::new(),
             wrapping: Wrapping::default(),
@@ -272,6 +351,7 @@ impl Command {
 
     /// Makes the requests for this many hosts. Hosts with the same text share a request.
     pub(crate) fn to_requests(&self, hosts: usize, deliver: Deliver) -> Result<Vec<Arc<Request>>, Error> {
+        let fixed = program::fixed_text(self)?;
         let encoding = self.decoding()?.encoding;
         let [stdout, stderr] = [&self.stdout, &self.stderr]
             .map(|keep| keep.clone().unwrap_or(Keep::BackPressure(limits::STREAM_UNREAD)));
@@ -281,11 +361,11 @@ impl Command {
         let Prefix { bytes: prefix, login } = self.wrapping.prefix(encoding)?;
         let exports = env::exports(&self.shell_env, encoding)?;
         let wrapped = |text: &[u8]| wrapped(text, &exports, prefix.as_deref(), encoding);
-        let input = self.stdin.clone().unwrap_or(Input::Empty);
+        let input = self.stdin.clone().unwrap_or(self.program.default_input());
         let options = Arc::new(RunOptions { sudo: login, input, output, ..self.channel.to_options()? });
-        let request = |text| Arc::new(Request { text, options: options.clone() });
+        let request = |text| Arc::new(Request { program: self.program, text, options: options.clone() });
         if self.host_args.is_empty() {
-            let text = wrapped(&self.text).map_err(Error::Command)?;
+            let text = fixed.map_or_else(|| wrapped(&self.text).map_err(Error::Command), Ok)?;
             return Ok(vec![request(text); hosts]);
         }
         if self.host_args.len() != hosts {
@@ -306,51 +386,5 @@ impl Command {
     pub(crate) fn decoding(&self) -> Result<Decoding, Error> {
         let encoding = self.encoding.as_deref().map_or(Ok(Encoding::default()), Encoding::for_label)?;
         Ok(Decoding { encoding, strict: false })
-    }
-}
-
-/// The bytes to send: the text after the `exports` or, if there is a prefix, the prefix followed by
-/// both of them quoted.
-fn wrapped(
-    text: &[u8],
-    exports: &[u8],
-    prefix: Option<&[u8]>,
-    encoding: Encoding,
-) -> Result<CString, CommandProblem> {
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Err(CommandProblem::Empty);
-    }
-    // The text is quoted after it is encoded, because a shell reads bytes, and in ISO-2022-JP the
-    // byte of `'` occurs inside other characters.
-    let text = [exports, &encoding.encode(text)?].concat();
-    let wire = match prefix {
-        Some(prefix) => {
-            let mut wire = prefix.to_vec();
-            wrap::quote(&text, &mut wire);
-            wire
-        }
-        None => text,
-    };
-    if wire.len() > limits::COMMAND_BYTES {
-        return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });
-    }
-    CString::new(wire).map_err(|nul| CommandProblem::Nul(nul.nul_position()))
-}
-
-impl From<&str> for Command {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<String> for Command {
-    fn from(text: String) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<&Command> for Command {
-    fn from(command: &Command) -> Self {
-        command.clone()
     }
 }

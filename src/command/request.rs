@@ -6,14 +6,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sudo::SudoLogin;
+use crate::error::ChannelProblem;
 use crate::output::stdin::Input;
 use crate::output::{Deliver, Keep, LineEnds};
 
-/// A command line to run. It is immutable, and all hosts with the same text share it.
+/// A program to run. It is immutable, and all hosts with the same text share it.
 pub(crate) struct Request {
-    /// The command line for the login shell.
+    pub program: Program,
+    /// The command line for the login shell, or the name of the subsystem; empty for a shell.
     pub text: CString,
     pub options: Arc<RunOptions>,
+}
+
+/// What kind of program the server is asked to start (RFC 4254 section 6.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// `exec`: a command line, which the login shell runs.
+    Command,
+    /// `shell`: the login shell itself.
+    Shell,
+    /// `subsystem`: a service that the server knows by name.
+    Subsystem,
+}
+
+impl Program {
+    /// The input of a program whose input is not set, in a fleet. A shell without input would end
+    /// at once.
+    pub(super) fn default_input(self) -> Input {
+        match self {
+            Self::Command => Input::Empty,
+            Self::Shell | Self::Subsystem => Input::Open,
+        }
+    }
+}
+
+impl Request {
+    /// The problem if the server does not start the program. `text` is what is known about the
+    /// reason.
+    pub fn refused(&self, text: String) -> ChannelProblem {
+        match self.program {
+            Program::Command => ChannelProblem::ExecRefused(text),
+            Program::Shell => ChannelProblem::ShellRefused(text),
+            Program::Subsystem => {
+                ChannelProblem::SubsystemRefused { name: self.text.to_string_lossy().into_owned(), text }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Request {

@@ -51,8 +51,13 @@ impl Answer {
 }
 
 impl Prompts {
-    pub(super) fn want_sudo(&self) -> bool {
-        self.answer.is_some() || self.non_interactive
+    /// The setting that needs `sudo`, if there is one.
+    pub(super) fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self { answer: Some(_), .. } => Some("sudo_password"),
+            Self { non_interactive: true, .. } => Some("sudo_non_interactive"),
+            _ => None,
+        }
     }
 
     /// The words that follow `sudo` on the command line and, if the password is set, how to answer

@@ -1,10 +1,12 @@
 //! The words that wrap a command: `sudo`, a user, and a shell.
 
 use std::borrow::Cow;
+use std::ffi::CString;
 
 use super::sudo::{Prompts, SudoLogin};
-use crate::error::{ConfigProblem, Error};
+use crate::error::{CommandProblem, ConfigProblem, Error};
 use crate::host::check_account;
+use crate::limits;
 use crate::output::Encoding;
 
 /// The shell to use with `sudo` or a user, if no shell is set: the remote user's own shell.
@@ -24,7 +26,7 @@ impl Wrapping {
     pub(super) fn prefix(&self, encoding: Encoding) -> Result<Prefix, Error> {
         let mut bytes = Vec::new();
         let mut login = None;
-        if self.user.is_some() || self.sudo || self.prompts.want_sudo() {
+        if self.user.is_some() || self.sudo || self.prompts.setting().is_some() {
             bytes.extend_from_slice(b"sudo ");
             if let Some(user) = &self.user {
                 check_account(user).map_err(|problem| invalid("run_as", user, problem))?;
@@ -54,6 +56,34 @@ pub(super) struct Prefix {
     /// `None` if the text is sent unchanged.
     pub bytes: Option<Vec<u8>>,
     pub login: Option<SudoLogin>,
+}
+
+/// The bytes to send: the text after the `exports` or, if there is a prefix, the prefix followed by
+/// both of them quoted.
+pub(super) fn wrapped(
+    text: &[u8],
+    exports: &[u8],
+    prefix: Option<&[u8]>,
+    encoding: Encoding,
+) -> Result<CString, CommandProblem> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(CommandProblem::Empty);
+    }
+    // The text is quoted after it is encoded, because a shell reads bytes, and in ISO-2022-JP the
+    // byte of `'` occurs inside other characters.
+    let text = [exports, &encoding.encode(text)?].concat();
+    let wire = match prefix {
+        Some(prefix) => {
+            let mut wire = prefix.to_vec();
+            quote(&text, &mut wire);
+            wire
+        }
+        None => text,
+    };
+    if wire.len() > limits::COMMAND_BYTES {
+        return Err(CommandProblem::TooLong { len: wire.len(), max: limits::COMMAND_BYTES });
+    }
+    CString::new(wire).map_err(|nul| CommandProblem::Nul(nul.nul_position()))
 }
 
 fn encoded<'a>(setting: &'static str, text: &'a str, encoding: Encoding) -> Result<Cow<'a, [u8]>, Error> {

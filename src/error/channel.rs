@@ -34,9 +34,28 @@ pub enum ChannelProblem {
         /// What is known about the reason.
         text: String,
     },
-    /// The server refused to run the command.
+    /// The server refused to run the command. Devices that run no single commands may offer a
+    /// [shell](crate::Command::login_shell).
     #[error("the server refused to run the command: {}", peer(.0))]
     ExecRefused(String),
+    /// The server refused to start a [shell](crate::Command::login_shell).
+    #[error("the server refused a shell: {}; some devices want a terminal for one: set use_pty", peer(.0))]
+    ShellRefused(String),
+    /// The server refused to start a [subsystem](crate::Command::subsystem). Servers know a
+    /// subsystem only if they are configured for it.
+    #[error(
+        "the server refused the subsystem \"{}\": {}; check the name, and that the server is configured for it \
+         (OpenSSH: Subsystem)",
+        peer(name),
+        peer(text)
+    )]
+    #[non_exhaustive]
+    SubsystemRefused {
+        /// The name of the subsystem.
+        name: String,
+        /// What is known about the reason.
+        text: String,
+    },
     /// The proxy refused to connect to the host (RFC 4254 section 5.1): OpenSSH does so because of
     /// `AllowTcpForwarding` or `PermitOpen`, or because it cannot resolve or reach the host.
     #[error("the proxy refused to connect: {}", tunnel_refusal(*reason, text))]

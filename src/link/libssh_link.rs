@@ -20,7 +20,7 @@ use super::{
     KeyExchanges, LinkError, LinkErrorKind, PartialPacket, Pumped, Transport, TunnelNews, Tunnelling,
     UserAuth, first_write,
 };
-use crate::command::{ChannelRequest, Signal};
+use crate::command::{ChannelRequest, Program, Signal};
 use crate::credential::Secret;
 use crate::error::AuthMethod;
 
@@ -298,7 +298,7 @@ impl Channels for LibsshLink {
         fn open_channel(&mut self, writable: bool) -> ChannelId;
         fn opened(&mut self, channel: ChannelId) -> Poll<()>;
         fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Poll<()>;
-        fn exec(&mut self, channel: ChannelId, command: &CStr) -> Poll<()>;
+        fn run(&mut self, channel: ChannelId, program: Program, text: &CStr) -> Poll<()>;
         fn send_eof(&mut self, channel: ChannelId) -> Poll<()>;
         fn signal(&mut self, channel: ChannelId, signal: Signal) -> ();
         fn close_channel(&mut self, channel: ChannelId) -> Poll<()>;

@@ -45,7 +45,7 @@ pub use provider::CryptoProvider;
 
 use self::algorithms::{Algorithms, Offered};
 use crate::agent::wire::Identity;
-use crate::command::{ChannelRequest, Signal};
+use crate::command::{ChannelRequest, Program, Signal};
 use crate::credential::{Prompt, Secret};
 use crate::error::AuthMethod;
 use crate::output::Outcome;
@@ -170,8 +170,9 @@ pub(crate) trait Channels {
     /// Requests something that the command needs, such as a terminal. Must be called again with the
     /// same request until the result is ready. A channel can have only one request pending.
     fn request(&mut self, channel: ChannelId, request: &ChannelRequest) -> Result<Poll<()>, LinkError>;
-    /// Asks the server to run the command. Must be called again until the result is ready.
-    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError>;
+    /// Asks the server to start a program. `text` is the command line or the name of the subsystem.
+    /// Must be called again until the result is ready.
+    fn run(&mut self, channel: ChannelId, program: Program, text: &CStr) -> Result<Poll<()>, LinkError>;
     /// What has arrived on the channel. The caller takes it out of the inbox.
     fn inbox(&mut self, channel: ChannelId) -> &mut Inbox;
     /// Writes as much input as possible now and returns how many bytes were written. Returns 0 if

@@ -33,7 +33,7 @@ fn the_terminal_comes_first_and_the_last_value_of_a_name_counts() {
 #[test]
 fn what_no_channel_can_have_is_refused() {
     let command = || Command::new("id");
-    let long = "x".repeat(limits::TERM_BYTES + 1);
+    let long = "x".repeat(limits::NAME_BYTES + 1);
     for refused in [
         command().pty(Pty::default().size(0, 24)),
         command().pty(Pty::default().size(80, 0)),

@@ -2,13 +2,16 @@
 
 mod channel;
 mod env;
+mod program;
 mod quoting;
 mod sudo;
 mod template;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
+use crate::error::CommandProblem;
 use crate::limits;
 use crate::text::sanitise;
 

@@ -12,7 +12,7 @@ use super::OK;
 use super::library::{request_pty, text_at};
 use super::log_lines::{self, data_traffic};
 use super::raw_session::RawSession;
-use crate::command::{ChannelRequest, Signal};
+use crate::command::{ChannelRequest, Program, Signal};
 use crate::limits;
 use crate::link::{Inbox, LinkError};
 use crate::output::{ExitSignal, Outcome};
@@ -27,10 +27,10 @@ pub(super) struct RawChannel {
     state: *mut CallbackState,
     /// Whether the server has confirmed the channel. If so, the server must also close it.
     pub is_open: bool,
-    /// The length in bytes of the command that the server was asked to run. 0 if the server has
-    /// answered.
-    pub unanswered: usize,
-    /// The server's answer to the command, if it was picked up and not returned yet.
+    /// The program that the server was asked to start, and the length of its text in bytes, at
+    /// least 1. `None` if the server has answered.
+    pub unanswered: Option<(Program, usize)>,
+    /// The server's answer about the program, if it was picked up and not returned yet.
     pub answer: Option<Result<(), LinkError>>,
     pub max_packet: MaxPacket,
 }
@@ -114,7 +114,8 @@ pub(super) enum ChannelCall<'a> {
     /// Asks the server to open a tunnel to this host and port.
     OpenForward(&'a CStr, u16),
     Request(&'a ChannelRequest),
-    Exec(&'a CStr),
+    /// Asks the server to start a program with this text.
+    Run(Program, &'a CStr),
     Write(&'a [u8]),
     /// Reads bytes that libssh has buffered into this buffer.
     Read(&'a mut [u8]),
@@ -138,7 +139,7 @@ impl RawChannel {
         let (inbox, callbacks) = (Inbox::default(), channel_callbacks());
         let state = CallbackState { inbox, held: 0, discards: false, is_closed: false, noted, callbacks };
         let state = Box::into_raw(Box::new(state));
-        let (unanswered, answer, max_packet) = (0, None, MaxPacket::Announced(0));
+        let (unanswered, answer, max_packet) = (None, None, MaxPacket::Announced(0));
         let channel = Self { raw, state, is_open: false, unanswered, answer, max_packet };
         // SAFETY: a valid channel; the callbacks are in a live allocation that `drop` frees, after
         // it has removed them.
@@ -191,7 +192,11 @@ impl RawChannel {
                 ChannelCall::Request(ChannelRequest::ForwardAgent) => {
                     sys::ssh_channel_request_auth_agent(raw)
                 }
-                ChannelCall::Exec(command) => sys::ssh_channel_request_exec(raw, command.as_ptr()),
+                ChannelCall::Run(Program::Command, line) => sys::ssh_channel_request_exec(raw, line.as_ptr()),
+                ChannelCall::Run(Program::Shell, _) => sys::ssh_channel_request_shell(raw),
+                ChannelCall::Run(Program::Subsystem, name) => {
+                    sys::ssh_channel_request_subsystem(raw, name.as_ptr())
+                }
                 ChannelCall::Write(bytes) => {
                     sys::ssh_channel_write(raw, bytes.as_ptr().cast(), bytes.len() as u32)
                 }

@@ -35,14 +35,14 @@ impl Exec {
                 text => (text, true),
             },
             Err(LinkError { kind: LinkErrorKind::Denied, text }) => (Some(text), false),
-            Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+            Err(error) => return Err(Trouble::of(error, |text| self.request.refused(text))),
         };
         if let Some(text) = text {
             match request {
                 ChannelRequest::Pty { .. } => return Err(Trouble::refused(ChannelProblem::PtyRefused(text))),
                 // This request asks for no reply, so the error means that the channel was closed.
                 ChannelRequest::ForwardAgent => {
-                    return Err(Trouble::refused(ChannelProblem::ExecRefused(text)));
+                    return Err(Trouble::refused(self.request.refused(text)));
                 }
                 ChannelRequest::Env { name, .. } if is_of_host && !is_closed => {
                     log::debug!("{}: the server refuses to set {name:?}", cx.peer.target.shown());
@@ -68,15 +68,16 @@ impl Exec {
     }
 
     pub(super) fn step_requesting(&mut self, channel: ChannelId, cx: &mut ExecCx<'_>) -> Stepped {
-        let reply = cx.link.exec(channel, &self.request.text);
-        if reply.map_err(|error| Trouble::of(error, ChannelProblem::ExecRefused))?.is_pending() {
+        let request = &self.request;
+        let reply = cx.link.run(channel, request.program, &request.text);
+        if reply.map_err(|error| Trouble::of(error, |text| request.refused(text)))?.is_pending() {
             let inbox = cx.link.inbox(channel);
             // An exit status or output before the CLOSE shows that the command ran, even if the
             // request got no reply.
             if !(inbox.closed && inbox.shows_execution()) {
                 return match unanswered(inbox)? {
                     None => Ok(Progress::Pending),
-                    Some(text) => Err(Trouble::refused(ChannelProblem::ExecRefused(text))),
+                    Some(text) => Err(Trouble::refused(request.refused(text))),
                 };
             }
         }

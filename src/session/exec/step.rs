@@ -297,7 +297,7 @@ impl Exec {
                     self.stdin.abandon();
                     Ok(Progress::Advanced)
                 }
-                Err(error) => Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+                Err(error) => Err(Trouble::of(error, |text| self.request.refused(text))),
             };
         }
         // If the server has closed the channel, only the answer to that is left to send.

@@ -186,7 +186,7 @@ impl Exec {
             Ok(written) if written < line.len() => SudoState::Asked { sent: sent + written },
             // If the write is denied, `sudo` no longer reads its input, so it will end by itself.
             Ok(_) | Err(LinkError { kind: LinkErrorKind::Denied, .. }) => SudoState::Answered,
-            Err(error) => return Err(Trouble::of(error, ChannelProblem::ExecRefused)),
+            Err(error) => return Err(Trouble::of(error, |text| self.request.refused(text))),
         };
         Ok(Progress::Advanced)
     }

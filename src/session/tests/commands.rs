@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::harness::Bench;
 use super::script::{Answer, Channel, Packet, Peer, Script, Take, lost};
-use crate::command::{OutputOptions, RunOptions};
+use crate::command::{OutputOptions, Program, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
 use crate::ids::StdStream;
 use crate::limits;
@@ -156,6 +156,32 @@ fn a_refused_command_ends_alone() {
         let HostErrorKind::Channel(ChannelProblem::ExecRefused(_)) = bench.error(0).kind() else { panic!() };
         assert_eq!(bench.error(0).stage(), Stage::Requesting);
         assert!(bench.outcome(1).is_success());
+    }
+}
+
+/// The error names what was refused.
+#[test]
+fn a_refused_shell_or_subsystem_ends_alone() {
+    let denied = Channel { exec: Answer::error(1, LinkErrorKind::Denied), ..Channel::default() };
+    let closed = Channel { exec: Answer::never(), output: vec![(1, Packet::Close)], ..Channel::default() };
+    for (program, expected) in [
+        (Program::Shell, "the server refused a shell: "),
+        (Program::Subsystem, "the server refused the subsystem \"command 0\": "),
+    ] {
+        for (refused, reason) in
+            [(&denied, "Denied; "), (&closed, "it closed the channel instead of answering; ")]
+        {
+            let peer = Peer { channels: vec![refused.clone(), Channel::default()], ..Peer::default() };
+            let mut bench = Bench::new(Script::peer(peer));
+            bench.program = program;
+            bench.command();
+            bench.command();
+            bench.run();
+            let text = bench.error(0).kind().to_string();
+            assert!(text.starts_with(&format!("{expected}{reason}")), "{text}");
+            assert_eq!(bench.error(0).stage(), Stage::Requesting);
+            assert!(bench.outcome(1).is_success());
+        }
     }
 }
 

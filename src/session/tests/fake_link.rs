@@ -21,8 +21,7 @@ use nix::errno::Errno;
 use super::call::{Call, Failing, Fault};
 use super::script::{Answer, Cred, Dial, Peer, Script, Take, host_key};
 use super::wire::{Op, Wire};
-use crate::command::ChannelRequest;
-use crate::command::Signal;
+use crate::command::{ChannelRequest, Program, Signal};
 use crate::credential::Secret;
 use crate::error::AuthMethod;
 use crate::link::algorithms::Algorithms;
@@ -462,7 +461,7 @@ impl Channels for FakeLink {
         result
     }
 
-    fn exec(&mut self, channel: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    fn run(&mut self, channel: ChannelId, _: Program, command: &CStr) -> Result<Poll<()>, LinkError> {
         assert!(self.wire().channel(channel).is_open, "a command on a channel that is not open");
         let command = command.to_str().unwrap().to_owned();
         let on = *self.requested.entry(command.clone()).or_insert(channel.0);

@@ -14,7 +14,7 @@ use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
 use crate::command::Signal;
-use crate::command::{ChannelRequest, Request, RunOptions};
+use crate::command::{ChannelRequest, Program, Request, RunOptions};
 use crate::error::{AuthProblem, CancelCause, HostError, HostErrorKind};
 use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
@@ -124,6 +124,8 @@ pub(super) struct Bench {
     /// The length of a round.
     pub round: Duration,
     pub commands: Vec<CommandId>,
+    /// What the next commands are.
+    pub program: Program,
     /// The results of the next lookups. The last one repeats.
     pub lookups: Vec<Lookup>,
     /// Whether a lookup was requested and has not been answered.
@@ -226,6 +228,7 @@ impl Bench {
             now: Instant::now(),
             round: Duration::from_millis(1),
             commands: Vec::new(),
+            program: Program::Command,
             lookups: vec![Ok(addresses)],
             lookup: false,
             agent: FakeAgent::with(&[]),
@@ -271,7 +274,7 @@ impl Bench {
     pub(super) fn command_with(&mut self, options: RunOptions, input: &[u8], end: bool) -> usize {
         let number = self.commands.len();
         let text = CString::new(format!("command {number}")).unwrap();
-        let request = Arc::new(Request { text, options: Arc::new(options) });
+        let request = Arc::new(Request { program: self.program, text, options: Arc::new(options) });
         let run = (RunId::new(0, 0), number);
         let id = self.execs.insert_with(|id| Exec::new(id, request, HostId::new(0, 0), run, self.now));
         let exec = self.execs.get_mut(id).unwrap();

@@ -54,6 +54,54 @@ class OutputForRequest(Peer):
         flood(self, channel)
 
 
+# Programs.
+
+
+@kind("exec-refused")
+def exec_refused(peer, channel):
+    """A device that has only a shell."""
+    peer.tell(FAILURE, channel.theirs)
+
+
+@kind("programs-refused")
+class ProgramsRefused(Peer):
+    def on_shell(self, channel):
+        self.tell(FAILURE, channel.theirs)
+
+    on_subsystem = on_shell
+
+
+@kind("programs-unanswered")
+class ProgramsUnanswered(Peer):
+    def on_shell(self, channel):
+        pass
+
+    on_subsystem = on_shell
+
+
+@kind("shell-unread")
+class ShellUnread(Peer):
+    def on_input(self, channel, data):
+        pass
+
+    def on_input_end(self, channel):
+        pass
+
+
+@kind("shell-lost")
+class ShellLost(Peer):
+    def on_line(self, channel, line):
+        self.peer_sock.shutdown(socket.SHUT_RDWR)
+
+
+@kind("shell-accepted-and-lost")
+class ShellAcceptedAndLost(Peer):
+    def on_shell(self, channel):
+        with self.together():
+            self.tell(SUCCESS, channel.theirs)
+            self.tell(DISCONNECT, 11, "enough", "")
+
+
 # After CLOSE.
 
 

@@ -14,6 +14,7 @@ mod packets;
 mod prepare;
 mod pressure;
 mod rekeys;
+mod shells;
 mod unclosed;
 mod unread;
 mod valgrind;

@@ -150,6 +150,24 @@ class Peer(paramiko.Transport):
             self.tell(DATA, channel.theirs, "".join(line + "\n" for line in channel.requests))
             self.end(channel)
 
+    def on_shell(self, channel):
+        """Answers each line: `requests` as command `requests` does, `exit N` by ending, others by repeating them."""
+        self.tell(SUCCESS, channel.theirs)
+
+    def on_subsystem(self, channel):
+        """Only the subsystem `echo` exists: it returns its input at once."""
+        known = channel.command == b"subsystem echo"
+        self.tell(SUCCESS if known else FAILURE, channel.theirs)
+
+    def on_line(self, channel, line):
+        word, _, rest = line.partition(b" ")
+        if word == b"exit":
+            self.end(channel, int(rest or b"0"))
+        elif word == b"requests":
+            self.tell(DATA, channel.theirs, "".join(line + "\n" for line in channel.requests))
+        else:
+            self.tell(DATA, channel.theirs, line + b"\n")
+
     def on_request(self, channel):
         """Accepts all requests before the command; command `requests` prints their names and payloads."""
         self.tell(SUCCESS, channel.theirs)
@@ -163,9 +181,16 @@ class Peer(paramiko.Transport):
         if channel.taken >= WINDOW // 2:
             self.tell(WINDOW_ADJUST, channel.theirs, channel.taken)
             channel.taken = 0
+        if channel.command == b"subsystem echo":
+            self.tell(DATA, channel.theirs, data)
+        while channel.command == b"shell" and not channel.closed and b"\n" in channel.stdin:
+            line, _, channel.stdin = channel.stdin.partition(b"\n")
+            self.on_line(channel, line)
 
     def on_input_end(self, channel):
-        """Command `echo`: returns the whole input."""
+        """Command `echo`: returns the whole input. A shell and a subsystem end."""
+        if channel.command in (b"shell", b"subsystem echo") and not channel.closed:
+            self.end(channel)
         if channel.command == b"echo":
             for at in range(0, len(channel.stdin), PACKET):
                 self.tell(DATA, channel.theirs, bytes(channel.stdin[at:at + PACKET]))
@@ -206,7 +231,13 @@ class Peer(paramiko.Transport):
             self.on_exec(channel)
             return
         channel.requests.append(f"{name} {message.get_remainder().hex()}")
-        if wants_reply:
+        if name == "shell":
+            channel.command = b"shell"
+            self.on_shell(channel)
+        elif name == "subsystem":
+            channel.command = b"subsystem " + message.get_string()
+            self.on_subsystem(channel)
+        elif wants_reply:
             self.on_request(channel)
 
     def _adjust(self, message):

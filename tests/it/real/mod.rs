@@ -40,6 +40,7 @@ mod resolver;
 mod round_trips;
 mod secrets;
 mod sessions;
+mod shells;
 mod shutdown;
 mod spare;
 mod ssh_config;

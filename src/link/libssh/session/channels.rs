@@ -8,7 +8,7 @@ use std::task::Poll;
 use libssh_rs::sys;
 
 use super::{ChannelCall, MaxPacket, OpenReply, RawChannel, SshSession};
-use crate::command::{ChannelRequest, Signal};
+use crate::command::{ChannelRequest, Program, Signal};
 use crate::limits;
 use crate::link::libssh::OK;
 use crate::link::libssh::call_scope::CallScope;
@@ -73,34 +73,39 @@ impl SshSession {
         self.step_channel(id, ChannelCall::Request(request))
     }
 
-    pub(crate) fn exec(&mut self, id: ChannelId, command: &CStr) -> Result<Poll<()>, LinkError> {
+    pub(crate) fn run(
+        &mut self,
+        id: ChannelId,
+        program: Program,
+        text: &CStr,
+    ) -> Result<Poll<()>, LinkError> {
         let channel = self.channels.get_mut(id.0).ok_or_else(no_channel)?;
         if let Some(answer) = channel.answer.take() {
             return answer.map(Poll::Ready);
         }
-        if channel.unanswered == 0 && self.is_reset() {
+        if channel.unanswered.is_none() && self.is_reset() {
             return Ok(Poll::Pending);
         }
         let _scope = self.listen();
-        let rc = self.call(id, ChannelCall::Exec(command))?;
+        let rc = self.call(id, ChannelCall::Run(program, text))?;
         if let Some(channel) = self.channels.get_mut(id.0) {
-            channel.unanswered = if rc == sys::SSH_AGAIN { command.count_bytes().max(1) } else { 0 };
+            channel.unanswered = (rc == sys::SSH_AGAIN).then(|| (program, text.count_bytes().max(1)));
         }
         self.progress(rc)
     }
 
-    /// Picks up the answers to commands that have arrived. libssh does not report them once the
+    /// Picks up the answers about programs that have arrived. libssh does not report them once the
     /// session has failed, and the next poll may find that it has.
     pub(super) fn pick_up_answers(&mut self) -> Result<(), LinkError> {
         // A proxy may have thousands of channels, and none for a command.
         if self.is_proxy {
             return Ok(());
         }
-        let ids = self.channels.iter().filter(|(_, channel)| channel.unanswered > 0).map(|(id, _)| id);
-        for id in ids.collect::<Vec<_>>() {
+        let asked = |(id, channel): (usize, &RawChannel)| Some((id, channel.unanswered?.0));
+        for (id, program) in self.channels.iter().filter_map(asked).collect::<Vec<_>>() {
             let Some(channel) = self.channels.get_mut(id) else { continue };
-            // While a request waits for its answer, libssh ignores the text of the command.
-            let rc = channel.call(&mut self.raw, ChannelCall::Exec(c""));
+            // While a request waits for its answer, libssh ignores the text of the program.
+            let rc = channel.call(&mut self.raw, ChannelCall::Run(program, c""));
             channel.state_mut(&mut self.raw).inbox.accepted |= rc == OK;
             let answer = self.progress(rc);
             if !self.raw.is_up() {
@@ -109,7 +114,7 @@ impl SshSession {
             if rc != sys::SSH_AGAIN
                 && let Some(channel) = self.channels.get_mut(id)
             {
-                (channel.unanswered, channel.answer) = (0, Some(answer.map(drop)));
+                (channel.unanswered, channel.answer) = (None, Some(answer.map(drop)));
             }
         }
         Ok(())

@@ -97,9 +97,9 @@ impl SshSession {
         Ok(rc)
     }
 
-    /// The total length in bytes of the commands that the server may not have read yet.
+    /// The total length in bytes of the command lines that the server may not have read yet.
     fn unanswered(&self) -> u64 {
-        self.channels.iter().map(|(_, channel)| channel.unanswered as u64).sum()
+        self.channels.iter().filter_map(|(_, channel)| Some(channel.unanswered?.1 as u64)).sum()
     }
 
     /// Updates what is known about the packet being read and about the bytes that wait for the

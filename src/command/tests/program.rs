@@ -1,0 +1,66 @@
+//! Shells and subsystems, which have no text that settings could change.
+
+use super::super::request::Program;
+use super::*;
+
+fn request(command: &Command) -> (Program, Vec<u8>, Input) {
+    let requests = command.to_requests(2, Default::default()).unwrap();
+    assert!(Arc::ptr_eq(&requests[0], &requests[1]));
+    let Request { program, text, options } = &*requests[0];
+    (*program, text.to_bytes().to_vec(), options.input.clone())
+}
+
+#[test]
+fn shells_and_subsystems_have_open_input_unless_it_is_set() {
+    let netconf = Command::subsystem("netconf");
+    assert_eq!(request(&Command::new("id")), (Program::Command, b"id".to_vec(), Input::Empty));
+    assert_eq!(request(&Command::login_shell()), (Program::Shell, Vec::new(), Input::Open));
+    assert_eq!(request(&netconf), (Program::Subsystem, b"netconf".to_vec(), Input::Open));
+    let given = Command::login_shell().stdin("exit\n");
+    assert_eq!(request(&given).2, Input::from("exit\n"));
+}
+
+#[test]
+fn they_have_terminals_variables_and_limits_like_any_command() {
+    let command = Command::login_shell().use_pty(true).env("A", "1").encoding("latin1");
+    let requests = command.time_limit(Duration::from_secs(3)).to_requests(1, Default::default()).unwrap();
+    let options = &requests[0].options;
+    assert_eq!((options.setup.len(), options.time_limit), (2, Some(Duration::from_secs(3))));
+    assert!(options.on_terminal() && options.may_write());
+}
+
+#[test]
+fn what_would_change_their_text_is_refused() {
+    for (kind, name) in [
+        (Command::login_shell as fn() -> Command, "Command::login_shell"),
+        (|| Command::subsystem("sftp"), "Command::subsystem"),
+    ] {
+        for (command, setting) in [
+            (kind().host_args(["a"]), "host_args"),
+            (kind().shell("bash -c"), "shell"),
+            (kind().shell_env("A", "1"), "shell_env"),
+            (kind().sudo(true), "sudo"),
+            (kind().run_as("postgres"), "run_as"),
+            (kind().sudo_password("secret"), "sudo_password"),
+            (kind().sudo_non_interactive(true), "sudo_non_interactive"),
+        ] {
+            assert_eq!(
+                config(&command),
+                format!("{setting} cannot be combined with {name}: give one of them")
+            );
+        }
+        assert!(kind().sudo(true).sudo(false).host_args([""; 0]).to_requests(1, Default::default()).is_ok());
+    }
+}
+
+#[test]
+fn names_that_no_subsystem_can_have_are_refused() {
+    let long = "x".repeat(limits::NAME_BYTES + 1);
+    for name in ["", "a\0b", "\x1b[2J\0", &long] {
+        let text = config(&Command::subsystem(name));
+        assert!(text.starts_with("Command::subsystem \""), "{text}");
+        assert!(text.ends_with("must have 1 to 256 bytes, none of them NUL"), "{text}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+    assert_eq!(request(&Command::subsystem(&long[1..])).1.len(), limits::NAME_BYTES);
+}
