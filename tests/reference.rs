@@ -351,8 +351,39 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[("tests/it/real/channels", "connect_logs_in_everywhere_and_commands_use_the_connections")],
     ),
     (
-        "open_shell, run_shell_commands, join_shells, InteractiveShell +",
-        &[("tests/it/real/input", "a_shell_is_a_command_with_input")],
+        "open_shell +",
+        &[
+            ("tests/it/real/shells", "open_shells_run_commands_in_order_on_all_hosts"),
+            ("tests/it/real/shells", "a_shell_on_a_terminal_is_closed_by_exit"),
+            ("tests/it/real/shells", "if_a_host_fails_the_shells_of_the_others_are_closed"),
+            ("tests/it/real/input", "a_shell_is_a_command_with_input"),
+        ],
+    ),
+    (
+        "run_shell_commands +",
+        &[
+            ("tests/it/real/shells", "open_shells_run_commands_in_order_on_all_hosts"),
+            ("tests/it/real/shells", "commands_of_several_threads_are_not_mixed"),
+            ("tests/it/real/shells", "more_than_a_window_may_be_written_before_anything_is_read"),
+            (
+                "tests/it/hostile/shells",
+                "a_shell_that_does_not_read_holds_up_no_other_and_is_an_error_in_time",
+            ),
+        ],
+    ),
+    (
+        "join_shells +",
+        &[
+            ("tests/it/real/shells", "join_shells_has_one_limit_for_all"),
+            ("tests/it/real/shells", "hosts_that_die_between_the_calls_have_errors"),
+        ],
+    ),
+    (
+        "InteractiveShell +",
+        &[
+            ("tests/it/real/shells", "a_shell_ends_with_its_own_status"),
+            ("tests/it/real/shells", "a_dropped_shell_is_closed"),
+        ],
     ),
     ("host_logger, enable_host_logger +", &[("tests/it/real/lines", "the_two_streams_do_not_mix")]),
     (
@@ -431,7 +462,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("UnicodeDecodeError", &[("tests/it/real/encoding", "a_strict_reader_loses_nothing")]),
     ("SFTPError, SFTPIOError, SCPError", &[("tests/it/real/input", "ten_megabytes_come_back_unaltered")]),
-    ("ShellError +", &[("tests/it/real/input", "a_shell_is_a_command_with_input")]),
+    (
+        "ShellError +",
+        &[
+            ("tests/it/real/shells", "open_shells_run_commands_in_order_on_all_hosts"),
+            ("tests/it/hostile/shells", "what_is_refused_is_named_with_advice"),
+        ],
+    ),
     (
         "SSHError, ssh.exceptions.*",
         &[

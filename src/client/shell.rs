@@ -30,7 +30,10 @@ const EXIT: &[u8] = b"exit\n";
 /// the host's window does not wait for a reader, unless [`Command::stdout`](crate::Command::stdout)
 /// sets a limit.
 ///
-/// When the shell is dropped, it is closed like by [`close`](Self::close), without waiting.
+/// When the shell is dropped, it is closed as by [`close`](Self::close), without waiting.
+///
+/// If the connection is lost, the host may have got the beginning of a command only, and POSIX
+/// shells run an unfinished last line.
 ///
 /// ```no_run
 /// use sshoal::{JoinOptions, ParallelClient};
@@ -93,8 +96,9 @@ impl InteractiveShell {
     /// [`join_shells`](crate::ParallelClient::join_shells) has one.
     ///
     /// A shell is closed by the end of its input, which follows all commands that were sent. On a
-    /// terminal, where that has no effect, the command `exit` is sent instead. A closed shell takes
-    /// no more commands; its output and exit status can be read.
+    /// terminal, where the end has no effect, the command `exit` is sent instead; if a device needs
+    /// another one, send that as the last command. A closed shell takes no more commands; its output
+    /// and exit status can be read.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.

@@ -39,6 +39,8 @@ use crate::output::{Decoding, Deliver, Encoding, Keep};
 /// [`sudo`](Self::sudo) and [`run_as`](Self::run_as) wrap it. All of this is checked for all hosts
 /// before anything is started.
 ///
+/// A command can also be a [shell](Self::login_shell) or a [subsystem](Self::subsystem).
+///
 /// ```
 /// use std::time::Duration;
 /// use sshoal::Command;

@@ -6,7 +6,8 @@ use crate::text::sanitise;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandProblem {
-    /// The command is empty, or only white space. A login shell would start and wait for input.
+    /// The command is empty, or only white space. A server would start a login shell, for which
+    /// there is [`Command::login_shell`](crate::Command::login_shell).
     #[error("it is empty")]
     Empty,
     /// The command contains a NUL byte, which would end it early. The offset is counted in the text

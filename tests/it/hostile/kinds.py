@@ -99,6 +99,7 @@ class ShellAcceptedAndLost(Peer):
     def on_shell(self, channel):
         with self.together():
             self.tell(SUCCESS, channel.theirs)
+            self.tell(DATA, channel.theirs, b"switch>")
             self.tell(DISCONNECT, 11, "enough", "")
 
 

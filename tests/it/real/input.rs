@@ -47,8 +47,7 @@ fn ten_megabytes_come_back_unaltered() {
     assert_eq!(outputs[0].exit_code(), Some(0));
 }
 
-/// What parallel-ssh's `open_shell` is for: each line runs in the state that the previous ones
-/// left.
+/// Each line runs in the state that the previous ones left, as in a login shell.
 #[test]
 fn a_shell_is_a_command_with_input() {
     let _dog = guard("a_shell");
