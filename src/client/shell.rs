@@ -97,8 +97,8 @@ impl InteractiveShell {
     ///
     /// A shell is closed by the end of its input, which follows all commands that were sent. On a
     /// terminal, where the end has no effect, the command `exit` is sent instead; if a device needs
-    /// another one, send that as the last command. A closed shell takes no more commands; its output
-    /// and exit status can be read.
+    /// another one, send that as the last command. A closed shell takes no more commands; its
+    /// output and exit status can be read.
     ///
     /// # Errors
     /// [`Error::System`] if the poll fails.

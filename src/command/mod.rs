@@ -82,13 +82,13 @@ impl Command {
     /// Creates a command that is the login shell of the remote user, which reads commands from its
     /// standard input (RFC 4254 section 6.5, request `shell`; parallel-ssh: `open_shell`).
     ///
-    /// This is for devices that run no single commands, and for commands that depend on each other's
-    /// state. Standard input is open by default, in a [`Fleet`](crate::Fleet) as well. A POSIX shell
-    /// ends at the end of its input, with the exit status of its last command.
+    /// This is for devices that run no single commands, and for commands that depend on each
+    /// other's state. Standard input is open by default, in a [`Fleet`](crate::Fleet) as well. A
+    /// POSIX shell ends at the end of its input, with the exit status of its last command.
     ///
-    /// Without a terminal, the shell prints no prompt and does not echo its input. Some devices need
-    /// a terminal ([`use_pty`](Self::use_pty)), where the end of the input has no effect: send a
-    /// command that ends the shell, such as `exit`.
+    /// Without a terminal, the shell prints no prompt and does not echo its input. Some devices
+    /// need a terminal ([`use_pty`](Self::use_pty)), where the end of the input has no effect: send
+    /// a command that ends the shell, such as `exit`.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -122,8 +122,8 @@ impl Command {
     /// that the server starts by its name (RFC 4254 section 6.5, request `subsystem`; OpenSSH: `ssh
     /// -s`).
     ///
-    /// The caller speaks the subsystem's protocol over standard input and output, as bytes. Standard
-    /// input is open by default, in a [`Fleet`](crate::Fleet) as well.
+    /// The caller speaks the subsystem's protocol over standard input and output, as bytes.
+    /// Standard input is open by default, in a [`Fleet`](crate::Fleet) as well.
     ///
     /// ```no_run
     /// use std::io::{Read, Write};

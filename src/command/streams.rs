@@ -10,8 +10,8 @@ impl Command {
     /// The command's standard input: [open](Input::Open) for the caller to write to,
     /// [empty](Input::Empty), or given as text or bytes, which all hosts share. Default:
     /// [`Input::Open`] in a [`ParallelClient`](crate::ParallelClient), as in parallel-ssh, and for
-    /// [shells](Self::login_shell) and [subsystems](Self::subsystem); otherwise [`Input::Empty`] in a
-    /// [`Fleet`](crate::Fleet).
+    /// [shells](Self::login_shell) and [subsystems](Self::subsystem); otherwise [`Input::Empty`] in
+    /// a [`Fleet`](crate::Fleet).
     ///
     /// The end of the input follows what is given, so a command that reads its input to the end
     /// finishes by itself. Writing to an input that is not open fails with
