@@ -114,7 +114,7 @@ impl Fleet {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room;
     /// [`Event::Writable`](crate::Event::Writable) reports when there is room again.
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the command accepts no more input. By default,
-    /// a fleet's commands accept none, which the wrapped
+    /// a fleet's commands accept none, apart from shells and subsystems, which the wrapped
     /// [`InputNotOpen`](crate::error::ChannelProblem::InputNotOpen) says; see
     /// [`Command::stdin`](crate::Command::stdin).
     pub fn write_stdin(&mut self, id: CommandId, bytes: &[u8]) -> io::Result<usize> {

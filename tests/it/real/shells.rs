@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sshoal::client::{InteractiveShell, JoinError, ShellError};
-use sshoal::error::{ChannelProblem, CommandProblem};
+use sshoal::error::{ChannelProblem, CommandProblem, TimeoutKind};
 use sshoal::{
     Command, Error, Fleet, HostErrorKind, HostOutput, JoinOptions, Outcome, ParallelClient, ReadOptions, Run,
     Stage,
@@ -208,6 +208,25 @@ fn a_shell_ends_with_its_own_status() {
     shells[0].close().expect("the poll works");
     assert_eq!(shells[0].exit_signal().expect("killed").name, "KILL");
     assert_eq!(shells[0].exit_code(), None);
+}
+
+/// The channel is closed at the limit, and the connection serves the next command.
+#[test]
+fn a_time_limit_ends_a_shell_that_waits_for_commands() {
+    let _dog = guard("shell_time_limit");
+    let sshd = Sshd::start();
+    let mut client = build(client_for(&sshd, HOST));
+    for command in [Command::login_shell(), Command::login_shell().use_pty(true)] {
+        let command = command.time_limit(Duration::from_millis(300));
+        let shells = client.open_shell_with(command, ReadOptions::default()).expect("a shell");
+        let begun = Instant::now();
+        join_only(&client, shells[0].output());
+        let error = shells[0].error().expect("an error");
+        let is_limit = matches!(error.kind(), HostErrorKind::Timeout { kind: TimeoutKind::Command, .. });
+        assert!(is_limit && begun.elapsed() < SLOW / 2, "{error}");
+        assert_eq!(run_one(&mut client, "echo next"), ["next"]);
+    }
+    assert_eq!(sshd.count("Connection from"), 1);
 }
 
 /// parallel-ssh: `test_join_shells_timeout`.
