@@ -282,7 +282,7 @@ impl Transport for FakeLink {
         if self.enter(Call::Pump)? {
             return Ok(Pumped::Drained);
         }
-        self.wire().pump().map_err(|error| self.breaks(error))
+        self.wire().pump(budget).map_err(|error| self.breaks(error))
     }
 
     fn algorithms(&self) -> Algorithms {

@@ -106,6 +106,21 @@ fn as_many_reads_are_made_as_there_is_room_for() {
     assert_eq!(reads(usize::MAX), limits::PUMPS_PER_VISIT);
 }
 
+/// The acceptance and all output arrive at the same time.
+#[test]
+fn the_visit_that_reads_the_acceptance_reads_no_more_than_there_is_room_for() {
+    let output = (0..PACKETS).map(|number| Packet::Stdout(packet(number))).chain(ended());
+    let channel = Channel::sending(output.map(|packet| (1, packet)).collect());
+    let peer = Peer { channels: vec![channel], packets_per_read: 1, alive_after: None, ..Peer::default() };
+    let mut bench = run(Config::default(), peer, Keep::BackPressure(BOUND));
+    assert_eq!((bench.view().held, bench.exec(0).stdout.len()), (Some(Bound::Stream), 3 * PACKET));
+    while !bench.exec(0).is_finished() {
+        assert!(bench.exec(0).stdout.len() < BOUND + PACKET);
+        read(&mut bench, 0);
+    }
+    assert!(bench.outcome(0).is_success());
+}
+
 #[test]
 fn all_output_passes_through_one_buffer_of_the_fleet() {
     let buffers = Arc::new(Mutex::new(Vec::new()));

@@ -163,6 +163,7 @@ impl Random {
             auth_after: (!self.chance(3)).then(|| self.rounds()),
             channels: (0..3).map(|_| self.channel()).collect(),
             packets_per_pump: self.pick(&[1, 2, usize::MAX]),
+            packets_per_read: self.pick(&[1, usize::MAX]),
             full_rounds: self.pick(&[0, 0, 1, 5]),
             write_through: self.chance(50),
             alive_after: Some(1),

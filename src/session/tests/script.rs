@@ -67,6 +67,8 @@ pub(crate) struct Peer {
     pub channels: Vec<Channel>,
     /// How many packets one pump reads before it reports that there is more.
     pub packets_per_pump: usize,
+    /// How many packets one of the socket reads that a pump may make returns.
+    pub packets_per_read: usize,
     /// The rounds in which the socket accepts nothing.
     pub full_rounds: u32,
     /// Whether requests reach the socket without a pump.
@@ -174,6 +176,7 @@ impl Default for Peer {
             offers: vec![vec![AuthMethod::PublicKey, AuthMethod::Password]],
             channels: vec![Channel::default()],
             packets_per_pump: usize::MAX,
+            packets_per_read: usize::MAX,
             full_rounds: 0,
             write_through: false,
             alive_after: Some(1),

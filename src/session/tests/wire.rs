@@ -275,11 +275,12 @@ impl Wire {
         self.send(news.into_iter().map(|(after, packet)| (after, Arrival::Packet(id, packet))).collect());
     }
 
-    pub(super) fn pump(&mut self) -> Result<Pumped, LinkError> {
+    pub(super) fn pump(&mut self, budget: usize) -> Result<Pumped, LinkError> {
         if self.peer.full_rounds == 0 {
             self.transit.extend(self.outbox.drain(..).flatten());
         }
-        for _ in 0..self.peer.packets_per_pump {
+        let packets = self.peer.packets_per_read.saturating_mul(budget);
+        for _ in 0..packets.min(self.peer.packets_per_pump) {
             let arrival = self.socket.pop_front();
             self.bytes += u64::from(arrival.is_some());
             match arrival {
