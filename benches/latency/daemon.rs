@@ -54,6 +54,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// When memory is measured first.
 const WARM: Duration = Duration::from_secs(60);
 
+/// By how many percent memory may change from then on and be called flat.
+const FLAT: f64 = 2.0;
+
 /// What a host does, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -250,7 +253,7 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
             break;
         }
     }
-    let (grown, took) = (memory() - warm.unwrap_or_default(), begun.elapsed());
+    let (warm, last, took) = (warm.unwrap_or_default(), memory(), begun.elapsed());
     let delays = foreign.delays();
     daemon.drain();
     let draining = Instant::now();
@@ -261,6 +264,8 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
     let mut rows = timer_rows("loop without a fleet", alone.delays()).to_vec();
     rows.extend(timer_rows(&case, delays));
     let share = in_time as f64 / healthy.max(1) as f64 * 100.0;
+    let change = (last / warm - 1.0) * 100.0;
+    let verdict = if change.abs() <= FLAT { "memory is flat: change" } else { "memory is not flat: change" };
     for (what, unit, value) in [
         ("time", "s", took.as_secs_f64()),
         ("commands that were started", "", started as f64),
@@ -271,8 +276,9 @@ fn measure(plan: &Plan<'_>, sim: &Sim, asked: &SignalFd) -> Vec<Row> {
         ("of them, answered in time", "%", share),
         ("connections to dead peers closed", "", dead as f64),
         ("lines", "1/s", lines as f64 / took.as_secs_f64()),
-        ("memory after the first minute", "MiB", warm.unwrap_or_default() / 1024.0),
-        ("growth from then on", "MiB", grown / 1024.0),
+        ("memory after the first minute", "MiB", warm / 1024.0),
+        ("memory at the end", "MiB", last / 1024.0),
+        (verdict, "%", change),
         ("drain", "s", draining.elapsed().as_secs_f64()),
     ] {
         rows.push(Row::value(&case, what, unit, value));

@@ -25,10 +25,14 @@
 //!
 //! A running stream allocates powers of two up to 128 KiB, and above that multiples of 320 KiB. So
 //! few sizes are in use, and each takes the place of another. A stream that stays near its bound
-//! keeps its allocation. A fleet that runs for months would otherwise leave holes of all sizes in
-//! the heap.
+//! keeps its allocation, and the [`SpareBuffers`] of a fleet hand large allocations from stream to
+//! stream. A fleet that runs for months would otherwise leave holes of all sizes in the heap.
 
-use std::fmt;
+mod spare;
+
+use std::{fmt, mem};
+
+pub(crate) use self::spare::SpareBuffers;
 
 /// The code units in which line ends are searched for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,7 @@ pub struct LineBuffer {
     forgotten: u64,
     ends: LineEnds,
     finished: bool,
+    spare: SpareBuffers,
 }
 
 impl LineBuffer {
@@ -81,9 +86,14 @@ impl LineBuffer {
     /// consumed before them.
     const MOVED_PER_CONSUMED: usize = 8;
 
-    /// Makes an empty buffer without allocating.
-    pub const fn new() -> Self {
-        Self { data: Vec::new(), head: 0, scanned: 0, forgotten: 0, ends: LineEnds::Bytes, finished: false }
+    /// Makes an empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes large buffers come from these ones, and go there.
+    pub fn share(&mut self, spare: &SpareBuffers) {
+        self.spare = spare.clone();
     }
 
     /// Sets how lines end from the first unread byte on. The default is [`LineEnds::Bytes`].
@@ -116,8 +126,10 @@ impl LineBuffer {
             return;
         }
         self.finished = true;
-        self.drop_consumed();
-        self.data.shrink_to_fit();
+        // A copy has an odd size, and leaves a hole once it is read, so it must be worth it.
+        if self.data.capacity() != Self::BLOCK || self.len() < Self::BLOCK / 4 * 3 {
+            self.resize(self.len());
+        }
     }
 
     /// Whether the stream has ended. Unread bytes may remain ([`is_empty`](Self::is_empty)).
@@ -135,7 +147,7 @@ impl LineBuffer {
             return (self.finished && !self.is_empty()).then(|| self.next_bytes(usize::MAX));
         };
         let unit = if self.ends == LineEnds::Bytes { 1 } else { 2 };
-        let start = std::mem::replace(&mut self.head, newline + unit);
+        let start = mem::replace(&mut self.head, newline + unit);
         self.scanned = self.head;
         let line = &self.data[start..newline];
         let without_return = match self.ends {
@@ -273,8 +285,7 @@ impl LineBuffer {
     pub fn settle(&mut self) {
         let enough = Self::class(self.len());
         if self.data.capacity() > enough {
-            self.drop_consumed();
-            self.data.shrink_to(enough);
+            self.resize(enough);
         }
     }
 
@@ -298,6 +309,12 @@ impl LineBuffer {
         self.head = 0;
     }
 
+    /// Changes the capacity, which must have room for the unread bytes.
+    fn resize(&mut self, capacity: usize) {
+        self.drop_consumed();
+        self.spare.resize(&mut self.data, capacity);
+    }
+
     /// Restores the memory bound after bytes were consumed.
     ///
     /// A method that lends a line calls this before it consumes the line, because the lent bytes
@@ -311,13 +328,12 @@ impl LineBuffer {
             self.head = 0;
             self.scanned = 0;
             if self.data.capacity() > idle {
-                self.data = Vec::new();
+                self.spare.give(mem::take(&mut self.data));
             }
             return;
         }
         if self.data.capacity() > Self::IDLE_CAPACITY && unread < self.data.capacity().div_ceil(4) {
-            self.drop_consumed();
-            self.data.shrink_to(Self::class(unread + unread / 2));
+            self.resize(Self::class(unread + unread / 2));
         }
     }
 
@@ -335,7 +351,7 @@ impl LineBuffer {
         if !is_worth_it || self.data.capacity() - unread < extra {
             // Twice the size, or 64 KiB more, or a quarter more.
             let growth = unread.min(Self::SMALL / 2).max(unread / 4);
-            self.data.reserve_exact(Self::class(unread + extra.max(growth)) - unread);
+            self.resize(Self::class(unread + extra.max(growth)));
         }
     }
 }

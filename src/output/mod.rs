@@ -10,8 +10,8 @@ mod stream;
 
 pub(crate) use encoding::{Decoding, Encoding, Malformed};
 pub use keep::{Deliver, Keep};
-pub(crate) use lines::LineBuffer;
 pub use lines::LineEnds;
+pub(crate) use lines::{LineBuffer, SpareBuffers};
 pub use outcome::ExitSignal;
 pub(crate) use outcome::Outcome;
 pub use sink::{Piece, Sink};

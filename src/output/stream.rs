@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Keep, Piece};
 use crate::ids::{CommandId, HostId, StdStream};
-use crate::output::{LineBuffer, LineEnds};
+use crate::output::{LineBuffer, LineEnds, SpareBuffers};
 
 /// A line of a command's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,11 @@ impl Stream {
             keep => keep,
         };
         Self { buffer, keep, dropped: 0, listed: false }
+    }
+
+    /// Makes large buffers come from these ones, and go there.
+    pub(crate) fn share(&mut self, spare: &SpareBuffers) {
+        self.buffer.share(spare);
     }
 
     /// Adds bytes that have arrived.

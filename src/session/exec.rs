@@ -350,8 +350,8 @@ impl Exec {
         }
     }
 
-    /// How much output there is room for. A command that is ending exerts no back-pressure. One that
-    /// was sent does, because its output may arrive together with the server's acceptance. Its
+    /// How much output there is room for. A command that is ending exerts no back-pressure. One
+    /// that was sent does, because its output may arrive together with the server's acceptance. Its
     /// streams are empty, so there is always room to read the acceptance.
     fn room(&self, share: usize) -> Room {
         let may_print = matches!(self.state(), CommandState::Sent | CommandState::Running);

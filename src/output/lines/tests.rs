@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{LineBuffer, LineEnds};
+use super::{LineBuffer, LineEnds, SpareBuffers};
 
 /// The lines that every way of feeding and reading must give. They come from applying the rules to
 /// the whole input at once.
@@ -433,6 +433,61 @@ fn capacities_are_powers_of_two_and_then_multiples_of_a_block() {
             buffer.read(&mut out[..read]);
         }
     }
+}
+
+/// Fills a buffer, and returns it with the address of its memory.
+fn filled(spare: &SpareBuffers, bytes: usize) -> (LineBuffer, usize) {
+    let mut buffer = LineBuffer::new();
+    buffer.share(spare);
+    for _ in 0..bytes / 1000 {
+        buffer.push(&[b'x'; 1000]);
+    }
+    let address = buffer.data.as_ptr() as usize;
+    (buffer, address)
+}
+
+#[test]
+fn large_memory_goes_from_stream_to_stream() {
+    let spare = SpareBuffers::new();
+    for bytes in [30_000, 50_000, 100_000, 200_000] {
+        let (mut first, memory) = filled(&spare, bytes);
+        let capacity = first.capacity();
+        first.clear();
+        assert_eq!(first.capacity(), 0);
+        // Takes the place of a buffer that was freed.
+        let _other = Vec::<u8>::with_capacity(capacity);
+        let (mut second, again) = filled(&spare, bytes);
+        assert_eq!(again, memory, "{bytes} bytes");
+        second.finish();
+        assert_eq!((second.capacity(), second.len()), (bytes, bytes));
+        let (third, again) = filled(&spare, bytes);
+        assert_eq!((third.capacity() > bytes, again), (true, memory), "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_finished_stream_keeps_a_block_that_is_nearly_full() {
+    let (mut buffer, memory) = filled(&SpareBuffers::new(), 250_000);
+    buffer.finish();
+    assert_eq!((buffer.capacity(), buffer.data.as_ptr() as usize), (327_680, memory));
+    let (mut buffer, _) = filled(&SpareBuffers::new(), 240_000);
+    buffer.finish();
+    assert_eq!(buffer.capacity(), 240_000);
+}
+
+#[test]
+fn few_buffers_are_kept_and_only_those_that_others_need() {
+    let spare = SpareBuffers::new();
+    let sizes = [300_000, 100_000, 50_000, 30_000, 10_000, 1_000_000];
+    let mut buffers: Vec<_> = sizes.repeat(5).into_iter().map(|bytes| filled(&spare, bytes)).collect();
+    buffers.iter_mut().for_each(|(buffer, _)| buffer.clear());
+    let mut kept = spare.capacities();
+    kept.sort_unstable();
+    assert_eq!(kept, [32, 32, 64, 64, 128, 128, 320, 320].map(|kib| kib * 1024));
+    assert!(SpareBuffers::default().capacities().is_empty());
+    let (mut buffer, _) = filled(&SpareBuffers::default(), 300_000);
+    buffer.clear();
+    assert!(buffer.spare.capacities().is_empty(), "a buffer of no fleet");
 }
 
 #[test]

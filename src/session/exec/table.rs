@@ -10,7 +10,7 @@ use super::{CommandNews, Effect, Exec, ExecCx, ExecState, InboxBuffer};
 use crate::ids::{CommandId, StdStream};
 use crate::limits;
 use crate::link::Link;
-use crate::output::{Outcome, Room, Stream};
+use crate::output::{Outcome, Room, SpareBuffers, Stream};
 
 /// All commands of a fleet, including finished ones until they are released.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Execs {
     /// The limit for `unread`, in bytes.
     budget: usize,
     buffer: InboxBuffer,
+    spare: SpareBuffers,
     #[cfg(test)]
     pub(in crate::session) looks: crate::session::tests::Looks,
 }
@@ -53,6 +54,7 @@ impl Execs {
             holding: 0,
             budget,
             buffer: InboxBuffer::default(),
+            spare: SpareBuffers::new(),
             #[cfg(test)]
             looks: Default::default(),
         }
@@ -67,7 +69,9 @@ impl Execs {
         self.given = self.given.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let id = CommandId::new(entry.key(), self.given);
-        entry.insert(exec(id));
+        let exec = entry.insert(exec(id));
+        exec.stdout.share(&self.spare);
+        exec.stderr.share(&self.spare);
         id
     }
 
