@@ -1,6 +1,5 @@
 //! The builders of fleets and clients.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::host_config::HostConfig;
@@ -10,7 +9,6 @@ use super::settings::settings;
 use super::targets::Common;
 use crate::dns::Resolver;
 use crate::error::{ConfigProblem, Error, Origin};
-use crate::hostkey::{HostKeyPolicy, KnownHosts, Verifier, default_files};
 use crate::limits;
 use crate::session::Target;
 use crate::ssh_config::SshConfig;
@@ -36,8 +34,6 @@ pub struct FleetBuilder {
     pub(super) client: HostConfig,
     configs: Option<Vec<HostConfig>>,
     limits: Limits,
-    host_keys: HostKeyPolicy,
-    known_hosts: Option<Vec<PathBuf>>,
     resolver: Option<Resolver>,
     ssh_config: Option<Arc<SshConfig>>,
 }
@@ -70,7 +66,6 @@ pub(crate) struct Setup {
     pub list: Vec<Arc<Listed>>,
     /// The target of each host, in the same order.
     pub targets: Vec<Target>,
-    pub verifier: Arc<Verifier>,
     /// `None` for that of this machine.
     pub resolver: Option<Resolver>,
     pub limits: Limits,
@@ -79,12 +74,11 @@ pub(crate) struct Setup {
 impl Setup {
     /// Distributes the hosts in turn over `count` setups, which share everything else.
     fn deal(self, count: usize) -> Vec<Self> {
-        let Self { common, list, targets, verifier, resolver, limits } = self;
+        let Self { common, list, targets, resolver, limits } = self;
         let setup = |(list, targets)| Self {
             common: common.clone(),
             list,
             targets,
-            verifier: verifier.clone(),
             resolver: resolver.clone(),
             limits,
         };
@@ -193,24 +187,6 @@ settings! { FleetBuilder, ClientBuilder.fleet; {
     output_budget(bytes: impl Into<Option<usize>>) =>
         |builder| builder.limits.output_budget = Some(bytes.into().unwrap_or(usize::MAX));
 
-    /// The policy for host keys. Default: [`HostKeyPolicy::strict`]. parallel-ssh accepts any key.
-    host_keys(policy: HostKeyPolicy) => |builder| builder.host_keys = policy;
-
-    /// The known_hosts files. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
-    /// `/etc/ssh/ssh_known_hosts` and `/etc/ssh/ssh_known_hosts2`. [`build`](Self::build) reads the
-    /// files, and so does [`Fleet::reload`](crate::Fleet::reload). Before a host key is refused,
-    /// files that have changed are read again.
-    ///
-    /// A missing file counts as empty. A file that is named here and cannot be read is an error. As
-    /// in OpenSSH, a default file that cannot be read is left out; the log has a warning, because a
-    /// key that the file revokes may then be accepted.
-    known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>) =>
-        |builder| builder.known_hosts = Some(files.into_iter().map(Into::into).collect());
-
-    /// Reads no known_hosts file. Host keys then depend on the policy alone
-    /// ([`host_keys`](Self::host_keys)): the strict one refuses every host.
-    no_known_hosts() => |builder| builder.known_hosts = Some(Vec::new());
-
     /// OpenSSH's configuration, as a further place for settings. Default: none; nothing reads such
     /// files unless this setting is made.
     ///
@@ -259,8 +235,6 @@ impl FleetBuilder {
                 connects_per_second: None,
                 output_budget: None,
             },
-            host_keys: HostKeyPolicy::strict(),
-            known_hosts: None,
             resolver: None,
             ssh_config: None,
         }
@@ -286,28 +260,14 @@ impl FleetBuilder {
         self
     }
 
-    fn verifier(&self, owner: &Owner) -> Result<Verifier, Error> {
-        let known = match &self.known_hosts {
-            Some(files) => {
-                let files: Result<Vec<_>, _> = files.iter().map(|file| owner.expand(file)).collect();
-                KnownHosts::load(&files.map_err(|problem| problem.of(Origin::Client))?)?
-            }
-            // As in OpenSSH, a default file that cannot be read does not stop the client.
-            None => KnownHosts::load_readable(&default_files(owner.home.as_deref())),
-        };
-        known.log_problems();
-        Ok(Verifier::new(known, self.host_keys.clone()))
-    }
-
     /// Checks all settings and reads all files that a fleet needs.
     pub(crate) fn setup(self) -> Result<Setup, Error> {
         let owner = Owner::of_this_process();
-        let verifier = Arc::new(self.verifier(&owner)?);
         self.limits.check()?;
         let (common, list) = Common::new(self.client, hosts(self.hosts, 0)?, self.configs)?;
         let mut common = common.with_ssh_config(self.ssh_config);
-        let targets = common.targets(&list, &owner, &verifier)?;
-        Ok(Setup { common, list, targets, verifier, resolver: self.resolver, limits: self.limits })
+        let targets = common.targets(&list, &owner)?;
+        Ok(Setup { common, list, targets, resolver: self.resolver, limits: self.limits })
     }
 
     /// Like [`setup`](Self::setup), but distributes the hosts in turn over this many fleets.
@@ -358,8 +318,6 @@ impl ClientBuilder {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::list::entry;
     use super::*;
 
@@ -391,33 +349,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_named_file_that_cannot_be_read_stops_the_client() {
-        let home = tempfile::tempdir().unwrap();
-        let (first, second) = (home.path().join(".ssh/known_hosts"), home.path().join(".ssh/known_hosts2"));
-        std::fs::create_dir_all(&first).unwrap();
-        std::fs::write(
-            &second,
-            "web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz6i5vlxJsU/kJC+T/kwhIF7aP0Ami7UASJU/u5FsD5\n",
-        )
-        .unwrap();
-        let owner = |home: Option<&Path>| Owner { name: None, home: home.map(Path::to_owned), agent: None };
-        let unnamed = || FleetBuilder::new(Vec::new());
-        let read = |owner| unnamed().verifier(&owner).unwrap().algorithms_at_hand("web1", 22);
-        // The first file is a directory. The second is read all the same.
-        assert_eq!(read(owner(Some(home.path()))), ["ssh-ed25519"]);
-        for home in [None, Some(Path::new("/dev/null")), Some(Path::new("/nonexistent"))] {
-            assert_eq!(read(owner(home)), [""; 0], "{home:?}");
-        }
-        let named = unnamed().known_hosts([first]).verifier(&owner(None));
-        assert!(matches!(named, Err(Error::KnownHosts(_))), "{named:?}");
-        let named = unnamed().known_hosts(["~/.ssh/known_hosts"]).verifier(&owner(None));
-        assert!(matches!(named, Err(Error::Config { problem: ConfigProblem::NoHome(_), .. })), "{named:?}");
-    }
-
-    #[test]
     fn what_was_read_is_shared() {
         let setups = builder(&["one", "two"]).setup_many(2).unwrap();
-        assert!(Arc::ptr_eq(&setups[0].verifier, &setups[1].verifier));
         assert!(Arc::ptr_eq(&setups[0].targets[0].profile, &setups[1].targets[0].profile));
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::SockAddr;
 
 use super::credentials::{Hidden, KeySource};
+use super::host_keys::HostKeySettings;
 use super::layers::GssapiSettings;
 use super::settings::settings;
 use super::way::Way;
@@ -61,6 +62,10 @@ use crate::session::RetryPolicy;
 /// | [`responder`](Self::responder) | | none | |
 /// | [`kex_algorithms`](Self::kex_algorithms), [`host_key_algorithms`](Self::host_key_algorithms), [`ciphers`](Self::ciphers), [`macs`](Self::macs), [`pubkey_algorithms`](Self::pubkey_algorithms) | lists of names | see each | |
 /// | [`require_post_quantum`](Self::require_post_quantum) | | `false` | |
+/// | [`host_keys`](Self::host_keys) | [`HostKeyPolicy`](crate::hostkey::HostKeyPolicy) | strict | |
+/// | [`known_hosts`](Self::known_hosts), [`no_known_hosts`](Self::no_known_hosts) | | the four default files | |
+/// | [`revoked_host_keys`](Self::revoked_host_keys) | | none | |
+/// | [`hash_known_hosts`](Self::hash_known_hosts) | | `false` | |
 /// | [`retry`](Self::retry) | [`RetryPolicy`](crate::config::RetryPolicy) | its default, within 30 s | |
 /// | [`max_attempts`](Self::max_attempts) | attempts | that of `retry` | `num_retries` |
 /// | [`retry_delay`](Self::retry_delay) | [`Duration`] | that of `retry` | `retry_delay` |
@@ -154,6 +159,7 @@ pub struct HostConfig {
     pub(super) close_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Option<Duration>>,
     pub(super) proxy: Way,
+    pub(super) verification: Option<Box<HostKeySettings>>,
     pub(super) alias: Option<String>,
     pub(super) hostname: Option<String>,
     pub(super) host_key_alias: Option<String>,
@@ -182,6 +188,10 @@ settings! { HostConfig; {
 }}
 
 impl HostConfig {
+    pub(super) fn verification(&mut self) -> &mut HostKeySettings {
+        self.verification.get_or_insert_default()
+    }
+
     /// Checks the settings, as far as that is possible without reading keys.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         self.check_values().map_err(|problem| problem.of(origin.clone()))?;

@@ -11,6 +11,7 @@ use super::algorithms::Choices;
 use super::credentials::{AgentSocket, Hidden, Interactive, KeySource, Login};
 use super::file_lists::{FileLists, Identities};
 use super::host_config::HostConfig;
+use super::host_keys::HostKeyChoice;
 use super::list::Listed;
 use crate::command::Variable;
 use crate::credential::Opener;
@@ -90,6 +91,7 @@ pub(super) struct Settings<'a> {
     /// `None` if GSSAPI is off.
     pub gssapi: Option<GssapiSettings<'a>>,
     pub algorithms: Choices<'a>,
+    pub host_keys: HostKeyChoice<'a>,
     pub guard_passwords: bool,
     pub connection: Connection,
     pub agent_socket: AgentSocket<'a>,
@@ -216,6 +218,7 @@ impl<'a> Layers<'a> {
             login: self.login(),
             gssapi: self.gssapi(),
             algorithms: self.algorithms(),
+            host_keys: self.host_keys(),
             guard_passwords: self.value(|config| config.guard_passwords).unwrap_or(true),
             connection: self.connection(),
             agent_socket: self.agent_socket(),
@@ -386,6 +389,7 @@ mod tests {
 
     use super::*;
     use crate::host::AddressFamily;
+    use crate::hostkey::HostKeyPolicy;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -399,6 +403,10 @@ mod tests {
             .kdf_rounds_max(number)
             .key_file(name)
             .cert_file(name)
+            .host_keys(HostKeyPolicy::accept_new(name))
+            .known_hosts([name])
+            .revoked_host_keys(name)
+            .hash_known_hosts(number == 1)
             .gssapi_auth(true)
             .gssapi_server_identity(name)
             .gssapi_client_identity(name)

@@ -7,6 +7,7 @@ mod certificates;
 mod credentials;
 mod file_lists;
 pub(crate) mod host_config;
+mod host_keys;
 mod key_file;
 mod known;
 mod known_keys;

@@ -10,6 +10,7 @@ use super::list::{Entry, entry};
 use super::settings::settings;
 use crate::credential::{Answer, Challenge};
 use crate::host::{HostSpec, HostSpecError};
+use crate::hostkey::HostKeyPolicy;
 use crate::session::RetryPolicy;
 
 /// A host through which other hosts are reached (bastion, jump host). sshoal logs in to the proxy,
@@ -28,8 +29,8 @@ use crate::session::RetryPolicy;
 /// of the hosts behind it.
 ///
 /// Login name, port, password, keys and GSSAPI are never inherited from the hosts or the client;
-/// the number of attempts, the pause between them and the time limits are the client's unless they
-/// are set on the proxy.
+/// the number of attempts, the pause between them, the time limits, and what is set for host keys
+/// are the client's unless they are set on the proxy.
 ///
 /// ```
 /// use sshoal::{HostConfig, ParallelClient, Proxy};
@@ -77,6 +78,15 @@ settings! { @pass Proxy.config {
 
     /// Port, unless the text given to [`new`](Self::new) contains one. Default: 22. 0 is rejected.
     port(port: u16);
+
+    /// The name or address to connect to, if it differs from the one given to [`new`](Self::new)
+    /// (OpenSSH: `HostName`). Errors still have that one, and so do known_hosts files, unless
+    /// [`host_key_alias`](Self::host_key_alias) is set.
+    hostname(name: impl Into<String>);
+
+    /// The name that the proxy's keys have in known_hosts files, without a port (OpenSSH:
+    /// `HostKeyAlias`). Default: the host given to [`new`](Self::new), with its port.
+    host_key_alias(name: impl Into<String>);
 
     /// Password, tried last. Without a [`passphrase`](Self::passphrase), the password also decrypts
     /// private keys.
@@ -153,6 +163,30 @@ settings! { @pass Proxy.config {
     /// Whether the proxy gets a ticket to act as the user. Default: `false`. A login to the hosts
     /// behind the proxy needs no ticket on the proxy.
     gssapi_delegate_credentials(on: bool);
+
+    /// The policy for the proxy's host key
+    /// ([`Builder::host_keys`](crate::config::ClientBuilder::host_keys)). Default: the client's
+    /// setting.
+    host_keys(policy: HostKeyPolicy);
+
+    /// The known_hosts files for the proxy's host key
+    /// ([`Builder::known_hosts`](crate::config::ClientBuilder::known_hosts)). Default: the client's
+    /// setting.
+    known_hosts(files: impl IntoIterator<Item = impl Into<PathBuf>>);
+
+    /// Reads no known_hosts file for the proxy's host key
+    /// ([`Builder::no_known_hosts`](crate::config::ClientBuilder::no_known_hosts)).
+    no_known_hosts();
+
+    /// A file of host keys that are refused from the proxy
+    /// ([`Builder::revoked_host_keys`](crate::config::ClientBuilder::revoked_host_keys)). Default:
+    /// the client's setting.
+    revoked_host_keys(file: impl Into<PathBuf>);
+
+    /// Whether the proxy's name is hashed when its host key is recorded
+    /// ([`Builder::hash_known_hosts`](crate::config::ClientBuilder::hash_known_hosts)). Default:
+    /// the client's setting.
+    hash_known_hosts(on: bool);
 
     /// Which failed attempts to connect to the proxy are followed by another one
     /// ([`Builder::retry`](crate::config::ClientBuilder::retry)). Default: the client's setting.

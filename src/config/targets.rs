@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use super::algorithms::Choices;
 use super::credentials::Credentials;
 use super::host_config::HostConfig;
+use super::host_keys::{KnownVerifiers, Renewals, Verifiers};
 use super::known::Known;
 use super::known_keys::KnownKeys;
 use super::layers::{Forwarding, Layer, Layers, Settings};
@@ -23,19 +24,21 @@ use crate::address::canonical;
 use crate::command::{ChannelRequest, Variable};
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
-use crate::hostkey::Verifier;
 use crate::limits;
 use crate::link::algorithms::Offered;
 use crate::session::{Profile, ProxyId, Target, Timeouts};
 use crate::ssh_config::SshConfig;
 
 /// The settings for all hosts, and what hosts share.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Common {
     client: Arc<HostConfig>,
     ssh_config: Option<Arc<SshConfig>>,
     keys: KnownKeys,
     shared: Shared,
+    verifiers: KnownVerifiers,
+    /// Host key files that were read again. `None` if this call uses them as they were read.
+    renewals: Option<Renewals>,
 }
 
 /// What is made once for all hosts that need it, and kept while there is one.
@@ -59,7 +62,7 @@ struct Profiles<'a> {
     owner: &'a Owner,
     credentials: Credentials<'a>,
     algorithms: HashMap<Choices<'a>, Arc<Offered>>,
-    verifier: &'a Arc<Verifier>,
+    verifiers: Verifiers<'a>,
     client: &'a HostConfig,
     shared: &'a mut Shared,
     /// The profiles made so far, each with a number that identifies it.
@@ -84,9 +87,7 @@ impl Common {
         }
         let configs = configs.into_iter().flatten().chain(repeat_with(HostConfig::default));
         let listed = hosts.into_iter().zip(configs).map(|(spec, config)| Listed::new(spec, config).into());
-        let client = client.into();
-        let common = Self { client, ssh_config: None, keys: KnownKeys::default(), shared: Shared::default() };
-        Ok((common, listed.collect()))
+        Ok((Self { client: client.into(), ..Self::default() }, listed.collect()))
     }
 
     /// Adds the layer of OpenSSH's configuration.
@@ -94,10 +95,11 @@ impl Common {
         Self { ssh_config, ..self }
     }
 
-    /// The same settings, without anything that was made before.
+    /// The same settings, without anything that was made before, except for host key files. Those
+    /// that hosts use are read again.
     pub fn anew(&self) -> Self {
-        let (client, ssh_config) = (self.client.clone(), self.ssh_config.clone());
-        Self { client, ssh_config, keys: KnownKeys::default(), shared: Shared::default() }
+        let Self { client, ssh_config, verifiers, .. } = self.clone();
+        Self { client, ssh_config, verifiers, renewals: Some(Vec::new()), ..Self::default() }
     }
 
     /// Reads the files of OpenSSH's configuration again.
@@ -111,23 +113,19 @@ impl Common {
     }
 
     /// Makes the targets of all hosts of the list. Checks their settings, and reads each key once.
-    pub fn targets(
-        &mut self,
-        list: &[Arc<Listed>],
-        owner: &Owner,
-        verifier: &Arc<Verifier>,
-    ) -> Result<Vec<Target>, Error> {
+    pub fn targets(&mut self, list: &[Arc<Listed>], owner: &Owner) -> Result<Vec<Target>, Error> {
         if list.is_empty() {
             // Unusable settings are an error even without hosts.
             let alone = Layers::new(None, [], [Layer { origin: &Origin::Client, config: &self.client }]);
             alone.check_delegation()?;
-            let Settings { login, gssapi, algorithms, .. } = alone.settings();
+            let Settings { login, gssapi, algorithms, host_keys, .. } = alone.settings();
             algorithms.resolve()?;
+            Verifiers::new(owner, &mut self.verifiers, None).get(host_keys)?;
             gssapi.map_or(Ok(()), |_| check_library())?;
             Credentials::new(owner, &mut self.keys).plan(None, login)?;
         }
         let all = Part { hosts: list, first: 0 };
-        Ok(self.changes(all, |_| false, [], owner, verifier)?.into_iter().flatten().collect())
+        Ok(self.changes(all, |_| false, [], owner)?.into_iter().flatten().collect())
     }
 
     /// Like [`targets`](Self::targets), for a part of the list. `others` are the hosts in the rest
@@ -140,9 +138,8 @@ impl Common {
         stays: impl Fn(usize) -> bool,
         others: impl IntoIterator<Item = &'b Listed>,
         owner: &Owner,
-        verifier: &Arc<Verifier>,
     ) -> Result<Vec<Option<Target>>, Error> {
-        let Self { client, ssh_config, keys, shared } = self;
+        let Self { client, ssh_config, keys, shared, verifiers, renewals } = self;
         let origins = part.origins();
         for (host, origin) in part.hosts.iter().zip(&origins) {
             host.config.as_ref().map_or(Ok(()), |config| config.check(origin))?;
@@ -171,7 +168,8 @@ impl Common {
             }
         }
         let credentials = Credentials::new(owner, keys);
-        let mut profiles = Profiles::new(owner, credentials, verifier, client, shared);
+        let verifiers = Verifiers::new(owner, verifiers, renewals.as_mut());
+        let mut profiles = Profiles::new(owner, credentials, verifiers, client, shared);
         let mut targets = Vec::with_capacity(part.hosts.len());
         for (index, host) in part.hosts.iter().enumerate() {
             let target = || profiles.target(host, &layers(index), &origins[index]);
@@ -180,8 +178,12 @@ impl Common {
         Ok(targets)
     }
 
-    /// Lets later hosts share what was read again, with the proxies that there are.
+    /// Uses host key files as they were read again, and lets later hosts share what was read again,
+    /// with the proxies that there are.
     pub fn renew(&mut self, read: &Self) {
+        for (files, contents) in read.renewals.iter().flatten() {
+            contents.iter().for_each(|contents| files.replace(contents.clone()));
+        }
         let ways = take(&mut self.shared.ways);
         self.ssh_config.clone_from(&read.ssh_config);
         self.shared = Shared { ways, ..read.shared.clone() };
@@ -221,7 +223,7 @@ impl<'a> Profiles<'a> {
     fn new(
         owner: &'a Owner,
         credentials: Credentials<'a>,
-        verifier: &'a Arc<Verifier>,
+        verifiers: Verifiers<'a>,
         client: &'a HostConfig,
         shared: &'a mut Shared,
     ) -> Self {
@@ -229,7 +231,7 @@ impl<'a> Profiles<'a> {
             owner,
             credentials,
             algorithms: HashMap::new(),
-            verifier,
+            verifiers,
             client,
             shared,
             made: HashMap::new(),
@@ -337,7 +339,7 @@ impl<'a> Profiles<'a> {
             },
             read_timeout: settings.read_timeout,
             connection: settings.connection,
-            verifier: self.verifier.clone(),
+            verifier: self.verifiers.get(settings.host_keys)?,
         })
     }
 

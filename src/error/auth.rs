@@ -113,6 +113,14 @@ pub enum AuthProblem {
         /// The hosts that have refused the password.
         refused_by: Arc<[Arc<str>]>,
     },
+    /// No password was sent and no prompt was answered, because the host's key has changed, and the
+    /// policy accepts that
+    /// ([`danger_accept_changed`](crate::hostkey::HostKeyPolicy::danger_accept_changed)).
+    #[error(
+        "passwords and keyboard-interactive are off, because the host's key has changed: check it, and \
+         put the right key on record"
+    )]
+    HostKeyChanged,
     /// keyboard-interactive: the server's prompts were not answered, because the
     /// [responder](crate::config::ClientBuilder::responder) declined, or because there is no
     /// responder and the server asked for something other than

@@ -95,9 +95,17 @@ pub enum Error {
         /// Why the certificate cannot be used.
         problem: CertProblem,
     },
-    /// A known_hosts file exists but cannot be read.
-    #[error("{0}")]
-    KnownHosts(LoadError),
+    /// A known_hosts file exists but cannot be read, or a
+    /// [file of revoked host keys](crate::config::ClientBuilder::revoked_host_keys) is missing or
+    /// damaged.
+    #[error("{}{error}", origin.prefix())]
+    #[non_exhaustive]
+    KnownHosts {
+        /// Where the file's name comes from.
+        origin: Origin,
+        /// The file, and what is wrong with it.
+        error: LoadError,
+    },
     /// OpenSSH's configuration cannot be used for a host.
     #[error("{0}")]
     SshConfig(SshConfigError),
@@ -120,12 +128,6 @@ pub enum Error {
         /// The system's error.
         error: io::Error,
     },
-}
-
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Self {
-        Self::KnownHosts(error)
-    }
 }
 
 impl From<SshConfigError> for Error {

@@ -85,6 +85,12 @@ pub enum ChannelProblem {
         /// The hosts that have refused the password.
         refused_by: Arc<[Arc<str>]>,
     },
+    /// The [password for `sudo`](crate::Command::sudo_password) was not sent, because the host's
+    /// key has changed
+    /// ([`danger_accept_changed`](crate::hostkey::HostKeyPolicy::danger_accept_changed)). The
+    /// command was not run.
+    #[error("the password for sudo was not sent, because the host's key has changed")]
+    SudoPasswordUnsafe,
     /// A signal was sent to a command that is not running.
     #[error("the command is not running")]
     NotRunning,

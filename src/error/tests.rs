@@ -55,13 +55,13 @@ fn connect() -> HostErrorKind {
 fn a_cause_is_printed_once() {
     let path = || PathBuf::from("file");
     let file = |problem| Error::KeyFile { origin: Origin::Client, path: path(), problem };
-    let load = || LoadError { path: path(), error: io() };
+    let load = || LoadError::known_hosts(&path(), io());
     let errors = [
         Error::System { what: "poll", error: io() },
         file(KeyProblem::Unreadable(io())),
         file(KeyProblem::Refused(CAUSE.to_owned())),
         Error::CertFile { origin: Origin::Client, path: path(), problem: CertProblem::Unreadable(io()) },
-        Error::KnownHosts(load()),
+        Error::KnownHosts { origin: Origin::Client, error: load() },
         Error::Host(of_host(connect())),
         Error::Host(of_host(HostErrorKind::Proxy(of_host(connect())))),
         ConfigProblem::Unusable { setting: "password", problem: CAUSE }.of(Origin::Client),

@@ -1,5 +1,7 @@
 //! The [`Fleet`] type, and how a fleet is built.
 
+use std::collections::HashSet;
+use std::iter::successors;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -161,11 +163,11 @@ impl Fleet {
         links: Box<dyn Links>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let Setup { common, list, targets, verifier, resolver, limits } = setup;
+        let Setup { common, list, targets, resolver, limits } = setup;
         let now = clock.now();
         let has_system_dns = resolver.is_none();
         let resolver = resolver.unwrap_or_else(|| Resolver::Native(DnsConfig::system()));
-        let parts = Parts { reactor, links, clock, limits, resolver, verifier, hosts: targets.len() };
+        let parts = Parts { reactor, links, clock, limits, resolver, hosts: targets.len() };
         let mut engine = Engine::new(parts).map_err(cannot_set_up)?;
         let hosts = list.into_iter().zip(targets);
         let positions = hosts.map(|(entry, target)| engine.add(entry, target, now)).collect();
@@ -177,9 +179,23 @@ impl Fleet {
         SshLibrary::linked()
     }
 
-    /// The lines of the known_hosts files that were skipped because they cannot be parsed.
+    /// The lines that were skipped because they cannot be parsed, in the known_hosts files of all
+    /// hosts and their proxies.
     pub fn known_hosts_problems(&self) -> Vec<LineProblem> {
-        self.engine.verifier.loaded().problems().to_vec()
+        let (mut seen, mut problems) = (HashSet::new(), Vec::new());
+        let hosts = self.positions.iter().filter_map(|id| self.engine.hosts.get(*id));
+        for host in hosts {
+            for target in successors(Some(host.session.target()), |target| target.proxy.as_deref()) {
+                let files = target.profile.verifier.files();
+                if seen.insert(Arc::as_ptr(files)) {
+                    problems.extend(files.problems());
+                }
+            }
+        }
+        // Two lists of files may have a file in common.
+        let mut seen = HashSet::new();
+        problems.retain(|problem: &LineProblem| seen.insert(problem.location.clone()));
+        problems
     }
 }
 

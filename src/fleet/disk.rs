@@ -1,9 +1,9 @@
 //! Reading known_hosts files again, and recording new host keys. A turn must not wait for a disk,
 //! so a separate thread does this. It is started for the first host key that is not on record.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{io, mem};
 
 use mio::Waker;
 
@@ -20,13 +20,17 @@ pub(super) struct Disk {
     pub answers: VecDeque<Answer>,
 }
 
-/// The requests, by the slot of their host. There is at most one per host, even if the host
-/// connects several times while the disk is stuck.
-type Waiting = Mutex<BTreeMap<usize, (Asker, DiskRequest)>>;
+/// The requests of each verifier. The address of a verifier identifies it: no other one has it while
+/// a job holds the verifier.
+type Waiting = Mutex<HashMap<usize, Requests>>;
+
+/// The requests, by the slot of their host. There is at most one per host, even if the host connects
+/// several times while the disk is stuck.
+type Requests = BTreeMap<usize, (Asker, DiskRequest)>;
 
 type Answer = (Asker, DiskAnswer);
 
-/// A job that serves all requests that are pending when the job starts.
+/// A job that serves all requests to a verifier that are pending when the job starts.
 struct Serve {
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
@@ -39,8 +43,9 @@ impl Disk {
 
     pub(super) fn ask(&mut self, verifier: &Arc<Verifier>, asker: Asker, request: DiskRequest) {
         let mut waiting = lock(&self.waiting);
-        let is_first = waiting.is_empty();
-        waiting.insert(asker.slot, (asker, request));
+        let requests = waiting.entry(address(verifier)).or_default();
+        let is_first = requests.is_empty();
+        requests.insert(asker.slot, (asker, request));
         drop(waiting);
         // The job that is started for the first request also serves all that are added before the
         // job runs.
@@ -82,10 +87,14 @@ impl Job for Serve {
 
 impl Serve {
     fn take(&self) -> impl Iterator<Item = (Asker, DiskRequest)> + use<> {
-        mem::take(&mut *lock(&self.waiting)).into_values()
+        lock(&self.waiting).remove(&address(&self.verifier)).unwrap_or_default().into_values()
     }
 }
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeMap<usize, (Asker, DiskRequest)>> {
+fn address(verifier: &Arc<Verifier>) -> usize {
+    Arc::as_ptr(verifier).addr()
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<usize, Requests>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -124,8 +124,7 @@ impl Fleet {
         let list = listed(hosts, first)?;
         let new = Part { hosts: &list, first };
         let others = self.positions.iter().filter_map(|id| self.engine.hosts.get(*id)?.entry.as_deref());
-        let targets =
-            self.common.changes(new, |_| false, others, &Owner::of_this_process(), &self.engine.verifier)?;
+        let targets = self.common.changes(new, |_| false, others, &Owner::of_this_process())?;
         let now = self.engine.clock.now();
         for (entry, target) in list.into_iter().zip(targets.into_iter().flatten()) {
             self.positions.push(self.engine.add(entry, target, now));
@@ -166,7 +165,7 @@ impl Fleet {
         };
         let new = Part { hosts: &list, first: 0 };
         let owner = Owner::of_this_process();
-        let targets = self.common.changes(new, stays, [], &owner, &self.engine.verifier)?;
+        let targets = self.common.changes(new, stays, [], &owner)?;
         let now = self.engine.clock.now();
         let before = std::mem::take(&mut self.positions);
         let mut leaving = Vec::new();
@@ -192,10 +191,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Reads the fleet's files again: known_hosts files, the keys and certificates of hosts and
-    /// proxies, and the DNS configuration of this machine (`/etc/resolv.conf`, `/etc/hosts`), the
-    /// latter unless the caller has set a [`resolver`](crate::config::FleetBuilder::resolver). A
-    /// daemon may call this at SIGHUP.
+    /// Reads the fleet's files again: known_hosts files, files of revoked host keys, the keys and
+    /// certificates of hosts and proxies, and the DNS configuration of this machine
+    /// (`/etc/resolv.conf`, `/etc/hosts`), the latter unless the caller has set a
+    /// [`resolver`](crate::config::FleetBuilder::resolver). A daemon may call this at SIGHUP.
     ///
     /// No connection is closed. Attempts to connect that are in progress go on with what was read
     /// before, and later ones use what is read now. Lookups in progress start over, and cached DNS
@@ -247,7 +246,6 @@ impl Fleet {
         Reload {
             common: self.common.anew(),
             hosts: self.positions.iter().filter_map(host).collect(),
-            verifier: self.engine.verifier.clone(),
             has_system_dns: self.has_system_dns,
         }
     }

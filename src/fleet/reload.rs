@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::config::{Common, Listed, Owner};
 use crate::dns::DnsConfig;
 use crate::error::Error;
-use crate::hostkey::{Loaded, Verifier};
 use crate::ids::HostId;
 use crate::session::Target;
 
@@ -17,7 +16,6 @@ pub struct Reload {
     pub(super) common: Common,
     /// The host list.
     pub(super) hosts: Vec<(HostId, Arc<Listed>)>,
-    pub(super) verifier: Arc<Verifier>,
     /// Whether names are resolved as this machine is configured.
     pub(super) has_system_dns: bool,
 }
@@ -26,9 +24,7 @@ pub struct Reload {
 #[derive(Debug)]
 #[must_use = "the fleet does not use it yet"]
 pub struct Reloaded {
-    /// The keys on record. `None` if the files have not changed.
-    pub(super) loaded: Option<Arc<Loaded>>,
-    /// What the targets share.
+    /// What the targets share, and the host key files that were read again.
     pub(super) common: Common,
     /// The new targets of hosts. Only their profiles and those of their proxies are used.
     pub(super) targets: Vec<(HostId, Target)>,
@@ -43,12 +39,11 @@ impl Reload {
     /// # Errors
     /// The errors of [`build`](crate::config::FleetBuilder::build) for files that cannot be used.
     pub fn read(self) -> Result<Reloaded, Error> {
-        let Self { mut common, hosts, verifier, has_system_dns } = self;
-        let loaded = verifier.read_again()?;
+        let Self { mut common, hosts, has_system_dns } = self;
         common.read_ssh_config()?;
         let (ids, list): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
-        let targets = common.targets(&list, &Owner::of_this_process(), &verifier)?;
+        let targets = common.targets(&list, &Owner::of_this_process())?;
         let targets = ids.into_iter().zip(targets).collect();
-        Ok(Reloaded { loaded, common, targets, dns: has_system_dns.then(DnsConfig::system) })
+        Ok(Reloaded { common, targets, dns: has_system_dns.then(DnsConfig::system) })
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPins, HostKeyPolicy, KnownHosts, Verdict, Verifier};
+use crate::hostkey::{
+    HostKey, HostKeyDecision, HostKeyPins, HostKeyPolicy, KnownHosts, RevokedKeys, Verdict, Verifier,
+};
 
 /// The keys that hosts send, besides those in the input itself. The corpus uses them too.
 const SHOWN: [&str; 3] = [
@@ -37,6 +39,7 @@ pub fn known_hosts(data: &[u8]) {
     check_revocation_wins(host, keys, file);
     check_authorities_are_no_hosts(host, keys, &lines);
     check_slices(host, keys, &known);
+    check_revoked_keys(keys, data);
 }
 
 fn parse(file: &[u8]) -> KnownHosts {
@@ -168,6 +171,22 @@ fn check_slices(host: &str, keys: &[HostKey], known: &KnownHosts) {
         assert_eq!(scan.verdict(), Some(&verdict));
         if matches!(verdict, Verdict::Unknown | Verdict::OtherType { .. }) {
             assert_eq!(scan.algorithms(), known.recorded_algorithms(host, port));
+        }
+    }
+}
+
+/// The input as a file of revoked keys, and as what follows the first bytes of a KRL. A key that is
+/// added to a text is revoked, and makes no text valid or damaged.
+fn check_revoked_keys(keys: &[HostKey], data: &[u8]) {
+    const MAGIC: &[u8] = b"SSHKRL\n\0";
+    let parse = |content: &[u8]| RevokedKeys::parse(content, Path::new("revoked"));
+    let [file, krl] = [data, &[MAGIC, data].concat()].map(parse);
+    for key in keys {
+        file.iter().chain(&krl).for_each(|revoked| assert_eq!(revoked.contains(key), revoked.contains(key)));
+        if !data.starts_with(MAGIC) {
+            let added = parse(&[data, b"\n", key.to_openssh().as_bytes()].concat());
+            assert_eq!(added.is_ok(), file.is_ok());
+            assert!(added.is_err() || added.is_ok_and(|added| added.contains(key)));
         }
     }
 }

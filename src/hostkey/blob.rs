@@ -106,6 +106,12 @@ impl<'a> BlobReader<'a> {
         self.0
     }
 
+    pub(crate) fn byte(&mut self) -> Result<u8, KeyError> {
+        let (byte, rest) = self.0.split_first().ok_or(KeyError::Damaged)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, KeyError> {
         let (number, rest) = self.0.split_first_chunk().ok_or(KeyError::Damaged)?;
         self.0 = rest;

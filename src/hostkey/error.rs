@@ -15,6 +15,13 @@ use crate::text::shell_word;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostKeyProblem {
+    /// No key is on record for the host, only a certificate authority (`@cert-authority`). OpenSSH
+    /// would accept a host certificate of the authority, but libssh does not support host
+    /// certificates.
+    AuthorityOnly {
+        /// The line with the authority.
+        authority: Location,
+    },
     /// The new key could not be written to the file of the accept-new policy.
     CannotRecord {
         /// The file.
@@ -39,6 +46,11 @@ pub enum HostKeyProblem {
     Refused,
     /// A `@revoked` line forbids the key.
     Revoked,
+    /// The key is in a [file of revoked keys](crate::config::ClientBuilder::revoked_host_keys).
+    RevokedByFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// No key is on record for the host.
     Unknown,
 }
@@ -47,6 +59,9 @@ pub enum HostKeyProblem {
 impl fmt::Display for HostKeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AuthorityOnly { .. } => {
+                "only a certificate authority is on record, and host certificates are not supported"
+            }
             Self::CannotRecord { error, .. } => {
                 return write!(f, "the new host key cannot be recorded: {error}");
             }
@@ -56,7 +71,7 @@ impl fmt::Display for HostKeyProblem {
             Self::OtherType { .. } => "only host keys of other types are on record",
             Self::Panicked => "the host key callback panicked",
             Self::Refused => "the host key callback refused the key",
-            Self::Revoked => "the host key is revoked",
+            Self::Revoked | Self::RevokedByFile { .. } => "the host key is revoked",
             Self::Unknown => "the host key is not known",
         })
     }
@@ -73,7 +88,6 @@ struct Detail {
     problem: HostKeyProblem,
     key: Option<(KeyType, Fingerprint)>,
     location: Option<Location>,
-    authority: Option<Location>,
     /// The known_hosts file to which the key can be added.
     file: Option<Arc<Path>>,
 }
@@ -86,7 +100,6 @@ impl HostKeyError {
             problem,
             key: key.map(|key| (key.key_type(), key.fingerprint())),
             location: None,
-            authority: None,
             file: None,
         }))
     }
@@ -109,11 +122,13 @@ impl HostKeyError {
                 (HostKeyProblem::OtherType { recorded: types }, location)
             }
             Verdict::Revoked { location } => (HostKeyProblem::Revoked, Some(location)),
-            Verdict::Known { .. } | Verdict::Unknown => (HostKeyProblem::Unknown, None),
+            Verdict::Known { .. } | Verdict::Unknown => match scan.authority() {
+                Some(authority) => (HostKeyProblem::AuthorityOnly { authority: authority.clone() }, None),
+                None => (HostKeyProblem::Unknown, None),
+            },
         };
         let mut error = Self::new(host, port, Some(scan.key()), problem);
         error.0.location = location.cloned();
-        error.0.authority = scan.authority().cloned();
         error.0.file = file.cloned();
         error
     }
@@ -172,6 +187,7 @@ impl fmt::Display for HostKeyError {
             write!(f, " ({key_type} {fingerprint})")?;
         }
         match &detail.problem {
+            HostKeyProblem::AuthorityOnly { authority } => detail.write_authority(f, authority),
             HostKeyProblem::CannotRecord { path, error } => {
                 write!(f, " is new but cannot be recorded in {}: {error}", PrintablePath(path))
             }
@@ -185,6 +201,9 @@ impl fmt::Display for HostKeyError {
                 f.write_str(" is revoked")?;
                 detail.write_location(f, " by ")?;
                 f.write_str("; the host may be using a stolen key")
+            }
+            HostKeyProblem::RevokedByFile { path } => {
+                write!(f, " is revoked by {}; the host may be using a stolen key", PrintablePath(path))
             }
             HostKeyProblem::Unknown => detail.write_unknown(f),
         }
@@ -226,23 +245,36 @@ impl Detail {
         let names = HostNames::new(&self.host, self.port);
         match &self.file {
             _ if !names.recordable() => f.write_str("pin it with HostKeyPolicy::pinned")?,
-            Some(file) => {
-                f.write_str("add the key, for example with `ssh-keyscan ")?;
-                if names.fallback().is_some() {
-                    write!(f, "-p {} ", self.port)?;
-                }
-                write!(f, "'{}' >> {}`", names.bare(), shell_word(file))?;
-            }
+            Some(_) => self.write_scan(f, &names, "add the key")?,
             None => f.write_str("add the key to a file that known_hosts names")?,
         }
         if names.recordable() {
             f.write_str("; HostKeyPolicy::accept_new would trust the first key of each new host")?;
         }
-        match &self.authority {
-            Some(location) => {
-                write!(f, " ({location} names an authority for it, but host certificates are not supported)")
+        Ok(())
+    }
+
+    fn write_authority(&self, f: &mut fmt::Formatter<'_>, authority: &Location) -> fmt::Result {
+        write!(f, " is not on record: {authority} only names a certificate authority for the host, and")?;
+        f.write_str(" libssh does not support host certificates; check the fingerprint, then ")?;
+        let names = HostNames::new(&self.host, self.port);
+        match names.recordable() {
+            false => f.write_str("pin the key with HostKeyPolicy::pinned"),
+            true => {
+                self.write_scan(f, &names, "record the host's plain key")?;
+                f.write_str(", or let HostKeyPolicy::accept_new record it")
             }
-            None => Ok(()),
         }
+    }
+
+    /// Writes what is to be done, and a command that does it.
+    fn write_scan(&self, f: &mut fmt::Formatter<'_>, names: &HostNames, what: &str) -> fmt::Result {
+        write!(f, "{what}, for example with `ssh-keyscan ")?;
+        if names.fallback().is_some() {
+            write!(f, "-p {} ", self.port)?;
+        }
+        write!(f, "'{}'", names.bare())?;
+        self.file.as_ref().map_or(Ok(()), |file| write!(f, " >> {}", shell_word(file)))?;
+        f.write_str("`")
     }
 }

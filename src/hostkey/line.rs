@@ -186,7 +186,7 @@ fn skip_blanks(text: &[u8]) -> &[u8] {
 }
 
 /// Splits off the first field and the blanks after it.
-fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_field(text: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr2(b' ', b'\t', text).unwrap_or(text.len());
     let (field, rest) = text.split_at(end);
     (field, skip_blanks(rest))

@@ -1,4 +1,4 @@
-//! Reading `known_hosts` files.
+//! Reading `known_hosts` files, and files of revoked keys.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::known_hosts::KnownHosts;
 use super::printable::PrintablePath;
+use super::revoked::RevokedKeys;
 use super::stamp::Stamp;
 
 /// The largest file that is read, in bytes: about 300,000 lines with RSA keys.
@@ -20,14 +21,23 @@ pub fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
     own.into_iter().flatten().chain(system.map(PathBuf::from)).collect()
 }
 
-/// A `known_hosts` file that exists but cannot be used.
+/// A `known_hosts` file that exists but cannot be used, or a file of revoked host keys that cannot
+/// be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read known hosts file {}: {error}", PrintablePath(path))]
+#[error("cannot read {what} {}: {error}", PrintablePath(path))]
 pub struct LoadError {
+    what: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// Why it cannot be used.
+    /// Why it cannot be used. For a damaged line of a file of revoked keys, the text has the line
+    /// number.
     pub error: io::Error,
+}
+
+impl LoadError {
+    pub(crate) fn known_hosts(path: &Path, error: io::Error) -> Self {
+        Self { what: "known hosts file", path: path.to_owned(), error }
+    }
 }
 
 /// How far a file has been read.
@@ -78,13 +88,14 @@ impl KnownHosts {
         Self::load_all(paths.iter().map(|path| (path.as_path(), false))).unwrap_or_default()
     }
 
-    /// Reads the files again if any of them has changed. Returns `None` if none has. The files that
-    /// had to be readable before have to be readable now.
-    pub(super) fn load_again(&self) -> Result<Option<Self>, LoadError> {
-        if self.files.iter().all(|file| file.stamp == Stamp::of(&file.path)) {
-            return Ok(None);
-        }
-        Self::load_all(self.files.iter().map(|file| (&*file.path, file.is_needed))).map(Some)
+    /// Whether any of the files has changed since it was read.
+    pub(super) fn has_changed(&self) -> bool {
+        self.files.iter().any(|file| file.stamp != Stamp::of(&file.path))
+    }
+
+    /// Reads the files again. Those that had to be readable before have to be readable now.
+    pub(super) fn load_again(&self) -> Result<Self, LoadError> {
+        Self::load_all(self.files.iter().map(|file| (&*file.path, file.is_needed)))
     }
 
     /// Reads these files. A file with `true` must be readable if it exists.
@@ -93,7 +104,7 @@ impl KnownHosts {
         for (path, is_needed) in paths {
             let mut stamp = None;
             if let Err(error) = known.load_file(path, &mut stamp) {
-                let error = LoadError { path: path.to_owned(), error };
+                let error = LoadError::known_hosts(path, error);
                 if is_needed {
                     return Err(error);
                 }
@@ -125,6 +136,24 @@ impl KnownHosts {
         self.parse_more(&text, &mut source);
         self.add_source(source);
         Ok(())
+    }
+}
+
+impl RevokedKeys {
+    /// Reads a file, which must exist, as in OpenSSH.
+    pub(super) fn load(path: &Path) -> Result<Self, LoadError> {
+        let read = || {
+            let file = File::open(path)?;
+            let stamp = Stamp::from(&file.metadata()?);
+            Ok(Self { stamp: Some(stamp), ..Self::parse(&read_limited(file)?, path)? })
+        };
+        let failed = |error| LoadError { what: "revoked host keys file", path: path.to_owned(), error };
+        read().map_err(failed)
+    }
+
+    /// Whether the file has changed since it was read.
+    pub(super) fn has_changed(&self) -> bool {
+        self.stamp != Stamp::of(&self.path)
     }
 }
 

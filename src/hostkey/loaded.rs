@@ -3,33 +3,29 @@
 use std::io;
 use std::sync::Arc;
 
-use super::known_hosts::KnownHosts;
-use super::policy::{HostKeyPolicy, Kind};
+use super::files::Contents;
+use super::policy::HostKeyPolicy;
 use super::recorder::Recorder;
-use super::verdict::LineProblem;
 use super::verification::{NewKey, OnRecord, Recorded};
 
 /// The keys on record, and those that were recorded since the files were read.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(super) known: KnownHosts,
-    /// Where new keys are recorded. `None` unless the policy is accept-new.
+    pub(super) contents: Arc<Contents>,
+    /// Where new keys are recorded. `None` unless the policy records keys.
     pub(super) recorder: Option<Recorder>,
 }
 
 impl Loaded {
-    pub(super) fn new(known: KnownHosts, policy: &HostKeyPolicy) -> Arc<Self> {
-        let recorder = match &policy.0 {
-            Kind::AcceptNew { file, hashed } => Some(Recorder::new(file, *hashed, &known)),
-            _ => None,
-        };
-        Arc::new(Self { known, recorder })
+    pub(super) fn new(contents: Arc<Contents>, policy: &HostKeyPolicy) -> Arc<Self> {
+        let recorder = policy.record().map(|(file, hashed)| Recorder::new(file, hashed, &contents.known));
+        Arc::new(Self { contents, recorder })
     }
 
     /// What is on record for the host of a new key. `None` if nothing is, or if these are the keys
     /// that were `searched` before.
     pub(super) fn find_unless(&self, searched: &Arc<Self>, new: &NewKey) -> Option<OnRecord> {
-        if std::ptr::eq(self, &**searched) { None } else { new.find_in(&self.known) }
+        if std::ptr::eq(self, &**searched) { None } else { new.find_in(&self.contents.known) }
     }
 
     /// Records new keys with one write for all of them. Blocks on the disk, and on other writers of
@@ -39,10 +35,5 @@ impl Loaded {
             Some(recorder) => recorder.record(new),
             None => new.iter().map(|_| Err(io::ErrorKind::Unsupported.into())).collect(),
         }
-    }
-
-    /// The lines that were skipped.
-    pub(crate) fn problems(&self) -> &[LineProblem] {
-        self.known.problems()
     }
 }

@@ -10,6 +10,9 @@
 //! host, and a marker also counts if a tab follows it. Host certificates are not supported, so
 //! `@cert-authority` lines make no key known.
 //!
+//! Keys in a file of revoked keys (OpenSSH: `RevokedHostKeys`) are refused whatever the other files
+//! and the policy say.
+//!
 //! A search through large files is split into slices, so that a fleet can serve other hosts between
 //! two slices.
 //!
@@ -17,8 +20,10 @@
 
 mod blob;
 mod error;
+mod files;
 mod key;
 mod known_hosts;
+mod krl;
 mod line;
 mod load;
 mod loaded;
@@ -27,7 +32,9 @@ mod open;
 mod pattern;
 mod policy;
 mod printable;
+mod proof;
 mod recorder;
+mod revoked;
 mod scan;
 mod stamp;
 mod verdict;
@@ -39,6 +46,7 @@ pub(crate) mod tests;
 
 pub(crate) use blob::{BlobReader, bits, minimal, push_string, sign_byte};
 pub use error::{HostKeyError, HostKeyProblem};
+pub(crate) use files::{Contents, FileNames, HostKeyFiles};
 pub use key::{Fingerprint, FingerprintError, HostKey, KeyError, KeyType};
 pub use known_hosts::KnownHosts;
 #[cfg(test)]
@@ -48,14 +56,16 @@ pub use line::LineFault;
 pub(crate) use load::FILE_BYTES_MAX;
 pub use load::LoadError;
 pub(crate) use load::default_files;
-pub(crate) use loaded::Loaded;
 pub(crate) use pattern::glob_matches;
 pub use policy::{HostKeyDecision, HostKeyPins, HostKeyPolicy, HostKeyQuestion};
 // Public because benches/known_hosts.rs measures it.
+#[cfg(test)]
+pub(crate) use proof::Acceptance;
+pub(crate) use proof::HostVerified;
+#[cfg(any(test, fuzzing))]
+pub(crate) use revoked::RevokedKeys;
 #[doc(hidden)]
 pub use scan::HostScan;
 pub use verdict::{LineProblem, Location, Verdict};
 pub(crate) use verification::{Decision, DiskAnswer, DiskRequest, Verification};
-#[cfg(test)]
-pub(crate) use verifier::Acceptance;
-pub(crate) use verifier::{HostVerified, Verifier};
+pub(crate) use verifier::Verifier;

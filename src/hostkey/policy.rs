@@ -1,8 +1,10 @@
 //! The policies that decide which host keys are accepted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::key::{Fingerprint, HostKey};
@@ -35,8 +37,12 @@ pub(super) enum Kind {
         file: PathBuf,
         hashed: bool,
     },
-    Pinned(HostKeyPins),
+    Pinned(Arc<HostKeyPins>),
     Ask(Arc<Asked>),
+    DangerAcceptChanged {
+        file: PathBuf,
+        hashed: bool,
+    },
     DangerAcceptAny,
 }
 
@@ -83,7 +89,7 @@ impl HostKeyPolicy {
     /// `@revoked` lines count.
     #[must_use]
     pub fn pinned(pins: HostKeyPins) -> Self {
-        Self(Kind::Pinned(pins))
+        Self(Kind::Pinned(Arc::new(pins)))
     }
 
     /// Accepts keys on record. For any other key that is not revoked, calls `ask`.
@@ -102,11 +108,78 @@ impl HostKeyPolicy {
         Self(Kind::Ask(Arc::new(ask)))
     }
 
-    /// Accepts any key of any host, even a revoked one. An attacker on the network can then read
-    /// and change everything, including passwords.
+    /// Accepts any key that is not revoked, even if another one is on record for the host
+    /// (`StrictHostKeyChecking no`, or `off`). An attacker on the network can then read and change
+    /// everything except what is restricted below.
+    ///
+    /// A new key is recorded in `file`, as by [`accept_new`](Self::accept_new), but is accepted
+    /// also if it cannot be recorded; the log has a warning then. If keys of other types are on
+    /// record for a host, those keys are requested first.
+    ///
+    /// If the host has changed its key, the log has a warning that names the key and the line with
+    /// the old one, which stays on record. As in OpenSSH, passwords, keyboard-interactive and agent
+    /// forwarding are then off for this connection, because another host could use them. Neither is
+    /// a [password for `sudo`](crate::Command::sudo_password) sent. If the login fails for that
+    /// reason, its error says so
+    /// ([`AuthProblem::HostKeyChanged`](crate::error::AuthProblem::HostKeyChanged)).
+    #[must_use]
+    pub fn danger_accept_changed(file: impl Into<PathBuf>) -> Self {
+        Self(Kind::DangerAcceptChanged { file: file.into(), hashed: false })
+    }
+
+    /// Accepts any key of any host, even one that a `@revoked` line forbids. An attacker on the
+    /// network can then read and change everything, including passwords. Only the keys in a file
+    /// that [`revoked_host_keys`](crate::config::ClientBuilder::revoked_host_keys) names are
+    /// refused.
     #[must_use]
     pub fn danger_accept_any_host_key() -> Self {
         Self(Kind::DangerAcceptAny)
+    }
+
+    /// This policy, with hashed names in the lines that it records.
+    pub(crate) fn hashing(mut self) -> Self {
+        if let Kind::AcceptNew { hashed, .. } | Kind::DangerAcceptChanged { hashed, .. } = &mut self.0 {
+            *hashed = true;
+        }
+        self
+    }
+
+    /// The file in which new keys are recorded, and whether their names are hashed.
+    pub(super) fn record(&self) -> Option<(&Path, bool)> {
+        match &self.0 {
+            Kind::AcceptNew { file, hashed } | Kind::DangerAcceptChanged { file, hashed } => {
+                Some((file, *hashed))
+            }
+            Kind::Strict | Kind::Pinned(_) | Kind::Ask(_) | Kind::DangerAcceptAny => None,
+        }
+    }
+}
+
+/// Two policies are equal if they have the same effect. Callbacks are equal if they are clones of
+/// the same policy.
+impl PartialEq for HostKeyPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Pinned(pins), Kind::Pinned(others)) => pins == others,
+            (Kind::Ask(ask), Kind::Ask(other)) => Arc::ptr_eq(ask, other),
+            (kind, kind_of_other) => {
+                discriminant(kind) == discriminant(kind_of_other) && self.record() == other.record()
+            }
+        }
+    }
+}
+
+impl Eq for HostKeyPolicy {}
+
+/// By what usually distinguishes policies. Of many pins, only the first ones count, so that the
+/// hash of a policy for all hosts takes no time for each of them.
+impl Hash for HostKeyPolicy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (discriminant(&self.0), self.record()).hash(state);
+        if let Kind::Pinned(pins) = &self.0 {
+            (pins.any_host.len(), pins.any_host.first()).hash(state);
+            (pins.by_name.len(), pins.by_name.first_key_value()).hash(state);
+        }
     }
 }
 
@@ -119,16 +192,19 @@ impl fmt::Debug for HostKeyPolicy {
             }
             Kind::Pinned(pins) => f.debug_tuple("Pinned").field(pins).finish(),
             Kind::Ask(_) => f.write_str("Ask"),
+            Kind::DangerAcceptChanged { file, hashed } => {
+                f.debug_struct("DangerAcceptChanged").field("file", file).field("hashed", hashed).finish()
+            }
             Kind::DangerAcceptAny => f.write_str("DangerAcceptAnyHostKey"),
         }
     }
 }
 
 /// The accepted fingerprints, for all hosts or for single hosts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostKeyPins {
-    any_host: HashSet<Fingerprint>,
-    by_name: HashMap<String, HashSet<Fingerprint>>,
+    any_host: BTreeSet<Fingerprint>,
+    by_name: BTreeMap<String, BTreeSet<Fingerprint>>,
 }
 
 impl HostKeyPins {

@@ -8,9 +8,9 @@ use super::key::HostKey;
 use super::known_hosts::KnownHosts;
 use super::loaded::Loaded;
 use super::names::HostNames;
+use super::proof::HostVerified;
 use super::scan::HostScan;
 use super::verdict::Verdict;
-use super::verifier::HostVerified;
 
 /// A host key that is being verified. [`Verifier::begin`](super::Verifier::begin) creates the
 /// verification, and [`Verifier::advance`](super::Verifier::advance) continues it.

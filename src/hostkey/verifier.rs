@@ -1,129 +1,77 @@
 //! The decision whether a host is trusted.
 
+use std::hash::{Hash, Hasher};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fmt, io, mem};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem};
 
 use super::error::{HostKeyError, HostKeyProblem};
-use super::key::{Fingerprint, HostKey, KeyType};
-use super::known_hosts::KnownHosts;
-use super::load::LoadError;
+use super::files::HostKeyFiles;
+use super::key::HostKey;
 use super::loaded::Loaded;
 use super::names::HostNames;
 use super::policy::{HostKeyDecision, HostKeyPolicy, HostKeyQuestion, Kind};
+use super::proof::{Acceptance, HostVerified};
 use super::recorder::Recorder;
 use super::scan::HostScan;
-use super::verdict::{Location, Verdict};
+use super::verdict::Verdict;
 use super::verification::{Decision, DiskAnswer, DiskRequest, Recording, Rereading, Verification};
 use crate::callback;
 
-/// Why a host key was accepted.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Acceptance {
-    /// The policy's callback accepted the key.
-    Asked,
-    /// The policy accepts any key, so nothing was verified.
-    DangerAcceptedAny,
-    /// The key is on record at this line. With the accept-new policy, the line may have been
-    /// written by this process.
-    Known(Location),
-    /// The key's fingerprint is pinned.
-    Pinned,
-}
-
-/// The proof that a host's key was accepted.
+/// Decides which hosts are trusted, based on the keys on record and on a policy.
 ///
-/// Only [`Verifier`] creates values of this type. Code that takes one as an argument, in particular
-/// authentication, therefore cannot run before the host key is verified.
-#[derive(Debug)]
-#[must_use]
-pub struct HostVerified {
-    key_type: KeyType,
-    fingerprint: Fingerprint,
-    acceptance: Acceptance,
-}
-
-impl HostVerified {
-    /// The type of the host's key.
-    #[cfg(test)]
-    pub fn key_type(&self) -> KeyType {
-        self.key_type
-    }
-
-    /// The fingerprint of the host's key.
-    #[cfg(test)]
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
-    /// Why the key was accepted.
-    #[cfg(test)]
-    pub fn acceptance(&self) -> &Acceptance {
-        &self.acceptance
-    }
-}
-
-/// Formats the proof for the log.
-impl fmt::Display for HostVerified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "host key {} {}, ", self.key_type, self.fingerprint)?;
-        match &self.acceptance {
-            Acceptance::Asked => f.write_str("accepted by the callback"),
-            Acceptance::DangerAcceptedAny => f.write_str("not verified"),
-            Acceptance::Known(location) => write!(f, "known by {location}"),
-            Acceptance::Pinned => f.write_str("pinned"),
-        }
-    }
-}
-
-/// Decides which hosts of a fleet are trusted, based on the keys on record and on a policy.
-///
-/// Fleets and threads share a verifier. When the files are read again, the keys on record change
-/// for all of them; a verification that has begun goes on with the keys that it began with.
+/// Hosts, fleets and threads with the same files and policy share a verifier. When the files are
+/// read again, the keys on record change for all of them; a verification that has begun goes on
+/// with the keys that it began with.
 #[derive(Debug)]
 pub struct Verifier {
-    loaded: Mutex<Arc<Loaded>>,
+    files: Arc<HostKeyFiles>,
     policy: HostKeyPolicy,
+    loaded: Mutex<Arc<Loaded>>,
+}
+
+/// Equal verifiers have the same files and the same policy.
+impl PartialEq for Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.files, &other.files) && self.policy == other.policy
+    }
+}
+
+impl Eq for Verifier {}
+
+impl Hash for Verifier {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (Arc::as_ptr(&self.files), &self.policy).hash(state);
+    }
 }
 
 impl Verifier {
-    /// Creates a verifier from the keys on record and a policy.
+    /// Creates a verifier from files and a policy.
     #[must_use]
-    pub fn new(known: KnownHosts, policy: HostKeyPolicy) -> Self {
-        Self { loaded: Mutex::new(Loaded::new(known, &policy)), policy }
+    pub fn new(files: impl Into<Arc<HostKeyFiles>>, policy: HostKeyPolicy) -> Self {
+        let files = files.into();
+        Self { loaded: Mutex::new(Loaded::new(files.contents(), &policy)), files, policy }
     }
 
-    /// The keys on record.
-    pub(crate) fn loaded(&self) -> Arc<Loaded> {
-        self.lock().clone()
+    pub(crate) fn files(&self) -> &Arc<HostKeyFiles> {
+        &self.files
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Loaded>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the files again if they have changed since they were read. Returns `None` if they have
-    /// not. Blocks on the disk.
-    pub(crate) fn read_again(&self) -> Result<Option<Arc<Loaded>>, LoadError> {
-        let known = self.loaded().known.load_again()?;
-        Ok(known.map(|known| {
-            known.log_problems();
-            Loaded::new(known, &self.policy)
-        }))
-    }
-
-    /// Uses these keys from now on.
-    pub(crate) fn replace(&self, loaded: Arc<Loaded>) {
-        log::debug!("the known_hosts files have changed: {} keys are on record now", loaded.known.len());
-        *self.lock() = loaded;
+    /// The keys on record, as the files were read last.
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        let contents = self.files.contents();
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&loaded.contents, &contents) {
+            *loaded = Loaded::new(contents, &self.policy);
+        }
+        loaded.clone()
     }
 
     /// Carries out requests of verifications, with one write for all new keys. Blocks on the disk,
     /// and on other writers of the file.
     pub(crate) fn serve(&self, requests: Vec<DiskRequest>) -> Vec<DiskAnswer> {
         if requests.iter().any(|request| matches!(request, DiskRequest::Reread)) {
-            self.reread();
+            self.files.refresh();
         }
         let loaded = self.loaded();
         let mut new = Vec::new();
@@ -144,14 +92,6 @@ impl Verifier {
         answers.into_iter().filter_map(|answer| answer.or_else(|| recorded.next())).collect()
     }
 
-    /// Reads the files again if they have changed, and uses them from now on.
-    fn reread(&self) {
-        match self.read_again() {
-            Ok(loaded) => loaded.into_iter().for_each(|loaded| self.replace(loaded)),
-            Err(error) => log::warn!("{error}; the keys that were read before stay on record"),
-        }
-    }
-
     /// The algorithms of a host's keys on record, best first. The handshake prefers them. They
     /// include the algorithms of keys recorded by the accept-new policy; see also
     /// [`KnownHosts::recorded_algorithms`].
@@ -160,7 +100,7 @@ impl Verifier {
     #[cfg(test)]
     pub fn recorded_algorithms(&self, host: &str, port: u16) -> Vec<&'static str> {
         let loaded = self.loaded();
-        let algorithms = loaded.known.recorded_algorithms(host, port);
+        let algorithms = loaded.contents.known.recorded_algorithms(host, port);
         match &loaded.recorder {
             Some(recorder) if algorithms.is_empty() => recorder.recorded_algorithms(host, port),
             _ => algorithms,
@@ -178,7 +118,7 @@ impl Verifier {
     #[must_use]
     pub fn algorithms_at_hand(&self, host: &str, port: u16) -> Vec<&'static str> {
         let loaded = self.loaded();
-        let algorithms = loaded.known.named_algorithms(host, port);
+        let algorithms = loaded.contents.known.named_algorithms(host, port);
         match &loaded.recorder {
             Some(recorder) if algorithms.is_empty() => {
                 recorder.indexed_algorithms(&HostNames::new(host, port))
@@ -235,7 +175,7 @@ impl Verifier {
 
     fn verification(&self, host: &Arc<str>, port: u16, key: HostKey) -> Verification {
         let mut scan = HostScan::new(HostNames::new(host, port), key);
-        scan.only_revoked = matches!(self.policy.0, Kind::Pinned(_));
+        scan.only_revoked = matches!(self.policy.0, Kind::Pinned(_) | Kind::DangerAcceptAny);
         Verification {
             host: host.clone(),
             port,
@@ -251,9 +191,6 @@ impl Verifier {
     /// compared, or if a [request](Verification::take_request) must be answered first. Never
     /// blocks.
     pub(crate) fn advance(&self, verification: &mut Verification, lines: usize) -> Decision {
-        if let Kind::DangerAcceptAny = &self.policy.0 {
-            return verification.accept(Acceptance::DangerAcceptedAny);
-        }
         if verification.rereading == Rereading::Answered {
             verification.rereading = Rereading::Done;
             // The files may have been read again for another host, or by a reload.
@@ -263,14 +200,20 @@ impl Verifier {
                 verification.loaded = loaded;
             }
         }
-        if !verification.scan.advance(&verification.loaded.known, lines) {
+        let Verification { scan, loaded, .. } = verification;
+        if let Kind::DangerAcceptAny = &self.policy.0
+            && loaded.contents.revoking(scan.key()).is_none()
+        {
+            return verification.accept(Acceptance::DangerAcceptedAny);
+        }
+        if !scan.advance(&loaded.contents.known, lines) {
             return Decision::Pending;
         }
         match mem::replace(&mut verification.recording, Recording::NotNeeded) {
             Recording::NotNeeded => self.decide(verification),
             Recording::Done(Ok(found)) => match verification.unrequested(found.algorithms) {
                 Some(algorithms) => Decision::Instead(algorithms),
-                None => verification.conclude(&found.verdict),
+                None => self.conclude(verification, &found.verdict),
             },
             Recording::Done(Err(error)) => self.cannot_record(verification, error),
             waits @ (Recording::Needed | Recording::Awaited) => {
@@ -285,17 +228,21 @@ impl Verifier {
         let (scan, key) = (&verification.scan, verification.scan.key());
         // The search is complete, so there is a verdict.
         let verdict = scan.verdict().unwrap_or(&Verdict::Unknown);
-        if matches!(verdict, Verdict::Known { .. }) {
-            return verification.conclude(verdict);
+        let revoking = verification.loaded.contents.revoking(key).map(|revoked| revoked.path.clone());
+        if matches!(verdict, Verdict::Known { .. }) && revoking.is_none() {
+            return self.conclude(verification, verdict);
         }
-        if self.may_be_outdated(verification, verdict) {
+        if self.may_be_outdated(verification, verdict, revoking.is_some()) {
             verification.rereading = Rereading::Needed;
         }
         if matches!(verification.rereading, Rereading::Needed | Rereading::Awaited) {
             return Decision::Pending;
         }
+        if let Some(path) = revoking {
+            return verification.refuse(HostKeyProblem::RevokedByFile { path: path.to_path_buf() });
+        }
         if matches!(verdict, Verdict::Revoked { .. }) {
-            return verification.conclude(verdict);
+            return self.conclude(verification, verdict);
         }
         if let Kind::Pinned(pins) = &self.policy.0 {
             return match pins.accept(scan.names(), &key.fingerprint()) {
@@ -319,7 +266,7 @@ impl Verifier {
             }
             (_, Some(recorder)) if *verdict == Verdict::Unknown => {
                 if let Some(location) = recorder.recorded_at(scan.names(), key) {
-                    return verification.conclude(&Verdict::Known { location });
+                    return self.conclude(verification, &Verdict::Known { location });
                 }
                 if !scan.names().recordable() {
                     let text = "the name of the host contains characters with a special meaning in known_hosts files";
@@ -329,36 +276,61 @@ impl Verifier {
                 verification.recording = Recording::Needed;
                 Decision::Pending
             }
-            _ => verification.conclude(verdict),
+            _ => self.conclude(verification, verdict),
         }
+    }
+
+    /// The decision that follows from a verdict alone.
+    fn conclude(&self, verification: &Verification, verdict: &Verdict) -> Decision {
+        let error = match verdict {
+            Verdict::Known { location } => {
+                return verification.accept(Acceptance::Known(location.clone()));
+            }
+            verdict => verification.error(verdict),
+        };
+        let is_changed = matches!(verdict, Verdict::Changed { .. } | Verdict::OtherType { .. });
+        if is_changed && matches!(self.policy.0, Kind::DangerAcceptChanged { .. }) {
+            log::warn!(
+                "{error}; it is accepted because of danger_accept_changed, without passwords, \
+                 keyboard-interactive and agent forwarding"
+            );
+            return verification.accept(Acceptance::DangerAcceptedChanged);
+        }
+        Decision::Refused(error)
     }
 
     /// Whether the files must be looked at before this verdict has consequences. Pins do not depend
     /// on the files unless the key is revoked, and before a new key is recorded, its file is looked
     /// at anyway.
-    fn may_be_outdated(&self, verification: &Verification, verdict: &Verdict) -> bool {
+    fn may_be_outdated(&self, verification: &Verification, verdict: &Verdict, is_in_file: bool) -> bool {
         let depends = match &self.policy.0 {
             Kind::Pinned(_) => matches!(verdict, Verdict::Revoked { .. }),
-            Kind::AcceptNew { .. } => *verdict != Verdict::Unknown,
+            Kind::AcceptNew { .. } | Kind::DangerAcceptChanged { .. } => *verdict != Verdict::Unknown,
             Kind::Strict | Kind::Ask(_) | Kind::DangerAcceptAny => true,
         };
-        depends && verification.rereading == Rereading::NotAsked && verification.loaded.known.has_files()
+        (depends || is_in_file)
+            && verification.rereading == Rereading::NotAsked
+            && verification.loaded.contents.has_files()
     }
 
     fn cannot_record(&self, verification: &Verification, error: io::Error) -> Decision {
         let path = verification.loaded.recorder.as_ref().map_or(Path::new(""), Recorder::path).to_owned();
-        verification.refuse(HostKeyProblem::CannotRecord { path, error })
+        let problem = HostKeyProblem::CannotRecord { path, error };
+        match (&self.policy.0, verification.refuse(problem)) {
+            (Kind::DangerAcceptChanged { .. }, Decision::Refused(error)) => {
+                log::warn!("{error}; it is accepted because of danger_accept_changed");
+                verification.accept(Acceptance::DangerAcceptedUnrecorded)
+            }
+            (_, refused) => refused,
+        }
     }
 }
 
 impl Verification {
-    /// The decision that follows from a verdict alone.
-    fn conclude(&self, verdict: &Verdict) -> Decision {
-        if let Verdict::Known { location } = verdict {
-            return self.accept(Acceptance::Known(location.clone()));
-        }
-        let file = self.loaded.known.addable.as_ref();
-        Decision::Refused(HostKeyError::from_verdict(&self.host, self.port, &self.scan, verdict, file))
+    /// The error for a verdict that is not `Known`.
+    fn error(&self, verdict: &Verdict) -> HostKeyError {
+        let file = self.loaded.contents.known.addable.as_ref();
+        HostKeyError::from_verdict(&self.host, self.port, &self.scan, verdict, file)
     }
 
     fn accept(&self, acceptance: Acceptance) -> Decision {

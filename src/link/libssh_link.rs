@@ -34,6 +34,7 @@ pub(crate) struct LibsshLink {
     tunnels: Option<Box<TunnelRelay>>,
     /// The socket of the agent to forward, if any.
     agent: Option<Arc<Path>>,
+    is_restricted: bool,
     agent_forwarding: Option<Box<AgentForwarding>>,
     /// The inbox that is returned for a channel that no longer exists.
     no_inbox: Option<Box<Inbox>>,
@@ -56,8 +57,8 @@ impl LibsshLink {
     /// Makes a link whose readiness is reported under this index.
     pub(crate) fn new(dialler: Arc<Dialler>, index: usize) -> Self {
         let (tunnels, agent, agent_forwarding, no_inbox) = Default::default();
-        let state = State::Idle;
-        Self { dialler, index, generation: 0, state, tunnels, agent, agent_forwarding, no_inbox }
+        let (state, generation, is_restricted) = (State::Idle, 0, false);
+        Self { dialler, index, generation, state, tunnels, agent, is_restricted, agent_forwarding, no_inbox }
     }
 
     fn ssh(&self) -> Option<&SshSession> {
@@ -186,6 +187,7 @@ impl Transport for LibsshLink {
             return Err(LinkError::new(LinkErrorKind::Other, "nothing is connected"));
         };
         self.agent = options.agent.cloned();
+        self.is_restricted = false;
         self.state = State::Ssh(Box::new(SshSession::start(socket, options)?));
         Ok(())
     }
@@ -194,6 +196,17 @@ impl Transport for LibsshLink {
         fn handshake(&mut self) -> Poll<()>;
         fn server_key(&mut self) -> Vec<u8>;
         fn send_keepalive(&mut self) -> ();
+    }
+
+    fn restrict(&mut self) {
+        self.is_restricted = true;
+        // Without an agent, no further channels to it are admitted.
+        self.agent = None;
+        let _ = self.session().map(|session| session.admit_agent_channels(0));
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     fn algorithms(&self) -> Algorithms {

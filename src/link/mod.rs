@@ -109,6 +109,11 @@ pub(crate) trait Transport {
     /// The server's public key as a wire blob (RFC 4253 section 6.6). It is available once the
     /// handshake is complete.
     fn server_key(&mut self) -> Result<Vec<u8>, LinkError>;
+    /// Restricts the connection, because the server may not be the one that it was before: from now
+    /// on, it cannot open channels to the agent.
+    fn restrict(&mut self);
+    /// Whether the connection is [restricted](Self::restrict).
+    fn is_restricted(&self) -> bool;
     /// The algorithms that the handshake has agreed on. They are known once
     /// [`server_key`](Self::server_key) was called.
     fn algorithms(&self) -> Algorithms;

@@ -24,7 +24,7 @@ use crate::agent::wire::Identity;
 use crate::credential::UserPassword;
 use crate::error::{AuthMethod, AuthProblem};
 use crate::hostkey::HostVerified;
-use crate::link::{AuthReply, PrivateKey};
+use crate::link::{AuthReply, Link, PrivateKey};
 use crate::stage::TimeoutKind;
 
 /// A login that is under way. It holds the proof that the host was verified, and cannot be created
@@ -74,18 +74,32 @@ enum Fate {
 }
 
 impl Login {
-    /// A password that an earlier attempt to connect has found to be refused is not sent again.
-    pub(super) fn new(proof: HostVerified, profile: &Profile, password_refused: bool) -> Self {
-        let is_spent = |offer: &Offer| password_refused && offer.password().is_some();
+    /// A password that an earlier attempt to connect has found to be refused is not sent again. If
+    /// the proof restricts the connection, nothing is sent that another host could use.
+    pub(super) fn new(
+        proof: HostVerified,
+        profile: &Profile,
+        password_refused: bool,
+        link: &mut dyn Link,
+    ) -> Self {
+        let mut problems = Vec::new();
+        if proof.is_restricted() {
+            link.restrict();
+            let is_safe = |offer: &Offer| offer.is_safe();
+            problems.extend((!profile.plan.iter().all(is_safe)).then_some(AuthProblem::HostKeyChanged));
+        }
+        let is_spent = |offer: &Offer| {
+            password_refused && offer.password().is_some() || proof.is_restricted() && !offer.is_safe()
+        };
         let fate = |offer| if is_spent(offer) { Fate::Done } else { Fate::Open };
         Self {
-            proof,
             step: LoginStep::Service,
             fates: profile.plan.iter().map(fate).collect(),
+            proof,
             spent: Vec::new(),
             unsigned: Vec::new(),
             tried: password_refused.then_some(AuthMethod::Password).into_iter().collect(),
-            problems: Vec::new(),
+            problems,
             offered: None,
             trial: Trial::Idle,
             password_refused,

@@ -135,7 +135,7 @@ impl Session {
         match profile.verifier.advance(verification, limits::HOST_KEY_LINES) {
             Decision::Pending => cx.out.extend(verification.take_request().map(Effect::Disk)),
             Decision::Accepted(proof) => {
-                let login = Login::new(proof, profile, self.attempts.password_refused);
+                let login = Login::new(proof, profile, self.attempts.password_refused, cx.link);
                 self.enter(State::Authenticating(Box::new(login)), cx);
             }
             Decision::Instead(algorithms) => {

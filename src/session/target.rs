@@ -145,6 +145,7 @@ impl Eq for Profile {}
 impl Hash for Profile {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.user, &self.plan, &self.agent, self.timeouts, self.connection).hash(state);
+        Arc::as_ptr(&self.verifier).hash(state);
     }
 }
 
@@ -293,6 +294,11 @@ impl Offer {
             Self::Password(password) | Self::Interactive(Answerer::Password(password, _)) => Some(password),
             _ => None,
         }
+    }
+
+    /// Whether a host that only pretends to be the target could not use what this offer sends.
+    pub(crate) fn is_safe(&self) -> bool {
+        !matches!(self, Self::Password(_) | Self::Interactive(_))
     }
 
     /// The method that the server must accept for this offer to make sense.

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod connection;
+mod host_keys;
 mod login;
 
 /// Defines the setters `name(argument)` or `name()` of the first type, and those of the types after

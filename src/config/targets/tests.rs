@@ -14,7 +14,6 @@ use super::*;
 use crate::Proxy;
 use crate::error::AuthProblem;
 use crate::host::AddressFamily;
-use crate::hostkey::{HostKeyPolicy, KnownHosts};
 use crate::link::{PrivateKey, engine};
 use crate::session::{Answerer, Keepalive, Offer, Retry, RetryPolicy};
 
@@ -25,7 +24,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 struct World {
     home: tempfile::TempDir,
     owner: Owner,
-    verifier: Arc<Verifier>,
 }
 
 impl World {
@@ -36,8 +34,7 @@ impl World {
             write_private(&home.path().join(name), key);
         }
         let owner = Owner { name: Some("owner".to_owned()), home: Some(home.path().to_owned()), agent: None };
-        let verifier = Arc::new(Verifier::new(KnownHosts::empty(), HostKeyPolicy::strict()));
-        Self { home, owner, verifier }
+        Self { home, owner }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -52,7 +49,7 @@ impl World {
     ) -> Result<Vec<Target>, Error> {
         let hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
         let (mut common, list) = Common::new(client.clone(), hosts, Some(configs.to_vec()))?;
-        common.targets(&list, &self.owner, &self.verifier)
+        common.targets(&list, &self.owner)
     }
 
     /// The target of the only host.

@@ -35,10 +35,7 @@ impl Engine {
 
     /// Uses what a reload has read from now on.
     pub(in crate::fleet) fn renew(&mut self, reloaded: Reloaded, now: Instant) {
-        let Reloaded { loaded, targets, dns, .. } = reloaded;
-        if let Some(loaded) = loaded {
-            self.verifier.replace(loaded);
-        }
+        let Reloaded { targets, dns, .. } = reloaded;
         if let Some(config) = dns {
             self.dns.replace(Resolver::Native(config), now);
         }

@@ -26,7 +26,6 @@ use super::turn_times::TurnTimes;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::dns::{Dns, Resolver, Ties};
-use crate::hostkey::Verifier;
 use crate::reactor::{Key, Reactor};
 use crate::session::{Effect, Execs};
 
@@ -38,7 +37,6 @@ pub(super) struct Engine {
     pub hosts: Registry,
     pub event_loop: EventLoop,
     pub schedule: Schedule,
-    pub verifier: Arc<Verifier>,
     /// The totals. The current figures are filled in on request.
     pub totals: Metrics,
     pub turn_times: TurnTimes,
@@ -57,14 +55,13 @@ pub(super) struct Parts {
     pub clock: Clock,
     pub limits: Limits,
     pub resolver: Resolver,
-    pub verifier: Arc<Verifier>,
     /// The number of hosts to reserve space for.
     pub hosts: usize,
 }
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { reactor, links, clock, limits, resolver, verifier, hosts } = parts;
+        let Parts { reactor, links, clock, limits, resolver, hosts } = parts;
         let now = clock.now();
         let waker = reactor.waker().clone();
         let ties = Ties {
@@ -77,7 +74,6 @@ impl Engine {
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             hosts: Registry::new(hosts, links, getrandom::u64()?),
             schedule: Schedule::new(limits),
-            verifier,
             totals: Metrics::default(),
             turn_times: TurnTimes::default(),
             dns: Dns::new(resolver, hosts, ties, now),

@@ -98,7 +98,9 @@ impl Engine {
                 }
                 return;
             }
-            Effect::Disk(request) => return self.disk.ask(&self.verifier, asker, request),
+            Effect::Disk(request) => {
+                return self.disk.ask(&slot.session.target().profile.verifier, asker, request);
+            }
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
             Effect::KeyExchange => {

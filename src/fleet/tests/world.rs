@@ -8,13 +8,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::links::{ADDRESSES, FakeLinks};
 use super::told::{Connection, Told};
 use crate::clock::Clock;
-use crate::config::{FleetBuilder, Setup};
+use crate::config::FleetBuilder;
 use crate::fleet::Turn;
 use crate::link::Link;
 use crate::reactor::Reactor;
 use crate::session::tests::fake_link::FakeLink;
 use crate::session::tests::random::Random;
-use crate::session::tests::script::verifier;
+use crate::session::tests::script::trusts_scripts;
 use crate::session::{Jitter, RetryPolicy};
 use crate::{Budget, Fleet, HostConfig, Proxy};
 
@@ -93,7 +93,7 @@ impl World {
             let rounds = random.pick(if is_watched { &[30, 100] } else { &[300, 10_000] });
             builder = builder.timeout(round * rounds);
         }
-        let setup = Setup { verifier: verifier(), ..builder.setup().unwrap() };
+        let setup = builder.host_keys(trusts_scripts()).setup().unwrap();
         let now = Instant::now();
         let clock = Clock::invented(now);
         let told = Told::default();

@@ -58,12 +58,12 @@ fn an_accepted_key_stays_accepted_until_the_files_are_read_again() {
     let file = directory.path().join("known_hosts");
     fs::write(&file, line("web1", 1)).unwrap();
     let verifier = strict(&[&file]);
-    assert!(verifier.read_again().unwrap().is_none(), "nothing has changed");
+    assert!(verifier.files().read_again().unwrap().is_none(), "nothing has changed");
     fs::write(&file, format!("@revoked {}", line("*", 1)) + &line("web1", 1)).unwrap();
     assert_eq!(problem(&verifier, "web1", 1), None);
-    let loaded = verifier.read_again().unwrap().expect("the file has changed");
+    let loaded = verifier.files().read_again().unwrap().expect("the file has changed");
     assert_eq!(problem(&verifier, "web1", 1), None, "reading alone changes nothing");
-    verifier.replace(loaded);
+    verifier.files().replace(loaded);
     assert_eq!(problem(&verifier, "web1", 1).as_deref(), Some("Revoked"));
 }
 
@@ -78,7 +78,7 @@ fn a_file_that_cannot_be_read_any_more_changes_nothing_if_it_is_needed() {
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     fs::write(&other, line("web2", 2)).unwrap();
-    assert!(needed.read_again().is_err());
+    assert!(needed.files().read_again().is_err());
     for (verifier, of_web1) in [(&needed, None), (&optional, Some("Unknown"))] {
         // A refusal makes the verifier look at the files.
         assert!(problem(verifier, "web2", 3).is_some());

@@ -11,6 +11,7 @@ mod openssh;
 mod policies;
 mod properties;
 mod recording;
+mod revoked;
 mod support;
 mod verdicts;
 

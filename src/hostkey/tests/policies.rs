@@ -1,5 +1,6 @@
 //! How each policy treats each verdict, and the texts of the errors.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -235,12 +236,83 @@ fn errors_say_what_to_do() {
              stolen key"
         )
     );
-    let authority = strict_error("ca1", 22, 1).to_string();
-    assert!(
-        authority.ends_with(
-            "(/etc/ssh/known:5 names an authority for it, but host certificates are not supported)"
+    let of_authority = strict_error("ca1", 22, 1);
+    assert!(matches!(of_authority.problem(), HostKeyProblem::AuthorityOnly { .. }));
+    assert_eq!(
+        of_authority.to_string(),
+        format!(
+            "host key of ca1 (ssh-ed25519 {one}) is not on record: /etc/ssh/known:5 only names a certificate \
+             authority for the host, and libssh does not support host certificates; check the fingerprint, \
+             then record the host's plain key, for example with `ssh-keyscan 'ca1'`, or let \
+             HostKeyPolicy::accept_new record it"
         )
     );
+}
+
+/// `StrictHostKeyChecking no`: a changed key is accepted, but the connection is restricted.
+#[test]
+fn a_changed_key_that_is_accepted_restricts_the_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("new");
+    let policy = HostKeyPolicy::danger_accept_changed(&file);
+    assert_eq!(
+        outcomes(policy.clone()),
+        [
+            "known /etc/ssh/known:1".to_owned(),
+            format!("known {}:1", file.display()),
+            "DangerAcceptedChanged".to_owned(),
+            "DangerAcceptedChanged".to_owned(),
+            "Revoked /etc/ssh/known:4".to_owned(),
+            "Revoked /etc/ssh/known:4".to_owned(),
+        ]
+    );
+    let restricted =
+        |verifier: &Verifier, host| verifier.verify(host, 22, &ed25519(1)).unwrap().is_restricted();
+    let verifier = Verifier::new(known_hosts(), policy);
+    let hosts = ["known", "new", "changed", "other"];
+    assert_eq!(hosts.map(|host| restricted(&verifier, host)), [false, false, true, true]);
+    // A key that cannot be recorded is accepted, because it is no other key than before.
+    let full = Verifier::new(known_hosts(), HostKeyPolicy::danger_accept_changed("/dev/full"));
+    for host in ["new", "a*"] {
+        assert_eq!(outcome(&full, host, &ed25519(1)), "DangerAcceptedUnrecorded");
+        assert!(!restricted(&full, host));
+    }
+    assert!(restricted(&full, "changed"));
+}
+
+#[test]
+fn equal_policies_are_equal() {
+    let pins = |seed| HostKeyPins::new().for_host("known", ed25519(seed).fingerprint());
+    let ask = || HostKeyPolicy::ask(|_| HostKeyDecision::Accept);
+    let policies = || {
+        [
+            HostKeyPolicy::strict(),
+            HostKeyPolicy::accept_new("a"),
+            HostKeyPolicy::accept_new("b"),
+            HostKeyPolicy::accept_new_hashed("a"),
+            HostKeyPolicy::danger_accept_changed("a"),
+            HostKeyPolicy::pinned(pins(1)),
+            HostKeyPolicy::pinned(pins(2)),
+            HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(ed25519(1).fingerprint())),
+            HostKeyPolicy::pinned(HostKeyPins::new().for_any_host(ed25519(2).fingerprint())),
+            HostKeyPolicy::danger_accept_any_host_key(),
+        ]
+    };
+    let hash = |policy: &HostKeyPolicy| {
+        let mut hasher = DefaultHasher::new();
+        policy.hash(&mut hasher);
+        hasher.finish()
+    };
+    for (index, one) in policies().iter().enumerate() {
+        for (other_index, other) in policies().iter().enumerate() {
+            assert_eq!(one == other, index == other_index, "{one:?} and {other:?}");
+            assert_eq!(hash(one) == hash(other), index == other_index, "{one:?} and {other:?}");
+        }
+    }
+    let asked = ask();
+    assert_eq!(asked, asked.clone());
+    assert_ne!(asked, ask());
+    assert_eq!(HostKeyPolicy::accept_new("a").hashing(), HostKeyPolicy::accept_new_hashed("a"));
 }
 
 #[test]

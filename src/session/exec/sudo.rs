@@ -172,6 +172,10 @@ impl Exec {
             return Ok(Progress::Pending);
         };
         let sent = match dialogue.state {
+            SudoState::Asked { .. } if cx.link.is_restricted() => {
+                self.give_up(channel, cx, HostErrorKind::Channel(ChannelProblem::SudoPasswordUnsafe));
+                return Ok(Progress::Advanced);
+            }
             SudoState::Asked { sent: 0 } if is_guarded => return Ok(self.request_trial(channel, cx)),
             SudoState::Asked { sent } => sent,
             SudoState::Refused => {

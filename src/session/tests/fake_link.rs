@@ -57,6 +57,7 @@ pub(crate) struct FakeLink {
     connection: Connection,
     generation: u32,
     is_corked: bool,
+    is_restricted: bool,
     /// Connections on which SSH was started.
     started: usize,
     channels_opened: usize,
@@ -94,6 +95,7 @@ impl FakeLink {
             connection: Connection::None,
             generation: 0,
             is_corked: false,
+            is_restricted: false,
             started: 0,
             channels_opened: 0,
             conduits: HashMap::new(),
@@ -265,6 +267,7 @@ impl Transport for FakeLink {
         let last = self.script.peers.len().checked_sub(1);
         let peer = last.map_or_else(Peer::default, |last| self.script.peers[self.started.min(last)].clone());
         self.started += 1;
+        self.is_restricted = false;
         self.offered.push(options.recorded.to_vec());
         let result = peer.start.clone();
         self.connection = Connection::Up(Box::new(Wire::new(peer)));
@@ -283,6 +286,14 @@ impl Transport for FakeLink {
             return Ok(Pumped::Drained);
         }
         self.wire().pump(budget).map_err(|error| self.breaks(error))
+    }
+
+    fn restrict(&mut self) {
+        self.is_restricted = true;
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     fn algorithms(&self) -> Algorithms {

@@ -10,12 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::call::Call;
 use super::harness::{Bench, Config, HANDSHAKE};
-use super::script::{Peer, Script, host_key};
-use crate::error::HostErrorKind;
+use super::script::{Peer, Script, host_key, private_key};
+use crate::credential::Secret;
+use crate::error::{AuthProblem, HostErrorKind};
 use crate::hostkey::tests::take_comparisons;
 use crate::hostkey::{HostKey, HostKeyDecision, HostKeyPolicy, HostKeyProblem, KnownHosts, Verifier};
-use crate::session::Input;
 use crate::session::state::Phase;
+use crate::session::{Answerer, Input, Offer};
 use crate::stage::{Stage, TimeoutKind};
 
 /// A key of a type that no recorded line has.
@@ -42,6 +43,14 @@ pub(super) fn accepts_new(file: impl Into<PathBuf>) -> Arc<Verifier> {
         known.parse(line.as_bytes(), Path::new("revoked"));
     }
     Arc::new(Verifier::new(known, HostKeyPolicy::accept_new(file)))
+}
+
+/// Has another key on record for web1 than the one that it presents, and accepts that one.
+pub(super) fn accepts_changed() -> Arc<Verifier> {
+    let mut known = KnownHosts::empty();
+    let other = HostKey::from_blob(host_key(1)).unwrap().to_openssh();
+    known.parse(format!("web1 {other}\n").as_bytes(), Path::new("known_hosts"));
+    Arc::new(Verifier::new(known, HostKeyPolicy::danger_accept_changed("/dev/null")))
 }
 
 /// Creates a host without a recorded key, and a command for it. Recording the host's key takes this
@@ -316,4 +325,37 @@ fn a_callback_that_panics_fails_its_host_alone() {
     bench.run();
     let HostErrorKind::HostKey(error) = bench.error(0).kind() else { panic!("{}", bench.error(0)) };
     assert!(matches!(error.problem(), HostKeyProblem::Panicked), "{error}");
+}
+
+/// Neither is tried, and the key that is tried is enough.
+#[test]
+fn a_host_with_a_changed_key_gets_no_password_and_no_answer() {
+    let password = || Offer::Password(Secret::new("hunter2".to_owned()).unwrap());
+    let answers =
+        || Offer::Interactive(Answerer::Password(Secret::new("hunter2".to_owned()).unwrap(), "".into()));
+    let key = || Offer::Sign(private_key(0));
+    let run = |plan| {
+        let config = Config { verifier: accepts_changed(), plan, attempts: 2, ..Config::default() };
+        let mut bench = Bench::with(config, Script::default());
+        bench.command();
+        bench.run();
+        bench
+    };
+    let tried = |bench: &Bench| {
+        let is_tried = |call: &Call| matches!(call, Call::Authenticate(_) | Call::Interact);
+        let mut tried: Vec<_> = bench.calls(is_tried).iter().map(|call| format!("{call:?}")).collect();
+        tried.dedup();
+        tried
+    };
+    let bench = run(vec![password(), answers(), key()]);
+    assert!(bench.outcome(0).is_success(), "{:?}", bench.outcome(0));
+    assert_eq!(tried(&bench), ["Authenticate(Sign(0))"]);
+
+    let bench = run(vec![password(), answers()]);
+    let error = bench.error(0);
+    assert_eq!((error.stage(), error.attempt()), (Stage::Authenticating, 1));
+    assert_eq!(tried(&bench), [""; 0]);
+    let HostErrorKind::Auth { problems, tried, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!((&problems[..], &tried[..]), (&[AuthProblem::HostKeyChanged][..], &[][..]));
+    assert!(error.to_string().contains("passwords and keyboard-interactive are off"), "{error}");
 }

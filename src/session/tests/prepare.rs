@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::harness::{Bench, Config, EXEC};
+use super::host_keys::accepts_changed;
 use super::script::{Answer, Channel, Packet, Peer, Script, lost};
 use crate::command::{ChannelRequest, RunOptions};
 use crate::error::{ChannelProblem, HostErrorKind};
@@ -93,6 +94,16 @@ fn variables_of_the_host_may_be_refused() {
     requests.truncate(3);
     requests.push(Answer::ok(1));
     assert!(run(&requests).outcome(0).is_success());
+}
+
+#[test]
+fn a_host_with_a_changed_key_gets_no_agent() {
+    let config = Config { forward_agent: true, verifier: accepts_changed(), ..Config::default() };
+    let mut bench = Bench::with(config, Script::peer(Peer::default()));
+    bench.command();
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+    assert_eq!(asked(&bench), [&Call::Exec(0, "command 0".to_owned())]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::call::Call;
 use super::harness::{AUTH, Bench, Config, EXEC};
+use super::host_keys::accepts_changed;
 use super::prepare::setup;
 use super::script::{Channel, Packet, Peer, Script, Take, lost};
 use crate::command::{Command, RunOptions, SudoMark};
@@ -497,6 +498,27 @@ fn a_withheld_password_is_not_sent_to_sudo() {
     assert_eq!(refused_by.iter().map(|host| &**host).collect::<Vec<_>>(), ["web8", "web9"]);
     let text = dialogue.bench.error(0).to_string();
     assert!(text.contains("web8 and web9 have refused it") && text.contains("guard_passwords"), "{text}");
+}
+
+#[test]
+fn a_host_with_a_changed_key_gets_no_password_for_sudo() {
+    let config = || Config { verifier: accepts_changed(), ..Config::default() };
+    let dialogue = || {
+        let (options, prompt, start) = options();
+        let peer = Peer { channels: vec![Channel::sending(vec![]), Channel::default()], ..Peer::default() };
+        Dialogue::with(Bench::with(config(), Script::peer(peer)), options, prompt, start)
+    };
+    let mut asking = dialogue();
+    asking.prompts();
+    asking.bench.run();
+    assert_eq!(asking.received(), b"");
+    let kind = asking.bench.error(0).kind();
+    assert!(matches!(kind, HostErrorKind::Channel(ChannelProblem::SudoPasswordUnsafe)), "{kind}");
+    // A `sudo` that needs no password runs the command.
+    let mut silent = dialogue();
+    silent.starts();
+    silent.ends();
+    assert!(silent.bench.outcome(0).is_success());
 }
 
 #[test]

@@ -37,8 +37,7 @@ impl<'a> List<'a> {
             self.looks.update(|looks| looks + 1);
             &**host
         });
-        let World { owner, verifier, .. } = self.world;
-        let mut targets = self.common.changes(part, |_| false, others, owner, verifier)?;
+        let mut targets = self.common.changes(part, |_| false, others, &self.world.owner)?;
         self.hosts.extend(new);
         Ok(targets.remove(0).unwrap())
     }
@@ -104,7 +103,7 @@ fn a_reload_replaces_what_is_shared_but_no_proxy() {
     let before = list.add("web", config()).unwrap();
     write_private(&world.path("one"), TWO);
     let mut read = list.common.anew();
-    let targets = read.targets(&list.hosts, &world.owner, &world.verifier).unwrap();
+    let targets = read.targets(&list.hosts, &world.owner).unwrap();
     list.common.renew(&read);
     let after = list.add("web", config()).unwrap();
     assert!(Arc::ptr_eq(&after.profile, &targets[0].profile));

@@ -103,6 +103,32 @@ fn equal_proxies_are_one_and_different_ones_are_not() {
     }
 }
 
+/// Each proxy is dialled, recorded and shown by three names, as hosts are.
+#[test]
+fn proxies_have_names_of_their_own() {
+    let world = World::new();
+    let gate = || Proxy::new("gate:2222").hostname("192.0.2.1");
+    let client = config().proxies([gate().host_key_alias("bastion"), Proxy::new("inner")]);
+    let target = world.one("web1", &client, &config().hostname("192.0.2.9").host_key_alias("node"));
+    let inner = target.proxy.as_deref().unwrap();
+    let outer = inner.proxy.as_deref().unwrap();
+    let names = |target: &Target| format!("{} {} {:?}", target.host, target.dialled, target.recorded);
+    assert_eq!(names(&target), "web1 192.0.2.9 (\"node\", 22)");
+    assert_eq!(names(inner), "inner inner (\"inner\", 22)");
+    assert_eq!(names(outer), "gate 192.0.2.1 (\"bastion\", 22)");
+    assert!(outer.ip.is_some());
+    // Proxies with other names are others.
+    let hosts = [gate().host_key_alias("bastion"), gate(), gate().host_key_alias("bastion")];
+    let own = hosts.map(|proxy| config().proxy(proxy));
+    let targets = world.resolve(&["a", "b", "c"], &config(), &own).unwrap();
+    let proxies: Vec<_> = targets.iter().map(|target| target.proxy.as_ref().unwrap()).collect();
+    assert!(Arc::ptr_eq(proxies[0], proxies[2]) && !Arc::ptr_eq(proxies[0], proxies[1]));
+    // What is dialled decides whether a way leads back.
+    let circle = config().proxies([gate(), Proxy::new("other:2222").hostname("192.0.2.1")]);
+    let text = world.problem(&["web1"], &circle, &[config()]);
+    assert!(text.contains("proxy loop: 192.0.2.1 port 2222"), "{text}");
+}
+
 #[test]
 fn ways_in_a_circle_are_refused() {
     let world = World::new();

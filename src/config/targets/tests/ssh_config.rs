@@ -26,7 +26,7 @@ impl World {
         let configs = vec![own.clone(); hosts.len()];
         let (common, list) = Common::new(client.clone(), hosts, Some(configs))?;
         let mut common = common.with_ssh_config(Some(Arc::new(self.parse(text))));
-        common.targets(&list, &self.owner, &self.verifier)
+        common.targets(&list, &self.owner)
     }
 
     fn file(&self, text: &str, entry: &str) -> Target {
@@ -227,11 +227,11 @@ fn hosts_that_are_added_later_share_the_proxies() {
     let (common, list) = Common::new(config(), vec!["web1".parse().unwrap()], None).unwrap();
     let parsed = world.parse("Host web*\n ProxyJump gate\nHost gate\n HostName 192.0.2.1");
     let mut common = common.with_ssh_config(Some(Arc::new(parsed)));
-    let first = common.targets(&list, &world.owner, &world.verifier).unwrap().remove(0);
+    let first = common.targets(&list, &world.owner).unwrap().remove(0);
     let added = [Arc::new(Listed::new("web2".parse().unwrap(), config()))];
     let part = Part { hosts: &added, first: 1 };
     let others = list.iter().map(|host| &**host);
-    let second = common.changes(part, |_| false, others, &world.owner, &world.verifier).unwrap();
+    let second = common.changes(part, |_| false, others, &world.owner).unwrap();
     let proxy = |target: &Target| target.proxy.clone().unwrap();
     assert!(Arc::ptr_eq(&proxy(&first), &proxy(second[0].as_ref().unwrap())));
 }
