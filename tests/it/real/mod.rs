@@ -51,6 +51,7 @@ mod stop;
 mod sudo;
 mod sudo_stub;
 mod timing;
+mod trust;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -145,7 +145,7 @@ fn a_fleet_goes_on_while_its_files_are_read() {
     fs::remove_file(&known_hosts).expect("removed");
     fs::create_dir(&known_hosts).expect("a directory");
     let refused = driven.fleet.reload();
-    assert!(matches!(refused, Err(Error::KnownHosts(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::KnownHosts { .. })), "{refused:?}");
 
     driven.fleet.write_stdin(sleeper, b"still here\n").expect("room");
     driven.until(SLOW, "the end", |driven| driven.ends.contains_key(&sleeper));

@@ -1,9 +1,11 @@
 //! Opening a channel and starting the command.
 
 use std::io::Write;
+use std::os::unix::net::UnixListener;
 
 use sshoal::JoinOptions;
 use sshoal::config::Input;
+use sshoal::hostkey::HostKeyPolicy;
 
 use super::super::{client, fleet, run, settled, stdout, watch};
 use super::assert_endings;
@@ -47,6 +49,31 @@ fn channels_that_the_server_opens_are_refused() {
     assert_eq!(stats.server_opens_refused, 12);
     super::assert_hostnames(&run(&mut client, "hostname"));
     assert_eq!(sim.stats().unwrap().connections, 5);
+}
+
+/// A client that does forward an agent refuses it to a host whose key has changed, even if the host
+/// does not wait to be asked.
+#[test]
+fn a_host_with_a_changed_key_cannot_open_a_channel_to_the_agent() {
+    let _dog = watch();
+    let sim = fleet(&["* exec:opens"]);
+    let host = sim.hosts(1).remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    let (known, socket) = (directory.path().join("known_hosts"), directory.path().join("agent"));
+    let agent = UnixListener::bind(&socket).unwrap();
+    agent.set_nonblocking(true).unwrap();
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz6i5vlxJsU/kJC+T/kwhIF7aP0Ami7UASJU/u5FsD5";
+    for (key, refused) in [(other.to_owned(), 4), (sim.host_key_openssh().unwrap(), 3)] {
+        let (name, port) = host.rsplit_once(':').unwrap_or((&host, "22"));
+        std::fs::write(&known, format!("{name},[{name}]:{port} {key}\n")).unwrap();
+        let before = sim.stats().unwrap().server_opens_refused;
+        let builder = client(&sim, 1).forward_ssh_agent(true).agent_socket(&socket).known_hosts([&known]);
+        let mut client = builder.host_keys(HostKeyPolicy::danger_accept_changed(&known)).build().unwrap();
+        let outputs = run(&mut client, "sleep 0.3; hostname");
+        let stats = settled(&sim, |stats| stats.server_opens % 4 == 0 && stats.server_opens > before);
+        assert_eq!(stats.server_opens_refused - before, refused, "{:?}", outputs[0].outcome());
+        assert_eq!(agent.accept().is_ok(), refused == 3);
+    }
 }
 
 /// One refused channel fails only its command: the connection stays open.
