@@ -20,12 +20,12 @@ pub(super) struct Disk {
     pub answers: VecDeque<Answer>,
 }
 
-/// The requests of each verifier. The address of a verifier identifies it: no other one has it while
-/// a job holds the verifier.
+/// The requests of each verifier. The address of a verifier identifies it: no other one has it
+/// while a job holds the verifier.
 type Waiting = Mutex<HashMap<usize, Requests>>;
 
-/// The requests, by the slot of their host. There is at most one per host, even if the host connects
-/// several times while the disk is stuck.
+/// The requests, by the slot of their host. There is at most one per host, even if the host
+/// connects several times while the disk is stuck.
 type Requests = BTreeMap<usize, (Asker, DiskRequest)>;
 
 type Answer = (Asker, DiskAnswer);
