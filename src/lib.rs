@@ -20,6 +20,7 @@ mod ids;
 mod limits;
 mod link;
 pub mod output;
+mod proxy_command;
 mod reactor;
 mod session;
 pub mod ssh_config;

@@ -358,6 +358,7 @@ impl HostOutput {
             elapsed,
             kind,
             banner: None,
+            command_said: None,
         })
     }
 }

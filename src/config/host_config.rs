@@ -83,6 +83,7 @@ use crate::session::RetryPolicy;
 /// | [`close_timeout`](Self::close_timeout) | [`Duration`] | 10 s | |
 /// | [`read_timeout`](Self::read_timeout) | [`Duration`] | the host's `timeout`, else none | |
 /// | [`proxy`](Self::proxy), [`proxies`](Self::proxies), [`no_proxy`](Self::no_proxy) | | none | |
+/// | [`proxy_command`](Self::proxy_command) | | none | |
 /// | [`proxy_host`](Self::proxy_host) | | none | `proxy_host` |
 /// | [`proxy_port`](Self::proxy_port) | | 22 | `proxy_port` |
 /// | [`proxy_user`](Self::proxy_user) | | the owner of this process | `proxy_user` |

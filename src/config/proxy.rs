@@ -188,6 +188,12 @@ settings! { @pass Proxy.config {
     /// the client's setting.
     hash_known_hosts(on: bool);
 
+    /// A command that makes the connection to the proxy
+    /// ([`Builder::proxy_command`](crate::config::ClientBuilder::proxy_command)), such as one that
+    /// starts the session of a cloud's bastion. Only the first of several proxies can have one.
+    /// Default: none, whatever the client's setting is.
+    proxy_command(command: impl Into<String>);
+
     /// Which failed attempts to connect to the proxy are followed by another one
     /// ([`Builder::retry`](crate::config::ClientBuilder::retry)). Default: the client's setting.
     retry(policy: RetryPolicy);
@@ -204,7 +210,8 @@ settings! { @pass Proxy.config {
 }}
 
 impl HostConfig {
-    /// Connects directly, without the client's proxies.
+    /// Connects directly, without the client's proxies or its
+    /// [`proxy_command`](Self::proxy_command).
     pub fn no_proxy(self) -> Self {
         self.proxies([])
     }
@@ -220,6 +227,57 @@ settings! { HostConfig, FleetBuilder.client, ClientBuilder.fleet; {
     /// No proxy may appear twice in the list, and the host itself may not appear in it.
     proxies(hops: impl IntoIterator<Item = Proxy>) =>
         |config| config.proxy.hops = Some(hops.into_iter().collect());
+
+    /// A command that makes the connection to a host (OpenSSH: `ProxyCommand`), such as
+    /// `nc -X 5 -x socks:1080 %h %p`. Its standard input and output carry the connection. Default:
+    /// none; `none` means that there is no command.
+    ///
+    /// These tokens are expanded, and any other is an error of
+    /// [`build`](crate::config::ClientBuilder::build): `%h` is the name or address to connect to,
+    /// `%p` the port, `%r` the login name, `%n` the name in the host list, and `%%` a percent sign.
+    /// No host name can contain shell syntax ([`HostSpec`]). A login name that does is an error if
+    /// `%r` would expand to it.
+    ///
+    /// The most specific layer that has any of `proxy`, `proxies`, `proxy_host` and `proxy_command`
+    /// decides: a host's own proxy replaces the client's command, and
+    /// [`no_proxy`](crate::HostConfig::no_proxy) connects directly.
+    ///
+    /// As in OpenSSH, each connection starts a process, with `$SHELL -c "exec command"` (`/bin/sh`
+    /// if `SHELL` is not set when the fleet is built), and host keys are verified under the host's
+    /// name. Unlike in OpenSSH, the last lines of its standard error do not go to the terminal, but
+    /// become a part of the host's error
+    /// ([`HostError::proxy_command_said`](crate::HostError::proxy_command_said)). The time limit
+    /// for connecting ends when the host sends its first byte.
+    ///
+    /// The command cannot ask for a password: reading from the terminal stops it until the time
+    /// limit ends it. So `ssh` as a command needs `-o BatchMode=yes`.
+    ///
+    /// When the connection has ended, the process and all others in its process group get SIGTERM
+    /// and, after a second, SIGKILL. That happens in turns of the fleet or calls of the client, at
+    /// the latest when it is dropped, which then takes up to two seconds.
+    ///
+    /// A process takes about a millisecond to start. With its three descriptors, it counts towards
+    /// the limit on descriptors. At most half of the processes that the user may have (`ulimit -u`)
+    /// are used; further hosts wait.
+    ///
+    /// ```
+    /// use sshoal::{HostConfig, ParallelClient};
+    ///
+    /// # fn main() -> Result<(), sshoal::Error> {
+    /// let client = ParallelClient::builder(["web1", "i-0123456789", "gate"])
+    ///     .proxy_command("ssh -W %h:%p jump@gate")
+    ///     .host_config([
+    ///         HostConfig::default(),
+    ///         HostConfig::default().proxy_command("cloud-session --target %h --port %p"),
+    ///         HostConfig::default().no_proxy(),
+    ///     ])
+    /// #   .no_known_hosts().identity_auth(false)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    proxy_command(command: impl Into<String>) =>
+        |config| config.proxy.command = Some(command.into());
 
     /// A short form of [`proxy`](Self::proxy), for a proxy with this name (parallel-ssh:
     /// `proxy_host`). `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file` apply to

@@ -13,7 +13,7 @@ use super::host_config::HostConfig;
 use super::host_keys::{KnownVerifiers, Renewals, Verifiers};
 use super::known::Known;
 use super::known_keys::KnownKeys;
-use super::layers::{Forwarding, Layer, Layers, Settings};
+use super::layers::{Forwarding, Given, Layer, Layers, Settings};
 use super::library::{check_forwarding, check_library, login_name};
 use super::list::{Listed, check_number};
 use super::names::Names;
@@ -70,8 +70,9 @@ struct Profiles<'a> {
     proxies: HashMap<ProxyKey<'a>, Arc<Target>>,
 }
 
-/// Identifies a proxy by its names, its port, the number of its profile, and the proxy before it.
-type ProxyKey<'a> = (Arc<str>, Names<'a>, u16, usize, Option<ProxyId>);
+/// Identifies a proxy by its names, its port, the number of its profile, its command, and the proxy
+/// before it.
+type ProxyKey<'a> = (Arc<str>, Names<'a>, u16, usize, Option<&'a str>, Option<ProxyId>);
 
 impl Common {
     /// Checks the settings for all hosts, without reading keys, and the number of configurations.
@@ -250,6 +251,9 @@ impl<'a> Profiles<'a> {
         names.apply(&mut target);
         target.alias = host.config.as_ref().and_then(|config| config.alias.as_deref()).map(Into::into);
         target.proxy = self.way(&hops, spec, layers)?;
+        if let Some(Given { value: text, .. }) = way::command(layers) {
+            self.shared.ways.lead(&mut target, text, origin)?;
+        }
         Ok(target)
     }
 
@@ -267,15 +271,20 @@ impl<'a> Profiles<'a> {
             let hop = &hops[index];
             let (number, profile) = self.profile(hop.names.dialled, hop.settings, &hop.origin())?;
             let before = way.as_ref().and_then(|before| before.proxy_id);
-            let key = (hop.spec.shared_host(), hop.names, hop.port, number, before);
-            let target = |(name, ..): &ProxyKey<'_>| {
-                let mut target = Target::new(Arc::clone(name), hop.port, profile);
-                hop.names.apply(&mut target);
-                target.proxy_id = Some(ProxyId::next());
-                target.proxy = way;
-                Arc::new(target)
+            let key = (hop.spec.shared_host(), hop.names, hop.port, number, hop.command, before);
+            let proxy = match self.proxies.get(&key) {
+                Some(proxy) => proxy.clone(),
+                None => {
+                    let mut target = Target::new(Arc::clone(&key.0), hop.port, profile);
+                    hop.names.apply(&mut target);
+                    target.proxy_id = Some(ProxyId::next());
+                    target.proxy = way;
+                    if let Some(text) = hop.command {
+                        self.shared.ways.lead(&mut target, text, &hop.origin())?;
+                    }
+                    self.proxies.entry(key).or_insert(Arc::new(target)).clone()
+                }
             };
-            let proxy = self.proxies.entry(key).or_insert_with_key(target).clone();
             self.shared.ways.insert(&hops[..=index], host, layers, &proxy);
             way = Some(proxy);
         }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 
 use super::host_config::HostConfig;
 use super::known::{InUse, Known};
-use super::layers::{Layer, Layers, Settings};
+use super::layers::{Given, Layer, Layers, Settings};
 use super::list::{Entry, Listed};
 use super::names::Names;
 use super::proxy::Proxy;
 use crate::error::{ConfigProblem, Error, Origin};
 use crate::host::HostSpec;
+use crate::proxy_command::ProxyCommand;
 use crate::session::Target;
 
 /// The proxy settings of one layer.
@@ -18,6 +19,8 @@ use crate::session::Target;
 pub(super) struct Way {
     /// The proxies that `proxy` or `proxies` sets. An empty list means a direct connection.
     pub hops: Option<Arc<[Proxy]>>,
+    /// The `proxy_command`.
+    pub command: Option<String>,
     /// The `proxy_host`.
     pub host: Option<Entry>,
     /// The `proxy_port`, `proxy_user`, `proxy_password` and `proxy_key_file`.
@@ -31,6 +34,8 @@ pub(super) struct Hop<'a> {
     pub names: Names<'a>,
     pub port: u16,
     pub settings: Settings<'a>,
+    /// The command that leads to the proxy, if it is the first one.
+    pub command: Option<&'a str>,
     /// The layer that names the proxy.
     pub given: &'a Origin,
 }
@@ -39,14 +44,14 @@ pub(super) struct Hop<'a> {
 /// settings come from.
 impl PartialEq for Hop<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.spec, self.names, self.port, self.settings)
-            == (other.spec, other.names, other.port, other.settings)
+        (self.spec, self.names, self.port, self.settings, self.command)
+            == (other.spec, other.names, other.port, other.settings, other.command)
     }
 }
 
 impl Hash for Hop<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.spec, self.names, self.port, self.settings).hash(state);
+        (self.spec, self.names, self.port, self.settings, self.command).hash(state);
     }
 }
 
@@ -66,11 +71,34 @@ impl Way {
         self.login.get_or_insert_default()
     }
 
+    /// Whether this layer says how to reach a host.
+    fn leads(&self) -> bool {
+        self.hops.is_some() || self.host.is_some() || self.command.is_some()
+    }
+
+    /// The command of this layer, unless it is `none`.
+    fn own_command(&self) -> Option<&str> {
+        self.command.as_deref().filter(|text| !ProxyCommand::is_none(text))
+    }
+
+    fn check_command(&self, text: &str) -> Result<(), ConfigProblem> {
+        let others = [("proxies", self.hops.is_some()), ("proxy_host", self.host.is_some())];
+        let setting = "proxy_command";
+        if let Some((other, _)) = others.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(ConfigProblem::Conflict { setting, other });
+        }
+        let check = self.own_command().map_or(Ok(()), ProxyCommand::check);
+        check.map_err(|problem| ConfigProblem::Invalid { setting, value: text.to_owned(), problem })
+    }
+
     /// Checks the settings, as far as that is possible without reading keys.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Error> {
         if self.hops.is_some() && (self.host.is_some() || self.login.is_some()) {
             let (setting, other) = ("proxies", "proxy_host");
             return Err(ConfigProblem::Conflict { setting, other }.of(origin.clone()));
+        }
+        if let Some(text) = &self.command {
+            self.check_command(text).map_err(|problem| problem.of(origin.clone()))?;
         }
         for entry in self.host.iter().chain(self.hops.iter().flat_map(|hops| &**hops).map(|hop| &hop.host)) {
             if let Err(problem) = entry {
@@ -82,9 +110,13 @@ impl Way {
             let name = self.host.iter().flatten().next().map_or("proxy_host", HostSpec::host);
             login.check(&of_proxy(name, origin))?;
         }
-        for Proxy { host, config } in self.hops.iter().flat_map(|hops| &**hops) {
+        for (index, Proxy { host, config }) in self.hops.iter().flat_map(|hops| &**hops).enumerate() {
             let Ok(spec) = host else { continue };
             let origin = of_proxy(spec.host(), origin);
+            if index > 0 && config.proxy.own_command().is_some() {
+                let (setting, other) = ("proxy_command", "a proxy before it");
+                return Err(ConfigProblem::Conflict { setting, other }.of(origin));
+            }
             config.check(&origin)?;
             Layers::new(Some(spec), [], [Layer { origin: &origin, config }]).check_delegation()?;
         }
@@ -98,7 +130,11 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     let login = |layer: &Layer<'a>| Some(Layer { config: layer.config.proxy.login.as_deref()?, ..*layer });
     let logins = |layers: &[Layer<'a>]| layers.iter().filter_map(login).collect::<Vec<_>>();
     for (depth, layer) in layers.all.iter().enumerate() {
-        let Way { hops, host, .. } = &layer.config.proxy;
+        let Way { hops, host, command, .. } = &layer.config.proxy;
+        if command.is_some() {
+            check_idle(&logins(&layers.all[..=depth]))?;
+            return Ok(Vec::new());
+        }
         if let Some(hops) = hops {
             // A proxy login in a more specific layer is an error, because it has no `proxy_host` to
             // apply to.
@@ -107,7 +143,9 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
             let hop = |hop: &'a Proxy| {
                 // Invalid names have already been rejected.
                 let spec = hop.host.as_ref().ok()?;
-                Some(Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], layers.shared()))
+                let command = hop.config.proxy.own_command();
+                let hop = Hop::new(spec, layer.origin, Vec::new(), vec![config(hop)], layers.shared());
+                Some(Hop { command, ..hop })
             };
             return Ok(hops.iter().filter_map(hop).collect());
         }
@@ -120,12 +158,18 @@ pub(super) fn hops<'a>(layers: &Layers<'a>) -> Result<Vec<Hop<'a>>, Error> {
     Ok(Vec::new())
 }
 
+/// The command that leads to a host with these layers.
+pub(super) fn command<'a>(layers: &Layers<'a>) -> Option<Given<'a, &'a str>> {
+    let way = layers.first(|config| config.proxy.leads().then_some(&config.proxy))?;
+    way.value.own_command().map(|text| way.map(|_| text))
+}
+
 /// The proxy settings that the host has for itself: in its own layers, or in OpenSSH's
 /// configuration if neither those nor the client name a proxy.
 fn own_way(layers: &Layers<'_>) -> Way {
     let ways = || layers.all.iter().map(|layer| &layer.config.proxy);
     let own = layers.own().len();
-    let first = ways().position(|way| way.hops.is_some() || way.host.is_some());
+    let first = ways().position(Way::leads);
     let is_file = first == Some(layers.all.len() - 1) && layers.file().is_some();
     let own = if is_file { ways().next_back() } else { ways().take(own).next() };
     own.cloned().unwrap_or_default()
@@ -160,13 +204,18 @@ impl<'a> Hop<'a> {
         settings.connection.compress = false;
         // A spare channel is for commands, too.
         settings.connection.spare_channel = false;
-        Self { spec, names: Names::of(&of_login, spec), port: of_login.port(), settings, given }
+        let names = Names::of(&of_login, spec);
+        Self { spec, names, port: of_login.port(), settings, command: None, given }
     }
 }
 
-/// The proxies that hosts use, by the ways that lead to them.
+/// What leads to hosts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ways(Known<KnownWay>);
+pub(super) struct Ways {
+    /// The proxies that hosts use, by the ways that lead to them.
+    proxies: Known<KnownWay>,
+    commands: Known<Weak<ProxyCommand>>,
+}
 
 #[derive(Debug, Clone)]
 struct KnownWay {
@@ -191,12 +240,12 @@ impl Ways {
             let layers = Layers::of_host(&known.host, &Origin::Client, client, None);
             (self::hops(&layers).ok()?.get(..known.hops)? == hops).then_some(proxy)
         };
-        self.0.find(&hops, leads)
+        self.proxies.find(&hops, leads)
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.proxies.len()
     }
 
     /// Adds the last of these proxies, which are on the way to the host with these layers.
@@ -204,6 +253,18 @@ impl Ways {
         // The host may be removed long before the proxy, and its other settings with it.
         let config = HostConfig { proxy: own_way(layers), ..HostConfig::default() };
         let host = Arc::new(Listed::new(spec.clone(), config));
-        self.0.insert(&hops, KnownWay { host, hops: hops.len(), proxy: Arc::downgrade(proxy) });
+        self.proxies.insert(&hops, KnownWay { host, hops: hops.len(), proxy: Arc::downgrade(proxy) });
+    }
+
+    /// Makes this command lead to the target, whose names become parts of it.
+    pub fn lead(&mut self, target: &mut Target, text: &str, origin: &Origin) -> Result<(), Error> {
+        let command = ProxyCommand::new(text);
+        let user = target.profile.user_name();
+        command.check_names(&target.names(&user)).map_err(|problem| {
+            let problem = format!("cannot be a part of proxy_command: {problem}");
+            ConfigProblem::Invalid { setting: "user", value: user.clone(), problem }.of(origin.clone())
+        })?;
+        target.command = Some(self.commands.share(Arc::new(command)));
+        Ok(())
     }
 }

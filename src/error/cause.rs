@@ -28,6 +28,7 @@ impl HostError {
             HostErrorKind::UnknownHost(UnknownHostProblem::OtherFamily { wanted, .. }) => {
                 format!("no {wanted} address")
             }
+            HostErrorKind::ProxyCommand(problem) => problem.cause(),
             HostErrorKind::HostKey(error) => error.problem().to_string(),
             HostErrorKind::PeerDead { .. } => "the server does not respond".to_owned(),
             HostErrorKind::Undecodable { encoding, .. } => format!("a line of output is not {encoding}"),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -35,6 +36,8 @@ pub(crate) struct HostErrorParts {
     pub kind: Arc<HostErrorKind>,
     /// What the server said before the login ended; sanitised.
     pub banner: Option<Arc<str>>,
+    /// What the proxy command has written to standard error last; sanitised.
+    pub command_said: Option<Arc<str>>,
 }
 
 impl HostError {
@@ -56,6 +59,14 @@ impl HostError {
     /// The same failure, of a server that has said this.
     pub(crate) fn with_banner(mut self, banner: Option<Arc<str>>) -> Self {
         Arc::make_mut(&mut self.0).banner = banner;
+        self
+    }
+
+    /// The same failure, of a host whose proxy command has said this.
+    pub(crate) fn with_command_said(mut self, said: Option<Arc<str>>) -> Self {
+        if said.is_some() {
+            Arc::make_mut(&mut self.0).command_said = said;
+        }
         self
     }
 
@@ -112,6 +123,15 @@ impl HostError {
     pub fn banner(&self) -> Option<&str> {
         self.0.banner.as_deref()
     }
+
+    /// The last lines that the [proxy command](crate::config::ClientBuilder::proxy_command) of this
+    /// connection has written to standard error, such as `nc: connect to web1 port 22 failed`.
+    ///
+    /// The text has up to 4 KiB before it is made safe for a terminal, in the same way as
+    /// [`banner`](Self::banner). The `Display` form of the error shows its last 512 bytes.
+    pub fn proxy_command_said(&self) -> Option<&str> {
+        self.0.command_said.as_deref()
+    }
 }
 
 impl fmt::Display for HostError {
@@ -132,8 +152,11 @@ impl fmt::Display for HostError {
             _ => {}
         }
         write!(f, ": {}", parts.kind)?;
-        match &parts.banner {
-            Some(banner) => write!(f, "; the server said: \"{}\"", peer(banner)),
+        if let Some(banner) = &parts.banner {
+            write!(f, "; the server said: \"{}\"", peer(banner))?;
+        }
+        match &parts.command_said {
+            Some(said) => write!(f, "; the proxy command said: \"{}\"", peer_end(said)),
             None => Ok(()),
         }
     }
@@ -195,6 +218,9 @@ pub enum HostErrorKind {
     /// `ProxyError`). A failure of the host behind the proxy is not of this kind.
     #[error("proxy {0}")]
     Proxy(HostError),
+    /// The proxy command did not lead to the host.
+    #[error("{0}")]
+    ProxyCommand(ProxyCommandProblem),
     /// A time limit was reached (parallel-ssh: `Timeout`).
     #[error("{kind} after {after:?}")]
     #[non_exhaustive]
@@ -284,6 +310,57 @@ pub enum HostErrorKind {
 /// Makes text that may come from the peer safe for a terminal, and limits its length.
 pub(super) fn peer(text: &str) -> Cow<'_, str> {
     sanitise_bounded(text, limits::PEER_TEXT)
+}
+
+/// Like [`peer`], but keeps the end of a text that is too long.
+fn peer_end(text: &str) -> Cow<'_, str> {
+    let text = sanitise(text);
+    let excess = text.len().saturating_sub(limits::PEER_TEXT);
+    let Some(start) = (excess..text.len()).find(|at| excess > 0 && text.is_char_boundary(*at)) else {
+        return text;
+    };
+    Cow::Owned(format!("…{}", &text[start..]))
+}
+
+/// Why a proxy command did not lead to the host
+/// ([`proxy_command`](crate::config::ClientBuilder::proxy_command)).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyCommandProblem {
+    /// The command could not be started.
+    #[error("the proxy command cannot be started: {error}: {}", peer(command))]
+    #[non_exhaustive]
+    NotStarted {
+        /// The command, with its tokens expanded.
+        command: String,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The command ended, or closed its standard output, before the host's SSH identification
+    /// arrived.
+    #[error("the proxy command {} before the host identified itself: {}", ended(*status), peer(command))]
+    #[non_exhaustive]
+    Ended {
+        /// The command, with its tokens expanded.
+        command: String,
+        /// How the command ended. `None` if it did not end within a second of closing its output,
+        /// or if another part of this program has waited for it.
+        status: Option<ExitStatus>,
+    },
+}
+
+impl ProxyCommandProblem {
+    /// The text without the command, which differs from host to host.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::NotStarted { error, .. } => format!("the proxy command cannot be started: {error}"),
+            Self::Ended { status, .. } => format!("the proxy command {}", ended(*status)),
+        }
+    }
+}
+
+fn ended(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "closed the connection".to_owned(), |status| format!("ended ({status})"))
 }
 
 /// Why the SSH handshake failed.

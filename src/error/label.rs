@@ -71,6 +71,8 @@ labels! {
     Auth => "auth",
     /// The proxy failed.
     Proxy => "proxy",
+    /// The proxy command did not lead to the host.
+    ProxyCommand => "proxy_command",
     /// Resolving the name and connecting took too long.
     ConnectTimeout => "connect_timeout",
     /// The SSH handshake took too long.
@@ -144,6 +146,7 @@ impl HostErrorKind {
             },
             Self::Auth { .. } => Label::Auth,
             Self::Proxy(_) => Label::Proxy,
+            Self::ProxyCommand(_) => Label::ProxyCommand,
             Self::Timeout { kind, .. } => match kind {
                 TimeoutKind::Connect => Label::ConnectTimeout,
                 TimeoutKind::Handshake => Label::HandshakeTimeout,

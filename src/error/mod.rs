@@ -26,7 +26,7 @@ pub(crate) use cause::group_by_cause;
 pub use channel::ChannelProblem;
 pub use command::{CommandProblem, TemplateProblem};
 pub use config::{ConfigProblem, Origin};
-pub use host::HandshakeProblem;
+pub use host::{HandshakeProblem, ProxyCommandProblem};
 pub(crate) use host::{HostError, HostErrorKind, HostErrorParts};
 pub use key::{CertProblem, KeyProblem};
 pub use label::Label;

@@ -30,6 +30,7 @@ fn of_host(kind: HostErrorKind) -> HostError {
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
         banner: None,
+        command_said: None,
     })
 }
 
@@ -149,6 +150,7 @@ fn a_cause_has_nothing_that_differs_from_host_to_host() {
                 elapsed: Duration::from_secs(number.into()),
                 kind: Arc::new(kind),
                 banner: Some(format!("This is web{number}.").into()),
+                command_said: None,
             })
         })
     };

@@ -11,6 +11,7 @@ use crate::reactor::{IndexQueue, Key, Reactor, Wheel};
 pub(super) const HOST: u8 = 0;
 pub(super) const AGENT: u8 = 1;
 pub(super) const RESOLVER: u8 = 2;
+pub(super) const CHILD: u8 = 3;
 
 pub(super) fn token<const KIND: u8>(index: usize, generation: u32) -> Token {
     Key { kind: KIND, index, generation }.token()
@@ -38,6 +39,8 @@ pub(super) enum Timer {
     Slot(usize),
     /// The time at which the rate limit allows the next connection.
     ConnectRate,
+    /// The time to visit the process of a proxy command.
+    Child(usize),
     /// The time at which another host may try a password.
     Trial,
     /// The deadline of a drain.

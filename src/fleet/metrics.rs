@@ -65,6 +65,10 @@ pub struct Metrics {
     pub bytes_sent: u64,
     /// How many connections are open or being opened, including those to proxies.
     pub connections: usize,
+    /// How many processes of proxy commands there are
+    /// ([`proxy_command`](crate::config::FleetBuilder::proxy_command)), those included that end
+    /// after their connections.
+    pub proxy_commands: usize,
     /// How many hosts wait for admission, to connect or to start a command.
     pub admission_queue: usize,
     /// How many commands are starting or running.
@@ -154,6 +158,7 @@ impl fmt::Display for Metrics {
             bytes_received,
             bytes_sent,
             connections,
+            proxy_commands,
             admission_queue,
             running,
             timers,
@@ -170,7 +175,8 @@ impl fmt::Display for Metrics {
         for (state, hosts) in self.by_state() {
             write!(f, "{state}={hosts} ")?;
         }
-        write!(f, "connections={connections} admission_queue={admission_queue} pool={pool} runs={runs} ")?;
+        write!(f, "connections={connections} proxy_commands={proxy_commands} ")?;
+        write!(f, "admission_queue={admission_queue} pool={pool} runs={runs} ")?;
         write!(f, "commands={commands} unfinished={unfinished} running={running} ")?;
         write!(f, "finished={finished} unread={unread} held_back={held_back} ")?;
         write!(f, "bytes_received={bytes_received} bytes_sent={bytes_sent} ")?;

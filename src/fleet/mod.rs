@@ -9,6 +9,7 @@ mod admission;
 mod agents;
 pub(super) mod api;
 mod backpressure;
+mod children;
 mod commands;
 mod descriptors;
 mod disk;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::children::ChildId;
 use crate::config::Listed;
 use crate::dns::LookupId;
 use crate::ids::HostId;
@@ -32,6 +33,8 @@ pub(super) struct Slot {
     pub tunnel: Option<ChannelId>,
     /// Whether there was a connection before.
     pub was_connected: bool,
+    /// The process of the proxy command that leads to the host.
+    pub child: Option<ChildId>,
 }
 
 /// A timer and the time at which it fires.
@@ -70,6 +73,7 @@ impl Slot {
             behind: 0,
             tunnel: None,
             was_connected: false,
+            child: None,
         }
     }
 
@@ -89,14 +93,20 @@ impl Slot {
     }
 
     /// Whether the fleet resolves the host name. It does not if the name is an address, or if a
-    /// proxy resolves it.
+    /// proxy or a command resolves it.
     pub(super) fn has_name(&self) -> bool {
-        self.proxy.is_none() && self.session.target().ip.is_none()
+        let target = self.session.target();
+        self.proxy.is_none() && target.command.is_none() && target.ip.is_none()
     }
 
-    /// How many descriptors the connection needs: one for a socket or, behind a proxy, two for the
-    /// ends of a conduit.
+    /// How many descriptors the connection needs: one for a socket; behind a proxy, two for the
+    /// ends of a conduit; with a proxy command, three, for a socket, for the command's standard
+    /// error, and for its end.
     pub(super) fn descriptors(&self) -> usize {
-        if self.proxy.is_some() { 2 } else { 1 }
+        match (self.proxy, &self.session.target().command) {
+            (Some(_), _) => 2,
+            (None, Some(_)) => 3,
+            (None, None) => 1,
+        }
     }
 }

@@ -110,12 +110,13 @@ impl Fleet {
 
     /// The current metrics.
     pub fn metrics(&self) -> Metrics {
-        let Engine { schedule, hosts, execs, event_loop, totals, .. } = &self.engine;
+        let Engine { schedule, hosts, execs, event_loop, totals, children, .. } = &self.engine;
         let Traffic { received, sent } = execs.traffic();
         Metrics {
             bytes_received: received,
             bytes_sent: sent,
             connections: hosts.sums.connections,
+            proxy_commands: children.len(),
             admission_queue: hosts.sums.queued(),
             running: hosts.sums.running,
             timers: event_loop.wheel.len(),

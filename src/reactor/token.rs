@@ -13,7 +13,7 @@ const INDEX_BITS: u32 = HALF - 2;
 /// The owner of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// The kind of owner: 0, 1 or 2, as numbered by the user of the reactor.
+    /// The kind of owner, from 0 to 3, as numbered by the user of the reactor.
     pub kind: u8,
     pub index: usize,
     pub generation: u32,
@@ -22,7 +22,8 @@ pub(crate) struct Key {
 impl Key {
     /// The token of this key. A generation that does not fit wraps around.
     pub(crate) fn token(self) -> Token {
-        debug_assert!(self.kind < 3 && self.index >> INDEX_BITS == 0, "{self:?} does not fit a token");
+        // The largest index is that of the waker.
+        debug_assert!(self.kind < 4 && self.index + 1 < 1 << INDEX_BITS, "{self:?} does not fit a token");
         let owner = usize::from(self.kind) << INDEX_BITS | self.index;
         Token((self.generation as usize) << HALF | owner)
     }
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_token_holds_its_key() {
-        for kind in 0..3 {
+        for kind in 0..4 {
             for (index, generation) in [(0, 0), (9_999, 7), (0xffff, u32::MAX)] {
                 let key = Key { kind, index, generation };
                 assert_eq!(Key::of(key.token()), key);

@@ -1,8 +1,13 @@
 //! The steps of an attempt to connect, from admission to the verified host key, and the ways in
 //! which a connection ends.
 
+use std::io;
 use std::net::SocketAddr;
+use std::process::ExitStatus;
 use std::sync::Arc;
+use std::task::Poll;
+
+use nix::errno::Errno;
 
 use super::addresses::{Addresses, is_out_of_descriptors};
 use super::auth::Login;
@@ -13,10 +18,10 @@ use super::state::{Phase, State};
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
 use super::{Connection, Cx, Effect, Role, Session, Target};
-use crate::error::HostErrorKind;
+use crate::error::{HostErrorKind, ProxyCommandProblem};
 use crate::hostkey::Decision;
 use crate::limits;
-use crate::link::{HandshakeOptions, LinkError, LinkErrorKind};
+use crate::link::{Conduit, HandshakeOptions, LinkError, LinkErrorKind};
 
 impl Session {
     /// Lets up to `admitted` more commands begin, and starts to connect if the session is queued.
@@ -36,6 +41,9 @@ impl Session {
             return self.open_tunnel(cx);
         }
         self.attempts.start_total(cx.now, &self.target.profile.connection.retry);
+        if self.target.command.is_some() {
+            return self.launch(cx);
+        }
         self.enter(State::Resolving, cx);
         // An IP address needs no lookup.
         let Some(address) = self.target.ip else {
@@ -65,12 +73,7 @@ impl Session {
     /// Asks the proxy to open a tunnel to the host.
     fn open_tunnel(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Tunnelling, cx);
-        let conduit = cx.link.join().map_err(|e| {
-            if is_out_of_descriptors(&e) {
-                return Failure::NoDescriptor;
-            }
-            HostErrorKind::Limit(format!("no conduit to the proxy: {e}")).into()
-        })?;
+        let conduit = join(cx)?;
         cx.out.push(Effect::OpenTunnel(conduit));
         Ok(())
     }
@@ -98,8 +101,86 @@ impl Session {
         }
     }
 
+    /// Asks for the command to be started, and begins SSH. As with OpenSSH, the client's
+    /// identification does not wait for the server's.
+    fn launch(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        self.enter(State::Launching, cx);
+        let conduit = join(cx)?;
+        self.start_ssh(cx)?;
+        cx.out.push(Effect::StartCommand(conduit));
+        self.drive(cx)
+    }
+
+    /// Returns whether the host has sent something.
+    pub(super) fn await_first_byte(&mut self, cx: &mut Cx<'_>) -> Result<bool, Failure> {
+        if cx.link.bytes_read() == 0 {
+            // Finds out whether the command has closed the connection.
+            let _ = cx.link.handshake()?;
+            return Ok(false);
+        }
+        self.enter(State::Handshaking, cx);
+        Ok(true)
+    }
+
+    pub(super) fn command_not_started(&mut self, error: io::Error) -> Result<(), Failure> {
+        if !matches!(self.state, State::Launching) {
+            return Ok(());
+        }
+        let code = error.raw_os_error();
+        let no_process = [Errno::EAGAIN, Errno::ENOMEM].iter().any(|errno| code == Some(*errno as i32));
+        if no_process || is_out_of_descriptors(&error) {
+            return Err(Failure::NoDescriptor);
+        }
+        let command = self.target.command_line().unwrap_or_default();
+        Err(HostErrorKind::ProxyCommand(ProxyCommandProblem::NotStarted { command, error }).into())
+    }
+
+    /// Whether the error of the link means that the command has ended before the host has
+    /// identified itself.
+    pub(super) fn is_end_of_command(&self, error: &LinkError, cx: &Cx<'_>) -> bool {
+        let is_end = match self.state {
+            State::Launching => matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Dropped),
+            State::Handshaking => error.kind == LinkErrorKind::Dropped,
+            _ => false,
+        };
+        is_end && cx.command.is_some()
+    }
+
+    /// Returns the error of a command that has ended. If its exit status is not known yet, waits
+    /// for that: a process closes its connection before its end is reported.
+    pub(super) fn reap(&mut self, cx: &mut Cx<'_>) -> Option<HostErrorKind> {
+        match cx.command.as_mut()?.end() {
+            Poll::Ready(status) => Some(self.ended_command(status)),
+            Poll::Pending => {
+                self.enter(State::Reaping(self.state.stage()), cx);
+                None
+            }
+        }
+    }
+
+    /// Fails if the exit status has been awaited and is known now.
+    pub(super) fn check_reaped(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        if let State::Reaping(_) = self.state
+            && let Some(command) = cx.command.as_mut()
+            && let Poll::Ready(status) = command.end()
+        {
+            return Err(self.ended_command(status).into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn ended_command(&self, status: Option<ExitStatus>) -> HostErrorKind {
+        let command = self.target.command_line().unwrap_or_default();
+        HostErrorKind::ProxyCommand(ProxyCommandProblem::Ended { command, status })
+    }
+
     pub(super) fn begin_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.enter(State::Handshaking, cx);
+        self.start_ssh(cx)
+    }
+
+    /// Starts SSH over the connected socket or conduit.
+    fn start_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.banner = None;
         let Target { recorded: (name, port), profile, .. } = &*self.target;
         if self.recorded.is_empty() {
@@ -204,11 +285,14 @@ impl Session {
         let peer = Peer::of(&self.target, &self.attempts);
         let error = peer.error_of(cause, self.failing_stage(), peer.elapsed(cx.now), kind);
         let error = match self.state {
-            State::Handshaking | State::Verifying(_) | State::Authenticating(_) => {
-                error.with_banner(cx.link.banner())
-            }
+            State::Launching
+            | State::Reaping(_)
+            | State::Handshaking
+            | State::Verifying(_)
+            | State::Authenticating(_) => error.with_banner(cx.link.banner()),
             _ => error,
         };
+        let error = error.with_command_said(cx.command.as_mut().and_then(|command| command.said()));
         match &mut self.role {
             Role::Host(commands) => {
                 // A connection that has run a command does not count as a failed attempt.
@@ -293,4 +377,14 @@ impl Session {
         let cause = Cause::of(&kind);
         (kind, cause)
     }
+}
+
+/// Begins a connection through a conduit, and returns the far end of it.
+fn join(cx: &mut Cx<'_>) -> Result<Conduit, Failure> {
+    cx.link.join().map_err(|e| {
+        if is_out_of_descriptors(&e) {
+            return Failure::NoDescriptor;
+        }
+        HostErrorKind::Limit(format!("no socket pair: {e}")).into()
+    })
 }

@@ -38,7 +38,8 @@ impl Session {
     pub(super) fn drive(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         // Without a dialled socket, the link has nothing to report. A link that has failed must not
         // be used.
-        if !self.holds_descriptor() || matches!(self.state, State::Resolving | State::Tunnelling) {
+        let is_idle = matches!(self.state, State::Resolving | State::Tunnelling | State::Reaping(_));
+        if !self.holds_descriptor() || is_idle {
             return Ok(());
         }
         if self.rests(cx) {
@@ -181,6 +182,7 @@ impl Session {
                 }
                 self.begin_ssh(cx)?;
             }
+            State::Launching => return self.await_first_byte(cx),
             State::Handshaking => {
                 if cx.link.handshake()?.is_pending() {
                     return Ok(false);
@@ -197,15 +199,9 @@ impl Session {
                     }
                     return Ok(false);
                 }
-                let Target { host, port, profile, .. } = &*self.target;
+                let Target { host, port, .. } = &*self.target;
                 log::debug!("{host} (port {port}): connected; {}", login.proof);
-                let bytes = cx.link.bytes_read();
-                let keepalive = profile.connection.keepalive;
-                let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, bytes, cx.now));
-                self.enter(State::Ready(timer), cx);
-                if let Some(commands) = self.role.commands() {
-                    commands.connected();
-                }
+                self.begin_to_serve(cx);
             }
             State::Ready(keepalive) => {
                 let peer = Peer::of(&self.target, &self.attempts);
@@ -235,12 +231,23 @@ impl Session {
             State::Queued
             | State::Resolving
             | State::Tunnelling
+            | State::Reaping(_)
             | State::Verifying(_)
             | State::BackingOff(_)
             | State::Closed
             | State::Failed(_) => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn begin_to_serve(&mut self, cx: &mut Cx<'_>) {
+        let bytes = cx.link.bytes_read();
+        let keepalive = self.target.profile.connection.keepalive;
+        let timer = keepalive.map(|keepalive| KeepaliveTimer::new(keepalive, bytes, cx.now));
+        self.enter(State::Ready(timer), cx);
+        if let Some(commands) = self.role.commands() {
+            commands.connected();
+        }
     }
 
     /// Fails if the server asks for new keys too often. There is nothing to check before the login

@@ -62,6 +62,7 @@ impl<'a> Peer<'a> {
             elapsed,
             kind: Arc::new(kind),
             banner: None,
+            command_said: None,
         })
     }
 

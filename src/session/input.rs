@@ -1,5 +1,6 @@
 //! The interface of a session: the caller passes [`Input`]s to it, and gets [`Effect`]s back.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -14,6 +15,7 @@ use crate::hostkey::{DiskAnswer, DiskRequest};
 use crate::ids::{CommandId, StdStream};
 use crate::link::algorithms::Algorithms;
 use crate::link::{Conduit, Link};
+use crate::proxy_command::CommandReport;
 use crate::stage::{Stage, Timings};
 
 /// An event or a request that a session reacts to.
@@ -52,6 +54,8 @@ pub(crate) enum Input {
     Trial(TrialOf, Permission),
     /// Answers [`Effect::Disk`].
     Disk(DiskAnswer),
+    /// Answers [`Effect::StartCommand`] if that has failed.
+    CommandNotStarted(io::Error),
     /// Answers [`Effect::OpenTunnel`]. There is one such input for each step of the tunnel's
     /// progress.
     Tunnelled(TunnelProgress),
@@ -79,6 +83,9 @@ pub(crate) enum Effect {
     /// Do this on another thread for the verification of the host's key. Answered by
     /// [`Input::Disk`].
     Disk(DiskRequest),
+    /// Start the proxy command, with this end of a conduit as its standard input and output.
+    /// Answered by [`Input::CommandNotStarted`] if that fails.
+    StartCommand(Conduit),
     /// Ask the proxy to open a tunnel to the host and to attach it to this end of a conduit.
     /// Answered by [`Input::Tunnelled`].
     OpenTunnel(Conduit),
@@ -120,6 +127,8 @@ pub(crate) struct Cx<'a> {
     /// Reads the calendar time. Used only to explain errors.
     pub calendar: fn() -> SystemTime,
     pub link: &'a mut dyn Link,
+    /// The proxy command, if one leads to the host.
+    pub command: Option<&'a mut dyn CommandReport>,
     pub execs: &'a mut Execs,
     /// How many bytes of input may still be sent in this step.
     pub input_budget: usize,

@@ -57,6 +57,7 @@ pub(crate) use view::{Awaited, View, Wish};
 use crate::error::{CancelCause, HostError, HostErrorKind};
 use crate::ids::CommandId;
 use crate::output::Bound;
+use crate::proxy_command::limits::STATUS_WAIT;
 use crate::stage::{Stage, Stopwatch, TimeoutKind};
 
 use self::attempts::Attempts;
@@ -162,6 +163,11 @@ impl Session {
                 let cause = Cause::of(&kind);
                 (kind, cause)
             }
+            Err(Failure::Link(error)) if self.is_end_of_command(&error, cx) => {
+                let Some(kind) = self.reap(cx) else { return };
+                let cause = Cause::of(&kind);
+                (kind, cause)
+            }
             Err(Failure::Link(error)) => self.explain(error, cx),
         };
         self.fail(kind, cause, cx);
@@ -170,6 +176,7 @@ impl Session {
     fn react(&mut self, input: Input, cx: &mut Cx<'_>) -> Result<(), Failure> {
         match input {
             Input::Wake => {
+                self.check_reaped(cx)?;
                 self.catch_up(cx)?;
                 self.expire(cx)?;
                 self.verify(cx)?;
@@ -231,6 +238,7 @@ impl Session {
                 self.verify(cx)?;
                 self.drive(cx)
             }
+            Input::CommandNotStarted(error) => self.command_not_started(error),
             Input::Tunnelled(progress) => self.tunnelled(progress, cx),
         }
     }
@@ -277,8 +285,11 @@ impl Session {
         if let Some(after) = Deadline::expired(self.deadline, cx.now) {
             let kind = match &self.state {
                 State::Authenticating(login) if login.awaits_trial() => TimeoutKind::Trial,
+                State::Reaping(_) => return Err(self.ended_command(None).into()),
                 _ if self.deadline == self.attempts.until() => TimeoutKind::Attempts,
-                State::Resolving | State::Connecting(_) | State::Tunnelling => TimeoutKind::Connect,
+                State::Resolving | State::Connecting(_) | State::Tunnelling | State::Launching => {
+                    TimeoutKind::Connect
+                }
                 State::Handshaking | State::Verifying(_) => TimeoutKind::Handshake,
                 State::Authenticating(login) => login.timeout_kind(&self.target.profile),
                 State::BackingOff(_) => {
@@ -313,7 +324,8 @@ impl Session {
             self.attempts.stop_total(cx.now);
         }
         self.deadline = match &next {
-            State::Resolving => self.limit(cx.now, timeouts.connect),
+            State::Resolving | State::Launching => self.limit(cx.now, timeouts.connect),
+            State::Reaping(_) => Deadline::new(cx.now, STATUS_WAIT),
             State::Connecting(_) | State::Verifying(_) => self.deadline,
             State::Handshaking => self.limit(cx.now, timeouts.handshake),
             State::Authenticating(_) => self.limit(cx.now, timeouts.auth),
@@ -344,10 +356,11 @@ impl Session {
                 cx.out.push(Effect::Connected(self.stopwatch.timings, cx.link.algorithms()));
             }
             // Verification is part of the handshake, so the stage stays the same.
-            Phase::Verifying => {}
+            Phase::Verifying | Phase::Reaping => {}
             Phase::Resolving
             | Phase::Connecting
             | Phase::Tunnelling
+            | Phase::Launching
             | Phase::Handshaking
             | Phase::Authenticating => {
                 self.stopwatch.enter(self.state.stage(), cx.now);

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::attempts::Jitter;
-use crate::error::{ChannelProblem, ConfigProblem, HostError, HostErrorKind, UnknownHostProblem};
+use crate::error::{
+    ChannelProblem, ConfigProblem, HostError, HostErrorKind, ProxyCommandProblem, UnknownHostProblem,
+};
 use crate::limits;
 use crate::stage::{Stage, TimeoutKind};
 
@@ -19,8 +21,8 @@ const RESOURCE_SHORTAGE: u32 = 4;
 /// | the attempt failed because | rule | default |
 /// |---|---|---|
 /// | the port refused the connection, or a proxy could not connect to the host | [`refused`](#structfield.refused) | 2 attempts, 1 s apart |
-/// | the server closed or reset the connection before it sent its SSH identification, like sshd beyond its `MaxStartups` | [`dropped`](#structfield.dropped) | 11 attempts; the pauses are random, up to 0.25 s at first, then doubling up to 4 s |
-/// | of anything else that may pass: no such name, no answer of the resolver, host unreachable, connection lost or disconnected, a time limit of one stage, [peer dead](crate::HostErrorKind::PeerDead) while a command waits | [`failed`](#structfield.failed) | 3 attempts, 5 s apart (parallel-ssh: `num_retries`, `retry_delay`) |
+/// | the server closed or reset the connection before it sent its SSH identification, like sshd beyond its `MaxStartups`; so did a proxy command that then ended with status 0 | [`dropped`](#structfield.dropped) | 11 attempts; the pauses are random, up to 0.25 s at first, then doubling up to 4 s |
+/// | of anything else that may pass: no such name, no answer of the resolver, host unreachable, connection lost or disconnected, a proxy command that failed, a time limit of one stage, [peer dead](crate::HostErrorKind::PeerDead) while a command waits | [`failed`](#structfield.failed) | 3 attempts, 5 s apart (parallel-ssh: `num_retries`, `retry_delay`) |
 /// | of anything that the next attempt would find again: no credential accepted, a host key that is not trusted, not an SSH server, no common algorithm, altered data, only addresses of the wrong [family](crate::config::AddressFamily), a channel or a command that was refused | none | final |
 ///
 /// All attempts of a connection are counted together. An attempt that failed is followed by
@@ -226,9 +228,17 @@ impl Cause {
             | HostErrorKind::PeerDead { .. } => Self::Failed,
             HostErrorKind::Disconnected { reason, .. } if !is_refusal(*reason) => Self::Failed,
             HostErrorKind::Proxy(error) => Self::of_proxy(error),
+            // The command has done its work, so the server has ended the connection.
+            HostErrorKind::ProxyCommand(ProxyCommandProblem::Ended { status: Some(status), .. })
+                if status.success() =>
+            {
+                Self::Dropped
+            }
+            HostErrorKind::ProxyCommand(ProxyCommandProblem::Ended { .. }) => Self::Failed,
             HostErrorKind::UnknownHost(
                 UnknownHostProblem::BadName(_) | UnknownHostProblem::OtherFamily { .. },
             )
+            | HostErrorKind::ProxyCommand(ProxyCommandProblem::NotStarted { .. })
             | HostErrorKind::Handshake(_)
             | HostErrorKind::HostKey(_)
             | HostErrorKind::Auth { .. }

@@ -21,6 +21,11 @@ pub(super) enum State {
     Connecting(Addresses),
     /// The proxy is opening a tunnel to the host.
     Tunnelling,
+    /// The proxy command is being started, or runs and the host has not sent anything yet.
+    Launching,
+    /// The proxy command has closed the connection before the host's SSH identification, in this
+    /// stage. Its exit status is awaited.
+    Reaping(Stage),
     /// SSH identification and key exchange are under way.
     Handshaking,
     /// The host's key is being compared with those on record, or is being recorded. Meanwhile,
@@ -55,7 +60,8 @@ pub enum HostState {
     Queued,
     /// The host's name is being looked up.
     Resolving,
-    /// A TCP connect is under way, or the proxy is opening a tunnel to the host.
+    /// A TCP connect is under way, the proxy is opening a tunnel to the host, or the proxy command
+    /// is making the connection.
     Connecting,
     /// SSH identification, key exchange or host key verification is under way.
     Handshaking,
@@ -109,6 +115,8 @@ pub(super) enum Phase {
     Resolving,
     Connecting,
     Tunnelling,
+    Launching,
+    Reaping,
     Handshaking,
     Verifying,
     Authenticating,
@@ -120,11 +128,13 @@ pub(super) enum Phase {
 
 impl Phase {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Queued,
         Self::Resolving,
         Self::Connecting,
         Self::Tunnelling,
+        Self::Launching,
+        Self::Reaping,
         Self::Handshaking,
         Self::Verifying,
         Self::Authenticating,
@@ -139,6 +149,7 @@ impl Phase {
 pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Queued, Phase::Resolving, "admitted"),
     (Phase::Queued, Phase::Tunnelling, "admitted, behind a proxy"),
+    (Phase::Queued, Phase::Launching, "admitted, with a proxy command"),
     (Phase::Queued, Phase::Failed, "given up without a descriptor, or host removed"),
     (Phase::Queued, Phase::Closed, "no longer needed"),
     (Phase::Resolving, Phase::Connecting, "addresses known"),
@@ -155,6 +166,16 @@ pub(super) const EDGES: &[(Phase, Phase, &str)] = &[
     (Phase::Tunnelling, Phase::BackingOff, "proxy cannot connect the host, attempts left"),
     (Phase::Tunnelling, Phase::Failed, "proxy cannot connect the host"),
     (Phase::Tunnelling, Phase::Closed, "no longer needed"),
+    (Phase::Launching, Phase::Handshaking, "host has sent something"),
+    (Phase::Launching, Phase::Reaping, "command has closed the connection"),
+    (Phase::Launching, Phase::Queued, "no descriptor or process free"),
+    (Phase::Launching, Phase::BackingOff, "command has ended, or timeout, attempts left"),
+    (Phase::Launching, Phase::Failed, "command cannot be started, has ended, or timeout"),
+    (Phase::Launching, Phase::Closed, "no longer needed"),
+    (Phase::Reaping, Phase::BackingOff, "command has ended, attempts left"),
+    (Phase::Reaping, Phase::Failed, "command has ended"),
+    (Phase::Reaping, Phase::Closed, "no longer needed"),
+    (Phase::Handshaking, Phase::Reaping, "command has closed the connection before the identification"),
     (Phase::Handshaking, Phase::Verifying, "keys exchanged"),
     (Phase::Handshaking, Phase::BackingOff, "connection lost or timeout, attempts left"),
     (Phase::Handshaking, Phase::Failed, "handshake failed, or invalid host key"),
@@ -186,6 +207,8 @@ impl State {
             Self::Resolving => Phase::Resolving,
             Self::Connecting(_) => Phase::Connecting,
             Self::Tunnelling => Phase::Tunnelling,
+            Self::Launching => Phase::Launching,
+            Self::Reaping(_) => Phase::Reaping,
             Self::Handshaking => Phase::Handshaking,
             Self::Verifying(_) => Phase::Verifying,
             Self::Authenticating(_) => Phase::Authenticating,
@@ -201,7 +224,8 @@ impl State {
         match self {
             Self::Queued | Self::BackingOff(_) | Self::Closed | Self::Failed(_) => Stage::Queued,
             Self::Resolving => Stage::Resolving,
-            Self::Connecting(_) | Self::Tunnelling => Stage::Connecting,
+            Self::Connecting(_) | Self::Tunnelling | Self::Launching => Stage::Connecting,
+            Self::Reaping(stage) => *stage,
             Self::Handshaking | Self::Verifying(_) => Stage::Handshaking,
             Self::Authenticating(_) => Stage::Authenticating,
             // This is the stage of a waiting command, which was about to open its channel. A

@@ -19,6 +19,7 @@ use crate::host::AddressFamily;
 use crate::hostkey::Verifier;
 use crate::link::algorithms::Offered;
 use crate::link::{Gssapi, PrivateKey};
+use crate::proxy_command::{Names, ProxyCommand};
 
 /// A host of the list, or a proxy on the way to one.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub(crate) struct Target {
     pub profile: Arc<Profile>,
     /// The proxy to connect through. Hosts with the same proxy share its connection.
     pub proxy: Option<Arc<Target>>,
+    /// The command that makes the connection. It is `None` behind a proxy.
+    pub command: Option<Arc<ProxyCommand>>,
     /// The id of the proxy, if this target is a proxy.
     pub proxy_id: Option<ProxyId>,
 }
@@ -67,6 +70,7 @@ impl Target {
             alias: None,
             profile,
             proxy: None,
+            command: None,
             proxy_id: None,
         }
     }
@@ -77,6 +81,17 @@ impl Target {
             22 => self.host.clone(),
             port => format!("{} port {port}", self.host).into(),
         }
+    }
+
+    /// What the tokens of the proxy command stand for.
+    pub(crate) fn names<'a>(&'a self, user: &'a str) -> Names<'a> {
+        Names { host: &self.dialled, name: &self.host, port: self.port, user }
+    }
+
+    /// The proxy command for this host.
+    pub(crate) fn command_line(&self) -> Option<String> {
+        let user = self.profile.user.to_string_lossy();
+        self.command.as_ref().map(|command| command.line(&self.names(&user)))
     }
 
     /// Sets the name or address to connect to. The host in the list is then a mere name, even if it

@@ -129,7 +129,9 @@ impl Session {
             State::Queued if self.is_needed() => HostState::Queued,
             State::Queued | State::Closed => HostState::Idle,
             State::Resolving => HostState::Resolving,
-            State::Connecting(_) | State::Tunnelling => HostState::Connecting,
+            State::Connecting(_) | State::Tunnelling | State::Launching | State::Reaping(_) => {
+                HostState::Connecting
+            }
             State::Handshaking | State::Verifying(_) => HostState::Handshaking,
             State::Authenticating(_) => HostState::Authenticating,
             State::Ready(_) => HostState::Connected,

@@ -16,7 +16,7 @@ pub enum Stage {
     Queued,
     /// Resolving the host's name.
     Resolving,
-    /// Connecting by TCP.
+    /// Connecting by TCP, through a proxy or by a proxy command.
     Connecting,
     /// Exchanging SSH identifications and keys, and verifying the host key.
     Handshaking,
@@ -75,7 +75,8 @@ impl fmt::Display for Stage {
 #[non_exhaustive]
 pub enum TimeoutKind {
     /// Name resolution and TCP connect together. Behind a proxy: the time until the proxy has
-    /// connected to the host.
+    /// connected to the host. With a proxy command: the time from its start until the host sends
+    /// its first byte.
     Connect,
     /// The SSH handshake.
     Handshake,

@@ -70,6 +70,7 @@ impl Engine {
     /// host waits for one of them to close; otherwise the host fails.
     pub(super) fn out_of_descriptors(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
+        let has_command = slot.session.target().command.is_some();
         let can_wait = if slot.session.is_proxy() {
             // The hosts that wait for this proxy cannot free descriptors before the proxy is
             // connected.
@@ -79,7 +80,12 @@ impl Engine {
             self.schedule.admission.shrink_to_open(own, &self.hosts.sums)
         };
         if !can_wait {
-            let kind = HostErrorKind::Limit("no descriptor is free (see `ulimit -n`)".to_owned());
+            let text = if has_command {
+                "no descriptor or process is free (see `ulimit -n` and `ulimit -u`)"
+            } else {
+                "no descriptor is free (see `ulimit -n`)"
+            };
+            let kind = HostErrorKind::Limit(text.to_owned());
             self.visit(index, Input::GiveUp(kind), now);
         }
     }

@@ -72,6 +72,7 @@ impl Engine {
             return;
         }
         let slot = self.hosts.remove(index);
+        debug_assert!(slot.child.is_none(), "a process is left");
         if let Some(proxy) = slot.proxy {
             self.leave_proxy(proxy, now);
         }

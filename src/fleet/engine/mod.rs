@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agents::Agents;
+use super::children::Children;
 use super::disk::Disk;
-use super::event_loop::{AGENT, EventLoop, RESOLVER, token};
+use super::event_loop::{AGENT, CHILD, EventLoop, RESOLVER, token};
 use super::event_queue::EventQueue;
 use super::metrics::Metrics;
 use super::registry::{Links, Registry};
@@ -35,6 +36,8 @@ pub(super) struct Engine {
     pub events: EventQueue,
     pub execs: Execs,
     pub hosts: Registry,
+    /// Dropped after the hosts, whose connections are then closed.
+    pub children: Children,
     pub event_loop: EventLoop,
     pub schedule: Schedule,
     /// The totals. The current figures are filled in on request.
@@ -73,6 +76,7 @@ impl Engine {
             events: EventQueue::default(),
             execs: Execs::new(limits.output_budget.unwrap_or(usize::MAX)),
             hosts: Registry::new(hosts, links, getrandom::u64()?),
+            children: Children::new(),
             schedule: Schedule::new(limits),
             totals: Metrics::default(),
             turn_times: TurnTimes::default(),
@@ -112,10 +116,11 @@ impl Engine {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Self { event_loop: EventLoop { reactor, ready, .. }, hosts, agents, dns, .. } = self;
+        let Self { event_loop: EventLoop { reactor, ready, .. }, hosts, agents, dns, children, .. } = self;
         let polled = reactor.poll(timeout, |Key { kind, index, generation }| match kind {
             AGENT => agents.note_ready(index, generation),
             RESOLVER => dns.ready(index, generation),
+            CHILD => children.note_ready(index, generation),
             _ => {
                 if hosts.slots.get(index).is_some_and(|slot| slot.link.is_current(generation)) {
                     ready.push(index);
@@ -146,6 +151,7 @@ impl Engine {
             self.deliver_lookups(now);
             self.deliver_from_disk(now);
             self.visit_agents(now);
+            self.visit_children(now);
             self.deliver_permissions(now);
             self.serve_runs(now);
             self.visit_ready(now);
@@ -175,7 +181,8 @@ impl Engine {
     /// Whether there is work that neither the poll nor a timer will report.
     fn has_work(&self) -> bool {
         let has_answers = self.agents.has_answers() || !self.disk.answers.is_empty() || self.dns.has_work();
-        let has_news = self.event_loop.poll_again || !self.event_loop.ready.is_empty();
+        let has_news =
+            self.event_loop.poll_again || !self.event_loop.ready.is_empty() || self.children.has_ready();
         has_news || has_answers || self.schedule.has_work(self.execs.share())
     }
 

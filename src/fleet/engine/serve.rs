@@ -6,6 +6,7 @@ use super::Engine;
 use crate::agent::{AgentAnswer, Asker};
 use crate::dns::Finished;
 use crate::error::CancelCause;
+use crate::fleet::children::Visited;
 use crate::fleet::event_loop::Timer;
 use crate::fleet::runs::{Reach, Task};
 use crate::fleet::schedule::Drain;
@@ -15,7 +16,7 @@ use crate::session::{Awaited, Input};
 
 impl Engine {
     pub(super) fn fire_timers(&mut self, now: Instant) {
-        let Self { event_loop, hosts, schedule, .. } = self;
+        let Self { event_loop, hosts, schedule, children, .. } = self;
         event_loop.expire(now, |event_loop, timer| match timer {
             Timer::Slot(index) => {
                 if let Some(slot) = hosts.slots.get_mut(index) {
@@ -25,6 +26,7 @@ impl Engine {
             }
             // Hosts that wait for the rate limit are admitted later in this turn.
             Timer::ConnectRate => schedule.rate_timer = None,
+            Timer::Child(index) => children.expired(index),
             Timer::Trial => schedule.trial_timer = None,
             Timer::Drain => {
                 schedule.drain = Drain::Begun(None);
@@ -87,6 +89,23 @@ impl Engine {
                 self.visit(asker.slot, input, now);
             }
             // This is checked after an answer was delivered, so that every turn makes progress.
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Visits the processes of proxy commands that have news, as far as the turn budget allows.
+    pub(super) fn visit_children(&mut self, now: Instant) {
+        for _ in 0..self.children.ready() {
+            match self.children.visit_next(&mut self.event_loop, now) {
+                // The host may wait for that.
+                Some(Visited::Ended { slot }) => self.event_loop.ready.push(slot),
+                Some(Visited::Gone) => {
+                    self.hosts.sums.descriptors = self.hosts.sums.descriptors.saturating_sub(1);
+                }
+                Some(Visited::Stays) | None => {}
+            }
             if self.is_over() {
                 return;
             }

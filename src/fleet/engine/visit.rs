@@ -15,7 +15,7 @@ use crate::ids::CommandId;
 use crate::limits;
 use crate::link::Conduit;
 use crate::session::{
-    Awaited, CommandNews, Cx, Effect, Input, Target, TunnelId, TunnelProgress, TunnelRequest,
+    Awaited, CommandNews, Cx, Effect, HostState, Input, Target, TunnelId, TunnelProgress, TunnelRequest,
 };
 
 impl Engine {
@@ -24,6 +24,7 @@ impl Engine {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         let (id, stage) = (slot.id, slot.session.stage());
         let host = (!slot.session.is_proxy()).then_some(id);
+        let child = slot.child;
         // The buffer is moved out of the engine, because applying the effects may lead to a nested
         // visit to the proxy in front of the host.
         let mut out = mem::take(&mut self.effects);
@@ -34,6 +35,7 @@ impl Engine {
                     now,
                     calendar: crate::clock::calendar,
                     link: &mut *slot.link,
+                    command: child.and_then(|id| self.children.report(id)),
                     execs: &mut self.execs,
                     input_budget: limits::INPUT_PER_VISIT,
                     out: &mut out,
@@ -43,7 +45,7 @@ impl Engine {
         self.meter.stepped(host, stage, &self.clock);
         // The view is updated before the effects are applied. An effect may be answered at once,
         // and the answer is delivered only if the view says that the session waits for it.
-        self.settle(index);
+        self.settle(index, now);
         let mut no_descriptor = false;
         for effect in out.drain(..) {
             no_descriptor |= matches!(effect, Effect::NoDescriptor);
@@ -101,6 +103,7 @@ impl Engine {
             Effect::Disk(request) => {
                 return self.disk.ask(&slot.session.target().profile.verifier, asker, request);
             }
+            Effect::StartCommand(conduit) => return self.start_command(index, conduit, now),
             Effect::OpenTunnel(conduit) => return self.open_tunnel(index, conduit, now),
             Effect::Tunnelled(id, progress) => return self.pass_on(index, id, progress),
             Effect::KeyExchange => {
@@ -165,6 +168,24 @@ impl Engine {
         }
     }
 
+    /// Starts the proxy command of a host, with this end of a conduit as its standard input and
+    /// output.
+    fn start_command(&mut self, index: usize, conduit: Conduit, now: Instant) {
+        let Some(slot) = self.hosts.slots.get_mut(index) else { return };
+        // A later input of the same visit may have ended the attempt.
+        if slot.view().state != HostState::Connecting || slot.child.is_some() {
+            return;
+        }
+        let Some(line) = slot.session.target().command_line() else {
+            return self.bug(index, "a start of no command", now);
+        };
+        let registry = self.event_loop.reactor.registry();
+        match self.children.start(&line, conduit.into(), index, registry) {
+            Ok(child) => slot.child = Some(child),
+            Err(error) => self.visit(index, Input::CommandNotStarted(error), now),
+        }
+    }
+
     /// Asks the proxy in front of a host to open a channel to that host.
     fn open_tunnel(&mut self, index: usize, conduit: Conduit, now: Instant) {
         let Some(slot) = self.hosts.slots.get(index) else { return };
@@ -222,7 +243,7 @@ impl Engine {
     }
 
     /// Updates the timer, the sums and the queues after a step of a session.
-    fn settle(&mut self, index: usize) {
+    fn settle(&mut self, index: usize, now: Instant) {
         let Some(slot) = self.hosts.slots.get_mut(index) else { return };
         self.hosts.sums.subtract(slot);
         let usage = slot.usage(&self.execs);
@@ -230,6 +251,14 @@ impl Engine {
         self.hosts.sums.add(slot);
         let view = *slot.view();
         slot.timer = self.event_loop.arm(slot.timer, view.deadline, Timer::Slot(index));
+        if !view.holds_descriptor
+            && let Some(child) = slot.child.take()
+        {
+            // Until it is gone, it holds a descriptor.
+            self.children.end(child, now);
+            self.hosts.sums.descriptors += 1;
+            self.event_loop.alarm();
+        }
         if view.awaits != Some(Awaited::Lookup)
             && let Some(lookup) = slot.lookup.take()
         {

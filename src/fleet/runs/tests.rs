@@ -35,6 +35,7 @@ impl End {
             elapsed: Duration::ZERO,
             kind: Arc::new(kind),
             banner: None,
+            command_said: None,
         }))
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::call::{Call, Failing, Fault};
+use super::command::{dropped, ended, ends_early, with_command};
 use super::harness::{Bench, Config, address, opened};
 use super::host_keys::{new_host, shows_the_recorded_key_when_asked_for_it};
 use super::proxy::refusal;
@@ -16,6 +17,7 @@ use crate::error::{CancelCause, HostErrorKind, UnknownHostProblem};
 use crate::link::{ChannelId, LinkErrorKind};
 use crate::session::state::{EDGES, Phase, State, is_legal};
 use crate::session::{Input, TunnelProgress};
+use crate::stage::Stage;
 
 thread_local! {
     static TAKEN: RefCell<Vec<(Phase, Phase)>> = const { RefCell::new(Vec::new()) };
@@ -74,6 +76,58 @@ edges! {
         assert!(matches!(bench.error(0).kind(), HostErrorKind::Proxy(_)));
     };
     Tunnelling => Closed, an_unneeded_tunnel_is_given_up: || cancelled_in(Phase::Tunnelling);
+    Queued => Launching, admission_starts_the_command: commanded;
+    Launching => Handshaking, ssh_follows_the_first_byte: commanded;
+    Launching => Reaping, a_command_that_closes_its_output_is_waited_for: || {
+        let mut bench = ends_early(None, 1);
+        bench.run();
+        assert!(ended(&bench).contains("closed the connection"), "{}", bench.error(0));
+    };
+    Launching => Queued, without_a_process_it_waits_again: || {
+        let mut bench = with_command(Script::default(), 1);
+        bench.starts = [Errno::EAGAIN, Errno::EMFILE].map(Into::into).into();
+        bench.run();
+        assert_eq!((bench.no_descriptor, bench.commands_started), (2, 3));
+        assert!(bench.outcome(0).is_success());
+    };
+    Launching => BackingOff, a_command_that_has_ended_is_started_again: || {
+        let mut bench = ends_early(Some(1), 3);
+        bench.run();
+        assert!(bench.outcome(0).is_success());
+        assert_eq!(bench.commands_started, 2);
+    };
+    Launching => Failed, the_last_command_that_ends_is_final: || {
+        let bench = ends_early(Some(1), 1);
+        assert!(ended(&bench).contains("exit status: 1"), "{}", bench.error(0));
+    };
+    Launching => Closed, an_unneeded_command_is_given_up: || cancelled_in(Phase::Launching);
+    Reaping => BackingOff, a_command_that_ends_without_a_status_is_started_again: || {
+        let mut bench = ends_early(None, 3);
+        bench.run();
+        assert!(bench.outcome(0).is_success());
+    };
+    Reaping => Failed, a_status_that_is_awaited_is_in_the_error: || {
+        let mut bench = ends_early(None, 1);
+        assert_eq!(bench.phase(), Phase::Reaping);
+        bench.exit(1);
+        assert!(ended(&bench).contains("exit status: 1"), "{}", bench.error(0));
+    };
+    Reaping => Closed, an_unneeded_status_is_not_awaited: || {
+        let mut bench = ends_early(None, 3);
+        bench.cancel(0);
+        assert_eq!((bench.phase(), bench.deadline()), (Phase::Closed, None));
+    };
+    Handshaking => Reaping, a_command_that_ends_after_a_few_bytes_is_waited_for: || {
+        let silent = Peer { handshake: Answer::never(), ..Peer::default() };
+        let mut bench = with_command(Script::peer(silent), 1);
+        bench.run_until_phase(Phase::Launching);
+        bench.link.arrive(0, Packet::Keys(0));
+        bench.step(Input::Wake);
+        assert_eq!(bench.phase(), Phase::Handshaking);
+        bench.link.fail_next(dropped());
+        bench.run();
+        assert_eq!(bench.error(0).stage(), Stage::Handshaking);
+    };
     Resolving => Connecting, addresses_are_dialled: happy;
     Resolving => BackingOff, a_failed_lookup_is_tried_again: || lookup_fails(3);
     Resolving => Failed, the_last_failed_lookup_is_final: || lookup_fails(1);
@@ -191,11 +245,18 @@ fn tunnelled(says: Vec<Vec<TunnelProgress>>, attempts: u32) -> Bench {
     bench
 }
 
+fn commanded() {
+    let mut bench = with_command(Script::default(), 1);
+    bench.run();
+    assert!(bench.outcome(0).is_success());
+}
+
 /// Cancels the only command before it is sent, so that nothing needs the connection any more.
 fn cancelled_in(phase: Phase) {
     let dials =
         [if phase == Phase::BackingOff { Dial::Fails(1, Errno::ECONNREFUSED) } else { Dial::Connects(1) }];
-    let config = Config { proxied: phase == Phase::Tunnelling, ..Config::default() };
+    let (proxied, commanded) = (phase == Phase::Tunnelling, phase == Phase::Launching);
+    let config = Config { proxied, commanded, ..Config::default() };
     let mut bench = Bench::with(config, Script::default().dialling(address(1), &dials));
     bench.command();
     bench.run_until_phase(phase);

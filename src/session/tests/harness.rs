@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::{Asked, FakeAgent};
 use super::call::Call;
+use super::command::FakeChild;
 use super::disk::FakeDisk;
 use super::fake_link::FakeLink;
 use super::script::{Script, private_key, verifier};
@@ -23,6 +25,7 @@ use crate::limits;
 use crate::link::algorithms::Offered;
 use crate::link::{ChannelId, Conduit};
 use crate::output::Outcome;
+use crate::proxy_command::{CommandReport, ProxyCommand};
 use crate::session::state::{Phase, State};
 use crate::session::{
     AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Permission,
@@ -64,6 +67,8 @@ pub(super) struct Config {
     pub timeouts: Timeouts,
     /// Whether the host is behind a proxy.
     pub proxied: bool,
+    /// Whether a proxy command leads to the host.
+    pub commanded: bool,
     pub verifier: Arc<Verifier>,
 }
 
@@ -93,6 +98,7 @@ impl Default for Config {
                 ..limits_of_ends()
             },
             proxied: false,
+            commanded: false,
             verifier: verifier(),
         }
     }
@@ -136,7 +142,15 @@ pub(super) struct Bench {
     pub proxy_says: VecDeque<Vec<TunnelProgress>>,
     /// The remaining replies to the current request.
     tunnelled: VecDeque<TunnelProgress>,
-    /// The proxy's end of the conduit.
+    /// The failures of the next starts of the proxy command. Later ones succeed.
+    pub starts: VecDeque<io::Error>,
+    /// The process of the proxy command.
+    pub child: Option<FakeChild>,
+    /// What a process is when it is started.
+    pub next_child: FakeChild,
+    pub commands_started: usize,
+    failed_start: Option<io::Error>,
+    /// The proxy's end of the conduit, or the command's.
     pub conduit: Option<Conduit>,
     again: bool,
     /// The outcomes seen so far, to detect an outcome that changes.
@@ -181,6 +195,7 @@ impl Bench {
             keepalive,
             timeouts,
             proxied,
+            commanded,
             forward_agent,
             setup,
             spare_channel,
@@ -221,6 +236,9 @@ impl Bench {
             let gate = Target::new("gate".into(), 22, profile);
             target.proxy = Some(Arc::new(gate));
         }
+        if commanded {
+            target.command = Some(Arc::new(ProxyCommand::new("nc %h %p")));
+        }
         Self {
             session: Session::new(target, Jitter::new(seed), Instant::now()),
             link: FakeLink::new(script),
@@ -234,7 +252,12 @@ impl Bench {
             agent: FakeAgent::with(&[]),
             disk: FakeDisk::new(),
             proxy_says: VecDeque::new(),
+            starts: VecDeque::new(),
+            child: None,
+            next_child: FakeChild::default(),
+            commands_started: 0,
             tunnelled: VecDeque::new(),
+            failed_start: None,
             conduit: None,
             again: false,
             seen: Vec::new(),
@@ -394,6 +417,12 @@ impl Bench {
                 Effect::Again => again = true,
                 Effect::NoDescriptor => self.no_descriptor += 1,
                 Effect::Lookup => self.lookup = true,
+                Effect::StartCommand(conduit) => {
+                    self.conduit = Some(conduit);
+                    self.failed_start = self.starts.pop_front();
+                    self.commands_started += 1;
+                    self.child = self.failed_start.is_none().then(|| self.next_child.clone());
+                }
                 Effect::OpenTunnel(conduit) => {
                     self.conduit = Some(conduit);
                     self.tunnelled = self.proxy_says.pop_front().unwrap_or_else(opened).into();
@@ -456,16 +485,21 @@ impl Bench {
         let Self { session, link, execs, now, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let (input_budget, out) = (limits::INPUT_PER_VISIT, &mut Vec::new());
-        session.enter(state, &mut Cx { now: *now, calendar, link, execs, input_budget, out });
+        session.enter(state, &mut Cx { now: *now, calendar, link, command: None, execs, input_budget, out });
     }
 
     fn raw_step(&mut self, input: Input) -> Vec<Effect> {
         self.link.begin_step();
         let mut out = Vec::new();
-        let Self { session, link, execs, now, .. } = self;
+        let Self { session, link, execs, now, child, .. } = self;
         let calendar = || SystemTime::UNIX_EPOCH + CALENDAR;
         let input_budget = limits::INPUT_PER_VISIT;
-        session.step(input, &mut Cx { now: *now, calendar, link, execs, input_budget, out: &mut out });
+        let command = child.as_mut().map(|child| child as &mut dyn CommandReport);
+        session
+            .step(input, &mut Cx { now: *now, calendar, link, command, execs, input_budget, out: &mut out });
+        if !session.view(execs).holds_descriptor {
+            self.child = None;
+        }
         out
     }
 
@@ -542,6 +576,10 @@ impl Bench {
         if self.grants_trials && !self.trials_asked.is_empty() {
             let of = self.trials_asked.remove(0);
             self.permit(of, Permission::Granted);
+            return true;
+        }
+        if let Some(error) = self.failed_start.take() {
+            self.step(Input::CommandNotStarted(error));
             return true;
         }
         if let Some(tunnelled) = self.tunnelled.pop_front() {

@@ -3,6 +3,7 @@
 mod agent;
 mod auth;
 pub(crate) mod call;
+mod command;
 mod commands;
 mod connect;
 mod deadlines;

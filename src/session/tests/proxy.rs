@@ -23,6 +23,7 @@ pub(super) fn error_of_proxy(stage: Stage, kind: HostErrorKind) -> HostError {
         elapsed: Duration::ZERO,
         kind: Arc::new(kind),
         banner: None,
+        command_said: None,
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::call::{Failing, Fault};
+use super::command::dropped;
 use super::edges::take_edges;
 use super::exec_edges::take_exec_edges;
 use super::gssapi::gssapi;
@@ -64,7 +65,7 @@ impl Random {
     }
 }
 
-fn bench(random: &mut Random) -> Bench {
+fn bench(random: &mut Random, of_command: &mut Random) -> Bench {
     let mut script = Script::peers((0..3).map(|_| random.peer()).collect());
     let addresses: Vec<_> = (0..1 + random.below(3) as u8).map(address).collect();
     for address in &addresses {
@@ -94,6 +95,7 @@ fn bench(random: &mut Random) -> Bench {
         attempts,
         attempt_delay,
         proxied,
+        commanded: !proxied && of_command.chance(20),
         guard_passwords: random.chance(50),
         spare_channel: random.chance(40),
         retry: random.chance(30).then(|| policy.time_limit(Duration::from_secs(random.pick(&[1, 9, 40])))),
@@ -102,6 +104,11 @@ fn bench(random: &mut Random) -> Bench {
     let mut bench = Bench::with(config, script);
     bench.grants_trials = random.chance(80);
     bench.disk.after = random.pick(&[Some(1), Some(2), Some(50), None]);
+    bench.next_child.status = of_command.pick(&[None, Some(0), Some(1)]);
+    if of_command.chance(20) {
+        let errno = of_command.pick(&[Errno::EAGAIN, Errno::EMFILE, Errno::ENOENT]);
+        bench.starts.push_back(errno.into());
+    }
     bench.proxy_says = (0..2).map(|_| random.proxy()).collect();
     if proxied && random.chance(5) {
         bench.link.fault = Some(Fault { nth: 1, with: Failing::Error(LinkErrorKind::Limit) });
@@ -121,7 +128,8 @@ fn simulate(seed: u64) -> Vec<Phase> {
     let random = &mut Random::new(seed);
     // On its own, so that the seeds keep what else they do.
     let inputs = &mut Random::new(!seed);
-    let mut bench = bench(random);
+    let of_command = &mut Random::new(seed.rotate_left(32));
+    let mut bench = bench(random, of_command);
     bench.check_idle = seed.is_multiple_of(8);
     let mut phases = Vec::new();
     for _ in 0..1 + random.below(4) {
@@ -172,6 +180,13 @@ fn simulate(seed: u64) -> Vec<Phase> {
                     bench.step(Input::Tunnelled(TunnelProgress::Failed(lost_proxy())));
                 }
                 _ => _ = bench.round(),
+            }
+            match bench.phase() {
+                Phase::Launching | Phase::Handshaking if of_command.chance(5) => {
+                    bench.link.fail_next(dropped());
+                }
+                Phase::Reaping if of_command.chance(50) => bench.exit(1),
+                _ => {}
             }
             phases.push(bench.phase());
         }

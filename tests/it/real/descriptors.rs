@@ -19,9 +19,9 @@ const SHORT: Duration = Duration::from_millis(300);
 
 /// Returns whether this process runs only this test, because descriptors are per process. Otherwise
 /// runs it in a separate process, and checks that it passed.
-fn alone(test: &str) -> bool {
+pub(super) fn alone(module: &str, test: &str) -> bool {
     if !is_rerun() {
-        let output = rerun(module_path!(), test).output().expect("run this test's program");
+        let output = rerun(module, test).output().expect("run this test's program");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{text}");
         eprint!("{text}");
@@ -80,7 +80,7 @@ fn is_timeout(kind: &HostErrorKind) -> bool {
 #[test]
 fn peers_that_are_none() {
     let _dog = guard("peers_that_are_none");
-    if !alone("peers_that_are_none") {
+    if !alone(module_path!(), "peers_that_are_none") {
         return;
     }
     let sshd = Sshd::start();
@@ -128,7 +128,7 @@ fn peers_that_are_none() {
 #[test]
 fn servers_that_refuse() {
     let _dog = guard("servers_that_refuse");
-    if !alone("servers_that_refuse") {
+    if !alone(module_path!(), "servers_that_refuse") {
         return;
     }
     let sshd = Sshd::start();
@@ -173,7 +173,7 @@ fn begin_output(client: &mut ParallelClient) -> Vec<HostOutput> {
 #[test]
 fn connections_that_break() {
     let _dog = guard("connections_that_break");
-    if !alone("connections_that_break") {
+    if !alone(module_path!(), "connections_that_break") {
         return;
     }
     let sshd = Sshd::start();
@@ -224,7 +224,7 @@ fn connections_that_break() {
 #[test]
 fn clients_dropped_on_the_way() {
     let _dog = guard("clients_dropped");
-    if !alone("clients_dropped_on_the_way") {
+    if !alone(module_path!(), "clients_dropped_on_the_way") {
         return;
     }
     let sshd = Sshd::start();
@@ -256,7 +256,7 @@ fn clients_dropped_on_the_way() {
 #[test]
 fn every_connection_is_non_blocking_and_not_inherited() {
     let _dog = guard("non_blocking");
-    if !alone("every_connection_is_non_blocking_and_not_inherited") {
+    if !alone(module_path!(), "every_connection_is_non_blocking_and_not_inherited") {
         return;
     }
     let sshd = Sshd::start();

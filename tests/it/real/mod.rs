@@ -33,6 +33,7 @@ mod peers;
 mod prepare;
 mod pressure;
 mod proxy;
+mod proxy_command;
 mod recording;
 mod rekeys;
 mod reload;

@@ -147,6 +147,101 @@ fn ways_in_a_circle_are_refused() {
     assert_eq!(way(&world.one("gate", &config(), &own)), ["owner@gate:2222"]);
 }
 
+/// The command that leads to a host, with its tokens expanded.
+fn line(target: &Target) -> Option<String> {
+    assert!(target.proxy.is_none() || target.command.is_none());
+    target.command_line()
+}
+
+#[test]
+fn the_most_specific_layer_with_a_proxy_or_a_command_decides() {
+    let world = World::new();
+    let gate = || config().proxy(Proxy::new("gate"));
+    let command = || config().proxy_command("nc %h %p");
+    let found = |client, own| {
+        let target = world.one("web1", &client, &own);
+        (way(&target), line(&target))
+    };
+    let (gate_only, nc_only) =
+        ((vec!["owner@gate:22".to_owned()], None), (Vec::new(), Some("nc web1 22".to_owned())));
+    let direct = (Vec::new(), None);
+    assert_eq!(found(command(), config()), nc_only);
+    assert_eq!(found(command(), gate()), gate_only);
+    assert_eq!(found(command(), config().proxy_host("gate")), gate_only);
+    assert_eq!(found(gate(), command()), nc_only);
+    assert_eq!(found(config().proxy_host("gate").proxy_port(23), command()), nc_only);
+    assert_eq!(found(command(), config().proxy_command("None")), direct);
+    assert_eq!(found(gate(), config().proxy_command("none")), direct);
+    assert_eq!(found(command(), config().no_proxy()), direct);
+}
+
+#[test]
+fn a_command_has_the_names_of_its_host() {
+    let world = World::new();
+    let client = config().user("deploy").proxy_command("ssh -W %h:%p %r@gate # %n 100%%");
+    let own = config().hostname("10.0.0.7").host_key_alias("other").port(2222);
+    let text = "ssh -W 10.0.0.7:2222 deploy@gate # web1 100%";
+    assert_eq!(line(&world.one("web1", &client, &own)).as_deref(), Some(text));
+    let text = "ssh -W fe80::1%eth0:22 root@gate # fe80::1%eth0 100%";
+    assert_eq!(line(&world.one("root@[fe80::1%eth0]", &client, &config())).as_deref(), Some(text));
+}
+
+#[test]
+fn hosts_share_the_text_of_their_command() {
+    let world = World::new();
+    let own = [config(), config().proxy_command("other"), config().proxy_command("nc %h %p")];
+    let targets = world.resolve(&["a", "b", "c"], &config().proxy_command("nc %h %p"), &own).unwrap();
+    let command = |index: usize| targets[index].command.as_ref().unwrap();
+    assert!(Arc::ptr_eq(command(0), command(2)) && !Arc::ptr_eq(command(0), command(1)));
+}
+
+#[test]
+fn a_command_may_lead_to_the_first_proxy() {
+    let world = World::new();
+    let gate = |command: &str| Proxy::new("jump@gate").proxy_command(command);
+    let client = config().proxies([gate("cloud %n"), Proxy::new("inner")]).user("deploy");
+    let target = world.one("web1", &client, &config());
+    let inner = target.proxy.as_deref().unwrap();
+    let outer = inner.proxy.as_deref().unwrap();
+    assert_eq!((line(&target), line(inner), line(outer).as_deref()), (None, None, Some("cloud gate")));
+
+    let own = [config(), config().proxy(gate("nc %h")), config().proxy(gate("nc %h"))];
+    let targets = world.resolve(&["a", "b", "c"], &config().proxy(gate("cloud %n")), &own).unwrap();
+    let proxy = |index: usize| targets[index].proxy.as_ref().unwrap();
+    assert!(Arc::ptr_eq(proxy(1), proxy(2)) && !Arc::ptr_eq(proxy(0), proxy(1)));
+    // Hosts' commands do not lead to their proxies.
+    let target = world.one("web1", &config().proxy_command("nc"), &config().proxy(Proxy::new("gate")));
+    assert_eq!(line(target.proxy.as_deref().unwrap()), None);
+}
+
+#[test]
+fn commands_that_cannot_be_meant_are_refused_with_their_place() {
+    let world = World::new();
+    let problem = |client, own| world.problem(&["web0", "web1"], &client, &[config(), own]);
+    let of_one = |text: &str| format!("host 2 of the list (web1): {text}");
+    let command = || config().proxy_command("ssh -W %h:%p %r@gate");
+    let text = problem(config(), config().proxy_command("nc %d"));
+    assert_eq!(text, of_one("proxy_command \"nc %d\": \"%d\" is none of %h, %n, %p, %r and %%"));
+    assert_eq!(problem(config().proxy_command(" "), config()), "proxy_command \" \": is empty");
+    let text = problem(config(), command().proxy(Proxy::new("a")));
+    assert_eq!(text, of_one("proxy_command cannot be combined with proxies: give one of them"));
+    let text = problem(config(), command().proxy_host("a"));
+    assert_eq!(text, of_one("proxy_command cannot be combined with proxy_host: give one of them"));
+    let text = problem(config(), command().proxy_user("me"));
+    assert!(text.ends_with("needs a proxy_host"), "{text}");
+    let hops = [Proxy::new("a"), Proxy::new("b").proxy_command("nc %h %p")];
+    let text = problem(config(), config().proxies(hops));
+    let behind = "proxy b: proxy_command cannot be combined with a proxy before it: give one of them";
+    assert_eq!(text, of_one(behind));
+    let text = problem(command(), config().user("x$IFS-oProxyCommand=y"));
+    let hostile = "user \"x$IFS-oProxyCommand=y\": cannot be a part of proxy_command: \
+                   a shell would interpret '$'";
+    assert_eq!(text, of_one(hostile));
+    let proxy = Proxy::new("gate").user("a b").proxy_command("nc %r");
+    let text = problem(config(), config().proxy(proxy));
+    assert!(text.starts_with(&of_one("proxy gate: user \"a b\"")), "{text}");
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let world = World::new();
