@@ -26,15 +26,21 @@ pub(super) struct HostKeyChoice<'a> {
     policy: Option<&'a HostKeyPolicy>,
     /// `None` means the default files.
     known_hosts: Option<Given<'a, &'a [PathBuf]>>,
+    /// Whether known_hosts files that cannot be read are left out.
+    is_optional: bool,
     revoked: Option<Given<'a, &'a Path>>,
     hash_names: bool,
 }
 
 impl<'a> Layers<'a> {
     pub fn host_keys(&self) -> HostKeyChoice<'a> {
+        let known_hosts = self.first(|config| {
+            Some((config.verification.as_ref()?.known_hosts.as_deref()?, config.from_ssh_config))
+        });
         HostKeyChoice {
             policy: self.value(|config| config.verification.as_ref()?.policy.as_ref()),
-            known_hosts: self.first(|config| config.verification.as_ref()?.known_hosts.as_deref()),
+            known_hosts: known_hosts.map(|given| given.map(|(files, _)| files)),
+            is_optional: known_hosts.is_none_or(|given| given.value.1),
             revoked: self.first(|config| config.verification.as_ref()?.revoked.as_deref()),
             hash_names: self.value(|config| config.verification.as_ref()?.hash_names).unwrap_or(false),
         }
@@ -82,7 +88,7 @@ impl<'a> Verifiers<'a> {
 
     /// Returns the files with these settings, which are read unless a host uses them.
     fn files(&mut self, choice: HostKeyChoice<'_>) -> Result<Arc<HostKeyFiles>, Error> {
-        let HostKeyChoice { known_hosts, revoked, .. } = choice;
+        let HostKeyChoice { known_hosts, is_optional, revoked, .. } = choice;
         let expand = |path: &Path, origin: &Origin| {
             self.owner.expand(path).map_err(|problem| problem.of(origin.clone()))
         };
@@ -93,7 +99,7 @@ impl<'a> Verifiers<'a> {
                 }
                 None => default_files(self.owner.home.as_deref()),
             },
-            is_default: known_hosts.is_none(),
+            is_optional,
             revoked: revoked.map(|file| expand(file.value, file.origin)).transpose()?,
         };
         let revoked_file = names.revoked.clone();

@@ -97,12 +97,13 @@ impl Converter<'_, '_> {
         depth: usize,
     ) -> Result<ResolvedHost, SshConfigError> {
         let settings = self.resolver.resolve(destination)?;
-        let mut host = converted(&settings, self.resolver.context())?;
+        let mut host = converted(&settings, self.resolver.config())?;
         let Some(route) = &settings.proxy else { return Ok(host) };
         match &route.value {
             ProxyRoute::Direct => host.config = host.config.no_proxy(),
-            ProxyRoute::Command(_) => {
-                return Err(SshConfigError::line(&route.source, "proxycommand is not supported"));
+            // Its tokens are expanded already.
+            ProxyRoute::Command(text) => {
+                host.config.proxy.command = Some(text.replace('%', "%%"));
             }
             ProxyRoute::Jump(hops) => {
                 let Route { proxies, ignored } = self.route(hops, &route.source, depth)?;
@@ -135,6 +136,7 @@ impl Converter<'_, '_> {
             let before = std::mem::take(&mut config.proxy);
             if proxies.is_empty() {
                 proxies.extend(before.hops.iter().flat_map(|hops| &**hops).cloned());
+                config.proxy.command = before.command;
             }
             let spec = HostSpec::from_parts(hop.user.as_deref(), &hop.host, hop.port);
             let spec =

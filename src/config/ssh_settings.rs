@@ -2,18 +2,19 @@
 
 use std::ffi::CString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::host_config::HostConfig;
+use super::host_keys::HostKeySettings;
 use super::ssh_file::ResolvedHost;
 use crate::error::AuthMethod;
-use crate::hostkey::glob_matches;
+use crate::hostkey::{HostKeyPolicy, default_files, glob_matches};
 use crate::link::algorithms::AlgorithmKind;
 use crate::link::engine;
 use crate::ssh_config::{
     AgentSocket, AlgorithmList, ForwardedAgent, Ignored, ListChange, LocalContext, PublicKeys, SessionKind,
-    SettingSource, Sourced, SshConfigError, SshSettings, TtyRequest,
+    SettingSource, Sourced, SshConfig, SshConfigError, SshSettings, StrictHostKeys, TtyRequest,
 };
 
 /// The methods in the order in which they are tried by default.
@@ -21,16 +22,15 @@ const METHODS: [AuthMethod; 4] =
     [AuthMethod::Gssapi, AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
 
 /// The settings of a host, except for the proxies.
-pub(super) fn converted(
-    settings: &SshSettings,
-    context: &LocalContext,
-) -> Result<ResolvedHost, SshConfigError> {
+pub(super) fn converted(settings: &SshSettings, file: &SshConfig) -> Result<ResolvedHost, SshConfigError> {
     if let Some(reason) = &settings.refuse_connection {
         return Err(SshConfigError::line(&reason.source, format!("refuseconnection: {}", reason.value)));
     }
     let config = HostConfig { from_ssh_config: true, ..HostConfig::default() };
-    let mut conversion = Conversion { settings, context, config, ignored: settings.ignored.clone() };
+    let mut conversion =
+        Conversion { settings, context: &file.context, config, ignored: settings.ignored.clone() };
     conversion.names();
+    conversion.host_keys(file.allows_no_checking);
     conversion.keys();
     conversion.agent();
     conversion.methods();
@@ -68,6 +68,35 @@ impl Conversion<'_> {
         self.config.host_key_alias = value(&self.settings.host_key_alias);
         self.config.user = value(&self.settings.user);
         self.config.port = value(&self.settings.port);
+    }
+
+    fn host_keys(&mut self, allows_no_checking: bool) {
+        let SshSettings { user_known_hosts, global_known_hosts, strict_host_key_checking, .. } =
+            self.settings;
+        let defaults = default_files(Some(&self.context.home));
+        let (own, system) = defaults.split_at(2);
+        let own = user_known_hosts.as_ref().map_or(own, |files| &files.value);
+        let system = global_known_hosts.as_ref().map_or(system, |files| &files.value);
+        let recorded = || own.first().map_or(Path::new("/dev/null"), |file| file).to_owned();
+        let policy = match strict_host_key_checking.as_deref() {
+            Some(StrictHostKeys::AcceptNew) => Some(HostKeyPolicy::accept_new(recorded())),
+            Some(StrictHostKeys::Off) if allows_no_checking => {
+                Some(HostKeyPolicy::danger_accept_changed(recorded()))
+            }
+            Some(StrictHostKeys::Yes | StrictHostKeys::Ask | StrictHostKeys::Off) | None => None,
+        };
+        let is_changed = user_known_hosts.is_some() || global_known_hosts.is_some();
+        let known_hosts = is_changed.then(|| [own, system].concat());
+        let revoked = value(&self.settings.revoked_host_keys);
+        let hash_names = value(&self.settings.hash_known_hosts);
+        *self.config.verification() = HostKeySettings { policy, known_hosts, revoked, hash_names };
+        if let Some(strict) = strict_host_key_checking
+            && strict.value == StrictHostKeys::Off
+            && !allows_no_checking
+        {
+            let reason = "host keys are verified unless the program allows something else";
+            self.ignore("stricthostkeychecking", "no", &strict.source, reason);
+        }
     }
 
     fn keys(&mut self) {

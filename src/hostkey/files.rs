@@ -13,8 +13,9 @@ use super::verdict::LineProblem;
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct FileNames {
     pub known_hosts: Vec<PathBuf>,
-    /// Whether the known_hosts files are the default ones, which need not be readable.
-    pub is_default: bool,
+    /// Whether known_hosts files that cannot be read are left out, as in OpenSSH: default ones, and
+    /// those that its configuration names.
+    pub is_optional: bool,
     pub revoked: Option<PathBuf>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct Contents {
 impl HostKeyFiles {
     /// Reads these files.
     pub(crate) fn load(names: FileNames) -> Result<Self, LoadError> {
-        let known = match names.is_default {
+        let known = match names.is_optional {
             true => KnownHosts::load_readable(&names.known_hosts),
             false => KnownHosts::load(&names.known_hosts)?,
         };

@@ -22,13 +22,15 @@ use crate::host::AddressFamily;
 /// Files are read once, by the call that makes this. Later changes of files have no effect.
 #[derive(Debug)]
 pub struct SshConfig {
-    pub(super) context: LocalContext,
+    pub(crate) context: LocalContext,
     pub(super) sections: Vec<Section>,
     pub(super) gates: Vec<Gate>,
     pub(super) index: GateIndex,
     /// Whether a `Match final` asks for a second pass.
     has_final: bool,
     origin: ConfigOrigin,
+    /// Whether `StrictHostKeyChecking no` takes effect.
+    pub(crate) allows_no_checking: bool,
 }
 
 /// What a configuration was read from.
@@ -89,11 +91,23 @@ impl SshConfig {
     /// Reads the files again. `None` if there are none, because a text was parsed.
     pub(crate) fn load_again(&self) -> Result<Option<Self>, SshConfigError> {
         let context = self.context.clone();
-        match &self.origin {
-            ConfigOrigin::Usual => Self::load(context).map(Some),
-            ConfigOrigin::File(path) => Self::load_file(path, context).map(Some),
-            ConfigOrigin::Text => Ok(None),
-        }
+        let config = match &self.origin {
+            ConfigOrigin::Usual => Self::load(context)?,
+            ConfigOrigin::File(path) => Self::load_file(path, context)?,
+            ConfigOrigin::Text => return Ok(None),
+        };
+        Ok(Some(config.danger_allow_no_checking(self.allows_no_checking)))
+    }
+
+    /// Whether `StrictHostKeyChecking no` (or `off`) takes effect
+    /// ([`HostKeyPolicy::danger_accept_changed`](crate::hostkey::HostKeyPolicy::danger_accept_changed)).
+    /// Default: `false`: the strict policy applies, and the line is listed as ignored. An attacker
+    /// on the network can read and change what is sent to a host that is not verified, and such
+    /// lines are often older than anybody who knows why they were written.
+    #[must_use]
+    pub fn danger_allow_no_checking(mut self, on: bool) -> Self {
+        self.allows_no_checking = on;
+        self
     }
 
     fn compile(
@@ -106,7 +120,15 @@ impl SshConfig {
         let Loader { mut sections, gates, .. } = loader;
         sections.retain(|section| !section.items.is_empty());
         let has_final = gates.iter().any(|gate| gate.condition.is_final());
-        Ok(Self { context, sections, index: GateIndex::new(&gates), gates, has_final, origin })
+        Ok(Self {
+            context,
+            sections,
+            index: GateIndex::new(&gates),
+            gates,
+            has_final,
+            origin,
+            allows_no_checking: false,
+        })
     }
 
     /// Starts to resolve destinations. Commands of `Match exec` are run by [`ShellExec`].
@@ -129,9 +151,8 @@ pub struct ConfigResolver<'a> {
 }
 
 impl ConfigResolver<'_> {
-    /// The local side of the configuration.
-    pub(crate) fn context(&self) -> &LocalContext {
-        &self.config.context
+    pub(crate) fn config(&self) -> &SshConfig {
+        self.config
     }
 
     /// What the configuration says about a destination.

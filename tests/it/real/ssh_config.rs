@@ -80,7 +80,7 @@ fn a_host_is_reached_as_ssh_reaches_it() {
     let command = "echo $LANG $LC_ALL $NOT_ACCEPTED; id -un";
     let by_ssh = file.ssh("web1", command);
     assert_eq!(by_ssh[0], "de_AT C.UTF-8");
-    let mut client = build(file.builder("web1").known_hosts([known]));
+    let mut client = build(file.builder("web1"));
     assert_eq!(run_one(&mut client, command), by_ssh);
     assert_eq!(sshd.count("Accepted publickey"), 2);
     assert!(sshd.log().contains("ECDSA"), "{}", sshd.log());
@@ -109,10 +109,10 @@ fn identities_only_offers_one_of_thirteen_keys() {
     let file = File::write(&sshd, &only);
     assert_eq!(file.ssh(A, "echo in"), ["in"]);
     let before = sshd.auth_messages().len();
-    assert_eq!(run_one(&mut build(file.builder(A).known_hosts([&known])), "echo in"), ["in"]);
+    assert_eq!(run_one(&mut build(file.builder(A)), "echo in"), ["in"]);
     assert_eq!(sshd.auth_messages().len() - before, 3, "{}", sshd.log());
     let all = File::write(&sshd, &text);
-    let error = super::start_error(all.builder(A).known_hosts([&known]));
+    let error = super::start_error(all.builder(A));
     assert!(error.to_string().contains("identities_only"), "{error}");
 }
 
@@ -121,26 +121,30 @@ fn each_of_two_jump_hosts_has_its_own_user_and_key() {
     let Some(user) = TestUser::create() else { return };
     let _dog = guard("ssh_config_jump");
     let [outer, inner, target] = [Sshd::start(), Sshd::start(), Sshd::start()];
-    let known = known(&[(&outer, OUTER), (&inner, INNER), (&target, A)], target.dir());
+    // Each host's key is in a file of its own.
+    let known = |sshd: &Sshd, name: &str| known(&[(sshd, name)], sshd.dir()).display().to_string();
     let text = format!(
-        "Host web1\n HostName {A}\n Port {}\n ProxyJump inner\n IdentityFile {}\n\
-         Host inner\n HostName {INNER}\n Port {}\n User {}\n ProxyJump outer\n IdentityFile {}\n\
-         Host outer\n HostName {OUTER}\n Port {}\n IdentityFile {}\n\
-         Host *\n IdentitiesOnly yes\n User {}\n UserKnownHostsFile {}\n",
+        "Host web1\n HostName {A}\n Port {}\n ProxyJump inner\n IdentityFile {}\n UserKnownHostsFile {}\n\
+         Host inner\n HostName {INNER}\n Port {}\n User {}\n ProxyJump outer\n IdentityFile {}\n \
+         UserKnownHostsFile {}\n\
+         Host outer\n HostName {OUTER}\n Port {}\n IdentityFile {}\n UserKnownHostsFile {}\n\
+         Host *\n IdentitiesOnly yes\n User {}\n",
         target.port(),
         key(&target, ClientKey::Ed25519),
+        known(&target, A),
         inner.port(),
         user.name(),
         key(&inner, ClientKey::Ecdsa),
+        known(&inner, INNER),
         outer.port(),
         key(&outer, ClientKey::Rsa),
+        known(&outer, OUTER),
         target.user(),
-        known.display(),
     );
     let file = File::write(&target, &text);
     let command = "set -- $SSH_CONNECTION; echo $1; id -un";
     let by_ssh = file.ssh("web1", command);
-    let mut client = build(file.builder("web1").known_hosts([&known]));
+    let mut client = build(file.builder("web1"));
     assert_eq!(run_one(&mut client, command), by_ssh);
     for (sshd, user, key) in
         [(&outer, target.user(), "RSA"), (&inner, user.name(), "ECDSA"), (&target, target.user(), "ED25519")]
@@ -175,4 +179,33 @@ fn a_reload_reads_the_files_again() {
     assert!(error.to_string().contains("ssh_config:1"), "{error}");
     assert_eq!(run_one(&mut client, "echo $LANG"), ["second"]);
     assert_eq!(sshd.count("Accepted publickey"), 1, "the connection stays");
+}
+
+/// The bastion of the proxy command is reached by `ssh -W`, with the same file.
+#[test]
+fn a_proxy_command_and_a_first_contact() {
+    let _dog = guard("ssh_config_command");
+    let [gate, target] = [Sshd::start(), Sshd::start()];
+    let recorded = target.dir().join("recorded");
+    let text = format!(
+        "Host web1\n HostName {A}\n Port {}\n StrictHostKeyChecking accept-new\n HashKnownHosts yes\n \
+         UserKnownHostsFile {}\n ProxyCommand ssh -F {}/ssh_config -o BatchMode=yes -W %h:%p gate\n\
+         Host gate\n HostName {OUTER}\n Port {}\n UserKnownHostsFile {}\n IdentityFile {}\n\
+         Host *\n IdentitiesOnly yes\n User {}\n IdentityFile {}\n",
+        target.port(),
+        recorded.display(),
+        target.dir().display(),
+        gate.port(),
+        known(&[(&gate, OUTER)], gate.dir()).display(),
+        key(&gate, ClientKey::Ed25519),
+        target.user(),
+        key(&target, ClientKey::Ed25519),
+    );
+    let file = File::write(&target, &text);
+    let command = "set -- $SSH_CONNECTION; echo $3 $4";
+    let there = format!("{A} {}", target.port());
+    assert_eq!(run_one(&mut build(file.builder("web1")), command), [&*there]);
+    assert!(fs::read_to_string(&recorded).expect("recorded").starts_with("|1|"));
+    assert_eq!(file.ssh("web1", command), [there], "ssh knows the key now");
+    assert_eq!(gate.count("Accepted publickey"), 2);
 }

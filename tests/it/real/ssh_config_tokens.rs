@@ -80,7 +80,8 @@ fn config(random: &mut Random, sshd: &Sshd) -> String {
         line(format!("CertificateFile {}", random.path()));
     }
     line(format!("IdentityFile {}", sshd.key(ClientKey::Ed25519).display()));
-    line(format!("UserKnownHostsFile {} {}", random.path(), random.path()));
+    // ssh reads each file several times, so two names of one file could not be told apart.
+    line(format!("UserKnownHostsFile {}-1 {}-2", random.path(), random.path()));
     line("GlobalKnownHostsFile /absent/global".to_owned());
     line(format!("RemoteCommand true {}", random.tokens(COMMON)));
     text

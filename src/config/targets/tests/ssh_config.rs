@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::proxies::way;
 use super::*;
 use crate::error::AuthMethod;
+use crate::hostkey::{HostKeyPolicy, default_files};
 use crate::ssh_config::{LocalContext, SshDestination};
 
 impl World {
@@ -299,4 +300,75 @@ fn delegation_in_the_file_needs_no_gssapi() {
     let targets =
         world.read("GSSAPIAuthentication yes\nGSSAPIDelegateCredentials yes", &["web1"], &client, &config());
     assert_eq!(plan(&targets.unwrap()[0]), ["sign"]);
+}
+
+#[test]
+fn host_keys_are_looked_up_in_the_files_of_the_configuration() {
+    let world = World::new();
+    let home = world.home.path();
+    let known = |target: &Target| target.profile.verifier.files().names.known_hosts.clone();
+    let usual = default_files(Some(home));
+    assert_eq!(known(&world.file("", "web1")), usual);
+    let own = home.join("a");
+    let text = "Host web1\n UserKnownHostsFile ~/a\nHost web2\n GlobalKnownHostsFile none";
+    assert_eq!(known(&world.file(text, "web1")), [&[own.clone()], &usual[2..]].concat());
+    assert_eq!(known(&world.file(text, "web2")), usual[..2]);
+    let code = config().known_hosts(["/b"]);
+    let read = world.read(text, &["web1"], &code, &config()).unwrap();
+    assert_eq!(known(&read[0]), [PathBuf::from("/b")]);
+    // A file that cannot be read is an error in code only.
+    std::fs::create_dir(&own).unwrap();
+    world.file(text, "web1");
+    let error = world.read("", &["web1"], &config().known_hosts([&own]), &config()).unwrap_err();
+    assert!(matches!(error, Error::KnownHosts { .. }), "{error}");
+    let problem = world.file_problem("RevokedHostKeys ~/absent");
+    assert!(problem.starts_with("ssh_config for web1: "), "{problem}");
+}
+
+#[test]
+fn host_keys_are_verified_unless_the_program_allows_something_else() {
+    let world = World::new();
+    let policy = |text: &str, allows: bool| {
+        let parsed = world.parse(text).danger_allow_no_checking(allows);
+        let found =
+            HostConfig::from_ssh_config(&mut parsed.resolver(), &SshDestination::new("web1")).unwrap();
+        let ignored: Vec<String> = found.ignored.iter().map(ToString::to_string).collect();
+        (found.config.verification.unwrap().policy, ignored)
+    };
+    let own = world.home.path().join(".ssh/known_hosts");
+    for text in ["", "StrictHostKeyChecking yes", "StrictHostKeyChecking ask"] {
+        assert_eq!(policy(text, true), (None, Vec::new()), "{text}");
+    }
+    let new = policy("StrictHostKeyChecking accept-new", false);
+    assert_eq!(new, (Some(HostKeyPolicy::accept_new(&own)), Vec::new()));
+    let new = policy("StrictHostKeyChecking accept-new\nUserKnownHostsFile /a /b", false);
+    assert_eq!(new.0, Some(HostKeyPolicy::accept_new("/a")));
+    for word in ["no", "off"] {
+        let text = format!("StrictHostKeyChecking {word}");
+        let ignored = "config:1: stricthostkeychecking no is ignored: host keys are verified unless the program \
+                       allows something else";
+        assert_eq!(policy(&text, false), (None, vec![ignored.to_owned()]));
+        assert_eq!(policy(&text, true), (Some(HostKeyPolicy::danger_accept_changed(&own)), Vec::new()));
+    }
+}
+
+#[test]
+fn a_proxy_command_leads_to_a_host_or_to_its_first_proxy() {
+    let world = World::new();
+    let text = "Host web*\n HostName %h.example.org\n ProxyCommand nc 100%% %h %p %r\n\
+                Host db*\n ProxyJump gate,inner\n\
+                Host gate\n ProxyCommand cloud %n\nHost inner\n ProxyCommand never %h";
+    let web = world.file(text, "me@web1:7");
+    assert_eq!(web.command_line().as_deref(), Some("nc 100% web1.example.org 7 me"));
+    assert_eq!(world.file("ProxyCommand none", "web1").command_line(), None);
+    let db = world.file(text, "db1");
+    assert_eq!(
+        (way(&db), db.command_line()),
+        (vec!["owner@gate:22".to_owned(), "owner@inner:22".to_owned()], None)
+    );
+    let inner = db.proxy.as_deref().unwrap();
+    let gate = inner.proxy.as_deref().unwrap();
+    assert_eq!((inner.command_line(), gate.command_line().as_deref()), (None, Some("cloud gate")));
+    let code = world.read(text, &["web1"], &config(), &config().no_proxy()).unwrap();
+    assert_eq!(code[0].command_line(), None);
 }
