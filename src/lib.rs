@@ -29,6 +29,7 @@ mod text;
 
 pub use client::api::ParallelClient;
 pub use client::join::JoinOptions;
+pub use client::key_scan::KeyScan;
 pub use client::options::ReadOptions;
 pub use client::output::HostOutput;
 pub use command::{Command, Signal};

@@ -217,7 +217,7 @@ const DISK_FILES: [(&str, &str); 9] = [
     ("fleet/descriptors.rs", "/proc/self/fd is no disk: the kernel answers from memory"),
     ("hostkey/load.rs", "known_hosts files are read by `build`, and again by a thread of fleet/disk.rs"),
     ("hostkey/stamp.rs", "known_hosts files are looked at by a thread of fleet/disk.rs"),
-    ("hostkey/open.rs", "used by the recorder"),
+    ("hostkey/open.rs", "used by the recorder, and by the call that adds scanned keys"),
     ("hostkey/recorder.rs", "new host keys are recorded by a thread of fleet/disk.rs"),
     ("ssh_config/glob.rs", "used by load.rs"),
     ("ssh_config/load.rs", "a program calls it, outside of any fleet"),

@@ -9,6 +9,7 @@ pub(crate) mod api;
 mod control;
 mod hosts;
 pub(crate) mod join;
+pub(crate) mod key_scan;
 mod lines;
 pub(crate) mod options;
 pub(crate) mod output;

@@ -77,7 +77,7 @@ impl Next {
     /// further descriptor. A proxy must not wait: the hosts behind it may hold all descriptors
     /// while they wait for the proxy, and then neither they nor the proxy would ever proceed.
     pub(super) fn waits_for_descriptors(&self) -> bool {
-        matches!(self.wish, Wish::Connection | Wish::ConnectionForCommands)
+        matches!(self.wish, Wish::AnotherKey | Wish::Connection | Wish::ConnectionForCommands)
     }
 }
 

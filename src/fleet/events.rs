@@ -8,7 +8,7 @@ use crate::error::HostError;
 use crate::ids::{CommandId, HostId, RunId, StdStream};
 use crate::link::algorithms::Algorithms;
 use crate::output::Outcome;
-use crate::session::CommandNews;
+use crate::session::{CommandNews, ScannedHost};
 use crate::stage::{Stage, Timings};
 
 /// Something that happened in a [`Fleet`](crate::Fleet), as returned by
@@ -54,6 +54,14 @@ pub enum Event<'a> {
         error: Option<HostError>,
         /// Whether the fleet will try to connect again by itself.
         retrying: bool,
+    },
+    /// A [scan](crate::Fleet::scan_host_keys) of a host has ended.
+    #[non_exhaustive]
+    Scanned {
+        /// The host.
+        host: HostId,
+        /// The host's keys.
+        found: ScannedHost,
     },
     /// A host has accepted a command.
     #[non_exhaustive]
@@ -160,6 +168,10 @@ pub(super) enum Entry {
         host: HostId,
         error: Option<HostError>,
         retrying: bool,
+    },
+    Scanned {
+        host: HostId,
+        found: Box<ScannedHost>,
     },
     Command(CommandId, CommandNews),
     /// The end of a command, in this part of its run (see `event_queue`).

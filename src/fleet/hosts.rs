@@ -273,6 +273,33 @@ impl Fleet {
     /// Connects and logs in to these hosts without running a command. Does nothing while the fleet
     /// is [draining](Self::drain). Hosts that are not in the list are ignored.
     pub fn connect(&mut self, hosts: impl IntoIterator<Item = HostId>) {
+        self.request(hosts, || Input::Connect);
+    }
+
+    /// Fetches the keys of these hosts, without logging in. [`Event::Scanned`](crate::Event) has
+    /// the result for each host, and a [`KeyReport`](super::KeyReport) collects the results and
+    /// adds the new keys to a file. Does nothing while the fleet is [draining](Self::drain). Hosts
+    /// that are not in the list are ignored.
+    ///
+    /// All settings of a host apply, and so do the limits of the fleet. The types of keys to fetch
+    /// are those in [`host_key_algorithms`](crate::HostConfig::host_key_algorithms). A host shows
+    /// one key on each connection, so there is one connection for each of its keys, one at a time.
+    /// Each may take as long, and as many attempts, as the settings allow. A host that fails after
+    /// some keys has them in its result, together with the error. Proxies are logged in to, and
+    /// verified by the [policy](crate::config::FleetBuilder::host_keys); for the hosts themselves
+    /// the policy does not matter.
+    ///
+    /// Servers may count connections that end without a login (OpenSSH: `PerSourcePenalties`), so
+    /// do not scan hosts again and again.
+    ///
+    /// Commands that are started meanwhile wait for the end of the scan. If commands run on a host,
+    /// the scan waits for their end, and then closes the connection.
+    /// [`disconnect`](Self::disconnect) cancels a scan.
+    pub fn scan_host_keys(&mut self, hosts: impl IntoIterator<Item = HostId>) {
+        self.request(hosts, || Input::Scan);
+    }
+
+    fn request(&mut self, hosts: impl IntoIterator<Item = HostId>, input: impl Fn() -> Input) {
         if self.engine.schedule.drain != Drain::Not {
             return;
         }
@@ -280,7 +307,7 @@ impl Fleet {
         self.engine.schedule.admission.is_count_due = true;
         for id in hosts {
             if self.engine.hosts.get(id).is_some() {
-                self.engine.visit(id.index(), Input::Connect, now);
+                self.engine.visit(id.index(), input(), now);
             }
         }
         self.engine.admit_soon();

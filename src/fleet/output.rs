@@ -160,6 +160,7 @@ impl Fleet {
             Entry::Banner { host, text } => Event::Banner { host, text },
             Entry::Connected { host, timings, algorithms } => Event::Connected { host, timings, algorithms },
             Entry::Disconnected { host, error, retrying } => Event::Disconnected { host, error, retrying },
+            Entry::Scanned { host, found } => Event::Scanned { host, found: *found },
             Entry::Run(run, RunNews::BatchDone { batch, tally, left }) => {
                 Event::BatchDone { run, batch, tally, left }
             }

@@ -18,6 +18,7 @@
 //!
 //! This module reads and writes only the configured files, and never reads the clock.
 
+mod add;
 mod blob;
 mod error;
 mod files;
@@ -36,6 +37,7 @@ mod proof;
 mod recorder;
 mod revoked;
 mod scan;
+mod scanned;
 mod stamp;
 mod verdict;
 mod verification;
@@ -44,6 +46,8 @@ mod verifier;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use add::add;
+pub use add::{AddError, AddOptions, AddedKeys, LeftOut, WhyLeftOut};
 pub(crate) use blob::{BlobReader, bits, minimal, push_string, sign_byte};
 pub use error::{HostKeyError, HostKeyProblem};
 pub(crate) use files::{Contents, FileNames, HostKeyFiles};
@@ -66,6 +70,8 @@ pub(crate) use proof::HostVerified;
 pub(crate) use revoked::RevokedKeys;
 #[doc(hidden)]
 pub use scan::HostScan;
+pub use scanned::ScannedKey;
+pub(crate) use scanned::ScannedKeys;
 pub use verdict::{LineProblem, Location, Verdict};
 pub(crate) use verification::{Decision, DiskAnswer, DiskRequest, Verification};
 pub(crate) use verifier::Verifier;

@@ -3,8 +3,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path};
 use std::time::Duration;
 use std::{io, mem, thread};
@@ -75,6 +76,48 @@ impl Locked {
             }
         }
         Err(io::Error::other("other processes keep replacing it"))
+    }
+
+    /// Appends whole lines, which then are on the disk. If they cannot be written, takes back the
+    /// part that was, unless another process has written behind it.
+    pub(super) fn append_all(&mut self, lines: &str) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let length = self.file.metadata()?.len();
+        let line_feed = if self.ends_with_line()? { "" } else { "\n" };
+        let (written, result) = self.write(format!("{line_feed}{lines}").as_bytes());
+        if result.is_err() && written > 0 && self.file.metadata()?.len() == length + written as u64 {
+            // If this fails too, the next writer starts a new line after the unfinished one.
+            let _ = self.file.set_len(length);
+        }
+        result?;
+        self.sync()
+    }
+
+    /// Appends as much as possible, and returns how many bytes were written.
+    pub(super) fn write(&mut self, text: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.file.write(rest) {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return (written, Err(e)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    /// Whether the file is empty or ends with a line feed, so that the next byte starts a line.
+    pub(super) fn ends_with_line(&self) -> io::Result<bool> {
+        let length = self.file.metadata()?.len();
+        if length == 0 {
+            return Ok(true);
+        }
+        let mut last = [0];
+        self.file.read_exact_at(&mut last, length - 1)?;
+        Ok(last == *b"\n")
     }
 
     /// Waits until all writes are on the disk.

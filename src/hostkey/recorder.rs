@@ -5,8 +5,8 @@
 //! [`Recorder::indexed_algorithms`]. The lock that these take is never held across a blocking call.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,13 +31,13 @@ pub(super) struct Recorder {
 
 /// What is known about the file.
 #[derive(Debug)]
-struct RecordFile {
+pub(super) struct RecordFile {
     hashed: bool,
     source: Source,
     /// The file's length when it was last read.
     length: u64,
     /// The lines added to the file since it was loaded.
-    learned: KnownHosts,
+    pub(super) learned: KnownHosts,
 }
 
 /// The keys recorded since the files were loaded, by the exact name of their host.
@@ -54,8 +54,7 @@ impl Recorder {
     /// Creates a recorder that continues where `known` stopped reading the file. If the file is not
     /// one of the loaded files, the recorder starts at the beginning of the file.
     pub(super) fn new(file: &Path, hashed: bool, known: &KnownHosts) -> Self {
-        let source = known.source(file).cloned().unwrap_or_else(|| Source::new(file));
-        let record = RecordFile { hashed, length: source.bytes, source, learned: KnownHosts::empty() };
+        let record = RecordFile::new(file, hashed, Some(known));
         Self { path: file.into(), file: Mutex::new(record), index: Mutex::default() }
     }
 
@@ -119,6 +118,13 @@ impl Recorder {
 }
 
 impl RecordFile {
+    /// Continues where `known` stopped reading the file, if it did read it.
+    pub(super) fn new(file: &Path, hashed: bool, known: Option<&KnownHosts>) -> Self {
+        let source = known.and_then(|known| known.source(file)).cloned();
+        let source = source.unwrap_or_else(|| Source::new(file));
+        Self { hashed, length: source.bytes, source, learned: KnownHosts::empty() }
+    }
+
     /// Records the keys that are unknown, and sets `found` to what is on record for each key's
     /// host. Calls `changed` if other processes have written to the file.
     fn record(
@@ -158,7 +164,7 @@ impl RecordFile {
 
     /// Reads the lines that were added to the file since it was last read. Returns whether there
     /// were any.
-    fn catch_up(&mut self, locked: &mut Locked) -> io::Result<bool> {
+    pub(super) fn catch_up(&mut self, locked: &mut Locked) -> io::Result<bool> {
         if !locked.metadata.is_file() {
             return Ok(false);
         }
@@ -185,21 +191,14 @@ impl RecordFile {
     /// After a partial write (on a full disk), the unfinished last line is not a valid key, and the
     /// next writer starts a new line.
     fn append(&mut self, locked: &mut Locked, new: &[&NewKey]) -> io::Result<()> {
-        let line_feed = if ends_with_line(locked)? { "" } else { "\n" };
+        let line_feed = if locked.ends_with_line()? { "" } else { "\n" };
         let mut text = line_feed.to_owned();
         let mut ends = Vec::with_capacity(new.len());
-        for NewKey { names, key } in new {
-            let name = if self.hashed {
-                let mut salt = [0; 20];
-                getrandom::fill(&mut salt)?;
-                hashed_column(&salt, names.exact())
-            } else {
-                names.exact().to_owned()
-            };
-            text.extend([&name, " ", &key.to_openssh(), "\n"]);
+        for new in new {
+            text.push_str(&line(new, self.hashed)?);
             ends.push(text.len());
         }
-        let (written, result) = write(locked, text.as_bytes());
+        let (written, result) = locked.write(text.as_bytes());
         locked.sync()?;
         let end = locked.file.stream_position()?;
         // The line numbers are known only if no other process has written since the file was read.
@@ -220,29 +219,15 @@ impl RecordFile {
     }
 }
 
-/// Writes as much as possible, and returns how many bytes were written.
-fn write(locked: &mut Locked, text: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
-        match locked.file.write(rest) {
-            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(count) => written += count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return (written, Err(e)),
-        }
+/// The line that records a key, with its line feed.
+pub(super) fn line(NewKey { names, key }: &NewKey, hashed: bool) -> io::Result<String> {
+    let key = key.to_openssh();
+    if !hashed {
+        return Ok(format!("{} {key}\n", names.exact()));
     }
-    (written, Ok(()))
-}
-
-/// Whether the file is empty or ends with a line feed, so that the next byte starts a line.
-fn ends_with_line(locked: &Locked) -> io::Result<bool> {
-    let length = locked.file.metadata()?.len();
-    if length == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    locked.file.read_exact_at(&mut last, length - 1)?;
-    Ok(last == *b"\n")
+    let mut salt = [0; 20];
+    getrandom::fill(&mut salt)?;
+    Ok(format!("{} {key}\n", hashed_column(&salt, names.exact())))
 }
 
 /// Copies an error, because one failed write is reported to each host that waited for it.

@@ -27,7 +27,7 @@ impl Location {
     }
 
     /// The line number, starting at 1; `None` for a key that this process recorded while other
-    /// processes wrote to the same file.
+    /// processes wrote to the same file, and for a file of revoked keys.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         self.line
@@ -75,9 +75,10 @@ pub enum Verdict {
         /// The types on record and their lines; never empty.
         recorded: Vec<(KeyType, Location)>,
     },
-    /// A `@revoked` line for the host contains this key. The other lines do not matter then.
+    /// A `@revoked` line for the host contains this key, or a file of revoked keys does. The other
+    /// lines do not matter then.
     Revoked {
-        /// The first such line.
+        /// The first such line, or the file.
         location: Location,
     },
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::error::HostKeyError;
-use super::key::HostKey;
+use super::key::{HostKey, KeyType};
 use super::known_hosts::KnownHosts;
 use super::loaded::Loaded;
 use super::names::HostNames;
 use super::proof::HostVerified;
 use super::scan::HostScan;
-use super::verdict::Verdict;
+use super::verdict::{Location, Verdict};
 
 /// A host key that is being verified. [`Verifier::begin`](super::Verifier::begin) creates the
 /// verification, and [`Verifier::advance`](super::Verifier::advance) continues it.
@@ -115,6 +115,34 @@ impl Verification {
     /// Whether [`Verifier::advance`](super::Verifier::advance) has more lines to compare.
     pub(crate) fn is_searching(&self) -> bool {
         !self.scan.is_done()
+    }
+
+    /// Whether the key signs in this algorithm.
+    pub(crate) fn is_of(&self, algorithm: &str) -> bool {
+        KeyType::from_column(algorithm.as_bytes()) == Some(self.scan.key().key_type())
+    }
+
+    /// Makes the search look at all lines, whatever the policy needs.
+    pub(crate) fn search_all(mut self) -> Self {
+        self.scan.only_revoked = false;
+        self
+    }
+
+    /// Compares at most `lines` lines. Once all are compared, returns the verdict of the files, and
+    /// the `@cert-authority` line that matches an unknown host.
+    pub(super) fn verdict(&mut self, lines: usize) -> Option<(Verdict, Option<Location>)> {
+        if !self.scan.advance(&self.loaded.contents.known, lines) {
+            return None;
+        }
+        if let Some(revoked) = self.loaded.contents.revoking(self.scan.key()) {
+            return Some((Verdict::Revoked { location: Location::new(revoked.path.clone(), None) }, None));
+        }
+        let verdict = self.scan.verdict()?.clone();
+        let recorder = self.loaded.recorder.as_ref().filter(|_| verdict == Verdict::Unknown);
+        match recorder.and_then(|recorder| recorder.recorded_at(self.scan.names(), self.scan.key())) {
+            Some(location) => Some((Verdict::Known { location }, None)),
+            None => Some((verdict, self.scan.authority().cloned())),
+        }
     }
 
     /// Returns the request to a disk that the verification needs now. Later calls return `None`.

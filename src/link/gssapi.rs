@@ -179,8 +179,14 @@ mod tests {
             let (client, server) = UnixStream::pair().unwrap();
             server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let algorithms = &Offered::for_tests();
-            let options =
-                HandshakeOptions { user: c"deploy", algorithms, recorded: &[], compress: false, agent: None };
+            let options = HandshakeOptions {
+                user: c"deploy",
+                algorithms,
+                recorded: &[],
+                host_keys: None,
+                compress: false,
+                agent: None,
+            };
             let session = SshSession::start(client.into(), &options).unwrap();
             let gssapi = Gssapi { server: "web".to_owned(), client: None, delegate: false };
             let login = GssapiLogin::begin(session, 7, Arc::new(gssapi), &threads);

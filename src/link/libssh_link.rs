@@ -209,6 +209,10 @@ impl Transport for LibsshLink {
         self.is_restricted
     }
 
+    fn listed_host_keys(&self) -> Option<&str> {
+        self.ssh()?.listed_host_keys()
+    }
+
     fn algorithms(&self) -> Algorithms {
         self.ssh().map(SshSession::algorithms).unwrap_or_default()
     }

@@ -114,6 +114,9 @@ pub(crate) trait Transport {
     fn restrict(&mut self);
     /// Whether the connection is [restricted](Self::restrict).
     fn is_restricted(&self) -> bool;
+    /// The host key algorithms that the server has listed in a handshake with
+    /// [chosen ones](HandshakeOptions::host_keys), if the list is known.
+    fn listed_host_keys(&self) -> Option<&str>;
     /// The algorithms that the handshake has agreed on. They are known once
     /// [`server_key`](Self::server_key) was called.
     fn algorithms(&self) -> Algorithms;
@@ -233,6 +236,8 @@ pub(crate) struct HandshakeOptions<'a> {
     pub algorithms: &'a Offered,
     /// The host key algorithms on record for this host. They are offered first.
     pub recorded: &'a [&'static str],
+    /// The host key algorithms to offer instead of those in `algorithms`.
+    pub host_keys: Option<&'a str>,
     /// Whether to compress after the login, if the server agrees.
     pub compress: bool,
     /// The socket of the agent to forward, if any.

@@ -17,8 +17,8 @@ use super::retry::Cause;
 use super::state::{Phase, State};
 use super::trial::{Permission, TrialOf};
 use super::tunnels::TunnelProgress;
-use super::{Connection, Cx, Effect, Role, Session, Target};
-use crate::error::{HostErrorKind, ProxyCommandProblem};
+use super::{Connection, Cx, Effect, Input, Role, Session, Target};
+use crate::error::{CancelCause, HostError, HostErrorKind, ProxyCommandProblem};
 use crate::hostkey::Decision;
 use crate::limits;
 use crate::link::{Conduit, HandshakeOptions, LinkError, LinkErrorKind};
@@ -183,13 +183,15 @@ impl Session {
     fn start_ssh(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.banner = None;
         let Target { recorded: (name, port), profile, .. } = &*self.target;
+        let host_keys = self.scan.as_ref().map(|scan| scan.unseen(&profile.algorithms));
         if self.recorded.is_empty() {
             self.recorded = profile.verifier.algorithms_at_hand(name, *port);
         }
         let compress = profile.connection.compress;
         let agent = profile.forward_agent.as_ref();
         let (user, algorithms) = (&*profile.user, &*profile.algorithms);
-        cx.link.start(&HandshakeOptions { user, algorithms, recorded: &self.recorded, compress, agent })?;
+        let (recorded, host_keys) = (&*self.recorded, host_keys.as_deref());
+        cx.link.start(&HandshakeOptions { user, algorithms, recorded, host_keys, compress, agent })?;
         Ok(())
     }
 
@@ -201,6 +203,10 @@ impl Session {
         let key = cx.link.server_key()?;
         let verification =
             profile.verifier.begin(name, *port, key, &self.recorded).map_err(HostErrorKind::HostKey)?;
+        let verification = match &self.scan {
+            Some(scan) => scan.check(verification, &profile.algorithms)?,
+            None => verification,
+        };
         self.enter(State::Verifying(Box::new(verification)), cx);
         self.verify(cx)
     }
@@ -212,6 +218,12 @@ impl Session {
     /// [`HostVerified`](crate::hostkey::HostVerified), which only the verifier can create.
     pub(super) fn verify(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let State::Verifying(verification) = &mut self.state else { return Ok(()) };
+        if let Some(scan) = &mut self.scan {
+            if scan.advance(verification, limits::HOST_KEY_LINES) {
+                self.ask_for_next_key(cx);
+            }
+            return Ok(());
+        }
         let profile = &self.target.profile;
         match profile.verifier.advance(verification, limits::HOST_KEY_LINES) {
             Decision::Pending => cx.out.extend(verification.take_request().map(Effect::Disk)),
@@ -316,6 +328,8 @@ impl Session {
                 Role::Host(commands) => commands.fail(&error, peer, cx),
                 Role::Proxy(tunnels) => tunnels.fail(&error, cx.out),
             }
+            let scan = self.scan.take().map(|scan| scan.end(&self.target, Some(error.clone())));
+            cx.out.extend(scan.map(Effect::Scanned));
             State::Failed(error.clone())
         });
         match &next {
@@ -327,6 +341,71 @@ impl Session {
         let retrying = matches!(next, State::Queued | State::BackingOff(_));
         cx.out.push(Effect::Disconnected { error: Some(error), retrying });
         self.enter(next, cx);
+    }
+
+    /// Begins to fetch the host's keys, once no command uses the connection.
+    pub(super) fn begin_scan(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        // A verification that has begun for a login may not look at all lines.
+        if self.scan.is_none() && matches!(self.state, State::Verifying(_)) {
+            self.leave(cx);
+        }
+        self.need(Input::Scan, cx);
+        self.drive(cx)
+    }
+
+    /// Whether a scan goes on, or ends well, after this error of the link.
+    pub(super) fn goes_on(&mut self, error: &LinkError, cx: &mut Cx<'_>) -> bool {
+        let offered = &self.target.profile.algorithms;
+        let (true, Some(scan)) = (matches!(self.state, State::Handshaking), &mut self.scan) else {
+            return false;
+        };
+        let goes_on = scan.outlives(error.kind, offered, cx.link.listed_host_keys());
+        if goes_on {
+            self.ask_for_next_key(cx);
+        }
+        goes_on
+    }
+
+    /// Connects again for a key of another type, unless the host has been asked for all of its
+    /// keys.
+    fn ask_for_next_key(&mut self, cx: &mut Cx<'_>) {
+        let offered = &self.target.profile.algorithms;
+        match &self.scan {
+            Some(scan) if !scan.is_complete(offered, cx.link.listed_host_keys()) => self.leave(cx),
+            _ => self.end_scan(None, cx),
+        }
+    }
+
+    /// Reports the keys that the host has shown, and ends the connection that was made for one. If
+    /// commands wait, the session connects again: that connection was not verified, and its
+    /// handshake did not prefer the keys on record.
+    pub(super) fn end_scan(&mut self, error: Option<HostError>, cx: &mut Cx<'_>) {
+        let Some(scan) = self.scan.take() else { return };
+        cx.out.push(Effect::Scanned(scan.end(&self.target, error)));
+        if self.holds_descriptor() && !matches!(self.state, State::Ready(_)) {
+            self.leave(cx);
+        }
+    }
+
+    /// Closes the connection. If something needs one, begins anew, with a full set of attempts.
+    fn leave(&mut self, cx: &mut Cx<'_>) {
+        let (retrying, awaited) = (self.is_needed(), self.awaited);
+        self.attempts.reset();
+        cx.link.hang_up();
+        cx.out.push(Effect::Disconnected { error: None, retrying });
+        self.enter(State::Closed, cx);
+        if retrying {
+            self.awaited = awaited;
+            self.enter(State::Queued, cx);
+        }
+    }
+
+    /// Ends a scan for the caller.
+    pub(super) fn cancel_scan(&mut self, cx: &mut Cx<'_>) {
+        let peer = Peer::of(&self.target, &self.attempts);
+        let kind = HostErrorKind::Cancelled(CancelCause::Caller);
+        let error = peer.final_error(self.failing_stage(), peer.elapsed(cx.now), kind);
+        self.end_scan(Some(error), cx);
     }
 
     /// Closes the connection, or stops connecting, unless something needs the connection.

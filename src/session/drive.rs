@@ -78,8 +78,12 @@ impl Session {
             while self.advance(cx)? {
                 progressed = true;
             }
-            if self.rests(cx) {
+            if self.rests(cx) || !self.holds_descriptor() {
                 return Ok(());
+            }
+            if self.scan.is_some() && matches!(self.state, State::Ready(_)) && !self.role.is_needed() {
+                // Keys come from handshakes. The connection is closed once it is uncorked.
+                return Err(Failure::OtherKey);
             }
             if let Role::Host(commands) = &mut self.role
                 && (pumped == Pumped::More || self.held.is_some())

@@ -82,7 +82,8 @@ pub(super) enum Failure {
     /// No descriptor was free. The host is not at fault.
     NoDescriptor,
     /// The host presented a key of a type that is not on record for it, but keys of other types are
-    /// on record. The session must reconnect and ask for those types.
+    /// on record. The session must reconnect and ask for those types. Or a scan asks a host that is
+    /// connected for its keys.
     OtherKey,
 }
 

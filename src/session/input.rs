@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use super::trial::{Permission, TrialEnd, TrialOf};
 use super::tunnels::{TunnelId, TunnelProgress, TunnelRequest};
-use super::{Execs, Profile};
+use super::{Execs, Profile, ScannedHost};
 use crate::agent::Listed;
 use crate::credential::UserPassword;
 use crate::error::{CancelCause, HostError, HostErrorKind};
@@ -35,6 +35,8 @@ pub(crate) enum Input {
     Hold,
     /// Connect, even without a command.
     Connect,
+    /// Fetch the host's keys, of each type that it has. Commands wait until that has ended.
+    Scan,
     /// Close the connection, or stop connecting, unless something needs the connection.
     Close,
     /// Fail with this error, and do not retry.
@@ -104,6 +106,8 @@ pub(crate) enum Effect {
     KeyExchange,
     /// A signature was made in this process.
     Signature,
+    /// The host's keys were fetched, or could not be.
+    Scanned(Box<ScannedHost>),
     /// Something happened to this command.
     Command(CommandId, CommandNews),
 }

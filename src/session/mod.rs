@@ -27,6 +27,7 @@ mod exec;
 mod failure;
 mod input;
 mod keepalive;
+mod key_scan;
 mod late;
 mod rekeys;
 mod retry;
@@ -46,6 +47,7 @@ pub(crate) use attempts::Jitter;
 pub(crate) use exec::{Exec, Execs, Traffic};
 pub(crate) use input::{CommandNews, Cx, Effect, Input};
 pub(crate) use keepalive::Keepalive;
+pub use key_scan::ScannedHost;
 pub(crate) use target::{
     AgentOffer, Answerer, AuthPlan, Connection, Offer, PreferredKey, Profile, ProxyId, Target, Timeouts,
     UnusableKey,
@@ -65,6 +67,7 @@ use self::commands::Commands;
 use self::deadline::Deadline;
 pub use self::exec::CommandState;
 use self::failure::{Failure, Peer};
+use self::key_scan::Scan;
 use self::rekeys::Rekeys;
 use self::retry::Cause;
 pub use self::retry::{Retry, RetryPolicy};
@@ -92,6 +95,8 @@ pub(crate) struct Session {
     proxy_lost: Option<HostError>,
     /// The profile for later attempts to connect, if it has been replaced during an attempt.
     renewed: Option<Arc<Profile>>,
+    /// The keys that the host has shown so far, while they are being fetched.
+    scan: Option<Box<Scan>>,
     /// Whether a caller has asked for the connection itself, and the connection is neither
     /// established nor given up yet.
     awaited: bool,
@@ -110,6 +115,14 @@ enum Role {
 }
 
 impl Role {
+    /// Whether a command, or a host behind the proxy, needs the connection.
+    fn is_needed(&self) -> bool {
+        match self {
+            Self::Host(commands) => !commands.is_empty(),
+            Self::Proxy(tunnels) => !tunnels.is_empty(),
+        }
+    }
+
     fn commands(&mut self) -> Option<&mut Commands> {
         match self {
             Self::Host(commands) => Some(commands),
@@ -140,6 +153,7 @@ impl Session {
             rekeys: None,
             proxy_lost: None,
             renewed: None,
+            scan: None,
             awaited: false,
             stopwatch: Stopwatch::new(Stage::Queued, now),
             banner: None,
@@ -159,6 +173,7 @@ impl Session {
             Ok(()) => return,
             Err(Failure::NoDescriptor) => return self.wait_again(cx),
             Err(Failure::OtherKey) => return self.reconnect(cx),
+            Err(Failure::Link(error)) if self.goes_on(&error, cx) => return,
             Err(Failure::Host(kind)) => {
                 let cause = Cause::of(&kind);
                 (kind, cause)
@@ -195,8 +210,10 @@ impl Session {
                 }
                 Ok(())
             }
+            Input::Scan => self.begin_scan(cx),
             Input::Close => {
                 self.awaited = false;
+                self.cancel_scan(cx);
                 self.close(cx);
                 Ok(())
             }
@@ -258,6 +275,7 @@ impl Session {
             }
             (Input::Tunnel(request), Role::Proxy(tunnels)) => tunnels.push(request),
             (Input::Connect, _) => self.awaited = true,
+            (Input::Scan, _) => _ = self.scan.get_or_insert_with(|| Box::new(Scan::new(&self.target))),
             (input, role) => debug_assert!(false, "{input:?} to {role:?}"),
         }
         if !was_needed {

@@ -46,16 +46,18 @@ pub(crate) enum Wish {
     Proxy,
     /// To start commands on a connection that is established.
     Commands,
-    /// To connect because a caller asked for the connection, whether or not a command can also
-    /// begin.
+    /// To connect once more in a scan, for a key of another type.
+    AnotherKey,
+    /// To connect because a caller asked for the connection or for the host's keys, whether or not
+    /// a command can also begin.
     Connection,
     /// To connect in order to run commands.
     ConnectionForCommands,
 }
 
 impl Wish {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Proxy, Self::Commands, Self::Connection, Self::ConnectionForCommands];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Proxy, Self::Commands, Self::AnotherKey, Self::Connection, Self::ConnectionForCommands];
 }
 
 /// An answer that a session waits for.
@@ -105,7 +107,8 @@ impl Session {
     fn wish(&self, waiting: usize) -> Option<Wish> {
         match &self.state {
             State::Queued if self.is_proxy() => self.is_needed().then_some(Wish::Proxy),
-            State::Queued if self.awaited => Some(Wish::Connection),
+            State::Queued if self.scan.as_ref().is_some_and(|scan| scan.has_keys()) => Some(Wish::AnotherKey),
+            State::Queued if self.awaited || self.scan.is_some() => Some(Wish::Connection),
             State::Queued if self.is_needed() => Some(Wish::ConnectionForCommands),
             State::Ready(keepalive) if waiting > 0 => {
                 let may_be_dead = keepalive.as_ref().is_some_and(KeepaliveTimer::is_unanswered);
@@ -145,13 +148,9 @@ impl Session {
         !matches!(self.state, State::Queued | State::BackingOff(_) | State::Closed | State::Failed(_))
     }
 
-    /// Whether a command, a host behind the proxy, or a caller needs the connection.
+    /// Whether a command, a host behind the proxy, a scan, or a caller needs the connection.
     pub(super) fn is_needed(&self) -> bool {
-        self.awaited
-            || match &self.role {
-                Role::Host(commands) => !commands.is_empty(),
-                Role::Proxy(tunnels) => !tunnels.is_empty(),
-            }
+        self.awaited || self.scan.is_some() || self.role.is_needed()
     }
 
     /// Whether a caller has asked for the connection itself, and the connection is neither

@@ -117,6 +117,7 @@ impl Engine {
                 return;
             }
             Effect::Command(id, news) => return self.command_news(id, news),
+            Effect::Scanned(found) => Entry::Scanned { host, found },
             Effect::Entered(stage) => Entry::Entered { host, stage },
             Effect::Banner(text) => Entry::Banner { host, text },
             Effect::Connected(timings, algorithms) => {

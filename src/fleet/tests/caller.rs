@@ -108,6 +108,12 @@ impl World {
                 self.say(|| "reload".to_owned());
                 self.fleet.reload().unwrap();
             }
+            40 if self.random.chance(50) => {
+                let mut hosts = self.some_hosts();
+                hosts.retain(|host| self.told.scans.insert(*host));
+                self.say(|| format!("scan {hosts:?}"));
+                self.fleet.scan_host_keys(hosts);
+            }
             _ => {}
         }
     }

@@ -62,7 +62,7 @@ impl World {
         );
         assert!(self.told.runs.values().all(|run| run.done), "a run has not ended");
         // With all places free, every requested connection is made, or fails.
-        self.run(|world| !world.is_awaited());
+        self.run(|world| !world.is_awaited() && world.told.scans.is_empty());
         if self.told.drained.is_some() {
             self.run(|_| false);
             assert_eq!(self.told.drained, Some(true), "no Drained event: {:?}", self.fleet);

@@ -1,6 +1,6 @@
 //! Records the events that a caller gets, and checks that each event is legal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Event;
 use crate::error::HostErrorKind;
@@ -17,6 +17,8 @@ pub(super) struct Told {
     pub commands: BTreeMap<CommandId, Command>,
     pub hosts: BTreeMap<HostId, Connection>,
     pub runs: BTreeMap<RunId, Run>,
+    /// The hosts whose scans have not ended.
+    pub scans: BTreeSet<HostId>,
     /// How many commands have ended in each way.
     pub ends: BTreeMap<String, usize>,
     pub events: usize,
@@ -89,6 +91,9 @@ impl Told {
                 );
             }
             Event::Disconnected { host, .. } => _ = self.connection(*host, Connection::Down),
+            Event::Scanned { host, found } => {
+                assert!(self.scans.remove(host), "{host:?} was scanned, but not asked to: {found:?}");
+            }
             Event::Started { host, command } => {
                 let known = self.command(*command, *host);
                 assert!(!std::mem::replace(&mut known.started, true), "{command:?} is started twice");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accept_new;
+mod adding;
 mod cases;
 mod changes;
 mod differential;

@@ -81,7 +81,8 @@ unsafe extern "C" fn on_log(level: c_int, function: *const c_char, line: *const 
     // SAFETY: libssh passes a NUL-terminated name and line, and keeps both for the length of the
     // call.
     let (function, line) = unsafe { (CStr::from_ptr(function), CStr::from_ptr(line)) };
-    if level >= sys::SSH_LOG_TRACE as c_int && function != c"ssh_socket_pollcallback" {
+    let is_noted = function == c"ssh_socket_pollcallback" || function == c"ssh_list_kex";
+    if level >= sys::SSH_LOG_TRACE as c_int && !is_noted {
         return;
     }
     let is_warning = level <= sys::SSH_LOG_WARN as c_int;

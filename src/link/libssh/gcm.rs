@@ -67,8 +67,14 @@ fn test(cipher: &str) -> Result<bool, Failure> {
         macs: CString::new(MAC)?,
         user_keys: None,
     };
-    let options =
-        HandshakeOptions { user: c"test", algorithms: &offered, recorded: &[], compress: false, agent: None };
+    let options = HandshakeOptions {
+        user: c"test",
+        algorithms: &offered,
+        recorded: &[],
+        host_keys: None,
+        compress: false,
+        agent: None,
+    };
     let mut client = SshSession::start(near.into(), &options).map_err(|e| e.text)?;
     let mut server = Server::greet(far, cipher)?;
     pump(&mut client)?;

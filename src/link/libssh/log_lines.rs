@@ -38,6 +38,8 @@ pub(super) struct CallLog {
     pub has_closed: bool,
     /// The traffic of the channels, as counted by [`data_traffic`].
     pub traffic: u64,
+    /// The lists of host key algorithms of the server and of this end.
+    pub host_keys: Vec<String>,
     /// How many bytes were waiting for the socket, if a line has reported it.
     pub waiting: Option<u64>,
     /// The channels of tunnels and agents that have news.
@@ -94,6 +96,9 @@ impl CallLog {
             "ssh_socket_pollcallback" => {
                 let bytes = line.rsplit_once("out buffer ").and_then(|(_, bytes)| bytes.trim().parse().ok());
                 self.waiting = self.waiting.or(bytes);
+            }
+            "ssh_list_kex" => {
+                self.host_keys.extend(line.strip_prefix("server host key algo: ").map(str::to_owned));
             }
             _ => {
                 if let Some(bytes) = line.strip_prefix("ssh_channel_write wrote ").and_then(leading_number) {

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::RawFd;
 
@@ -44,7 +45,8 @@ pub(super) fn configure(
 ) -> Result<(), LinkError> {
     check_descriptor(fd)?;
     let Offered { key_exchanges, ciphers, macs, user_keys, .. } = setup.algorithms;
-    let host_keys = c_string(&*setup.algorithms.host_keys_for(setup.recorded))?;
+    let all_host_keys = || setup.algorithms.host_keys_for(setup.recorded);
+    let host_keys = c_string(&*setup.host_keys.map_or_else(all_host_keys, Cow::from))?;
     let compression = if setup.compress { COMPRESSION } else { NO_COMPRESSION };
     let mut options = vec![
         (SSH_OPTIONS_KEY_EXCHANGE, Text(key_exchanges)),

@@ -77,6 +77,10 @@ pub(crate) struct FakeLink {
     pub agent_connections: usize,
     /// For each handshake, the host key algorithms to offer first.
     pub offered: Vec<Vec<&'static str>>,
+    /// For each handshake of a scan, the host key algorithms to offer.
+    pub asked: Vec<String>,
+    /// The host key algorithms that the server lists, if the link knows them.
+    pub listed: Option<&'static str>,
     pub calls: Vec<Call>,
     /// All keyboard-interactive answers, in order.
     pub answers: Vec<String>,
@@ -107,6 +111,8 @@ impl FakeLink {
             requested: HashMap::new(),
             agent_connections: 0,
             offered: Vec::new(),
+            asked: Vec::new(),
+            listed: None,
             calls: Vec::new(),
             answers: Vec::new(),
             calls_before_step: 0,
@@ -269,6 +275,7 @@ impl Transport for FakeLink {
         self.started += 1;
         self.is_restricted = false;
         self.offered.push(options.recorded.to_vec());
+        self.asked.extend(options.host_keys.map(str::to_owned));
         let result = peer.start.clone();
         self.connection = Connection::Up(Box::new(Wire::new(peer)));
         self.enter(Call::Start)?;
@@ -294,6 +301,10 @@ impl Transport for FakeLink {
 
     fn is_restricted(&self) -> bool {
         self.is_restricted
+    }
+
+    fn listed_host_keys(&self) -> Option<&str> {
+        self.listed
     }
 
     fn algorithms(&self) -> Algorithms {

@@ -29,8 +29,8 @@ use crate::proxy_command::{CommandReport, ProxyCommand};
 use crate::session::state::{Phase, State};
 use crate::session::{
     AuthPlan, CommandNews, Connection, Cx, Effect, Exec, Execs, Input, Jitter, Keepalive, Offer, Permission,
-    Profile, RetryPolicy, Session, Target, Timeouts, TrialEnd, TrialOf, TunnelId, TunnelProgress,
-    TunnelRequest, View,
+    Profile, RetryPolicy, ScannedHost, Session, Target, Timeouts, TrialEnd, TrialOf, TunnelId,
+    TunnelProgress, TunnelRequest, View,
 };
 
 pub(super) const CONNECT: Duration = Duration::from_secs(11);
@@ -170,6 +170,7 @@ pub(super) struct Bench {
     pub grants_trials: bool,
     pub trial_ends: Vec<TrialEnd>,
     pub banners: Vec<Arc<str>>,
+    pub scanned: Vec<ScannedHost>,
     /// Whether each step is followed by a step without news, which must change nothing.
     pub check_idle: bool,
     bounded: bool,
@@ -271,6 +272,7 @@ impl Bench {
             grants_trials: true,
             trial_ends: Vec::new(),
             banners: Vec::new(),
+            scanned: Vec::new(),
             check_idle: true,
             bounded: limits.iter().all(Option::is_some),
         }
@@ -446,6 +448,7 @@ impl Bench {
                 Effect::Signature => self.signatures += 1,
                 Effect::Command(id, news) => self.news.push((id, news)),
                 Effect::Banner(text) => self.banners.push(text),
+                Effect::Scanned(host) => self.scanned.push(*host),
                 Effect::Entered(_) | Effect::Connected(..) | Effect::Disconnected { .. } => {}
             }
         }

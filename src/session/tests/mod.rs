@@ -16,6 +16,7 @@ mod harness;
 mod host_keys;
 mod interactive;
 mod keepalive;
+mod key_scan;
 mod log;
 mod partial;
 mod policy;

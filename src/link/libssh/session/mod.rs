@@ -3,6 +3,7 @@
 
 mod auth;
 mod channels;
+mod host_keys;
 mod pump;
 mod said;
 
@@ -20,6 +21,7 @@ use socket2::SockRef;
 
 pub(crate) use auth::has_gssapi;
 
+use self::host_keys::HostKeyLists;
 use self::pump::Reading;
 use self::said::Said;
 use super::call_scope::CallScope;
@@ -63,6 +65,7 @@ pub(crate) struct SshSession {
     /// The name of the group exchange that is offered, or of both.
     group_exchange: &'static str,
     algorithms: Algorithms,
+    host_keys: Option<Box<HostKeyLists>>,
     /// How many packets had been read when the login with an agent's key began. `Some` only during
     /// such a login.
     agent_begun: Option<u64>,
@@ -97,7 +100,6 @@ impl SshSession {
     /// responsible for closing the descriptor.
     pub(crate) fn start(socket: OwnedFd, options: &HandshakeOptions<'_>) -> Result<Self, LinkError> {
         let raw = RawSession::new(options.user)?;
-        let _scope = CallScope::enter();
         let mut session = Self {
             // Few hosts run more than one command at a time, and by default a slab would allocate
             // room for four.
@@ -110,6 +112,7 @@ impl SshSession {
             gssapi_problem: None,
             group_exchange: options.algorithms.group_exchange(),
             algorithms: Algorithms::default(),
+            host_keys: options.host_keys.map(|list| Box::new(HostKeyLists::new(list))),
             agent_begun: None,
             news: Vec::new(),
             has_closed: false,
@@ -130,6 +133,7 @@ impl SshSession {
             is_unread: false,
             unsent: 0,
         };
+        let _scope = session.listen();
         configure(&mut session.raw, socket.as_raw_fd(), options)?;
         session.raw.set_callbacks(options.agent.is_some())?;
         session.said.peek(socket.as_fd(), 0).map_err(dropped)?;
@@ -276,6 +280,7 @@ impl SshSession {
     fn listen(&self) -> CallScope {
         CallScope::at(match self {
             Self { in_gssapi: true, .. } => sys::SSH_LOG_DEBUG,
+            Self { host_keys: Some(lists), .. } if !lists.is_complete() => sys::SSH_LOG_TRACE,
             Self { opening, .. } if opening.is_empty() => sys::SSH_LOG_WARN,
             _ => level_of_channels(),
         })
@@ -294,6 +299,9 @@ impl SshSession {
         }
         self.take_stock();
         self.news.extend(log.news);
+        if let Some(lists) = &mut self.host_keys {
+            lists.note(log.host_keys);
+        }
         self.bad_confirmation = self.bad_confirmation.take().or(log.bad_confirmation);
         self.gssapi_problem = log.gssapi_problem.or(self.gssapi_problem.take());
         for (number, reply) in log.replies {
