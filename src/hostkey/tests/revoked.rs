@@ -200,6 +200,23 @@ fn a_revoked_key_is_refused_by_every_policy() {
     assert!(is_revoked(&Verifier::new(HostKeyFiles::load(names).unwrap(), HostKeyPolicy::strict()), 1));
 }
 
+/// A scan accepts no key, so it takes another way than the policies.
+#[test]
+fn a_scan_finds_revoked_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("revoked");
+    fs::write(&file, ed25519(1).to_openssh()).unwrap();
+    let verifier = verifier(&file, HostKeyPolicy::strict());
+    let verdict = |seed| {
+        let blob = ed25519(seed).blob().to_vec();
+        let verification = verifier.begin(&"web1".into(), 22, blob, &[]).unwrap();
+        verification.search_all().verdict(usize::MAX).unwrap().0
+    };
+    let Verdict::Revoked { location } = verdict(1) else { panic!("{:?}", verdict(1)) };
+    assert_eq!((location.path(), location.line()), (file.as_path(), None));
+    assert_eq!(verdict(2), Verdict::Unknown);
+}
+
 /// The file is read again before a key is refused, but a damaged one changes nothing.
 #[test]
 fn a_file_that_has_changed_is_read_again() {

@@ -9,6 +9,7 @@ mod answers;
 mod floods;
 mod gssapi;
 mod interactive;
+mod key_scan;
 mod login;
 mod packets;
 mod prepare;

@@ -298,7 +298,7 @@ def serve(listener, peer, key, seen):
 def main():
     from kinds import KINDS
 
-    import agent_kinds, flood_kinds, gssapi_kinds  # They add their own.
+    import agent_kinds, flood_kinds, gssapi_kinds, key_scan_kinds  # They add their own.
 
     # Errors of connections that fail on purpose need no message.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())

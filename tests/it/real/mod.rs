@@ -25,6 +25,7 @@ mod integrity;
 mod interactive;
 mod join;
 mod keepalive;
+mod key_scan;
 mod keys;
 mod lines;
 mod many;

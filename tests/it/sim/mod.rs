@@ -18,6 +18,7 @@ mod fleet_bench;
 mod hosts;
 mod idle;
 mod input;
+mod key_scan;
 mod latency;
 mod lent;
 mod mistakes;

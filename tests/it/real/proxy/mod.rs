@@ -20,7 +20,7 @@ pub(super) const GATE: &str = "127.0.3.1";
 const SECOND_GATE: &str = "127.0.3.2";
 
 /// This server as a proxy at this address, with its key.
-fn gate(sshd: &Sshd, host: &str) -> Proxy {
+pub(super) fn gate(sshd: &Sshd, host: &str) -> Proxy {
     let proxy = Proxy::new(format!("{host}:{}", sshd.port())).user(sshd.user());
     proxy.key_file(sshd.key(ClientKey::Ed25519)).identity_auth(false)
 }
