@@ -190,7 +190,8 @@ fn write(
         let record = match since.entry(loaded.map(ptr::from_ref)) {
             Entry::Occupied(record) => record.into_mut(),
             Entry::Vacant(place) => {
-                let mut record = RecordFile::new(file, options.hashed, loaded.map(|loaded| &loaded.contents.known));
+                let mut record =
+                    RecordFile::new(file, options.hashed, loaded.map(|loaded| &loaded.contents.known));
                 record.catch_up(&mut locked)?;
                 place.insert(record)
             }

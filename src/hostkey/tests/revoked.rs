@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::files::{FileNames, HostKeyFiles};
 use super::super::revoked::RevokedKeys;
-use super::super::{HostKey, HostKeyPins, HostKeyPolicy, HostKeyProblem, Verifier};
+use super::super::{HostKey, HostKeyPins, HostKeyPolicy, HostKeyProblem, Verdict, Verifier};
 use super::support::{blob, ed25519, rsa};
 
 const MAGIC: &[u8] = b"SSHKRL\n\0";
