@@ -22,6 +22,7 @@ mod auth;
 mod commands;
 mod connect;
 mod deadline;
+mod disconnect;
 mod drive;
 mod exec;
 mod failure;
@@ -192,7 +193,7 @@ impl Session {
         match input {
             Input::Wake => {
                 self.check_reaped(cx)?;
-                self.catch_up(cx)?;
+                late::catch_up(self, cx)?;
                 self.expire(cx)?;
                 self.verify(cx)?;
                 self.drive(cx)
@@ -223,17 +224,7 @@ impl Session {
                 self.renew();
                 Ok(())
             }
-            Input::Remove => {
-                if let Role::Host(commands) = &mut self.role {
-                    let peer = Peer::of(&self.target, &self.attempts);
-                    commands.cancel_assigned(peer, cx);
-                }
-                // Read what has arrived, because the fleet may not have run for a while. This comes
-                // after the assigned commands are cancelled, because reading may leave the link in
-                // a failed state.
-                self.take_in(cx);
-                self.give_up(HostErrorKind::Cancelled(CancelCause::HostRemoved))
-            }
+            Input::Remove => self.remove(cx),
             Input::Resolved(found) => self.resolved(found, cx),
             Input::Identities(identities) => {
                 if let State::Authenticating(login) = &mut self.state {
@@ -258,6 +249,19 @@ impl Session {
             Input::CommandNotStarted(error) => self.command_not_started(error),
             Input::Tunnelled(progress) => self.tunnelled(progress, cx),
         }
+    }
+
+    /// Ends everything, because the host is removed from its fleet.
+    fn remove(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        if let Role::Host(commands) = &mut self.role {
+            let peer = Peer::of(&self.target, &self.attempts);
+            commands.cancel_assigned(peer, cx);
+        }
+        // Read what has arrived, because the fleet may not have run for a while. This comes after
+        // the assigned commands are cancelled, because reading may leave the link in a failed
+        // state.
+        self.take_in(cx);
+        self.give_up(HostErrorKind::Cancelled(CancelCause::HostRemoved))
     }
 
     /// Registers that a command, a host behind the proxy, or a caller needs the connection. Grants

@@ -311,7 +311,7 @@ fn host_keys_are_looked_up_in_the_files_of_the_configuration() {
     assert_eq!(known(&world.file("", "web1")), usual);
     let own = home.join("a");
     let text = "Host web1\n UserKnownHostsFile ~/a\nHost web2\n GlobalKnownHostsFile none";
-    assert_eq!(known(&world.file(text, "web1")), [&[own.clone()], &usual[2..]].concat());
+    assert_eq!(known(&world.file(text, "web1")), [std::slice::from_ref(&own), &usual[2..]].concat());
     assert_eq!(known(&world.file(text, "web2")), usual[..2]);
     let code = config().known_hosts(["/b"]);
     let read = world.read(text, &["web1"], &code, &config()).unwrap();
