@@ -99,11 +99,12 @@ impl SshConfig {
         Ok(Some(config.danger_allow_no_checking(self.allows_no_checking)))
     }
 
-    /// Whether `StrictHostKeyChecking no` (or `off`) takes effect
-    /// ([`HostKeyPolicy::danger_accept_changed`](crate::hostkey::HostKeyPolicy::danger_accept_changed)).
-    /// Default: `false`: the strict policy applies, and the line is listed as ignored. An attacker
-    /// on the network can read and change what is sent to a host that is not verified, and such
-    /// lines are often older than anybody who knows why they were written.
+    /// Whether `StrictHostKeyChecking no` (or `off`) takes effect, as the policy
+    /// [`danger_accept_changed`]. Default: `false`: the strict policy applies, and the line is
+    /// listed as ignored. An attacker on the network can read and change what is sent to a host
+    /// that is not verified.
+    ///
+    /// [`danger_accept_changed`]: crate::hostkey::HostKeyPolicy::danger_accept_changed
     #[must_use]
     pub fn danger_allow_no_checking(mut self, on: bool) -> Self {
         self.allows_no_checking = on;
