@@ -17,7 +17,7 @@ use super::host_keys::{accepts_new, knows};
 use super::prepare::setup;
 use super::proxy::{error_of_proxy, refusal};
 use super::random::{Random, Seed, number};
-use super::script::{Dial, Script, lost, private_key};
+use super::script::{Dial, Packet, Script, lost, private_key};
 use crate::command::{RunOptions, SudoLogin};
 use crate::credential::Responder;
 use crate::credential::Secret;
@@ -182,9 +182,10 @@ fn simulate(seed: u64) -> Vec<Phase> {
                 _ => _ = bench.round(),
             }
             match bench.phase() {
-                Phase::Launching | Phase::Handshaking if of_command.chance(5) => {
-                    bench.link.fail_next(dropped());
-                }
+                Phase::Launching if of_command.chance(5) => bench.link.fail_next(dropped()),
+                // A packet for no channel stands for a part of the identification.
+                Phase::Launching if of_command.chance(20) => bench.link.arrive(0, Packet::Eof),
+                Phase::Handshaking if of_command.chance(10) => bench.link.fail_next(dropped()),
                 Phase::Reaping if of_command.chance(50) => bench.exit(1),
                 _ => {}
             }
