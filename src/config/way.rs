@@ -183,7 +183,8 @@ fn check_idle(logins: &[Layer<'_>]) -> Result<(), Error> {
 
 impl<'a> Hop<'a> {
     /// The login comes from the layers `own` and `inherited` only. All other settings come from
-    /// these layers or from `shared`, the layers of all hosts.
+    /// these layers or from `shared`, the layers of all hosts. The latter precede OpenSSH's
+    /// configuration, as they do for hosts.
     fn new(
         spec: &'a HostSpec,
         given: &'a Origin,
@@ -191,7 +192,9 @@ impl<'a> Hop<'a> {
         inherited: Vec<Layer<'a>>,
         shared: &[Layer<'a>],
     ) -> Self {
-        let all = own.iter().chain(&inherited).chain(shared).copied();
+        let is_file = |layer: &&Layer<'a>| layer.config.from_ssh_config;
+        let (files, code): (Vec<_>, Vec<_>) = own.iter().chain(&inherited).partition(is_file);
+        let all = code.into_iter().chain(shared).chain(files).copied();
         let all = Layers::new(Some(spec), [], all);
         let of_login = Layers::new(Some(spec), own, inherited);
         let Settings { user, mut login, gssapi, .. } = of_login.settings();

@@ -96,7 +96,7 @@ impl Slot {
     /// proxy or a command resolves it.
     pub(super) fn has_name(&self) -> bool {
         let target = self.session.target();
-        self.proxy.is_none() && target.command.is_none() && target.ip.is_none()
+        self.proxy.is_none() && target.command.is_none() && target.ip().is_none()
     }
 
     /// How many descriptors the connection needs: one for a socket; behind a proxy, two for the

@@ -43,7 +43,7 @@ impl Session {
         }
         self.enter(State::Resolving, cx);
         // An IP address needs no lookup.
-        let Some(address) = self.target.ip else {
+        let Some(address) = self.target.ip() else {
             cx.out.push(Effect::Lookup);
             return Ok(());
         };
@@ -182,7 +182,7 @@ impl Session {
         let Target { recorded: (name, port), profile, .. } = &*self.target;
         let host_keys = self.scan.as_ref().map(|scan| scan.unseen(&profile.algorithms));
         if self.recorded.is_empty() {
-            self.recorded = profile.verifier.algorithms_at_hand(name, *port);
+            self.recorded = profile.verifier.algorithms_at_hand(name, *port).into();
         }
         let compress = profile.connection.compress;
         let agent = profile.forward_agent.as_ref();
@@ -229,7 +229,7 @@ impl Session {
                 self.enter(State::Authenticating(Box::new(login)), cx);
             }
             Decision::Instead(algorithms) => {
-                self.recorded = algorithms;
+                self.recorded = algorithms.into();
                 return Err(Failure::OtherKey);
             }
             Decision::Refused(error) => return Err(HostErrorKind::HostKey(error).into()),

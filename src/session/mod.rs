@@ -86,7 +86,7 @@ pub(crate) struct Session {
     deadline: Option<Deadline>,
     attempts: Attempts,
     /// The host key algorithms to offer first, which are those of the host's keys on record.
-    recorded: Vec<&'static str>,
+    recorded: Box<[&'static str]>,
     /// Why reading from the connection is suspended (back-pressure); `None` if it is not.
     held: Option<Bound>,
     /// Counts the key exchanges after the first one. `None` until there is a second one.
@@ -149,7 +149,7 @@ impl Session {
             state: State::Queued,
             deadline: None,
             attempts: Attempts::new(jitter),
-            recorded: Vec::new(),
+            recorded: Box::default(),
             held: None,
             rekeys: None,
             proxy_lost: None,

@@ -29,8 +29,6 @@ pub(crate) struct Target {
     pub port: u16,
     /// The name or address to connect to.
     pub dialled: Arc<str>,
-    /// The address, if `dialled` is an address.
-    pub ip: Option<IpAddr>,
     /// The name and port under which known_hosts files list the host. An address has its usual
     /// form.
     pub recorded: (Arc<str>, u16),
@@ -63,7 +61,6 @@ impl Target {
     pub(crate) fn new(host: Arc<str>, port: u16, profile: Arc<Profile>) -> Self {
         Self {
             dialled: host.clone(),
-            ip: address_of(&host),
             recorded: (recorded_name(&host), port),
             host,
             port,
@@ -98,7 +95,13 @@ impl Target {
     /// looks like an address.
     pub(crate) fn dial(&mut self, name: &str) {
         self.recorded.0 = self.host.clone();
-        (self.dialled, self.ip) = (name.into(), address_of(name));
+        self.dialled = name.into();
+    }
+
+    /// The address, if `dialled` is an address that needs no lookup. The index of a zone must be
+    /// looked up.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        literal(&self.dialled).filter(|(_, zone)| zone.is_none()).map(|(address, _)| address)
     }
 }
 
@@ -107,12 +110,6 @@ impl Target {
 fn recorded_name(host: &Arc<str>) -> Arc<str> {
     let name = canonical(host);
     if *name == **host { host.clone() } else { name.into() }
-}
-
-/// The address, if the host is an address that needs no lookup. The index of a zone must be looked
-/// up.
-fn address_of(host: &str) -> Option<IpAddr> {
-    literal(host).filter(|(_, zone)| zone.is_none()).map(|(address, _)| address)
 }
 
 /// Settings that many hosts share.

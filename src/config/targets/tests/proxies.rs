@@ -116,7 +116,7 @@ fn proxies_have_names_of_their_own() {
     assert_eq!(names(&target), "web1 192.0.2.9 (\"node\", 22)");
     assert_eq!(names(inner), "inner inner (\"inner\", 22)");
     assert_eq!(names(outer), "gate 192.0.2.1 (\"bastion\", 22)");
-    assert!(outer.ip.is_some());
+    assert!(outer.ip().is_some());
     // Proxies with other names are others.
     let hosts = [gate().host_key_alias("bastion"), gate(), gate().host_key_alias("bastion")];
     let own = hosts.map(|proxy| config().proxy(proxy));

@@ -82,7 +82,7 @@ fn keys_are_recorded_under_the_name_that_openssh_uses() {
     assert_eq!(web1.recorded, ("web1.example.org".into(), 2222));
     let text = text.replace("%n", "all-databases");
     let db = world.file(&text, "db1:2222");
-    assert_eq!(db.ip, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(db.ip(), Some("192.0.2.7".parse().unwrap()));
     assert_eq!(db.recorded, ("all-databases".into(), 22));
     // Without a HostName, nothing changes.
     let other = world.file(&text, "web2");
@@ -207,12 +207,19 @@ fn proxies_have_their_own_configuration() {
         world.read(&text, &["web1", "web2", "db"], &config().password("secret"), &config()).unwrap();
     assert_eq!(way(&targets[0]), ["jump@outer:2222", "me@inner:2200"]);
     let inner = targets[0].proxy.as_ref().unwrap();
-    assert_eq!((inner.ip, &inner.recorded), (Some(IpAddr::from([192, 0, 2, 9])), &("vault".into(), 22)));
+    assert_eq!((inner.ip(), &inner.recorded), (Some(IpAddr::from([192, 0, 2, 9])), &("vault".into(), 22)));
     // The client's password is for hosts only.
     assert_eq!(plan(inner), ["sign"]);
     assert_eq!(targets[0].profile.user_name(), "deploy");
     assert!(Arc::ptr_eq(inner, targets[1].proxy.as_ref().unwrap()), "hosts share their proxies");
     assert!(targets[2].proxy.is_none());
+    // What code sets for all hosts precedes the file for proxies, too.
+    let slow = format!("{text} ConnectTimeout 9\n");
+    for (client, limit) in [(config(), 9 * SECOND), (config().connect_timeout(SECOND), SECOND)] {
+        let target = world.read(&slow, &["web1"], &client, &config()).unwrap().remove(0);
+        let outer = target.proxy.as_ref().unwrap().proxy.as_ref().unwrap();
+        assert_eq!(outer.profile.timeouts.connect, Some(limit));
+    }
     // Proxies in code replace those of the file, for all hosts or for one.
     let [client, own] = [config().proxy(Proxy::new("gate")), config().no_proxy()];
     assert_eq!(way(&world.read(&text, &["web1"], &client, &config()).unwrap()[0]), ["owner@gate:22"]);
