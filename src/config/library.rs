@@ -1,9 +1,38 @@
 //! What the libssh in use can do.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 
 use crate::error::{ConfigProblem, Error, Origin};
+use crate::link::algorithms::AlgorithmKind;
 use crate::link::engine;
+
+/// What is known about the libssh in use. Each question to it takes a session of its own, so the
+/// answers are kept while many hosts are converted.
+#[derive(Debug, Default)]
+pub(super) struct LibraryFacts {
+    algorithms: [HashMap<String, bool>; AlgorithmKind::ALL.len()],
+    users: HashMap<String, bool>,
+}
+
+impl LibraryFacts {
+    /// Whether algorithms of this name can be offered.
+    pub fn supports(&mut self, kind: AlgorithmKind, name: &str) -> bool {
+        known(&mut self.algorithms[kind as usize], name, || engine::supports(kind, name).is_ok())
+    }
+
+    /// Whether GSSAPI can be used with this login name.
+    pub fn takes_user(&mut self, user: &str) -> bool {
+        known(&mut self.users, user, || CString::new(user).is_ok_and(|user| engine::takes_user(&user)))
+    }
+}
+
+fn known(facts: &mut HashMap<String, bool>, name: &str, ask: impl FnOnce() -> bool) -> bool {
+    if let Some(known) = facts.get(name) {
+        return *known;
+    }
+    *facts.entry(name.to_owned()).or_insert(ask())
+}
 
 /// The name to log in with, checked against what libssh accepts.
 pub(super) fn login_name(user: Option<&str>, has_gssapi: bool, origin: &Origin) -> Result<CString, Error> {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::host_config::HostConfig;
+use super::library::LibraryFacts;
 use super::list::Listed;
 use super::proxy::Proxy;
 use super::ssh_settings::converted;
@@ -49,9 +50,10 @@ impl HostConfig {
     /// use sshoal::ssh_config::{LocalContext, SshConfig, SshDestination};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let text = "Host web*\n HostName %h.example.org\n ControlMaster auto"; let config =
-    /// SshConfig::parse(text, "config", LocalContext::current()?)?; let web1 =
-    /// HostConfig::from_ssh_config(&mut config.resolver(), &SshDestination::new("web1"))?;
+    /// let text = "Host web*\n HostName %h.example.org\n ControlMaster auto";
+    /// let config = SshConfig::parse(text, "config", LocalContext::current()?)?;
+    /// let web1 = SshDestination::new("web1");
+    /// let web1 = HostConfig::from_ssh_config(&mut config.resolver(), &web1)?;
     /// assert_eq!(
     ///     web1.ignored[0].to_string(),
     ///     "config:3: controlmaster auto is ignored: a fleet has its own connections and shares \
@@ -68,13 +70,14 @@ impl HostConfig {
         resolver: &mut ConfigResolver<'_>,
         destination: &SshDestination,
     ) -> Result<ResolvedHost, SshConfigError> {
-        Converter { resolver, routes: HashMap::new() }.host(destination)
+        Converter::new(resolver).resolve(destination, 0)
     }
 }
 
 /// Resolves hosts, and each `ProxyJump` once.
 struct Converter<'a, 'b> {
     resolver: &'a mut ConfigResolver<'b>,
+    library: LibraryFacts,
     routes: HashMap<Vec<JumpHop>, Route>,
 }
 
@@ -85,9 +88,9 @@ struct Route {
     ignored: Vec<Ignored>,
 }
 
-impl Converter<'_, '_> {
-    fn host(&mut self, destination: &SshDestination) -> Result<ResolvedHost, SshConfigError> {
-        self.resolve(destination, 0)
+impl<'a, 'b> Converter<'a, 'b> {
+    fn new(resolver: &'a mut ConfigResolver<'b>) -> Self {
+        Self { resolver, library: LibraryFacts::default(), routes: HashMap::new() }
     }
 
     /// `depth` is the number of `ProxyJump` lines that lead to this destination.
@@ -97,7 +100,7 @@ impl Converter<'_, '_> {
         depth: usize,
     ) -> Result<ResolvedHost, SshConfigError> {
         let settings = self.resolver.resolve(destination)?;
-        let mut host = converted(&settings, self.resolver.config())?;
+        let mut host = converted(&settings, self.resolver.config(), &mut self.library)?;
         let Some(route) = &settings.proxy else { return Ok(host) };
         match &route.value {
             ProxyRoute::Direct => host.config = host.config.no_proxy(),
@@ -151,15 +154,19 @@ impl Converter<'_, '_> {
 }
 
 fn destination_of(hop: &JumpHop) -> SshDestination {
-    let destination = SshDestination::new(&*hop.host);
-    let destination = match &hop.user {
-        Some(user) => destination.user(&**user),
-        None => destination,
-    };
-    match hop.port {
-        Some(port) => destination.port(port),
-        None => destination,
+    named(&hop.host, hop.user.as_deref(), hop.port)
+}
+
+/// A destination, with the user and the port that precede the configuration.
+fn named(host: &str, user: Option<&str>, port: Option<u16>) -> SshDestination {
+    let mut destination = SshDestination::new(host);
+    if let Some(user) = user {
+        destination = destination.user(user);
     }
+    if let Some(port) = port {
+        destination = destination.port(port);
+    }
+    destination
 }
 
 /// The layer of one host.
@@ -175,10 +182,10 @@ pub(super) fn file_layers<'a>(
     hosts: impl IntoIterator<Item = Option<&'a Listed>>,
 ) -> Result<Vec<Option<Box<FileLayer>>>, Error> {
     let mut resolver = config.resolver();
-    let mut converter = Converter { resolver: &mut resolver, routes: HashMap::new() };
+    let mut converter = Converter::new(&mut resolver);
     let mut logged = HashSet::new();
     let mut layer = |host: &Listed| {
-        let ResolvedHost { config, ignored } = converter.host(&destination(host, client))?;
+        let ResolvedHost { config, ignored } = converter.resolve(&destination(host, client), 0)?;
         for ignored in ignored {
             let text = ignored.to_string();
             if !logged.contains(&text) {
@@ -198,15 +205,9 @@ fn destination(host: &Listed, client: &HostConfig) -> SshDestination {
     let own = host.config.as_deref();
     let user = host.spec.user().or(own.and_then(|own| own.user.as_deref())).or(client.user.as_deref());
     let port = host.spec.port().or(own.and_then(|own| own.port)).or(client.port);
-    let mut destination = SshDestination::new(host.spec.host());
-    if let Some(user) = user {
-        destination = destination.user(user);
-    }
-    if let Some(port) = port {
-        destination = destination.port(port);
-    }
+    let destination = named(host.spec.host(), user, port);
     if let Some(name) = own.and_then(|own| own.hostname.as_deref()) {
-        destination = destination.option(format!("HostName={}", name.replace('%', "%%")));
+        return destination.option(format!("HostName={}", name.replace('%', "%%")));
     }
     destination
 }

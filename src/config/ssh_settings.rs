@@ -1,12 +1,12 @@
 //! Which settings the options of OpenSSH's configuration make.
 
-use std::ffi::CString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::host_config::HostConfig;
 use super::host_keys::HostKeySettings;
+use super::library::LibraryFacts;
 use super::ssh_file::ResolvedHost;
 use crate::error::AuthMethod;
 use crate::hostkey::{HostKeyPolicy, default_files, glob_matches};
@@ -21,14 +21,21 @@ use crate::ssh_config::{
 const METHODS: [AuthMethod; 4] =
     [AuthMethod::Gssapi, AuthMethod::PublicKey, AuthMethod::Password, AuthMethod::KeyboardInteractive];
 
+const COMMANDS: &str = "commands are given by the program";
+const REKEYS: &str = "keys are exchanged again when libssh does that";
+
 /// The settings of a host, except for the proxies.
-pub(super) fn converted(settings: &SshSettings, file: &SshConfig) -> Result<ResolvedHost, SshConfigError> {
+pub(super) fn converted(
+    settings: &SshSettings,
+    file: &SshConfig,
+    library: &mut LibraryFacts,
+) -> Result<ResolvedHost, SshConfigError> {
     if let Some(reason) = &settings.refuse_connection {
         return Err(SshConfigError::line(&reason.source, format!("refuseconnection: {}", reason.value)));
     }
     let config = HostConfig { from_ssh_config: true, ..HostConfig::default() };
-    let mut conversion =
-        Conversion { settings, context: &file.context, config, ignored: settings.ignored.clone() };
+    let (context, ignored) = (&file.context, settings.ignored.clone());
+    let mut conversion = Conversion { settings, context, library, config, ignored };
     conversion.names();
     conversion.host_keys(file.allows_no_checking);
     conversion.keys();
@@ -45,6 +52,7 @@ pub(super) fn converted(settings: &SshSettings, file: &SshConfig) -> Result<Reso
 struct Conversion<'a> {
     settings: &'a SshSettings,
     context: &'a LocalContext,
+    library: &'a mut LibraryFacts,
     config: HostConfig,
     ignored: Vec<Ignored>,
 }
@@ -167,11 +175,12 @@ impl Conversion<'_> {
             return;
         }
         let user = self.settings.user.as_deref().unwrap_or(&self.context.user);
-        let is_usable = CString::new(user.as_str()).is_ok_and(|user| engine::takes_user(&user));
-        let problem = match is_usable {
-            _ if !engine::has_gssapi() => Some("the libssh in use was built without GSSAPI"),
-            false => Some("libssh cannot use this user's name with GSSAPI"),
-            true => None,
+        let problem = if !engine::has_gssapi() {
+            Some("the libssh in use was built without GSSAPI")
+        } else if !self.library.takes_user(user) {
+            Some("libssh cannot use this user's name with GSSAPI")
+        } else {
+            None
         };
         if let Some(reason) = problem {
             return self.ignore("gssapiauthentication", "yes", &on.source, reason);
@@ -212,7 +221,7 @@ impl Conversion<'_> {
             ListChange::Prepend => "^",
             ListChange::Replace => "",
         };
-        let is_supported = |name: &&String| engine::supports(kind, name).is_ok();
+        let is_supported = |name: &&String| self.library.supports(kind, name);
         let (usable, others): (Vec<_>, Vec<_>) = names.iter().partition(is_supported);
         let joined =
             |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(",");
@@ -273,23 +282,17 @@ impl Conversion<'_> {
         let is_terminal = |tty: &TtyRequest| matches!(tty, TtyRequest::Yes | TtyRequest::Force);
         let found = [
             source(bind_interface, "bindinterface", "a BindAddress can be used instead", |_| true),
-            source(remote_command, "remotecommand", "commands are given by the program", |_| true),
+            source(remote_command, "remotecommand", COMMANDS, |_| true),
             source(request_tty, "requesttty", "a command asks for a terminal itself", is_terminal),
-            source(session_type, "sessiontype", "commands are given by the program", |kind| {
-                *kind != SessionKind::Default
-            }),
+            source(session_type, "sessiontype", COMMANDS, |kind| *kind != SessionKind::Default),
             source(
                 ca_signature_algorithms,
                 "casignaturealgorithms",
                 "host certificates are not supported",
                 |_| true,
             ),
-            source(rekey_bytes, "rekeylimit", "keys are exchanged again when libssh does that", |bytes| {
-                *bytes > 0
-            }),
-            source(rekey_time, "rekeylimit", "keys are exchanged again when libssh does that", |time| {
-                !time.is_zero()
-            }),
+            source(rekey_bytes, "rekeylimit", REKEYS, |bytes| *bytes > 0),
+            source(rekey_time, "rekeylimit", REKEYS, |time| !time.is_zero()),
             source(required_rsa_size, "requiredrsasize", "libssh requires 1,024 bits", |bits| *bits > 1024),
             source(
                 &self.settings.no_host_authentication_for_localhost,
